@@ -1,4 +1,4 @@
-# Vigie needs Python ≥ 3.11 and make; everything else is fetched into .venv and the cache.
+# Vigie needs Python 3.11 to 3.14 and make; everything else is fetched into .venv and the cache.
 #   make up      the whole system on this machine, with the demo      make check   style, types, imports
 #   make test    every test (soak and bench excluded)                 make bench   figures beside a baseline
 #   make soak    the long tests                                       make clean   away with what was built (never data)

@@ -1,16 +1,16 @@
 #!/bin/sh
-# bootstrap.sh VENV UV_VERSION: a virtual environment with uv in it, from nothing but Python ≥ 3.11.
+# bootstrap.sh VENV UV_VERSION: a virtual environment with uv in it, from nothing but Python 3.11 to 3.14.
 set -eu
 venv=$1 uv=$2
 
-for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
-  if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+for python in ${PYTHON:-python3.13 python3.12 python3.11 python3.14 python3}; do
+  if "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
     found=$python
     break
   fi
 done
 if [ -z "${found:-}" ]; then
-  echo "Vigie needs Python 3.11 or newer: install it, or name one with PYTHON=… make" >&2
+  echo "Vigie needs Python 3.11 to 3.14 (its packages have no wheels for others yet): install one, or name it with PYTHON=… make" >&2
   exit 1
 fi
 

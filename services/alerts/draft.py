@@ -10,8 +10,6 @@ from bisect import insort
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from immutables import Map
-
 from schemas.alerts import IncidentChanged, IncidentCounts, IncidentReported, IncidentRow, ReportRow
 from schemas.base import Fact, Instant
 from schemas.words import Level
@@ -22,6 +20,7 @@ from services.alerts.state import Hush, State
 from services.alerts.territory import Territory
 from services.alerts.values import changed
 from services.runtime.decider import Firing, Input
+from services.runtime.maps import Map
 
 _INDEXES = (
     "severities", "flags", "metrics", "cuts", "security", "illness", "absences", "forecasts", "presence", "placeless", "rumours", "readings",

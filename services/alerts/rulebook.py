@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from immutables import Map
-
 from schemas import reference as ref
 from schemas.alerts import ReportRow
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
@@ -19,6 +17,7 @@ from services.alerts.predicates import Compiler, Node
 from services.alerts.rules import ISOLATION, WINDOW_SCAN_MS
 from services.alerts.shown import ShownCauses
 from services.alerts.territory import Territory
+from services.runtime.maps import Map
 
 _KEPT: Final = 4
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from immutables import Map
-
 from schemas.alerts import CauseRow, SiteContact, SiteReported, SiteRow, SiteStatusChanged, Why
 from schemas.base import Instant
 from schemas.causes import Cause, SilenceChanged, SiteMarked
@@ -17,6 +15,7 @@ from services.alerts.draft import Draft
 from services.alerts.shown import Shown
 from services.alerts.state import Silence
 from services.alerts.values import changed
+from services.runtime.maps import Map
 
 _Telling = TypeVar("_Telling", CauseRow, Why)
 _FLAGS = ("contested", "overdue", "maintenance")

@@ -10,8 +10,6 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 
-from immutables import Map
-
 from schemas.alerts import FlagRow, IncidentRow, LevelRow, MetricChanged, ReportRow, SiteRow, TaskRow, TriggerRow
 from schemas.base import Instant
 from schemas.calling import EscalationRow, NotificationPlanned
@@ -25,6 +23,7 @@ from services.alerts.rulebook import EMPTY, Rulebook
 from services.alerts.territory import Territory
 from services.oncall.rota import Rota
 from services.runtime.agenda import Agenda
+from services.runtime.maps import Map
 
 NOBODY: Final = Rota(None)
 _K = TypeVar("_K")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from immutables import Map
-
 from schemas.alerts import TaskChanged, TaskRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.words import TaskState
 from services.alerts.draft import Draft
 from services.alerts.values import changed
+from services.runtime.maps import Map
 
 Kind = Literal[
     "verify_site",

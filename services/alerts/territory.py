@@ -7,11 +7,10 @@ from functools import cached_property
 from math import asin, cos, radians, sin, sqrt
 from typing import Any, Final
 
-from immutables import Map
-
 from schemas import reference as ref
 from schemas.words import Level
 from services.alerts.rules import CLUSTER_KM, GAS_ZONE_KM
+from services.runtime.maps import Map
 
 _EARTH_KM: Final = 6371.0088
 

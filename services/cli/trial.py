@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from immutables import Map
-
 from schemas.reference import ReferencePublished
 from services.alerts.rulebook import Rulebook
 from services.console.geometry import load_outlines
 from services.continuity.bia import compile_bia
+from services.runtime.maps import Map
 from services.territory import Territory, TerritoryInvalid, load_territory
 from services.territory.source import Problem, Source
 

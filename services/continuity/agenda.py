@@ -6,10 +6,9 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import Self
 
-from immutables import Map
-
 from schemas.base import Instant
 from services.runtime.decider import Deadline
+from services.runtime.maps import Map
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,12 @@ from datetime import date
 from math import lcm
 from typing import Final
 
-from immutables import Map
-
 from schemas import reference as ref
 from schemas.base import MINUTE_MS
 from schemas.predicates import CONTINUITY_METRICS, Measured, measured
 from schemas.words import ClockBase
 from services.continuity.calendars import DayWindow, OpenHours, open_hours
+from services.runtime.maps import Map
 
 MEALS: Final = "EDU-01"
 """The activity that lives on kitchens (D13, D40): it counts the colleges with one, and a failed kitchen stops it there."""

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from heapq import nsmallest
 from typing import Final, NamedTuple
 
-from immutables import Map
-
 from schemas.base import Instant
 from schemas.continuity import CauseHeard, DependencyHeard
 from services.continuity.bia import HUNDRED, ISOLATION, MEALS, Group, Need
 from services.continuity.state import CLOSING, Place, State
+from services.runtime.maps import Map
 
 SHOWN: Final = 5
 """Blows that a row shows; it counts the others."""

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
-from immutables import Map
-
 from schemas.alerts import MetricChanged
 from schemas.base import Fact, Instant
 from schemas.continuity import (
@@ -59,6 +57,7 @@ from schemas.shared import shared
 from schemas.words import EventType, SiteStatus
 from services.continuity.agenda import Agenda
 from services.continuity.bia import Bia, compile_bia
+from services.runtime.maps import Map
 
 CLOSING: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 """Causes that cost nothing where closing is the activity's own gesture (`fermeture_sans_perte`, D40)."""

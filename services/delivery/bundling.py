@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from immutables import Map
-
 from schemas.base import HOUR_MS, Instant
 from schemas.delivery import BundledItem, NotificationRow
 from schemas.words import Channel
 from services.delivery.policies import Rules
+from services.runtime.maps import Map
 
 ALARMS: Final = frozenset({
     "alarm_rto", "alarm_dmia", "forecast_rto", "forecast_dmia", "reentry", "plan_proposed", "stand_down_proposed", "card_overdue",

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
-from immutables import Map
-
 from schemas.base import Fact, Instant
 from schemas.callouts import (
     AGENT,
@@ -35,6 +33,7 @@ from services.delivery import attempts
 from services.delivery.pacing import Pacing
 from services.delivery.planning import candidates
 from services.delivery.policies import Rules
+from services.runtime.maps import Map
 
 PROGRESS_MS: Final = 2000
 """From one progress row to the next."""

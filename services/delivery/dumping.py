@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from immutables import Map
-
 from schemas.base import Instant
 from schemas.delivery import HoldRow, NotificationRow
 from services.delivery.bundling import Bundles
@@ -16,6 +14,7 @@ from services.delivery.pacing import Pacing
 from services.delivery.policies import DEFAULT, Rules, dump_rules, load_rules
 from services.delivery.state import DeliveryState
 from services.runtime.agenda import Agenda
+from services.runtime.maps import Map
 
 T = TypeVar("T")
 Dumped = dict[str, list[tuple[str, object]]]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from immutables import Map
-
 from schemas.base import MINUTE_MS, Instant
 from schemas.callouts import CallOutChanged, CallOutListed, CallOutReleased
 from schemas.delivery import HoldRow, NotificationRow
@@ -18,6 +16,7 @@ from services.delivery.pacing import Pacing
 from services.delivery.policies import POLICIES, Rules, declared
 from services.delivery.state import HOLD_KEY, DeliveryState, attempt_key, callout_key, held_key, later_key, loss_key, pace_key
 from services.runtime.agenda import Agenda
+from services.runtime.maps import Map
 
 
 def terms(state: DeliveryState, now: Instant) -> attempts.Terms:

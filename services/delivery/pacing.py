@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final, Self, TypeVar
 
-from immutables import Map
-
 from schemas.base import Instant
 from schemas.delivery import NotificationRow
 from schemas.words import Channel
 from services.delivery.policies import ChannelPolicy
+from services.runtime.maps import Map
 
 QUANTUM_MS: Final = 250
 """Those who wait leave in groups of about so much: a tick costs an input."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from immutables import Map
-
 from schemas.base import Instant
 from schemas.delivery import HoldRow, NotificationRow
 from schemas.words import Channel
@@ -14,6 +12,7 @@ from services.delivery.callouts import CallOut
 from services.delivery.pacing import Pacing
 from services.delivery.policies import DEFAULT, Rules
 from services.runtime.agenda import Agenda
+from services.runtime.maps import Map
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Self
 
-from immutables import Map
-
 from schemas.base import Instant
 from services.runtime.decider import Deadline
+from services.runtime.maps import Map
 
 _Heap = tuple[int, Instant, str, "_Heap | None", "_Heap | None"]
 """(rank, due, key, left, right). A key may stand in it more than once; only the entry that `due` names is valid."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from immutables import Map
 from pydantic import ValidationError
 
 from schemas.base import Instant, UnknownType
@@ -20,6 +19,7 @@ from services.runtime.applying import Applied
 from services.runtime.core import Machine
 from services.runtime.exits import Stop
 from services.runtime.inputs import InputRecord
+from services.runtime.maps import Map
 from services.runtime.realmstate import Mark, RealmState
 from services.runtime.transaction import GENESIS, MAX_TRANSACTION_BYTES, FactRecord, Source, Transaction, digest
 

@@ -1,6 +1,6 @@
 """Dump and load of a domain state for snapshots, derived from its type annotations once.
 
-A state is a frozen dataclass whose fields are scalars or `immutables.Map[K, V]`. Values may be scalars, enums, tuples, frozensets,
+A state is a frozen dataclass whose fields are scalars or `Map[K, V]` (`services.runtime.maps`). Values may be scalars, enums, tuples, frozensets,
 dataclasses, pydantic models, nested maps, and unions of those. The dump is JSON-able: each map becomes a collection of
 (key, value) items, so that a snapshot can be cut into chunks; all other fields are items of the collection `""`.
 
@@ -17,8 +17,9 @@ from enum import Enum
 from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin
 
 import orjson
-from immutables import Map
 from pydantic import BaseModel
+
+from services.runtime.maps import Map
 
 S = TypeVar("S")
 Dumped = dict[str, list[tuple[str, object]]]

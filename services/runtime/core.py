@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from immutables import Map
-
 from schemas.base import Fact, Instant
 from schemas.envelope import Place
 from schemas.routes import ROUTES
@@ -18,6 +16,7 @@ from schemas.topics import PARTITIONS
 from services.runtime.applying import FIRING_BYTES, NEVER_INPUT, WITHOUT_EFFECT, Application, Applied, Moved, noted
 from services.runtime.decider import Decider
 from services.runtime.inputs import InputRecord, Refusal, parse_message, read_envelope, realm_of
+from services.runtime.maps import Map
 from services.runtime.realmstate import RealmState
 from services.runtime.seen import Seen
 from services.runtime.transaction import FactRecord, Transaction

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from immutables import Map
-
 from schemas.base import Instant
 from schemas.envelope import Place
+from services.runtime.maps import Map
 from services.runtime.seen import Seen
 
 S = TypeVar("S")

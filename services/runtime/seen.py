@@ -14,9 +14,8 @@ from hashlib import blake2b
 from itertools import chain
 from typing import Final
 
-from immutables import Map
-
 from schemas.base import DAY_MS, Instant
+from services.runtime.maps import Map
 
 KEPT_MS: Final = 7 * DAY_MS
 """How long an id is remembered (a live realm; other realms never forget)."""

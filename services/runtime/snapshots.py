@@ -18,7 +18,6 @@ from weakref import ReferenceType, ref
 
 import orjson
 import structlog
-from immutables import Map
 
 from schemas.base import Instant
 from schemas.envelope import Place
@@ -27,6 +26,7 @@ from services.runtime.chain import Position, View, dump_position, load_position
 from services.runtime.decider import Decider
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import RecordProducer
+from services.runtime.maps import Map
 from services.runtime.partitions import PartitionReader
 from services.runtime.realmstate import Mark, RealmState
 from services.runtime.seen import Page, Seen

@@ -7,12 +7,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from immutables import Map
-
 from schemas.base import Fact, Instant, Message, message
 from schemas.routes import ROUTES
 from services.runtime.agenda import Agenda
 from services.runtime.decider import Deadline, Firing, Input
+from services.runtime.maps import Map
 from services.runtime.processor import Tuning, run_processor
 from services.runtime.settings import Settings
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from immutables import Map
-
 from schemas import reference_changes as r
 from schemas.reference import OPTIONAL, PUBLISHED, PublishReference, ReferencePublished
 from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChangeRow
@@ -11,6 +9,7 @@ from services.alerts import versions
 from services.alerts.commands.refusal import Refused, Result
 from services.alerts.draft import Draft
 from services.alerts.rulebook import Rulebook
+from services.runtime.maps import Map
 
 _PROGRAM = "system:"
 

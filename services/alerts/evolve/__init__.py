@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from immutables import Map
-
 from schemas.alerts import (
     DeadlineSettled,
     FlagChanged,
@@ -70,6 +68,7 @@ from services.alerts.evolve.sites import (
 from services.alerts.rulebook import rulebook_of
 from services.alerts.state import State
 from services.runtime.agenda import Agenda
+from services.runtime.maps import Map
 
 __all__ = ["OPEN", "evolve", "reload"]
 

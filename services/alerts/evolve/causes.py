@@ -6,8 +6,6 @@ from bisect import bisect_left, bisect_right
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
-from immutables import Map
-
 from schemas.base import DAY_MS, Instant
 from schemas.causes import Cause, CauseChanged
 from schemas.words import EventType
@@ -18,6 +16,7 @@ from services.alerts.evolve.reports import heard, recounted
 from services.alerts.rules import HEAT_HAZARD
 from services.alerts.state import Hush, Presence, SecurityEvent, State, sorted_with, sorted_without, without
 from services.alerts.values import changed
+from services.runtime.maps import Map
 
 E = TypeVar("E", bound=tuple[Any, ...])
 """(since, cause, …)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from immutables import Map
+from services.runtime.maps import Map
 
 Changes = dict[str, Any]
 """Fields of the state with their new values."""

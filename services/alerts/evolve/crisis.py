@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from immutables import Map
-
 from schemas.alerts import FlagChanged, IncidentReported, IncidentRow, TaskRow, ThresholdChanged
 from schemas.base import Instant
 from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned
@@ -16,6 +14,7 @@ from services.alerts.rules import REARM_MS
 from services.alerts.state import State, Threshold, sorted_with, sorted_without, without
 from services.alerts.values import changed
 from services.runtime.agenda import Agenda
+from services.runtime.maps import Map
 
 _KEPT_CLOSED: Final = 64
 

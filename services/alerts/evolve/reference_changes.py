@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from immutables import Map
-
 from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRow, ReferenceDrafted
 from services.alerts.state import State
+from services.runtime.maps import Map
 
 KEPT: Final = 3
 """Versions that were drafted and not proposed (yet): who drafts one proposes it at once, so older ones were left behind."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from immutables import Map
-
 from schemas.alerts import ReportRow
 from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
@@ -16,6 +14,7 @@ from services.alerts.claims import as_number, claim_key, is_wide, measure_name, 
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.rules import ACTING_ALONE, CAUSE_TYPES, CLAIM_TYPES, LEAVE, MUTE_TYPES, REMEMBER_MS
 from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
+from services.runtime.maps import Map
 
 KEPT_RETURNS: Final = 50
 """Words that a thing works again; a report that is older than all of them is over at the first that is left."""

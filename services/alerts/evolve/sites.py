@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from immutables import Map
-
 from schemas.alerts import SiteReported
 from schemas.causes import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
 from services.alerts.evolve.changes import Changes
 from services.alerts.state import Silence, State, Zone, without
 from services.alerts.values import changed
+from services.runtime.maps import Map
 
 
 def site_marked(s: State, fact: SiteMarked) -> State:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from immutables import Map
-
 from schemas.base import Fact, Instant, Message, message
 from schemas.routes import PUBLIC, ROUTES
 from schemas.runtime import DeadlineFailed, LossDeclared
 from services.runtime.codec import StateCodec
 from services.runtime.decider import Deadline, Firing, Input
+from services.runtime.maps import Map
 
 RUNGS = 3
 

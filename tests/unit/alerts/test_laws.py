@@ -8,7 +8,6 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from immutables import Map
 
 from schemas.calling import NotificationPlanned
 from schemas.commands import AcknowledgeIncident, ConfirmReport, DenyReport, MergeIncidents, ResolveIncident, SetLevel, SplitIncident
@@ -21,6 +20,7 @@ from services.alerts.evolve.causes import cause_changed
 from services.alerts.state import State
 from services.runtime.agenda import Agenda
 from services.runtime.decider import Deadline
+from services.runtime.maps import Map
 from tests.hashseeds import printed
 from tests.unit.alerts.scene import Scene, report_of, scenario
 

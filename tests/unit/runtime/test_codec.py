@@ -10,10 +10,10 @@ from typing import NewType
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from immutables import Map
 from pydantic import BaseModel
 
 from services.runtime.codec import NotDumpable, StateCodec
+from services.runtime.maps import Map
 from services.runtime.seen import Page, Seen
 
 SiteId = NewType("SiteId", str)

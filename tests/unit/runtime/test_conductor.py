@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass, replace
 
 import pytest
-from immutables import Map
 
 from schemas.alerts import AttentionRequested, MetricChanged
 from schemas.base import Fact, Instant, Message
@@ -16,6 +15,7 @@ from schemas.runtime import CONDUCTOR, CloseRealm, DeadlineFailed, OpenRealm, Re
 from schemas.words import Answer, Channel, Level
 from services.runtime.conductor import Conductor, Response
 from services.runtime.decider import Deadline, Firing, Input
+from services.runtime.maps import Map
 from services.runtime.testing import MemorySystem
 from services.runtime.transaction import FactRecord, Transaction
 from tests.faults.matrix import proves

@@ -7,7 +7,6 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from immutables import Map
 
 from schemas.base import END_OF_TIME, Fact, Message
 from schemas.envelope import Place
@@ -35,6 +34,7 @@ from schemas.runtime import (
 from services.runtime import tracing
 from services.runtime.exits import EXITS, Stop
 from services.runtime.kafka import headers_of
+from services.runtime.maps import Map
 from services.runtime.seen import KEPT_MS
 from services.runtime.testing import MemoryService
 from services.runtime.transaction import MAX_TRANSACTION_BYTES, Transaction

