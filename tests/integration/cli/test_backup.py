@@ -19,6 +19,7 @@ from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
 from services.runtime.foldhash import fold_hash, folded
+from tests.brokers import give_password
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -93,6 +94,7 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(vig
     assert "is in use" in used.stderr
 
     empty = RunningVigie(tmp_path / "empty", VIGIE_BACKUP_KEY=SECRET)
+    give_password(tmp_path / "empty" / "data" / "secrets")
     changed = tmp_path / "changed.backup"
     raw = bytearray(file.read_bytes())
     raw[len(raw) // 2] ^= 1
