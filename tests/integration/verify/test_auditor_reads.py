@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.alerts import NoteAdded
 from schemas.topics import log
+from services.runtime.kafka_security import client_options
 from services.verify.auditor import auditing
 from services.verify.auditor.auditing import Auditor
 from services.verify.auditor.verdict import Verdict
@@ -34,7 +35,7 @@ class Writer:
 
     def __init__(self, kafka: str) -> None:
         self._chains = Chains()
-        self._producer = AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True, linger_ms=5)
+        self._producer = AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True, linger_ms=5, **client_options())
 
     async def __aenter__(self) -> Self:
         await self._producer.start()
