@@ -20,11 +20,10 @@ from schemas import maintenance as m
 from schemas import reassignment as g
 from schemas import reference_changes as v
 from services.console.picture import Picture
-from services.console.queries.base import Read
+from services.console.queries.base import Read, realm_now
 from services.console.readmodel import ReadModel
 from services.console.resources import Incident, Report, Resource
 from services.console.shapes import Shaper
-from services.console.shapes import realm as realm_resource
 from services.runtime.rights import Permission
 
 Key = tuple[str, str]
@@ -96,7 +95,7 @@ async def _resources(model: ReadModel, found: Read, collection: str, ids: Sequen
             lines = await model.lines(found.shape, ids, texts=True)
             return [(key, "log", line) for key, line in lines.items()]
         case "realm":
-            return [(found.picture.realm, "realms", realm_resource(found.picture.fields, found.picture.clock))]
+            return [(found.picture.realm, "realms", realm_now(found.picture))]
         case "incidents":
             return [(one.id, "incidents", one) for one in await model.some_incidents(found, ids)]
         case "sites":

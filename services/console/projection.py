@@ -30,6 +30,7 @@ from services.console.effects import (
     effects,
 )
 from services.console.lines import LineRecord, author_of, is_told_in
+from services.console.realm_clock import anchor_clock
 from services.console.store import Batch
 from services.runtime.chain import Position
 from services.runtime.transaction import Transaction
@@ -142,11 +143,15 @@ class Projection:
         for accepted in records:
             tx = accepted.transaction
             positions[store.position(tx.service, accepted.partition)] = dump_position(accepted.position, tx.at)
+            anchor = anchor_clock(self.realms.get(tx.realm, {}), tx)
             for effect in effects(tx, accepted.partition):
                 if isinstance(effect, LineAdded):
                     self._write_down(effect.line, tx, accepted.partition, changes)
                 else:
                     self._collect(effect, tx, changes, batch, answered)
+            if anchor:
+                self.realms[tx.realm] |= anchor
+                changes.setdefault(tx.realm, _RealmChanges()).touched = True
             if not is_live(tx.realm) and any(fact.name == "RealmClosed" for fact in tx.facts):
                 self._end(tx, changes)
             if _concerns_realm(tx):

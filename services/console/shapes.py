@@ -26,6 +26,7 @@ from services.console.fallbacks import Collision
 from services.console.geometry import Outlines
 from services.console.i18n import translator
 from services.console.lines import LineRecord
+from services.console.realm_clock import find_limit, is_standing, show_clock
 from services.console.reference import Reference
 from services.console.resources import when
 from services.console.texts import conflict_title, incident_title, line, move_reason, reason, task_title, window_title
@@ -445,17 +446,22 @@ class Shaper:
         )  # fmt: skip
 
 
-def realm(fields: Mapping[str, Any], clock: Instant | None) -> r.Realm:
-    """`fields` as the projection keeps them; `clock` = logical time of the newest fact."""
+def realm(fields: Mapping[str, Any], clock: Instant | None, real: Instant | None = None) -> r.Realm:
+    """`fields` as the projection keeps them; `clock` = logical time of the newest fact; `real` = now, for a realm as it is now."""
     name = str(fields["name"])
     territory, kind, _ = parse_realm(name)
     now = max(clock or fields["began_at"], fields["began_at"])
     to = fields.get("stepping_to")
+    simulated = not is_live(name)
+    shown = now if real is None or not simulated else show_clock(fields, now, real)
+    limit = None if real is None or not simulated else find_limit(fields)
     return r.Realm(
         id=name, name=name, territory=fields.get("territory", territory), kind=kind, title_code=fields["title_code"], state=fields["state"],
-        simulated=not is_live(name), started_at=when(fields["started_at"]), opened_at=when(fields["opened_at"]),
+        simulated=simulated, started_at=when(fields["started_at"]), opened_at=when(fields["opened_at"]),
         closed_at=_when(fields.get("closed_at")), clock=when(now), paused=bool(fields.get("paused")), speed=fields.get("speed"),
-        stepping_to=when(to) if to is not None and to > now else None, lineage=fields["lineage"], reference=fields.get("reference"),
+        stepping_to=when(to) if to is not None and to > now else None, lineage=fields["lineage"], reference=fields.get("reference"), shown_clock=when(shown),
+        clock_limit=None if limit is None else when(max(limit, shown)),
+        standing=real is not None and simulated and is_standing(fields, clock, real),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final, Literal
@@ -180,6 +180,16 @@ class Claim:
 def of_its_arrival(realm: str) -> dict[str, Any]:
     """What changes in the message of a report whose sender named no time: a simulated realm has a clock of its own, which its log tells."""
     return {} if is_live(realm) else {"occurred_at": None}
+
+
+def date_on_arrival(claim: Claim, now: Instant) -> Claim:
+    """Return a claim that is of the time at which it came: the server's, or in a simulated realm that of its log.
+
+    Its fingerprint stays that of the time that it names, so that the same message is known when it comes again later.
+    """
+    named = claim.content + b"%d" % claim.message["occurred_at"]
+    occurred = {"occurred_at": now if is_live(claim.realm) else None}
+    return replace(claim, message=claim.message | occurred, words=named)
 
 
 def parse_one(body: bytes) -> NativeReport:

@@ -20,7 +20,7 @@ from services.intake.field.places import Places
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
 from services.intake.lane import CAME, SENDER
-from services.intake.native import NativeReport, claim_of, dumped, of_its_arrival, parse_item, parse_one, problem_of
+from services.intake.native import NativeReport, claim_of, date_on_arrival, dumped, of_its_arrival, parse_item, parse_one, problem_of
 from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
 from services.intake.refusals import Refused, RefusedLane
 from services.runtime import metrics
@@ -87,6 +87,18 @@ def parse_line(body: bytes) -> TypedLine:
         raise problem_of(error) from None
 
 
+FILLED_AGO: Final = b"vigie-filled-ago"
+"""Header of the form: milliseconds since it was filled in. No part of the report, so that a repetition stays one."""
+FILLED_NOW_MS: Final = 30_000
+"""A report that was filled in so recently is of now: the clock of a device, or of its page, may be wrong."""
+
+
+def is_just_filled(scope: Scope) -> bool:
+    """Tell whether the sender says that the report was filled in just now."""
+    ago = header(scope, FILLED_AGO)
+    return ago is not None and ago.isdecimal() and len(ago) < 10 and int(ago) <= FILLED_NOW_MS
+
+
 class Reports:
     """Handlers; each gets the principal that the front has identified."""
 
@@ -118,7 +130,8 @@ class Reports:
             key, content_type = key_in(header(scope, b"idempotency-key")), check_json(scope)
             body = await self._reader.read(scope, receive)
             try:
-                receipt = await self._accept(principal, parse_one(body), key, Raw(body, content_type))
+                is_new = key is not None and is_just_filled(scope)
+                receipt = await self._accept(principal, parse_one(body), key, Raw(body, content_type), is_new=is_new)
             finally:
                 self._reader.room.give_back(len(body))
         except ProblemError as error:
@@ -127,8 +140,10 @@ class Reports:
         metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect="native")
         await answer_json(send, 202, receipt_document(receipt), _REPLAYED if receipt.replayed else None)
 
-    async def _accept(self, principal: Principal, report: NativeReport, key: str | None, raw: Raw) -> Receipt:
+    async def _accept(self, principal: Principal, report: NativeReport, key: str | None, raw: Raw, *, is_new: bool = False) -> Receipt:
         claim = claim_of(report, principal, self._live_realm, partial(self._receiver.resolve, principal.id), self._geography)
+        if is_new:
+            claim = date_on_arrival(claim, time.time_ns() // 1_000_000)
         return await self._receiver.accept(claim, principal, key, raw)
 
     async def post_line(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from schemas.base import Instant, Message
+from schemas.base import MINUTE_MS, Instant, Message
 from schemas.envelope import Place
 from schemas.realms import is_live
 from schemas.routes import destinations, publishes
@@ -30,6 +30,8 @@ from services.runtime.transaction import FactRecord, Transaction
 
 MOST_TOGETHER: Final = 500
 """Responses in one go."""
+TICK_S: Final = 1.0
+"""Real seconds between two steps in which nothing is due, at least."""
 MAX_STEPS_AT_ONE_INSTANT = 10_000
 """A decider that never disarms a due deadline would hold the realm for ever: then the realm is stuck, by name."""
 
@@ -328,6 +330,8 @@ class Conductor:
                     r.stuck = r.repeats > MAX_STEPS_AT_ONE_INSTANT
                     return () if r.stuck else (self._step_to(r, name, now),)
         dues = [s.next_due for s in r.services.values() if s.next_due is not None] + [at for at, *_ in r.responses[:1]]
+        if r.speed is not None:
+            dues.append((now or r.opened.started_at) + tick_ms(r.speed))
         if r.target is not None and (now is None or r.target > now):
             r.repeats = 0
             return self._steps_to(r, SERVICES, max(min([*dues, r.target]), now or r.opened.started_at))
@@ -351,3 +355,12 @@ class Conductor:
             return ()
         command_id, to = r.asked[0]
         return (Move(r.name, SERVICES[0], f"settled:{command_id}", StepSettled(command_id=command_id, to=to), now),)
+
+
+def tick_ms(speed: float) -> Instant:
+    """Return how long a realm with a speed may stand without a step, in its own time.
+
+    A minute, so that what people decide is dated by a clock that is true; longer at a high speed, where steps would be all that
+    the log holds.
+    """
+    return max(MINUTE_MS, int(speed * TICK_S * 1_000))

@@ -67,7 +67,7 @@ class Answering:
         told = await self._queries.notification(link.realm, link.notification, lang=choice.lang)
         realm = await self._queries.realm(link.realm)
         names = (await self._queries.reference(link.realm)).names
-        now = realm.clock if realm.simulated else datetime.now(UTC)
+        now = realm.shown_clock if realm.simulated else datetime.now(UTC)
         wave, over = None, told.withdrawn
         if told.escalation is not None:
             ladder = await self._queries.escalation(link.realm, told.escalation, lang=choice.lang)

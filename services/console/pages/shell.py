@@ -138,7 +138,12 @@ class Shell:
             return 0.0
         if not self.realm.simulated:
             return 1.0
-        return 0.0 if self.realm.paused or self.realm.state != "open" else self.realm.speed or 0.0
+        return 0.0 if self.realm.clock_limit is None else self.realm.speed or 0.0
+
+    @property
+    def limit(self) -> datetime | None:
+        """The time up to which the browser may count on in a simulated realm."""
+        return self.realm.clock_limit if self.moment is None else None
 
     @property
     def territory(self) -> str:
@@ -153,7 +158,7 @@ class Shell:
         """The end of the time line: the realm's clock now, or the server's in a live realm."""
         if not self.realm.simulated:
             return self.overview.server_time
-        return next((r.clock for r in self.realms if r.name == self.realm.name), self.realm.clock)
+        return next((r.shown_clock for r in self.realms if r.name == self.realm.name), self.realm.shown_clock)
 
     def url(self, path: str, **params: object) -> str:
         """A link that stays in this realm and at this time; the live realm and the present need no parameter."""

@@ -58,8 +58,13 @@ def time_of(picture: Picture) -> Instant:
     """The time that a picture is of: the one that was asked for, else that of its own clock."""
     if picture.at is not None:
         return picture.at
-    realm = realm_resource(picture.fields, picture.clock)
-    return r.ms(realm.clock) if realm.simulated else now_ms()
+    realm = realm_now(picture)
+    return r.ms(realm.shown_clock) if realm.simulated else now_ms()
+
+
+def realm_now(picture: Picture) -> r.Realm:
+    """Return the realm of a picture, with its clock as it stands now unless the picture is of the past."""
+    return realm_resource(picture.fields, picture.clock, now_ms() if picture.at is None else None)
 
 
 class Reading:
@@ -205,13 +210,15 @@ class Reading:
             for one in fields:
                 pipe.hvals(store.of(one["name"], "clock"))
             clocks = await pipe.execute() if fields else []
-        found = [realm_resource(f, max(map(int, clock), default=None)) for f, clock in zip(fields, clocks, strict=True)]
+        real = now_ms() if as_of is None else None
+        pairs = zip(fields, clocks, strict=True)
+        found = [realm_resource(f, max(map(int, clock), default=None), real) for f, clock in pairs]
         return sorted(found, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name))
 
     async def realm(self, realm: str, *, as_of: Instant | None = None) -> r.Realm:
         """One realm."""
         found = await self.read(realm, as_of=as_of)
-        return realm_resource(found.picture.fields, found.picture.clock)
+        return realm_now(found.picture)
 
     async def reference(self, realm: str, *, as_of: Instant | None = None) -> Reference:
         """The reference data in force."""

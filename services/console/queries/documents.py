@@ -26,14 +26,13 @@ from services.console.lines import LineRecord
 from services.console.pages.clocks import running_clocks, with_announced_ends
 from services.console.pages.ladder import ladder_of, main_ladder
 from services.console.pages.shell import TERRITORY
-from services.console.queries.base import Read, store_errors, time_of
+from services.console.queries.base import Read, realm_now, store_errors, time_of
 from services.console.queries.continuity import local_clocks
 from services.console.queries.incidents import Incidents
 from services.console.queries.journal import Journal
 from services.console.reference import Reference
 from services.console.resources import Page, when
 from services.console.shapes import OPEN, Shaper
-from services.console.shapes import realm as realm_resource
 from services.runtime.problems import ProblemError, both, declare
 
 declare(
@@ -86,7 +85,7 @@ class Documents(Incidents, Journal):
 
     async def _facts(self, found: Read, langs: Sequence[str], remarks: Mapping[str, str], validated_by: str | None) -> list[Facts]:
         picture = found.picture
-        resource = realm_resource(picture.fields, picture.clock)
+        resource = realm_now(picture)
         at = time_of(picture)
         previous = max((await picture.rows(c.SitrepRow)).values(), key=lambda row: row.number, default=None)
         lines = await self._cited(picture)
@@ -145,7 +144,7 @@ class Documents(Incidents, Journal):
         found = await self.read(realm, as_of=as_of, lang=langs[0])
         async with store_errors():
             picture = found.picture
-            resource = realm_resource(picture.fields, picture.clock)
+            resource = realm_now(picture)
             at = time_of(picture)
             lines, _more = await self._told(picture, incident)
             made = []

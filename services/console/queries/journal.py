@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
 from schemas import alerts as a
 from schemas.base import Instant
+from schemas.words import EventType
 from services.console import picture as pictures
 from services.console import resources as r
 from services.console import store
 from services.console.faults import NotFound, RealmUnknown
 from services.console.lines import LineRecord, key_before
-from services.console.queries.base import WHOLE, Reading, store_errors
+from services.console.queries.base import WHOLE, Read, Reading, store_errors
 from services.console.resources import Page, when
 from services.console.shapes import Shaper
 from services.console.texts import refusal
@@ -111,10 +113,23 @@ class Journal(Reading):
             item = self._texts.get_many([row.text_id]).get(row.text_id) if texts and row.text_id and self._texts else None
             fields = item.fields if item else {}
             row = in_own_words(row, fields.get(OWN_WORDS) or {})
-            return found.shape.report(row, fields.get("headline"), fields.get("description"), fields.get("attachments") or ())
+            shown = found.shape.report(row, fields.get("headline"), fields.get("description"), fields.get("attachments") or ())
+            return shown.model_copy(update={"newer_alert_at": await self._find_newer_alert(found, row)})
         if (lost := await self._lost(realm, id, as_of)) is None:
             raise NotFound
         return lost
+
+    async def _find_newer_alert(self, found: Read, reopening: a.ReportRow) -> datetime | None:
+        """Return when an alert occurred that a reopening left open because it is newer, though it was known before."""
+        if reopening.type is not EventType.REOPENING or reopening.site is None:
+            return None
+        async with store_errors():
+            site = await found.picture.row(a.SiteRow, reopening.site)
+            open_ = [cause for cause in site.causes if cause.type in reopening.lifts] if site else []
+            ids = [id for cause in open_ for id in cause.reports]
+            told = (await found.picture.some(a.ReportRow, ids)).values() if ids else ()
+        newer = [row.occurred_at for row in told if row.occurred_at > reopening.occurred_at and row.recorded_at <= reopening.recorded_at]
+        return when(max(newer)) if newer else None
 
     async def _lost(self, realm: str, id: str, as_of: Instant | None) -> r.Report | None:
         """A report that could not be decided, if that had been found out by then."""

@@ -8,7 +8,7 @@ from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import ProbeRow
 from services.console.oncall import Desk, all_off, newest_of
-from services.console.queries.base import WHOLE, Reading, known, now_ms, store_errors
+from services.console.queries.base import WHOLE, Reading, known, now_ms, store_errors, time_of
 from services.console.resources import Page
 from services.console.resources.oncall import Drill, Duty, OnCall, Readiness
 from services.runtime.paging import page
@@ -24,7 +24,7 @@ class OnCallQueries(Reading):
             duties, told = await found.picture.rows(o.DutyRow), await found.picture.rows(o.ReachRow)
             drills, probes = await found.picture.rows(o.DrillRow), await found.picture.rows(ProbeRow)
         desk = Desk(realm, found.picture.reference, duties, told, found.picture.fields.get("reference_at"), lang, drills, probes)
-        clock = found.picture.clock if "~" in realm and found.picture.clock is not None else now_ms()
+        clock = time_of(found.picture) if "~" in realm and found.picture.clock is not None else now_ms()
         moment = self._moment if as_of is None else as_of
         return desk, clock if moment is None else moment
 

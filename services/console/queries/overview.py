@@ -22,13 +22,12 @@ from schemas.words import ACTIVATED, ActivityState, PlanState, SiteStatus, TaskS
 from services.console import picture as pictures
 from services.console import resources as r
 from services.console import store
-from services.console.queries.base import WHOLE, Read, now_ms, store_errors, time_of
+from services.console.queries.base import WHOLE, Read, now_ms, realm_now, store_errors, time_of
 from services.console.queries.incidents import Incidents
 from services.console.queries.people import is_overdue
 from services.console.queries.places import Places, activity_counts, site_counts
 from services.console.resources import when
 from services.console.shapes import OPEN
-from services.console.shapes import realm as realm_resource
 from services.runtime.heads import Heads, log_name
 
 BEARABLE_PER_10_MIN: Final = 10
@@ -53,7 +52,7 @@ class OverviewQueries(Incidents, Places):
 
     async def _overview(self, found: Read, *, texts: bool) -> r.Overview:
         picture, shape = found.picture, found.shape
-        resource = realm_resource(picture.fields, picture.clock)
+        resource = realm_now(picture)
         server, at = now_ms(), time_of(picture)
         levels = await picture.rows(a.LevelRow)
         sites = site_counts(picture.reference, await picture.rows(a.SiteRow))

@@ -149,6 +149,9 @@ class Report(Resource):
     sites: list[str] = Field(default_factory=list, description="sites in the area that it names")
     signature: str | None = Field(default=None, description="of a CAP message: unsigned, unchecked, valid, invalid")
     corrected_by: str | None = Field(default=None, description="who changed the words of a refused message before it was offered again")
+    newer_alert_at: Time | None = Field(
+        default=None, description="of a reopening that lifted nothing: when the alert occurred that is newer than it"
+    )
 
 
 class Task(Resource):

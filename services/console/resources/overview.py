@@ -29,6 +29,9 @@ class Realm(Resource):
     opened_at: Time
     closed_at: Time | None = None
     clock: Time = Field(description="logical time of the newest fact; of a live realm, the time of its last input")
+    shown_clock: Time = Field(description="the time that people read: `clock`, carried on at the speed of a simulated realm")
+    clock_limit: Time | None = Field(default=None, description="`shown_clock` runs up to here; absent where it stands")
+    standing: bool = Field(default=False, description="a simulated realm is where it was asked to go: its clock stands")
     paused: bool
     speed: float | None
     stepping_to: Time | None = Field(default=None, description="a simulated realm was asked to move to this time")

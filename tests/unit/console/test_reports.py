@@ -32,3 +32,29 @@ async def test_a_report_to_a_realm_that_was_never_opened_was_refused_and_its_sen
     assert await asked("source@pmi-01") == (404, "resource_unknown"), "another's"
     assert await asked("cell", "r-2") == (404, "realm_unknown")
     assert await asked("cell", more="&as_of=999") == (404, "realm_unknown"), "nobody knew yet"
+
+
+async def test_a_reopening_that_lifted_nothing_names_the_newer_alert() -> None:
+    """Its sender read «Reçu» while the site stayed shut."""
+    held = crisis()
+    minute, start = 60_000, int(report()["occurred_at"])  # type: ignore[call-overload]
+    site = held.rows["sites"]["pmi-01"]
+    cause = {
+        "id": "c-1", "incident": "i-1", "type": "outage_power", "effect": "closed", "since": start, "certainty": "confirmed",
+        "severity": 3, "loss_pct": 100.0, "reports": ["r-1", "r-late"],
+    }  # fmt: skip
+    held.put("sites", {**site.model_dump(), "causes": [cause]})
+    held.put("reports", report("r-late", occurred_at=start + 20 * minute, recorded_at=start + 40 * minute))
+    over = {"type": "reopening", "severity": 1, "lifts": ["outage_power"]}
+    held.put("reports", report("r-before", occurred_at=start - minute, recorded_at=start + minute, **over))
+    held.put("reports", report("r-after", occurred_at=start + minute, recorded_at=start + minute, **over))
+    browser, _ = browsing(held)
+
+    async def newer(id: str) -> str | None:
+        answer = await browser.get(f"/api/v1/reports/{id}?realm={REALM}", accept="application/json")
+        return str(answer.json()["newer_alert_at"]) if answer.json()["newer_alert_at"] else None
+
+    shown = await browser.get(f"/api/v1/reports/r-1?realm={REALM}", accept="application/json")
+    assert await newer("r-before") == shown.json()["occurred_at"]
+    assert await newer("r-after") is None, "what came later was not known"
+    assert await newer("r-1") is None

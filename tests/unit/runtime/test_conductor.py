@@ -11,7 +11,7 @@ from schemas.alerts import AttentionRequested, MetricChanged
 from schemas.base import Fact, Instant, Message
 from schemas.calling import AnswerReceived, NotificationPlanned
 from schemas.commands import AnswerNotification
-from schemas.runtime import CONDUCTOR, CloseRealm, DeadlineFailed, OpenRealm, RealmOpened, SetPace, StepRequested
+from schemas.runtime import CONDUCTOR, CloseRealm, DeadlineFailed, OpenRealm, RealmOpened, SetPace, StepRequested, StepTo
 from schemas.words import Answer, Channel, Level
 from services.runtime.conductor import Conductor, Response
 from services.runtime.decider import Deadline, Firing, Input
@@ -89,6 +89,13 @@ class ToyDecider:
 
     def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> Toy:
         raise NotImplementedError
+
+
+class QuietDecider(ToyDecider):
+    """Has no deadline."""
+
+    def initial(self, realm: str, lineage: str) -> Toy:  # noqa: ARG002  the protocol
+        return Toy()
 
 
 def responder(fact: FactRecord, realm: RealmOpened) -> list[Response]:
@@ -316,3 +323,14 @@ def test_an_answer_that_nobody_takes_does_not_hold_the_realm() -> None:
     system.feed("alerts", REALM, OpenRealm(author="a", role="admin", territory="92", started_at=T0), id="open")
     system.step(REALM, T0 + 120_000)
     assert system.conductor.clock(REALM) == T0 + 120_000
+
+
+@pytest.mark.parametrize(("speed", "minutes"), [(1.0, [1, 2, 3, 3.5]), (20.0, [1, 2, 3, 3.5]), (600.0, [3.5])])
+def test_a_realm_with_a_speed_steps_each_minute(speed: float, minutes: list[float]) -> None:
+    """Decisions of people are dated by its clock: it stood at the last deadline for as long as nothing was due."""
+    system = MemorySystem({name: QuietDecider(name) for name in ("alerts", "continuity", "delivery")})
+    command = OpenRealm(author="a", role="admin", territory="92", started_at=T0, speed=speed)
+    system.feed("alerts", REALM, command, id="open")
+    system.step(REALM, T0 + 210_000)
+    told = [stored.transaction for stored in system.services["alerts"].log.of(REALM)]
+    assert [(tx.at - T0) / 60_000 for tx in told if tx.src.type == StepTo.wire_type()] == minutes

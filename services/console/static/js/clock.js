@@ -1,16 +1,25 @@
 // Time on the page: counted from the server's, never from this machine's. Moves the clock, countdowns, durations and bars.
 
 const html = document.documentElement;
-/** How far the page may count on without a new fact in a simulated realm, in simulated ms. */
-const AHEAD_MS = 300000;
+/** The clock of an exercise never goes back: a page that is ahead of the server by less than this waits for it. */
+const hold = () => 120000 + 10000 * Number(html.dataset.speed);
+/** @returns {string | null} where this tab keeps how far the clock of the exercise was */
+const kept = () => (html.dataset.simulated && !html.dataset.past ? `clock ${html.dataset.realm}` : null);
 
-let known = Number(html.dataset.now);
+let known = held(Number(html.dataset.now));
 let knownAt = performance.now();
 let stopped = false;
 
+/** @param {number} ms what the server says @returns {number} the same, or what this tab has shown already */
+function held(ms) {
+  const key = kept();
+  const before = key ? Number(sessionStorage.getItem(key)) : 0;
+  return before > ms && before - ms < hold() ? before : ms;
+}
+
 /** @param {number} ms epoch ms that the page now shows */
 export function set(ms) {
-  known = ms;
+  known = held(ms);
   knownAt = performance.now();
 }
 
@@ -21,8 +30,9 @@ export function beat(ms) {
 
 /** @returns {number} the time of the realm, epoch ms */
 export function now() {
-  const ahead = (performance.now() - knownAt) * Number(html.dataset.speed);
-  return known + (html.dataset.simulated ? Math.min(ahead, AHEAD_MS) : ahead);
+  const at = known + (performance.now() - knownAt) * Number(html.dataset.speed);
+  if (!html.dataset.simulated) return at;
+  return html.dataset.limit ? Math.max(known, Math.min(at, Number(html.dataset.limit))) : known;
 }
 
 /** Stops all movement: what is shown is not up to date. @param {boolean} still */
@@ -62,6 +72,8 @@ function write(element, text) {
 export function tick() {
   if (stopped) return;
   const at = now();
+  const key = kept();
+  if (key) sessionStorage.setItem(key, String(Math.floor(at)));
   write(document.getElementById("clock"), hms(at));
   for (const e of document.querySelectorAll("[data-until]")) write(e, countdown(Number(e.getAttribute("data-until")) - at));
   for (const e of document.querySelectorAll("[data-since]")) write(e, lasted((at - Number(e.getAttribute("data-since"))) / 1000));

@@ -101,6 +101,7 @@ function apply(next) {
     return;
   }
   html.dataset.speed = root.dataset.speed ?? "0";
+  html.dataset.limit = root.dataset.limit ?? "";
   clock.set(Number(root.dataset.now));
   const focused = document.activeElement;
   const pending = drafts.pending();

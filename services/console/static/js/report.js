@@ -6,6 +6,10 @@ import { smaller } from "./photo.js";
 import { freshKey, get, post } from "./post.js";
 
 const RETRY_MS = 10000;
+/** A report that was filled in so recently is dated by the server; an older one, which waited here, keeps its own time. */
+const JUST_FILLED_MS = 30000;
+/** So often, a second apart, the page asks what became of a word that something is over. */
+const ASKED_TIMES = 10;
 const form = /** @type {HTMLFormElement} */ (document.getElementById("report"));
 const said = /** @type {HTMLElement} */ (document.getElementById("said"));
 const button = /** @type {HTMLButtonElement} */ (document.getElementById("send"));
@@ -15,7 +19,10 @@ let ahead = form.dataset.now ? Date.parse(form.dataset.now) - Date.now() : 0;
 const now = () => new Date(Date.now() + ahead).toISOString();
 
 /** @returns {string} the time of the realm, as its people read it */
-const hm = () => new Date(Date.now() + ahead).toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
+const hm = () => time(Date.now() + ahead);
+
+/** @param {number} ms @returns {string} `10:16` in Paris */
+const time = (ms) => new Date(ms).toLocaleTimeString("fr-FR", { timeZone: "Europe/Paris", hour: "2-digit", minute: "2-digit" });
 
 /** @param {string} said with the places `{at}` and `{id}` @param {any} data the server's receipt */
 const receipt = (said, data) => said.replace("{at}", hm()).replace("{id}", String(data.report_id ?? "").slice(0, 8));
@@ -130,11 +137,14 @@ async function send(waiting) {
   if (typeof one === "string") return one;
   const headers = /** @type {Record<string, string>} */ ({ "Idempotency-Key": one.key });
   if (one.token) headers["X-Token"] = one.token;
+  const ago = Date.now() - one.at;
+  if (ago >= 0 && ago < JUST_FILLED_MS) headers["Vigie-Filled-Ago"] = String(ago);
   const { ok, status, data } = await post(one.to, one.body, headers);
   if (ok) {
     const sent = receipt(form.dataset.sent ?? "", data);
     say(one.photoless ? `${sent} ${form.dataset.photoless}` : sent);
     await outbox.forget(one.key);
+    if (one.body.type === "reopening" && !one.token) tellIfOlder(one, String(data.report_id));
   } else if (status === 401 && !one.token) {
     return loginFirst();
   } else if (away(status)) {
@@ -146,6 +156,17 @@ async function send(waiting) {
   }
   await show();
   return "told";
+}
+
+/** A word that something is over lifts nothing where an alert is newer: its sender is told. @param {Waiting} one @param {string} id */
+async function tellIfOlder(one, id) {
+  const realm = typeof one.body.realm === "string" ? `?${new URLSearchParams({ realm: one.body.realm })}` : "";
+  for (let asked = 0; asked < ASKED_TIMES; asked += 1) {
+    const { ok, data } = await get(`/api/v1/reports/${encodeURIComponent(id)}${realm}`);
+    if (ok && data.newer_alert_at) say((form.dataset.older ?? "").replace("{at}", time(Date.parse(data.newer_alert_at))), true);
+    if (!ok || data.state !== "received") return;
+    await new Promise((next) => setTimeout(next, 1000));
+  }
 }
 
 let sending = false;
@@ -257,7 +278,7 @@ function online() {
 /** An exercise is slowed down, sped up and stopped while the page is open. */
 async function follow() {
   const { ok, data } = await get(`/api/v1/realms/${encodeURIComponent(form.dataset.realm ?? "")}`);
-  if (ok) ahead = Date.parse(data.clock) - Date.now();
+  if (ok) ahead = Date.parse(data.shown_clock) - Date.now();
 }
 
 /** The page opens again without a network: a worker keeps it, where the browser allows one. */

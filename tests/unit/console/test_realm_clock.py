@@ -1,0 +1,135 @@
+"""The clock of an exercise: one for everybody, at every speed, which never goes back and says when it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.base import MINUTE_MS, Instant, Message
+from schemas.runtime import OpenRealm, PaceChanged, RealmOpened, SetPace, StepAccepted, StepRequested, StepTo
+from services.console.effects import RealmTouched, effects
+from services.console.realm_clock import STANDING_MS, anchor_clock, find_limit, is_standing, show_clock
+from services.console.shapes import realm as realm_resource
+from services.runtime.transaction import FactRecord, Source, Transaction
+
+REALM = "92~ex-clock"
+START = 1_800_000_000_000
+"""Of the exercise."""
+REAL = 1_790_000_000_000
+"""Of the world."""
+FACTS: dict[type[Message], tuple[type[Message], ...]] = {
+    OpenRealm: (RealmOpened,),
+    SetPace: (PaceChanged,),
+    StepRequested: (StepAccepted,),
+    StepTo: (),
+}
+
+
+class Exercise:
+    """A realm as the projection keeps it, told by records that come at real times."""
+
+    def __init__(self, speed: float | None) -> None:
+        self.fields: dict[str, Any] = {}
+        self.clock: Instant = START
+        opened = {"territory": "92", "title_code": "EX1", "started_at": START, "lineage": "x", "speed": speed}
+        self.tell(OpenRealm, REAL, START, opened)
+
+    def tell(self, kind: type[Message], real: Instant, at: Instant, data: dict[str, Any] | None = None) -> None:
+        """Fold one record of the log of alerts."""
+        facts = tuple(FactRecord(fact.wire_type(), str(n), at, data or {}) for n, fact in enumerate(FACTS[kind]))
+        source = Source("alerts.inputs", 0, 0, "", "i", kind.wire_type(), "x", real, "", "")
+        tx = Transaction(1, 1, "", 0, "", "alerts", REALM, "x", source, at, facts, None)
+        anchor = anchor_clock(self.fields, tx)
+        for effect in effects(tx, 0):
+            if isinstance(effect, RealmTouched):
+                self.fields |= effect.fields
+        self.fields |= anchor
+        self.clock = max(self.clock, at)
+
+    def ask(self, real: Instant, to: Instant) -> None:
+        """Ask for a step."""
+        self.tell(StepRequested, real, self.clock, {"to": to, "command_id": "c"})
+
+    def shown(self, real: Instant) -> Instant:
+        """Return what people read."""
+        return show_clock(self.fields, self.clock, real)
+
+
+@pytest.mark.parametrize("speed", [1.0, 20.0, 600.0])
+def test_the_clock_is_its_start_and_the_speed_times_what_has_passed(speed: float) -> None:
+    exercise = Exercise(speed)
+    exercise.ask(REAL, START + 60 * MINUTE_MS)
+    for passed in (0, 10, 97, 1_000):
+        assert exercise.shown(REAL + passed) == START + passed * speed
+    assert exercise.shown(REAL + 10) == exercise.shown(REAL + 10), "a reload shows the same"
+
+
+@pytest.mark.parametrize("speed", [1.0, 20.0, 600.0])
+def test_the_clock_never_goes_back(speed: float) -> None:
+    """Steps come late, people pause, go on and ask for more in the middle of a step."""
+    exercise, shown = Exercise(speed), [START]
+    real, minute_real = REAL, int(MINUTE_MS / speed)
+    exercise.ask(real, START + 10 * MINUTE_MS)
+
+    def watch(until: Instant) -> None:
+        nonlocal real
+        for _ in range(20):
+            real += max((until - real) // 20, 1)
+            shown.append(exercise.shown(real))
+
+    for minute in range(1, 6):
+        watch(REAL + minute * minute_real + 150)
+        exercise.tell(StepTo, real, START + minute * MINUTE_MS)
+        shown.append(exercise.shown(real))
+    exercise.ask(real + 20, START + 30 * MINUTE_MS)
+    watch(real + minute_real // 2)
+    exercise.tell(SetPace, real, exercise.clock, {"paused": True, "speed": speed})
+    stopped = exercise.shown(real)
+    watch(real + 100_000)
+    assert shown[-1] == stopped, "a pause stands"
+    exercise.tell(SetPace, real, exercise.clock, {"paused": False, "speed": speed})
+    watch(real + minute_real)
+    exercise.tell(StepTo, real, START + 6 * MINUTE_MS)
+    watch(real + minute_real)
+    assert shown == sorted(shown)
+    assert shown[-1] > stopped
+
+
+def test_the_clock_stands_when_nobody_asks_for_more_and_says_so() -> None:
+    exercise = Exercise(20.0)
+    exercise.ask(REAL, START + MINUTE_MS)
+    assert not is_standing(exercise.fields, exercise.clock, REAL + 1_000)
+    exercise.tell(StepTo, REAL + 3_000, START + MINUTE_MS)
+    over = REAL + 3_000
+    assert not is_standing(exercise.fields, exercise.clock, over + 500), "a player asks for the next step at once"
+    found = realm_resource({"name": REALM, **exercise.fields}, exercise.clock, over + 14 * MINUTE_MS)
+    assert found.standing
+    assert found.shown_clock == found.clock
+    assert found.clock_limit is None
+    exercise.ask(over + 20 * MINUTE_MS, START + 5 * MINUTE_MS)
+    assert exercise.shown(over + 20 * MINUTE_MS) == START + MINUTE_MS, "it goes on from where it stood"
+    assert exercise.shown(over + 20 * MINUTE_MS + 1_000) == START + MINUTE_MS + 20_000
+
+
+def test_without_its_conductor_the_clock_does_not_run_away() -> None:
+    exercise = Exercise(20.0)
+    exercise.ask(REAL, START + 600 * MINUTE_MS)
+    assert exercise.shown(REAL + 600 * MINUTE_MS) == START + 2 * MINUTE_MS
+    assert find_limit(exercise.fields) == START + 2 * MINUTE_MS
+
+
+def test_a_realm_without_a_speed_shows_its_steps() -> None:
+    exercise = Exercise(None)
+    exercise.ask(REAL, START + 5 * MINUTE_MS)
+    assert exercise.shown(REAL + 60_000) == START
+    exercise.tell(StepTo, REAL + 60_000, START + 5 * MINUTE_MS)
+    assert exercise.shown(REAL + 60_000) == START + 5 * MINUTE_MS
+    assert is_standing(exercise.fields, exercise.clock, REAL + 60_001 + STANDING_MS)
+
+
+def test_of_the_past_the_clock_is_as_it_was_told() -> None:
+    exercise = Exercise(1.0)
+    exercise.ask(REAL, START + 5 * MINUTE_MS)
+    found = realm_resource({"name": REALM, **exercise.fields}, exercise.clock)
+    assert (found.shown_clock, found.standing) == (found.clock, False)
