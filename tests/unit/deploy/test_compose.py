@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from ruamel.yaml import YAML
 
 from services.runtime.embedded.jars import KAFKA_VERSION
+from services.runtime.embedded.sockets import socket_folder
+from services.runtime.embedded.store import _executable
 from services.runtime.settings import REPOSITORY
 from services.runtime.supervisor.plan import SERVICES
+from tests.waiting import until
 
 COMPOSE = REPOSITORY / "docker-compose.yml"
 
@@ -79,11 +85,52 @@ def test_the_image_has_what_its_commands_import() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_store_asks_for_a_password_that_every_service_has(compose: Any) -> None:
+    store = compose["services"]["store"]
+    password = store["environment"]["REDISCLI_AUTH"]
+    assert password.startswith("${STORE_PASSWORD:?")
+    assert "requirepass" in store["command"][-1]
+    assert "STORE_PASSWORD" not in " ".join(store["command"]), "all of the machine see arguments"
+    for kind in SERVICES:
+        assert compose["services"][kind.name]["environment"]["VIGIE_REDIS"] == f"redis://:{password}@store:6379/0"
+
+
+def test_the_store_takes_its_password_from_standard_input(tmp_path: Path, compose: Any) -> None:
+    """By the server that comes along: the line of the compose file, on a socket."""
+    server, socket = Path(_executable()), socket_folder(tmp_path) / "store.sock"
+    script = compose["services"]["store"]["command"][-1].replace("$$", "$").replace("valkey-server -", f"{server} -")
+    script += f" --port 0 --unixsocket {socket} --dir {tmp_path}"
+    environment = {"REDISCLI_AUTH": "secret", "PATH": os.environ["PATH"]}
+    with subprocess.Popen(["sh", "-c", script], env=environment, stdout=subprocess.DEVNULL) as running:
+        try:
+            until(socket.exists)
+            with redis.Redis(unix_socket_path=str(socket)) as stranger, pytest.raises(redis.AuthenticationError):
+                stranger.ping()
+            with redis.Redis(unix_socket_path=str(socket), password="secret") as client:
+                until(client.ping)
+                client.shutdown(nosave=True)
+        finally:
+            running.wait(20)
+
+
+def test_the_image_is_built_once_and_never_looked_for_elsewhere(compose: Any) -> None:
+    """Compose tried to pull it nine times."""
+    services = compose["services"]
+    assert {services[kind.name]["pull_policy"] for kind in SERVICES} == {"never"}
+    assert services["prepare"]["pull_policy"] == "build"
+
+
+def test_no_log_fills_the_disk(compose: Any) -> None:
+    for name, service in compose["services"].items():
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+
+
 def test_the_client_accepts_the_file() -> None:
     client = next((c for c in (["docker", "compose"], ["docker-compose"]) if _works(c)), None)
     if client is None:
         return  # no client with compose here: the tests above check the content
-    done = subprocess.run([*client, "-f", str(COMPOSE), "config"], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "STORE_PASSWORD": "secret"}
+    done = subprocess.run([*client, "-f", str(COMPOSE), "config"], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
 
 

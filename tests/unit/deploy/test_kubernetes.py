@@ -93,3 +93,10 @@ def test_one_pod_alone_writes_to_the_volume(vigie: dict[tuple[str, str], Any]) -
         "else each start opens the keys to the group, and doctor calls it a fault"
     )
     assert vigie["PersistentVolumeClaim", "vigie-data"]["spec"]["accessModes"] == ["ReadWriteOncePod"]
+
+
+def test_nobody_outside_the_pod_reaches_more_than_the_front_door(vigie: dict[tuple[str, str], Any]) -> None:
+    """Any pod of the cluster could speak to the console as any address."""
+    policy = vigie["NetworkPolicy", "vigie"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == vigie["Deployment", "vigie"]["spec"]["template"]["metadata"]["labels"]
+    assert (policy["policyTypes"], policy["ingress"]) == (["Ingress"], [{"ports": [{"port": 8092}]}])
