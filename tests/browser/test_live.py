@@ -127,6 +127,9 @@ def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor:
     assert before.startswith(("09:39:5", "09:4"))  # the server's second and the page's need not begin together
     page.clock.run_for(3_000)
     expect(page.locator("#clock")).not_to_have_text(before)
+    shown = page.locator("#clock").inner_text()
+    page.reload()
+    assert page.locator("#clock").inner_text() >= shown, "the clock of an exercise never goes back"
 
 
 def test_a_page_that_cannot_be_had_says_that_it_is_frozen(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:

@@ -12,6 +12,8 @@ from services.console.effects import RealmTouched, effects
 from services.console.realm_clock import STANDING_MS, anchor_clock, find_limit, is_standing, show_clock
 from services.console.shapes import realm as realm_resource
 from services.runtime.transaction import FactRecord, Source, Transaction
+from tests.unit.console.held import browsing
+from tests.unit.console.test_every_screen import crisis
 
 REALM = "92~ex-clock"
 START = 1_800_000_000_000
@@ -133,3 +135,17 @@ def test_of_the_past_the_clock_is_as_it_was_told() -> None:
     exercise.ask(REAL, START + 5 * MINUTE_MS)
     found = realm_resource({"name": REALM, **exercise.fields}, exercise.clock)
     assert (found.shown_clock, found.standing) == (found.clock, False)
+
+
+async def test_a_page_says_that_the_clock_of_an_exercise_stands() -> None:
+    """After the end of the player it ran on for five minutes, again and again, under «en cours»."""
+    held = crisis()
+    held.fields |= {"speed": 20.0, "stepping_to": held.clock, "clock_from": held.clock, "clock_real": 0, "clock_floor": held.clock}
+    browser, _ = browsing(held)
+    page = (await browser.get(f"/?realm={held.name}")).text
+    assert "scénario terminé, horloge arrêtée" in page
+    assert 'data-speed="0.0"' in page
+    held.fields |= {"stepping_to": held.clock + MINUTE_MS}
+    page = (await browser.get(f"/?realm={held.name}&lang=fr")).text
+    assert "vitesse ×20" in page
+    assert f'data-limit="{held.clock + MINUTE_MS}"' in page
