@@ -1,6 +1,6 @@
 """Three real brokers on loopback with the settings of deploy/kubernetes/kafka.yaml: three copies, two of which must be in step.
 
-`with Cluster(folder) as cluster` starts them; `leaders` and `in_step` say who leads and who is in step, `kill` and `revive` do what they say.
+`async with Cluster(folder) as cluster` starts them. `leader` and `is_in_step` say who leads and who is in step.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shutil
 import signal
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -25,7 +25,7 @@ from services.runtime.embedded.kafka import KafkaNode, RunningKafka, is_serving
 from services.runtime.embedded.ports import free_ports
 from services.runtime.kafka_security import client_options
 from services.runtime.provision import desired_config
-from tests.brokers import PASSWORD, make_node
+from tests.brokers import make_node
 from tests.waiting import eventually
 
 NODES: Final = (1, 2, 3)
@@ -34,6 +34,7 @@ SESSION_MS: Final = 3000
 """As docs/how-to/operate.md advises: how long a dead leader is missed before another one leads."""
 START_S: Final = 150.0
 """Patience with three brokers at once on a machine that others use, too."""
+HEAP_MB: Final = 192
 META: Final = "meta.properties"
 
 
@@ -46,12 +47,9 @@ class ClusterNode(KafkaNode):
 
     def _properties(self, data: Path) -> str:
         """Later lines of a properties file win over earlier ones."""
-        plain, controller = f"PLAINTEXT://127.0.0.1:{self.port}", f"CONTROLLER://127.0.0.1:{self.controller_port}"
         lines: Mapping[str, object] = {
             "node.id": self.number,
             "controller.quorum.voters": self.voters,
-            "listeners": f"{plain},{controller}",
-            "advertised.listeners": plain,
             "default.replication.factor": COPIES,
             "min.insync.replicas": COPIES - 1,
             "offsets.topic.replication.factor": COPIES,
@@ -108,14 +106,12 @@ class Cluster:
         ports = free_ports(2 * COPIES)
         voters = ",".join(f"{n}@127.0.0.1:{ports[2 * n - 1]}" for n in NODES)
         for n in NODES:
-            made = make_node(self.folder / str(n))
-            node = ClusterNode(
-                made.folder, ports[2 * n - 2], ports[2 * n - 1], made.java, made.jars, made.log_file, PASSWORD,
-                heap_mb=192, classes=made.classes, number=n, voters=voters,
-            )  # fmt: skip
+            alone = make_node(self.folder / str(n))
+            known = {f.name: getattr(alone, f.name) for f in fields(alone)}
+            known |= {"port": ports[2 * n - 2], "controller_port": ports[2 * n - 1], "heap_mb": HEAP_MB}
+            node = ClusterNode(**known, number=n, voters=voters)
             if n != NODES[0]:
-                shutil.copytree(self.folder / "1" / "data", node.folder / "data")
-                shutil.copy(self.folder / "1" / "credential", node.folder / "credential")
+                shutil.copytree(self.folder / "1", node.folder, dirs_exist_ok=True)
                 meta = (node.folder / "data" / META).read_text()
                 kept = [line for line in meta.splitlines() if not line.startswith(("node.id=", "directory.id="))]
                 directory = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
