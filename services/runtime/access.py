@@ -40,6 +40,7 @@ from services.runtime.principals import (
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
+from services.runtime.tombstones import Tombstones, count_unsigned
 
 TOPIC: Final = "access"
 LOCAL_ADMIN: Final = "local-admin"
@@ -75,6 +76,7 @@ class AccessStore:
 
     def __init__(self, settings: Settings, service: str, master: MasterKey) -> None:
         self._hash_key = master.derived("access.hashes")
+        self._tombstones = Tombstones.of(master)
         self.session_key: Final = master.derived("access.sessions")
         self._secrets = settings.data.secrets
         self._second_factor = settings.second_factor == "required"
@@ -327,7 +329,7 @@ class AccessStore:
         old += [c for c in self.all(Code) if (c.used_at or c.expires_at or now) < now - 30 * DAY_MS]
         old += [t for t in self.all(Trace) if t.at < now - TRACE_DAYS * DAY_MS]
         for record in old:
-            await self._writer.put(TOPIC, key_of(record), None)
+            await self._writer.put(TOPIC, key_of(record), self._tombstones.make(TOPIC, key_of(record)))
             self._drop(key_of(record))
 
     def _secret_file(self, name: str, fresh: str) -> str:
@@ -341,15 +343,31 @@ class AccessStore:
         for e in entries:
             if e.offset <= self._records.offset(e.key):
                 continue
+            if self._tombstones.mark_of(e.topic, e.key, e.value) is not None:
+                self._records.pending.discard(e.key)
+                self._drop(e.key)
+                continue
             record = None if e.value is None else self._records.open(e.key, e.value)
+            if record is None:
+                self._restore(e)
+                continue
             newer = self._epochs_passed(record)
             if newer < 0 or (e.key in self._records.pending and newer == 0):
                 continue
             self._records.pending.discard(e.key)
-            if e.value is None:
-                self._drop(e.key)
-            elif record is not None:
-                self._set(e.key, e.offset, e.value, record)
+            assert e.value is not None
+            self._set(e.key, e.offset, e.value, record)
+
+    def _restore(self, e: Entry) -> None:
+        """Keep what is known against a record that is not ours (a bare null, above all), and write it to the topic again."""
+        known = self._records.sealed.get(e.key)
+        if known is None:
+            return
+        count_unsigned(e.topic)
+        log.error("access.unsigned_erasure", key=e.key, offset=e.offset, then="ignored: what is known here is written to the topic again")
+        self._records.sealed[e.key] = (e.offset, known[1])
+        self._records.pending.add(e.key)
+        self._changed.set()
 
     def _epochs_passed(self, record: Record | None) -> int:
         """How many times the sessions of an account were ended since what is known of it; 0 for anything else.
@@ -371,20 +389,19 @@ class AccessStore:
         self._records.sealed = {key: (-1, sealed) for key, (_, sealed) in self._records.sealed.items()}
 
     async def _reconcile(self) -> None:
-        """After the first reading: what only the file knew was erased meanwhile; but an empty topic has lost it, and gets it back."""
+        """After the first reading: what only the file knows was lost on the topic, or erased there by a stranger, and is written again.
+
+        An erasure of ours is a record: its key would have been met.
+        """
         await self.caught_up.wait()
         known, pending = self._records.sealed, self._records.pending
         stale = [key for key, (offset, _) in known.items() if offset < 0 and key not in pending]
-        if stale and len(stale) == len(known):
+        if stale:
             log.error(
-                "access.topic_empty",
-                restored=len(stale),
-                hint="the access topic was lost; its content is written again from the local file",
+                "access.records_missing", restored=len(stale), of=len(known), hint="written to the access topic again from the local file"
             )
             pending.update(stale)
-        else:
-            for key in stale:
-                self._drop(key)
+            self._changed.set()
 
     async def _save_and_flush(self) -> None:
         records = self._records

@@ -42,6 +42,10 @@ TABLE: dict[str, Metric] = {
     "vigie_publish_lag_records": Metric("gauge", "Accepted records not published yet", ("service", "partition")),
     # dead letters
     "vigie_dead_letters_total": Metric("counter", "Records sent to dead-letters, by reason", ("service", "reason")),
+    # keyed topics
+    "vigie_unsigned_erasures_total": Metric(
+        "counter", "Records on access, texts or directory that would erase or replace another and are not ours: ignored", ("topic",)
+    ),
     # front door
     "vigie_reports_total": Metric("counter", "Answers of the front door, by dialect and status", ("dialect", "status")),
     "vigie_report_seconds": Metric("histogram", "Request read until Kafka acknowledged", ("dialect",)),

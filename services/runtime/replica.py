@@ -12,13 +12,14 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, Final, NamedTuple, Protocol
 
 import structlog
 
 from services.runtime.copies import open_copy
 from services.runtime.ending import in_thread
 from services.runtime.keyed import Entry, Follower
+from services.runtime.tombstones import count_unsigned
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +30,18 @@ class Gone(NamedTuple):
     topic: str
     id: str
     value: bytes
+
+
+class Judge(Protocol):
+    """Says which records on the topics are this installation's (`services.runtime.vault.Sealer`)."""
+
+    def mark_of(self, topic: str, id: str, value: bytes | None) -> bytes | None:
+        """Return the mark of a signed erasure; None for any other value."""
+        ...
+
+    def is_ours(self, topic: str, id: str, value: bytes) -> bool:
+        """Return whether this sealed value can be opened with a key of ours."""
+        ...
 
 
 OnGone = Callable[[Sequence[Gone]], None]
@@ -54,7 +67,8 @@ class Replica:
         self._db = open_copy(
             path,
             "CREATE TABLE IF NOT EXISTS items (topic TEXT, id TEXT, partition INTEGER, offset INTEGER, value BLOB, PRIMARY KEY (topic, id));"
-            "CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition));",
+            "CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition));"
+            "CREATE TABLE IF NOT EXISTS erased (topic TEXT, id TEXT, mark BLOB, PRIMARY KEY (topic, id, mark));",
             "secure_delete=ON",
         )
         self._inode = path.stat().st_ino
@@ -88,9 +102,11 @@ class Replica:
         self._db.execute("DELETE FROM positions WHERE topic = ? AND partition = ?", (topic, partition))
         self._db.execute("UPDATE items SET offset = -1 WHERE topic = ? AND partition = ?", (topic, partition))
 
-    def apply(self, entries: Iterable[Entry], on_gone: OnGone) -> None:
+    def apply(self, entries: Iterable[Entry], on_gone: OnGone, judge: Judge) -> None:
         """Take over entries. `on_gone` hears of records that newer ones replaced or erased, before the change is committed.
 
+        What is known is erased by a signed erasure alone, each of which counts once, and replaced by a record of ours alone: anything else is
+        ignored and counted.
         An entry at or before the offset that an item has is old news and changes nothing. What was known before the topic was
         made again is replaced silently: an old record that is read again must not cost a newer one its key.
         """
@@ -101,11 +117,17 @@ class Replica:
                 known = self.get(e.topic, e.key)
                 if known is not None and e.offset <= known.offset:
                     continue
+                mark = judge.mark_of(e.topic, e.key, e.value)
+                if self._is_refused(e, known, mark, judge):
+                    self._skip(e)
+                    continue
                 if known is not None and known.value != e.value and known.offset >= 0:
                     gone.append(Gone(e.topic, e.key, known.value))
-                if e.value is None:
+                if mark is not None or e.value is None:
                     self._db.execute("DELETE FROM items WHERE topic = ? AND id = ?", (e.topic, e.key))
-                else:
+                if mark is not None:
+                    self._db.execute("INSERT OR IGNORE INTO erased VALUES (?, ?, ?)", (e.topic, e.key, mark))
+                elif e.value is not None:
                     self._db.execute(
                         "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?)", (e.topic, e.key, e.partition, e.offset, e.value)
                     )
@@ -117,6 +139,25 @@ class Replica:
             self._db.execute("ROLLBACK")
             raise
 
+    def _is_refused(self, e: Entry, known: Stored | None, mark: bytes | None, judge: Judge) -> bool:
+        """Return whether this record changes nothing: a bare null, a repeated erasure, or a value of somebody else over one of ours."""
+        if mark is not None:
+            seen = self._db.execute("SELECT 1 FROM erased WHERE topic = ? AND id = ? AND mark = ?", (e.topic, e.key, mark)).fetchone()
+            return seen is not None and known is not None
+        if e.value is None:  # of an item whose key is deleted, as earlier versions erased, nothing is left to lose
+            return known is None or judge.is_ours(e.topic, e.key, known.value)
+        return known is not None and known.value != e.value and known.offset >= 0 and not judge.is_ours(e.topic, e.key, e.value)
+
+    def _skip(self, e: Entry) -> None:
+        if self.get(e.topic, e.key) is None:  # nothing was there to lose
+            return self._pass(e)
+        count_unsigned(e.topic)
+        log.warning("replica.unsigned_erasure", topic=e.topic, id=e.key, offset=e.offset, then="ignored: what is known here stays")
+        return self._pass(e)
+
+    def _pass(self, e: Entry) -> None:
+        self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", (e.topic, e.partition, e.offset + 1))
+
     def close(self) -> None:
         self._db.close()
 
@@ -124,10 +165,11 @@ class Replica:
 class ReplicaKeeper:
     """Keeps a replica current while this process holds its lock; else waits for the lock."""
 
-    def __init__(self, replica_path: Path, kafka: str, on_gone: OnGone) -> None:
+    def __init__(self, replica_path: Path, kafka: str, on_gone: OnGone, judge: Judge) -> None:
         self._path = replica_path
         self._kafka = kafka
         self._on_gone = on_gone
+        self._judge = judge
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -146,7 +188,7 @@ class ReplicaKeeper:
         async def apply(entries: Sequence[Entry]) -> None:
             if writing.replaced():
                 raise sqlite3.DatabaseError("begun anew by another process")
-            await in_thread(writing.apply, entries, self._on_gone)
+            await in_thread(writing.apply, entries, self._on_gone, self._judge)
 
         try:
             await Follower(self._kafka, TOPICS, apply, positions=writing.positions, reset=writing.restart).run()

@@ -24,6 +24,7 @@ from services.runtime.keyed import ACK_TIMEOUT_S, KeyedWriter, Sent, partition_f
 from services.runtime.keys import Keyring, MasterKey, seal, unseal
 from services.runtime.replica import Gone, Replica, ReplicaKeeper, Stored
 from services.runtime.settings import Settings
+from services.runtime.tombstones import Tombstones
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +71,9 @@ class TextItem:
 class Sealer:
     """Bytes ↔ sealed record: version, key number, flags, nonce and ciphertext, bound to topic and id."""
 
-    def __init__(self, keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring, tombstones: Tombstones) -> None:
         self._keyring = keyring
+        self._tombstones = tombstones
 
     def seal(self, topic: str, id: str, plain: bytes) -> bytes:
         """Under a new key."""
@@ -94,6 +96,21 @@ class Sealer:
         except ValueError as error:
             raise RecordInvalid(f"{topic} {id}: {error}") from error
         return zlib.decompress(plain) if flags & _COMPRESSED else plain
+
+    def tombstone(self, topic: str, id: str) -> bytes:
+        """Return the value that erases this item."""
+        return self._tombstones.make(topic, id)
+
+    def mark_of(self, topic: str, id: str, value: bytes | None) -> bytes | None:
+        """Return the mark of a signed erasure; None for any other value."""
+        return self._tombstones.mark_of(topic, id, value)
+
+    def is_ours(self, topic: str, id: str, value: bytes) -> bool:
+        """Return whether this sealed value can be opened with a key of ours."""
+        try:
+            return self.open(topic, id, value) is not None
+        except RecordInvalid:
+            return False
 
     def shred(self, records: Iterable[Gone]) -> None:
         """Delete the keys of records that this keyring opens.
@@ -203,7 +220,7 @@ class Shelf:
         """
         known = (self._replica.get(self._topic, id), self._forget(id))
         self._sealer.shred(Gone(self._topic, id, s.value) for s in known if s is not None)
-        await self._writer.put(self._topic, id, None)
+        await self._writer.put(self._topic, id, self._sealer.tombstone(self._topic, id))
 
     def ids(self, prefix: str = "") -> list[str]:
         """Ids of all items that the replica knows and that begin so."""
@@ -286,11 +303,12 @@ class Vault:
     def open(cls, settings: Settings, *, master: MasterKey | None = None, ack_timeout_s: float = ACK_TIMEOUT_S) -> Vault:
         """Opens files only; Kafka is contacted when needed. Raises OSError, MasterKeyInvalid, sqlite3.Error."""
         settings.data.make()
-        keyring = Keyring(settings.data.secrets / "keyring.db", master or MasterKey.open(settings.data.secrets))
+        master = master or MasterKey.open(settings.data.secrets)
+        keyring = Keyring(settings.data.secrets / "keyring.db", master)
         path = settings.data.root / "vault" / "replica.db"
-        sealer = Sealer(keyring)
+        sealer = Sealer(keyring, Tombstones.of(master))
         writer = KeyedWriter(settings.kafka, ack_timeout_s=ack_timeout_s)
-        return cls(keyring, writer, Replica(path), ReplicaKeeper(path, settings.kafka, sealer.shred), sealer)
+        return cls(keyring, writer, Replica(path), ReplicaKeeper(path, settings.kafka, sealer.shred, sealer), sealer)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keeper.run(), name="vault.replica")

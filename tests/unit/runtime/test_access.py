@@ -8,10 +8,12 @@ from services.runtime import access
 from services.runtime.access import AccessStore, LoginTaken, new_principal, normal_code
 from services.runtime.kafka import BrokerAway
 from services.runtime.keyed import Entry
-from services.runtime.principals import Account, Principal, Scope
+from services.runtime.principals import Account, EndedSession, Principal, Scope
 from services.runtime.problems import ProblemError
 from services.runtime.rights import RIGHTS, Permission, Role
+from services.runtime.sessions import Sessions
 from services.runtime.testing.keyed import MemoryKeyedLog, memory_access
+from services.runtime.tombstones import Tombstones
 
 
 @pytest.fixture
@@ -148,12 +150,47 @@ async def test_what_was_erased_meanwhile_does_not_come_back_from_the_file(store:
     await store.put(kept)
     await store.put(erased)
     store._records.save()
+    await store._writer.put("access", f"principal:{erased.id}", store._tombstones.make("access", f"principal:{erased.id}"))
     restarted = memory_access(tmp_path, log)
-    await restarted._take(log.entries[:1])
+    await restarted._take([log.entries[0], log.entries[2]])  # compacted
     restarted.caught_up.set()
     await restarted._reconcile()
     assert restarted.principal(kept.id) == kept
     assert restarted.principal(erased.id) is None
+
+
+async def test_a_stranger_neither_revokes_a_token_nor_opens_a_closed_session(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
+) -> None:
+    """By null values on the topic an administrator's token was gone, and a session that was logged out opened again."""
+    principal = new_principal(Role.ADMIN)
+    token_id, token = await store.create_token(principal)
+    sessions = Sessions(store)
+    session = sessions.admit(principal)
+    sessions.end(session)
+    store._records.save()
+    keys = [f"token:{token_id}", f"principal:{principal.id}", f"ended:{session.id}"]
+    strangers = Tombstones(b"k" * 32)
+    nulls = [Entry("access", 0, 100 + n, key, value) for key in keys for n, value in enumerate((None, b"x", strangers.make("access", key)))]
+    restarted = memory_access(tmp_path, log)
+    for one in (store, restarted):
+        await one._take(nulls)
+        one.caught_up.set()
+        await one._reconcile()
+        assert one.bearer(token) == principal
+        assert Sessions(one).read(session.cookie) is None
+        assert set(keys) <= one._records.pending, "written to the topic again"
+
+
+async def test_old_sessions_are_erased_by_a_signed_record(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
+    await store.put(EndedSession(id="s-1", until=1))
+    store.caught_up.set()
+    await store._prune()
+    assert not store.ended("s-1")
+    assert log.entries[-1].value is not None
+    other = memory_access(tmp_path, log)
+    await other._take(log.entries)
+    assert not other.ended("s-1")
 
 
 async def test_a_lost_topic_gets_its_content_back_from_the_file(store: AccessStore, tmp_path: Path) -> None:

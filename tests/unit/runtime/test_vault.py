@@ -1,6 +1,7 @@
 """The vault without Kafka: a writer in memory, whose entries the test hands to the replica."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,15 @@ from schemas.words import Channel
 from services.runtime.keys import Keyring, MasterKey
 from services.runtime.replica import Replica
 from services.runtime.testing.keyed import MemoryKeyedLog
+from services.runtime.tombstones import Tombstones
 from services.runtime.vault import PUT_AT_ONCE, Directory, Sealer, TextItem, Texts
 
 
 class Setup:
     def __init__(self, folder: Path) -> None:
-        self.keyring = Keyring(folder / "keyring.db", MasterKey.open(folder))
-        self.sealer = Sealer(self.keyring)
+        master = MasterKey.open(folder)
+        self.keyring = Keyring(folder / "keyring.db", master)
+        self.sealer = Sealer(self.keyring, Tombstones.of(master))
         self.log = MemoryKeyedLog()
         self.replica = Replica(folder / "replica.db")
         self.texts = self.reader()
@@ -28,7 +31,7 @@ class Setup:
         return Texts("texts", self.sealer, self.log, self.replica)
 
     def follow(self, start: int = 0) -> None:
-        self.replica.apply(self.log.entries[start:], self.sealer.shred)
+        self.replica.apply(self.log.entries[start:], self.sealer.shred, self.sealer)
 
 
 def _all_bytes(folder: Path) -> bytes:
@@ -161,7 +164,48 @@ async def test_what_was_stored_is_settled_once_the_copy_of_all_processes_has_it(
     assert [entry.key for entry in setup.log.entries] == [one.person for one in contacts]
     assert not await setup.directory.settled(0)
     *most, _last = setup.log.entries
-    setup.replica.apply(most, setup.sealer.shred)
+    setup.replica.apply(most, setup.sealer.shred, setup.sealer)
     assert not await setup.directory.settled(0)
     setup.follow(len(most))
     assert await setup.directory.settled(0)
+
+
+async def test_a_stranger_erases_no_text(setup: Setup) -> None:
+    """Whoever may write to Kafka deleted every text, person and key by null values."""
+    await setup.texts.put("t-1", TextItem({"text": "eau coupée"}))
+    await setup.directory.put(Contact(person="p-1", site="cen-1"))
+    setup.follow()
+    for topic, id in (("texts", "t-1"), ("directory", "p-1")):
+        for value in (None, b"garbage", Tombstones(b"k" * 32).make(topic, id), setup.sealer.tombstone(topic, "other")):
+            await setup.log.put(topic, id, value)
+    setup.follow()
+    reader = setup.reader()
+    item = await reader.get("t-1")
+    assert item is not None
+    assert item.fields == {"text": "eau coupée"}
+    assert await setup.directory.get("p-1") is not None
+
+
+async def test_an_erasure_counts_once(setup: Setup) -> None:
+    """The signed erasure of a person, written again by a stranger, took what was imported anew."""
+    await setup.directory.put(Contact(person="p-1", site="cen-1"))
+    setup.follow()
+    await setup.directory.erase("p-1")
+    setup.follow()
+    assert setup.directory.ids() == []
+    erasure = setup.log.entries[-1].value
+    await setup.directory.put(Contact(person="p-1", site="cen-2"))
+    await setup.log.put("directory", "p-1", erasure)
+    setup.follow()
+    again = await Directory("directory", setup.sealer, setup.log, setup.replica).get("p-1")
+    assert again is not None
+    assert again.site == "cen-2"
+
+
+async def test_a_null_of_an_earlier_version_still_removes_what_nobody_can_read(setup: Setup) -> None:
+    await setup.texts.put("t-1", TextItem({"text": "a"}))
+    setup.follow()
+    await setup.texts.erase("t-1")
+    setup.log.entries[-1] = replace(setup.log.entries[-1], value=None)
+    setup.follow()
+    assert setup.texts.ids() == []
