@@ -145,6 +145,8 @@ class Rebased(Fact):
 
     cluster_id: str
     next_offset: int
+    urgent_next_offset: int | None = None
+    """Of the urgent lane; None where there is none, or where it stays as it was."""
 
 
 @message

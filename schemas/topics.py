@@ -9,10 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from schemas.realms import is_live
+
 PARTITIONS = 8
 """Of every realm-keyed topic. Fixed for the life of an installation: the partition is part of where a realm lives."""
 
 SERVICES = ("alerts", "continuity", "delivery")
+
+
+URGENT: set[str] = {"alerts"}
+"""Deciders with a second input topic, the urgent lane: what lies there is decided before what waits in the other."""
 
 
 class Retention(StrEnum):
@@ -36,8 +42,26 @@ class Topic:
 
 
 def inputs(service: str) -> str:
-    """Name of the one ordered input topic of a decider."""
+    """Name of the ordered input topic of a decider."""
     return f"{service}.inputs"
+
+
+def urgent(service: str) -> str:
+    """Name of the urgent lane of a decider that has one."""
+    return f"{service}.urgent"
+
+
+def lanes(service: str) -> tuple[str, ...]:
+    """Return the input topics of a decider, the urgent lane last."""
+    return (inputs(service), urgent(service)) if service in URGENT else (inputs(service),)
+
+
+def urgent_lane(service: str, realm: str) -> str:
+    """Return where an urgent input goes: danger to people, commands of people, facts of other services, ticks, renewals of leases.
+
+    A simulated realm has one lane: its conductor alone says what comes when.
+    """
+    return urgent(service) if service in URGENT and is_live(realm) else inputs(service)
 
 
 def log(service: str) -> str:
@@ -57,6 +81,11 @@ PUBLIC = ("incidents", "continuity", "plans", "reassignments", "notifications", 
 
 TOPICS: tuple[Topic, ...] = (
     *(Topic(inputs(s), f"inputs of {s}, CloudEvents binary", Retention.FOREVER, append_time=True, durable_each=True) for s in SERVICES),
+    *(
+        Topic(urgent(s), f"urgent inputs of {s}, CloudEvents binary", Retention.FOREVER, append_time=True, durable_each=True)
+        for s in SERVICES
+        if s in URGENT
+    ),
     *(Topic(log(s), f"Transactions of {s}, one per input", Retention.FOREVER, durable_each=True) for s in SERVICES),
     *(Topic(snapshots(s), f"snapshot chunks and manifests of {s}", Retention.COMPACTED, key="slot and chunk") for s in SERVICES),
     *(Topic(p, f"public facts about {p}, CloudEvents binary", Retention.FOREVER) for p in PUBLIC),

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from schemas.directory import Contact, ContactPoint
 from schemas.oncall import DAY_MIN, NoteReachability, ReachRow
-from schemas.topics import inputs
+from schemas.topics import urgent_lane
 from schemas.words import Channel
 from services.cli.client import said, with_known_broker
 from services.delivery.channels.sms.origin import dialled
@@ -126,7 +126,9 @@ async def _put(settings: Settings, contacts: list[Contact]) -> None:
     async with RecordProducer(settings.kafka) as producer:
         for start in range(0, len(rows), TOLD_AT_ONCE):
             command = NoteReachability(author="system:directory", role="admin", people=tuple(rows[start : start + TOLD_AT_ONCE]))
-            await producer.send(inputs("alerts"), realm, command, id=f"reach-{secrets.token_hex(12)}", source="/system:directory")
+            await producer.send(
+                urgent_lane("alerts", realm), realm, command, id=f"reach-{secrets.token_hex(12)}", source="/system:directory"
+            )
 
 
 async def _erase(settings: Settings, person: str) -> bool:
@@ -137,7 +139,11 @@ async def _erase(settings: Settings, person: str) -> bool:
     command = NoteReachability(author="system:directory", role="admin", people=(ReachRow(id=person, points=()),))
     async with RecordProducer(settings.kafka) as producer:
         await producer.send(
-            inputs("alerts"), settings.territory.name, command, id=f"reach-{secrets.token_hex(12)}", source="/system:directory"
+            urgent_lane("alerts", settings.territory.name),
+            settings.territory.name,
+            command,
+            id=f"reach-{secrets.token_hex(12)}",
+            source="/system:directory",
         )
     return known
 

@@ -8,9 +8,9 @@ Everything else in the inputs (forwarded facts, steps, claims and outcomes of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from schemas.base import Instant, Message, parse_open
 from schemas.commands import AnswerNotification
@@ -38,7 +38,7 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
-from schemas.topics import PARTITIONS, SERVICES, inputs
+from schemas.topics import PARTITIONS, SERVICES, inputs, lanes
 from services.runtime.inputs import input_digest
 from services.runtime.kafka import iso
 from services.runtime.partitions import PartitionReader
@@ -152,8 +152,7 @@ async def read_recording(kafka: str, realm: str) -> Recording:
         end = max([end, *(tx.at for tx in transactions)])
         wanted = {tx.src.digest: tx for tx in transactions if _is_outside(tx)}
         async with PartitionReader(kafka) as reader_:
-            topic = inputs(service)
-            async for found in reader_.read(topic, await reader_.bounds(topic, [partition])):
+            async for found in _inputs_of(reader_, service, partition):
                 tx = wanted.pop(input_digest(record_of(found)), None)
                 if tx is None:
                     continue
@@ -167,8 +166,27 @@ async def read_recording(kafka: str, realm: str) -> Recording:
     opened = next((f.message() for f in facts if f.name == "RealmOpened"), None)
     if not isinstance(opened, RealmOpened):
         raise NotRecorded(f"no realm {realm} in the logs")
-    outside.sort(key=lambda o: (o.appended_at, SERVICES.index(o.service), o.seq))
+    outside = _as_decided(outside)
     return Recording(realm, opened, tuple(outside), end, tuple(facts), tuple(_behaviour(facts, answers)))
+
+
+def _as_decided(outside: list[Outside]) -> list[Outside]:
+    """Return the inputs by append time, those of one decider in the order in which it decided them: the urgent lane overtakes.
+
+    What was overtaken counts as appended when the one before it was.
+    """
+    newest, found = dict[str, Instant](), list[Outside]()
+    for one in sorted(outside, key=lambda o: o.seq):
+        newest[one.service] = max(newest.get(one.service, one.appended_at), one.appended_at)
+        found.append(replace(one, appended_at=newest[one.service]))
+    return sorted(found, key=lambda o: (o.appended_at, SERVICES.index(o.service), o.seq))
+
+
+async def _inputs_of(reader: PartitionReader, service: str, partition: int) -> AsyncIterator[Any]:
+    """Read every record of each lane of a decider's input."""
+    for topic in lanes(service):
+        async for found in reader.read(topic, await reader.bounds(topic, [partition])):
+            yield found
 
 
 def _is_outside(tx: Transaction) -> bool:

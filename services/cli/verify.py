@@ -47,7 +47,7 @@ async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Eviden
     while True:
         await evidence.advance()
         found = Findings(list(chain.broken))
-        check_inputs(evidence.logs, evidence.inputs, found)
+        check_inputs(evidence.logs, evidence.inputs, found, evidence.urgent)
         check_reports(evidence.logs, found)
         check_forwarding(evidence.logs, found)
         check_notifications(evidence.logs, (s.value for s in NotificationState), found)
@@ -92,7 +92,8 @@ def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> N
 
 def _size(evidence: Evidence) -> int:
     """Grows with everything that is read."""
-    return sum(len(seen) for seen in evidence.inputs.values()) + sum(log.accepted for log in evidence.logs.values())
+    inputs = sum(len(seen) for seen in (*evidence.inputs.values(), *evidence.urgent.values()))
+    return inputs + sum(log.accepted for log in evidence.logs.values())
 
 
 def verify(
@@ -120,7 +121,7 @@ def verify(
     except (KafkaError, OSError) as exc:
         raise fail(ValueError(f"the broker at {settings.kafka} does not answer: {exc}")) from exc
     counts = {
-        "inputs": sum(len(i) for i in evidence.inputs.values()),
+        "inputs": sum(len(i) for i in (*evidence.inputs.values(), *evidence.urgent.values())),
         "transactions": sum(log.accepted for log in evidence.logs.values()),
         "ignored": sum(log.ignored for log in evidence.logs.values()),
         "facts": sum(log.facts for log in evidence.logs.values()),

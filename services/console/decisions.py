@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from schemas.base import Command, Instant, Message
 from schemas.commands import AnswerNotification
-from schemas.topics import inputs
+from schemas.topics import inputs, urgent_lane
 from schemas.words import Answer as Said
 from services.console import store
 from services.console.command_words import check_words
@@ -255,7 +255,7 @@ class Decisions:
         async def ask() -> None:
             await self.answers.note_sent(last, key.asked if key else "")
             for id, command in commands:
-                await self._producer.send(inputs(service), realm, command, id=id, source=source, correlation_id=last)
+                await self._producer.send(urgent_lane(service, realm), realm, command, id=id, source=source, correlation_id=last)
 
         return Outcome(last, realm, await self.answers.wait(last, wait_s, ask=ask))
 

@@ -20,7 +20,7 @@ from schemas.delivery import ReceiptReceived, ReplyUnread
 from schemas.directory import Contact
 from schemas.oncall import NoteReachability
 from schemas.replies import chosen, understood
-from schemas.topics import inputs
+from schemas.topics import inputs, urgent_lane
 from schemas.words import Answer, Channel
 from services.delivery.channels.base import Outgoing
 from services.delivery.channels.sms.origin import same_number
@@ -168,7 +168,9 @@ class Returns:
         told = NoteReachability(author="system:delivery", role="admin", people=(left.reach(),))
         try:
             await self._people.put(left)
-            await self._producer.send(inputs("alerts"), outgoing.realm, told, id=f"gone-{outgoing.attempt}", source=SOURCE)
+            await self._producer.send(
+                urgent_lane("alerts", outgoing.realm), outgoing.realm, told, id=f"gone-{outgoing.attempt}", source=SOURCE
+            )
         except BrokerAway as error:
             log.warning("address.not_dropped", channel=channel.value, error=str(error))
             return

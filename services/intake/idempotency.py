@@ -2,7 +2,7 @@
 
 The id of a report is derived from its sender and its key (or its content), so the decider's check of ids is the truth, whatever
 happens here. This index only knows what was answered: for "same key, another body" and for the sender's own ids in references.
-It is filled from `alerts.inputs` where the last run stopped, so neither a restart nor kill -9 loses an answer.
+It is filled from `alerts.inputs` and `alerts.urgent` where the last run stopped, so neither a restart nor kill -9 loses an answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from schemas import envelope as ce
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.realms import derive_id
 from schemas.reports import END, ReportReceived
-from schemas.topics import PARTITIONS, inputs
+from schemas.topics import PARTITIONS, inputs, urgent
 from services.intake.log_words import LogWords
 from services.intake.native import Claim
 from services.runtime.copies import open_copy
@@ -38,6 +38,9 @@ KEPT_MS: Final = 8 * DAY_MS
 UNANSWERED_MS: Final = HOUR_MS
 """Without an index nobody knows which answers were given: what is younger than this may have had none."""
 TOPIC: Final = inputs("alerts")
+URGENT: Final = urgent("alerts")
+_LANES: Final = {TOPIC: 0, URGENT: 1000}
+"""Input topic → what is added to a partition's number to make the number of its place in the index."""
 log = structlog.get_logger(__name__)
 _PRUNE: Final = (
     """DELETE FROM reports WHERE seen < :before AND (alias IS NULL OR (alias NOT GLOB '*@[0-9]*:*:*' AND alias NOT GLOB '*@[0-9]*#[0-9]*') OR EXISTS (
@@ -48,12 +51,13 @@ _PRUNE: Final = (
          SELECT 1 FROM reports AS o WHERE o.realm = reports.realm AND o.sender = reports.sender
          AND o.alias > rtrim(rtrim(reports.alias, '0123456789'), '#') || ':' AND o.alias < rtrim(rtrim(reports.alias, '0123456789'), '#') || ';')""",
     "DELETE FROM occurred WHERE id NOT IN (SELECT id FROM reports)",
+    "DELETE FROM urgent WHERE id NOT IN (SELECT id FROM reports)",
 )
 """What is old, but no episode that is still open, nor what it was last said to be: its end may come after weeks. Beginnings go before the ends that prove
 them over, and what changed in between goes last."""
 _ROW: Final = """
-    SELECT reports.id, realm, print, reports.at, sender, alias, unanswered.id IS NULL, occurred.at
-    FROM reports LEFT JOIN unanswered USING (id) LEFT JOIN occurred USING (id)"""
+    SELECT reports.id, realm, print, reports.at, sender, alias, unanswered.id IS NULL, occurred.at, urgent.id IS NOT NULL
+    FROM reports LEFT JOIN unanswered USING (id) LEFT JOIN occurred USING (id) LEFT JOIN urgent USING (id)"""
 _GET: Final = f"{_ROW} WHERE reports.id = ?"
 _ALIASES: Final = f"{_ROW} WHERE realm = ? AND sender = ? AND alias >= ? AND alias < ? ORDER BY reports.at"
 _ENDS: Final = "SELECT alias, occurred.at FROM reports JOIN occurred USING (id) WHERE realm = ? AND sender = ? AND alias LIKE ?"
@@ -77,6 +81,8 @@ class Known:
     """False: it was found on the log after a crash, and nobody is known to have been told."""
     occurred_at: Instant | None = None
     """Kept for reports with an alias, which may be one of a machine's episode."""
+    urgent: bool = False
+    """It went into the urgent lane: what replaces or withdraws it follows it there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,7 @@ class Ledger:
             "CREATE INDEX IF NOT EXISTS ages ON reports (seen);"
             "CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER);"
             "CREATE TABLE IF NOT EXISTS occurred (id BLOB PRIMARY KEY, at INTEGER) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS urgent (id BLOB PRIMARY KEY) WITHOUT ROWID;"
             "CREATE TABLE IF NOT EXISTS unanswered (id BLOB PRIMARY KEY, seen INTEGER) WITHOUT ROWID;"
             "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);"
             "CREATE TABLE IF NOT EXISTS outdated (realm TEXT, sender TEXT, name TEXT, seen INTEGER, PRIMARY KEY (realm, sender, name)) WITHOUT ROWID;",
@@ -133,7 +140,8 @@ class Ledger:
         self._fresh: dict[str, Known] = {}
         self._fresh_aliases: dict[tuple[str, str, str], str] = {}
         self._acked: dict[int, int] = {}
-        self._open: dict[int, dict[object, int]] = {p: {} for p in range(PARTITIONS)}
+        """Number of a place (`place_of`) → offset of the last acknowledged record."""
+        self._open: dict[int, dict[object, int]] = {place_of(topic, p): {} for topic in _LANES for p in range(PARTITIONS)}
         self.caught_up = asyncio.Event()
         """Set once everything that earlier runs answered is known; before that nothing may be accepted."""
 
@@ -188,23 +196,23 @@ class Ledger:
         )
         return [*rows, *((k.alias, k.occurred_at) for k in fresh if k.alias is not None and k.occurred_at is not None)]
 
-    def sending(self, partition: int) -> object:
-        """A record is about to be sent; give the mark to `sent` or `not_sent`."""
+    def sending(self, place: int) -> object:
+        """A record is about to be sent to a place (`place_of`); give the mark to `sent` or `not_sent`."""
         mark = object()
-        self._open[partition][mark] = self._acked.get(partition, -1) + 1
+        self._open[place][mark] = self._acked.get(place, -1) + 1
         return mark
 
-    def sent(self, partition: int, mark: object, offset: int, known: Known) -> None:
+    def sent(self, place: int, mark: object, offset: int, known: Known) -> None:
         """It was acknowledged at `offset`."""
-        self._open[partition].pop(mark, None)
-        self._acked[partition] = max(self._acked.get(partition, -1), offset)
+        self._open[place].pop(mark, None)
+        self._acked[place] = max(self._acked.get(place, -1), offset)
         self._fresh[known.report_id] = known
         if known.alias is not None:
             self._fresh_aliases[known.realm, known.sender, known.alias] = known.report_id
 
-    def not_sent(self, partition: int, mark: object) -> None:
+    def not_sent(self, place: int, mark: object) -> None:
         """No acknowledgement came. It may be on the log all the same: the next start looks."""
-        self._open[partition].pop(mark, None)
+        self._open[place].pop(mark, None)
 
     async def flush(self) -> None:
         """Make what was acknowledged since the last time durable. Raises sqlite3.Error (disk full): nothing is lost, try again."""
@@ -227,12 +235,14 @@ class Ledger:
         seen = time.time_ns() // 1_000_000
         rows = [(UUID(k.report_id).bytes, k.realm, bytes.fromhex(k.fingerprint), k.recorded_at, k.sender, k.alias, seen) for k in found]
         unanswered = [(UUID(k.report_id).bytes, seen) for k in found if not k.answered]
+        urgent_ids = [(UUID(k.report_id).bytes,) for k in found if k.urgent]
         occurred = [(UUID(k.report_id).bytes, k.occurred_at) for k in found if k.alias is not None and k.occurred_at is not None]
         with self._write:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._db.executemany("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 self._db.executemany("INSERT OR IGNORE INTO unanswered VALUES (?, ?)", unanswered)
+                self._db.executemany("INSERT OR IGNORE INTO urgent VALUES (?)", urgent_ids)
                 self._db.executemany("INSERT OR IGNORE INTO occurred VALUES (?, ?)", occurred)
                 self._db.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", nexts.items())
                 self._db.execute("COMMIT")
@@ -247,7 +257,7 @@ class Ledger:
         Without an index (first start, lost disk), or with one of a log that has lost records since, it reads what is younger than `KEPT_MS`: an episode that is open for longer is
         forgotten then, and its end changes nothing.
         """
-        partitions = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
+        partitions = [TopicPartition(topic, p) for topic in _LANES for p in range(PARTITIONS)]
         consumer: Any = groupless_consumer(kafka, fetch_bytes=4 << 20)
         looked = 0
         try:
@@ -258,7 +268,7 @@ class Ledger:
             horizon = now - KEPT_MS
             young = await consumer.offsets_for_times(dict.fromkeys(partitions, horizon))
             kept = dict(self._reading.execute("SELECT partition, next FROM positions").fetchall())
-            if any(kept.get(tp.partition, 0) > ends[tp] for tp in partitions):
+            if any(kept.get(place_of(*tp), 0) > ends[tp] for tp in partitions):
                 log.warning(
                     "answers.forgotten",
                     why="the input is shorter than what was read of it: senders of what it lost must be able to come again",
@@ -268,19 +278,19 @@ class Ledger:
             waiting: dict[TopicPartition, int] = {}
             for tp in partitions:
                 oldest = young[tp].offset if young[tp] is not None else ends[tp]
-                start = max(begins[tp], oldest, kept.get(tp.partition, 0))
+                start = max(begins[tp], oldest, kept.get(place_of(*tp), 0))
                 consumer.seek(tp, start)
                 if start < ends[tp]:
                     waiting[tp] = ends[tp]
             while waiting:
                 for tp, records in (await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)).items():
                     looked += len(records)
-                    since = 0 if tp.partition in kept else now - UNANSWERED_MS
+                    since = 0 if place_of(*tp) in kept else now - UNANSWERED_MS
                     found = [replace(known, answered=r.timestamp < since) for r in records if (known := read_known(r)) is not None]
-                    await in_thread(self._store, found, {tp.partition: records[-1].offset + 1})
+                    await in_thread(self._store, found, {place_of(*tp): records[-1].offset + 1})
                 for tp in [tp for tp, end in waiting.items() if await consumer.position(tp) >= end]:
                     del waiting[tp]
-            self._acked = {tp.partition: end - 1 for tp, end in ends.items() if end > 0}
+            self._acked = {place_of(*tp): end - 1 for tp, end in ends.items() if end > 0}
         finally:
             await consumer.stop()
         await in_thread(self._prune, horizon)
@@ -291,7 +301,7 @@ class Ledger:
         """All that is a copy of the log."""
         with self._write:
             self._db.executescript(
-                "BEGIN IMMEDIATE; DELETE FROM reports; DELETE FROM occurred; DELETE FROM unanswered; DELETE FROM positions; DELETE FROM outdated; COMMIT;"
+                "BEGIN IMMEDIATE; DELETE FROM reports; DELETE FROM occurred; DELETE FROM urgent; DELETE FROM unanswered; DELETE FROM positions; DELETE FROM outdated; COMMIT;"
             )
 
     def _prune(self, before: Instant) -> None:
@@ -337,8 +347,23 @@ class Ledger:
             self._db.close()
 
 
+def place_of(topic: str, partition: int) -> int:
+    """Return the number of an input partition in the index; that of `alerts.inputs` is the partition's own."""
+    return _LANES[topic] + partition
+
+
 def _known(row: Any) -> Known:
-    return Known(str(UUID(bytes=row[0])), row[1], row[2].hex(), row[3], row[4], row[5], answered=bool(row[6]), occurred_at=row[7])
+    return Known(
+        str(UUID(bytes=row[0])),
+        row[1],
+        row[2].hex(),
+        row[3],
+        row[4],
+        row[5],
+        answered=bool(row[6]),
+        occurred_at=row[7],
+        urgent=bool(row[8]),
+    )
 
 
 def read_known(record: Any) -> Known | None:
@@ -353,7 +378,7 @@ def read_known(record: Any) -> Known | None:
             return None
         return Known(
             str(UUID(message["report_id"])), record.key.decode(), bytes.fromhex(fingerprint).hex(), message.get("recorded_at") or record.timestamp,
-            sender, message.get("alias"), occurred_at=message.get("occurred_at"),
+            sender, message.get("alias"), occurred_at=message.get("occurred_at"), urgent=record.topic == URGENT,
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -25,9 +25,10 @@ from schemas.base import Instant
 from schemas.maintenance import LeasesRenewed, Renewal
 from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
+from schemas.topics import urgent_lane
 from schemas.words import MsgType
 from services.intake.corrections import CORRECTED_BY, mark_correction
-from services.intake.idempotency import TOPIC, Identity, Known, Ledger, identify, print_of
+from services.intake.idempotency import TOPIC, URGENT, Identity, Known, Ledger, identify, place_of, print_of
 from services.intake.log_words import Logged, LogWords, episode_start
 from services.intake.native import Claim
 from services.intake.overload import Admission
@@ -76,7 +77,7 @@ def text_id_of(report_id: str) -> str:
 
 
 class InputLog:
-    """Appends to `alerts.inputs`, by the writer of the texts: a text and its report go to the broker in one request. Sends expire, so nothing piles up
+    """Appends to the lanes of `alerts`, by the writer of the texts: a text and its report go to the broker in one request. Sends expire, so nothing piles up
     while the broker is away; duplicates of a retry carry the same id.
     """
 
@@ -93,9 +94,9 @@ class InputLog:
                 continue
             return
 
-    async def append(self, realm: str, partition: int, value: bytes, headers: RecordHeaders) -> tuple[int, Instant]:
+    async def append(self, topic: str, realm: str, partition: int, value: bytes, headers: RecordHeaders) -> tuple[int, Instant]:
         """(offset, append time) once every replica has it. Raises BrokerAway: it may land all the same."""
-        sent = await self._writer.send(TOPIC, partition, realm, value, headers)
+        sent = await self._writer.send(topic, partition, realm, value, headers)
         return await sent.acked()
 
     async def reachable(self) -> bool:
@@ -208,7 +209,8 @@ class Receiver:
     async def renew(self, realm: str, principal: Principal, renewals: Sequence[Renewal]) -> None:
         """Tell that alerts of this sender still hold (D66). The same again changes nothing.
 
-        A record of renewals counts as one report; a message that somebody corrected renews nothing. Raises ProblemError `broker_away`, `over_rate`.
+        A record of renewals counts as one report; a message that somebody corrected renews nothing. It goes into the urgent lane, as the ticks do
+        by which a lease lapses. Raises ProblemError `broker_away`, `over_rate`.
         """
         sender = principal.id
         if CORRECTED_BY.get() is not None:
@@ -221,7 +223,7 @@ class Receiver:
             headers = headers_of(LeasesRenewed.wire_type(), id=id, source=f"/{sender}", at=None, time_ms=time.time_ns() // 1_000_000)
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    await self._inputs.append(realm, partition_for(TOPIC, realm), value, headers)
+                    await self._inputs.append(urgent_lane("alerts", realm), realm, partition_for(TOPIC, realm), value, headers)
             except (BrokerAway, TimeoutError) as error:
                 self._went_away(str(error) or "no acknowledgement of a renewal")
                 raise _away() from error
@@ -273,24 +275,45 @@ class Receiver:
         mark_correction(message)
         if raw.signature is not None:
             message["signature"] = raw.signature
-        realm, partition = claim.realm, partition_for(TOPIC, claim.realm)
+        realm, partition, topic = claim.realm, partition_for(TOPIC, claim.realm), self._lane_of(claim)
         headers = headers_of(
             WIRE, id=report_id, source=f"/{principal.id}", at=None if is_live(realm) else claim.at, time_ms=time.time_ns() // 1_000_000,
             traceparent=traceparent,
         )  # fmt: skip
-        mark = self._ledger.sending(partition)
+        place = place_of(topic, partition)
+        mark = self._ledger.sending(place)
         try:
             text = await self._texts.hand_over(text_id, _text(claim, logged, raw).dump())
-            offset, appended_at = await self._inputs.append(realm, partition, orjson.dumps(message), headers)
+            offset, appended_at = await self._inputs.append(topic, realm, partition, orjson.dumps(message), headers)
             await self._texts.kept(text)
         except BaseException:
-            self._ledger.not_sent(partition, mark)
+            self._ledger.not_sent(place, mark)
             raise
         recorded_at = appended_at if claim.at is None else claim.at
         said = logged.message
-        known = Known(report_id, realm, identity.fingerprint, recorded_at, principal.id, said.get("alias"), occurred_at=said["occurred_at"])
-        self._ledger.sent(partition, mark, offset, known)
+        known = Known(
+            report_id,
+            realm,
+            identity.fingerprint,
+            recorded_at,
+            principal.id,
+            said.get("alias"),
+            occurred_at=said["occurred_at"],
+            urgent=topic == URGENT,
+        )
+        self._ledger.sent(place, mark, offset, known)
         return known
+
+    def _lane_of(self, claim: Claim) -> str:
+        """Return the input topic of a report: the urgent lane for danger to people.
+
+        A report that names others follows the urgent ones among them, and a withdrawal never overtakes what it withdraws: it would have no effect.
+        """
+        named = [known for reference in claim.message.get("references", ()) if (known := self._ledger.get(reference)) is not None]
+        follows = any(known.urgent for known in named)
+        overtakes = claim.message["msg_type"] is MsgType.CANCEL and not all(known.urgent for known in named)
+        is_urgent = follows or claim.danger
+        return urgent_lane("alerts", claim.realm) if is_urgent and not overtakes else TOPIC
 
 
 def _text(claim: Claim, logged: Logged, raw: Raw) -> TextItem:

@@ -7,6 +7,7 @@ written by somebody who had folded exactly the history before it. Nothing here n
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from schemas.base import Instant, UnknownType
 from schemas.envelope import Place
 from schemas.routes import publishes
 from schemas.runtime import LossDeclared, Rebased
+from schemas.topics import urgent
 from services.runtime.applying import Applied
 from services.runtime.core import Machine
 from services.runtime.exits import Stop
@@ -54,12 +56,25 @@ class Position(NamedTuple):
     """Offset of the last applied input."""
     applied_digest: str = ""
     """`input_digest` of that input; empty after Rebased."""
+    urgent: int = -1
+    """Offset of the last input applied from the urgent lane."""
+    urgent_digest: str = ""
+    """`input_digest` of that input; empty after Rebased."""
     ignored: int = 0
     """Records that did not continue the chain, from the beginning."""
     ignored_run: int = 0
     """… since the last accepted one."""
     marks: Map[str, Mark] = NO_MARKS
     """Source service → newest forwarded fact that its publisher brought (not those that the conductor forwards)."""
+
+    def applied_in(self, topic: str) -> tuple[int, str]:
+        """Return offset and digest of the last input applied from this input topic."""
+        return (self.urgent, self.urgent_digest) if is_urgent(topic) else (self.applied, self.applied_digest)
+
+
+def is_urgent(topic: str) -> bool:
+    """True for the urgent lane of a decider."""
+    return topic == urgent(topic.rpartition(".")[0])
 
 
 def follow(at: Position, offset: int, raw: bytes | None, logic: int) -> tuple[Position, Transaction | None]:
@@ -82,19 +97,25 @@ def follow(at: Position, offset: int, raw: bytes | None, logic: int) -> tuple[Po
 
 def _accepted(at: Position, offset: int, hash: str, transaction: Transaction) -> Position:
     source = transaction.src
-    applied, applied_digest, marks = source.offset, source.digest, at.marks
-    if source.type in _CHAIN_FACTS:
-        applied, applied_digest = at.applied, at.applied_digest
-        if source.type == Rebased.wire_type():
-            applied, applied_digest = int(transaction.facts[0].data["next_offset"]) - 1, ""
-    elif source.place is not None and source.place_hash is not None:
+    applied, applied_digest = at.applied, at.applied_digest
+    in_urgent, urgent_digest, marks = at.urgent, at.urgent_digest, at.marks
+    if source.type not in _CHAIN_FACTS and is_urgent(source.topic):
+        in_urgent, urgent_digest = source.offset, source.digest
+    elif source.type not in _CHAIN_FACTS:
+        applied, applied_digest = source.offset, source.digest
+    if source.type == Rebased.wire_type():
+        rebased = transaction.facts[0].data
+        applied, applied_digest = int(rebased["next_offset"]) - 1, ""
+        if rebased.get("urgent_next_offset") is not None:
+            in_urgent, urgent_digest = int(rebased["urgent_next_offset"]) - 1, ""
+    if source.place is not None and source.place_hash is not None:
         mark = Mark(Place.parse(source.place), source.place_hash)
         newest = marks.get(mark.place.service)
         if publishes(mark.place.service, transaction.service, transaction.realm) and (newest is None or newest.place < mark.place):
             marks = marks.set(mark.place.service, mark)
     return Position(
         transaction.history, offset + 1, transaction.seq, hash, hash, transaction.logic, offset, applied, applied_digest,
-        at.ignored, 0, marks,
+        in_urgent, urgent_digest, at.ignored, 0, marks,
     )  # fmt: skip
 
 
@@ -143,7 +164,7 @@ def _evolve(machine: Machine[S], realms: Map[str, RealmState[S]], transaction: T
 
 
 def append(machine: Machine[S], view: View[S], record: InputRecord, run: str) -> tuple[View[S], Appended]:
-    """Apply the next input: the view after it and the record that says so. `record.offset` must be `position.applied + 1`.
+    """Apply the next input: the view after it and the record that says so. `record.offset` must follow the last one applied from its lane.
 
     Deadlines whose facts leave too little room for those of the input stay due: the input is no less sound for them. Facts that do not fit into a
     Transaction even so, or not into JSON, make the input fail as an exception in `decide` does.
@@ -178,8 +199,13 @@ def _written(machine: Machine[S], at: Position, applied: Applied[S], run: str) -
 
 
 def _transaction(machine: Machine[S], at: Position, applied: Applied[S], run: str) -> Transaction:
+    source = applied.source
+    if is_urgent(source.topic):
+        source = replace(source, beside=at.applied)
+    elif at.urgent >= 0:
+        source = replace(source, beside=at.urgent)
     return Transaction(
-        machine.logic, at.seq + 1, at.hash, at.history, run, machine.service, applied.realm, applied.lineage, applied.source,
+        machine.logic, at.seq + 1, at.hash, at.history, run, machine.service, applied.realm, applied.lineage, source,
         applied.at, applied.facts, applied.next_due,
     )  # fmt: skip
 
@@ -203,7 +229,8 @@ def dump_position(at: Position) -> dict[str, Any]:
     marks = {service: [str(mark.place), mark.hash] for service, mark in at.marks.items()}
     return {
         "history": at.history, "next": at.next, "seq": at.seq, "hash": at.hash, "tail": at.tail, "logic": at.logic,
-        "head_offset": at.head_offset, "applied": at.applied, "applied_digest": at.applied_digest, "ignored": at.ignored,
+        "head_offset": at.head_offset, "applied": at.applied, "applied_digest": at.applied_digest,
+        "urgent": at.urgent, "urgent_digest": at.urgent_digest, "ignored": at.ignored,
         "ignored_run": at.ignored_run, "marks": marks,
     }  # fmt: skip
 

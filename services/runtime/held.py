@@ -46,6 +46,10 @@ class Held(Generic[S]):
     pending: deque[Pending] = field(default_factory=deque)
     room: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when an append is acknowledged, and by the feed when less is left to publish."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while an input is applied, where two lanes bring them."""
+    urgent: deque[InputRecord] = field(default_factory=deque)
+    """Records of the urgent lane that were read and are not applied yet."""
     dropped: bool = False
     snapshot: View[S] | None = None
     """A view that is to be written once its seq is acknowledged."""

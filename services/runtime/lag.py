@@ -1,13 +1,15 @@
-"""How far each decider is behind: inputs on its topic that its log has not applied yet. Read from the topics alone."""
+"""How far each decider is behind: inputs on its topics that its log has not applied yet. Read from the topics alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.base import Instant
 from schemas.realms import live_partitions
 from schemas.runtime import Rebased
-from schemas.topics import PARTITIONS, SERVICES, inputs, log
+from schemas.topics import PARTITIONS, SERVICES, lanes, log
+from services.runtime.chain import is_urgent
 from services.runtime.partitions import PartitionReader
 from services.runtime.transaction import Transaction
 
@@ -17,7 +19,7 @@ class Standing:
     """Where the deciders stand, as the newest record of each log partition tells it."""
 
     lag: dict[str, int]
-    """Service → inputs that are not applied yet, over all partitions."""
+    """Service → inputs that are not applied yet, over all partitions and lanes."""
     next_due: Instant | None
     """The earliest deadline of the live realms that wrote last; None: there is none."""
 
@@ -27,7 +29,7 @@ class Standing:
 
 
 async def read_lag(kafka: str) -> dict[str, int]:
-    """Service → inputs that are not applied yet, over all partitions. Raises KafkaError, OSError."""
+    """Service → inputs that are not applied yet, over all partitions and lanes. Raises KafkaError, OSError."""
     async with PartitionReader(kafka) as reader:
         return (await read_standing(reader)).lag
 
@@ -47,15 +49,35 @@ async def read_standing(reader: PartitionReader) -> Standing:
     """Read where all deciders stand. Raises KafkaError, OSError."""
     lag, dues, live = dict[str, int](), list[Instant](), live_partitions(PARTITIONS)
     for service in SERVICES:
-        partitions = range(PARTITIONS)
-        ends = {p: end for p, (_, end) in (await reader.bounds(inputs(service), partitions)).items()}
-        logged = {p: end for p, (begin, end) in (await reader.bounds(log(service), partitions)).items() if end > begin}
-        found = await reader.at(log(service), {p: end - 1 for p, end in logged.items()})
-        newest = {p: _transaction(record.value) for p, record in found.items()}
-        applied = {p: _next_input(transaction) for p, transaction in newest.items()}
-        lag[service] = sum(max(end - applied.get(p, 0), 0) for p, end in ends.items())
-        dues += [t.next_due for p, t in newest.items() if p in live and t is not None and t.next_due is not None]
+        ends = {(topic, p): end for topic in lanes(service) for p, (_, end) in (await reader.bounds(topic, range(PARTITIONS))).items()}
+        newest = await newest_transactions(reader, service, range(PARTITIONS))
+        applied = {(topic, p): offset for p, transaction in newest.items() for topic, offset in applied_by(transaction, service).items()}
+        lag[service] = sum(max(end - 1 - applied.get(place, -1), 0) for place, end in ends.items())
+        dues += [t.next_due for p, t in newest.items() if p in live and t.next_due is not None]
     return Standing(lag, min(dues, default=None))
+
+
+async def newest_transactions(reader: PartitionReader, service: str, partitions: Iterable[int]) -> dict[int, Transaction]:
+    """Return partition → the Transaction at the end of the log; missing where there is none. Raises KafkaError, OSError."""
+    bounds = await reader.bounds(log(service), partitions)
+    newest = await reader.at(log(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin})
+    read = {p: _transaction(record.value) for p, record in newest.items()}
+    return {p: transaction for p, transaction in read.items() if transaction is not None}
+
+
+def applied_by(transaction: Transaction, service: str) -> dict[str, int]:
+    """Return input topic → offset of the last applied input, after one record of the log."""
+    normal, *others = lanes(service)
+    source = transaction.src
+    if source.type == Rebased.wire_type():
+        data = transaction.facts[0].data
+        urgent_next = data.get("urgent_next_offset")
+        urgent = {topic: int(urgent_next) - 1 for topic in others if urgent_next is not None}
+        return {normal: int(data["next_offset"]) - 1} | urgent
+    beside = -1 if source.beside is None else source.beside
+    if is_urgent(source.topic):
+        return {source.topic: source.offset, normal: beside}
+    return {normal: source.offset} | dict.fromkeys(others, beside)
 
 
 def _transaction(raw: bytes) -> Transaction | None:
@@ -63,14 +85,3 @@ def _transaction(raw: bytes) -> Transaction | None:
         return Transaction.load(raw)
     except (ValueError, KeyError):
         return None
-
-
-def _next_input(transaction: Transaction | None) -> int:
-    if transaction is None:
-        return 0
-    try:
-        if transaction.src.type == Rebased.wire_type():
-            return int(transaction.facts[0].data["next_offset"])
-        return transaction.src.offset + 1
-    except (ValueError, KeyError):
-        return 0

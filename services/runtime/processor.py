@@ -25,8 +25,10 @@ from aiokafka.errors import KafkaError
 
 from schemas.realms import is_live
 from schemas.runtime import Tick
+from schemas.topics import URGENT
 from schemas.topics import inputs as inputs_topic
 from schemas.topics import log as log_topic
+from schemas.topics import urgent as urgent_topic
 from services.runtime import health, logs, metrics, mishaps, tracing
 from services.runtime.chain import IN_FLIGHT, Appended, append, fold
 from services.runtime.core import Machine
@@ -42,9 +44,10 @@ from services.runtime.pace import EVERY_MS, is_awaited
 from services.runtime.partitions import PartitionReader
 from services.runtime.publisher import Accepted, Feed, Publisher
 from services.runtime.settings import Settings
-from services.runtime.take import check_input, take
+from services.runtime.take import check_input, record_of, take
 from services.runtime.ticker import Ticker
 from services.runtime.tracing import Span, Traces
+from services.runtime.urgent import UrgentLane
 from services.runtime.visibility import look_until_visible
 from services.runtime.watch import Watch
 
@@ -102,6 +105,11 @@ class Worker(Generic[S]):
         self.app.on_partitions_revoked.connect(self.revoked)
         self.app.on_before_shutdown.connect(self.stop)
         self.app.topics.add(self.app.topic(self.inputs))
+        self.urgent = (
+            UrgentLane(kafka, urgent_topic(self.service), self.deliver_urgent, self._check_lanes, self.tuning.every_ms)
+            if self.service in URGENT
+            else None
+        )
         self.watch = Watch(self)
         mishaps.begin(self.service)
         self._tasks: list[asyncio.Task[None]] = []
@@ -112,7 +120,10 @@ class Worker(Generic[S]):
         """Connect the producers and start the tasks beside the consumer. Raises KafkaError."""
         await self.producer.start()
         await self.publisher.start()
-        for run in (self.ticker.run, self.watch.run, self.watch.tell):
+        runs = [self.ticker.run, self.watch.run, self.watch.tell]
+        if self.urgent is not None:
+            runs.append(self.urgent.run)
+        for run in runs:
             self._tasks.append(asyncio.create_task(self._guard(run), name=run.__qualname__))
 
     async def stop(self, *_: Any, **__: Any) -> None:
@@ -152,6 +163,8 @@ class Worker(Generic[S]):
         """Wait for what is in flight, so that a kept chain is a confirmed one (rule 9)."""
         log.info("partitions.revoked", partitions=sorted({tp.partition for tp in revoked}))
         self.ready = False
+        if self.urgent is not None:
+            self.urgent.begin_at({})
         try:
             await asyncio.wait_for(self.producer.flush(), FLUSH_S)
         except TimeoutError:
@@ -180,6 +193,10 @@ class Worker(Generic[S]):
             stop_for(error, "take.failed")
         give_back()
         self.ready = True
+        if self.urgent is not None:
+            for held in self.held.values():
+                held.urgent.clear()
+            self.urgent.begin_at({p: held.view.position.urgent + 1 for p, held in self.held.items()})
         log.info("partitions.taken", partitions=sorted(owned), seqs={p: h.view.position.seq for p, h in sorted(self.held.items())})
 
     async def _take(self, reader: PartitionReader, partition: int) -> Held[S]:
@@ -197,6 +214,12 @@ class Worker(Generic[S]):
         """Check the input against the log (rule 4); a record that is not visible yet is waited for. Raises Stop."""
         look = partial(check_input, reader, self.service, held.partition, held.view.position)
         await look_until_visible(self.kafka, self.inputs, look)
+
+    async def _check_lanes(self) -> None:
+        """Check the input of every partition that is held. Raises Stop."""
+        async with PartitionReader(self.kafka) as reader:
+            for held in list(self.held.values()):
+                await self._check_input(reader, held)
 
     async def _top_up(self, reader: PartitionReader, held: Held[S]) -> None:
         """Fold what another worker appended while we kept the chain."""
@@ -223,21 +246,59 @@ class Worker(Generic[S]):
         if held is None:
             return
         try:
-            await self.apply(held, message)
+            record = _record_of(message)
+            if self.urgent is None:
+                await self.apply(held, record)
+                return
+            await asyncio.sleep(0)  # the lane's reader has its turn after each input, however many wait here
+            await self._read_urgent_before(held, record, self.urgent)
+            async with held.turn:
+                await self._apply_urgent(held)
+                await self.apply(held, record)
         except Exception as error:  # noqa: BLE001  whatever fails here, the input is not applied and the process ends by name
             stop_for(error, "agent.crashed")
 
-    async def apply(self, held: Held[S], m: Any) -> None:
+    async def _read_urgent_before(self, held: Held[S], record: InputRecord, lane: UrgentLane) -> None:
+        """Apply what the urgent lane held before an input of the ordinary lane fires a deadline, or is refused for its realm is not open.
+
+        The answer that disarms the deadline, or the order that opens the realm, may lie there.
+        """
+        realm = self.machine.realm_of(record)
+        if not realm or not is_live(realm):
+            return
+        state = held.view.realms.get(realm)
+        due = self.machine.next_due(state)
+        if state is not None and (due is None or due > record.timestamp):
+            return
+        end = await lane.ask_end(held.partition)
+        while held.view.position.urgent + 1 < end and not held.dropped:
+            await lane.until_decided()
+
+    async def deliver_urgent(self, partition: int, messages: list[Any]) -> None:
+        """Decide records of the urgent lane, at the latest after the one input that is being decided."""
+        held = self.held.get(partition)
+        if held is None or not self.ready:
+            return
+        try:
+            held.urgent.extend(record_of(message) for message in messages)
+            async with held.turn:
+                await self._apply_urgent(held)
+        except Exception as error:  # noqa: BLE001  as in deliver
+            stop_for(error, "agent.crashed")
+
+    async def _apply_urgent(self, held: Held[S]) -> None:
+        """Apply what the urgent lane has brought. The caller holds `held.turn`."""
+        while held.urgent and not held.dropped:
+            await self.apply(held, held.urgent.popleft())
+
+    async def apply(self, held: Held[S], record: InputRecord) -> None:
         """Apply one input and send its Transaction."""
-        due = held.view.position.applied + 1
-        if m.offset != due and not await self._is_next(held, m.offset):
+        due = held.view.position.applied_in(record.topic)[0] + 1
+        if record.offset != due and not await self._is_next(held, record.topic, record.offset):
             return
         await held.until_room()
         if held.dropped:
             return  # revoked while we waited: the seek brings it back to its owner
-        record = InputRecord(
-            m.topic, m.partition, m.offset, m.key, m.value, m.headers or (), int(m.timestamp * 1000 + 0.5),
-        )  # fmt: skip
         if ARMED:
             reach("before-decide")
         began_ns = 0 if self.traces is None else time.time_ns()
@@ -260,6 +321,8 @@ class Worker(Generic[S]):
                 self.ticker.ticked(tx.realm)
         if is_awaited(tx.src):
             self.app.consumer.hurry()
+            if self.urgent is not None:
+                self.urgent.hurry()
         if self.watch.wants_snapshot(held, now):
             held.snapshot = view
         sent = await send_patiently(self.producer, self.log, appended.raw, record.key, held.partition, tracing.as_headers(tx.traceparent))
@@ -277,18 +340,19 @@ class Worker(Generic[S]):
         }  # fmt: skip
         return traces.begin(f"{self.service} decide {tx.src.type}", "consumer", parent, told, began_ns=began_ns)
 
-    async def _is_next(self, held: Held[S], offset: int) -> bool:
+    async def _is_next(self, held: Held[S], topic: str, offset: int) -> bool:
         """False for an input that is applied already; an exit if the input topic is damaged (rule 4)."""
         at = held.view.position
+        next_ = at.applied_in(topic)[0] + 1
         try:
             async with PartitionReader(self.kafka) as reader:
                 await self._check_input(reader, held)
-                due = await reader.at(self.inputs, {held.partition: at.applied + 1})
+                due = await reader.at(topic, {held.partition: next_})
         except (KafkaError, OSError, Stop) as error:
             stop_for(error, "input.disorder")
-        if offset > at.applied + 1:
+        if offset > next_:
             missing: Name = "input.disorder" if held.partition in due else "input.gap"
-            stop(missing, f"partition {held.partition} of {self.inputs} goes on at {offset}, offset {at.applied + 1} is due")
+            stop(missing, f"partition {held.partition} of {topic} goes on at {offset}, offset {next_} is due")
         return False
 
     # ── acknowledged ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -317,6 +381,12 @@ class Worker(Generic[S]):
         if held.snapshot is not None and held.snapshot.position.seq <= at.seq:
             view, held.snapshot = held.snapshot, None
             self.watch.write_snapshot(held, view)
+
+
+def _record_of(message: Any) -> InputRecord:
+    """Return a message of Faust, whose time is in seconds, as an input record."""
+    at = int(message.timestamp * 1000 + 0.5)
+    return InputRecord(message.topic, message.partition, message.offset, message.key, message.value, message.headers or (), at)
 
 
 class _FaustWorker(faust.Worker):

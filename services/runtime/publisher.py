@@ -24,8 +24,7 @@ from schemas.envelope import Place
 from schemas.realms import is_live
 from schemas.routes import PUBLIC, destinations, public_topics, publishes
 from schemas.runtime import InputFailed, InputRefused, Tick
-from schemas.topics import LARGE_MESSAGE_BYTES
-from schemas.topics import inputs as inputs_topic
+from schemas.topics import LARGE_MESSAGE_BYTES, urgent_lane
 from schemas.topics import log as log_topic
 from services.runtime import deadletters, metrics, tracing
 from services.runtime.chain import Position, follow
@@ -138,9 +137,9 @@ class Publisher:
         self.sent.clear()
 
     async def send_tick(self, partition: int, realm: str, id: str) -> None:
-        """A `Tick` to the worker's own input."""
+        """Send a `Tick` to the worker's own input, before what waits in the other lane: deadlines fire while a flood stands."""
         headers = headers_of(Tick.wire_type(), id=id, source=f"/{self.service}")
-        await self.send(inputs_topic(self.service), partition, realm.encode(), b"{}", headers)
+        await self.send(urgent_lane(self.service, realm), partition, realm.encode(), b"{}", headers)
 
 
 class Feed:
@@ -274,7 +273,7 @@ class Feed:
         for ordinal, fact, route in routed:
             place = Place(service, self._partition, tx.history, tx.seq, ordinal)
             receivers = [r for r in route.receivers if publishes(service, r, tx.realm)]
-            targets = [*((r, inputs_topic(r)) for r in receivers), *((t, t) for t in route.topics)]
+            targets = [*((r, urgent_lane(r, tx.realm)) for r in receivers), *((t, t) for t in route.topics)]
             wanted = [topic for mark, topic in targets if not compare or place > self._marks.get(mark, _NOWHERE)]
             if wanted:
                 value, headers, key = orjson.dumps(fact.data), self._headers(tx, fact, place, accepted.position.hash), tx.realm.encode()

@@ -7,7 +7,7 @@ workers before; one that still runs meets `append.conflict` and folds the log ag
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from schemas.runtime import LossDeclared, Rebased
-from schemas.topics import PARTITIONS
+from schemas.topics import PARTITIONS, lanes, urgent
 from schemas.topics import inputs as inputs_topic
 from schemas.topics import log as log_topic
 from services.runtime.chain import Position, declare, follow
@@ -110,15 +110,19 @@ async def rebase(kafka: str, service: str, partition: int, logic: int) -> Repair
         except Stop:
             pass
         applied = {tx.src.digest async for tx in _transactions(reader, service, partition)}
-        topic = inputs_topic(service)
-        bounds = (await reader.bounds(topic, [partition]))[partition]
-        next_offset = bounds[1]
-        async for record in reader.read(topic, {partition: bounds}):
-            if input_digest(record_of(record)) not in applied:
-                next_offset = record.offset
-                break
-    fact = Rebased(cluster_id=await _cluster_id(kafka), next_offset=next_offset)
+        nexts = {topic: await _first_unapplied(reader, topic, partition, applied) for topic in lanes(service)}
+    next_offset = nexts[inputs_topic(service)]
+    fact = Rebased(cluster_id=await _cluster_id(kafka), next_offset=next_offset, urgent_next_offset=nexts.get(urgent(service)))
     return await _append(kafka, service, partition, logic, at, fact, at.history + 1, f"input goes on at offset {next_offset}")
+
+
+async def _first_unapplied(reader: PartitionReader, topic: str, partition: int, applied: Collection[str]) -> int:
+    """Return the offset of the first record whose digest is not among those applied; the end of the topic without one."""
+    bounds = (await reader.bounds(topic, [partition]))[partition]
+    async for record in reader.read(topic, {partition: bounds}):
+        if input_digest(record_of(record)) not in applied:
+            return int(record.offset)
+    return bounds[1]
 
 
 async def _fold(reader: PartitionReader, service: str, partition: int) -> tuple[Position, int]:

@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
-from schemas.topics import inputs as inputs_topic
+from schemas.topics import lanes
 from schemas.topics import log as log_topic
 from services.runtime.chain import Position, View, empty, fold, follow
 from services.runtime.core import Machine
@@ -93,20 +93,28 @@ async def position_of(reader: PartitionReader, service: str, partition: int) -> 
 
 
 async def check_input(reader: PartitionReader, service: str, partition: int, at: Position) -> None:
-    """Check that the input goes on where the log has applied it. Raises Stop (`input.gap`) and Stop or Missing (`input.rewritten`)."""
-    topic = inputs_topic(service)
+    """Check that each lane of the input goes on where the log has applied it.
+
+    Raises Stop (`input.gap`) and Stop or Missing (`input.rewritten`).
+    """
+    for topic in lanes(service):
+        await _check_lane(reader, topic, partition, at)
+
+
+async def _check_lane(reader: PartitionReader, topic: str, partition: int, at: Position) -> None:
+    applied, applied_digest = at.applied_in(topic)
     begin, end = (await reader.bounds(topic, [partition]))[partition]
-    if at.applied >= end:
-        raise Missing("input.rewritten", f"partition {partition} of {topic} ends at {end}, the log has applied offset {at.applied}")
-    if begin > at.applied + 1:
-        raise Stop("input.gap", f"partition {partition} of {topic} begins at {begin}, offset {at.applied + 1} is due")
-    if at.applied < 0 or not at.applied_digest:
+    if applied >= end:
+        raise Missing("input.rewritten", f"partition {partition} of {topic} ends at {end}, the log has applied offset {applied}")
+    if begin > applied + 1:
+        raise Stop("input.gap", f"partition {partition} of {topic} begins at {begin}, offset {applied + 1} is due")
+    if applied < 0 or not applied_digest:
         return
-    found = await reader.at(topic, {partition: at.applied})
+    found = await reader.at(topic, {partition: applied})
     if partition not in found:
-        raise Missing("input.rewritten", f"partition {partition} of {topic} lacks offset {at.applied}, which the log has applied")
-    if input_digest(record_of(found[partition])) != at.applied_digest:
-        raise Stop("input.rewritten", f"partition {partition} of {topic} holds another record at offset {at.applied} than the one applied")
+        raise Missing("input.rewritten", f"partition {partition} of {topic} lacks offset {applied}, which the log has applied")
+    if input_digest(record_of(found[partition])) != applied_digest:
+        raise Stop("input.rewritten", f"partition {partition} of {topic} holds another record at offset {applied} than the one applied")
 
 
 def record_of(found: Any) -> InputRecord:

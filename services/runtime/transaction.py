@@ -43,6 +43,8 @@ class Source:
     """`Place` of a forwarded fact (schemas.envelope)."""
     place_hash: str | None = None
     """Hash of the source log record that held the forwarded fact."""
+    beside: int | None = None
+    """Offset of the last input applied from the other lane; None while the urgent lane was never used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Transaction:
     def dump(self) -> bytes:
         """Bytes as they go on the log."""
         s = self.src
+        beside = {} if s.beside is None else {"beside": s.beside}
         return orjson.dumps(
             {
                 "v": 1, "logic": self.logic, "seq": self.seq, "prev": self.prev, "history": self.history, "run": self.run,
@@ -101,7 +104,7 @@ class Transaction:
                 "src": {
                     "topic": s.topic, "partition": s.partition, "offset": s.offset, "digest": s.digest, "id": s.id, "type": s.type,
                     "source": s.source, "appended_at": s.appended_at, "correlation": s.correlation_id, "causation": s.causation_id,
-                    "place": s.place, "place_hash": s.place_hash,
+                    "place": s.place, "place_hash": s.place_hash, **beside,
                 },
                 "at": self.at,
                 "facts": [f.dumped() for f in self.facts],
@@ -118,7 +121,7 @@ class Transaction:
             d["logic"], d["seq"], d["prev"], d["history"], d["run"], d["service"], d["realm"], d["lineage"],
             Source(
                 s["topic"], s["partition"], s["offset"], s["digest"], s["id"], s["type"], s["source"], s["appended_at"],
-                s["correlation"], s["causation"], s["place"], s["place_hash"],
+                s["correlation"], s["causation"], s["place"], s["place_hash"], s.get("beside"),
             ),
             d["at"], tuple(FactRecord(f["type"], f["id"], f["at"], f["data"]) for f in d["facts"]), d["next_due"],
         )  # fmt: skip

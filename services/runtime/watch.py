@@ -118,7 +118,8 @@ class Watch:
         for p, held in worker.held.items():
             metrics.gauge("vigie_chain_seq", held.view.position.seq, service=service, partition=str(p))
             metrics.gauge("vigie_publish_lag_records", held.feed.lag, service=service, partition=str(p))
-            lag = max(self._end_of_input(p) - held.view.position.applied - 1, 0)
+            position = held.view.position
+            lag = max(self._end_of_input(p) - position.applied - 1, 0) + max(self._end_of_urgent(p) - position.urgent - 1, 0)
             metrics.gauge("vigie_input_lag_records", lag, service=service, partition=str(p))
         for p in self._told - set(worker.held):  # somebody else's: what was last said here would stand for ever
             for name in _OF_A_PARTITION:
@@ -132,15 +133,16 @@ class Watch:
         if (age := self.oldest_unacked_s()) > STUCK_S:
             stop("progress.none", f"an append has waited {age:.0f} s for the broker")
         for p, held in list(worker.held.items()):
-            applied = held.view.position.applied
-            behind = worker.ready and applied + 1 < self._end_of_input(p)
+            at = held.view.position
+            waits = at.applied + 1 < self._end_of_input(p) or at.urgent + 1 < self._end_of_urgent(p)
+            behind = worker.ready and waits
             seen = self._behind_since.get(p)
             if not behind or held.pending:
                 self._behind_since.pop(p, None)
-            elif seen is None or seen[0] != applied:
-                self._behind_since[p] = (applied, now)
+            elif seen is None or seen[0] != at.seq:
+                self._behind_since[p] = (at.seq, now)
             elif now - seen[1] > STUCK_S:
-                stop("progress.none", f"partition {p}: input {applied + 1} has not been applied for {now - seen[1]:.0f} s")
+                stop("progress.none", f"partition {p}: input {at.applied + 1} has not been applied for {now - seen[1]:.0f} s")
         for p in set(self._behind_since) - set(worker.held):
             del self._behind_since[p]
 
@@ -150,6 +152,10 @@ class Watch:
             if tp.partition == partition and tp.topic == self._worker.inputs:
                 return self._worker.app.consumer.highwater(tp) or 0
         return 0
+
+    def _end_of_urgent(self, partition: int) -> int:
+        """End of the urgent lane as its reader last heard it; 0 where there is none."""
+        return 0 if self._worker.urgent is None else self._worker.urgent.end_of(partition)
 
     async def _look_at_logs(self, reader: PartitionReader) -> None:
         """Check that the log still holds what we appended, idle too: a log that lost its tail may grow again over it (rule 3).

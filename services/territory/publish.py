@@ -7,7 +7,7 @@ from typing import Protocol
 from schemas.base import Instant, Message
 from schemas.reference import PublishReference
 from schemas.runtime import OpenRealm
-from schemas.topics import inputs
+from schemas.topics import urgent_lane
 from services.territory import Territory
 
 
@@ -35,11 +35,11 @@ async def publish_territory(
 ) -> None:
     """Send every section to alerts, which tells the others. Returns when all are accepted; raises BrokerAway."""
     for input_id, command in reference_commands(territory, realm, author, role):
-        await producer.send(inputs("alerts"), realm, command, id=input_id, source=f"/{author}")
+        await producer.send(urgent_lane("alerts", realm), realm, command, id=input_id, source=f"/{author}")
 
 
 async def open_live_realm(producer: Sends, territory: Territory, now: Instant) -> None:
     """Open the territory's live realm (a second time changes nothing) and publish the reference data."""
     command = OpenRealm(author="system:up", role="admin", territory=territory.code, title_code="live", started_at=now)
-    await producer.send(inputs("alerts"), territory.code, command, id=f"open:{territory.code}", source="/system:up")
+    await producer.send(urgent_lane("alerts", territory.code), territory.code, command, id=f"open:{territory.code}", source="/system:up")
     await publish_territory(producer, territory, territory.code)

@@ -57,11 +57,15 @@ class LogFold:
     ignored: int = 0
     position: int = -1
     """Offset of the last applied input."""
+    urgent_position: int = -1
+    """Offset of the last input applied from the urgent lane."""
     facts: int = 0
     next_offset: int = 0
     ids: set[bytes] = field(default_factory=set)
     applied: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
     """input offset → (digest, input type, names of the facts)"""
+    urgent_applied: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
+    """As `applied`, of the urgent lane."""
     received: dict[str, list[tuple[tuple[int, int, int], str, bool]]] = field(default_factory=dict)
     """source service → (place, fact id, had an effect) in the order of this log"""
     emitted: list[Forwarded] = field(default_factory=list)
@@ -102,16 +106,35 @@ class LogFold:
                 if f["type"].split(".")[1] == "Rebased":
                     self.position = f["data"]["next_offset"] - 1
                     self.applied.clear()
+                    if (urgent_next := f["data"].get("urgent_next_offset")) is not None:
+                        self.urgent_position = urgent_next - 1
+                        self.urgent_applied.clear()
             return
         src = tx["src"]
         if src["partition"] != self.partition:
             self.complain("order", f"{self._here(tx)} applies an input of partition {src['partition']}")
+        if src.get("topic") == f"{self.service}.urgent":
+            self._urgent(tx, names)
+            return
+        if src.get("beside") not in (None, self.urgent_position):
+            self.complain("order", f"{self._here(tx)} follows urgent input {src['beside']}, the log has applied {self.urgent_position}")
         if src["offset"] != self.position + 1:
             self.complain(
                 "order", f"{self._here(tx)} applies input offset {src['offset']} after {self.position}: one is missing or applied twice"
             )
         self.position = src["offset"]
         self.applied[src["offset"]] = (src["digest"], src["type"], names)
+
+    def _urgent(self, tx: dict[str, Any], names: tuple[str, ...]) -> None:
+        """Check the order of the urgent lane, and that the record names where the other one stands."""
+        src = tx["src"]
+        if src["offset"] != self.urgent_position + 1:
+            where = f"urgent input offset {src['offset']} after {self.urgent_position}"
+            self.complain("order", f"{self._here(tx)} applies {where}: one is missing or applied twice")
+        if src.get("beside") != self.position:
+            self.complain("order", f"{self._here(tx)} follows input {src.get('beside')}, the log has applied {self.position}")
+        self.urgent_position = src["offset"]
+        self.urgent_applied[src["offset"]] = (src["digest"], src["type"], names)
 
     def _fact(self, tx: dict[str, Any], ordinal: int, fact: dict[str, Any], collections: dict[str, str], routed: Routed) -> None:
         self.facts += 1

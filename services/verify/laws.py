@@ -63,19 +63,26 @@ Logs = dict[tuple[str, int], LogFold]
 Inputs = dict[tuple[str, int], dict[int, InputSeen]]
 
 
-def check_inputs(logs: Logs, inputs: Inputs, found: Findings) -> None:
-    """Laws `input` and `applied`."""
+def check_inputs(logs: Logs, inputs: Inputs, found: Findings, urgent: Inputs | None = None) -> None:
+    """Judge the laws `input` and `applied`. `urgent`: what lies in the urgent lanes."""
     for (service, partition), log in logs.items():
-        seen = inputs.get((service, partition), {})
-        for offset, (digest, _type, _names) in log.applied.items():
-            there = seen.get(offset)
-            if there is None:
-                found.breach("input", f"{service}.inputs/{partition} has no record at offset {offset}, which the log says was applied")
-            elif there.digest != digest:
-                found.breach("input", f"{service}.inputs/{partition} offset {offset} holds other bytes than those applied")
-        for offset in sorted(o for o in seen if o > log.position)[:5]:
-            place = f"{service}.inputs/{partition} offset {offset}"
-            found.wait("applied", place, f"{place} ({seen[offset].type}) is not applied")
+        seen, seen_urgent = inputs.get((service, partition), {}), (urgent or {}).get((service, partition), {})
+        _compare_input(f"{service}.inputs/{partition}", seen, log.applied, log.position, found)
+        _compare_input(f"{service}.urgent/{partition}", seen_urgent, log.urgent_applied, log.urgent_position, found)
+
+
+def _compare_input(
+    topic: str, seen: dict[int, InputSeen], applied: dict[int, tuple[str, str, tuple[str, ...]]], position: int, found: Findings
+) -> None:
+    for offset, (digest, _type, _names) in applied.items():
+        there = seen.get(offset)
+        if there is None:
+            found.breach("input", f"{topic} has no record at offset {offset}, which the log says was applied")
+        elif there.digest != digest:
+            found.breach("input", f"{topic} offset {offset} holds other bytes than those applied")
+    for offset in sorted(o for o in seen if o > position)[:5]:
+        place = f"{topic} offset {offset}"
+        found.wait("applied", place, f"{place} ({seen[offset].type}) is not applied")
 
 
 def check_reports(logs: Logs, found: Findings) -> None:
@@ -202,9 +209,10 @@ def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> Non
 def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Findings) -> None:
     """Law `dead-letter`: (topic, partition, offset) of every failed or refused input lies there."""
     for (service, partition), log in logs.items():
-        for offset, (_, input_type, names) in log.applied.items():
-            if FAILED & set(names) and (f"{service}.inputs", partition, offset) not in letters:
-                place = f"{service}.inputs/{partition} offset {offset}"
+        in_lanes = [("inputs", *item) for item in log.applied.items()] + [("urgent", *item) for item in log.urgent_applied.items()]
+        for lane, offset, (_, input_type, names) in in_lanes:
+            if FAILED & set(names) and (f"{service}.{lane}", partition, offset) not in letters:
+                place = f"{service}.{lane}/{partition} offset {offset}"
                 found.wait("dead-letter", place, f"{place} ({input_type or 'no type'}) failed and is not in the dead letters")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.topics import BY_NAME, SERVICES, inputs, log
+from schemas.topics import BY_NAME, SERVICES, URGENT, inputs, log, urgent
 from services.runtime.kafka_security import client_options
 from services.verify.chain import LogFold, Routed, input_hash
 from services.verify.laws import Findings, Inputs, InputSeen, Logs
@@ -58,6 +58,12 @@ def _place_of(letter: bytes) -> tuple[str, int, int] | None:
         return None
 
 
+def _seen(record: Record) -> InputSeen:
+    digest = input_hash(record.key, record.headers.get("ce_id", b""), record.value)
+    kind, ident = (record.headers.get(name, b"").decode(errors="replace") for name in ("ce_type", "ce_id"))
+    return InputSeen(digest, kind, ident, record.key.decode(errors="replace"))
+
+
 class Evidence:
     """Everything that `verify` looks at, read incrementally: call `advance` again to take in what came since."""
 
@@ -65,6 +71,8 @@ class Evidence:
         self._kafka, self._found, self._collections, self._routes = kafka, found, collections, routes
         self.logs: Logs = {(s, p): LogFold(s, p, found.breach) for s in SERVICES for p in range(BY_NAME[log(s)].partitions)}
         self.inputs: Inputs = {(s, p): {} for s in SERVICES for p in range(BY_NAME[inputs(s)].partitions)}
+        self.urgent: Inputs = {(s, p): {} for s in SERVICES if s in URGENT for p in range(BY_NAME[urgent(s)].partitions)}
+        """As `inputs`, of the urgent lanes."""
         self.letters: set[tuple[str, int, int]] = set()
         self._next: dict[str, dict[int, int]] = {}
 
@@ -83,12 +91,10 @@ class Evidence:
             await consumer.start()
             for service in SERVICES:
                 async for partition, r in self._from(consumer, inputs(service)):
-                    digest = input_hash(r.key, r.headers.get("ce_id", b""), r.value)
-                    kind, ident = (
-                        r.headers.get("ce_type", b"").decode(errors="replace"),
-                        r.headers.get("ce_id", b"").decode(errors="replace"),
-                    )
-                    self.inputs[service, partition][r.offset] = InputSeen(digest, kind, ident, r.key.decode(errors="replace"))
+                    self.inputs[service, partition][r.offset] = _seen(r)
+            for service in (s for s in SERVICES if s in URGENT):
+                async for partition, r in self._from(consumer, urgent(service)):
+                    self.urgent[service, partition][r.offset] = _seen(r)
             for service in SERVICES:
                 async for partition, r in self._from(consumer, log(service)):
                     self.logs[service, partition].feed(r.offset, r.value, self._collections, self._routes)

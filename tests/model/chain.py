@@ -62,8 +62,8 @@ class Tx(NamedTuple):
     seq: int
     prev: str
     logic: int
-    source: int | str
-    """Input offset, or `loss`, `rebased`."""
+    source: int | str | tuple[str, int]
+    """Input offset, one of the urgent lane with its name, or `loss`, `rebased`."""
     input: str
     """Digest of the input."""
     t: int
@@ -93,6 +93,9 @@ class View(NamedTuple):
     next: int = 0
     tail: str = ""
     """Hash of the record at `next - 1`, accepted or not."""
+    urgent: int = -1
+    """As `applied`, of the urgent lane (tests.model.lanes)."""
+    urgent_mark: str = ""
 
 
 class Append(NamedTuple):
@@ -243,6 +246,10 @@ class Chain:
             seq=tx.seq, head=tx.hash, head_offset=offset, logic=tx.logic, next=offset + 1, tail=tx.hash,
             state=evolve(view.state, tx.t, tx.facts, code),
         )  # fmt: skip
+        return self.moved(view, tx)
+
+    def moved(self, view: View, tx: Tx) -> View:
+        """The view with what the record says of the input."""
         if isinstance(tx.source, int):
             return view._replace(applied=tx.source, mark=tx.input)
         if tx.source == REBASED:
@@ -305,20 +312,31 @@ class Chain:
         """Rule 5: decide the next input, send its record, evolve at once."""
         worker = self.workers[i]
         assert worker.view is not None
-        view, offset = worker.view, worker.view.applied + 1
+        offset = worker.view.applied + 1
         if offset > len(self.inputs):  # the input ends before our position
             if "reset" in self.guards:
                 self.stop(i, "input.reset")
             return None
-        given = self.inputs[offset]
+        return self.send(i, self.inputs[offset], offset)
+
+    def send(self, i: int, given: Input, source: int | tuple[str, int]) -> None:
+        """Decide an input, send its record, evolve at once."""
+        worker = self.workers[i]
+        assert worker.view is not None
+        view = worker.view
         t = max(view.state.now, given.t)
         facts = decide(view.state, given, t, worker.code, self.guards)
-        tx = Tx(view.seq + 1, view.head, worker.code, offset, digest(given), t, facts, worker.run, self.clock)
+        tx = Tx(view.seq + 1, view.head, worker.code, source, digest(given), t, facts, worker.run, self.clock)
         try:
             state = evolve(view.state, t, facts, worker.code)
         except Stopped as why:
             return self.stop(i, why.name)
-        after = View(tx.seq, tx.hash, view.next, worker.code, offset, tx.input, view.history, state, view.next + 1, tx.hash)
+        after = self.moved(
+            view._replace(
+                seq=tx.seq, head=tx.hash, head_offset=view.next, logic=worker.code, state=state, next=view.next + 1, tail=tx.hash
+            ),
+            tx,
+        )
         snapshot = after if tx.seq % SNAPSHOT_EVERY == 0 else None
         if snapshot and "after-ack" not in self.guards:
             self.flying += (snapshot,)
@@ -451,13 +469,13 @@ class Chain:
             return
         self.chain += ((self.truth.head, self.truth.state),)
         self.accepted += (tx,)
-        if check and isinstance(tx.source, int):
+        if check and not isinstance(tx.source, str):
             self.check_record(before, tx)
 
     def check_record(self, before: View, tx: Tx) -> None:
         if tx.logic < before.logic:
             raise Broken("a record of older logic was accepted")
-        if tx.source != before.applied + 1:
+        if not self.follows(before, tx):
             raise Broken("an input was skipped or applied twice")
         given = next(r for r in self.made if digest(r) == tx.input)
         if given.kind != "poison" and ("failed", given.id) in tx.facts:
@@ -471,13 +489,21 @@ class Chain:
             if kind == "fired":
                 self.check_rung(before, tx, incident, args[0], done)
 
+    def follows(self, before: View, tx: Tx) -> bool:
+        """Does the record apply the input that was due?"""
+        return tx.source == before.applied + 1
+
+    def given(self) -> tuple[Input, ...]:
+        """Every input that lies on the topics."""
+        return self.inputs
+
     def check_rung(self, before: View, tx: Tx, incident: int, rung: int, done: list[Fact]) -> None:
         due = next(ladder.opened_at for ladder in before.state.ladders if ladder.incident == incident) + RUNGS[rung]
         if done.count(("fired", incident, rung)) > 1:
             raise Broken("a rung fired twice")
         if min(tx.t, tx.decided_at) < due:
             raise Broken("a rung fired before its time")
-        answers = (r for r in self.inputs if r.kind == "ack" and r.incident == incident and r.t < due)
+        answers = (r for r in self.given() if r.kind == "ack" and r.incident == incident and r.t < due)
         if not self.rewritten and any(r.id not in before.state.seen for r in answers):
             raise Broken("a rung fired over an earlier answer")
 
@@ -493,7 +519,7 @@ class Chain:
         self.leave_one_worker()
         born = self.born
         if self.workers[0].code > 1 and not self.rewritten:  # the fix is installed: what failed is sent again
-            for record in {r.id: r for r in self.inputs if r.kind == "poison"}.values():
+            for record in {r.id: r for r in self.given() if r.kind == "poison"}.values():
                 self.arrive(record.id, record.kind, record.incident)
         for turn in range(60):
             self.clock += turn % 3 == 0
@@ -523,9 +549,7 @@ class Chain:
                 self.declare(REBASED)
             return
         for _ in range(IN_FLIGHT):
-            view = self.workers[0].view
-            if view and view.applied + 1 != len(self.inputs):
-                self.apply(0)
+            self.apply_one(0)
         view = self.workers[0].view
         if view and self.something_due(view):
             self.send_tick()
@@ -536,16 +560,21 @@ class Chain:
         while self.orphans:
             self.zombie(0)
 
+    def apply_one(self, i: int) -> None:
+        view = self.workers[i].view
+        if view and view.applied + 1 != len(self.inputs):
+            self.apply(i)
+
     def check_end(self, born: int) -> None:
         self.audit_input()
         named = self.exits & NAMED_INPUT_EXITS
         seen = self.truth.state.seen
-        missing = [r.id for r in self.inputs if r.id not in seen and r.kind not in ("poison", "tick")]
+        missing = [r.id for r in self.given() if r.id not in seen and r.kind not in ("poison", "tick")]
         if missing and not named:
             raise Broken("an accepted input was silently never applied" if self.workers[0].view else "no progress")
         if missing and REBASED in self.exits:
             raise Broken("not everything was applied after Rebased")
-        replayed = {r.incident for r in self.inputs if r.kind == "poison" and r.id.startswith("r") and r.born > born}
+        replayed = {r.incident for r in self.given() if r.kind == "poison" and r.id.startswith("r") and r.born > born}
         if not named and replayed - {ladder.incident for ladder in self.truth.state.ladders}:
             raise Broken("a failed input could not be replayed after the fix")
         self.audit_reader()

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.directory import Contact, ContactPoint
 from schemas.oncall import NoteReachability
-from schemas.topics import inputs
+from schemas.topics import urgent_lane
 from schemas.words import Channel
 from services.console.producing import CommandProducer
 from services.runtime.access_http import allowed
@@ -116,7 +116,13 @@ async def _keep(request: Request, contact: Contact) -> None:
     told = NoteReachability(author="system:directory", role="admin", people=(contact.reach(),))
     try:
         await directory.put(contact)
-        await producer.send(inputs("alerts"), request.app.state.live_realm, told, id=f"device-{secrets.token_hex(12)}", source=SOURCE)
+        await producer.send(
+            urgent_lane("alerts", request.app.state.live_realm),
+            request.app.state.live_realm,
+            told,
+            id=f"device-{secrets.token_hex(12)}",
+            source=SOURCE,
+        )
     except BrokerAway as error:
         raise ProblemError("broker_away", retry_after_s=2) from error
 

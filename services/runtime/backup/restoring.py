@@ -229,7 +229,7 @@ async def _rebase(kafka: str, manifest: dict[str, Any], cluster: str) -> int:
                     continue
                 end = (await reader.bounds(log_topic(service), [partition]))[partition][1]
                 at = Position(history=about["history"], next=end, seq=about["seq"], hash=about["head"], logic=about["logic"])
-                fact = Rebased(cluster_id=cluster, next_offset=about["input_next"])
+                fact = Rebased(cluster_id=cluster, next_offset=about["input_next"], urgent_next_offset=about.get("urgent_next"))
                 raw = declare(service, LOGIC, at, fact, partition=partition, now=now, run=run, history=at.history + 1)
                 sent = await producer.send_and_wait(log_topic(service), raw, key=b"", partition=partition)
                 if sent.offset != end:

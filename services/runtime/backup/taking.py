@@ -29,13 +29,12 @@ from schemas import envelope as ce
 from schemas.envelope import Place
 from schemas.realms import is_live
 from schemas.runtime import CONDUCTOR
-from schemas.topics import BY_NAME, PARTITIONS, SERVICES
-from schemas.topics import inputs as inputs_topic
+from schemas.topics import BY_NAME, PARTITIONS, SERVICES, lanes
 from schemas.topics import log as log_topic
 from services.runtime.backup.contents import BLOCK_BYTES, ContentsWriter, Record, Section
 from services.runtime.backup.cut import Cut, consistent_cut
 from services.runtime.backup.sealed import SealedWriter
-from services.runtime.chain import Position, follow
+from services.runtime.chain import Position, follow, is_urgent
 from services.runtime.embedded.password import NAME as PASSWORD
 from services.runtime.partitions import PartitionReader
 from services.runtime.settings import DataDir, Settings
@@ -81,12 +80,13 @@ async def _write(settings: Settings, out: ContentsWriter, say: Say) -> dict[str,
     with _copied(data, SOURCES) as sources:
         cuts = await consistent_cut(settings.kafka)
         async with PartitionReader(settings.kafka) as reader:
-            ends = {s: await reader.bounds(inputs_topic(s), range(PARTITIONS)) for s in SERVICES}
+            ends = {topic: await reader.bounds(topic, range(PARTITIONS)) for s in SERVICES for topic in lanes(s)}
             others = {name: await reader.bounds(name, range(BY_NAME[name].partitions)) for name in OTHERS}
             logs = []
             for service in SERVICES:
                 say(log_topic(service))
-                logs += [await _log(reader, out, service, p, cuts[p], ends[service][p]) for p in range(PARTITIONS)]
+                ranges = [{topic: ends[topic][p] for topic in lanes(service)} for p in range(PARTITIONS)]
+                logs += [await _log(reader, out, service, p, cuts[p], ranges[p]) for p in range(PARTITIONS)]
             for name, bounds in others.items():
                 say(name)
                 for partition, range_ in bounds.items():
@@ -105,9 +105,9 @@ async def _write(settings: Settings, out: ContentsWriter, say: Say) -> dict[str,
 
 
 async def _log(
-    reader: PartitionReader, out: ContentsWriter, service: str, partition: int, cuts: dict[str, Cut], bounds: tuple[int, int]
+    reader: PartitionReader, out: ContentsWriter, service: str, partition: int, cuts: dict[str, Cut], bounds: dict[str, tuple[int, int]]
 ) -> dict[str, Any]:
-    """A log partition and its input; what the manifest says of them."""
+    """Write a log partition and the lanes of its input; return what the manifest says of them."""
     topic, end = log_topic(service), cuts[service].end
     begin = (await reader.bounds(topic, [partition]))[partition][0]
     if begin:
@@ -117,12 +117,13 @@ async def _log(
     async for record in reader.read(topic, {partition: (0, end)}):
         at, _ = follow(at, record.offset, record.value, ANY_LOGIC)
         out.record(_record(record))
-    reached, applied = {s: cut.reached for s, cut in cuts.items()}, at.applied
-    await _topic(reader, out, inputs_topic(service), partition, bounds, lambda r: r.offset > applied and _again(r, reached))
-    return {
-        "service": service, "partition": partition, "history": at.history, "seq": at.seq, "head": at.hash, "logic": at.logic,
-        "input_next": max(applied + 1 - bounds[0], 0),
-    }  # fmt: skip
+    reached = {s: cut.reached for s, cut in cuts.items()}
+    about = {"service": service, "partition": partition, "history": at.history, "seq": at.seq, "head": at.hash, "logic": at.logic}
+    for topic, range_ in bounds.items():
+        applied, _ = at.applied_in(topic)
+        await _topic(reader, out, topic, partition, range_, partial(_waits_for_sender, applied=applied, reached=reached))
+        about["urgent_next" if is_urgent(topic) else "input_next"] = max(applied + 1 - range_[0], 0)
+    return about
 
 
 async def _topic(
@@ -137,6 +138,10 @@ async def _kept(records: AsyncIterator[Any], left_out: Callable[[Any], bool]) ->
     async for record in records:
         if not left_out(record):
             yield _record(record)
+
+
+def _waits_for_sender(record: Any, applied: int, reached: dict[str, tuple[int, int]]) -> bool:
+    return record.offset > applied and _again(record, reached)
 
 
 def _again(record: Any, reached: dict[str, tuple[int, int]]) -> bool:

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from schemas.routes import destinations, publishes
-from schemas.topics import PARTITIONS, SERVICES, inputs
+from schemas.topics import PARTITIONS, SERVICES, URGENT, inputs, urgent
 from schemas.topics import log as log_topic
 from services.runtime import metrics
 from services.runtime.heads import Heads, log_name
@@ -152,6 +152,7 @@ class Auditor:
                     give_back()
                     behind = False
                 input_tps = {TopicPartition(inputs(s), p): (s, p) for s in SERVICES for p in range(PARTITIONS)}
+                input_tps |= {TopicPartition(urgent(s), p): (urgent(s), p) for s in SERVICES if s in URGENT for p in range(PARTITIONS)}
                 input_ends = await consumer.end_offsets(list(input_tps))
                 if caught_up:
                     await self._compare_readers()

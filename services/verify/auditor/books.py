@@ -77,6 +77,8 @@ class Chain:
     """Next record to read."""
     applied: int = -1
     """Offset of the last applied input."""
+    urgent: int = -1
+    """Offset of the last input applied from the urgent lane."""
     hashes: OrderedDict[int, str] = field(default_factory=OrderedDict)
     ignored: int = 0
 
@@ -128,7 +130,7 @@ class Books:
     broken: dict[str, Breach] = field(default_factory=dict)
     """Breaches that no later record can heal, by what they are about."""
     stuck: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Service whose inputs wait → (last applied offset, since when it is that one)."""
+    """Service, or `alerts.urgent`, whose inputs wait → (last applied offset, since when it is that one)."""
 
     def chain(self, service: str) -> Chain:
         """Of a service."""
@@ -173,10 +175,18 @@ class Books:
         rebased = next((f for f in tx["facts"] if f["type"].startswith("vigie.Rebased.")), None)
         if rebased is not None:
             chain.applied = rebased["data"]["next_offset"] - 1
+            if (urgent_next := rebased["data"].get("urgent_next_offset")) is not None:
+                chain.urgent = urgent_next - 1
             return
         if "LossDeclared" in names:
             return
         offset = tx["src"]["offset"]
+        if tx["src"].get("topic") == f"{chain.service}.urgent":
+            if offset != chain.urgent + 1:
+                where = f"{chain.service}.log/{chain.partition} seq {tx['seq']}"
+                self._break("order", where, f"{where}: urgent input {offset} follows {chain.urgent}")
+            chain.urgent = offset
+            return
         if chain.applied >= 0 and offset != chain.applied + 1:
             where = f"{chain.service}.log/{chain.partition} seq {tx['seq']}"
             self._break("order", where, f"{where}: input {offset} follows {chain.applied}")
@@ -284,7 +294,7 @@ class Books:
     # ── judging ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def breaches(self, now: int, input_ends: Mapping[str, int]) -> Iterator[Breach]:
-        """What is broken at `now`. `input_ends`: service → end of its input on this partition. Call it every few seconds."""
+        """What is broken at `now`. `input_ends`: service, or its urgent lane as `alerts.urgent` → end of that input on this partition. Call it every few seconds."""
         yield from self.broken.values()
         yield from self._forwarding(now)
         for id, moving in self.moving.items():
@@ -318,16 +328,20 @@ class Books:
                 yield Breach("forward", f"{route} partition {self.partition}: {len(lost)} facts come from nowhere, first {lost[0]}")
 
     def _inputs(self, now: int, input_ends: Mapping[str, int]) -> Iterator[Breach]:
-        for service, end in input_ends.items():
-            applied = self.chain(service).applied
+        for input_, end in input_ends.items():
+            service, _, lane = input_.partition(".")
+            chain = self.chain(service)
+            applied = chain.urgent if lane else chain.applied
             if end <= applied + 1:
-                self.stuck.pop(service, None)
+                self.stuck.pop(input_, None)
                 continue
-            before = self.stuck.get(service)
+            before = self.stuck.get(input_)
             if before is None or before[0] != applied:
-                self.stuck[service] = (applied, now)
+                self.stuck[input_] = (applied, now)
             elif now > before[1] + ON_ITS_WAY_MS:
-                yield Breach("applied", f"{service}.inputs/{self.partition}: {end - applied - 1} inputs wait and none is applied")
+                yield Breach(
+                    "applied", f"{service}.{lane or 'inputs'}/{self.partition}: {end - applied - 1} inputs wait and none is applied"
+                )
 
     def compare(self, service: str, reader: str, seq: int, hash: str) -> None:
         """A reader says that it has read this chain up to `seq`: it must have read the same."""

@@ -22,7 +22,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from schemas.base import Message
 from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
-from schemas.topics import PARTITIONS, Retention, Topic, config_of, inputs, log, snapshots
+from schemas.topics import PARTITIONS, Retention, Topic, config_of, inputs, lanes, log, snapshots, urgent, urgent_lane
 from services.runtime.kafka import RecordProducer, headers_of, value_of
 from services.runtime.kafka_security import client_options
 from services.runtime.partitions import PartitionReader
@@ -38,6 +38,7 @@ def topics_of(suffix: str) -> tuple[Topic, ...]:
     """Topics of one toy system."""
     return (
         Topic(f"toypublic{suffix}", "facts", Retention.FOREVER),
+        Topic(urgent(f"toy{suffix}"), "urgent inputs", Retention.FOREVER, append_time=True, durable_each=True),
         *(
             topic
             for service in (f"toy{suffix}", f"toyecho{suffix}")
@@ -146,7 +147,7 @@ class Toys:
         async with RecordProducer(self.kafka) as producer:
             for realm in realms:
                 order = OpenRealm(author="system:up", role="admin", territory=realm.split("~")[0], started_at=0)
-                await producer.send(inputs(self.toy), realm, order, id=f"open-{realm}", source="test")
+                await producer.send(urgent_lane(self.toy, realm), realm, order, id=f"open-{realm}", source="test")
                 self.fed.append((realm, f"open-{realm}", order))
 
     async def feed(self, count: int, *, rate: float = 2000.0, realms: Iterable[str] = REALMS, seed: int = 1, prefix: str = "m") -> None:
@@ -166,8 +167,9 @@ class Toys:
                     message = ToyReport(incident=incident, n=n, delay_ms=delay, does=rnd.choices(["well", "raise", "curse"], [40, 1, 1])[0])
                 id = f"{prefix}{n}" if rnd.random() < 0.95 or n <= start + 20 else f"{prefix}{rnd.randrange(start, n)}"
                 headers = headers_of(message.wire_type(), id=id, source="feed")
+                topic = urgent_lane(self.toy, realm) if isinstance(message, ToyAck) else inputs(self.toy)
                 sent = await producer.send(
-                    inputs(self.toy), value_of(message), key=realm.encode(), partition=partition_of(realm, PARTITIONS), headers=headers
+                    topic, value_of(message), key=realm.encode(), partition=partition_of(realm, PARTITIONS), headers=headers
                 )
                 sends.append(sent)
                 self.fed.append((realm, id, message))
@@ -181,7 +183,8 @@ class Toys:
         """Send once more what was sent."""
         async with RecordProducer(self.kafka) as producer:
             for realm, id, message in fed:
-                await producer.send(inputs(self.toy), realm, message, id=id, source="replay")
+                topic = inputs(self.toy) if isinstance(message, ToyReport) else urgent_lane(self.toy, realm)
+                await producer.send(topic, realm, message, id=id, source="replay")
 
     async def ends(self, topic: str) -> dict[int, int]:
         async with PartitionReader(self.kafka) as reader:
@@ -201,8 +204,9 @@ class Toys:
 
     async def _settled(self, *, echo: bool) -> bool:
         for service in (self.toy, self.echo) if echo else (self.toy,):
-            applied, due = await self._applied(service)
-            if due or applied != {p: end - 1 for p, end in (await self.ends(inputs(service))).items()}:
+            applied, due = await self.applied(service)
+            ends = {(topic, p): end - 1 for topic in lanes(service) for p, end in (await self.ends(topic)).items()}
+            if due or applied != ends:
                 return False
         if not echo:
             return True
@@ -215,13 +219,24 @@ class Toys:
         """How many facts of this name the log holds."""
         return sum(f["type"].split(".")[1] == fact for chain in (await self.chains(service)).values() for t in chain for f in t["facts"])
 
-    async def _applied(self, service: str) -> tuple[dict[int, int], bool]:
+    async def applied(self, service: str) -> tuple[dict[tuple[str, int], int], bool]:
+        """(input topic, partition) → offset of the last applied input; and whether a ladder of a live realm is left."""
         chains = await self.chains(service)
         due = False
         for chain in chains.values():
             newest = {t["realm"]: t["next_due"] for t in chain}
             due = due or any(next_due is not None for realm, next_due in newest.items() if "~" not in realm and realm)
-        return {p: chain[-1]["src"]["offset"] if chain else -1 for p, chain in chains.items()}, due
+        applied = {(topic, p): -1 for topic in lanes(service) for p in chains}
+        for p, chain in chains.items():
+            for tx in chain:
+                if (source := tx["src"])["topic"]:
+                    applied[source["topic"], p] = source["offset"]
+                elif tx["facts"][0]["type"] == "vigie.Rebased.v1":
+                    data = tx["facts"][0]["data"]
+                    applied[inputs(service), p] = data["next_offset"] - 1
+                    if data.get("urgent_next_offset") is not None:
+                        applied[urgent(service), p] = data["urgent_next_offset"] - 1
+        return applied, due
 
     async def chains(self, service: str) -> dict[int, list[dict[str, Any]]]:
         """Accepted records, by the rule of RUNTIME §1.3, written here once more; `written`: when, in ms."""
@@ -238,7 +253,8 @@ class Toys:
 
     async def check(self, *, echo: bool = False) -> Counter[str]:
         """Every promise: each input once, in order, as it was sent; ids unique; each ladder once; forwarded once, in order."""
-        given, chains = await self.read(inputs(self.toy)), await self.chains(self.toy)
+        given = {topic: await self.read(topic) for topic in lanes(self.toy)}
+        chains = await self.chains(self.toy)
         seen: dict[tuple[str, str], str] = {}
         ids: Counter[str] = Counter()
         counts: Counter[str] = Counter()
@@ -246,11 +262,12 @@ class Toys:
         escalated: dict[int, list[str]] = {p: [] for p in chains}
         for p, whole in chains.items():
             chain = [t for t in whole if t["src"]["topic"]]
-            assert [t["src"]["offset"] for t in chain] == list(range(len(given[p]))), (
-                f"partition {p}: an input is missing, double or out of order"
-            )
+            for topic, records in given.items():
+                offsets = [t["src"]["offset"] for t in chain if t["src"]["topic"] == topic]
+                assert offsets == list(range(len(records[p]))), f"partition {p} of {topic}: an input is missing, double or out of order"
             armed: dict[tuple[str, str], int] = {}
-            for tx, record in zip(chain, given[p], strict=True):
+            for tx in chain:
+                record = given[tx["src"]["topic"]][p][tx["src"]["offset"]]
                 headers = dict(record.headers)
                 assert tx["src"]["id"] == headers["ce_id"].decode()
                 assert tx["realm"] == record.key.decode()

@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 import pytest
 
-from schemas.topics import PARTITIONS, inputs, log
+from schemas.topics import PARTITIONS, lanes, log
 from services.runtime.exits import EXITS
 from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, Worker, until
@@ -93,12 +93,13 @@ async def reports_coming(toys: Toys) -> AsyncIterator[None]:
 
 async def decided_up_to_now(toys: Toys, *instances: Instance) -> None:
     """Wait until everything that had come when this was called is decided, by these."""
-    ends = await toys.ends(inputs(toys.toy))
+    ends = {(topic, p): end for topic in lanes(toys.toy) for p, end in (await toys.ends(topic)).items()}
 
     async def done() -> bool:
         for instance in instances:
             instance.running()
-        return all(ends[p] <= (chain[-1]["src"]["offset"] + 1 if chain else 0) for p, chain in (await toys.chains(toys.toy)).items())
+        applied, _ = await toys.applied(toys.toy)
+        return all(end <= applied[place] + 1 for place, end in ends.items())
 
     await until(done, 60, "not decided")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from schemas.topics import inputs, log
+from schemas.topics import inputs, log, urgent
 from services.runtime import repair
 from services.runtime.kafka_security import client_options
 from tests.brokers import Brokers
@@ -43,6 +43,7 @@ async def test_the_second_site_takes_over_what_it_has_heard_and_goes_on(toys: To
     await make_topics(there.kafka, topics_of(there.suffix))
     await mirror(toys, there, log(there.toy), share=LAG)
     await mirror(toys, there, inputs(there.toy), first=EXPIRED)
+    await mirror(toys, there, urgent(there.toy))
     await toys.feed(50, prefix="late")
     worker.kill(signal.SIGKILL)
     try:

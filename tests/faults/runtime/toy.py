@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from schemas.base import Fact, Instant, Message, message
 from schemas.routes import PUBLIC, ROUTES
 from schemas.runtime import DeadlineFailed, LossDeclared
+from schemas.topics import URGENT
 from services.runtime.codec import StateCodec
 from services.runtime.decider import Deadline, Firing, Input
 from services.runtime.maps import Map
@@ -68,7 +69,8 @@ class ToyEchoed(Fact):
 
 
 def register(suffix: str = "") -> None:
-    """Routes of one toy system: services `toy<suffix>` and `toyecho<suffix>`, public topic `toypublic<suffix>`."""
+    """Routes of one toy system: services `toy<suffix>`, which has an urgent lane, and `toyecho<suffix>`, public topic `toypublic<suffix>`."""
+    URGENT.add(f"toy{suffix}")
     for logic in (1, 2):
         table = ROUTES.setdefault(logic, {})
         table[f"toy{suffix}"] = {"RealmOpened": (f"toyecho{suffix}",), "ToyEscalated": (f"toyecho{suffix}",)}

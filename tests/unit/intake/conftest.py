@@ -28,9 +28,11 @@ class MemoryInputs:
     def __init__(self) -> None:
         self.appended: list[tuple[str, ReportReceived, dict[str, bytes]]] = []
         self.renewed: list[LeasesRenewed] = []
+        self.topics: list[str] = []
+        """Where each of `appended` went."""
         self.away = False
 
-    async def append(self, realm: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> tuple[int, int]:  # noqa: ARG002  its place among others does not matter here
+    async def append(self, topic: str, realm: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> tuple[int, int]:  # noqa: ARG002  its place among others does not matter here
         if self.away:
             raise BrokerAway("away")
         message = parse_closed(dict(headers)["ce_type"].decode(), orjson.loads(value))
@@ -38,6 +40,7 @@ class MemoryInputs:
             self.renewed.append(message)
             return 0, 1_800_000_000_000
         assert isinstance(message, ReportReceived)
+        self.topics.append(topic)
         self.appended.append((realm, message, dict(headers)))
         return len(self.appended) - 1, 1_800_000_000_000 + len(self.appended)
 

@@ -35,7 +35,7 @@ def held(seq: int, lag: int, unacked_s: float | None = None) -> Any:
 @pytest.fixture
 def worker() -> Any:
     return SimpleNamespace(
-        service="watched", kafka="127.0.0.1:1", counts=Counter(), publisher=SimpleNamespace(report=lambda: None), ticker=[], held={}, inputs="watched.inputs",
+        service="watched", kafka="127.0.0.1:1", counts=Counter(), publisher=SimpleNamespace(report=lambda: None), ticker=[], held={}, inputs="watched.inputs", urgent=None,
         app=SimpleNamespace(consumer=SimpleNamespace(assignment=set)),
     )  # fmt: skip
 

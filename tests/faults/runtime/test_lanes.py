@@ -1,0 +1,68 @@
+"""A flood in the ordinary lane on a real broker: the urgent lane is decided before it, whoever is killed, and the order is what the log says."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.realms import partition_of
+from schemas.topics import PARTITIONS, inputs, urgent
+from services.runtime.kafka import headers_of, value_of
+from services.verify.chain import LogFold
+from services.verify.laws import Findings
+from tests.faults.runtime.harness import Toys, until
+from tests.faults.runtime.toy import ToyReport
+
+FLOOD, FIRES = 6000, 20
+REALM = "92"
+P = partition_of(REALM, PARTITIONS)
+
+
+async def put(toys: Toys, topic: str, ids: list[str]) -> None:
+    """Reports on one lane, in order."""
+    producer = AIOKafkaProducer(bootstrap_servers=toys.kafka, acks="all", enable_idempotence=True, linger_ms=2)
+    await producer.start()
+    try:
+        sends = []
+        for n, id in enumerate(ids):
+            message = ToyReport(incident=f"{id[0]}{n % 50}", n=n)
+            headers = headers_of(message.wire_type(), id=id, source="flood")
+            sends.append(await producer.send(topic, value_of(message), key=REALM.encode(), partition=P, headers=headers))
+            toys.fed.append((REALM, id, message))
+        for sent in sends:
+            await sent
+    finally:
+        await producer.stop()
+
+
+def place_of(chain: list[dict[str, Any]], id: str) -> int:
+    return next(n for n, tx in enumerate(chain) if tx["src"]["id"] == id)
+
+
+async def test_fires_overtake_a_flood_also_when_the_worker_is_killed_between_the_lanes(toys: Toys) -> None:
+    worker = toys.spawn("toy")
+    await toys.open([REALM])
+    await put(toys, inputs(toys.toy), [f"flood{n}" for n in range(FLOOD)])
+
+    async def decided(id: str) -> bool:
+        return any(tx["src"]["id"] == id for tx in (await toys.chains(toys.toy))[P])
+
+    await until(lambda: decided("flood0"), 60, "the flood is not decided")
+    await put(toys, urgent(toys.toy), [f"urgent{n}" for n in range(FIRES)])
+    worker.kill(signal.SIGKILL)
+    await put(toys, inputs(toys.toy), [f"later{n}" for n in range(FLOOD)])
+    await put(toys, urgent(toys.toy), ["fire"])
+    toys.spawn("toy")
+    await toys.settle()
+
+    chain = (await toys.chains(toys.toy))[P]
+    waiting = max(place_of(chain, f"urgent{n}") for n in range(FIRES)), place_of(chain, "fire")
+    assert max(waiting) < place_of(chain, f"later{FLOOD // 2}"), "an urgent input waited behind the flood"
+    await toys.check()
+    found = Findings()
+    log = LogFold(toys.toy, P, found.breach)
+    for record in (await toys.read(f"{toys.toy}.log"))[P]:
+        log.feed(record.offset, record.value, {}, lambda *_: ())
+    assert (found.broken, log.position, log.urgent_position) == ([], 2 * FLOOD - 1, FIRES + 1)

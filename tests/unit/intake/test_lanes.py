@@ -1,0 +1,62 @@
+"""Danger to people takes the urgent lane; what replaces or withdraws a report follows it there, and never overtakes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from services.intake.idempotency import Ledger
+from services.runtime.rights import Role
+from tests.unit.intake.conftest import Door, report
+
+INPUTS, URGENT = "alerts.inputs", "alerts.urgent"
+
+
+async def accepted(http: httpx.AsyncClient, **changes: Any) -> str:
+    answer = await http.post("/api/v1/reports", json=report(**changes))
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["report_id"])
+
+
+async def test_danger_to_people_is_urgent_and_nothing_else(door: Door) -> None:
+    async with await door.as_(Role.SOURCE) as http:
+        for type_ in ("fire", "evacuation", "gas_leak", "outage_power", "info"):
+            await accepted(http, type=type_, severity=3)
+        await accepted(http, type="outage_it", severity=5)
+    assert door.inputs.topics == [URGENT, URGENT, URGENT, INPUTS, INPUTS, URGENT]
+
+
+async def test_a_simulated_realm_has_one_lane(door: Door) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        await accepted(http, realm="92~ex-1", type="fire", recorded_at="2026-11-26T08:00:00Z")
+    assert door.inputs.topics == [INPUTS]
+
+
+async def test_what_names_an_urgent_report_follows_it(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        fire = await accepted(http, type="fire")
+        await accepted(http, type="info", references=[fire])
+        await accepted(http, type="fire", msg_type="Cancel", references=[fire])
+        await accepted(http, type="reopening", lifts=["fire"], references=[fire])
+        await accepted(http, type="fire", severity=2, msg_type="Update", references=[fire])
+    assert door.inputs.topics == [URGENT] * 5
+
+
+async def test_a_withdrawal_never_overtakes_what_it_withdraws(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        fire, outage = await accepted(http, type="fire"), await accepted(http, type="outage_it")
+        await accepted(http, type="fire", msg_type="Cancel", references=[outage])
+        await accepted(http, type="fire", msg_type="Cancel", references=[outage, fire])
+        await accepted(http, type="fire", severity=5, msg_type="Update", references=[outage])
+    assert door.inputs.topics[2:] == [INPUTS, INPUTS, URGENT]
+
+
+async def test_the_lane_of_a_report_is_known_after_a_restart(door: Door) -> None:
+    async with await door.as_(Role.CELL) as http:
+        fire, outage = await accepted(http, type="fire"), await accepted(http, type="outage_it")
+    await door.intake.ledger.flush()
+    again = Ledger(door.intake.settings.answers, door.intake.ledger._words)
+    lanes = [known.urgent for id in (fire, outage) if (known := again.get(id)) is not None]
+    again.close()
+    assert lanes == [True, False]

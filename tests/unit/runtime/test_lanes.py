@@ -1,0 +1,169 @@
+"""Two lanes of one decider: whatever order their records are taken in, the log keeps it, and whoever folds the log goes on from there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.realms import partition_of
+from schemas.topics import BY_NAME, SERVICES, TOPICS, URGENT, inputs, lanes, urgent, urgent_lane
+from services.runtime.chain import View, append, dump_position, empty, fold, load_position
+from services.runtime.core import Machine
+from services.runtime.inputs import InputRecord
+from services.runtime.kafka import headers_of, value_of
+from services.runtime.lag import applied_by
+from services.runtime.transaction import Transaction
+from services.verify.chain import LogFold
+from services.verify.laws import Findings, InputSeen, check_inputs
+from tests.faults.runtime.toy import ToyAck, ToyDecider, ToyReport
+
+T0 = 1_800_000_000_000
+P = partition_of("92", 8)
+TOY = "toy"
+STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.booleans()), min_size=1, max_size=40)
+"""(from the urgent lane, milliseconds since the one before, an id that the other lane has had too)"""
+
+
+def machine() -> Machine[Any]:
+    return Machine(ToyDecider())
+
+
+def opening() -> InputRecord:
+    from schemas.runtime import OpenRealm
+
+    order = OpenRealm(author="system:up", role="admin", territory="92", started_at=0)
+    return record(inputs(TOY), 0, "open", order, T0)
+
+
+def record(topic: str, offset: int, id: str, message: Any, at: int) -> InputRecord:
+    return InputRecord(topic, P, offset, b"92", value_of(message), headers_of(message.wire_type(), id=id, source="test"), at)
+
+
+def records_of(steps: Sequence[tuple[bool, int, bool]]) -> list[InputRecord]:
+    """The records of both lanes in the order in which a worker takes them; each lane's own offsets and times rise."""
+    found, nexts, times = [opening()], {False: 1, True: 0}, {False: T0, True: T0}
+    for n, (is_urgent, pause, is_twice) in enumerate(steps):
+        times[is_urgent] += pause
+        message = ToyAck(incident=f"i{n % 3}") if is_urgent else ToyReport(incident=f"i{n % 3}", n=n, delay_ms=20 if n % 2 else None)
+        id = f"m{n - 1}" if is_twice and n else f"m{n}"
+        topic = urgent(TOY) if is_urgent else inputs(TOY)
+        found.append(record(topic, nexts[is_urgent], id, message, times[is_urgent]))
+        nexts[is_urgent] += 1
+    return found
+
+
+def decided(records: Sequence[InputRecord], view: View[Any] | None = None) -> tuple[View[Any], list[bytes]]:
+    view, raws = view or empty(), []
+    for one in records:
+        view, appended = append(machine(), view, one, "run")
+        raws.append(appended.raw)
+    return view, raws
+
+
+def folded(raws: Sequence[bytes]) -> View[Any]:
+    view: View[Any] = empty()
+    for offset, raw in enumerate(raws):
+        view = fold(machine(), view, offset, raw)
+    return view
+
+
+@settings(deadline=None, max_examples=60)
+@given(STEPS, st.integers(0, 40))
+def test_a_fold_of_the_log_gives_the_state_and_both_positions_and_the_next_worker_writes_the_same_chain(
+    steps: list[tuple[bool, int, bool]], cut: int
+) -> None:
+    records = records_of(steps)
+    view, raws = decided(records)
+    again = folded(raws)
+    assert again.position == view.position
+    assert again.realms == view.realms
+    cut = min(cut, len(records))
+    _, rest = decided(records[cut:], folded(raws[:cut]))
+    assert raws[:cut] + rest == raws, "a crash between two records changes nothing"
+    assert load_position(dump_position(view.position)) == view.position
+
+
+@settings(deadline=None, max_examples=40)
+@given(STEPS)
+def test_an_id_has_one_effect_whichever_lane_brings_it_again(steps: list[tuple[bool, int, bool]]) -> None:
+    _, raws = decided(records_of(steps))
+    effects: Counter[str] = Counter()
+    for raw in raws:
+        tx = Transaction.load(raw)
+        if not any(fact.name == "InputDuplicate" for fact in tx.facts):
+            effects[tx.src.id] += 1
+    assert not [id for id, n in effects.items() if n > 1]
+
+
+@settings(deadline=None, max_examples=40)
+@given(STEPS)
+def test_verify_follows_both_lanes_by_a_path_of_its_own(steps: list[tuple[bool, int, bool]]) -> None:
+    records = records_of(steps)
+    _, raws = decided(records)
+    found = Findings()
+    log = LogFold(TOY, P, found.breach)
+    for offset, raw in enumerate(raws):
+        log.feed(offset, raw, {}, lambda *_: ())
+    seen: dict[str, dict[int, InputSeen]] = {inputs(TOY): {}, urgent(TOY): {}}
+    for one, raw in zip(records, raws, strict=True):
+        source = Transaction.load(raw).src
+        seen[one.topic][one.offset] = InputSeen(source.digest, source.type, source.id, "92")
+    check_inputs({(TOY, P): log}, {(TOY, P): seen[inputs(TOY)]}, found, {(TOY, P): seen[urgent(TOY)]})
+    assert (found.broken, found.pending) == ([], {})
+
+
+def three() -> list[bytes]:
+    return decided(records_of([(True, 1, False), (False, 1, False), (True, 1, False)]))[1]
+
+
+def test_verify_finds_an_urgent_input_that_was_skipped() -> None:
+    first, urgent_one, *_ = three()
+    skipped = orjson.loads(urgent_one)
+    skipped["src"]["offset"] = 1
+    found = Findings()
+    log = LogFold(TOY, P, found.breach)
+    for offset, raw in enumerate([first, orjson.dumps(skipped)]):
+        log.feed(offset, raw, {}, lambda *_: ())
+    assert [law for law, _ in found.broken] == ["order"]
+
+
+def test_each_record_says_where_both_lanes_stand() -> None:
+    sources = [Transaction.load(raw).src for raw in three()]
+    assert [(s.topic, s.offset, s.beside) for s in sources] == [
+        ("toy.inputs", 0, None),
+        ("toy.urgent", 0, 0),
+        ("toy.inputs", 1, 0),
+        ("toy.urgent", 1, 1),
+    ]
+
+
+def test_the_lag_of_both_lanes_is_read_from_the_newest_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("schemas.topics.URGENT", {TOY})
+    said = [applied_by(Transaction.load(raw), TOY) for raw in three()]
+    assert said == [
+        {"toy.inputs": 0, "toy.urgent": -1},
+        {"toy.inputs": 0, "toy.urgent": 0},
+        {"toy.inputs": 1, "toy.urgent": 0},
+        {"toy.inputs": 1, "toy.urgent": 1},
+    ]
+
+
+def test_a_log_that_never_had_an_urgent_input_says_nothing_of_one() -> None:
+    _, raws = decided([opening()])
+    assert "beside" not in orjson.loads(raws[0])["src"]
+
+
+def test_only_live_realms_of_a_decider_with_two_lanes_have_an_urgent_one() -> None:
+    assert {t.name for t in TOPICS if t.name.endswith(".urgent")} == {urgent(s) for s in SERVICES if s in URGENT} == {"alerts.urgent"}
+    assert BY_NAME[urgent("alerts")].partitions == BY_NAME[inputs("alerts")].partitions
+    assert BY_NAME[urgent("alerts")].append_time
+    assert urgent_lane("alerts", "92") == "alerts.urgent"
+    assert urgent_lane("alerts", "92~ex-7") == "alerts.inputs"
+    assert urgent_lane("delivery", "92") == "delivery.inputs"
+    assert lanes("alerts") == ("alerts.inputs", "alerts.urgent")
