@@ -46,6 +46,7 @@ from services.console.api import (
 )
 from services.console.bodies import Bounded
 from services.console.compressing import Compressed
+from services.console.costs import Costs
 from services.console.decisions import Answers, Decisions, LinkAnswers
 from services.console.documents.pdf import Typesetter
 from services.console.feed_links import FeedLinks
@@ -243,7 +244,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.directory, app.state.texts = vault.directory, vault.texts
         app.state.territory = settings.territory
         app.state.sources = SourceList(settings.url)
-        app.state.typesetter = Typesetter(outlines)
+        app.state.typesetter, app.state.costs = Typesetter(outlines), Costs()
         app.state.kafka = settings.kafka
         app.state.signing_key = lambda: SigningKey.open(settings.data.secrets)
         app.state.live_realm = settings.territory.name

@@ -27,6 +27,7 @@ from schemas.topics import inputs, urgent_lane
 from schemas.words import Answer as Said
 from services.console import store
 from services.console.command_words import check_words
+from services.console.costs import Waits
 from services.console.lines import author_source
 from services.console.store import Client
 from services.runtime.links import Link, answer_id
@@ -166,6 +167,7 @@ class Decisions:
     def __init__(self, producer: Sends, texts: Puts, answers: Answers, key: bytes) -> None:
         """`key`: a secret of the installation; ids and digests that it makes say nothing to others."""
         self._producer, self._texts, self.answers, self._key = producer, texts, answers, key
+        self.waits: Final = Waits()
 
     # ── ids ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -257,7 +259,8 @@ class Decisions:
             for id, command in commands:
                 await self._producer.send(urgent_lane(service, realm), realm, command, id=id, source=source, correlation_id=last)
 
-        return Outcome(last, realm, await self.answers.wait(last, wait_s, ask=ask))
+        with self.waits.patience(principal.id, wait_s) as patience_s:
+            return Outcome(last, realm, await self.answers.wait(last, patience_s, ask=ask))
 
 
 def author_of(principal: Principal) -> str:

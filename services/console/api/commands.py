@@ -33,7 +33,8 @@ async def one(
     if answer is None and not await decisions.answers.under_way(id):
         raise ProblemError("command_gone")
     if answer is None and "wait=" in request.headers.get("prefer", ""):
-        answer = _shown_to(author.principal, await decisions.answers.wait(id, min(author.wait_s, LONGEST_WAIT_S)))
+        with decisions.waits.patience(author.principal.id, min(author.wait_s, LONGEST_WAIT_S)) as patience_s:
+            answer = _shown_to(author.principal, await decisions.answers.wait(id, patience_s))
     if answer is not None:
         return command_result(answer, author.lang)
     if await _is_over(author):  # it was under way when the realm was closed: a step, above all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from schemas.base import Instant
 from schemas.realms import RealmNameInvalid, parse_realm
+from services.console.costs import Costs
 from services.console.decisions import Key
 from services.console.faults import RealmUnknown
 from services.console.readmodel import ReadModel
@@ -131,8 +132,8 @@ def checked_realm(request: Request, principal: Principal, named: str | None) -> 
     return realm
 
 
-def reading(permission: Permission) -> Callable[..., Awaitable[Reader]]:
-    """A dependency for reads that need this right."""
+def reading(permission: Permission) -> Callable[..., AsyncIterator[Reader]]:
+    """A dependency for reads that need this right. Reads of a time that is over wait for the user's turn."""
     who = allowed(permission)
 
     async def dependency(
@@ -140,10 +141,16 @@ def reading(permission: Permission) -> Callable[..., Awaitable[Reader]]:
         principal: Principal = Depends(who),  # noqa: B008  FastAPI's way; an annotation could not see `who`
         realm: Annotated[str | None, Query(max_length=64, description="default: the live realm of the territory")] = None,
         as_of: AsOf = None,
-    ) -> Reader:
+    ) -> AsyncIterator[Reader]:
         at = parse_time(as_of) if as_of else None
         lang = language_of(request.headers.get("accept-language"))
-        return Reader(principal, checked_realm(request, principal, realm), at, lang, request.app.state.model)
+        reader = Reader(principal, checked_realm(request, principal, realm), at, lang, request.app.state.model)
+        if at is None or request.url.path.endswith("/stream"):
+            yield reader
+            return
+        costs: Costs = request.app.state.costs
+        async with costs.past.turn(principal.id):
+            yield reader
 
     return dependency
 

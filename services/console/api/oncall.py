@@ -28,6 +28,7 @@ from services.console.api.context import (
     now,
     parse_time,
 )
+from services.console.costs import Costs
 from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall import LONGEST_MS
 from services.console.resources import Page, Resource, Time, when
@@ -243,8 +244,10 @@ async def take_calendar(
     window, asked = (first, last) if first is not None and last is not None else None, Asked(role, scope, place)
     desk, at = await author.model.desk(author.realm, lang=author.lang)
     try:
-        async with _ONE_AT_A_TIME:
-            read = await read_bounded(await _body(request), at, window)
+        content = await _body(request)  # before the turn: a slow sender holds nobody up
+        costs: Costs = request.app.state.costs
+        async with costs.calendars.turn(author.principal.id), _ONE_AT_A_TIME:
+            read = await read_bounded(content, at, window)
         contacts = await in_thread(_contacts, request.app.state.vault)
         found = duties_of(
             read,

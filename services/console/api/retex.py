@@ -14,6 +14,7 @@ from services.console.api.answering import RESPONSES, answer, decide, require_te
 from services.console.api.context import Author, Body, Cut, LogReading, deciding, instant, is_limited
 from services.console.api.forms import CONTENT, Form, document_response
 from services.console.api.scopes import check_incident
+from services.console.costs import Costs
 from services.console.decisions import Decisions
 from services.console.documents.document import Document
 from services.console.resources import Improvement, Page
@@ -37,8 +38,10 @@ async def retex(
     reader: LogReading, request: Request, incident: Annotated[str | None, Query(max_length=64)] = None, form: Form = "json"
 ) -> Response:
     langs = ("fr", "en") if form == "json" else (reader.lang,)
-    document = await reader.model.draft_retex(reader.realm, incident=incident, as_of=reader.as_of, langs=langs)
-    return await document_response(request, document, form, reader.lang, name=f"retex-{reader.realm}")
+    costs: Costs = request.app.state.costs
+    async with costs.documents.turn(reader.principal.id):
+        document = await reader.model.draft_retex(reader.realm, incident=incident, as_of=reader.as_of, langs=langs)
+        return await document_response(request, document, form, reader.lang, name=f"retex-{reader.realm}")
 
 
 @router.get("/improvements", summary="Improvement actions, open ones first, the next due first")

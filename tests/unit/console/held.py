@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from schemas.base import Command, Instant, Model
 from services.console.app import create_app, take_in
+from services.console.costs import Costs
 from services.console.decisions import Outcome
 from services.console.documents.pdf import Typesetter
 from services.console.faults import RealmUnknown
@@ -236,6 +237,7 @@ def application(model: ReadModel, links: AckLinks, send: SendAnswer = _never, ke
     app.state.guest = app.state.oidc = None
     app.state.decisions = Deciding()
     app.state.cap_sender, app.state.sources, app.state.typesetter = "vigie.92", _Sources(), Typesetter(outlines())
+    app.state.costs = Costs()
     take_in(app, pages_router(model, links, send, keep))
     return app
 
