@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from services.intake.administration import Administration
 from services.intake.alertmanager import AlertmanagerApi
 from services.intake.attachments import Attachments
+from services.intake.backlog import Backlog
 from services.intake.callers import Callers
 from services.intake.connections import Addresses
 from services.intake.exchange import BodyReader
@@ -92,12 +93,14 @@ class Intake:
             Limit(settings.danger_per_s, settings.danger_burst),
             self._note_exceeded,
         )
+        self.backlog = Backlog(settings.kafka, settings.backlog_s)
         self.receiver = Receiver(
             self.inputs,
             self.vault.texts,
             self.ledger,
             self.admission,
             self.rates,
+            self.backlog,
             master.derived("intake.fingerprints"),
             words,
             settings.ack_timeout_s,
@@ -142,7 +145,7 @@ class Intake:
             alertmanager, strangers, RefusedMessages(settings.kafka, self.vault.texts, self.access, settings.live_realm), self.ledger, self.proxy,
             live=self.live, ready=self.ready | {"start": self._console_started, "system": system_started(settings.data)},
             hsts_s=settings.hsts_s, metrics_public=settings.metrics_public,
-            shown={"console": self._console_ready},
+            shown={"console": self._console_ready, "decisions": self.backlog.note},
         )  # fmt: skip
         self._console_until: float | None = time.monotonic() + CONSOLE_START_S
         self._tasks: list[asyncio.Task[None]] = []
@@ -159,7 +162,7 @@ class Intake:
         for name, work in (
             ("inputs", self._connect()), ("answers", self._flush_answers()), ("bootstrap", self._bootstrap()),
             ("refused", self.refused.run()), ("sweep", self.refused.sweep()), ("external", self.external.run()),
-            ("heartbeats", self.heartbeats.run()),
+            ("heartbeats", self.heartbeats.run()), ("backlog", self.backlog.run()),
         ):  # fmt: skip
             self._tasks.append(_task(name, work))
         return self

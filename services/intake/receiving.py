@@ -27,12 +27,13 @@ from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
 from schemas.topics import urgent_lane
 from schemas.words import MsgType
+from services.intake.backlog import Backlog
 from services.intake.corrections import CORRECTED_BY, mark_correction
 from services.intake.idempotency import TOPIC, URGENT, Identity, Known, Ledger, identify, place_of, print_of
 from services.intake.log_words import Logged, LogWords, episode_start
 from services.intake.native import Claim
 from services.intake.overload import Admission
-from services.intake.rates import ReportRates
+from services.intake.rates import UNLIMITED, ReportRates
 from services.runtime import tracing
 from services.runtime.kafka import BrokerAway, RecordHeaders, headers_of, partition_for
 from services.runtime.keyed import KeyedWriter
@@ -114,6 +115,7 @@ class Receiver:
         ledger: Ledger,
         admission: Admission,
         rates: ReportRates,
+        backlog: Backlog,
         fingerprint_key: bytes,
         words: LogWords,
         ack_timeout_s: float,
@@ -123,6 +125,7 @@ class Receiver:
         self._ledger = ledger
         self._admission = admission
         self._rates = rates
+        self._backlog = backlog
         self._key = fingerprint_key
         self._words = words
         self._timeout_s = ack_timeout_s
@@ -145,7 +148,7 @@ class Receiver:
 
     async def accept(self, claim: Claim, principal: Principal, key: str | None, raw: Raw, *, first_stands: bool = False) -> Receipt:
         """Return once the report is on the log. Raises ProblemError `key_reused`, `out_of_scope`, `overloaded`, `over_rate`,
-        `starting`, `broker_away`.
+        `decider_behind`, `starting`, `broker_away`.
 
         `first_stands`: the same key with another body is a repetition too (a machine that tells the same transition in other words).
         """
@@ -165,6 +168,8 @@ class Receiver:
         self._check_references(claim, principal)
         if self.away and self._under_way and not claim.danger:
             raise _away()
+        if not claim.danger and principal.rate_per_s != UNLIMITED and is_live(claim.realm) and self._lane_of(claim) == TOPIC:
+            self._backlog.check(partition_for(TOPIC, claim.realm))
         with self._admission.enter(danger=claim.danger):
             self._rates.take(principal, danger=claim.danger)
             storing = self._store if tracing.current() is None else self._traced
@@ -285,6 +290,8 @@ class Receiver:
         try:
             text = await self._texts.hand_over(text_id, _text(claim, logged, raw).dump())
             offset, appended_at = await self._inputs.append(topic, realm, partition, orjson.dumps(message), headers)
+            if topic == TOPIC:
+                self._backlog.appended(partition, offset)
             await self._texts.kept(text)
         except BaseException:
             self._ledger.not_sent(place, mark)

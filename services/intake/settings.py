@@ -61,6 +61,8 @@ class IntakeSettings(Settings):
     """As many more per second, for danger to people only."""
     danger_burst: int = Field(default=300, ge=1, validation_alias=_env("danger_burst"))
     """As many more at once, for danger to people only."""
+    backlog_s: float = Field(default=60.0, ge=0, validation_alias=_env("backlog_s"))
+    """Estimated wait of an ordinary report for its decision beyond which only danger to people is let in; 0 = no bound."""
     console_connect_s: float = Field(default=2.0, gt=0, validation_alias=_env("console_connect_s"))
     """Patience with the console, before a page is answered with 503."""
 

@@ -50,6 +50,8 @@ TABLE: dict[str, Metric] = {
     "vigie_reports_total": Metric("counter", "Answers of the front door, by dialect and status", ("dialect", "status")),
     "vigie_report_seconds": Metric("histogram", "Request read until Kafka acknowledged", ("dialect",)),
     "vigie_over_rate_total": Metric("counter", "Reports turned away because their sender exceeds its rate", ("sender",)),
+    "vigie_backlog_seconds": Metric("gauge", "Estimated wait of an ordinary report for its decision", ("partition",)),
+    "vigie_backlog_refused_total": Metric("counter", "Reports turned away because decisions are behind"),
     "vigie_external_lag_records": Metric("gauge", "Records of events.external not judged yet", ("partition",)),
     "vigie_connections_refused_total": Metric("counter", "Connections turned away: their address has too many at work"),
     "vigie_proxied_total": Metric("counter", "Requests passed to the console, by status class", ("status",)),
