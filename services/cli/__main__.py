@@ -70,6 +70,7 @@ COMMANDS = {
     "plan": "services.cli.decide:plan",
     "card": "services.cli.decide:card",
     "note": "services.cli.decide:note",
+    "text": "services.cli.text:app",
     "resend": "services.cli.decide:resend",
     "hold": "services.cli.decide:hold",
     "maintenance": "services.cli.maintenance:app",

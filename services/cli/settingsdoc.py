@@ -26,6 +26,7 @@ from services.delivery.settings import DeliverySettings
 from services.intake.settings import IntakeSettings
 from services.runtime.kafka_security import KafkaSecurity
 from services.runtime.oidc_settings import OidcSettings
+from services.runtime.retention import RetentionSettings
 from services.runtime.settings import REPOSITORY, Settings
 from services.runtime.webpush import PushSettings
 from services.verify.auditor.settings import AuditorSettings
@@ -34,7 +35,7 @@ TARGET: Final = REPOSITORY / "docs" / "reference" / "configuration.md"
 GROUPS: Final[tuple[tuple[str, type[BaseSettings]], ...]] = (
     ("Every process", Settings), ("Kafka with TLS and SASL", KafkaSecurity), ("Front door", IntakeSettings), ("Messages", DeliverySettings),
     ("E-mail", EmailSettings), ("SMS", SmsSettings), ("Voice", VoiceSettings), ("Webhooks", WebhookSettings), ("Chat services", ChatSettings),
-    ("Web push", PushSettings), ("The organisation's identity provider", OidcSettings),
+    ("Web push", PushSettings), ("How long texts are kept", RetentionSettings), ("The organisation's identity provider", OidcSettings),
     ("The auditor", AuditorSettings),
 )  # fmt: skip
 BY_UP: Final = frozenset({

@@ -26,6 +26,7 @@ from services.console.api import (
     commands,
     continuity,
     devices,
+    erasures,
     evidence,
     headcounts,
     incidents,
@@ -74,6 +75,7 @@ from services.runtime.oidc_settings import OidcSettings
 from services.runtime.passkeys import Passkeys
 from services.runtime.problems import Problem, ProblemError
 from services.runtime.problems_http import install, problem_response
+from services.runtime.retention import RetentionSettings, TextRetention, older_on
 from services.runtime.sessions import Sessions
 from services.runtime.settings import Settings
 from services.runtime.signing import SigningKey
@@ -82,7 +84,7 @@ from services.runtime.webpush import PushSettings, VapidKey
 
 ROUTERS: Final = (
     incidents.router, places.router, continuity.router, reassignments.router, announcing.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
-    commands.router, reference_changes.router, reference.router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, evidence.router, retex.router,
+    commands.router, reference_changes.router, reference.router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, erasures.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 SCHEMAS: Final = {file.name: file for file in (ASYNCAPI.parent / "json").glob("*.json")}
@@ -251,6 +253,8 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.cap_sender = settings.cap_sender or f"vigie.{settings.territory.name}"
         app.state.vault, app.state.feed_links = vault, FeedLinks.open(settings.data.secrets)
         links = AckLinks.open(settings.data.secrets)
+        retention = TextRetention(vault.texts, RetentionSettings().days_by_prefix, older_on(settings.kafka))
+        stack.push_async_callback(end, [asyncio.create_task(retention.run(), name="retention")])
         take_in(app, pages_router(model, links, _send_answer(LinkAnswers(producer, answers)), _keep_answer(vault.texts)))
         yield app
 

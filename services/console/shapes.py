@@ -30,6 +30,7 @@ from services.console.realm_clock import find_limit, is_standing, show_clock
 from services.console.reference import Reference
 from services.console.resources import when
 from services.console.texts import conflict_title, incident_title, line, move_reason, reason, task_title, window_title
+from services.runtime.erasing import Erased
 
 TELEWORK = "telework"
 OWN_WORDS = frozenset({"NoteAdded", "ImprovementChanged"})
@@ -92,7 +93,12 @@ class Shaper:
         )  # fmt: skip
 
     def report(
-        self, row: a.ReportRow, headline: str | None = None, description: str | None = None, attachments: Sequence[str] = ()
+        self,
+        row: a.ReportRow,
+        headline: str | None = None,
+        description: str | None = None,
+        attachments: Sequence[str] = (),
+        erased: Erased | None = None,
     ) -> r.Report:
         return r.Report(
             id=row.id, realm=self.realm, state=row.state, reason=row.reason, of=row.of, incident=row.incident, why=self.reasons(row.why),
@@ -105,6 +111,7 @@ class Shaper:
             persons_concerned=row.persons_concerned, measure=row.measure, phenomenon=row.phenomenon, colour=row.colour,
             plan_hint=row.plan_hint, headline=headline, description=description, attachments=list(attachments), dialect=row.dialect,
             sites=list(row.sites), signature=row.signature, corrected_by=row.corrected_by,
+            erased_at=when(erased.at) if erased else None, erased_reason=erased.reason if erased else None,
         )  # fmt: skip
 
     def escalation(self, row: calling.EscalationRow) -> r.Escalation:

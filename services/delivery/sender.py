@@ -345,7 +345,7 @@ class Sender:
         said = None
         if (text_id := row.values.get("text")) is not None:
             item = await self._texts.get(str(text_id), wait_s=TEXT_WAIT_S)
-            if item is None:
+            if item is None or "text" not in item.fields:
                 return Result("failed", error="text_erased")
             said = str(item.fields["text"])
         text = compose(row, self.outbox.names_of(call.realm), translator(contact.language), self._link(call), said)

@@ -22,17 +22,12 @@ from services.runtime.kafka import BrokerAway
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
-from services.runtime.vault import TextItem, Texts
+from services.runtime.vault import TextItem, Texts, attachment_text
 
 PATH: Final = "/api/v1/attachments"
 WAIT_S: Final = 1.0
 _SHOWN: Final[Headers] = [(b"cache-control", b"no-store"), DATA_POLICY]
 log = structlog.get_logger(__name__)
-
-
-def attachment_text(id: str) -> str:
-    """Where an attachment lies in `texts`."""
-    return f"attachment-{id}"
 
 
 class Attachments:

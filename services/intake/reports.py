@@ -24,6 +24,7 @@ from services.intake.native import NativeReport, claim_of, date_on_arrival, dump
 from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
 from services.intake.refusals import Refused, RefusedLane
 from services.runtime import metrics
+from services.runtime.erasing import erased_of
 from services.runtime.kafka import iso
 from services.runtime.principals import Principal
 from services.runtime.problems import Problem, ProblemError, fault
@@ -250,7 +251,7 @@ class Reports:
             raise ProblemError("out_of_scope", field="realm")
         item = await self._texts.get(text_id_of(report_id), wait_s=RAW_WAIT_S if known is not None else 0.0)
         if item is None or item.raw is None:
-            raise ProblemError("not_found" if known is None else "erased")
+            raise ProblemError("not_found" if known is None and erased_of(item) is None else "erased")
         log.info("report.raw_read", report=report_id, reader=principal.id, permission=Permission.REPORT_RAW.value)
         name = f'attachment; filename="{report_id}"'.encode()
         kind = item.content_type or BYTES

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, NamedTuple, Protocol
@@ -92,6 +92,12 @@ class Replica:
             row[0]
             for row in self._db.execute("SELECT id FROM items WHERE topic = ? AND id BETWEEN ? AND ? ORDER BY id", (topic, prefix, end))
         ]
+
+    def ids_before(self, topic: str, prefix: str, ends: Mapping[int, int]) -> list[str]:
+        """Return ids that begin so, of items that lie before these offsets. `ends`: by partition."""
+        query = "SELECT id, partition, offset FROM items WHERE topic = ? AND id BETWEEN ? AND ? AND offset >= 0 ORDER BY id"
+        rows = self._db.execute(query, (topic, prefix, prefix + chr(0x10FFFF)))
+        return [id for id, partition, offset in rows if offset < ends.get(partition, 0)]
 
     def positions(self) -> dict[tuple[str, int], int]:
         """Next offset to read, per topic and partition."""

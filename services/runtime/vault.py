@@ -11,7 +11,7 @@ import asyncio
 import struct
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
@@ -41,6 +41,11 @@ PUT_AT_ONCE: Final = 200
 
 class RecordInvalid(ValueError):
     """Not a sealed record of this version, or not of this id."""
+
+
+def attachment_text(id: str) -> str:
+    """Where a photo lies in `texts`."""
+    return f"attachment-{id}"
 
 
 OWN_WORDS: Final = "own_words"
@@ -221,6 +226,10 @@ class Shelf:
         known = (self._replica.get(self._topic, id), self._forget(id))
         self._sealer.shred(Gone(self._topic, id, s.value) for s in known if s is not None)
         await self._writer.put(self._topic, id, self._sealer.tombstone(self._topic, id))
+
+    def ids_before(self, prefix: str, ends: Mapping[int, int]) -> list[str]:
+        """Return ids that begin so, of items that were written before these offsets. `ends`: by partition."""
+        return self._replica.ids_before(self._topic, prefix, ends)
 
     def ids(self, prefix: str = "") -> list[str]:
         """Ids of all items that the replica knows and that begin so."""

@@ -30,6 +30,7 @@ from services.runtime.kafka_security import client_options
 from services.runtime.links import AckLinks, Link
 from services.runtime.settings import Settings
 from tests.system import RunningVigie, logged_in
+from tests.unit.intake.test_attachments import jpeg
 from tests.waiting import until
 
 NAME = "Quatremere-Zebulon"
@@ -259,6 +260,53 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie,
     assert not leaks, "\n".join(leaks)
     assert len([where for where in found if where.startswith("file kafka") or "kafka/" in where]) > 10, "the broker's disk was looked at"
     assert re.search(r"received|applied|duplicate", json.dumps(texts))
+
+
+@pytest.mark.timeout(600)
+def test_two_persons_erase_the_words_bytes_and_photo_of_a_report_and_a_line(vigie: RunningVigie) -> None:
+    """By the command and by the route; the main courante says so without the words."""
+    photo = vigie.http.post("/api/v1/attachments", content=jpeg(), headers={"Content-Type": "image/jpeg"})
+    assert photo.status_code == 201, photo.text
+    posted = vigie.http.post("/api/v1/reports", json=native() | {"attachments": [photo.json()["id"]], "alias": "a-effacer"})
+    report = posted.json()["report_id"]
+    until(lambda: vigie.http.get(f"/api/v1/reports/{report}").json().get("headline") == PLANTED)
+    note = vigie.http.post("/api/v1/log", json={"text": f"note {PLANTED}"}, headers={"Prefer": "wait=20"})
+    assert note.status_code == 200, note.text
+    (line,) = [one["id"] for one in vigie.get("/api/v1/log?limit=1000")["items"] if one["text"] == f"note {PLANTED}"]
+    second = {"Authorization": "Bearer " + vigie.cli("token", "create", "--role", "coordinator", "--quiet").stdout.strip()}
+    cell = {"Authorization": "Bearer " + vigie.cli("token", "create", "--role", "cell", "--quiet").stdout.strip()}
+
+    proposed = vigie.cli("text", "erase", report, "--reason", "nom d’une mineure")
+    assert proposed.returncode == 0, proposed.stderr
+    assert "--approve" in proposed.stdout
+    alone = vigie.cli("text", "erase", report, "--approve")
+    assert alone.returncode == 1
+    assert "ne peut pas l’approuver" in alone.stderr
+    assert report in vigie.cli("text", "proposals").stdout
+    approve = {"approve": True}
+    assert vigie.http.post(f"/api/v1/reports/{report}/erase", json=approve, headers=cell).status_code == 403
+    done = vigie.http.post(f"/api/v1/reports/{report}/erase", json=approve, headers=second)
+    assert (done.status_code, done.json()["state"]) == (200, "erased"), done.text
+    assert vigie.cli("text", "erase", line, "--reason", "nom").returncode == 0
+    erased = vigie.http.post(f"/api/v1/log/{line}/erase", json=approve, headers=second)
+    assert erased.json()["state"] == "erased", erased.text
+
+    def gone() -> bool:
+        shown = vigie.get(f"/api/v1/reports/{report}")
+        return shown["headline"] is None and shown["erased_reason"] == "nom d’une mineure" and shown["attachments"] == []
+
+    until(gone)
+    assert vigie.http.get(f"/api/v1/reports/{report}/raw").status_code == 410
+    until(lambda: vigie.http.get(f"/api/v1/attachments/{photo.json()['id']}").status_code == 404)
+    until(lambda: any("Texte effacé le" in one["text"] for one in vigie.get("/api/v1/log?limit=1000")["items"]))
+    lines = [one["text"] for one in vigie.get("/api/v1/log?limit=1000")["items"]]
+    assert not [text for text in lines if text.startswith("note") and NAME in text]
+    assert [text for text in lines if text.startswith(f"Effacement du texte du signalement {report} approuvé")]
+    with logged_in(vigie, "cell") as browser:
+        page = browser.get(f"/signalements/{report}").text
+    assert "Texte effacé le" in page
+    assert "nom d’une mineure" in page
+    assert NAME not in page
 
 
 # ── « are you safe? » ────────────────────────────────────────────────────────────────────────────────────────────────

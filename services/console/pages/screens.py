@@ -218,7 +218,7 @@ class CrisisScreens(Screen):
         return {
             **self._around(request, x), "report": shown, "site": site, "incident": found, "flags": signal.flags_of(shown, x._),
             "facts": signal.facts_of(shown, x.names, x._), "signature": signal.signature_of(shown, x._),
-            "state": signal.state_of(shown, x._), "sites": choices(x.sites),
+            "state": signal.state_of(shown, x._), "sites": choices(x.sites), "erased": signal.erased_of(shown, lang),
             "verifier": w.person_name(shown.verified_by, x.names, x._) if shown.verified_by else "",
             "corrector": w.person_name(shown.corrected_by, x.names, x._) if shown.corrected_by else "",
         }  # fmt: skip

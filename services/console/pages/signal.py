@@ -7,11 +7,13 @@ from typing import Final
 from schemas.reports import Measure
 from schemas.words import ReportState
 from services.console.i18n import N_, Translator
-from services.console.resources import Report
+from services.console.resources import Report, ms
 from services.console.texts import words as w
 from services.console.texts import world
+from services.console.texts.erased import tell_erased
 from services.console.texts.names import Names
 from services.console.texts.reasons import RULE, metric_value
+from services.runtime.erasing import Erased
 
 STATES: Final = {
     ReportState.RECEIVED: N_("reçu, pas encore lu"),
@@ -81,6 +83,13 @@ def _measure(measure: Measure | None, _: Translator) -> str:
     of = f"/ {w.number(measure.value_of, _.lang)}" if measure.value_of is not None else ""
     about = ", ".join(filter(None, (measure.object, measure.scope)))
     return " ".join(filter(None, (measure.name, said, of, measure.unit, f"({about})" if about else "")))
+
+
+def erased_of(report: Report, lang: str) -> str:
+    """Return when and why its words were erased; empty while they are there."""
+    if report.erased_at is None:
+        return ""
+    return tell_erased(Erased(ms(report.erased_at), report.erased_reason or ""), lang)
 
 
 def signature_of(report: Report, _: Translator) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from services.console.queries.base import WHOLE, Read, Reading, store_errors
 from services.console.resources import Page, when
 from services.console.shapes import Shaper
 from services.console.texts import refusal
+from services.console.texts.erased import tell_erased
+from services.runtime.erasing import erased_of
 from services.runtime.paging import decode, encode
 from services.runtime.vault import OWN_WORDS, TextItem
 
@@ -43,8 +46,43 @@ SHOWN_IN_OWN_WORDS: Final = (
 """Fields of a report that have the same name where it came in and where it is shown."""
 
 
+@dataclass(frozen=True, slots=True)
+class TextOf:
+    """Where the words of a report or line lie, and what it is about."""
+
+    text_id: str
+    incident: str | None
+
+
 class Journal(Reading):
     """Queries about what was recorded."""
+
+    async def report_text(self, realm: str, id: str) -> TextOf:
+        """Return where a report's words lie. Raises NotFound."""
+        found = await self.read(realm)
+        async with store_errors():
+            row = await found.picture.row(a.ReportRow, id)
+        if row is None or row.text_id is None:
+            raise NotFound
+        return TextOf(row.text_id, row.incident)
+
+    async def line_text(self, realm: str, id: str) -> TextOf:
+        """Return where the words of a line of the main courante lie. Raises NotFound, also for a line without any."""
+        found = await self.read(realm)
+        start: str | None = None
+        while True:
+            async with store_errors():
+                records, after = await pictures.lines(
+                    self._client, realm, incident=None, kinds=frozenset(), at=found.picture.at, before=start, limit=WHOLE, site=None
+                )
+            if after is None and len(records) < WHOLE:
+                records, after = await self._completed(realm, records, None, frozenset(), found.picture.at, start, WHOLE, None)
+            for record in records:
+                if record.id == id and record.text_id is not None:
+                    return TextOf(record.text_id, record.incident)
+            if after is None:
+                raise NotFound
+            start = after
 
     async def timeline(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", incident: str | None = None, site: str | None = None,
@@ -85,12 +123,12 @@ class Journal(Reading):
             record.text_id for record in records if record.text_id is not None and (record.kind in FREE_TEXT or record.type == "NoteAdded")
         ]
         known = self._texts.get_many(wanted) if texts and wanted and self._texts is not None else {}
-        return [shape.line(record, _said(known.get(record.text_id or ""))) for record in records]
+        return [shape.line(record, _said(known.get(record.text_id or ""), shape.lang)) for record in records]
 
     def texts_of(self, ids: Sequence[str]) -> dict[str, str]:
         """What persons wrote, by text id; those that were erased are left out. For readers of the main courante."""
         known = self._texts.get_many(ids) if self._texts is not None and ids else {}
-        return {id: said for id, item in known.items() if (said := _said(item)) is not None}
+        return {id: said for id, item in known.items() if (said := _said(item, "fr")) is not None}
 
     async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> dict[str, r.Line]:
         """Lines by key, for the live stream; those that are gone are left out."""
@@ -113,7 +151,9 @@ class Journal(Reading):
             item = self._texts.get_many([row.text_id]).get(row.text_id) if texts and row.text_id and self._texts else None
             fields = item.fields if item else {}
             row = in_own_words(row, fields.get(OWN_WORDS) or {})
-            shown = found.shape.report(row, fields.get("headline"), fields.get("description"), fields.get("attachments") or ())
+            shown = found.shape.report(
+                row, fields.get("headline"), fields.get("description"), fields.get("attachments") or (), erased_of(item)
+            )
             return shown.model_copy(update={"newer_alert_at": await self._find_newer_alert(found, row)})
         if (lost := await self._lost(realm, id, as_of)) is None:
             raise NotFound
@@ -163,9 +203,11 @@ def in_own_words(row: a.ReportRow, own: Mapping[str, Any]) -> a.ReportRow:
     return a.ReportRow.model_validate(row.model_dump() | said) if said else row
 
 
-def _said(item: TextItem | None) -> str | None:
-    """The text of a note or reason, the headline of a report."""
+def _said(item: TextItem | None, lang: str) -> str | None:
+    """The text of a note or reason, the headline of a report; of one that was erased when and why."""
     if item is None:
         return None
+    if (erased := erased_of(item)) is not None:
+        return tell_erased(erased, lang)
     text = item.fields.get("text") or item.fields.get("headline")
     return str(text) if text else None

@@ -20,6 +20,7 @@ from services.console.resources.continuity import (
     Sitrep,
     Strategy,
 )
+from services.console.resources.erasures import Erasure
 from services.console.resources.foresight import Contingency, Crisis, Gain, Gap, Loss
 from services.console.resources.incidents import (
     Escalation,
@@ -75,6 +76,7 @@ __all__ = [
     "Covers",
     "Crisis",
     "End",
+    "Erasure",
     "Escalation",
     "Estimate",
     "Explanation",

@@ -145,6 +145,8 @@ class Report(Resource):
     headline: str | None = Field(default=None, description="from `texts`, for roles that may read free text")
     description: str | None = None
     attachments: list[str] = Field(default_factory=list, description="ids of its photos, for roles that may read free text")
+    erased_at: Time | None = Field(default=None, description="its words and photos were erased then")
+    erased_reason: str | None = Field(default=None, description="why, for roles that may read free text")
     dialect: str | None = None
     sites: list[str] = Field(default_factory=list, description="sites in the area that it names")
     signature: str | None = Field(default=None, description="of a CAP message: unsigned, unchecked, valid, invalid")

@@ -12,7 +12,7 @@ from services.cli.__main__ import COMMANDS, _load, app
 
 NOT_OF_A_TIME = {
     "export": "the evidence of all times", "whatif": "replays from a time by --at", "dlq": "letters lie outside the picture", "token": "rights, not the picture",
-    **dict.fromkeys(("play", "report", "line", "cap", "bench", "card", "plan"), "writes"),
+    **dict.fromkeys(("play", "report", "line", "cap", "bench", "card", "plan", "text"), "writes"),
 }  # fmt: skip
 WRITES = [
     "ack",

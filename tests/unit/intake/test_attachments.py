@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.intake.attachments import attachment_text
 from services.intake.photos import NoPhoto, bare
 from services.intake.quota import DailyQuota
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
-from services.runtime.vault import TextItem
+from services.runtime.vault import TextItem, attachment_text
 from tests.unit.intake.conftest import Door, report
 
 SECRET = b"48.8924N 2.2153E, telephone de l'agent"

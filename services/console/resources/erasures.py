@@ -1,0 +1,23 @@
+"""Texts that are erased, or may be."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from services.console.resources.base import Resource, Time
+
+
+class Erasure(Resource):
+    """`id`: of the report or line whose words it is about."""
+
+    id: str
+    realm: str
+    kind: str = Field(description="report or line")
+    state: Literal["proposed", "erased"]
+    reason: str
+    proposed_by: str = Field(description="token of the person")
+    proposed_at: Time
+    approved_by: str | None = Field(default=None, description="token of the second person")
+    erased_at: Time | None = None
