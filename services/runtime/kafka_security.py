@@ -39,7 +39,9 @@ class KafkaSecurity(FromEnvironment):
     password: SecretStr = SecretStr("")
     """Of that user."""
     sasl: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(default="SCRAM-SHA-512")
-    """Mechanism: `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN` (with TLS only)."""
+    """Mechanism: `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN` (with TLS or a private network only)."""
+    private_network: bool = False
+    """`1`: nobody else listens between Vigie and its brokers, so that `PLAIN` may go without TLS (docker-compose.yml)."""
 
     @classmethod
     def of_password(cls, user: str, password: str) -> Self:
@@ -55,7 +57,7 @@ class KafkaSecurity(FromEnvironment):
             raise ValueError("VIGIE_KAFKA_CERT and VIGIE_KAFKA_CERT_KEY go together")
         if self.user and not self.password.get_secret_value():
             raise ValueError("VIGIE_KAFKA_USER needs VIGIE_KAFKA_PASSWORD")
-        if self.user and self.sasl == "PLAIN" and not self.tls:
+        if self.user and self.sasl == "PLAIN" and not self.tls and not self.private_network:
             raise ValueError("VIGIE_KAFKA_SASL=PLAIN sends the password as it is: set VIGIE_KAFKA_TLS=1")
         self.context()
         return self

@@ -113,6 +113,25 @@ def test_the_store_takes_its_password_from_standard_input(tmp_path: Path, compos
             running.wait(20)
 
 
+def test_the_broker_asks_for_a_password_that_every_service_has(compose: Any) -> None:
+    password = compose["services"]["kafka"]["environment"]["BROKER_PASSWORD"]
+    assert password.startswith("${BROKER_PASSWORD:?")
+    for kind in SERVICES:
+        environment = compose["services"][kind.name]["environment"]
+        assert environment["VIGIE_KAFKA_PASSWORD"] == password
+        assert environment["VIGIE_KAFKA_USER"] == "vigie"
+
+
+def test_the_first_lines_make_the_passwords_of_the_store_and_of_the_broker(tmp_path: Path) -> None:
+    lines = COMPOSE.read_text(encoding="utf-8").splitlines()
+    script = next(line for line in lines if "umask" in line).removeprefix("#")
+    subprocess.run(["sh", "-c", script], check=True, cwd=tmp_path)
+    made = dict(line.split("=") for line in (tmp_path / ".env").read_text(encoding="utf-8").splitlines())
+    assert set(made) == {"STORE_PASSWORD", "BROKER_PASSWORD"}
+    assert {len(password) for password in made.values()} == {64}
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
 def test_the_image_is_built_once_and_never_looked_for_elsewhere(compose: Any) -> None:
     """Compose tried to pull it nine times."""
     services = compose["services"]
@@ -129,7 +148,7 @@ def test_the_client_accepts_the_file() -> None:
     client = next((c for c in (["docker", "compose"], ["docker-compose"]) if _works(c)), None)
     if client is None:
         return  # no client with compose here: the tests above check the content
-    environment = {**os.environ, "STORE_PASSWORD": "secret"}
+    environment = {**os.environ, "STORE_PASSWORD": "secret", "BROKER_PASSWORD": "secret"}
     done = subprocess.run([*client, "-f", str(COMPOSE), "config"], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
 
