@@ -15,7 +15,7 @@ from schemas.base import Command
 from schemas.commands import AddNote
 from schemas.words import LineKind
 from services.console.api.answering import require_text
-from services.console.api.context import Author, Body, Reader, deciding, is_limited, reading
+from services.console.api.context import Author, Body, Cut, Reader, deciding, is_limited, reading
 from services.console.api.scopes import check_sites
 from services.console.decisions import Decisions, author_of
 from services.console.erasures import Erasures, Proposal, Subject
@@ -26,6 +26,7 @@ from services.runtime.rights import Permission
 router = APIRouter(prefix="/api/v1", tags=["texts"])
 Erasing = Annotated[Author, Depends(deciding(Permission.DIRECTORY_WRITE))]
 ErasingLine = Annotated[Author, Depends(deciding(Permission.DIRECTORY_WRITE, whole_territory=True))]
+ErasureReading = Annotated[Reader, Depends(reading(Permission.DIRECTORY_WRITE))]
 _SUBJECT = {"report": "du signalement", "line": "de la ligne"}
 
 
@@ -51,9 +52,9 @@ async def erase_line(author: ErasingLine, id: str, body: Erase) -> Erasure:
 
 
 @router.get("/erasures", summary="Proposals to erase a text that wait for a second person")
-async def waiting(request: Request, reader: Annotated[Reader, Depends(reading(Permission.DIRECTORY_WRITE))]) -> Page[Erasure]:
-    erasures = Erasures(request.app.state.texts)
-    return Page(items=[_resource(one, None) for one in erasures.open() if reader.principal.sees(one.realm)], next=None)
+async def waiting(request: Request, reader: ErasureReading, part: Cut) -> Page[Erasure]:
+    proposals = Erasures(request.app.state.texts).open()
+    return part.of([_resource(one, None) for one in proposals if reader.principal.sees(one.realm)])
 
 
 async def _erase(author: Author, body: Erase, subject: Subject, incident: str | None) -> Erasure:
