@@ -45,6 +45,16 @@ class BrokerFailed(RuntimeError):
     """The embedded broker did not start; the message holds the reason as Kafka gave it."""
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder whose name Kafka reads as something else. Writes nothing. Raises BrokerFailed."""
+    for part, what in (
+        (",", "a comma for the end of a folder's name"),
+        ("${", "“${” for the name of a setting"),
+    ):
+        if part in str(folder):
+            raise BrokerFailed(f"{folder}: Kafka takes {what}, give another place")
+
+
 @dataclass(frozen=True, slots=True)
 class KafkaNode:
     folder: Path
@@ -104,10 +114,8 @@ class KafkaNode:
 
     def prepare(self) -> None:
         """Write the configuration and, on an empty folder, format the storage. Raises BrokerFailed, OSError."""
+        check_folder(self.folder)
         data = self.folder / "data"
-        for part, what in ((",", "a comma for the end of a folder's name"), ("${", "“${” for the name of a setting")):
-            if part in str(data):
-                raise BrokerFailed(f"{data}: Kafka takes {what}, give another place")
         data.mkdir(parents=True, exist_ok=True)
         self._write("server.properties", self._properties(data))
         self._write("log4j2.properties", _log4j(self.log_file))

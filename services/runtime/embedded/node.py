@@ -8,7 +8,7 @@ from pathlib import Path
 from services.runtime.embedded.classes import kept_classes
 from services.runtime.embedded.jars import classpath
 from services.runtime.embedded.java import configured_java, find_java
-from services.runtime.embedded.kafka import KafkaNode
+from services.runtime.embedded.kafka import KafkaNode, check_folder
 from services.runtime.embedded.password import make_password
 
 
@@ -25,7 +25,9 @@ def make_node(
 
     `ports`: of the broker, of the controller. `secrets`: the folder of its password, which is made
     where there is none. Fetches jars that are missing; `say` gets a line then, and `progress` how many
-    there are so far. Raises JavaUnusable, JarsUnavailable, OSError.
+    there are so far. A folder that Kafka cannot use is refused before anything is fetched or written.
+    Raises BrokerFailed, JavaUnusable, JarsUnavailable, OSError.
     """
+    check_folder(folder)
     java, jars = find_java(configured_java()), tuple(classpath(cache_dir, say, progress))
     return KafkaNode(folder, *ports, java, jars, log_file, make_password(secrets), classes=kept_classes(java, jars))

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.runtime.embedded.kafka import BrokerFailed
+from services.runtime.embedded.node import make_node as embedded_node
+from services.runtime.settings import Settings
 from tests.brokers import make_node
 
 
@@ -16,8 +18,7 @@ def test_a_folder_of_any_name_holds_what_the_broker_writes(tmp_path: Path, monke
     """Java reads its settings in Latin-1: the logs were written to a folder of another name, beside the one that is kept and backed up."""
     monkeypatch.setenv("LC_ALL", "C")
     folder = tmp_path / name / "kafka"
-    node = replace(make_node(folder), log_file=tmp_path / name / "broker.jsonl")
-    (tmp_path / name).mkdir()
+    node = replace(make_node(folder), log_file=tmp_path / name / "broker.jsonl")  # makes the folder, for its password
     (tmp_path / name / "broker.jsonl").write_bytes(b"\n" * 10_500_000)  # full: the next line is written to a new one
     node.prepare()
     assert node.is_formatted(folder)
@@ -28,7 +29,16 @@ def test_a_folder_of_any_name_holds_what_the_broker_writes(tmp_path: Path, monke
 
 @pytest.mark.parametrize("name", ["a,b", "a${env:HOME}"])
 def test_what_kafka_reads_otherwise_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
-    node = make_node(tmp_path / name)
+    folder, secrets = tmp_path / name, tmp_path / "secrets"
+    secrets.mkdir()
+    with pytest.raises(BrokerFailed, match="Kafka takes"):
+        embedded_node(folder, (1, 2), folder / "broker.jsonl", Settings().cache_dir, secrets)
+    assert list(tmp_path.rglob("*")) == [secrets]
+
+
+@pytest.mark.parametrize("name", ["a,b", "a${env:HOME}"])
+def test_a_node_of_such_a_folder_writes_nothing_either(tmp_path: Path, name: str) -> None:
+    node = replace(make_node(tmp_path / "node"), folder=tmp_path / name)
     with pytest.raises(BrokerFailed, match="Kafka takes"):
         node.prepare()
-    assert [p.name for p in tmp_path.iterdir()] == []
+    assert not (tmp_path / name).exists()
