@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from services.console.__main__ import serving as console
 from services.intake.app import serving as front
 from services.intake.settings import IntakeSettings
+from services.runtime.front_mark import HEADER, BehindFront, FrontMark
+from services.runtime.keys import MasterKey
 
 SAID = [(b"x-forwarded-for", b"198.51.100.9, 192.0.2.7"), (b"x-forwarded-proto", b"https")]
 
@@ -50,10 +52,31 @@ def test_a_proxy_is_named_by_its_address(tmp_path: Path, proxies: str) -> None:
         IntakeSettings(data_dir=tmp_path, proxies=proxies)
 
 
-async def test_the_console_believes_the_front_also_from_another_container() -> None:
+OF_FRONT = FrontMark(MasterKey(b"k" * 32))
+OF_ANOTHER = FrontMark(MasterKey(b"x" * 32))
+
+
+async def console_caller(mark: list[tuple[bytes, bytes]]) -> tuple[str, str]:
+    """Who called, as the console sees it: a request from another container, with this mark."""
     seen = Seen()
-    config = console(seen)
+    config = console(BehindFront(seen, OF_FRONT))
     config.load()
-    headers = [(b"x-forwarded-for", b"192.0.2.7"), (b"x-forwarded-proto", b"https")]
-    await config.loaded_app({"type": "http", "client": ("172.18.0.9", 1), "scheme": "http", "headers": headers}, None, None)  # type: ignore[arg-type]
-    assert seen.caller == ("192.0.2.7", "https")
+    headers = [(b"x-forwarded-for", b"192.0.2.7"), (b"x-forwarded-proto", b"https"), *mark]
+    scope = {"type": "http", "client": ("172.18.0.9", 1), "scheme": "http", "headers": headers}
+    await config.loaded_app(scope, None, None)  # type: ignore[arg-type]
+    return seen.caller
+
+
+def mark_of(front: FrontMark) -> list[tuple[bytes, bytes]]:
+    return [(HEADER.lower().encode(), front.make().encode())]
+
+
+async def test_the_console_believes_the_front_also_from_another_container() -> None:
+    assert await console_caller(mark_of(OF_FRONT)) == ("192.0.2.7", "https")
+
+
+@pytest.mark.parametrize("mark", [[], mark_of(OF_ANOTHER)])
+async def test_the_console_believes_nobody_without_the_mark_of_its_front(
+    mark: list[tuple[bytes, bytes]],
+) -> None:
+    assert await console_caller(mark) == ("172.18.0.9", "http")
