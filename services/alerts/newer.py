@@ -23,6 +23,7 @@ from services.alerts.claims import (
     takes_back,
 )
 from services.alerts.draft import Draft
+from services.alerts.rules import FUTURE_AFTER_MS
 from services.alerts.territory import flag_of_supplier
 from services.alerts.values import in_order
 from services.alerts.worst import is_daily
@@ -37,6 +38,24 @@ def newest_cause(row: ReportRow, windowed: bool, draft: Draft) -> Cause | None:
 def is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
     """True if a reopening, or an order to leave, is the newer word. At the very same time it is, from the same source; from another the graver holds."""
     return row.occurred_at < told[0] or (row.occurred_at == told[0] and row.source == told[1])
+
+
+def date_arrival(draft: Draft, site: str | None, recorded_at: Instant) -> Instant:
+    """Return the time of a report that is of when it came: the clock, yet after each word on its site.
+
+    The clock of a simulated realm stands between two steps. Other words carry the time that people
+    read there, which runs on. Without this the newer of two words would tie with the older, or be
+    the older (D7).
+    """
+    if site is None:
+        return recorded_at
+    state = draft.state
+    causes = (state.causes[c].last_at for c in state.site_causes.get(site, ()))
+    ends = (state.reopenings.get(f"{site}|{type_.value}") for type_ in EventType)
+    told = [*causes, *(end[0] for end in (*ends, state.departures.get(site)) if end is not None)]
+    told.append(state.calm.get(site, recorded_at - 1))
+    last = recorded_at + FUTURE_AFTER_MS
+    return max([recorded_at, *(at + 1 for at in told if at < last)])
 
 
 def newest_end(draft: Draft, site: str | None, type_: EventType) -> tuple[Instant, str] | None:

@@ -28,13 +28,18 @@ from services.alerts.correlation import Placement, place
 from services.alerts.corroboration import is_said_already
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
+from services.alerts.newer import date_arrival
 from services.alerts.values import changed
 
 
 def receive(draft: Draft, report: ReportReceived) -> None:
     """Record a report that is not known yet, and everything that follows from it."""
     told = None if is_live(draft.state.realm) else report.recorded_at
-    row = row_of(report, draft.now if told is None else told, draft.territory)
+    recorded_at = draft.now if told is None else told
+    if report.occurred_at is None:
+        came = date_arrival(draft, report.site_id, recorded_at)
+        report = changed(report, {"occurred_at": came})
+    row = row_of(report, recorded_at, draft.territory)
     row = changed(row, {"references": _resolved(draft, row)})
     if row.confirmation == "unconfirmed" and (_seconds(draft, row) or is_said_already(draft, row)):
         row = changed(row, {"confirmation": "confirmed", "why": (Why(code="confirmed"),)})

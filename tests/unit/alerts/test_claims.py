@@ -74,6 +74,36 @@ def test_the_same_id_a_second_time_has_no_effect_at_all(scene: Scene) -> None:
     assert scene.state == before
 
 
+@pytest.mark.parametrize("seconds", [0, 35], ids=["same-time", "alert-by-the-shown-clock"])
+def test_the_last_of_two_words_stands_while_the_clock_does(scene: Scene, seconds: int) -> None:
+    """A reopening between two steps lifted nothing: the alert of another source was of the same time."""
+
+    def say(id: str, type_: EventType, **values: Any) -> None:
+        report = ReportReceived(
+            report_id=id, site_id=PMI, type=type_, severity=4,
+            **{"source": "site_manager", "occurred_at": None} | values,
+        )  # fmt: skip
+        scene.feed(report, at=scene.at(0))
+
+    named = scene.at(seconds / 60)
+    say("cut", EventType.OUTAGE_POWER, source="supervision", occurred_at=named)
+    assert scene.status(PMI) != "normal"
+    say("over", EventType.REOPENING, lifts=(EventType.OUTAGE_POWER,))
+    assert scene.status(PMI) == "normal"
+    say("again", EventType.OUTAGE_POWER, source="supervision")
+    assert scene.status(PMI) != "normal"
+    told = [scene.state.reports[id].occurred_at for id in ("cut", "over", "again")]
+    assert told == [named, named + 1, named + 2]
+
+
+def test_a_word_that_is_dated_days_ahead_moves_no_report(scene: Scene) -> None:
+    window = (Window(start=scene.at(3000), end=scene.at(3100)),)
+    scene.report(0, "outage_power", PMI, occurred=2900, effective=window)
+    report = ReportReceived(report_id="r", source="cell", site_id=PMI, type=EventType.OUTAGE_WATER, severity=3, occurred_at=None)
+    scene.feed(report, at=scene.at(0))
+    assert scene.state.reports["r"].occurred_at == scene.at(0)
+
+
 def test_what_names_no_time_is_of_when_it_is_recorded(scene: Scene) -> None:
     """In an exercise, whose time the front door does not know."""
     scene.step(10)
