@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
@@ -25,6 +26,8 @@ HASH_CHARS: Final = 22
 _PLAN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}( (niveau|level) [0-4])?")
 _UNIT: Final = re.compile(r"[A-Za-z0-9_.:/%°µ€²³-]{1,32}")
 _OBJECT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}|[a-z]{1,16}:\*")
+_TIME: Final = re.compile(r"[0-9TtWZ:., +-]{8,40}")
+"""Characters of a time by ISO 8601, its offset too: no word can be made of them."""
 _SORT: Final = re.compile(r"(?:flag|hazard|kind|kitchen|network|pole|river|road|station|supplier|system|zone):")
 """Sort of an object or scope: rules look at it, so it stays."""
 _TYPES: Final = "|".join(EventType)
@@ -129,7 +132,7 @@ class LogWords:
         if (unit := clean.get("unit")) and not _UNIT.fullmatch(unit):
             clean["unit"] = self.hidden(unit)
         if (value := clean.get("value")) is not None and isinstance(value, str):
-            clean["value"] = value if _is_number(value) else self._token(value, HASH_CHARS)
+            clean["value"] = value if _is_number(value) or _is_time(value) else self._token(value.strip(), HASH_CHARS)
         if (scope := clean.get("scope")) is not None:
             clean["scope"] = self._sorted_word(scope)
         if (about := clean.get("object")) is not None:
@@ -164,3 +167,14 @@ def _is_number(value: str) -> bool:
     except ValueError:
         return False
     return len(value) <= HASH_CHARS
+
+
+def _is_time(value: str) -> bool:
+    """Return True for a time as rules read it, such as the announced end of an outage."""
+    if not _TIME.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True

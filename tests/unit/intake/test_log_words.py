@@ -14,10 +14,14 @@ from hypothesis import given
 from schemas.base import parse_closed
 from schemas.reports import matter_of
 from schemas.tokens import is_token
+from services.alerts.calendar import instant_of
+from services.alerts.claims import as_truth
+from services.cli.scenarios import load_scenario, scenario_heads
 from services.intake.log_words import LogWords
 from services.intake.native import NativeReport
 from services.runtime.rights import Role
 from services.runtime.vault import OWN_WORDS
+from tests.scenarios.memory import SCENARIOS
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.test_native import BODIES, claim
 
@@ -124,6 +128,43 @@ def test_codes_and_figures_stay_as_they_are(legitimate: dict[str, Any]) -> None:
     logged = WORDS.clean("92", legitimate, None)
     assert logged.message == legitimate
     assert logged.own_words == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2027-02-11T13:20:00+01:00",
+        "2027-02-11T13:20:00.250000+01:00",
+        "2027-02-11 13:20",
+        "2027-02-11T12:20:00Z",
+        "20270211T1320+0100",
+    ],
+)
+def test_the_announced_end_stays_a_time_that_rules_read(value: str) -> None:
+    said = {"measure": {"name": "estimated_end", "value": value, "object": "network:electricity"}}
+    logged = WORDS.clean("92", said, None)
+    assert logged.message == said
+    assert instant_of(logged.message["measure"]["value"]) is not None
+
+
+@pytest.mark.parametrize("name", [head.id for head in scenario_heads(SCENARIOS)])
+def test_what_shipped_scenarios_say_stays_as_it_is(name: str) -> None:
+    for event in load_scenario(SCENARIOS, name).events:
+        made = claim(event.body | {"realm": "92~ex-1"})
+        logged = WORDS.clean(made.realm, made.message, made.message.get("alias"))
+        assert logged.message == made.message, event.id
+
+
+@pytest.mark.parametrize("value", [" oui", "true ", "Yes"])
+def test_a_value_that_rules_read_as_true_stays_true(value: str) -> None:
+    logged = WORDS.clean("92", {"measure": {"name": "system_restored", "value": value}}, None)
+    assert as_truth(logged.message["measure"]["value"])
+
+
+@pytest.mark.parametrize("value", ["2027-02-11Mme Durand", "2027-02-11T13:20:00+01:00 Durand", "12345678 12345678", "0612345678 +33"])
+def test_a_value_that_only_begins_as_a_time_is_hidden(value: str) -> None:
+    logged = WORDS.clean("92", {"measure": {"name": "estimated_end", "value": value}}, None)
+    assert logged.message["measure"]["value"] == WORDS.hidden(value)
 
 
 def test_the_sort_of_an_object_stays_and_the_same_words_are_the_same() -> None:
