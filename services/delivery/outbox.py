@@ -221,7 +221,7 @@ class Outbox:
             match fact:
                 case NotificationChanged(row=row):
                     correlation_id = self._correlation_of(row, transaction)
-                    self._offer(realm, row, correlation_id, transaction.traceparent)
+                    self._offer(realm, row, correlation_id, self._trace_of(row, transaction))
                     self._note_grant(realm, row, correlation_id)
                     self._refer(realm, row)
                     self._ask(realm, row)
@@ -253,16 +253,29 @@ class Outbox:
     def _take(self, row: NotificationRow, granted: AttemptGranted, by: Transaction) -> Call:
         self._taken.add(granted.attempt)
         claimed = self._claimed[granted.attempt]
-        traceparent = claimed.traceparent if by.src.type in _SEVERAL else by.traceparent
+        traceparent = self._trace_of(row, by)
         return Call(by.realm, row, granted, claimed.correlation_id, claimed.at_s, traceparent)
 
     def _correlation_of(self, row: NotificationRow, by: Transaction) -> str:
         """Return the correlation id of what befell this row: a record of several attempts bears that of the first."""
-        if by.src.type in _SEVERAL:
-            for attempt in reversed(row.attempts):
-                if (claimed := self._claimed.get(attempt.id)) is not None:
-                    return claimed.correlation_id
-        return by.src.correlation_id
+        claimed = self._claim_of(row) if by.src.type in _SEVERAL else None
+        return by.src.correlation_id if claimed is None else claimed.correlation_id
+
+    def _trace_of(self, row: NotificationRow, by: Transaction) -> str | None:
+        """Return the hop that the next one of this row follows, which is always in the row's trace.
+
+        A record of several attempts is a hop in the trace of the first. Attempts of other traces
+        follow their own last hop instead.
+        """
+        claimed = self._claim_of(row) if by.src.type in _SEVERAL else None
+        if claimed is None or _trace_id(claimed.traceparent) == _trace_id(by.traceparent):
+            return by.traceparent
+        return claimed.traceparent
+
+    def _claim_of(self, row: NotificationRow) -> Claimed | None:
+        """Return the last claim of this row by this run."""
+        known = (self._claimed.get(attempt.id) for attempt in reversed(row.attempts))
+        return next((claimed for claimed in known if claimed is not None), None)
 
     def _offer(self, realm: str, row: NotificationRow, correlation_id: str, traceparent: str | None) -> None:
         if (before := self._offered.pop(row.id, None)) is not None:
@@ -436,3 +449,8 @@ class Outbox:
             self.headcounts[id] = Headcount(in_realm, tuple(sites), started_at, over, set(persons), dict(notifications))
         for realm, (roles, levels) in dumped["names"].items():
             self.names[realm] = Names(roles, {int(k): v for k, v in levels.items()})
+
+
+def _trace_id(traceparent: str | None) -> str | None:
+    """Return the id of the trace in a `traceparent`."""
+    return None if traceparent is None else traceparent.split("-")[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from schemas.words import Channel, Level, NotificationState
 from services.delivery import sender as sender_module
 from services.delivery.decider import DeliveryDecider
 from services.delivery.outcomes import TOGETHER
+from services.runtime.transaction import Transaction
 from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_sender import World
 
@@ -133,6 +135,28 @@ async def test_calls_of_a_burst_keep_their_own_correlation(world: World) -> None
     await world.until(sender, lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
     assert seen == planned
     assert len(seen) == 4
+
+
+def traced(transaction: Transaction, trace: str, hop: str) -> Transaction:
+    """The same record as a hop of this trace."""
+    return replace(transaction, traceparent=f"00-{trace * 32}-{hop * 16}-01")
+
+
+@pytest.mark.parametrize(
+    ("second_trace", "second_follows"), [("a", "00-" + "a" * 32 + "-" + "3" * 16 + "-01"), ("b", "00-" + "b" * 32 + "-" + "2" * 16 + "-01")]
+)
+def test_a_call_follows_the_common_claim_in_its_own_trace_only(world: World, second_trace: str, second_follows: str) -> None:
+    first, second = (world.plan(f"n{i}", wave=1, cycle=1) for i in (1, 2))
+    outbox = world.sender().outbox
+    pages = [t for t in world.log if t.src.type == "vigie.NotificationPlanned.v1"]
+    outbox.observe(traced(pages[0], "a", "1"))
+    outbox.observe(traced(pages[1], second_trace, "2"))
+    offers = outbox.to_claim()
+    assert [offer.row.id for offer in offers] == [first, second]
+    outbox.claiming(offers, "claims")
+    world.put(ClaimAttempts(claims=tuple(ClaimAttempt(notification=o.row.id, attempt=o.attempt, run=outbox.run) for o in offers)))
+    calls = outbox.observe(traced(world.log[-1], "a", "3"))
+    assert [call.traceparent for call in calls] == ["00-" + "a" * 32 + "-" + "3" * 16 + "-01", second_follows]
 
 
 @pytest.mark.parametrize("unread", [ClaimAttempts, AttemptOutcomes])
