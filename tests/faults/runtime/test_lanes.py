@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, inputs, urgent
 from services.runtime.kafka import headers_of, value_of
+from services.runtime.kafka_security import client_options
 from services.verify.chain import LogFold
 from services.verify.laws import Findings
 from tests.faults.runtime.harness import Toys, until
@@ -22,7 +23,7 @@ P = partition_of(REALM, PARTITIONS)
 
 async def put(toys: Toys, topic: str, ids: list[str]) -> None:
     """Reports on one lane, in order."""
-    producer = AIOKafkaProducer(bootstrap_servers=toys.kafka, acks="all", enable_idempotence=True, linger_ms=2)
+    producer = AIOKafkaProducer(bootstrap_servers=toys.kafka, acks="all", enable_idempotence=True, linger_ms=2, **client_options())
     await producer.start()
     try:
         sends = []
