@@ -252,6 +252,8 @@ class Worker(Generic[S]):
                 return
             await asyncio.sleep(0)  # the lane's reader has its turn after each input, however many wait here
             await self._read_urgent_before(held, record, self.urgent)
+            if self.stopping:
+                return  # not applied: the log says to the next worker where to go on
             async with held.turn:
                 await self._apply_urgent(held)
                 await self.apply(held, record)
@@ -271,7 +273,7 @@ class Worker(Generic[S]):
         if state is not None and (due is None or due > record.timestamp):
             return
         end = await lane.ask_end(held.partition)
-        while held.view.position.urgent + 1 < end and not held.dropped:
+        while held.view.position.urgent + 1 < end and not held.dropped and not self.stopping:
             await lane.until_decided()
 
     async def deliver_urgent(self, partition: int, messages: list[Any]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -18,6 +20,7 @@ from services.runtime.core import Machine
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import headers_of, value_of
 from services.runtime.lag import applied_by
+from services.runtime.processor import Worker
 from services.runtime.transaction import Transaction
 from services.verify.chain import LogFold
 from services.verify.laws import Findings, InputSeen, check_inputs
@@ -167,3 +170,28 @@ def test_only_live_realms_of_a_decider_with_two_lanes_have_an_urgent_one() -> No
     assert urgent_lane("alerts", "92~ex-7") == "alerts.inputs"
     assert urgent_lane("delivery", "92") == "delivery.inputs"
     assert lanes("alerts") == ("alerts.inputs", "alerts.urgent")
+
+
+async def test_a_worker_that_stops_waits_no_longer_for_its_urgent_lane() -> None:
+    """The stop ends the reader of the lane first: the input that waits for it would wait for ever."""
+    waits = asyncio.Event()
+
+    async def end_of(_partition: int) -> int:
+        return 1
+
+    async def wait() -> None:
+        waits.set()
+        await asyncio.sleep(0)
+
+    told = SimpleNamespace(realm_of=lambda _: "92", next_due=lambda _: None)
+    worker = SimpleNamespace(machine=told, stopping=False)
+    view = SimpleNamespace(realms={}, position=empty().position)
+    held = SimpleNamespace(partition=P, view=view, dropped=False)
+    lane = SimpleNamespace(ask_end=end_of, until_decided=wait)
+    read = cast("Any", Worker._read_urgent_before)
+    waiting = asyncio.create_task(read(worker, held, opening(), lane))
+    await waits.wait()
+    assert not waiting.done()
+    worker.stopping = True
+    async with asyncio.timeout(5):
+        await waiting
