@@ -146,7 +146,7 @@ class Rebased(Fact):
     cluster_id: str
     next_offset: int
     urgent_next_offset: int | None = None
-    """Of the urgent lane; None where there is none, or where it stays as it was."""
+    """Next offset of the urgent lane; None if the decider has none or it does not change."""
 
 
 @message

@@ -173,7 +173,7 @@ async def read_recording(kafka: str, realm: str) -> Recording:
 def _as_decided(outside: list[Outside]) -> list[Outside]:
     """Return the inputs by append time, those of one decider in the order in which it decided them: the urgent lane overtakes.
 
-    What was overtaken counts as appended when the one before it was.
+    An input that was overtaken counts as appended when the one before it was.
     """
     newest, found = dict[str, Instant](), list[Outside]()
     for one in sorted(outside, key=lambda o: o.seq):

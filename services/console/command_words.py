@@ -16,7 +16,7 @@ from schemas.base import Command
 from services.runtime.problems import ProblemError, fault
 
 WORD: Final = re.compile(r"[A-Za-z0-9_.:~|*@/+-]{1,128}")
-"""As on a report, with the marks that ids of realms, rows and principals have."""
+"""Codes of a report, plus the marks that ids of realms, rows and principals have."""
 _RRULE: Final = re.compile(r"[A-Z0-9=;,:+-]{1,200}")
 PUBLISHED: Final = frozenset({"PublishReference", "DraftReference", "ProposeReference"})
 """Commands that carry the territory's own data, which two persons agree on before they are published."""

@@ -1,4 +1,4 @@
-"""Who erases a text: one person proposes it, another approves (D58).
+"""Erase a text by two persons: one proposes it, another approves (D58).
 
 The proposal lies in `texts`, encrypted as they are, under an id made from that of the text. Both acts are
 lines of the main courante, without the words.
@@ -32,7 +32,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Who proposes to erase a text, and why."""
+    """A proposal to erase a text: its author, time and reason."""
 
     kind: str
     id: str

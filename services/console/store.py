@@ -72,7 +72,7 @@ def reports_of(realm: str, incident: str) -> str:
 
 
 MEMBERS: Final = ("reports", "sources")
-"""What a cause has many of."""
+"""Collections of which a cause has many items."""
 
 
 def members_of(realm: str, index: str, cause: str) -> str:

@@ -1,4 +1,4 @@
-"""What a decision reaches, held against the sites and pôles for which its author answers.
+"""Check that a decision reaches only sites and pôles for which its author answers.
 
 The realm is asked where the realm is read (`context.checked_realm`). Every check passes an author without a limit before it asks the read
 model, and raises ProblemError `out_of_scope` otherwise. The author must already stand in the realm that the body names (`Author.within`).

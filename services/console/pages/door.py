@@ -23,7 +23,7 @@ from services.runtime.rights import Permission
 from services.runtime.role_words import OF_THE_REALM, forbidden
 
 ENROL = "/compte/second-facteur"
-"""Where a person adds a second factor; the only page for whoever must and has not."""
+"""Show the page on which a person adds a second factor, the only one until they have it."""
 LIVE_HEADER = "x-vigie-live"
 """Sent by the page when it refreshes itself: the answer is then never a redirect to the login."""
 

@@ -48,7 +48,7 @@ SHOWN_IN_OWN_WORDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class TextOf:
-    """Where the words of a report or line lie, and what it is about."""
+    """The place of the words of a report or line, and its subject."""
 
     text_id: str
     incident: str | None

@@ -1,4 +1,4 @@
-"""What is read in the place of a text that was erased."""
+"""Say that a text was erased, in the place of the text."""
 
 from __future__ import annotations
 
