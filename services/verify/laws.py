@@ -104,16 +104,29 @@ def check_forwarding(logs: Logs, found: Findings) -> None:
             target = logs[receiver, partition]
             got = [(place, fact_id) for place, fact_id, effect in target.received.get(service, []) if effect]
             failed = {fact_id for _, fact_id, effect in target.received.get(service, []) if not effect}
-            _compare_route(f"{service} → {receiver} partition {partition}", wanted, got, failed, log.history, found)
+            read_to = (log.history, log.seq)
+            _compare_route(f"{service} → {receiver} partition {partition}", wanted, got, failed, read_to, found)
 
 
-def _compare_route(route: str, wanted: list[Any], got: list[tuple[Any, str]], failed: set[str], history: int, found: Findings) -> None:
+def _compare_route(
+    route: str,
+    wanted: list[Any],
+    got: list[tuple[Any, str]],
+    failed: set[str],
+    read_to: tuple[int, int],
+    found: Findings,
+) -> None:
+    """Compare what the source emitted with what arrived. `read_to`: (history, seq) of its log."""
     ids = [fact_id for _, fact_id in got]
     if len(ids) != len(set(ids)):
         twice = next(i for i in ids if ids.count(i) > 1)
         found.breach("forward", f"{route}: fact {twice} had two effects")
     emitted = {f.fact_id for f in wanted}
-    strangers = [] if history else [i for i in ids if i not in emitted]
+    unknown = [] if read_to[0] else [(place, i) for place, i in got if i not in emitted]
+    for place, fact_id in [u for u in unknown if u[0][:2] > read_to][:1]:
+        sentence = f"{route}: fact {fact_id} of seq {place[1]} arrived, its log was read up to {read_to[1]}"
+        found.wait("forward", f"{route} {fact_id}", sentence)
+    strangers = [i for place, i in unknown if place[:2] <= read_to]
     if strangers:
         found.breach("forward", f"{route}: fact {strangers[0]} comes from nowhere ({len(strangers)} such)")
     arrived = set(ids)

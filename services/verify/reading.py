@@ -25,10 +25,20 @@ class Record:
     """Of a name that stands twice the first, as the deciders count it; empty without a value."""
 
 
-async def read(consumer: AIOKafkaConsumer, topic: str, start: dict[int, int]) -> AsyncIterator[tuple[int, Record]]:
-    """(partition, record) from `start` up to the end offsets at the time of the call."""
-    tps = [TopicPartition(topic, p) for p in range(BY_NAME[topic].partitions)]
-    ends, begins = await consumer.end_offsets(tps), await consumer.beginning_offsets(tps)
+Ends = dict[TopicPartition, int]
+
+
+def _partitions(topic: str) -> list[TopicPartition]:
+    return [TopicPartition(topic, p) for p in range(BY_NAME[topic].partitions)]
+
+
+async def read(
+    consumer: AIOKafkaConsumer, topic: str, start: dict[int, int], ends: Ends | None = None
+) -> AsyncIterator[tuple[int, Record]]:
+    """Yield (partition, record) from `start` up to `ends`, by default where the topic ends now."""
+    tps = _partitions(topic)
+    begins = await consumer.beginning_offsets(tps)
+    ends = await consumer.end_offsets(tps) if ends is None else ends
     at = {tp: max(start.get(tp.partition, 0), begins[tp]) for tp in tps}
     todo = {tp for tp in tps if at[tp] < ends[tp]}
     if not todo:
@@ -77,7 +87,11 @@ class Evidence:
         self._next: dict[str, dict[int, int]] = {}
 
     async def advance(self) -> None:
-        """Read inputs first, then logs, then dead letters. Raises KafkaError when the broker is away."""
+        """Read inputs, then logs, then dead letters. Raises KafkaError when the broker is away.
+
+        Logs are read up to where they ended before the inputs were read. Every input that a log
+        record names is then among those read, also while the system decides.
+        """
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka,
             enable_auto_commit=False,
@@ -89,6 +103,7 @@ class Evidence:
         )
         try:
             await consumer.start()
+            ends = await consumer.end_offsets([tp for s in SERVICES for tp in _partitions(log(s))])
             for service in SERVICES:
                 async for partition, r in self._from(consumer, inputs(service)):
                     self.inputs[service, partition][r.offset] = _seen(r)
@@ -96,7 +111,7 @@ class Evidence:
                 async for partition, r in self._from(consumer, urgent(service)):
                     self.urgent[service, partition][r.offset] = _seen(r)
             for service in SERVICES:
-                async for partition, r in self._from(consumer, log(service)):
+                async for partition, r in self._from(consumer, log(service), ends):
                     self.logs[service, partition].feed(r.offset, r.value, self._collections, self._routes)
             async for _, r in self._from(consumer, "dead-letters"):
                 if (place := _place_of(r.value)) is not None:
@@ -104,8 +119,8 @@ class Evidence:
         finally:
             await consumer.stop()
 
-    async def _from(self, consumer: AIOKafkaConsumer, topic: str) -> AsyncIterator[tuple[int, Record]]:
+    async def _from(self, consumer: AIOKafkaConsumer, topic: str, ends: Ends | None = None) -> AsyncIterator[tuple[int, Record]]:
         start = self._next.setdefault(topic, {})
-        async for partition, record in read(consumer, topic, start):
+        async for partition, record in read(consumer, topic, start, ends):
             start[partition] = record.offset + 1
             yield partition, record
