@@ -30,6 +30,7 @@ from services.cli.client import fail
 from services.cli.doctor import examine
 from services.cli.settingsdoc import GROUPS, name_of, own_fields
 from services.cli.status import targets_of
+from services.runtime.metrics_token import bear_token
 from services.runtime.secret_files import wrong_variables
 from services.runtime.settings import Settings
 from services.runtime.supervisor.status import read_status
@@ -108,7 +109,8 @@ def machine() -> dict[str, Any]:
 
 def process_metrics(settings: Settings) -> Iterator[tuple[str, str]]:
     """(process, Prometheus text) of each process that answers."""
-    with httpx.Client(timeout=2, trust_env=False) as client:
+    headers = bear_token(settings.data.secrets)
+    with httpx.Client(timeout=2, trust_env=False, headers=headers) as client:
         for target in targets_of(settings):
             try:
                 answer = client.get(f"http://{target['targets'][0]}/metrics")

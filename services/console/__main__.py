@@ -68,7 +68,7 @@ async def serve(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         listening = _listening(settings)
-        probes = await health.serve(settings.health_port, app.state.health.ready, live=app.state.health.live)
+        probes = await health.serve(settings, app.state.health.ready, live=app.state.health.live)
         log.info("console.listening", address=_shown(listening))
         describing = asyncio.create_task(_describe(app, settings.data), name="openapi")
         try:

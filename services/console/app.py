@@ -67,10 +67,11 @@ from services.runtime import metrics, tracing
 from services.runtime.access import AccessStore
 from services.runtime.access_http import guest_in
 from services.runtime.ending import end
-from services.runtime.health import Health
+from services.runtime.health import GuardedHealth, Health
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
 from services.runtime.links import AckLinks, Link, ReturnLinks, loggable
+from services.runtime.metrics_token import make_token
 from services.runtime.oidc_settings import OidcSettings
 from services.runtime.passkeys import Passkeys
 from services.runtime.problems import Problem, ProblemError
@@ -166,8 +167,12 @@ def take_in(app: FastAPI, router: APIRouter) -> None:
     app.router.routes.extend(router.routes)
 
 
-def create_app(health: Health) -> FastAPI:
-    """The API without its state (see `console`): also what the OpenAPI document is made from."""
+def create_app(health: Health, token: str | None = None) -> FastAPI:
+    """The API without its state (see `console`): also what the OpenAPI document is made from.
+
+    `token` opens the counters; None: they are closed.
+    """
+    guarded = GuardedHealth(health, token)
     app = FastAPI(
         title="Vigie", version="1", openapi_url="/openapi.json", docs_url=None, redoc_url=None,
         description="Crisis-resilience and business-continuity events of a département. Times are ISO 8601; problems are RFC 9457.",
@@ -189,9 +194,9 @@ def create_app(health: Health) -> FastAPI:
         return problem_response(Problem("not_found"), request)
 
     async def probe(request: Request) -> Response:
-        found = await health.answer(request.url.path)
+        found = await guarded.answer(request.url.path, request.headers.get("Authorization"))
         assert found is not None, "one of the paths of Health"
-        return Response(found.body, found.status, {"Cache-Control": "no-store"}, found.content_type)
+        return Response(found.body, found.status, {"Cache-Control": "no-store", **found.headers}, found.content_type)
 
     for path in ("/livez", "/readyz", "/metrics"):
         app.add_api_route(path, probe, methods=["GET"], include_in_schema=False)
@@ -234,7 +239,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         hub = Hub(client, model)
         stack.callback(hub.close)
         health = Health(ready={"store": _store_ready(client, model), "access": access.fault, "texts": vault.fault})
-        app = create_app(health)
+        app = create_app(health, make_token(settings.data.secrets))
         app.state.health = health
         app.state.guest = guest_in(settings.demo_realm)
         app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub

@@ -223,7 +223,7 @@ async def main(settings: Settings) -> None:
     stopping: set[asyncio.Task[None]] = set()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: stopping.add(asyncio.create_task(end([running]))))
-    server = await health.serve(settings.health_port, {"projection": projector.fault})
+    server = await health.serve(settings, {"projection": projector.fault})
     began = time.monotonic()
     try:
         await running

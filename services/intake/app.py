@@ -298,7 +298,7 @@ async def run(settings: IntakeSettings) -> None:
     if settings.tls_http:
         listening.append((_bound(settings.tls_http), tls_of(settings)))
     async with Intake(settings) as intake, collecting():
-        probe = await health.serve(settings.health_port, intake.ready, live=intake.live)
+        probe = await health.serve(settings, intake.ready, live=intake.live)
         servers = []
         addresses = Addresses(settings.connections_per_address, settings.proxies)
         for sock, tls in listening:

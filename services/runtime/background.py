@@ -42,7 +42,7 @@ def run_background(name: str, make: Callable[[Settings], Background]) -> None:
 
 async def _until_told(name: str, make: Callable[[Settings], Background], settings: Settings) -> None:
     work = make(settings)
-    server = await health.serve(settings.health_port, {"logs": lambda: None if work.caught_up else "still reading the logs"})
+    server = await health.serve(settings, {"logs": lambda: None if work.caught_up else "still reading the logs"})
     task = asyncio.create_task(work.run())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,5 +1,7 @@
 """Health of a process: /livez (restart me if this fails), /readyz (send me work), /metrics, on a loopback port.
 
+Probes of anybody are told the state alone. The counters, and why a process is not ready, take the token of the installation.
+
 A check returns None when all is well, else one sentence that says what is wrong; raising or taking longer than `CHECK_S` is
 wrong as well. Checks must not block the loop.
 """
@@ -9,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import orjson
 from aiohttp import web
 
 from services.runtime import metrics
-from services.runtime.settings import DataDir
+from services.runtime.metrics_token import is_borne, make_token
+from services.runtime.settings import DataDir, Settings
 
 CHECK_S = 2.0
 
@@ -27,6 +31,7 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,31 @@ class Health:
                 return Answer(200, metrics.CONTENT_TYPE, metrics.exposition())
             case _:
                 return None
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedHealth:
+    """The health of a process for callers that may be strangers."""
+
+    health: Health
+    token: str | None
+    """Shows the rest to whoever bears it; None: to nobody."""
+
+    async def answer(self, path: str, authorization: str | None) -> Answer | None:
+        """Answer as `Health.answer`, as far as this `Authorization` header reaches. Never raises."""
+        if self.token is not None and is_borne(authorization, self.token):
+            return await self.health.answer(path)
+        if path == "/metrics":
+            return _UNKNOWN
+        found = await self.health.answer(path)
+        if found is None:
+            return None
+        return replace(found, body=_READY if found.status < 400 else _UNAVAILABLE)
+
+
+_READY: Final = orjson.dumps({"status": "ok"})
+_UNAVAILABLE: Final = orjson.dumps({"status": "unavailable"})
+_UNKNOWN: Final = Answer(401, "text/plain", b"bearer token required: secrets/metrics.token\n", {"WWW-Authenticate": "Bearer"})
 
 
 async def _run(checks: Mapping[str, Check]) -> dict[str, str | None]:
@@ -85,21 +115,24 @@ class Server:
         await self._runner.cleanup()
 
 
-async def serve(port: int, checks: Mapping[str, Check], *, live: Mapping[str, Check] | None = None) -> Server:
-    """Serve `checks` as readiness and `live` as liveness on 127.0.0.1:`port` (0 = any). Raises OSError on a busy port."""
-    health = Health(ready=checks, live=live or {})
+async def serve(settings: Settings, checks: Mapping[str, Check], *, live: Mapping[str, Check] | None = None) -> Server:
+    """Serve `checks` as readiness and `live` as liveness on the health port of these settings.
+
+    Raises OSError on a busy port, or when the token can be neither read nor made.
+    """
+    health = GuardedHealth(Health(ready=checks, live=live or {}), make_token(settings.data.secrets))
 
     async def handle(request: web.Request) -> web.Response:
-        answer = await health.answer(request.path)
+        answer = await health.answer(request.path, request.headers.get("Authorization"))
         if answer is None:
             return web.Response(status=404, text="only /livez, /readyz and /metrics\n")
-        return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type})
+        return web.Response(status=answer.status, body=answer.body, headers={**answer.headers, "Content-Type": answer.content_type})
 
     app = web.Application()
     app.router.add_get("/{path:.*}", handle)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
+    site = web.TCPSite(runner, "127.0.0.1", settings.health_port, reuse_address=True)
     await site.start()
     return Server(runner, int(runner.addresses[0][1]))
 

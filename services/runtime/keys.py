@@ -7,6 +7,7 @@ keyring is never backed up beside them, and a deleted key is overwritten in the 
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import threading
 from collections import deque
@@ -47,6 +48,26 @@ def write_private(path: Path, content: bytes, *, replace: bool = False) -> bool:
         return True
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_secret(path: Path) -> str:
+    """Return the secret that lies in this file; write 32 random bytes first where there is none.
+
+    Processes that start at once agree on one. Raises OSError.
+    """
+    if (known := read_secret(path)) is None:
+        write_private(path, secrets.token_urlsafe(KEY_BYTES).encode())
+        known = read_secret(path)
+        assert known is not None
+    return known
+
+
+def read_secret(path: Path) -> str | None:
+    """Return the secret; None where there is none, or where this user may not read it."""
+    try:
+        return path.read_text(encoding="ascii").strip() or None
+    except (FileNotFoundError, NotADirectoryError, PermissionError, UnicodeDecodeError):
+        return None
 
 
 class MasterKey:

@@ -420,7 +420,7 @@ def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None
 
     async def begin() -> Worker[S]:
         worker = Worker(decider, settings.kafka, settings.instance, tuning)
-        await health.serve(settings.health_port, worker.watch.checks(), live=worker.watch.live())
+        await health.serve(settings, worker.watch.checks(), live=worker.watch.live())
         await worker.start()
         return worker
 

@@ -172,7 +172,7 @@ class Settings(FromEnvironment):
     cap_sender: str = Field(default="", pattern=r"^[^\s,<&]*$")
     """`sender` of CAP messages about incidents, unique in the world, e.g. a name in one's own domain; empty = `vigie.<territory>`."""
     health_port: int = 0
-    """Loopback port of /livez, /readyz and /metrics; 0 = any free one."""
+    """Loopback port of /livez, /readyz and /metrics; 0 = any free one. Counters and reasons take the token in `secrets/metrics.token`."""
     instance: str = ""
     """Name of this replica, e.g. `alerts-0`: Kafka's static membership. Empty: dynamic."""
     foresight_after_s: float = Field(default=60.0, ge=0)

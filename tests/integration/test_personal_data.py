@@ -28,6 +28,7 @@ from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.topics import TOPICS
 from services.runtime.kafka_security import client_options
 from services.runtime.links import AckLinks, Link
+from services.runtime.metrics_token import bear_token
 from services.runtime.settings import Settings
 from tests.system import RunningVigie, logged_in
 from tests.unit.intake.test_attachments import jpeg
@@ -246,9 +247,11 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie,
         read = vigie.http.get(f"/api/v1/{path}?limit=1000", headers={"Authorization": f"Bearer {observer}"})
         found[f"GET {path} as observer"] = marks_in(read.content)
     status = json.loads((vigie.folder / "data" / "run" / "ports.json").read_text())
+    counters = bear_token(vigie.folder / "data" / "secrets")
     for name, port in status.items():
         if name not in ("kafka", "controller", "redis", "console-http"):
-            metrics = vigie.http.get(f"http://127.0.0.1:{port}/metrics")
+            metrics = vigie.http.get(f"http://127.0.0.1:{port}/metrics", headers=counters)
+            assert metrics.status_code == 200, name
             found[f"metrics {name}"] = marks_in(metrics.content)
     for file in sorted((vigie.folder).rglob("*")):
         if file.is_file():

@@ -5,11 +5,10 @@ Only the owner of the data directory reads it, so no other user of the machine s
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import Final
 
-from services.runtime.keys import write_private
+from services.runtime.keys import make_secret, read_secret
 
 USER: Final = "vigie"
 NAME: Final = "broker.password"
@@ -20,16 +19,9 @@ def make_password(folder: Path) -> str:
 
     Processes that start at once agree on one. Raises OSError.
     """
-    if (known := read_password(folder)) is None:
-        write_private(folder / NAME, secrets.token_urlsafe(32).encode())
-        known = read_password(folder)
-        assert known is not None
-    return known
+    return make_secret(folder / NAME)
 
 
 def read_password(folder: Path) -> str | None:
     """Return the password; None where there is none, or where this user may not read it."""
-    try:
-        return (folder / NAME).read_text(encoding="ascii").strip() or None
-    except (FileNotFoundError, NotADirectoryError, PermissionError, UnicodeDecodeError):
-        return None
+    return read_secret(folder / NAME)

@@ -13,6 +13,7 @@ import aiohttp
 from services.runtime.embedded import kafka, store
 from services.runtime.embedded.kafka import KafkaNode
 from services.runtime.embedded.store import StoreNode
+from services.runtime.metrics_token import bear_token
 from services.runtime.settings import Settings
 from services.runtime.supervisor.orphans import MARK
 from services.runtime.supervisor.priority import FIRST
@@ -61,13 +62,16 @@ class Plan:
         return (rest[1], tuple(rest[2:])) if python == sys.executable and rest[:1] == ["-m"] else None
 
 
-def http_probe(port: int) -> Probe:
-    """/livez and /readyz of a process on loopback."""
+def http_probe(port: int, secrets: Path) -> Probe:
+    """Ask a process on loopback whether it is ready, and why not, with the token in `secrets`."""
 
     async def probe() -> str | None:
         timeout = aiohttp.ClientTimeout(total=PROBE_S)
         try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers=bear_token(secrets)) as session,
+                session.get(f"http://127.0.0.1:{port}/readyz") as answer,
+            ):
                 if answer.status == 200:
                     return None
                 return _what_is_wrong(await answer.json(content_type=None))
@@ -206,7 +210,7 @@ def service_plans(
                     name,
                     (sys.executable, "-m", kind.module),
                     environment | own,
-                    http_probe(ports[name]),
+                    http_probe(ports[name], settings.data.secrets),
                     stop_order=kind.stop_order,
                     pass_fds=(sockets[kind.listens],) if kind.listens else (),
                     log_file=settings.data.logs / f"{name}.jsonl",

@@ -27,7 +27,7 @@ async def audit(settings: AuditorSettings) -> None:
     """Judge until SIGTERM or SIGINT. Its readiness is its verdict, once the system has started: a start must not wait for the past."""
     auditor = Auditor(settings.kafka, settings.redis)
     loop = asyncio.get_running_loop()
-    server = await health.serve(settings.health_port, {"audit": lambda: shown(settings, auditor.verdict)})
+    server = await health.serve(settings, {"audit": lambda: shown(settings, auditor.verdict)})
     async with httpx.AsyncClient(headers={"user-agent": "Vigie"}) as client:
         outside = Outside(
             client, settings.audit_heartbeat_url.get_secret_value(), settings.audit_alarm_url.get_secret_value(), time.monotonic,

@@ -12,6 +12,7 @@ from schemas.contingency import ContingencyChanged, ContingencyRow, GainRow, Gap
 from schemas.reports import ReportReceived
 from schemas.runtime import InputRefused
 from services.intake.machines.cap.message import read
+from services.runtime.metrics_token import bear_token
 from services.runtime.principals import Scope
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
@@ -346,11 +347,14 @@ async def test_an_exercise_shows_the_quiet_day_of_the_live_realm(console_setting
         assert "Un site perdu avec ses agents" in page
 
 
-async def test_probes_metrics_and_documents_need_no_login(ask: Asking) -> None:
+async def test_probes_and_documents_need_no_login_and_counters_need_their_token(ask: Asking, console_settings: Settings) -> None:
     http = ask.served.http
     assert (await http.get("/livez")).status_code == 200
-    assert (await http.get("/readyz")).status_code == 200
-    assert "vigie_http_seconds" in (await http.get("/metrics")).text
+    ready = await http.get("/readyz")
+    assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
+    assert (await http.get("/metrics")).status_code == 401
+    counted = await http.get("/metrics", headers=bear_token(console_settings.data.secrets))
+    assert "vigie_http_seconds" in counted.text
     assert (await http.get("/openapi.json")).json()["openapi"].startswith("3.1")
     assert (await http.get("/asyncapi.json")).json()["asyncapi"].startswith("3")
 

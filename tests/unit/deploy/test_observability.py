@@ -76,3 +76,9 @@ def test_every_alert_says_what_it_means_and_where_the_remedy_is() -> None:
             re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in text.splitlines() if line.startswith("#")
         }
         assert not anchor or anchor in headings
+
+
+def test_prometheus_bears_the_token_of_the_health_ports() -> None:
+    (job,) = YAML(typ="safe").load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
+    assert job["authorization"] == {"credentials_file": "vigie.token"}
+    assert "metrics.token /etc/prometheus/vigie.token" in (FOLDER / "prometheus.yml").read_text()

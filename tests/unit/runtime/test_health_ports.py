@@ -1,0 +1,82 @@
+"""A stranger on the machine learns from a health port whether its process is well, and no more."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.runtime import health, metrics
+from services.runtime.health import Server
+from services.runtime.metrics_token import NAME, bear_token, is_borne, make_token
+from services.runtime.settings import Settings
+from services.runtime.supervisor.plan import http_probe
+
+WHY = "lacks the records of source-secrète"
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A process that is alive and not ready, with counters."""
+    metrics.count("vigie_dead_letters_total", service="alerts", reason="invalid")
+    settings = Settings(data_dir=tmp_path, health_port=0)
+    running = await health.serve(settings, {"log": lambda: WHY}, live={"loop": lambda: None})
+    yield running
+    await running.close()
+
+
+@pytest.fixture
+async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
+        yield client
+
+
+STRANGERS = [{}, {"Authorization": "Bearer guessed"}, {"Authorization": "Basic Og=="}, {"Authorization": "Bearer"}]
+
+
+@pytest.mark.parametrize("headers", STRANGERS)
+async def test_a_stranger_gets_401_and_reads_no_counter(http: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    answer = await http.get("/metrics", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "vigie_" not in answer.text
+
+
+@pytest.mark.parametrize("headers", STRANGERS)
+async def test_a_probe_without_the_token_is_told_the_state_alone(http: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    ready, live = [await http.get(path, headers=headers) for path in ("/readyz", "/livez")]
+    assert (ready.status_code, ready.json()) == (503, {"status": "unavailable"})
+    assert (live.status_code, live.json()) == (200, {"status": "ok"})
+
+
+async def test_the_token_opens_counters_and_reasons(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    http.headers.update(bear_token(tmp_path / "secrets"))
+    counted, ready = await http.get("/metrics"), await http.get("/readyz")
+    assert counted.status_code == 200
+    assert "vigie_dead_letters_total" in counted.text
+    assert ready.json() == {"status": "unavailable", "checks": {"loop": "ok", "log": WHY}}
+
+
+async def test_the_supervisor_reads_why_a_process_is_not_ready(server: Server, tmp_path: Path) -> None:
+    assert await http_probe(server.port, tmp_path / "secrets")() == f"log: {WHY}"
+    assert await http_probe(server.port, tmp_path / "elsewhere")() == "not ready"
+
+
+def test_the_token_is_the_owners_alone_and_stays(tmp_path: Path) -> None:
+    token = make_token(tmp_path)
+    assert make_token(tmp_path) == token
+    assert len(token) >= 43, "32 random bytes"
+    assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("authorization", ["Bearer t0k", "bearer t0k"])
+def test_the_whole_token_counts(authorization: str) -> None:
+    assert is_borne(authorization, "t0k")
+
+
+@pytest.mark.parametrize("other", ["Bearer t0", "Bearer t0kk", "Bearer é", "t0k", "", None])
+def test_nothing_else_counts(other: str | None) -> None:
+    assert not is_borne(other, "t0k")
