@@ -66,13 +66,14 @@ class Reading:
 class SeverityQuery:
     """A `max_severity` of some predicate: which reports count for it (DOMAIN §13)."""
 
-    __slots__ = ("_kinds", "_sources", "_types", "_where", "key")
+    __slots__ = ("_except_types", "_kinds", "_sources", "_types", "_where", "key")
 
     def __init__(self, args: Mapping[str, Any], authorities: Iterable[str]) -> None:
         self.key = severity_key(args)
         self._where: str | None = args.get("where")
         self._kinds = frozenset(args["kinds"]) if "kinds" in args else None
         self._types = frozenset(args["types"]) if "types" in args else None
+        self._except_types = frozenset(args.get("sauf_types", ()))
         sources = args.get("sources")
         self._sources = frozenset(authorities) if sources == "autorites" else frozenset(sources) if sources else None
 
@@ -80,7 +81,7 @@ class SeverityQuery:
         """True if this report, of a site of that kind, counts. Whether it counts at all is asked before."""
         if self._kinds is not None and kind not in self._kinds:
             return False
-        if self._types is not None and row.type not in self._types:
+        if row.type in self._except_types or (self._types is not None and row.type not in self._types):
             return False
         if self._sources is not None and row.source not in self._sources:
             return False

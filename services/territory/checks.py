@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from schemas import reference as ref
 from schemas.predicates import CONTINUITY_METRICS, AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, measured
+from schemas.words import EventType
 from services.territory.source import Source, line_of
 
 LONGEST_H: Final = 10 * 365 * 24
 """A limit of ten years is a slip of the pen, and its deadline might lie beyond the calendar."""
 LONGEST_MIN: Final = 366 * 24 * 60
+_TYPES: Final = frozenset(t.value for t in EventType)
 _DAYS: Final = frozenset(range(1, 8))
 _ID: Final = re.compile(r"[^\s:|/]{1,64}")
 """Ids are joined by `:`, `|` and `/`."""
@@ -119,8 +121,11 @@ def _measured_places(predicate: Predicate) -> int:
 
 
 def check_predicates(f: Source, line: int, what: str, predicates: Iterable[Any], activities: Collection[str]) -> None:
-    """Predicates about activities: thresholds are numbers, filters are lists."""
+    """Check filters and thresholds: types that exist, numbers and lists about activities."""
     for found in (m for predicate in predicates for m in measured(predicate)):
+        if found.metric == "max_severity":
+            for unknown in sorted({*found.args.get("types", ()), *found.args.get("sauf_types", ())} - _TYPES):
+                f.fault(line, f"{what}: {found.metric}: {unknown!r} is no type of report")
         for fault in _asked(found, activities) if found.metric in CONTINUITY_METRICS else ():
             f.fault(line, f"{what}: {found.metric}: {fault}")
 

@@ -70,9 +70,9 @@ def test_what_is_announced_or_only_told_hits_nobody(scene: Scene) -> None:
 
 def test_an_area_is_not_the_whole_territory(scene: Scene) -> None:
     scene.report(1, "weather_alert", None, severity=5, sites=SITES, source="prefecture")
-    assert _level(scene) < 4
+    assert _level(scene) < 3
     scene.report(2, "weather_alert", None, severity=5, source="prefecture")
-    assert _level(scene) == 4
+    assert _level(scene) == 3
 
 
 def test_an_area_on_no_map_waits_for_a_person_and_acts_when_it_is_linked(scene: Scene) -> None:

@@ -722,10 +722,10 @@ def test_an_announced_severity_counts_only_when_it_is_current(scene: Scene) -> N
 
 @pytest.mark.parametrize(
     ("said", "level"),
-    [({"type": "transport_disruption", "commune": "92050", "severity": 4}, 2), ({"type": "weather_alert", "severity": 5}, 4)],
+    [({"type": "transport_disruption", "commune": "92050", "severity": 4}, 2), ({"type": "weather_alert", "severity": 5}, 3)],
 )
 def test_what_makes_no_cause_counts_from_its_window_on(said: dict[str, Any], level: int) -> None:
-    """A storm that an authority announced for the evening never was N4."""
+    """A storm that an authority announced for the evening is no crisis before."""
     scene, given = Scene(check=True), dict(said)
     scene.report(0, given.pop("type"), source="meteo_france", effective=(Window(start=scene.at(60), end=scene.at(120)),), **given)
     scene.step(59)

@@ -637,13 +637,13 @@ def test_a_graver_word_on_a_cause_opens_the_incident_that_was_closed_over_it(
 
 @pytest.mark.parametrize(("severity", "occurred", "state"), [(5, 30, "open"), (3, 30, "closed"), (5, 5, "closed")])
 def test_a_bulletin_that_is_raised_opens_the_incident_that_was_closed(scene: Scene, severity: int, occurred: float, state: str) -> None:
-    """Severity 5 of an authority is N4: in a closed incident it counted for nothing."""
+    """Extreme weather of an authority is N3: in a closed incident it counted for nothing."""
     said: dict[str, Any] = {"source": "meteo_france", "phenomenon": "vent"}
     first = scene.report(0, "weather_alert", **said, colour="orange", severity=3)
     scene.command(_command(ResolveIncident, incident=scene.incident_of(first).id), 10)
     scene.report(30, "weather_alert", **said, colour="orange", severity=severity, occurred=occurred, msg_type="Update", references=(first,))
     assert scene.incident_of(first).state == state
-    assert (scene.state.level() == 4) is (state == "open")
+    assert (scene.state.level() == 3) is (state == "open")
 
 
 def test_communes_that_are_reopened_end_what_was_said_of_them_and_of_no_others(scene: Scene) -> None:
