@@ -304,6 +304,9 @@ class Escalation(Model):
     local_clocks: tuple[str, ...]
     served_places: dict[str, tuple[str, ...]]
     closure_without_loss: tuple[str, ...]
+    ordinary_closures: tuple[str, ...] = Field(
+        default=(), description="kinds of site that close to the public as a matter of course: it counts 2 at most for levels (D72)"
+    )
     unknown_after_min: dict[str, int]
     task_due_min: dict[str, int] = Field(default={}, description="by kind of task: later it is overdue")
     surcharges: tuple[Surcharge, ...]

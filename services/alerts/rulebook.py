@@ -14,7 +14,7 @@ from schemas.words import EventType, Level, PlanState
 from services.alerts.claims import is_rate, is_wide
 from services.alerts.metrics import severity_key
 from services.alerts.predicates import Compiler, Node
-from services.alerts.rules import ISOLATION, WINDOW_SCAN_MS
+from services.alerts.rules import CLOSURES, ISOLATION, WINDOW_SCAN_MS
 from services.alerts.shown import ShownCauses
 from services.alerts.territory import Territory
 from services.runtime.maps import Map
@@ -66,10 +66,11 @@ class Reading:
 class SeverityQuery:
     """A `max_severity` of some predicate: which reports count for it (DOMAIN §13)."""
 
-    __slots__ = ("_except_types", "_kinds", "_sources", "_types", "_where", "key")
+    __slots__ = ("_except_types", "_kinds", "_ordinary", "_sources", "_types", "_where", "key")
 
-    def __init__(self, args: Mapping[str, Any], authorities: Iterable[str]) -> None:
+    def __init__(self, args: Mapping[str, Any], authorities: Iterable[str], ordinary: Iterable[str] = ()) -> None:
         self.key = severity_key(args)
+        self._ordinary = frozenset(ordinary)
         self._where: str | None = args.get("where")
         self._kinds = frozenset(args["kinds"]) if "kinds" in args else None
         self._types = frozenset(args["types"]) if "types" in args else None
@@ -84,6 +85,8 @@ class SeverityQuery:
         if row.type in self._except_types or (self._types is not None and row.type not in self._types):
             return False
         if self._sources is not None and row.source not in self._sources:
+            return False
+        if self._where == "field" and row.type in CLOSURES and kind in self._ordinary:
             return False
         if self._where == "field":
             return row.type not in _NOT_FIELD and not (is_rate(row) and is_wide(row))
@@ -106,7 +109,8 @@ class Rulebook:
         stand_down = [m for plan in territory.plans if plan.stand_down for m in measured(plan.stand_down.when)]
 
         queries = {severity_key(m.args): m.args for m in leaves if m.metric == "max_severity"}
-        self.severity_queries = tuple(SeverityQuery(args, territory.authorities) for args in queries.values())
+        ordinary = territory.policy.ordinary_closures if territory.policy else ()
+        self.severity_queries = tuple(SeverityQuery(args, territory.authorities, ordinary) for args in queries.values())
         index = {q.key: n for n, q in enumerate(self.severity_queries)}
 
         surcharges = territory.policy.surcharges if territory.policy else ()
@@ -116,7 +120,7 @@ class Rulebook:
         """Measures that are flags: those that some rule names."""
         self.horizon_ms: Instant = int(max((m.args.get("horizon_h", 0) for m in leaves), default=0) * HOUR_MS)
         """How far ahead an announced closure counts."""
-        self.shown = ShownCauses(sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}))
+        self.shown = ShownCauses(sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}), ordinary)
 
         self.inhibiting = frozenset(i.cause for i in territory.policy.inhibitions) if territory.policy else frozenset[EventType]()
         """Types of cause that may explain others (D65)."""

@@ -33,8 +33,8 @@ class Shown(NamedTuple):
 class ShownCauses:
     """What causes show, of one version. A memo by identity: with a hundred open causes at a site, one word changes one of them."""
 
-    def __init__(self, presence_pcts: Sequence[float]) -> None:
-        self._presence_pcts = presence_pcts
+    def __init__(self, presence_pcts: Sequence[float], ordinary: Iterable[str] = ()) -> None:
+        self._presence_pcts, self._ordinary = presence_pcts, frozenset(ordinary)
         self._known: dict[tuple[str, str], dict[str, Shown]] = {}
 
     def of(self, realm: str, site_id: str, site: Site | None, causes: Iterable[Cause]) -> list[Shown]:
@@ -48,7 +48,9 @@ class ShownCauses:
 
     def _look(self, cause: Cause, site: Site | None) -> Shown:
         lost, shown = loss(cause, site), effect(cause, site)
-        return Shown(cause, lost, shown, _row(cause, site, lost, shown), tuple(_marks(cause, lost, shown, self._presence_pcts)))
+        ordinary = cause.type in rules.CLOSURES and site is not None and site.kind in self._ordinary
+        weighs = 0 if ordinary else cause.severity
+        return Shown(cause, lost, shown, _row(cause, site, lost, shown), tuple(_marks(cause, weighs, lost, shown, self._presence_pcts)))
 
 
 def loss(cause: Cause, site: Site | None) -> float:
@@ -105,12 +107,13 @@ def _row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseRow:
     )  # fmt: skip
 
 
-def _marks(cause: Cause, lost: float, shown: S, presence_pcts: Sequence[float]) -> list[str]:
+def _marks(cause: Cause, severity: int, lost: float, shown: S, presence_pcts: Sequence[float]) -> list[str]:
+    """Name what a site counts for by a cause of this weight (D29, D72)."""
     names = [f"cause:{cause.type.value}"]
-    if cause.severity >= 3:
+    if severity >= 3:
         names.append("hit")
     if shown in (S.CLOSED, S.EVACUATED, S.SHELTERING):
-        names += ["closed", "out"] if cause.severity >= 3 else ["closed"]
+        names += ["closed", "out"] if severity >= 3 else ["closed"]
     if shown is S.EVACUATED:
         names.append("evacuated")
     if cause.type is T.STAFF_SHORTAGE:

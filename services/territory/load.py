@@ -79,7 +79,11 @@ def load_territory(folder: Path) -> Territory:
         ladder_file, plan_file = source("escalade.yaml"), source("plans.yaml")
         ladders, plans_doc = ladder_file.yaml(), plan_file.yaml()
         spared = plain(plans_doc.get("isolement_total", {}).get("systemes_epargnes", []))
-        policy = policy_of(ladder_file, ladders, spared, {a.id for a in activities}, source("vacances_scolaires.csv")) if ladders else None
+        policy = (
+            policy_of(ladder_file, ladders, spared, {a.id for a in activities}, kinds, source("vacances_scolaires.csv"))
+            if ladders
+            else None
+        )
         plans = plans_of(plan_file, plans_doc, policy.roles if policy else (), pole_ids, {a.id for a in activities})
         channels = channel_rules_of(source("canaux.yaml"))
         roster = roster_of(source, policy, sites, pole_ids) if policy else None

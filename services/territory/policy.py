@@ -108,7 +108,7 @@ def _school_holidays(f: Source, node: Any, zone_file: Source) -> list[tuple[str,
     return mine
 
 
-def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], school: Source) -> ref.Escalation | None:
+def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], kinds: set[str], school: Source) -> ref.Escalation | None:
     groups = {name: tuple(plain(who)) if not isinstance(who, str) else () for name, who in doc.get("groupes", {}).items()}
     roles = {r["id"]: str(r["libelle"]) for r in doc.get("roles", [])}
     for name, waves in doc.get("vagues", {}).items():
@@ -127,6 +127,8 @@ def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], scho
     for k, activity in enumerate(doc.get("horloges_locales", [])):
         if activity not in activities:
             f.fault(line_of(doc["horloges_locales"], k), f"local clock of {activity!r}: no such activity")
+    for kind in sorted({*plain(doc.get("fermeture_ordinaire", []))} - kinds):
+        f.fault(line_of(doc, "fermeture_ordinaire"), f"ordinary closures: no site is of kind {kind!r}")
     quiet, repeat = doc["heures_silence"], doc["apres_derniere_vague"]
     policy = f.make(
         ref.Escalation, 1,
@@ -150,6 +152,7 @@ def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], scho
         holidays=_holidays(f, doc["jours_feries"]), school_holidays=_school_holidays(f, doc["vacances_scolaires"], school),
         calendar_of_activity=plain(doc["calendrier_par_activite"]), local_clocks=plain(doc["horloges_locales"]),
         served_places=plain(doc["lieux_servis"]), closure_without_loss=plain(doc["fermeture_sans_perte"]),
+        ordinary_closures=plain(doc.get("fermeture_ordinaire", [])),
         unknown_after_min=plain(doc["site_inconnu_apres_min"]), task_due_min=plain(doc.get("taches_delai_min", {})), surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
         systems_spared=spared, headcount_close_pct=doc["compte_agents"]["cloture_pct"], headcount_reminders_min=plain(doc["compte_agents"]["relances_min"]),
         retex_hot_h=doc["retex"]["chaud_h"], retex_cold_d=doc["retex"]["froid_j"],

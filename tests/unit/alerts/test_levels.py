@@ -79,6 +79,16 @@ def test_preventive_closures_of_severity_two_are_not_out(scene: Scene) -> None:
     assert scene.state.level() == 1
 
 
+def test_closing_to_the_public_is_no_major_incident(scene: Scene) -> None:
+    """D72: parks, gymnasiums, sports grounds and museums close as a matter of course; leaving one is another matter."""
+    for n, site in enumerate(("par-05", "par-06", "par-07", "gym-01", "gym-02", "gym-03", "spo-01", "cul-01")):
+        scene.report(n, "closure" if n % 2 else "partial_closure", site, severity=4)
+    assert scene.state.level() == 1
+    assert scene.status("gym-01") == "closed"
+    scene.report(20, "evacuation", "par-05", severity=4)
+    assert scene.state.level() == 2
+
+
 def test_what_a_merged_incident_holds_up_is_refused_of_the_one_that_it_went_into(scene: Scene) -> None:
     """D31: a trigger names the incident that made it hold, also when that was merged since."""
     cuts = [

@@ -94,6 +94,7 @@ def test_arguments_of_a_metric_are_not_confused_with_operator_and_value() -> Non
         ("activities.yaml", "rto_h: 2\n", "rto_h: 900\n", "longer than dmia_h"),
         ("activities.yaml", "pole: solidarites\n", "pole: solidarite\n", "pôle 'solidarite' is not declared"),
         ("escalade.yaml", "qui: [responsable_site, astreinte_technique]", "qui: [responsable, astreinte_technique]", "neither a role nor a group"),
+        ("escalade.yaml", "fermeture_ordinaire: [parc", "fermeture_ordinaire: [park", "no site is of kind 'park'"),
         ("escalade.yaml", "apres_min: 20, qui: [dgs", "apres_min: 5, qui: [dgs", "does not come after"),
         ("escalade.yaml", "canaux: [sms, voix], accuse_min: 10", "canaux: [sms, vocal], accuse_min: 10", "'vocal' is not a channel"),
         ("plans.yaml", "role: cellule_si, tache: \"Autonomie", "role: cellule_sy, tache: \"Autonomie", "role 'cellule_sy' is not in escalade.yaml"),
