@@ -47,13 +47,13 @@ def draft(
 @app.command("start")
 def start(id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False) -> None:
     """Tell them."""
-    decide(f"callouts/{quote(id, safe='')}/start", realm, {"reason": reason}, key=key, as_json=as_json, done="Appel général lancé")
+    decide(f"callouts/{quote(id, safe='')}/start", realm, {"reason": reason}, key=key, as_json=as_json, done="Diffusion d’alerte lancée")
 
 
 @app.command("stop")
 def stop(id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False) -> None:
     """Tell nobody else."""
-    decide(f"callouts/{quote(id, safe='')}/stop", realm, {"reason": reason}, key=key, as_json=as_json, done="Appel général arrêté")
+    decide(f"callouts/{quote(id, safe='')}/stop", realm, {"reason": reason}, key=key, as_json=as_json, done="Diffusion d’alerte arrêtée")
 
 
 @app.command("show")

@@ -172,7 +172,7 @@ def _say_gain(gain: dict[str, Any]) -> None:
 
 def _table(worst: list[dict[str, Any]]) -> None:
     table = Table()
-    for column in ("Sites", "U1", "U2", "U3", "Qui manquerait"):
+    for column in ("Sites", "U1", "U2", "U3", "Effectifs qui manqueraient"):
         table.add_column(column)
     for loss in worst:
         missing = ", ".join(f"{g['count']} {g['metier_name']} ({g['activity']})" for g in loss["gaps"][:4])

@@ -62,7 +62,7 @@ def ack(
 ) -> None:  # fmt: skip
     """Answer for the running ladder of an incident, and take it in charge."""
     body = {"answer": Answer.DECLINE if decline else Answer.ACK, "reason": reason}
-    decide(f"incidents/{_part(identified(incident, realm))}/acknowledge", realm, body, key=key, as_json=as_json, done="Acquitté")
+    decide(f"incidents/{_part(identified(incident, realm))}/acknowledge", realm, body, key=key, as_json=as_json, done="Pris en charge")
 
 
 def escalate(incident: Incident, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False) -> None:

@@ -135,6 +135,6 @@ def list_improvements(realm: Realm = None, as_of: AsOf = None, limit: Limit = 20
     """Improvement actions, open ones first."""
     found = fetch("/api/v1/improvements", realm, as_of, limit)
     show(found, as_json, "Actions d’amélioration", (
-        ("Action", lambda i: i["text"] or ""), ("Porteur", lambda i: w.word(w.ROLE, i["owner"], _)), ("Échéance", lambda i: at_paris(i["due_at"])),
+        ("Action", lambda i: i["text"] or ""), ("Responsable de l’action", lambda i: w.word(w.ROLE, i["owner"], _)), ("Échéance", lambda i: at_paris(i["due_at"])),
         ("État", lambda i: w.word(w.IMPROVEMENT_STATE, i["state"], _)), ("Identifiant", lambda i: i["id"]),
     ))  # fmt: skip

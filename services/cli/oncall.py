@@ -159,7 +159,7 @@ def duties(realm: Realm = None, as_of: AsOf = None, role: RoleOption = None, as_
     """Overrides, swaps and calendars, newest first."""
     found = ask("GET", "/api/v1/oncall/duties" + query(realm, as_of, role=role))
     show(found, as_json, "Changements d’astreinte", (
-        ("Genre", lambda d: w.word(w.STAND, d["kind"], _)), ("Rôle", lambda d: w.word(w.ROLE, d["role"], _)), ("Périmètre", lambda d: d["scope"] or ""),
+        ("Type", lambda d: w.word(w.STAND, d["kind"], _)), ("Rôle", lambda d: w.word(w.ROLE, d["role"], _)), ("Périmètre", lambda d: d["scope"] or ""),
         ("Place", lambda d: _PLACE[d["place"]]), ("Du", lambda d: at_paris(d["from"])), ("Au", lambda d: at_paris(d["to"])),
         ("Personnes", lambda d: ", ".join(p or "personne" for p in d["persons"])), ("État", lambda d: _STATE[d["state"]]), ("Identifiant", lambda d: d["id"]),
     ))  # fmt: skip

@@ -250,8 +250,8 @@ def timeline(
     path = f"/api/v1/incidents/{quote(identified(incident, realm), safe='')}/timeline" if incident else "/api/v1/log"
     found = fetch(path, realm, as_of, limit, kind=kind)
     show(found, as_json, "Main courante", (
-        ("Fait", lambda e: at_paris(e["occurred_at"])), ("Su", lambda e: at_paris(e["recorded_at"])),
-        ("Retard", lambda e: f"+{e['late_min']}" if e["late_min"] else ""), ("Genre", lambda e: w.word(_KINDS, e["kind"], _)), ("Ligne", lambda e: e["text"]),
+        ("Fait", lambda e: at_paris(e["occurred_at"])), ("Connu à", lambda e: at_paris(e["recorded_at"])),
+        ("Retard", lambda e: f"+{e['late_min']}" if e["late_min"] else ""), ("Type", lambda e: w.word(_KINDS, e["kind"], _)), ("Ligne", lambda e: e["text"]),
         ("Source", lambda e: world.source(e["source"], _)), ("Certitude", lambda e: w.word(w.CERTAINTY, e["certainty"], _)),
         ("Auteur", lambda e: "système" if e["author"] == "system" else e["author"]),
         ("Identifiant", lambda e: e["id"] + (f" corrige {e['corrects']}" if e["corrects"] else "")),
@@ -271,7 +271,7 @@ def changes(
     except (Away, Refused) as exc:
         raise fail(exc) from exc
     show(found | {"next": None} if not as_json else found, as_json, f"Changements depuis {at_paris(found['since'])}", (
-        ("Genre", lambda c: _(TITLES[c["collection"]])), ("Identifiant", lambda c: c["id"]), ("Quoi", lambda c: c["title"]),
+        ("Type", lambda c: _(TITLES[c["collection"]])), ("Identifiant", lambda c: c["id"]), ("Quoi", lambda c: c["title"]),
         ("Avant", lambda c: state_of(c["collection"], c["before"], _) if c["before"] else ""),
         ("Ensuite", lambda c: state_of(c["collection"], c["after"], _)), ("Depuis", lambda c: at_paris(c["at"])),
     ))  # fmt: skip

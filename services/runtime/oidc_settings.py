@@ -45,7 +45,7 @@ class OidcSettings(Settings):
     oidc_scope: str = "openid profile"
     """What is asked for; add `email` for that claim."""
     oidc_name: str = Field(default="le compte du Département", max_length=60)
-    """After « Entrer avec » on the button."""
+    """After « Se connecter avec » on the button."""
     oidc_new_role: Role | None = None
     """Role of the account that is opened for somebody who has none; empty = none is opened. Never `admin`."""
     public_url: PublicUrl = ""

@@ -148,7 +148,7 @@ def log_in(
     page = context.new_page()
     page.goto("/connexion")
     page.get_by_label("Code à usage unique").fill(new_code(vigie, role, f"nav-{role}", duty, person, sites))
-    page.get_by_role("button", name="Entrer", exact=True).click()
+    page.get_by_role("button", name="Se connecter", exact=True).click()
     page.wait_for_url(lambda url: "/connexion" not in url)
     state = context.storage_state()
     context.close()

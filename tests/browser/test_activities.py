@@ -60,11 +60,11 @@ def test_an_interruption_is_declared_arbitrated_and_withdrawn_without_a_command_
     expect(page.locator("#lines")).to_contain_text("SOL-01 déclarée «\u00a0interrompue\u00a0»\u00a0: plus personne au CRIP")
 
     page.goto(f"/activites?realm={own_realm}&activite={ACTIVITY}")
-    card.get_by_text("Dire l’âge des données").click()
-    card.get_by_label("Âge des données, en heures").fill("26")
+    card.get_by_text("Renseigner l’ancienneté des données").click()
+    card.get_by_label("Ancienneté des données, en heures").fill("26")
     card.get_by_role("button", name="Confirmer : âge des données").click()
     expect(card).to_contain_text("à ressaisir")
-    expect(page.locator("#said-activite")).to_contain_text("Âge des données noté.")
+    expect(page.locator("#said-activite")).to_contain_text("Ancienneté des données enregistrée.")
     card.get_by_role("button", name="Retirer l’état déclaré").click()
     expect(card).to_contain_text(re.compile("Déclaré\\s*par personne"))
     assert vigie.get(f"/api/v1/activities/{ACTIVITY}?realm={own_realm}")["declared"] is None

@@ -51,13 +51,15 @@ def test_a_call_out_shows_what_it_takes_before_anybody_is_told_and_can_be_given_
     vigie: RunningVigie, visitor: Accounts, answering: str
 ) -> None:
     page = visitor().page(f"/appels?realm={answering}")
-    form = page.get_by_role("form", name="Préparer un appel général")
+    form = page.get_by_role("form", name="Préparer une diffusion d’alerte")
     for message in ("Restez chez vous demain.", "Au fait, non."):
         form.get_by_label("Message").fill(message)
         form.get_by_label("Sites").fill("pmi-04")
         form.get_by_role("button", name="Calculer").click()
-        expect(page.get_by_role("article", name="Appel général").filter(has_text=message)).to_contain_text("3 personnes à prévenir")
-    first, second = (page.get_by_role("article", name="Appel général").filter(has_text=m) for m in ("Restez chez vous", "Au fait, non"))
+        expect(page.get_by_role("article", name="Diffusion d’alerte").filter(has_text=message)).to_contain_text("3 personnes à prévenir")
+    first, second = (
+        page.get_by_role("article", name="Diffusion d’alerte").filter(has_text=m) for m in ("Restez chez vous", "Au fait, non")
+    )
     assert not vigie.get(f"/api/v1/notifications?realm={answering}")["items"], "a draft tells nobody"
     second.get_by_role("button", name="Abandonner").click()
     expect(second).to_contain_text("Abandonné")

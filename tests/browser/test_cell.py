@@ -27,7 +27,7 @@ def test_the_list_the_map_and_the_counts_are_the_same_crisis(crisis: str, visito
     assert rows.count() == 253 - legend["Normal"]
     expect(rows.first).to_contain_text("Siège")
     groups = page.locator("tr.grp").all_inner_texts()
-    assert groups[0].startswith("Limite dans moins d’une heure")
+    assert groups[0].startswith("Échéance dans moins d’une heure")
     assert any(g.startswith("Sans nouvelles") for g in groups)
 
 
@@ -36,7 +36,7 @@ def test_the_panel_says_what_to_do_next(crisis: str, visitor: Accounts) -> None:
     expect(side.locator("h2 a")).to_contain_text("Coupure électrique")
     expect(side).to_contain_text("6 réponses sur 7")
     expect(side.locator("[data-until]").first).to_have_text(re.compile(r"^\d\d:\d\d$"))
-    expect(side.get_by_role("heading", name=re.compile("Ce qui casse d’abord"))).to_be_visible()
+    expect(side.get_by_role("heading", name=re.compile("Prochaines échéances critiques"))).to_be_visible()
     assert side.locator(".ck").count() == 5
     expect(side).to_contain_text("PT-ELEC")
 
@@ -129,7 +129,7 @@ def test_without_scripts_everything_can_still_be_read(crisis: str, visitor: Acco
     expect(page.locator("noscript p")).to_contain_text("Sans JavaScript, cette page ne se met pas à jour")
     expect(page.locator("noscript p")).to_be_visible()
     expect(page.locator("#live")).to_be_hidden()
-    expect(page.get_by_role("button", name="Acquitter")).to_be_hidden()
+    expect(page.get_by_role("button", name="Prendre en charge")).to_be_hidden()
     expect(page.get_by_role("button", name="Ajouter")).to_be_hidden()
 
 

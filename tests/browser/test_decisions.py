@@ -194,7 +194,7 @@ def test_incidents_are_merged_reports_are_detached_and_an_incident_is_closed_wit
     close.get_by_role("button", name="Confirmer la clôture").click()
     until(lambda: [i["id"] for i in incident(status="closed")] == [apart["id"]])
     expect(page.get_by_text("Clore", exact=True)).to_have_count(0)
-    for over in ("Acquitter", "Escalader maintenant", "Changer de niveau"):
+    for over in ("Prendre en charge", "Escalader maintenant", "Changer de niveau"):
         expect(page.get_by_text(over)).to_have_count(0)
     page.get_by_text("Rouvrir", exact=True).click()
     again = page.locator("#reopen-form")

@@ -16,13 +16,13 @@ def test_a_stranger_logs_in_and_reaches_the_page_that_was_asked_for(vigie: Runni
     page = visitor(None).page("/activites")
     expect(page).to_have_url(f"{vigie.url}/connexion?next=%2Factivites")
     page.get_by_label("Code à usage unique").fill("AAAA-BBBB-CCCC-DDDD")
-    page.get_by_role("button", name="Entrer", exact=True).click()
+    page.get_by_role("button", name="Se connecter", exact=True).click()
     expect(page.get_by_role("alert")).to_be_visible()
 
     code = new_code(vigie, "observer", "nav-stranger")
     page.goto(f"/connexion?next=/activites#code={code}")
     expect(page.get_by_label("Code à usage unique")).to_have_value(code)
-    page.get_by_role("button", name="Entrer", exact=True).click()
+    page.get_by_role("button", name="Se connecter", exact=True).click()
     expect(page.get_by_role("heading", name="Activités et horloges")).to_be_visible()
     page.locator("#menu > summary").click()
     page.get_by_role("button", name="Se déconnecter").click()
@@ -34,7 +34,7 @@ def test_a_stranger_logs_in_and_reaches_the_page_that_was_asked_for(vigie: Runni
 def test_a_login_never_leads_out_of_this_site(vigie: RunningVigie, visitor: Accounts) -> None:
     page = visitor(None).page("/connexion?next=//example.org/")
     page.get_by_label("Code à usage unique").fill(new_code(vigie, "observer", "nav-inside"))
-    page.get_by_role("button", name="Entrer", exact=True).click()
+    page.get_by_role("button", name="Se connecter", exact=True).click()
     expect(page.get_by_role("heading", name="Se connecter")).to_have_count(0)
     assert page.url.startswith(vigie.url)
 
@@ -90,7 +90,7 @@ def test_an_exercise_is_opened_paused_and_closed_from_the_page(visitor: Accounts
 def test_rights_are_those_of_the_role(crisis: str, visitor: Accounts) -> None:
     page = visitor("observer").page(f"/?realm={crisis}")
     expect(page.get_by_text("Lecture seule")).to_be_visible()
-    expect(page.get_by_role("button", name="Acquitter")).to_have_count(0)
+    expect(page.get_by_role("button", name="Prendre en charge")).to_have_count(0)
     expect(page.get_by_role("link", name="Voir PCA-solidarites")).to_be_visible()
     expect(page.get_by_role("link", name="Décider")).to_have_count(0)
     expect(page.locator("a[href^='/signaler']")).to_have_count(0)

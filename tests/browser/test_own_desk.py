@@ -52,7 +52,7 @@ def test_what_waits_on_ones_site_is_taken_and_done_there(vigie: RunningVigie, ow
 def test_the_tiles_say_the_same_as_the_map_and_lead_to_the_rows(crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/?realm={crisis}")
     rows = page.locator("[data-row]").count()
-    page.get_by_role("link", name="Tuiles").click()
+    page.get_by_role("link", name="Carte simplifiée").click()
     tiles = page.locator("svg.tiles a")
     expect(tiles).to_have_count(36)
     counts = [int(t) for t in page.locator("svg.tiles .k").all_text_contents()]

@@ -37,7 +37,7 @@ def test_a_point_is_completed_validated_and_frozen(vigie: RunningVigie, own_real
 def test_a_line_is_written_and_corrected_and_both_stay(own_realm: str, visitor: Accounts) -> None:
     page = visitor().page(f"/main-courante?realm={own_realm}")
     page.get_by_label("Ce qui s’est passé").fill("Enedis annonce midi")
-    page.get_by_role("combobox", name="Genre de ligne").select_option("communication")
+    page.get_by_role("combobox", name="Type de ligne").select_option("communication")
     page.get_by_role("combobox", name="Source").select_option("enedis")
     page.get_by_role("button", name="Ajouter la ligne").click()
     written = page.locator("#lines tr", has_text="Enedis annonce midi")

@@ -47,7 +47,7 @@ def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(vigie: RunningVigi
     theirs = by_name(visitor(None)).page("/connexion?next=/compte%3Frealm%3D92")
     cdp, device = with_device(theirs)
     theirs.get_by_label("Code à usage unique").fill(code)
-    theirs.get_by_role("button", name="Entrer", exact=True).click()
+    theirs.get_by_role("button", name="Se connecter", exact=True).click()
     expect(theirs.get_by_role("heading", name="Mon compte")).to_be_visible()
     theirs.get_by_label("Nom de l’appareil").fill("téléphone d’astreinte")
     theirs.get_by_role("button", name="Ajouter une clé d’accès").click()
@@ -58,10 +58,10 @@ def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(vigie: RunningVigi
     # from then on the device alone
     theirs.goto("/connexion?next=/compte%3Frealm%3D92")
     cdp.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": False})
-    theirs.get_by_role("button", name="Entrer avec ma clé d’accès").click()
+    theirs.get_by_role("button", name="Se connecter avec ma clé d’accès").click()
     expect(theirs.locator("#said-key")).to_have_text("Aucune clé d’accès n’a répondu sur cet appareil.")
     cdp.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": True})
-    theirs.get_by_role("button", name="Entrer avec ma clé d’accès").click()
+    theirs.get_by_role("button", name="Se connecter avec ma clé d’accès").click()
     expect(theirs.get_by_role("heading", name="Mon compte")).to_be_visible()
 
     # the administrator sees it, and ends it
@@ -74,7 +74,7 @@ def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(vigie: RunningVigi
     expect(theirs.get_by_role("heading", name="Se connecter")).to_be_visible()
     row.get_by_role("button", name="Fermer le compte").click()
     expect(row).to_contain_text("fermé")
-    theirs.get_by_role("button", name="Entrer avec ma clé d’accès").click()
+    theirs.get_by_role("button", name="Se connecter avec ma clé d’accès").click()
     expect(theirs.locator("#said-key")).to_contain_text("n’est pas bon")
 
 

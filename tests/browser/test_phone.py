@@ -230,8 +230,8 @@ def test_only_the_button_answers_and_only_once(vigie: RunningVigie, own_realm: s
     expect(page.locator(".exoband")).to_contain_text("EXERCICE")
     page.reload()
     assert state() in ("accepted", "received")  # a receipt may arrive meanwhile; looking changes nothing
-    page.get_by_role("button", name="Je prends").click()
-    expect(page.get_by_role("heading", name="Vous prenez. La cellule le voit.")).to_be_visible()
+    page.get_by_role("button", name="Je prends en charge").click()
+    expect(page.get_by_role("heading", name="Prise en charge enregistrée ; la cellule est informée.")).to_be_visible()
     until(lambda: state() == "answered")
     page.goto(f"/a/{token}")
     expect(page.get_by_role("button")).to_have_count(0)

@@ -95,7 +95,7 @@ def test_a_browser_receives_the_call_of_its_person(desktop: Browser, tmp_path: P
         )
         assert titles[0][0].startswith("[Vigie N1]")
         page.goto(titles[0][1])
-        page.get_by_role("button", name="Je prends").click()
+        page.get_by_role("button", name="Je prends en charge").click()
         until(lambda: [n["state"] for n in notified(vigie)] == ["answered"], 60)
 
         handler.status = 410

@@ -97,7 +97,7 @@ def test_the_wall_can_be_read_from_five_metres(crisis: str, visitor: Accounts) -
 
 def test_a_calm_wall_says_so_in_one_line(own_realm: str, visitor: Accounts) -> None:
     page = visitor().page(f"/mur?realm={own_realm}", width=1920, height=1080)
-    none = page.get_by_text("Aucune horloge en marche.")
+    none = page.get_by_text("Aucune horloge en cours.")
     assert none.evaluate("e => e.getClientRects().length && e.clientHeight < 2 * parseFloat(getComputedStyle(e).lineHeight)")
 
 
@@ -147,7 +147,7 @@ def test_any_screen_shows_what_was_known_at_a_time_and_decides_nothing_there(vig
     expect(page.locator("#live")).to_have_count(0)
     expect(page.get_by_role("button", name=re.compile("Acquitter|Escalader|Ajouter"))).to_have_count(0)
     expect(page.get_by_role("link", name=re.compile("Décider"))).to_have_count(0)
-    slider = page.get_by_label("Curseur du temps")
+    slider = page.get_by_label("Ligne de temps")
     slider.focus()
     slider.press("ArrowRight")
     page.wait_for_url(re.compile(r"as_of=2027-02-11T09%3A42"))

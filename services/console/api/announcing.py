@@ -80,7 +80,7 @@ def text_of(one: Told, name: str, _: Translator) -> str:
         said.append(_("Agents qui travaillent à domicile : {n}.", n=few(one.stay_home)))
     if one.come:
         said.append(_("Agents d’autres sites qui viennent : {n}.", n=few(one.come)))
-    said.append(_("Votre responsable de site vous dit si vous en êtes ; sans son mot, rien ne change pour vous."))
+    said.append(_("Votre responsable de site vous dira si vous êtes concerné ; sans message de sa part, rien ne change pour vous."))
     return " ".join(said)
 
 

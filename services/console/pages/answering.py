@@ -131,5 +131,5 @@ def received(choice: Choice) -> dict[str, Any]:
     _ = translator(choice.lang)
     return {
         "template": "message.html", "title": _("Réponse reçue"), "link": None, "link_label": "",
-        "detail": _("Elle est gardée et part à la cellule. Inutile de répondre à nouveau ; vous pouvez fermer cette page."),
+        "detail": _("Elle est enregistrée et sera transmise à la cellule. Inutile de répondre de nouveau ; vous pouvez fermer cette page."),
     }  # fmt: skip

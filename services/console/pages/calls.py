@@ -89,7 +89,9 @@ def calls_of(found: Iterable[CallOut], names: Names, _: Translator) -> list[Call
 def _call(one: CallOut, names: Names, _: Translator) -> Call:
     begun, counted = one.started_at is not None, one.kind == "headcount"
     state, icon, tone = _STATES[one.state] if begun or one.state != "stopped" else _GIVEN_UP
-    title = _("Recensement : {who}", who=audience(one, names, _)) if counted else _("Appel général : {who}", who=audience(one, names, _))
+    title = (
+        _("Recensement : {who}", who=audience(one, names, _)) if counted else _("Diffusion d’alerte : {who}", who=audience(one, names, _))
+    )
     return Call(
         found=one, title=title, state=_(state), icon=icon, tone=tone, done=one.answered if counted else one.handed,
         silent=max(one.people - one.answered, 0) if counted and begun else 0, cost=euros(one.spent_cents if begun else one.cost_cents, _.lang),

@@ -135,7 +135,7 @@ def groups_of(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[G
         else:
             rest.append(line)
     titled = (
-        ("limite", _("Limite dans moins d’une heure"), pressing), ("abri", _("Évacués ou confinés"), safety),
+        ("limite", _("Échéance dans moins d’une heure"), pressing), ("abri", _("Personnes évacuées ou confinées"), safety),
         ("silence", _("Sans nouvelles : levée de doute"), silent), ("reste", _("Hors service ou dégradés, le reste"), rest),
     )  # fmt: skip
     return [Group(key, title, found) for key, title, found in titled if found]

@@ -84,7 +84,7 @@ def steps_of(incident: Incident, levels: Sequence[LevelReason], plan: Plan | Non
         Step(_("N{level} en cours", level=incident.level) if not closed else f"N{incident.level}", detail, "past" if closed else "here")
     )
     if incident.estimated_end is None:
-        back = _("heure non annoncée")
+        back = _("heure de rétablissement non annoncée")
     else:
         back = (
             _("annoncé {at}, dépassé", at=times.hm_dated(incident.estimated_end, now, _.lang))

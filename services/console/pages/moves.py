@@ -387,7 +387,7 @@ def facts_of(proposal: Proposal, _: Translator) -> list[dict[str, Any]]:
         {"name": _("Criticité 3 non couverte (pondérée)"), "value": o.get("U3", 0), "good": not o.get("U3")},
         {"name": _("Agents déplacés autrement qu’avant"), "value": o.get("K", 0), "good": False},
         {"name": _("Sans affectation, criticité 1 à 3"), "value": o.get("I", 0), "good": False},
-        {"name": _("Écart de métier et de lieu, dixièmes"), "value": o.get("Q", 0), "good": False},
+        {"name": _("Écart de métier et de lieu (0 : aucun, 10 : fort)"), "value": o.get("Q", 0), "good": False},
         *([{"name": _("Trajets cumulés, minutes, aller"), "value": o[TRAVEL], "good": False}] if TRAVEL in o else []),
         {"name": _("CO₂, aller et retour, kg"), "value": round(o.get("C", 0) / 1000), "good": False},
     ]

@@ -65,7 +65,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
         DUTY, Destination("contingency", "/prevoyance", N_("Prévoyance")), Destination("maintenance", "/travaux", N_("Travaux")),
         Destination("realms", "/realms", N_("Exercices")), PLAYER, Destination("retex", "/retex", N_("RETEX"), _LOG),
     )),
-    (N_("Tenir Vigie"), (
+    (N_("Exploiter Vigie"), (
         Destination("reference", "/donnees", N_("Données de référence"), Permission.REFERENCE_DECIDE),
         Destination("sources", "/sources", N_("Sources"), _LOG), Destination("people", "/personnes", N_("Personnes et droits"), Permission.AUDIT_READ),
         Destination("account", "/compte", N_("Mon compte")), Destination("device", "/appareil", N_("Cet appareil"), Permission.INCIDENT_ACKNOWLEDGE),

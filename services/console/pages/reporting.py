@@ -23,10 +23,10 @@ TROUBLES: Final = (
     Trouble("water", N_("Eau"), "outage_water", "M8 1.5C5 5.5 3.5 7.8 3.5 10a4.5 4.5 0 0 0 9 0C12.5 7.8 11 5.5 8 1.5Z"),
     Trouble("heating", N_("Chauffage, froid"), "outage_heating", "M6 9.5V3a2 2 0 1 1 4 0v6.5a3.5 3.5 0 1 1-4 0ZM8 6v6"),
     Trouble("it", N_("Informatique, téléphone"), "outage_it", "M1.5 3h13v8h-13ZM5.5 14h5M8 11v3"),
-    Trouble("fire", N_("Feu, fumée"), "fire", "M8 1c.5 3 4 4.5 4 8.5a4 4 0 0 1-8 0C4 7.5 5.2 6.7 5.5 5 6.8 5.5 7 6.5 7 7c1-1.5 1.2-3.5 1-6Z"),
+    Trouble("fire", N_("Incendie, fumée"), "fire", "M8 1c.5 3 4 4.5 4 8.5a4 4 0 0 1-8 0C4 7.5 5.2 6.7 5.5 5 6.8 5.5 7 6.5 7 7c1-1.5 1.2-3.5 1-6Z"),
     Trouble("security", N_("Intrusion, violence"), "security_incident", "M8 1.5 13.5 4v4c0 3.5-2.5 5.5-5.5 6.5C5 13.5 2.5 11.5 2.5 8V4ZM8 5v4M8 10.8v1"),
     Trouble("illness", N_("Personnes malades"), "sanitary_alert", "M6 2h4v4h4v4h-4v4H6v-4H2V6h4Z"),
-    Trouble("building", N_("Bâtiment, autre"), "damage_report", "M2.5 14V5L8 1.5 13.5 5v9ZM6.5 14v-4h3v4"),
+    Trouble("building", N_("Dégâts au bâtiment"), "damage_report", "M2.5 14V5L8 1.5 13.5 5v9ZM6.5 14v-4h3v4"),
 )  # fmt: skip
 
 

@@ -46,13 +46,15 @@ MEANING: Final = {
     SiteStatus.NORMAL: N_("Aucune cause ouverte et courante."),
     SiteStatus.DEGRADED: N_("Une cause réduit ce que le site peut faire ; il reste ouvert."),
     SiteStatus.CLOSED: N_("Une cause l’empêche d’accueillir et de travailler."),
-    SiteStatus.EVACUATED: N_("Les personnes ont dû sortir. Seule une réouverture, ou une fermeture décidée ensuite, change ce mot."),
-    SiteStatus.SHELTERING: N_("Les personnes sont à l’abri à l’intérieur. Le dernier ordre donné l’emporte."),
+    SiteStatus.EVACUATED: N_("Les personnes ont dû sortir. Seule une réouverture, ou une fermeture décidée ensuite, change cet état."),
+    SiteStatus.SHELTERING: N_("Les personnes sont confinées à l’intérieur : personne ne sort. Le dernier ordre reçu l’emporte."),
     SiteStatus.UNKNOWN: N_(
-        "Ce site se tait alors qu’il peut être touché. Le silence n’est jamais pris pour « normal » ; tout mot du site le lève."
+        "Ce site ne donne plus de nouvelles alors qu’il peut être touché. L’absence de nouvelles ne vaut jamais « normal » ; toute information du site lève le doute."
     ),
 }
-DOUBTED: Final = N_("Le seul mot sur ce site n’est pas confirmé. Une seconde source, un mot du site ou une personne qui vérifie le lève.")
+DOUBTED: Final = N_(
+    "La seule information sur ce site n’est pas confirmée. Une seconde source, une information du site ou la vérification d’une personne la confirme."
+)
 
 
 class CrisisScreens(Screen):

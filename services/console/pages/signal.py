@@ -23,12 +23,12 @@ STATES: Final = {
     ReportState.FAILED: N_("en échec : gardé, à reprendre"),
 }
 FLAGS: Final = {
-    "late": N_("su plus de 15 minutes après les faits"),
-    "future": N_("daté de l’avenir : l’heure de réception fait foi"),
+    "late": N_("appris plus de 15 minutes après les faits"),
+    "future": N_("horodatage postérieur à la réception : l’heure de réception est retenue"),
     "contested": N_("contredit par une autre source"),
     "planned": N_("prévu, pas en cours"),
     "site_unknown": N_("site inconnu : à rattacher"),
-    "area_unknown": N_("lieu qui n’est sur aucune carte : à rattacher"),
+    "area_unknown": N_("lieu non reconnu : à rattacher"),
     "superseded": N_("remplacé par une mise à jour"),
     "cancelled": N_("annulé par sa source"),
     "maintenance": N_("couvert par des travaux prévus"),
@@ -66,7 +66,7 @@ def facts_of(report: Report, names: Names, _: Translator) -> list[tuple[str, str
         (_("Couleur"), w.word(world.COLOUR, report.colour, _)),
         (_("Lève"), ", ".join(w.word(w.EVENT, t, _) for t in report.lifts)),
         (
-            _("Activités dites touchées"),
+            _("Activités signalées comme touchées"),
             ", ".join(f"{a} {names.activity(a, _.lang)}" if a in names.activities else a for a in report.affected_activities),
         ),
         (_("Plan conseillé"), report.plan_hint or ""),

@@ -30,7 +30,7 @@ class SourceLine:
     last_why: str
 
 
-_SILENT, _STOPPED, _NEVER, _HEARD = N_("se tait"), N_("arrêtée"), N_("jamais entendue"), N_("entendue")
+_SILENT, _STOPPED, _NEVER, _HEARD = N_("ne répond plus"), N_("arrêtée"), N_("jamais entendue"), N_("entendue")
 _OVER_RATE = N_("dépasse son débit")
 _ORDER = {_SILENT: 0, _OVER_RATE: 1, _NEVER: 2, _HEARD: 3, _STOPPED: 4}
 

@@ -121,7 +121,11 @@ def _incident(record: Record, names: Names, _: Translator) -> str:
         case "reopened":
             return _("Incident {number} rouvert", number=v["number"])
         case "loud":
-            return _("Incident {number} : plus rien ne l’explique, il appelle, niveau N{level}", number=v["number"], level=v["level"])
+            return _(
+                "Incident {number} : n’est plus couvert par des travaux ou par une cause connue ; alerte relancée, niveau N{level}",
+                number=v["number"],
+                level=v["level"],
+            )
         case "merged":
             return _("Incident {number} fusionné dans un autre", number=v["number"])
         case _:
@@ -171,7 +175,7 @@ def _flag(record: Record, names: Names, _: Translator) -> str:
     value = record.values["value"]
     if kind == "flag" and isinstance(value, bool):
         what = w.word(world.FLAG, name, _)
-        return _("Déclaré : {what}", what=what) if value else _("Fin déclarée : {what}", what=what)
+        return _("Déclaré : {what}", what=what) if value else _("Fin signalée : {what}", what=what)
     if kind == "vigilance":
         return _(
             "Vigilance {phenomenon} {colour}", phenomenon=w.word(world.PHENOMENON, name, _), colour=w.word(world.COLOUR, str(value), _)
@@ -194,7 +198,7 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
         case "answered":
             return _("Escalade {ladder} : réponses suffisantes", ladder=ladder)
         case "taken_at_source":
-            return _("Escalade {ladder} : prise en charge là d’où vient l’alerte", ladder=ladder)
+            return _("Escalade {ladder} : prise en charge signalée par l’outil d’origine de l’alerte", ladder=ladder)
         case "superseded":
             return _("Escalade {ladder} remplacée par une autre", ladder=ladder)
         case "exhausted":
@@ -202,9 +206,9 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
         case "ended":
             return _("Escalade {ladder} terminée", ladder=ladder)
         case "stale":
-            return _("Escalade {ladder} : prise en charge, puis rien ; rappel", ladder=ladder)
+            return _("Escalade {ladder} : aucune action depuis la prise en charge ; nouvel appel", ladder=ladder)
         case "endangered":
-            return _("Escalade {ladder} : des personnes peuvent être en danger ; rappel", ladder=ladder)
+            return _("Escalade {ladder} : danger possible pour des personnes ; nouvel appel", ladder=ladder)
         case "reapplied":
             return _("Escalade {ladder} : les règles en vigueur s’appliquent désormais", ladder=ladder)
         case "joined":
@@ -240,13 +244,15 @@ def _local(at: int) -> str:
 
 def _readiness(record: Record, names: Names, _: Translator) -> str:
     if record.change == "ready":
-        return _("Preuve de préparation, d’après l’annuaire : aucun trou")
-    found = _.plural("{n} trou ou réserve", "{n} trous ou réserves", record.values["holes"])
+        return _("Joignabilité des astreintes, d’après l’annuaire : tous les postes sont pourvus")
+    found = _.plural("{n} poste non pourvu ou fragile", "{n} postes non pourvus ou fragiles", record.values["holes"])
     if record.values["urgent"]:
         return _(
-            "Preuve de préparation, d’après l’annuaire : {found}, dont {urgent} sous 48 h", found=found, urgent=record.values["urgent"]
+            "Joignabilité des astreintes, d’après l’annuaire : {found}, dont {urgent} sous 48 h",
+            found=found,
+            urgent=record.values["urgent"],
         )
-    return _("Preuve de préparation, d’après l’annuaire : {found}", found=found)
+    return _("Joignabilité des astreintes, d’après l’annuaire : {found}", found=found)
 
 
 def _drill(record: Record, names: Names, _: Translator) -> str:
@@ -530,7 +536,7 @@ _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
     "ReferencePublished": _reference,
     "ReferenceChangeRecorded": _reference_change,
     "RealmOpened": _fixed(N_("Ouverture")),
-    "RealmClosed": _fixed(N_("Fermeture du déroulé")),
+    "RealmClosed": _fixed(N_("Fin d’exercice (FINEX)")),
     "CommandRefused": _refused,
     "InputFailed": _fixed(N_("Message non traité, gardé pour être rejoué")),
     "InputRefused": _fixed(N_("Message illisible, gardé pour être relu")),

@@ -49,13 +49,19 @@ _SAY: Final[dict[str, _Say]] = {
     "other_host": lambda v, _n, _: _("lieu de repli : {kind}", kind=_kind(v, _)),
     "no_travel": lambda _v, _n, _: _("sans trajet"),
     "travel": _travel,
-    "R1": lambda v, n, _: _("R1 : aucun autre métier ne remplace : {metier}", metier=n.metier(str(v["metier"]), _.lang)),
+    "R1": lambda v, n, _: _("Aucun autre métier ne peut remplacer : {metier}", metier=n.metier(str(v["metier"]), _.lang)),
     "R2": lambda v, _n, _: _.plural(
-        "R2 : {n} agent sans contrôle d’honorabilité", "R2 : {n} agents sans contrôle d’honorabilité", int(v["agents"])
+        "{n} agent sans contrôle d’honorabilité à jour", "{n} agents sans contrôle d’honorabilité à jour", int(v["agents"])
     ),
-    "R3": lambda v, _n, _: _.plural("R3 : {n} agent hors d’une cuisine", "R3 : {n} agents hors d’une cuisine", int(v["agents"])),
-    "R5": lambda v, _n, _: _("R5 : plus de {n} min de trajet", n=v["minutes"]),
-    "R9": lambda v, _n, _: _.plural("R9 : {n} agent reste sur son métier", "R9 : {n} agents restent sur leur métier", int(v["kept"])),
+    "R3": lambda v, _n, _: _.plural(
+        "{n} agent qui ne travaille pas en cuisine (attestation d’hygiène)",
+        "{n} agents qui ne travaillent pas en cuisine (attestation d’hygiène)",
+        int(v["agents"]),
+    ),
+    "R5": lambda v, _n, _: _("Plus de {n} min de trajet", n=v["minutes"]),
+    "R9": lambda v, _n, _: _.plural(
+        "{n} agent maintenu à son poste (contrainte signalée)", "{n} agents maintenus à leur poste (contrainte signalée)", int(v["kept"])
+    ),
     "all_at_minimum": lambda v, n, _: _("{metier} : tous à leur minimum", metier=n.metier(str(v["metier"]), _.lang)),
     "taken": lambda v, _n, _: _.plural(
         "le seul agent possible sert un besoin plus urgent", "les {n} agents possibles servent un besoin plus urgent", int(v["available"])

@@ -56,9 +56,9 @@ _PERCENT = {
 _UNIT = {"river_level": "m", "gas_leak_distance_m": "m", "expected_unavailability_h": "h"}
 
 RULE = {
-    "silence": N_("aucun mot de ce site depuis que sa zone est touchée"),
-    "D18": N_("aucun mot de ce site depuis que sa zone est touchée"),
-    "D20": N_("rétablissement annoncé, aucun mot de ce site depuis 60 min"),
+    "silence": N_("aucune information de ce site depuis que sa zone est touchée"),
+    "D18": N_("aucune information de ce site depuis que sa zone est touchée"),
+    "D20": N_("rétablissement annoncé, aucune nouvelle de ce site depuis 60 min"),
     "precedence": N_("la cause la plus grave l’emporte"),
     "D14": N_("la cause la plus grave l’emporte"),
     "cause": N_("signalé par ses sources"),
@@ -165,7 +165,7 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
         case "customers_cut":
             return _("clients coupés")
         case "supplier_illness":
-            return _("malades d’une même cuisine en {n} h", n=int(float(str(args.get("window_min") or 0)) / 60))
+            return _("malades rattachés à une même cuisine en {n} h", n=int(float(str(args.get("window_min") or 0)) / 60))
         case "catering_down":
             return _("{kinds} sans repas", kinds=_kinds(args, _))
         case "absence_rate":
@@ -175,7 +175,7 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
         case "evacuees":
             return _("personnes évacuées")
         case "security_events":
-            return _("faits de sûreté dans une commune") if args.get("per") == "commune" else _("faits de sûreté")
+            return _("événements de sûreté dans une commune") if args.get("per") == "commune" else _("événements de sûreté")
         case "security_communes":
             return _("communes touchées par des violences")
         case "road_closed":
@@ -212,10 +212,10 @@ def _first(value: Scalar | list[str] | list[int] | None) -> str | None:
 
 def _severity_label(args: Args, _: Translator) -> str:
     if args.get("where") == "field":
-        return _("sévérité la plus forte du terrain")
+        return _("gravité la plus forte sur le terrain")
     if args.get("where") == "territory":
-        return _("sévérité annoncée pour tout le territoire")
-    return _("sévérité la plus forte, {kinds}", kinds=_kinds(args, _))
+        return _("gravité annoncée pour tout le territoire")
+    return _("gravité la plus forte, {kinds}", kinds=_kinds(args, _))
 
 
 def metric_value(metric: str | None, value: Scalar, _: Translator) -> str:

@@ -27,7 +27,7 @@ _HAZARD = {
     "it": N_("Panne informatique"),
     "security": N_("Violences et dégradations"),
     "gas": N_("Fuite de gaz"),
-    "absence": N_("Manque d’agents"),
+    "absence": N_("Sous-effectif"),
     "strike": N_("Grève"),
     "fire": N_("Incendie"),
     "site": N_("Incident de site"),
@@ -171,9 +171,9 @@ REFUSALS = {
     "incident_not_closed": N_("L’incident n’est pas clos."),
     "task_not_open": N_("Cette tâche n’attend plus."),
     "answer_not_expected": N_("Cet appel n’attend pas de réponse."),
-    "callout_unknown": N_("Cet appel général n’existe pas."),
-    "callout_started": N_("Cet appel général est déjà lancé."),
-    "callout_over": N_("Cet appel général est terminé."),
+    "callout_unknown": N_("Cette diffusion d’alerte n’existe pas."),
+    "callout_started": N_("Cette diffusion d’alerte est déjà lancée."),
+    "callout_over": N_("Cette diffusion d’alerte est terminée."),
     "not_dead": N_("Ce message n’a pas échoué : il n’y a rien à reprendre."),
     "not_held": N_("Les envois ne sont pas suspendus."),
     "reason_required": N_("Une raison est demandée."),
@@ -181,7 +181,7 @@ REFUSALS = {
     # who is on call
     "span_invalid": N_("La période finit avant de commencer, ou dure plus de deux ans."),
     "span_over": N_("Cette période est déjà passée."),
-    "spans_overlap": N_("Les deux périodes se recouvrent."),
+    "spans_overlap": N_("Les deux périodes se chevauchent."),
     "same_person": N_("C’est la même personne dans les deux périodes."),
     "not_one_person": N_("Une seule personne doit tenir toute la période à échanger."),
     # state forbids it
@@ -228,7 +228,7 @@ REFUSALS = {
     # changes of the reference data
     "change_unknown": N_("Ce changement n’existe pas."),
     "change_decided": N_("Ce changement est déjà décidé."),
-    "second_person_needed": N_("Une autre personne que celle qui l’a proposé doit en décider."),
+    "second_person_needed": N_("La décision revient à une autre personne que l’auteur de la proposition."),
     "person_needed": N_("Une personne doit en décider, pas un programme."),
     "proposer_only": N_("Seule la personne qui l’a proposé le retire ; une autre le refuse."),
     "base_changed": N_("Une autre version est entrée en vigueur depuis : proposez de nouveau à partir d’elle."),
@@ -261,7 +261,7 @@ def refusal(code: str, values: Mapping[str, object], lang: str) -> str:
         return _("Refusé : {code}.", code=code)
     needed = values.get("needed") or (code == "role_not_allowed" and values.get("command") in _OF_THE_HOLDER and HOLDER)
     sentence = _(REFUSALS[code]).format_map(_Filled(values))
-    return sentence + (" " + _("Il faut : {role}.", role=w.word(w.ROLE, str(needed), _)) if needed else "")
+    return sentence + (" " + _("Rôle requis : {role}.", role=w.word(w.ROLE, str(needed), _)) if needed else "")
 
 
 _OF_THE_HOLDER: Final = frozenset(

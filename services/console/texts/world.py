@@ -156,7 +156,7 @@ THING = {
 """Networks, systems and suppliers whose id is not a word."""
 FLOOD = {
     "non": N_("non"),
-    "oui": N_("oui, dès les premières eaux"),
+    "oui": N_("oui, dès la première montée des eaux"),
     "tier1": N_("oui, zone 1"),
     "tier2": N_("oui, zone 2"),
     "tier3": N_("oui, zone 3, les plus hautes eaux"),

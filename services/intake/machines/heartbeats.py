@@ -92,7 +92,7 @@ class Heartbeats:
         source = speaker.source
         episode = Episode(_key(source), since, EventType.OUTAGE_IT, source.site)
         body = self._body(source) | {
-            "occurred_at": iso(since), "alias": episode.alias, "headline": f"La source « {source.name} » se tait",
+            "occurred_at": iso(since), "alias": episode.alias, "headline": f"La source « {source.name} » ne répond plus",
             "description": f"Elle a promis un signe toutes les {source.heartbeat_s} s ; le dernier date de {iso(since)}.",
         }  # fmt: skip
         receipt = await self._accept(speaker, body, episode.alias)

@@ -25,7 +25,7 @@ def test_people_read_french() -> None:
     assert said.exit_code == 0, said.output
     words = " ".join(said.output.split())
     assert "bâtiment perdu, agents saufs, manque déjà U1 0 U2 0 U3 0 : 0 pertes sur 253 laissent davantage de manque" in words
-    assert "Qui manquerait" in words
+    assert "Effectifs qui manqueraient" in words
 
 
 def test_a_crisis_is_given_whole() -> None:

@@ -34,7 +34,7 @@ def test_the_message_counts_and_names_nobody() -> None:
     text = text_of(Told("d-1", "cen-1", 130, 70, 0), "Siège", _).replace("\u00a0", " ")
     assert text == (
         "Réaffectation décidée, Siège. Agents qui partent travailler ailleurs : 60. Agents qui travaillent à domicile : 70. "
-        "Votre responsable de site vous dit si vous en êtes ; sans son mot, rien ne change pour vous."
+        "Votre responsable de site vous dira si vous êtes concerné ; sans message de sa part, rien ne change pour vous."
     )
     assert "qui viennent : < 3." in text_of(Told("d-1", "cen-2", 0, 0, 2), "Site 2", _).replace("\u00a0", " "), "few are not counted out"
 

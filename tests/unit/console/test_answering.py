@@ -47,8 +47,8 @@ async def test_an_answer_under_way_is_not_asked_for_again() -> None:
     """The page asked once more, as if nobody had pressed anything, whenever the decision took more than two seconds."""
     browser, _ = answering(called(), "pending")
     seen = words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
-    assert "Réponse reçue, elle part à la cellule." in seen
-    assert "Je prends" not in seen
+    assert "Réponse reçue ; transmission à la cellule en cours." in seen
+    assert "Je prends en charge" not in seen
 
 
 async def test_the_page_names_the_incident_that_the_message_named() -> None:
@@ -59,7 +59,7 @@ async def test_the_page_names_the_incident_that_the_message_named() -> None:
 
 async def test_an_answer_that_is_refused_can_be_given_again() -> None:
     browser, _ = answering(called(), "refused")
-    assert "Je prends" in words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
+    assert "Je prends en charge" in words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ async def test_a_call_that_was_called_back_asks_for_nothing(why: str, said: str)
     seen = words((await browser.get(f"/a/{token()}")).text)
     assert "Cet appel n’attend plus de réponse." in seen
     assert said in seen
-    assert not any(asked in seen for asked in ("Je prends", "Vous êtes attendu", "l’escalade continue"))
+    assert not any(asked in seen for asked in ("Je prends en charge", "Vous êtes attendu", "l’escalade continue"))
     pressed = words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
     assert "n’attend plus de réponse" in pressed
     assert "Vous prenez" not in pressed

@@ -43,7 +43,7 @@ def test_a_draft_says_what_it_takes_and_has_told_nobody() -> None:
 
 
 def test_whom_it_means_is_said_by_place() -> None:
-    assert title() == "Appel général : tous les agents"
+    assert title() == "Diffusion d’alerte : tous les agents"
     assert title(kind="headcount", sites=SITES) == "Recensement : cen-1, col-1, col-2 et 2 autres sites"
     assert title("en", kind="headcount", sites=SITES[:1]) == "Headcount: cen-1"
 

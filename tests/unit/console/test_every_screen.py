@@ -124,7 +124,7 @@ async def test_a_day_of_another_year_is_told_with_its_year() -> None:
     held = crisis()
     held.put("incidents", incident(estimated_end=FOR_EVER))
     browser, _ = browsing(held)
-    assert "Retour annoncé 31/12/9999" in await shown(browser, "/")
+    assert "Rétablissement annoncé à 31/12/9999" in await shown(browser, "/")
 
 
 @pytest.mark.parametrize("at", ["999999999999999", "-999999999999999", "9999-12-31T23:59:59Z", "0001-01-01", "9999-12-31T23:59"])
@@ -310,7 +310,7 @@ async def test_the_page_of_a_report_says_all_that_it_said_in_words() -> None:
     held.put("reports", report("r-2", state="refused", reason="same_id"))
     browser, _ = browsing(held)
     seen = await shown(browser, "/signalements/r-1")
-    for word in ("Nanterre", "niveau 6,2 m", "crues", "orange", "travaux prévus", "PT-CRUE", "Plus d’électricité"):
+    for word in ("Nanterre", "niveau 6,2 m", "crues", "orange", "travaux prévus", "PT-CRUE", "Coupure d’électricité"):
         assert word in seen, word
     assert "92050" not in seen
     assert "maintenance" not in seen

@@ -41,8 +41,8 @@ def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> Non
 
 
 @pytest.mark.parametrize(("code", "command", "lang", "who"), [
-    ("role_not_allowed", "HoldSending", "fr", "Il faut\u00a0: Coordonnateur PCA."),
-    ("role_not_allowed", "StartCallOut", "en", "It takes: Continuity coordinator."),
+    ("role_not_allowed", "HoldSending", "fr", "Rôle requis\u00a0: Coordonnateur PCA."),
+    ("role_not_allowed", "StartCallOut", "en", "Role required: Continuity coordinator."),
     ("not_allowed", "IssueSitrep", "fr", "aux cellules, à la main courante, à l’astreinte technique, aux responsables de site et à ceux qui décident au-dessus d’eux."),
 ])  # fmt: skip
 def test_who_may_not_reads_who_may(code: str, command: str, lang: str, who: str) -> None:

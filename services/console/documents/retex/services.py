@@ -53,14 +53,12 @@ def adherence(x: RetexFacts, cited: Cited) -> Section:
             for c, by in behind
         ]  # fmt: skip
     if not rows:
-        return Section(id="plans", title=_("Adhérence aux plans"), lines=(Line(text=_("Aucun plan proposé ni activé.")),))
+        return Section(id="plans", title=_("Respect des plans"), lines=(Line(text=_("Aucun plan proposé ni activé.")),))
     columns = (
         Column(title=_("Plan"), wide=True), Column(title=_("État")), Column(title=_("Fiches faites"), right=True),
         Column(title=_("Sans objet"), right=True), Column(title=_("En retard"), right=True),
     )  # fmt: skip
-    return Section(
-        id="plans", title=_("Adhérence aux plans"), lines=tuple(late[:ROWS_SHOWN]), table=Table(columns=columns, rows=tuple(rows))
-    )
+    return Section(id="plans", title=_("Respect des plans"), lines=tuple(late[:ROWS_SHOWN]), table=Table(columns=columns, rows=tuple(rows)))
 
 
 def _clock_span(clock: Clock, now: datetime) -> timedelta | None:
@@ -80,8 +78,8 @@ def _verdict(a: Activity, alarms: Collection[tuple[str, ClockBase]], _: Translat
 def _end(i: Incident, x: RetexFacts) -> str:
     said = told_at(i.estimated_end, x)
     if i.closed_at is None:
-        return x._("{number} : retour annoncé {said}, pas encore clos.", number=i.number, said=said)
-    return x._("{number} : retour annoncé {said}, clos {real}.", number=i.number, said=said, real=told_at(i.closed_at, x))
+        return x._("{number} : rétablissement annoncé à {said}, pas encore clos.", number=i.number, said=said)
+    return x._("{number} : rétablissement annoncé à {said}, clos à {real}.", number=i.number, said=said, real=told_at(i.closed_at, x))
 
 
 def _of_sites(x: RetexFacts) -> list[Line]:
@@ -126,7 +124,7 @@ def real(x: RetexFacts, cited: Cited) -> Section:
         return Section(id="real", title=_("Prévu et réel"), lines=(*ends, nothing))
     columns = (
         Column(title=_("Activité"), wide=True), Column(title=_("Crit."), right=True), Column(title=_("Durée")), Column(title=_("RTO")),
-        Column(title=_("DMIA")), Column(title=_("Verdict")),
+        Column(title=_("DMIA")), Column(title=_("Résultat")),
     )  # fmt: skip
     hidden = len(rows) - ROWS_SHOWN
     note = _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""

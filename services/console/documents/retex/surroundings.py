@@ -51,7 +51,7 @@ def moves(x: RetexFacts, cited: Cited) -> Section:
     if unsaid:
         note += " " + _("{n} agents sans arrivée dite : comptés depuis leur ordre.", n=people(unsaid, lang))
     if x.agent_day_eur is None:
-        note += " " + _("Coût non dit : les données de référence n’ont pas de coût d’un agent-jour.")
+        note += " " + _("Coût non renseigné : les données de référence n’indiquent pas le coût d’un jour-agent.")
     else:
         note += " " + _("Coût : {eur} € l’agent-jour.", eur=w.number(x.agent_day_eur, lang))
         if x.agent_day_draft:
@@ -131,5 +131,10 @@ def improvements(x: RetexFacts, cited: Cited) -> Section:
     ]  # fmt: skip
     if not rows:
         return Section(id="improvements", title=_("Actions d’amélioration"), lines=(Line(text=_("Aucune action décidée.")),))
-    columns = (Column(title=_("Action"), wide=True), Column(title=_("Porteur")), Column(title=_("Échéance")), Column(title=_("État")))
+    columns = (
+        Column(title=_("Action"), wide=True),
+        Column(title=_("Responsable de l’action")),
+        Column(title=_("Échéance")),
+        Column(title=_("État")),
+    )
     return Section(id="improvements", title=_("Actions d’amélioration"), table=Table(columns=columns, rows=tuple(rows)))

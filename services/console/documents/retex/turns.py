@@ -39,7 +39,7 @@ def frame(x: RetexFacts, cited: Cited) -> Section:
         for i in x.incidents[:ROWS_SHOWN]
     ]  # fmt: skip
     columns = (
-        Column(title=_("Incident"), wide=True), Column(title=_("Niveau")), Column(title=_("Début")), Column(title=_("Su")), Column(title=_("Clos")),
+        Column(title=_("Incident"), wide=True), Column(title=_("Niveau")), Column(title=_("Début")), Column(title=_("Connu à")), Column(title=_("Clos")),
         Column(title=_("Sites"), right=True),
     )  # fmt: skip
     note = ""

@@ -33,7 +33,7 @@ def activities(x: Facts, cited: Cited) -> Section:
         elif c.mtpd_over:
             forecast = _("DMIA dépassée")
         elif c.expected_end is None:
-            forecast = _("retour inconnu")
+            forecast = _("heure de rétablissement inconnue")
         else:
             held = _("DMIA tenue") if c.mtpd_at is None or c.expected_end <= c.mtpd_at else ""
             lost = _("RTO non tenu") if c.rto_over or (c.rto_at is not None and c.expected_end > c.rto_at) else _("RTO tenu")
@@ -56,7 +56,7 @@ def activities(x: Facts, cited: Cited) -> Section:
     ))  # fmt: skip
     if not rows:
         return Section(
-            id="activities", title=_("Activités, horloges qui courent"), aside=aside, lines=(Line(text=_("Aucune horloge ne court.")),)
+            id="activities", title=_("Activités, horloges qui courent"), aside=aside, lines=(Line(text=_("Aucune horloge en cours.")),)
         )
     columns = (
         Column(title=_("Activité ou site"), wide=True), Column(title=_("Crit."), right=True), Column(title=_("Depuis")), Column(title=_("RTO")),
@@ -188,7 +188,7 @@ def ahead(x: Facts, cited: Cited) -> Section:
         coming.append(((at, first.criticality, first.key), Line(text=text, refs=cited.of(f"activity:{activity}"))))
     for i in x.incidents:
         if i.estimated_end is not None and i.estimated_end < x.at:
-            text = _("{title} : retour annoncé {at}, dépassé.", title=i.title, at=times.hm_dated(i.estimated_end, x.at, lang))
+            text = _("{title} : rétablissement annoncé à {at}, dépassé.", title=i.title, at=times.hm_dated(i.estimated_end, x.at, lang))
             coming.append(((i.estimated_end, 0, i.id), Line(text=text, mark="late", refs=cited.of(f"incident:{i.id}"))))
     ordered = [line for _key, line in sorted(coming, key=lambda pair: pair[0])]
     if (more := len(ordered) - AHEAD_SHOWN) > 0:

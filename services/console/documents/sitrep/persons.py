@@ -109,7 +109,7 @@ def calls(x: Facts, cited: Cited) -> Section:
     if x.ladder.uncovered:
         lines.append(Line(text=_("Rôles sans personne joignable : {roles}.", roles=", ".join(x.ladder.uncovered[:4])), mark="late"))
     if x.ladder.next_at is not None:
-        lines.append(Line(text=_("Barreau suivant {at}.", at=times.hm_dated(x.ladder.next_at, x.at, lang))))
+        lines.append(Line(text=_("Vague suivante à {at}.", at=times.hm_dated(x.ladder.next_at, x.at, lang))))
     return Section(id="calls", title=_("Alerte des décideurs"), aside=x.ladder.name, half=True, lines=tuple(lines) or none(x))
 
 

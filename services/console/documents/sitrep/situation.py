@@ -57,7 +57,11 @@ def essential(x: Facts, cited: Cited) -> Section:
             parts.append(_("{n} clients coupés", n=w.number(i.customers_cut, lang)))
         if i.persons_concerned:
             parts.append(_("{n} personnes concernées", n=people(i.persons_concerned, lang)))
-        end = _("retour annoncé {at}", at=times.hm_dated(i.estimated_end, x.at, lang)) if i.estimated_end else _("retour non annoncé")
+        end = (
+            _("rétablissement annoncé à {at}", at=times.hm_dated(i.estimated_end, x.at, lang))
+            if i.estimated_end
+            else _("heure de rétablissement non annoncée")
+        )
         reported = i.why[0].reports[:1] if i.why else []
         lines.append(
             Line(
@@ -214,7 +218,7 @@ def sites(x: Facts, cited: Cited) -> Section:
     note = ""
     if silent:
         where = ", ".join(f"{name} {n}" for name, n in sorted(silent.items(), key=lambda p: (-p[1], p[0]))[:6])
-        note = _("Sans nouvelles : aucun mot depuis que la zone est touchée. {where}.", where=where)
+        note = _("Sans nouvelles : aucune information depuis que la zone est touchée. {where}.", where=where)
     columns = (Column(title=_("Pôle"), wide=True), *(Column(title=_(label), right=True) for _status, label in _COLUMNS))
     return Section(
         id="sites", title=_("Sites par état et par pôle"), aside=_.plural("{n} site", "{n} sites", len(x.sites)), map=True,

@@ -1,0 +1,47 @@
+"""The screens and the guide speak the French of a préfecture: phrases that misled stay gone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from services.console.i18n.__main__ import extracted
+from tests.guide import FOLDER
+
+OLD = [
+    r"Plus d’eau", r"Plus d’électricité", r"Plus de chauffage", r"\bacquitt", r"barreau", r"casse d’abord", r"\bmot de ce site", r"tout mot du site",
+    r"[Vv]otre mot\b", r"Pourquoi ce mot", r"Preuve de préparation", r"\btrous?\b", r"plus rien ne l’explique", r"Fermeture du déroulé",
+    r"ce site porte", r"Adhérence", r"[Ââ]ge des données", r"\bsu\b", r"Mise à l’abri", r"Appel général", r"Vous prenez", r"ni de santé",
+    r"n’est celui de personne", r"se tait\b", r"[Rr]etour annoncé", r"Retour en retard", r"En retour\b", r"Manque d’agents", r"demandes? d’attention",
+    r"Hôtes écartés", r"agents saufs", r"horodatée à la frappe", r"prise en charge, puis rien", r"là d’où vient l’alerte", r"Aucuns travaux",
+    r"Fin déclarée :", r"Contre la période", r"Tenir Vigie", r"Si tout est perdu", r"faits de sûreté", r"malades d’une même cuisine",
+    r"premières eaux", r"La porte d’entrée", r"non prouvé", r"meilleure borne", r"sévérité", r"horloges? (ne court|ne tourne|en marche)",
+    r"\bR[1-59] :", r"je rejoins la cellule", r"\bJe prends\b(?! en charge)", r"\bEntrer\b", r"Ce qui vient\b", r"Octets reçus",
+]  # fmt: skip
+"""Phrases that a reader could take two ways, or that no office would write."""
+
+
+def french_texts() -> Iterator[tuple[str, str]]:
+    """Yield every French text of the console and each page of the guide, with its place."""
+    for message in extracted():
+        for text in message.id if isinstance(message.id, tuple) else (message.id,):
+            yield "console", text
+    for page in FOLDER.glob("*.md"):
+        yield page.name, " ".join(page.read_text(encoding="utf-8").split())
+
+
+TEXTS = list(french_texts())
+
+
+@pytest.mark.parametrize("old", OLD)
+def test_a_phrase_that_misled_is_gone(old: str) -> None:
+    pattern = re.compile(old, re.IGNORECASE)
+    found = [(place, text[:120]) for place, text in TEXTS if pattern.search(text)]
+    assert found == []
+
+
+def test_the_phrases_are_looked_for_in_all_texts() -> None:
+    assert len(TEXTS) > 1000
+    assert any("Prendre en charge" in text for _, text in TEXTS)
