@@ -115,7 +115,6 @@ _KEYS: Final[dict[T, Callable[[ReportRow, Draft], Key | None]]] = {
     T.OUTAGE_IT: _it,
     T.OUTAGE_TELECOM: _it,
     T.SECURITY_INCIDENT: lambda row, draft: ("security", "territory"),
-    T.DAMAGE_REPORT: lambda row, draft: ("security", "territory"),
     T.GAS_LEAK: _gas,
     T.STAFF_SHORTAGE: _absence,
     T.FIRE: _fire,
@@ -235,9 +234,27 @@ def _kitchen(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | Non
 
 
 def _security(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
-    if row.type is T.FIRE:
-        return Reach.TERRITORY if row.occurred_at <= (incident.last_at or incident.opened_at) + rules.FIRE_BY_SECURITY_MS else None
-    return Reach.TERRITORY if row.type in (*rules.CLOSURES, T.TRANSPORT_DISRUPTION) else None
+    """Absorb fires and damage for 12 h after the last fact, closures and transport for 24 h; what has a place must be near."""
+    after = row.occurred_at - (incident.last_at or incident.opened_at)
+    match row.type:
+        case T.FIRE:
+            taken = after <= rules.FIRE_BY_SECURITY_MS
+        case T.DAMAGE_REPORT:
+            taken = after <= rules.FIRE_BY_SECURITY_MS and _is_near_security(incident, row, draft)
+        case T.CLOSURE | T.PARTIAL_CLOSURE:
+            placed = incident.communes and communes_of(row, draft.territory)
+            taken = after <= rules.CLOSURE_BY_SECURITY_MS and (not placed or _is_near_security(incident, row, draft))
+        case T.TRANSPORT_DISRUPTION:
+            taken = after <= rules.CLOSURE_BY_SECURITY_MS
+        case _:
+            taken = False
+    return Reach.TERRITORY if taken else None
+
+
+def _is_near_security(incident: IncidentRow, row: ReportRow, draft: Draft) -> bool:
+    """Return whether a report is in a commune of the incident or within 4 km of one."""
+    territory = draft.territory
+    return territory.is_near(site_of(row), communes_of(row, territory), incident.communes, rules.SECURITY_KM)
 
 
 def _gas_area(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
@@ -258,8 +275,8 @@ def _site(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
 _ABSORBS: Final[dict[str, Callable[[IncidentRow, ReportRow, Draft], Reach | None]]] = {
     "flood": _flood,
     "heat": _heat,
-    "snow": _types(T.OUTAGE_HEATING, T.TRANSPORT_DISRUPTION, T.STAFF_SHORTAGE, T.SUPPLIER_FAILURE, *rules.CLOSURES),
-    "wind": _types(T.TRANSPORT_DISRUPTION, *rules.CLOSURES),
+    "snow": _types(T.OUTAGE_HEATING, T.TRANSPORT_DISRUPTION, T.STAFF_SHORTAGE, T.SUPPLIER_FAILURE, T.DAMAGE_REPORT, *rules.CLOSURES),
+    "wind": _types(T.TRANSPORT_DISRUPTION, T.DAMAGE_REPORT, *rules.CLOSURES),
     "weather": _types(*rules.CLOSURES),
     "strike": _types(T.STAFF_SHORTAGE, T.TRANSPORT_DISRUPTION, T.SUPPLIER_FAILURE, *rules.CLOSURES),
     "power": _power,

@@ -23,7 +23,11 @@ CLUSTER_KM: Final = 3.0
 IT_BY_POWER_MS: Final = 12 * HOUR_MS
 """D22: IT and telecom failures on the sites of a power incident belong to it for so long."""
 FIRE_BY_SECURITY_MS: Final = 12 * HOUR_MS
-"""D22: fires belong to the security incident for so long after its last fact."""
+"""D22: fires and damage belong to the security incident for so long after its last fact."""
+CLOSURE_BY_SECURITY_MS: Final = 24 * HOUR_MS
+"""D22: closures near it and transport belong to the security incident for so long."""
+SECURITY_KM: Final = 4.0
+"""D22: damage and closures are near a security incident up to here from one of its communes."""
 IT_BY_FIRE_MS: Final = 2 * HOUR_MS
 """D22: IT failures and closed roads belong to a fire for so long."""
 ADDENDUM_MS: Final = 72 * HOUR_MS

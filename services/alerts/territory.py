@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 from math import asin, cos, radians, sin, sqrt
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from schemas import reference as ref
 from schemas.words import Level
@@ -15,7 +15,17 @@ from services.runtime.maps import Map
 _EARTH_KM: Final = 6371.0088
 
 
-def distance_km(a: ref.Site, b: ref.Site) -> float:
+class Place(Protocol):
+    """Something with a position: a site, or a commune by its centre."""
+
+    @property
+    def lat(self) -> float: ...
+
+    @property
+    def lon(self) -> float: ...
+
+
+def distance_km(a: Place, b: Place) -> float:
     """Great-circle distance."""
     lat1, lat2 = radians(a.lat), radians(b.lat)
     h = sin((lat2 - lat1) / 2) ** 2 + cos(lat1) * cos(lat2) * sin(radians(b.lon - a.lon) / 2) ** 2
@@ -57,6 +67,16 @@ class Territory:
     def around(self, site: str) -> frozenset[str]:
         """Sites in the zone of a gas leak at this site (D18)."""
         return frozenset(o for o in self.near(site) if distance_km(self.sites[site], self.sites[o]) <= GAS_ZONE_KM)
+
+    def is_near(self, site: str | None, communes: Iterable[str], others: Iterable[str], km: float) -> bool:
+        """Return whether a site, or one of some communes, lies in one of `others` or within `km` of its centre."""
+        mine, theirs = frozenset(communes), frozenset(others)
+        if not mine.isdisjoint(theirs):
+            return True
+        known = self.sites.get(site) if site is not None else None
+        places: list[Place] = [known] if known is not None else [self.communes[c] for c in mine if c in self.communes]
+        centres = [self.communes[c] for c in theirs if c in self.communes]
+        return any(distance_km(place, centre) <= km for place in places for centre in centres)
 
     @cached_property
     def _within_cluster(self) -> dict[str, frozenset[str]]:

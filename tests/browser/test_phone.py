@@ -44,6 +44,36 @@ def test_a_site_reports_in_six_fields_and_eight_taps_at_most_and_gets_its_number
     until(lambda: [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]] == ["gym-07"])
 
 
+def test_each_button_sends_a_report_of_its_kind(own_realm: str, visitor: Accounts) -> None:
+    """D75: flooding is damage under its own word; what has no button needs a sentence, and is no `info` where people are in danger."""
+    page = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
+    expect(page.locator("#send")).to_be_enabled()
+    cases = (
+        ("Odeur ou fuite de gaz", "Non, fermé", False, "", ("gas_leak", 4, None)),
+        ("Confinement", "Non, fermé", False, "", ("shelter_in_place", 4, None)),
+        ("Sous-effectif", "En partie", False, "", ("staff_shortage", 3, None)),
+        ("Inondation", "En partie", False, "La cave.", ("damage_report", 3, "Inondation : La cave.")),
+        ("Dégâts au bâtiment", "En partie", False, "Vitre.", ("damage_report", 3, "Vitre.")),
+        ("Autre", "Oui", False, "Odeur forte.", ("info", 2, "Odeur forte.")),
+        ("Autre", "Oui", True, "Chien agressif.", ("partial_closure", 5, "Chien agressif.")),
+    )
+    for button, going, danger, sentence, sent in cases:
+        page.locator("label", has_text=button).click()
+        page.get_by_text(going, exact=True).click()
+        page.get_by_text("Oui, le 18 ou le 112 est prévenu" if danger else "Non", exact=True).click()
+        page.get_by_label("5. En une phrase").fill(sentence)
+        with page.expect_request("**/api/v1/reports") as asked:
+            page.get_by_role("button", name="Envoyer", exact=True).click()
+        told = asked.value.post_data_json
+        assert (told["type"], told["severity"], told.get("description")) == sent
+        expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
+    page.locator("label", has_text="Autre").click()
+    page.get_by_text("Oui", exact=True).click()
+    page.get_by_text("Non", exact=True).click()
+    page.get_by_role("button", name="Envoyer", exact=True).click()
+    expect(page.locator("#said")).to_have_text("Dites en une phrase ce qui se passe.")
+
+
 def test_a_site_reports_by_the_keyboard_alone(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
     page = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
     expect(page.locator("#send")).to_be_enabled()

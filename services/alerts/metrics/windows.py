@@ -64,12 +64,16 @@ _EVENTS: Final = frozenset({EventType.SECURITY_INCIDENT.value, EventType.DAMAGE_
 
 
 def _security(draft: Draft, scope: Scope, of: Asked, types: frozenset[str] | None) -> Iterator[tuple[Instant, str]]:
-    """(since, cause) of what started in the scanned window, ascending."""
+    """Find what started in the scanned window, ascending: (since, cause). Damage counts in a security incident alone (D75)."""
     since = draft.now - max(WINDOW_SCAN_MS, int(of.args["window_min"] * MINUTE_MS))
     least = int(of.args.get("min_severity", 1))
     for at, cause, severity, type_ in draft.state.security:
-        counted = at >= since and severity >= least and (types is None or type_ in types)
-        if counted and (scope is None or draft.standing(draft.state.causes[cause].incident) == scope):
+        if at < since or severity < least or (types is not None and type_ not in types):
+            continue
+        incident = draft.standing(draft.state.causes[cause].incident)
+        if type_ == EventType.DAMAGE_REPORT.value and (incident is None or draft.incident(incident).kind != "security"):
+            continue
+        if scope is None or incident == scope:
             yield at, cause
 
 

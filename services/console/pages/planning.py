@@ -226,9 +226,10 @@ def _page(text: str) -> int:
 def chosen_of(request: Request) -> dict[str, str]:
     """What a link to the report form has chosen already (`quoi`, `va`): then nobody is in danger unless the sender says so."""
     what, going = (request.query_params.get(name) for name in ("quoi", "va"))
-    if what not in {t.type for t in TROUBLES} or going not in {g.key for g in GOING}:
+    trouble = next((t.key for t in TROUBLES if what in (t.key, t.type) and not t.named), None)
+    if trouble is None or going not in {g.key for g in GOING}:
         return {}
-    return {"trouble": str(what), "going": str(going), "danger": "no"}
+    return {"trouble": trouble, "going": str(going), "danger": "no"}
 
 
 def over_of(request: Request, _: Translator) -> dict[str, str] | None:

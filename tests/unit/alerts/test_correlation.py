@@ -635,6 +635,44 @@ def test_a_graver_word_on_a_cause_opens_the_incident_that_was_closed_over_it(
     assert (len(scene.state.calls) > calls) is (state == "open")
 
 
+# ── damage and violence (D75) ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_three_leaks_in_three_communes_are_no_violence(scene: Scene) -> None:
+    sites = [next(s.id for s in territory().sites if s.commune == c and s.kind == "college") for c in ("92050", "92012", "92002")]
+    for n, site in enumerate(sites):
+        scene.report(60 * n, "damage_report", site, capacity_lost_pct=20)
+    assert [i.kind for i in scene.incidents()] == ["site", "site", "site"]
+    assert not scene.state.triggers
+
+
+@pytest.mark.parametrize(("site", "minute", "kind"), [("near", 700, "security"), ("near", 721, "site"), ("far", 10, "site")])
+def test_damage_is_violence_near_a_security_incident_for_twelve_hours(scene: Scene, site: str, minute: float, kind: str) -> None:
+    """One site in the commune next to it, one at the other end of the département."""
+    scene.report(0, "security_incident", commune="92050", source="police")
+    place = {"near": "92062", "far": "92002"}[site]
+    told = scene.report(minute, "damage_report", next(s.id for s in territory().sites if s.commune == place))
+    assert scene.incident_of(told).kind == kind
+
+
+def test_closures_far_from_a_security_incident_are_their_own(scene: Scene) -> None:
+    first = scene.report(0, "security_incident", commune="92050", source="police")
+    there = scene.report(60, "closure", next(s.id for s in territory().sites if s.commune == "92050"), severity=2)
+    far = scene.report(61, "closure", next(s.id for s in territory().sites if s.commune == "92002"), severity=2)
+    late = scene.report(61 + 24 * 60, "closure", next(s.id for s in territory().sites if s.commune == "92062"), severity=2)
+    violence = scene.incident_of(first).id
+    assert scene.incident_of(there).id == violence
+    assert [scene.incident_of(r).kind for r in (far, late)] == ["site", "site"]
+
+
+@pytest.mark.parametrize("phenomenon", ["vent", "neige-verglas"])
+def test_damage_in_a_storm_is_of_the_storm(scene: Scene, phenomenon: str) -> None:
+    storm = scene.report(0, "weather_alert", source="meteo_france", phenomenon=phenomenon, colour="orange", severity=3)
+    told = [scene.report(9 + n, "damage_report", s) for n, s in enumerate(("pmi-04", "sst-13", "par-01", "pmi-05", "sst-01"))]
+    assert {scene.incident_of(r).id for r in told} == {scene.incident_of(storm).id}
+    assert "PT-VIOLENCES:2" not in scene.state.triggers
+
+
 @pytest.mark.parametrize(("severity", "occurred", "state"), [(5, 30, "open"), (3, 30, "closed"), (5, 5, "closed")])
 def test_a_bulletin_that_is_raised_opens_the_incident_that_was_closed(scene: Scene, severity: int, occurred: float, state: str) -> None:
     """Extreme weather of an authority is N3: in a closed incident it counted for nothing."""

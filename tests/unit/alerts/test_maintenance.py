@@ -128,13 +128,14 @@ def test_planned_works_on_many_sites_raise_no_level_and_hold_no_trigger(scene: S
 
 
 def test_damage_by_planned_works_holds_no_trigger_of_violence(scene: Scene) -> None:
-    """Four damage reports in one commune are PT-VIOLENCES and N2, as soon as the works no longer cover them."""
-    sites = [s.id for s in territory().sites if s.commune == "92050"][:4]
+    """Damage beside an attack in one commune is PT-VIOLENCES and N2, as soon as the works no longer cover it."""
+    sites = [s.id for s in territory().sites if s.commune == "92050" and s.kind != "site_central"][:4]
     _plan(scene, 0, 120, types=[EventType.DAMAGE_REPORT])
-    for n, site in enumerate(sites):
+    scene.report(0, "security_incident", sites[0])
+    for n, site in enumerate(sites[1:]):
         scene.report(1 + n, "damage_report", site)
     scene.step(119)
-    assert (scene.state.level(), dict(scene.state.triggers), scene.state.security) == (0, {}, ())
+    assert (scene.state.level(), dict(scene.state.triggers), len(scene.state.security)) == (1, {}, 1)
     scene.step(121)
     assert scene.state.level() == 2
     assert scene.state.triggers["PT-VIOLENCES:2"].state == "held"

@@ -83,6 +83,14 @@ function siteId() {
   return null;
 }
 
+/** What has no button of its own calls people only as a closure: an `info` is read, and rings nobody. @param {boolean} danger @returns {string | undefined} */
+function typeOf(danger) {
+  const { type, asks } = picked("trouble")?.dataset ?? {};
+  const going = picked("going")?.value;
+  if (!asks || (going === "yes" && !danger)) return type;
+  return going === "no" ? "closure" : "partial_closure";
+}
+
 /** @param {string | null} site @returns {Record<string, unknown>} */
 function body(site) {
   const going = picked("going");
@@ -90,7 +98,7 @@ function body(site) {
   const lost = Number(going?.dataset.lost ?? 0);
   const report = /** @type {Record<string, unknown>} */ ({
     site_id: site,
-    type: picked("trouble")?.value,
+    type: typeOf(danger),
     severity: Math.max(Number(going?.dataset.severity ?? 2), danger ? Number(picked("danger")?.dataset.severity) : 0),
     occurred_at: now(),
   });
@@ -214,7 +222,10 @@ async function submit(report) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  tell(body(siteId()));
+  const { named, asks } = picked("trouble")?.dataset ?? {};
+  const sentence = spoken();
+  if (asks && !sentence) say(form.dataset.wordless ?? "", true);
+  else tell(body(siteId()), named ? [named, sentence].filter(Boolean).join(" : ") : sentence);
 });
 
 const shot = document.getElementById("photo");
@@ -254,9 +265,11 @@ line?.addEventListener("submit", async (event) => {
   if (ok && typed.value === text) typed.value = "";
 });
 
-/** @param {Record<string, unknown>} report */
-function tell(report) {
-  const sentence = /** @type {HTMLTextAreaElement} */ (document.getElementById("sentence")).value.trim();
+/** @returns {string} the sentence of field 5 */
+const spoken = () => /** @type {HTMLTextAreaElement} */ (document.getElementById("sentence")).value.trim();
+
+/** @param {Record<string, unknown>} report @param {string} sentence */
+function tell(report, sentence = spoken()) {
   if (report.site_id) submit(addressed(report, sentence));
   else say(form.dataset.missing ?? "", true);
 }
