@@ -113,6 +113,19 @@ class CauseRow(Model):
     inhibited_by: str | None = Field(default=None, description="the cause that it is a consequence of (D65)")
 
 
+Confinement = Literal["sheltering", "counting"]
+"""Why nobody leaves a site for other work: its people shelter, or are out of the building and being counted (D78)."""
+
+
+class Headcount(Model):
+    """The newest count of the people of an evacuated site, made since they left it (D37)."""
+
+    found: int
+    expected: int
+    at: Instant = Field(description="occurred_at")
+    report: str
+
+
 class SiteRow(Model):
     """Dynamic part of a site; name, kind and place come from the reference data."""
 
@@ -125,6 +138,22 @@ class SiteRow(Model):
     last_word_at: Instant | None = None
     flags: tuple[str, ...] = ()
     lifted_at: Instant | None = Field(default=None, description="when what ended last here had ended, as far as it was told")
+    headcount: Headcount | None = Field(
+        default=None, exclude_if=lambda count: count is None, description="of an evacuated site: the newest count since people left it"
+    )
+    all_clear_at: Instant | None = Field(
+        default=None, exclude_if=lambda at: at is None, description="of an evacuated site: when the all-clear was given since"
+    )
+
+    @property
+    def confinement(self) -> Confinement | None:
+        """Return why nobody leaves it for other work; None: agents may be sent elsewhere. Rule D78."""
+        if self.status is SiteStatus.SHELTERING:
+            return "sheltering"
+        if self.status is not SiteStatus.EVACUATED or self.all_clear_at is not None:
+            return None
+        counted = self.headcount is not None and self.headcount.found >= self.headcount.expected
+        return None if counted else "counting"
 
 
 class SiteContact(Model):

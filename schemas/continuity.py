@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.alerts import Why
+from schemas.alerts import Confinement, Why
 from schemas.base import Fact, Instant, Model, RowFact, message
 from schemas.words import ActivityState, CardState, ClockBase, ClockState, EventType, PlanState, SiteStatus
 
@@ -306,6 +306,9 @@ class SiteHeard(Fact):
     since: Instant
     causes: tuple[CauseHeard, ...] = ()
     lifted_at: Instant | None = None
+    confinement: Confinement | None = Field(
+        default=None, exclude_if=lambda why: why is None, description="why nobody leaves it for other work (D78)"
+    )
 
 
 @message

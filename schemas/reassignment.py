@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
+from schemas.alerts import Confinement
 from schemas.base import Command, Fact, Instant, Message, Model, RowFact, message
 
 
@@ -59,6 +60,11 @@ class SiteCondition(Model):
     staff_pct: int = 100
     seat_pct: int = 100
     host_ok: bool = True
+    confinement: Confinement | None = Field(
+        default=None,
+        exclude_if=lambda why: why is None,
+        description="nobody leaves it or comes to it, and nobody stands in for it (D78): its people shelter, or are being counted",
+    )
 
 
 class Situation(Model):
@@ -199,6 +205,11 @@ class ProposalRow(Model):
     not_shown: int = Field(default=0, description="entries of the three lists that are not listed")
     flow: tuple[FlowRow, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    withdrawn: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda lines: not lines,
+        description="lines that nobody decided and nobody can: their site, or their place, shelters or counts its people (D78)",
+    )
     superseded_by: str | None = None
     failure: str | None = None
     version: int = 0
@@ -232,7 +243,7 @@ class ProposalLinesRecorded(RowFact):
 
 @message
 class ProposalChanged(RowFact):
-    """`change`: computed, failed, superseded, lapsed, approved, declined."""
+    """`change`: computed, failed, superseded, lapsed, approved, declined, withdrawn (some of its lines, D78)."""
 
     collection: ClassVar[str] = "proposals"
     row: ProposalRow

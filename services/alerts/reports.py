@@ -18,6 +18,7 @@ from services.alerts.claims import (
     inside,
     is_confirmed,
     is_placeless,
+    measure_name,
     orders_to_leave,
     row_of,
     says_restored,
@@ -29,6 +30,7 @@ from services.alerts.corroboration import is_said_already
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.newer import date_arrival
+from services.alerts.site_status import await_all_clear
 from services.alerts.values import changed
 
 
@@ -95,6 +97,8 @@ def _confirmed(draft: Draft, row: ReportRow) -> None:
     if site is not None and speaks_for_site(row):
         draft.words[site] = row.recorded_at
         draft.doubtful.add(site)
+    elif incident is not None and measure_name(row) == rules.ALL_CLEAR:
+        draft.doubtful.update(await_all_clear(draft, incident))
     if is_placeless(row):
         tasks.ask(draft, "link_site", report=row.id, incident=incident)
     draft.emit(ReportChanged(row=_judged(row, incident, placement, taken)))

@@ -97,6 +97,8 @@ MEALS: Final = "EDU-01"
 ISOLATION: Final = "total_isolation"
 ALL_CLEAR: Final = "all_clear"
 """The one flag of which true says that all is well."""
+HEADCOUNT: Final = "headcount_found"
+"""People found at a site, of those who were there (D37)."""
 PHENOMENON_KIND: Final = {"crues": "flood", "canicule": "heat", "neige-verglas": "snow", "vent": "wind", "vent-violent": "wind"}
 """Phenomenon of a weather alert → family of D22; any other is the family `weather`."""
 SILENCE_KEY: Final = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from schemas.alerts import CauseRow, SiteContact, SiteReported, SiteRow, SiteStatusChanged, Why
+from schemas.alerts import CauseRow, Headcount, SiteContact, SiteReported, SiteRow, SiteStatusChanged, Why
 from schemas.base import Instant
 from schemas.causes import Cause, SilenceChanged, SiteMarked
 from schemas.words import EventType as T
@@ -98,11 +98,42 @@ def _row(draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None, wo
     why += tuple(Why(code="D65", at=c.since, args={"type": c.type.value}) for c in effective if c.inhibited_by)
     flags = tuple(name for name in _FLAGS if any(getattr(c, name) for c in causes))
     last = old.last_word_at if old else None
+    since = _since(draft, status, by, old, silence)
+    left = status is S.EVACUATED
     return SiteRow(
-        id=site_id, status=status, since=_since(draft, status, by, old, silence), capacity_pct=round(100.0 - max((s.loss for s in acting), default=0.0), 1),
+        id=site_id, status=status, since=since, capacity_pct=round(100.0 - max((s.loss for s in acting), default=0.0), 1),
         causes=tuple(s.row for s in sorted(shown, key=lambda s: (s.cause.since, s.cause.id))), why=why,
         last_word_at=last if word is None else max(word, last or 0), flags=flags, lifted_at=_lifted_at(draft, old),
+        headcount=_headcount(draft, site_id, since) if left else None, all_clear_at=_all_clear_at(draft, site_id, by, since) if left else None,
     )  # fmt: skip
+
+
+def _headcount(draft: Draft, site_id: str, since: Instant) -> Headcount | None:
+    """Return the newest count of the people of a site, made since they left it (D37, D78)."""
+    counted = draft.state.readings.get(f"{rules.HEADCOUNT}|{site_id}")
+    if counted is None or not counted.value_of or counted.occurred_at < since:
+        return None
+    return Headcount(found=round(counted.value), expected=round(counted.value_of), at=counted.occurred_at, report=counted.report)
+
+
+def _all_clear_at(draft: Draft, site_id: str, by: list[Cause], since: Instant) -> Instant | None:
+    """Return when the site, or its whole incident, had the all-clear since its people left (D78)."""
+    incidents = {draft.standing(cause.incident) for cause in by}
+    for key, said in sorted(draft.state.readings.items()):
+        measure, _, place = key.partition("|")
+        if measure != rules.ALL_CLEAR or not said.value or said.occurred_at < since:
+            continue
+        report = draft.state.reports.get(said.report)
+        everywhere = report is not None and report.site is None and draft.incident_of(said.report) in incidents
+        if place == site_id or everywhere:
+            return said.occurred_at
+    return None
+
+
+def await_all_clear(draft: Draft, incident: str) -> list[str]:
+    """Return the evacuated sites of an incident: an all-clear that names no site is theirs."""
+    members = draft.incident(incident).members
+    return [site for site in members if (row := draft.state.sites.get(site)) is not None and row.status is S.EVACUATED]
 
 
 def _lifted_at(draft: Draft, old: SiteRow | None) -> Instant | None:

@@ -73,6 +73,7 @@ class Shaper:
             flags=list(row.flags) if row else [], lat=static.lat, lon=static.lon, position=static.position, x=x, y=y, staff=static.staff,
             desks=static.desks, public_capacity=static.public_capacity, flood_exposure=static.flood_exposure,
             generator=static.generator, kitchen=static.kitchen, name_is=static.name_is,
+            confinement=row.confinement if row else None, headcount=_found(row.headcount) if row else None,
         )  # fmt: skip
 
     def incident(
@@ -275,14 +276,14 @@ class Shaper:
 
     def proposal(self, row: g.ProposalRow) -> r.Proposal:
         """Without its lines."""
-        decided = {line for d in row.decisions for line in d.lines}
+        decided = {line for d in row.decisions for line in d.lines} | set(row.withdrawn)
         return r.Proposal(
             id=row.id, realm=self.realm, number=row.number, state=row.state, preference=row.preference, reference=row.reference,
             incident=row.incident, requested_at=when(row.requested_at), computed_at=when(row.computed_at), sites_hit=row.sites_hit,
             elapsed_h=row.elapsed_h, transit=row.transit, telework=row.telework, objective=dict(row.objective), open_level=row.open_level,
             bound=row.bound, demand=row.demand, unmet_agents=row.unmet_agents, displaced=row.displaced, own_work=row.own_work,
             idle_agents=row.idle_agents, suspended_agents=row.suspended_agents, travelling=row.travelling, agents=row.agents,
-            lines_total=row.lines, undecided=row.lines - len(decided), kept=row.kept, changed=row.changed,
+            lines_total=row.lines, undecided=row.lines - len(decided), withdrawn=len(row.withdrawn), kept=row.kept, changed=row.changed,
             unmet=[self._missing(x) for x in row.unmet], idle=[self._missing(x) for x in row.idle],
             suspended=[self._missing(x) for x in row.suspended], not_shown=row.not_shown,
             flow=[r.Flow(source=f.source, target=f.target, work=f.work, count=f.count) for f in row.flow],
@@ -314,14 +315,16 @@ class Shaper:
     def line_of_proposal(self, row: g.LineRow, proposal: g.ProposalRow) -> r.ReassignmentLine:
         """A line as it was proposed, with what was decided of it."""
         decision = next((d for d in proposal.decisions if row.id in d.lines), None)
-        state, approved = g.LineState.PROPOSED if proposal.state is g.ProposalState.OPEN else g.LineState.VOID, None
+        withdrawn = row.id in proposal.withdrawn
+        open_ = proposal.state is g.ProposalState.OPEN and not withdrawn
+        state, approved = g.LineState.PROPOSED if open_ else g.LineState.VOID, None
         if decision is not None:
             state = g.LineState.DECLINED if decision.verb == "decline" else g.LineState.APPROVED
             approved = decision if decision.verb == "approve" else None
         return self._line(row, proposal.id, state, proposal.incident).model_copy(
             update={
                 "approved_by": approved.by, "approved_role": approved.role, "approved_at": when(approved.at), "rules": list(approved.rules),
-            } if approved is not None else {}
+            } if approved is not None else {"cause": "confined" if withdrawn else None}
         )  # fmt: skip
 
     def reassignment(self, row: g.ReassignmentRow) -> r.ReassignmentLine:
@@ -474,6 +477,10 @@ def realm(fields: Mapping[str, Any], clock: Instant | None, real: Instant | None
 
 def _when(at: Instant | None) -> r.Time | None:
     return None if at is None else when(at)
+
+
+def _found(counted: a.Headcount | None) -> r.Found | None:
+    return None if counted is None else r.Found(found=counted.found, expected=counted.expected, at=when(counted.at))
 
 
 def _interval(window: Window) -> r.Interval:

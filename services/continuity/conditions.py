@@ -23,24 +23,29 @@ TRANSIT: Final = "network:transit"
 
 def situation_of(state: State, now: Instant) -> Situation:
     """Every site that is not as on a quiet day, by id. A site without news hosts nobody; in a flood, none that the water may reach; nor one
-    whose desks a strategy holds.
+    whose desks a strategy holds. Nobody leaves a site that shelters or counts its people, nobody comes to it, and nobody stands in for it (D78).
     """
     assert state.bia is not None
     sites = state.bia.sites
     heard = {id: said for id, said in state.sites.items() if id in sites}
-    seats = {id: left for id, said in heard.items() if (left := 100 - _worst(c for c in said.causes if c.type is not _ABSENT)) < 100}
-    staff = {id: left for id, said in heard.items() if (left := 100 - _worst(c for c in said.causes if c.type is _ABSENT)) < 100}
-    communes = Counter(sites[id].commune for id in seats)
+    lost = {id: left for id, said in heard.items() if (left := 100 - _worst(c for c in said.causes if c.type is not _ABSENT)) < 100}
+    absent = {id: left for id, said in heard.items() if (left := 100 - _worst(c for c in said.causes if c.type is _ABSENT)) < 100}
+    confined = {id: said.confinement for id, said in heard.items() if said.confinement is not None}
+    seats = {id: left for id, left in lost.items() if id not in confined}
+    staff = {id: left for id, left in absent.items() if id not in confined}
+    communes = Counter(sites[id].commune for id in lost)
     zone = {commune for commune, count in communes.items() if count >= HIT_TOGETHER}
     held = {s.site for s in state.strategies.values() if s.state == "active" and s.desks}
     flood = any(i.open and i.kind == FLOOD for i in state.incidents.values())
     barred = {
         id for id, site in sites.items()
-        if id in seats or id in held or site.commune in zone or (flood and site.flood_exposure != NOT_EXPOSED)
+        if id in lost or id in confined or id in held or site.commune in zone or (flood and site.flood_exposure != NOT_EXPOSED)
         or (id in heard and heard[id].status is SiteStatus.UNKNOWN)
     }  # fmt: skip
     conditions = tuple(
-        SiteCondition(site=id, staff_pct=staff.get(id, 100), seat_pct=seats.get(id, 100), host_ok=id not in barred)
+        SiteCondition(
+            site=id, staff_pct=staff.get(id, 100), seat_pct=seats.get(id, 100), host_ok=id not in barred, confinement=confined.get(id)
+        )
         for id in sorted(barred | staff.keys())
     )
     since = min((c.since for id in {**seats, **staff} for c in heard[id].causes if c.loss_pct), default=now)

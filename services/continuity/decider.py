@@ -139,7 +139,7 @@ def heard_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
     causes = tuple(_heard_cause(c) for c in row.causes if c.certainty is Certainty.CONFIRMED and not c.planned)
     if row.status is SiteStatus.UNKNOWN and not causes and before is not None:
         causes = before.causes
-    return SiteHeard(site=row.id, status=row.status, since=row.since, causes=causes, lifted_at=row.lifted_at)
+    return SiteHeard(site=row.id, status=row.status, since=row.since, causes=causes, lifted_at=row.lifted_at, confinement=row.confinement)
 
 
 def _heard_cause(cause: CauseRow) -> CauseHeard:

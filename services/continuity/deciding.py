@@ -34,6 +34,8 @@ def compute(draft: Draft, command: m.ComputeReassignments) -> Result:
         draft.record(said)
     situation = situation_of(draft.state, draft.now)
     if not is_hit(situation):
+        if confined := [condition.site for condition in situation.sites if condition.confinement is not None]:
+            raise Refused(409, "confined", site=confined[0])
         raise Refused(409, "nothing_hit")
     asked = ask(draft, situation, command.preference, by=command.author)
     return {"proposal": asked.request, "number": asked.number}
@@ -109,11 +111,12 @@ def _key(line: m.LineRow) -> tuple[str, ...]:
 
 
 class _Ground(NamedTuple):
-    """What an approval stands on now: sites that may host nobody, that lack seats, that lack seats or staff."""
+    """What an approval stands on now: sites that may host nobody, that lack seats, that lack seats or staff, that nobody leaves."""
 
     barred: frozenset[str]
     without_seats: frozenset[str]
     hit: frozenset[str]
+    confined: frozenset[str]
 
     @classmethod
     def of(cls, state: State, now: Instant) -> Self:
@@ -122,18 +125,21 @@ class _Ground(NamedTuple):
         return cls(
             frozenset(c.site for c in sites if not c.host_ok), frozenset(c.site for c in sites if c.seat_pct < 100),
             frozenset(c.site for c in sites if c.seat_pct < 100 or c.staff_pct < 100),
+            frozenset(c.site for c in sites if c.confinement is not None),
         )  # fmt: skip
 
 
 def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
     """Why nobody can or must be sent there any more; the next proposal says what instead. None: the line holds.
 
-    `site_back`: the agents sit at their own desks again, or nobody is missing where they were needed. A site that newer reference data dropped is lost.
+    `confined`: people shelter there or are being counted (D78). `site_back`: the agents sit at their own desks again, or nobody is missing where they were needed. A site that newer reference data dropped is lost.
     `agents_elsewhere`: its agents are where an approved line still needs others, so that no approval calls them back.
     """
     sites = (line.site, line.need_site or line.site, line.site if line.place == TELEWORK else line.place)
     if (dropped := next((site for site in sites if site not in draft.bia.sites), None)) is not None:
         return Refused(412, "place_lost", line=line.id, site=dropped)
+    if (shut := next((site for site in sites if site in ground.confined), None)) is not None:
+        return Refused(409, "confined", line=line.id, site=shut)
     if line.supply == "displaced" and line.site not in ground.without_seats:
         return Refused(412, "site_back", line=line.id, site=line.site)
     if line.need_site and line.need_site not in ground.hit:
@@ -168,6 +174,8 @@ def _chosen(draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, so
         wanted = set(asked)
         if unknown := sorted(wanted - lines.keys()):
             raise Refused(404, "unknown_line", line=unknown[0])
+        if gone := sorted(wanted.intersection(row.withdrawn)):
+            raise Refused(409, "confined", line=gone[0], site=lines[gone[0]].site)
         if done := sorted(wanted & decided):
             raise Refused(409, "already", line=done[0])
         chosen = [line for id, line in lines.items() if id in wanted]

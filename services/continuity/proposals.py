@@ -228,7 +228,7 @@ def _failed(job: Job, why: str) -> list[m.ProposalComputed]:
 
 
 def _situation(asked: m.Situation) -> Situation:
-    sites = {c.site: SiteState(c.staff_pct, c.seat_pct, c.host_ok) for c in asked.sites}
+    sites = {c.site: SiteState(c.staff_pct, c.seat_pct, c.host_ok, confined=c.confinement is not None) for c in asked.sites}
     return Situation(sites, asked.elapsed_h, asked.transit, asked.telework)
 
 
@@ -276,6 +276,8 @@ def _kept(job: Job, proposal: Proposal, situation: Situation) -> Iterator[m.Kept
         key = key_of(row)
         needed = min(row.count, left.get(key, 0))
         left[key] = left.get(key, 0) - needed
+        if any(situation.of(site).confined for site in (row.site, row.need_site)):
+            needed = row.needed  # nobody is sent back to a site that shelters or counts its people
         void = not needed and _lost(row, situation)
         if void or needed != row.needed:
             yield m.KeptRow(line=row.id, needed=needed, void=void)

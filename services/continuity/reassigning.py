@@ -31,7 +31,7 @@ from schemas.reassignment import (
 from services.continuity.conditions import incident_of, is_hit, situation_of
 from services.continuity.draft import Draft
 from services.continuity.recalling import called_back
-from services.continuity.state import State
+from services.continuity.state import State, decided_lines, lines_of
 
 REVIEW: Final = "reassign:"
 """Key of the deadline at which a changed situation is looked at: one for the realm."""
@@ -49,15 +49,30 @@ AT_ONCE: Final = 100
 def review(draft: Draft) -> None:
     """Something may have changed for the sites: look at it once the burst of reports is over, and not all the time."""
     state = draft.state
+    situation = situation_of(state, draft.now)
+    withdraw_confined(draft, situation)
     if REVIEW in state.due:
         return
-    situation = situation_of(state, draft.now)
     if not _calls(state, situation):
         return
     policy = draft.bia.policy.reassignment
     every_min = min(max(situation.elapsed_h * 60 / AGE, policy.every_min), max(policy.every_min_later, policy.every_min))
     earliest = state.asked_at + round(every_min * MINUTE_MS) if state.asked is not None else draft.now
     draft.arm(REVIEW, max(draft.now + policy.settle_min * MINUTE_MS, earliest))
+
+
+def withdraw_confined(draft: Draft, situation: Situation) -> None:
+    """Take out of the open proposal, at once, what leaves or would come to a site that shelters or counts its people. Rule D78."""
+    row = in_force(draft.state)
+    confined = {condition.site for condition in situation.sites if condition.confinement is not None}
+    if row is None or not confined:
+        return
+    decided = decided_lines(row)
+    touched = (line for line in lines_of(draft.state, row.id) if not confined.isdisjoint((line.site, line.place, line.need_site)))
+    lines = tuple(line.id for line in touched if line.id not in decided)
+    if lines:
+        withdrawn = row.model_copy(update={"withdrawn": (*row.withdrawn, *lines), "version": row.version + 1})
+        draft.record(ProposalChanged(row=withdrawn, change="withdrawn"))
 
 
 def look(draft: Draft) -> None:

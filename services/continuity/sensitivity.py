@@ -142,7 +142,7 @@ def _cut(start: Start, tables: Tables, cut: dict[str, SiteState]) -> Loss:
 
 
 def _both(a: SiteState, b: SiteState) -> SiteState:
-    return SiteState(min(a.staff_pct, b.staff_pct), min(a.seat_pct, b.seat_pct), a.host_ok and b.host_ok)
+    return SiteState(min(a.staff_pct, b.staff_pct), min(a.seat_pct, b.seat_pct), a.host_ok and b.host_ok, a.confined or b.confined)
 
 
 def _gain(kind: Kind, what: str, ranking: Present, losses: Sequence[Loss]) -> Gain:

@@ -307,8 +307,8 @@ def lines_of(state: State, proposal: str) -> list[LineRow]:
 
 
 def decided_lines(row: ProposalRow) -> set[str]:
-    """Lines that somebody approved or declined."""
-    return {line for decision in row.decisions for line in decision.lines}
+    """Lines of which nothing can be decided any more: approved, declined or withdrawn."""
+    return {line for decision in row.decisions for line in decision.lines} | set(row.withdrawn)
 
 
 def _proposal(state: State, fact: ProposalChanged, _: Instant) -> State:

@@ -20,7 +20,7 @@ def row_of(vigie: RunningVigie, realm: str) -> str:
 def test_the_cell_approves_a_selection_and_its_orders_go_out(
     vigie: RunningVigie, visitor: Accounts, own_realm: str, tmp_path: Path
 ) -> None:
-    report(vigie, own_realm, "cen-1", "fire", 5)
+    report(vigie, own_realm, "cen-1", "closure", 5)
     people = tmp_path / "people.csv"
     people.write_text(
         "person,name,language,channel,address,verified_at,site\nagent-siege-1,Une,fr,sms,+33600000001,,cen-1\nagent-siege-2,Deux,fr,voice,+33600000002,,cen-1\n",

@@ -44,10 +44,16 @@ NO_BODY: Mapping[str, Any] = {}
 
 @pytest.fixture(scope="module")
 def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    """One of its own: its live realm burns, and its processes are killed."""
+    """One of its own: its live realm has lost its headquarters, and its processes are killed."""
     with RunningVigie(tmp_path_factory.mktemp("moves")) as running:
-        fire = {"site_id": "cen-1", "type": "fire", "severity": 5, "occurred_at": datetime.now(UTC).isoformat(), "certainty": "confirmed"}
-        assert running.http.post("/api/v1/reports", json=fire).status_code == 202
+        shut = {
+            "site_id": "cen-1",
+            "type": "closure",
+            "severity": 5,
+            "occurred_at": datetime.now(UTC).isoformat(),
+            "certainty": "confirmed",
+        }
+        assert running.http.post("/api/v1/reports", json=shut).status_code == 202
         yield running
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from schemas.base import MINUTE_MS
 from schemas.words import EventType
 from services.alerts.metrics.base import SHOWN_REPORTS, Asked, Metric, Scope, none, topics
-from services.alerts.rules import BELOW_OPENING_PCT
+from services.alerts.rules import BELOW_OPENING_PCT, HEADCOUNT
 
 if TYPE_CHECKING:
     from services.alerts.draft import Draft
@@ -104,7 +104,7 @@ def rumour_severity(of: Asked) -> Metric:
 
 def headcounts(draft: Draft, incident: str | None = None) -> dict[str, Reading]:
     """Site → its newest count (D37); of an incident: those that belong to it."""
-    heads = {key.partition("|")[2]: r for key, r in draft.state.readings.items() if key.startswith("headcount_found|") and r.value_of}
+    heads = {key.partition("|")[2]: r for key, r in draft.state.readings.items() if key.startswith(f"{HEADCOUNT}|") and r.value_of}
     return {site: r for site, r in heads.items() if incident is None or draft.incident_of(r.report) == incident}
 
 

@@ -28,6 +28,7 @@ from services.console.resources import Site
 from services.console.sources import SourceList
 from services.console.texts import words as w
 from services.console.texts import world
+from services.console.texts.agents import confinement_words
 from services.console.texts.names import short
 from services.console.texts.strategies import strategy_name
 from services.runtime.rights import Permission
@@ -134,7 +135,8 @@ class Screens(CrisisScreens):
             **self._around(request, x), "view": view, "facts": moves.facts_of(shown, x._) if shown is not None else [],
             "announced": announced_of(shown, calls) if shown is not None else None,
             "not_there": missing and x._("Aucune proposition ne porte l’identifiant « {id} ».", id=missing), "preferences": moves.PREFERENCES, "clocks": moves.breaks(x.clocks), "waiting": sum(g.agents for g in (*view.vital, *view.own)),
-            "who": lambda token: w.person_name(token, x.names, x._), "hit": sum(site.capacity_pct < WHOLE_PCT for site in x.sites),
+            "who": lambda token: w.person_name(token, x.names, x._), "hit": sum(site.capacity_pct < WHOLE_PCT and site.confinement is None for site in x.sites),
+            "confined": [(site, confinement_words(site, x._)) for site in x.sites if site.confinement is not None],
         }  # fmt: skip
 
     async def maintenance(self, request: Request) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from services.console.pages.reading import (
 from services.console.pages.wall import Calm
 from services.console.resources import Activity, Incident
 from services.console.texts import words as w
+from services.console.texts.agents import confinement_words
 from services.console.texts.titles import cause_text
 from services.runtime.rights import Permission
 
@@ -206,6 +207,7 @@ class CrisisScreens(Screen):
             "entries": entries(lines, x.names, x._, 20), "local": [c for c in x.clocks if c.site == id],
             "incidents": [i for i in x.shell.overview.incidents if i.id in inside or id in i.sites or id in i.zone_sites], "tasks": tasks.items,
             "pole": x.names.pole(shown.pole, lang) if shown.pole != "multi" else x._("plusieurs pôles"),
+            "confinement": confinement_words(shown, x._),
         }  # fmt: skip
 
     async def signal(self, request: Request, id: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ from services.console.resources.overview import (
     Overview,
     Realm,
 )
-from services.console.resources.places import Cause, Commune, Map, Pole, Site
+from services.console.resources.places import Cause, Commune, Found, Map, Pole, Site
 from services.console.resources.reassignment import End, Flow, MissingAgents, MoveReason, Proposal, ProposalDecision, ReassignmentLine
 from services.console.resources.reference import ChangeDecision, ReferenceChange
 from services.console.resources.sending import Attempt, CallOut, Estimate, Hold, Notification, SafetyAnswer
@@ -83,6 +83,7 @@ __all__ = [
     "Feed",
     "Flag",
     "Flow",
+    "Found",
     "Gain",
     "Gap",
     "Hold",

@@ -33,6 +33,14 @@ class Cause(Resource):
     inhibited_by: str | None = Field(default=None, description="the cause of which it is a consequence (D65)")
 
 
+class Found(Resource):
+    """People found at an evacuated site, of those expected."""
+
+    found: int
+    expected: int
+    at: Time
+
+
 class Site(Resource):
     id: str
     realm: str
@@ -60,6 +68,10 @@ class Site(Resource):
     generator: bool
     kitchen: str | None
     name_is: str
+    confinement: str | None = Field(
+        description="sheltering or counting: nobody leaves it for other work, nobody is sent to it (D78); null: neither"
+    )
+    headcount: Found | None = Field(description="of an evacuated site: the newest count since people left it")
 
 
 class Pole(Resource):

@@ -124,6 +124,7 @@ class Proposal(Resource):
     agents: int
     lines_total: int
     undecided: int
+    withdrawn: int = Field(description="lines of which nothing can be decided: people shelter or are being counted where they lead")
     kept: int
     changed: int
     unmet: list[MissingAgents]

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.console.i18n import Translator
-from services.console.resources import ReassignmentLine
+from services.console.resources import ReassignmentLine, Site
 from services.console.texts.lines import few
+
+
+def confinement_words(site: Site, _: Translator) -> str:
+    """Return why nobody leaves a site for other work; empty: agents may be sent elsewhere. Rule D78."""
+    if site.confinement is None:
+        return ""
+    if site.confinement == "sheltering":
+        return _("confinés : personne ne sort")
+    if site.headcount is None:
+        return _("comptage en cours")
+    return _("comptage en cours : {found} sur {expected}", found=site.headcount.found, expected=site.headcount.expected)
 
 
 def still_needed(agents: int, needed: int | None, _: Translator) -> str:

@@ -221,6 +221,9 @@ REFUSALS = {
     "agents_elsewhere": N_(
         "Des agents de ce métier, de {site}, sont encore là où seuls d’autres de leur ordre sont nécessaires. Libérez d’abord cet ordre : ils auraient deux affectations."
     ),
+    "confined": N_(
+        "Personne ne sort de {site} et personne n’y va : confinement ou comptage en cours. La prochaine proposition en tient compte."
+    ),
     "telework_off": N_("Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où aller."),
     "place_lost": N_(
         "Ce lieu ne peut plus accueillir personne depuis le calcul (postes perdus ou déjà pris, sans nouvelles, zone touchée) : {site}. La prochaine proposition dira où aller."

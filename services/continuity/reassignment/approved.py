@@ -53,8 +53,8 @@ class _Remaining:
     def __init__(self, q: Quantities) -> None:
         self.q = q
         self.displaced, self.releasable = list(q.displaced), list(q.releasable)
-        self.away = [d - d // KEPT for d in q.displaced]
-        self.at_home = [d * (q.tables.rule(c).tele_pct or 100) // 100 for c, d in enumerate(q.displaced)]
+        self.away = [d if c in q.confined else d - d // KEPT for c, d in enumerate(q.displaced)]
+        self.at_home = [d if c in q.confined else d * (q.tables.rule(c).tele_pct or 100) // 100 for c, d in enumerate(q.displaced)]
         self.need = [d.need for d in q.demands]
         self.tele = [d.tele_cap for d in q.demands]
         self.desks = list(q.desks_left)
@@ -93,6 +93,7 @@ class _Remaining:
 
 def bound(q: Quantities, moves: Moves, previous: Sequence[PreviousLine], *, stability: bool) -> tuple[Moves, Bounds, tuple[Kept, ...]]:
     """The moves with those that only approved lines keep, the bounds, and what became of every approved line."""
+    _count_those_away(q, previous)
     index = _Index(q, moves)
     needs = {d.cell: n for n, d in enumerate(q.demands)}
     remaining = _Remaining(q)
@@ -124,6 +125,15 @@ def bound(q: Quantities, moves: Moves, previous: Sequence[PreviousLine], *, stab
         floor, np.array(barred, dtype=np.int64), np.array(list(weigh), dtype=np.int64),
         np.array(list(weigh.values()), dtype=np.int64), {c.place: q.desks_left[c.place] for c in extra if c.place != AT_HOME},
     ), tuple(kept)  # fmt: skip
+
+
+def _count_those_away(q: Quantities, previous: Sequence[PreviousLine]) -> None:
+    """Count, of a site that nobody leaves, the agents who had left it before: they go on where they are (D78)."""
+    for line in previous:
+        cell = q.tables.cell_index.get((line.key.site, line.key.activity, line.key.metier))
+        if line.approved and cell in q.confined:
+            able = q.displaced if line.key.supply == DISPLACED else q.releasable
+            able[cell] += line.count
 
 
 def _seen(q: Quantities, needs: dict[int, int], previous: Sequence[PreviousLine], index: _Index, floor: Ints) -> dict[int, int]:

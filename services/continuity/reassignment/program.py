@@ -103,7 +103,7 @@ def no_bounds(moves: Moves) -> Bounds:
 def build(quantities: Quantities, moves: Moves, bounds: Bounds) -> Program:
     """The program of these moves under these bounds."""
     q, tables, n = quantities, quantities.tables, len(moves)
-    idle_cells = tuple(cell for cell, count in enumerate(q.displaced) if count)
+    idle_cells = tuple(cell for cell, count in enumerate(q.displaced) if count and cell not in q.confined)
     first_unmet = n
     first_idle = first_unmet + len(q.demands)
     first_excess = first_idle + len(idle_cells)
@@ -151,6 +151,7 @@ def _supply(q: Quantities, moves: Moves, idle_cells: Sequence[int], first_idle: 
     rows = [
         Row(np.append(displaced.get(cell, none), first_idle + k), q.displaced[cell], q.displaced[cell]) for k, cell in enumerate(idle_cells)
     ]
+    rows += [Row(displaced[cell], 0, q.displaced[cell]) for cell in sorted(q.confined) if cell in displaced]
     return rows + [Row(columns, 0, q.releasable[cell]) for cell, columns in _by(moves.cell, np.flatnonzero(moves.released))]
 
 
@@ -166,7 +167,7 @@ def _telework_per_cell(q: Quantities, moves: Moves) -> list[Row]:
     rows = []
     for cell, columns in _by(moves.cell, np.flatnonzero(~moves.released & (moves.place == AT_HOME))):
         count, pct = q.displaced[cell], q.tables.rule(cell).tele_pct or 100
-        if pct < 100:
+        if pct < 100 and cell not in q.confined:
             rows.append(Row(columns, 0, count * pct // 100))
     return rows
 
@@ -186,7 +187,7 @@ def _keep_some(q: Quantities, moves: Moves) -> list[Row]:
     away = np.flatnonzero(~moves.released & (moves.demand != OWN_WORK) & (need_cell != moves.cell))
     return [
         Row(columns, 0, q.displaced[cell] - q.displaced[cell] // KEPT)
-        for cell, columns in _by(moves.cell, away) if q.displaced[cell] >= KEPT
+        for cell, columns in _by(moves.cell, away) if q.displaced[cell] >= KEPT and cell not in q.confined
     ]  # fmt: skip
 
 

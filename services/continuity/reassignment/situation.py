@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.continuity.reassignment.tables import Tables
@@ -15,11 +15,12 @@ OPTIMISED = (1, 2, 3)
 
 @dataclass(frozen=True, slots=True)
 class SiteState:
-    """A site in a situation. `host_ok`: it may receive agents of others."""
+    """A site in a situation. `host_ok`: it may receive agents of others. `confined`: nobody leaves it for other work (D78)."""
 
     staff_pct: int = 100
     seat_pct: int = 100
     host_ok: bool = True
+    confined: bool = False
 
 
 UNTOUCHED = SiteState()
@@ -94,6 +95,9 @@ class Quantities:
             max(0, min(w - c.minimum, percent(c.staff, tables.rules[c.activity].release_pct)))
             for w, c in zip(self.working, cells, strict=True)
         ]
+        self.confined = frozenset(self._confined_cells())
+        for n in self.confined:
+            self.displaced[n] = self.releasable[n] = 0
         self.demands: list[Demand] = []
         self.suspended: dict[int, int] = {}
         self._find_demands()
@@ -114,10 +118,17 @@ class Quantities:
         for n, present, seats in zip(cells, there, seated, strict=True):
             self.present[n], self.seats[n] = present, seats
 
+    def _confined_cells(self) -> Iterator[int]:
+        """Yield the cells of the sites that nobody leaves."""
+        for site, state in self.situation.sites.items():
+            index = self.tables.site_index.get(site)
+            if state.confined and index is not None:
+                yield from self.tables.cells_of_site.get(index, ())
+
     def _find_demands(self) -> None:
         for n, cell in enumerate(self.tables.cells):
             working = self.working[n]
-            if cell.minimum <= working:
+            if cell.minimum <= working or n in self.confined:
                 continue
             rule = self.tables.rules[cell.activity]
             if rule.criticality not in OPTIMISED:

@@ -17,6 +17,7 @@ from schemas.alerts import (
     CauseRow,
     FlagChanged,
     FlagRow,
+    Headcount,
     IncidentChanged,
     IncidentRow,
     LevelChanged,
@@ -47,7 +48,12 @@ from tests.shipped import territory
 REALM = "92~test-continuity"
 ROOT = Path(__file__).parents[3]
 F = TypeVar("F", bound=Fact)
-_CLOSED = {EventType.CLOSURE: SiteStatus.CLOSED, EventType.EVACUATION: SiteStatus.EVACUATED, EventType.FIRE: SiteStatus.EVACUATED}
+_CLOSED = {
+    EventType.CLOSURE: SiteStatus.CLOSED,
+    EventType.EVACUATION: SiteStatus.EVACUATED,
+    EventType.FIRE: SiteStatus.EVACUATED,
+    EventType.SHELTER_IN_PLACE: SiteStatus.SHELTERING,
+}
 
 
 def at(local: str) -> Instant:
@@ -90,6 +96,9 @@ class World:
     day: str = "2027-02-11"
     start: str = "09:40"
     causes: dict[str, list[CauseRow]] = field(default_factory=dict)
+    counts: dict[str, Headcount] = field(default_factory=dict)
+    found: Headcount | None = Headcount(found=1, expected=1, at=0, report="r-count")
+    """Of an evacuated site of which nothing else is said: everybody was found. None: nobody counts."""
     serial: int = 0
     published: bool = True
     """False: the realm is open, the reference data have not come yet."""
@@ -146,6 +155,13 @@ class World:
         self.causes[site] = [c for c in self.causes.get(site, []) if c.type is not type] + [cause]
         return self.tell_site(site, known or since, since)
 
+    def count(self, site: str, found: int, expected: int, when: str) -> list[Fact]:
+        """People of an evacuated site were counted."""
+        counted = Headcount(found=found, expected=expected, at=self.instant(when), report=f"r-count-{site}")
+        self.counts[site] = counted
+        began = min(c.since for c in self.causes[site])
+        return self.tell_site(site, when, when, began=began)
+
     def lift(self, site: str, when: str, *types: EventType, known: str | None = None) -> list[Fact]:
         """The site reopens: the named causes, or all, are lifted."""
         self.causes[site] = [c for c in self.causes.get(site, []) if types and c.type not in types]
@@ -167,8 +183,9 @@ class World:
         order = [SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED]
         shown = status or next((s for s in order for c in causes if c.effect is s), SiteStatus.NORMAL)
         loss = max((c.loss_pct for c in causes), default=0.0)
+        out = shown is SiteStatus.EVACUATED
         row = SiteRow(
-            id=site, status=shown, since=self.instant(since) if began is None else began, capacity_pct=100 - loss, causes=tuple(causes),
+            headcount=self.counts.get(site, self.found) if out else None, id=site, status=shown, since=self.instant(since) if began is None else began, capacity_pct=100 - loss, causes=tuple(causes),
             lifted_at=None if lifted is None else self.instant(lifted),
         )  # fmt: skip
         return self._tell(SiteStatusChanged(row=row), known)

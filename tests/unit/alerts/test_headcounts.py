@@ -1,0 +1,68 @@
+"""Is everybody out and found? What the row of an evacuated site says, for whoever would send its agents elsewhere (D37, D78)."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.reports import Measure
+from tests.unit.alerts.scene import Scene
+
+SITE = "clg-0921353W"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def count(scene: Scene, minute: float, found: float, **values: object) -> str:
+    measure = Measure(name="headcount_found", value=found, value_of=214, unit="persons", scope="site")
+    return scene.report(minute, "headcount", SITE, severity=1, measure=measure, **values)
+
+
+def all_clear(scene: Scene, minute: float, site: str | None, **values: object) -> None:
+    scene.report(minute, "info", site, severity=1, source="pompiers", measure=Measure(name="all_clear", value=1, unit="bool"), **values)
+
+
+def test_a_site_that_shelters_keeps_its_people(scene: Scene) -> None:
+    scene.report(1, "shelter_in_place", SITE, severity=4)
+    assert scene.site(SITE).confinement == "sheltering"
+
+
+def test_people_of_an_evacuated_site_are_counted_until_all_are_found(scene: Scene) -> None:
+    count(scene, 0, 214)  # a drill, before anything happened
+    scene.report(1, "evacuation", SITE, severity=4)
+    assert (scene.site(SITE).headcount, scene.site(SITE).confinement) == (None, "counting")
+    count(scene, 20, 208)
+    counted = scene.site(SITE).headcount
+    assert counted is not None
+    assert (counted.found, counted.expected, scene.site(SITE).confinement) == (208, 214, "counting")
+    count(scene, 40, 214)
+    assert scene.site(SITE).confinement is None
+
+
+def test_a_count_that_is_withdrawn_counts_no_longer(scene: Scene) -> None:
+    scene.report(1, "evacuation", SITE, severity=4)
+    wrong = count(scene, 20, 214)
+    scene.report(22, "headcount", SITE, severity=1, msg_type="Cancel", references=(wrong,))
+    assert scene.site(SITE).confinement == "counting"
+
+
+def test_an_all_clear_ends_the_count(scene: Scene) -> None:
+    scene.report(1, "evacuation", SITE, severity=4)
+    all_clear(scene, 30, SITE)
+    assert scene.site(SITE).all_clear_at == scene.at(30)
+    assert scene.site(SITE).confinement is None
+
+
+def test_an_all_clear_for_the_commune_is_that_of_the_sites_of_its_incident(scene: Scene) -> None:
+    gas = scene.report(1, "gas_leak", SITE, severity=4)
+    scene.report(2, "evacuation", SITE, severity=4)
+    all_clear(scene, 30, None, commune=scene.state.territory.sites[SITE].commune, references=(gas,))
+    assert scene.site(SITE).confinement is None
+
+
+def test_a_closure_after_the_evacuation_ends_the_count(scene: Scene) -> None:
+    scene.report(1, "evacuation", SITE, severity=4)
+    scene.report(30, "closure", SITE, severity=3)
+    assert (scene.status(SITE), scene.site(SITE).confinement) == ("closed", None)

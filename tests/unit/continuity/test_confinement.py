@@ -1,0 +1,97 @@
+"""Nobody is sent away from, or to, a site that shelters or counts its people (D78)."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas import reassignment as m
+from schemas.words import EventType
+from services.continuity.reassigning import in_force
+from services.continuity.state import lines_of
+from tests.unit.continuity.test_reassigning import answer, approve, refused
+from tests.unit.continuity.world import World
+
+
+def requests(world: World) -> list[m.ProposalRequested]:
+    return world.facts(m.ProposalRequested)
+
+
+def condition(world: World, site: str) -> m.SiteCondition:
+    return next(c for c in requests(world)[-1].situation.sites if c.site == site)
+
+
+def test_people_who_shelter_are_offered_no_journey() -> None:
+    world = World()
+    world.hit("cen-1", EventType.SHELTER_IN_PLACE, since="09:40")
+    world.until("10:40")
+    assert requests(world) == []
+
+
+def test_a_site_that_shelters_is_neither_source_nor_host_of_another_crisis() -> None:
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.hit("cen-2", EventType.SHELTER_IN_PLACE, since="09:40")
+    world.until("09:43")
+    said = condition(world, "cen-2")
+    assert (said.confinement, said.seat_pct, said.staff_pct, said.host_ok) == ("sheltering", 100, 100, False)
+    row = answer(world, "09:44")
+    ends = {end for line in lines_of(world.state, row.id) for end in (line.site, line.place, line.need_site)}
+    assert "cen-1" in ends
+    assert "cen-2" not in ends
+
+
+@pytest.mark.parametrize(("found", "asked"), [(None, False), (5, False), (6, True)])
+def test_an_evacuated_site_is_a_source_once_everybody_is_found(found: int | None, asked: bool) -> None:
+    world = World(found=None)
+    world.hit("cen-1", EventType.FIRE, since="09:40")
+    if found is not None:
+        world.count("cen-1", found, 6, "09:50")
+    world.until("10:40")
+    assert (requests(world) != []) is asked
+
+
+def test_an_order_to_shelter_withdraws_the_lines_of_an_open_proposal_at_once() -> None:
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.hit("cen-2", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    proposal = answer(world, "09:44").id
+    lines = lines_of(world.state, proposal)
+    world.causes["cen-2"] = []
+    world.hit("cen-2", EventType.SHELTER_IN_PLACE, since="09:45")
+    row = in_force(world.state)
+    assert row is not None
+    confined = {line.id for line in lines if "cen-2" in (line.site, line.place, line.need_site)}
+    assert confined
+    assert set(row.withdrawn) == confined
+    assert [f.change for f in world.facts(m.ProposalChanged)] == ["computed", "withdrawn"]
+    assert refused(approve(world, "09:45", min(confined))) == (409, "confined")
+    approve(world, "09:45")
+    approved = {row.id for row in world.state.moved.values()}
+    assert approved
+    assert not approved & confined
+
+
+def test_who_left_before_goes_on_where_they_are() -> None:
+    """Nobody is told to go back to a site that shelters."""
+    world = World()
+    world.hit("cen-1", EventType.CLOSURE, since="09:40")
+    world.hit("cen-2", EventType.CLOSURE, since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    approve(world, "09:44")
+    before = {row.id: row.needed for row in world.state.moved.values() if row.site == "cen-2" and row.place != "cen-2"}
+    assert before
+    world.causes["cen-2"] = []
+    world.hit("cen-2", EventType.SHELTER_IN_PLACE, since="09:50")
+    world.until("10:30")
+    answer(world, "10:31")
+    after = {id: row.needed for id, row in world.state.moved.items() if id in before}
+    assert after == before
+
+
+def test_a_computation_that_a_person_asks_for_says_that_people_are_confined() -> None:
+    world = World()
+    world.hit("cen-1", EventType.SHELTER_IN_PLACE, since="09:40")
+    asked = m.ComputeReassignments(author="p-1", role="director")
+    assert refused(world.say(asked, "09:45")) == (409, "confined")
