@@ -228,8 +228,10 @@ def test_an_address_for_links_that_leads_nowhere_is_refused(
 
 def test_what_is_made_is_the_owners_alone(tmp_path: Path) -> None:
     """Also logs and segments: others on the machine read no incident. A folder that was there keeps its mode."""
-    (tmp_path / "given").mkdir(mode=0o755)
-    for root, mode in ((tmp_path / "given", 0o755), (tmp_path / "made", 0o700)):
+    given = tmp_path / "given"
+    given.mkdir()
+    given.chmod(0o755)
+    for root, mode in ((given, 0o755), (tmp_path / "made", 0o700)):
         data = DataDir(root)
         data.make()
         assert root.stat().st_mode & 0o777 == mode
