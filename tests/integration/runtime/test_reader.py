@@ -12,7 +12,7 @@ from aiokafka.client import AIOKafkaClient
 
 from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, OpenRealm
-from schemas.topics import PARTITIONS, log
+from schemas.topics import PARTITIONS, lanes, log
 from services.runtime.chain import View, append, declare, empty
 from services.runtime.core import Machine
 from services.runtime.embedded.kafka import RunningKafka
@@ -36,6 +36,20 @@ async def toys(broker: RunningKafka, tmp_path: Path) -> Toys:
     system = Toys(broker.address, tmp_path, f"read{next(_count)}")
     await make_topics(broker.address, topics_of(system.suffix))
     return system
+
+
+async def test_a_reader_that_goes_from_topic_to_topic_never_stands_still(toys: Toys) -> None:
+    """aiokafka forgets the leaders of topics that are not assigned, and stands still before it asks for them.
+
+    Every service starts so, and a worker takes partitions so: nobody decides meanwhile.
+    """
+    await toys.open()
+    async with PartitionReader(toys.kafka) as reader:
+        reader._consumer._fetcher._retry_backoff = 3600.0
+        async with asyncio.timeout(60):
+            for topic in 2 * lanes(toys.toy):
+                bounds = await reader.bounds(topic, range(PARTITIONS))
+                assert [record async for record in reader.read(topic, bounds)] != []
 
 
 class Log:

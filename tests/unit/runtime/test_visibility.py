@@ -28,6 +28,7 @@ class NewLeader:
     def __init__(self, end: int) -> None:
         self._end, self._highwater = end, AT - 4
         self._subscription = SimpleNamespace(unsubscribe=lambda: None)
+        self._client = SimpleNamespace(add_topic=lambda _topic: None)
 
     def assign(self, _tps: list[TopicPartition]) -> None: ...
 
