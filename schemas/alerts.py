@@ -37,6 +37,14 @@ class Why(Model):
     reports: tuple[str, ...] = ()
 
 
+class Held(Model):
+    """What a report says and does not count until a person confirms it, or a second reading does (D76)."""
+
+    measure: Measure | None = None
+    colour: str | None = None
+    expected_end: Instant | None = None
+
+
 class ReportRow(Model):
     id: str
     state: ReportState
@@ -46,7 +54,8 @@ class ReportRow(Model):
     why: tuple[Why, ...] = ()
     flags: tuple[str, ...] = Field(
         default=(),
-        description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown (D8), superseded, cancelled, maintenance (D64)",
+        description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown (D8), superseded, cancelled, maintenance (D64), "
+        "measure_unentitled, to_confirm (D76), unknown_measure",
     )
     confirmation: Confirmation
     source: str
@@ -81,6 +90,9 @@ class ReportRow(Model):
     signature: str | None = Field(default=None, description="CAP: unsigned, unchecked, valid, invalid")
     corrected_by: str | None = Field(
         default=None, exclude_if=lambda by: by is None, description="who changed its words after a refusal: a token"
+    )
+    held: Held | None = Field(
+        default=None, exclude_if=lambda held: held is None, description="what it says and what counts only once it is confirmed (D76)"
     )
 
 

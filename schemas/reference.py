@@ -30,13 +30,15 @@ class Section(StrEnum):
     ROSTER = "roster"
     CHANNELS = "channels"
     STAFFING = "staffing"
+    MEASURES = "measures"
 
 
 PUBLISHED: Final = (
-    Section.COMMUNES, Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.ROSTER, Section.CHANNELS, Section.STAFFING, Section.PLANS,
+    Section.COMMUNES, Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.ROSTER, Section.CHANNELS, Section.MEASURES,
+    Section.STAFFING, Section.PLANS,
 )  # fmt: skip
 """The order in which the sections of a version come: channels after the ladders whose defaults they replace, plans last."""
-OPTIONAL: Final = frozenset({Section.CHANNELS})
+OPTIONAL: Final = frozenset({Section.CHANNELS, Section.MEASURES})
 """A territory may do without."""
 
 
@@ -431,6 +433,56 @@ class Metier(Model):
     name_en: str = Field(min_length=1)
 
 
+class MeasureRule(Model):
+    """Who may declare a measure, and between which bounds (D76)."""
+
+    name: str = Field(min_length=1, max_length=64)
+    sources: tuple[str, ...] = Field(min_length=1)
+    scopes: tuple[str, ...] = Field(
+        default=(), description="heads of scopes (kind, pole, zone, global) to which the sources apply; none: to all"
+    )
+    unit: str | None = None
+    low: float | None = None
+    high: float | None = None
+    step_per_hour: float | None = Field(default=None, gt=0, description="plausible change in one hour")
+    at_most: Literal["value_of", "desks"] | None = Field(
+        default=None, description="no more than the report's own whole, or than the desks of its site"
+    )
+    outside: Literal["to_confirm", "refuse"] = Field(
+        default="to_confirm", description="what happens to the word of another source: a person confirms it, or the door refuses it"
+    )
+
+
+class VigilanceRule(Model):
+    """Who gives the colours of some phenomena."""
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    phenomena: tuple[str, ...]
+
+
+class LongOutage(Model):
+    """Who may say that a site of these kinds is lost for so long that it is a matter of the whole territory."""
+
+    hours: float = Field(gt=0)
+    kinds: tuple[str, ...]
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class MeasureRules(Model):
+    """`mesures.yaml`."""
+
+    measures: tuple[MeasureRule, ...]
+    vigilances: tuple[VigilanceRule, ...] = ()
+    relays: tuple[str, ...] = Field(default=(), description="sources that may repeat the last colour, and give no other")
+    system_sources: tuple[str, ...] = Field(default=(), description="whose word takes a system down for all; none: anybody's")
+    long_outage: LongOutage | None = None
+
+
+class MeasuresSection(Model):
+    section: Literal[Section.MEASURES] = Section.MEASURES
+    rules: MeasureRules
+
+
 class Communes(Model):
     section: Literal[Section.COMMUNES] = Section.COMMUNES
     communes: tuple[Commune, ...]
@@ -510,7 +562,8 @@ class Staffing(Model):
 
 
 SectionData = Annotated[
-    Communes | Sites | Activities | Plans | EscalationPolicy | RosterSection | ChannelsSection | Staffing, Field(discriminator="section")
+    Communes | Sites | Activities | Plans | EscalationPolicy | RosterSection | ChannelsSection | MeasuresSection | Staffing,
+    Field(discriminator="section"),
 ]
 
 

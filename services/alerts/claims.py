@@ -200,6 +200,11 @@ def measured_place(row: ReportRow) -> str:
     return row.site or (m.object if m and m.object else None) or (m.scope if m and m.scope else None) or row.commune or ""
 
 
+def awaits_its_value(row: ReportRow) -> bool:
+    """A bulletin or a reading of which the value is held: it is nothing else, and counts for no severity (D76)."""
+    return row.held is not None and row.type in (EventType.WEATHER_ALERT, EventType.FLOOD_LEVEL)
+
+
 def is_confirmed(row: ReportRow) -> bool:
     return row.confirmation == "confirmed"
 

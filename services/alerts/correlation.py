@@ -52,7 +52,7 @@ def place(row: ReportRow, known: Cause | None, draft: Draft) -> Placement:
         return Placement("D26", closed.id)
     if not opens_one(row):
         return NOWHERE
-    return Placement("D22" if key else "D23", opens=key or _fallback(row, draft))
+    return Placement("D22" if key else "D23", opens=key or fallback_key(row, draft))
 
 
 def _yields(key: Key, row: ReportRow, draft: Draft) -> bool:
@@ -64,8 +64,12 @@ def _yields(key: Key, row: ReportRow, draft: Draft) -> bool:
 
 
 def opens_one(row: ReportRow) -> bool:
-    """D24: rumours and unconfirmed reports open nothing, nor do cancellations and green bulletins; `info` only by a flag that has a family."""
-    return is_confirmed(row) and row.msg_type is not MsgType.CANCEL and row.colour != rules.COLOURS[0]
+    """D24: rumours and unconfirmed reports open nothing, nor do cancellations and green bulletins; `info` only by a flag that has a family.
+
+    Nor does a bulletin whose colour is held (D76): whether there is one is the question.
+    """
+    held = row.type is EventType.WEATHER_ALERT and row.held is not None
+    return not held and is_confirmed(row) and row.msg_type is not MsgType.CANCEL and row.colour != rules.COLOURS[0]
 
 
 def _referenced(row: ReportRow, draft: Draft) -> str | None:
@@ -122,7 +126,7 @@ def _same_matter(row: ReportRow, draft: Draft) -> IncidentRow | None:
     """D23, of no site: the open incident of the same key that has heard of the same, else each word on a commune or a road would open its own."""
     if site_of(row) is not None:
         return None
-    kind, key = _fallback(row, draft)
+    kind, key = fallback_key(row, draft)
     for incident in draft.incidents(draft.open_incidents):
         if (incident.kind, incident.key) != (kind, key):
             continue
@@ -226,7 +230,7 @@ def _recently_closed(key: Key | None, row: ReportRow, draft: Draft) -> IncidentR
     return None
 
 
-def _fallback(row: ReportRow, draft: Draft) -> Key:
+def fallback_key(row: ReportRow, draft: Draft) -> Key:
     """`site:<id>`; without a known site its commune, its object, its type."""
     site = site_of(row)
     if site is not None:

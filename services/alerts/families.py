@@ -80,6 +80,8 @@ def _supplier(row: ReportRow, draft: Draft) -> Key | None:
 
 def _it(row: ReportRow, draft: Draft) -> Key:
     systems = named(row, "system:") or named(row, "network:")
+    if row.held is not None:
+        systems = tuple(system for system in systems if system != "*")
     if "*" in systems or _isolated(draft):
         return "it", "*"
     return "it", systems[0] if systems else site_of(row) or row.commune or "it"

@@ -22,7 +22,6 @@ from services.alerts.claims import (
     as_truth,
     inside,
     is_confirmed,
-    is_placeless,
     measure_name,
     named,
     objects_of,
@@ -33,6 +32,7 @@ from services.alerts.claims import (
 )
 from services.alerts.draft import Draft
 from services.alerts.endings import end_declared, end_supplier_failures, end_system_outages, takes_back_that
+from services.alerts.entitlement import is_service_wide
 from services.alerts.rules import ALL_CLEAR, CLOSED_BY_POWER_PCT, RESTORED, TRANSIT_RUNS, TRANSIT_STOPS
 from services.alerts.territory import flag_of_supplier
 from services.alerts.values import changed, in_order
@@ -131,7 +131,7 @@ def _dependencies(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
     if row.type is T.TRANSPORT_DISRUPTION and _is_the_network(row):
         if row.severity >= TRANSIT_STOPS:
             yield "network:transit", "down"
-        elif row.severity <= TRANSIT_RUNS:
+        elif row.severity <= TRANSIT_RUNS and _is_of_the_same(draft, row, "network:transit"):
             yield "network:transit", "up"
     for supplier in named(row, "supplier:"):
         id = flag_of_supplier(supplier, draft.territory)
@@ -146,7 +146,7 @@ def _dependencies(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
         yield from ((thing, "up" if as_truth(m.value) else "down") for thing in services_of(row))
         return
     for system in named(row, "system:"):
-        if system != "*" and row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM) and _is_service_wide(draft, row):
+        if system != "*" and row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM) and is_service_wide(row, draft.territory) and row.held is None:
             yield f"system:{system}", "down" if (row.capacity_lost_pct or 0.0) >= _DOWN_PCT else "degraded"
     for network in named(row, "network:"):
         if m is not None and name == "customers_cut" and (cut := as_number(m.value)) is not None:
@@ -160,13 +160,10 @@ def _is_the_network(row: ReportRow) -> bool:
     return site_of(row) is None and row.commune is None and not row.zone and not named(row, "road:")
 
 
-def _is_service_wide(draft: Draft, row: ReportRow) -> bool:
-    """A report about a system itself, not about one office that misses it: from no site, or from a computer room.
-
-    Of a site that nobody has found yet it is not known (D8).
-    """
-    site = site_of(row)
-    return (site is None and not is_placeless(row)) or draft.territory.kind(site) == "datacenter"
+def _is_of_the_same(draft: Draft, row: ReportRow, id: str) -> bool:
+    """Tell whether a report is about the same object as one that took a thing away: only that says that it is there again (D76)."""
+    flag = draft.state.flags.get(id)
+    return flag is not None and any(objects_of(told) == objects_of(row) for told in draft.told(flag.reports))
 
 
 def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | None) -> None:

@@ -13,7 +13,17 @@ from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
 from services.alerts import rules, zones
 from services.alerts.calendar import day_of
 from services.alerts.causes import Taken
-from services.alerts.claims import all_over, as_instant, as_number, communes_of, is_confirmed, measure_name, site_of, speaks_for_site
+from services.alerts.claims import (
+    all_over,
+    as_instant,
+    as_number,
+    awaits_its_value,
+    communes_of,
+    is_confirmed,
+    measure_name,
+    site_of,
+    speaks_for_site,
+)
 from services.alerts.correlation import Placement
 from services.alerts.danger import is_new_danger
 from services.alerts.draft import Draft
@@ -125,7 +135,7 @@ def _grow(draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None,
 def _counted(draft: Draft, row: ReportRow, known: IncidentRow) -> dict[str, Any]:
     """Severity and customers cut, by a report that is current (D9)."""
     values: dict[str, Any] = {}
-    if row.type not in rules.MUTE_TYPES and row.msg_type is not MsgType.CANCEL:
+    if row.type not in rules.MUTE_TYPES and row.msg_type is not MsgType.CANCEL and not awaits_its_value(row):
         values["severity"] = max(known.severity, row.severity)
     if measure_name(row) == "customers_cut":
         values["customers_cut"] = _customers(draft, known, row)

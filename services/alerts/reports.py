@@ -9,7 +9,7 @@ from schemas.causes import Cause, SilenceChanged
 from schemas.realms import is_live
 from schemas.reports import ReportReceived
 from schemas.words import EventType, IncidentState, MsgType, ReportState
-from services.alerts import causes, endings, flags, incidents, quiet, rules, tasks, zones
+from services.alerts import causes, endings, entitlement, flags, incidents, quiet, rules, tasks, zones
 from services.alerts.causes import Taken
 from services.alerts.claims import (
     DENIED,
@@ -45,7 +45,13 @@ def receive(draft: Draft, report: ReportReceived) -> None:
     row = changed(row, {"references": _resolved(draft, row)})
     if row.confirmation == "unconfirmed" and (_seconds(draft, row) or is_said_already(draft, row)):
         row = changed(row, {"confirmation": "confirmed", "why": (Why(code="confirmed"),)})
+    if (name := measure_name(row)) is not None and name not in draft.state.rules.measures_read:
+        row = changed(row, {"flags": (*row.flags, "unknown_measure")})
+    row, confirmed = entitlement.hold(draft, row)
+    for first in confirmed:
+        grant(draft, draft.state.reports[first], None)
     apply(draft, row)
+    entitlement.ask(draft, row.id)
 
 
 def _resolved(draft: Draft, row: ReportRow) -> tuple[str, ...]:
@@ -81,7 +87,7 @@ def _confirmed(draft: Draft, row: ReportRow) -> None:
     taken = _take(draft, row, incident, known, replaces)
     if taken is not None and taken.cause.lifted_at is None and quiet.judge(draft, draft.state.causes[taken.cause.id], row).maintenance:
         row = changed(row, {"flags": (*row.flags, "maintenance")})
-    if row.type is EventType.REOPENING and row.msg_type is not MsgType.CANCEL:
+    if row.type is EventType.REOPENING and row.msg_type is not MsgType.CANCEL and row.held is None:
         row = endings.reopen(draft, row, incident)
     if orders_to_leave(row):
         endings.end_shelter(draft, row)
@@ -328,10 +334,25 @@ def _corroborate(draft: Draft, row: ReportRow) -> None:
 
 
 def confirm(draft: Draft, told: ReportRow, by: str | None) -> None:
-    """By a second source or a named person: it is judged as if it had come confirmed, with its own times."""
+    """By a second source or a named person: it is judged as if it had come confirmed, with its own times.
+
+    A person also confirms what was held of it (D76); a second source does not.
+    """
+    if by is not None:
+        told = entitlement.release(told)
     why = (*(w for w in told.why if w.code != "unconfirmed"), Why(code="manual" if by else "confirmed", at=draft.now))
     tasks.void(draft, "verify_report", told.id, "confirmed")
     apply(draft, changed(told, {"confirmation": "confirmed", "verified_by": by, "why": why}), again=True)
+
+
+def grant(draft: Draft, told: ReportRow, by: str | None) -> None:
+    """A person, or a second reading, confirms what was held of a confirmed report (D76): it counts with its own times."""
+    why = (*told.why, Why(code="manual" if by else "confirmed", at=draft.now))
+    tasks.void(draft, "verify_report", told.id, "confirmed")
+    if (cause := causes.cause_of(draft, told)) is not None:
+        causes.leave(draft, cause, told, draft.now, DENIED + told.id)
+    row = entitlement.release(told)
+    apply(draft, changed(row, {"verified_by": by or told.verified_by, "why": why}), again=True)
 
 
 def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
@@ -361,8 +382,9 @@ def link(draft: Draft, told: ReportRow, site: str, by: str) -> None:
     """D8: a person says which site was meant; effects apply with the original times. Those of a report that was withdrawn do not."""
     tasks.void(draft, "link_site", told.id, "linked")
     kept = tuple(f for f in told.flags if f not in ("site_unknown", "area_unknown"))
-    row = changed(told, {"site": site, "flags": kept, "verified_by": by})
+    row, _ = entitlement.hold(draft, changed(told, {"site": site, "flags": kept, "verified_by": by}))
     if told.confirmation == "denied" or "cancelled" in kept:
         draft.emit(ReportChanged(row=row))
     else:
         apply(draft, row, again=True)
+        entitlement.ask(draft, row.id)

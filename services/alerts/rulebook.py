@@ -14,7 +14,7 @@ from schemas.words import EventType, Level, PlanState
 from services.alerts.claims import is_rate, is_wide
 from services.alerts.metrics import severity_key
 from services.alerts.predicates import Compiler, Node
-from services.alerts.rules import CLOSURES, ISOLATION, WINDOW_SCAN_MS
+from services.alerts.rules import CLOSURES, ISOLATION, READ, WINDOW_SCAN_MS
 from services.alerts.shown import ShownCauses
 from services.alerts.territory import Territory
 from services.runtime.maps import Map
@@ -118,6 +118,8 @@ class Rulebook:
         named |= {str(m.args["and_flag"]) for m in leaves if "and_flag" in m.args} | {s.flag for s in surcharges if s.flag}
         self.flag_names = frozenset(named | {ISOLATION})
         """Measures that are flags: those that some rule names."""
+        self.measures_read = self.flag_names | READ | territory.measure_rules.keys()
+        """Measures that some rule reads, or that the territory names."""
         self.horizon_ms: Instant = int(max((m.args.get("horizon_h", 0) for m in leaves), default=0) * HOUR_MS)
         """How far ahead an announced closure counts."""
         self.shown = ShownCauses(sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}), ordinary)

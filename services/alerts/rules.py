@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas import sources
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
+from schemas.words import Effect
 from schemas.words import EventType as T
 
 LATE_AFTER_MS: Final = 15 * MINUTE_MS
@@ -61,10 +63,11 @@ BELOW_OPENING_PCT: Final = 50.0
 WINDOW_SCAN_MS: Final = DAY_MS
 """§13: windows of cuts and security events are those that started in the last 24 h (or the window, if longer)."""
 
+COLOURS: Final = sources.COLOURS
+
 MOST_PERSONS: Final = 1_000_000_000
 """A measure that counts more people counts so many: `persons_concerned` takes no more either."""
 
-COLOURS: Final = ("vert", "jaune", "orange", "rouge")
 
 CAUSE_TYPES: Final = frozenset(
     {
@@ -111,6 +114,15 @@ SILENCE_KEY: Final = {
 """Family → entry of `site_inconnu_apres_min`: the families with a rule of silence (D18)."""
 OFFERS: Final = frozenset({"desks_offered", "reception_centre"})
 """Measures by which a site offers its means to a crisis elsewhere."""
+READ: Final = frozenset(
+    {
+        "absence_rate", "colleges_served", "customers_cut", "desks_available", "desks_offered", "estimated_end", "evacuees",
+        "forecast_absence", "headcount_found", "ill_persons", "reception_centre", "river_level", "road_closed", "room_temperature",
+        "sites_not_delivered", "strike_notice", "system_healthy", "system_restored", "vaccine_fridge_temperature", "water_alert",
+        "water_restriction", *Effect,
+    }
+)  # fmt: skip
+"""Measures that some rule reads, beside the flags that predicates name; any other is told to whoever reads the report."""
 RESTORED: Final = ("system_restored", "system_healthy")
 """Measures that say that a system or a network works (or does not)."""
 COLD_CHAIN: Final = "vaccine_fridge_temperature"

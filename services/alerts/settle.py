@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.alerts import escalation, flags, levels, quiet, site_status
+from services.alerts import escalation, flags, levels, openings, quiet, site_status
 from services.alerts.draft import Draft
 
 
@@ -15,6 +15,7 @@ def settle(draft: Draft, touched: frozenset[str] = frozenset()) -> None:
     draft.doubtful.clear()
     draft.words.clear()
     rises = levels.evaluate(draft, draft.touched() | touched)
+    openings.open_for_level(draft, rises)
     draft.flush()
     escalation.follow(draft, rises)
     draft.flush()

@@ -56,6 +56,8 @@ class Territory:
         thresholds = {k: v for p in self.plans for k, v in p.zone_by_threshold_m.items()}
         self.flooded_from = {s.id: thresholds[s.flood_exposure] for s in sites if s.flood_exposure in thresholds}
         """Exposed site → river level from which it is in the zone (D18)."""
+        self.measures: ref.MeasureRules | None = parts[ref.MeasuresSection].rules if ref.MeasuresSection in parts else None
+        self.measure_rules = {rule.name: rule for rule in self.measures.measures} if self.measures else {}
         self.authorities = frozenset(self.policy.authorities) if self.policy else frozenset()
 
     # ── places ───────────────────────────────────────────────────────────────────────────────────────────────────

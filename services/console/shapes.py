@@ -101,15 +101,16 @@ class Shaper:
         attachments: Sequence[str] = (),
         erased: Erased | None = None,
     ) -> r.Report:
+        held = row.held or a.Held()
         return r.Report(
             id=row.id, realm=self.realm, state=row.state, reason=row.reason, of=row.of, incident=row.incident, why=self.reasons(row.why),
             flags=list(row.flags), confirmation=row.confirmation, source=row.source, site=row.site, commune=row.commune,
-            zone=list(row.zone), effective=[_interval(w) for w in row.effective], expected_end=_when(row.expected_end),
+            zone=list(row.zone), effective=[_interval(w) for w in row.effective], expected_end=_when(row.expected_end or held.expected_end),
             lifts=list(row.lifts), affected_activities=list(row.affected_activities), verified_by=row.verified_by, source_key=row.source_key, type=row.type,
             severity=row.severity, certainty=row.certainty, urgency=row.urgency, msg_type=row.msg_type,
             references=list(row.references), alias=row.alias,
             occurred_at=when(row.occurred_at), recorded_at=when(row.recorded_at), capacity_lost_pct=row.capacity_lost_pct,
-            persons_concerned=row.persons_concerned, measure=row.measure, phenomenon=row.phenomenon, colour=row.colour,
+            persons_concerned=row.persons_concerned, measure=held.measure or row.measure, phenomenon=row.phenomenon, colour=row.colour or held.colour,
             plan_hint=row.plan_hint, headline=headline, description=description, attachments=list(attachments), dialect=row.dialect,
             sites=list(row.sites), signature=row.signature, corrected_by=row.corrected_by,
             erased_at=when(erased.at) if erased else None, erased_reason=erased.reason if erased else None,

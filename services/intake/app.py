@@ -41,6 +41,7 @@ from services.intake.machines.cap.dialect import Cap
 from services.intake.machines.door import Machines
 from services.intake.machines.heartbeats import Heartbeats
 from services.intake.machines.registry import Registry
+from services.intake.measures import ReservedMeasures
 from services.intake.overload import Admission, BodyRoom
 from services.intake.proxy import Proxy
 from services.intake.quota import DailyQuota
@@ -104,6 +105,7 @@ class Intake:
             master.derived("intake.fingerprints"),
             words,
             settings.ack_timeout_s,
+            ReservedMeasures(settings.territory),
         )
         self.refused = RefusedLane(
             settings.kafka, self.vault.texts, self.ledger, realm=settings.live_realm, days=settings.refused_days,

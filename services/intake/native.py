@@ -132,7 +132,7 @@ class NativeReport(_Part):
     persons_concerned: Annotated[int, Field(ge=0, le=1_000_000_000), _WHOLE] | None = None
     measure: MeasureBody | None = None
     phenomenon: str | None = Field(default=None, max_length=64)
-    colour: str | None = Field(default=None, max_length=16)
+    colour: Literal["vert", "jaune", "orange", "rouge"] | None = Field(default=None, description="of a vigilance")
     affected_activities: Annotated[tuple[Id, ...], Field(max_length=100), _NONE] = ()
     plan_hint: str | None = Field(default=None, max_length=256)
     attachments: Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=20), _NONE] = ()

@@ -31,6 +31,7 @@ from services.intake.backlog import Backlog
 from services.intake.corrections import CORRECTED_BY, mark_correction
 from services.intake.idempotency import TOPIC, URGENT, Identity, Known, Ledger, identify, place_of, print_of
 from services.intake.log_words import Logged, LogWords, episode_start
+from services.intake.measures import ReservedMeasures
 from services.intake.native import Claim
 from services.intake.overload import Admission
 from services.intake.rates import UNLIMITED, ReportRates
@@ -119,7 +120,9 @@ class Receiver:
         fingerprint_key: bytes,
         words: LogWords,
         ack_timeout_s: float,
+        reserved: ReservedMeasures,
     ) -> None:
+        self._reserved = reserved
         self._inputs = inputs
         self._texts = texts
         self._ledger = ledger
@@ -147,7 +150,7 @@ class Receiver:
         return print_of(words, self._key)
 
     async def accept(self, claim: Claim, principal: Principal, key: str | None, raw: Raw, *, first_stands: bool = False) -> Receipt:
-        """Return once the report is on the log. Raises ProblemError `key_reused`, `out_of_scope`, `overloaded`, `over_rate`,
+        """Return once the report is on the log. Raises ProblemError `key_reused`, `out_of_scope`, `measure_reserved`, `overloaded`, `over_rate`,
         `decider_behind`, `starting`, `broker_away`.
 
         `first_stands`: the same key with another body is a repetition too (a machine that tells the same transition in other words).
@@ -166,6 +169,7 @@ class Receiver:
                 raise ProblemError("key_reused")
             return _again(await self._wait(task), identity, first_stands)
         self._check_references(claim, principal)
+        self._reserved.check(claim.message)
         if self.away and self._under_way and not claim.danger:
             raise _away()
         if not claim.danger and principal.rate_per_s != UNLIMITED and is_live(claim.realm) and self._lane_of(claim) == TOPIC:

@@ -7,18 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from schemas.realms import is_live
+from schemas.sources import SOURCE_KINDS
 from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
-
-SOURCE_KINDS: Final = frozenset({
-    "anssi", "ars", "astreinte_eau", "astreinte_si", "cellule", "cellule_autonomie", "cellule_si", "communication",
-    "concessionnaire_restauration", "delegataire_assainissement", "directeur_de_crise", "direction_education", "direction_metier", "edr",
-    "education_nationale", "enedis", "epi_syv", "grdf", "idfm", "juridique", "meteo_france", "operateur", "police", "pompiers", "prefecture",
-    "prefecture_police", "responsable_parc", "rh", "rssi", "rumour", "samu", "site_manager", "siter", "ssi", "ssiap", "supervision", "systeme",
-    "technician", "vigicrues",
-})  # fmt: skip
-"""Kinds that somebody may name when passing on another's word in a live realm. Any other name is free text: it may be a person's."""
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 

@@ -218,6 +218,8 @@ def _kinds() -> dict[str, Kind]:
         ("content_encoding", 415, "Codage refusé", "Unsupported content encoding",
          "Envoyez le corps sans compression.", "Send the body without compression."),
         ("invalid", 422, "Contenu refusé", "Invalid content", "Un champ n’est pas bon.", "A field is wrong."),
+        ("measure_reserved", 422, "Mesure réservée", "Reserved measure",
+         "Cette mesure est réservée à : {sources}.", "This measure is reserved to: {sources}."),
         ("calendar_refused", 422, "Calendrier refusé", "Calendar refused", "{why}", "{why}"),
         ("not_json", 422, "JSON illisible", "Unreadable JSON",
          "Le corps n’est pas du JSON valable.", "The body is not valid JSON."),

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from schemas import reference as ref
+from services.territory.measures import measure_rules_of
 from services.territory.places import activities_of, communes_of, sites_of
 from services.territory.plans import plans_of
 from services.territory.policy import channel_rules_of, policy_of
@@ -86,6 +87,7 @@ def load_territory(folder: Path) -> Territory:
         )
         plans = plans_of(plan_file, plans_doc, policy.roles if policy else (), pole_ids, {a.id for a in activities})
         channels = channel_rules_of(source("canaux.yaml"))
+        measures = measure_rules_of(source("mesures.yaml"), policy, plans)
         roster = roster_of(source, policy, sites, pole_ids) if policy else None
         staffing = staffing_of(
             source("staffing.csv"), source("reassign_activities.csv"), source("competences.yaml"), source("metiers.csv"),
@@ -100,6 +102,7 @@ def load_territory(folder: Path) -> Territory:
         ref.Communes(communes=tuple(communes)), ref.Sites(sites=tuple(sites)),
         ref.Activities(poles=tuple(poles), activities=tuple(activities), assessed_on=assessed_on),
         ref.EscalationPolicy(policy=policy), ref.RosterSection(roster=roster), *((ref.ChannelsSection(rules=channels),) if channels else ()),
+        *((ref.MeasuresSection(rules=measures),) if measures else ()),
         staffing, ref.Plans(plans=tuple(plans)),
     )  # fmt: skip
     return Territory(folder.name, folder, ref.version_of(sections), sections)

@@ -18,10 +18,11 @@ from services.alerts.values import changed
 
 def confirm(draft: Draft, command: c.ConfirmReport) -> Result:
     row = report_of(draft, command.report)
-    if row.confirmation == "confirmed":
+    if row.confirmation == "confirmed" and row.held is None:
         raise Refused(409, "confirmed_already", report=row.id)
     before = draft.incident_of(row.id)
-    reports.confirm(draft, row, command.author)
+    settled = reports.grant if row.confirmation == "confirmed" else reports.confirm
+    settled(draft, row, command.author)
     settle(draft)
     _go_along(draft, before, row.id)
     return {"report": row.id, "incident": draft.state.reports[row.id].incident}

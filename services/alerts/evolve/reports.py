@@ -10,7 +10,17 @@ from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.calendar import day_of
-from services.alerts.claims import as_number, claim_key, is_wide, measure_name, measured_place, orders_to_leave, says_calm, works_again
+from services.alerts.claims import (
+    as_number,
+    awaits_its_value,
+    claim_key,
+    is_wide,
+    measure_name,
+    measured_place,
+    orders_to_leave,
+    says_calm,
+    works_again,
+)
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.rules import ACTING_ALONE, CAUSE_TYPES, CLAIM_TYPES, LEAVE, MUTE_TYPES, REMEMBER_MS
 from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
@@ -35,6 +45,7 @@ def stands(row: ReportRow) -> bool:
         and row.msg_type is not MsgType.CANCEL
         and row.state in (ReportState.APPLIED, ReportState.DUPLICATE)
         and not _WITHDRAWN.intersection(row.flags)
+        and not awaits_its_value(row)
     )
 
 
@@ -54,8 +65,9 @@ def report_changed(s: State, row: ReportRow) -> State:
         d["agenda"] = d.get("agenda", s.agenda).arm(f"report:{row.id}", _begins(row))
     if (old.incident if old else None) != row.incident:
         d["incident_reports"] = _moved(s.incident_reports, row.id, old.incident if old else None, row.incident)
-        if measure_name(row) == "customers_cut":
-            d["figures"] = _moved(s.figures, row.id, old.incident if old else None, row.incident)
+    was_figure, is_figure = (one is not None and measure_name(one) == "customers_cut" for one in (old, row))
+    if is_figure and (not was_figure or (old.incident if old else None) != row.incident):
+        d["figures"] = _moved(s.figures, row.id, old.incident if old else None, row.incident)
     if counts(s, row) and (old is None or old.incident == row.incident or not counts(s, old)):
         d["severities"] = _worse(s, row)
     elif old is not None and counts(s, old):
@@ -111,7 +123,7 @@ def _matters(row: ReportRow) -> bool:
 
 def _told(s: State, row: ReportRow) -> Changes:
     d: Changes = {}
-    if row.type is EventType.REOPENING and row.site is not None and row.lifts and "planned" not in row.flags:
+    if row.type is EventType.REOPENING and row.site is not None and row.lifts and "planned" not in row.flags and row.held is None:
         d["reopenings"] = _newer(s.reopenings, row, [f"{row.site}|{type_.value}" for type_ in row.lifts])
     if row.site is not None and orders_to_leave(row):
         d["departures"] = _newer(s.departures, row, [row.site])

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from schemas.base import HOUR_MS
-from schemas.words import EventType
+from schemas.causes import Cause
+from schemas.reference import Site
+from schemas.words import EventType, SiteStatus
 from services.alerts.claims import began
 from services.alerts.metrics.base import SHOWN_REPORTS, Args, Asked, Maker, Metric, Scope, none, several, topics
+from services.alerts.shown import effect
 
 if TYPE_CHECKING:
     from services.alerts.draft import Draft
@@ -112,11 +115,19 @@ def unavailability(draft: Draft, scope: Scope, kinds: Iterable[str]) -> tuple[fl
             if by is None or "out" not in by or (scope is not None and scope not in by["out"]):
                 continue
             for cause in (state.causes[c] for c in state.site_causes.get(site, ())):
-                if cause.acting and not cause.maintenance and cause.expected_end is not None and cause.severity >= 3:
+                counted = (
+                    cause.acting and not cause.maintenance and cause.severity >= 3 and _puts_out(cause, state.territory.sites.get(site))
+                )
+                if counted and cause.expected_end is not None:
                     hours = (cause.expected_end - began(cause, draft.now)) / HOUR_MS
                     if hours > best:
                         best, reports = hours, cause.reports[:SHOWN_REPORTS]
     return best, reports
+
+
+def _puts_out(cause: Cause, site: Site | None) -> bool:
+    """Tell whether a cause by itself puts its site out: how long another lasts says nothing of that."""
+    return effect(cause, site) in (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)
 
 
 def expected_unavailability(of: Asked) -> Metric:

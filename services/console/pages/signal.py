@@ -32,6 +32,9 @@ FLAGS: Final = {
     "superseded": N_("remplacé par une mise à jour"),
     "cancelled": N_("annulé par sa source"),
     "maintenance": N_("couvert par des travaux prévus"),
+    "measure_unentitled": N_("mesure d’une source non habilitée : à confirmer, sans effet d’ici là"),
+    "to_confirm": N_("valeur peu plausible : à confirmer, sans effet d’ici là"),
+    "unknown_measure": N_("mesure inconnue : aucune règle ne la lit"),
 }
 
 ZONE_SHOWN: Final = 12

@@ -85,6 +85,7 @@ RULE = {
     "D42": N_("la capacité est passée sous le minimum"),
     "declared": N_("déclaré par une personne"),
     "D64": N_("travaux prévus : au tableau, sans appeler personne"),
+    "D76": N_("ouvre un incident : un niveau monte et personne n’était appelé"),
     "D65": N_("conséquence d’une cause connue : au tableau, sans appeler personne"),
     "strategy": N_("capacité attendue d’une stratégie déclarée"),
 }

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.base import MINUTE_MS, Command, Fact, Message, RowFact
 from schemas.parts import part_collections
-from schemas.reference import Roster, RosterSection
+from schemas.reference import MeasuresSection, Roster, RosterSection
 from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, StepTo, Tick
 from schemas.words import Certainty, EventType, MsgType
@@ -74,6 +74,18 @@ def _open(realm: str, at: int, roster: Roster | None) -> MemoryService[State]:
     return service
 
 
+def entitled_source(said: dict[str, Any]) -> str:
+    """Return the source of a report of which a scene names none: the site's manager, if that may declare what it says (D76)."""
+    measure = said.get("measure")
+    rules = next(s.rules for s in territory().sections if isinstance(s, MeasuresSection))
+    if said.get("colour") is not None:
+        named = [v for v in rules.vigilances if said.get("phenomenon") in v.phenomena]
+        return (named or rules.vigilances)[0].sources[0]
+    rule = next((r for r in rules.measures if measure is not None and r.name == measure.name), None)
+    wide = rule is not None and (not rule.scopes or (measure.scope or "site").partition(":")[0] in rule.scopes)
+    return rule.sources[0] if rule is not None and wide and "site_manager" not in rule.sources else "site_manager"
+
+
 @dataclass
 class Scene:
     """One simulated realm."""
@@ -110,10 +122,13 @@ class Scene:
     def report(
         self, minute: float, type: str, site: str | None = None, *, occurred: float | None = None, id: str | None = None, **values: Any
     ) -> str:
-        """A confirmed report of severity 3 from the site's manager, recorded at T + minute. Returns its id."""
+        """A confirmed report of severity 3, recorded at T + minute. Returns its id.
+
+        Its source is the site's manager, or of a measure or colour of others one that may declare it (D76).
+        """
         self._count += 1
         id = id or f"rep-{self._count}"
-        given = {"source": "site_manager", "severity": 3} | values
+        given = {"source": entitled_source(values), "severity": 3} | values
         message = ReportReceived(
             report_id=id, site_id=site, type=EventType(type), occurred_at=self.at(minute if occurred is None else occurred),
             recorded_at=self.at(minute), **given,

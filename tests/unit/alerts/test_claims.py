@@ -236,7 +236,7 @@ def test_a_cancel_ends_nothing_that_was_said_of_a_later_time(order: tuple[int, .
 
 def test_a_reopening_that_is_withdrawn_leaves_the_site_as_it_was(scene: Scene) -> None:
     shut = scene.report(0, "closure", COLLEGE, severity=4)
-    open_ = scene.report(10, "reopening", COLLEGE, severity=1, measure=Measure(name="desks_available", value=5.0, value_of=10.0))
+    open_ = scene.report(10, "reopening", COLLEGE, severity=1, measure=Measure(name="desks_available", value=1.0, value_of=2.0))
     incident = scene.incident_of(shut)
     scene.command(_cell(ResolveIncident, incident=incident.id, force=True, reason="text:x"), 11)  # type: ignore[arg-type]
     assert scene.status(COLLEGE) == "degraded"
@@ -829,7 +829,7 @@ def test_a_rate_of_a_zone_touches_no_site(scene: Scene) -> None:
 
 def test_a_system_that_an_unknown_site_misses_is_not_down_for_all(scene: Scene) -> None:
     """An office whose id was mistyped took a system away from everybody (D8)."""
-    said = {"severity": 3, "capacity_lost_pct": 100, "commune": "92050", "measure": Measure(object="system:paie")}
+    said = {"source": "supervision", "severity": 3, "capacity_lost_pct": 100, "commune": "92050", "measure": Measure(object="system:paie")}
     id = scene.report(0, "outage_it", "office-12", **said)
     assert "system:paie" not in scene.state.flags
     scene.command(_cell(LinkReport, report=id, site="sit-01"), 5)  # type: ignore[arg-type]
@@ -898,6 +898,8 @@ def type_of(fact: object) -> str:
 def test_a_count_of_people_beyond_all_bounds_is_taken() -> None:
     scene = Scene(check=True)
     id = scene.report(0, "evacuation", commune="92050", measure=Measure(name="evacuees", value=1e30, scope="zone"))
+    assert scene.incident_of(id).persons_concerned is None, "no area has so many people: somebody confirms it first (D76)"
+    scene.command(_cell(ConfirmReport, report=id), 5)  # type: ignore[arg-type]
     assert scene.incident_of(id).persons_concerned == 1_000_000_000
 
 
@@ -984,7 +986,7 @@ def test_an_update_whose_windows_are_over_ends_its_cause(scene: Scene) -> None:
     assert (scene.status(COLLEGE), scene.site(COLLEGE).causes) == ("normal", ())
 
 
-@pytest.mark.parametrize(("rate", "capacity"), [(60.0, 40), (150.0, 0), (-20.0, 100)])
+@pytest.mark.parametrize(("rate", "capacity"), [(60.0, 40), (100.0, 0), (150.0, 100), (-20.0, 100)])
 def test_a_rate_of_absence_takes_what_it_says_of_the_capacity_and_the_presence(scene: Scene, rate: float, capacity: float) -> None:
     scene.report(0, "staff_shortage", COLLEGE, measure=Measure(name="absence_rate", value=rate, unit="%", scope="site"))
     assert scene.site(COLLEGE).capacity_pct == capacity

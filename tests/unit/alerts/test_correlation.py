@@ -145,7 +145,13 @@ def test_ill_people_are_one_incident_per_kitchen_over_communes(scene: Scene) -> 
     communes = {s.commune for s in territory().sites if s.id in KITCHEN}
     assert len(communes) > 1
     ids = [
-        scene.report(n, "sanitary_alert", site, source=f"s{n}", measure=_measure("ill_persons", 12.0, unit="persons", scope="site"))
+        scene.report(
+            n,
+            "sanitary_alert",
+            site,
+            source=("samu", "ars", "education_nationale", "site_manager")[n],
+            measure=_measure("ill_persons", 12.0, unit="persons", scope="site"),
+        )
         for n, site in enumerate(KITCHEN[:4])
     ]
     ids.append(scene.report(9, "supplier_failure", measure=_measure("sites_not_delivered", 54.0, object="supplier:cuisine-centrale-sud")))

@@ -355,7 +355,7 @@ def test_from_n3_to_n4_everybody_must_answer_again(scene: Scene) -> None:
     scene.report(0, "closure", "cen-2")
     calls.new()
     _answer(scene, calls, "dgs", 1)
-    scene.report(3, "closure", "cen-2", severity=4, expected_duration_h=100, source="supervision")
+    scene.report(3, "closure", "cen-2", severity=4, expected_duration_h=100, source="pompiers")
     called = calls.new()
     assert {"president", "elu-astreinte", "dgs", "liaison-cod"} <= {c.person for c in called}
     assert {(c.level, c.previous_level) for c in called} == {(4, 3)}
@@ -679,7 +679,7 @@ def test_who_is_on_call_at_home_has_no_shift_of_the_cell(scene: Scene) -> None:
 def test_a_second_answer_within_a_shift_does_not_prolong_it(scene: Scene) -> None:
     calls = _crisis(scene)
     _answer(scene, calls, "cel-rh", 5)
-    scene.report(60, "closure", "cen-2", severity=4, expected_duration_h=100, source="supervision")
+    scene.report(60, "closure", "cen-2", severity=4, expected_duration_h=100, source="pompiers")
     _answer(scene, calls, "cel-rh", 62)
     scene.step(5 + 9 * 60)
     assert [t.due_at for t in _reliefs(scene)] == [scene.at(5 + 600)]

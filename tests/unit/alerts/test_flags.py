@@ -36,7 +36,7 @@ def _said(scene: Scene, id: str) -> Any:
 
 def test_a_withdrawn_vigilance_is_what_the_reports_before_it_said(scene: Scene) -> None:
     def vigilance(minute: float, colour: str | None, **more: Any) -> str:
-        return scene.report(minute, "weather_alert", source="meteo_france", phenomenon="crues", colour=colour, **more)
+        return scene.report(minute, "weather_alert", source="vigicrues", phenomenon="crues", colour=colour, **more)
 
     vigilance(0, "jaune")
     red = vigilance(10, "rouge", severity=5)
@@ -193,7 +193,7 @@ def test_an_older_word_does_not_change_what_a_newer_one_has_said_again(scene: Sc
     assert _said(scene, f"river:{RIVER.removeprefix('station:')}") == 5.9
 
 
-DEGRADED: dict[str, Any] = {"type": "outage_it"} | PAIE | {"capacity_lost_pct": 40, "source": "service_desk"}
+DEGRADED: dict[str, Any] = {"type": "outage_it"} | PAIE | {"capacity_lost_pct": 40, "source": "cellule_si"}
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_what_nobody_had_declared_there_takes_nothing_back(scene: Scene) -> None
 
 def _vigilance(scene: Scene, minute: float, colour: str, *, hours: float | None = None, **more: Any) -> str:
     window = () if hours is None else (Window(start=scene.at(minute), end=scene.at(minute + 60 * hours)),)
-    said = {"source": "meteo", "severity": 3, "phenomenon": "vent", "colour": colour, "effective": window} | more
+    said = {"source": "meteo_france", "severity": 3, "phenomenon": "vent", "colour": colour, "effective": window} | more
     return scene.report(minute, "weather_alert", **said)
 
 
@@ -356,7 +356,7 @@ def test_the_word_that_made_an_isolation_ends_with_it(scene: Scene) -> None:
     assert isinstance(done, CommandApplied)
 
 
-SOUTH: dict[str, Any] = {"source": "concessionnaire", "severity": 3}
+SOUTH: dict[str, Any] = {"source": "concessionnaire_restauration", "severity": 3}
 FAILS: dict[str, Any] = {"type": "supplier_failure", "measure": Measure(object="supplier:cuisine-centrale-sud")} | SOUTH
 SERVES: dict[str, Any] = {
     "type": "info",

@@ -222,7 +222,7 @@ PAYROLL: dict[str, dict[str, Any]] = {
 
 @FEW
 @given(
-    st.lists(st.tuples(st.sampled_from(sorted(PAYROLL)), st.sampled_from(("supervision", "service_desk"))), min_size=2, max_size=6),
+    st.lists(st.tuples(st.sampled_from(sorted(PAYROLL)), st.sampled_from(("supervision", "cellule_si"))), min_size=2, max_size=6),
     st.randoms(use_true_random=False),
 )
 def test_the_order_of_arrival_does_not_change_since_when_a_system_is_down(said: list[tuple[str, str]], shuffle: Any) -> None:

@@ -45,7 +45,7 @@ def _lower(scene: Scene, minute: float, level: int, role: str = "dgs_directeur_d
         ({"type": "partial_closure", "site": "cen-2", "severity": 3, "capacity_lost_pct": 20}, 2),
         ({"type": "outage_it", "site": "sit-01", "severity": 5}, 3),
         ({"type": "closure", "site": "cen-2", "severity": 3}, 3),
-        ({"type": "closure", "site": "cen-2", "severity": 5, "expected_duration_h": 72}, 4),
+        ({"type": "closure", "site": "cen-2", "severity": 5, "expected_duration_h": 72, "source": "pompiers"}, 4),
         ({"type": "weather_alert", "source": "meteo_france", "severity": 5}, 3),
         ({"type": "weather_alert", "source": "meteo_france", "phenomenon": "canicule", "colour": "rouge", "severity": 5}, 3),
         ({"type": "flood_level", "source": "vigicrues", "severity": 5}, 3),

@@ -281,7 +281,7 @@ def test_customers_cut_by_works_are_shown_alone_and_never_count(scene: Scene, la
     cut = scene.report(6, "outage_power", "pmi-05", severity=2, capacity_lost_pct=10)
     assert scene.incident_of(cut).id == scene.incident_of(planned).id
     assert scene.incident_of(planned).customers_cut is None
-    figure(10, "prefecture", 400.0, 4 if late else 9)
+    figure(10, "rte", 400.0, 4 if late else 9)
     assert scene.incident_of(planned).customers_cut == 400
     scene.step(59)
     assert (scene.state.level(), dict(scene.state.triggers)) == (1, {})

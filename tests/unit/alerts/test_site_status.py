@@ -187,7 +187,8 @@ def test_a_return_that_is_announced_takes_nothing_back_yet(scene: Scene, down: d
         given, about = dict(said), flag.replace("kitchen:", "supplier:")
         measure = Measure(name=given.pop("name", None), value=given.pop("value", None), object=about)
         announced = (Window(start=scene.at(600), end=None),) if minute else ()
-        scene.report(minute, given.pop("type"), source="operator", measure=measure, effective=announced, **given)
+        source = {"road": "siter", "kitchen": "concessionnaire_restauration"}.get(flag.partition(":")[0], "operateur")
+        scene.report(minute, given.pop("type"), source=source, measure=measure, effective=announced, **given)
         seen.append(scene.state.flags[flag])
     assert seen[0] == seen[1]
     assert len(scene.state.placeless) == (down["type"] != "transport_disruption")

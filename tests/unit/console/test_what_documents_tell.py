@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from schemas.base import MINUTE_MS
+from schemas.sources import SOURCE_KINDS
 from services.console.documents.document import Document, Section
 from services.console.documents.telling import told_once
 from services.console.documents.text import as_text
@@ -15,7 +16,6 @@ from services.console.i18n import translator
 from services.console.lines import LineRecord
 from services.console.texts import words as w
 from services.console.texts import world
-from services.intake.speakers import SOURCE_KINDS
 from services.runtime.rights import Role
 from tests.scenarios.memory import MemoryPlayer, played_to, scenario
 from tests.scenarios.remembered import Remembered

@@ -566,3 +566,40 @@ async def test_what_is_no_path_never_becomes_a_part_of_the_console_s_address(doo
     scope = {"type": "http", "method": "OPTIONS", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
     await door.intake.front(scope, receive, send)
     assert (sent[0]["status"], asked) == (404, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "status"),
+    [
+        ("total_isolation", "site_manager", 422), ("orsec_means_requested", "cellule", 422), ("total_isolation", "rssi", 202),
+        ("cod_active", "cellule", 202), ("room_temperature", "cellule", 202),
+    ],
+)  # fmt: skip
+async def test_a_reserved_measure_is_refused_with_the_names_of_those_who_may_say_it(
+    door: Door, name: str, source: str, status: int
+) -> None:
+    said = report(type="info", measure={"name": name, "value": True}, source={"name": source})
+    async with await door.as_(Role.CELL) as http:
+        answer = await http.post("/api/v1/reports", json=said)
+    assert answer.status_code == status
+    if status == 422:
+        problem = answer.json()
+        assert problem["code"] == "measure_reserved"
+        assert problem["detail"].startswith("Cette mesure est réservée à")
+        assert ("préfecture" if name.startswith("orsec") else "RSSI") in problem["detail"]
+
+
+async def test_a_site_scoped_token_declares_no_isolation(door: Door) -> None:
+    said = report(type="info", measure={"name": "total_isolation", "value": True}, source={"name": "rssi"})
+    async with await door.as_(Role.SITE_MANAGER, scope=Scope(sites=("col-001",))) as http:
+        assert (await http.post("/api/v1/reports", json=said)).json()["code"] == "measure_reserved"
+
+
+@pytest.mark.parametrize(("colour", "status"), [("rouge", 202), ("violet", 422), ("", 422)])
+async def test_a_colour_outside_the_closed_list_is_refused(door: Door, colour: str, status: int) -> None:
+    said = report(site_id=None, type="weather_alert", phenomenon="vent", colour=colour)
+    async with await door.as_(Role.CELL) as http:
+        answer = await http.post("/api/v1/reports", json=said)
+    assert answer.status_code == status
+    if status == 422:
+        assert [e["field"] for e in answer.json()["errors"]] == ["colour"]

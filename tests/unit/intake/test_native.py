@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.base import parse_closed
 from schemas.reports import ReportReceived
+from schemas.sources import COLOURS
 from schemas.words import Certainty, EventType, MsgType
 from services.intake.native import Claim, NativeReport, claim_of, parse_one
 from services.runtime.access import new_principal
@@ -48,7 +49,7 @@ BODIES = st.fixed_dictionaries(
         "capacity_lost_pct": st.floats(0, 100), "persons_concerned": st.integers(0, 10**9),
         "measure": st.fixed_dictionaries({}, optional={"name": TEXT, "value": st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
                                                        "value_of": st.floats(allow_nan=False, allow_infinity=False), "unit": st.text(max_size=32), "object": TEXT, "more": TEXT}),
-        "phenomenon": TEXT, "colour": st.text(max_size=16), "affected_activities": st.lists(st.text(min_size=1, max_size=8), max_size=3),
+        "phenomenon": TEXT, "colour": st.sampled_from(COLOURS), "affected_activities": st.lists(st.text(min_size=1, max_size=8), max_size=3),
         "plan_hint": TEXT, "attachments": st.lists(TEXT, max_size=2), "alias": st.text(min_size=1, max_size=30),
         "source": st.fixed_dictionaries({}, optional={"name": TEXT, "contact": TEXT}), "unheard_of": TEXT,
     },

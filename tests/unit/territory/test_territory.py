@@ -294,3 +294,19 @@ def test_what_has_not_changed_is_not_read_again_and_what_has_is(folder: Path) ->
     for gone in (folder, folder / "elsewhere"):
         with pytest.raises(TerritoryInvalid):
             territory_now(gone)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ("sources: [vigicrues], unite: m", "sources: [vigicru], unite: m", "river_level: no kind of source 'vigicru'"),
+        ("bornes: [0.0, 9.5]", "bornes: [9.5, 0.0]", "measure river_level: bornes are two numbers, the lower first"),
+        ("pas_h: 0.5", "pas_heure: 0.5", "measure river_level: no field 'pas_heure'"),
+        ("  cod_active:", "  cod_actif:", "measure 'cod_active' decides a level or a plan: say here who may declare it"),
+        ("portees: [kind, pole", "portees: [genre, pole", "measure absence_rate: no scope 'genre'"),
+        ("duree_h: 72", "duree_h: 0", "long_outage.hours"),
+    ],
+)
+def test_a_table_of_measures_that_cannot_hold_is_refused(folder: Path, before: str, after: str, what: str) -> None:
+    edit(folder / "mesures.yaml", before, after)
+    assert any(problem.startswith("mesures.yaml:") and what in problem for problem in problems(folder)), problems(folder)
