@@ -27,6 +27,9 @@ CE_CAUSATION = "ce_causationid"
 CE_TRACEPARENT = "ce_traceparent"
 """W3C trace context of the hop that wrote the record (CloudEvents extension Distributed Tracing), only while traces are wanted. No rule reads it."""
 
+MARK = "vigie_mark"
+"""HMAC-SHA256 (hex) of an input over topic, key, value and all other headers, by the key of the installation."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:

@@ -71,6 +71,7 @@ def _headers() -> dict[str, Any]:
             ce.CE_CAUSATION: {**text, "description": "Id of the fact or input that caused this one"},
             ce.CE_PLACE: {**text, "description": "Facts: `service/partition/history/seq/ordinal` in the source log, in order per service and partition"},
             ce.CE_PLACEHASH: {**text, "description": "Facts: hash of the source log record"},
+            ce.MARK: {**text, "description": "Inputs: HMAC-SHA256 over topic, key, value and the other headers"},
             ce.CE_TRACEPARENT: {**text, "description": "W3C trace context, only while traces are wanted"},
         },
         "required": [ce.CE_SPECVERSION, ce.CE_ID, ce.CE_SOURCE, ce.CE_TYPE, ce.CONTENT_TYPE],

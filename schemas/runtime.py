@@ -108,11 +108,11 @@ class InputFailed(Fact):
 
 @message
 class InputRefused(Fact):
-    """The input could not be read or is not for this realm: unknown type, invalid data, foreign realm. Bytes are in `dead-letters`."""
+    """The input could not be read or is not for this realm: unknown type, invalid data, foreign realm, no mark of this installation. Bytes are in `dead-letters`."""
 
     input_id: str
     input_type: str
-    code: Literal["unknown_type", "invalid", "wrong_realm", "realm_unknown", "realm_closed", "realm_not_simulated", "no_data"]
+    code: Literal["unknown_type", "invalid", "wrong_realm", "realm_unknown", "realm_closed", "realm_not_simulated", "no_data", "unsigned"]
     detail: str
 
 

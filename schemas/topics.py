@@ -56,6 +56,11 @@ def lanes(service: str) -> tuple[str, ...]:
     return (inputs(service), urgent(service)) if service in URGENT else (inputs(service),)
 
 
+def is_input(topic: str) -> bool:
+    """True for an input topic of a decider, of either lane."""
+    return topic.endswith((".inputs", ".urgent"))
+
+
 def urgent_lane(service: str, realm: str) -> str:
     """Return where an urgent input goes: danger to people, commands of people, facts of other services, ticks, renewals of leases.
 

@@ -22,6 +22,7 @@ from schemas.words import Channel
 from services.cli.client import said, with_known_broker
 from services.delivery.channels.sms.origin import dialled
 from services.delivery.channels.webhook.driver import is_allowed
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
@@ -123,7 +124,7 @@ async def _put(settings: Settings, contacts: list[Contact]) -> None:
         await vault.directory.put_all(contacts)
         await vault.directory.settled(SEEN_S)
     realm, rows = settings.territory.name, [contact.reach() for contact in contacts]
-    async with RecordProducer(settings.kafka) as producer:
+    async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
         for start in range(0, len(rows), TOLD_AT_ONCE):
             command = NoteReachability(author="system:directory", role="admin", people=tuple(rows[start : start + TOLD_AT_ONCE]))
             await producer.send(
@@ -137,7 +138,7 @@ async def _erase(settings: Settings, person: str) -> bool:
         known = await vault.directory.get(person, wait_s=2.0) is not None
         await vault.directory.erase(person)
     command = NoteReachability(author="system:directory", role="admin", people=(ReachRow(id=person, points=()),))
-    async with RecordProducer(settings.kafka) as producer:
+    async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
         await producer.send(
             urgent_lane("alerts", settings.territory.name),
             settings.territory.name,

@@ -22,6 +22,8 @@ from services.console.lines import author_source
 from services.intake.corrections import HEADER
 from services.runtime.access import LOCAL_ADMIN
 from services.runtime.deadletters import DeadLetter, Lane
+from services.runtime.input_marks import CODE as UNSIGNED
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway, RecordHeaders, RecordProducer, partition_for
 from services.runtime.letters import RecordGone, headers_again, read_letters, republish, row_of, time_of
 from services.runtime.rights import Role
@@ -154,16 +156,17 @@ def replay(
             return await _post(settings, letter, corrected)
         content, headers = corrected, headers_again(letter, input_type)
         original = await _body(settings, letter)
-        if content is None or content == original:
+        is_foreign = letter.code == UNSIGNED and original is not None  # nobody is known to have said it
+        if content is None:
             content = original
-        else:
+        if content is not None and (content != original or is_foreign):
             content, headers = name_corrector(content, headers)
         if letter.topic is None:
             raise DlqFailed(f"{letter.id} does not say which topic it came from")
         key = realm or letter.realm
         if not key:
             raise DlqFailed(f"{letter.id} has no realm: give one with --realm")
-        async with RecordProducer(settings.kafka) as producer:
+        async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
             partition, offset = await producer.send_raw(letter.topic, partition_for(letter.topic, key), key.encode(), content, headers)
         return f"{letter.input_id or letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
 

@@ -109,6 +109,7 @@ _MEANS: Final = {
     "unknown_type": "no known kind of input", "invalid": "its content does not fit its kind", "wrong_realm": "its key names another realm than its content",
     "realm_unknown": "its realm has not been opened", "realm_closed": "its realm is over",
     "realm_not_simulated": "only a simulated realm can be stepped", "no_data": "it says nothing",
+    "unsigned": "it bears no mark of this installation, or an old one",
 }  # fmt: skip
 
 

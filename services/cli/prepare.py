@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from services.cli.trial import load_tried
 from services.runtime.access import AccessStore
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.kafka_security import client_options
 from services.runtime.keys import MasterKeyInvalid
@@ -48,7 +49,7 @@ async def open_territory(settings: Settings) -> None:
     except (OSError, ValueError):
         pass
     try:
-        async with RecordProducer(settings.kafka) as producer:
+        async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
             await open_live_realm(producer, territory, int(time.time() * 1000))
     except BrokerAway as error:
         raise UpFailed(f"the territory cannot be published: {error}") from error

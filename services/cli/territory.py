@@ -20,6 +20,7 @@ from services.cli.read import AsJson, Realm
 from services.cli.shown import console
 from services.cli.trial import load_tried
 from services.console.texts.lines import few
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.settings import Settings
 from services.territory import Territory, TerritoryInvalid
@@ -91,7 +92,7 @@ def load(
         raise typer.Exit(1)
 
     async def publish() -> None:
-        async with RecordProducer(settings.kafka) as producer:
+        async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
             await publish_territory(producer, territory, name)
 
     with_known_broker(settings)

@@ -68,6 +68,7 @@ from services.runtime.access import AccessStore
 from services.runtime.access_http import guest_in
 from services.runtime.ending import end
 from services.runtime.health import GuardedHealth, Health
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
 from services.runtime.links import AckLinks, Link, ReturnLinks, loggable
@@ -227,7 +228,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         stack.push_async_callback(client.aclose)
         access = await stack.enter_async_context(AccessStore.open(settings, "console", master=master))
         vault = await stack.enter_async_context(Vault.open(settings, master=master))
-        producer = CommandProducer(settings.kafka)
+        producer = CommandProducer(settings.kafka, InputMarks.open(settings.data.secrets))
         stack.push_async_callback(producer.stop)
         answers = Answers(client)
         stack.callback(asyncio.create_task(answers.run(), name="answers").cancel)

@@ -6,6 +6,7 @@ import asyncio
 
 from schemas.base import Instant, Message
 from services.runtime import tracing
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway, RecordProducer
 
 SEND_TIMEOUT_S = 5.0
@@ -14,15 +15,15 @@ SEND_TIMEOUT_S = 5.0
 class CommandProducer:
     """`send` as `RecordProducer.send`. Safe for concurrent use."""
 
-    def __init__(self, kafka: str) -> None:
-        self._kafka = kafka
+    def __init__(self, kafka: str, marks: InputMarks) -> None:
+        self._kafka, self._marks = kafka, marks
         self._producer: RecordProducer | None = None
         self._starting = asyncio.Lock()
 
     async def _started(self) -> RecordProducer:
         async with self._starting:
             if self._producer is None:
-                producer = RecordProducer(self._kafka, timeout_s=SEND_TIMEOUT_S)
+                producer = RecordProducer(self._kafka, self._marks, timeout_s=SEND_TIMEOUT_S)
                 try:
                     async with asyncio.timeout(SEND_TIMEOUT_S):
                         await producer.start()

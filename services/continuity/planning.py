@@ -27,6 +27,7 @@ from services.continuity.proposals import Job as Asked
 from services.continuity.proposals import Proposals
 from services.runtime.background import run_background
 from services.runtime.heap import give_back
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.pace import UNHURRIED_MS
 from services.runtime.reader import Accepted, LogReader
@@ -46,9 +47,9 @@ log = structlog.get_logger(__name__)
 class Planning:
     """Drives a Planner. Two at once do no harm: the second answer to a job is a duplicate."""
 
-    def __init__(self, kafka: str, *, quiet_s: float) -> None:
+    def __init__(self, kafka: str, marks: InputMarks, *, quiet_s: float) -> None:
         """`quiet_s`: how long the system must have been quiet before contingency is computed; 0: compute at once, without rests."""
-        self._kafka = kafka
+        self._kafka, self._marks = kafka, marks
         self._leisure = Leisure(kafka, after_s=quiet_s)
         self._computed_s = 0.0
         """Seconds of the processor that the job under way has taken."""
@@ -116,7 +117,7 @@ class Planning:
         while self._is_open(job):
             self._asked.clear()
             try:
-                async with RecordProducer(self._kafka) as producer:
+                async with RecordProducer(self._kafka, self._marks) as producer:
                     for id, part in parts[self._proposals.next_part(job.realm) :]:
                         await producer.send(inputs("continuity"), job.realm, part, id=id, source=SOURCE)
             except BrokerAway as error:
@@ -164,7 +165,7 @@ class Planning:
             return
         while self._planner.wanted(job):
             try:
-                async with RecordProducer(self._kafka) as producer:
+                async with RecordProducer(self._kafka, self._marks) as producer:
                     await producer.send(inputs("continuity"), job.realm, message, id=job.input_id, source=SOURCE)
                 break
             except BrokerAway as error:
@@ -224,4 +225,6 @@ def _lowest_priority() -> None:
 
 
 if __name__ == "__main__":
-    run_background("planner", lambda settings: Planning(settings.kafka, quiet_s=settings.foresight_after_s))
+    run_background(
+        "planner", lambda settings: Planning(settings.kafka, InputMarks.open(settings.data.secrets), quiet_s=settings.foresight_after_s)
+    )

@@ -34,6 +34,7 @@ from services.delivery.waiting import Waiting
 from services.runtime.chain import Position, dump_position, load_position
 from services.runtime.ending import end
 from services.runtime.exits import stop_for
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.keys import write_private
 from services.runtime.links import AckLinks, ReturnLinks
@@ -128,7 +129,7 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
     bookmark = Bookmark(settings.data.run / f"sender-{name}.json")
     links = AckLinks.open(settings.data.secrets)
     async with contextlib.AsyncExitStack() as stack:
-        producer = await _connected(settings.kafka)
+        producer = await _connected(settings.kafka, InputMarks.open(settings.data.secrets))
         stack.push_async_callback(producer.stop)
         vault = await stack.enter_async_context(Vault.open(settings))
         outbox = new_outbox()
@@ -146,9 +147,9 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
         await sender.run(batches(settings.kafka, sender.outbox, bookmark, vault, stopping))
 
 
-async def _connected(kafka: str) -> RecordProducer:
+async def _connected(kafka: str, marks: InputMarks) -> RecordProducer:
     while True:
-        producer = RecordProducer(kafka)
+        producer = RecordProducer(kafka, marks)
         try:
             await producer.start()
         except BrokerAway as error:

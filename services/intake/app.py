@@ -57,6 +57,7 @@ from services.runtime.collecting import collecting
 from services.runtime.ending import end
 from services.runtime.front_mark import FrontMark
 from services.runtime.health import Check, system_started
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway
 from services.runtime.keys import MasterKey
 from services.runtime.sessions import Sessions
@@ -83,7 +84,8 @@ class Intake:
         self.vault = Vault.open(settings, master=master, ack_timeout_s=settings.ack_timeout_s)
         words = LogWords(master.derived("intake.words"))
         self.ledger = Ledger(settings.answers, words)
-        self.inputs = InputLog(self.vault.writer)
+        self.marks = InputMarks.open(settings.data.secrets)
+        self.inputs = InputLog(self.vault.writer, self.marks)
         mark = FrontMark(master)
         self.proxy = Proxy(settings.console, settings.console_connect_s, settings.body_timeout_s, mark)
         room = BodyRoom(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
@@ -187,7 +189,7 @@ class Intake:
         await self.inputs.run()
         while not self.ledger.caught_up.is_set():
             try:
-                looked = await self.ledger.catch_up(self.settings.kafka)
+                looked = await self.ledger.catch_up(self.settings.kafka, self.marks)
                 log.info("answers.known", records=looked)
             except (KafkaError, OSError, sqlite3.Error) as error:
                 log.warning("answers.unknown", error=f"{type(error).__name__}: {error}")

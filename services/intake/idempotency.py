@@ -31,6 +31,7 @@ from services.intake.log_words import LogWords
 from services.intake.native import Claim
 from services.runtime.copies import open_copy
 from services.runtime.ending import in_thread
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import groupless_consumer
 
 KEPT_MS: Final = 8 * DAY_MS
@@ -250,9 +251,9 @@ class Ledger:
                 self._db.execute("ROLLBACK")
                 raise
 
-    async def catch_up(self, kafka: str) -> int:
+    async def catch_up(self, kafka: str, marks: InputMarks) -> int:
         """Read what the log has beyond the last flush; returns how many records were looked at. Raises KafkaError. Whether that was answered, only its
-        sender knows.
+        sender knows. A record that none of ours wrote was answered to nobody.
 
         Without an index (first start, lost disk), or with one of a log that has lost records since, it reads what is younger than `KEPT_MS`: an episode that is open for longer is
         forgotten then, and its end changes nothing.
@@ -286,7 +287,8 @@ class Ledger:
                 for tp, records in (await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)).items():
                     looked += len(records)
                     since = 0 if place_of(*tp) in kept else now - UNANSWERED_MS
-                    found = [replace(known, answered=r.timestamp < since) for r in records if (known := read_known(r)) is not None]
+                    ours = [r for r in records if marks.proves(r)]
+                    found = [replace(known, answered=r.timestamp < since) for r in ours if (known := read_known(r)) is not None]
                     await in_thread(self._store, found, {place_of(*tp): records[-1].offset + 1})
                 for tp in [tp for tp, end in waiting.items() if await consumer.position(tp) >= end]:
                     del waiting[tp]

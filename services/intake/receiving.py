@@ -36,6 +36,7 @@ from services.intake.native import Claim
 from services.intake.overload import Admission
 from services.intake.rates import UNLIMITED, ReportRates
 from services.runtime import tracing
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway, RecordHeaders, headers_of, partition_for
 from services.runtime.keyed import KeyedWriter
 from services.runtime.principals import Principal
@@ -83,8 +84,8 @@ class InputLog:
     while the broker is away; duplicates of a retry carry the same id.
     """
 
-    def __init__(self, writer: KeyedWriter) -> None:
-        self._writer = writer
+    def __init__(self, writer: KeyedWriter, marks: InputMarks) -> None:
+        self._writer, self._marks = writer, marks
 
     async def run(self) -> None:
         """Connect, trying until it works. Then the producer reconnects by itself."""
@@ -98,7 +99,8 @@ class InputLog:
 
     async def append(self, topic: str, realm: str, partition: int, value: bytes, headers: RecordHeaders) -> tuple[int, Instant]:
         """(offset, append time) once every replica has it. Raises BrokerAway: it may land all the same."""
-        sent = await self._writer.send(topic, partition, realm, value, headers)
+        marked = self._marks.sign(topic, realm.encode(), value, headers)
+        sent = await self._writer.send(topic, partition, realm, value, marked)
         return await sent.acked()
 
     async def reachable(self) -> bool:

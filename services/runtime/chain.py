@@ -20,7 +20,7 @@ from schemas.topics import urgent
 from services.runtime.applying import Applied
 from services.runtime.core import Machine
 from services.runtime.exits import Stop
-from services.runtime.inputs import InputRecord
+from services.runtime.inputs import InputRecord, Refusal
 from services.runtime.maps import Map
 from services.runtime.realmstate import Mark, RealmState
 from services.runtime.transaction import GENESIS, MAX_TRANSACTION_BYTES, FactRecord, Source, Transaction, digest
@@ -163,15 +163,15 @@ def _evolve(machine: Machine[S], realms: Map[str, RealmState[S]], transaction: T
     return realms if after is before or after is None else realms.set(transaction.realm, after)
 
 
-def append(machine: Machine[S], view: View[S], record: InputRecord, run: str) -> tuple[View[S], Appended]:
+def append(machine: Machine[S], view: View[S], record: InputRecord, run: str, refusal: Refusal | None = None) -> tuple[View[S], Appended]:
     """Apply the next input: the view after it and the record that says so. `record.offset` must follow the last one applied from its lane.
 
     Deadlines whose facts leave too little room for those of the input stay due: the input is no less sound for them. Facts that do not fit into a
-    Transaction even so, or not into JSON, make the input fail as an exception in `decide` does.
+    Transaction even so, or not into JSON, make the input fail as an exception in `decide` does. `refusal`: the record is none of ours, and is refused for that.
     """
     at = view.position
     state = view.realms.get(machine.realm_of(record))
-    applied = machine.apply(state, record, history=at.history)
+    applied = machine.apply(state, record, history=at.history, refusal=refusal)
     transaction, raw, unwritable = _written(machine, at, applied, run)
     if unwritable is not None:
         applied = machine.apply(state, record, history=at.history, firing_bytes=0)

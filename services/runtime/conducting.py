@@ -22,6 +22,7 @@ from services.runtime import metrics
 from services.runtime.background import run_background
 from services.runtime.conductor import Conductor, Job, Move, Planner, Responder
 from services.runtime.heap import give_back
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import headers_of, idempotent_producer, partition_for, send_patiently, value_of
 from services.runtime.reader import Accepted, LogReader
 
@@ -50,8 +51,9 @@ class _Pace:
 class Conducting:
     """Drives a Conductor. One per installation is enough; two do no harm: their moves carry the same ids."""
 
-    def __init__(self, kafka: str, responder: Responder, planner: Planner | None = None) -> None:
+    def __init__(self, kafka: str, marks: InputMarks, responder: Responder, planner: Planner | None = None) -> None:
         self._kafka = kafka
+        self._marks = marks
         self._conductor = Conductor(responder, planner)
         self._solving: set[str] = set()
         self._solver = ThreadPoolExecutor(1, "solver")
@@ -127,8 +129,9 @@ class Conducting:
                 place=move.place, place_hash=move.place_hash, time_ms=time.time_ns() // 1_000_000,
             )  # fmt: skip
             topic, value = inputs(move.service), value_of(move.message)
-            partition = partition_for(topic, move.realm)
-            acknowledgements.append(await send_patiently(self._producer, topic, value, move.realm.encode(), partition, headers))
+            partition, key = partition_for(topic, move.realm), move.realm.encode()
+            marked = self._marks.sign(topic, key, value, headers)
+            acknowledgements.append(await send_patiently(self._producer, topic, value, key, partition, marked))
             if move.moves_time:
                 metrics.count("vigie_steps_total")
         await asyncio.gather(*acknowledgements)
@@ -162,4 +165,4 @@ def _solved(planner: Planner, job: Job) -> Sequence[tuple[str, Message]]:
 
 def run_conductor(responder: Responder, planner: Planner | None = None) -> None:
     """Entry point of the process: settings from the environment, until SIGTERM."""
-    run_background("conductor", lambda settings: Conducting(settings.kafka, responder, planner))
+    run_background("conductor", lambda settings: Conducting(settings.kafka, InputMarks.open(settings.data.secrets), responder, planner))

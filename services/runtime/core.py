@@ -15,7 +15,7 @@ from schemas.runtime import OpenRealm, RealmOpened
 from schemas.topics import PARTITIONS
 from services.runtime.applying import FIRING_BYTES, NEVER_INPUT, WITHOUT_EFFECT, Application, Applied, Moved, noted
 from services.runtime.decider import Decider
-from services.runtime.inputs import InputRecord, Refusal, parse_message, read_envelope, realm_of
+from services.runtime.inputs import InputRecord, Refusal, parse_message, read_envelope, realm_of, unproven_envelope
 from services.runtime.maps import Map
 from services.runtime.realmstate import RealmState
 from services.runtime.seen import Seen
@@ -55,14 +55,17 @@ class Machine(Generic[S]):
         history: int = 0,
         firing_bytes: int = FIRING_BYTES,
         unwritable: str | None = None,
+        refusal: Refusal | None = None,
     ) -> Applied[S]:
         """Apply one input to the state of its realm.
 
         `history` of the log: after a `Rebased` another record may lie where this one's predecessor lay. `firing_bytes`: a deadline whose
         facts would make those of all that fired larger stays due, unless it is the first; with 0 all do. `unwritable` is the last try for
-        an input whose own facts do not fit into a Transaction: it becomes `InputFailed` with this sentence. Raises only Stop
+        an input whose own facts do not fit into a Transaction: it becomes `InputFailed` with this sentence. `refusal`: why the record is not of this installation, as its caller found. Raises only Stop
         (`decider.broken`: a deadline that nothing disarms, which no fact can record) and MemoryError.
         """
+        if refusal is not None:
+            return Application(self, state, record, unproven_envelope(record, self.partitions, refusal), history).refuse(refusal)
         envelope = read_envelope(record, self.partitions)
         step = Application(self, state, record, envelope, history)
         if envelope.fault is not None:

@@ -135,6 +135,16 @@ def read_envelope(record: InputRecord, partitions: int) -> Envelope:
     return Envelope(realm, id, type, source, correlation or id, causation or id, at, place, place_hash)
 
 
+def unproven_envelope(record: InputRecord, partitions: int, why: Refusal) -> Envelope:
+    """Return the envelope of a record that none of ours wrote: its id, author and place are not believed."""
+    standin = f"{record.topic}/{record.partition}/{record.offset}"
+    try:
+        type = _text(dict(record.headers).get(ce.CE_TYPE), ce.CE_TYPE) or ""
+    except ValueError:
+        type = ""
+    return Envelope(realm_of(record, partitions), standin, type, "", standin, standin, fault=why)
+
+
 def parse_message(type: str, value: bytes | None) -> Message | Refusal:
     """The typed message of an input, or why there is none."""
     if value is None:

@@ -19,7 +19,8 @@ from schemas import envelope as ce
 from schemas.base import END_OF_TIME, Instant, Message
 from schemas.envelope import Place
 from schemas.realms import partition_of
-from schemas.topics import BY_NAME, PARTITIONS
+from schemas.topics import BY_NAME, PARTITIONS, is_input
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka_security import client_options
 
 RecordHeaders = list[tuple[str, bytes]]
@@ -152,9 +153,13 @@ async def send_patiently(
 
 
 class RecordProducer:
-    """Sends messages; a returned send is acknowledged by all replicas. `async with RecordProducer(kafka) as producer`."""
+    """Sends messages; a returned send is acknowledged by all replicas. `async with RecordProducer(kafka) as producer`.
 
-    def __init__(self, kafka: str, *, timeout_s: float = 10.0) -> None:
+    Records for deciders take `marks`, which say that they are of this installation.
+    """
+
+    def __init__(self, kafka: str, marks: InputMarks | None = None, *, timeout_s: float = 10.0) -> None:
+        self._marks = marks
         self._timeout_s = timeout_s
         self._producer = expiring_producer(kafka, timeout_s)
 
@@ -203,6 +208,10 @@ class RecordProducer:
         self, topic: str, partition: int | None, key: bytes | None, value: bytes | None, headers: RecordHeaders
     ) -> tuple[int, int]:
         """As `send`, for bytes that are made already."""
+        if is_input(topic):
+            if self._marks is None:
+                raise ValueError(f"{topic} takes records with a mark alone: this producer was made without")
+            headers = self._marks.sign(topic, key, value, headers)
         try:
             async with asyncio.timeout(self._timeout_s):
                 done = await self._producer.send_and_wait(topic, value, key=key, partition=partition, headers=headers)

@@ -21,6 +21,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES: Final = 32
+INPUTS_SINCE: Final = "inputs.since"
+"""File beside the master key: the moment (ms) from which inputs need a mark (`services.runtime.input_marks`)."""
 NONCE_BYTES: Final = 12
 
 
@@ -87,6 +89,7 @@ class MasterKey:
                 raise MasterKeyInvalid(
                     f"{path} is gone, and {keyring.name} beside it was made with it: put it back from a backup, no other opens what is there"
                 )
+            write_private(path.with_name(INPUTS_SINCE), b"0")  # a new installation has no input without a mark
             write_private(path, os.urandom(KEY_BYTES))
         return cls(path.read_bytes())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -10,7 +11,7 @@ from schemas import envelope as ce
 from schemas.base import DAY_MS, END_OF_TIME
 from schemas.topics import BY_NAME
 from services.runtime.deadletters import TOPIC, DeadLetter
-from services.runtime.kafka import RecordHeaders, RecordProducer
+from services.runtime.kafka import RecordHeaders, RecordProducer, iso
 from services.runtime.partitions import PartitionReader
 
 _LATEST: Final = END_OF_TIME - DAY_MS
@@ -54,8 +55,11 @@ def headers_again(letter: DeadLetter, type: str | None = None) -> RecordHeaders:
     """Headers with which an input is offered again, under its own id, `type` in place of its own.
 
     Without the place of a forwarded fact: the receiver's watermark has passed it, so the same place would count as a repetition.
+    Its time is that of the offer, and whoever sends it puts the mark of this installation.
     """
-    headers = {name: value for name, value in letter.headers.items() if name not in (ce.CE_PLACE, ce.CE_PLACEHASH)}
+    headers = {name: value for name, value in letter.headers.items() if name not in (ce.CE_PLACE, ce.CE_PLACEHASH, ce.MARK)}
+    if ce.CE_TIME in headers:
+        headers[ce.CE_TIME] = iso(time.time_ns() // 1_000_000)
     if type is not None:
         headers[ce.CE_TYPE] = type
     headers.setdefault(ce.CE_ID, letter.input_id or letter.id)

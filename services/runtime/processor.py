@@ -1,6 +1,6 @@
 """The worker: one decider on the log partitions that its group gives it (RUNTIME §1, §3).
 
-For each input: decide, append one Transaction to the own partition of the log, evolve at once. When the broker acknowledges the
+For each input: check its mark, decide, append one Transaction to the own partition of the log, evolve at once. When the broker acknowledges the
 append at the expected offset, the facts are accepted and become visible: forwarded, published, snapshotted. An unexpected offset
 means that somebody else appended: the process ends and starts again from the log.
 """
@@ -38,6 +38,7 @@ from services.runtime.failpoints import ARMED, reach
 from services.runtime.faust_app import Membership, make_app
 from services.runtime.heap import give_back
 from services.runtime.held import Held, Pending
+from services.runtime.input_marks import InputMarks
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import idempotent_producer, send_patiently
 from services.runtime.pace import EVERY_MS, is_awaited
@@ -81,10 +82,11 @@ class Tuning:
 class Worker(Generic[S]):
     """One process of one decider."""
 
-    def __init__(self, decider: Decider[S], kafka: str, instance: str, tuning: Tuning | None = None) -> None:
+    def __init__(self, decider: Decider[S], kafka: str, instance: str, marks: InputMarks, tuning: Tuning | None = None) -> None:
         self.machine = Machine(decider)
         self.service = decider.service
         self.kafka = kafka
+        self.marks = marks
         self.run_id = uuid4().hex[:16]
         self.tuning = tuning or Tuning()
         self.inputs = inputs_topic(self.service)
@@ -97,7 +99,7 @@ class Worker(Generic[S]):
         """Outcome → inputs, handed to the metrics once a second."""
         self.traces = tracing.current()
         self.producer = idempotent_producer(kafka)
-        self.publisher = Publisher(kafka, self.service, decider.logic)
+        self.publisher = Publisher(kafka, self.service, decider.logic, marks)
         self.ticker = Ticker(self.publisher.send_tick, self.run_id)
         group = self.tuning.group or f"vigie-{self.service}"
         self.app: Any = make_app(kafka, Membership(group, instance, self.tuning.session_s, every_ms=self.tuning.every_ms), self)
@@ -304,7 +306,8 @@ class Worker(Generic[S]):
         if ARMED:
             reach("before-decide")
         began_ns = 0 if self.traces is None else time.time_ns()
-        view, appended = append(self.machine, held.view, record, self.run_id)
+        refusal = self.marks.find_fault(record)
+        view, appended = append(self.machine, held.view, record, self.run_id, refusal)
         tx, outcome, now = appended.transaction, appended.outcome, time.monotonic()
         span = None if self.traces is None else self._span(self.traces, record, appended, began_ns)
         if span is not None:
@@ -419,7 +422,7 @@ def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None
     sys.setswitchinterval(0.001)  # snapshots are encoded in a thread
 
     async def begin() -> Worker[S]:
-        worker = Worker(decider, settings.kafka, settings.instance, tuning)
+        worker = Worker(decider, settings.kafka, settings.instance, InputMarks.open(settings.data.secrets), tuning)
         await health.serve(settings, worker.watch.checks(), live=worker.watch.live())
         await worker.start()
         return worker

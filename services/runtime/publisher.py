@@ -24,13 +24,14 @@ from schemas.envelope import Place
 from schemas.realms import is_live
 from schemas.routes import PUBLIC, destinations, public_topics, publishes
 from schemas.runtime import InputFailed, InputRefused, Tick
-from schemas.topics import LARGE_MESSAGE_BYTES, urgent_lane
+from schemas.topics import LARGE_MESSAGE_BYTES, is_input, urgent_lane
 from schemas.topics import log as log_topic
 from services.runtime import deadletters, metrics, tracing
 from services.runtime.chain import Position, follow
 from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.exits import stop, stop_for
 from services.runtime.failpoints import ARMED, reach
+from services.runtime.input_marks import InputMarks
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import RecordHeaders, headers_of, idempotent_producer, send_patiently
 from services.runtime.partitions import PartitionReader
@@ -78,10 +79,11 @@ class _Route(NamedTuple):
 class Publisher:
     """The outgoing side of one worker."""
 
-    def __init__(self, kafka: str, service: str, logic: int) -> None:
+    def __init__(self, kafka: str, service: str, logic: int, marks: InputMarks) -> None:
         self.kafka = kafka
         self.service = service
         self.logic = logic
+        self._marks = marks
         self.producer: AIOKafkaProducer = idempotent_producer(kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES)
         self.outgoing = 0
         self.closing = False
@@ -105,6 +107,8 @@ class Publisher:
         self, topic: str, partition: int, key: bytes, value: bytes, headers: RecordHeaders, done: Callable[[], None] | None = None
     ) -> None:
         """Hand one record to the producer. A failure, now or later, ends the process."""
+        if is_input(topic):
+            headers = self._marks.sign(topic, key, value, headers)
         if self.outgoing >= MAX_OUTGOING:
             self.room.clear()
             await self.room.wait()

@@ -16,6 +16,7 @@ from schemas.reports import ReportReceived
 from schemas.topics import inputs
 from services.intake.native import NativeReport
 from services.runtime.kafka import RecordProducer
+from tests.marks import MARKS
 
 producer: RecordProducer
 
@@ -23,7 +24,7 @@ producer: RecordProducer
 @asynccontextmanager
 async def _producing(_: FastAPI) -> AsyncIterator[None]:
     global producer
-    async with RecordProducer(os.environ["VIGIE_KAFKA"]) as producer:
+    async with RecordProducer(os.environ["VIGIE_KAFKA"], MARKS) as producer:
         yield
 
 

@@ -22,6 +22,7 @@ from services.runtime.reader import LogReader
 from tests.bench.test_intake import machine
 from tests.bench.timers_worker import ArmTimers, register
 from tests.faults.runtime.harness import make_topics
+from tests.marks import put_key
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ async def test_a_hundred_thousand_deadlines_fire_on_time_and_once_through_a_kill
         Topic(log(service), "log", Retention.FOREVER, durable_each=True), Topic(snapshots(service), "snapshots", Retention.COMPACTED),
     ])  # fmt: skip
     start = round(time.time() * 1000) + AHEAD_S * 1000
-    async with RecordProducer(kafka) as producer:
+    async with RecordProducer(kafka, put_key(tmp_path / "data" / "secrets")) as producer:
         opened = OpenRealm(author="a", role="admin", territory="92", title_code="t", started_at=0)
         await producer.send(inputs(service), "92", opened, id="open", source="/bench")
         for n in range(0, COUNT, CHUNK):
@@ -95,7 +96,7 @@ async def test_a_hundred_thousand_deadlines_fire_on_time_and_once_through_a_kill
 
 def _worker(kafka: str, folder: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {
-        "VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": "timers-0", "VIGIE_DATA_DIR": "/nonexistent", "TOY_SUFFIX": "b", "VIGIE_HEALTH_PORT": "0",
+        "VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": "timers-0", "VIGIE_DATA_DIR": str(folder / "data"), "TOY_SUFFIX": "b", "VIGIE_HEALTH_PORT": "0",
     }  # fmt: skip
     with (folder / "timers.log").open("ab") as out:
         return subprocess.Popen([sys.executable, "-m", "tests.bench.timers_worker"], cwd=ROOT, env=environment, stdout=out, stderr=out)

@@ -39,6 +39,7 @@ from services.runtime.watch import IDLE_RECORDS
 from tests.bench.test_intake import machine
 from tests.faults.runtime.harness import make_topics, topics_of
 from tests.faults.runtime.toy import ToyReport, register
+from tests.marks import MARKS, put_key
 from tests.scenarios.memory import MemoryPlayer, scenario
 from tests.waiting import eventually
 
@@ -74,6 +75,12 @@ class Run(NamedTuple):
         return f"{self.count} inputs: {self.per_s:,.0f}/s, {self.cpu_us:.0f} µs CPU each"
 
 
+def keyed(folder: Path) -> str:
+    """Data directory of the workers, with the key of what `fill` writes."""
+    put_key(folder / "data" / "secrets")
+    return str(folder / "data")
+
+
 async def fill(kafka: str, topic: str, records: Iterable[Record]) -> int:
     """Write records; returns how many."""
     producer = idempotent_producer(kafka, linger_ms=5)
@@ -81,7 +88,8 @@ async def fill(kafka: str, topic: str, records: Iterable[Record]) -> int:
     count, sent = 0, []
     try:
         for partition, key, value, headers in records:
-            sent.append(await producer.send(topic, value, key=key, partition=partition, headers=headers))
+            marked = MARKS.sign(topic, key, value, headers)
+            sent.append(await producer.send(topic, value, key=key, partition=partition, headers=marked))
             count += 1
             if len(sent) == 5000:
                 await asyncio.gather(*sent)
@@ -199,7 +207,7 @@ async def test_the_runtime_alone(
         base = await bare(kafka, inputs(f"toy{suffix}"), suffix, count, tmp_path)
         found = await measured(
             kafka, log(f"toy{suffix}"), count, ("-m", "tests.faults.runtime.toy_worker", "toy"), tmp_path / f"toy{suffix}.log",
-            {"VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": "toy-0", "VIGIE_DATA_DIR": "/nonexistent", "TOY_SUFFIX": suffix, "TOY_PUBLIC": "0"},
+            {"VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": "toy-0", "VIGIE_DATA_DIR": keyed(tmp_path), "TOY_SUFFIX": suffix, "TOY_PUBLIC": "0"},
         )  # fmt: skip
         lines.append(
             f"bare loop {base}; runtime {found}; {found.cpu_us / base.cpu_us:.1f} × the CPU, {found.per_s / base.per_s:.2f} × the speed"
@@ -221,7 +229,7 @@ async def test_s04_in_a_hundred_realms(
     kafka = (await start_broker()).address
     count = await fill(kafka, inputs(service), (record for realm in realms for record in of_realm(given, realm)))
     base = await bare(kafka, inputs(service), service, count, tmp_path)
-    settings = {"VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": f"{service}-0", "VIGIE_DATA_DIR": str(tmp_path / "data"), "VIGIE_HEALTH_PORT": "0"}
+    settings = {"VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": f"{service}-0", "VIGIE_DATA_DIR": keyed(tmp_path), "VIGIE_HEALTH_PORT": "0"}
     found = await measured(kafka, log(service), count, ("-m", f"services.{service}"), tmp_path / "worker.log", settings)
     assert "input.refused" not in (tmp_path / "worker.log").read_text()
     with capsys.disabled():
@@ -256,7 +264,7 @@ async def test_two_workers_share_the_realms(
         await make_topics(kafka, topics_of(suffix))
         realms = [_realm_of(p) for p in range(PARTITIONS)]
         count = await fill(kafka, inputs(f"toy{suffix}"), toy_inputs(TOY_INPUTS, realms))
-        settings = {"VIGIE_KAFKA": kafka, "VIGIE_DATA_DIR": "/nonexistent", "TOY_SUFFIX": suffix, "TOY_PUBLIC": "0"}
+        settings = {"VIGIE_KAFKA": kafka, "VIGIE_DATA_DIR": keyed(tmp_path), "TOY_SUFFIX": suffix, "TOY_PUBLIC": "0"}
         command = ("-m", "tests.faults.runtime.toy_worker", "toy")
         if workers == 1:
             runs.append(
@@ -298,7 +306,7 @@ async def test_a_worker_comes_back_on_a_log_of_a_million_records(
     register(suffix)
     await make_topics(kafka, topics_of(suffix))
     count = await fill(kafka, inputs(f"toy{suffix}"), toy_inputs(LONG_LOG, ("92", "92~ex-1")))
-    settings = {"VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": "toy-0", "VIGIE_DATA_DIR": "/nonexistent", "TOY_SUFFIX": suffix, "TOY_PUBLIC": "0"}
+    settings = {"VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": "toy-0", "VIGIE_DATA_DIR": keyed(tmp_path), "TOY_SUFFIX": suffix, "TOY_PUBLIC": "0"}
     command = ("-m", "tests.faults.runtime.toy_worker", "toy")
     with process(*command, log_file=tmp_path / "first.log", **settings) as worker:
         await eventually(lambda: _more(lambda: ends(kafka, log(f"toy{suffix}")), count - 1), 600)

@@ -23,6 +23,7 @@ from schemas.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.runtime.access import AccessStore
 from services.runtime.embedded.ports import free_ports
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import RecordProducer, iso
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
@@ -99,7 +100,7 @@ async def _prepared(settings: Settings) -> set[str]:
     territory = load_territory(settings.territory)
     async with AccessStore.open(settings, "up") as access:
         await access.bootstrap()
-    async with RecordProducer(settings.kafka) as producer, Vault.open(settings) as vault:
+    async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer, Vault.open(settings) as vault:
         await open_live_realm(producer, territory, int(time.time() * 1000))
         roster = next(s.roster for s in territory.sections if s.section == "roster")
         points = {p: ContactPoint(channel=Channel.EMAIL, address=f"{p}@example.org", verified_at=1) for p in roster.channels}

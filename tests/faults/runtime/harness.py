@@ -28,6 +28,7 @@ from services.runtime.kafka_security import client_options
 from services.runtime.partitions import PartitionReader
 from tests import forked
 from tests.faults.runtime.toy import ToyAck, ToyReport, register
+from tests.marks import put_key
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = sys.executable
@@ -118,6 +119,7 @@ class Toys:
 
     def __post_init__(self) -> None:
         register(self.suffix)
+        self.marks = put_key(self.folder / "data" / "secrets")
         self.toy, self.echo, self.public = f"toy{self.suffix}", f"toyecho{self.suffix}", f"toypublic{self.suffix}"
 
     def spawn(self, service: str = "toy", instance: str | None = None, logic: int = 1, **env: str) -> Worker:
@@ -126,7 +128,8 @@ class Toys:
         name = instance or f"{service}-0"
         log_file = self.folder / f"{name}.{self.spawned}.log"
         settings = {
-            "VIGIE_KAFKA": self.kafka, "VIGIE_INSTANCE": name, "VIGIE_DATA_DIR": "/nonexistent", "TOY_SNAPSHOT_EVERY": "100",
+            "VIGIE_KAFKA": self.kafka, "VIGIE_INSTANCE": name, "VIGIE_DATA_DIR": str(self.folder / "data"),
+            "TOY_SNAPSHOT_EVERY": "100",
             "TOY_SNAPSHOT_PAUSE_S": "0.3", "PYTHONUNBUFFERED": "1", "TOY_SUFFIX": self.suffix,
         }  # fmt: skip
         environment = {**os.environ, **settings, **env}
@@ -144,7 +147,7 @@ class Toys:
 
     async def open(self, realms: Iterable[str] = REALMS) -> None:
         """Open realms in toy (which tells toyecho)."""
-        async with RecordProducer(self.kafka) as producer:
+        async with RecordProducer(self.kafka, self.marks) as producer:
             for realm in realms:
                 order = OpenRealm(author="system:up", role="admin", territory=realm.split("~")[0], started_at=0)
                 await producer.send(urgent_lane(self.toy, realm), realm, order, id=f"open-{realm}", source="test")
@@ -168,9 +171,9 @@ class Toys:
                 id = f"{prefix}{n}" if rnd.random() < 0.95 or n <= start + 20 else f"{prefix}{rnd.randrange(start, n)}"
                 headers = headers_of(message.wire_type(), id=id, source="feed")
                 topic = urgent_lane(self.toy, realm) if isinstance(message, ToyAck) else inputs(self.toy)
-                sent = await producer.send(
-                    topic, value_of(message), key=realm.encode(), partition=partition_of(realm, PARTITIONS), headers=headers
-                )
+                key, value = realm.encode(), value_of(message)
+                marked = self.marks.sign(topic, key, value, headers)
+                sent = await producer.send(topic, value, key=key, partition=partition_of(realm, PARTITIONS), headers=marked)
                 sends.append(sent)
                 self.fed.append((realm, id, message))
                 if n % 10 == 9 and (early := began + (n - start) / rate - asyncio.get_running_loop().time()) > 0:
@@ -181,7 +184,7 @@ class Toys:
 
     async def feed_again(self, fed: Iterable[tuple[str, str, Message]]) -> None:
         """Send once more what was sent."""
-        async with RecordProducer(self.kafka) as producer:
+        async with RecordProducer(self.kafka, self.marks) as producer:
             for realm, id, message in fed:
                 topic = inputs(self.toy) if isinstance(message, ToyReport) else urgent_lane(self.toy, realm)
                 await producer.send(topic, realm, message, id=id, source="replay")

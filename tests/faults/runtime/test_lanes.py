@@ -30,7 +30,9 @@ async def put(toys: Toys, topic: str, ids: list[str]) -> None:
         for n, id in enumerate(ids):
             message = ToyReport(incident=f"{id[0]}{n % 50}", n=n)
             headers = headers_of(message.wire_type(), id=id, source="flood")
-            sends.append(await producer.send(topic, value_of(message), key=REALM.encode(), partition=P, headers=headers))
+            key, value = REALM.encode(), value_of(message)
+            marked = toys.marks.sign(topic, key, value, headers)
+            sends.append(await producer.send(topic, value, key=key, partition=P, headers=marked))
             toys.fed.append((REALM, id, message))
         for sent in sends:
             await sent

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from schemas.commands import SetLevel
+from schemas.envelope import CE_ID, CE_SOURCE, CE_TYPE, MARK
 from schemas.topics import inputs
+from schemas.words import Level
 from services.cli.__main__ import app
 from services.runtime.deadletters import TOPIC, DeadLetter, Lane
-from services.runtime.kafka import RecordProducer, partition_for
+from services.runtime.input_marks import InputMarks
+from services.runtime.kafka import RecordProducer, partition_for, value_of
 from services.runtime.partitions import PartitionReader
 from services.runtime.settings import Settings
 
@@ -53,7 +58,7 @@ def letter(id: str, **changes: Any) -> DeadLetter:
     return DeadLetter(
         id, Lane.UNREADABLE, "alerts", REALM, 1_770_000_000_000, "invalid", "severity: less_than_equal", "report-1",
         "vigie.ReportReceived.v1", "/intake", inputs("alerts"), 0, 7,
-        headers={"ce_id": "report-1", "ce_type": "vigie.ReportReceived.v1", "ce_source": "/intake"}, body=b'{"severity": 9}', **changes,
+        **{"headers": {"ce_id": "report-1", "ce_type": "vigie.ReportReceived.v1", "ce_source": "/intake"}, "body": b'{"severity": 9}', **changes},
     )  # fmt: skip
 
 
@@ -78,6 +83,20 @@ def test_a_corrected_input_goes_back_to_its_topic_under_its_own_id(settings: Set
     assert json.loads(record.value) == {"severity": 3, "certainty": "unconfirmed", "corrected_by": "local-admin"}
     assert record.key == REALM.encode()
     assert dict(record.headers)["ce_id"] == b"report-1"
+
+
+def test_a_command_that_none_of_ours_wrote_becomes_the_operators_own(settings: Settings) -> None:
+    command = SetLevel(author="p-dupont", role="director", scope="territory", level=Level.N4)
+    headers = {CE_ID: "cmd-1", CE_TYPE: command.wire_type(), CE_SOURCE: "person:p-dupont?role=director", MARK: "0" * 64}
+    unsigned = letter("dddd-1", headers=headers, body=value_of(command))
+    bury(settings, replace(unsigned, code="unsigned", input_type=command.wire_type()))
+    code, output = vigie("dlq", "replay", "dddd")
+    assert code == 0, output
+    record = newest_input(settings)
+    assert InputMarks.open(settings.data.secrets).proves(record)
+    said = json.loads(record.value)
+    assert (said["author"], said["role"], said["level"]) == ("local-admin", "admin", 4)
+    assert dict(record.headers)[CE_SOURCE] == b"person:local-admin?role=admin"
 
 
 def test_an_unknown_or_ambiguous_id_is_said_in_one_line(settings: Settings) -> None:

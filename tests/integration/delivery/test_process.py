@@ -33,6 +33,7 @@ from schemas.runtime import RealmOpened
 from schemas.topics import PARTITIONS
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import RecordProducer
 from services.runtime.links import AckLinks, answer_id
 from services.runtime.reader import LogReader
@@ -178,7 +179,7 @@ def own_settings(start_broker: Any, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 async def world(own_settings: Settings) -> AsyncIterator[World]:
     settings = own_settings
-    async with RecordProducer(settings.kafka) as producer, Vault.open(settings) as vault:
+    async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer, Vault.open(settings) as vault:
         made = World(settings, producer, "", "")
         server = await asyncio.get_running_loop().create_server(
             lambda: SMTP(made, hostname="relay.example.net", loop=asyncio.get_running_loop()), "127.0.0.1", 0

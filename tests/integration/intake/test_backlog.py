@@ -17,6 +17,7 @@ from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import RecordProducer, headers_of, partition_for
 from services.runtime.partitions import PartitionReader
+from tests.marks import MARKS
 
 REALM = "92back"
 P = partition_of(REALM, PARTITIONS)
@@ -24,7 +25,7 @@ P = partition_of(REALM, PARTITIONS)
 
 async def test_what_waits_is_the_end_of_the_input_less_what_the_log_has_applied(broker: RunningKafka) -> None:
     topic = inputs(SERVICE)
-    async with RecordProducer(broker.address) as producer, PartitionReader(broker.address) as reader:
+    async with RecordProducer(broker.address, MARKS) as producer, PartitionReader(broker.address) as reader:
         for n in range(3):
             await producer.send(topic, REALM, Tick(), id=f"backlog-{n}", source="test")
         end = (await reader.ends([TopicPartition(topic, P)]))[TopicPartition(topic, P)]

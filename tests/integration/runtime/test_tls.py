@@ -28,6 +28,7 @@ from schemas.topics import PARTITIONS, inputs, log
 from services.console.store import connect
 from services.runtime.embedded.kafka import KafkaNode, RunningKafka
 from services.runtime.embedded.store import RunningStore, answers
+from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.kafka_security import KafkaSecurity
 from services.runtime.lag import read_lag
@@ -154,7 +155,7 @@ async def test_every_client_and_a_worker_get_in(broker: RunningKafka, secured: N
     await provision(broker.address)
     env = os.environ | {"VIGIE_KAFKA": broker.address, "VIGIE_DATA_DIR": str(tmp_path / "data"), "VIGIE_LOG_COLOUR": "0"}
     command = OpenRealm(author="somebody", role="admin", territory="92", started_at=1_800_000_000_000)
-    async with RecordProducer(broker.address) as producer:
+    async with RecordProducer(broker.address, InputMarks.open(tmp_path / "data" / "secrets")) as producer:
         await producer.send(inputs("alerts"), "92", command, id="open:92", source="/test")
     with (tmp_path / "worker.log").open("wb") as output:
         worker = await asyncio.create_subprocess_exec(

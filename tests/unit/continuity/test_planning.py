@@ -14,6 +14,7 @@ from services.continuity.contingency import Lost
 from services.continuity.leisure import Worked
 from services.continuity.planner import Job
 from services.continuity.planning import Planning
+from tests.marks import MARKS
 
 
 @pytest.mark.parametrize("gains", [False, True])
@@ -22,7 +23,7 @@ async def test_a_ranking_that_breaks_is_given_up_and_the_planner_goes_on(gains: 
         math.sqrt(-1)
 
     monkeypatch.setattr(Planning, "_gains" if gains else "_ranking", broken)
-    planning, job = Planning("", quiet_s=0), Job("92", "v1", 1, Lost.PEOPLE, gains=gains)
+    planning, job = Planning("", MARKS, quiet_s=0), Job("92", "v1", 1, Lost.PEOPLE, gains=gains)
     await planning._carry_out(job)  # the whole of its work on a job; it would raise
     assert job in planning._given_up
 
@@ -38,7 +39,7 @@ class Unquiet:
 
 
 async def test_a_crisis_that_never_rests_leaves_a_quiet_day_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    planning = Planning("", quiet_s=0)
+    planning = Planning("", MARKS, quiet_s=0)
     unquiet: Any = Unquiet()
     planning._planner = unquiet
     ranked: list[str] = []
@@ -59,7 +60,7 @@ async def test_a_crisis_that_never_rests_leaves_a_quiet_day_its_turn(monkeypatch
 
 
 async def test_every_slice_is_followed_by_a_rest_that_it_has_earned(monkeypatch: pytest.MonkeyPatch) -> None:
-    planning: Any = Planning("", quiet_s=60)
+    planning: Any = Planning("", MARKS, quiet_s=60)
     rests: list[Worked] = []
 
     async def rest(worked: Worked) -> None:

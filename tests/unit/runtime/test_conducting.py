@@ -16,6 +16,7 @@ from services.runtime.conductor import Move
 from services.runtime.reader import Accepted
 from services.runtime.testing import MemoryService
 from tests.faults.runtime.toy import ToyDecider
+from tests.marks import MARKS
 from tests.waiting import eventually
 
 EXERCISES = 4
@@ -43,7 +44,7 @@ def slow() -> Slow:
 
 @pytest.fixture
 async def conducting(slow: Any) -> AsyncIterator[Conducting]:
-    made = Conducting("127.0.0.1:1", lambda _fact, _realm: ())
+    made = Conducting("127.0.0.1:1", MARKS, lambda _fact, _realm: ())
     await made._producer.stop()
     made._producer = slow
     yield made
@@ -83,7 +84,7 @@ async def test_a_record_of_no_realm_does_not_end_the_conductor() -> None:
     service.service = service.machine.service = "alerts"
     stored = service.feed_raw(EXERCISES, b"no realm", b"{}", [])
     assert stored.transaction.realm == ""
-    conducting = Conducting("127.0.0.1:1", lambda _fact, _realm: ())
+    conducting = Conducting("127.0.0.1:1", MARKS, lambda _fact, _realm: ())
     batches = [[Accepted(stored.transaction, EXERCISES, 0, stored.hash, None)]]  # type: ignore[arg-type]
 
     async def batch() -> list[Accepted]:

@@ -15,6 +15,7 @@ from services.runtime import conducting
 from services.runtime.conducting import Conducting
 from services.runtime.conductor import _Realm
 from services.runtime.heap import give_back
+from tests.marks import MARKS
 from tests.unit.runtime.test_conductor import ToyJob, ToyPlanner
 
 MB = 2**20
@@ -54,7 +55,7 @@ async def test_the_conductor_solves_one_after_the_other_and_gives_back_after_eac
 
     monkeypatch.setattr(conducting, "give_back", given)
     monkeypatch.setattr(conducting, "idempotent_producer", lambda *_, **__: None)
-    driving: Any = Conducting("127.0.0.1:1", lambda _fact, _realm: (), Solving())
+    driving: Any = Conducting("127.0.0.1:1", MARKS, lambda _fact, _realm: (), Solving())
     names = ("92~ex-a", "92~ex-b")
     driving._conductor._realms = {name: _Realm(name) for name in names}
     await asyncio.gather(*(driving._solve(ToyJob(name)) for name in names))

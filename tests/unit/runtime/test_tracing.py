@@ -22,6 +22,7 @@ from services.runtime.inputs import InputRecord, input_digest
 from services.runtime.kafka import BrokerAway, headers_of
 from services.runtime.tracing import Traces, as_headers, of_headers
 from services.runtime.transaction import Source, Transaction, digest
+from tests.marks import MARKS
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"
@@ -113,7 +114,7 @@ async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_tells_i
                 raise BrokerAway("gone")
             return 0, 7
 
-    producer = CommandProducer("")
+    producer = CommandProducer("", MARKS)
     producer._producer = Log()  # type: ignore[assignment]
     tracing.heard(PARENT)
     with tracing.using(traces):

@@ -17,6 +17,7 @@ from services.runtime.chain import Position
 from services.runtime.processor import Tuning
 from services.runtime.publisher import Publisher
 from services.runtime.watch import Watch
+from tests.marks import MARKS
 from tests.waiting import eventually
 
 
@@ -67,7 +68,7 @@ def test_figures_of_a_partition_end_with_its_ownership(worker: Any) -> None:
 
 async def test_the_first_dead_letter_of_a_process_is_an_increase() -> None:
     """Prometheus sees none in a series that begins with 1."""
-    publisher = Publisher("127.0.0.1:1", "alerts", 1)
+    publisher = Publisher("127.0.0.1:1", "alerts", 1, MARKS)
     reasons = ["input_failed", *get_args(InputRefused.model_fields["code"].annotation)]
     assert [figure("vigie_dead_letters_total", reason=reason, service="alerts") for reason in reasons] == [0.0] * len(reasons)
     await publisher.stop()

@@ -1,0 +1,37 @@
+"""The front learns after a restart what it answered, from its own records alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+
+from schemas.reports import ReportReceived
+from schemas.topics import inputs
+from services.intake.idempotency import Ledger
+from services.intake.log_words import LogWords
+from services.runtime.embedded.kafka import RunningKafka
+from services.runtime.input_marks import InputMarks
+from services.runtime.kafka import RecordProducer, headers_of, partition_for
+from services.runtime.keys import MasterKey
+from tests.marks import MARKS
+
+REALM = "92known"
+
+
+async def test_a_record_of_a_stranger_silences_nobody(broker: RunningKafka, tmp_path: Path) -> None:
+    """Whoever sends the same report later would hear that it was accepted, and nobody would decide it."""
+    topic, ids = inputs("alerts"), [str(uuid4()), str(uuid4())]
+    stranger = InputMarks(MasterKey(b"s" * 32))
+    for id, marks in zip(ids, (MARKS, stranger), strict=True):
+        said = {"report_id": id, "fingerprint": "ab" * 16, "source_key": "s-1", "alias": None}
+        headers = headers_of(ReportReceived.wire_type(), id=id, source="/s-1")
+        async with RecordProducer(broker.address, marks) as producer:
+            await producer.send_raw(topic, partition_for(topic, REALM), REALM.encode(), orjson.dumps(said), headers)
+    ledger = Ledger(tmp_path / "answers.db", LogWords(b"key"))
+    try:
+        await ledger.catch_up(broker.address, MARKS)
+        assert [ledger.get(id) is not None for id in ids] == [True, False]
+    finally:
+        ledger.close()

@@ -1,0 +1,133 @@
+"""A program that holds the password of the broker, and not the key of the installation, decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from typing import Any, Final
+
+import httpx
+from aiokafka import AIOKafkaProducer
+
+from schemas.base import Command
+from schemas.commands import HoldSending, ResolveIncident, SetLevel
+from schemas.reassignment import ApproveReassignments
+from schemas.runtime import InputDuplicate, InputRefused
+from schemas.topics import inputs, log, urgent
+from schemas.words import Level
+from services.console.lines import author_source
+from services.runtime.kafka import headers_of, partition_for, value_of
+from services.runtime.kafka_security import client_options
+from services.runtime.metrics_token import bear_token
+from services.runtime.partitions import PartitionReader
+from services.runtime.settings import Settings
+from services.runtime.transaction import Transaction
+from tests.system import RunningVigie
+from tests.waiting import until
+
+LIVE: Final = "92"
+SOMEBODY: Final = {"author": "p-dupont", "role": "admin", "reason": "text:forged"}
+Place = tuple[str, int, int]
+"""(topic, partition, offset) of a record."""
+
+
+def open_exercise(vigie: RunningVigie) -> str:
+    realm = f"92~ex-faux-{secrets.token_hex(3)}"
+    body = {"id": realm, "title_code": "ESSAI", "started_at": "2027-02-11T09:40:00+01:00", "speed": 1}
+    assert vigie.http.post("/api/v1/realms", json=body, headers={"Prefer": "wait=20"}).status_code == 200
+    return realm
+
+
+async def append(kafka: str, topic: str, realm: str, value: bytes, headers: Any) -> Place:
+    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **client_options()) as producer:
+        sent = await producer.send_and_wait(topic, value, key=realm.encode(), partition=partition_for(topic, realm), headers=headers)
+    return topic, sent.partition, sent.offset
+
+
+def forge(kafka: str, topic: str, realm: str, command: Command) -> Place:
+    """As a door would, but for the mark."""
+    headers = headers_of(command.wire_type(), id=f"cmd-{secrets.token_hex(12)}", source=author_source("p-dupont", "admin"))
+    return asyncio.run(append(kafka, topic, realm, value_of(command), headers))
+
+
+async def transactions(kafka: str, service: str, realm: str) -> dict[Place, Transaction]:
+    """Input → the record that it caused, of the partition of a realm."""
+    topic, found = log(service), {}
+    partition = partition_for(topic, realm)
+    async with PartitionReader(kafka) as reader:
+        async for record in reader.read(topic, await reader.bounds(topic, [partition])):
+            made = Transaction.load(record.value)
+            found[made.src.topic, made.src.partition, made.src.offset] = made
+    return found
+
+
+def written_for(kafka: str, place: Place, realm: str) -> list[Any]:
+    """The facts that an input caused, once there are some."""
+    service = place[0].partition(".")[0]
+
+    def written() -> bool:
+        found.update(asyncio.run(transactions(kafka, service, realm)))
+        return place in found
+
+    found: dict[Place, Transaction] = {}
+    until(written, 30)
+    return [fact.message() for fact in found[place].facts]
+
+
+def counted(vigie: RunningVigie, process: str) -> float:
+    data = vigie.folder / "data"
+    port = json.loads((data / "run" / "ports.json").read_text())[process]
+    said = httpx.get(f"http://127.0.0.1:{port}/metrics", headers=bear_token(data / "secrets"), trust_env=False).text
+    wanted = 'vigie_dead_letters_total{reason="unsigned"'
+    return sum(float(line.rpartition(" ")[2]) for line in said.splitlines() if line.startswith(wanted))
+
+
+def test_who_lacks_the_key_decides_nothing_and_is_on_record(vigie: RunningVigie) -> None:
+    kafka, realm = Settings(data_dir=vigie.folder / "data").kafka, open_exercise(vigie)
+    before = vigie.get(f"/api/v1/level?realm={realm}"), vigie.get("/api/v1/level")
+    level = SetLevel(scope="territory", level=Level.N4, force=True, **SOMEBODY)
+    forged = {
+        forge(kafka, inputs("alerts"), realm, level): realm,
+        forge(kafka, inputs("alerts"), realm, ResolveIncident(incident="i", force=True, **SOMEBODY)): realm,
+        forge(kafka, inputs("continuity"), realm, ApproveReassignments(proposal="p", **SOMEBODY)): realm,
+        forge(kafka, inputs("delivery"), realm, HoldSending(until=4_000_000_000_000, **SOMEBODY)): realm,
+        forge(kafka, urgent("alerts"), LIVE, level): LIVE,
+    }
+    for place, where in forged.items():
+        (fact,) = written_for(kafka, place, where)
+        assert isinstance(fact, InputRefused)
+        assert fact.code == "unsigned"
+    assert (vigie.get(f"/api/v1/level?realm={realm}"), vigie.get("/api/v1/level")) == before
+    assert not vigie.get(f"/api/v1/sending/hold?realm={realm}")["held"]
+
+    def buried() -> bool:
+        letters = json.loads(vigie.cli("dlq", "list", "--limit", "1000", "--json").stdout)["items"]
+        found = {(x["topic"], x["partition"], x["offset"]) for x in letters if x["code"] == "unsigned"}
+        return forged.keys() <= found
+
+    until(buried, 30)
+    assert counted(vigie, "alerts") >= 3
+    assert "input.refused" in (vigie.folder / "data" / "logs" / "alerts.jsonl").read_text()
+    assert vigie.cli("verify").returncode == 0
+
+
+def test_the_same_decision_through_the_api_counts_once_however_often_it_is_copied(vigie: RunningVigie) -> None:
+    kafka, realm = Settings(data_dir=vigie.folder / "data").kafka, open_exercise(vigie)
+    body = {"scope": "territory", "level": 2}
+    answer = vigie.http.post(f"/api/v1/level?realm={realm}", json=body, headers={"Prefer": "wait=20"})
+    assert answer.status_code == 200, answer.text
+    wire = SetLevel.wire_type()
+    (place,) = [
+        at for at, made in asyncio.run(transactions(kafka, "alerts", realm)).items()
+        if made.realm == realm and made.src.type == wire
+    ]  # fmt: skip
+
+    async def copy() -> Place:
+        async with PartitionReader(kafka) as reader:
+            genuine = (await reader.at(place[0], {place[1]: place[2]}))[place[1]]
+        return await append(kafka, place[0], realm, genuine.value, list(genuine.headers))
+
+    (fact,) = written_for(kafka, asyncio.run(copy()), realm)
+    assert isinstance(fact, InputDuplicate)
+    assert vigie.get(f"/api/v1/level?realm={realm}")["level"] == 2
