@@ -466,3 +466,6 @@ class AttentionRequested(Fact):
         description="of a proposal; of an order: who leave the site; who come back from a place that was lost or that needs them no more",
     )
     come: int | None = Field(default=None, description="of an order: who come to the site; of a recall: who leave it again")
+    stopped_at: Instant | None = Field(default=None, description="of an alarm: since when the activity is interrupted (D70)")
+    back_at: Instant | None = Field(default=None, description="when the activity is expected back")
+    strategy: str | None = Field(default=None, description="fallback strategy that comes next")

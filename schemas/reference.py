@@ -108,6 +108,7 @@ class Activity(Model):
     suppliers: tuple[str, ...]
     strategies: tuple[str, ...]
     telework: str
+    short_name: str | None = Field(default=None, description="what a message calls it, in a few words")
 
 
 class Card(Model):
@@ -283,6 +284,23 @@ class ReassignmentPolicy(Model):
     agent_day_draft: bool = Field(default=False, description="nobody has confirmed that cost yet: whoever reads it is told so")
 
 
+class Request(Model):
+    """What a call asks of a role at a level."""
+
+    level: int = Field(ge=1, le=4)
+    role: str = Field(description="id of a role, or `*` for every other one")
+    text: str = Field(min_length=1, max_length=80, description="French, as an order without its full stop")
+    text_en: str | None = Field(default=None, max_length=80)
+
+
+class Reaching(Model):
+    """How the crisis cell is reached, as messages and the answer page say it. Absent = not filled in yet."""
+
+    cell_phone: str | None = None
+    meeting_point: str | None = None
+    bridges: dict[int, str] = Field(default_factory=dict, description="level → number and code of the conference bridge")
+
+
 class Escalation(Model):
     """`escalade.yaml`: levels, roles, ladders, alarms, calendars."""
 
@@ -323,6 +341,8 @@ class Escalation(Model):
     working_time: WorkingTime | None = None
     stale_answer: StaleAnswer | None = None
     reassignment: ReassignmentPolicy = ReassignmentPolicy()
+    asks: tuple[Request, ...] = Field(default=(), description="what a call asks, by level and role (D70)")
+    reach: Reaching = Reaching()
 
     @property
     def quiet_hours(self) -> tuple[int, int] | None:

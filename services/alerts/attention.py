@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from schemas.alerts import IncidentRow
 from schemas.calling import NotificationPlanned, RoleUncovered
 from schemas.maintenance import PagingWithheld
@@ -13,6 +15,9 @@ from services.alerts.quiet import behind
 from services.alerts.silence import quiet_until
 from services.alerts.state import Hush
 from services.alerts.waves import values_of
+
+OF_THE_CRISIS: Final = frozenset({"plan_proposed", "stand_down_proposed", "card_overdue", "reassignment_proposed"})
+"""Messages that say what the crisis is about, also where they belong to no single incident (D70)."""
 
 
 def held_back(row: IncidentRow) -> Hush | None:
@@ -50,6 +55,7 @@ def attend(
     if incident is not None and held_back(draft.incident(incident)) is not None:
         withhold(draft, incident, template, roles)
         return
+    about = incident if incident is not None or template not in OF_THE_CRISIS else _gravest(draft)
     for role in roles:
         told: set[str] = set()
         for scope in _scopes(draft, role, pole, site, incident):
@@ -65,9 +71,16 @@ def attend(
             draft.emit(NotificationPlanned(
                 notification=draft.derive("notification"), incident=incident, level=draft.level, role=role, scope=scope, person=person,
                 channels=by, answer_expected=False, template=template,
-                values=(values_of(draft, incident) if incident is not None else {}) | values, planned_at=draft.clock,
+                values=values_of(draft, about) | values, planned_at=draft.clock,
                 quiet_until=quiet_until(draft, person, role, draft.level),
             ))  # fmt: skip
+
+
+def _gravest(draft: Draft) -> str | None:
+    """Return the open incident behind the level of the territory: what a plan of no single incident is proposed for."""
+    rows = draft.incidents(draft.open_incidents)
+    gravest = max(rows, key=lambda row: (row.level, row.severity, -row.opened_at, row.id), default=None)
+    return None if gravest is None else gravest.id
 
 
 def _scopes(draft: Draft, role: str, pole: str | None, site: str | None, incident: str | None) -> tuple[str | None, ...]:

@@ -39,6 +39,10 @@ from services.runtime.codec import StateCodec
 from services.runtime.decider import Deadline, Firing, Input
 
 _CODEC = StateCodec(State)
+_TOLD = (
+    "activity", "plan", "card", "base", "pct", "limit_at", "pole", "site", "agents", "come", "stopped_at", "back_at", "strategy",
+)  # fmt: skip
+"""What a message takes over from a demand for attention."""
 _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}
 
 
@@ -152,11 +156,8 @@ def forget(draft: Draft) -> None:
 def _attend(draft: Draft, asked: AttentionRequested) -> None:
     """Continuity asks that roles hear of something: an information each, and a task where a person must type data again (D46)."""
     incident = asked.incident if asked.incident in draft.state.incidents else None
-    values: dict[str, str | int | float | bool | None] = {
-        name: value
-        for name in ("activity", "plan", "card", "base", "pct", "limit_at", "pole", "site", "agents", "come")
-        if (value := getattr(asked, name)) is not None
-    }
+    given = {name: getattr(asked, name) for name in _TOLD}
+    values: dict[str, str | int | float | bool | None] = {name: value for name, value in given.items() if value is not None}
     template = _TEMPLATES.get(asked.code, asked.code).format(base=asked.base or "rto")
     attention.attend(draft, asked.roles, pole=asked.pole, site=asked.site, incident=incident, template=template, values=values)
     if asked.code == "reentry":

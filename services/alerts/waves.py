@@ -7,8 +7,9 @@ A ladder is frozen when it starts: its row carries all that the policy version s
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Final
 
+from schemas.alerts import IncidentRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned, RoleUncovered, WaveRow
 from schemas.reference import Wave
@@ -18,6 +19,11 @@ from services.alerts.evolve import OPEN
 from services.alerts.oncall import Post, channels, incidents_of, posts, role_of
 from services.alerts.silence import quiet_until
 from services.alerts.values import changed
+
+PLACES_TOLD: Final = 12
+"""Communes of an incident that a notification carries; more are counted."""
+UNTOLD_KIND: Final = "site"
+"""Family of incidents whose name does not say what happened."""
 
 
 def running(draft: Draft, scope: str) -> EscalationRow | None:
@@ -148,12 +154,33 @@ def _template(row: EscalationRow) -> str:
 
 
 def values_of(draft: Draft, incident: str | None) -> dict[str, str | int | float | bool | None]:
-    """What a message may say of an incident (D59)."""
+    """Return what a message may say of an incident: kind, places and since when, as codes (D59, D70).
+
+    Names are put in when the message is written, in the language of the person and as short as its channel needs.
+    """
     if incident is None:
         return {}
     row = draft.incident(incident)
     values: dict[str, str | int | float | bool | None] = {"number": row.number, "kind": row.kind, "severity": row.severity}
-    return values | {"members": len(row.members), "communes": len(row.communes), "commune": row.communes[0] if row.communes else None}
+    values |= {"members": len(row.members), "communes": len(row.communes), "commune": row.communes[0] if row.communes else None}
+    values |= {"since": row.opened_at, "places": ",".join(row.communes[:PLACES_TOLD]) or None}
+    if len(row.members) == 1:
+        values["only_site"] = row.members[0]
+    if (event := _event_of(draft, row)) is not None:
+        values["event"] = event
+    return values
+
+
+def _event_of(draft: Draft, row: IncidentRow) -> str | None:
+    """Return the gravest event of an incident whose family does not say what happened."""
+    if row.kind != UNTOLD_KIND:
+        return None
+    causes = [
+        cause for site in row.members if (known := draft.state.sites.get(site)) is not None
+        for cause in known.causes if cause.incident == row.id
+    ]  # fmt: skip
+    gravest = max(causes, key=lambda cause: (cause.severity, cause.id), default=None)
+    return None if gravest is None else gravest.type.value
 
 
 def called_so_far(draft: Draft, row: EscalationRow, since_cycle: int = 1) -> tuple[str, ...]:

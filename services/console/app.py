@@ -251,6 +251,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.push, app.state.vapid = PushSettings(), VapidKey(master.derived("web-push"))
         app.state.directory, app.state.texts = vault.directory, vault.texts
         app.state.territory = settings.territory
+        app.state.public_url = (OidcSettings().public_url or settings.url).rstrip("/")
         app.state.sources = SourceList(settings.url)
         app.state.typesetter, app.state.costs = Typesetter(outlines), Costs()
         app.state.kafka = settings.kafka

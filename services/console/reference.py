@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from schemas import reference as ref
 from services.console.texts import Names
+from services.messages import Names as MessageNames
 
 _SECTION: TypeAdapter[ref.SectionData] = TypeAdapter(ref.SectionData)
 
@@ -21,6 +22,8 @@ class Reference:
     version: str | None = None
     names: Names = field(default_factory=Names)
     sections: tuple[ref.SectionData, ...] = ()
+    said: MessageNames = field(default_factory=MessageNames)
+    """Names as messages say them."""
 
     @property
     def sites(self) -> Mapping[str, ref.Site]:
@@ -46,7 +49,7 @@ class Reference:
     def of(cls, version: str | None, contents: Mapping[str, Any]) -> Reference:
         """From section name → content (JSON as published), in any order: a store has none."""
         sections = tuple(sorted(map(_SECTION.validate_python, contents.values()), key=lambda one: ref.PUBLISHED.index(one.section)))
-        return cls(version, Names.of(sections), sections)
+        return cls(version, Names.of(sections), sections, MessageNames.of(sections))
 
 
 NO_REFERENCE = Reference()

@@ -391,7 +391,8 @@ class Shaper:
 
     # ── delivery ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def notification(self, row: d.NotificationRow) -> r.Notification:
+    def notification(self, row: d.NotificationRow, texts: r.Texts | None = None) -> r.Notification:
+        """`texts`: what it says on each channel, for a reader who asked."""
         return r.Notification(
             id=row.id, realm=self.realm, incident=row.incident, escalation=row.escalation, wave=row.wave, cycle=row.cycle,
             level=row.level, previous_level=row.previous_level, role=row.role, scope=row.scope, person_token=row.person,
@@ -400,7 +401,7 @@ class Shaper:
             sent_at=_when(row.sent_at), receipt_at=_when(row.receipt_at), acknowledged_at=_when(row.acknowledged_at),
             answer=row.answer, unread_at=_when(row.unread_at), attempts=[r.Attempt.of(attempt) for attempt in row.attempts],
             possible_duplicate=row.possible_duplicate, withdrawn=row.withdrawn, waits_for=row.waits_for, not_before=_when(row.not_before),
-            bundled_into=row.bundled_into, bundle_count=row.bundle_count, why=row.why,
+            bundled_into=row.bundled_into, bundle_count=row.bundle_count, why=row.why, texts=texts,
         )  # fmt: skip
 
     def callout(self, row: o.CallOutRow, text: str | None = None) -> r.CallOut:

@@ -86,7 +86,8 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
     draft.record(*local.facts())
     if due or local.due:
         head = through[0] if through else ()
-        raise_alarms(draft, row, [*(Due(base, pct, limit_at, None, head, incident) for base, pct, limit_at in due), *local.due])
+        mine = (Due(base, pct, limit_at, None, head, incident, rto.started_at) for base, pct, limit_at in due)
+        raise_alarms(draft, row, [*mine, *local.due])
     if row.forecast_breach_at is not None and (before is None or before.forecast_breach_at is None):
         ask_about_forecast(draft, row)
     draft.arm(key_of(activity), _next_due(draft.state, need, row, out, now))

@@ -27,6 +27,8 @@ class Due(NamedTuple):
     site: str | None = None
     path: tuple[Step, ...] = ()
     incident: str | None = None
+    started_at: Instant | None = None
+    """Since when its clock runs."""
 
 
 def raise_alarms(draft: Draft, row: ActivityRow, due: list[Due]) -> None:
@@ -46,7 +48,8 @@ def _raise(draft: Draft, row: ActivityRow, alarm: Due) -> None:
     )  # fmt: skip
     asked = AttentionRequested(
         code="alarm", roles=to, pole=row.pole, site=alarm.site, activity=row.id, base=alarm.base.value, pct=alarm.pct,
-        limit_at=alarm.limit_at, incident=alarm.incident,
+        limit_at=alarm.limit_at, incident=alarm.incident, stopped_at=alarm.started_at,
+        back_at=row.expected_end, strategy=None if local else row.next_strategy,
     )  # fmt: skip
     draft.record(AlarmRaised(row=made), asked)
 
@@ -72,5 +75,8 @@ def ask_about_forecast(draft: Draft, row: ActivityRow) -> None:
                 base="dmia",
                 limit_at=row.forecast_breach_at,
                 incident=row.incident,
+                stopped_at=row.rto.started_at,
+                back_at=row.expected_end,
+                strategy=row.next_strategy,
             )
         )

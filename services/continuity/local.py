@@ -124,4 +124,5 @@ def _next_at(need: Need, clocks: Clocks, now: Instant) -> Instant | None:
 
 
 def _alarms(clocks: Clocks, site: str, path: Path, incident: str | None) -> list[Due]:
-    return [Due(base, pct, limit_at, site, path, incident) for base, pct, limit_at in clocks.due]
+    since = clocks.rto.started_at
+    return [Due(base, pct, limit_at, site, path, incident, since) for base, pct, limit_at in clocks.due]

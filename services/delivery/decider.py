@@ -73,8 +73,10 @@ from services.delivery.state import HOLD_KEY, DeliveryState
 from services.delivery.unread import help_of, noted
 from services.runtime.decider import Deadline, Firing, Input
 
-_KEPT_SECTIONS = (Section.ROSTER, Section.ESCALATION, Section.CHANNELS)
-"""Delivery records who can be reached, how roles are called and what providers carry; the rest of the reference is not its business."""
+_KEPT_SECTIONS = (
+    Section.ROSTER, Section.ESCALATION, Section.CHANNELS, Section.COMMUNES, Section.SITES, Section.ACTIVITIES, Section.PLANS,
+)  # fmt: skip
+"""Delivery records who can be reached, what providers carry, and the names that messages say (D70)."""
 
 
 def _is_kept(told: ReachabilityChanged | ReferencePublished) -> bool:

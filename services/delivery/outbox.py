@@ -28,13 +28,14 @@ from schemas.delivery import (
     NotificationRow,
     ProbeRow,
 )
-from schemas.realms import is_live
-from schemas.reference import EscalationPolicy, ReferencePublished
+from schemas.realms import is_live, parse_realm
+from schemas.reference import ReferencePublished
 from schemas.words import Channel
-from services.delivery.messages import Names
 from services.delivery.pacing import never_waits, urgency
 from services.delivery.places import Room, room_of
 from services.delivery.references import reference_key
+from services.messages import Names
+from services.messages.names import TERRITORY
 from services.runtime.transaction import Transaction
 
 KEPT_REFERENCES = 20_000
@@ -241,8 +242,8 @@ class Outbox:
                         self.proven[realm] = one
                 case HoldChanged(row=hold):
                     (self._held.add if hold.held else self._held.discard)(realm)
-                case ReferencePublished(data=EscalationPolicy(policy=policy)):
-                    self.names[realm] = Names(policy.roles, {level.level: level.name for level in policy.levels})
+                case ReferencePublished(data=section):
+                    self.names[realm] = self.names_of(realm).with_section(section)
                 case _:
                     pass
         self.claims.difference_update(self._claim_inputs.pop(transaction.src.id, ()))
@@ -385,7 +386,8 @@ class Outbox:
 
     def names_of(self, realm: str) -> Names:
         """Labels of the realm's territory."""
-        return self.names.get(realm, Names())
+        known = self.names.get(realm)
+        return Names(territory=TERRITORY.get(parse_realm(realm)[0], "")) if known is None else known
 
     def forget_offers(self) -> None:
         """The log has another history: offers and holds come again. What this run claimed and took stays known."""
@@ -422,7 +424,7 @@ class Outbox:
             "headcounts": [
                 [id, h.realm, list(h.sites), h.started_at, h.over, sorted(h.persons), h.notifications] for id, h in self.headcounts.items()
             ],
-            "names": {realm: [dict(n.roles), {str(k): v for k, v in n.levels.items()}] for realm, n in self.names.items()},
+            "names": {realm: names.dump() for realm, names in self.names.items()},
         }
 
     def load(self, dumped: dict[str, Any]) -> None:
@@ -447,8 +449,8 @@ class Outbox:
             self.asked.setdefault(person, {})[id] = Asked(*rest)
         for id, in_realm, sites, started_at, over, persons, notifications in dumped["headcounts"]:
             self.headcounts[id] = Headcount(in_realm, tuple(sites), started_at, over, set(persons), dict(notifications))
-        for realm, (roles, levels) in dumped["names"].items():
-            self.names[realm] = Names(roles, {int(k): v for k, v in levels.items()})
+        for realm, names in dumped["names"].items():
+            self.names[realm] = Names.load(names)
 
 
 def _trace_id(traceparent: str | None) -> str | None:

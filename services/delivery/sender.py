@@ -24,10 +24,10 @@ from schemas.topics import inputs
 from schemas.words import Channel
 from services.delivery.attempts import NO_OUTCOME
 from services.delivery.channels import Driver, Outgoing, Probing, Result
-from services.delivery.messages import compose, translator
 from services.delivery.outbox import Call, Offer, OpenGrant, Outbox, Probe
 from services.delivery.outcomes import TOGETHER, Ended, Outcomes, is_unread
 from services.delivery.places import Places
+from services.messages import compose, phrases
 from services.runtime import metrics, tracing
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.kafka import BrokerAway
@@ -348,7 +348,8 @@ class Sender:
             if item is None or "text" not in item.fields:
                 return Result("failed", error="text_erased")
             said = str(item.fields["text"])
-        text = compose(row, self.outbox.names_of(call.realm), translator(contact.language), self._link(call), said)
+        names, words = self.outbox.names_of(call.realm), phrases(contact.language)
+        text = compose(row, names, words, self._link(call), said, public_url=self._public_url)
         others = 0
         if channel is not Channel.APP:
             before = sum(a.channel is channel and a.number < call.attempt.number for a in row.attempts)

@@ -100,6 +100,12 @@ class AckLinks:
         return hmac.digest(self._key, body, sha256)[:_MAC_BYTES]
 
 
+def token_length(realm: str, person: str) -> int:
+    """Return how long the token of a call is."""
+    sealed = _HEAD.size + len(realm.encode()) + len(person.encode()) + _MAC_BYTES
+    return -(-sealed * 4 // 3)
+
+
 def _written(sealed: bytes) -> str:
     return urlsafe_b64encode(sealed).rstrip(b"=").decode()
 

@@ -26,7 +26,7 @@ _PLAIN: Final = str.maketrans({
     "’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "–": "-", "—": "-", "…": "...", "\u00a0": " ", "\u202f": " ", "\t": " ",
     "â": "a", "ê": "e", "ë": "e", "î": "i", "ï": "i", "ô": "o", "û": "u", "ç": "c", "œ": "oe", "Œ": "OE", "À": "A", "Â": "A", "È": "E", "Ê": "E",
     "Ë": "E", "Î": "I", "Ï": "I", "Ô": "O", "Ù": "U", "Û": "U", "°": "o", "\u2010": "-", "−": "-", "•": "-", "→": "->", "⁄": "/", "×": "x",
-    "`": "'", "´": "'",
+    "`": "'", "´": "'", "≈": "env. ",
 })  # fmt: skip
 """French letters and signs that GSM-7 lacks, as people write them when it must be short."""
 _UNSEEN: Final = frozenset({"Mn", "Cf"})
@@ -66,6 +66,19 @@ def encode(text: str) -> Encoded:
         pairs = (c.encode("utf-16-be", errors="replace") for c in text)
         return Encoded("ucs2", _cut(pairs, 140, 134))
     return Encoded("gsm7", _cut(units, 160, 153))
+
+
+def gsm7(text: str) -> str:
+    """Return a text in the letters of GSM-7 alone; what has none there goes."""
+    return "".join(c for c in plain(text) if c in _CODES)
+
+
+def septets(text: str) -> int:
+    """Return the length of a text in GSM-7; of one that needs another alphabet, more than any SMS has."""
+    try:
+        return sum(len(_CODES[character]) for character in text)
+    except KeyError:
+        return 100_000
 
 
 def decode(octets: bytes, data_coding: int) -> str:

@@ -71,6 +71,7 @@ def activities_of(f: Source, kinds: set[str] | None = None) -> tuple[list[ref.Po
             staff=a.get("effectif_normal"), minimum_staff=a.get("effectif_minimal_j1"), site_kinds=plain(a.get("sites", [])),
             systems=plain(a.get("si", [])), suppliers=plain(a.get("fournisseurs_partenaires", [])),
             strategies=plain(a.get("strategies_repli", [])), telework=str(plain(a.get("teletravail", ""))),
+            short_name=a.get("nom_court"),
         )  # fmt: skip
         if made is None:
             continue

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
 
 from holidays import country_holidays
 
@@ -10,6 +11,8 @@ from schemas import reference as ref
 from services.territory.checks import check_policy, check_predicates
 from services.territory.source import CHANNELS, Source, line_of, minutes, plain, predicate_of, yes
 
+TO_FILL_IN: Final = "À COMPLÉTER"
+"""What stands where only the département knows the words."""
 _DOUBTS = {"au_moins_une_fois": "at_least_once", "au_plus_une_fois": "at_most_once"}
 
 
@@ -160,6 +163,8 @@ def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], kind
         inhibitions=[_inhibition(i) for i in doc.get("inhibitions", [])],
         readiness=_readiness(doc), working_time=_working_time(doc),
         **_reassignment(doc),
+        asks=_asks(f, doc, roles),
+        reach=_reach(doc),
         stale_answer={"after_min": plain(doc["accuse_perime"]["apres_min"])} if "accuse_perime" in doc else None,
     )  # fmt: skip
     if policy is not None:
@@ -167,6 +172,32 @@ def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], kind
         for k, rule in enumerate(policy.levels):
             check_predicates(f, line_of(doc["niveaux"], k), f"level {rule.level}", (rule.when, rule.propose_when), activities)
     return policy
+
+
+def _asks(f: Source, doc: Any, roles: Collection[str]) -> list[dict[str, Any]]:
+    """Return what calls ask, by level and role."""
+    rows = doc.get("demandes", [])
+    for k, row in enumerate(rows):
+        if row["role"] != "*" and row["role"] not in roles:
+            f.fault(line_of(rows, k), f"request at level {row['niveau']}: no such role {row['role']!r}")
+    return [{"level": row["niveau"], "role": row["role"], "text": row["fr"], "text_en": row.get("en")} for row in rows]
+
+
+def _reach(doc: Any) -> dict[str, Any]:
+    """Return how the cell is reached, without what nobody has filled in yet."""
+    given = doc.get("joindre", {})
+    bridges = {level: _filled(text) for level, text in given.get("ponts", {}).items()}
+    return {
+        "cell_phone": _filled(given.get("telephone_cellule")),
+        "meeting_point": _filled(given.get("lieu")),
+        "bridges": {level: text for level, text in bridges.items() if text is not None},
+    }
+
+
+def _filled(text: Any) -> str | None:
+    """Return a text; None for a place that waits to be filled in."""
+    said = str(text or "").strip()
+    return None if not said or said.upper() == TO_FILL_IN else said
 
 
 def _reassignment(doc: Any) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_a_browser_receives_the_call_of_its_person(desktop: Browser, tmp_path: P
         titles = page.evaluate(
             "navigator.serviceWorker.ready.then((r) => r.getNotifications()).then((n) => n.map((one) => [one.title, one.data.url]))"
         )
-        assert titles[0][0].startswith("[Vigie N1]")
+        assert titles[0][0].startswith("N1 – ")
         page.goto(titles[0][1])
         page.get_by_role("button", name="Je prends en charge").click()
         until(lambda: [n["state"] for n in notified(vigie)] == ["answered"], 60)

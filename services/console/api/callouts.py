@@ -25,9 +25,9 @@ from services.runtime.sms_text import encode, plain
 
 router = APIRouter(prefix="/api/v1/callouts", tags=["people"])
 Calling = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
-BESIDE: Final = 75
-"""Characters of a call-out's SMS beside its text: level, subject, that no answer is expected."""
-BESIDE_ANSWERED: Final = 230
+BESIDE: Final = 26
+"""Characters of a call-out's SMS beside its text: who writes."""
+BESIDE_ANSWERED: Final = 210
 """The same where it asks for an answer: how to give it, and a link."""
 HEADCOUNT_PARTS: Final = 2
 """Of its question, with a link."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
@@ -18,6 +18,7 @@ from services.console.api.context import (
     Limit,
     LogReading,
     Picture,
+    Reader,
     Several,
     check_scope,
     deciding,
@@ -26,9 +27,11 @@ from services.console.api.context import (
 )
 from services.console.api.scopes import check_incident
 from services.console.decisions import author_of
+from services.console.message_texts import Wording
 from services.console.resources import Escalation, Hold, Notification, Page, Task
 from services.runtime.rights import Permission
 
+WithTexts = Annotated[bool, Query(description="with what each says on each channel, as it is sent or would be")]
 LadderState: TypeAlias = Literal["running", "answered", "exhausted", "superseded", "ended"]
 router = APIRouter(prefix="/api/v1", tags=["people"])
 Working = Annotated[Author, Depends(deciding(Permission.TASK_WORK))]
@@ -84,18 +87,26 @@ async def done(author: Working, id: str, body: Done | None = None) -> Response:
 
 @router.get("/notifications", summary="Newest first; people are tokens")
 async def notifications(
-    reader: LogReading, state: Several[NotificationState], incident: str | None = None, escalation: str | None = None, role: str | None = None,
-    person: str | None = None, limit: Limit = 100, cursor: Cursor = None,
+    request: Request, reader: LogReading, state: Several[NotificationState], incident: str | None = None, escalation: str | None = None, role: str | None = None,
+    person: str | None = None, texts: WithTexts = False, limit: Limit = 100, cursor: Cursor = None,
 ) -> Page[Notification]:  # fmt: skip
     return await reader.model.notifications(
         reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident, escalation=escalation, role=role, person=person,
-        limit=limit, cursor=cursor,
+        limit=limit, cursor=cursor, wording=_wording(reader, request, texts=texts),
     )  # fmt: skip
 
 
+def _wording(reader: Reader, request: Request, *, texts: bool) -> Wording | None:
+    """Return how texts are made for a reader who asked for them."""
+    if not texts:
+        return None
+    return Wording(request.app.state.public_url, free_texts=reader.principal.may(Permission.REPORT_RAW))
+
+
 @router.get("/notifications/{id}")
-async def notification(reader: LogReading, id: str) -> Notification:
-    return await reader.model.notification(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+async def notification(request: Request, reader: LogReading, id: str, texts: WithTexts = False) -> Notification:
+    wording = _wording(reader, request, texts=texts)
+    return await reader.model.notification(reader.realm, id, as_of=reader.as_of, lang=reader.lang, wording=wording)
 
 
 async def _answer(author: Author, body: Body | None, id: str, answer: Answer) -> Response:

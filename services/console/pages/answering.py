@@ -13,10 +13,11 @@ from schemas.realms import is_live, parse_realm
 from schemas.words import Answer, NotificationState
 from services.console.i18n import N_, translator
 from services.console.pages import times
-from services.console.pages.shell import TERRITORY, Choice
+from services.console.pages.shell import Choice
 from services.console.readmodel import Queries
 from services.console.resources import CommandResult
 from services.console.texts import words as w
+from services.messages.names import TERRITORY
 from services.runtime.links import AckLinks, Link, LinkInvalid
 from services.runtime.problems import ProblemError
 

@@ -24,6 +24,7 @@ from services.console.resources import Incident, Overview, Realm
 from services.console.texts import words, world
 from services.console.texts.names import short
 from services.console.texts.strategies import strategy_name
+from services.messages.names import TERRITORY
 from services.runtime.access_http import GUEST
 from services.runtime.plain import show_plain
 from services.runtime.principals import Principal
@@ -39,8 +40,6 @@ CSP: Final = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """No inline script or style, nothing from elsewhere. No `data:` either: every drawing is SVG in the page."""
-TERRITORY: Final = {"92": "Hauts-de-Seine"}
-"""Names of the territories that the product ships; another is shown by its code."""
 
 
 @cache

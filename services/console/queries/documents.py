@@ -25,7 +25,6 @@ from services.console.i18n import translator
 from services.console.lines import LineRecord
 from services.console.pages.clocks import running_clocks, with_announced_ends
 from services.console.pages.ladder import ladder_of, main_ladder
-from services.console.pages.shell import TERRITORY
 from services.console.queries.base import Read, realm_now, store_errors, time_of
 from services.console.queries.continuity import local_clocks
 from services.console.queries.incidents import Incidents
@@ -33,6 +32,7 @@ from services.console.queries.journal import Journal
 from services.console.reference import Reference
 from services.console.resources import Page, when
 from services.console.shapes import OPEN, Shaper
+from services.messages.names import TERRITORY
 from services.runtime.problems import ProblemError, both, declare
 
 declare(

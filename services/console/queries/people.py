@@ -12,7 +12,8 @@ from schemas.base import Instant
 from schemas.words import TaskState
 from services.console import resources as r
 from services.console.faults import NotFound
-from services.console.queries.base import WHOLE, Reading, store_errors, time_of
+from services.console.message_texts import Wording, texts_of
+from services.console.queries.base import WHOLE, Read, Reading, store_errors, time_of
 from services.console.resources import Page
 from services.runtime.paging import page
 
@@ -54,9 +55,9 @@ class People(Reading):
     async def notifications(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,
         escalation: str | None = None, role: str | None = None, person: str | None = None, campaign: str | None = None, limit: int = 100,
-        cursor: str | None = None,
+        cursor: str | None = None, wording: Wording | None = None,
     ) -> Page[r.Notification]:  # fmt: skip
-        """Newest first."""
+        """Newest first. `wording`: each with its texts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(d.NotificationRow)
@@ -67,16 +68,29 @@ class People(Reading):
             and (person is None or n.person == person) and (campaign is None or n.campaign == campaign)
         ]  # fmt: skip
         shown, following = page(kept, lambda n: (-n.planned_at, n.id), limit, cursor)
-        return Page(items=[found.shape.notification(n) for n in shown], next=following)
+        items = [found.shape.notification(n, self._texts_of(n, found, lang, wording)) for n in shown]
+        return Page(items=items, next=following)
 
-    async def notification(self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr") -> r.Notification:
-        """One notification with its attempts."""
+    def _texts_of(self, row: d.NotificationRow, found: Read, lang: str, wording: Wording | None) -> r.Texts | None:
+        """Return the texts of a notification; None where nobody asked, or they hold words that the reader may not read."""
+        if wording is None:
+            return None
+        written = row.values.get("text")
+        if written is not None and not wording.free_texts:
+            return None
+        said = None if written is None else self.words_of(str(written))
+        return texts_of(row, found.shape.realm, found.shape.reference.said, lang, wording.public_url, said)
+
+    async def notification(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr", wording: Wording | None = None
+    ) -> r.Notification:
+        """One notification with its attempts. `wording`: with its texts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             row = await found.picture.row(d.NotificationRow, id)
         if row is None:
             raise NotFound
-        return found.shape.notification(row)
+        return found.shape.notification(row, self._texts_of(row, found, lang, wording))
 
     async def escalations(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,

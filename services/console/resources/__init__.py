@@ -52,7 +52,7 @@ from services.console.resources.overview import (
 from services.console.resources.places import Cause, Commune, Found, Map, Pole, Site
 from services.console.resources.reassignment import End, Flow, MissingAgents, MoveReason, Proposal, ProposalDecision, ReassignmentLine
 from services.console.resources.reference import ChangeDecision, ReferenceChange
-from services.console.resources.sending import Attempt, CallOut, Estimate, Hold, Notification, SafetyAnswer
+from services.console.resources.sending import Attempt, CallOut, Estimate, Hold, Notification, SafetyAnswer, Texts
 from services.console.resources.upkeep import Covers, Lease, Maintenance, Matching
 
 __all__ = [
@@ -125,6 +125,7 @@ __all__ = [
     "Sitrep",
     "Strategy",
     "Task",
+    "Texts",
     "Time",
     "Trigger",
     "Wave",

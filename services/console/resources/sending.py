@@ -34,6 +34,16 @@ class Attempt(Resource):
         )  # fmt: skip
 
 
+class Texts(Resource):
+    """What a notification says on each channel."""
+
+    sms: str = Field(description="two GSM-7 segments at most, its link among them")
+    voice: str
+    push: str = Field(description="title, then text, on two lines")
+    email_subject: str
+    email_body: str
+
+
 class Notification(Resource):
     id: str
     realm: str
@@ -72,6 +82,10 @@ class Notification(Resource):
     bundled_into: str | None = Field(default=None, description="the message that told it (D36)")
     bundle_count: int = Field(default=0, description="other messages that it tells (D36)")
     why: str | None
+    texts: Texts | None = Field(
+        default=None,
+        description="with `texts=true`: what is sent, in the language of the reader, its link masked; null where it holds words that the reader may not read",
+    )
 
 
 class Hold(Resource):

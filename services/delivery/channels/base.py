@@ -7,7 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from schemas.delivery import NotificationRow
 from schemas.words import Channel
-from services.delivery.messages import Text
+from services.messages import Text
 
 
 @dataclass(frozen=True, slots=True)

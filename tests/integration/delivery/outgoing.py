@@ -8,7 +8,7 @@ from typing import Any
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
-from services.delivery.messages import Names, compose, translator
+from services.messages import Names, compose, phrases
 
 NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
 LINK = "https://vigie.example/a/token"
@@ -24,7 +24,7 @@ def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
     )  # fmt: skip
     made: dict[str, Any] = {
         "realm": "92", "row": row, "attempt": "a1", "number": 1, "possible_duplicate": False, "address": address,
-        "text": compose(row, Names(), translator(lang), LINK), "returns_url": RETURNS, **changes,
+        "text": compose(row, Names(), phrases(lang), LINK), "returns_url": RETURNS, **changes,
     }  # fmt: skip
     return Outgoing(**made)
 

@@ -46,7 +46,7 @@ async def test_a_matrix_room_reads_the_words_of_a_call() -> None:
     homeserver = Homeserver()
     assert (await say(homeserver)).outcome == "accepted"
     body = homeserver.said[0]["body"]
-    assert "votre réponse est attendue" in body
+    assert "Ce qui vous est demandé" in body
     assert LINK in body
 
 

@@ -16,7 +16,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
 from services.delivery.channels.email import Email
-from services.delivery.messages import Names, compose, translator
+from services.messages import Names, compose, phrases
 from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, NOTIFICATION, outgoing
 
@@ -96,7 +96,7 @@ async def test_an_accepted_mail_is_whole(start_relay: Any) -> None:
     assert mail["Message-ID"] == f"<{NOTIFICATION}.92@example.net>"
     assert mail["List-Id"] == "Vigie 92 <92.vigie.example.net>"
     assert mail["Auto-Submitted"] == "auto-generated"
-    assert mail["Subject"] == "[Vigie N3] votre réponse est attendue (incident 92-2027-0211-01)"
+    assert mail["Subject"] == "Vigie N3 – Incident, tout le département"
     assert mail["References"] == mail["In-Reply-To"] == "<incident.i1.92@example.net>", "mailboxes put the mails of an incident together"
     plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
     assert plain is not None
@@ -108,7 +108,7 @@ async def test_an_accepted_mail_is_whole(start_relay: Any) -> None:
 async def test_no_relay_has_to_write_a_mail_anew(start_relay: Any) -> None:
     """Seven bits also where all lines are short: a relay without 8BITMIME would change the body, and a signature over it (DKIM) would break."""
     relay, row = Relay(), outgoing(TO).row.model_copy(update={"answer_expected": False, "template": "information"})
-    told = compose(row, Names(), translator("fr"), None)
+    told = compose(row, Names(), phrases("fr"), None)
     assert (await driver(await start_relay(relay)).call(outgoing(TO, row=row, text=told), 5)).outcome == "accepted"
     content = bytes(relay.taken[0].content or b"")
     assert content.isascii()

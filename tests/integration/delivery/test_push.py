@@ -108,7 +108,7 @@ async def test_the_browser_alone_reads_a_message_that_says_who_sent_it() -> None
         True,
         "fr",
     )
-    assert shown["title"].startswith("[Vigie N3]")
+    assert shown["title"].startswith("N3 – Incident")
     assert (headers["content-encoding"], headers["urgency"], headers["ttl"]) == ("aes128gcm", "high", str((10 + 60) * 60))
     assert len(headers["topic"]) <= 32
     claims = verified(headers["authorization"])
@@ -200,7 +200,7 @@ async def test_a_long_text_is_cut_to_what_a_push_service_takes() -> None:
         return web.Response(status=201)
 
     made = outgoing("x")
-    words = {f: getattr(made.text, f) for f in made.text.__slots__} | {"sentences": ("é" * 9_000,), "subject": "€" * 900}
+    words = {f: getattr(made.text, f) for f in made.text.__slots__} | {"push": "é" * 9_000, "push_title": "€" * 900}
     assert (await call(handle, Gone(), browser, text=made.text.__class__(**words))).outcome == "accepted"
     assert len(bodies[0]) <= 4096
     assert orjson.loads(browser.read(bodies[0]))["body"].startswith("é" * 300)

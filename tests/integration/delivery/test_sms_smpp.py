@@ -66,7 +66,7 @@ async def test_a_call_is_one_message_with_a_receipt_asked_for() -> None:
         assert await smpp.call(outgoing(TO), PATIENCE_S) == Result("accepted", provider_id="m1")
         sent = await smsc.saw("submit")
         assert (sent["destination"], sent["source"], sent["ton"], sent["coding"], sent["wants"]) == ("33612345678", "38000", 3, 0, 1)
-        assert sent["text"].startswith("[Vigie N3] votre réponse est attendue\nNiveau N3")
+        assert sent["text"].startswith("Vigie N3 : Incident, tout le département. Prenez en charge avant ")
         assert LINK in sent["text"]
         left = datetime.fromisoformat(sent["validity"]) - datetime.now(UTC)
         assert timedelta(minutes=65) < left < timedelta(minutes=75), "an hour and ten minutes: nobody is rung for yesterday"

@@ -12,7 +12,7 @@ from aiohttp import web
 from services.delivery.channels.base import Result
 from services.delivery.channels.voice import Voice, lint
 from services.delivery.channels.voice.settings import VoiceSettings
-from services.delivery.messages import Names, compose, translator
+from services.messages import Names, compose, phrases
 from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, RETURNS, outgoing
 from tests.integration.delivery.serving import serving
@@ -49,8 +49,8 @@ async def test_a_headcount_listens_for_each_of_its_three_answers() -> None:
         return web.json_response({"id": "call-7"})
 
     row = outgoing(TO).row.model_copy(update={"template": "headcount"})
-    await call(handle, row=row, text=compose(row, Names(), translator("fr"), LINK))
-    assert (orders[0]["keys"], "Appuyez sur 1, 2 ou 3" in orders[0]["text"]) == (["1", "2", "3"], True)
+    await call(handle, row=row, text=compose(row, Names(), phrases("fr"), LINK))
+    assert (orders[0]["keys"], "Appuyez sur 1 si vous allez bien, sur 2" in orders[0]["text"]) == (["1", "2", "3"], True)
 
 
 async def test_a_number_is_dialled_however_the_directory_writes_it() -> None:
@@ -72,7 +72,7 @@ async def test_information_waits_for_no_key() -> None:
         return web.json_response({"id": "call-7"})
 
     row = outgoing(TO).row.model_copy(update={"answer_expected": False})
-    text = compose(row, Names(), translator("fr"), None)
+    text = compose(row, Names(), phrases("fr"), None)
     assert (await call(handle, text=text)).outcome == "accepted"
     assert (orders[0]["keys"], "Appuyez" in orders[0]["text"]) == ([], False)
 

@@ -17,8 +17,8 @@ from schemas.words import Channel, Level, NotificationState
 from services.console.api.callouts import HEADCOUNT_PARTS, sms_parts
 from services.delivery.callouts import estimates
 from services.delivery.channels.sms.wording import wording
-from services.delivery.messages import Names, compose, translator
 from services.delivery.policies import DEFAULT
+from services.messages import Names, compose, phrases
 from services.runtime.sms_text import encode
 from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_pacing import HOURS, SATURDAY_2330, declared, handed
@@ -84,7 +84,7 @@ def test_a_draft_expects_as_many_parts_as_are_sent(answer_expected: bool, letter
     for length in range(1, 601, 7):
         expected = sms_parts(letter * length, answer_expected=answer_expected)
         message = wording(
-            compose(called(template="callout", answer_expected=answer_expected), Names(), translator(lang), link, letter * length),
+            compose(called(template="callout", answer_expected=answer_expected), Names(), phrases(lang), link, letter * length),
             answerable=True,
         )
         assert expected - 1 <= len(encode(message).segments) <= expected
@@ -92,7 +92,7 @@ def test_a_draft_expects_as_many_parts_as_are_sent(answer_expected: bool, letter
 
 @pytest.mark.parametrize("lang", ["fr", "en"])
 def test_the_question_of_a_headcount_has_the_parts_that_are_expected(lang: str) -> None:
-    message = wording(compose(called(template="headcount", answer_expected=True), Names(), translator(lang), LINK), answerable=True)
+    message = wording(compose(called(template="headcount", answer_expected=True), Names(), phrases(lang), LINK), answerable=True)
     assert len(encode(message).segments) == HEADCOUNT_PARTS
 
 

@@ -20,11 +20,11 @@ from schemas.oncall import NoteReachability, ReachRow
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
 from services.delivery.channels.sms.wording import wording
-from services.delivery.messages import Names, compose, translator
 from services.delivery.outbox import Headcount, Outbox
 from services.delivery.returns import GIVE_UP_S, READ_AGAIN_S, Returns
 from services.delivery.sender import new_outbox
 from services.delivery.waiting import Waiting
+from services.messages import Names, compose, phrases
 from services.runtime.kafka import BrokerAway
 from services.runtime.vault import TextItem
 from tests.unit.delivery.test_sender import World
@@ -295,9 +295,9 @@ async def test_whoever_writes_what_is_no_answer_is_told_once_how_to_answer() -> 
     assert "arrive" not in "".join(m.model_dump_json() for _, m in line.sent)
     (told,) = [row for id, row in line.world.service.state("92").notifications.items() if id != notification]
     assert (told.person, told.channels, told.answer_expected) == ("dgs", (Channel.SMS,), False)
-    assert wording(compose(told, Names(), translator("fr"), None), answerable=True).splitlines() == [
-        "[Vigie N3] votre SMS n'a pas été compris", "Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas.", "Incident 92-2027-0211-01.",
-    ]  # fmt: skip
+    assert wording(compose(told, Names(), phrases("fr"), None), answerable=True) == (
+        "Vigie N3 : SMS non compris. Appel en cours : Incident, tout le département. Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas."
+    )
     assert await line.returns.reply(Channel.SMS, NUMBER, "1 j’arrive")
     line.follow()
     assert line.world.row(notification).answer == "ack", "and their answer is to the call"
@@ -383,7 +383,7 @@ async def test_an_address_that_is_nobodys_any_more_leaves_the_directory_and_the_
         row = NotificationRow(
             id="n", level=Level.N1, role="r", person="dgs", channels=(), state=NotificationState.ATTEMPTED, template="t", planned_at=0
         )
-        text = compose(row, Names(), translator("fr"), None)
+        text = compose(row, Names(), phrases("fr"), None)
         await line.returns.gone(Channel.APP, Outgoing("92", row, "a1", 1, False, address, text, "r"))
         return next((m.people for _, m in line.sent if isinstance(m, NoteReachability)), ())
 

@@ -23,7 +23,7 @@ from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import RealmOpened, Tick
 from schemas.topics import PARTITIONS
 from schemas.words import Channel, Level, NotificationState
-from services.delivery import messages
+from services import messages
 from services.delivery import sender as sender_module
 from services.delivery.channels import Outgoing, Result
 from services.delivery.decider import DeliveryDecider
@@ -490,10 +490,10 @@ async def test_a_message_that_cannot_be_made_fails_alone(world: World, monkeypat
     bad, good = world.plan("n1", template="bad"), world.plan("n2")
     real = messages.compose
 
-    def compose(row: NotificationRow, *rest: Any) -> Any:
+    def compose(row: NotificationRow, *rest: Any, **more: Any) -> Any:
         if row.template == "bad":
             raise KeyError("template")
-        return real(row, *rest)
+        return real(row, *rest, **more)
 
     monkeypatch.setattr(sender_module, "compose", compose)
     await world.until(
@@ -564,5 +564,5 @@ async def test_a_call_out_says_what_the_cell_wrote_and_nothing_once_that_is_eras
         return [r for r in world.service.state("92").notifications.values() if r.campaign]
 
     await world.until(world.sender(), lambda: len(rows()) == 2 and all(r.attempts and r.attempts[-1].ended_at for r in rows()))
-    assert [o.text.sentences[0] for o in world.provider.calls] == ["Le site est fermé, restez chez vous."]
+    assert [o.text.lines[-1] for o in world.provider.calls] == ["Le site est fermé, restez chez vous."]
     assert {(r.campaign, r.state, r.attempts[0].error) for r in rows()} == {("c1", "accepted", None), ("c2", "failed", "text_erased")}

@@ -11,8 +11,8 @@ from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.delivery import NotificationChanged, NotificationRow, ReplyUnread
 from schemas.words import Channel, NotificationState
 from services.delivery.channels.sms.wording import wording
-from services.delivery.messages import Names, compose, translator
 from services.delivery.unread import HELPED_MS
+from services.messages import Names, compose, phrases
 from tests.unit.delivery.desk import Desk, desk
 
 
@@ -64,15 +64,15 @@ def test_a_hold_keeps_it_back_as_it_keeps_the_call(danger: bool) -> None:
 
 
 def test_it_asks_for_no_answer_to_itself_and_says_which_answers_there_are() -> None:
-    def says(lang: str = "fr", **changes: Any) -> list[str]:
+    def says(lang: str = "fr", **changes: Any) -> str:
         d = desk()
         d.plan(role="agent", **changes)
         unread(d)
-        return wording(compose(helped(d)[0], Names(), translator(lang), None), answerable=True).splitlines()[1:]
+        return wording(compose(helped(d)[0], Names(), phrases(lang), None), answerable=True)
 
-    assert says() == ["Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas."]
-    assert says("en") == ["Begin your SMS with 1: I take it, or 2: I cannot."]
-    assert says(template="headcount") == ["Commencez votre SMS par 1 : en sécurité, 2 : besoin d'aide, ou 3 : pas sur place."]
+    assert says().endswith("SMS non compris. Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas.")
+    assert says("en").endswith("SMS not understood. Begin your SMS with 1: I take it, or 2: I cannot.")
+    assert says(template="headcount").endswith("Commencez votre SMS par 1 : en sécurité, 2 : besoin d'aide, ou 3 : pas sur place.")
 
 
 def test_whoever_has_answered_hears_that_it_still_counts() -> None:
@@ -81,7 +81,7 @@ def test_whoever_has_answered_hears_that_it_still_counts() -> None:
     d.answer()
     unread(d)
     assert d.row().answer == "ack"
-    assert "Votre réponse d’avant compte toujours." in compose(helped(d)[0], Names(), translator("fr"), None).plain()
+    assert "Votre réponse d’avant compte toujours." in compose(helped(d)[0], Names(), phrases("fr"), None).plain()
 
 
 def test_those_of_a_call_out_take_their_turn_behind_its_calls() -> None:

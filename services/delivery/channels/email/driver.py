@@ -96,7 +96,7 @@ class Email:
         mail["Date"] = format_datetime(datetime.fromtimestamp(row.planned_at / 1000, UTC))
         mail["From"] = formataddr(("Vigie", self._sender))
         mail["To"] = outgoing.address
-        mail["Subject"] = text.title
+        mail["Subject"] = text.subject
         mail["List-Id"] = f"Vigie {outgoing.realm} <{outgoing.realm}.vigie.{self._domain}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Vigie-Attempt"] = str(outgoing.number)

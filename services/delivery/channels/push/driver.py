@@ -65,9 +65,8 @@ class Push(Posting):
 def payload(outgoing: Outgoing) -> bytes:
     """What the worker shows. Addresses are paths: they lead to where the person subscribed."""
     row, text = outgoing.row, outgoing.text
-    said = "\n".join(text.sentences)
     shown = {
-        "title": text.subject, "body": said[:_BODY], "lang": text.lang, "tag": row.id, "stays": row.answer_expected or row.danger,
+        "title": text.push_title, "body": text.push[:_BODY], "lang": text.lang, "tag": row.id, "stays": row.answer_expected or row.danger,
         "url": urlsplit(text.link).path if text.link else "/", "receipt": urlsplit(outgoing.returns_url).path,
     }  # fmt: skip
     while len(dumped := orjson.dumps(shown)) > MOST:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from services.delivery.messages import Text
-from services.runtime.sms_text import plain
+from services.messages import Text
 
 
 def wording(text: Text, *, answerable: bool) -> str:
-    """Subject, facts, link; how to answer by SMS only where an answer can arrive. In GSM-7 letters where that costs accents only."""
-    answers = () if text.link is None else (text.reply_says, text.link) if answerable else (text.link,)
-    return plain("\n".join((*text.essence, *answers)))
+    """Return the SMS; how to answer by SMS is said only where an answer can arrive."""
+    return text.sms if answerable else text.sms_one_way

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import orjson
@@ -47,21 +46,14 @@ class Voice(Posting):
     def order(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
         """What the gateway reads."""
         text = outgoing.text
-        spoken = [_spoken(sentence) for sentence in (text.subject, *text.sentences)]
         return {
             "to": number,
             "from": self._caller,
             "language": text.lang,
-            "text": " ".join([*spoken, *([text.keys_say] if text.keys else [])]),
+            "text": text.voice,
             "repeat": REPEATS,
             "keys": list(text.keys),
             "ring_s": self._ring_s,
             "reference": outgoing.attempt,
             "callback": outgoing.returns_url,
         }
-
-
-def _spoken(sentence: str) -> str:
-    """Without signs that a voice stumbles over; a full stop at the end makes it pause."""
-    plain = re.sub(r"[\[\]«»–]", " ", sentence)
-    return re.sub(r"\s+", " ", plain).strip().rstrip(".") + "."

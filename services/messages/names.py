@@ -1,0 +1,125 @@
+"""What the territory calls its things, as messages need it: names by id, requests, telephone numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+from schemas import reference as ref
+
+TERRITORY: Final = {"92": "Hauts-de-Seine"}
+"""Names of territories by their code."""
+LONGEST_NAME: Final = 40
+"""A longer name goes without what it says in brackets."""
+_DRAFT: Final = " (brouillon)"
+
+
+def short_name(name: str) -> str:
+    """Return the name of a site without its explanation and without the mark of draft data."""
+    short = name.split(" – ", maxsplit=1)[0].removesuffix(_DRAFT).strip()
+    return short if len(short) <= LONGEST_NAME else re.sub(r"\s*\([^)]*\)$", "", short)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of one version of the reference data. An id without a name is never shown: it has none."""
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[int, str] = field(default_factory=dict)
+    sites: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Site → (name, name of its commune)."""
+    communes: Mapping[str, str] = field(default_factory=dict)
+    poles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Pôle → (French name, English name)."""
+    activities: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Activity → (short French name, English name)."""
+    plans: Mapping[str, str] = field(default_factory=dict)
+    cards: Mapping[str, str] = field(default_factory=dict)
+    """Card → its task."""
+    asks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """`<level>/<role>`, `*` for every other role → (French request, English request)."""
+    bridges: Mapping[int, str] = field(default_factory=dict)
+    """Level → conference bridge."""
+    cell_phone: str | None = None
+    meeting_point: str | None = None
+    territory: str = ""
+
+    @classmethod
+    def of(cls, sections: Iterable[ref.SectionData]) -> Self:
+        """Return the names in these sections of a version."""
+        names = cls()
+        for section in sections:
+            names = names.with_section(section)
+        return names
+
+    def with_section(self, section: ref.SectionData) -> Self:
+        """Return these names with those of one section in place of the ones before."""
+        match section:
+            case ref.Communes(communes=communes):
+                return replace(self, communes={one.insee: one.name for one in communes})
+            case ref.Sites(sites=sites):
+                return replace(self, sites={one.id: (short_name(one.name), one.commune_name) for one in sites})
+            case ref.Activities(poles=poles, activities=activities):
+                return replace(
+                    self,
+                    poles={one.id: (one.name, one.name_en) for one in poles},
+                    activities={one.id: (one.short_name or one.name, one.name_en) for one in activities},
+                )
+            case ref.Plans(plans=plans):
+                cards = {card.id: card.task for plan in plans for card in plan.cards}
+                return replace(self, plans={one.id: one.title for one in plans}, cards=cards)
+            case ref.EscalationPolicy(policy=policy):
+                asks = {f"{one.level}/{one.role}": (one.text, one.text_en or one.text) for one in policy.asks}
+                return replace(
+                    self,
+                    roles=policy.roles,
+                    levels={rule.level: rule.name for rule in policy.levels},
+                    asks=asks,
+                    bridges=policy.reach.bridges,
+                    cell_phone=policy.reach.cell_phone,
+                    meeting_point=policy.reach.meeting_point,
+                )
+            case _:
+                return self
+
+    def role(self, role: str) -> str:
+        """Return the label of a role without what stands in brackets; its words where there is none."""
+        return self.roles.get(role, role.replace("_", " ")).split("(")[0].strip()
+
+    def ask(self, level: int, role: str, lang: str) -> str | None:
+        """Return what this role is asked at this level; None where the territory says nothing."""
+        found = self.asks.get(f"{level}/{role}") or self.asks.get(f"{level}/*")
+        return None if found is None else found[lang == "en"]
+
+    def dump(self) -> dict[str, Any]:
+        """Return JSON-able contents."""
+        return {
+            "roles": dict(self.roles),
+            "levels": {str(level): name for level, name in self.levels.items()},
+            "sites": {id: list(name) for id, name in self.sites.items()},
+            "communes": dict(self.communes),
+            "poles": {id: list(name) for id, name in self.poles.items()},
+            "activities": {id: list(name) for id, name in self.activities.items()},
+            "plans": dict(self.plans),
+            "cards": dict(self.cards),
+            "asks": {key: list(ask) for key, ask in self.asks.items()},
+            "bridges": {str(level): bridge for level, bridge in self.bridges.items()},
+            "cell_phone": self.cell_phone,
+            "meeting_point": self.meeting_point,
+            "territory": self.territory,
+        }
+
+    @classmethod
+    def load(cls, dumped: Any) -> Self:
+        """Inverse of `dump`; also of the pair of roles and levels that earlier versions kept."""
+        if isinstance(dumped, list):
+            roles, levels = dumped
+            return cls(roles, {int(level): name for level, name in levels.items()})
+        pairs = {name: {id: tuple(pair) for id, pair in dumped[name].items()} for name in _PAIRS}
+        by_level = {name: {int(level): text for level, text in dumped[name].items()} for name in ("levels", "bridges")}
+        return cls(**(dumped | pairs | by_level))
+
+
+_PAIRS: Final = ("sites", "poles", "activities", "asks")

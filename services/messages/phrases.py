@@ -1,0 +1,107 @@
+"""The words of one language: templates, kinds of events, and how times, numbers and places are said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from ruamel.yaml import YAML
+
+from schemas.base import MINUTE_MS, Instant
+from services.messages.rendering import render
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+SOURCE: Final = "fr"
+LANGUAGES: Final = ("fr", "en")
+FOLDER: Final = Path(__file__).parent
+_HOUR_MIN: Final = 60
+_FEWEST: Final = 3
+"""Fewer people than that are not counted in a message (D58)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """What one language file says."""
+
+    lang: str
+    words: Mapping[str, Any]
+
+    @property
+    def templates(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the templates of every message."""
+        found: Mapping[str, Mapping[str, str]] = self.words["templates"]
+        return found
+
+    def word(self, name: str, **values: str | int) -> str:
+        """Return a phrase, filled in. Spaces at its ends are part of it."""
+        text = str(self.words[name])
+        filled = render(text, values)
+        return text[: len(text) - len(text.lstrip())] + filled + text[len(text.rstrip()) :]
+
+    def term(self, table: str, key: object) -> str | None:
+        """Return the word of a table such as `kinds`; None for what it does not know."""
+        found = self.words.get(table, {}).get(key)
+        return None if found is None else str(found)
+
+    # ── times ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def time(self, at: Instant, seen_at: Instant, *, spoken: bool) -> str:
+        """Return a time of day, with its date when it is another day than the one of reading."""
+        local, today = datetime.fromtimestamp(at / 1000, PARIS), datetime.fromtimestamp(seen_at / 1000, PARIS).date()
+        if not spoken:
+            return self._dated("clock" if local.date() == today else "dated", local)
+        full = "spoken_full" if local.minute == 0 else "spoken"
+        clock = self._dated(full, local)
+        return clock if local.date() == today else self._dated("spoken_dated", local, time=clock)
+
+    def stamp(self, at: Instant) -> str:
+        """Return the date and the time of a message."""
+        return self._dated("stamp", datetime.fromtimestamp(at / 1000, PARIS))
+
+    def _dated(self, name: str, local: datetime, **more: str) -> str:
+        month_name = self.words["months"][local.month - 1]
+        shape = str(self.words[name])
+        return shape.format(
+            day=local.day, month=local.month, month_name=month_name, year=local.year, hour=local.hour, minute=local.minute, **more
+        )
+
+    def left(self, limit: Instant, now: Instant, *, spoken: bool) -> str:
+        """Return how long it is until a limit; nothing once it has passed."""
+        minutes = (limit - now) // MINUTE_MS
+        if minutes <= 0:
+            return ""
+        if minutes < _HOUR_MIN:
+            return str(self.words["spoken_minutes" if spoken else "minutes"]).format(n=minutes)
+        hours, rest = divmod(minutes, _HOUR_MIN)
+        return str(self.words["hours" if rest else "whole_hours"]).format(h=hours, m=rest)
+
+    # ── numbers and places ───────────────────────────────────────────────────────────────────────────────────────
+
+    def agents(self, number: object) -> str:
+        """Return a number of agents; fewer than three are not counted."""
+        if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
+            return ""
+        return self.word("fewer") if number < _FEWEST else self.word("agents", n=int(number))
+
+    def listed(self, names: Sequence[str], most: int) -> str:
+        """Return `A, B et C`, or the first names and how many more there are."""
+        if not names:
+            return ""
+        if len(names) > most:
+            return ", ".join(names[:most]) + self.word("more", n=len(names) - most)
+        if len(names) == 1:
+            return names[0]
+        return ", ".join(names[:-1]) + self.word("and") + names[-1]
+
+
+@cache
+def phrases(lang: str) -> Phrases:
+    """Return the phrases of a language; French for one that there is not."""
+    name = lang if lang in LANGUAGES else SOURCE
+    words = YAML(typ="safe").load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return Phrases(name, words)

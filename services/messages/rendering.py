@@ -1,0 +1,108 @@
+"""The language of message templates.
+
+* `{name}` stands for a value, `{name:one|several}` for a number and the word that suits it.
+* `⟨ … ⟩` is a passage that disappears when one of its values is empty.
+* `⟦ … ⟧` disappears in the same case, and also when the message would be too long: the last first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+Value = str | int | float | None
+Values = Mapping[str, Value]
+_PASSAGE: Final = re.compile(r"⟨([^⟨⟩⟦⟧]*)⟩|⟦([^⟨⟩⟦⟧]*)⟧")
+_VALUE: Final = re.compile(r"\{(\w+)(?::([^|{}]*)\|([^{}]*))?\}")
+
+
+class MissingValue(LookupError):
+    """A template needs a value that the message does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of a template: always there, there with its values, or there if there is room."""
+
+    text: str
+    optional: bool = False
+    droppable: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the values that it needs."""
+        return tuple(found[1] for found in _VALUE.finditer(self.text))
+
+
+@cache
+def passages(template: str) -> tuple[Passage, ...]:
+    """Split a template into its passages."""
+    found, at = [], 0
+    for match in _PASSAGE.finditer(template):
+        if match.start() > at:
+            found.append(Passage(template[at : match.start()]))
+        droppable = match[2] is not None
+        found.append(Passage(match[2] if droppable else match[1], optional=True, droppable=droppable))
+        at = match.end()
+    if at < len(template):
+        found.append(Passage(template[at:]))
+    return tuple(found)
+
+
+def count_droppable(template: str) -> int:
+    """Return how many passages can be left out for want of room."""
+    return sum(passage.droppable for passage in passages(template))
+
+
+def names_of(template: str) -> frozenset[str]:
+    """Return the names of all values that a template speaks of."""
+    return frozenset(name for passage in passages(template) for name in passage.names)
+
+
+def render(template: str, values: Values, *, drop: int = 0) -> str:
+    """Fill a template in, without its last `drop` passages that can be left out.
+
+    Raises MissingValue where a value is empty without which the template says nothing.
+    """
+    room = count_droppable(template) - drop
+    parts: list[str] = []
+    for passage in passages(template):
+        if passage.droppable:
+            room -= 1
+            if room < 0:
+                continue
+        if passage.optional and not all(values.get(name) not in (None, "", 0) for name in passage.names):
+            continue
+        parts.append(_VALUE.sub(lambda found: _filled(found, values), passage.text))
+    return re.sub(r"[ \t]{2,}", " ", "".join(parts)).strip()
+
+
+def render_lines(template: str, values: Values) -> list[str]:
+    """Fill a text of several lines in. A line whose values are missing disappears."""
+    lines: list[str] = []
+    for line in template.splitlines():
+        filled = render(line, values)
+        if filled or not line.strip():
+            lines.append(filled)
+    while lines and not lines[-1]:
+        lines.pop()
+    return [line for n, line in enumerate(lines) if line or (n and lines[n - 1])]
+
+
+def _filled(found: re.Match[str], values: Values) -> str:
+    value = values.get(found[1])
+    if value is None or value == "":
+        raise MissingValue(found[1])
+    if found[2] is None:
+        return str(value)
+    return f"{value} {found[2] if value == 1 else found[3]}"
+
+
+def cut_words(text: str, length: int) -> str:
+    """Shorten a text to so many characters, between two words."""
+    if len(text) <= length:
+        return text
+    return text[: length - 1].rsplit(" ", 1)[0].rstrip(" ,;:–") + "…"

@@ -1,0 +1,244 @@
+"""The values of a message in words: from the facts of a notification to what its templates need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from schemas.base import Instant
+from schemas.callouts import AGENT
+from schemas.delivery import NotificationRow
+from services.messages.names import Names
+from services.messages.phrases import Phrases
+
+Facts = Mapping[str, str | int | float | bool | None]
+CALLS: Final = ("incident_wave", "level_raised", "answer_stale")
+"""Templates that call somebody about an incident."""
+MOST_COMMUNES: Final = 3
+MOST_SITES: Final = 2
+_SITE_KIND: Final = "site"
+"""Family of incidents whose words say nothing: their event does."""
+PAGES: Final = {
+    "alarm_rto": "/activites", "alarm_dmia": "/activites", "alarm_rto_local": "/mes-sites", "forecast_rto": "/activites",
+    "forecast_dmia": "/activites", "reentry": "/activites", "plan_proposed": "/plans", "stand_down_proposed": "/plans",
+    "card_overdue": "/plans", "reassignment_proposed": "/reaffectation", "reassignment_order": "/mes-sites",
+    "reassignment_void": "/mes-sites", "reassignment_recalled": "/mes-sites", "readiness_hole": "/astreintes",
+    "readiness_digest": "/astreintes", "shift_ending": "/astreintes",
+}  # fmt: skip
+"""Template → the page on which to act."""
+
+
+class Brevity(IntEnum):
+    """How short a place is said, for want of room."""
+
+    WHOLE = 0
+    WITHOUT_SCALE = 1
+    COUNTED = 2
+    SHORTEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is, in words."""
+
+    where: str = ""
+    counted: str = ""
+    """The same in fewer letters: communes are counted, a site goes without its commune."""
+    shortest: str = ""
+    """In as few letters as can be: of a site its commune."""
+    scale: str = ""
+    """How many sites, where there are several."""
+
+
+def what_of(facts: Facts, phrases: Phrases) -> str:
+    """Return the kind of an incident in words; empty where no incident is known."""
+    kind = phrases.term("kinds", facts.get("kind"))
+    event = phrases.term("events", facts.get("event"))
+    if kind is None:
+        return phrases.word("incident") if "number" in facts else ""
+    return f"{kind}{phrases.word('colon')}{event}" if facts.get("kind") == _SITE_KIND and event else kind
+
+
+def place_of(facts: Facts, names: Names, phrases: Phrases) -> Place:
+    """Return where an incident is: its site, its communes, or the territory."""
+    site = names.sites.get(str(facts.get("only_site")))
+    if site is not None:
+        name, commune = site
+        return Place(name if commune in name else f"{name}, {commune}", name, shortest=commune)
+    codes = [code for code in str(facts.get("places") or facts.get("commune") or "").split(",") if code]
+    known = [names.communes[code] for code in codes if code in names.communes]
+    members = facts.get("members")
+    scale = phrases.word("sites", n=members) if isinstance(members, int) and members > 1 else ""
+    everywhere = names.territory or phrases.word("everywhere")
+    total = facts.get("communes")
+    number = total if isinstance(total, int) and total > len(known) else len(known)
+    if not known or number >= len(names.communes):
+        return Place(everywhere, everywhere, scale)
+    where = phrases.listed(known, MOST_COMMUNES)
+    if number > len(known):
+        where = ", ".join(known[:MOST_COMMUNES]) + phrases.word("more", n=number - len(known[:MOST_COMMUNES]))
+    return Place(where, phrases.word("communes", n=number) if number > 1 else where, scale)
+
+
+def site_names(facts: Facts, names: Names, phrases: Phrases) -> str:
+    """Return the names of the sites that a message is about, or how many; empty where they have no name."""
+    ids = [id.strip() for id in str(facts.get("site") or "").split(",")]
+    known = [names.sites[id][0] for id in ids if id in names.sites]
+    return phrases.word("sites", n=len(ids)) if len(known) > MOST_SITES else ", ".join(known)
+
+
+def scope_name(scope: str | None, names: Names, phrases: Phrases) -> str:
+    """Return the name of a pôle or a site."""
+    if scope is None:
+        return ""
+    if (pole := names.poles.get(scope)) is not None:
+        return pole[phrases.lang == "en"]
+    site = names.sites.get(scope)
+    return "" if site is None else site[0]
+
+
+def role_name(role: str, names: Names, phrases: Phrases) -> str:
+    """Return the label of a role; empty for whoever is told as anybody who works there."""
+    return "" if role == AGENT else phrases.term("roles", role) or names.role(role)
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """One message that is told: the row, the names, the language, and whether it is spoken."""
+
+    row: NotificationRow
+    names: Names
+    phrases: Phrases
+    spoken: bool = False
+
+    @property
+    def seen_at(self) -> Instant:
+        """Return when the person reads it: the time of the newest attempt."""
+        attempts = self.row.attempts
+        return max(self.row.planned_at, attempts[-1].planned_at) if attempts else self.row.planned_at
+
+    def time(self, at: object) -> str:
+        """Return a time in words; empty for what is none."""
+        if isinstance(at, bool) or not isinstance(at, int):
+            return ""
+        return self.phrases.time(at, self.seen_at, spoken=self.spoken)
+
+    def values(self, brevity: Brevity = Brevity.WHOLE) -> dict[str, str | int | float | None]:
+        """Return everything that a template may ask for."""
+        row, names, phrases, facts = self.row, self.names, self.phrases, self.row.values
+        level, place = int(row.level), place_of(facts, names, phrases)
+        what = what_of(facts, phrases) or (phrases.word("incident") if row.template in CALLS else "")
+        where = place.counted if brevity >= Brevity.COUNTED else place.where
+        if brevity is Brevity.SHORTEST:
+            where = place.shortest or where
+        scale = place.scale if brevity is Brevity.WHOLE else ""
+        began = self.time(facts.get("since"))
+        limit = facts.get("limit_at")
+        lowered = facts.get("lowered")
+        return {
+            "n": level or None,
+            "head": f"Vigie N{level}" if level else "Vigie",
+            "level": phrases.term("levels", level) or names.levels.get(level),
+            "from": self._level_before(),
+            "to": lowered if isinstance(lowered, int) else None,
+            "what": what,
+            "where": where,
+            "scale": scale,
+            "since": self.time(facts.get("stopped_at")) if "activity" in facts else began,
+            "began": began,
+            "about": self._about(what, where, scale, began),
+            "cause": f"{what[:1].lower()}{what[1:]}, {where}" if what else "",
+            "danger": phrases.word("danger") if row.danger else "",
+            "danger_terse": phrases.word("danger_terse") if row.danger else "",
+            "ask": names.ask(level, row.role, phrases.lang) or phrases.word("default_ask"),
+            "until": self.time(row.ack_by),
+            "bridge": names.bridges.get(level),
+            "phone": names.cell_phone,
+            "activity": self._activity(),
+            "site": site_names(facts, names, phrases) or self._managed_site(),
+            "place": self._place(what),
+            "plan": names.plans.get(str(facts.get("plan"))) or str(facts.get("plan_title") or ""),
+            "card": names.cards.get(str(facts.get("card"))),
+            "pct": _number(facts.get("pct")),
+            "limit": self.time(limit),
+            "left": self._left(limit),
+            "deadline": self._deadline(limit),
+            "strategy": self._strategy(),
+            "back": self.time(facts.get("back_at")),
+            "agents": phrases.agents(facts.get("agents")),
+            "leave": phrases.agents(facts.get("agents")),
+            "come": phrases.agents(facts.get("come")),
+            "begins": self.time(facts.get("hole_at") if "hole_at" in facts else facts.get("begins_at")),
+            "ends": self.time(facts.get("ends_at")),
+            "ends_at": self.time(facts.get("shift_end")),
+            "found": _number(facts.get("found")),
+            "expected": _number(facts.get("expected")),
+            "post": self._post(),
+            "hole": phrases.term("holes", facts.get("hole")) or phrases.word("hole"),
+            "holes": _number(facts.get("holes")),
+            "ready": _number(facts.get("ready_pct")),
+            "kept": phrases.word("kept") if facts.get("answered") else "",
+        }
+
+    def _level_before(self) -> int | None:
+        lowered_from = self.row.values.get("from")
+        if isinstance(lowered_from, int):
+            return lowered_from
+        return None if self.row.previous_level is None else int(self.row.previous_level)
+
+    def _about(self, what: str, where: str, scale: str, began: str) -> str:
+        """Return what, where and since when in one phrase; empty where no incident is known."""
+        if not what:
+            return ""
+        since = self.phrases.word("since", at=began) if began else ""
+        return f"{what}, {where}{f' ({scale})' if scale else ''}{since}"
+
+    def _activity(self) -> str:
+        found = self.names.activities.get(str(self.row.values.get("activity")))
+        return "" if found is None else found[self.phrases.lang == "en"]
+
+    def _managed_site(self) -> str:
+        site = self.names.sites.get(self.row.scope or "")
+        return "" if site is None else site[0]
+
+    def _place(self, what: str) -> str:
+        """Return where an activity is hit: its site, else its pôle when no cause says where."""
+        site = site_names(self.row.values, self.names, self.phrases)
+        if site or what:
+            return site
+        pole = self.row.values.get("pole")
+        return scope_name(str(pole), self.names, self.phrases) or self.names.territory or self.phrases.word("everywhere")
+
+    def _left(self, limit: object) -> str:
+        if isinstance(limit, bool) or not isinstance(limit, int):
+            return ""
+        return self.phrases.left(limit, self.seen_at, spoken=self.spoken)
+
+    def _deadline(self, limit: object) -> str:
+        """Return until when something is asked."""
+        if isinstance(limit, bool) or not isinstance(limit, int):
+            return self.phrases.word("now")
+        return self.phrases.word("before" if limit > self.seen_at else "at_once", at=self.time(limit))
+
+    def _strategy(self) -> str:
+        code, _, _more = str(self.row.values.get("strategy") or "").partition(":")
+        name = self.phrases.term("strategies", code.strip())
+        return "" if name is None else name
+
+    def _post(self) -> str:
+        facts = self.row.values
+        role = facts.get("hole_role") or facts.get("shift_role")
+        if not role:
+            return ""
+        name = role_name(str(role), self.names, self.phrases)
+        scope = facts.get("hole_scope")
+        named = scope_name(str(scope), self.names, self.phrases) if scope else ""
+        return f"{name}, {named}" if named else name
+
+
+def _number(value: object) -> int | float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value == int(value) else value

@@ -1,0 +1,93 @@
+"""What every message of a played scenario must say, and what none may (rules D59 and D70)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Final
+
+from schemas.delivery import NotificationChanged, NotificationRow
+from services.messages import Names, Text, compose, phrases
+from services.messages.composing import SMS_MOST, SUBJECT_MOST, VOICE_MOST
+from services.runtime.sms_text import encode, plain, septets
+from tests.scenarios.memory import MemoryPlayer
+from tests.shipped import territory
+
+URL: Final = "https://vigie.hauts-de-seine.fr"
+LINK: Final = f"{URL}/a/{'x' * 78}"
+CODES: Final = re.compile(
+    r"\b[A-Z]{3}-\d\d\b|\bPT-[A-Z]|\bPCA-\w|\b92-\d{4}-\d|\b92\d{3}\b|\b(?:cen|clg|pmi|sst|col)-\w*\d|[{}⟨⟩⟦⟧\[\]]|\bNone\b|appelez la cellule de crise"
+)
+"""Ids and codes that say nothing to whoever is called at night, and what a template leaves when it fails."""
+ASKED: Final = re.compile(
+    r"\b(prenez|rejoignez|dites|décidez|changez|agissez|choisissez|faites|cochez|confirmez|gardez|répondez|ouvrez|cherchez|désignez"
+    r"|prévoyez|comblez|commencez)\b"
+)
+SINCE: Final = re.compile(r"depuis ?:? (le .{4,16} à )?\d", re.IGNORECASE)
+SPOKEN: Final = re.compile(r"\bN[0-4]\b|\d\d:\d\d|https?:|%")
+PLACELESS: Final = frozenset({"readiness_hole", "readiness_digest", "shift_ending", "callout"})
+"""Messages that are about a post, or a text of the cell."""
+
+
+@cache
+def names() -> Names:
+    return replace(Names.of(territory().sections), territory="Hauts-de-Seine")
+
+
+def last_rows(player: MemoryPlayer) -> list[NotificationRow]:
+    """Every notification as it came to stand, without those that another one tells as it was first planned."""
+    rows: dict[str, NotificationRow] = {}
+    for fact in player.system.facts(player.realm, ["delivery"]):
+        message = fact.message()
+        if isinstance(message, NotificationChanged):
+            rows[message.row.id] = message.row
+    return list(rows.values())
+
+
+def text_of(row: NotificationRow, lang: str = "fr") -> Text:
+    return compose(row, names(), phrases(lang), LINK, "Texte.", public_url=URL)
+
+
+def faults_of(row: NotificationRow) -> Iterator[str]:
+    """What is wrong with the texts of a notification."""
+    text, english = text_of(row), text_of(row, "en")
+    for sms in (text.sms, text.sms_one_way, english.sms, english.sms_one_way):
+        if septets(sms) > SMS_MOST or len(encode(sms).segments) > 2:
+            yield f"an SMS of {septets(sms)} septets"
+    shown = {"sms": text.sms, "voice": text.voice, "push": f"{text.push_title} {text.push}", "subject": text.subject, "body": text.plain()}
+    yield from (f"{name}: {found[0]}" for name, one in shown.items() if (found := CODES.search(one)))
+    yield from (
+        f"{name} (en): {found[0]}" for name, one in (("sms", english.sms), ("voice", english.voice)) if (found := CODES.search(one))
+    )
+    if found := SPOKEN.search(text.voice):
+        yield f"the voice says {found[0]}"
+    if len(text.voice) > VOICE_MOST or len(text.subject) > SUBJECT_MOST:
+        yield "a voice or a subject that is too long"
+    for name, one in shown.items():
+        if name in ("sms", "voice", "body") and not ASKED.search(one.lower()):
+            yield f"{name}: nothing is asked"
+    if row.template not in PLACELESS:
+        yield from _untold(row, shown)
+
+
+def _untold(row: NotificationRow, shown: dict[str, str]) -> Iterator[str]:
+    kind = phrases("fr").term("kinds", row.values.get("kind"))
+    for name in ("sms", "voice", "body"):
+        said = plain(shown[name].replace("\u00a0", " "))
+        if kind is not None and plain(kind).lower() not in said.lower():
+            yield f"{name}: not what ({kind})"
+        if kind is not None and not SINCE.search(said):
+            yield f"{name}: not since when"
+        if not any(place in said for place in _places()) and not re.search(r"\d+ communes", said):
+            yield f"{name}: not where"
+
+
+@cache
+def _places() -> frozenset[str]:
+    known = names()
+    sites = {name for name, _ in known.sites.values()}
+    poles = {name for name, _ in known.poles.values()}
+    voiced = {re.sub(r"\s+", " ", re.sub(r"\s*\(", ", ", one).replace(")", "")).strip() for one in sites}
+    return frozenset(plain(one) for one in sites | voiced | poles | set(known.communes.values()) | {known.territory})

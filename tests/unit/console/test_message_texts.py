@@ -1,0 +1,76 @@
+"""`texts=true`: what each notification says, as it is sent or would be (rule D70)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from schemas.delivery import NotificationRow
+from schemas.words import Level, NotificationState
+from services.console.message_texts import Wording, texts_of
+from services.console.queries.people import People
+from services.messages import Names, compose, phrases
+from services.runtime.links import AckLinks, Link
+from tests.scenarios.memory import MemoryPlayer, scenario
+from tests.scenarios.remembered import Remembered
+from tests.shipped import territory
+
+URL = "https://vigie.example.fr"
+REALM = "92~ex-texts"
+NAMES = replace(Names.of(territory().sections), territory="Hauts-de-Seine")
+FIVE_MINUTES = 300_000
+
+
+class Queries(Remembered, People):
+    """The queries about people, of a realm that was played in memory."""
+
+
+@pytest.fixture(scope="module")
+def queries() -> Queries:
+    player = MemoryPlayer(scenario("S04"), REALM)
+    player.play(player.played.start + FIVE_MINUTES)
+    return Queries(player)
+
+
+def call(**changes: object) -> NotificationRow:
+    return NotificationRow.model_validate(
+        {
+            "id": "33333333-0000-5000-8000-000000000001", "level": Level.N3, "role": "cellule_com", "person": "cellule-com", "template": "incident_wave",
+            "state": NotificationState.PLANNED, "planned_at": 1_804_754_520_000, "values": {"kind": "power", "number": "n"}, **changes,
+        }
+    )  # fmt: skip
+
+
+async def test_each_notification_of_an_exercise_says_its_texts(queries: Queries) -> None:
+    page = await queries.notifications(REALM, wording=Wording(URL, free_texts=False))
+    assert page.items
+    for told in page.items:
+        assert told.texts is not None
+        assert "Coupure d'électricité" in told.texts.sms or "coupure d'électricité" in told.texts.sms
+        assert "Coupure d’électricité" in told.texts.voice or "coupure d’électricité" in told.texts.voice
+        assert "\n" in told.texts.push
+        assert told.texts.email_subject.startswith("Vigie")
+        assert "Hauts-de-Seine" in told.texts.email_body
+
+
+async def test_nobody_who_did_not_ask_gets_texts(queries: Queries) -> None:
+    page = await queries.notifications(REALM)
+    assert {told.texts for told in page.items} == {None}
+
+
+def test_a_text_does_not_hold_the_key_to_answer_but_is_as_long() -> None:
+    row = call()
+    texts = texts_of(row, "92", NAMES, "fr", URL, None)
+    link = f"{URL}/a/{AckLinks(b'k' * 32).token(Link('92', row.id, row.person, 1_804_754_520_000))}"
+    sent = compose(row, NAMES, phrases("fr"), link, public_url=URL)
+    assert re.search(r"/a/x+$", texts.sms)
+    assert len(texts.sms) == len(sent.sms)
+
+
+async def test_words_of_the_cell_are_for_readers_who_may_read_them(queries: Queries) -> None:
+    found = await queries.read(REALM)
+    written = call(template="callout", values={"text": "t-1"}, answer_expected=False)
+    assert queries._texts_of(written, found, "fr", Wording(URL, free_texts=False)) is None
+    assert queries._texts_of(written, found, "fr", Wording(URL, free_texts=True)) is not None

@@ -1,0 +1,317 @@
+"""What every message says and what it never says (rules D59 and D70)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+import pytest
+
+from schemas.alerts import AttentionRequested
+from schemas.callouts import AGENT
+from schemas.delivery import BundledItem, NotificationRow
+from schemas.words import Channel, Level, NotificationState
+from services.messages import Names, Text, compose, phrases
+from services.messages.composing import SMS_MOST, SUBJECT_MOST, VOICE_MOST
+from services.messages.rendering import names_of
+from services.runtime.sms_text import encode, septets
+from tests.shipped import territory
+
+T0 = 1_804_754_520_000
+"""11 March 2027, 09:42 in Paris."""
+NAMES = Names.of(territory().sections)
+LINK = f"https://vigie.example.fr/a/{'x' * 75}"
+POWER: dict[str, Any] = {
+    "number": "92-2027-0311-01", "kind": "power", "members": 5, "communes": 3, "commune": "92026", "places": "92026,92050,92062",
+    "since": T0 - 120_000,
+}  # fmt: skip
+ALARM = POWER | {"activity": "SOL-02", "pct": 80, "limit_at": T0 + 2_880_000, "stopped_at": T0 - 60_000, "strategy": "SR-TELE"}
+EVERYTHING = ALARM | {
+    "plan": "PT-ELEC", "card": "SOL-C1", "site": "cen-1", "agents": 4, "come": 2, "hole": "no_deputy", "hole_role": "astreinte_technique",
+    "hole_at": T0, "holes": 2, "ready_pct": 97.0, "shift_role": "cellule_situation", "shift_end": T0, "found": 4, "expected": 9,
+}  # fmt: skip
+ANSWERED = ("incident_wave", "level_raised", "answer_stale", "headcount")
+
+
+def row(**changes: Any) -> NotificationRow:
+    return NotificationRow(
+        **{
+            "id": "n1", "level": Level.N3, "role": "dgs_directeur_de_crise", "person": "dgs", "channels": (Channel.EMAIL,),
+            "state": NotificationState.PLANNED, "template": "incident_wave", "values": POWER, "planned_at": T0, "ack_by": T0 + 600_000,
+            "answer_expected": changes.get("template", "incident_wave") in ANSWERED, **changes,
+        }
+    )  # fmt: skip
+
+
+def said(lang: str = "fr", *, names: Names = NAMES, text: str | None = None, **changes: Any) -> Text:
+    return compose(row(**changes), names, phrases(lang), LINK, text, public_url="https://vigie.example.fr")
+
+
+def every_text(text: Text) -> str:
+    names = ("sms", "sms_one_way", "voice", "push_title", "push", "subject")
+    return "\n".join([*(getattr(text, name) for name in names), text.plain()])
+
+
+# ── what a call says ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_call_says_what_where_since_when_what_is_asked_and_until_when() -> None:
+    assert said().sms == (
+        "Vigie N3 : Coupure d'électricité, Courbevoie, Nanterre et Puteaux, depuis 09:40. Prenez la direction de crise "
+        f"avant 09:52. Répondez 1 : je prends, 2 : je ne peux pas. {LINK}"
+    )
+
+
+def test_a_call_in_english() -> None:
+    assert said("en").sms.startswith("Vigie N3: Power cut, Courbevoie, Nanterre and Puteaux, since 09:40. Take command")
+
+
+def test_a_voice_says_levels_and_times_in_words() -> None:
+    text = said(role="cellule_rh")
+    assert text.voice.startswith("Vigie, niveau 3, Crise départementale. Coupure d’électricité")
+    assert "depuis 9 h 40." in text.voice
+    assert not re.search(r"\bN[0-4]\b|\d\d:\d\d|https?:", text.voice)
+
+
+def test_the_subject_of_a_mail_is_understood_without_opening_it() -> None:
+    assert "Coupure d’électricité, Courbevoie, Nanterre et Puteaux" in said().subject
+
+
+def test_danger_is_said_before_what_is_asked() -> None:
+    text = said(danger=True)
+    assert text.sms.index("Danger possible pour des personnes.") < text.sms.index("Prenez la direction")
+
+
+def test_a_raised_level_says_from_which_to_which() -> None:
+    text = said(template="level_raised", previous_level=Level.N2)
+    assert text.sms.startswith("Vigie N2 -> N3 : Coupure")
+    assert text.voice.startswith("Vigie. Le niveau passe de 2 à 3, Crise départementale.")
+
+
+def test_another_day_is_dated() -> None:
+    assert "depuis le 10/03 à 09:42" in said(values=POWER | {"since": T0 - 86_400_000}).sms
+    assert "depuis le 10 mars à 9 h 42" in said(values=POWER | {"since": T0 - 86_400_000}).voice
+
+
+def test_one_site_is_named_with_its_commune() -> None:
+    values = POWER | {"members": 1, "communes": 1, "places": "92050", "only_site": "cen-1"}
+    assert "Coupure d'électricité, Siège, Nanterre, depuis 09:40." in said(values=values).sms
+
+
+def test_an_incident_of_a_site_says_what_happened_there() -> None:
+    values = POWER | {"kind": "site", "event": "evacuation", "only_site": "cen-1", "members": 1}
+    assert "Incident sur un site : évacuation, Siège, Nanterre" in said(values=values).sms
+
+
+def test_a_fourth_commune_is_counted() -> None:
+    values = POWER | {"communes": 7, "places": "92026,92050,92062,92004"}
+    assert "Courbevoie, Nanterre, Puteaux et 4 autres communes" in said(values=values).sms
+
+
+def test_what_concerns_every_commune_names_the_territory() -> None:
+    names = Names.of(territory().sections)
+    values = POWER | {"kind": "flood", "communes": 36}
+    assert "Crue de la Seine, tout le département, depuis" in said(values=values, names=names).sms
+
+
+def test_what_a_role_is_asked_depends_on_its_level() -> None:
+    assert "Dites l'état de votre site avant" in said(level=Level.N1, role="responsable_site").sms
+    assert "Rejoignez la cellule de crise avant" in said(level=Level.N3, role="cellule_com").sms
+    assert "Rejoignez la cellule ou votre élu d'astreinte avant" in said(level=Level.N4, role="president").sms
+
+
+def test_a_bridge_that_is_not_filled_in_is_not_said() -> None:
+    assert "COMPL" not in every_text(said()).upper()
+    assert "Pont" not in said().sms
+
+
+def test_a_bridge_is_said_once_it_is_known() -> None:
+    names = Names(bridges={3: "01 00 00 00 00 code 1234"}, cell_phone="01 00 00 00 01")
+    text = said(names=names, values=POWER | {"places": "", "commune": None})
+    assert "Pont 01 00 00 00 00 code 1234." in text.sms
+    assert "Conférence : 01 00 00 00 00 code 1234." in text.voice
+    assert "01 00 00 00 01" in text.plain()
+
+
+# ── the other messages ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_alarm_names_activity_cause_strategy_and_what_is_left() -> None:
+    assert said(template="alarm_dmia", values=ALARM).sms == (
+        "Vigie N3 : Enfants confiés : 80 % de la durée maximale d'interruption, depuis 09:41. Cause : coupure d'électricité, Courbevoie, "
+        "Nanterre et Puteaux. Changez de repli (télétravail) avant 10:30, reste 48 min. Aucune réponse attendue. "
+        "https://vigie.example.fr/activites"
+    )
+
+
+def test_an_alarm_past_its_limit_asks_for_it_at_once() -> None:
+    text = said(template="alarm_rto", values=ALARM | {"limit_at": T0})
+    assert "Décidez le repli (télétravail) tout de suite (limite dépassée, 09:42)" in text.sms
+    assert "reste" not in text.sms
+
+
+def test_the_alarm_of_a_site_names_it() -> None:
+    text = said(template="alarm_rto", values=ALARM | {"site": "cen-1"})
+    assert "Enfants confiés, Siège : 80 %" in text.sms
+    assert "Agissez sur place avant 10:30" in text.sms
+
+
+def test_a_headcount_names_its_sites_or_counts_them() -> None:
+    assert said(template="headcount", values={"site": "cen-1"}).sms.startswith("Vigie, Siège : etes-vous en sécurité ?")
+    assert said(template="headcount", values={"site": "cen-1, cen-2, cen-3"}).sms.startswith("Vigie, 3 sites : etes-vous")
+
+
+def test_fewer_than_three_agents_are_not_counted() -> None:
+    text = said(template="reassignment_order", values=POWER | {"site": "cen-1", "agents": 2, "come": 5})
+    assert "moins de 3 agents" in text.sms
+    assert "5 agents" in text.sms
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [({"agents": 4}, "Reviennent : 4 agents."), ({"come": 3}, "Repartent de chez vous : 3 agents.")],
+)
+def test_who_is_called_back_is_told_to_the_managers_of_both_sites(values: dict[str, Any], told: str) -> None:
+    text = said(template="reassignment_recalled", role="responsable_site", values={"site": "cen-1"} | values)
+    assert told in text.sms
+    assert ("Reviennent" in text.sms, "Repartent" in text.sms) == ("agents" in values, "come" in values)
+
+
+def test_a_lowered_level_is_told_as_information() -> None:
+    text = said(template="information", values=POWER | {"from": 2, "lowered": 1})
+    assert "Le niveau passe de N2 à N1." in text.sms
+    assert "N3" not in every_text(text), "the level of the territory is not what the message is about"
+
+
+def test_a_message_to_everybody_says_nothing_but_its_text() -> None:
+    text = said(template="callout", role=AGENT, level=Level.N0, text="Le site est fermé demain.")
+    assert text.sms == "Vigie, cellule de crise : Le site est fermé demain."
+    assert text.link is None
+
+
+def test_a_bundle_says_the_gravest_first_and_counts_the_rest() -> None:
+    items = tuple(
+        BundledItem(template=template, level=Level.N3, role="coordinateur_pca", values=ALARM | {"activity": f"SOL-0{n}"})
+        for n, template in enumerate(("card_overdue", "alarm_rto", "alarm_rto", "alarm_dmia"), 1)
+    )
+    text = said(template="plan_proposed", values=ALARM | {"plan": "PT-ELEC"}, bundle=items[1:], bundle_count=3)
+    assert text.sms.startswith("Vigie N3 : 4 messages. Coupure d'électricité")
+    assert text.sms.index("MDPH" if "MDPH" in text.sms else "PMI et vaccins") < len(text.sms)
+    assert "durée maximale" in text.sms.partition(". ")[2].partition(". ")[2].split(". ")[0]
+    assert text.plain().count("– ") >= 4
+
+
+def test_a_bundle_tells_other_incidents_apart() -> None:
+    other = BundledItem(
+        template="alarm_rto", level=Level.N2, role="x", values=ALARM | {"number": "other", "kind": "flood", "activity": "SOL-04", "pct": 50}
+    )
+    text = said(template="alarm_rto", values=ALARM, bundle=(other,), bundle_count=1)
+    assert "crue de la Seine, 3 communes" in text.plain()
+
+
+# ── what holds for all of them ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_alerts_and_continuity_ask_for_has_words_of_its_own() -> None:
+    asked = get_args(AttentionRequested.model_fields["code"].annotation)
+    needed = {f"{code}_{base}" for code in ("alarm", "forecast") for base in ("rto", "dmia")} | {*asked} - {"alarm", "forecast"}
+    needed.remove("sitrep_due")  # a task, never a message
+    assert needed <= set(phrases("fr").templates)
+
+
+TEMPLATES = sorted(phrases("fr").templates)
+
+
+@pytest.mark.parametrize("template", [*TEMPLATES, "a_template_of_a_newer_alerts"])
+@pytest.mark.parametrize("lang", ["fr", "en", "xx"])
+def test_every_template_is_short_whole_and_without_codes(lang: str, template: str) -> None:
+    values = EVERYTHING | ({"from": 2, "lowered": 1} if template == "information_lowered" else {})
+    text = said(
+        lang,
+        template=template.removesuffix("_lowered"),
+        values=values,
+        scope="solidarites",
+        previous_level=Level.N2,
+        text="Texte.",
+        danger=True,
+    )
+    shown = every_text(text)
+    assert not re.search(r"[{}⟨⟩⟦⟧]|None|SOL-0|PT-ELEC|cen-1|92-2027|92026|appelez la cellule de crise|call the crisis cell\.", shown)
+    assert septets(text.sms) <= SMS_MOST
+    assert septets(text.sms_one_way) <= SMS_MOST
+    assert len(encode(text.sms).segments) <= 2
+    assert len(text.voice) <= VOICE_MOST
+    assert len(text.subject) <= SUBJECT_MOST
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("lang", ["fr", "en"])
+def test_a_message_without_its_values_still_says_something(lang: str, template: str) -> None:
+    """An old log has fewer of them; a message is never dropped."""
+    text = said(lang, template=template, values={})
+    assert text.sms.startswith("Vigie")
+    assert not re.search(r"[{}⟨⟩⟦⟧]|None", every_text(text))
+
+
+def test_what_lacks_its_values_says_to_call_the_cell() -> None:
+    assert said(template="alarm_dmia", values={}).sms == "Vigie N3 : appelez la cellule de crise."
+
+
+@pytest.mark.parametrize("kind", sorted(phrases("fr").words["kinds"]))
+@pytest.mark.parametrize("template", ["incident_wave", "level_raised", "answer_stale"])
+def test_the_longest_call_has_two_segments(template: str, kind: str) -> None:
+    """With the longest site, danger, a date, a bridge: the bridge goes first, then the answer is said shorter."""
+    site = max(NAMES.sites, key=lambda id: len(NAMES.sites[id][0]))
+    values = POWER | {"kind": kind, "event": "partial_closure", "only_site": site, "members": 1, "since": T0 - 86_400_000}
+    for lang in ("fr", "en"):
+        text = said(lang, template=template, values=values, danger=True, previous_level=Level.N2, role="president", level=Level.N4)
+        assert septets(text.sms) <= SMS_MOST
+        assert septets(text.sms_one_way) <= SMS_MOST
+        assert NAMES.sites[site][0] in text.voice
+        assert "Clamart" in text.sms
+
+
+def test_both_languages_speak_of_the_same_values() -> None:
+    french, english = phrases("fr").templates, phrases("en").templates
+    assert french.keys() == english.keys()
+    for template, shapes in french.items():
+        assert shapes.keys() == english[template].keys(), template
+        for name, shape in shapes.items():
+            assert names_of(shape) == names_of(english[template][name]), f"{template}, {name}"
+    assert phrases("fr").words.keys() | {"levels", "roles"} == phrases("en").words.keys()
+
+
+def test_every_role_of_the_territory_has_an_english_name() -> None:
+    assert set(NAMES.roles) <= set(phrases("en").words["roles"])
+
+
+def test_information_offers_no_answer() -> None:
+    text = said(template="information")
+    assert text.link is None
+    assert text.keys == ()
+    assert LINK not in every_text(text) + text.html()
+
+
+def test_where_no_reply_arrives_none_is_asked_for() -> None:
+    text = said()
+    assert "Répondez 1" not in text.sms_one_way
+    assert LINK in text.sms_one_way
+
+
+def test_html_says_the_same_words_and_escapes_them() -> None:
+    text = compose(row(role="<b>x</b>"), Names(), phrases("fr"), LINK)
+    html = text.html()
+    assert "<b>x</b>" not in html
+    assert f'href="{LINK}"' in html
+    assert not re.search(r"<(img|script|link|iframe)|https?://(?!vigie\.example)", html)
+
+
+def test_french_keeps_its_punctuation_together() -> None:
+    plain = said().plain()
+    assert " :" not in plain
+    assert "\u00a0:" in plain
+
+
+def test_names_survive_being_kept() -> None:
+    assert Names.load(NAMES.dump()) == NAMES
+    assert Names.load([{"r": "Rôle"}, {"3": "Crise"}]) == Names({"r": "Rôle"}, {3: "Crise"})
