@@ -60,7 +60,6 @@ def coded() -> dict[str, Any]:
         "references": [NAME],
         "plan_hint": PLANTED,
         "phenomenon": PLANTED[:64],
-        "colour": SPOKEN,
         "urgency": SPOKEN,
         "affected_activities": [PLANTED[:64]],
         "measure": {"name": PLANTED[:64], "value": PLANTED, "unit": SPOKEN, "scope": SPOKEN, "object": f"road:{PLANTED}|{PLANTED}"},
@@ -214,6 +213,9 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie,
     assert posted.status_code == 202, posted.text
     hidden = vigie.http.post("/api/v1/reports", json=coded())
     assert hidden.status_code == 202, hidden.text
+    coloured = vigie.http.post("/api/v1/reports", json=coded() | {"colour": SPOKEN})
+    assert coloured.status_code == 422, coloured.text
+    assert SPOKEN not in coloured.text
     for path, body in commands():
         refused = vigie.http.post(path, json=body)
         assert refused.status_code in (404, 422), (path, refused.status_code, refused.text[:300])
