@@ -9,6 +9,7 @@ from schemas.delivery import NotificationRow
 from schemas.words import Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
 from services.messages import Names, compose, phrases
+from services.runtime.sms_text import plain
 
 NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
 LINK = "https://vigie.example/a/token"
@@ -31,4 +32,6 @@ def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
 
 def of_subject(address: str, subject: str) -> Outgoing:
     """The same with other words."""
-    return outgoing(address, text=replace(outgoing(address).text, subject=subject))
+    text = outgoing(address).text
+    sms = plain(f"{subject} {text.sms}")
+    return outgoing(address, text=replace(text, subject=subject, sms=sms, sms_one_way=plain(f"{subject} {text.sms_one_way}")))

@@ -96,7 +96,7 @@ async def test_an_accepted_mail_is_whole(start_relay: Any) -> None:
     assert mail["Message-ID"] == f"<{NOTIFICATION}.92@example.net>"
     assert mail["List-Id"] == "Vigie 92 <92.vigie.example.net>"
     assert mail["Auto-Submitted"] == "auto-generated"
-    assert mail["Subject"] == "Vigie N3 – Incident, tout le département"
+    assert mail["Subject"] == "Vigie N3 – Incident, tout le département – votre réponse avant 11:10"
     assert mail["References"] == mail["In-Reply-To"] == "<incident.i1.92@example.net>", "mailboxes put the mails of an incident together"
     plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
     assert plain is not None
