@@ -295,6 +295,7 @@ class FlagRow(Model):
     incident: str | None = None
     reports: tuple[str, ...] = ()
     maintenance: bool = Field(default=False, description="said by covered reports alone: counts for no predicate (D64)")
+    digest_at: Instant | None = Field(default=None, description="a yellow vigilance: the digest of that time tells of it (D72)")
 
 
 # ── facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -301,6 +301,14 @@ class Reaching(Model):
     bridges: dict[int, str] = Field(default_factory=dict, description="level → number and code of the conference bridge")
 
 
+class VigilanceDigest(Model):
+    """The one message a day that tells of yellow vigilances: by these channels and no other (D72)."""
+
+    at_min: int = Field(ge=0, le=1439, description="local minute of the day")
+    to: tuple[str, ...] = Field(description="roles that hear of it")
+    channels: tuple[Channel, ...] = Field(description="in order; never the voice")
+
+
 class Escalation(Model):
     """`escalade.yaml`: levels, roles, ladders, alarms, calendars."""
 
@@ -327,6 +335,7 @@ class Escalation(Model):
     ordinary_closures: tuple[str, ...] = Field(
         default=(), description="kinds of site that close to the public as a matter of course: it counts 2 at most for levels (D72)"
     )
+    vigilance_digest: VigilanceDigest | None = Field(default=None, description="None: nobody is told of a yellow vigilance")
     unknown_after_min: dict[str, int]
     task_due_min: dict[str, int] = Field(default={}, description="by kind of task: later it is overdue")
     surcharges: tuple[Surcharge, ...]

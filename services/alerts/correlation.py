@@ -64,12 +64,12 @@ def _yields(key: Key, row: ReportRow, draft: Draft) -> bool:
 
 
 def opens_one(row: ReportRow) -> bool:
-    """D24: rumours and unconfirmed reports open nothing, nor do cancellations and green bulletins; `info` only by a flag that has a family.
+    """D24: rumours and unconfirmed reports open nothing, nor do cancellations and green or yellow bulletins; `info` only by a flag that has a family.
 
     Nor does a bulletin whose colour is held (D76): whether there is one is the question.
     """
     held = row.type is EventType.WEATHER_ALERT and row.held is not None
-    return not held and is_confirmed(row) and row.msg_type is not MsgType.CANCEL and row.colour != rules.COLOURS[0]
+    return not held and is_confirmed(row) and row.msg_type is not MsgType.CANCEL and row.colour not in rules.COLOURS[:2]
 
 
 def _referenced(row: ReportRow, draft: Draft) -> str | None:

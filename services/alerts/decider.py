@@ -24,6 +24,7 @@ from services.alerts import (
     relief,
     tasks,
     versions,
+    vigilance,
     waves,
     zones,
 )
@@ -159,6 +160,8 @@ def _attend(draft: Draft, asked: AttentionRequested) -> None:
     given = {name: getattr(asked, name) for name in _TOLD}
     values: dict[str, str | int | float | bool | None] = {name: value for name, value in given.items() if value is not None}
     template = _TEMPLATES.get(asked.code, asked.code).format(base=asked.base or "rto")
+    if asked.code == "plan_proposed" and asked.plan is not None and vigilance.is_proposed_by_yellow(draft, asked.plan):
+        return  # the digest of the yellow vigilances tells of it (D72)
     attention.attend(draft, asked.roles, pole=asked.pole, site=asked.site, incident=incident, template=template, values=values)
     if asked.code == "reentry":
         tasks.ask(draft, "reentry", report=asked.activity, incident=incident)
@@ -178,6 +181,7 @@ def _follow(draft: Draft, action: ImprovementRow) -> None:
 _DUE: Final[Mapping[str, Callable[[Draft, str], None]]] = {
     "cause": turn, "report": begin, "silence": _judge, "allclear": zones.judge_all_clear, "ladder": waves.climb, "stale": answers.stale,
     "prove": lambda draft, _: readiness.prove(draft), "relief": relief.warn, "rearm": levels.rearm, "flag": flags.turn,
+    "yellow": lambda draft, _: vigilance.send_digest(draft),
     "decay": lambda draft, rest: draft.touch(rest.partition(":")[0]), "maintenance": lambda draft, rest: maintenance.turn(draft, rest.partition(":")[0]),
     "reference": versions.turn, "lease": leases.lapse, "move": lambda draft, rest: incidents.go_on_moving(draft, rest.rpartition(":")[0]), "forget": lambda draft, _: forget(draft),
 }  # fmt: skip

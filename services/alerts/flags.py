@@ -36,6 +36,7 @@ from services.alerts.entitlement import is_service_wide
 from services.alerts.rules import ALL_CLEAR, CLOSED_BY_POWER_PCT, RESTORED, TRANSIT_RUNS, TRANSIT_STOPS
 from services.alerts.territory import flag_of_supplier
 from services.alerts.values import changed, in_order
+from services.alerts.vigilance import digest_at
 
 Value = bool | float | str
 _DOWN_PCT: Final = CLOSED_BY_POWER_PCT
@@ -192,6 +193,7 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
             values = {"reports": reports, "until": later, "maintenance": old.maintenance and planned}
             if at_once:
                 values["speaks_of"] = _next_day([*draft.told(old.reports), row], draft.now) or old.speaks_of
+                values["digest_at"] = digest_at(draft, value)
             draft.emit(FlagChanged(row=changed(old, values)))
         return
     if old is not None and id.startswith("river:"):
@@ -200,7 +202,7 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
         tasks.void(draft, "contested", report, "newer_word")
     draft.emit(FlagChanged(row=FlagRow(
         id=id, value=value, since=row.occurred_at, effective_from=effective_from, until=until, speaks_of=speaks_of, incident=incident, reports=(row.id,),
-        maintenance=planned,
+        maintenance=planned, digest_at=digest_at(draft, value) if id.startswith("vigilance:") else None,
     )))  # fmt: skip
 
 

@@ -25,7 +25,7 @@ PAGES: Final = {
     "forecast_dmia": "/activites", "reentry": "/activites", "plan_proposed": "/plans", "stand_down_proposed": "/plans",
     "card_overdue": "/plans", "reassignment_proposed": "/reaffectation", "reassignment_order": "/mes-sites",
     "reassignment_void": "/mes-sites", "reassignment_recalled": "/mes-sites", "readiness_hole": "/astreintes",
-    "readiness_digest": "/astreintes", "shift_ending": "/astreintes",
+    "readiness_digest": "/astreintes", "shift_ending": "/astreintes", "vigilance_digest": "/plans",
 }  # fmt: skip
 """Template → the page on which to act."""
 
@@ -179,6 +179,8 @@ class Telling:
             "hole": phrases.term("holes", facts.get("hole")) or phrases.word("hole"),
             "holes": _number(facts.get("holes")),
             "ready": _number(facts.get("ready_pct")),
+            "phenomena": ", ".join(phrases.term("phenomena", p) or p.replace("-", " ") for p in _several(facts.get("phenomena"))),
+            "plans": ", ".join(names.plans.get(p, "") for p in _several(facts.get("plans"))),
             "kept": phrases.word("kept") if facts.get("answered") else "",
         }
 
@@ -236,6 +238,11 @@ class Telling:
         scope = facts.get("hole_scope")
         named = scope_name(str(scope), self.names, self.phrases) if scope else ""
         return f"{name}, {named}" if named else name
+
+
+def _several(value: object) -> list[str]:
+    """Return the parts of a value that holds several."""
+    return [part for part in str(value or "").split("|") if part]
 
 
 def _number(value: object) -> int | float | None:

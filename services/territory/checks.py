@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from schemas import reference as ref
 from schemas.predicates import CONTINUITY_METRICS, AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, measured
-from schemas.words import EventType
+from schemas.words import Channel, EventType
 from services.territory.source import Source, line_of
 
 LONGEST_H: Final = 10 * 365 * 24
@@ -60,6 +60,11 @@ def check_policy(f: Source, doc: Any, policy: ref.Escalation, activities: Collec
             f.fault(line_of(doc["alarmes_rto"], k), f"alarm {alarm.base} {alarm.pct} %: role {role!r} is not declared")
         if alarm.pct < 1:
             f.fault(line_of(doc["alarmes_rto"], k), f"alarm {alarm.base}: a percentage is 1 at least")
+    digest = policy.vigilance_digest
+    for role in sorted(set(digest.to) - policy.roles.keys()) if digest is not None else ():
+        f.fault(line_of(doc, "vigilance_jaune"), f"yellow vigilance: role {role!r} is not declared")
+    if digest is not None and Channel.VOICE in digest.channels:
+        f.fault(line_of(doc, "vigilance_jaune"), "yellow vigilance: it calls nobody, so the voice is none of its channels")
     for k, surcharge in enumerate(policy.surcharges):
         for what in _surcharge(surcharge, activities):
             f.fault(line_of(doc["surcharges_dmia"], k), f"shorter limit of {surcharge.activity}: {what}")

@@ -81,6 +81,15 @@ def _working_time(doc: Any) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
+def _vigilance_digest(doc: Any) -> dict[str, Any] | None:
+    said = doc.get("vigilance_jaune")
+    return said and {
+        "at_min": minutes(said["heure"]),
+        "to": plain(said["vers"]),
+        "channels": [CHANNELS.get(c, c) for c in said["canaux"]],
+    }
+
+
 def _weekdays(node: Any) -> list[int]:
     """ISO weekdays: a list, or `tous`."""
     return list(range(1, 8)) if node == "tous" else plain(node)
@@ -161,7 +170,7 @@ def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], kind
         retex_hot_h=doc["retex"]["chaud_h"], retex_cold_d=doc["retex"]["froid_j"],
         headcount_manager_min=doc["compte_agents"].get("passage_appel_manager_min", 30),
         inhibitions=[_inhibition(i) for i in doc.get("inhibitions", [])],
-        readiness=_readiness(doc), working_time=_working_time(doc),
+        vigilance_digest=_vigilance_digest(doc), readiness=_readiness(doc), working_time=_working_time(doc),
         **_reassignment(doc),
         asks=_asks(f, doc, roles),
         reach=_reach(doc),

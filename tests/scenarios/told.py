@@ -27,7 +27,7 @@ ASKED: Final = re.compile(
 )
 SINCE: Final = re.compile(r"depuis ?:? (le .{4,16} à )?\d", re.IGNORECASE)
 SPOKEN: Final = re.compile(r"\bN[0-4]\b|\d\d:\d\d|https?:|%")
-PLACELESS: Final = frozenset({"readiness_hole", "readiness_digest", "shift_ending", "callout"})
+PLACELESS: Final = frozenset({"readiness_hole", "readiness_digest", "shift_ending", "callout", "vigilance_digest"})
 """Messages that are about a post, or a text of the cell."""
 
 

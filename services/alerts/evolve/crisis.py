@@ -119,10 +119,8 @@ def notification_planned(s: State, fact: NotificationPlanned) -> State:
 
 def flag_changed(s: State, fact: FlagChanged) -> State:
     row = fact.row
-    return s.put(
-        flags=s.flags.set(row.id, row),
-        agenda=s.agenda.arm(f"flag:{row.id}", row.until if row.effective_from is None else row.effective_from),
-    )
+    agenda = s.agenda.arm(f"flag:{row.id}", row.until if row.effective_from is None else row.effective_from)
+    return s.put(flags=s.flags.set(row.id, row), agenda=agenda.arm(f"yellow:{row.id}", row.digest_at))
 
 
 def task_changed(s: State, row: TaskRow) -> State:

@@ -29,6 +29,7 @@ ALARM = POWER | {"activity": "SOL-02", "pct": 80, "limit_at": T0 + 2_880_000, "s
 EVERYTHING = ALARM | {
     "plan": "PT-ELEC", "card": "SOL-C1", "site": "cen-1", "agents": 4, "come": 2, "hole": "no_deputy", "hole_role": "astreinte_technique",
     "hole_at": T0, "holes": 2, "ready_pct": 97.0, "shift_role": "cellule_situation", "shift_end": T0, "found": 4, "expected": 9,
+    "phenomena": "vent|neige-verglas", "plans": "PT-NEIGE|PT-CRUE",
 }  # fmt: skip
 ANSWERED = ("incident_wave", "level_raised", "answer_stale", "headcount")
 

@@ -128,6 +128,7 @@ IMPOSSIBLE = [
     ),
     ("escalade.yaml", "vers: [elu_astreinte]", "vers: [elu_d_astreinte]", "role 'elu_d_astreinte' is not declared"),
     ("escalade.yaml", "base: rto, pct: 50", "base: rto, pct: 0", "a percentage is 1 at least"),
+    ("escalade.yaml", "canaux: [app, mail]}", "canaux: [app, voix]}", "the voice is none of its channels"),
     ("escalade.yaml", "sauf_types: [weather_alert,", "sauf_types: [weather,", "'weather' is no type of report"),
     ("escalade.yaml", "activite: SOL-05", "activite: SOL-99", "no such activity"),
     ("escalade.yaml", "dmia_h: 4, rto_h: 2", "dmia_h: 4, rto_h: 9", "rto_h not longer than dmia_h"),

@@ -1,0 +1,68 @@
+"""Yellow vigilances inform once a day and ring nobody (D72)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from schemas.alerts import AttentionRequested
+from schemas.calling import NotificationPlanned
+from schemas.words import Channel
+from tests.unit.alerts.scene import PARIS, Scene
+
+NIGHT = int(datetime(2027, 2, 11, 3, 15, tzinfo=PARIS).timestamp() * 1000)
+MORNING = 225
+"""From 03:15 to 07:00."""
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(start=NIGHT, check=True)
+
+
+def _bulletin(scene: Scene, minute: float, colour: str, phenomenon: str = "vent") -> None:
+    source = "vigicrues" if phenomenon == "crues" else "meteo_france"
+    scene.report(minute, "weather_alert", source=source, phenomenon=phenomenon, colour=colour, severity=3)
+
+
+def _messages(scene: Scene) -> list[NotificationPlanned]:
+    return scene.named(NotificationPlanned)
+
+
+def test_a_yellow_vigilance_at_night_waits_for_the_digest_of_the_morning(scene: Scene) -> None:
+    _bulletin(scene, 0, "jaune")
+    _bulletin(scene, 20, "jaune", "crues")
+    scene.step(MORNING - 1)
+    assert (scene.incidents(), scene.state.level(), _messages(scene)) == ([], 0, [])
+    scene.step(MORNING)
+    told = _messages(scene)
+    assert [m.role for m in told] == ["astreinte_technique", "astreinte_direction", "coordinateur_pca"]
+    assert {m.template for m in told} == {"vigilance_digest"}
+    assert told[0].values == {"phenomena": "crues|vent", "plans": "PT-CRUE"}
+    assert not {c for m in told for c in m.channels} - {Channel.APP, Channel.EMAIL}
+    scene.step(MORNING + 3 * 24 * 60)
+    assert len(_messages(scene)) == len(told), "nothing new, no second message"
+    _bulletin(scene, MORNING + 3 * 24 * 60 + 1, "jaune")
+    scene.step(MORNING + 4 * 24 * 60)
+    assert [m.values["phenomena"] for m in _messages(scene)[len(told) :]] == ["vent"] * 3
+
+
+def test_what_turned_orange_before_the_morning_calls_at_once_and_is_no_digest(scene: Scene) -> None:
+    _bulletin(scene, 0, "jaune")
+    _bulletin(scene, 45, "orange")
+    assert scene.state.level() == 2
+    assert _messages(scene)
+    scene.step(MORNING)
+    assert "vigilance_digest" not in {m.template for m in _messages(scene)}
+
+
+def test_a_plan_that_yellow_alone_proposes_rings_nobody(scene: Scene) -> None:
+    asked = AttentionRequested(code="plan_proposed", roles=("coordinateur_pca",), plan="PT-CRUE")
+    _bulletin(scene, 0, "jaune", "crues")
+    scene.feed(asked, at=scene.at(1))
+    assert not _messages(scene)
+    _bulletin(scene, 2, "orange", "crues")
+    before = len(_messages(scene))
+    scene.feed(asked, at=scene.at(3))
+    assert [m.template for m in _messages(scene)[before:]] == ["plan_proposed"]
