@@ -219,6 +219,9 @@ class IncidentRow(Model):
     quiet: Literal["maintenance", "inhibited"] | None = Field(
         default=None, description="calls nobody: all that it holds is planned works (D64) or the consequence of a known cause (D65)"
     )
+    over_since: Instant | None = Field(
+        default=None, description="all its causes are over since then: lowering it, or closing it, is proposed to a person (D72)"
+    )
 
     @property
     def outlook(self) -> tuple[str, bool, Instant | None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from services.alerts import escalation, flags, levels, openings, quiet, site_status
+from services.alerts import escalation, flags, levels, lowering, openings, quiet, site_status
 from services.alerts.draft import Draft
 
 
 def settle(draft: Draft, touched: frozenset[str] = frozenset()) -> None:
     """Bring everything that depends on what was decided up to date. `touched`: evaluate at least this."""
+    ended = tuple(draft.ended)
     flags.follow(draft)
     quiet.hush(draft)
     for site in sorted(draft.doubtful):
@@ -16,6 +17,7 @@ def settle(draft: Draft, touched: frozenset[str] = frozenset()) -> None:
     draft.words.clear()
     rises = levels.evaluate(draft, draft.touched() | touched)
     openings.open_for_level(draft, rises)
+    lowering.propose(draft, ended)
     draft.flush()
     escalation.follow(draft, rises)
     draft.flush()

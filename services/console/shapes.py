@@ -88,7 +88,7 @@ class Shaper:
             communes=list(row.communes), poles=sorted({sites[s].pole for s in row.members if s in sites}),
             cause=r.IncidentCause(key=row.key, kind=row.kind), reports=list(reports), reports_count=row.reports_count,
             duplicates_count=row.duplicates_count, danger=row.danger, customers_cut=row.customers_cut,
-            persons_concerned=row.persons_concerned, estimated_end=_when(row.estimated_end),
+            persons_concerned=row.persons_concerned, estimated_end=_when(row.estimated_end), over_since=_when(row.over_since),
             acknowledged_by=list(row.acknowledged_by), quiet=row.quiet, escalation=_ladder(ladder) if ladder else None, plans=list(plans),
             why=self.reasons(row.why),
         )  # fmt: skip

@@ -68,7 +68,8 @@ def _check_fall(draft: Draft, command: c.SetLevel, current: Level, scope: str | 
         raise Refused(403, "not_pilot", level=int(current), pilots=", ".join(pilots))
     if not command.reason:
         raise Refused(409, "reason_needed", level=int(current))
-    if not command.force and still_holding(draft, Level(command.level + 1), scope):
+    over = scope is not None and draft.incident(scope).over_since is not None
+    if not command.force and not over and still_holding(draft, Level(command.level + 1), scope):
         raise Refused(409, "predicate_holds", level=int(current))
     if scope is None and not command.force:
         above = [i.number for i in draft.incidents(draft.open_incidents) if i.level > command.level]

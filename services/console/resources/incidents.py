@@ -65,6 +65,7 @@ class Incident(Resource):
     customers_cut: float | None
     persons_concerned: int | None
     estimated_end: Time | None
+    over_since: Time | None = Field(default=None, description="all its causes are over since then: lowering or closing it is proposed")
     acknowledged_by: list[str]
     quiet: str | None = Field(description="maintenance (D64), inhibited (D65): in the picture, calls nobody")
     escalation: Ladder | None

@@ -1,0 +1,53 @@
+"""When all causes of an incident are over, lowering it is proposed, and a person decides (D72)."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.commands import SetLevel
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import EventType, Level
+from tests.unit.alerts.scene import Scene
+
+PMI, COLLEGE = "pmi-04", "clg-0921353W"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(check=True)
+
+
+def _lower(scene: Scene, minute: float, incident: str) -> CommandApplied | CommandRefused:
+    command = SetLevel(author="d", role="directeur_pole", reason="text:why", scope=incident, level=Level.N1)
+    return scene.command(command, minute)
+
+
+def test_lowering_is_proposed_when_the_last_cause_is_over_and_a_person_decides(scene: Scene) -> None:
+    first = scene.report(0, "outage_power", PMI, severity=4, capacity_lost_pct=100)
+    scene.report(1, "partial_closure", PMI, capacity_lost_pct=10)
+    incident = scene.incident_of(first).id
+    refused = _lower(scene, 2, incident)
+    assert isinstance(refused, CommandRefused)
+    scene.report(30, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
+    assert scene.incident_of(first).over_since is None, "it is closed in part still"
+    scene.report(40, "reopening", PMI, lifts=(EventType.PARTIAL_CLOSURE,), severity=1)
+    assert (scene.incident_of(first).over_since, scene.incident_of(first).level) == (scene.at(40), 2)
+    assert isinstance(_lower(scene, 41, incident), CommandApplied)
+
+
+def test_it_is_proposed_no_longer_when_something_is_open_again(scene: Scene) -> None:
+    first = scene.report(0, "outage_power", PMI, severity=4, capacity_lost_pct=100)
+    scene.report(30, "reopening", PMI, severity=1)
+    assert scene.incident_of(first).over_since == scene.at(30)
+    scene.report(35, "outage_power", PMI, severity=4, capacity_lost_pct=100)
+    assert scene.incident_of(first).over_since is None
+
+
+def test_a_hazard_is_over_when_its_vigilance_is_yellow_and_its_causes_are_over(scene: Scene) -> None:
+    said = {"source": "meteo_france", "phenomenon": "vent", "severity": 3}
+    storm = scene.report(0, "weather_alert", colour="orange", **said)
+    scene.report(10, "damage_report", COLLEGE, capacity_lost_pct=20)
+    scene.report(60, "reopening", COLLEGE, severity=1)
+    assert scene.incident_of(storm).over_since is None
+    scene.report(90, "weather_alert", colour="jaune", **said)
+    assert scene.incident_of(storm).over_since == scene.at(90)
