@@ -336,7 +336,7 @@ class SiteReported(PartFact):
 @message
 class IncidentChanged(RowFact):
     """Opened, grew, changed level or state. `change` says what: opened, member, report, level, acknowledged, closed,
-    reopened, merged, split, zone, quiet, loud. `routed`: false when its `outlook` is as before; then pictures alone read it.
+    reopened, merged, split, zone, quiet, loud. `routed`: false when its `outlook` and its level are as before; then pictures alone read it.
 
     One more report that changes nothing else writes none: `ReportChanged` tells of it. Counts and `updated_at` are as of this change.
     """

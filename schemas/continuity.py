@@ -186,6 +186,13 @@ class PlanRow(Model):
     resumes_partly: bool = Field(default=False, description="recovering, and active in part when the stand-down condition ceases to hold")
     stand_down_at: Instant | None = Field(default=None, description="when it will be proposed if it goes on holding")
     stand_down_proposed: bool = False
+    refused_level: int | None = Field(
+        default=None, exclude_if=lambda level: level is None, description="of the territory when it was refused: above it, it returns (D49)"
+    )
+    refused_incident_level: int | None = Field(default=None, exclude_if=lambda level: level is None, description="the same of its incident")
+    returns_at: Instant | None = Field(
+        default=None, exclude_if=lambda at: at is None, description="refused: when it is proposed again if its trigger still holds"
+    )
 
 
 @message
@@ -330,6 +337,7 @@ class IncidentHeard(Fact):
     kind: str
     open: bool
     estimated_end: Instant | None = None
+    level: int = Field(default=0, exclude_if=lambda level: not level)
 
 
 @message

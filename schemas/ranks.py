@@ -20,6 +20,8 @@ RANK: dict[str, int] = {
 ACTING = frozenset(RANK) | {"cell", "technician", "astreinte_technique", "main_courantier"}
 """Roles that carry out what was decided: action cards. Every `cellule_*` role may too."""
 
+_OF_A_POLE: Final = frozenset({"responsable_site", "site_manager", "directeur_pole", "suppleant_directeur_pole", "director"})
+"""Roles of a pôle or a site; which one is the account's scope, which the door checks."""
 _CARD_ROLES: Final[dict[str, frozenset[str]]] = {
     "site_manager": frozenset({"responsable_site"}),
     "director": frozenset({"directeur_pole", "suppleant_directeur_pole"}),
@@ -36,6 +38,11 @@ STRATEGIST: Final = "directeur_pole"
 def may_decide(role: str, needed: str) -> bool:
     """True if `role` has the rank of `needed` or above. A `needed` that has no rank is everybody's who has one."""
     return RANK.get(role, 0) >= max(RANK.get(needed, 1), 1)
+
+
+def may_decide_plan(role: str, needed: str) -> bool:
+    """True if `role` may decide a plan that names `needed`: a role of one pôle decides no plan that is not a pôle's."""
+    return may_decide(role, needed) and not (role in _OF_A_POLE and needed not in _OF_A_POLE)
 
 
 def may_act(role: str) -> bool:

@@ -109,6 +109,9 @@ class Activity(Model):
     strategies: tuple[str, ...]
     telework: str
     short_name: str | None = Field(default=None, description="what a message calls it, in a few words")
+    continuous: bool = Field(
+        default=False, exclude_if=lambda said: not said, description="its limits count all hours, whatever its calendar (D43)"
+    )
 
 
 class Card(Model):

@@ -126,7 +126,7 @@ class Draft:
             before, change = self.state.incidents.get(id), self._changes[id]
             counted = None if before is None else _counted(before, row)
             if before is None or (before != row and (change != "report" or counted != row)):
-                routed = before is None or before.outlook != row.outlook
+                routed = before is None or before.outlook != row.outlook or before.level != row.level
                 self.emit(IncidentChanged(row=row, change=change, routed=routed))
             if before is not None and counted != before:
                 self.emit(IncidentReported(row=IncidentCounts(id=id, **{name: getattr(row, name) for name in _COUNTS})))

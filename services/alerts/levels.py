@@ -197,6 +197,18 @@ def rearm(draft: Draft, threshold: str) -> None:
         draft.emit(TriggerChanged(row=changed(row, {"state": "released", "since": draft.now})))
 
 
+def rearm_fallen(draft: Draft, scope: str | None) -> None:
+    """Arm again at once what does not hold when a person lowers the level (D31): when it holds again, it raises again and calls."""
+    draft.values.clear()
+    rules: tuple[LevelRule | TriggerRule, ...] = draft.state.rules.level_rules
+    if scope is None:
+        rules = (*rules, *draft.state.rules.proposals, *draft.state.rules.trigger_rules)
+    for branch in (branch for rule in rules for branch in rule.branches):
+        threshold = branch.id if scope is None else f"{branch.id}@{scope}"
+        if threshold in draft.state.thresholds and not branch.node.holds(draft, scope):
+            rearm(draft, threshold)
+
+
 # ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -14,7 +14,7 @@ from schemas.words import EventType, Level, PlanState
 from services.alerts.claims import is_rate, is_wide
 from services.alerts.metrics import severity_key
 from services.alerts.predicates import Compiler, Node
-from services.alerts.rules import CLOSURES, ISOLATION, READ, WINDOW_SCAN_MS
+from services.alerts.rules import CLOSURES, ISOLATION, MEALS_MARK, READ, WINDOW_SCAN_MS
 from services.alerts.shown import ShownCauses
 from services.alerts.territory import Territory
 from services.runtime.maps import Map
@@ -206,6 +206,8 @@ def _tracked(leaves: Iterable[Measured]) -> dict[str, frozenset[str]]:
         group = _POLE if m.args.get("per") == "pole" else _KIND if "kind" in m.args or "kinds" in m.args else _ALL
         if m.metric in _MARK_OF:
             found.setdefault(_MARK_OF[m.metric], set()).add(group)
+        elif m.metric == "catering_down":
+            found.setdefault(MEALS_MARK, set()).add(_KIND)
         elif m.metric == "sites_with_cause":
             found.setdefault(f"cause:{m.args['cause']}", set()).add(group)
         elif m.metric == "restored_share":

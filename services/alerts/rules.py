@@ -95,6 +95,8 @@ LEAVE: Final = frozenset({T.EVACUATION, T.FIRE})
 ORDERS: Final = LEAVE | {T.SHELTER_IN_PLACE}
 """Of these on one site the latest by occurred_at stands (D5)."""
 
+MEALS_MARK: Final = "meals"
+"""What a site with a kitchen counts for while less than half of its meals is left."""
 MEALS: Final = "EDU-01"
 """The one activity for which `affected_activities` is trusted (D13)."""
 ISOLATION: Final = "total_isolation"

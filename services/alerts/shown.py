@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from schemas.alerts import SHOWN_MEMBERS, CauseRow
 from schemas.causes import Cause
+from schemas.meals import MEALS_FAIL_BELOW, meals_left, meals_lost_by_cause
 from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
@@ -50,7 +51,9 @@ class ShownCauses:
         lost, shown = loss(cause, site), effect(cause, site)
         ordinary = cause.type in rules.CLOSURES and site is not None and site.kind in self._ordinary
         weighs = 0 if ordinary else cause.severity
-        return Shown(cause, lost, shown, _row(cause, site, lost, shown), tuple(_marks(cause, weighs, lost, shown, self._presence_pcts)))
+        return Shown(
+            cause, lost, shown, _row(cause, site, lost, shown), tuple(_all_marks(cause, site, weighs, lost, shown, self._presence_pcts))
+        )
 
 
 def loss(cause: Cause, site: Site | None) -> float:
@@ -68,11 +71,9 @@ def loss(cause: Cause, site: Site | None) -> float:
 
 
 def meals_lost(cause: Cause, site: Site | None) -> float:
-    """What a supplier takes from the meals of a site: one that it does not name, or its kitchen. Any other by name is a flag."""
-    suppliers = named(cause, "supplier:")
-    if cause.type is not T.SUPPLIER_FAILURE or site is None or not site.kitchen or (suppliers and site.kitchen not in suppliers):
-        return 0.0
-    return 100.0 if cause.loss_pct is None else cause.loss_pct
+    """What a cut of water, or a supplier, takes from the meals of a site beyond its own loss. A supplier of another kitchen is a flag."""
+    kitchen = site.kitchen if site is not None else None
+    return meals_lost_by_cause(cause.type, cause.loss_pct, named(cause, "supplier:"), kitchen)
 
 
 def effect(cause: Cause, site: Site | None) -> S:
@@ -105,6 +106,13 @@ def _row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseRow:
         sources=sources, reports=reports, reports_count=cause.reports_count, expected_end=cause.expected_end, windows=cause.windows, measure=cause.measure,
         maintenance=cause.maintenance, inhibited_by=cause.inhibited_by, meals_lost_pct=meals_lost(cause, site),
     )  # fmt: skip
+
+
+def _all_marks(cause: Cause, site: Site | None, severity: int, lost: float, shown: S, presence_pcts: Sequence[float]) -> list[str]:
+    """Name what a site counts for, its meals among it."""
+    names = _marks(cause, severity, lost, shown, presence_pcts)
+    fails = site is not None and bool(site.kitchen) and meals_left((lost, meals_lost(cause, site))) < MEALS_FAIL_BELOW
+    return [*names, rules.MEALS_MARK] if fails else names
 
 
 def _marks(cause: Cause, severity: int, lost: float, shown: S, presence_pcts: Sequence[float]) -> list[str]:

@@ -192,8 +192,8 @@ class State:
     """`measure|place` → newest confirmed value."""
     absences: Map[str, tuple[tuple[str, float, Instant], ...]] = _index()
     """Scope → (day, rate, occurred_at), ascending by day."""
-    forecasts: Map[str, tuple[Instant, float]] = _index()
-    """Scope → (occurred_at, announced rate)."""
+    forecasts: Map[str, tuple[tuple[Instant, Instant, float], ...]] = _index()
+    """Scope → (end of the day that it speaks of, occurred_at, announced rate), ascending by day."""
     cuts: tuple[tuple[Instant, str, str], ...] = field(default=(), init=False, compare=False, repr=False)
     """(since, cause, site) of power cuts on sites, of the last two days, ascending."""
     security: tuple[SecurityEvent, ...] = field(default=(), init=False, compare=False, repr=False)

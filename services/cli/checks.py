@@ -187,11 +187,19 @@ def _proposals(h: History, c: Check) -> list[tuple[float, int]]:
     found = [
         f for f in h.named("PlanChanged", c["at_min"]) if f.data["row"]["id"] == c["plan"] and f.data["change"] in ("proposed", "raised")
     ]
-    return [(h.minute(f.at), f.data["row"]["level"]) for f in found]
+    return [(h.minute(f.at), max(f.data["row"]["level"], f.data["row"]["proposed_level"] or 0)) for f in found]
+
+
+def _proposals_again(h: History, c: Check) -> list[tuple[float, int]]:
+    """Return the proposals after a decision to refuse or postpone the plan: when and at which level it came back (D49)."""
+    changes = [f for f in h.named("PlanChanged", c["at_min"]) if f.data["row"]["id"] == c["plan"]]
+    put_off = next((n for n, f in enumerate(changes) if f.data["change"] in ("refused", "postponed")), len(changes))
+    back = [f for f in changes[put_off:] if f.data["change"] in ("proposed", "returned", "raised")]
+    return [(h.minute(f.at), max(f.data["row"]["level"], f.data["row"]["proposed_level"] or 0)) for f in back]
 
 
 def _plan_proposed(h: History, c: Check) -> tuple[bool, str]:
-    found = _proposals(h, c)
+    found = _proposals_again(h, c) if c.get("again") else _proposals(h, c)
     first = next((at for at, level in found if "level" not in c or level >= c["level"]), None)
     return _within(first, c), f"{found}"
 
@@ -232,12 +240,11 @@ def _not_confirmed(h: History, c: Check) -> tuple[bool, str]:
     report = _report(h, c["event"], c["at_min"])
     if report is None:
         return False, "no such report"
-    alone = report["incident"] is None
-    return report["confirmation"] in (
-        "rumour",
-        "unconfirmed",
-        "denied",
-    ) and alone, f"{report['confirmation']}, incident {report['incident']}"
+    unconfirmed = report["confirmation"] in ("rumour", "unconfirmed", "denied")
+    rows = h.rows("reports", c["at_min"]).values()
+    beside = [r for r in rows if r["incident"] == report["incident"] and r["confirmation"] == "confirmed"]
+    may_stand = report["incident"] is None or (report["certainty"] == "unconfirmed" and bool(beside))
+    return unconfirmed and may_stand, f"{report['confirmation']}, incident {report['incident']}"
 
 
 def _duplicate(h: History, c: Check) -> tuple[bool, str]:

@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -22,6 +23,8 @@ from services.runtime.secret_files import wrong_variables
 from services.runtime.settings import DataDir, Settings, split_host_port
 from services.runtime.supervisor.lock import is_held
 from services.runtime.supervisor.status import read_status
+from services.territory import TerritoryInvalid, territory_now
+from services.territory.days_off import PARIS, calendar_warnings
 
 State = Literal["ok", "warning", "fault"]
 LITTLE_MB: Final = 2_048
@@ -127,6 +130,19 @@ def listening(settings: Settings) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def days_off(settings: Settings) -> Iterator[Finding]:
+    """Clocks of offices and schools stand still on days off, as long as somebody has loaded them."""
+    try:
+        policy = territory_now(settings.territory).policy
+    except TerritoryInvalid:
+        yield Finding("days off", "fault", f"{settings.territory} cannot be read", f"vigie territory check {settings.territory}")
+        return
+    wrong = list(calendar_warnings(policy, datetime.now(PARIS).date()))
+    yield from (Finding("days off", "warning", warning, f"vigie territory holidays {settings.territory}") for warning in wrong)
+    if not wrong:
+        yield Finding("days off", "ok", "public and school holidays are loaded")
+
+
 async def broker(settings: Settings) -> list[Finding]:
     """Reachable, its topics as they must be, its clock beside ours."""
     from aiokafka.errors import KafkaError
@@ -230,7 +246,7 @@ async def examine(settings: Settings) -> list[Finding]:
         found += [*disk(settings.data), *secrets(settings.data), *second_factors(settings)]
     else:
         found.append(Finding("data directory", "warning", f"{settings.data_dir} has not been used yet", "start `vigie up` once"))
-    found += [*variables(os.environ), *listening(settings)]
+    found += [*variables(os.environ), *listening(settings), *days_off(settings)]
     remote: list[Callable[[Settings], Awaitable[list[Finding]]]] = [broker, cache]
     for ask, name in zip(remote, ("broker", "store"), strict=True):
         try:

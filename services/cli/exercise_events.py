@@ -24,13 +24,14 @@ _EVENT: Final = {
     "id": "alias", "site": "site_id", "commune": "commune", "zone": "zone", "type": "type", "severity": "severity", "certainty": "certainty", "message": "msg_type",
     "refers_to": "references", "lifts": "lifts", "headline": "headline", "description": "description", "lost_pct": "capacity_lost_pct",
     "duration_h": "expected_duration_h", "persons": "persons_concerned", "measure": "measure", "phenomenon": "phenomenon", "colour": "colour",
-    "activities": "affected_activities", "plan_hint": "plan_hint", "estimated_end": "estimated_end",
+    "activities": "affected_activities", "plan_hint": "plan_hint", "estimated_end": "estimated_end", "effective": "effective",
+    "urgency": "urgency", "area": "area", "sites": "sites",
 }  # fmt: skip
 """Field of an event → field of a report."""
 _OWN: Final = frozenset({"at", "learnt", "from"})
 _OF_REPORT: Final = {report: own for own, report in _EVENT.items()} | {"occurred_at": "at", "source": "from"}
 _CLOCK: Final = re.compile(r"^(?:(?P<day>[+-]?\d+) ?[dj] ?)?(?P<hour>\d{1,2})[:h](?P<minute>\d\d)$")
-_SEVERAL: Final = ("zone", "activities", "refers_to", "lifts")
+_SEVERAL: Final = ("zone", "activities", "refers_to", "lifts", "sites")
 _ONE: Final = ("id", "site", "commune", "from")
 
 
@@ -118,6 +119,8 @@ def _event(r: Reading, event: Mapping[str, Any], n: int, at: int, learnt: int) -
     if (colour := event.get("colour")) is not None:
         r.known_word(event, "colour", "colour", str(colour), set(COLOURS))
     body = {report: plain(event[own]) for own, report in _EVENT.items() if own in event}
+    if event.get("effective") is not None:
+        body["effective"] = list(_windows(r, event))
     body |= {report: str(body[report]) for report in ("site_id", "commune") if body.get(report) is not None}
     body |= {report: [str(one) for one in body[report]] for report in ("zone", "references") if body.get(report) is not None}
     source = "exercise" if event.get("from") is None else str(event["from"])
@@ -139,6 +142,23 @@ def _taken(r: Reading, event: Mapping[str, Any], body: Mapping[str, Any]) -> Non
                 own if own in event else None,
                 f"{own}: {fault.message['en']}" if own in event else f"{own} is missing, or {fault.message['en']}",
             )
+
+
+def _windows(r: Reading, event: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """When what is announced acts: windows with `from` and `to` as times of an event; without `to` the end is open."""
+    given = event["effective"]
+    windows = given if isinstance(given, list) else [given]
+    for window in windows:
+        if not isinstance(window, dict) or window.get("from") is None or set(window) - {"from", "to"}:
+            r.fault(event, "effective", "effective: {from: +1d 08:00, to: +1d 18:00}, or a list of them")
+            continue
+        times = {name: minutes for name in ("from", "to") if (minutes := _minutes(r, window, name)) is not None}
+        if "from" not in times:
+            continue
+        if times.get("to", times["from"] + 1) <= times["from"]:
+            r.fault(window, "to", "to: not after from")
+            continue
+        yield {name: iso(_ms(r, minutes)) for name, minutes in times.items()}
 
 
 def _forms(r: Reading, event: Mapping[str, Any]) -> None:
@@ -171,5 +191,7 @@ def _places(r: Reading, event: Mapping[str, Any]) -> None:
     for insee in event.get("zone") or ():
         if str(insee) not in communes:
             r.fault(event, "zone", f"zone: no commune {named(insee)} (INSEE code)")
+    for site in event.get("sites") or ():
+        r.known_site(event, "sites", site)
     for activity in event.get("activities") or ():
         r.known_activity(event, "activities", activity)

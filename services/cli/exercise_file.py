@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +16,19 @@ from schemas.responders import RespondersInvalid, parse_responders
 from services.cli.exercise_events import events_of
 from services.cli.exercise_reading import PARIS, Reading, is_scalar, is_writable, plain, short
 from services.cli.expectations import faults_of, strange, unread
-from services.cli.scenarios import Scenario
+from services.cli.scenarios import DaysOff, Scenario
 from services.territory import Problem, Territory
 from services.territory.source import YamlInvalid, read_yaml, sprawls
 
-_HEAD: Final = {"exercise": True, "title": True, "start": True, "events": True, "responders": False, "expectations": False}
+_HEAD: Final = {
+    "exercise": True,
+    "title": True,
+    "start": True,
+    "events": True,
+    "responders": False,
+    "expectations": False,
+    "calendar": False,
+}
 """Field → needed."""
 YEARS: Final = range(1971, 3000)
 MOST_BYTES: Final = 1 << 20
@@ -83,7 +91,7 @@ def _read(r: Reading, document: Any) -> Exercise:
     r.start = _start(r, document)
     events = sorted(events_of(r, document), key=lambda e: e.reported_at)
     return Exercise(
-        Scenario(id, str(title), r.start, tuple(events)),
+        Scenario(id, str(title), r.start, tuple(events), _calendar(r, document)),
         tuple(_responders(r, document)),
         tuple(sorted(_checks(r, document), key=lambda c: float(c["at_min"]))),
     )
@@ -100,6 +108,34 @@ def _start(r: Reading, document: Mapping[str, Any]) -> int:
         r.fault(document, "start", f"start: a year from {YEARS.start} to {YEARS.stop - 1} is expected")
         return 0
     return int((start if start.tzinfo else start.replace(tzinfo=PARIS)).timestamp() * 1000)
+
+
+def _calendar(r: Reading, document: Mapping[str, Any]) -> DaysOff | None:
+    """Days off that the exercise names; None: those of the territory."""
+    given = document.get("calendar")
+    if given is None:
+        return None
+    if not isinstance(given, dict) or sprawls(given) or set(given) - {"holidays", "school_holidays"}:
+        r.fault(document, "calendar", "calendar: {holidays: [2027-05-01], school_holidays: [[2027-02-06, 2027-02-21]]}")
+        return None
+    days, spans = plain(given.get("holidays") or []), plain(given.get("school_holidays") or [])
+    pairs = [span for span in spans if isinstance(span, list) and len(span) == 2] if isinstance(spans, list) else []
+    if not isinstance(days, list) or not isinstance(spans, list) or len(pairs) != len(spans):
+        r.fault(document, "calendar", "calendar: holidays are days, school_holidays pairs of days")
+        return None
+    for day in (*days, *(day for pair in pairs for day in pair)):
+        if not _is_day(day):
+            r.fault(given, None, f"calendar: {short(day)} is not a day such as 2027-05-01")
+            return None
+    return DaysOff(tuple(map(str, days)), tuple((str(first), str(last)) for first, last in pairs))
+
+
+def _is_day(said: Any) -> bool:
+    try:
+        date.fromisoformat(str(said))
+    except ValueError:
+        return False
+    return True
 
 
 def _responders(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -61,7 +61,7 @@ _NEEDED: Final[dict[str, dict[str, Form]]] = {
 _ALLOWED: Final[dict[str, dict[str, Form]]] = {
     "level": _COUNT, "incident_count": _COUNT, "incident_members": _COUNT, "same_incident": {"value": FLAG},
     "sites_count": {**_COUNT, "site_kind": TEXT, "pole": TEXT}, "unknown_sites": {**_COUNT, "includes": TEXTS, "excludes": TEXTS},
-    "plan_proposed": {"level": NUMBER}, "plan_not_proposed": {"level": NUMBER}, "clock": {"site": TEXT},
+    "plan_proposed": {"level": NUMBER, "again": FLAG}, "plan_not_proposed": {"level": NUMBER}, "clock": {"site": TEXT},
     "alarm": {"site": TEXT, "never": FLAG, "between": SPAN},
 }  # fmt: skip
 _LEVEL: Final = Form("a level, 0 to 4,", lambda v: v in set(Level))

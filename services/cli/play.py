@@ -112,10 +112,12 @@ class Player:
 
     def open(self, responders: list[dict[str, Any]]) -> None:
         """Open the realm with the scenario's own clock."""
-        body = {
+        body: dict[str, Any] = {
             "id": self.realm, "kind": "exercise", "title_code": self._scenario.id, "started_at": _iso(self._scenario.opening),
             "speed": self._speed, "responders": responders,
         }  # fmt: skip
+        if (calendar := self._scenario.calendar) is not None:
+            body["calendar"] = {"holidays": calendar.holidays, "school_holidays": calendar.school_holidays}
         self._insist("POST", "/api/v1/realms", body, f"open:{self.realm}")
 
     def step(self, to: int, nth: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -45,12 +45,25 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class DaysOff:
+    """Public holidays, and school holidays with both their days included, ISO."""
+
+    holidays: tuple[str, ...] = ()
+    school_holidays: tuple[tuple[str, str], ...] = ()
+
+
+NO_DAYS_OFF: Final = DaysOff()
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     id: str
     title: str
     start: int
     """T+0, ms UTC."""
     events: tuple[Event, ...]
+    calendar: DaysOff | None = NO_DAYS_OFF
+    """Days off of its realm; None: the territory's. Expectations of shipped scenarios were written for none."""
 
     @property
     def opening(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -24,6 +25,7 @@ from services.runtime.input_marks import InputMarks
 from services.runtime.kafka import BrokerAway, RecordProducer
 from services.runtime.settings import Settings
 from services.territory import Territory, TerritoryInvalid
+from services.territory.days_off import PARIS, calendar_warnings, write_days_off
 from services.territory.publish import publish_territory
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Reference data: check a folder, propose it, or load it at once.")
@@ -48,7 +50,7 @@ def _invalid(folder: Path, exc: TerritoryInvalid) -> typer.Exit:
 
 @app.command()
 def check(folder: Folder, as_json: AsJson = False) -> None:
-    """Name every dangling id, impossible time and uncovered role with file and line. `--json`: `{version, sections, problems}`, also of a folder with problems."""
+    """Name every dangling id, impossible time and uncovered role with file and line. `--json`: `{version, sections, problems, warnings}`, also of a folder with problems."""
     try:
         territory = load_tried(folder)
     except TerritoryInvalid as exc:
@@ -60,16 +62,41 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
                 )
             )
         raise _invalid(folder, exc) from exc
+    warnings = list(calendar_warnings(territory.policy, datetime.now(PARIS).date()))
     if as_json:
         sections = [{"section": s.section.value, "bytes": len(s.model_dump_json())} for s in territory.sections]
-        typer.echo(json.dumps({"version": territory.version, "sections": sections, "problems": []}, ensure_ascii=False))
+        told = {"version": territory.version, "sections": sections, "problems": [], "warnings": warnings}
+        typer.echo(json.dumps(told, ensure_ascii=False))
         return
+    for warning in warnings:
+        typer.secho(f"{folder}/escalade.yaml: {warning}", err=True, fg="yellow")
     table = Table(title=f"{folder}: version {territory.version}")
     table.add_column("Section")
     table.add_column("Bytes", justify="right")
     for section in territory.sections:
         table.add_row(str(section.section), str(len(section.model_dump_json())))
     console().print(table)
+
+
+@app.command()
+def holidays(
+    folder: Folder,
+    zone: Annotated[str, typer.Option(help="Zone of the school holidays, a column of vacances_scolaires.csv")] = "C",
+    country: Annotated[str, typer.Option(help="Country by whose law the public holidays are worked out")] = "FR",
+    years: Annotated[int, typer.Option(min=1, max=10, help="This year and the next ones, so many in all")] = 3,
+) -> None:
+    """Load the official public and school holidays into a folder, in its `escalade.yaml`; then propose or load the version.
+
+    Public holidays follow the law of the country, school holidays the file `vacances_scolaires.csv` of the folder. The clocks of
+    activities that are closed on these days stand still.
+    """
+    try:
+        days, spans = write_days_off(folder, country, zone, datetime.now(PARIS).year, years)
+    except TerritoryInvalid as exc:
+        raise _invalid(folder, exc) from exc
+    typer.echo(f"{days} public holidays and {spans} school holidays of zone {zone} in {folder}/escalade.yaml")
+    for warning in calendar_warnings(_load(folder).policy, datetime.now(PARIS).date()):
+        typer.secho(f"{folder}/escalade.yaml: {warning}", err=True, fg="yellow")
 
 
 @app.command()

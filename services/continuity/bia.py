@@ -188,7 +188,7 @@ def _need(
         local=group(activity.site_kinds[0]) if activity.id in policy.local_clocks and activity.site_kinds else None,
         profile=(tuple(g.kind for g in groups), activity.id in policy.closure_without_loss, activity.id == MEALS),
         closing_is_work=activity.id in policy.closure_without_loss,
-        hours=hours.get(policy.calendar_of_activity.get(activity.id, "")),
+        hours=None if activity.continuous else hours.get(policy.calendar_of_activity.get(activity.id, "")),
         windows=tuple(
             (DayWindow(frozenset(s.days_of_month), s.working_days_before_month_end, holidays), s)
             for s in surcharges if s.days_of_month or s.working_days_before_month_end

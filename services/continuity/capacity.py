@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from schemas.base import Instant
 from schemas.continuity import CauseHeard, DependencyHeard
+from schemas.meals import meals_served_by
 from services.continuity.bia import HUNDRED, ISOLATION, MEALS, Group, Need
 from services.continuity.state import CLOSING, Place, State
 from services.runtime.maps import Map
@@ -100,7 +101,7 @@ def _kitchens(state: State, need: Need, now: Instant) -> dict[str, tuple[int, De
     failing = {}
     for kitchen in state.bia.kitchens:
         said = [d for prefix in ("kitchen", "supplier") if (d := state.dependencies.get(f"{prefix}:{kitchen}")) is not None]
-        losses = [(HUNDRED - given, d) for d in said if (given := served(d, now)) is not None]
+        losses = [(round((100 - meals_served_by(d.value)) * 100), d) for d in said if served(d, now) is not None]
         if losses:
             failing[kitchen] = max(losses, key=lambda loss: loss[0])
     return failing

@@ -23,7 +23,7 @@ SAME_CLOCK_MS: Final = 60 * MINUTE_MS
 MOST_PAUSES: Final = 24
 """What comes and goes for days must not grow the rows without end: beyond, the oldest two become one that counts the same."""
 _OPEN_HOURS_BELOW_MS: Final = DAY_MS
-"""D43: limits under 24 h count open hours, longer ones all hours."""
+"""D43: both limits of an activity whose RTO is under 24 h count its open hours; those of any other all hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,17 @@ def limits_of(need: Need, day: int, flags: Container[str] = (), causes: Collecti
 
 @lru_cache(maxsize=1024)
 def _limits(rto_h: float, dmia_h: float, hours: OpenHours | None) -> Limits:
-    return Limits(_limit(ClockBase.RTO, rto_h, hours), _limit(ClockBase.DMIA, dmia_h, hours))
+    calendar = _calendar_of(rto_h, hours)
+    return Limits(_limit(ClockBase.RTO, rto_h, calendar), _limit(ClockBase.DMIA, dmia_h, calendar))
+
+
+def _calendar_of(rto_h: float, hours: OpenHours | None) -> OpenHours | None:
+    """Return the one calendar by which both limits run: else an RTO of 8 open hours could end after a DMIA of 24 h (D43)."""
+    return hours if round(rto_h * HOUR_MS) < _OPEN_HOURS_BELOW_MS else None
 
 
 def _limit(base: ClockBase, hours: float, calendar: OpenHours | None) -> Limit:
-    ms = round(hours * HOUR_MS)
-    return Limit(base, hours, ms, calendar if ms < _OPEN_HOURS_BELOW_MS else None)
+    return Limit(base, hours, round(hours * HOUR_MS), calendar)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +137,11 @@ def _pct(ms: int, limit: Limit) -> float:
     return (ms * 10_000 // limit.ms) / 100 if limit.ms else 100.0
 
 
-def consumed_pct(need: Need, row: ClockRow, now: Instant) -> float:
-    """Percentage at `now` of a running row, which may be older; 0 for one that does not run."""
+def consumed_pct(need: Need, row: ClockRow, rto_h: float, now: Instant) -> float:
+    """Percentage at `now` of a running row, which may be older; 0 for one that does not run. `rto_h`: the RTO in force beside it."""
     if row.state is not ClockState.RUNNING or row.started_at is None:
         return 0.0
-    limit = _limit(row.base, row.limit_h, need.hours)
+    limit = _limit(row.base, row.limit_h, _calendar_of(rto_h, need.hours))
     return _pct(consumed_ms(limit, Interruption(row.started_at, row.pauses), now), limit)
 
 

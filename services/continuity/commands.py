@@ -18,8 +18,8 @@ from schemas.words import ACTIVATED, CardState, PlanState
 from services.continuity import deciding
 from services.continuity.cards import find_card, fresh_cards, is_open, with_card
 from services.continuity.draft import Draft
-from services.continuity.plans import DECIDABLE, NOT_RECOVERING, boxes_of, level_held, put, review_stand_down, stand_down_holds
-from services.continuity.refusals import Refused, Result, must_decide, reasoned
+from services.continuity.plans import DECIDABLE, NOT_RECOVERING, boxes_of, level_held, put, refused_now, review_stand_down, stand_down_holds
+from services.continuity.refusals import Refused, Result, must_decide_plan, reasoned
 from services.continuity.retex import add_improvement, close_improvement
 from services.continuity.sitreps import issue_sitrep
 from services.continuity.strategies import activate_strategy, arbitrate_alarm, declare_activity, declare_data_age, end_strategy
@@ -53,7 +53,7 @@ def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
     """D49. Also a plan that nothing proposed, and a higher level of an active one. Cards count from the trigger, not from now (D50)."""
     row = _plan(draft, command.plan, command.expected)
     plan = draft.bia.plans[row.id]
-    must_decide(command, row.decides)
+    must_decide_plan(command, row.decides)
     begun = row.state in ACTIVATED or row.state in DECIDABLE
     if not begun and plan.shelf is not PlanState.VALID:
         raise Refused(409, "plan_not_valid", plan=row.id, state=plan.shelf.value)
@@ -79,13 +79,15 @@ def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
 def refuse_plan(draft: Draft, command: cmd.RefusePlan) -> Result:
     """D49. With a reason. Of an active plan: refuses the higher level that is proposed."""
     row = _plan(draft, command.plan, command.expected)
-    must_decide(command, row.decides)
+    must_decide_plan(command, row.decides)
     reason_given = reasoned(command)
     if row.state in ACTIVATED and row.proposed_level is not None:
         state = PlanState.ACTIVE if row.stand_down_since is None else PlanState.RECOVERING
         refused = _decided(draft, row, command, proposed_level=None, state=state, resumes_partly=False, decided_at=row.decided_at)
     elif row.state in (PlanState.PROPOSED, PlanState.POSTPONED):
-        refused = _decided(draft, row, command, state=PlanState.REFUSED, postponed_until=None, decided_reason=reason_given)
+        refused = _decided(
+            draft, row, command, state=PlanState.REFUSED, postponed_until=None, decided_reason=reason_given, **refused_now(draft, row)
+        )
     else:
         raise Refused(409, "not_proposed", plan=row.id, state=row.state.value)
     put(draft, refused, "refused")
@@ -95,7 +97,7 @@ def refuse_plan(draft: Draft, command: cmd.RefusePlan) -> Result:
 def postpone_plan(draft: Draft, command: cmd.PostponePlan) -> Result:
     """D49. With a reason; the proposal returns at `until`, or at a higher level before."""
     row = _plan(draft, command.plan, command.expected)
-    must_decide(command, row.decides)
+    must_decide_plan(command, row.decides)
     reasoned(command)
     if row.state not in (PlanState.PROPOSED, PlanState.POSTPONED):
         raise Refused(409, "not_proposed", plan=row.id, state=row.state.value)
@@ -111,7 +113,7 @@ def stand_down_plan(draft: Draft, command: cmd.StandDownPlan) -> Result:
     row = _plan(draft, command.plan, command.expected)
     plan = draft.bia.plans[row.id]
     if command.role not in draft.bia.pilots(draft.state.level):
-        must_decide(command, row.decides)
+        must_decide_plan(command, row.decides)
     if row.state not in ACTIVATED:
         raise Refused(409, "not_active", plan=row.id, state=row.state.value)
     if plan.stand_down is not None and not row.stand_down_proposed:
@@ -126,7 +128,7 @@ def stand_down_plan(draft: Draft, command: cmd.StandDownPlan) -> Result:
 def close_retex(draft: Draft, command: cmd.CloseRetex) -> Result:
     """D48: the lessons of a plan that was stood down are learnt. When it was decided stays the time of the stand-down."""
     row = _plan(draft, command.plan, command.expected)
-    must_decide(command, row.decides)
+    must_decide_plan(command, row.decides)
     if row.state is not PlanState.LIFTED:
         raise Refused(409, "not_lifted", plan=row.id, state=row.state.value)
     put(draft, _decided(draft, row, command, state=PlanState.RETEX_CLOSED, decided_at=row.decided_at), "retex_closed")
@@ -136,7 +138,7 @@ def close_retex(draft: Draft, command: cmd.CloseRetex) -> Result:
 def tick_box(draft: Draft, command: cmd.TickBox) -> Result:
     """D52: a named person's word about a manual condition."""
     row = _plan(draft, command.plan)
-    must_decide(command, row.decides)
+    must_decide_plan(command, row.decides)
     if command.box >= len(row.boxes):
         raise Refused(404, "unknown_box", plan=row.id, box=command.box)
     by, at = (command.author, draft.now) if command.ticked else (None, None)

@@ -79,6 +79,7 @@ class ContinuityDecider:
             case LevelChanged(row=row):
                 if row.id == TERRITORY and row.level != state.level:
                     draft.record(LevelHeard(level=row.level))
+                    plans.return_refused(draft)
                     sitreps.pace(draft)
             case ReferencePublished() as published:
                 _on_reference(draft, published)
@@ -225,12 +226,13 @@ def _on_incident(draft: Draft, row: IncidentRow) -> None:
     """Its announced end is a forecast for everything that its causes interrupt (D45)."""
     before = draft.state.incidents.get(row.id)
     kind, is_open, estimated_end = row.outlook
-    heard = IncidentHeard(incident=row.id, kind=kind, open=is_open, estimated_end=estimated_end)
+    heard = IncidentHeard(incident=row.id, kind=kind, open=is_open, estimated_end=estimated_end, level=int(row.level))
     if heard == before:
         return
     draft.record(heard)
     if draft.state.bia is None:
         return
+    plans.return_refused(draft)
     if row.kind == FLOOD:
         reassigning.review(draft)
     if (before.estimated_end if before else None) == row.estimated_end:

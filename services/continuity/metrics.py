@@ -72,7 +72,7 @@ def _judged_alike(metric: Metric, told: float, value: float) -> bool:
 def _value(draft: Draft, metric: Metric, rows: list[ActivityRow]) -> tuple[float, ActivityRow | None]:
     """The value, and the row that gives it."""
     if (clock := _CLOCK.get(metric.name)) is not None:
-        read = [(consumed_pct(draft.bia.needs[row.id], clock(row), draft.now), row) for row in rows]
+        read = [(consumed_pct(draft.bia.needs[row.id], clock(row), row.rto.limit_h, draft.now), row) for row in rows]
         value, worst = max(read, key=lambda one: one[0], default=(0.0, None))
         return value, worst if value else None
     if metric.name == _CAPACITY:

@@ -21,7 +21,7 @@ from services.continuity.state import State
 STAND_DOWN: Final = "stand-down"
 """A trigger `<plan>:stand-down` says whether the measured part of the plan's stand-down condition holds."""
 _REFUSED_FOR_MS: Final = DAY_MS
-"""D49: a refused proposal returns at a higher level, or with new facts after this time."""
+"""D49: a refused proposal returns after this time, or at a higher level before."""
 AUTO: Final = "system:plan"
 """Author of an activation that no person decided."""
 DROPPED: Final = "system:reference"
@@ -32,6 +32,7 @@ NOT_RECOVERING: Final[dict[str, Any]] = {
     "stand_down_proposed": False, "stand_down_since": None, "stand_down_at": None, "resumes_partly": False,
 }  # fmt: skip
 _OVER: Final[dict[str, Any]] = {"proposed_level": None, "postponed_until": None, **NOT_RECOVERING}
+_NOT_REFUSED: Final[dict[str, Any]] = {"refused_level": None, "refused_incident_level": None, "returns_at": None}
 _RESTING: Final = SHELVED | {PlanState.LIFTED, PlanState.RETEX_CLOSED}
 
 
@@ -89,6 +90,7 @@ def put(draft: Draft, row: PlanRow, change: str) -> None:
 
 def _next_due(row: PlanRow) -> Instant | None:
     instants = [row.postponed_until] if row.state is PlanState.POSTPONED else []
+    instants += [row.returns_at] if row.state is PlanState.REFUSED else []
     if row.state in ACTIVATED:
         instants += [next_card_at(row), None if row.stand_down_proposed else row.stand_down_at]
     return min((at for at in instants if at is not None), default=None)
@@ -129,9 +131,7 @@ def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *, ag
         return
     higher = trigger.level > current.level
     match current.state:
-        case PlanState.PROPOSED if higher:
-            put(draft, _proposal(draft, plan, current, trigger, first=False), "raised")
-        case PlanState.POSTPONED if higher:
+        case PlanState.PROPOSED | PlanState.POSTPONED if higher:
             put(draft, _proposal(draft, plan, current, trigger, first=False), "raised")
             _ask(draft, draft.state.plans[plan.id], "plan_proposed")
         case PlanState.REFUSED if higher or _new_facts(current, trigger, draft.now) or _of_another(current, trigger):
@@ -143,7 +143,8 @@ def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *, ag
         case state if state in _RESTING and (current.decided_at is None or trigger.since > current.decided_at):
             _propose(draft, plan, current, trigger)
         case state if state not in _RESTING:
-            known = current.model_copy(update={"trigger_held": True, "incident": current.incident or trigger.incident})
+            changes = {"trigger_held": True, "incident": current.incident or trigger.incident, "why": _reasons(current.why, trigger.why)}
+            known = current.model_copy(update=changes)
             if known != current:
                 put(draft, known, "held")
 
@@ -154,6 +155,49 @@ def _new_facts(current: PlanRow, trigger: TriggerRow, now: Instant) -> bool:
         return False
     known = {report for why in current.why for report in why.reports}
     return trigger.since > current.decided_at or any(report not in known for why in trigger.why for report in why.reports)
+
+
+def refused_now(draft: Draft, row: PlanRow) -> dict[str, Any]:
+    """Return what a refusal keeps: the levels above which the plan returns, and when it does anyway (D49)."""
+    return {
+        "refused_level": draft.state.level,
+        "refused_incident_level": _incident_level(draft, row),
+        "returns_at": draft.now + _REFUSED_FOR_MS,
+    }
+
+
+def _incident_level(draft: Draft, row: PlanRow) -> int:
+    heard = draft.state.incidents.get(row.incident or "")
+    return 0 if heard is None else heard.level
+
+
+def return_refused(draft: Draft) -> None:
+    """Propose again what was refused at a lower level of the territory or of its incident, if its trigger holds (D49)."""
+    if draft.state.bia is None:
+        return
+    for row in sorted(draft.state.plans.values(), key=lambda row: row.id):
+        if row.state is not PlanState.REFUSED or row.refused_level is None:
+            continue
+        if draft.state.level > row.refused_level or _incident_level(draft, row) > (row.refused_incident_level or 0):
+            _return(draft, row)
+
+
+def _return(draft: Draft, row: PlanRow) -> None:
+    plan, level = draft.bia.plans.get(row.id), level_held(draft.state, row.id)
+    kept = row.model_copy(update=_NOT_REFUSED)
+    if plan is None or plan.shelf is not PlanState.VALID or level is None:
+        if row.returns_at is not None and row.returns_at <= draft.now:
+            put(
+                draft,
+                kept.model_copy(update={"refused_level": row.refused_level, "refused_incident_level": row.refused_incident_level}),
+                "held",
+            )
+        return
+    again = kept.model_copy(
+        update={"state": PlanState.PROPOSED, "level": max(level, row.level), "proposed_at": draft.now, "trigger_held": True}
+    )
+    put(draft, again, "returned")
+    _decided_by(draft, plan, again)
 
 
 def _of_another(current: PlanRow, trigger: TriggerRow) -> bool:
@@ -191,7 +235,13 @@ def _proposal(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *
 
 
 def _reasons(before: tuple[Why, ...], more: tuple[Why, ...]) -> tuple[Why, ...]:
-    return (*before, *(why for why in more if why not in before))
+    """Return the reasons with those of which nothing was said yet; a newer value of the same predicate is no further reason."""
+    known = {_predicate(why) for why in before}
+    return (*before, *(why for why in more if _predicate(why) not in known))
+
+
+def _predicate(why: Why) -> tuple[object, ...]:
+    return why.code, why.metric, repr(sorted(why.args.items())), why.op, why.threshold
 
 
 def _ask(draft: Draft, row: PlanRow, code: Literal["plan_proposed", "stand_down_proposed"]) -> None:
@@ -209,6 +259,8 @@ def on_deadline(draft: Draft, plan: str) -> None:
         back = row.model_copy(update={"state": PlanState.PROPOSED, "postponed_until": None})
         put(draft, back, "returned")
         _ask(draft, back, "plan_proposed")
+    elif row.state is PlanState.REFUSED:
+        _return(draft, row)
     elif row.stand_down_at is not None and row.stand_down_at <= draft.now and not row.stand_down_proposed:
         put(draft, row.model_copy(update={"stand_down_proposed": True}), "stand_down_proposed")
         _ask(draft, row, "stand_down_proposed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from schemas.base import Command
-from schemas.ranks import may_decide
+from schemas.ranks import may_decide, may_decide_plan
 
 Scalar = str | int | float | bool | None
 Result = dict[str, Scalar]
@@ -24,6 +24,12 @@ class Refused(Exception):
 def must_decide(command: Command, needed: str) -> None:
     """Raises Refused unless the author has the needed role or above (D49)."""
     if not may_decide(command.role, needed):
+        raise Refused(403, "role_too_low", role=command.role, needed=needed)
+
+
+def must_decide_plan(command: Command, needed: str) -> None:
+    """As must_decide, of a plan: the role that it names, or a higher one of the same pôle or of the general direction (D49). Raises Refused."""
+    if not may_decide_plan(command.role, needed):
         raise Refused(403, "role_too_low", role=command.role, needed=needed)
 
 

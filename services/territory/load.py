@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +34,15 @@ class Territory:
     version: str
     sections: tuple[ref.SectionData, ...]
     """In publishing order; the last one switches the version."""
+
+    def with_calendar(self, holidays: Sequence[str], school_holidays: Sequence[tuple[str, str]]) -> Territory:
+        """Return the territory with other days off; the same days give the same version."""
+        days = {"holidays": tuple(holidays), "school_holidays": tuple(school_holidays)}
+        sections = tuple(
+            s.model_copy(update={"policy": s.policy.model_copy(update=days)}) if isinstance(s, ref.EscalationPolicy) else s
+            for s in self.sections
+        )
+        return Territory(self.code, self.folder, ref.version_of(sections), sections)
 
     @property
     def sites(self) -> tuple[ref.Site, ...]:

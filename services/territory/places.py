@@ -72,11 +72,14 @@ def activities_of(f: Source, kinds: set[str] | None = None) -> tuple[list[ref.Po
             systems=plain(a.get("si", [])), suppliers=plain(a.get("fournisseurs_partenaires", [])),
             strategies=plain(a.get("strategies_repli", [])), telework=str(plain(a.get("teletravail", ""))),
             short_name=a.get("nom_court"),
+            continuous=a.get("duree") == "continue",
         )  # fmt: skip
         if made is None:
             continue
         if made.pole not in pole_ids:
             f.fault(line_of(a, "pole"), f"activity {made.id}: pôle {made.pole!r} is not declared")
+        if a.get("duree") not in (None, "continue"):
+            f.fault(line_of(a, "duree"), f"activity {made.id}: duree is « continue », or nothing")
         if made.rto_h > made.dmia_h:
             f.fault(line_of(a, "rto_h"), f"activity {made.id}: rto_h {made.rto_h:g} is longer than dmia_h {made.dmia_h:g}")
         for k, kind in enumerate(made.site_kinds):

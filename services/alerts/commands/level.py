@@ -9,7 +9,7 @@ from schemas.words import Level
 from services.alerts import attention, escalation, relief, waves
 from services.alerts.commands.refusal import Refused, Result, incident_of, open_one
 from services.alerts.draft import Draft
-from services.alerts.levels import CRISIS, TERRITORY, Rises, raise_territory, still_holding
+from services.alerts.levels import CRISIS, TERRITORY, Rises, raise_territory, rearm_fallen, still_holding
 from services.alerts.settle import settle
 from services.alerts.values import changed
 
@@ -30,6 +30,7 @@ def set_level(draft: Draft, command: c.SetLevel) -> Result:
         _check_fall(draft, command, current, scope)
         rises = Rises()
         _fall(draft, command, incident)
+        rearm_fallen(draft, scope)
     settle(draft)
     escalation.follow(draft, rises)
     draft.flush()

@@ -9,7 +9,7 @@ from schemas.alerts import ReportRow
 from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
-from services.alerts.calendar import day_of
+from services.alerts.calendar import day_of, end_of_day
 from services.alerts.claims import (
     as_number,
     awaits_its_value,
@@ -28,6 +28,7 @@ from services.runtime.maps import Map
 
 KEPT_RETURNS: Final = 50
 """Words that a thing works again; a report that is older than all of them is over at the first that is left."""
+_KEPT_FORECASTS: Final = 31
 _WITHDRAWN: Final = frozenset({"cancelled", "superseded", "planned"})
 
 
@@ -84,7 +85,7 @@ def report_changed(s: State, row: ReportRow) -> State:
         d["voices"] = voices
     _questions(s, d, old, row)
     if old is None or not _tells(old):
-        d |= _told(s, row) if _tells(row) else {}
+        d |= _told(s.put(agenda=d["agenda"]) if "agenda" in d else s, row) if _tells(row) else {}
     elif (_matters(old) or _matters(row)) and (not _tells(row) or _what(old) != _what(row)):
         d |= _retold(s, d["reports"])
     return s.put(**d)
@@ -245,17 +246,33 @@ def _newer(index: Map[str, tuple[Instant, str]], row: ReportRow, keys: list[str]
     return index
 
 
+def _announced(s: State, d: Changes, row: ReportRow, rate: float) -> None:
+    """Keep the newest rate that is announced of a day. It is over after that day; without one it speaks of the next."""
+    assert row.measure is not None
+    scope, until = str(row.measure.scope), _end_of_day_told(row)
+    rates = {known[0]: known for known in s.forecasts.get(scope, ())}
+    if until not in rates or rates[until][1] <= row.occurred_at:
+        rates[until] = (until, row.occurred_at, rate)
+        d["forecasts"] = s.forecasts.set(scope, tuple(rates[k] for k in sorted(rates)[-_KEPT_FORECASTS:]))
+        if until > row.recorded_at:
+            d["agenda"] = d.get("agenda", s.agenda).arm(f"decay:forecasts:{until}", until)
+
+
+def _end_of_day_told(row: ReportRow) -> Instant:
+    ends = [w.end if w.end is not None else end_of_day(w.start) for w in row.effective]
+    return max(ends) if ends else end_of_day(end_of_day(row.occurred_at))
+
+
 def _measured(s: State, d: Changes, row: ReportRow) -> None:
     assert row.measure is not None
     value, name = as_number(row.measure.value), str(row.measure.name)
     if value is None:
         return
+    if is_wide(row) and (name == "forecast_absence" or (name == "absence_rate" and "planned" in row.flags)):
+        _announced(s, d, row, value)
+        return
     if name == "absence_rate" and is_wide(row):
         scope = str(row.measure.scope)
-        if "planned" in row.flags:
-            if s.forecasts.get(scope, (row.occurred_at - 1, 0.0))[0] < row.occurred_at:
-                d["forecasts"] = s.forecasts.set(scope, (row.occurred_at, value))
-            return
         day = day_of(row.occurred_at)
         rates = {known[0]: known for known in s.absences.get(scope, ())}
         if day not in rates or rates[day][2] <= row.occurred_at:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from schemas.alerts import FlagRow
+from schemas.meals import MEALS_FAIL_BELOW, meals_left, meals_served_by
 from services.alerts.metrics.base import SHOWN_REPORTS, Args, Asked, Maker, Metric, Scope, Shown, as_shown, none, several, topics
-from services.alerts.metrics.sites import unavailability
-from services.alerts.rules import CENTRAL, COLOURS, ISOLATION, TRANSVERSE_H, colour_rank
+from services.alerts.metrics.sites import reports_of_marked, unavailability
+from services.alerts.rules import CENTRAL, COLOURS, ISOLATION, MEALS_MARK, TRANSVERSE_H, colour_rank
 
 if TYPE_CHECKING:
     from services.alerts.draft import Draft
@@ -100,35 +101,42 @@ def served_pct(row: FlagRow) -> float:
     """Meals that a kitchen or supplier still serves, in per cent; an announced failure has not begun."""
     if row.effective_from is not None:
         return 100.0
-    match row.value:
-        case bool() | "up":
-            return 100.0
-        case str():
-            return 0.0 if row.value == "down" else 100.0
-        case share:
-            return float(share)
+    return meals_served_by(row.value)
 
 
 def catering_down(of: Asked) -> Metric:
-    kinds = frozenset(several(of.args, "kind", "kinds"))
-    served = {k: sum(1 for s in sites if of.territory.kind(s) in kinds) for k, sites in of.territory.kitchens.items()}
+    """Sites with a kitchen whose meals are under half: by what happens there, by the kitchen that serves them, by their supplier (D13, D40)."""
+    kinds = several(of.args, "kind", "kinds")
+    groups = tuple(f"kind:{kind}" for kind in kinds)
+    served = {k: tuple(s for s in sites if of.territory.kind(s) in kinds) for k, sites in of.territory.kitchens.items()}
 
-    def failed(draft: Draft, scope: Scope) -> list[tuple[float, FlagRow]]:
-        found: list[tuple[float, FlagRow]] = []
-        for id, row in draft.state.flags.items():
-            head, _, name = id.partition(":")
-            if head not in ("kitchen", "supplier") or row.maintenance or not is_of(draft, row, scope):
-                continue
-            if head == "kitchen" and served_pct(row) < 50:
-                found.append((served.get(name, 0), row))
-            elif head == "supplier" and row.effective_from is None and row.value != "up":
-                found.append((max((draft.measured(r, "sites_not_delivered") for r in row.reports), default=0), row))
-        return found
+    def failed(draft: Draft, scope: Scope) -> list[FlagRow]:
+        rows = (row for id, row in draft.state.flags.items() if id.startswith(("kitchen:", "supplier:")))
+        return [row for row in rows if not row.maintenance and is_of(draft, row, scope)]
 
-    return Metric(
-        lambda draft, scope: sum(n for n, _ in failed(draft, scope)), topics("flags"),
-        lambda draft, scope: tuple(r for _, row in failed(draft, scope) for r in row.reports)[:SHOWN_REPORTS],
-    )  # fmt: skip
+    def value(draft: Draft, scope: Scope) -> float:
+        marks, owner = draft.state.marks, scope or ""
+        total = sum(draft.state.counts.get((owner, MEALS_MARK, group), 0) for group in groups)
+        for row in failed(draft, scope):
+            kitchen = row.id.removeprefix("kitchen:")
+            if row.id.startswith("kitchen:") and meals_left((100.0 - served_pct(row),)) < MEALS_FAIL_BELOW:
+                total += sum(not _is_marked(marks.get(site), scope) for site in served.get(kitchen, ()))
+            elif row.id.startswith("supplier:") and row.effective_from is None and row.value != "up":
+                total += int(max((draft.measured(r, "sites_not_delivered") for r in row.reports), default=0))
+        return total
+
+    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        declared = (
+            r for row in failed(draft, scope) if served_pct(row) < MEALS_FAIL_BELOW or row.id.startswith("supplier:") for r in row.reports
+        )
+        return tuple(dict.fromkeys((*declared, *reports_of_marked(draft, scope, MEALS_MARK, groups))))[:SHOWN_REPORTS]
+
+    return Metric(value, topics("flags", f"mark:{MEALS_MARK}"), reports)
+
+
+def _is_marked(marks: Mapping[str, tuple[str, ...]] | None, scope: Scope) -> bool:
+    by = marks.get(MEALS_MARK) if marks is not None else None
+    return by is not None and (scope is None or scope in by)
 
 
 def transverse_loss(of: Asked) -> Metric:

@@ -60,9 +60,14 @@ def forecast_absence(of: Asked) -> Metric:
     rated = str(of.args["scope"])
 
     def value(draft: Draft, scope: Scope) -> float | None:
-        return draft.state.forecasts.get(rated, (0, 0.0))[1] if scope is None else None
+        if scope is not None:
+            return None
+        return max((rate for until, _at, rate in draft.state.forecasts.get(rated, ()) if draft.now < until), default=0.0)
 
-    return Metric(value, topics("forecasts"))
+    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        return draft.reports_with("forecast_absence", rated) or draft.reports_with("absence_rate", rated)[-1:]
+
+    return Metric(value, topics("forecasts"), reports)
 
 
 def below_opening(of: Asked) -> Metric:
@@ -91,12 +96,18 @@ def evacuees(of: Asked) -> Metric:
     )  # fmt: skip
 
 
+def _rumours(draft: Draft) -> dict[str, int]:
+    """Return the severities of what people talk about: rumours, and unconfirmed `info` of no site. Other unconfirmed reports are events (D6)."""
+    rows = ((draft.state.reports[id], severity) for id, severity in draft.state.rumours.items())
+    return {row.id: severity for row, severity in rows if row.confirmation == "rumour" or (row.type is EventType.INFO and row.site is None)}
+
+
 def rumour_severity(of: Asked) -> Metric:
     def value(draft: Draft, scope: Scope) -> float | None:
-        return max(draft.state.rumours.values(), default=0) if scope is None else None
+        return max(_rumours(draft).values(), default=0) if scope is None else None
 
     def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
-        rumours = draft.state.rumours
+        rumours = _rumours(draft)
         return tuple(sorted(r for r, severity in rumours.items() if severity == max(rumours.values())))[:SHOWN_REPORTS]
 
     return Metric(value, topics("rumours"), reports, none)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +37,19 @@ _KINDS = {
 PUBLISH_WAIT_S = 10.0
 
 
+class RealmCalendar(Body):
+    """Days off of one simulated realm, instead of the territory's."""
+
+    holidays: list[date] = Field(default_factory=list, max_length=1000)
+    school_holidays: list[tuple[date, date]] = Field(default_factory=list, max_length=200, description="first and last day of each")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RealmCalendar:
+        if any(first > last for first, last in self.school_holidays):
+            raise ValueError("school holidays end before they begin")
+        return self
+
+
 class NewRealm(Body):
     id: str | None = Field(default=None, max_length=64, description="whole name, e.g. `92~ex-7`; made from `kind` when absent")
     kind: Literal["exercise", "what-if", "test", "ex", "what"] | None = Field(default=None, description="exercise when absent")
@@ -46,6 +60,7 @@ class NewRealm(Body):
     responders: list[Responder] = Field(
         default_factory=list, max_length=500, description="how simulated people answer; nobody does by default"
     )
+    calendar: RealmCalendar | None = Field(default=None, description="days off of this realm; the territory's when absent")
 
 
 class StepBody(Body):
@@ -90,6 +105,9 @@ async def open_realm(author: Running, request: Request, body: NewRealm | None = 
         territory = await asyncio.to_thread(territory_now, folder)
     except TerritoryInvalid as error:
         raise ProblemError("conflict", what=f"{folder.name}: {error.problems[0]}") from None
+    if body.calendar is not None:
+        spans = [(first.isoformat(), last.isoformat()) for first, last in body.calendar.school_holidays]
+        territory = territory.with_calendar([day.isoformat() for day in body.calendar.holidays], spans)
     started = instant(body.started_at or now())
 
     def make(by: str, role: str, reason: str | None) -> Command:

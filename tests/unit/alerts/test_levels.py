@@ -204,6 +204,25 @@ def test_down_only_by_a_pilot_of_the_level_with_a_reason_and_not_while_it_holds(
     assert scene.state.level() == 2
 
 
+def test_a_fall_by_hand_arms_what_does_not_hold_then(scene: Scene) -> None:
+    """D31: red came back within the hour after a person had lowered the level, and nobody was called."""
+    _vigilance(scene, 0, "rouge")
+    _vigilance(scene, 5, "orange")
+    assert scene.state.level() == 3, "latched"
+    for minute, scope in ((10, scene.incidents()[0].id), (11, "territory")):
+        assert isinstance(_lower(scene, minute, 2, scope=scope), CommandApplied)
+    _vigilance(scene, 20, "rouge")
+    assert scene.state.level() == 3
+    assert [e.ladder for e in scene.state.escalations.values() if e.state == "running"] == ["N3"]
+
+
+def test_a_fall_by_hand_leaves_what_holds_then(scene: Scene) -> None:
+    _vigilance(scene, 0, "rouge")
+    _lower(scene, 10, 2, force=True)
+    _vigilance(scene, 20, "rouge")
+    assert scene.state.level() == 2, "the same facts"
+
+
 def test_the_same_facts_do_not_raise_it_again(scene: Scene) -> None:
     _vigilance(scene, 0, "rouge")
     _lower(scene, 10, 2, force=True)

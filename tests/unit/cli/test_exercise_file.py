@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from services.cli.__main__ import app
 from services.cli.exercise_file import MOST_BYTES, ExerciseInvalid, load_exercise
+from services.cli.scenarios import NO_DAYS_OFF, load_scenario
 from services.intake.native import parse_one
 from services.runtime.settings import REPOSITORY
 from tests.shipped import territory
@@ -270,3 +271,46 @@ def test_the_command_says_what_is_wrong_and_what_comes_next(tmp_path: Path) -> N
     done = CliRunner().invoke(app, ["scenario", "check", str(wrong)])
     assert done.exit_code == 1
     assert "wrong.yaml:5: severity" in done.output
+
+
+def test_an_event_says_when_what_is_announced_acts(tmp_path: Path) -> None:
+    file = tmp_path / "essai.yaml"
+    window = "effective: {from: +1d 08:00, to: +1d 18:00}"
+    event = f"events:\n  - {{at: 0, type: outage_water, severity: 3, site: cen-1, {window}, urgency: Future, sites: [cen-2]}}\n"
+    file.write_text(HEAD + event, encoding="utf-8")
+    [event_] = load_exercise(file, territory()).scenario.events
+    assert event_.body["effective"] == [{"from": "2027-03-03T07:00:00.000Z", "to": "2027-03-03T17:00:00.000Z"}]
+    assert (event_.body["urgency"], event_.body["sites"]) == ("Future", ["cen-2"])
+
+
+@pytest.mark.parametrize(
+    ("window", "what"),
+    [
+        ("{to: 120}", "effective: {from: +1d 08:00"), ("[{from: 25:00}]", "from: '25:00' is no time"),
+        ("{from: 120, to: 60}", "to: not after from"), ("soon", "effective: {from: +1d 08:00"),
+    ],
+)  # fmt: skip
+def test_a_window_that_is_none_is_named(tmp_path: Path, window: str, what: str) -> None:
+    found = faults(tmp_path, HEAD + EVENT.replace("site: cen-1", f"site: cen-1, effective: {window}"))
+    assert any(what in fault for fault in found), found
+
+
+def test_an_exercise_names_its_own_days_off(tmp_path: Path) -> None:
+    file = tmp_path / "essai.yaml"
+    file.write_text(HEAD + EVENT, encoding="utf-8")
+    assert load_exercise(file, territory()).scenario.calendar is None, "those of the territory"
+    days = "calendar: {holidays: [2027-05-01], school_holidays: [[2027-02-06, 2027-02-21]]}\n"
+    file.write_text(HEAD + days + EVENT, encoding="utf-8")
+    calendar = load_exercise(file, territory()).scenario.calendar
+    assert calendar is not None
+    assert (calendar.holidays, calendar.school_holidays) == (("2027-05-01",), (("2027-02-06", "2027-02-21"),))
+    assert load_scenario(REPOSITORY / "scenarios", "S04").calendar == NO_DAYS_OFF, "its expectations were written for none"
+    for wrong in ("calendar: C\n", "calendar: {holidays: [Noel]}\n", "calendar: {school_holidays: [2027-02-06]}\n"):
+        assert any("calendar" in fault for fault in faults(tmp_path, HEAD + wrong + EVENT))
+
+
+def test_an_exercise_may_expect_a_plan_to_come_back(tmp_path: Path) -> None:
+    file = tmp_path / "essai.yaml"
+    check = "expectations:\n  - {id: C1, at_min: 60, kind: plan_proposed, plan: PT-ELEC, between: [10, 60], again: true}\n"
+    file.write_text(HEAD + EVENT + check, encoding="utf-8")
+    assert [c["again"] for c in load_exercise(file, territory()).checks] == [True]

@@ -9,14 +9,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas import reference as ref
 from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.words import ActivityState, ClockBase, ClockState, EventType, SiteStatus
-from services.continuity.calendars import PARIS, OpenHours
-from services.continuity.clocks import MOST_PAUSES, Interruption, Limit, begin, consumed_ms
+from services.continuity.bia import Need, compile_bia
+from services.continuity.calendars import PARIS, OpenHours, local_day
+from services.continuity.clocks import MOST_PAUSES, Interruption, Limit, begin, consumed_ms, limits_of
+from services.runtime.maps import Map
+from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World, clock
 from tests.unit.continuity.world import at as instant
 
 SST = [f"sst-{n:02}" for n in range(1, 14)]
+
+
+def compiled(activity: ref.Activity, policy: ref.Escalation) -> Need:
+    """The analysis with this activity in place of the one of its name."""
+    sections = {}
+    for section in territory().sections:
+        if isinstance(section, ref.Activities):
+            others = tuple(a for a in section.activities if a.id != activity.id)
+            section = section.model_copy(update={"activities": (*others, activity)})  # noqa: PLW2901
+        elif isinstance(section, ref.EscalationPolicy):
+            section = section.model_copy(update={"policy": policy})  # noqa: PLW2901
+        sections[section.section] = ref.ReferencePublished(reference="v", data=section)
+    return compile_bia("v", Map(sections)).needs[activity.id]
 
 
 def _mdph(world: World, since: str = "09:46", **more: object) -> None:
@@ -142,11 +159,49 @@ def test_short_limits_run_only_in_open_hours() -> None:
     assert world.alarms("SOL-06") == [("rto", 50, "12:30")]
 
 
-def test_a_limit_of_24_hours_counts_all_hours() -> None:
+def test_both_limits_of_an_activity_count_the_same_hours() -> None:
+    """An RTO of 8 open hours begun on a Friday ended after the DMIA of 24 h, which counted the night and the weekend."""
     world = World()
     for site in SST:
         world.hit(site, since="10:00")
-    assert world.activity("SOL-06").dmia.deadline == world.instant("2027-02-12 10:00")
+    row = world.activity("SOL-06")
+    assert (row.rto.limit_h, row.dmia.limit_h) == (8, 24)
+    assert row.dmia.deadline == world.instant("2027-02-15 16:00"), "24 h open from 08:30 to 17:30, Monday to Friday"
+    assert row.rto.deadline is not None
+    assert row.rto.deadline < row.dmia.deadline
+
+
+def test_an_rto_of_24_hours_counts_all_hours() -> None:
+    world = World()
+    world.hit("mdph-01", since="10:00")
+    row = world.activity("SOL-08")
+    assert (row.rto.deadline, row.dmia.deadline) == (world.instant("2027-02-14 10:00"), world.instant("2027-02-16 10:00"))
+
+
+def test_a_continuous_activity_counts_all_hours_whatever_its_calendar() -> None:
+    bia = World().state.bia
+    assert bia is not None
+    need = bia.needs["SOL-06"]
+    assert need.hours is not None
+    children = need.activity.model_copy(update={"continuous": True})
+    policy = bia.policy
+    assert compiled(children, policy).hours is None
+
+
+@pytest.mark.parametrize("friday", [16, 17, 18, 40, 64])
+def test_no_rto_ends_after_its_dmia(friday: int) -> None:
+    """Of every activity, with and without each shorter limit, from any hour of a weekend."""
+    bia, start = World().state.bia, instant("2027-02-12 00:00") + friday * HOUR_MS
+    assert bia is not None
+    for need in bia.needs.values():
+        flags = frozenset(f"flag:{s.flag}" for s in need.by_flag)
+        causes = [s.cause for s in need.by_cause]
+        for day in range(local_day(start), local_day(start) + 31):
+            for limits in (limits_of(need, day), limits_of(need, day, flags, causes)):
+                rto, dmia = (limit.advance(start, limit.ms) for limit in (limits.rto, limits.dmia))
+                assert rto is not None, need.id
+                assert dmia is not None, need.id
+                assert rto <= dmia, need.id
 
 
 def test_entering_a_shorter_limit_raises_what_is_already_past() -> None:

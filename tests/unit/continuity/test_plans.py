@@ -109,6 +109,8 @@ def test_a_proposal_changes_no_metric_and_starts_no_clock() -> None:
     ("role", "plan", "allowed"),
     [
         ("site_manager", "PCA-education", False), ("observer", "PCA-education", False), ("cell", "PT-ELEC", False), ("director", "PCA-education", True),
+        ("directeur_pole", "PCA-education", True), ("director", "PT-CYBER", False), ("directeur_pole", "PT-CYBER", False),
+        ("suppleant_directeur_pole", "PT-ELEC", False), ("astreinte_direction", "PT-CYBER", True),
         ("coordinator", "PT-ELEC", True), ("elected", "PT-ELEC", True), ("dgs_directeur_de_crise", "PT-ELEC", True), ("admin", "PT-ELEC", True),
     ],
 )  # fmt: skip
@@ -166,6 +168,64 @@ def test_a_refused_plan_returns_at_a_higher_level() -> None:
     world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "09:51")
     world.trigger("PT-ELEC", 3, "09:52")
     assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").level) == (PlanState.PROPOSED, 3)
+
+
+def test_whoever_decides_hears_of_a_proposal_that_rises() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.trigger("PT-ELEC", 3, "09:42")
+    world.trigger("PT-ELEC", 3, "09:43")
+    assert len(world.asked("plan_proposed")) == 2, "once for each level"
+
+
+def test_a_further_reason_is_added_to_a_proposal() -> None:
+    world = World()
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.trigger("PT-ELEC", 2, "09:45", id="PT-ELEC:2b", metric="outage_power_sites")
+    world.trigger("PT-ELEC", 2, "09:50", report="r-newer")
+    assert [why.metric for why in world.plan("PT-ELEC").why] == ["customers_cut", "outage_power_sites"]
+    assert len(world.asked("plan_proposed")) == 1
+
+
+def _refused() -> World:
+    world = World()
+    world.level(Level.N2, "09:40")
+    world.announce(None, "09:40", level=Level.N2)
+    world.trigger("PT-ELEC", 2, "09:41")
+    world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "09:51")
+    return world
+
+
+def test_a_refused_plan_returns_when_the_level_of_the_territory_rises() -> None:
+    world = _refused()
+    world.level(Level.N1, "10:00")
+    world.level(Level.N2, "10:05")
+    assert world.plan("PT-ELEC").state is PlanState.REFUSED, "it was refused at this level"
+    world.level(Level.N3, "10:10")
+    assert world.plan("PT-ELEC").state is PlanState.PROPOSED
+    assert world.plan_changes("PT-ELEC")[-1] == "returned"
+    assert len(world.asked("plan_proposed")) == 2, "whoever decides hears of it"
+
+
+def test_a_refused_plan_returns_when_the_level_of_its_incident_rises() -> None:
+    world = _refused()
+    world.announce(None, "10:00", incident="i-2", level=Level.N3)
+    assert world.plan("PT-ELEC").state is PlanState.REFUSED, "another incident"
+    world.announce(None, "10:05", level=Level.N3)
+    assert world.plan("PT-ELEC").state is PlanState.PROPOSED
+
+
+@pytest.mark.parametrize(("state", "after"), [("held", PlanState.PROPOSED), ("released", PlanState.REFUSED)])
+def test_a_refused_plan_returns_after_a_day_while_its_trigger_holds(state: str, after: PlanState) -> None:
+    world = _refused()
+    if state == "released":
+        world.trigger("PT-ELEC", 2, "12:00", state="released")
+    world.until("2027-02-12 09:50")
+    assert world.plan("PT-ELEC").state is PlanState.REFUSED
+    world.until("2027-02-12 09:52")
+    assert world.plan("PT-ELEC").state is after
+    world.until("2027-02-14 09:52")
+    assert world.plan("PT-ELEC").state is after
 
 
 def test_a_postponed_proposal_returns_at_its_time() -> None:

@@ -206,10 +206,10 @@ class World:
         )  # fmt: skip
         return self._tell(FlagChanged(row=row), when)
 
-    def announce(self, end: str | None, when: str, incident: str = "i-1", kind: str = "power") -> list[Fact]:
+    def announce(self, end: str | None, when: str, incident: str = "i-1", kind: str = "power", level: Level = Level.N3) -> list[Fact]:
         """An incident with its announced end."""
         row = IncidentRow(
-            id=incident, number="92-2027-0211-01", kind=kind, key=f"{kind}:92050", state=IncidentState.OPEN, level=Level.N3, severity=4,
+            id=incident, number="92-2027-0211-01", kind=kind, key=f"{kind}:92050", state=IncidentState.OPEN, level=level, severity=4,
             certainty=Certainty.CONFIRMED, opened_at=self.instant("09:40"), known_at=self.instant("09:40"), updated_at=self.instant(when),
             version=1, estimated_end=None if end is None else self.instant(end),
         )  # fmt: skip
@@ -226,8 +226,9 @@ class World:
         id: str | None = None,
         report: str = "r-t",
         incident: str = "i-1",
+        metric: str = "customers_cut",
     ) -> list[Fact]:
-        why = Why(code="predicate", metric="customers_cut", op=">", threshold=20000, value=180000, at=self.instant(when), reports=(report,))
+        why = Why(code="predicate", metric=metric, op=">", threshold=20000, value=180000, at=self.instant(when), reports=(report,))
         row = TriggerRow.model_validate(
             {"id": id or f"{plan}:{level}", "plan": plan, "level": level, "state": state, "since": self.instant(since or when),
              "incident": incident, "why": (why,)}

@@ -1,0 +1,55 @@
+"""Public and school holidays of a territory: loaded into its folder, and warned of before they end (D43)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from schemas import reference as ref
+from services.territory.load import TerritoryInvalid, load_territory
+from services.territory.source import Problem
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+SOON: Final = timedelta(days=90)
+"""A list that ends sooner is warned of."""
+_FILE: Final = "escalade.yaml"
+
+
+def calendar_warnings(policy: ref.Escalation, today: date) -> Iterator[str]:
+    """Yield what is wrong soon with the days off: clocks of offices and schools would run on days on which they are closed."""
+    ends = {
+        "jours_feries": max(policy.holidays, default=None),
+        "vacances_scolaires": max((last for _, last in policy.school_holidays), default=None),
+    }
+    for name, last in ends.items():
+        if last is None:
+            yield f"{name} is empty: load the official days with `vigie territory holidays`"
+        elif date.fromisoformat(last) < today + SOON:
+            yield f"{name} ends on {last}, in less than {SOON.days} days: load the next ones with `vigie territory holidays`"
+
+
+def write_days_off(folder: Path, country: str, zone: str, year: int, years: int) -> tuple[int, int]:
+    """Write where the days off come from into `escalade.yaml`; return how many there are. The file stays as it was if they cannot be.
+
+    Raises TerritoryInvalid.
+    """
+    file = folder / _FILE
+    before = file.read_bytes()
+    named = ", ".join(str(year + n) for n in range(years))
+    lines = {"jours_feries": f"{{pays: {country}, annees: [{named}]}}", "vacances_scolaires": f"{{zone: {zone}}}"}
+    text = before.decode("utf-8")
+    for key, value in lines.items():
+        text, found = re.subn(rf"^{key}:[^\n#]*?(?P<note>[ ]*(?:#[^\n]*)?)$", f"{key}: {value}", text, count=1, flags=re.MULTILINE)
+        if not found:
+            raise TerritoryInvalid([Problem(_FILE, 0, f"no line {key}: that could be replaced")])
+    file.write_bytes(text.encode("utf-8"))
+    try:
+        policy = load_territory(folder).policy
+    except TerritoryInvalid:
+        file.write_bytes(before)
+        raise
+    return len(policy.holidays), len(policy.school_holidays)

@@ -1,0 +1,108 @@
+"""Rules that could be read in two ways, as they were decided: rumours, kitchens, announced absences (D6, D13, D40, §13)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.reports import Measure, Window
+from schemas.words import Certainty
+from services.alerts.draft import Draft
+from services.alerts.metrics import METRICS
+from services.alerts.metrics.base import Asked, Metric
+from services.alerts.metrics.declared import catering_down
+from services.alerts.metrics.people import forecast_absence, rumour_severity
+from services.runtime.decider import Deadline, Firing
+from tests.shipped import territory
+from tests.unit.alerts.scene import Scene
+
+COLLEGES = [s for s in territory().sites if s.kind == "college"]
+OWN = [s.id for s in COLLEGES if s.kitchen == "sur-place"]
+WITHOUT = [s.id for s in COLLEGES if not s.kitchen]
+SHARED = "cuisine-centrale-sud"
+SERVED = [s.id for s in COLLEGES if s.kitchen == SHARED]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(check=True)
+
+
+def _read(scene: Scene, make: Any, minute: float, **args: Any) -> float | None:
+    at = scene.at(minute)
+    draft = Draft(scene.state, Firing(Deadline(at, "x"), scene.realm, scene.realm, at))
+    metric: Metric = make(Asked(args, draft.territory, {}))
+    return metric.value(draft, None)
+
+
+def test_an_unconfirmed_event_is_no_rumour(scene: Scene) -> None:
+    """Smoke that somebody thought to see on a site called for the communication plan."""
+    scene.report(0, "fire", OWN[0], severity=4, certainty=Certainty.UNCONFIRMED)
+    scene.report(1, "info", OWN[1], severity=3, certainty=Certainty.UNCONFIRMED)
+    assert _read(scene, rumour_severity, 2) == 0
+    scene.report(3, "info", severity=2, certainty=Certainty.UNCONFIRMED)
+    assert _read(scene, rumour_severity, 4) == 2
+    scene.report(5, "security_incident", OWN[0], severity=4, certainty=Certainty.RUMOUR)
+    assert _read(scene, rumour_severity, 6) == 4
+
+
+def _catering(scene: Scene, minute: float = 60) -> float | None:
+    return _read(scene, catering_down, minute, kind="college")
+
+
+def test_meals_fail_at_a_college_for_whatever_reason(scene: Scene) -> None:
+    scene.report(0, "closure", OWN[0])
+    scene.report(1, "outage_water", OWN[1], capacity_lost_pct=30)
+    scene.report(2, "supplier_failure", OWN[2], capacity_lost_pct=60)
+    scene.report(3, "partial_closure", OWN[3], capacity_lost_pct=50)
+    scene.report(4, "closure", WITHOUT[0])
+    assert _catering(scene) == 3, "half of the meals is enough, and who has no kitchen has none to lose"
+
+
+def test_a_college_is_without_meals_once(scene: Scene) -> None:
+    scene.report(0, "closure", SERVED[0])
+    scene.report(1, "supplier_failure", source="concessionnaire_restauration", severity=4, capacity_lost_pct=100,
+                 measure=Measure(object=f"supplier:{SHARED}"))  # fmt: skip
+    assert _catering(scene) == len(SERVED)
+    scene.report(2, "reopening", source="concessionnaire_restauration", severity=1, measure=Measure(object=f"supplier:{SHARED}"))
+    assert _catering(scene) == 1, "it is closed still"
+
+
+def test_a_cut_of_water_takes_the_meals_and_not_the_college(scene: Scene) -> None:
+    scene.report(0, "outage_water", OWN[0], capacity_lost_pct=30)
+    [cause] = scene.site(OWN[0]).causes
+    assert (cause.loss_pct, cause.meals_lost_pct) == (30, 100)
+    scene.report(1, "outage_water", WITHOUT[0], capacity_lost_pct=30)
+    [cause] = scene.site(WITHOUT[0]).causes
+    assert cause.meals_lost_pct == 0
+
+
+@pytest.mark.parametrize("name", ["forecast_absence", "absence_rate"])
+def test_an_announced_rate_speaks_of_its_day_and_is_over_after_it(scene: Scene, name: str) -> None:
+    assert "forecast_absence" in METRICS
+    day = (Window(start=scene.at(24 * 60), end=scene.at(34 * 60)),)
+    scene.report(0, "staff_shortage", source="rh", effective=day, measure=Measure(name=name, value=45.0, unit="%", scope="global"))
+    assert _read(scene, forecast_absence, 1, scope="global") == 45
+    assert _read(scene, forecast_absence, 33 * 60, scope="global") == 45
+    assert _read(scene, forecast_absence, 34 * 60, scope="global") == 0
+    assert _read(scene, forecast_absence, 1, scope="kind:college") == 0
+
+
+def test_a_newer_rate_of_the_same_day_replaces_it_and_another_day_stands_beside(scene: Scene) -> None:
+    def announce(minute: float, rate: float, hour: float) -> None:
+        day = (Window(start=scene.at(hour * 60), end=scene.at((hour + 8) * 60)),)
+        measure = Measure(name="forecast_absence", value=rate, unit="%", scope="global")
+        scene.report(minute, "staff_shortage", source="rh", effective=day, measure=measure)
+
+    announce(0, 60.0, 24)
+    announce(5, 20.0, 48)
+    announce(10, 30.0, 24)
+    assert _read(scene, forecast_absence, 11, scope="global") == 30
+    assert _read(scene, forecast_absence, 33 * 60, scope="global") == 20
+
+
+def test_a_forecast_without_a_day_is_of_tomorrow(scene: Scene) -> None:
+    scene.report(0, "staff_shortage", source="rh", measure=Measure(name="forecast_absence", value=45.0, unit="%", scope="global"))
+    assert _read(scene, forecast_absence, 38 * 60, scope="global") == 45
+    assert _read(scene, forecast_absence, 39 * 60, scope="global") == 0
