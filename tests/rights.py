@@ -73,7 +73,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/levels": PICTURE, "GET /api/v1/level": PICTURE, "GET /api/v1/flags": PICTURE, "GET /api/v1/activities": PICTURE,
     "GET /api/v1/activities/{id}": PICTURE, "GET /api/v1/strategies": PICTURE, "GET /api/v1/alarms": PICTURE, "GET /api/v1/contingency": PICTURE,
     "GET /api/v1/plan-conflicts": PICTURE,
-    "GET /api/v1/triggers": PICTURE, "GET /api/v1/plans": PICTURE, "GET /api/v1/plans/{id}": PICTURE, "GET /api/v1/tasks": PICTURE,
+    "GET /api/v1/triggers": PICTURE, "GET /api/v1/plans": PICTURE, "GET /api/v1/plans/{id}": PICTURE, "GET /api/v1/tasks": PICTURE, "GET /api/v1/attention": PICTURE,
     "GET /api/v1/sending/hold": PICTURE, "GET /api/v1/realms": PICTURE, "GET /api/v1/realms/{name}": PICTURE, "GET /api/v1/reference": PICTURE,
     "GET /api/v1/reference/{section}": PICTURE,
     "GET /api/v1/reassignments": PICTURE, "GET /api/v1/reassignments/lines": PICTURE, "GET /api/v1/reassignments/{proposal}": PICTURE,

@@ -8,6 +8,7 @@ Every method takes a realm and `as_of` (ms): None = now (Redis), else what was k
 from __future__ import annotations
 
 from services.console.faults import NotFound, RealmUnknown, Rebuilding, StoreAway
+from services.console.queries.attention import AttentionQueries
 from services.console.queries.changes import ChangeQueries
 from services.console.queries.documents import Documents
 from services.console.queries.maintenance import Works
@@ -18,7 +19,7 @@ from services.console.queries.reference import Versions
 __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreAway"]
 
 
-class ReadModel(Documents, ChangeQueries, Works, OnCallQueries, Reassignments, Versions):
+class ReadModel(AttentionQueries, Documents, ChangeQueries, Works, OnCallQueries, Reassignments, Versions):
     """All queries. Safe for concurrent use in one event loop."""
 
 

@@ -58,6 +58,7 @@ TABLE: dict[str, Metric] = {
     # read model and console
     "vigie_projected_total": Metric("counter", "Rows written to the store", ("collection",)),
     "vigie_projection_lag_records": Metric("gauge", "Log records not in the store yet", ("service", "partition")),
+    "vigie_attention_rate": Metric("gauge", "New demands on a role in ten minutes, as last read (D77)", ("realm", "role")),
     "vigie_stream_clients": Metric("gauge", "Open live streams", ()),
     "vigie_gc_seconds": Metric("histogram", "The console stands still while Python looks for old garbage", ()),
     "vigie_http_seconds": Metric("histogram", "Time to answer", ("route",)),

@@ -1,12 +1,19 @@
-"""Every expectation of the shipped scenarios, and every message that they send, on the real deciders composed in memory."""
+"""Every expectation of the shipped scenarios, every message and every demand that they make, on the real deciders composed in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
 import pytest
 
+from schemas.base import MINUTE_MS, RowFact
 from services.cli.checks import load_checks, run_checks
+from services.console.attention import MOST, Facts, Urgency, attention_of, demands_of
 from tests.scenarios.memory import SCENARIOS, MemoryPlayer, played_to
 from tests.scenarios.told import faults_of, last_rows, text_of
+from tests.shipped import territory
 
 EXPECTATIONS = SCENARIOS / "expectations.yaml"
 NAMES = ("S01", "S02", "S03", "S04", "S05", "S10", "S11", "S20", "S21")
@@ -29,3 +36,32 @@ def test_every_message_says_what_where_since_when_and_what_is_asked(played: Memo
     """Rule D70: no code, no third SMS, nothing that a voice cannot say."""
     faults = {f"{row.template}: {fault}: {text_of(row).sms}" for row in last_rows(played) for fault in faults_of(row)}
     assert not faults, "\n".join(sorted(faults)[:20])
+
+
+def pictures(player: MemoryPlayer, every_min: int) -> Iterator[tuple[int, Facts]]:
+    """What the console knows, every so many minutes of a replay in which something has happened."""
+    rows: dict[str, dict[str, Any]] = {f.name: {} for f in fields(Facts) if f.name != "policy"}
+    step, due = every_min * MINUTE_MS, 0
+    for record in sorted(player.system.facts(player.realm), key=lambda f: f.at):
+        if record.at >= due:
+            if due:
+                yield due, Facts(territory().policy, **rows)
+            due = record.at - record.at % step + step
+        fact = record.message()
+        if isinstance(fact, RowFact) and fact.collection in rows:
+            row = fact.row  # type: ignore[attr-defined]
+            rows[fact.collection][row.id] = row
+    yield due, Facts(territory().policy, **rows)
+
+
+def test_nobody_is_asked_for_more_than_ten_things_in_ten_minutes(played: MemoryPlayer) -> None:
+    """Rule D77: for each role and for the whole cell; nothing about danger to people waits in a digest."""
+    most = 0
+    for at, facts in pictures(played, 5):
+        demands = demands_of(facts, at)
+        for role in (None, *territory().policy.roles):
+            found = attention_of(demands, role, at)
+            most = max(most, found.rate)
+            assert found.rate <= MOST, (role, at)
+            assert Urgency.DANGER not in {d.urgency for d in found.digest}, (role, at)
+    assert most > 0

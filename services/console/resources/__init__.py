@@ -5,6 +5,7 @@ language. A resource never carries a person's name, address or free text, except
 come from the encrypted `texts` and only for roles that may read them.
 """
 
+from services.console.resources.attention import AttentionState, DemandLine
 from services.console.resources.base import Interval, Page, Reason, Resource, Scalar, Time, iso, ms, when
 from services.console.resources.continuity import (
     Activity,
@@ -60,6 +61,7 @@ __all__ = [
     "Alarm",
     "AlarmRate",
     "Attempt",
+    "AttentionState",
     "Audit",
     "AuditBreach",
     "BoxState",
@@ -75,6 +77,7 @@ __all__ = [
     "Contingency",
     "Covers",
     "Crisis",
+    "DemandLine",
     "End",
     "Erasure",
     "Escalation",
