@@ -196,6 +196,7 @@ class Alarm(Model):
     pct: int
     to: tuple[str, ...]
     effect: str | None = None
+    criticality: tuple[int, ...] = Field(default=(), description="of the activities that it is about; empty: all (D73)")
 
 
 class Calendar(Model):

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.alerts import IncidentRow
+from schemas.base import HOUR_MS, Instant
 from schemas.calling import NotificationPlanned, RoleUncovered
 from schemas.maintenance import PagingWithheld
 from schemas.words import Channel
 from services.alerts.draft import Draft
-from services.alerts.levels import CRISIS
+from services.alerts.levels import CRISIS, TERRITORY
 from services.alerts.oncall import channels, concerned_by, pair, role_of
 from services.alerts.quiet import behind
 from services.alerts.silence import quiet_until
 from services.alerts.state import Hush
-from services.alerts.waves import values_of
+from services.alerts.waves import running, values_of
+
+_CLOCK_ALARMS: Final = frozenset({"alarm_rto", "alarm_dmia", "forecast_rto", "forecast_dmia"})
 
 OF_THE_CRISIS: Final = frozenset({"plan_proposed", "stand_down_proposed", "card_overdue", "reassignment_proposed"})
 """Messages that say what the crisis is about, also where they belong to no single incident (D70)."""
@@ -68,11 +71,12 @@ def attend(
             if person in told:
                 continue
             told.add(person)
+            quiet, by = _held(draft, person, role, template, by)
             draft.emit(NotificationPlanned(
                 notification=draft.derive("notification"), incident=incident, level=draft.level, role=role, scope=scope, person=person,
                 channels=by, answer_expected=False, template=template,
                 values=values_of(draft, about) | values, planned_at=draft.clock,
-                quiet_until=quiet_until(draft, person, role, draft.level),
+                quiet_until=quiet,
             ))  # fmt: skip
 
 
@@ -81,6 +85,15 @@ def _gravest(draft: Draft) -> str | None:
     rows = draft.incidents(draft.open_incidents)
     gravest = max(rows, key=lambda row: (row.level, row.severity, -row.opened_at, row.id), default=None)
     return None if gravest is None else gravest.id
+
+
+def _held(draft: Draft, person: str, role: str, template: str, by: tuple[Channel, ...]) -> tuple[Instant | None, tuple[Channel, ...]]:
+    """Return until when a message is held and its channels: alarms of clocks come hourly to who answered the call of a crisis (D73)."""
+    crisis = running(draft, TERRITORY)
+    silent = tuple(c for c in by if c is not Channel.VOICE)
+    if template in _CLOCK_ALARMS and silent and crisis is not None and crisis.level >= CRISIS and person in crisis.acknowledged_by:
+        return draft.clock - draft.clock % HOUR_MS + HOUR_MS, silent
+    return quiet_until(draft, person, role, draft.level), by
 
 
 def _scopes(draft: Draft, role: str, pole: str | None, site: str | None, incident: str | None) -> tuple[str | None, ...]:

@@ -39,7 +39,7 @@ def raise_alarms(draft: Draft, row: ActivityRow, due: list[Due]) -> None:
 
 def _raise(draft: Draft, row: ActivityRow, alarm: Due) -> None:
     local = alarm.site is not None
-    to = LOCAL_ROLES if local else draft.bia.recipients(alarm.base, alarm.pct)
+    to = LOCAL_ROLES if local else draft.bia.recipients(alarm.base, alarm.pct, row.criticality)
     demands = None if local else _demand(alarm)
     made = AlarmRow(
         id=draft.derive(f"alarm/{row.id}/{alarm.site or ''}/{alarm.base}/{alarm.pct}", 0), activity=row.id, pole=row.pole, site=alarm.site,
@@ -64,7 +64,7 @@ def _demand(alarm: Due) -> Literal["arbitration", "next_strategy"] | None:
 
 def ask_about_forecast(draft: Draft, row: ActivityRow) -> None:
     """« Rupture prévue » is told at once to those who would choose the next strategy at 80 % of the DMIA (D45)."""
-    roles = draft.bia.recipients(ClockBase.DMIA, _NEXT_STRATEGY_PCT)
+    roles = draft.bia.recipients(ClockBase.DMIA, _NEXT_STRATEGY_PCT, row.criticality)
     if roles:
         draft.record(
             AttentionRequested(

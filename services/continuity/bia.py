@@ -110,9 +110,10 @@ class Bia:
     by_dependency: Mapping[str, tuple[str, ...]]
     """`system:…`, `kitchen:…`, `supplier:…`, `flag:…` → activities that it touches, by id."""
 
-    def recipients(self, base: ClockBase, pct: int) -> tuple[str, ...]:
-        """Roles that hear of this alarm."""
-        return next((a.to for a in self.policy.alarms if a.base == base.value and a.pct == pct), ())
+    def recipients(self, base: ClockBase, pct: int, criticality: int) -> tuple[str, ...]:
+        """Return the roles that hear of this alarm of an activity of this criticality. Rules D44, D73."""
+        mine = (a for a in self.policy.alarms if a.base == base.value and a.pct == pct)
+        return next((a.to for a in mine if not a.criticality or criticality in a.criticality), ())
 
     def pilots(self, level: int) -> tuple[str, ...]:
         """Roles that pilot a territory level."""
@@ -246,6 +247,7 @@ def _selected(asked: Measured, activities: tuple[ref.Activity, ...]) -> tuple[st
             a.criticality in args.get("criticality", (a.criticality,))
             and args.get("pole", a.pole) == a.pole
             and a.id in args.get("activities", (a.id,))
+            and a.id not in args.get("sauf_activites", ())
         )
 
     return tuple(sorted(a.id for a in activities if matches(a)))

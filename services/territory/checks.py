@@ -138,11 +138,12 @@ def check_predicates(f: Source, line: int, what: str, predicates: Iterable[Any],
 def _asked(found: Measured, activities: Collection[str]) -> Iterator[str]:
     if isinstance(found.value, bool | str):
         yield f"value {found.value!r} is not a number"
-    for name in ("criticality", "activities"):
+    for name in ("criticality", "activities", "sauf_activites"):
         if not isinstance(found.args.get(name, []), list):
             yield f"{name} is a list"
             return
-    yield from (f"activity {a!r} is not declared" for a in found.args.get("activities", []) if a not in activities)
+    named = (*found.args.get("activities", []), *found.args.get("sauf_activites", []))
+    yield from (f"activity {a!r} is not declared" for a in named if a not in activities)
 
 
 def _is_day(text: str) -> bool:

@@ -155,7 +155,7 @@ def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], kind
         quiet_from=quiet["de"], quiet_to=quiet["a"], quiet_levels=plain(quiet["niveaux_concernes"]),
         quiet_days=_weekdays(quiet.get("jours", "tous")),
         budget_per_hour=doc["budget_messages"]["par_personne_par_heure"],
-        alarms=[{"base": a["base"], "pct": a["pct"], "to": plain(a["vers"]), "effect": a.get("effet")} for a in doc["alarmes_rto"]],
+        alarms=[{"base": a["base"], "pct": a["pct"], "to": plain(a["vers"]), "effect": a.get("effet"), "criticality": plain(a.get("criticite", []))} for a in doc["alarmes_rto"]],
         calendars=[
             {"id": name, "weekdays": plain(c["jours"]), "open_min": minutes(c["de"]), "close_min": minutes(c["a"]),
              "closed_on_holidays": c["feries"] == "fermes", "closed_in_school_holidays": c.get("vacances_scolaires") == "fermees"}

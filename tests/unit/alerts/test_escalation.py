@@ -23,7 +23,7 @@ from schemas.calling import (
 from schemas.commands import AcknowledgeIncident, CompleteTask, EscalateIncident, ReapplyPolicy, ResolveIncident, SetLevel
 from schemas.reference import EscalationPolicy, Holder, PublishReference, Roster, RosterSection
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import Answer, Level
+from schemas.words import Answer, Channel, Level
 from tests.shipped import territory
 from tests.unit.alerts.scene import PARIS, START, Scene
 
@@ -543,6 +543,20 @@ def test_an_alarm_for_a_role_that_nobody_holds_is_told() -> None:
     scene = Scene(roster=_without("elu_astreinte"))
     scene.feed(AttentionRequested(code="alarm", roles=("elu_astreinte",), base="rto", pct=100), at=scene.at(1))
     assert [u.role for u in scene.named(RoleUncovered)] == ["elu_astreinte"]
+
+
+def test_alarms_come_hourly_to_who_answered_the_call_of_the_crisis(scene: Scene) -> None:
+    """D73: at the next full hour and without the voice; to others, and before there is a crisis, at once."""
+    asked = AttentionRequested(code="alarm", roles=("dgs_directeur_de_crise", "elu_astreinte"), base="rto", pct=100)
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2", severity=3)
+    calls.new()
+    _answer(scene, calls, "dgs", 1)
+    scene.feed(asked, at=scene.at(2))
+    told = {c.role: c for c in scene.named(NotificationPlanned) if c.template == "alarm_rto"}
+    assert told["dgs_directeur_de_crise"].quiet_until == scene.at(20), "a scene begins at 09:40"
+    assert Channel.VOICE not in told["dgs_directeur_de_crise"].channels
+    assert told["elu_astreinte"].quiet_until is None
 
 
 def test_every_step_of_a_ladder_is_a_row(scene: Scene) -> None:

@@ -168,7 +168,7 @@ def _metric(scene: Scene, minute: float, name: str, args: dict[str, Any], value:
 
 def test_n4_is_proposed_not_set_by_a_dmia_that_is_over(scene: Scene) -> None:
     scene.report(0, "closure", "cen-2", severity=3)
-    _metric(scene, 30, "activity_dmia_pct", {"criticality": [1]}, 100.0)
+    _metric(scene, 30, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 100.0)
     row = scene.state.levels["territory"]
     assert (row.level, row.proposed) == (3, 4)
     assert row.proposed_why[0].metric == "activity_dmia_pct"

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.base import Instant
 from schemas.commands import ActivateStrategy
-from schemas.words import ActivityState, ClockState, EventType
+from schemas.words import ActivityState, ClockBase, ClockState, EventType
 from services.cli.scenarios import load_scenario
 from tests.unit.continuity.world import ROOT, World, clock
 
@@ -99,6 +99,27 @@ def test_alarms_are_raised_each_once_in_their_minute(at_10_16: World) -> None:
     assert at_10_16.alarms("COM-02") == [("rto", 50, "10:07"), ("rto", 80, "10:16")]
 
 
+def test_the_secretariat_of_the_cell_makes_no_crisis_by_itself(at_10_16: World) -> None:
+    """D74: its limits are 15 and 30 minutes."""
+    bia = at_10_16.state.bia
+    assert bia is not None
+    asked = [m for m in bia.metrics if '"sauf_activites":["EOM-04"]' in m.key]
+    assert {m.name for m in asked} == {"activity_rto_pct", "activity_dmia_pct"}
+    assert not any("EOM-04" in m.activities for m in asked)
+    assert all("CPL-01" in m.activities for m in asked)
+
+
+def test_the_elected_hear_of_criticality_one_and_two_alone(at_10_16: World) -> None:
+    """D73: at 100 %, of any other activity the director of its pôle and the coordinator."""
+    bia = at_10_16.state.bia
+    assert bia is not None
+    recipients = bia.recipients
+    assert "elu_astreinte" in recipients(ClockBase.RTO, 100, 2)
+    assert "elu_astreinte" in recipients(ClockBase.DMIA, 100, 1)
+    for base in (ClockBase.RTO, ClockBase.DMIA):
+        assert recipients(base, 100, 3) == ("directeur_pole", "coordinateur_pca")
+
+
 def test_a_declared_strategy_stops_the_clock(at_10_16: World) -> None:
     row = at_10_16.activity("COM-01")
     assert (row.state, row.capacity_pct, int(row.computed_pct)) == (ActivityState.RESTORED, 60.0, 4)
@@ -155,8 +176,8 @@ def test_each_alarm_of_a_clock_exists_once(whole: World) -> None:
 
 
 def test_alerts_hears_of_the_thresholds_of_its_predicates(whole: World) -> None:
-    assert whole.metrics('activity_rto_pct{"criticality":[1]}')[:2] == [0.0, 80.0]
-    assert whole.metrics('activity_dmia_pct{"criticality":[1]}')[1] == 100.0
+    assert whole.metrics('activity_rto_pct{"criticality":[1],"sauf_activites":["EOM-04"]}')[:2] == [0.0, 80.0]
+    assert whole.metrics('activity_dmia_pct{"criticality":[1],"sauf_activites":["EOM-04"]}')[1] == 100.0
     capacity = whole.metrics('activity_capacity_min{"activities":["ATT-01","ATT-02","ATT-03","ATT-05"]}')
     assert capacity[0] == 100.0
     assert capacity[1] < 80

@@ -126,7 +126,7 @@ IMPOSSIBLE = [
         'jours: [0, 1], de: "08:30"',
         "days are 1 (Monday) to 7",
     ),
-    ("escalade.yaml", "vers: [elu_astreinte]", "vers: [elu_d_astreinte]", "role 'elu_d_astreinte' is not declared"),
+    ("escalade.yaml", "vers: [elu_astreinte, dgs", "vers: [elu_d_astreinte, dgs", "role 'elu_d_astreinte' is not declared"),
     ("escalade.yaml", "base: rto, pct: 50", "base: rto, pct: 0", "a percentage is 1 at least"),
     ("escalade.yaml", "canaux: [app, mail]}", "canaux: [app, voix]}", "the voice is none of its channels"),
     ("escalade.yaml", "sauf_types: [weather_alert,", "sauf_types: [weather,", "'weather' is no type of report"),
