@@ -76,7 +76,7 @@ class NotificationRow(Model):
     campaign: str | None = Field(default=None, description="the call-out that it belongs to")
     waits_for: Channel | None = Field(default=None, description="the channel whose pace it waits for (why: paced)")
     quiet_until: Instant | None = Field(default=None, description="D36: quiet hours hold back app and SMS until then")
-    not_before: Instant | None = Field(default=None, description="when it goes out (why: quiet_hours, bundled)")
+    not_before: Instant | None = Field(default=None, description="when it goes out (why: quiet_hours, bundled, same_minute)")
     bundle: tuple[BundledItem, ...] = Field(default=(), description="what this message tells beside its own")
     bundle_count: int = Field(default=0, description="how many that are, also those not listed")
     bundled_into: str | None = Field(default=None, description="the message that told it")

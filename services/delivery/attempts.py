@@ -22,8 +22,10 @@ HELD = "held"
 PACED = "paced"
 QUIET_HOURS = "quiet_hours"
 BUNDLED = "bundled"
-WAITS = frozenset({HELD, PACED, QUIET_HOURS, BUNDLED})
-"""Reasons for which nothing is planned yet: a hold, the provider's pace, the hours of a channel, the next digest."""
+SAME_MINUTE = "same_minute"
+WAITS = frozenset({HELD, PACED, QUIET_HOURS, BUNDLED, SAME_MINUTE})
+"""Reasons for which nothing is planned yet: a hold, the provider's pace, the hours of a channel, the next digest, what the
+person was told of the same incident less than a minute ago."""
 NO_VERIFIED_CHANNEL = "no_verified_channel"
 PERHAPS_NOT_SENT = "perhaps_not_sent"
 NO_OUTCOME = "no_outcome"

@@ -1,17 +1,24 @@
-"""Bundling (D36): who was told enough gets one message for several. Pure.
+"""Bundling (D36, D71): who was told enough gets one message for several. Pure.
 
 Only what asks for no answer is bundled, never danger, never by voice: a call must be answerable on its own. The first continuity alarm
 to a person goes at once, those of the next minutes together; beyond the hourly budget everything else waits for a digest.
+
+Within a minute a person is told of one incident once: what follows waits for the end of that minute and goes in one message, the gravest
+first. Danger to people never waits and is never told by another message.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final, Self
 
-from schemas.base import HOUR_MS, Instant
+from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.delivery import BundledItem, NotificationRow
+from schemas.replies import UNREAD
 from schemas.words import Channel
+from services.delivery.attempts import SAME_MINUTE, is_settled
 from services.delivery.policies import Rules
 from services.runtime.maps import Map
 
@@ -41,6 +48,10 @@ class Bundles:
     """Person → notifications that wait for the next digest, oldest first."""
     quiet: Map[str, tuple[str, ...]] = Map()
     """Person → notifications that wait for the end of the quiet hours, oldest first."""
+    minute: Map[str, tuple[str, ...]] = field(default=Map(), compare=False)
+    """Person → notifications that wait for the end of a minute, oldest first. An index of the notifications: no snapshot holds it."""
+    about: Map[tuple[str, str], Instant] = field(default=Map(), compare=False)
+    """(person, incident) → when the person was last told of it. An index, too."""
 
     def until(self, row: NotificationRow, rules: Rules, now: Instant) -> Instant | None:
         """When the digest goes out that this message must wait for; None = it goes now."""
@@ -53,19 +64,30 @@ class Bundles:
             return now + rules.digest_ms
         return None
 
+    def minute_ends(self, row: NotificationRow, now: Instant) -> Instant | None:
+        """Return when the minute ends in which the person was told of the same incident; None = it goes now (D71)."""
+        if row.danger or not is_about_incident(row):
+            return None
+        at = self.about.get((row.person, row.incident or ""))
+        return at + MINUTE_MS if at is not None and now < at + MINUTE_MS else None
+
     def handed(self, row: NotificationRow, at: Instant) -> Self:
         """The first attempt on this message was planned."""
+        about = self.about.set((row.person, row.incident or ""), at) if is_about_incident(row) else self.about
         if not counts(row):
-            return self
+            return self if about is self.about else replace(self, about=about)
         told = self.told.get(row.person, Told())
         recent = tuple(t for t in told.at if t > at - HOUR_MS)[-50:]
         alarm = at if row.template in ALARMS or any(item.template in ALARMS for item in row.bundle) else told.alarm_at
-        return replace(self, told=self.told.set(row.person, Told((*recent, at), alarm)))
+        return replace(self, told=self.told.set(row.person, Told((*recent, at), alarm)), about=about)
 
-    def placed(self, row: NotificationRow, *, bundled: bool, quiet: bool) -> Self:
-        """With this message among those that wait for a digest, for the end of the quiet hours, or for neither."""
+    def placed(self, row: NotificationRow, *, bundled: bool, quiet: bool, minute: bool) -> Self:
+        """With this message among those that wait for a digest, for the end of the quiet hours or of a minute, or for none."""
         waiting, silent = _placed(self.waiting, row, waits=bundled), _placed(self.quiet, row, waits=quiet)
-        return self if waiting is self.waiting and silent is self.quiet else replace(self, waiting=waiting, quiet=silent)
+        soon = _placed(self.minute, row, waits=minute)
+        if waiting is self.waiting and silent is self.quiet and soon is self.minute:
+            return self
+        return replace(self, waiting=waiting, quiet=silent, minute=soon)
 
     def dump(self) -> dict[str, list[tuple[str, object]]]:
         """JSON-able collections."""
@@ -76,13 +98,21 @@ class Bundles:
         }
 
     @classmethod
-    def load(cls, dumped: dict[str, list[tuple[str, object]]]) -> Self:
-        """Inverse of dump."""
+    def load(cls, dumped: dict[str, list[tuple[str, object]]], rows: Iterable[NotificationRow]) -> Self:
+        """Inverse of dump, with the notifications of the same snapshot."""
         told = {}
         for person, value in dumped.get("told", ()):
             assert isinstance(value, (list, tuple))
             told[person] = Told(tuple(value[0]), value[1])
-        return cls(Map(told), _lists(dumped, "bundles"), _lists(dumped, "quiet"))
+        about: dict[tuple[str, str], Instant] = {}
+        minute: dict[str, tuple[str, ...]] = {}
+        for row in sorted(rows, key=lambda r: (r.planned_at, r.id)):
+            if row.why == SAME_MINUTE and not is_settled(row):
+                minute[row.person] = (*minute.get(row.person, ()), row.id)
+            if row.attempts and is_about_incident(row):
+                key = (row.person, row.incident or "")
+                about[key] = max(about.get(key, 0), row.attempts[0].planned_at)
+        return cls(Map(told), _lists(dumped, "bundles"), _lists(dumped, "quiet"), Map(minute), Map(about))
 
 
 def _lists(dumped: dict[str, list[tuple[str, object]]], name: str) -> Map[str, tuple[str, ...]]:
@@ -107,6 +137,11 @@ def counts(row: NotificationRow) -> bool:
     return not row.danger and row.wave != 1 and not voice
 
 
+def is_about_incident(row: NotificationRow) -> bool:
+    """Return whether a message is one of those of which a person gets one per incident and minute."""
+    return row.incident is not None and row.campaign is None and row.template != UNREAD
+
+
 def is_bundled(row: NotificationRow) -> bool:
     """It may wait for a digest."""
     return counts(row) and not row.answer_expected and row.campaign is None
@@ -128,8 +163,29 @@ def newest_call(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...
     return (carrier.model_copy(update={"why": None, "not_before": None}), *told)
 
 
+def gravest_first(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
+    """Return the messages of one minute in the order in which they matter: calls before information, then by level; the newest first."""
+    return tuple(sorted(rows, key=lambda r: (not r.danger, not r.answer_expected, -int(r.level), -r.planned_at, r.id)))
+
+
+def one_of_a_minute(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
+    """Return the gravest message of a minute with what it tells, then those that it tells.
+
+    A call tells information and the older calls of its own escalation; a call of another one must be answerable on its own and goes after it.
+    """
+    first, *rest = gravest_first(rows)
+    calls = [r for r in rest if r.answer_expected and r.escalation is not None and r.escalation == first.escalation]
+    carrier, *told = bundle(first, tuple(r for r in rest if not r.answer_expected))
+    silent = (r.model_copy(update={"bundled_into": first.id, "why": "bundled", "not_before": None}) for r in calls)
+    return (carrier, *told, *silent)
+
+
 def bundle(carrier: NotificationRow, others: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
-    """The carrier with what the others say, then the others, told by it."""
-    items = tuple(BundledItem(template=r.template, level=r.level, values=r.values, role=r.role, scope=r.scope) for r in others[:MAX_ITEMS])
+    """The carrier with what the others say, then the others, told by it. What a message told already goes with it."""
+    if not others:
+        return (carrier.model_copy(update={"why": None, "not_before": None}),)
+    own = [(BundledItem(template=r.template, level=r.level, values=r.values, role=r.role, scope=r.scope), *r.bundle) for r in others]
+    items = (*carrier.bundle, *chain.from_iterable(own))[:MAX_ITEMS]
     told = tuple(r.model_copy(update={"bundled_into": carrier.id, "why": "bundled", "not_before": None}) for r in others)
-    return (carrier.model_copy(update={"bundle": items, "bundle_count": len(others), "why": None, "not_before": None}), *told)
+    count = carrier.bundle_count + len(others) + sum(r.bundle_count for r in others)
+    return (carrier.model_copy(update={"bundle": items, "bundle_count": count, "why": None, "not_before": None}), *told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from schemas.base import Fact, Instant
+from schemas.base import MINUTE_MS, Fact, Instant
 from schemas.calling import NotificationPlanned, NotificationUrged, NotificationWithdrawn, Unreachable
 from schemas.callouts import (
     CHUNK,
@@ -42,7 +42,7 @@ from schemas.runtime import CommandApplied, DeadlineFailed, LossDeclared, Rebase
 from schemas.words import Answer, Channel, NotificationState
 from services.delivery import attempts
 from services.delivery.answers import ANSWERS, answered, decide_answer
-from services.delivery.bundling import bundle, newest_call, spoken_for
+from services.delivery.bundling import bundle, newest_call, one_of_a_minute, spoken_for
 from services.delivery.callouts import (
     CallOut,
     decide_callout,
@@ -143,7 +143,16 @@ class DeliveryDecider:
         until = state.bundles.until(row, state.rules, now)
         if until is not None and row.channels:
             return [NotificationChanged(row=attempts.with_state(row.model_copy(update={"why": attempts.BUNDLED, "not_before": until})))]
-        return self._moved(state, row, attempts.advance(row, terms(state, now)), now)
+        return self._begin(state, row, row, now)
+
+    def _begin(self, state: DeliveryState, before: NotificationRow, row: NotificationRow, now: Instant) -> list[Fact]:
+        """Take the first step of a message; not yet when the person was told of the same incident within this minute (D71)."""
+        ends = state.bundles.minute_ends(row, now)
+        waits_already = state.sending_held or (row.quiet_until is not None and now < row.quiet_until)
+        if ends is None or row.attempts or not row.channels or waits_already:
+            return self._moved(state, before, attempts.advance(row, terms(state, now)), now)
+        waiting = row.model_copy(update={"why": attempts.SAME_MINUTE, "not_before": ends})
+        return [NotificationChanged(row=attempts.with_state(waiting))]
 
     def _replay(self, state: DeliveryState, command: ReplayNotification, command_id: str, now: Instant) -> list[Fact]:
         row = state.notifications.get(command.notification)
@@ -280,10 +289,14 @@ class DeliveryDecider:
                 after = row if doubted is None else attempts.in_doubt(row, doubted, firing.now, attempts.LOSS)
             case "later" if row.why == attempts.BUNDLED:
                 return self._digest(state, row, firing.now)
+            case "later" if row.why == attempts.SAME_MINUTE:
+                return self._minute(state, row, firing.now)
+            case "held":
+                return self._begin(state, row, row, firing.now)
             case "later" if row.id in state.bundles.quiet.get(row.person, ()):
                 return self._morning(state, row, firing.now)
             case _:
-                after = row  # held/…, later/…: nothing but the hold or the hour kept it
+                after = row  # later/…: nothing but the hour kept it
         return self._moved(state, row, attempts.advance(after, terms(state, firing.now)), firing.now)
 
     def _release(self, state: DeliveryState, channel: Channel, now: Instant) -> list[Fact]:
@@ -348,16 +361,30 @@ class DeliveryDecider:
     def _digest(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
         """One message for all that this person waits for."""
         others = tuple(state.notifications[id] for id in state.bundles.waiting.get(row.person, ()) if id != row.id)
-        carrier, *told = bundle(row, others) if others else (row.model_copy(update={"why": None, "not_before": None}),)
-        facts = self._moved(state, row, attempts.advance(carrier, terms(state, now)), now)
+        carrier, *told = bundle(row, others)
+        facts = self._begin(state, row, carrier, now)
         return [*facts, *(NotificationChanged(row=attempts.with_state(one)) for one in told)]
+
+    def _minute(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
+        """Tell what waited for the end of a minute in one message; later when danger was told of in the meantime."""
+        waiting = (state.notifications[id] for id in state.bundles.minute.get(row.person, ()))
+        same = tuple(one for one in waiting if one.incident == row.incident)
+        ends = state.bundles.minute_ends(row, now)
+        if ends is not None:
+            return [NotificationChanged(row=one.model_copy(update={"not_before": ends})) for one in same]
+        first, *told = one_of_a_minute(same)
+        facts = self._moved(state, state.notifications[first.id], attempts.advance(first, terms(state, now)), now)
+        facts += (NotificationChanged(row=attempts.with_state(one)) for one in told)
+        settled = {first.id, *(one.id for one in told)}
+        later = (one for one in same if one.id not in settled)
+        return [*facts, *(NotificationChanged(row=one.model_copy(update={"not_before": now + MINUTE_MS})) for one in later)]
 
     def _morning(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
         """The quiet hours are over: one message for what they held back of the same kind."""
         others = tuple(state.notifications[id] for id in state.bundles.quiet[row.person] if id != row.id)
         mine = spoken_for(row, tuple(o for o in others if o.not_before is not None and o.not_before <= now))
         first, *told = newest_call(mine) if row.answer_expected else bundle(mine[0], mine[1:])
-        facts = self._moved(state, state.notifications[first.id], attempts.advance(first, terms(state, now)), now)
+        facts = self._begin(state, state.notifications[first.id], first, now)
         return [*facts, *(NotificationChanged(row=attempts.with_state(one)) for one in told)]
 
     def _overdue(self, row: NotificationRow, number: int, now: Instant) -> NotificationRow:

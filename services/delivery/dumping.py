@@ -50,10 +50,11 @@ def load_state(realm: str, lineage: str, dumped: Dumped) -> DeliveryState:
     scalars = dict(dumped.get("scalars", ()))
     hold, lost_at = scalars.get("hold"), scalars.get("lost_at")
     assert lost_at is None or isinstance(lost_at, int)
+    notifications = _map(dumped, "notifications", NotificationRow.model_validate)
     return DeliveryState(
         realm,
         lineage,
-        notifications=_map(dumped, "notifications", NotificationRow.model_validate),
+        notifications=notifications,
         channels=_map(dumped, "channels", channels_of),
         directory=_map(dumped, "directory", channels_of),
         staged=_map(dumped, "staged", channels_of) if scalars.get("staging") else None,
@@ -63,7 +64,7 @@ def load_state(realm: str, lineage: str, dumped: Dumped) -> DeliveryState:
         rules=_rules(dumped, "in_force") or DEFAULT,
         staged_rules=_rules(dumped, "staged"),
         pacing=Pacing.load(dumped),
-        bundles=Bundles.load(dumped),
+        bundles=Bundles.load(dumped, notifications.values()),
         managers=_map(dumped, "managers", str),
         staged_managers=_map(dumped, "staged_managers", str) if scalars.get("staging") else None,
         callouts=_map(dumped, "callouts", CallOut.load),

@@ -41,7 +41,12 @@ def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
     waits = row.why == attempts.HELD and not settled
     held = state.held.set(row.id, row.planned_at) if waits else state.held.delete(row.id) if row.id in state.held else state.held
     quiet = row.why == attempts.QUIET_HOURS and row.campaign is None and not settled
-    bundles = state.bundles.placed(row, bundled=row.why == attempts.BUNDLED and not settled, quiet=quiet)
+    bundles = state.bundles.placed(
+        row,
+        bundled=row.why == attempts.BUNDLED and not settled,
+        quiet=quiet,
+        minute=row.why == attempts.SAME_MINUTE and not settled,
+    )
     planned = row.attempts[len(before.attempts) if before is not None else 0 :]
     for attempt in planned:
         if attempt.number == 1:

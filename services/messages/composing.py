@@ -126,8 +126,8 @@ class _Composer:
 
     def text(self) -> Text:
         """Return the texts of all channels. Raises MissingValue."""
-        shapes, bundled = self._shapes(), bool(self.row.bundle)
-        unlimited = self.row.template == CALLOUT and not bundled
+        shapes = self._shapes()
+        unlimited = self.row.template == CALLOUT and not self._is_bundle
         most = 1_000_000 if unlimited else SMS_MOST
         subject = self._fitted(shapes["subject"], {}, SUBJECT_MOST, len, cuts=True)
         reply = {
@@ -164,10 +164,15 @@ class _Composer:
             keys=() if self.link is None else tuple(asked), footer=tuple(self._footer()), heading=self._heading(),
         )  # fmt: skip
 
+    @property
+    def _is_bundle(self) -> bool:
+        """Return whether it is told as one for several. A call that tells others beside is still that call."""
+        return bool(self.row.bundle) and not self.row.answer_expected
+
     # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _shapes(self) -> dict[str, str]:
-        if self.row.bundle:
+        if self._is_bundle:
             return dict(self.phrases.words["bundle"])
         templates = self.phrases.templates
         return dict(templates.get(_template_of(self.row), templates["information"]))
@@ -175,14 +180,21 @@ class _Composer:
     def _values(self, *, spoken: bool, brevity: Brevity = Brevity.WHOLE) -> dict[str, Value]:
         page = PAGES.get(_template_of(self.row))
         values = Telling(self._gravest(), self.names, self.phrases, spoken).values(brevity)
-        if self.row.bundle and values["about"]:
+        if self._is_bundle and values["about"]:
             values["about"] = f"{values['about']}{self._other_causes(spoken=spoken)}"
         return values | {
             "link": self.link,
             "page": f"{self.public_url}{page}" if page and self.public_url else "",
             "text": self.said,
             "count": self.phrases.word("messages", n=self.row.bundle_count + 1),
+            "also": self._also(),
         }
+
+    def _also(self) -> str:
+        """Return how many other messages a call stands for; empty where it stands alone."""
+        if not self.row.bundle or self._is_bundle:
+            return ""
+        return self.phrases.word("also", count=self.phrases.word("messages", n=self.row.bundle_count))
 
     def _reply(self) -> str:
         if not self.row.answer_expected:
@@ -225,7 +237,7 @@ class _Composer:
     def _steps(self, shape: str, *, spoken: bool, counts_first: bool) -> Iterator[tuple[dict[str, Value], int]]:
         """Yield ever shorter ways to say it: (values, passages to leave out)."""
         most = count_droppable(shape)
-        if self.row.bundle:
+        if self._is_bundle:
             told = self._bundled(spoken=spoken)
             for number in range(len(told), 0, -1):
                 brevity = Brevity.WHOLE if number == len(told) else Brevity.COUNTED
@@ -243,7 +255,7 @@ class _Composer:
 
     def _lines(self, shape: str) -> tuple[str, ...]:
         values = self._values(spoken=False)
-        if not self.row.bundle:
+        if not self._is_bundle:
             return tuple(self._typeset(line) for line in render_lines(shape, values))
         told = self._bundled(spoken=False)
         lines = "\n".join((*(f"– {line}" for line in told), *self._more(len(told))))
@@ -269,7 +281,7 @@ class _Composer:
 
     def _gravest(self) -> NotificationRow:
         """Return the row whose incident a bundle is about; the row itself where it stands alone."""
-        if not self.row.bundle:
+        if not self._is_bundle:
             return self.row
         items = self._items()
         return next((one for one in items if "kind" in one.values), items[0])

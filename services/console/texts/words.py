@@ -85,6 +85,7 @@ WHY_NOT_TOLD = {
     "paced": N_("attend son tour"),
     "quiet_hours": N_("heures de silence"),
     "bundled": N_("dans un prochain envoi groupé"),
+    "same_minute": N_("dans la minute, avec le reste"),
     "no_verified_channel": N_("aucun canal vérifié"),
     "channel_not_configured": N_("canal non configuré"),
     "perhaps_not_sent": N_("peut-être non envoyé"),

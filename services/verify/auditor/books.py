@@ -15,7 +15,7 @@ from typing import Any, Final
 GENESIS: Final = "0" * 32
 RESTS: Final = frozenset({"accepted", "received", "answered", "failed", "ambiguous", "superseded", "withdrawn"})
 """States in which a notification may stay."""
-WAITS: Final = frozenset({"held", "paced", "quiet_hours", "bundled"})
+WAITS: Final = frozenset({"held", "paced", "quiet_hours", "bundled", "same_minute"})
 """Reasons for which a notification may stay planned: delivery's own deadlines look after it."""
 KEPT_HASHES: Final = 512
 """Of the newest records of a chain, to compare readers with."""

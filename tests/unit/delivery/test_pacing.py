@@ -108,7 +108,7 @@ def test_danger_and_first_pages_overtake_everybody_and_are_counted() -> None:
 def test_calls_go_before_information_and_groups_take_turns() -> None:
     d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
     for n in range(3):
-        d.plan(f"info-{n}", channels=(SMS,), answer_expected=False, incident="i9")
+        d.plan(f"info-{n}", channels=(SMS,), answer_expected=False, incident=f"i9-{n}")
     waves(d, 40, escalation="big")
     waves(d, 3, escalation="small")
     order = []

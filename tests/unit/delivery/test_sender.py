@@ -59,7 +59,7 @@ class Provider:
 
 
 class People:
-    """A directory of one person, `dgs`, reachable by mail."""
+    """A directory of one person, `dgs`, reachable by mail, and of `second`, who reads the same mail."""
 
     def __init__(self) -> None:
         self.contact: Contact | None = Contact(
@@ -67,7 +67,7 @@ class People:
         )  # fmt: skip
 
     async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:  # noqa: ARG002
-        return self.contact if person == "dgs" else None
+        return self.contact if person in ("dgs", "second") else None
 
 
 class Writings(dict[str, TextItem]):
@@ -101,7 +101,7 @@ class World:
     def open(self, realm: str, channels: Sequence[str]) -> None:
         opened = RealmOpened(territory="92", title_code="t", started_at=T0, lineage=realm)
         self.put(opened, realm, place=Place("alerts", partition_of(realm, PARTITIONS), 0, 1, 0), place_hash="h")
-        roster = RosterSection(roster=Roster(holders=(), channels={"dgs": tuple(channels), "ghost": ("email",)}))
+        roster = RosterSection(roster=Roster(holders=(), channels={"dgs": tuple(channels), "second": tuple(channels), "ghost": ("email",)}))
         self.put(ReferencePublished(reference="r", data=roster, last=True), realm)
 
     def plan(self, id: str = "n1", realm: str = "92", **changes: Any) -> str:

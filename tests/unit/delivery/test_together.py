@@ -35,7 +35,10 @@ def plan_two_each(world: World, **changes: Any) -> dict[str, tuple[str, str]]:
     planned = {}
     for number in range(INCIDENTS):
         incident = f"incident-{number}"
-        pages = [world.plan(f"n{2 * number + i}", incident=incident, wave=1, cycle=1, **changes) for i in (1, 2)]
+        pages = [
+            world.plan(f"n{2 * number + i}", incident=incident, person=person, wave=1, cycle=1, **changes)
+            for i, person in enumerate(("dgs", "second"), 1)
+        ]
         planned[incident] = (pages[0], pages[1])
     return planned
 

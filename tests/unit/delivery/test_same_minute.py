@@ -1,0 +1,150 @@
+"""What reaches one person within a minute about one incident is one message, the gravest first (rule D71)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.calling import NotificationUrged
+from schemas.commands import ReleaseSending
+from schemas.delivery import NotificationRow
+from schemas.words import Channel, Level, NotificationState
+from tests.unit.delivery.desk import Desk, desk
+
+
+def call(d: Desk, id: str, **changes: Any) -> NotificationRow:
+    """A call about the incident."""
+    return d.plan(id, channels=(Channel.SMS,), **{"incident": "i", "escalation": "e", "wave": 1, **changes})
+
+
+def told(d: Desk, id: str, **changes: Any) -> NotificationRow:
+    """Information about the incident."""
+    return d.plan(
+        id,
+        channels=(Channel.SMS,),
+        **{"incident": "i", "answer_expected": False, "template": "merged", "values": {"plan": id}, **changes},
+    )
+
+
+def begun(d: Desk, *ids: str) -> list[int]:
+    """How many seconds after the first one each message began."""
+    started = [d.row(id).attempts[0].planned_at for id in ids]
+    return [(at - started[0]) // 1000 for at in started]
+
+
+def test_the_first_goes_at_once_and_what_follows_in_the_minute_goes_as_one() -> None:
+    d = desk()
+    assert told(d, "a").attempts
+    d.wait(10)
+    assert told(d, "b").why == "same_minute"
+    d.wait(5)
+    assert told(d, "c").why == "same_minute"
+    d.wait(45)
+    assert begun(d, "a", "c") == [0, 60]
+    assert (d.row("b").bundled_into, d.row("b").state) == ("c", NotificationState.SUPERSEDED)
+    assert [item.values["plan"] for item in d.row("c").bundle] == ["b"]
+
+
+def test_a_call_goes_before_information_and_tells_it() -> None:
+    d = desk()
+    told(d, "a")
+    d.wait(1)
+    told(d, "b", level=Level.N4)
+    call(d, "c", level=Level.N2)
+    d.wait(59)
+    assert begun(d, "a", "c") == [0, 60]
+    assert d.row("b").bundled_into == "c"
+    assert d.row("c").answer_expected
+
+
+def test_the_graver_call_stands_for_the_one_before_it() -> None:
+    d = desk()
+    told(d, "a")
+    call(d, "b", level=Level.N2)
+    call(d, "c", level=Level.N3)
+    d.wait(60)
+    assert len(d.row("c").attempts) == 1
+    assert d.row("b").bundled_into == "c"
+
+
+def test_a_call_of_another_escalation_can_be_answered_on_its_own() -> None:
+    d = desk()
+    told(d, "a")
+    call(d, "b", level=Level.N2, escalation="e1")
+    call(d, "c", level=Level.N3, escalation="e2")
+    d.wait(121)
+    assert begun(d, "a", "c", "b") == [0, 60, 120]
+    assert d.row("b").bundled_into is None
+
+
+@pytest.mark.parametrize("first", [told, call])
+def test_danger_is_never_delayed(first: Any) -> None:
+    d = desk()
+    first(d, "a")
+    told(d, "b")
+    danger = call(d, "c", danger=True)
+    assert danger.attempts
+    assert danger.bundled_into is None
+    assert danger.bundle == ()
+
+
+def test_what_becomes_danger_stops_waiting() -> None:
+    d = desk()
+    told(d, "a")
+    call(d, "b")
+    assert not d.row("b").attempts
+    d.tell(NotificationUrged(notification="b"))
+    assert d.row("b").attempts
+
+
+def test_what_waits_goes_a_minute_after_danger() -> None:
+    d = desk()
+    told(d, "a")
+    told(d, "b")
+    d.wait(50)
+    call(d, "c", danger=True)
+    d.wait(30)
+    assert not d.row("b").attempts
+    d.wait(30)
+    assert begun(d, "a", "c", "b") == [0, 50, 110]
+
+
+def test_another_incident_and_another_person_wait_for_nobody() -> None:
+    d = desk()
+    d.roster(dgs=("sms",), rh=("sms",))
+    told(d, "a")
+    assert told(d, "b", incident="other").attempts
+    assert told(d, "c", person="rh").attempts
+    assert told(d, "e", incident=None).attempts
+
+
+def test_after_a_hold_a_person_is_told_of_an_incident_once_a_minute() -> None:
+    d = desk()
+    d.hold(3600)
+    told(d, "a")
+    told(d, "b")
+    d.tell(ReleaseSending(author="coord-pca", role="coordinator"))
+    d.wait(0)
+    assert sorted(bool(d.row(id).attempts) for id in ("a", "b")) == [False, True]
+    d.wait(60)
+    assert all(d.row(id).attempts for id in ("a", "b"))
+
+
+def test_who_is_called_back_no_longer_waits() -> None:
+    d = desk()
+    told(d, "a")
+    call(d, "b")
+    d.withdraw("b")
+    d.wait(120)
+    assert (d.row("b").state, d.row("b").attempts) == (NotificationState.WITHDRAWN, ())
+
+
+def test_a_snapshot_knows_who_waits() -> None:
+    d = desk()
+    told(d, "a")
+    told(d, "b")
+    dumped = d.decider.dump(d.state)
+    d.state = d.decider.load("92", "92", dumped)
+    d.wait(60)
+    assert begun(d, "a", "b") == [0, 60]
