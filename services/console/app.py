@@ -54,6 +54,7 @@ from services.console.documents.pdf import Typesetter
 from services.console.feed_links import FeedLinks
 from services.console.geometry import load_outlines
 from services.console.openapi import completed
+from services.console.pages.answering import SendAnswer
 from services.console.pages.door import problem_page
 from services.console.pages.routes import pages_router
 from services.console.producing import CommandProducer
@@ -283,12 +284,12 @@ async def _oidc(access: AccessStore, sessions: Sessions, master: MasterKey) -> A
         await oidc.close()
 
 
-def _send_answer(links: LinkAnswers) -> Callable[[Link, str, Answer], Awaitable[CommandResult]]:
+def _send_answer(links: LinkAnswers) -> SendAnswer:
     """What the answer page calls. Raises ProblemError `broker_away`."""
 
-    async def send(link: Link, token: str, said: Answer) -> CommandResult:
+    async def send(link: Link, token: str, said: Answer, *, recalls: bool = False) -> CommandResult:
         try:
-            outcome = await links.send(link, token, said)
+            outcome = await links.send(link, token, said, recalls=recalls)
         except BrokerAway as error:
             raise ProblemError("broker_away", retry_after_s=2) from error
         if outcome.answer is None:

@@ -264,7 +264,8 @@ def test_only_the_button_answers_and_only_once(vigie: RunningVigie, own_realm: s
     expect(page.get_by_role("heading", name="Prise en charge enregistrée ; la cellule est informée.")).to_be_visible()
     until(lambda: state() == "answered")
     page.goto(f"/a/{token}")
-    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("button", name="Je prends en charge")).to_have_count(0)
+    expect(page.get_by_role("button", name="Finalement, je ne peux pas")).to_be_visible()
 
 
 def test_a_link_that_is_over_says_whom_to_call(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:

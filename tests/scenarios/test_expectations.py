@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -65,3 +66,18 @@ def test_nobody_is_asked_for_more_than_ten_things_in_ten_minutes(played: MemoryP
             assert found.rate <= MOST, (role, at)
             assert Urgency.DANGER not in {d.urgency for d in found.digest}, (role, at)
     assert most > 0
+
+
+def test_nobody_is_told_of_an_incident_twice_in_a_minute_but_of_danger(played: MemoryPlayer) -> None:
+    """Rule D71."""
+    begun: dict[tuple[str, str], list[tuple[int, bool, str]]] = {}
+    for row in last_rows(played):
+        if row.attempts and row.incident is not None and row.campaign is None:
+            begun.setdefault((row.person, row.incident), []).append((row.attempts[0].planned_at, row.danger, row.template))
+    crowded = [
+        f"{person}: {one} then {two}"
+        for (person, _), told in begun.items()
+        for one, two in pairwise(sorted(told))
+        if not two[1] and two[0] - one[0] < MINUTE_MS
+    ]
+    assert not crowded, "\n".join(crowded[:10])

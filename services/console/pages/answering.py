@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, Protocol
 
 from fastapi import Request
 
@@ -13,6 +13,7 @@ from schemas.realms import is_live, parse_realm
 from schemas.words import Answer, NotificationState
 from services.console.i18n import N_, translator
 from services.console.pages import times
+from services.console.pages.call_facts import facts_of
 from services.console.pages.shell import Choice
 from services.console.readmodel import Queries
 from services.console.resources import CommandResult
@@ -23,6 +24,8 @@ from services.runtime.problems import ProblemError
 
 HEADCOUNT = "headcount"
 """Template of « are you safe? »."""
+RECALL = "recall"
+"""The button of who said yes and cannot come after all."""
 KEPT = ("applied", "pending")
 """States of an answer that counts, or will in a moment."""
 OVER = ("superseded", "ended")
@@ -33,10 +36,18 @@ WHY_OVER = {
 }  # fmt: skip
 """Why a call was called back → in words."""
 NOTHING_LEFT = N_("Il n’y a plus rien à faire ici.")
+EVERY_CALL: Final = 1000
+"""Calls of one escalation."""
 UNREAD = ("store_away", "rebuilding", "resource_unknown", "realm_unknown")
 """Why what was answered cannot be shown: the read model is away, or has not heard of it yet."""
-SendAnswer = Callable[[Link, str, Answer], Awaitable[CommandResult]]
-"""Records the answer that a token gives; the same token again has no second effect."""
+
+
+class SendAnswer(Protocol):
+    """Records the answer that a token gives; the same token again has no second effect, but that a yes may be taken back once."""
+
+    def __call__(self, link: Link, token: str, said: Answer, *, recalls: bool = False) -> Awaitable[CommandResult]: ...
+
+
 KeepAnswer = Callable[[str, HeadcountAnswer], Awaitable[None]]
 """Keeps the single answer of a headcount, encrypted, before it is said that there was one (D37)."""
 
@@ -67,26 +78,32 @@ class Answering:
         _ = translator(choice.lang)
         told = await self._queries.notification(link.realm, link.notification, lang=choice.lang)
         realm = await self._queries.realm(link.realm)
-        names = (await self._queries.reference(link.realm)).names
+        reference = await self._queries.reference(link.realm)
+        names = reference.names
         now = realm.shown_clock if realm.simulated else datetime.now(UTC)
-        wave, over = None, told.withdrawn
+        wave, over, calls = None, told.withdrawn, []
         if told.escalation is not None:
+            calls = (await self._queries.notifications(link.realm, lang=choice.lang, escalation=told.escalation, limit=EVERY_CALL)).items
             ladder = await self._queries.escalation(link.realm, told.escalation, lang=choice.lang)
             wave = next((x for x in ladder.waves if x.wave == told.wave and x.cycle == told.cycle), None)
             over = over or (ladder.state if ladder.state in OVER else None)
         answered = told.answer if told.state is NotificationState.ANSWERED else None
         return {
-            **_of_link(link, token), "headcount": told.template == HEADCOUNT, "number": told.values.get("number"), "simulated": realm.simulated, "level": told.level,
+            **_of_link(link, token), "shown_at": now, "headcount": told.template == HEADCOUNT, "number": told.values.get("number"), "simulated": realm.simulated, "level": told.level,
             "previous": told.previous_level, "role": w.role_name(told.role, told.scope, names, _), "called_at": told.planned_at,
             "called_day": times.local(told.planned_at).strftime("%d/%m"), "waited": times.lasted(now - told.planned_at, choice.lang),
             "deputy_at": told.ack_by if told.ack_by and told.ack_by > now else None, "answered": answered, "answered_at": told.acknowledged_at,
             "over": _(WHY_OVER.get(over, NOTHING_LEFT)) if over is not None else None,
+            "facts": facts_of(told, calls, reference.said, names, _, now), "safety": self._queries.headcount_answer(told.id) if answered else None,
             "refusal": refusal, "pending": False, "positive": wave.positive if wave else 0, "expected": wave.expected if wave else 0,
         }  # fmt: skip
 
     async def answer(self, request: Request, token: str, said: str) -> dict[str, Any]:
         """Records the answer of the button, then the page again; `message.html` (`template`) while nothing can be read. Raises ProblemError."""
         link = self.link(token)
+        recalls = said == RECALL
+        if recalls:
+            said = Answer.DECLINE.value
         if (safety := HEADCOUNT_KEYS.get(said)) is not None:
             if not await self._may_be_headcount(link):
                 raise ProblemError("link_invalid")
@@ -94,7 +111,7 @@ class Answering:
             said = Answer.ACK.value
         if said not in tuple(Answer):
             raise ProblemError("link_invalid")
-        result = await self._send(link, token, Answer(said))
+        result = await self._send(link, token, Answer(said), recalls=recalls)
         try:
             context = await self._told(
                 link, token, Choice.of(request), refusal=(result.detail or "") if result.state in ("refused", "failed") else ""
@@ -103,8 +120,13 @@ class Answering:
             if result.state not in KEPT or unread.problem.code not in UNREAD:
                 raise
             return received(Choice.of(request))
-        if result.state in KEPT and context["answered"] is None:
+        if result.state in KEPT and (context["answered"] is None or (recalls and context["answered"] != said)):
             context |= {"answered": said, "answered_at": None, "pending": result.state == "pending"}
+        if safety is not None:
+            context |= {
+                "safety": safety.value,
+                "answered_at": times.local(datetime.now(UTC)) if not context["simulated"] else context["shown_at"],
+            }
         return context
 
     async def _may_be_headcount(self, link: Link) -> bool:

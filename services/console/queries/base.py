@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from schemas.base import Instant
+from schemas.callouts import headcount_text_id
 from schemas.realms import is_live
 from services.console import resources as r
 from services.console import store
@@ -99,6 +100,12 @@ class Reading:
         """What a person wrote, out of `texts`; None when it was erased, or there is none."""
         item = self._texts.get_many([id]).get(id) if self._texts is not None and id else None
         return None if item is None else str(item.fields.get("text") or "") or None
+
+    def headcount_answer(self, notification: str) -> str | None:
+        """Return what a person answered to a headcount, for that person's own link; None when it is not kept (any more)."""
+        id = headcount_text_id(notification)
+        item = self._texts.get_many([id]).get(id) if self._texts is not None else None
+        return None if item is None else str(item.fields.get("headcount") or "") or None
 
     def reason_of(self, reference: str | None) -> str | None:
         """The words behind `text:<id>`; a code is no words of a person."""

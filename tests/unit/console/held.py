@@ -256,7 +256,7 @@ class Browser:
         return await self._http.get(path, headers=headers)
 
     async def post(self, path: str, body: object = None, *, role: str = "admin") -> httpx.Response:
-        if isinstance(body, dict) and body.keys() == {"answer"} and path.startswith("/a/"):
+        if isinstance(body, dict) and "answer" in body and path.startswith("/a/"):
             return await self._http.post(path, data=body)
         return await self._http.post(path, json=body, headers={"Cookie": f"{COOKIE}={role}"})
 

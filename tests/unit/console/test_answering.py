@@ -33,7 +33,7 @@ def token() -> str:
 
 
 def answering(held: Held, state: str, kept: list[HeadcountAnswer] | None = None) -> tuple[Browser, HeldModel]:
-    async def send(link: Link, _token: str, _said: object) -> CommandResult:
+    async def send(link: Link, _token: str, _said: object, *, recalls: bool = False) -> CommandResult:
         return CommandResult(id="c-1", command_id="c-1", realm=link.realm, state=state, detail="non" if state == "refused" else None)
 
     async def keep(_notification: str, said: HeadcountAnswer) -> None:
@@ -109,3 +109,55 @@ async def test_an_answer_counts_while_nothing_can_be_read(away: type[Exception],
     answer = await browser.post(f"/a/{token()}", {"answer": "ack"})
     assert answer.status_code == 200
     assert "Réponse reçue" in words(answer.text)
+
+
+# ── what the page says (D70) ─────────────────────────────────────────────────────────────────────────────────────────
+
+ABOUT: dict[str, Any] = {"number": "92-2027-0211-01", "kind": "power", "members": 3, "communes": 1, "places": "92050", "since": START}
+
+
+def shown(page: str) -> str:
+    return words(page).replace("\u00a0", " ").replace("\u202f", " ")
+
+
+async def test_the_page_says_what_where_since_when_and_what_is_asked() -> None:
+    browser, _ = answering(called(values=ABOUT, danger=True), "applied")
+    seen = shown((await browser.get(f"/a/{token()}")).text)
+    assert "Coupure d’électricité" in seen
+    assert "depuis " in seen
+    assert "Danger possible pour des personnes." in seen
+
+
+async def test_who_takes_it_is_told_what_comes_next_and_may_take_it_back() -> None:
+    browser, _ = answering(called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "applied")
+    page = (await browser.get(f"/a/{token()}")).text
+    assert 'href="/incidents/i-1' in page
+    assert 'name="answer" value="recall"' in page
+    assert "Finalement, je ne peux pas" in shown(page)
+
+
+async def test_who_takes_it_back_is_noted_as_unable() -> None:
+    browser, _ = answering(called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "applied")
+    seen = shown((await browser.post(f"/a/{token()}", {"answer": "recall"})).text)
+    assert "Réponse enregistrée : vous ne pouvez pas." in seen
+    assert "Finalement" not in seen
+
+
+async def test_who_asks_for_help_reads_that_the_cell_knows_and_112() -> None:
+    kept: list[HeadcountAnswer] = []
+    browser, _ = answering(called(template="headcount", values={"site": "cen-1"}), "applied", kept)
+    page = (await browser.post(f"/a/{token()}", {"answer": "2"})).text
+    assert re.search(r"Vous avez demandé de l’aide à \d\d:\d\d\. La cellule est prévenue\.", shown(page))
+    assert 'href="tel:112"' in page
+    assert 'class="done needs-help"' in page
+    assert re.search(r'value="2" aria-pressed="true"', page)
+    assert kept == [HeadcountAnswer.HELP]
+
+
+async def test_who_is_safe_is_shown_that_answer() -> None:
+    kept: list[HeadcountAnswer] = []
+    browser, _ = answering(called(template="headcount", values={"site": "cen-1"}), "applied", kept)
+    page = (await browser.post(f"/a/{token()}", {"answer": "1"})).text
+    assert "Réponse enregistrée : je suis en sécurité." in shown(page)
+    assert re.search(r'value="1" aria-pressed="true"', page)
+    assert "needs-help" not in page
