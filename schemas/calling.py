@@ -143,6 +143,7 @@ class AnswerReceived(Fact):
     answer: Answer
     channel: str
     at: Instant
+    instead: str | None = Field(default=None, description="with a no: whom they asked to be called in their place")
     proved: Channel | None = Field(default=None, description="the channel that surely reached this person: a proof of reachability (D38)")
 
 

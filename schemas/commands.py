@@ -302,3 +302,6 @@ class AnswerNotification(Command):
     person: str
     answer: Answer
     channel: str
+    instead: str | None = Field(
+        default=None, description="with a no: whom the escalation calls in their place, somebody of the same role; else the deputy"
+    )

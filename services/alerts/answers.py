@@ -9,7 +9,7 @@ from schemas.words import Answer, IncidentState
 from services.alerts import relief
 from services.alerts.draft import Draft
 from services.alerts.levels import TERRITORY
-from services.alerts.oncall import Post, incidents_of, pair, posts
+from services.alerts.oncall import Post, channels, incidents_of, pair, posts
 from services.alerts.values import changed
 from services.alerts.waves import (
     call_again,
@@ -27,8 +27,8 @@ from services.alerts.waves import (
 )
 
 
-def answered(draft: Draft, notification: str, person: str, answer: Answer) -> None:
-    """A person answered a notification of a ladder (D33)."""
+def answered(draft: Draft, notification: str, person: str, answer: Answer, instead: str | None = None) -> None:
+    """A person answered a notification of a ladder (D33). `instead`: whom they ask to be called in their place."""
     call = draft.state.calls.get(notification)
     row = draft.state.escalations.get(call.escalation) if call is not None and call.escalation is not None else None
     if call is None or row is None:
@@ -44,7 +44,13 @@ def answered(draft: Draft, notification: str, person: str, answer: Answer) -> No
     if answer is Answer.ACK:
         said_yes(draft, row, person, call.wave or row.wave)
     else:
-        _said_no(draft, row, call)
+        _said_no(draft, row, call, instead if instead is not None and _holds_role(draft, call.role, instead) else None)
+
+
+def _holds_role(draft: Draft, role: str, person: str) -> bool:
+    """Return whether a person stands in this role now, for any pôle or site."""
+    pairs = (pair(draft, role, scope) for scope in draft.state.rota.scopes(role))
+    return any(person in (now.holder, now.deputy) for now in pairs)
 
 
 def _heard(draft: Draft, row: EscalationRow, person: str, answer: Answer, through: str) -> None:
@@ -150,18 +156,19 @@ def _satisfied(draft: Draft, row: EscalationRow, wave: int) -> EscalationRow:
     return changed(row, {"state": "answered", "next_at": None, "stale_at": _stale_at(draft, row)})
 
 
-def _said_no(draft: Draft, row: EscalationRow, call: NotificationPlanned) -> None:
-    """D33: a decline calls the deputy at once; without one the next wave fires at once (D34)."""
+def _said_no(draft: Draft, row: EscalationRow, call: NotificationPlanned, instead: str | None = None) -> None:
+    """D33: a decline calls the deputy at once, or `instead`; without one the next wave fires at once (D34)."""
     index = max(n for n, w in enumerate(row.waves) if call.notification in w.notifications)
     row = retract(draft, row, call.person, row.waves[index].ack_min)
     row = with_wave(row, index, declined=row.waves[index].declined + 1)
     now = pair(draft, call.role, call.scope)
     reached = {*called_so_far(draft, row, row.cycle), *row.acknowledged_by}  # whom an earlier cycle called in vain is called again
     others = [p for p in (now.holder, now.deputy) if p is not None and p != call.person]
-    if now.deputy in others and now.deputy in reached:
+    named_instead = instead if instead not in (None, call.person, *reached) and channels(draft, instead or "") else None
+    if named_instead is None and now.deputy in others and now.deputy in reached:
         put(draft, row, "declined")
         return
-    deputy = next((p for p in others if p not in reached), None)
+    deputy = named_instead or next((p for p in others if p not in reached), None)
     wave = row.waves[index]
     called = ring(draft, row, wave, Post(call.role, call.scope, deputy, None), deputy) if deputy is not None else None
     if called is not None:

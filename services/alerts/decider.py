@@ -78,9 +78,9 @@ class AlertsDecider:
                 draft.emit(metric)
                 draft.concerned.update(i for r in metric.reports if (i := draft.incident_of(r)) is not None)
                 settle(draft)
-            case AnswerReceived(notification=notification, person=person, answer=answer, proved=proved):
+            case AnswerReceived(notification=notification, person=person, answer=answer, proved=proved, instead=instead):
                 renew(draft, person, proved)
-                answers.answered(draft, notification, person, answer)
+                answers.answered(draft, notification, person, answer, instead)
                 settle(draft)
             case Unreachable(notification=notification):
                 answers.unreachable(draft, notification)

@@ -287,9 +287,9 @@ async def _oidc(access: AccessStore, sessions: Sessions, master: MasterKey) -> A
 def _send_answer(links: LinkAnswers) -> SendAnswer:
     """What the answer page calls. Raises ProblemError `broker_away`."""
 
-    async def send(link: Link, token: str, said: Answer, *, recalls: bool = False) -> CommandResult:
+    async def send(link: Link, token: str, said: Answer, *, recalls: bool = False, instead: str | None = None) -> CommandResult:
         try:
-            outcome = await links.send(link, token, said, recalls=recalls)
+            outcome = await links.send(link, token, said, recalls=recalls, instead=instead)
         except BrokerAway as error:
             raise ProblemError("broker_away", retry_after_s=2) from error
         if outcome.answer is None:

@@ -274,14 +274,20 @@ class LinkAnswers:
     def __init__(self, producer: Sends, answers: Answers) -> None:
         self._producer, self._answers = producer, answers
 
-    async def send(self, link: Link, token: str, said: Said, *, recalls: bool = False) -> Outcome:
+    async def send(self, link: Link, token: str, said: Said, *, recalls: bool = False, instead: str | None = None) -> Outcome:
         """Record the answer. A token answers once: the id of the input is made from it. Raises BrokerAway.
 
-        `recalls`: the person takes their yes back, which a token does once, too.
+        `recalls`: the person takes their yes back, which a token does once, too. `instead`: whom they ask to be called.
         """
         id = f"{answer_id(token)}:recalled" if recalls else answer_id(token)
         command = AnswerNotification(
-            author=link.person, role=ANSWERING_ROLE, notification=link.notification, person=link.person, answer=said, channel="link"
+            author=link.person,
+            role=ANSWERING_ROLE,
+            notification=link.notification,
+            person=link.person,
+            answer=said,
+            channel="link",
+            instead=instead,
         )
 
         async def ask() -> None:

@@ -44,7 +44,8 @@ def decide_answer(row: NotificationRow | None, command: AnswerNotification, comm
         return [CommandRefused(command_id=command_id, command=_COMMAND, status=403, code="not_addressee", values=values)]
     if not row.answer_expected:
         return [CommandRefused(command_id=command_id, command=_COMMAND, status=409, code="answer_not_expected", values=values)]
-    repeated = row.answer == command.answer.value
+    instead = command.instead if command.answer is Answer.DECLINE else None
+    repeated = row.answer == command.answer.value and instead is None
     applied = CommandApplied(
         command_id=command_id, command=_COMMAND, result={**values, "answer": command.answer.value, "repeated": repeated}
     )
@@ -53,7 +54,13 @@ def decide_answer(row: NotificationRow | None, command: AnswerNotification, comm
     return [
         NotificationChanged(row=answered(row, command.answer, now)),
         AnswerReceived(
-            notification=row.id, person=row.person, answer=command.answer, channel=command.channel, at=now, proved=_proved(row, command)
+            notification=row.id,
+            person=row.person,
+            answer=command.answer,
+            channel=command.channel,
+            at=now,
+            instead=instead,
+            proved=_proved(row, command),
         ),
         applied,
     ]

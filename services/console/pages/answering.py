@@ -24,6 +24,8 @@ from services.runtime.problems import ProblemError
 
 HEADCOUNT = "headcount"
 """Template of « are you safe? »."""
+DELEGATE = "delegate"
+"""The button of who asks that somebody of the same role is called instead."""
 RECALL = "recall"
 """The button of who said yes and cannot come after all."""
 KEPT = ("applied", "pending")
@@ -45,7 +47,9 @@ UNREAD = ("store_away", "rebuilding", "resource_unknown", "realm_unknown")
 class SendAnswer(Protocol):
     """Records the answer that a token gives; the same token again has no second effect, but that a yes may be taken back once."""
 
-    def __call__(self, link: Link, token: str, said: Answer, *, recalls: bool = False) -> Awaitable[CommandResult]: ...
+    def __call__(
+        self, link: Link, token: str, said: Answer, *, recalls: bool = False, instead: str | None = None
+    ) -> Awaitable[CommandResult]: ...
 
 
 KeepAnswer = Callable[[str, HeadcountAnswer], Awaitable[None]]
@@ -98,12 +102,16 @@ class Answering:
             "refusal": refusal, "pending": False, "positive": wave.positive if wave else 0, "expected": wave.expected if wave else 0,
         }  # fmt: skip
 
-    async def answer(self, request: Request, token: str, said: str) -> dict[str, Any]:
+    async def answer(self, request: Request, token: str, said: str, instead: str | None = None) -> dict[str, Any]:
         """Records the answer of the button, then the page again; `message.html` (`template`) while nothing can be read. Raises ProblemError."""
         link = self.link(token)
         recalls = said == RECALL
         if recalls:
             said = Answer.DECLINE.value
+        if said == DELEGATE:
+            recalls, said = await self._has_said_yes(link), Answer.DECLINE.value
+        else:
+            instead = None
         if (safety := HEADCOUNT_KEYS.get(said)) is not None:
             if not await self._may_be_headcount(link):
                 raise ProblemError("link_invalid")
@@ -111,7 +119,7 @@ class Answering:
             said = Answer.ACK.value
         if said not in tuple(Answer):
             raise ProblemError("link_invalid")
-        result = await self._send(link, token, Answer(said), recalls=recalls)
+        result = await self._send(link, token, Answer(said), recalls=recalls, instead=instead)
         try:
             context = await self._told(
                 link, token, Choice.of(request), refusal=(result.detail or "") if result.state in ("refused", "failed") else ""
@@ -128,6 +136,14 @@ class Answering:
                 "answered_at": times.local(datetime.now(UTC)) if not context["simulated"] else context["shown_at"],
             }
         return context
+
+    async def _has_said_yes(self, link: Link) -> bool:
+        try:
+            return (await self._queries.notification(link.realm, link.notification)).answer == Answer.ACK.value
+        except ProblemError as unread:
+            if unread.problem.code not in UNREAD:
+                raise
+            return False
 
     async def _may_be_headcount(self, link: Link) -> bool:
         """Also what cannot be read: nobody in danger is turned away; a single answer to another call is never asked for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 from urllib.parse import urlencode
 
 from schemas.realms import is_live, parse_realm
@@ -18,6 +19,8 @@ from services.messages import Names as MessageNames
 from services.messages import phrases
 from services.messages.names import TERRITORY
 from services.messages.values import place_of, site_names, what_of
+
+MOST_COLLEAGUES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class CallFacts:
     meeting_point: str | None
     incident: str | None
     """Address of the incident; who opens it logs in."""
+    colleagues: tuple[tuple[str, str], ...]
+    """(token, function) of those who hold the same role and may be called instead."""
 
 
 def facts_of(
@@ -79,7 +84,18 @@ def facts_of(
         bridge=said.bridges.get(told.level),
         meeting_point=said.meeting_point,
         incident=_address(told),
+        colleagues=_colleagues(told, names, _),
     )
+
+
+def _colleagues(told: Notification, names: Names, _: Translator) -> tuple[tuple[str, str], ...]:
+    """Return who holds the same role, the deputy of this post first, by function: names stand on no screen (D58)."""
+    same = [
+        (scope != told.scope, not deputy, person)
+        for person, (role, scope, deputy) in names.holders.items()
+        if role == told.role and person != told.person_token
+    ]
+    return tuple((person, w.person_name(person, names, _)) for _away, _first, person in sorted(same)[:MOST_COLLEAGUES])
 
 
 def _address(told: Notification) -> str | None:

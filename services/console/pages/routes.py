@@ -163,8 +163,10 @@ def _answering(router: APIRouter, answering: Answering) -> None:
         return shown_as(request, await answering.page(request, token))
 
     @router.post("/a/{token}")
-    async def answered(request: Request, token: str, answer: Annotated[str, Form()]) -> Response:
-        return shown_as(request, await answering.answer(request, token, answer))
+    async def answered(
+        request: Request, token: str, answer: Annotated[str, Form()], instead: Annotated[str | None, Form(max_length=64)] = None
+    ) -> Response:
+        return shown_as(request, await answering.answer(request, token, answer, instead))
 
 
 def _private(response: Response) -> Response:

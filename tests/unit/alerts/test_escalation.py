@@ -194,6 +194,25 @@ def test_a_decline_calls_the_deputy_at_once(scene: Scene) -> None:
     assert _ladder(scene, scene.incidents()[0].id).state == "answered"
 
 
+@pytest.mark.parametrize(
+    ("instead", "called"), [("dir-education", "dir-education"), ("cel-rh", "dir-solidarites-s"), ("x", "dir-solidarites-s")]
+)
+def test_who_cannot_come_may_name_somebody_of_the_same_role(scene: Scene, instead: str, called: str) -> None:
+    """Whoever holds no such role is not called by a link: then the deputy is."""
+    calls = Calls(scene)
+    scene.report(0, "closure", PMI, severity=4)
+    calls.new()
+    call = calls.of("dir-solidarites")
+    scene.feed(
+        AnswerReceived(
+            notification=call.notification, person=call.person, answer=Answer.DECLINE, channel="link", at=scene.at(1), instead=instead
+        ),
+        at=scene.at(1),
+    )
+    (named,) = calls.expect(called)
+    assert (named.role, named.scope, named.wave) == ("directeur_pole", call.scope, 1)
+
+
 def test_the_deputy_whom_a_former_cycle_called_in_vain_is_called_again(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)

@@ -32,8 +32,14 @@ def token() -> str:
     return LINKS.token(Link(REALM, CALL, "p-1", int(time() + 3600) * 1000))
 
 
-def answering(held: Held, state: str, kept: list[HeadcountAnswer] | None = None) -> tuple[Browser, HeldModel]:
-    async def send(link: Link, _token: str, _said: object, *, recalls: bool = False) -> CommandResult:
+def answering(
+    held: Held, state: str, kept: list[HeadcountAnswer] | None = None, asked: list[str] | None = None
+) -> tuple[Browser, HeldModel]:
+    asked = [] if asked is None else asked
+
+    async def send(link: Link, _token: str, _said: object, *, recalls: bool = False, instead: str | None = None) -> CommandResult:
+        if instead is not None:
+            asked.append(instead)
         return CommandResult(id="c-1", command_id="c-1", realm=link.realm, state=state, detail="non" if state == "refused" else None)
 
     async def keep(_notification: str, said: HeadcountAnswer) -> None:
@@ -161,3 +167,15 @@ async def test_who_is_safe_is_shown_that_answer() -> None:
     assert "Réponse enregistrée : je suis en sécurité." in shown(page)
     assert re.search(r'value="1" aria-pressed="true"', page)
     assert "needs-help" not in page
+
+
+async def test_a_colleague_of_the_same_role_can_be_called_instead_and_is_shown_by_function() -> None:
+    asked: list[str] = []
+    browser, _ = answering(called(values=ABOUT), "applied", asked=asked)
+    page = (await browser.get(f"/a/{token()}")).text
+    colleagues = re.findall(r'<option value="([^"]+)">([^<]+)</option>', page)
+    assert colleagues
+    assert all(function.startswith(("Astreinte", "Suppl.")) or "astreinte" in function.lower() for _, function in colleagues)
+    seen = shown((await browser.post(f"/a/{token()}", {"answer": "delegate", "instead": colleagues[0][0]})).text)
+    assert "Réponse enregistrée : vous ne pouvez pas." in seen
+    assert asked == [colleagues[0][0]]
