@@ -10,15 +10,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
-import faust
 import structlog
 import uvloop
 from aiokafka.errors import KafkaError
@@ -30,12 +27,13 @@ from schemas.topics import inputs as inputs_topic
 from schemas.topics import log as log_topic
 from schemas.topics import urgent as urgent_topic
 from services.runtime import health, logs, metrics, mishaps, tracing
-from services.runtime.chain import IN_FLIGHT, Appended, append, fold
+from services.runtime.chain import IN_FLIGHT, Appended, append
 from services.runtime.core import Machine
 from services.runtime.decider import Decider
-from services.runtime.exits import Name, Stop, leave, stop, stop_for
+from services.runtime.exits import Name, Stop, stop, stop_for
 from services.runtime.failpoints import ARMED, reach
 from services.runtime.faust_app import Membership, make_app
+from services.runtime.faust_worker import run_app
 from services.runtime.heap import give_back
 from services.runtime.held import Held, Pending
 from services.runtime.input_marks import InputMarks
@@ -43,20 +41,18 @@ from services.runtime.inputs import InputRecord
 from services.runtime.kafka import idempotent_producer, send_patiently
 from services.runtime.pace import EVERY_MS, is_awaited
 from services.runtime.partitions import PartitionReader
-from services.runtime.publisher import Accepted, Feed, Publisher
+from services.runtime.publisher import Accepted, Publisher
 from services.runtime.settings import Settings
-from services.runtime.take import check_input, record_of, take
+from services.runtime.take import record_of
+from services.runtime.takeover import Takeover
 from services.runtime.ticker import Ticker
 from services.runtime.tracing import Span, Traces
 from services.runtime.urgent import UrgentLane
-from services.runtime.visibility import look_until_visible
 from services.runtime.watch import Watch
 
 S = TypeVar("S")
 _TICK = Tick.wire_type()
 FLUSH_S = 5.0
-STOP_S = 10.0
-"""From SIGTERM to the end of the process. Faust may wait for a broker that is away for ever, and nothing is lost by an end at any moment."""
 GC_THRESHOLD = (50_000, 20, 100)
 """States are long-lived and acyclic: collect rarely."""
 log = structlog.get_logger(__name__)
@@ -100,6 +96,7 @@ class Worker(Generic[S]):
         self.traces = tracing.current()
         self.producer = idempotent_producer(kafka)
         self.publisher = Publisher(kafka, self.service, decider.logic, marks)
+        self.takeover = Takeover(self.machine, kafka, self.publisher)
         self.ticker = Ticker(self.publisher.send_tick, self.run_id)
         group = self.tuning.group or f"vigie-{self.service}"
         self.app: Any = make_app(kafka, Membership(group, instance, self.tuning.session_s, every_ms=self.tuning.every_ms), self)
@@ -183,9 +180,7 @@ class Worker(Generic[S]):
             async with PartitionReader(self.kafka) as reader:
                 for partition in sorted(owned):
                     started = time.perf_counter()
-                    held = self.held[partition] if partition in self.held else await self._take(reader, partition)
-                    await self._top_up(reader, held)
-                    await self._check_input(reader, held)
+                    held = await self.takeover.take(reader, partition, self.held.get(partition))
                     metrics.gauge("vigie_take_seconds", time.perf_counter() - started, service=self.service, partition=str(partition))
                     self.held[partition] = held
                     for realm, state in held.view.realms.items():
@@ -201,39 +196,11 @@ class Worker(Generic[S]):
             self.urgent.begin_at({p: held.view.position.urgent + 1 for p, held in self.held.items()})
         log.info("partitions.taken", partitions=sorted(owned), seqs={p: h.view.position.seq for p, h in sorted(self.held.items())})
 
-    async def _take(self, reader: PartitionReader, partition: int) -> Held[S]:
-        taken = await look_until_visible(self.kafka, self.log, partial(take, reader, self.machine, partition))
-        if ARMED:
-            reach("during-takeover")
-        at = taken.view.position
-        anchor = (at.next - 1, at.tail)
-        room = asyncio.Event()
-        feed = Feed(self.publisher, partition, at, taken.published, room)
-        log.debug("partition.taken", partition=partition, seq=at.seq, folded=taken.folded, ignored=at.ignored)
-        return Held(partition, taken.view, feed, taken.next_slot, anchor, anchor, room=room, snapshot_seq=at.seq)
-
-    async def _check_input(self, reader: PartitionReader, held: Held[S]) -> None:
-        """Check the input against the log (rule 4); a record that is not visible yet is waited for. Raises Stop."""
-        look = partial(check_input, reader, self.service, held.partition, held.view.position)
-        await look_until_visible(self.kafka, self.inputs, look)
-
     async def _check_lanes(self) -> None:
         """Check the input of every partition that is held. Raises Stop."""
         async with PartitionReader(self.kafka) as reader:
             for held in list(self.held.values()):
-                await self._check_input(reader, held)
-
-    async def _top_up(self, reader: PartitionReader, held: Held[S]) -> None:
-        """Fold what another worker appended while we kept the chain."""
-        before = held.view.position
-        _, end = (await reader.bounds(self.log, [held.partition]))[held.partition]
-        async for record in reader.read(self.log, {held.partition: (before.next, end)}):
-            held.view = fold(self.machine, held.view, record.offset, record.value)
-        at = held.view.position
-        if at.next != before.next:
-            held.feed.cancel()
-            held.feed = Feed(self.publisher, held.partition, at, held.feed.published, held.room)
-            held.confirmed = (at.next - 1, at.tail)
+                await self.takeover.check_input(reader, held)
 
     def _drop(self, held: Held[S]) -> None:
         self.held.pop(held.partition, None)
@@ -351,7 +318,7 @@ class Worker(Generic[S]):
         next_ = at.applied_in(topic)[0] + 1
         try:
             async with PartitionReader(self.kafka) as reader:
-                await self._check_input(reader, held)
+                await self.takeover.check_input(reader, held)
                 due = await reader.at(topic, {held.partition: next_})
         except (KafkaError, OSError, Stop) as error:
             stop_for(error, "input.disorder")
@@ -394,24 +361,6 @@ def _record_of(message: Any) -> InputRecord:
     return InputRecord(message.topic, message.partition, message.offset, message.key, message.value, message.headers or (), at)
 
 
-class _FaustWorker(faust.Worker):
-    """Leaves the title of the process to whoever started it, and ends when told to, also while the broker is away."""
-
-    def _setproctitle(self, info: str, *, ident: str = "") -> None:
-        pass
-
-    def _schedule_shutdown(self, signal: Any) -> None:
-        timer = threading.Timer(STOP_S, _stop_short)
-        timer.daemon = True
-        timer.start()
-        super()._schedule_shutdown(signal)
-
-
-def _stop_short() -> None:
-    log.warning("worker.stop_cut_short", after_s=STOP_S)
-    leave()
-
-
 def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None = None) -> None:
     """Run the worker of a decider until it is told to stop. Does not return normally from a named exit."""
     logs.configure(decider.service)
@@ -432,6 +381,4 @@ def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None
     except (KafkaError, OSError) as error:
         stop_for(error, "take.failed")
     log.info("worker.started", service=decider.service, logic=decider.logic, run=worker.run_id, instance=settings.instance or None)
-    faust_worker = _FaustWorker(worker.app, loop=loop, loglevel="WARNING", redirect_stdouts=False, override_logging=False, quiet=True)
-    faust_worker.spinner = None  # it writes escape sequences to a stream that is no terminal
-    faust_worker.execute_from_commandline()
+    run_app(worker.app, loop)
