@@ -163,7 +163,12 @@ def pytest_collection_finish() -> None:
 
 
 BY_ONE_WORKER: Final = (
-    ("tests/faults/runtime/test_damage.py", "tests/faults/runtime/test_rebalance.py", "tests/faults/runtime/test_second_site.py"),
+    (
+        "tests/faults/runtime/test_damage.py",
+        "tests/faults/runtime/test_lanes.py",
+        "tests/faults/runtime/test_rebalance.py",
+        "tests/faults/runtime/test_second_site.py",
+    ),
     ("tests/integration/clients/",), ("tests/integration/console/",), ("tests/integration/intake/",),
 )  # fmt: skip
 """Files that need the same servers: each worker that got one of them would start its own."""

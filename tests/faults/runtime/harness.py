@@ -11,7 +11,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from services.runtime.kafka import RecordProducer, headers_of, value_of
 from services.runtime.kafka_security import client_options
 from services.runtime.partitions import PartitionReader
 from tests import forked
+from tests.faults.runtime.followed import Chains, FollowedLogs
 from tests.faults.runtime.toy import ToyAck, ToyReport, register
 from tests.marks import put_key
 
@@ -190,6 +190,7 @@ class Toys:
                 await producer.send(topic, realm, message, id=id, source="replay")
 
     async def ends(self, topic: str) -> dict[int, int]:
+        """Return partition → next offset to be written."""
         async with PartitionReader(self.kafka) as reader:
             return {p: end for p, (_, end) in (await reader.bounds(topic, range(PARTITIONS))).items()}
 
@@ -201,19 +202,21 @@ class Toys:
                 found[record.partition].append(record)
             return found
 
+    def following(self) -> FollowedLogs:
+        """Return the logs for a wait that looks at them many times."""
+        return FollowedLogs(self.kafka)
+
     async def settle(self, timeout_s: float = 150, *, echo: bool = False) -> None:
         """Wait until every input is applied and no ladder of a live realm is left."""
-        await until(lambda: self._settled(echo=echo), timeout_s, "does not settle")
+        async with self.following() as followed:
+            await until(lambda: self.is_settled(followed, echo=echo), timeout_s, "does not settle")
 
-    async def _settled(self, *, echo: bool) -> bool:
+    async def is_settled(self, followed: FollowedLogs, *, echo: bool) -> bool:
+        """Return whether `settle` would end now."""
         for service in (self.toy, self.echo) if echo else (self.toy,):
-            applied, due = await self.applied(service)
-            ends = {(topic, p): end - 1 for topic in lanes(service) for p, end in (await self.ends(topic)).items()}
-            if due or applied != ends:
+            if not await followed.is_settled(service):
                 return False
-        if not echo:
-            return True
-        return await self._told()
+        return not echo or await self._told()
 
     async def _told(self) -> bool:
         """Return whether toyecho and the public topic hold every fact of toy's log for them.
@@ -238,37 +241,10 @@ class Toys:
         """How many facts of this name the log holds."""
         return sum(f["type"].split(".")[1] == fact for chain in (await self.chains(service)).values() for t in chain for f in t["facts"])
 
-    async def applied(self, service: str) -> tuple[dict[tuple[str, int], int], bool]:
-        """(input topic, partition) → offset of the last applied input; and whether a ladder of a live realm is left."""
-        chains = await self.chains(service)
-        due = False
-        for chain in chains.values():
-            newest = {t["realm"]: t["next_due"] for t in chain}
-            due = due or any(next_due is not None for realm, next_due in newest.items() if "~" not in realm and realm)
-        applied = {(topic, p): -1 for topic in lanes(service) for p in chains}
-        for p, chain in chains.items():
-            for tx in chain:
-                if (source := tx["src"])["topic"]:
-                    applied[source["topic"], p] = source["offset"]
-                elif tx["facts"][0]["type"] == "vigie.Rebased.v1":
-                    data = tx["facts"][0]["data"]
-                    applied[inputs(service), p] = data["next_offset"] - 1
-                    if data.get("urgent_next_offset") is not None:
-                        applied[urgent(service), p] = data["urgent_next_offset"] - 1
-        return applied, due
-
-    async def chains(self, service: str) -> dict[int, list[dict[str, Any]]]:
-        """Accepted records, by the rule of RUNTIME §1.3, written here once more; `written`: when, in ms."""
-        accepted: dict[int, list[dict[str, Any]]] = {}
-        for p, records in (await self.read(log(service))).items():
-            chain, head, logic = [], "0" * 32, 0
-            for record in records:
-                tx = orjson.loads(record.value)
-                if tx["seq"] == len(chain) + 1 and tx["prev"] == head and tx["logic"] >= logic:
-                    head, logic = blake2b(record.value, digest_size=16).hexdigest(), tx["logic"]
-                    chain.append(tx | {"written": record.timestamp})
-            accepted[p] = chain
-        return accepted
+    async def chains(self, service: str) -> Chains:
+        """Return the accepted records of a log, read from its beginning."""
+        async with self.following() as followed:
+            return await followed.chains(service)
 
     async def check(self, *, echo: bool = False) -> Counter[str]:
         """Every promise: each input once, in order, as it was sent; ids unique; each ladder once; forwarded once, in order."""

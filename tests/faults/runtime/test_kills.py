@@ -12,6 +12,7 @@ import pytest
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.failpoints import Point
 from tests.faults.matrix import proves
+from tests.faults.runtime.followed import FollowedLogs
 from tests.faults.runtime.harness import REALMS, Toys, until
 
 PASSES: dict[Point, int] = {
@@ -97,14 +98,15 @@ async def test_fifty_random_kills_lose_and_repeat_nothing(toys: Toys, workers: i
 async def _settle(toys: Toys, *, echo: bool = False) -> None:
     """As `settle`, with the supervisor's part: a worker that ended is started again."""
 
-    async def settled() -> bool:
+    async def is_settled(followed: FollowedLogs) -> bool:
         for worker in toys.workers:
             last = [w for w in toys.workers if w.instance == worker.instance][-1]
             if worker is last and worker.process.poll() is not None:
                 toys.spawn(worker.service, worker.instance)
-        return await toys._settled(echo=echo)
+        return await toys.is_settled(followed, echo=echo)
 
-    await until(settled, 120, "does not settle")
+    async with toys.following() as followed:
+        await until(lambda: is_settled(followed), 120, "does not settle")
 
 
 @proves("worker", "stop")
