@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from schemas.alerts import LevelChanged, MetricChanged, TriggerChanged
+from schemas.calling import NotificationPlanned
 from schemas.commands import MergeIncidents, ResolveIncident, SetLevel
 from schemas.predicates import metric_key
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
+from services.runtime.settings import REPOSITORY
 from tests.unit.alerts.scene import Scene
 
 PMI, COLLEGES = "pmi-04", ("clg-0921353W", "clg-0920594W", "clg-0920882J", "clg-0921589C")
@@ -77,6 +80,18 @@ def test_preventive_closures_of_severity_two_are_not_out(scene: Scene) -> None:
         scene.report(n, "closure", f"par-0{n}", severity=2)
         scene.report(n, "closure", f"pmi-0{n}", severity=2)
     assert scene.state.level() == 1
+
+
+def test_the_first_report_of_the_tutorial_is_no_crisis(scene: Scene) -> None:
+    """D72: N2 at most, and fewer than eight people are called although nobody answers."""
+    found = re.search(
+        r"vigie report --site (\S+) --type (\S+) --severity (\d)", (REPOSITORY / "docs/tutorial/first-five-minutes.md").read_text()
+    )
+    assert found is not None
+    scene.report(0, found[2], found[1], severity=int(found[3]))
+    scene.step(300)
+    assert scene.state.level() <= 2
+    assert 0 < len({call.person for call in scene.named(NotificationPlanned)}) < 8
 
 
 def test_closing_to_the_public_is_no_major_incident(scene: Scene) -> None:
