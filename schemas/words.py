@@ -51,6 +51,12 @@ class EventType(StrEnum):
     WEATHER_ALERT = "weather_alert"
 
 
+DANGER_TYPES: Final = frozenset(
+    {EventType.EVACUATION, EventType.FIRE, EventType.SHELTER_IN_PLACE, EventType.GAS_LEAK, EventType.SECURITY_INCIDENT}
+)
+"""Types under which people may be in danger: their messages are never held back."""
+
+
 class SiteStatus(StrEnum):
     NORMAL = "normal"
     DEGRADED = "degraded"

@@ -56,7 +56,7 @@ LETTERS: Final = _roles("admin coordinator cell auditor")
 
 CONSOLE: Final[dict[str, Who]] = {
     # pages
-    "GET /": PICTURE, "GET /incidents/{id}": PICTURE, "GET /activites": PICTURE, "GET /mur": PICTURE, "GET /sites/{id}": PICTURE,
+    "GET /": PICTURE, "GET /incidents/{id}": PICTURE, "GET /activites": PICTURE, "GET /mur": PICTURE, "GET /sites/{id}": PICTURE, "GET /sites": PICTURE, "GET /recherche": PICTURE,
     "GET /signalements/{id}": PICTURE, "GET /plans": PICTURE, "GET /prevoyance": PICTURE, "GET /releve": PICTURE, "GET /travaux": PICTURE,
     "GET /realms": PICTURE, "GET /signaler": REPORT - {Role.SOURCE}, "GET /astreintes": LOG, "GET /main-courante": LOG, "GET /retex": LOG,
     "GET /sitrep": LOG, "GET /sitrep/{number}": LOG, "GET /sources": LOG, "GET /appels": LOG, "GET /donnees": LOG, "GET /appels/{id}/reponses": CELL,

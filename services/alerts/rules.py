@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas import sources
+from schemas import sources, words
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
 from schemas.words import Effect
 from schemas.words import EventType as T
@@ -83,7 +83,7 @@ CLAIM_TYPES: Final = CAUSE_TYPES | {T.TRANSPORT_DISRUPTION}
 """Types of which a second source confirms what another said (D6)."""
 ACTING_ALONE: Final = frozenset(T) - CAUSE_TYPES - MUTE_TYPES
 """Types that count for a severity and make no cause: weather, river, transport."""
-DANGER_TYPES: Final = frozenset({T.EVACUATION, T.FIRE, T.SHELTER_IN_PLACE, T.GAS_LEAK, T.SECURITY_INCIDENT})
+DANGER_TYPES: Final = words.DANGER_TYPES
 """Types under which people may be in danger: their messages are never held back."""
 CALM: Final = 2
 """D2: CAP Minor. An `info` above it says that something is the matter."""

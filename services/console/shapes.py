@@ -19,7 +19,7 @@ from schemas import reference_changes as v
 from schemas.base import Instant
 from schemas.realms import is_live, parse_realm
 from schemas.reports import Window
-from schemas.words import ActivityState, ClockBase, ClockState, IncidentState, SiteStatus
+from schemas.words import ActivityState, ClockBase, ClockState, EventType, IncidentState, SiteStatus
 from services.console import resources as r
 from services.console.capacity import Capacity
 from services.console.fallbacks import Collision
@@ -77,11 +77,18 @@ class Shaper:
         )  # fmt: skip
 
     def incident(
-        self, row: a.IncidentRow, *, reports: Sequence[str] = (), ladder: calling.EscalationRow | None = None, plans: Sequence[str] = ()
+        self,
+        row: a.IncidentRow,
+        *,
+        reports: Sequence[str] = (),
+        ladder: calling.EscalationRow | None = None,
+        plans: Sequence[str] = (),
+        type: EventType | None = None,
     ) -> r.Incident:
+        """`type`: of its gravest cause, for a title that says what happened."""
         sites = self.reference.sites
         return r.Incident(
-            id=row.id, realm=self.realm, number=row.number, title=incident_title(row, self.reference.names, self.lang), kind=row.kind,
+            id=row.id, realm=self.realm, number=row.number, title=incident_title(row, self.reference.names, self.lang, type), title_type=type, kind=row.kind,
             state=row.state, level=row.level, severity=row.severity, certainty=row.certainty, opened_at=when(row.opened_at),
             known_at=when(row.known_at), updated_at=when(row.updated_at), closed_at=_when(row.closed_at), merged_into=row.merged_into,
             version=row.version, sites=list(row.members), members=len(row.members), zone_sites=list(row.zone_sites),
@@ -92,6 +99,10 @@ class Shaper:
             acknowledged_by=list(row.acknowledged_by), quiet=row.quiet, escalation=_ladder(ladder) if ladder else None, plans=list(plans),
             why=self.reasons(row.why),
         )  # fmt: skip
+
+    def titled(self, incident: r.Incident, row: a.IncidentRow, type: EventType) -> r.Incident:
+        """Return the incident with a title that says what happened."""
+        return incident.model_copy(update={"title": incident_title(row, self.reference.names, self.lang, type), "title_type": type})
 
     def report(
         self,
@@ -435,7 +446,7 @@ class Shaper:
             id=record.id, realm=self.realm, occurred_at=when(record.occurred_at), recorded_at=when(record.recorded_at),
             late_min=max(late, 0), author=record.author, role=record.role, kind=record.kind, type=record.type, change=record.change,
             text=sentence, incident=record.incident, site=record.site, report=record.report, certainty=record.certainty,
-            source=record.source, corrects=record.corrects, place=record.place,
+            source=record.source, corrects=record.corrects, place=record.place, group=_group_of(record),
         )  # fmt: skip
 
     def pole(
@@ -531,3 +542,16 @@ def _card(static: ref.Card, row: c.CardRow | None) -> r.Card:
         id=row.id, task=static.task, role=row.role, pole=row.pole, due_at=when(row.due_at), state=row.state, overdue=row.overdue, by=row.by,
         at=_when(row.at), effect=static.effect,
     )  # fmt: skip
+
+
+def _group_of(record: LineRecord) -> r.LineGroup | None:
+    """Return the group that pages tell a line with: one per activity and share of its limit, one for failed calls, each per minute."""
+    minute = record.recorded_at // 60_000
+    if record.type == "AlarmRaised" and record.site is not None:
+        activity, base, pct = (record.values[name] for name in ("activity", "base", "pct"))
+        return r.LineGroup(key=f"alarm/{activity}/{base}/{pct}/{minute}", kind="alarm", activity=activity, base=base, pct=pct)
+    if record.type == "AlarmRaised":
+        return r.LineGroup(key=f"alarm/{record.id}", kind="alarm", activity=record.values["activity"], pct=record.values["pct"])
+    if record.type == "NotificationChanged" and record.change == "failed":
+        return r.LineGroup(key=f"unreached/{minute}", kind="unreached")
+    return None

@@ -27,7 +27,8 @@ def test_the_list_the_map_and_the_counts_are_the_same_crisis(crisis: str, visito
     assert rows.count() == 253 - legend["Normal"]
     expect(rows.first).to_contain_text("Siège")
     groups = page.locator("tr.grp").all_inner_texts()
-    assert groups[0].startswith("Échéance dans moins d’une heure")
+    assert groups[0].startswith("Danger pour des personnes")
+    assert groups[1].startswith("Échéance dans moins d’une heure")
     assert any(g.startswith("Sans nouvelles") for g in groups)
 
 
@@ -45,9 +46,7 @@ def test_how_fast_attention_is_asked_for_stands_beside_the_newest_facts(vigie: R
     rate = visitor().page(f"/?realm={crisis}").locator("#facts .rate")
     known = vigie.get(f"/api/v1/overview?realm={crisis}")["alarm_rate"]
     expect(rate).to_be_visible()
-    expect(rate).to_have_text(
-        re.compile(rf"^{known['demands']} demandes? d’attention en 10 min \(repère\s: {known['bearable']} au plus\)$")
-    )
+    expect(rate).to_have_text(re.compile(rf"^{known['demands']} sollicitations? en 10 min \(maximum conseillé\s: {known['bearable']}\)$"))
 
 
 def test_the_keyboard_does_everything(crisis: str, visitor: Accounts) -> None:
@@ -79,6 +78,15 @@ def test_the_keyboard_does_everything(crisis: str, visitor: Accounts) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Archives départementales")).to_be_visible()
+    page.goto(f"/?realm={crisis}")
+    page.locator("#menu > summary").click()
+    page.get_by_role("button", name="Raccourcis à une touche", pressed=True).click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    expect(page.get_by_label("Main courante")).not_to_be_focused()
+    page.reload()
+    page.keyboard.press("m")
+    expect(page.locator("body")).not_to_have_class(re.compile("layout-tableau"))
 
 
 def test_search_forgives_accents_and_says_when_nothing_fits(crisis: str, visitor: Accounts) -> None:

@@ -85,7 +85,7 @@ def test_a_plan_ends_on_the_page_of_plans_with_its_reason(page: Page) -> None:
     lift.get_by_text("Lever quand même").click()
     lift.get_by_label("Raison").fill("courant rendu, constaté sur place")
     lift.get_by_role("button", name="Confirmer : lever PT-ELEC").click()
-    expect(plan).to_contain_text(re.compile("En retour|Levé"))
+    expect(plan).to_contain_text(re.compile("En cours de rétablissement|Levé"))
     plan.get_by_text("Clore le RETEX").first.click()
     plan.get_by_role("button", name="Confirmer : clore le RETEX de PT-ELEC").click()
     expect(plan).to_contain_text("RETEX clos")
@@ -126,6 +126,9 @@ def test_the_deciders_own_refusal_is_shown_beside_the_button(page: Page) -> None
 
 def test_an_acknowledgement_and_a_line_are_in_the_log(page: Page) -> None:
     page.keyboard.press("a")
+    expect(page.locator("#said-incident")).to_contain_text("Entrée : prendre en charge cet incident")
+    expect(page.locator("#head")).not_to_contain_text("Pris en charge")
+    page.keyboard.press("Enter")
     expect(page.locator("#head")).to_contain_text("Pris en charge : Coordonnateur PCA")
     page.keyboard.press("n")
     page.keyboard.type("<b>Batardeaux</b> & pompes prêts")
@@ -149,7 +152,7 @@ def test_a_request_that_the_network_loses_counts_once_when_repeated(page: Page, 
     line = page.get_by_label("Ajouter une ligne à la main courante")
     line.fill("une seule fois")
     line.press("Enter")
-    expect(page.locator("#said-note")).to_contain_text("Pas de réponse du serveur")
+    expect(page.locator("#said-note")).to_contain_text("Le serveur n’a pas répondu")
     line.press("Enter")
     expect(page.locator("#log li", has_text="une seule fois")).to_have_count(1)
     assert keys[0] == keys[1]

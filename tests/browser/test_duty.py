@@ -20,7 +20,7 @@ def test_the_week_shows_who_stands_where_and_takes_an_override_and_a_calendar(
     expect(page.get_by_role("heading", level=1)).to_have_text("Astreintes")
     row = page.locator('[data-key="astreinte_technique-h"]')
     expect(row).to_contain_text("ast-technique")
-    expect(page.locator("#holes")).to_contain_text("Aucun trou")
+    expect(page.locator("#holes")).to_contain_text("Tous les postes sont pourvus")
 
     page.get_by_text("Remplacer", exact=True).first.click()
     page.get_by_label("Rôle").first.select_option("astreinte_technique")

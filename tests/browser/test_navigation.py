@@ -11,7 +11,7 @@ from tests.browser.conftest import Accounts
 
 EVERYWHERE = {
     "/", "/activites", "/plans", "/astreintes", "/sitrep", "/signaler", "/mur", "/main-courante", "/releve", "/prevoyance", "/travaux", "/realms",
-    "/exercice", "/appels", "/donnees", "/retex", "/sources", "/compte", "/reaffectation", "/appareil",
+    "/exercice", "/appels", "/donnees", "/retex", "/sources", "/compte", "/reaffectation", "/appareil", "/recherche", "/sites",
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from tests.waiting import until
 def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
     report(vigie, own_realm, "pmi-04")
     until(lambda: vigie.get(f"/api/v1/sites/pmi-04?realm={own_realm}")["status"] != "normal")
-    page = visitor("site_manager", sites=("gym-07", "pmi-04")).page(f"/mes-sites?realm={own_realm}", width=390, height=844)
+    page = visitor("site_manager", sites=("gym-07", "pmi-04")).page(f"/?realm={own_realm}", width=390, height=844)
     expect(page.get_by_role("heading", level=2)).to_have_count(2)
     cards = page.locator(".mine > section")
     expect(cards.first).to_contain_text("sans courant")
@@ -25,6 +25,7 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(vigie: RunningV
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
     until(lambda: [c["type"] for c in vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["causes"]] == ["outage_water"])
     page.goto(f"/mes-sites?realm={own_realm}")
+    expect(page.locator("#mine")).to_contain_text(re.compile(r"reçu à \d\d:\d\d, incident N\d"))
     page.get_by_role("link", name="C’est fini : sans courant").click()
     page.get_by_label("5. En une phrase").fill("Le courant est revenu.")
     with page.expect_request("**/api/v1/reports") as sent:
@@ -32,7 +33,7 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(vigie: RunningV
     assert (sent.value.post_data_json["lifts"], sent.value.post_data_json["description"]) == (["outage_power"], "Le courant est revenu.")
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
     until(lambda: vigie.get(f"/api/v1/sites/pmi-04?realm={own_realm}")["status"] == "normal")
-    page.goto(f"/?realm={own_realm}&pole=solidarites")
+    page.goto(f"/?realm={own_realm}&vue=a-traiter&pole=solidarites")
     expect(page.locator("#rows")).to_contain_text("Rien à traiter dans ce pôle.")  # nor does it say that all sites are normal
     page.goto(f"/signaler?realm={own_realm}&quoi=nuke&va=no&fini=nuke")
     expect(page.locator("input:checked")).to_have_count(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -40,9 +41,19 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
     expect(page.get_by_role("heading", name="Réaffectation proposée")).to_be_visible()
     expect(page.get_by_role("img", name="Flux proposé")).to_be_visible()
     boxes = page.locator("#choose tbody input[type=checkbox]")
-    left_out = boxes.first
-    left_out.uncheck()
+    assert 0 < page.locator("#choose tbody input:checked").count() < boxes.count(), "vital work of criticality 1 alone is ticked beforehand"
+    page.evaluate("document.documentElement.dataset.hold = '1'")
     page.get_by_role("button", name="Approuver la sélection").click()
+    said = page.locator("#said-moves")
+    expect(said).to_contain_text(re.compile(r"\d agents, \d+ sites : un ordre part au responsable"))
+    said.get_by_role("button", name="Annuler").click()
+    expect(said).to_have_text("Rien n’est parti.")
+    assert not [p for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"] if p["decisions"]]
+    page.evaluate("document.querySelectorAll('#choose input[type=checkbox]').forEach((box) => (box.checked = true))")
+    boxes.first.uncheck()
+    page.get_by_role("button", name="Approuver la sélection").click()
+    said.get_by_role("button", name="Confirmer").click()
+    expect(said.get_by_role("button", name="Annuler l’envoi")).to_be_focused()
     expect(page.locator("#underway")).to_contain_text("ordre parti")
     (row,) = [p for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"] if p["state"] == "open"]
     assert 0 < row["undecided"] < row["lines_total"], "what was not selected is still to decide"

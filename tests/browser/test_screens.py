@@ -29,7 +29,7 @@ def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(vigie: 
     ladder = page.locator("[id^=ladder-]")
     expect(ladder).to_contain_text("6 réponses sur 7 attendues")
     expect(ladder).to_contain_text("DGS, directeur de crise 09:51")
-    expect(ladder.locator(".next")).to_contain_text("Prochain barreau")
+    expect(ladder.locator(".next")).to_contain_text("Prochaine vague")
     expect(page.locator("#plans")).to_contain_text(re.compile(r"\d à décider"))
     late = page.locator("#log .rec.lt").first
     expect(late).to_have_text(re.compile(r"su \d\d:\d\d, \+\d+"))
@@ -145,7 +145,7 @@ def test_any_screen_shows_what_was_known_at_a_time_and_decides_nothing_there(vig
     expect(page.locator("#past")).to_contain_text("jeudi 11 février 2027 à 09:41:00")
     expect(page.locator(".level")).to_contain_text("N2")
     expect(page.locator("#live")).to_have_count(0)
-    expect(page.get_by_role("button", name=re.compile("Acquitter|Escalader|Ajouter"))).to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("Prendre en charge|Escalader|Ajouter"))).to_have_count(0)
     expect(page.get_by_role("link", name=re.compile("Décider"))).to_have_count(0)
     slider = page.get_by_label("Ligne de temps")
     slider.focus()

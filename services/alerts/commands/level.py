@@ -23,7 +23,7 @@ def set_level(draft: Draft, command: c.SetLevel) -> Result:
     if scope is None and command.expected is not None and command.expected != (row.version if row else 0):
         raise Refused(412, "version_changed", expected=command.expected, version=row.version if row else 0)
     if command.level == current:
-        raise Refused(409, "level_unchanged", level=int(current))
+        return _refuse_proposal(draft, command, row)
     if command.level > current:
         rises = _raise_by_hand(draft, command, incident)
     else:
@@ -37,6 +37,30 @@ def set_level(draft: Draft, command: c.SetLevel) -> Result:
     return {"scope": command.scope, "level": int(command.level), "version": _level_version(draft, scope)}
 
 
+def _refuse_proposal(draft: Draft, command: c.SetLevel, row: LevelRow | None) -> Result:
+    """Keep the level although a higher one is proposed (D30): the proposal goes, with who and why."""
+    if command.scope != TERRITORY or row is None or row.proposed is None:
+        raise Refused(409, "level_unchanged", level=int(command.level))
+    _check_pilot(draft, command, row.level)
+    if not command.reason:
+        raise Refused(409, "reason_needed", level=int(command.level))
+    why = (*row.why, _decided(draft, command, {"refused": int(row.proposed)}))
+    kept = {"proposed": None, "proposed_why": (), "why": why, "version": row.version + 1}
+    draft.touch("levels")
+    draft.emit(LevelChanged(row=changed(row, kept), previous=row.level))
+    settle(draft)
+    draft.flush()
+    return {"scope": command.scope, "level": int(command.level), "version": row.version + 1}
+
+
+def _decided(draft: Draft, command: c.SetLevel, more: dict[str, int] | None = None) -> Why:
+    """Return the reason that names who decided, when, and where their words lie."""
+    args: dict[str, str | int] = {"author": command.author, "level": int(command.level), **(more or {})}
+    if command.reason:
+        args["reason"] = command.reason
+    return Why(code="manual", args=args, at=draft.now)
+
+
 def _level_version(draft: Draft, scope: str | None) -> int:
     if scope is not None:
         return draft.state.incidents[scope].version
@@ -45,7 +69,7 @@ def _level_version(draft: Draft, scope: str | None) -> int:
 
 
 def _raise_by_hand(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> Rises:
-    rises, why = Rises(), (Why(code="manual", args={"author": command.author, "level": int(command.level)}, at=draft.now),)
+    rises, why = Rises(), (_decided(draft, command),)
     if incident is not None:
         rises.incidents[incident.id] = incident.level
         draft.alter(
@@ -62,11 +86,15 @@ def _count_decision(draft: Draft) -> None:
     draft.emit(LevelChanged(row=changed(row, {"version": row.version + 1}), previous=row.level))
 
 
-def _check_fall(draft: Draft, command: c.SetLevel, current: Level, scope: str | None) -> None:
+def _check_pilot(draft: Draft, command: c.SetLevel, current: Level) -> None:
     policy = draft.territory.policy
     pilots = next((r.pilots for r in policy.levels if r.level == current), ()) if policy else ()
     if pilots and not any(may_decide(command.role, p) for p in pilots):
         raise Refused(403, "not_pilot", level=int(current), pilots=", ".join(pilots))
+
+
+def _check_fall(draft: Draft, command: c.SetLevel, current: Level, scope: str | None) -> None:
+    _check_pilot(draft, command, current)
     if not command.reason:
         raise Refused(409, "reason_needed", level=int(current))
     over = scope is not None and draft.incident(scope).over_since is not None
@@ -80,7 +108,7 @@ def _check_fall(draft: Draft, command: c.SetLevel, current: Level, scope: str | 
 
 def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> None:
     """Falls by decision: the ladder of the level that is left ends, its ackers are told, nobody must ack (D35)."""
-    why = (Why(code="manual", args={"author": command.author, "level": int(command.level)}, at=draft.now),)
+    why = (_decided(draft, command),)
     if incident is not None:
         draft.alter(
             incident.id, "level", level=command.level, why=(*incident.why, *why), version=incident.version + 1, updated_at=draft.now

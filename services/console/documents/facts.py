@@ -51,6 +51,8 @@ class Facts:
     lines: Sequence[LineRecord]
     """Of the main courante, newest first, since the last point or the first open incident."""
     remarks: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Words of persons by their reference in a reason of a level."""
     validated_by: str | None = None
 
     @property

@@ -10,13 +10,14 @@ from math import inf
 from typing import Final, Literal
 from unicodedata import combining, normalize
 
-from schemas.words import EventType, SiteStatus, TaskState
+from schemas.words import DANGER_TYPES, EventType, SiteStatus, TaskState
 from services.console.i18n import N_, Translator, translator
+from services.console.pages import times
 from services.console.pages.clocks import Running
-from services.console.resources import Incident, Site, Task
+from services.console.resources import Incident, Report, Site, Task
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import short
+from services.console.texts.names import Names, short
 
 View = Literal["a-traiter", "incidents", "sans-nouvelles", "taches"]
 VIEWS: Final[dict[View, str]] = {
@@ -62,6 +63,8 @@ class SiteLine:
     limit: Limit | None
     sources: int
     haystack: str
+    danger: bool
+    """People may be in danger there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,20 @@ def is_doubted(site: Site) -> bool:
     return any(r.code == "unconfirmed" for r in site.why)
 
 
+ILL: Final = 3
+"""Severity from which a sanitary alert is a danger to people."""
+
+
+def is_dangerous(site: Site) -> bool:
+    """Tell whether people may be in danger at a site: an order to leave or to shelter, fire, gas, violence, sick people."""
+
+    def threatens(type: EventType, severity: int) -> bool:
+        return type in DANGER_TYPES or (type is EventType.SANITARY_ALERT and severity >= ILL)
+
+    acting = (c for c in site.causes if not c.planned)
+    return site.status in _SAFETY or any(threatens(c.type, c.severity) for c in acting)
+
+
 def _why(site: Site, _: Translator) -> str:
     if site.status is SiteStatus.UNKNOWN:
         return _("non confirmé") if is_doubted(site) else _("silence")
@@ -113,7 +130,9 @@ def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
     sources = {source for cause in site.causes for source in cause.sources}
     text = " ".join((site.id, site.name, site.commune_name, why, limit.activity if limit else "", _(w.SITE_STATUS[site.status])))
     lost = "?" if unknown else f"{w.number(round(100 - site.capacity_pct), _.lang)}\u00a0%"
-    return SiteLine(site.id, name, site.commune_name, site.status, why, site.since, lost, limit, len(sources), folded(text))
+    return SiteLine(
+        site.id, name, site.commune_name, site.status, why, site.since, lost, limit, len(sources), folded(text), is_dangerous(site)
+    )
 
 
 def _order(line: SiteLine) -> tuple[object, ...]:
@@ -123,19 +142,19 @@ def _order(line: SiteLine) -> tuple[object, ...]:
 
 
 def groups_of(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[Group]:
-    """« À traiter d’abord »: a limit within the hour, people out of their building, silence, then the rest."""
-    pressing, safety, silent, rest = [], [], [], []
+    """« À traiter d’abord »: danger to people, a limit within the hour, silence, then the rest."""
+    danger, pressing, silent, rest = [], [], [], []
     for line in sorted(lines, key=_order):
-        if line.limit is not None and line.limit.at - now < SOON:
+        if line.danger:
+            danger.append(line)
+        elif line.limit is not None and line.limit.at - now < SOON:
             pressing.append(line)
-        elif line.status in _SAFETY:
-            safety.append(line)
         elif line.status is SiteStatus.UNKNOWN:
             silent.append(line)
         else:
             rest.append(line)
     titled = (
-        ("limite", _("Échéance dans moins d’une heure"), pressing), ("abri", _("Personnes évacuées ou confinées"), safety),
+        ("danger", _("Danger pour des personnes"), danger), ("limite", _("Échéance dans moins d’une heure"), pressing),
         ("silence", _("Sans nouvelles : levée de doute"), silent), ("reste", _("Hors service ou dégradés, le reste"), rest),
     )  # fmt: skip
     return [Group(key, title, found) for key, title, found in titled if found]
@@ -149,6 +168,38 @@ def sorted_group(lines: Sequence[SiteLine], sort: Sort, _: Translator) -> list[G
         "perdu": lambda line: (line.lost == "?", -int("".join(c for c in line.lost if c.isdigit()) or 0), line.id),
     }
     return [Group("tous", _("Tous"), sorted(lines, key=keys[sort]))] if lines else []
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A report that a person has to verify or to link to a site."""
+
+    task: str
+    title: str
+    late: bool
+    url: str
+
+
+DOUBTS: Final = ("verify_report", "link_site")
+"""Kinds of tasks that are about one report."""
+
+
+def doubts_of(tasks: Iterable[Task], reports: Mapping[str, Report], names: Names, now: datetime, _: Translator) -> list[Doubt]:
+    """Return the reports that wait for a person, in words: `Vérifier : fuite de gaz (rumeur), Collège X, avant 22:50`."""
+    found = []
+    waiting = [t for t in tasks if t.kind in DOUBTS and t.state in (TaskState.OPEN, TaskState.TAKEN) and t.report in reports]
+    for task in sorted(waiting, key=lambda t: (t.due_at is None, t.due_at or t.opened_at, t.id)):
+        report = reports[str(task.report)]
+        what = w.word(w.EVENT, report.type, _).lower()
+        if report.confirmation in ("rumour", "unconfirmed"):
+            what = _("{what} ({certainty})", what=what, certainty=_(w.CERTAINTY[report.confirmation]).lower())
+        place = short(names.site(task.site)) if task.site else report.site or names.commune(report.commune or "")
+        before = _("avant {at}", at=times.hm_dated(task.due_at, now, _.lang)) if task.due_at else ""
+        asked = _("Rattacher à un site") if task.kind == "link_site" else _("Vérifier")
+        detail = ", ".join(part for part in (what, place, before) if part)
+        late = task.due_at is not None and task.due_at < now
+        found.append(Doubt(task.id, _("{what} : {where}", what=asked, where=detail), late, f"/signalements/{report.id}"))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,21 @@ def with_announced_ends(clocks: Iterable[Running], sites: Iterable[Site], incide
     return [c if c.site is None else replace(c, expected_end=announced(c.site)) for c in clocks]
 
 
+@dataclass(frozen=True, slots=True)
+class Breaks:
+    """Running clocks whose limit is still ahead, the next first; and those whose last limit has passed."""
+
+    ahead: list[Running]
+    passed: list[Running]
+
+
+def next_breaks(clocks: Iterable[Running], now: datetime) -> Breaks:
+    """Tell what breaks next apart from what has broken."""
+    found = list(clocks)
+    ahead = [c for c in found if c.next_at is None or c.next_at > now]
+    return Breaks(ahead, [c for c in found if c.next_at is not None and c.next_at <= now])
+
+
 def local_running(activity: Activity) -> int:
     """How many sites of the activity have a running clock of their own."""
     return sum(1 for one in activity.local if one.rto is not None and one.rto.state is ClockState.RUNNING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -45,6 +45,8 @@ class LevelReason:
     at: datetime | None
     said: Said
     where: str
+    reason: str = ""
+    """Words of the person who decided it, for readers who may see them."""
 
 
 def level_of(reason: Reason) -> int | None:
@@ -53,15 +55,26 @@ def level_of(reason: Reason) -> int | None:
     return int(level) if isinstance(level, int | float | str) and not isinstance(level, bool) else None
 
 
-def level_reasons(incident: Incident, where: Mapping[str, str], names: Names, lang: str) -> list[LevelReason]:
-    """One per level, in order; `where` maps a report to the site it speaks of."""
+def is_decided(reason: Reason) -> bool:
+    """Tell whether a person set the level, instead of a rule."""
+    return reason.code == "manual" and "author" in reason.args
+
+
+def level_reasons(
+    reasons: Iterable[Reason], where: Mapping[str, str], names: Names, lang: str, words: Callable[[str], str | None] = lambda _ref: None
+) -> list[LevelReason]:
+    """Return one reason per level, the lowest level first.
+
+    `where` maps a report to the site it speaks of; `words` gives the words behind the reference of a reason.
+    """
     found: dict[int, LevelReason] = {}
-    for reason in incident.why:
+    for reason in reasons:
         level = level_of(reason)
-        if level is None or level in found or reason.metric is None:
+        if level is None or level in found or "refused" in reason.args or not (reason.metric or is_decided(reason)):
             continue
         place = next((where[r] for r in reason.reports if r in where), "")
-        found[level] = LevelReason(level, reason.at, said(reason, names, lang), place)
+        told = words(str(reason.args.get("reason", ""))) or ""
+        found[level] = LevelReason(level, reason.at, said(reason, names, lang), place, told)
     return [found[level] for level in sorted(found)]
 
 

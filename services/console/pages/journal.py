@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -85,14 +85,18 @@ def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> l
     """At most `limit` entries from `lines`, both newest first."""
     found: list[Entry] = []
     shown = [line for line in lines if _shown(line)]
+    together = grouped(shown)
     k = 0
     while k < len(shown) and len(found) < limit:
         line = shown[k]
         run = [line]
+        if line.group is not None and together[line.group.key][0] is not line:
+            k += 1
+            continue
         if line.type == "SiteStatusChanged" and line.change == "unknown":
             while k + len(run) < len(shown) and _same_minute(line, shown[k + len(run)]):
                 run.append(shown[k + len(run)])
-        text = line.text if len(run) == 1 else _silent_together(run, names, _)
+        text = told_together(line, together, _) if len(run) == 1 else _silent_together(run, names, _)
         found.append(
             Entry(
                 line.id, line.occurred_at, line.recorded_at, line.late_min, _(KINDS.get(line.kind, line.kind)), text,
@@ -102,6 +106,33 @@ def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> l
         )  # fmt: skip
         k += len(run)
     return found
+
+
+def grouped(lines: Sequence[Line]) -> dict[str, list[Line]]:
+    """Return the lines of each group, in their order."""
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        if line.group is not None:
+            found.setdefault(line.group.key, []).append(line)
+    return found
+
+
+_TOGETHER: Final = {
+    "rto": N_("{activity} : RTO consommé à {pct} % sur {n} sites"),
+    "dmia": N_("{activity} : DMIA consommée à {pct} % sur {n} sites"),
+}
+
+
+def told_together(line: Line, together: Mapping[str, Sequence[Line]], _: Translator) -> str:
+    """Return the sentence of a line, or the one that stands for all lines of its group."""
+    group = line.group
+    count = len(together[group.key]) if group is not None else 1
+    if group is None or count < 2:
+        return line.text
+    if group.kind == "unreached":
+        return _.plural("{n} appel impossible : aucun canal n’a abouti", "{n} appels impossibles : aucun canal n’a abouti", count)
+    sentence = _TOGETHER.get(group.base, N_("{activity} : alarme sur {n} sites"))
+    return _(sentence, activity=group.activity, pct=group.pct, n=count)
 
 
 def _same_minute(a: Line, b: Line) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 from services.console.i18n import N_, Translator
 from services.console.lines import key_of
-from services.console.pages.journal import KINDS, LATE_MIN, by_whom
+from services.console.pages.journal import KINDS, LATE_MIN, by_whom, grouped, told_together
 from services.console.resources import Line, ms
 from services.console.texts import words as w
 from services.console.texts import world
@@ -64,15 +64,25 @@ def key_of_line(line: Line) -> str:
 def log_lines(lines: Sequence[Line], notes: Iterable[Line], names: Names, _: Translator) -> list[LogLine]:
     """The lines of one page; `notes`: lines of persons beyond it, among which corrections are looked for."""
     known = {line.id: line for line in (*notes, *lines)}
+    together = grouped(lines)
     corrected = {line.corrects: key_of_line(line) for line in known.values() if line.corrects}
     return [
         LogLine(
-            key_of_line(line), line.id, line.occurred_at, line.recorded_at, line.late_min, _kind(line, _), line.kind in DECIDED or line.change == "verdict", line.text,
+            key_of_line(line), line.id, line.occurred_at, line.recorded_at, line.late_min, _kind(line, _), line.kind in DECIDED or line.change == "verdict", told_together(line, together, _),
             by_whom(line, names, _), world.source(line.source, _), w.word(w.CERTAINTY, line.certainty, _), line.incident, line.report,
             key_of_line(known[line.corrects]) if line.corrects in known else line.corrects, corrected.get(line.id), line.place,
         )
-        for line in lines
+        for line in lines if line.group is None or together[line.group.key][0] is line
     ]  # fmt: skip
+
+
+FULL: Final = 100
+"""Share of a limit, in per cent, under which an alarm is not shown before somebody asks for it."""
+
+
+def without_early_alarms(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines without the alarms of limits that are not reached yet."""
+    return [line for line in lines if line.group is None or line.group.kind != "alarm" or line.group.pct >= FULL]
 
 
 def _kind(line: Line, _: Translator) -> str:

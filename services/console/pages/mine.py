@@ -12,7 +12,7 @@ from services.console.pages.clocks import Running
 from services.console.pages.moves import SiteOrder, orders_of
 from services.console.pages.places import WORST
 from services.console.pages.reporting import TROUBLES
-from services.console.resources import ReassignmentLine, Site, Task
+from services.console.resources import Incident, ReassignmentLine, Report, Site, Task
 from services.runtime.principals import Scope
 
 SHOWN: Final = 30
@@ -26,6 +26,25 @@ class Mine:
     clocks: list[Running]
     tasks: list[Task]
     orders: list[SiteOrder]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a report of the site, for the person who sent it."""
+
+    report: Report
+    incident: Incident | None
+
+    @property
+    def taken(self) -> bool:
+        """Somebody of the cell has taken its incident in charge."""
+        return self.incident is not None and bool(self.incident.acknowledged_by)
+
+
+def receipts_of(reports: Iterable[Report], incidents: Iterable[Incident]) -> list[Receipt]:
+    """Return a receipt for each report."""
+    by_id = {i.id: i for i in incidents}
+    return [Receipt(report, by_id.get(report.incident or "")) for report in reports]
 
 
 def mine_of(

@@ -184,6 +184,8 @@ class Group:
     criticality: int
     sources: list[str]
     sources_more: int
+    site_ids: list[str]
+    """Every site that gets an order: those that agents leave and the one that they come to."""
     place: str
     place_name: str
     agents: int
@@ -241,7 +243,8 @@ def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
     return Group(
         key="-".join((first.target.activity, first.target.site, first.state.value, *kind, first.id if len(lines) == 1 else "all")),
         ids=[line.id for line in lines], activity=first.target.activity, name=first.target.activity_name, criticality=first.criticality,
-        sources=names[:1], sources_more=len(names) - 1, place=first.target.site,
+        sources=names[:1], sources_more=len(names) - 1,
+        site_ids=sorted({line.source.site for line in lines} | {first.target.site} - {TELEWORK}), place=first.target.site,
         place_name=_("Télétravail") if first.target.site == TELEWORK else short(first.target.name), agents=agents,
         shown=few(agents), minutes=minutes or None,
         kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1), trades=told,
@@ -374,8 +377,8 @@ BREAKS_SHOWN: Final = 5
 
 
 def breaks(clocks: Sequence[Running]) -> list[Running]:
-    """What would fail first: vital work before the rest, the clocks of the territory alone."""
-    return sorted((c for c in clocks if c.site is None), key=lambda c: c.criticality)[:BREAKS_SHOWN]
+    """Return what fails next, vital work before the rest; what has failed already comes last. The clocks of the territory alone."""
+    return sorted((c for c in clocks if c.site is None), key=lambda c: (c.mtpd_over, c.criticality))[:BREAKS_SHOWN]
 
 
 def facts_of(proposal: Proposal, _: Translator) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.console.i18n import N_, Translator
-from services.console.pages.shell import Shell
-from services.runtime.rights import Permission
+from services.console.pages.shell import Reader, Shell
+from services.runtime.rights import Permission, Role
 
 PRIMARY: Final = 6
 
@@ -56,9 +56,11 @@ REPORT: Final = Destination("report", "/signaler", N_("Signaler"), Permission.RE
 MINE: Final = Destination("mine", "/mes-sites", N_("Mes sites"))
 CALLS: Final = Destination("calls", "/appels", N_("Appels et recensements"), _LOG)
 PLAYER: Final = Destination("player", "/exercice", N_("Animer l’exercice"))
+SEARCH: Final = Destination("search", "/recherche", N_("Rechercher"))
+SITES: Final = Destination("sites", "/sites", N_("Tous les sites"))
 GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
     (N_("Conduire"), (
-        CELL, INCIDENT, ACTIVITIES, PLANS, REASSIGNMENT, CALLS, MINE, REPORT, Destination("wall", "/mur", N_("Mur")),
+        CELL, SEARCH, SITES, INCIDENT, ACTIVITIES, PLANS, REASSIGNMENT, CALLS, MINE, REPORT, Destination("wall", "/mur", N_("Mur")),
         Destination("logbook", "/main-courante", N_("Main courante"), _LOG), SITREP, Destination("handover", "/releve", N_("Relève")),
     )),
     (N_("Préparer"), (
@@ -76,6 +78,11 @@ _CELL_FIRST: Final = (CELL, INCIDENT, ACTIVITIES, REASSIGNMENT, DUTY, SITREP)
 _FIELD_FIRST: Final = (MINE, REPORT, CELL, INCIDENT, ACTIVITIES, PLANS)
 
 
+def starts_at_own_sites(reader: Reader) -> bool:
+    """Tell whether « Mes sites » is the first screen of this person: a manager of sites, whose own come before the whole territory."""
+    return reader.principal.role is Role.SITE_MANAGER and bool(reader.principal.scope.sites)
+
+
 def navigation_of(shell: Shell, _: Translator, incident: str | None = None) -> Navigation:
     """For this reader on this page; `incident`: the one that is shown, else the gravest is what the bar leads to."""
     reader = shell.reader
@@ -83,8 +90,11 @@ def navigation_of(shell: Shell, _: Translator, incident: str | None = None) -> N
 
     def way(d: Destination) -> Way:
         path = f"/incidents/{leads_to}" if d is INCIDENT else d.path
+        stays = {"vue": "a-traiter"} if d is CELL and starts_at_own_sites(shell.reader) else {}
         counts = {"duty": shell.urgent, "maintenance": shell.overview.counts.get("maintenance_active", 0)}
-        return Way(d.page, shell.url(path), _(d.label), shell.page == d.page, counts.get(d.page, 0), d is DUTY and shell.urgent > 0)
+        return Way(
+            d.page, shell.url(path, **stays), _(d.label), shell.page == d.page, counts.get(d.page, 0), d is DUTY and shell.urgent > 0
+        )
 
     def reachable(d: Destination) -> bool:
         there = {

@@ -12,9 +12,10 @@ from schemas.callouts import HeadcountAnswer
 from schemas.reassignment import UNDER_WAY
 from schemas.words import TaskState
 from services.console.headcounts import who_said
-from services.console.pages import calls, incident, mine, people, player, times
+from services.console.pages import calls, finding, incident, mine, people, player, times
 from services.console.pages.account import account_of, is_named
 from services.console.pages.door import Elsewhere, reader_of
+from services.console.pages.journal import entries
 from services.console.pages.papers import Papers
 from services.console.pages.reading import EVERY_LINE, choices
 from services.console.texts import words as w
@@ -36,8 +37,37 @@ class Offices(Papers):
             self._queries.reassignments(realm, lang=lang, state=UNDER_WAY, limit=EVERY_LINE),
         )
         found = mine.mine_of(x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items, moved.items, x._)
+        told = await self._queries.reports_of_sites(realm, [m.site.id for m in found[: mine.SHOWN]], lang=lang)
+        receipts = {site: mine.receipts_of(reports, x.shell.overview.incidents) for site, reports in told.items()}
         return {
-            **self._around(request, x), "sites": found[: mine.SHOWN], "total": len(found), "touched": mine.touched(found), "quick": mine.QUICK,
+            **self._around(request, x), "receipts": receipts, "sites": found[: mine.SHOWN], "total": len(found), "touched": mine.touched(found), "quick": mine.QUICK,
+        }  # fmt: skip
+
+    async def sites(self, request: Request) -> dict[str, Any]:
+        """`sites.html`: every site of the territory, by commune."""
+        x = await self._load(request, "sites")
+        asked = request.query_params.get("q", "")[: finding.LONGEST]
+        found = finding.find_sites(x.sites, asked)
+        return {
+            **self._around(request, x),
+            "q": asked,
+            "sites": found,
+            "total": len(x.sites),
+            "poles": x.names.pole_titles(x.reference.poles, x._),
+        }
+
+    async def search(self, request: Request) -> dict[str, Any]:
+        """`search.html`: sites, incidents, lines of the main courante and people, as far as the reader may see them."""
+        x = await self._load(request, "search")
+        realm, lang = x.shell.realm.name, x.shell.lang
+        asked = request.query_params.get("q", "").strip()[: finding.LONGEST]
+        incidents = (await self._queries.incidents(realm, lang=lang, limit=EVERY_LINE)).items if asked else []
+        lines = await self._lines(x, kinds=("all",), limit=EVERY_LINE) if asked else []
+        may_read_log = x.shell.reader.may(Permission.LOG_READ)
+        return {
+            **self._around(request, x), "q": asked, "sites": finding.find_sites(x.sites, asked)[: finding.SHOWN] if asked else [],
+            "incidents": finding.find_incidents(incidents, asked, x._), "people": finding.find_people(x.names, asked, x._) if may_read_log else [],
+            "entries": entries(finding.find_lines(lines, asked), x.names, x._, finding.SHOWN), "may_read_log": may_read_log,
         }  # fmt: skip
 
     async def player(self, request: Request) -> dict[str, Any]:

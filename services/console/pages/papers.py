@@ -86,8 +86,9 @@ class Papers(Screens):
             self._queries.timeline(realm, lang=lang, kind=("note",), texts=True, limit=NOTES_SCANNED), self._queries.reference(realm),
         )  # fmt: skip
         _ = translator(lang)
+        shown = found.items if kind or cited else logbook.without_early_alarms(found.items)
         return {
-            **framed(request, shell), "lines": logbook.log_lines(found.items, notes.items, reference.names, _), "next": found.next, "kinds": KINDS,
+            **framed(request, shell), "lines": logbook.log_lines(shown, notes.items, reference.names, _), "early": len(found.items) - len(shown), "next": found.next, "kinds": KINDS,
             "kind": kind, "cited": cited, "incident_id": incident, "incidents": shell.overview.incidents, "written": logbook.WRITTEN,
             "sources": {code: w.word(world.SOURCE, code, _) for code in world.SOURCE}, "certainties": ("confirmed", "unconfirmed", "rumour"),
             "newest": cursor is None,

@@ -20,6 +20,7 @@ from services.console.pages.ladder import Ladder, ladder_of, main_ladder
 from services.console.pages.navigation import navigation_of
 from services.console.pages.places import MapView, near, whole
 from services.console.pages.shell import Shell
+from services.console.queries.journal import FirstWords
 from services.console.readmodel import Queries
 from services.console.reference import Reference
 from services.console.resources import Activity, Escalation, Line, Site
@@ -118,7 +119,27 @@ class Screen:
         return whole(communes, x.sites, frame.width, frame.height, size=size, labels=labels), part, frame.attribution
 
     def _around(self, request: Request, x: Loaded) -> dict[str, Any]:
-        return framed(request, x.shell)
+        return {**framed(request, x.shell), "foreseen": lambda plan, incident: foreseen_of(plan, incident, x)}
+
+    async def _first_words(self, x: Loaded, incident_id: str | None) -> FirstWords | None:
+        """Return the first sentence of the reports of an incident, for those who may read them."""
+        if incident_id is None or not x.shell.reader.may(Permission.REPORT_RAW):
+            return None
+        return await self._queries.first_words(x.shell.realm.name, incident_id)
+
+
+def foreseen_of(plan: str, incident_id: str | None, x: Loaded) -> str:
+    """Say what happens when a plan is activated: its cards, who gets them, how many sites are hit."""
+    _, library = x._, x.reference.plans.get(plan)
+    if library is None:
+        return ""
+    roles = list(dict.fromkeys(w.role_name(c.role, c.pole or library.pole, x.names, _) for c in library.cards))
+    incident = next((i for i in x.shell.overview.incidents if i.id == incident_id), None)
+    cards = _.plural("{n} fiche part", "{n} fiches partent", len(library.cards)) if library.cards else _("aucune fiche ne part")
+    to = _("pour {roles}", roles=w.listed(roles, _)) if roles else ""
+    where = _.plural("{n} site touché", "{n} sites touchés", incident.members) if incident else ""
+    told = " ".join(part for part in (cards, to) if part)
+    return _("À l’activation : {what}.", what=" ; ".join(part for part in (told, where) if part))
 
 
 def choices(sites: Iterable[Site]) -> list[tuple[str, str]]:

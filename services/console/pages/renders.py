@@ -10,20 +10,32 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
 LIFE_S: Final = 5.0
 KEPT: Final = 64
 
 
-class Renders:
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A page, and the reports whose words stand in it: each reading of them is written down (D59)."""
+
+    text: bytes
+    reports: tuple[str, ...] = ()
+
+
+class Renders(Generic[T]):
     """At most `KEPT` renders; one at a time per key."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: OrderedDict[Hashable, tuple[float, asyncio.Task[bytes]]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[float, asyncio.Task[T]]] = OrderedDict()
 
-    async def get(self, key: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def get(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
         """The page of `key`, made if there is none. An error of `make` is everybody's who waited, and is not kept."""
         now = self._clock()
         found = self._kept.get(key)
@@ -42,5 +54,5 @@ class Renders:
             raise
 
 
-async def _run(make: Callable[[], Awaitable[bytes]]) -> bytes:
+async def _run(make: Callable[[], Awaitable[T]]) -> T:
     return await make()

@@ -7,6 +7,7 @@ from functools import cache
 from mimetypes import guess_type
 from typing import Annotated, Any, Final
 
+import structlog
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
@@ -14,16 +15,17 @@ from services.console.compressing import accepts_gzip, gzip
 from services.console.i18n import translator
 from services.console.pages.account import keys_router
 from services.console.pages.answering import Answering, KeepAnswer, SendAnswer
-from services.console.pages.door import Elsewhere, PageRoute, query_of, reader_of
+from services.console.pages.door import LIVE_HEADER, Elsewhere, PageRoute, query_of, reader_of
 from services.console.pages.guide import PATH as GUIDE
 from services.console.pages.guide import guide_page, picture
 from services.console.pages.leaflets import glossary
 from services.console.pages.login import login_routes
+from services.console.pages.navigation import starts_at_own_sites
 from services.console.pages.offices import Offices
 from services.console.pages.papers import Papers
 from services.console.pages.past import moment_of
 from services.console.pages.planning import Screens
-from services.console.pages.renders import Renders
+from services.console.pages.renders import Rendered, Renders
 from services.console.pages.second_factor import second_factor_routes
 from services.console.pages.shell import STATIC, Choice, assets_version, html, page_of, render
 from services.console.readmodel import Queries
@@ -31,6 +33,7 @@ from services.runtime.links import AckLinks
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Role
 
+log = structlog.get_logger(__name__)
 REPORT: Final = "/signaler"
 """Also reached from a poster, by whoever has no login."""
 WALL: Final = "/mur"
@@ -57,7 +60,7 @@ def pages_router(queries: Queries, links: AckLinks, send_answer: SendAnswer, kee
 
 
 def _screens(router: APIRouter, queries: Queries) -> None:
-    renders = Renders()
+    renders: Renders[Rendered] = Renders()
 
     def show(path: str, template: str, make: Maker) -> None:
         async def page(request: Request) -> Response:
@@ -67,16 +70,22 @@ def _screens(router: APIRouter, queries: Queries) -> None:
             reader, choice = reader_of(request), Choice.of(request)
             if reader.principal.role is Role.KIOSK and path != WALL:
                 raise Elsewhere(f"{WALL}?{query_of(request)}" if request.url.query else WALL)
+            if path == "/" and "vue" not in request.query_params and LIVE_HEADER not in request.headers and starts_at_own_sites(reader):
+                raise Elsewhere(f"/mes-sites?{query_of(request)}" if request.url.query else "/mes-sites")
             shown = request.query_params.get("realm") or str(request.app.state.live_realm)
             behind = [(p.service, p.history, p.seq) for r in {shown, str(request.app.state.live_realm)} for p in await queries.positions(r)]
 
-            async def made() -> bytes:
+            async def made() -> Rendered:
                 screens = Offices(queries.at(moment_of(request)))
-                return html(template, await make(screens, request, **request.path_params), choice)
+                context = await make(screens, request, **request.path_params)
+                return Rendered(html(template, context, choice), context.get("read_reports", ()))
 
             who = reader.principal.id if path in EACH else ""
             key = (request.url.path, str(request.query_params), choice, reader.rights, who, assets_version(), tuple(sorted(behind)))
-            return page_of(await renders.get(key, made), choice)
+            rendered = await renders.get(key, made)
+            if rendered.reports and LIVE_HEADER not in request.headers:
+                log.info("report.text_read", reports=list(rendered.reports), realm=shown, reader=reader.principal.id)
+            return page_of(rendered.text, choice)
 
         router.add_api_route(path, page, methods=["GET"], name=template)
 
@@ -84,6 +93,8 @@ def _screens(router: APIRouter, queries: Queries) -> None:
     show("/incidents/{id}", "incident.html", Screens.incident)
     show("/activites", "activities.html", Screens.activities)
     show(WALL, "wall.html", Screens.wall)
+    show("/sites", "sites.html", Offices.sites)
+    show("/recherche", "search.html", Offices.search)
     show("/sites/{id}", "site.html", Screens.site)
     show("/signalements/{id}", "signal.html", Screens.signal)
     show("/plans", "plans.html", Screens.plans)

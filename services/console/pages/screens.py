@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,7 +18,9 @@ from services.console.pages import activities as activities_page
 from services.console.pages import cell, handover, incident, signal, times, wall
 from services.console.pages.arbitrations import arbitrations_of
 from services.console.pages.cartogram import tiles_of
+from services.console.pages.clocks import next_breaks
 from services.console.pages.door import Elsewhere
+from services.console.pages.incident import LevelReason
 from services.console.pages.journal import entries
 from services.console.pages.ladder import incident_ladder
 from services.console.pages.reading import (
@@ -36,8 +38,9 @@ from services.console.pages.wall import Calm
 from services.console.resources import Activity, Incident
 from services.console.texts import words as w
 from services.console.texts.agents import confinement_words
+from services.console.texts.reasons import said
 from services.console.texts.titles import cause_text
-from services.runtime.rights import Permission
+from services.runtime.rights import Permission, Role
 
 log = structlog.get_logger(__name__)
 FACTS: Final = 3
@@ -88,10 +91,16 @@ class CrisisScreens(Screen):
             view.counts["incidents"] = x.shell.overview.counts["incidents_open"]
         decide = [p for p in incident.plan_lines(plans.items, x.shell.now, x.names, lang, x._) if p.to_decide]
         where = {line.report: line.site for line in lines if line.report and line.site}
+        asked_of = [str(t.report) for t in tasks.items if t.kind in cell.DOUBTS and t.report]
+        reports, first = await asyncio.gather(
+            self._queries.some_reports(realm, asked_of, lang=lang), self._first_words(x, shown.id if shown else None)
+        )
+        doubts = cell.doubts_of(tasks.items, reports, x.names, x.shell.now, x._)
         return {
             **self._around(request, x), "view": view, "facts": entries(lines, x.names, x._, FACTS), "incident": shown, "poles": poles, "pole": pole,
             "not_there": missing, "others": [i for i in open_incidents if shown and i.id != shown.id][:4],
-            "levels": incident.level_reasons(shown, where, x.names, lang) if shown else [], "ladder": ladder, "clocks": x.clocks, "plans": decide,
+            "levels": self._levels(x, shown, where) if shown else [], "ladder": ladder, "breaks": next_breaks(x.clocks, x.shell.now),
+            "plans": decide, "asked_first": x.shell.reader.principal.role is Role.DIRECTOR, "doubts": doubts, "first_words": first, "read_reports": (first.report,) if first else (),
             "arbitrations": arbitrations_of(alarms, x.activities, x.shell.now, x._),
             "whole": maps[0], "near": maps[1], "attribution": maps[2], "pilot": pilot_of(x.reference, x.shell.overview.level.level, x._),
             "tiles": tiles_of(await self._queries.communes(realm, lang=lang)) if asked.get("carte") == "tuiles" else None,
@@ -121,7 +130,8 @@ class CrisisScreens(Screen):
         clocks = [
             c for c in x.clocks if c.activity in {a.id for a in hit} and (c.site is None or c.site in {*shown.sites, *shown.zone_sites})
         ]
-        levels = incident.level_reasons(shown, incident.report_names(facts.items), x.names, lang)
+        levels = self._levels(x, shown, incident.report_names(facts.items))
+        told = await self._first_words(x, id)
         members = incident.members_of(shown, x.sites, facts.items, hit, x._)
         lines = incident.plan_lines(mine, x.shell.now, x.names, lang, x._)
         thematic = next((p for p in mine if p.pole is None and p.state not in SHELVED), None)
@@ -134,11 +144,30 @@ class CrisisScreens(Screen):
             "entries": entries(journal, x.names, x._, incident.LINES_SHOWN), "ladders": [ladder] if ladder else [], "plans": lines,
             "conflicts": incident.conflicts_of(conflicts), "policy": x.reference.version,
             "cards": incident.cards_of(mine, x.shell.now, x.names, x._), "ahead": incident.next_break(clocks, x.shell.now),
+            "first_words": told, "read_reports": (told.report,) if told else (), "kept_levels": self._refusals(x),
             "takers": takers(shown, x), "cause": cause_text(shown.kind, shown.cause.key, x.names, lang), "proposal": next(iter(proposals), None),
             "under_way": sum(line.count for line in moved.items if line.state in UNDER_WAY),
             "leaving": incident.leaving_of(shown, facts.items),
             "others": [i for i in x.shell.overview.incidents if i.id != id], "open": shown.state in OPEN_INCIDENT,
         }  # fmt: skip
+
+    def _levels(self, x: Loaded, shown: Incident, where: Mapping[str, str]) -> list[LevelReason]:
+        """Return why each level was reached, with those that a person decided for the whole territory."""
+        decided = [r for r in x.shell.overview.level.why if incident.is_decided(r)]
+        return incident.level_reasons([*shown.why, *decided], where, x.names, x.shell.lang, self._words(x))
+
+    def _refusals(self, x: Loaded) -> list[LevelReason]:
+        """Return the proposed levels that a person refused."""
+        found = [r for r in x.shell.overview.level.why if incident.is_decided(r) and "refused" in r.args]
+        words = self._words(x)
+        return [
+            LevelReason(x.shell.overview.level.level, r.at, said(r, x.names, x.shell.lang), "", words(str(r.args.get("reason", ""))) or "")
+            for r in found
+        ]
+
+    def _words(self, x: Loaded) -> Callable[[str], str | None]:
+        """Return how the words behind the reference of a reason are read; nothing for who may not read the main courante."""
+        return self._queries.reason_of if x.shell.reader.may(Permission.LOG_READ) else lambda _reference: None
 
     async def activities(self, request: Request) -> dict[str, Any]:
         """`activities.html`."""
@@ -172,7 +201,7 @@ class CrisisScreens(Screen):
             "pilot": pilot_of(x.reference, overview.level.level, x._), "whole": maps[0], "attribution": maps[2], "sites_total": len(x.sites),
             "legend": cell.legend_of(x.sites), "units": wall.unit_rows(x.sites, overview.poles, x.names, x._),
             "plans": [p for p in incident.plan_lines(plans.items, now, x.names, lang, x._) if p.to_decide], "plans_shown": wall.PLANS_SHOWN,
-            "clocks": x.clocks[: wall.CLOCKS_SHOWN], "ladder": ladder, "silent_shown": wall.SILENT_SHOWN,
+            "breaks": next_breaks(x.clocks, now), "clocks_shown": wall.CLOCKS_SHOWN, "ladder": ladder, "silent_shown": wall.SILENT_SHOWN,
             "rate": wall.rate_bars(overview.alarm_rate), "facts": entries(lines, x.names, x._, FACTS),
             "feeds": wall.feed_lines(overview.feeds, 6, x._), "calm": await self._calm(x),
         }  # fmt: skip
@@ -240,7 +269,7 @@ class CrisisScreens(Screen):
         said = [line for line in journal if line.recorded_at > changes.since]
         return {
             **self._around(request, x), "since": changes.since, "span": span, "spans": handover.SPANS, "tasks": tasks.items,
-            "sections": handover.sections_of(changes, x.names, x._), "ladder": ladder, "clocks": x.clocks[: handover.CLOCKS_SHOWN],
+            "sections": handover.sections_of(changes, x.names, x._), "ladder": ladder, "breaks": next_breaks(x.clocks, now), "clocks_shown": handover.CLOCKS_SHOWN,
             "entries": entries(said, x.names, x._, handover.LINES_SHOWN), "entries_more": len(said) > handover.LINES_SHOWN,
             "plans": [p for p in incident.plan_lines(plans.items, now, x.names, lang, x._) if p.to_decide],
         }  # fmt: skip

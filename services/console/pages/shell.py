@@ -149,6 +149,18 @@ class Shell:
         return TERRITORY.get(self.realm.territory, self.realm.territory)
 
     @property
+    def unanswered(self) -> int:
+        """Open incidents from N2 that nobody has taken in charge: the number in the title of the tab."""
+        return sum(1 for i in self.overview.incidents if i.level >= MAJOR and not i.acknowledged_by and i.quiet is None)
+
+    @property
+    def alarm(self) -> str:
+        """Ids of the crises that nobody has taken in charge: the sound goes on until there is none; empty in the past."""
+        if self.moment is not None:
+            return ""
+        return " ".join(sorted(i.id for i in self.overview.incidents if i.level >= CRISIS and not i.acknowledged_by and i.quiet is None))
+
+    @property
     def gravest(self) -> Incident | None:
         return next(iter(self.overview.incidents), None)
 
@@ -169,6 +181,10 @@ class Shell:
     def login(self) -> str:
         """The login page, which leads back to this realm."""
         return f"/connexion?{urlencode({'next': self.url('/')})}"
+
+
+MAJOR: Final = 2
+CRISIS: Final = 3
 
 
 def level_name(level: int, _: Translator) -> str:

@@ -135,7 +135,13 @@ class Documents(Incidents, Journal):
             tasks=[shape.task(t) for t in tasks.values() if t.state in (TaskState.OPEN, TaskState.TAKEN)], ladder=ladder,
             reports=list((await picture.rows(a.ReportRow)).values()), flags=[shape.flag(f) for f in (await picture.rows(a.FlagRow)).values()],
             previous=previous, lines=lines, remarks=remarks, validated_by=validated_by,
+            reasons=self._reasons_of([*level.why, *(reason for i in incidents for reason in i.why)]),
         )  # fmt: skip
+
+    def _reasons_of(self, whys: Sequence[r.Reason]) -> dict[str, str]:
+        """Return what persons wrote when they decided a level, by the reference in its reason."""
+        references = {str(reason.args["reason"]) for reason in whys if "reason" in reason.args}
+        return {ref: words for ref in references if (words := self.reason_of(ref)) is not None}
 
     async def draft_retex(
         self, realm: str, *, incident: str | None = None, as_of: Instant | None = None, langs: Sequence[str] = ("fr", "en")

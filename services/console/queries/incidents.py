@@ -64,7 +64,12 @@ class Incidents(Reading):
             row = await found.picture.row(a.IncidentRow, id)
             if row is None:
                 raise NotFound
-            return (await self._shape_incidents(found, [row], reports=True))[0]
+            shaped = (await self._shape_incidents(found, [row], reports=True))[0]
+            if shaped.title_type is None and row.kind == SITE_KIND:
+                told = await found.picture.some(a.ReportRow, shaped.reports[:1])
+                first = next(iter(told.values()), None)
+                return shaped if first is None else found.shape.titled(shaped, row, first.type)
+            return shaped
 
     async def cap(self, realm: str, id: str, sender: str, *, as_of: Instant | None = None) -> bytes:
         """The incident as a CAP 1.2 message, with the chain of those before it."""
@@ -98,17 +103,23 @@ class Incidents(Reading):
         for _, plan in sorted((await found.picture.rows(c.PlanRow)).items()):
             plans.setdefault(plan.incident or "", []).append(plan.id)
         shaped = []
+        worst = _gravest_types(await found.picture.rows(a.SiteRow)) if any(row.kind == SITE_KIND for row in rows) else {}
         for row in rows:
             ladder, mine = ladders.get(row.id), plans.get(row.id, [])
             key = (found.picture.realm, found.shape.lang, row.id)
             kept = self._as_shaped.get(key)
-            if kept is not None and kept[0] is row and kept[1] is ladder and kept[2] == (mine, found.picture.reference.version):
+            if (
+                kept is not None
+                and kept[0] is row
+                and kept[1] is ladder
+                and kept[2] == (mine, worst.get(row.id), found.picture.reference.version)
+            ):
                 one = kept[3]
             else:
-                one = found.shape.incident(row, ladder=ladder, plans=mine)
+                one = found.shape.incident(row, ladder=ladder, plans=mine, type=worst.get(row.id))
                 if len(self._as_shaped) >= SHAPED:
                     self._as_shaped.clear()
-                self._as_shaped[key] = (row, ladder, (mine, found.picture.reference.version), one)
+                self._as_shaped[key] = (row, ladder, (mine, worst.get(row.id), found.picture.reference.version), one)
             shaped.append(one.model_copy(update={"reports": await found.picture.reports_of(row.id)}) if reports else one)
         return shaped
 
@@ -146,6 +157,21 @@ class Incidents(Reading):
             },
             plans={p.id: shape.reasons(p.why) for p in (await picture.rows(c.PlanRow)).values() if p.incident == id},
         )  # fmt: skip
+
+
+SITE_KIND: Final = "site"
+"""Family of incidents that says nothing of what happened: their title tells the type instead."""
+
+
+def _gravest_types(sites: Mapping[str, a.SiteRow]) -> dict[str, EventType]:
+    """Return the type of the gravest open cause of each incident."""
+    found: dict[str, a.CauseRow] = {}
+    for site in sites.values():
+        for cause in site.causes:
+            known = found.get(cause.incident or "")
+            if known is None or (-cause.severity, cause.since, cause.id) < (-known.severity, known.since, known.id):
+                found[cause.incident or ""] = cause
+    return {incident: cause.type for incident, cause in found.items()}
 
 
 async def _types_of_reports(picture: Picture) -> dict[str, set[str]]:

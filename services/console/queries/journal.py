@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +45,19 @@ SHOWN_IN_OWN_WORDS: Final = (
     "affected_activities",
 )
 """Fields of a report that have the same name where it came in and where it is shown."""
+
+
+FIRST_REPORTS: Final = 5
+"""So many reports of an incident are looked through for a sentence of a person."""
+LONGEST_SENTENCE: Final = 160
+
+
+@dataclass(frozen=True, slots=True)
+class FirstWords:
+    """The first sentence about an incident, and the report that holds it."""
+
+    report: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +173,40 @@ class Journal(Reading):
             raise NotFound
         return lost
 
+    async def some_reports(self, realm: str, ids: Sequence[str], *, lang: str = "fr") -> dict[str, r.Report]:
+        """Return the reports that are there, by id, without their words."""
+        found = await self.read(realm, lang=lang)
+        async with store_errors():
+            rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        return {id: found.shape.report(row) for id, row in rows.items()}
+
+    async def reports_of_sites(self, realm: str, sites: Iterable[str], *, lang: str = "fr", limit: int = 3) -> dict[str, list[r.Report]]:
+        """Return the newest reports of each site, without their words."""
+        found = await self.read(realm, lang=lang)
+        wanted = set(sites)
+        async with store_errors():
+            rows = [row for row in (await found.picture.rows(a.ReportRow)).values() if row.site in wanted] if wanted else []
+        told: dict[str, list[r.Report]] = {}
+        for row in sorted(rows, key=lambda row: (-row.recorded_at, row.id)):
+            mine = told.setdefault(str(row.site), [])
+            if len(mine) < limit:
+                mine.append(found.shape.report(row))
+        return told
+
+    async def first_words(self, realm: str, incident: str) -> FirstWords | None:
+        """Return the first sentence that a person wrote about an incident; for readers who may read reports."""
+        found = await self.read(realm)
+        async with store_errors():
+            ids = (await found.picture.reports_of(incident))[:FIRST_REPORTS]
+            rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        written = [(id, text) for id in ids if id in rows and (text := rows[id].text_id) is not None]
+        texts = self._texts.get_many([text for _id, text in written]) if written and self._texts is not None else {}
+        for id, text in written:
+            sentence = _first_sentence(_said(texts.get(text), "fr") or _described(texts.get(text)))
+            if sentence:
+                return FirstWords(id, sentence)
+        return None
+
     async def _find_newer_alert(self, found: Read, reopening: a.ReportRow) -> datetime | None:
         """Return when an alert occurred that a reopening left open because it is newer, though it was known before."""
         if reopening.type is not EventType.REOPENING or reopening.site is None:
@@ -201,6 +249,18 @@ def in_own_words(row: a.ReportRow, own: Mapping[str, Any]) -> a.ReportRow:
     if "site_id" in own and "site_unknown" in row.flags:  # else a person has linked it since
         said["site"] = own["site_id"]
     return a.ReportRow.model_validate(row.model_dump() | said) if said else row
+
+
+def _described(item: TextItem | None) -> str:
+    return str(item.fields.get("description") or "") if item is not None else ""
+
+
+def _first_sentence(text: str) -> str:
+    """Return the first sentence of a text, shortened at a word."""
+    sentence = re.split(r"(?<=[.!?])\s|\n", text.strip(), maxsplit=1)[0]
+    if len(sentence) <= LONGEST_SENTENCE:
+        return sentence
+    return sentence[:LONGEST_SENTENCE].rsplit(" ", 1)[0] + " …"
 
 
 def _said(item: TextItem | None, lang: str) -> str | None:

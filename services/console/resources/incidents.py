@@ -41,6 +41,7 @@ class Incident(Resource):
     realm: str
     number: str
     title: str
+    title_type: EventType | None = Field(default=None, exclude=True, description="type that the title of a site's incident tells")
     kind: str
     state: IncidentState
     level: int

@@ -42,6 +42,16 @@ class Realm(Resource):
 KindOfLine: TypeAlias = Literal["fact", "impact", "decision", "action", "communication", "watch", "alarm", "note", "runtime"]
 
 
+class LineGroup(Resource):
+    """Lines that pages tell as one: the alarms of one activity, the calls that could not be made."""
+
+    key: str
+    kind: Literal["alarm", "unreached"]
+    activity: str = ""
+    base: str = ""
+    pct: int = 0
+
+
 class Line(Resource):
     """A line of the main courante (D55): what was recorded, when it happened and when we learnt it, by whom."""
 
@@ -63,6 +73,7 @@ class Line(Resource):
     source: str | None
     corrects: str | None
     place: str = Field(description="service/partition/seq/ordinal of the fact in its log")
+    group: LineGroup | None = Field(default=None, exclude=True)
 
 
 class CommandResult(Resource):

@@ -237,12 +237,23 @@ def said(why: Because, names: Names, lang: str) -> Said:
     """A reason in parts, in the reader's language."""
     _ = translator(lang)
     if why.metric is None:
-        return Said(_rule(why, _))
+        return Said(_decided(why, names, _) or _rule(why, _))
     label = _label(why.metric, why.args, names, _)
     if isinstance(why.threshold, bool):
         return Said(label) if why.value in (True, None) else Said(label, metric_value(why.metric, why.value, _), joint=_("\u00a0: "))
     threshold = "" if why.threshold is None else f"{_SIGN.get(why.op or '', '')} {metric_value(why.metric, why.threshold, _)}".strip()
     return Said(label, metric_value(why.metric, why.value, _), threshold, _("\u00a0: "))
+
+
+def _decided(why: Because, names: Names, _: Translator) -> str:
+    """Return who decided a level, or the refusal of a proposed one; empty for any other reason."""
+    author = why.args.get("author")
+    if why.code != "manual" or not isinstance(author, str):
+        return ""
+    who = w.person_name(author, names, _)
+    if "refused" in why.args:
+        return _("N{level} refusé par {who}", level=why.args["refused"], who=who)
+    return _("décidé par {who}", who=who)
 
 
 def _rule(why: Because, _: Translator) -> str:

@@ -10,6 +10,7 @@ from schemas.callouts import DraftCallOut, StartCallOut, StopCallOut
 from schemas.commands import HoldSending, ReleaseSending, ReplayNotification
 from schemas.maintenance import Coverage
 from schemas.ranks import HOLDER
+from schemas.words import EventType
 from services.console.i18n import N_, Translator, translator
 from services.console.texts import words as w
 from services.console.texts import world
@@ -52,10 +53,13 @@ def _place(row: IncidentRow, names: Names, _: Translator) -> str:
     return _("{communes} et {n} autres communes", communes=", ".join(shown[:2]), n=rest)
 
 
-def incident_title(row: IncidentRow, names: Names, lang: str) -> str:
-    """`Coupure électrique : Nanterre, Puteaux et Suresnes`; no free text, so it may be read by anybody."""
+def incident_title(row: IncidentRow, names: Names, lang: str, type: EventType | None = None) -> str:
+    """Return a title without free text, so that anybody may read it: `Coupure électrique : Nanterre, Puteaux et Suresnes`.
+
+    `type`: of the gravest cause; it stands for a family that says nothing of what happened.
+    """
     _ = translator(lang)
-    hazard = w.word(_HAZARD, row.kind, _)
+    hazard = w.word(w.EVENT, type, _) if row.kind == "site" and type is not None else w.word(_HAZARD, row.kind, _)
     if row.kind in _OF_THE_TERRITORY:
         return hazard
     if row.kind == "it" and len(row.members) != 1:

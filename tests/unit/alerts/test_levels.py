@@ -191,6 +191,20 @@ def test_n4_is_proposed_not_set_by_a_dmia_that_is_over(scene: Scene) -> None:
     assert len(proposed) == 1
 
 
+def test_a_proposed_level_can_be_refused_with_a_reason(scene: Scene) -> None:
+    scene.report(0, "closure", "cen-2", severity=3)
+    _metric(scene, 30, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 100.0)
+    assert _lower(scene, 31, 3, role="director").code == "not_pilot"
+    assert _lower(scene, 32, 3, reason=None).code == "reason_needed"
+    assert isinstance(_lower(scene, 33, 3), CommandApplied)
+    row = scene.state.levels["territory"]
+    assert (row.level, row.proposed, row.proposed_why) == (3, None, ())
+    assert row.why[-1].args == {"author": "dgs", "level": 3, "refused": 4, "reason": "text:why"}
+    _metric(scene, 40, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 101.0)
+    assert scene.state.levels["territory"].proposed is None, "the same facts propose nothing again"
+    assert _lower(scene, 41, 3).code == "level_unchanged"
+
+
 def test_an_rto_half_used_makes_n2_of_the_incident_behind_it(scene: Scene) -> None:
     report = scene.report(0, "outage_power", "eau-06", severity=2, capacity_lost_pct=40)
     assert scene.state.level() == 1

@@ -28,10 +28,10 @@ _ = translator("fr")
 
 def site(id: str, status: str, limit_min: float | None = None) -> SiteLine:
     limit = None if limit_min is None else Limit("CPL-01", NOW + timedelta(minutes=limit_min), limit_min <= 0)
-    return SiteLine(id, id, "Nanterre", SiteStatus(status), "", NOW, "100 %", limit, 1, id)
+    return SiteLine(id, id, "Nanterre", SiteStatus(status), "", NOW, "100 %", limit, 1, id, status == "evacuated")
 
 
-def test_what_presses_comes_first_then_people_then_silence_then_the_rest() -> None:
+def test_danger_comes_first_then_what_presses_then_silence_then_the_rest() -> None:
     lines = [
         site("r", "closed"),
         site("u", "unknown"),
@@ -42,7 +42,7 @@ def test_what_presses_comes_first_then_people_then_silence_then_the_rest() -> No
     ]
     groups = groups_of(lines, NOW, _)
     assert [(g.key, [x.id for x in g.lines]) for g in groups] == [
-        ("limite", ["over", "late"]), ("abri", ["e"]), ("silence", ["u"]), ("reste", ["far", "r"]),
+        ("danger", ["e"]), ("limite", ["over", "late"]), ("silence", ["u"]), ("reste", ["far", "r"]),
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from services.console.documents.sitrep.counts import none, people
 from services.console.documents.telling import is_turn, told_once
 from services.console.i18n import N_
 from services.console.pages import times
-from services.console.pages.incident import level_of
+from services.console.pages.incident import is_decided, level_of
 from services.console.resources import Reason
 from services.console.texts import line as sentence
 from services.console.texts import words as w
@@ -129,10 +129,11 @@ def levels(x: Facts, cited: Cited) -> Section:
     _ = x._
     lines: list[Line] = []
     seen: set[int] = set()
-    gravest = [reason for i in x.incidents if i.level == x.level.level for reason in i.why]
+    highest = max((i.level for i in x.incidents), default=0)
+    gravest = [reason for i in x.incidents if i.level == highest for reason in i.why]
     for reason in sorted([*gravest, *x.level.why], key=lambda reason: level_of(reason) or 0):
         level = level_of(reason)
-        if level is None or level in seen or reason.metric is None:
+        if level is None or level in seen or "refused" in reason.args or not (reason.metric or is_decided(reason)):
             continue
         seen.add(level)
         lines.append(
@@ -166,6 +167,9 @@ def levels(x: Facts, cited: Cited) -> Section:
 
 def _why(x: Facts, reason: Reason, level: int) -> str:
     told = said(reason, x.names, x.lang).text
+    words = x.reasons.get(str(reason.args.get("reason", "")), "")
+    if words:
+        told = x._("{what} : {why}", what=told, why=words)
     if reason.at is None:
         return x._("N{level} ({why})", level=level, why=told)
     return x._("N{level}, {at} ({why})", level=level, at=times.hm_dated(reason.at, x.at, x.lang), why=told)

@@ -1,6 +1,7 @@
 // Decisions: every form with `data-command` becomes one JSON request with its own idempotency key. The answer stands
 // beside the button, in words; a success needs none, the page shows its effect (`data-shown` says it where it does not).
 
+import { confirmed } from "./confirming.js";
 import { refused, settled } from "./drafts.js";
 import { pictured, refresh } from "./live.js";
 import { picked } from "./picker.js";
@@ -147,11 +148,21 @@ async function setGoing(form, url) {
 
 const html = () => document.documentElement;
 
+/** Send what was confirmed, where that is asked for. @param {HTMLFormElement} form @param {HTMLElement | null} submitter */
+async function ask(form, submitter) {
+  form.setAttribute("aria-busy", "true");
+  const goes = await confirmed(form);
+  form.removeAttribute("aria-busy");
+  if (goes) await send(form, submitter);
+}
+
 export function start() {
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!(form instanceof HTMLFormElement) || form.dataset.command === undefined) return;
     event.preventDefault();
-    if (!form.hasAttribute("aria-busy")) send(form, event.submitter);
+    if (form.hasAttribute("aria-busy")) return;
+    if (event.submitter?.hasAttribute("formaction")) send(form, event.submitter);
+    else ask(form, event.submitter);
   });
 }

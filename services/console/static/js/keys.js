@@ -1,8 +1,9 @@
-// Single keys, only where nobody is typing (WCAG 2.1.4: none works inside a field, and `?` lists them).
+// Single keys, only where nobody is typing. They can be switched off in the menu (WCAG 2.1.4), and `?` lists them.
 
 import * as list from "./list.js";
+import { onRefresh } from "./live.js";
 
-const MENUS = "#menu[open], #ways[open], .held-to[open]";
+const MENUS = "#menu[open], #ways[open], #level-menu[open], .held-to[open]";
 
 /** @param {EventTarget | null} target @returns {boolean} true as well where the field was taken away under the writing hand: what goes on being typed decides nothing */
 function typing(target) {
@@ -25,6 +26,42 @@ function focus(id) {
   if (field instanceof HTMLInputElement) field.select();
 }
 
+const SWITCH = "vigie-keys";
+
+/** @returns {boolean} */
+function switchedOn() {
+  try {
+    return localStorage.getItem(SWITCH) !== "off";
+  } catch {
+    return true; // a browser that keeps nothing keeps the keys
+  }
+}
+
+/** Switch the single keys on or off for this browser, and say which. */
+function toggleKeys() {
+  try {
+    localStorage.setItem(SWITCH, switchedOn() ? "off" : "on");
+  } catch {
+    return;
+  }
+  showSwitch();
+}
+
+function showSwitch() {
+  const on = switchedOn();
+  document.documentElement.classList.toggle("no-keys", !on);
+  for (const button of document.querySelectorAll("[data-keys]")) button.setAttribute("aria-pressed", String(on));
+}
+
+/** The key alone decides nothing: it goes to the button and says what Enter does there. */
+function askToAcknowledge() {
+  const form = document.querySelector("form[data-name=acknowledge]");
+  if (!(form instanceof HTMLFormElement)) return;
+  form.querySelector("button")?.focus();
+  const said = document.getElementById(form.dataset.said ?? "");
+  if (said) said.textContent = form.dataset.ask ?? "";
+}
+
 /** @param {KeyboardEvent} event */
 function press(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -37,13 +74,11 @@ function press(event) {
     if (typing(event.target) && event.target instanceof HTMLElement) event.target.blur();
     return;
   }
-  if (typing(event.target)) return;
+  if (typing(event.target) || !switchedOn()) return;
   switch (event.key) {
-    case "a": {
-      const form = document.querySelector("form[data-name=acknowledge]");
-      if (form instanceof HTMLFormElement) form.requestSubmit();
+    case "a":
+      askToAcknowledge();
       break;
-    }
     case "n":
       focus("mc");
       break;
@@ -69,6 +104,8 @@ function openTarget() {
 
 export function start() {
   openTarget();
+  showSwitch();
+  onRefresh(showSwitch);
   addEventListener("hashchange", openTarget);
   document.addEventListener("keydown", press);
   document.addEventListener("click", (event) => {
@@ -79,6 +116,15 @@ export function start() {
       focus(link.getAttribute("data-focus") ?? "");
     }
     if (target?.closest("[data-close=help]")) help(false);
+    if (target?.closest("[data-keys]")) toggleKeys();
+    const named = target?.closest("a[href^='#']")?.getAttribute("href")?.slice(1) ?? "";
+    const asked = named ? document.getElementById(named) : null;
+    if (asked?.matches("details")) {
+      event.preventDefault();
+      asked.setAttribute("open", "");
+      asked.querySelector("select")?.focus();
+      return;
+    }
     for (const box of document.querySelectorAll(MENUS)) if (!target || !box.contains(target)) box.removeAttribute("open");
   });
 }

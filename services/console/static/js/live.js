@@ -102,6 +102,7 @@ function apply(next) {
   }
   html.dataset.speed = root.dataset.speed ?? "0";
   html.dataset.limit = root.dataset.limit ?? "";
+  html.dataset.alarm = root.dataset.alarm ?? "";
   clock.set(Number(root.dataset.now));
   const focused = document.activeElement;
   const pending = drafts.pending();

@@ -1,5 +1,6 @@
 // Entry of every screen that shows a realm.
 
+import * as alarm from "./alarm.js";
 import * as commands from "./commands.js";
 import * as drafts from "./drafts.js";
 import * as keys from "./keys.js";
@@ -18,6 +19,7 @@ keys.start();
 if (document.documentElement.dataset.past) past.start();
 else live.start();
 wall.start();
+alarm.start();
 
 // plain forms prove by this token that they come from our page
 document.addEventListener("submit", (event) => {

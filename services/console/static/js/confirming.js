@@ -1,0 +1,80 @@
+// Decisions that reach many people take two steps: the totals and a question, then a few seconds in which they can be taken back.
+// Nothing has left the browser before the count is over; who closes the page is warned, and nothing goes out.
+
+const html = document.documentElement;
+const STEP_MS = 1000;
+
+/** @param {string} text @param {string} kind @returns {HTMLButtonElement} */
+function button(text, kind) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = `btn s ${kind}`;
+  made.textContent = text;
+  return made;
+}
+
+/** What is ticked in a form. @param {HTMLFormElement} form @returns {{lines: number, agents: number, sites: number}} */
+export function totals(form) {
+  const ticked = [...form.querySelectorAll("input[type=checkbox][data-agents]:checked")];
+  const sites = new Set(ticked.flatMap((box) => (box.getAttribute("data-sites") ?? "").split(" ").filter(Boolean)));
+  const agents = ticked.reduce((sum, box) => sum + Number(box.getAttribute("data-agents")), 0);
+  return { lines: ticked.length, agents, sites: sites.size };
+}
+
+/** @param {HTMLFormElement} form @returns {string} */
+function question(form) {
+  const { agents, sites } = totals(form);
+  const number = new Intl.NumberFormat(html.lang);
+  return (form.dataset.confirm ?? "").replace("{agents}", number.format(agents)).replaceAll("{sites}", number.format(sites));
+}
+
+/**
+ * Ask, then count down. @param {HTMLFormElement} form @returns {Promise<boolean>} whether it is to be sent
+ */
+export async function confirmed(form) {
+  const said = document.getElementById(form.dataset.said ?? "");
+  if (form.dataset.confirm === undefined || !said) return true;
+  if (form.dataset.none !== undefined && totals(form).lines === 0) {
+    said.textContent = form.dataset.none;
+    said.classList.add("refused");
+    return false;
+  }
+  said.classList.remove("refused");
+  const yes = button(html.dataset.confirmYes ?? "", "main");
+  const no = button(html.dataset.confirmNo ?? "", "");
+  said.replaceChildren(question(form), " ", yes, " ", no);
+  yes.focus();
+  const agreed = await new Promise((resolve) => {
+    yes.addEventListener("click", () => resolve(true));
+    no.addEventListener("click", () => resolve(false));
+  });
+  const goes = agreed && (await counted(said));
+  said.textContent = goes ? "" : html.dataset.confirmDropped ?? "";
+  return goes;
+}
+
+/** @param {HTMLElement} said @returns {Promise<boolean>} false when it was taken back */
+function counted(said) {
+  const back = button(html.dataset.confirmBack ?? "", "");
+  const left = document.createElement("span");
+  said.replaceChildren(left, " ", back);
+  back.focus();
+  let seconds = Number(html.dataset.hold ?? 0);
+  const warn = (/** @type {BeforeUnloadEvent} */ event) => event.preventDefault();
+  addEventListener("beforeunload", warn);
+  return new Promise((resolve) => {
+    const end = (/** @type {boolean} */ goes) => {
+      clearInterval(timer);
+      removeEventListener("beforeunload", warn);
+      resolve(goes);
+    };
+    const show = () => (left.textContent = (html.dataset.confirmLeft ?? "").replace("{n}", String(seconds)));
+    const timer = setInterval(() => {
+      seconds -= 1;
+      if (seconds <= 0) end(true);
+      else show();
+    }, STEP_MS);
+    show();
+    back.addEventListener("click", () => end(false));
+  });
+}
