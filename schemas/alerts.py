@@ -469,6 +469,10 @@ class AttentionRequested(Fact):
         default=None,
         description="of a proposal; of an order: who leave the site; who come back from a place that was lost or that needs them no more",
     )
+    begins_at: Instant | None = Field(default=None, exclude_if=lambda at: at is None, description="of an order: from when (D80)")
+    ends_at: Instant | None = Field(
+        default=None, exclude_if=lambda at: at is None, description="of an order: until when; None: until further notice"
+    )
     come: int | None = Field(default=None, description="of an order: who come to the site; of a recall: who leave it again")
     stopped_at: Instant | None = Field(default=None, description="of an alarm: since when the activity is interrupted (D70)")
     back_at: Instant | None = Field(default=None, description="when the activity is expected back")

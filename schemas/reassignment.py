@@ -13,6 +13,11 @@ from pydantic import Field
 from schemas.alerts import Confinement
 from schemas.base import Command, Fact, Instant, Message, Model, RowFact, message
 
+SETUP_MIN: Final = 30
+"""Minutes from arrival at another site to work, unless the territory says otherwise."""
+HOME_MIN: Final = 60
+"""Minutes until an agent who is at their site works at home."""
+
 
 class Preference(StrEnum):
     """What comes first once every vital need that can be met is met."""
@@ -65,6 +70,9 @@ class SiteCondition(Model):
         exclude_if=lambda why: why is None,
         description="nobody leaves it or comes to it, and nobody stands in for it (D78): its people shelter, or are being counted",
     )
+    ends_at: Instant | None = Field(
+        default=None, exclude_if=lambda at: at is None, description="announced end of all that it lacks (D80); None: nobody knows"
+    )
 
 
 class Situation(Model):
@@ -74,6 +82,14 @@ class Situation(Model):
     elapsed_h: float = Field(description="since the first fact")
     transit: bool = True
     telework: bool = True
+    at: Instant | None = Field(default=None, exclude_if=lambda at: at is None, description="now, where some end is announced (D80)")
+    opens: dict[str, Instant] = Field(
+        default_factory=dict, exclude_if=lambda opens: not opens, description="next opening of the activities whose work is closed now"
+    )
+    setup_min: int = Field(
+        default=SETUP_MIN, exclude_if=lambda m: m == SETUP_MIN, description="minutes from arrival at another site to work"
+    )
+    home_min: int = Field(default=HOME_MIN, exclude_if=lambda m: m == HOME_MIN, description="minutes until an agent works at home")
 
 
 @message
@@ -266,6 +282,12 @@ class ReassignmentRow(LineRow):
     approved_at: Instant
     rules: tuple[str, ...]
     dispatched_at: Instant | None = None
+    starts_at: Instant | None = Field(
+        default=None, exclude_if=lambda at: at is None, description="from when: the next opening of the activity's calendar (D80)"
+    )
+    ends_at: Instant | None = Field(
+        default=None, exclude_if=lambda at: at is None, description="until when, as announced when it was dispatched; None: nobody knows"
+    )
     accepted_at: Instant | None = None
     arrived_at: Instant | None = None
     ended_at: Instant | None = None
@@ -296,6 +318,10 @@ class OrderRow(Model):
     stay_home: int = Field(default=0, description="of those who leave: at home")
     lines: tuple[str, ...] = Field(default=(), description="that this order dispatched: each line in the order of the site that it leaves")
     dispatched_at: Instant
+    starts_at: Instant | None = Field(default=None, exclude_if=lambda at: at is None, description="from when: the first of its lines (D80)")
+    ends_at: Instant | None = Field(
+        default=None, exclude_if=lambda at: at is None, description="until when: the last of its lines; None: until further notice"
+    )
 
 
 @message

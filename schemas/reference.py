@@ -285,6 +285,13 @@ class ReassignmentPolicy(Model):
     agent_day_eur: float | None = Field(
         default=None, ge=0, description="cost of one agent-day, for lessons learned; None: nothing is said of cost"
     )
+    work_calendar: str | None = Field(
+        default=None,
+        exclude_if=lambda name: name is None,
+        description="hours of work of the activities without a calendar of their own whose RTO is a day or more (D80); None: day and night",
+    )
+    setup_min: int = Field(default=30, ge=0, exclude_if=lambda m: m == 30, description="minutes from arrival at another site to work")
+    home_min: int = Field(default=60, ge=0, exclude_if=lambda m: m == 60, description="minutes until an agent works at home")
     agent_day_draft: bool = Field(default=False, description="nobody has confirmed that cost yet: whoever reads it is told so")
 
 

@@ -298,7 +298,14 @@ def _plan(fact: FactRecord) -> Fields | None:
     }  # fmt: skip
 
 
-_PROPOSAL_KINDS = {"computed": "watch", "failed": "alarm", "lapsed": "watch", "approved": "decision", "declined": "decision"}
+_PROPOSAL_KINDS = {
+    "computed": "watch",
+    "failed": "alarm",
+    "lapsed": "watch",
+    "approved": "decision",
+    "declined": "decision",
+    "withdrawn": "watch",
+}
 
 
 def _proposal(fact: FactRecord) -> Fields | None:
@@ -311,7 +318,7 @@ def _proposal(fact: FactRecord) -> Fields | None:
         "kind": kind, "change": change, "incident": r.get("incident"), "text_id": _text_id(decision.get("reason")) if decision else None,
         "values": _some({
             "number": r["number"], "agents": decision["agents"] if decision else r["agents"],
-            "lines": len(decision["lines"]) if decision else r["lines"], "unmet": r["unmet_agents"], "demand": r["demand"],
+            "lines": len(decision["lines"]) if decision else len(r["withdrawn"]) if change == "withdrawn" else r["lines"], "unmet": r["unmet_agents"], "demand": r["demand"],
             "rules": list(decision["rules"]) if decision else None, "failure": r.get("failure"), "proposal": r["id"],
         }),
     }  # fmt: skip
@@ -319,9 +326,10 @@ def _proposal(fact: FactRecord) -> Fields | None:
 
 def _order(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
+    values = {"leave": r["leave"], "come": r["come"], "stay_home": r["stay_home"], "lines": len(r["lines"]), "proposal": r["proposal"]}
+    times = {name: r.get(name) for name in ("dispatched_at", "starts_at", "ends_at")} if r.get("starts_at") is not None else {}
     return {
-        "kind": "communication", "change": "ordered", "site": r["site"],
-        "values": {"leave": r["leave"], "come": r["come"], "stay_home": r["stay_home"], "lines": len(r["lines"]), "proposal": r["proposal"]},
+        "kind": "communication", "change": "ordered", "site": r["site"], "values": values | _some(times),
     }  # fmt: skip
 
 

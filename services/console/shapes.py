@@ -345,6 +345,7 @@ class Shaper:
             update={
                 "needed": row.needed, "approved_by": row.approved_by, "approved_role": row.approved_role, "approved_at": when(row.approved_at),
                 "rules": list(row.rules), "dispatched_at": _when(row.dispatched_at), "accepted_at": _when(row.accepted_at),
+                "starts_at": _when(row.starts_at), "ends_at": _when(row.ends_at),
                 "arrived_at": _when(row.arrived_at), "ended_at": _when(row.ended_at), "cause": row.cause,
             }
         )  # fmt: skip

@@ -62,6 +62,8 @@ class Need:
     """Closures do not count (`fermeture_sans_perte`)."""
     hours: OpenHours | None
     """Open hours in which limits under 24 h run; None: always."""
+    work_hours: OpenHours | None
+    """Open hours in which agents of others are asked to work for it (D80); None: always."""
     windows: tuple[tuple[DayWindow, ref.Surcharge], ...]
     by_flag: tuple[ref.Surcharge, ...]
     by_cause: tuple[ref.Surcharge, ...]
@@ -81,6 +83,10 @@ class Need:
         if (points < self.whole and shown >= 100) or (points < self.minimum and shown >= self.activity.mbco_pct):
             return points * 1000 // self.whole / 10
         return shown
+
+
+DAY_H: Final = 24
+"""Work that may stop for so long waits for office hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +196,7 @@ def _need(
         profile=(tuple(g.kind for g in groups), activity.id in policy.closure_without_loss, activity.id == MEALS),
         closing_is_work=activity.id in policy.closure_without_loss,
         hours=None if activity.continuous else hours.get(policy.calendar_of_activity.get(activity.id, "")),
+        work_hours=None if activity.continuous else hours.get(_work_calendar(activity, policy)),
         windows=tuple(
             (DayWindow(frozenset(s.days_of_month), s.working_days_before_month_end, holidays), s)
             for s in surcharges if s.days_of_month or s.working_days_before_month_end
@@ -199,6 +206,12 @@ def _need(
         alarms=alarms,
         marks={base: _marks(base, pcts, activity.id, metrics) for base, pcts in alarms.items()},
     )  # fmt: skip
+
+
+def _work_calendar(activity: ref.Activity, policy: ref.Escalation) -> str:
+    """Return the calendar of an activity's work; empty: day and night. What may stop for a day waits for office hours."""
+    usual = policy.reassignment.work_calendar if activity.rto_h >= DAY_H else None
+    return policy.calendar_of_activity.get(activity.id) or usual or ""
 
 
 def _marks(base: ClockBase, alarms: tuple[int, ...], activity: str, metrics: tuple[Metric, ...]) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from schemas.base import HOUR_MS, Instant
 from schemas.continuity import CauseHeard, SiteHeard
@@ -12,6 +12,7 @@ from schemas.reassignment import SiteCondition, Situation
 from schemas.words import EventType, SiteStatus
 from services.continuity.bia import ISOLATION
 from services.continuity.capacity import starts_at
+from services.continuity.horizon import end_of, openings
 from services.continuity.state import State
 
 FLOOD: Final = "flood"
@@ -42,9 +43,15 @@ def situation_of(state: State, now: Instant) -> Situation:
         if id in lost or id in confined or id in held or site.commune in zone or (flood and site.flood_exposure != NOT_EXPOSED)
         or (id in heard and heard[id].status is SiteStatus.UNKNOWN)
     }  # fmt: skip
+    ends = {id: end_of(state, heard[id].causes, now) for id in {*seats, *staff}}
     conditions = tuple(
         SiteCondition(
-            site=id, staff_pct=staff.get(id, 100), seat_pct=seats.get(id, 100), host_ok=id not in barred, confinement=confined.get(id)
+            site=id,
+            staff_pct=staff.get(id, 100),
+            seat_pct=seats.get(id, 100),
+            host_ok=id not in barred,
+            confinement=confined.get(id),
+            ends_at=ends.get(id),
         )
         for id in sorted(barred | staff.keys())
     )
@@ -54,7 +61,15 @@ def situation_of(state: State, now: Instant) -> Situation:
         elapsed_h=round(max(now - since, 0) / HOUR_MS, 2),
         transit=transit_runs(state, now),
         telework=telework_works(state, now),
+        **_horizon(state, now) if any(ends.values()) else {},
     )
+
+
+def _horizon(state: State, now: Instant) -> dict[str, Any]:
+    """Return what says whether agents would be at work before their site is back. Rule D80."""
+    assert state.bia is not None
+    policy = state.bia.policy.reassignment
+    return {"at": now, "opens": openings(state.bia, now), "setup_min": policy.setup_min, "home_min": policy.home_min}
 
 
 _ABSENT: Final = EventType.STAFF_SHORTAGE

@@ -8,7 +8,7 @@ site is a host or a possible helper of the other's deficit. Then their deficits 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -118,7 +118,7 @@ class Contingency:
 
     def _situation(self, sites: Iterable[str]) -> Situation:
         gone = dict.fromkeys(sites, self._lost.state)
-        return Situation({**self._base.sites, **gone}, self._base.elapsed_h, self._base.transit, self._base.telework)
+        return replace(self._base, sites={**self._base.sites, **gone})
 
     def _solve(self, sites: Sequence[str]) -> tuple[Program, Unmet, Ints]:
         quantities = Quantities(self._tables, self._situation(sites))

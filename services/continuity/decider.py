@@ -237,6 +237,8 @@ def _on_incident(draft: Draft, row: IncidentRow) -> None:
         reassigning.review(draft)
     if (before.estimated_end if before else None) == row.estimated_end:
         return
+    if row.kind != FLOOD:
+        reassigning.review(draft)
     sites = frozenset(site for site, heard in draft.state.sites.items() if any(c.incident == row.id for c in heard.causes))
     touched = {activity for site in sites for activity in touched_by_site(draft, site)}
     touched |= {a for d in draft.state.dependencies.values() if d.incident == row.id for a in draft.bia.by_dependency.get(d.id, ())}

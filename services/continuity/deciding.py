@@ -12,6 +12,7 @@ from schemas.ranks import may_act
 from schemas.words import EventType
 from services.continuity.conditions import is_hit, situation_of, telework_works
 from services.continuity.draft import Draft
+from services.continuity.horizon import is_too_late
 from services.continuity.reassigning import TELEWORK, ask, in_force, order, recall, review
 from services.continuity.recalling import called_back, is_held
 from services.continuity.refusals import Refused, Result, must_decide, reasoned
@@ -117,22 +118,25 @@ class _Ground(NamedTuple):
     without_seats: frozenset[str]
     hit: frozenset[str]
     confined: frozenset[str]
+    situation: m.Situation
 
     @classmethod
     def of(cls, state: State, now: Instant) -> Self:
         """The sites as they are now, by what they lack."""
-        sites = situation_of(state, now).sites
+        situation = situation_of(state, now)
+        sites = situation.sites
         return cls(
             frozenset(c.site for c in sites if not c.host_ok), frozenset(c.site for c in sites if c.seat_pct < 100),
             frozenset(c.site for c in sites if c.seat_pct < 100 or c.staff_pct < 100),
             frozenset(c.site for c in sites if c.confinement is not None),
+            situation,
         )  # fmt: skip
 
 
 def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
     """Why nobody can or must be sent there any more; the next proposal says what instead. None: the line holds.
 
-    `confined`: people shelter there or are being counted (D78). `site_back`: the agents sit at their own desks again, or nobody is missing where they were needed. A site that newer reference data dropped is lost.
+    `confined`: people shelter there or are being counted (D78). `back_soon`: its site is announced back before they would be at work (D80). `site_back`: the agents sit at their own desks again, or nobody is missing where they were needed. A site that newer reference data dropped is lost.
     `agents_elsewhere`: its agents are where an approved line still needs others, so that no approval calls them back.
     """
     sites = (line.site, line.need_site or line.site, line.site if line.place == TELEWORK else line.place)
@@ -144,6 +148,9 @@ def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
         return Refused(412, "site_back", line=line.id, site=line.site)
     if line.need_site and line.need_site not in ground.hit:
         return Refused(412, "site_back", line=line.id, site=line.need_site)
+    back = next((c for c in ground.situation.sites if c.site == (line.need_site or line.site)), None)
+    if is_too_late(ground.situation, back, line):
+        return Refused(412, "back_soon", line=line.id, site=line.need_site or line.site)
     if is_held(line, draft.state.moved.values()):
         return Refused(412, "agents_elsewhere", line=line.id, site=line.site)
     if line.place == TELEWORK:

@@ -8,6 +8,7 @@ holds as it is, and a first answer fills what the loss adds. A full solve is for
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -92,7 +93,7 @@ class Present:
 
     def _situation(self, sites: Sequence[str]) -> Situation:
         gone = {id: self._gone(self._now.of(id)) for id in sites}
-        return Situation({**self._now.sites, **gone}, self._now.elapsed_h, self._now.transit, self._now.telework)
+        return replace(self._now, sites={**self._now.sites, **gone})
 
     def _gone(self, state: SiteState) -> SiteState:
         lost = self._lost.state

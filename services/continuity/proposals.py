@@ -13,7 +13,7 @@ from typing import Final
 
 from schemas import reassignment as m
 from schemas import reference as ref
-from schemas.base import Message
+from schemas.base import MINUTE_MS, Instant, Message
 from services.continuity.conditions import is_hit
 from services.continuity.published import Published
 from services.continuity.reassignment.explain import Gap
@@ -21,7 +21,7 @@ from services.continuity.reassignment.lexicographic import Choice
 from services.continuity.reassignment.plan import Line, Options, Proposal
 from services.continuity.reassignment.plan import solve as solve_situation
 from services.continuity.reassignment.previous import DISPLACED, RELEASABLE, TELEWORK, LineKey, PreviousLine
-from services.continuity.reassignment.situation import SiteState, Situation
+from services.continuity.reassignment.situation import Horizon, SiteState, Situation
 from services.continuity.reassignment.solver import SolverFailed, Work
 from services.continuity.reassignment.tables import Tables, TablesInvalid
 from services.continuity.recalling import Called, called
@@ -228,8 +228,15 @@ def _failed(job: Job, why: str) -> list[m.ProposalComputed]:
 
 
 def _situation(asked: m.Situation) -> Situation:
-    sites = {c.site: SiteState(c.staff_pct, c.seat_pct, c.host_ok, confined=c.confinement is not None) for c in asked.sites}
-    return Situation(sites, asked.elapsed_h, asked.transit, asked.telework)
+    def left_min(end: Instant | None) -> int | None:
+        return None if end is None or asked.at is None else (end - asked.at) // MINUTE_MS
+
+    sites = {
+        c.site: SiteState(c.staff_pct, c.seat_pct, c.host_ok, confined=c.confinement is not None, left_min=left_min(c.ends_at))
+        for c in asked.sites
+    }
+    opens = {activity: left for activity, at in asked.opens.items() if (left := left_min(at)) is not None}
+    return Situation(sites, asked.elapsed_h, asked.transit, asked.telework, Horizon(opens, asked.setup_min, asked.home_min))
 
 
 def key_of(line: m.LineRow) -> LineKey:

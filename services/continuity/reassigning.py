@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from schemas.alerts import AttentionRequested
-from schemas.base import MINUTE_MS
+from schemas.base import MINUTE_MS, Instant
 from schemas.reassignment import (
     KeptRow,
     LinesRow,
@@ -30,6 +30,7 @@ from schemas.reassignment import (
 )
 from services.continuity.conditions import incident_of, is_hit, situation_of
 from services.continuity.draft import Draft
+from services.continuity.horizon import times_of
 from services.continuity.recalling import called_back
 from services.continuity.state import State, decided_lines, lines_of
 
@@ -171,7 +172,7 @@ def _hold(draft: Draft, kept: Sequence[KeptRow]) -> None:
     _void(draft, lost, "place_lost")
 
 
-_Code = Literal["reassignment_order", "reassignment_void", "reassignment_recalled"]
+_Code = Literal["reassignment_void", "reassignment_recalled"]
 
 
 def _tell(draft: Draft, code: _Code, site: str, incident: str | None, *, agents: int | None = None, come: int | None = None) -> None:
@@ -234,23 +235,43 @@ def dispatch(draft: Draft, id: str) -> None:
     waiting = sorted((r for r in mine if r.site == site and r.state is LineState.APPROVED), key=lambda r: r.id)
     now, lines = draft.now, waiting[:AT_ONCE]
     for row in lines:
-        sent = row.model_copy(update={"state": LineState.DISPATCHED, "dispatched_at": now})
+        times = times_of(draft.state, row, now)
+        sent = row.model_copy(
+            update={"state": LineState.DISPATCHED, "dispatched_at": now, "starts_at": times.starts_at, "ends_at": times.ends_at}
+        )
         draft.record(ReassignmentChanged(row=sent, change="dispatched"))
     if len(waiting) > AT_ONCE:
         draft.arm(f"order:{decision}:{site}:{int(part) + 1}", now)
     leave = sum(r.count for r in lines if r.place != site)
-    come = sum(r.count for r in mine if r.place == site and r.site != site) if part == "0" else 0
     incident = next((r.incident for r in mine), None)
+    coming = [r for r in mine if r.place == site != r.site] if part == "0" else []
+    come = sum(r.count for r in coming)
+    begins_at, ends_at = _from_until(draft, (*lines, *coming))
     draft.record(
         ReassignmentOrdered(
             row=OrderRow(
                 id=f"{decision}/{site}/{part}", proposal=next((r.proposal for r in mine), ""), decision=decision, site=site, leave=leave, come=come,
                 stay_home=sum(r.count for r in lines if r.place == TELEWORK), lines=tuple(r.id for r in lines), dispatched_at=now,
+                starts_at=begins_at, ends_at=ends_at,
             )
         )
     )  # fmt: skip
     if leave or come:
-        _tell(draft, "reassignment_order", site, incident, agents=leave, come=come)
+        pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
+        draft.record(
+            AttentionRequested(
+                code="reassignment_order", roles=(MANAGER,), pole=pole, site=site, incident=incident, agents=leave, come=come,
+                begins_at=begins_at, ends_at=ends_at,
+            )
+        )  # fmt: skip
+
+
+def _from_until(draft: Draft, lines: Iterable[ReassignmentRow]) -> tuple[Instant | None, Instant | None]:
+    """Return when the first of these lines begins and the last is expected to end; None: nobody knows. Rule D80."""
+    times = [times_of(draft.state, line, draft.now) for line in lines]
+    ends = [one.ends_at for one in times if one.ends_at is not None]
+    begins_at = min((one.starts_at for one in times), default=None)
+    return begins_at, max(ends) if ends and len(ends) == len(times) else None
 
 
 # ── reference data ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing
@@ -137,7 +137,7 @@ def _generators(start: Start, tables: Tables) -> Iterator[Gain]:
 
 def _cut(start: Start, tables: Tables, cut: dict[str, SiteState]) -> Loss:
     sites = {id: _both(start.now.of(id), state) for id, state in cut.items()}
-    dark = Situation({**start.now.sites, **sites}, start.now.elapsed_h, start.now.transit, start.now.telework)
+    dark = replace(start.now, sites={**start.now.sites, **sites})
     return Present(tables, Lost.BUILDING, dark, start.approved).left(())
 
 

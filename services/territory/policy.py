@@ -221,5 +221,8 @@ def _reassignment(doc: Any) -> dict[str, Any]:
         "ensuite_toutes_min": "every_min_later",
         "cout_agent_jour_eur": "agent_day_eur",
         "cout_provisoire": "agent_day_draft",
+        "horaires": "work_calendar",
+        "installation_min": "setup_min",
+        "domicile_min": "home_min",
     }
     return {"reassignment": {names[key]: yes(value) if key == "cout_provisoire" else plain(value) for key, value in said.items()}}

@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
-from schemas.base import Command
+from schemas.base import Command, Instant
 from schemas.callouts import StartCallOut
 from schemas.reassignment import OrderRow
 from schemas.words import Channel, Level
@@ -24,8 +24,10 @@ from services.console.api.context import Author, Body
 from services.console.api.scopes import check_sites
 from services.console.decisions import Decisions, author_of
 from services.console.i18n import SOURCE, Translator, translator
+from services.console.resources.base import when
 from services.console.texts.lines import few
 from services.console.texts.names import short
+from services.console.texts.periods import order_words
 from services.runtime.problems import ProblemError, both, fault
 
 router = APIRouter(prefix="/api/v1", tags=["reassignment"])
@@ -53,6 +55,9 @@ class Told:
     leave: int
     stay_home: int
     come: int
+    dispatched_at: Instant = 0
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
 
     @property
     def callout(self) -> str:
@@ -64,11 +69,23 @@ def told_of(orders: Sequence[OrderRow]) -> list[Told]:
     """The orders of each decision and site as one, where somebody leaves or comes."""
     found: dict[tuple[str, str], Told] = {}
     for row in sorted(orders, key=lambda row: (row.dispatched_at, row.id)):
-        before = found.get((row.decision, row.site), Told(row.decision, row.site, 0, 0, 0))
-        found[row.decision, row.site] = Told(
-            row.decision, row.site, before.leave + row.leave, before.stay_home + row.stay_home, before.come + row.come
-        )
+        before = found.get((row.decision, row.site))
+        found[row.decision, row.site] = _with(before, row) if before is not None else _first(row)
     return [one for one in found.values() if one.leave or one.come]
+
+
+def _first(row: OrderRow) -> Told:
+    return Told(row.decision, row.site, row.leave, row.stay_home, row.come, row.dispatched_at, row.starts_at, row.ends_at)
+
+
+def _with(told: Told, row: OrderRow) -> Told:
+    """Return what is told of a site with one more of its orders: from the first beginning to the last end, if all have one."""
+    begins = [at for at in (told.starts_at, row.starts_at) if at is not None]
+    ends = [at for at in (told.ends_at, row.ends_at) if at is not None]
+    return Told(
+        told.decision, told.site, told.leave + row.leave, told.stay_home + row.stay_home, told.come + row.come, told.dispatched_at,
+        min(begins, default=None), max(ends) if len(ends) == len((told, row)) else None,
+    )  # fmt: skip
 
 
 def text_of(one: Told, name: str, _: Translator) -> str:
@@ -80,6 +97,10 @@ def text_of(one: Told, name: str, _: Translator) -> str:
         said.append(_("Agents qui travaillent à domicile : {n}.", n=few(one.stay_home)))
     if one.come:
         said.append(_("Agents d’autres sites qui viennent : {n}.", n=few(one.come)))
+    ends_at = None if one.ends_at is None else when(one.ends_at)
+    if one.starts_at is not None:
+        period = order_words(when(one.starts_at), ends_at, when(one.dispatched_at), _)
+        said.append(_("Période : {period}.", period=period))
     said.append(_("Votre responsable de site vous dira si vous êtes concerné ; sans message de sa part, rien ne change pour vous."))
     return " ".join(said)
 

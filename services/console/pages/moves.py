@@ -17,6 +17,7 @@ from services.console.texts import world
 from services.console.texts.agents import elsewhere, still_needed
 from services.console.texts.lines import few
 from services.console.texts.names import Names, short
+from services.console.texts.periods import order_words
 
 IDLE, TELEWORK = "idle", "telework"
 WIDTH, HEIGHT, TOP, GAP = 960.0, 452.0, 14.0, 13.0
@@ -207,6 +208,8 @@ class Group:
     """How many are still needed, in words; empty: all, or nobody has gone yet."""
     next: str
     next_said: str
+    period: str
+    """From when and until when, in words; empty: no order went out."""
 
 
 def groups_of(lines: Sequence[ReassignmentLine], _: Translator, *, one_by_one: bool = False) -> list[Group]:
@@ -251,7 +254,18 @@ def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
         why=_("\u00a0; ").join([told, *reasons]), back=elsewhere(lines, _) if first.state is LineState.PROPOSED else "", state=first.state,
         said=_(said), icon=_ICON[first.state], own_work=first.own_work,
         still=still_needed(agents, sum(needed) if needed and first.state in UNDER_WAY else None, _), next=verb, next_said=_(verb_said) if verb else "",
+        period=_period(lines, _),
     )  # fmt: skip
+
+
+def _period(lines: Sequence[ReassignmentLine], _: Translator) -> str:
+    """Return from when and until when these lines hold, in words."""
+    begins = [line.starts_at for line in lines if line.starts_at is not None]
+    ends = [line.ends_at for line in lines if line.ends_at is not None]
+    sent = [line.dispatched_at for line in lines if line.dispatched_at is not None]
+    if not begins or not sent:
+        return ""
+    return order_words(min(begins), max(ends) if len(ends) == len(lines) else None, min(sent), _)
 
 
 class Way(StrEnum):
@@ -287,6 +301,7 @@ class SiteOrder:
     still: str
     next: str
     next_said: str
+    period: str
 
 
 def _way(line: ReassignmentLine, site: str) -> Way:
@@ -314,7 +329,7 @@ def _order(way: Way, lines: list[ReassignmentLine], _: Translator) -> SiteOrder:
     return SiteOrder(
         key=f"{way}-{state}{'' if needed else '-over'}", way=way, told=_(WAYS[way]), ids=[line.id for line in lines], agents=agents, shown=few(agents),
         places=[short(name) for name in dict.fromkeys(others)], said=_(STATES[state]), icon=_ICON[state],
-        still=still_needed(agents, needed, _), next=step, next_said=_(said),
+        still=still_needed(agents, needed, _), next=step, next_said=_(said), period=_period(lines, _),
     )  # fmt: skip
 
 

@@ -58,6 +58,8 @@ class ReassignmentLine(Resource):
     approved_at: Time | None
     rules: list[str]
     dispatched_at: Time | None
+    starts_at: Time | None = Field(default=None, description="from when: the next opening of the activity's calendar")
+    ends_at: Time | None = Field(default=None, description="until when, as announced when it was dispatched; null: until further notice")
     accepted_at: Time | None
     arrived_at: Time | None
     ended_at: Time | None

@@ -14,6 +14,7 @@ from services.console.resources.base import when
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import Names
+from services.console.texts.periods import order_words
 from services.console.texts.strategies import strategy_name
 from services.console.texts.titles import refusal, window_title
 
@@ -403,13 +404,20 @@ def _proposal(record: Record, names: Names, _: Translator) -> str:
         case "declined":
             lines = _.plural("{n} ligne écartée", "{n} lignes écartées", v["lines"])
             return _("Réaffectation n° {number} : {lines}, {agents}", number=number, lines=lines, agents=agents)
+        case "withdrawn":
+            lines = _.plural("{n} ligne retirée", "{n} lignes retirées", v["lines"])
+            return _("Réaffectation n° {number} : {lines}, personne ne sort de ces sites", number=number, lines=lines)
         case _other:
             return _("Réaffectation n° {number}", number=number)
 
 
 def _order(record: Record, names: Names, _: Translator) -> str:
     v, site = record.values, names.site(record.site or "")
-    return _("Ordre de réaffectation, {site} : {leave} partent, {come} viennent", site=site, leave=v["leave"], come=v["come"])
+    told = _("Ordre de réaffectation, {site} : {leave} partent, {come} viennent", site=site, leave=v["leave"], come=v["come"])
+    if "starts_at" not in v:
+        return told
+    ends_at = when(v["ends_at"]) if "ends_at" in v else None
+    return f"{told}, {order_words(when(v['starts_at']), ends_at, when(v['dispatched_at']), _)}"
 
 
 _MOVE = {

@@ -67,6 +67,9 @@ _SAY: Final[dict[str, _Say]] = {
         "le seul agent possible sert un besoin plus urgent", "les {n} agents possibles servent un besoin plus urgent", int(v["available"])
     ),
     "no_host": lambda _v, _n, _: _("aucun lieu de repli sain de ce genre"),
+    "back_soon": lambda v, _n, _: _(
+        "rétablissement annoncé dans {minutes} min : personne ne serait au travail avant", minutes=v["minutes"]
+    ),
     "no_desk": lambda _v, _n, _: _("plus de poste libre dans les lieux de repli"),
     "telework_off": lambda _v, _n, _: _("télétravail impossible en ce moment"),
     "no_telework": lambda _v, _n, _: _("ne se fait pas en télétravail"),

@@ -228,6 +228,9 @@ REFUSALS = {
     "confined": N_(
         "Personne ne sort de {site} et personne n’y va : confinement ou comptage en cours. La prochaine proposition en tient compte."
     ),
+    "back_soon": N_(
+        "Le rétablissement de {site} est annoncé avant que ces agents puissent travailler ailleurs : personne n’est à envoyer."
+    ),
     "telework_off": N_("Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où aller."),
     "place_lost": N_(
         "Ce lieu ne peut plus accueillir personne depuis le calcul (postes perdus ou déjà pris, sans nouvelles, zone touchée) : {site}. La prochaine proposition dira où aller."

@@ -141,6 +141,7 @@ def _why_unmet(program: Program, index: int, left: _Left) -> tuple[str, tuple[Re
     if not available:
         return PEOPLE, (*reasons, Reason("all_at_minimum", {"metier": cell.metier}))
     moves = program.moves
+    reasons += _back_soon(q, demand.cell)
     if not np.any(moves.demand == index):
         if not demand.own_site and not q.hosts(int(tables.cell_site[demand.cell]), rule.activity):
             return SEATS, (*reasons, Reason("no_host"), *_why_no_telework(q, demand.cell, demand.need))
@@ -151,6 +152,14 @@ def _why_unmet(program: Program, index: int, left: _Left) -> tuple[str, tuple[Re
         return SEATS, (*reasons, Reason("no_desk" if hosts else "no_host"), *_why_no_telework(q, demand.cell, demand.need))
     kept = sum(q.displaced[n] // KEPT for n, _ in others if n != demand.cell)
     return PEOPLE, (*reasons, Reason("taken", {"available": available}), *((Reason("R9", {"kept": kept}),) if kept else ()))
+
+
+def _back_soon(q: Quantities, cell: int) -> Iterator[Reason]:
+    """Yield the announced return of a cell's site, where it keeps somebody from being sent (D80)."""
+    site, activity = q.tables.sites[int(q.tables.cell_site[cell])].id, q.tables.rule(cell).activity
+    announced, horizon = q.situation.of(site).left_min, q.situation.horizon
+    if announced is not None and q.situation.left_min(site, activity) < max(LONGEST_MIN + horizon.setup_min, horizon.home_min):
+        yield Reason("back_soon", {"minutes": announced})
 
 
 def _barred_by_condition(q: Quantities, metier: str) -> Iterator[Reason]:
@@ -180,6 +189,7 @@ def _why_idle(q: Quantities, cell: int) -> Iterator[Reason]:
     if rule.site_bound:
         yield Reason("site_bound")
         return
+    yield from _back_soon(q, cell)
     site = int(q.tables.cell_site[cell])
     hosts = [h for h in q.hosts(site, rule.activity) if q.tables.sites[h].kind in rule.home_kinds]
     near = [h for h in hosts if q.tables.ways(q.situation.transit).minutes[site, h] <= LONGEST_MIN]

@@ -17,6 +17,8 @@ from services.continuity.reassignment.situation import SiteState, Situation
 from services.continuity.reassignment.tables import Tables
 
 COLUMNS = ("situation", "site_id", "staff_pct", "seat_pct", "host_ok")
+LEFT_COLUMN = "left_min"
+"""Optional: minutes until the site is announced back (D80)."""
 MOST_AGENTS = 1_000_000
 """Of a line; no territory has as many."""
 SUPPLY = {DISPLACED: "displaced", RELEASABLE: "spare"}
@@ -65,11 +67,12 @@ def _state(path: Path, line: int, row: Mapping[str, str], sites: Mapping[str, Si
         raise FileInvalid(f"{path}:{line}: site {site!r} stands twice")
     try:
         staff, seats, host = int(row["staff_pct"]), int(row["seat_pct"]), int(row["host_ok"])
+        left_min = int(row[LEFT_COLUMN]) if row.get(LEFT_COLUMN) else None
     except (TypeError, ValueError):
-        raise FileInvalid(f"{path}:{line}: staff_pct, seat_pct and host_ok are whole numbers") from None
+        raise FileInvalid(f"{path}:{line}: staff_pct, seat_pct and host_ok are whole numbers, left_min too where it is given") from None
     if not (0 <= staff <= 100 and 0 <= seats <= 100 and host in (0, 1)):
         raise FileInvalid(f"{path}:{line}: percentages are 0 to 100, host_ok is 0 or 1")
-    return SiteState(staff, seats, bool(host))
+    return SiteState(staff, seats, bool(host), left_min=left_min)
 
 
 def _json(path: Path) -> Any:

@@ -93,10 +93,12 @@ def _for_demands(q: Quantities) -> Iterator[_Block]:
         where = np.array(places, dtype=np.int64)
         minutes = ways.minutes[np.ix_(homes, where)]
         grams = ways.grams[np.ix_(homes, where)]
-        allowed = minutes <= LONGEST_MIN
+        left_min, horizon = q.situation.left_min(cell.site, cell.activity), q.situation.horizon
+        ready = np.where(homes[:, None] == where[None, :], 0, minutes + horizon.setup_min)
+        allowed = (minutes <= LONGEST_MIN) & (ready <= left_min)
         if places[-1] == AT_HOME:
             minutes[:, -1], grams[:, -1] = 0, 0
-            allowed[:, -1] = desk[cells]
+            allowed[:, -1] = desk[cells] & (horizon.home_min <= left_min)
         rows, columns = np.nonzero(allowed)
         yield (
             cells[rows], released[rows], np.full(len(rows), index, dtype=np.int64), where[columns],
@@ -129,13 +131,16 @@ def _own_work(q: Quantities) -> Iterator[_Block]:
         if not count or rule.site_bound or rule.criticality not in OPTIMISED:
             continue
         site = int(tables.cell_site[cell])
+        left_min, horizon = q.situation.left_min(tables.sites[site].id, rule.activity), q.situation.horizon
+        longest_min = min(LONGEST_MIN, left_min - horizon.setup_min)
         places = [
             host for host in q.hosts(site, rule.activity)
-            if tables.sites[host].kind in rule.home_kinds and ways.minutes[site, host] <= LONGEST_MIN
+            if tables.sites[host].kind in rule.home_kinds and ways.minutes[site, host] <= longest_min
         ]  # fmt: skip
         minutes = [int(ways.minutes[site, host]) for host in places]
         grams = [int(ways.grams[site, host]) for host in places]
-        if q.situation.telework and rule.needs_desk and count * rule.tele_pct // 100:
+        at_home = q.situation.telework and horizon.home_min <= left_min
+        if at_home and rule.needs_desk and count * rule.tele_pct // 100:
             places, minutes, grams = [*places, AT_HOME], [*minutes, 0], [*grams, 0]
         size = len(places)
         yield (

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from schemas.reassignment import HOME_MIN, SETUP_MIN
 from services.continuity.reassignment.tables import Tables
 
 HOSTS_PER_NEED = 12
 """Nearest hosts that are looked at for a site and an activity."""
+UNKNOWN_LEFT_MIN = 240
+"""An outage without an announced end is taken to last so long."""
 OPTIMISED = (1, 2, 3)
 """Criticalities whose missing agents are a demand."""
 
@@ -21,9 +24,23 @@ class SiteState:
     seat_pct: int = 100
     host_ok: bool = True
     confined: bool = False
+    left_min: int | None = None
+    """Minutes until it is announced back (D80); None: nobody knows."""
 
 
 UNTOUCHED = SiteState()
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """How long it takes until agents work elsewhere. Rule D80."""
+
+    opens_min: Mapping[str, int] = field(default_factory=dict)
+    """Minutes until the work of an activity opens, where it is closed."""
+    setup_min: int = SETUP_MIN
+    """From arrival at another site to work."""
+    home_min: int = HOME_MIN
+    """Until an agent works at home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,17 @@ class Situation:
     elapsed_h: float = 0
     transit: bool = True
     telework: bool = True
+    horizon: Horizon = Horizon()
+
+    def left_min(self, site: str, activity: str) -> int:
+        """Return the minutes in which agents must be at work for an activity of a site; below 0: it opens too late.
+
+        Without an announced end they are UNKNOWN_LEFT_MIN. Rule D80.
+        """
+        announced = self.of(site).left_min
+        if announced is None:
+            return UNKNOWN_LEFT_MIN
+        return announced if self.horizon.opens_min.get(activity, 0) < announced else -1
 
     def of(self, site: str) -> SiteState:
         return self.sites.get(site, UNTOUCHED)

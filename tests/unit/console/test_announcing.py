@@ -39,6 +39,27 @@ def test_the_message_counts_and_names_nobody() -> None:
     assert "qui viennent : < 3." in text_of(Told("d-1", "cen-2", 0, 0, 2), "Site 2", _).replace("\u00a0", " "), "few are not counted out"
 
 
+def test_the_message_says_from_when_and_until_when() -> None:
+    """D80: an order of a Sunday night for Monday morning."""
+    sunday, monday = (
+        int(datetime(2027, 11, day, hour, 15 * (day == 14), tzinfo=UTC).timestamp() * 1000) for day, hour in ((14, 2), (15, 7))
+    )
+    given = {
+        "id": "d-1/cen-1/0",
+        "proposal": "p-1",
+        "decision": "d-1",
+        "site": "cen-1",
+        "leave": 9,
+        "dispatched_at": sunday,
+        "starts_at": monday,
+    }
+    told, open_ended = (told_of([OrderRow.model_validate(given | more)])[0] for more in ({"ends_at": monday + 36_000_000}, {}))
+    _ = translator(SOURCE)
+    assert "Période : à partir de lundi 8 h 00, jusqu’à lundi 18 h 00." in text_of(told, "Siège", _).replace("\u00a0", " ")
+    assert "Période : à partir de lundi 8 h 00, jusqu’à nouvel ordre." in text_of(open_ended, "Siège", _).replace("\u00a0", " ")
+    assert "Period: from Monday 8:00, until further notice." in text_of(open_ended, "HQ", translator("en"))
+
+
 def callout(state: str, decision: str | None, people: int, **more: int) -> CallOut:
     given = dict.fromkeys(CallOut.model_fields) | dict.fromkeys(
         ("level", "cost_cents", "handed", "received", "answered", "failed", "ambiguous", "withdrawn", "spent_cents", "safe", "help", "away", "reminded", "unreachable"), 0

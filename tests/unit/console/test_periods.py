@@ -1,0 +1,32 @@
+"""From when and until when an order holds, in words (D80)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from services.console.i18n import translator
+from services.console.texts.periods import moment_words, order_words
+
+SUNDAY = datetime(2027, 11, 14, 2, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("at", "fr", "en"),
+    [
+        (datetime(2027, 11, 14, 7, 30, tzinfo=UTC), "8 h 30", "8:30"),
+        (datetime(2027, 11, 15, 7, 30, tzinfo=UTC), "lundi 8 h 30", "Monday 8:30"),
+        (datetime(2027, 11, 22, 7, 5, tzinfo=UTC), "lundi 22/11 8 h 05", "Monday 22/11 8:05"),
+    ],
+)
+def test_a_moment_is_as_short_as_it_is_clear(at: datetime, fr: str, en: str) -> None:
+    assert (moment_words(at, SUNDAY, "fr"), moment_words(at, SUNDAY, "en")) == (fr, en)
+
+
+def test_an_order_that_holds_at_once_says_so() -> None:
+    assert order_words(SUNDAY, None, SUNDAY, translator("fr")) == "dès maintenant, jusqu’à nouvel ordre"
+
+
+def test_an_order_of_an_earlier_version_says_nothing() -> None:
+    assert order_words(None, None, SUNDAY, translator("fr")) == ""

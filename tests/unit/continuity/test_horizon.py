@@ -1,0 +1,107 @@
+"""Nobody travels for what is over before they arrive; every order says from when and until when (D80)."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas import reassignment as m
+from schemas.alerts import AttentionRequested
+from schemas.words import EventType
+from services.continuity.state import lines_of
+from tests.unit.continuity.test_reassigning import answer, approve, fire, refused
+from tests.unit.continuity.world import World, at
+
+SETUP_MIN, HOME_MIN = 30, 60
+
+
+def proposed(world: World, when: str) -> list[m.LineRow]:
+    row = answer(world, when)
+    return lines_of(world.state, row.id)
+
+
+@pytest.mark.parametrize(("end", "longest_min"), [("10:19", 36), ("11:43", 120), (None, 240)])
+def test_nobody_is_sent_who_would_arrive_after_the_power_is_back(end: str | None, longest_min: int) -> None:
+    """Power back in 36 min gives no trip of 75 min, and nobody goes home for it either."""
+    world = World()
+    world.hit("cen-4", since="09:40", end=end)
+    world.hit("par-01", since="09:40", end=end)
+    world.until("09:43")
+    lines = proposed(world, "09:44")
+    ways = {line.minutes + SETUP_MIN for line in lines if line.place not in (line.site, "telework")}
+    homes = [line for line in lines if line.place == "telework"]
+    assert all(minutes <= longest_min for minutes in ways)
+    assert (homes != []) is (longest_min >= HOME_MIN)
+
+
+def test_an_end_that_nobody_announced_bars_no_line() -> None:
+    """Two outages, of which one has no announced end: the site is not back before both are over."""
+    world = World()
+    world.hit("cen-4", since="09:40", end="10:00")
+    world.hit("cen-4", EventType.CLOSURE, since="09:40", incident=None)
+    world.until("09:43")
+    assert proposed(world, "09:44") != []
+
+
+def test_what_is_not_proposed_says_that_the_site_is_back_soon() -> None:
+    world = World()
+    world.hit("cen-1", since="09:40", end="10:00")
+    world.until("09:43")
+    row = answer(world, "09:44")
+    assert "back_soon" in {reason.code for gap in (*row.unmet, *row.idle) for reason in gap.why}
+
+
+def test_an_announced_end_asks_for_another_proposal() -> None:
+    world = World()
+    world.hit("cen-4", since="09:40")
+    world.until("09:43")
+    answer(world, "09:44")
+    world.announce("10:30", "09:50")
+    world.until("10:00")
+    asked = world.facts(m.ProposalRequested)[-1].situation
+    assert [c.ends_at for c in asked.sites if c.site == "cen-4"] == [at("2027-02-11 10:30")]
+
+
+def test_a_line_is_not_approved_once_its_agents_would_come_too_late() -> None:
+    world = World()
+    world.hit("cen-4", since="09:40", end="12:00")
+    world.until("09:43")
+    (line, *_) = [line for line in proposed(world, "09:44") if line.place not in (line.site, "telework")]
+    assert refused(approve(world, "11:45", line.id)) == (412, "back_soon")
+
+
+def test_an_order_of_a_sunday_night_begins_when_its_work_opens() -> None:
+    world = World(day="2027-11-14", start="03:00")
+    world.hit("cen-1", EventType.CLOSURE, since="03:15")
+    world.until("03:18")
+    answer(world, "03:19")
+    approve(world, "03:19")
+    fire(world)
+    sent = {row.need_activity or row.activity: row for row in world.state.moved.values()}
+    now = at("2027-11-14 03:19")
+    assert sent["RHF-04"].starts_at == at("2027-11-15 08:00"), "of its own calendar"
+    assert sent["SOL-05"].starts_at == at("2027-11-15 08:00"), "may stop for two days: office hours"
+    assert {row.starts_at for row in world.state.moved.values()} == {now, at("2027-11-15 08:00")}
+    (order,) = [f.row for f in world.facts(m.ReassignmentOrdered) if f.row.site == "cen-1" and f.row.id.endswith("/0")]
+    assert (order.starts_at, order.ends_at) == (now, None), "some of it never closes; nobody knows the end"
+
+
+def test_an_order_tells_its_manager_from_when_and_until_when() -> None:
+    world = World()
+    world.hit("cen-4", since="09:40", end="18:00")
+    world.until("09:43")
+    answer(world, "09:44")
+    approve(world, "09:45")
+    fire(world)
+    told = [f for f in world.facts(AttentionRequested) if f.code == "reassignment_order" and f.site == "cen-4"]
+    assert [(f.begins_at, f.ends_at) for f in told] == [(at("2027-02-11 09:45"), at("2027-02-11 18:00"))]
+
+
+def test_work_that_opens_after_the_end_sends_nobody() -> None:
+    world = World(day="2027-02-12", start="18:20")
+    world.hit("cen-1", since="18:20", end="22:00")
+    world.until("18:23")
+    opens = world.facts(m.ProposalRequested)[-1].situation.opens
+    assert opens["RHF-04"] == at("2027-02-15 08:00")
+    served = {line.need_activity or line.activity for line in proposed(world, "18:24")}
+    assert served
+    assert served.isdisjoint(opens)
