@@ -246,7 +246,7 @@ class TaskRow(Model):
 
     id: str
     kind: str = Field(
-        description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry, readiness_hole, relief, sitrep, improvement"
+        description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry, readiness_hole, relief, sitrep, improvement, headcount (start one: D79)"
     )
     state: TaskState
     opened_at: Instant

@@ -50,6 +50,11 @@ def may_act(role: str) -> bool:
     return role in ACTING or role.startswith("cellule_")
 
 
+def may_count(role: str) -> bool:
+    """Return whether `role` may ask the people of a site whether they are safe: its manager and whoever stands above, and the cell (D79)."""
+    return RANK.get(role, 0) >= 1 or role == "cell" or role.startswith("cellule_")
+
+
 def may_work_card(role: str, card_role: str) -> bool:
     """Return whether `role` works on the cards of `card_role`: its own ones, and those of whoever stands below it."""
     if role == card_role or card_role in _CARD_ROLES.get(role, ()):

@@ -48,6 +48,7 @@ NOTE: Final = _roles("admin coordinator cell director liaison")
 WORKS: Final = CELL | {Role.SOURCE}
 DUTY: Final = _roles("admin coordinator cell director")
 EVIDENCE: Final = _roles("admin coordinator cell director auditor")
+COUNT: Final = _roles("admin coordinator cell director site_manager")
 PILOT: Final = _roles("admin coordinator")
 AUDIT: Final = _roles("admin auditor")
 ADMIN: Final = _roles("admin")
@@ -114,7 +115,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "POST /api/v1/sitreps": CELL, "POST /api/v1/improvements": CELL, "POST /api/v1/improvements/{id}/done": CELL,
     "POST /api/v1/improvements/{id}/drop": CELL, "POST /api/v1/notifications/{id}/replay": PILOT, "POST /api/v1/sending/hold": PILOT,
     "POST /api/v1/sending/release": PILOT, "POST /api/v1/callouts": PILOT, "POST /api/v1/callouts/{id}/start": PILOT,
-    "POST /api/v1/callouts/{id}/stop": PILOT, "POST /api/v1/headcounts": PILOT, "POST /api/v1/headcounts/{id}/close": PILOT,
+    "POST /api/v1/callouts/{id}/stop": PILOT, "POST /api/v1/headcounts": COUNT, "POST /api/v1/headcounts/{id}/close": COUNT,
     "POST /api/v1/realms": PILOT, "POST /api/v1/realms/{name}/step": PILOT, "POST /api/v1/realms/{name}/pause": PILOT,
     "POST /api/v1/realms/{name}/resume": PILOT, "POST /api/v1/realms/{name}/close": PILOT,
     # no account

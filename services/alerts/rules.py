@@ -104,6 +104,8 @@ ALL_CLEAR: Final = "all_clear"
 """The one flag of which true says that all is well."""
 HEADCOUNT: Final = "headcount_found"
 """People found at a site, of those who were there (D37)."""
+HEADCOUNT_DUE_MS: Final = 5 * MINUTE_MS
+"""A headcount is to be started so soon after an order to leave or to shelter (D79)."""
 PHENOMENON_KIND: Final = {"crues": "flood", "canicule": "heat", "neige-verglas": "snow", "vent": "wind", "vent-violent": "wind"}
 """Phenomenon of a weather alert → family of D22; any other is the family `weather`."""
 SILENCE_KEY: Final = {

@@ -38,6 +38,7 @@ def judge(draft: Draft, site_id: str) -> None:
     _write_marks(draft, site_id, _marks(draft, site_id, shown, old))
     if old is None or not _tells_the_same(row, old):
         draft.emit(SiteStatusChanged(row=row))
+    _propose_headcount(draft, row, old)
     if old is not None and row.last_word_at is not None and row.last_word_at != old.last_word_at:
         draft.emit(SiteReported(row=SiteContact(id=site_id, last_word_at=row.last_word_at)))
 
@@ -106,6 +107,16 @@ def _row(draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None, wo
         last_word_at=last if word is None else max(word, last or 0), flags=flags, lifted_at=_lifted_at(draft, old),
         headcount=_headcount(draft, site_id, since) if left else None, all_clear_at=_all_clear_at(draft, site_id, by, since) if left else None,
     )  # fmt: skip
+
+
+def _propose_headcount(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
+    """Ask for a headcount when people leave a site or shelter there; no more once somebody counts them, or it is over. Rule D79."""
+    in_danger = row.status in (S.EVACUATED, S.SHELTERING)
+    if not in_danger or row.all_clear_at is not None or _headcount(draft, row.id, row.since) is not None:
+        tasks.void(draft, "headcount", row.id, "counted" if in_danger else "over")
+    elif old is None or old.status is not row.status:
+        incident = next((cause.incident for cause in row.causes if cause.effect is row.status), None)
+        tasks.ask(draft, "headcount", site=row.id, incident=incident, due_at=draft.now + rules.HEADCOUNT_DUE_MS)
 
 
 def _headcount(draft: Draft, site_id: str, since: Instant) -> Headcount | None:

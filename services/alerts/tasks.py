@@ -24,6 +24,7 @@ Kind = Literal[
     "improvement",
     "readiness_hole",
     "relief",
+    "headcount",
 ]
 
 

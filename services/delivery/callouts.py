@@ -25,7 +25,7 @@ from schemas.callouts import (
     StopCallOut,
 )
 from schemas.delivery import NotificationRow
-from schemas.ranks import HOLDER, may_decide
+from schemas.ranks import HOLDER, may_count, may_decide
 from schemas.realms import derive_id
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Channel, NotificationState
@@ -173,9 +173,14 @@ def decide_callout(
             return decide_stop(known, command, command_id, now, rules, pacing)
 
 
+def _may_call(role: str, kind: str) -> bool:
+    """Return whether a role may tell many at once: a headcount of a site is its manager's, too (D79)."""
+    return may_count(role) if kind == "headcount" else may_decide(role, HOLDER)
+
+
 def decide_draft(known: CallOut | None, command: DraftCallOut, command_id: str, now: Instant, rules: Rules, pacing: Pacing) -> list[Fact]:
     """The people are listed; with the last chunk comes the arithmetic."""
-    if not may_decide(command.role, HOLDER):
+    if not _may_call(command.role, command.kind if known is None else known.row.kind):
         return _refused(command, command_id, 403, "role_not_allowed")
     if known is not None and known.row.state != "draft":
         return _refused(command, command_id, 409, "callout_started")
@@ -201,7 +206,7 @@ def decide_draft(known: CallOut | None, command: DraftCallOut, command_id: str, 
 
 def decide_start(known: CallOut | None, command: StartCallOut, command_id: str, now: Instant) -> list[Fact]:
     """From now on people are told."""
-    if not may_decide(command.role, HOLDER):
+    if not _may_call(command.role, "callout" if known is None else known.row.kind):
         return _refused(command, command_id, 403, "role_not_allowed")
     if known is None:
         return _refused(command, command_id, 404, "callout_unknown")
@@ -213,7 +218,7 @@ def decide_start(known: CallOut | None, command: StartCallOut, command_id: str, 
 
 def decide_stop(known: CallOut | None, command: StopCallOut, command_id: str, now: Instant, rules: Rules, pacing: Pacing) -> list[Fact]:
     """Nobody else is told."""
-    if not may_decide(command.role, HOLDER):
+    if not _may_call(command.role, "callout" if known is None else known.row.kind):
         return _refused(command, command_id, 403, "role_not_allowed")
     if known is None:
         return _refused(command, command_id, 404, "callout_unknown")

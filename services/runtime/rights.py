@@ -60,6 +60,8 @@ class Permission(StrEnum):
     ROTA_WRITE = "rota.write"
     """Who is on call: overrides, swaps, calendars."""
     SENDING_HOLD = "sending.hold"
+    HEADCOUNT_START = "headcount.start"
+    """Ask everybody of sites whether they are safe, and close that (D79); for the sites of the scope."""
     REFERENCE_DECIDE = "reference.decide"
     """Propose a change of the reference data, and decide about another person's (D63)."""
     REALM_RUN = "realm.run"
@@ -83,7 +85,7 @@ _READ: Final = frozenset({_P.PICTURE_READ, _P.REPORT_STATUS})
 _FIELD: Final = _READ | {_P.REPORT_POST, _P.INCIDENT_ACKNOWLEDGE, _P.TASK_WORK, _P.CARD_WORK, _P.REASSIGNMENT_ANSWER}
 _CELL: Final = _FIELD | {
     _P.REPORT_RELAY, _P.REPORT_RAW, _P.REPORT_VERIFY, _P.LOG_READ, _P.NOTE_WRITE, _P.SITREP_WRITE, _P.EVIDENCE_EXPORT, _P.INCIDENT_DECIDE, _P.DEAD_LETTERS,
-    _P.DIRECTORY_READ, _P.MAINTENANCE_WRITE, _P.ROTA_WRITE,
+    _P.DIRECTORY_READ, _P.MAINTENANCE_WRITE, _P.ROTA_WRITE, _P.HEADCOUNT_START,
 }  # fmt: skip
 _DECIDES: Final = frozenset({_P.LEVEL_SET, _P.PLAN_DECIDE, _P.REASSIGNMENT_DECIDE})
 
@@ -93,8 +95,8 @@ RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
     Role.CELL: _CELL,
     Role.DIRECTOR: _FIELD
     | _DECIDES
-    | {_P.LOG_READ, _P.NOTE_WRITE, _P.INCIDENT_DECIDE, _P.ROTA_WRITE, _P.EVIDENCE_EXPORT, _P.REFERENCE_DECIDE},
-    Role.SITE_MANAGER: _FIELD | {_P.PLAN_DECIDE},
+    | {_P.LOG_READ, _P.NOTE_WRITE, _P.INCIDENT_DECIDE, _P.ROTA_WRITE, _P.EVIDENCE_EXPORT, _P.REFERENCE_DECIDE, _P.HEADCOUNT_START},
+    Role.SITE_MANAGER: _FIELD | {_P.PLAN_DECIDE, _P.HEADCOUNT_START},
     Role.TECHNICIAN: _FIELD,
     Role.ELECTED: _READ | _DECIDES | {_P.LOG_READ, _P.INCIDENT_ACKNOWLEDGE},
     Role.LIAISON: _READ | {_P.REPORT_POST, _P.REPORT_RELAY, _P.LOG_READ, _P.NOTE_WRITE},

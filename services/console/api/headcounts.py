@@ -21,7 +21,7 @@ from services.runtime.problems import ProblemError, fault
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1/headcounts", tags=["people"])
-Calling = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
+Calling = Annotated[Author, Depends(deciding(Permission.HEADCOUNT_START))]
 Looking = Annotated[Reader, Depends(reading(Permission.DIRECTORY_READ))]
 
 

@@ -229,6 +229,7 @@ TASK = {
     "readiness_hole": N_("Astreinte non pourvue (selon l’annuaire, fournisseurs non vérifiés)"),
     "sitrep": N_("Point de situation à valider"),
     "improvement": N_("Action d’amélioration"),
+    "headcount": N_("Recensement à lancer"),
 }
 HOLE = {
     "nobody": N_("Personne"),

@@ -66,3 +66,48 @@ def test_a_closure_after_the_evacuation_ends_the_count(scene: Scene) -> None:
     scene.report(1, "evacuation", SITE, severity=4)
     scene.report(30, "closure", SITE, severity=3)
     assert (scene.status(SITE), scene.site(SITE).confinement) == ("closed", None)
+
+
+# ── proposed at once (D79) ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def proposals(scene: Scene) -> list[tuple[str, str | None]]:
+    """State and outcome of the tasks that ask for a headcount, oldest first."""
+    rows = sorted((t for t in scene.state.tasks.values() if t.kind == "headcount"), key=lambda t: t.opened_at)
+    assert {t.site for t in rows} <= {SITE}
+    return [(t.state.value, t.outcome) for t in rows]
+
+
+@pytest.mark.parametrize("order", ["evacuation", "fire", "shelter_in_place"])
+def test_an_order_that_concerns_people_proposes_a_headcount_at_once(scene: Scene, order: str) -> None:
+    scene.report(1, order, SITE, severity=4)
+    assert proposals(scene) == [("open", None)]
+    (task,) = [t for t in scene.state.tasks.values() if t.kind == "headcount"]
+    assert (task.opened_at, task.due_at) == (scene.at(1), scene.at(6))
+    assert task.incident is not None
+
+
+def test_a_closed_site_counts_nobody(scene: Scene) -> None:
+    scene.report(1, "closure", SITE, severity=4)
+    assert proposals(scene) == []
+
+
+def test_the_proposal_ends_with_the_first_count(scene: Scene) -> None:
+    scene.report(1, "evacuation", SITE, severity=4)
+    count(scene, 3, 0)
+    assert proposals(scene) == [("void", "counted")]
+    scene.report(10, "fire", SITE, severity=4)  # the same order to leave, confirmed by another type
+    assert proposals(scene) == [("void", "counted")]
+
+
+def test_the_proposal_ends_with_the_order(scene: Scene) -> None:
+    scene.report(1, "shelter_in_place", SITE, severity=4)
+    scene.report(20, "reopening", SITE, severity=1, lifts=("shelter_in_place",))
+    assert proposals(scene) == [("void", "over")]
+
+
+def test_another_order_asks_again(scene: Scene) -> None:
+    scene.report(1, "shelter_in_place", SITE, severity=4)
+    count(scene, 3, 214)
+    scene.report(9, "evacuation", SITE, severity=4)
+    assert proposals(scene) == [("void", "counted"), ("open", None)]

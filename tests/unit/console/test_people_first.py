@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.console.held import browsing
-from tests.unit.console.test_every_screen import START, crisis, shown, site
+from tests.unit.console.test_every_screen import REALM, START, crisis, shown, site
 
 COUNTED = {"found": 208, "expected": 214, "at": START, "report": "r-2"}
 
@@ -24,6 +24,19 @@ async def test_a_site_that_nobody_leaves_says_so(status: str, headcount: dict[st
     browser, _ = browsing(held)
     assert said in await shown(browser, "/sites/pmi-01")
     assert said in await shown(browser, "/reaffectation")
+
+
+async def test_a_proposed_headcount_is_one_button() -> None:
+    """D79: on the page of the site, on the manager's own and in the cell."""
+    held = crisis()
+    held.put("sites", site() | {"status": "evacuated"})
+    held.put("tasks", {"id": "t-1", "kind": "headcount", "state": "open", "opened_at": START, "site": "pmi-01", "incident": "i-1"})
+    browser, _ = browsing(held)
+    for path in ("/sites/pmi-01", "/?vue=taches"):
+        page = await browser.get(f"{path}{'&' if '?' in path else '?'}realm={REALM}")
+        assert "Recensement à lancer" in page.text
+        assert 'action="/api/v1/headcounts"' in page.text
+        assert '<input type="hidden" name="sites" value="pmi-01" data-type="list">' in page.text
 
 
 async def test_a_site_where_everybody_was_found_says_nothing_of_it() -> None:

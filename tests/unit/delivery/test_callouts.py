@@ -247,6 +247,21 @@ def test_refusals_name_what_stands_against_it(what: Any) -> None:
     assert code(what(author="a", role="coordinator", callout="c1")) in ("callout_started", "callout_over")
 
 
+@pytest.mark.parametrize(
+    ("role", "counts"), [("site_manager", True), ("astreinte_direction", True), ("cell", True), ("cellule_situation", True), ("technician", False), ("observer", False)]
+)  # fmt: skip
+def test_a_headcount_is_started_and_closed_by_whoever_answers_for_the_site(role: str, counts: bool) -> None:
+    """D79. To tell everybody anything else stays with the coordinator."""
+    d = declared(desk())
+    for kind in ("headcount", "callout"):
+        asked = DraftCallOut(
+            author="a", role=role, callout=kind, kind=kind, channels=(SMS,), people=(Called(person="agent-1", channels=(SMS,)),), last=True
+        )  # fmt: skip
+        commands = (asked, StartCallOut(author="a", role=role, callout=kind), StopCallOut(author="a", role=role, callout=kind))
+        refused = [any(isinstance(f, CommandRefused) for f in d.tell(command)) for command in commands]
+        assert refused == [not (counts and kind == "headcount")] * 3
+
+
 def test_a_chunk_that_comes_twice_lists_nobody_twice_and_a_snapshot_keeps_everything() -> None:
     d = declared(desk(), per_minute=600, burst=10)
     draft(d, 200)
