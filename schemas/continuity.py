@@ -79,7 +79,10 @@ class ActivityRow(Model):
     declared_by: str | None = None
     computed: ActivityState = ActivityState.NOMINAL
     capacity_pct: float = Field(description="with strategies: what they are expected to give, if more")
-    computed_pct: float = Field(default=100.0, description="without strategies (D40)")
+    computed_pct: float = Field(default=100.0, description="without strategies and without agents of other sites (D40)")
+    arrived: int = Field(
+        default=0, exclude_if=lambda count: not count, description="agents of reassignments at work for it, counted in `capacity_pct` (D81)"
+    )
     mbco_pct: float
     since: Instant
     rto: ClockRow

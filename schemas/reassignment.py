@@ -296,6 +296,11 @@ class ReassignmentRow(LineRow):
         default=None, description="of a void line: place_lost, site_removed; of a released one: recalled, by an approval"
     )
 
+    @property
+    def worked_activity(self) -> str:
+        """Return the activity that its agents work for: the one in need, or their own."""
+        return self.need_activity or self.activity
+
 
 @message
 class ReassignmentChanged(RowFact):

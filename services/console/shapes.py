@@ -213,7 +213,7 @@ class Shaper:
             name=names.activity(static.id, self.lang), criticality=static.criticality,
             state=row.state if row else ActivityState.NOMINAL, declared=row.declared if row else None,
             declared_by=row.declared_by if row else None, computed=row.computed if row else ActivityState.NOMINAL,
-            capacity_pct=row.capacity_pct if row else 100.0, computed_pct=row.computed_pct if row else 100.0, mbco_pct=static.mbco_pct,
+            capacity_pct=row.capacity_pct if row else 100.0, computed_pct=row.computed_pct if row else 100.0, arrived=row.arrived if row else 0, mbco_pct=static.mbco_pct,
             since=when(row.since) if row else None, rto=self._clock(row.rto if row else _idle(ClockBase.RTO, static.rto_h)),
             mtpd=self._clock(row.dmia if row else _idle(ClockBase.DMIA, static.dmia_h)),
             local=[self.local(one) for one in local],

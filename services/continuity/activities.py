@@ -13,6 +13,7 @@ from schemas.base import Instant
 from schemas.continuity import ActivityChanged, ActivityDeclared, ActivityRow, ClockRow, StrategyRow
 from schemas.words import ActivityState, ClockState
 from services.continuity.alarms import Due, ask_about_forecast, raise_alarms
+from services.continuity.arrivals import points_with
 from services.continuity.bia import HUNDRED, Need
 from services.continuity.calendars import local_day
 from services.continuity.capacity import Assessment, Onset, assess, came_back, fell_at, flags_true, onsets
@@ -54,7 +55,11 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
     alike = (need.id,) if state.dependencies else need.profile
     found = draft.shared(("assess", *alike), lambda: assess(state, need, now))
     strategies = active_strategies(state, activity)
-    points = max(found.points, *(_points(need, s.expected_capacity_pct) for s in strategies)) if strategies else found.points
+    arrived = state.arrivals.get(activity, 0)
+    if strategies:
+        points = max(found.points, *(_points(need, s.expected_capacity_pct) for s in strategies))
+    else:
+        points = points_with(need, found, arrived) if arrived else found.points
     computed = _computed(need, points, found, before)
     said = state.declared.get(activity)
     current = computed if said is None or said.state is None else said.state
@@ -73,7 +78,7 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
     row = ActivityRow(
         id=activity, pole=need.activity.pole, criticality=need.activity.criticality, state=current, computed=computed,
         declared=None if said is None else said.state, declared_by=None if said is None else said.author,
-        capacity_pct=need.percent(points), computed_pct=need.percent(found.points), mbco_pct=need.activity.mbco_pct, since=since,
+        capacity_pct=need.percent(points), computed_pct=need.percent(found.points), arrived=arrived, mbco_pct=need.activity.mbco_pct, since=since,
         rto=rto, dmia=dmia, local_running=(before.local_running if before else 0) + local.running,
         forecast_breach_at=breach(end, dmia.deadline, now), expected_end=end, incident=incident,
         path=through, path_more=found.hits - len(found.worst),

@@ -33,6 +33,10 @@ class Assessment(NamedTuple):
     """What is left of an activity."""
 
     points: int
+    points_of_sites: int
+    """Before systems and suppliers bound it."""
+    ceiling: int
+    """What systems, suppliers and kitchens allow at most."""
     worst: tuple[Blow, ...]
     """Gravest first, at most `SHOWN`."""
     hits: int
@@ -137,28 +141,38 @@ def assess(state: State, need: Need, now: Instant) -> Assessment:
                 lost += points
                 found.append((-points, "site", site, place))
     if not state.dependencies:
-        return _assessment(need.whole - lost, found)
+        return _assessment(need.whole - lost, need.whole, found)
     blows: list[tuple[int, str, str, Place | DependencyHeard]] = [*found]
+    unfed = 0
     for kitchen, (loss, source) in _kitchens(state, need, now).items():
         points = sum(_extra(state, need, group, scale, site, loss) for group, scale, site in _fed(state, need, kitchen))
-        lost += points
+        unfed += points
         blows.append((-points, "kitchen", kitchen, source))
-    left = need.whole - lost
+    most = need.whole - unfed
     for kind, id, given, source in _ceilings(state, need, now):
         ceiling = given * (need.whole // HUNDRED)
         blows.append((ceiling - need.whole, kind, id, source))
-        left = min(left, ceiling)
-    return _assessment(left, blows)
+        most = min(most, ceiling)
+    return _assessment(need.whole - lost - unfed, most, blows)
 
 
-def _assessment(points: int, found: Sequence[tuple[int, str, str, Place | DependencyHeard]]) -> Assessment:
+def _assessment(of_sites: int, ceiling: int, found: Sequence[tuple[int, str, str, Place | DependencyHeard]]) -> Assessment:
     """The gravest by cost, ties by kind and id, which are unique: the order of a map never shows."""
     gravest = sorted(found) if len(found) <= SHOWN else nsmallest(SHOWN, found)
     worst = tuple(Blow(-cost, kind, id, source) for cost, kind, id, source in gravest)
     behind = [source.worst if isinstance(source, Place) else source for _, _, _, source in gravest]
     reports = tuple([None if one is None else one.report for one in behind])
     incident = next((one.incident for one in behind if one is not None and one.incident is not None), None)
-    return Assessment(points, worst, len(found), reports, tuple(dict.fromkeys([r for r in reports if r is not None])), incident)
+    return Assessment(
+        min(of_sites, ceiling),
+        of_sites,
+        ceiling,
+        worst,
+        len(found),
+        reports,
+        tuple(dict.fromkeys([r for r in reports if r is not None])),
+        incident,
+    )
 
 
 def _fed(state: State, need: Need, kitchen: str) -> Iterator[tuple[Group, int, str]]:

@@ -10,6 +10,7 @@ from schemas import reassignment as m
 from schemas.base import Instant
 from schemas.ranks import may_act
 from schemas.words import EventType
+from services.continuity.arrivals import count_again, were_there
 from services.continuity.conditions import is_hit, situation_of, telework_works
 from services.continuity.draft import Draft
 from services.continuity.horizon import is_too_late
@@ -219,6 +220,7 @@ def _step(draft: Draft, state: m.LineState, command: m.Step) -> Result:
     for row in rows:
         said = row.model_copy(update={"state": state, _TOLD_AT[state]: draft.now, "by": command.author})
         draft.record(m.ReassignmentChanged(row=said, change=state.value))
+    count_again(draft, rows if state is m.LineState.ARRIVED else were_there(rows))
     return {"line": rows[0].id, "lines": len(rows), "state": state.value, "agents": sum(row.count for row in rows)}
 
 

@@ -28,6 +28,7 @@ from schemas.reassignment import (
     ReassignmentRow,
     Situation,
 )
+from services.continuity.arrivals import count_again, were_there
 from services.continuity.conditions import incident_of, is_hit, situation_of
 from services.continuity.draft import Draft
 from services.continuity.horizon import times_of
@@ -184,10 +185,12 @@ def _tell(draft: Draft, code: _Code, site: str, incident: str | None, *, agents:
 def _void(draft: Draft, rows: Iterable[ReassignmentRow], cause: Literal["place_lost", "site_removed"]) -> None:
     """These agents are not where they were sent any more: their managers hear of it, by count."""
     back: dict[tuple[str, str | None], int] = {}
+    rows = list(rows)
     for row in rows:
         ended = row.model_copy(update={"state": LineState.VOID, "needed": 0, "ended_at": draft.now, "cause": cause})
         draft.record(ReassignmentChanged(row=ended, change="void"))
         back[row.site, row.incident] = back.get((row.site, row.incident), 0) + row.count
+    count_again(draft, were_there(rows))
     for (site, incident), agents in back.items():
         _tell(draft, "reassignment_void", site, incident, agents=agents)
 
@@ -216,6 +219,7 @@ def call_back(draft: Draft, id: str) -> None:
     for row in lines:
         ended = row.model_copy(update={"state": LineState.RELEASED, "ended_at": draft.now, "by": mine[0].approved_by, "cause": "recalled"})
         draft.record(ReassignmentChanged(row=ended, change="released"))
+    count_again(draft, were_there(lines))
     if len(over) > AT_ONCE:
         draft.arm(f"back:{decision}:{site}:{int(part) + 1}", draft.now)
     left: dict[str, int] = {}

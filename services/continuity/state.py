@@ -7,7 +7,7 @@ relied on: whoever makes facts from one sorts first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
@@ -54,7 +54,7 @@ from schemas.reassignment import (
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
 from schemas.shared import shared
-from schemas.words import EventType, SiteStatus
+from schemas.words import ActivityState, EventType, SiteStatus
 from services.continuity.agenda import Agenda
 from services.continuity.bia import Bia, compile_bia
 from services.runtime.maps import Map
@@ -174,13 +174,30 @@ class State(Memory):
     unwell: Map[str, Map[str, Place]] = Map()
     """Kind of site → site → what is wrong there."""
     agenda: Agenda = Agenda()
+    arrivals: Map[str, int] = Map()
+    """Activity → agents of reassignments who have arrived and work for it (D81)."""
 
     @classmethod
     def restore(cls, memory: Memory) -> State:
         """The state with this memory."""
         known = {f.name: getattr(memory, f.name) for f in fields(Memory)} | {"sections": _held_once(memory.sections)}
         bia = compile_bia(memory.reference, known["sections"]) if memory.reference else None
-        return cls(**known, bia=bia, unwell=_all_unwell(bia, memory.sites), agenda=Agenda.restore(memory.due))
+        return cls(
+            **known,
+            bia=bia,
+            unwell=_all_unwell(bia, memory.sites),
+            agenda=Agenda.restore(memory.due),
+            arrivals=_arrivals(memory.moved.values()),
+        )
+
+
+def _arrivals(rows: Iterable[ReassignmentRow]) -> Map[str, int]:
+    """Return the agents at work by activity."""
+    found: Map[str, int] = Map()
+    for row in rows:
+        if row.state is LineState.ARRIVED:
+            found = found.set(row.worked_activity, found.get(row.worked_activity, 0) + row.count)
+    return found
 
 
 def _all_unwell(bia: Bia | None, sites: Map[str, SiteHeard]) -> Map[str, Map[str, Place]]:
@@ -337,8 +354,19 @@ def _approved(row: ProposalRow, line: LineRow, decision: Decision) -> Reassignme
 
 
 def _reassignment(state: State, fact: ReassignmentChanged, _: Instant) -> State:
-    over = fact.row.state in (LineState.RELEASED, LineState.VOID)
-    return _with(state, moved=state.moved.delete(fact.row.id) if over else state.moved.set(fact.row.id, fact.row))
+    row, before = fact.row, state.moved.get(fact.row.id)
+    over = row.state in (LineState.RELEASED, LineState.VOID)
+    state = _with(state, moved=state.moved.delete(row.id) if over else state.moved.set(row.id, row))
+    was_there, is_there = before is not None and before.state is LineState.ARRIVED, row.state is LineState.ARRIVED
+    if was_there == is_there:
+        return state
+    activity = row.worked_activity
+    count = state.arrivals.get(activity, 0) + (row.count if is_there else -row.count)
+    arrivals = state.arrivals.set(activity, count) if count > 0 else state.arrivals.delete(activity)
+    shown = state.activities.get(activity)
+    held = over and row.ended_at is not None and shown is not None and shown.arrived and shown.computed is not ActivityState.INTERRUPTED
+    floors = _raised(state, activity, row.ended_at or 0) if held else state.floors
+    return _with(state, arrivals=arrivals, floors=floors)
 
 
 def _agenda(state: State, changes: dict[str, Instant | None]) -> State:

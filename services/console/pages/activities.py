@@ -176,6 +176,8 @@ class Shown:
     """When the running clock reaches its limit, and whether that is over; None when none runs."""
     mtpd: tuple[datetime, bool] | None
     pdma_h: float
+    arrived: int
+    """Agents of reassignments at work for it (D81)."""
     reentry_at: datetime | None
     """When data older than the PDMA were declared last (D46)."""
 
@@ -192,7 +194,7 @@ def shown_of(a: Activity, pdma_h: float, alarms: Iterable[Alarm], now: datetime,
     return Shown(
         a.id, a.name, a.pole_name, a.criticality, a.state, a.since, a.computed, a.declared,
         w.person_name(a.declared_by, names, _) if a.declared_by else "", a.capacity_pct, a.computed_pct, a.mbco_pct, _limit(a.rto, now),
-        _limit(a.mtpd, now), pdma_h, reentry,
+        _limit(a.mtpd, now), pdma_h, a.arrived, reentry,
     )  # fmt: skip
 
 

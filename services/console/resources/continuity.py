@@ -74,6 +74,7 @@ class Activity(Resource):
     computed: ActivityState
     capacity_pct: float
     computed_pct: float
+    arrived: int = Field(default=0, description="agents of reassignments at work for it, counted in `capacity_pct`")
     mbco_pct: float
     since: Time | None
     rto: Clock
