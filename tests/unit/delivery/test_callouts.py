@@ -248,7 +248,7 @@ def test_refusals_name_what_stands_against_it(what: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "counts"), [("site_manager", True), ("astreinte_direction", True), ("cell", True), ("cellule_situation", True), ("technician", False), ("observer", False)]
+    ("role", "counts"), [("site_manager", True), ("cell", True), ("cellule_situation", True), ("technician", False), ("observer", False)]
 )  # fmt: skip
 def test_a_headcount_is_started_and_closed_by_whoever_answers_for_the_site(role: str, counts: bool) -> None:
     """D79. To tell everybody anything else stays with the coordinator."""
