@@ -75,6 +75,13 @@ class Site(Model):
     kitchen: str | None
     name_is: Literal["fact", "fictitious"]
     code: str | None = Field(default=None, pattern="^[0-9]{2,6}$", description="short code, for text messages")
+    vulnerable_public: int = Field(
+        default=0,
+        ge=0,
+        le=3,
+        exclude_if=lambda weight: not weight,
+        description="0–3: children in care, PMI, isolated elderly, people with disabilities who depend on it (D82)",
+    )
 
     @property
     def places(self) -> int:
@@ -111,6 +118,13 @@ class Activity(Model):
     short_name: str | None = Field(default=None, description="what a message calls it, in a few words")
     continuous: bool = Field(
         default=False, exclude_if=lambda said: not said, description="its limits count all hours, whatever its calendar (D43)"
+    )
+    vulnerable_public: int = Field(
+        default=0,
+        ge=0,
+        le=3,
+        exclude_if=lambda weight: not weight,
+        description="0–3: children in care, PMI, isolated elderly, people with disabilities who depend on it (D82)",
     )
 
 
@@ -454,6 +468,13 @@ class ReassignmentRule(Model):
     release_pct: int = Field(ge=0, le=100)
     home_kinds: tuple[str, ...]
     host_kinds: tuple[str, ...]
+    vulnerable_public: int = Field(
+        default=0,
+        ge=0,
+        le=3,
+        exclude_if=lambda weight: not weight,
+        description="0–3: children in care, PMI, isolated elderly, people with disabilities who depend on it (D82)",
+    )
 
 
 class Substitution(Model):

@@ -82,8 +82,8 @@ def contingency(
             ranking = start.ranking(tables)
         quiet = as_json or not Console().is_terminal or isinstance(ranking, Present)
         found = ranking.single() if n is Together.ONE else list(_watched(ranking, len(tables.sites), quiet=quiet))
-        shown = [ranking.explained(loss) for loss in worst(found, most)]
-        bought = sensitivity(start, worst(found, GRAVEST)) if gains and n is Together.ONE else ()
+        shown = [ranking.explained(loss) for loss in worst(found, most, tables)]
+        bought = sensitivity(start, worst(found, GRAVEST, tables)) if gains and n is Together.ONE else ()
         seconds = time.perf_counter() - began
     except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
         raise fail(error) from error

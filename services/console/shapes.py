@@ -72,7 +72,7 @@ class Shaper:
             why=self.reasons(row.why) if row else [], last_word_at=_when(row.last_word_at) if row else None,
             flags=list(row.flags) if row else [], lat=static.lat, lon=static.lon, position=static.position, x=x, y=y, staff=static.staff,
             desks=static.desks, public_capacity=static.public_capacity, flood_exposure=static.flood_exposure,
-            generator=static.generator, kitchen=static.kitchen, name_is=static.name_is,
+            generator=static.generator, kitchen=static.kitchen, name_is=static.name_is, vulnerable_public=static.vulnerable_public,
             confinement=row.confinement if row else None, headcount=_found(row.headcount) if row else None,
         )  # fmt: skip
 
@@ -213,7 +213,8 @@ class Shaper:
             name=names.activity(static.id, self.lang), criticality=static.criticality,
             state=row.state if row else ActivityState.NOMINAL, declared=row.declared if row else None,
             declared_by=row.declared_by if row else None, computed=row.computed if row else ActivityState.NOMINAL,
-            capacity_pct=row.capacity_pct if row else 100.0, computed_pct=row.computed_pct if row else 100.0, arrived=row.arrived if row else 0, mbco_pct=static.mbco_pct,
+            capacity_pct=row.capacity_pct if row else 100.0, computed_pct=row.computed_pct if row else 100.0, arrived=row.arrived if row else 0,
+            vulnerable_public=static.vulnerable_public, mbco_pct=static.mbco_pct,
             since=when(row.since) if row else None, rto=self._clock(row.rto if row else _idle(ClockBase.RTO, static.rto_h)),
             mtpd=self._clock(row.dmia if row else _idle(ClockBase.DMIA, static.dmia_h)),
             local=[self.local(one) for one in local],
@@ -350,6 +351,12 @@ class Shaper:
             }
         )  # fmt: skip
 
+    def _vulnerable(self, row: g.LineRow) -> int:
+        """Return how much vulnerable people depend on the work of a line, by its site or its activity (D82)."""
+        site = self.reference.sites.get(row.need_site or row.site)
+        activity = self.reference.activities.get(row.need_activity or row.activity)
+        return max(site.vulnerable_public if site else 0, activity.vulnerable_public if activity else 0)
+
     def _line(self, row: g.LineRow, proposal: str, state: g.LineState, incident: str | None) -> r.ReassignmentLine:
         own = not row.need_activity
         return r.ReassignmentLine.model_validate({
@@ -358,7 +365,7 @@ class Shaper:
             "metier_name": self.reference.names.metier(row.metier, self.lang), "need_metier": row.need_metier or None,
             "need_metier_name": self.reference.names.metier(row.need_metier, self.lang) if row.need_metier else None, "supply": row.supply, "own_work": own, "count": row.count,
             "recalled": row.recalled, "held": row.held,
-            "criticality": row.criticality, "score": {"tenths": row.tenths, "minutes": row.minutes, "co2_g": row.grams}, "state": state,
+            "vulnerable_public": self._vulnerable(row), "criticality": row.criticality, "score": {"tenths": row.tenths, "minutes": row.minutes, "co2_g": row.grams}, "state": state,
             "why": self._moves_why(row.why), "incident": incident, "needed": None, "approved_by": None, "approved_role": None,
             "approved_at": None, "rules": [], "dispatched_at": None, "accepted_at": None, "arrived_at": None, "ended_at": None, "cause": None,
         })  # fmt: skip

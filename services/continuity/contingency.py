@@ -88,6 +88,10 @@ class Contingency:
         self.solves = 0
         self.screened = 0
 
+    @property
+    def tables(self) -> Tables:
+        return self._tables
+
     def single(self) -> list[Loss]:
         """Every site, the worst first."""
         return sorted(self.each(), key=Loss.rank)
@@ -194,9 +198,15 @@ def _sum(a: Unmet, b: Unmet) -> Unmet:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
-def worst(losses: Iterable[Loss], most: int) -> list[Loss]:
-    """The gravest that count, the worst first."""
-    return sorted((loss for loss in losses if loss.counts), key=Loss.rank)[:most]
+def worst(losses: Iterable[Loss], most: int, tables: Tables | None = None) -> list[Loss]:
+    """The gravest that count, the worst first; of equally grave ones that on which more vulnerable people depend (D82)."""
+
+    def rank(loss: Loss) -> tuple[int, int, int, int, tuple[str, ...]]:
+        u1, u2, u3, sites = loss.rank()
+        dependent = max((tables.vulnerable_of_site(site) for site in sites), default=0) if tables is not None else 0
+        return u1, u2, u3, -dependent, sites
+
+    return sorted((loss for loss in losses if loss.counts), key=rank)[:most]
 
 
 def totals(losses: Iterable[Loss]) -> Mapping[str, int]:

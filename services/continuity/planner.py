@@ -201,7 +201,7 @@ def answer(ranking: Ranking, job: Job, found: list[Loss], present: PresentRow | 
     if present is not None and found and isinstance(ranking, Present):
         present = present.model_copy(update=dict(zip(("u1", "u2", "u3"), ranking.unmet, strict=True)))
     counted = totals(found)
-    gravest = tuple(_loss(ranking.explained(loss)) for loss in worst(found, MOST_LOSSES))
+    gravest = tuple(_loss(ranking.explained(loss)) for loss in worst(found, MOST_LOSSES, ranking.tables))
     row = ContingencyRow(
         id=job.id, n=job.n, lost=job.lost.value, reference=job.reference, losses=counted["losses"], unmet=counted["unmet"], worst=gravest,
         present=present, paired=ranking.paired if job.n == 2 and found and isinstance(ranking, Present) else (),

@@ -39,6 +39,10 @@ class Present:
         self.screened = 0
 
     @property
+    def tables(self) -> Tables:
+        return self._tables
+
+    @property
     def unmet(self) -> Unmet:
         """What is unmet now, without a further loss."""
         return unmet_of(*self._plan)

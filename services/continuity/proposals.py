@@ -207,9 +207,9 @@ def _parts(job: Job) -> list[m.ProposalComputed]:
         situation = _situation(job.request.situation)
         prefer = None if job.request.preference is m.Preference.BEST else job.request.preference.value
         previous = [*_approved(job.moved, tables), *(_seen(line) for line in job.seen)]
-        proposal = solve_situation(tables, situation, previous, Options(Choice(prefer=prefer, rounded=True, work=WORK)))
+        proposal = solve_situation(tables, situation, previous, Options(Choice(prefer=prefer, rounded=True, solidarity=True, work=WORK)))
         kept = list(_kept(job, proposal, situation))
-        new = _new(proposal)
+        new = _new(proposal, tables)
         agents = called(tables, situation, job.moved, kept, [(line.key, line.count - line.approved) for line in new])
         lines = [_line(f"{job.id}-{n}", line, of) for n, (line, of) in enumerate(zip(new, agents, strict=True))]
         row = _filled(_row(job, m.ProposalState.OPEN), job, proposal, lines, tables)
@@ -258,12 +258,22 @@ def _approved(moved: Iterable[m.ReassignmentRow], tables: Tables) -> list[Previo
     return [PreviousLine(key, count, approved=True) for key, count in counts.items()]
 
 
-def _new(proposal: Proposal) -> list[Line]:
-    """Lines with agents beyond those who were approved before; the most critical work first."""
+def _new(proposal: Proposal, tables: Tables) -> list[Line]:
+    """Lines with agents beyond those who were approved before; the most critical work first, among equals that of vulnerable people (D82)."""
     new = [line for line in proposal.lines if line.count > line.approved]
-    return sorted(
-        new, key=lambda line: (line.key.own_work, line.criticality, line.key.need_activity or line.key.activity, line.key.fields())
-    )
+
+    def order(line: Line) -> tuple[object, ...]:
+        key = line.key
+        dependent = tables.vulnerable_public(_worked(key, tables))
+        return key.own_work, line.criticality, -dependent, key.need_activity or key.activity, key.fields()
+
+    return sorted(new, key=order)
+
+
+def _worked(key: LineKey, tables: Tables) -> int:
+    """Return the cell whose work a line does."""
+    own = (key.site, key.activity, key.metier)
+    return tables.cell_index[own if key.own_work else (key.need_site, key.need_activity, key.need_metier)]
 
 
 def _line(id: str, line: Line, called: Called) -> m.LineRow:

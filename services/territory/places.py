@@ -28,7 +28,7 @@ def sites_of(f: Source, communes: dict[str, ref.Commune], poles: set[str]) -> li
             ref.Site, n, id=r["site_id"], name=r["name"], kind=r["kind"], commune=r["insee"], commune_name=r["commune"], lat=r["lat"],
             lon=r["lon"], position=r["position"], pole=r["pole"], staff=r["staff"], desks=r["desks"], public_capacity=r["public_capacity"],
             flood_exposure=r["flood_exposure"], generator=r["generator"] == "oui", kitchen=r["kitchen"] or None, name_is=r["name_is"],
-            code=r.get("code") or None,
+            code=r.get("code") or None, vulnerable_public=r.get("vulnerable_public") or 0,
         )  # fmt: skip
         if site is None:
             continue
@@ -73,6 +73,7 @@ def activities_of(f: Source, kinds: set[str] | None = None) -> tuple[list[ref.Po
             strategies=plain(a.get("strategies_repli", [])), telework=str(plain(a.get("teletravail", ""))),
             short_name=a.get("nom_court"),
             continuous=a.get("duree") == "continue",
+            vulnerable_public=a.get("vulnerable_public", 0),
         )  # fmt: skip
         if made is None:
             continue

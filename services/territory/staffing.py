@@ -37,6 +37,8 @@ def staffing_of(
         if rule is None:
             continue
         known = activities.get(rule.activity)
+        if known is not None:
+            rule = rule.model_copy(update={"vulnerable_public": known.vulnerable_public})
         if known is None or (known.pole, known.criticality) != (rule.pole, rule.criticality):
             rules.fault(n, f"activity {rule.activity!r} with this pôle and criticality is not in activities.yaml")
         made[rule.activity] = rule

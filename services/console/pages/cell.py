@@ -65,6 +65,8 @@ class SiteLine:
     haystack: str
     danger: bool
     """People may be in danger there."""
+    vulnerable: int = 0
+    """How much vulnerable people depend on it (D82)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +133,15 @@ def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
     text = " ".join((site.id, site.name, site.commune_name, why, limit.activity if limit else "", _(w.SITE_STATUS[site.status])))
     lost = "?" if unknown else f"{w.number(round(100 - site.capacity_pct), _.lang)}\u00a0%"
     return SiteLine(
-        site.id, name, site.commune_name, site.status, why, site.since, lost, limit, len(sources), folded(text), is_dangerous(site)
+        site.id, name, site.commune_name, site.status, why, site.since, lost, limit, len(sources), folded(text), is_dangerous(site),
+        site.vulnerable_public,
     )
 
 
 def _order(line: SiteLine) -> tuple[object, ...]:
     at = line.limit.at.timestamp() if line.limit else inf
     since = line.since.timestamp() if line.since else inf
-    return (at, _GRAVITY.index(line.status), since, line.id)
+    return (at, _GRAVITY.index(line.status), -line.vulnerable, since, line.id)
 
 
 def groups_of(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[Group]:

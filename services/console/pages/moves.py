@@ -213,12 +213,13 @@ class Group:
 
 
 def groups_of(lines: Sequence[ReassignmentLine], _: Translator, *, one_by_one: bool = False) -> list[Group]:
-    """The needs first, the most critical first; then those who go on with their own work."""
-    found: dict[tuple[bool, int, str, str, str, str, bool, str], list[ReassignmentLine]] = {}
+    """The needs first, the most critical first, among equals those of vulnerable people (D82); then those who go on with their own work."""
+    found: dict[tuple[bool, int, int, str, str, str, str, bool, str], list[ReassignmentLine]] = {}
     for line in lines:
         key = (
             line.own_work,
             line.criticality,
+            -line.vulnerable_public,
             line.target.activity,
             line.target.site,
             line.state.value,

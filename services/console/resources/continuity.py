@@ -75,6 +75,7 @@ class Activity(Resource):
     capacity_pct: float
     computed_pct: float
     arrived: int = Field(default=0, description="agents of reassignments at work for it, counted in `capacity_pct`")
+    vulnerable_public: int = Field(default=0, description="0–3: how much vulnerable people depend on it (D82)")
     mbco_pct: float
     since: Time | None
     rto: Clock

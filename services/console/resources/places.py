@@ -71,6 +71,7 @@ class Site(Resource):
     confinement: str | None = Field(
         description="sheltering or counting: nobody leaves it for other work, nobody is sent to it (D78); null: neither"
     )
+    vulnerable_public: int = Field(description="0–3: how much vulnerable people depend on it (D82)")
     headcount: Found | None = Field(description="of an evacuated site: the newest count since people left it")
 
 

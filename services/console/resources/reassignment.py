@@ -47,6 +47,7 @@ class ReassignmentLine(Resource):
     held: int | None = Field(
         description="of `count`: who are where an approved line needs only others of its agents; release it before you approve this one. null: not computed"
     )
+    vulnerable_public: int = Field(default=0, description="0–3: how much vulnerable people depend on this work (D82)")
     criticality: int
     score: dict[str, int] = Field(description="tenths, minutes (one way), co2_g (both ways, per agent)")
     state: LineState

@@ -27,6 +27,7 @@ TRAVEL: Final = "T"
 _NEEDS: Final = (Level.U1, Level.U2, Level.U3)
 _BEFORE: Final = (*_NEEDS, Level.K, Level.I, Level.Q)
 _AFTER: Final = (Level.D, Level.C)
+_SOLIDARY: Final = (Level.D, Level.S, Level.C)
 FEWEST, LEAST_CO2, FASTEST = "fewest", "least_co2", "fastest"
 _PREFERRED: Final[dict[str, tuple[Level, ...]]] = {
     FEWEST: (Level.I, Level.Q, Level.D, Level.C), LEAST_CO2: (Level.I, Level.C, Level.Q, Level.D), FASTEST: (Level.I, Level.D, Level.Q, Level.C),
@@ -46,8 +47,15 @@ class Choice:
     rounded: bool = False
     """Where stability leaves no whole optimum, keep the whole part of what was seen and solve on from there, rather than search for long: where
     level K is then not proved, its bound is known."""
+    solidarity: bool = False
+    """Of equal answers that which leaves less undone for vulnerable people, before CO2 (D82): level S."""
     prefer: str | None = None
     """Another order of the levels after the needs: one of `_PREFERRED`. Not together with cohesion."""
+
+    @property
+    def after(self) -> tuple[Level, ...]:
+        """Return the levels that follow Q."""
+        return _SOLIDARY if self.solidarity else _AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +110,12 @@ def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _G
                     keep_only(face, groups, out.solution.astype(np.float64))
                 gap = _Gap(COHESION, out.bound)
             else:
-                return _branch(branching, program, [*_steps(program, _AFTER), *_last(program, branching.open_columns, choice)], proved)
+                return _branch(
+                    branching, program, [*_steps(program, choice.after), *_last(program, branching.open_columns, choice)], proved
+                )
         elif (bound := gather(face, program, groups)) < groups_carried(face, groups):
             gap = _Gap(COHESION, bound)
-    if (stopped := _restrict(face, program, _AFTER)) is not None:
+    if (stopped := _restrict(face, program, choice.after)) is not None:
         return _whole(face, program, choice, gap or stopped)
     if choice.tie_break and not face.restrict(TIE_BREAK, tie_breaks(program, face.open_columns)):
         gap = gap or _Gap(TIE_BREAK, 0.0)
@@ -130,17 +140,21 @@ def _near_what_was_seen(program: Program, choice: Choice, best: Reals) -> tuple[
 
 def _preferred(face: Face, program: Program, choice: Choice, prefer: str) -> tuple[Ints, _Gap | None]:
     """The needs and stability first, whatever is preferred."""
-    for name, cost in _preferred_steps(program, prefer):
+    for name, cost in _preferred_steps(program, choice, prefer):
         if not face.restrict(name, cost):
             return _whole(face, program, choice, _Gap(name, 0.0))
     return _whole(face, program, choice, None)
 
 
-def _preferred_steps(program: Program, prefer: str) -> list[tuple[str, Ints]]:
+def _preferred_steps(program: Program, choice: Choice, prefer: str) -> list[tuple[str, Ints]]:
     steps = _steps(program, (*_NEEDS, Level.K))
     if prefer == FEWEST:
         steps.append((TRAVEL, travellers(program)))
-    return [*steps, *_steps(program, _PREFERRED[prefer])]
+    levels = _PREFERRED[prefer]
+    if choice.solidarity:
+        at = len(levels) if prefer == LEAST_CO2 else levels.index(Level.C)
+        levels = (*levels[:at], Level.S, *levels[at:])
+    return [*steps, *_steps(program, levels)]
 
 
 def travellers(program: Program) -> Ints:
@@ -178,12 +192,12 @@ def _from_the_top(program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
     if choice.needs_only:
         return _branch(branching, program, _steps(program, _NEEDS))
     if choice.prefer is not None:
-        return _branch(branching, program, _preferred_steps(program, choice.prefer))
+        return _branch(branching, program, _preferred_steps(program, choice, choice.prefer))
     steps = _steps(program, _BEFORE)
     if choice.cohesion:
         groups = possible_groups(program, everything)
         steps.append((COHESION, branching.add_groups(groups)))
-    return _branch(branching, program, [*steps, *_steps(program, _AFTER), *_last(program, everything, choice)])
+    return _branch(branching, program, [*steps, *_steps(program, choice.after), *_last(program, everything, choice)])
 
 
 def _steps(program: Program, levels: Sequence[Level]) -> list[tuple[str, Ints]]:

@@ -13,7 +13,7 @@ from services.continuity.reassignment.explain import Gap, Reason, idle_gaps, rea
 from services.continuity.reassignment.lexicographic import COHESION, TIE_BREAK, Choice, solve_program, tie_breaks
 from services.continuity.reassignment.moves import AT_HOME, OWN_WORK, find_moves
 from services.continuity.reassignment.previous import LineKey, PreviousLine
-from services.continuity.reassignment.program import Program, build
+from services.continuity.reassignment.program import Level, Program, build
 from services.continuity.reassignment.situation import Quantities, Situation
 from services.continuity.reassignment.tables import Ints, Tables
 
@@ -74,7 +74,10 @@ def _proposal(
 ) -> Proposal:
     q, moves = program.quantities, program.moves
     used = np.flatnonzero(solution[: len(moves)]).tolist()
-    objective = {level.value: value for level, value in program.values(solution).items()}
+    levels = program.values(solution)
+    if not options.choice.solidarity:
+        del levels[Level.S]
+    objective = {level.value: value for level, value in levels.items()}
     groups = groups_used(program, solution)
     if options.choice.cohesion:
         objective[COHESION] = groups

@@ -32,6 +32,7 @@ class Level(StrEnum):
     I = "I"  # noqa: E741  the name of the level
     Q = "Q"
     D = "D"
+    S = "S"
     C = "C"
 
 
@@ -126,6 +127,7 @@ def build(quantities: Quantities, moves: Moves, bounds: Bounds) -> Program:
     costs = {level: np.zeros(size, dtype=np.int64) for level in Level}
     for k, demand in enumerate(q.demands):
         costs[Level(f"U{tables.rule(demand.cell).criticality}")][first_unmet + k] = demand.urgency
+        costs[Level.S][first_unmet + k] = tables.vulnerable_public(demand.cell)
     for k, cell in enumerate(idle_cells):
         costs[Level.I][first_idle + k] = tables.rule(cell).criticality in OPTIMISED
     costs[Level.K][first_short:] = 1

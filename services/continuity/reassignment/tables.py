@@ -75,6 +75,17 @@ class Tables:
         """The rule of a cell's activity."""
         return self.rules[self.cells[cell].activity]
 
+    def vulnerable_public(self, cell: int) -> int:
+        """Return how much vulnerable people depend on the work of a cell, by its site or its activity. Rule D82."""
+        return max(self.sites[int(self.cell_site[cell])].vulnerable_public, self.rule(cell).vulnerable_public)
+
+    def vulnerable_of_site(self, site: str) -> int:
+        """Return how much vulnerable people depend on a site, by itself or by what is done there. Rule D82."""
+        index = self.site_index[site]
+        return max(
+            (self.vulnerable_public(cell) for cell in self.cells_of_site.get(index, ())), default=self.sites[index].vulnerable_public
+        )
+
     def desks(self, site: int) -> int:
         """Desks that a host counts."""
         found = self.sites[site]

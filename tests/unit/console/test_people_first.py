@@ -1,10 +1,18 @@
-"""What screens say of people in danger before anything else (D78)."""
+"""What screens say of people in danger before anything else (D78, D79, D82)."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from tests.unit.console.held import browsing
+from schemas.alerts import SiteRow
+from services.console.geometry import load_outlines
+from services.console.i18n import translator
+from services.console.pages.cell import groups_of, site_line
+from services.console.shapes import Shaper
+from tests.shipped import FOLDER
+from tests.unit.console.held import browsing, reference
 from tests.unit.console.test_every_screen import REALM, START, crisis, shown, site
 
 COUNTED = {"found": 208, "expected": 214, "at": START, "report": "r-2"}
@@ -44,3 +52,20 @@ async def test_a_site_where_everybody_was_found_says_nothing_of_it() -> None:
     held.put("sites", site() | {"status": "evacuated", "headcount": COUNTED | {"found": 214}})
     browser, _ = browsing(held)
     assert "Personne ne sort" not in await shown(browser, "/reaffectation")
+
+
+async def test_the_situation_report_names_the_vulnerable_people_who_are_hit() -> None:
+    browser, _ = browsing(crisis())
+    assert "Publics vulnérables touchés : " in await shown(browser, "/sitrep")
+
+
+def test_among_equally_pressing_sites_that_of_vulnerable_people_comes_first() -> None:
+    """Closed at the same minute: a home for children before a sports ground, whatever their ids."""
+    shape = Shaper(REALM, reference(), load_outlines(FOLDER), "fr")
+    shut = {"status": "closed", "since": START, "capacity_pct": 0}
+    lines = [
+        site_line(shape.site(shape.reference.sites[id], SiteRow(id=id, **shut)), None, translator("fr"))
+        for id in ("log-01", "mdph-01", "par-01")
+    ]
+    (group,) = groups_of(lines, datetime.fromtimestamp(START / 1000, UTC), translator("fr"))
+    assert group.lines[0].id == "mdph-01"

@@ -17,7 +17,7 @@ from schemas.words import PlanState
 from services.territory import TerritoryInvalid, load_territory, source, territory_now
 from services.territory.publish import reference_commands
 from services.territory.source import read_yaml
-from tests.shipped import FOLDER
+from tests.shipped import FOLDER, territory
 
 KAFKA_BUDGET = 200 * 1024
 
@@ -311,3 +311,13 @@ def test_what_has_not_changed_is_not_read_again_and_what_has_is(folder: Path) ->
 def test_a_table_of_measures_that_cannot_hold_is_refused(folder: Path, before: str, after: str, what: str) -> None:
     edit(folder / "mesures.yaml", before, after)
     assert any(problem.startswith("mesures.yaml:") and what in problem for problem in problems(folder)), problems(folder)
+
+
+def test_the_shipped_territory_says_on_what_vulnerable_people_depend() -> None:
+    """D82: children in care, people with disabilities and isolated elderly first; the rules of reassignment say the same as the activities."""
+    made = territory()
+    by_kind = {site.kind: site.vulnerable_public for site in made.sites}
+    assert (by_kind["protection_enfance"], by_kind["mdph"], by_kind["pmi_css"], by_kind["site_central"]) == (3, 3, 2, 0)
+    of_activity = {activity.id: activity.vulnerable_public for activity in made.activities}
+    assert (of_activity["SOL-02"], of_activity["SOL-07"], of_activity["SOL-08"], of_activity["COM-05"]) == (3, 3, 3, 0)
+    assert {rule.activity: rule.vulnerable_public for rule in made.staffing.rules} == of_activity

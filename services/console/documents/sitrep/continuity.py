@@ -154,17 +154,17 @@ def decisions(x: Facts, cited: Cited) -> Section:
 
 
 def _next_strategies(x: Facts) -> list[tuple[str, str]]:
-    """Activities whose DMIA nears, each with the strategy to try next (D44), the most critical first."""
+    """Activities whose DMIA nears, each with the strategy to try next (D44), the most critical first, among equals those of vulnerable people (D82)."""
     asked: dict[str, datetime] = {}
     for alarm in x.alarms:  # newest first
         if alarm.demands == "next_strategy":
             asked.setdefault(alarm.activity, alarm.raised_at)
     waiting = [
-        (a.criticality, a.id, a.next_strategy) for a in x.activities
+        (a.criticality, -a.vulnerable_public, a.id, a.next_strategy) for a in x.activities
         if a.next_strategy is not None and a.mtpd.state is ClockState.RUNNING and a.id in asked and a.mtpd.started_at is not None
         and asked[a.id] >= a.mtpd.started_at
     ]  # fmt: skip
-    return [(id, strategy) for _criticality, id, strategy in sorted(waiting)]
+    return [(id, strategy) for _criticality, _vulnerable, id, strategy in sorted(waiting)]
 
 
 def _limits(x: Facts) -> dict[tuple[datetime, str, str, bool], list[Running]]:

@@ -12,16 +12,22 @@ from services.console.documents.sitrep.counts import none, people
 from services.console.documents.telling import is_turn, told_once
 from services.console.i18n import N_
 from services.console.pages import times
+from services.console.pages.clocks import short_activity
 from services.console.pages.incident import is_decided, level_of
 from services.console.resources import Reason
 from services.console.texts import line as sentence
 from services.console.texts import words as w
 from services.console.texts import world
+from services.console.texts.names import short
 from services.console.texts.reasons import said
 
 INCIDENTS_SHOWN: Final = 4
 CHANGES_SHOWN: Final = 8
 DOWN_SHOWN: Final = 3
+VULNERABLE_SHOWN: Final = 4
+"""Sites, and activities, that the line about vulnerable people names."""
+DEPENDENT: Final = 2
+"""From here on vulnerable people depend on it (D82)."""
 SHOWN: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED)
 _COLUMNS: Final = (
     (SiteStatus.EVACUATED, N_("Évac.")),
@@ -89,7 +95,9 @@ def essential(x: Facts, cited: Cited) -> Section:
         text = _.plural("{n} activité interrompue", "{n} activités interrompues", len(interrupted))
         text += ", " + _("dont {n} de criticité 1", n=vital) + _("\u00a0; ")
         text += _.plural("{n} rupture de DMIA prévue.", "{n} ruptures de DMIA prévues.", breaches)
-        lines.append(Line(text=text, refs=cited.of(*(f"activity:{a.id}" for a in interrupted[:3]))))
+        first = sorted(interrupted, key=lambda a: (a.criticality, -a.vulnerable_public, a.id))
+        lines.append(Line(text=text, refs=cited.of(*(f"activity:{a.id}" for a in first[:3]))))
+    lines += _vulnerable(x, cited)
     down = [f for f in x.flags if f.id.startswith(("system:", "kitchen:", "supplier:")) and f.value in ("down", "degraded")]
     for flag in down[:DOWN_SHOWN]:
         what = world.thing(flag.id.partition(":")[2], _)
@@ -103,6 +111,24 @@ def essential(x: Facts, cited: Cited) -> Section:
     return Section(id="essential", title=_("L’essentiel"), lines=tuple(lines))
 
 
+def _vulnerable(x: Facts, cited: Cited) -> list[Line]:
+    """Tell which sites and activities that vulnerable people depend on are hit, the most dependent first. Rule D82."""
+    _ = x._
+    out = [s for s in x.sites if s.vulnerable_public >= DEPENDENT and s.status in (*SHOWN[:3], SiteStatus.UNKNOWN)]
+    stopped = [a for a in x.activities if a.vulnerable_public >= DEPENDENT and a.state is ActivityState.INTERRUPTED]
+    if not out and not stopped:
+        return []
+    sites = [
+        short(s.name) for s in sorted(out, key=lambda s: (-s.vulnerable_public, SHOWN.index(s.status) if s.status in SHOWN else 9, s.id))
+    ]
+    works = [short_activity(a.name) for a in sorted(stopped, key=lambda a: (-a.vulnerable_public, a.criticality, a.id))]
+    told = [*sites[:VULNERABLE_SHOWN], *works[:VULNERABLE_SHOWN]]
+    text = _("Publics vulnérables touchés : {names}", names=", ".join(told))
+    if more := len(sites) + len(works) - len(told):
+        text += _.plural(" et {n} autre", " et {n} autres", more)
+    return [Line(text=f"{text}.", strong=True, refs=cited.of(*(f"activity:{a.id}" for a in stopped[:3])))]
+
+
 def _site_line(x: Facts, cited: Cited) -> list[Line]:
     _, counts = x._, Counter(s.status for s in x.sites)
     evacuated, sheltering, closed, degraded = (counts[s] for s in SHOWN)
@@ -113,9 +139,9 @@ def _site_line(x: Facts, cited: Cited) -> list[Line]:
         (degraded, _.plural("{n} site dégradé", "{n} sites dégradés", degraded), _.plural("{n} dégradé", "{n} dégradés", degraded)),
     )
     parts: list[str] = []
-    for n, whole, short in told:
+    for n, whole, brief in told:
         if n:
-            parts.append(short if parts and short else whole)
+            parts.append(brief if parts and brief else whole)
     found = [Line(text=", ".join(parts) + ".", refs=cited.of(*(f"status:{s}" for s in SHOWN)))] if parts else []
     if counts[SiteStatus.UNKNOWN]:
         text = _.plural(
