@@ -9,7 +9,7 @@ SOURCE_KINDS: Final = frozenset({
     "concessionnaire_eau", "concessionnaire_restauration", "delegataire_assainissement", "delegataire_eau", "directeur_de_crise",
     "direction_education", "direction_metier", "edr", "education_nationale", "enedis", "epi_syv", "grdf", "idfm", "juridique",
     "meteo_france", "operateur", "organisations_syndicales", "police", "pompiers", "prefecture", "prefecture_police", "responsable_parc",
-    "rh", "rssi", "rte", "rumour", "samu", "site_manager", "siter", "ssi", "ssiap", "supervision", "systeme", "technician", "vigicrues",
+    "recensement", "rh", "rssi", "rte", "rumour", "samu", "site_manager", "siter", "ssi", "ssiap", "supervision", "systeme", "technician", "vigicrues",
 })  # fmt: skip
 """Kinds that somebody may name when passing on another's word in a live realm. Any other name is free text: it may be a person's."""
 

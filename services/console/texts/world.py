@@ -90,6 +90,7 @@ SOURCE = {
     "poster": N_("affiche du site"),
     "page": N_("page Signaler"),
     "systeme": N_("système"),
+    "recensement": N_("recensement"),
     "astreinte_eau": N_("astreinte eau"),
     "astreinte_si": N_("astreinte SI"),
     "commune": N_("commune"),

@@ -41,6 +41,14 @@ def test_people_of_an_evacuated_site_are_counted_until_all_are_found(scene: Scen
     assert scene.site(SITE).confinement is None
 
 
+@pytest.mark.parametrize("source", ["site_manager", "ssiap", "pompiers", "recensement"])
+def test_whoever_counts_on_the_spot_and_a_headcount_by_message_are_believed(scene: Scene, source: str) -> None:
+    """«recensement» is Vigie's own, from the answers of the people."""
+    scene.report(1, "evacuation", SITE, severity=4)
+    count(scene, 20, 214, source=source)
+    assert scene.site(SITE).confinement is None
+
+
 def test_a_count_that_is_withdrawn_counts_no_longer(scene: Scene) -> None:
     scene.report(1, "evacuation", SITE, severity=4)
     wrong = count(scene, 20, 214)

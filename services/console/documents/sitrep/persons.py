@@ -29,6 +29,7 @@ _OURS: Final = {
     "cellule",
     "cellule_si",
     "systeme",
+    "recensement",
     "astreinte_eau",
     "astreinte_si",
     "cellule_autonomie",
