@@ -133,7 +133,17 @@ def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
     text = " ".join((site.id, site.name, site.commune_name, why, limit.activity if limit else "", _(w.SITE_STATUS[site.status])))
     lost = "?" if unknown else f"{w.number(round(100 - site.capacity_pct), _.lang)}\u00a0%"
     return SiteLine(
-        site.id, name, site.commune_name, site.status, why, site.since, lost, limit, len(sources), folded(text), is_dangerous(site),
+        site.id,
+        name,
+        site.commune_name,
+        site.status,
+        why,
+        site.since,
+        lost,
+        limit,
+        len(sources),
+        folded(text),
+        is_dangerous(site),
         site.vulnerable_public,
     )
 
