@@ -15,6 +15,7 @@ class Open(Enum):
     TO_ALL = "strangers too, and it tells nothing of the picture"
     LINK = "the secret is in the address or the body: a made-up one opens nothing, whoever sends it"
     KEY = "the key of a source of this very dialect; any other is refused"
+    TOKEN = "the token of the health ports; no role stands for it"
 
 
 class Limit(Enum):
@@ -120,7 +121,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "POST /api/v1/realms/{name}/resume": PILOT, "POST /api/v1/realms/{name}/close": PILOT,
     # no account
     "GET /calendriers/{token}.ics": Open.LINK, "POST /r/{token}": Open.LINK, "GET /livez": Open.TO_ALL, "GET /readyz": Open.TO_ALL,
-    "GET /metrics": Open.TO_ALL, "GET /openapi.json": Open.TO_ALL, "GET /asyncapi.json": Open.TO_ALL, "GET /json/{name}": Open.TO_ALL,
+    "GET /metrics": Open.TOKEN, "GET /openapi.json": Open.TO_ALL, "GET /asyncapi.json": Open.TO_ALL, "GET /json/{name}": Open.TO_ALL,
 }  # fmt: skip
 """Every route of the console."""
 

@@ -165,7 +165,7 @@ def test_a_change_goes_its_way_from_the_shell(vigie: RunningVigie, realm: str, f
     assert (change["state"], change["foreseen"]["crises"]) == ("proposed", 1)
     assert "à approuver" in territory(vigie, "changes", "--realm", realm).stdout
     mine = territory(vigie, "approve", change["id"], "--realm", realm, token=ana)
-    assert (mine.returncode, "Une autre personne" in mine.stderr) == (1, True), mine.stderr
+    assert (mine.returncode, "une autre personne" in mine.stderr) == (1, True), mine.stderr
     yes = territory(vigie, "approve", change["id"], "--realm", realm, token=bea)
     assert (yes.returncode, yes.stdout.strip()) == (0, "Approuvé"), yes.stderr
     stepped(vigie, realm, "2027-02-11T09:46:00+01:00")

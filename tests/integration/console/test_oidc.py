@@ -128,7 +128,7 @@ def acts(console: Served, principal: Principal) -> list[str]:
 @pytest.mark.asyncio(loop_scope="module")
 async def test_who_the_provider_confirms_comes_in_as_the_account_and_with_its_role(console: Served, provider: Provider) -> None:
     page = await console.http.get("/connexion?next=/aide")
-    assert "Entrer avec le compte du Département" in page.text
+    assert "Se connecter avec le compte du Département" in page.text
     assert page.headers["content-security-policy"] == CSP
     owner = await account(console)
     provider.says("s-1", preferred_username=login_of(console, owner), role="admin", groups=["admin"])
@@ -258,7 +258,7 @@ async def test_where_it_is_wanted_newcomers_get_an_account_under_a_verified_addr
     configured(monkeypatch, provider, CLAIM="email", NEW_ROLE="observer", NAME="FranceConnect Agents")
     address = f"{token_hex(4)}@departement.example"
     async with served(console_settings) as console:
-        assert "Entrer avec FranceConnect Agents" in (await console.http.get("/connexion")).text
+        assert "Se connecter avec FranceConnect Agents" in (await console.http.get("/connexion")).text
         for word in ({}, {"email_verified": False}, {"email_verified": "true"}):
             provider.says(address, email=address, **word)
             assert (await come_in(console, provider)).status_code == 403

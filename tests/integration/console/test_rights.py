@@ -123,6 +123,8 @@ def _as_its_row_says(role: Role | None, route: str, who: Who, status: int, led_t
     page = route.startswith("GET ") and " /api/" not in route
     if who is Open.LINK:
         return status not in (200, 204, 303)
+    if who is Open.TOKEN:
+        return status == 401
     if isinstance(who, Open):
         return status not in (401, 403)
     if role is Role.KIOSK and page and route != "GET /mur":

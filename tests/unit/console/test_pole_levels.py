@@ -65,8 +65,7 @@ def test_it_falls_neither_with_the_measure_nor_with_the_reopening_only_by_decisi
     assert _lower(scene, 601, 1, reason=None).code == "reason_needed"
     assert _lower(scene, 602, 1, role="responsable_site").status == 403
     assert _levels(scene) == {pole: 2}, "a refused decision lowers nothing"
-    assert _lower(scene, 603, 1).code == "predicate_holds", "its report of severity 4 still stands in an open incident"
-    assert isinstance(_lower(scene, 603, 1, force=True), CommandApplied)
+    assert isinstance(_lower(scene, 603, 1), CommandApplied), "all that raised it is over"
     assert _levels(scene) == {pole: 1}
     row = _rows(scene)[pole]
     assert (row.since, row.why[-1].code, row.why[-1].args["author"]) == (scene.at(603), "manual", "dgs")

@@ -249,7 +249,7 @@ def test_one_incident_or_nothing() -> None:
 
 @cache
 def ended_crisis() -> MemoryPlayer:
-    """S04 to its end, its sites open again: two plans activated and stood down an hour later, one refused, the incident closed; a day passed."""
+    """S04 to its end, its sites open again: two plans activated and stood down an hour later, one refused, the incident closed; 23 hours passed, one less than bring a refused plan back."""
     played = played_to("S04", 30, realm="92~ex-ended")
     author = {"author": "p-dgs", "role": "dgs_directeur_de_crise"}
     continuity, now = played.system.services["continuity"], played.played.end + MINUTE
@@ -275,7 +275,7 @@ def ended_crisis() -> MemoryPlayer:
     for plan in STOOD_DOWN:
         say("continuity", StandDownPlan(plan=plan, force=True, reason="text:t-0", **author), now + 60 * MINUTE)
     say("alerts", ResolveIncident(incident=incident.id, force=True, reason="text:t-0", **author), now + 60 * MINUTE)
-    played.system.step(played.realm, now + 24 * 60 * MINUTE)
+    played.system.step(played.realm, now + 23 * 60 * MINUTE)
     return played
 
 
