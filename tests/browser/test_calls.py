@@ -73,6 +73,6 @@ def test_a_call_out_shows_what_it_takes_before_anybody_is_told_and_can_be_given_
 
 
 def test_who_may_not_send_sees_the_numbers_and_no_form(visitor: Accounts, answering: str) -> None:
-    page = visitor("director", duty=None).page(f"/appels?realm={answering}")
+    page = visitor("observer", duty=None).page(f"/appels?realm={answering}")
     expect(page.get_by_role("heading", level=1)).to_have_text("Appels et recensements")
     expect(page.locator("main form")).to_have_count(0)

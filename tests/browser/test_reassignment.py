@@ -45,7 +45,7 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
     page.evaluate("document.documentElement.dataset.hold = '1'")
     page.get_by_role("button", name="Approuver la sélection").click()
     said = page.locator("#said-moves")
-    expect(said).to_contain_text(re.compile(r"\d agents, \d+ sites : un ordre part au responsable"))
+    expect(said).to_contain_text(re.compile(r"\d\sagents, \d+\ssites\s: un ordre part au responsable"))
     said.get_by_role("button", name="Annuler").click()
     expect(said).to_have_text("Rien n’est parti.")
     assert not [p for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"] if p["decisions"]]

@@ -32,7 +32,7 @@ def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(vigie: 
     expect(ladder.locator(".next")).to_contain_text("Prochaine vague")
     expect(page.locator("#plans")).to_contain_text(re.compile(r"\d à décider"))
     late = page.locator("#log .rec.lt").first
-    expect(late).to_have_text(re.compile(r"su \d\d:\d\d, \+\d+"))
+    expect(late).to_have_text(re.compile(r"connu à \d\d:\d\d, \+\d+"))
     expect(page.locator("#members")).to_contain_text("centrale SSI › cen-1")
 
 
@@ -57,12 +57,12 @@ def test_a_site_explains_its_word(crisis: str, visitor: Accounts) -> None:
     expect(page.locator("#causes")).to_contain_text("sans courant")
     page.goto(f"/?realm={crisis}&vue=sans-nouvelles")
     page.locator("[data-row] .spot").first.click()
-    expect(page.locator("#words")).to_contain_text("Le silence n’est jamais pris pour « normal »")
+    expect(page.locator("#words")).to_contain_text("L’absence de nouvelles ne vaut jamais")
 
 
 def test_activities_stand_in_the_order_in_which_they_break(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/activites?realm={crisis}")
-    expect(page.locator("#axis")).to_contain_text("13:42 retour annoncé")
+    expect(page.locator("#axis")).to_contain_text("13:42 rétablissement annoncé")
     assert page.locator(".acts li:not(.hd)").count() == 55
     verdicts = page.locator("#axis g > text:last-child").all_text_contents()
     assert len(verdicts) == 14
