@@ -367,7 +367,8 @@ def say(vigie: RunningVigie, token: str, said: HeadcountAnswer) -> None:
         assert "à usage unique" not in page.text, "the answer may be changed"
         answered = phone.post(f"/a/{token}", data={"answer": KEYS[said]})
         assert answered.status_code == 200
-        assert "Réponse enregistrée" in answered.text
+        shown = "Vous avez demandé de l’aide" if said is HeadcountAnswer.HELP else "Réponse enregistrée"
+        assert shown in answered.text
 
 
 def shown(vigie: RunningVigie, realm: str, id: str, **expected: object) -> bool:
