@@ -38,7 +38,7 @@ class Why(Model):
 
 
 class Held(Model):
-    """What a report says and does not count until a person confirms it, or a second reading does (D76)."""
+    """Part of a report that counts only once a person or a second reading confirms it."""
 
     measure: Measure | None = None
     colour: str | None = None
@@ -126,7 +126,7 @@ class CauseRow(Model):
 
 
 Confinement = Literal["sheltering", "counting"]
-"""Why nobody leaves a site for other work: its people shelter, or are out of the building and being counted (D78)."""
+"""Reason to send nobody away from a site: its people shelter, or are being counted (D78)."""
 
 
 class Headcount(Model):

@@ -44,7 +44,7 @@ _TOLD = (
     "activity", "plan", "card", "base", "pct", "limit_at", "pole", "site", "agents", "come", "stopped_at", "back_at", "strategy",
     "begins_at", "ends_at",
 )  # fmt: skip
-"""What a message takes over from a demand for attention."""
+"""Fields that a message takes over from a demand for attention."""
 _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}
 
 

@@ -1,6 +1,6 @@
-"""Who may declare what, and between which bounds (D76): what counts only once a person or a second reading confirms it is held.
+"""Hold what a source is not entitled to declare, and values beyond their bounds or step (D76).
 
-A report is always kept. The held part is in `ReportRow.held`, and where rules look for a measure, a colour or an end they find none.
+A person confirms what is held; a second reading confirms a jump. A report is always kept. The held part is in `ReportRow.held`, and where rules look for a measure, a colour or an end they find none.
 """
 
 from __future__ import annotations
@@ -157,9 +157,9 @@ def _held(row: ReportRow, flag: str, held: Held, **values: object) -> ReportRow:
 
 
 def is_service_wide(row: ReportRow, territory: Territory) -> bool:
-    """A report about a system itself, not about one office that misses it: from no site, or from a computer room.
+    """Return whether a report is about a system itself: from no site, or from a computer room.
 
-    Of a site that nobody has found yet it is not known (D8).
+    A report whose site nobody has found yet is not (D8).
     """
     site = site_of(row)
     return (site is None and not is_placeless(row)) or territory.kind(site) == "datacenter"
@@ -181,7 +181,7 @@ def _may_colour(draft: Draft, row: ReportRow) -> bool:
 
 
 def _colour_sources(measures: ref.MeasureRules, phenomenon: str | None) -> frozenset[str]:
-    """Of a phenomenon that no rule names, any source that gives colours at all."""
+    """Return the sources of its colours; every source of colours if no rule names it."""
     its_own = [rule for rule in measures.vigilances if phenomenon in rule.phenomena]
     return frozenset(source for rule in its_own or measures.vigilances for source in rule.sources)
 

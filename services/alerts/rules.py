@@ -96,7 +96,7 @@ ORDERS: Final = LEAVE | {T.SHELTER_IN_PLACE}
 """Of these on one site the latest by occurred_at stands (D5)."""
 
 MEALS_MARK: Final = "meals"
-"""What a site with a kitchen counts for while less than half of its meals is left."""
+"""Mark of a site with a kitchen while less than half of its meals is left."""
 MEALS: Final = "EDU-01"
 """The one activity for which `affected_activities` is trusted (D13)."""
 ISOLATION: Final = "total_isolation"
