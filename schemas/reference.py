@@ -309,8 +309,14 @@ class ReassignmentPolicy(Model):
     agent_day_draft: bool = Field(default=False, description="nobody has confirmed that cost yet: whoever reads it is told so")
 
 
+EVERY_POLE: Final = "tous_directeurs_pole"
+"""Group in a step: the director of every pôle, hit or not."""
+DEPUTIES: Final = "suppleants"
+"""Group in a step: the deputy of each role of the first step without a positive answer."""
+
+
 class Request(Model):
-    """What a call asks of a role at a level."""
+    """Request that a call makes of a role at a level."""
 
     level: int = Field(ge=1, le=4)
     role: str = Field(description="id of a role, or `*` for every other one")
@@ -495,7 +501,7 @@ class Metier(Model):
 
 
 class MeasureRule(Model):
-    """Who may declare a measure, and between which bounds (D76)."""
+    """Sources that may declare a measure, and its bounds (D76)."""
 
     name: str = Field(min_length=1, max_length=64)
     sources: tuple[str, ...] = Field(min_length=1)
@@ -515,14 +521,14 @@ class MeasureRule(Model):
 
 
 class VigilanceRule(Model):
-    """Who gives the colours of some phenomena."""
+    """Sources of the colours of some phenomena."""
 
     sources: tuple[str, ...] = Field(min_length=1)
     phenomena: tuple[str, ...]
 
 
 class LongOutage(Model):
-    """Who may say that a site of these kinds is lost for so long that it is a matter of the whole territory."""
+    """Sources that may declare a long loss of a site of these kinds."""
 
     hours: float = Field(gt=0)
     kinds: tuple[str, ...]

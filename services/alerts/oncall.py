@@ -11,6 +11,7 @@ from schemas.base import DAY_MS, HOUR_MS
 from schemas.calling import EscalationRow
 from schemas.oncall import ReachabilityChanged, ReachRow
 from schemas.realms import is_live
+from schemas.reference import DEPUTIES, EVERY_POLE
 from schemas.words import Channel
 from services.alerts.draft import Draft
 from services.oncall.localtime import inside
@@ -18,10 +19,6 @@ from services.oncall.readiness import reach_of_one
 from services.oncall.rota import Pair
 from services.oncall.worktime import rested, work_of
 
-DEPUTIES: Final = "suppleants"
-"""Group: deputy of each role of wave 1 without a positive answer."""
-EVERY_POLE: Final = "tous_directeurs_pole"
-"""Group: the director of every pôle, hit or not."""
 _POLE_DIRECTOR: Final = "directeur_pole"
 
 

@@ -29,8 +29,6 @@ RESERVE: Final = 4
 """Of these, places that only danger to people takes."""
 CELL: Final = "cellule_situation"
 """Role of the cell that does what no other role owns."""
-EVERY_DIRECTOR: Final = "tous_directeurs_pole"
-DEPUTIES: Final = "suppleants"
 _CARE: Final = 1
 """Criticality of the activities without which people are without care."""
 _OPEN: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
@@ -207,9 +205,9 @@ def _roles_of(facts: Facts, wave: WaveRow) -> frozenset[str]:
     groups = facts.policy.groups if facts.policy is not None else {}
     found: set[str] = set()
     for name in wave.roles:
-        if name == EVERY_DIRECTOR:
+        if name == ref.EVERY_POLE:
             found.add("directeur_pole")
-        elif name != DEPUTIES:
+        elif name != ref.DEPUTIES:
             found.update(groups.get(name, (name,)))
     return frozenset(found)
 

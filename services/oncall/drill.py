@@ -7,12 +7,10 @@ from typing import Final
 
 from schemas.base import Instant
 from schemas.oncall import RungRow
-from schemas.reference import Wave
+from schemas.reference import DEPUTIES, Wave
 from services.oncall.readiness import Prover
 from services.oncall.rota import Pair, Post
 
-DEPUTIES: Final = "suppleants"
-"""Group: the deputies of wave 1."""
 MOST_NAMED: Final = 50
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.oncall import HoleKind, HoleRow, Place, Reach, ReachRow
-from schemas.reference import ChannelsSection, Escalation, ReadinessRule, Roster, SectionData, Site, Wave
+from schemas.reference import EVERY_POLE, ChannelsSection, Escalation, ReadinessRule, Roster, SectionData, Site, Wave
 from schemas.words import Channel
 from services.oncall.localtime import days, inside, window_of
 from services.oncall.rota import Pair, Post, Rota
@@ -127,12 +127,12 @@ class Prover:
 
     def roles_of(self, who: str) -> tuple[str, ...]:
         """What a name in a wave means; groups are one level deep."""
-        if who == "tous_directeurs_pole":
+        if who == EVERY_POLE:
             return ("directeur_pole",)
         return self.policy.groups.get(who, (who,))
 
     def _width(self, role: str, who: str) -> int:
-        return len(self._poles) if who == "tous_directeurs_pole" else 1 if self.rota.scopes(role) or role in self.policy.roles else 0
+        return len(self._poles) if who == EVERY_POLE else 1 if self.rota.scopes(role) or role in self.policy.roles else 0
 
     @cached_property
     def weights(self) -> dict[Post, int]:
