@@ -27,7 +27,7 @@ PAGES = (
 )
 _LINK = re.compile(r"!?\[((?:[^][]|\[[^]]*\])*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FOLDERS = {"tutorial", "how-to", "reference", "explanation", "guide", "adr", "screenshots"}
+FOLDERS = {"tutorial", "how-to", "reference", "explanation", "develop", "guide", "adr", "screenshots"}
 
 
 def links(page: Path) -> Iterator[tuple[str, str]]:

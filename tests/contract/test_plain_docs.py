@@ -1,0 +1,62 @@
+"""The documentation is easy to enter: four short paths, one word per concept, files that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.runtime.settings import REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+PATHS = ("Operate", "Integrate", "Develop", "Understand")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FILE = re.compile(r"`((?:schemas|services|tests|territories|scenarios)/[\w./-]+)`")
+GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
+
+
+def section(page: str, title: str) -> str:
+    """Return the text under a heading of a page."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"{page} has no heading {title}"
+    return found[1]
+
+
+def terms() -> list[tuple[str, ...]]:
+    """Return the rows of the glossary: English, French, meaning, words never to use."""
+    rows = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))
+        for line in GLOSSARY.splitlines()
+        if line.startswith("| ") and not line.startswith("| English")
+    ]
+    return [row for row in rows if row]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_each_path_has_five_pages(path: str) -> None:
+    numbered = re.findall(r"^\d\. .*?\]\(([^)]+)\)", section("README.md", path), re.MULTILINE)
+    assert len(numbered) == 5
+
+
+def test_every_page_is_listed_in_the_index() -> None:
+    listed = {(DOCS / link).resolve() for link in LINK.findall((DOCS / "README.md").read_text())}
+    pages = [page for page in DOCS.rglob("*.md") if page.parent.name not in ("adr", "guide") and page != DOCS / "README.md"]
+    assert [str(page.relative_to(DOCS)) for page in pages if page.resolve() not in listed] == []
+
+
+def test_the_glossary_has_one_row_per_term_and_no_empty_cell() -> None:
+    rows = terms()
+    assert len(rows) >= 70
+    assert {len(row) for row in rows} == {4}
+    assert [row for row in rows if not all(row)] == []
+    names = [row[0] for row in rows]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "develop").glob("*.md")), ids=lambda page: page.stem)
+def test_every_file_that_a_develop_page_names_exists(page: Path) -> None:
+    named = FILE.findall(page.read_text(encoding="utf-8"))
+    assert len(named) >= 5
+    assert [file for file in named if not (REPOSITORY / file).exists()] == []
