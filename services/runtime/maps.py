@@ -1,4 +1,4 @@
-"""The persistent map of all states: `immutables.Map` where it has wheels, else the same on rpds-py (docs/adr/0048-maps.md)."""
+"""The persistent map of all states: `immutables.Map` where it has wheels, else the same on rpds-py (docs/adr/0048)."""
 
 from __future__ import annotations
 

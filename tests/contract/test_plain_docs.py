@@ -60,3 +60,23 @@ def test_every_file_that_a_develop_page_names_exists(page: Path) -> None:
     named = FILE.findall(page.read_text(encoding="utf-8"))
     assert len(named) >= 5
     assert [file for file in named if not (REPOSITORY / file).exists()] == []
+
+
+DECISIONS = sorted((DOCS / "adr").glob("0*.md"))
+HEADINGS = ("## Context", "## Decision", "## Consequences")
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem[:4])
+def test_a_decision_has_title_status_date_and_its_sections(page: Path) -> None:
+    title, _, text = page.read_text(encoding="utf-8").partition("\n")
+    slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"^# \d+\. ", "", title).lower().replace("’", ""))
+    assert page.stem == f"{page.stem[:4]}-{slug}", "the file is named after its title"
+    assert re.search(r"^\* Status: (accepted|superseded by .+)$", text, re.MULTILINE)
+    assert re.search(r"^\* Date: \d{4}-\d\d-\d\d$", text, re.MULTILINE)
+    assert [heading for heading in HEADINGS if f"\n{heading}\n" not in text] == []
+
+
+def test_every_decision_has_a_row_in_the_index() -> None:
+    listed = LINK.findall((DOCS / "adr" / "README.md").read_text(encoding="utf-8"))
+    missing = [page.name for page in DECISIONS if page.name not in listed]
+    assert missing == [], "add a row to docs/adr/README.md"

@@ -83,7 +83,7 @@ class Face:
     the set of optima so far. The next level starts from the basis at hand and needs no row that holds the former objective.
 
     HiGHS is given a few of the columns. Those that are left out are zero; whichever of them has a negative reduced cost joins, until none has: then the solution
-    is optimal with all of them. Of 65,000 columns it begins with 2,000 and ends with 5,000 (docs/adr/0036-a-face-begins-with-few-columns.md).
+    is optimal with all of them. Of 65,000 columns it begins with 2,000 and ends with 5,000 (docs/adr/0036).
     """
 
     def __init__(self, program: Program, iterations: int) -> None:

@@ -1,4 +1,4 @@
-"""The broker's classes, loaded and linked beforehand: it starts with half the processor (docs/adr/0037-classes-are-loaded-once.md).
+"""The broker's classes, loaded and linked beforehand: it starts with half the processor (docs/adr/0037).
 
 An AOT cache of the JVM (Java ≥ 25), beside the jars. It is made once for a Java and its jars, by a broker that starts, serves and ends in a folder of its
 own. Every start checks its checksum, as those of the jars; a JVM to which it does not belong does without.

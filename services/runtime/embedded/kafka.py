@@ -1,7 +1,7 @@
 """One KRaft node (broker and controller) with durable settings, on loopback.
 
 `KafkaNode.prepare` makes everything ready on disk, `command` is what a supervisor runs, `wait_ready` returns when clients are
-served; `start` does all of it for tests and tools. What is durable and why: docs/adr/0003-flush-on-a-single-node.md.
+served; `start` does all of it for tests and tools. What is durable and why: docs/adr/0003.
 """
 
 from __future__ import annotations
