@@ -34,7 +34,7 @@ def links(page: Path) -> Iterator[tuple[str, str]]:
     """(words, target) of links inside the repository, outside code."""
     for words, target in _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
         if "://" not in target and not target.startswith("mailto:"):
-            yield words, target
+            yield " ".join(words.split()), target
 
 
 def anchors(page: Path) -> set[str]:

@@ -80,3 +80,11 @@ def test_every_decision_has_a_row_in_the_index() -> None:
     listed = LINK.findall((DOCS / "adr" / "README.md").read_text(encoding="utf-8"))
     missing = [page.name for page in DECISIONS if page.name not in listed]
     assert missing == [], "add a row to docs/adr/README.md"
+
+
+def test_every_guarantee_names_its_tests() -> None:
+    page = (DOCS / "explanation" / "guarantees.md").read_text(encoding="utf-8")
+    promised = page.partition("## Vigie does not promise")[0]
+    guarantees = re.split(r"^(?=\*\*)", promised, flags=re.MULTILINE)[1:]
+    assert len(guarantees) >= 14
+    assert [text.splitlines()[0] for text in guarantees if "* *Tests.* [" not in text] == []
