@@ -11,7 +11,10 @@ The head of a request is bounded: 64 KiB and 100 headers, then 414 or 431. httpt
 that it reads with each piece that arrives, and uvicorn has no bound: six connections of a stranger took
 a fire report from 6 ms to 8 s.
 
-A request of HTTP/1.1 names one host (RFC 9112 3.2).
+A request is read in one way or not at all (RFC 9112 3.2, 6.1; RFC 9110 5.3, 6.5). It is of HTTP/1.0
+or 1.1. It names one host, and one of 1.1 must. A body comes with a length or in chunks, and in no
+other coding. A header of which there is one comes once. Fields behind a body (trailers) are no headers:
+uvicorn adds them to the head, where a proxy before us has not looked.
 
 Open connections are bounded by address: beyond the bound the one that has been idle for longest makes
 way, and a new one is turned away only where all others of its address are at work.
@@ -20,6 +23,8 @@ way, and a new one is turned away only where all others of its address are at wo
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
 from http import HTTPStatus
 from ipaddress import ip_network
 from typing import Final
@@ -30,7 +35,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from services.intake.exchange import language
 from services.runtime import metrics
 from services.runtime.addresses import is_within, network_of
-from services.runtime.problems import MEDIA_TYPE, Problem
+from services.runtime.problems import MEDIA_TYPE, Problem, both
 
 HEAD_BYTES: Final = 64 * 1024
 """Of a head, of trailers, and of the framing between two pieces of a body."""
@@ -46,8 +51,14 @@ HEAD_S: Final = 30.0
 """For the head of a request to arrive: from the first byte of it, or from the beginning of the connection. Of bodies see `body_timeout_s`."""
 LONGEST_METHOD: Final = 32
 """Bytes before the address in the first line of a request, at most."""
-HOSTLESS: Final = frozenset({"0.9", "1.0"})
-"""Versions of HTTP whose requests need not name a host."""
+HOSTLESS: Final = "1.0"
+"""Version of HTTP whose requests need not name a host."""
+VERSIONS: Final = frozenset({HOSTLESS, "1.1"})
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?")
+"""A name or an address with a port. Other characters that RFC 3986 allows are in no name of a host."""
+_LAST_PORT: Final = 65_535
+_SINGLE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"x-csrf-token"})
+"""Headers of which front and console read one."""
 RETRY_S: Final = 2
 _LIMITS: Final = {"limit": HEAD_BYTES, "headers": HEADERS}
 _INVALID: Final = "Invalid HTTP request received."
@@ -110,6 +121,8 @@ class Connection(HttpToolsProtocol):
     """Bytes since the parser last gave a whole head, a piece of a body or the end of a request."""
     _problem: Problem | None = None
     """Why the parser was stopped, where the reason is ours."""
+    _trailers: int | None = None
+    """Number of fields behind the body; None while the head is read."""
     _refused = False
     _discarded = 0
 
@@ -207,15 +220,19 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Called by the parser, at the first byte of a request."""
         super().on_message_begin()
+        self._trailers = None
         self._expect_head()
         self.addresses.touch(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser. Raises ValueError, which it makes an HttpParserError."""
-        if len(self.headers) >= HEADERS:
+        if len(self.headers) + (self._trailers or 0) >= HEADERS:
             self._problem = Problem("head_too_large", _LIMITS)
             raise ValueError("headers")
-        super().on_header(name, value)
+        if self._trailers is None:
+            super().on_header(name, value)
+        else:
+            self._trailers += 1
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
@@ -226,10 +243,10 @@ class Connection(HttpToolsProtocol):
         """Called by the parser. Raises ValueError, which it makes an HttpParserError: no tunnel is made here."""
         self._unset_keepalive_if_required()
         self._unframed = 0
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (not hosts and self.parser.get_http_version() not in HOSTLESS):
-            self._problem = Problem("host_required")
-            raise ValueError("Host")
+        self._trailers = 0
+        self._problem = _find_fault(self.headers, self.parser.get_http_version())
+        if self._problem is not None:
+            raise ValueError(self._problem.code)
         if not self.parser.should_upgrade():
             super().on_headers_complete()
         elif self.parser.get_method() == b"CONNECT":
@@ -250,3 +267,31 @@ class Connection(HttpToolsProtocol):
         """While a request is being answered, a second one that is begun behind it may wait."""
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+
+
+def _find_fault(headers: list[tuple[bytes, bytes]], version: str) -> Problem | None:
+    """Return why two readers could take a head for different requests; None for a clear one."""
+    if version not in VERSIONS:
+        return _unclear(f"HTTP/{version} n’est pas parlé ici", f"HTTP/{version} is not spoken here")
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or not (hosts or version == HOSTLESS) or not all(map(_is_host, hosts)):
+        return Problem("host_required")
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if codings and (version == HOSTLESS or [c.strip().lower() for c in codings] != [b"chunked"]):
+        return _unclear("« Transfer-Encoding » vaut « chunked » seul", "“Transfer-Encoding” is “chunked” alone")
+    counts = Counter(name for name, _ in headers if name in _SINGLE)
+    for name, count in counts.items():
+        if count > 1:
+            said = name.decode()
+            return _unclear(f"« {said} » vient deux fois", f"“{said}” comes twice")
+    return None
+
+
+def _is_host(value: bytes) -> bool:
+    """Tell whether this is a name or an address, perhaps with a port."""
+    found = _HOST.fullmatch(value.strip(b" \t"))
+    return found is not None and int(found[1] or 0) <= _LAST_PORT
+
+
+def _unclear(french: str, english: str) -> Problem:
+    return Problem("head_unclear", {"what": both(french, english)})

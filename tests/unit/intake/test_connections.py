@@ -229,11 +229,68 @@ async def test_bodies_and_requests_behind_each_other_do_not_count_as_a_head(line
         (b"GET /a HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n", 400),
         (b"GET /a HTTP/1.0\r\n\r\n", 200),
         (b"GET /a HTTP/1.1\r\nHOST: x\r\n\r\n", 200),
+        (b"GET /a HTTP/1.1\r\nHost: vigie.hauts-de-seine.fr:443\r\n\r\n", 200),
+        (b"GET /a HTTP/1.1\r\nHost: [2001:db8::1]:8092\r\n\r\n", 200),
+        (b"GET /a HTTP/1.1\r\nHost:\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: x y\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: x, y\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: u@x\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: x/a\r\n\r\n", 400),
+        (b'GET /a HTTP/1.1\r\nHost: x"><script>\r\n\r\n', 400),
+        (b"GET /a HTTP/1.1\r\nHost: x:http\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: x:65536\r\n\r\n", 400),
+        (b"GET /a HTTP/1.0\r\nHost: x y\r\n\r\n", 400),
+        ("GET /a HTTP/1.1\r\nHost: é\r\n\r\n".encode(), 400),
     ],
 )
 async def test_a_request_names_one_host(line: tuple[OneWrite, Line], head: bytes, status: int) -> None:
     await answers(line, head)
     assert status_of(line[1]) == status
+
+
+IN_CHUNKS = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /a HTTP/2.0\r\nHost: x\r\n",
+        b"GET /a HTTP/0.9\r\nHost: x\r\n",
+        b"GET /a\r\n",
+        IN_CHUNKS.replace(b"chunked", b"gzip, chunked"),
+        IN_CHUNKS.replace(b"1.1", b"1.0"),
+        IN_CHUNKS + b"Transfer-Encoding: chunked\r\n",
+        IN_CHUNKS + b"Content-Length: 6\r\n",
+        START + b"Content-Length: 6\r\nContent-Length: 6\r\n",
+        START + b"Authorization: Bearer a\r\nauthorization: Bearer b\r\n",
+        START + b"Idempotency-Key: a\r\nIdempotency-Key: b\r\n",
+        START + b"Content-Type: application/json\r\nContent-Type: text/plain\r\n",
+        START + b"X-CSRF-Token: a\r\nX-CSRF-Token: b\r\n",
+        START + b"X: a\r\n folded\r\n",
+        b"GET /a HTTP/1.1\nHost: x\n",
+    ],
+)
+async def test_a_head_that_can_be_read_in_two_ways_is_refused(line: tuple[OneWrite, Line], head: bytes) -> None:
+    await answers(line, head + b"\r\n6\r\nreport\r\n0\r\n\r\n")
+    assert status_of(line[1]) == 400
+
+
+async def test_fields_behind_a_body_are_no_headers(tmp_path: Path) -> None:
+    """A proxy that takes off or sets `X-Forwarded-For` looks at the head alone."""
+    seen: list[Any] = []
+
+    async def note(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend(scope["headers"])
+        await Heard()(scope, receive, send)
+
+    config = serving(note, IntakeSettings(data_dir=tmp_path))
+    config.load()
+    protocol, wire = OneWrite(config, ServerState(), {}), Line()
+    protocol.connection_made(wire)  # type: ignore[arg-type]
+    trailers = b"Authorization: Bearer a\r\nX-Forwarded-For: 192.0.2.1\r\n"
+    assert await answers((protocol, wire), IN_CHUNKS + b"\r\n6\r\nreport\r\n0\r\n" + trailers + b"\r\n") == [b"<POST /a report>"]
+    assert [name for name, _ in seen] == [b"host", b"transfer-encoding"]
+    assert await answers((protocol, wire), NEXT) == [b"<POST /a report>", b"<GET /c >"]
 
 
 class Callers:
