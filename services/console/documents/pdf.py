@@ -20,6 +20,7 @@ import typst
 from services.console.documents.document import Document
 from services.console.documents.drawing import map_svg
 from services.console.geometry import Outlines
+from services.runtime.plain import show_plain
 
 HERE: Final = Path(__file__).parent
 KEPT: Final = 32
@@ -88,4 +89,4 @@ def _data(document: Document, lang: str, stamp: str, drawing: str) -> bytes:
         "lang": lang, "level": document.level, "simulated": document.simulated, "stamp": stamp, "map": drawing,
         "sources": [[s.n, s.short] for s in document.sources], **sheet.model_dump(),
     }  # fmt: skip
-    return orjson.dumps(found)
+    return show_plain(orjson.dumps(found).decode()).encode()

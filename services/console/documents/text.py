@@ -7,6 +7,7 @@ from typing import Final
 
 from services.console.documents.document import Document, Line, Section, Table
 from services.console.i18n import translator
+from services.runtime.plain import show_plain
 
 WIDTH: Final = 100
 _MARKS: Final = {"": "-", "unconfirmed": "?", "todo": "!", "late": "*", "remark": "+"}
@@ -21,7 +22,7 @@ def as_text(document: Document, lang: str, *, stamp: str = "") -> str:
         parts += [*_section(section), ""]
     parts.append(f"{sheet.sources_title}: " + " ".join(f"[{s.n}] {s.short}" for s in document.sources) if document.sources else "")
     parts += [sheet.footer, stamp]
-    return "\n".join(part for n, part in enumerate(parts) if part or n).rstrip() + "\n"
+    return show_plain("\n".join(part for n, part in enumerate(parts) if part or n).rstrip() + "\n")
 
 
 def _exercise(document: Document, lang: str) -> str:

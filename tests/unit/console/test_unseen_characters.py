@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
+from services.console.documents.document import Document, Line, Section, Sheet
+from services.console.documents.pdf import _data
+from services.console.documents.standalone import as_html
+from services.console.documents.text import as_text
 from services.console.pages.shell import Choice, html
 from services.runtime.plain import show_plain
 
-TURNS = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+TURNS = "".join(map(chr, (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+WITHOUT_A_SHAPE = "\u00ad\u180e\u200b\u200c\u200d\u2028\u2029\u2060\u206a\u3164\ufeff\ufff9\U000e0041"
 CONTROLS = "\x00\x07\x08\x1b\x7f\x9b"
 
 
@@ -13,6 +20,28 @@ def test_a_page_shows_no_character_that_turns_the_words_around_it() -> None:
     words = {"title": f"a{TURNS}{CONTROLS}b", "detail": f"feu{TURNS}", "link": None, "link_label": ""}
     page = html("message.html", words, Choice("fr", None))
     assert not set(TURNS + CONTROLS) & set(page.decode())
+
+
+@pytest.mark.parametrize("letter", WITHOUT_A_SHAPE, ids=ascii)
+def test_a_letter_without_a_shape_is_seen(letter: str) -> None:
+    """With one in it, the code of no site looks like that of a site."""
+    assert show_plain(f"cen{letter}-1") == "cen\N{REPLACEMENT CHARACTER}-1"
+
+
+def test_signs_that_are_made_of_several_stay_one() -> None:
+    family = "\U0001f469\u200d\U0001f467 \u2764\ufe0f\u200d\U0001f525"
+    assert show_plain(family) == family
+
+
+def test_every_form_of_a_document_shows_them() -> None:
+    words = f"a{TURNS}b"
+    section = Section(id="s", title=words, lines=(Line(text=words),))
+    sheet = Sheet(title=words, subtitle="", intro="", footer="", page_of="{n}/{of}", sources_title="", sections=(section,))
+    document = Document(kind="retex", realm="92", territory="92", simulated=False, as_of=0, level=0, sheets={"fr": sheet})
+    assert not set(TURNS) & set(as_text(document, "fr"))
+    assert not set(TURNS) & set(as_html(document, "fr", "").body.decode())
+    assert not set(TURNS) & set(_data(document, "fr", "", "").decode())
+    assert as_text(document, "fr").count("\N{REPLACEMENT CHARACTER}") == 3 * len(TURNS)
 
 
 def test_ends_of_lines_and_tabs_stay() -> None:
