@@ -1,0 +1,24 @@
+"""Every package that we ask for has its reason in docs/dependencies.md, and no other has one there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from itertools import chain
+
+from tests.shipped import REPOSITORY
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+APART = {"prometheus", "prometheus-alertmanager", "lighthouse", "smpp"}
+"""Not from PyPI: told below the tables."""
+
+
+def test_every_package_has_a_reason_and_no_other_has_one() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    asked = chain(project["project"]["dependencies"], *project["dependency-groups"].values())
+    packages = {found[0] for wanted in asked if (found := NAME.match(wanted)) is not None}
+    text = (REPOSITORY / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ") and not line.startswith("| package")]
+    told = {name for cell in cells for name in NAME.findall(re.sub(r"\[[a-z]+\]", "", cell))}
+    assert packages - told == set()
+    assert told - packages - APART == set()
