@@ -8,7 +8,7 @@ from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
 from services.runtime.role_words import forbidden
-from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, SAFE, Sessions, bearer_of
+from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, SAFE, Sessions, bearer_of, cookie_in
 
 
 class Callers:
@@ -25,14 +25,14 @@ class Callers:
             if principal is None:
                 raise ProblemError("unauthenticated")
             return principal
-        cookies = cookies_of(scope)
-        session = self._sessions.read(cookies.get(COOKIE))
+        cookies, secure = cookies_of(scope), scope.get("scheme") == "https"
+        session = self._sessions.read(cookie_in(cookies, COOKIE, secure=secure))
         if session is None:
             raise ProblemError("unauthenticated")
-        if scope["method"] not in SAFE and not self._sessions.checks_csrf(
-            session, header(scope, CSRF_HEADER.encode()), cookies.get(CSRF_COOKIE)
-        ):
-            raise ProblemError("csrf")
+        if scope["method"] not in SAFE:
+            proof, sent = cookie_in(cookies, CSRF_COOKIE, secure=secure), header(scope, CSRF_HEADER.encode())
+            if not self._sessions.checks_csrf(session, sent, proof):
+                raise ProblemError("csrf")
         if session.enrolling:
             raise ProblemError("second_factor_needed")
         return session.principal

@@ -18,7 +18,7 @@ from services.runtime.principals import Principal, Scope
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission, Role
 from services.runtime.role_words import forbidden
-from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, SAFE, Session, Sessions, bearer_of
+from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, SAFE, Session, Sessions, bearer_of, cookie_in
 
 GUEST: Final = "guest"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -71,7 +71,17 @@ def guest_of(request: Request) -> Principal | None:
 def session_of(request: Request) -> Session | None:
     """The browser session of a request, CSRF not checked."""
     sessions: Sessions = request.app.state.sessions
-    return sessions.read(request.cookies.get(COOKIE))
+    return sessions.read(cookie_of(request, COOKIE))
+
+
+def is_secure(request: Request) -> bool:
+    """Tell whether the browser reached the front over TLS."""
+    return request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+
+
+def cookie_of(request: Request, name: str) -> str | None:
+    """Return a cookie of ours."""
+    return cookie_in(request.cookies, name, secure=is_secure(request))
 
 
 async def check_csrf(request: Request, session: Session) -> None:
@@ -81,7 +91,7 @@ async def check_csrf(request: Request, session: Session) -> None:
     if sent is None and request.headers.get("content-type", "").startswith(_FORMS):
         field = (await request.form()).get("csrf")
         sent = field if isinstance(field, str) else None
-    if not sessions.checks_csrf(session, sent, request.cookies.get(CSRF_COOKIE)):
+    if not sessions.checks_csrf(session, sent, cookie_of(request, CSRF_COOKIE)):
         raise ProblemError("csrf")
 
 

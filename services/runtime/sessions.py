@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +31,8 @@ from services.runtime.problems import ProblemError
 COOKIE: Final = "vigie_session"
 CSRF_COOKIE: Final = "vigie_csrf"
 DEVICE_COOKIE: Final = "vigie_device"
+HOST_PREFIX: Final = "__Host-"
+"""Begins the names of our cookies over TLS: a browser takes such a cookie from this very host alone."""
 CSRF_HEADER: Final = "x-csrf-token"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing: a session cookie alone is enough for them."""
@@ -73,16 +75,23 @@ class Session:
         """Values of three `Set-Cookie` headers. The CSRF cookie is readable by the page, the others are not."""
         place = "Path=/; SameSite=Lax" + ("; Secure" if secure else "")
         life = f"Max-Age={LIFE_MS // 1000}; {place}"
+        prefix = HOST_PREFIX if secure else ""
         return [
-            f"{COOKIE}={self.cookie}; HttpOnly; {life}",
-            f"{CSRF_COOKIE}={self.csrf}; {life}",
-            f"{DEVICE_COOKIE}={self.device}; HttpOnly; Max-Age={DEVICE_S}; {place}",
+            f"{prefix}{COOKIE}={self.cookie}; HttpOnly; {life}",
+            f"{prefix}{CSRF_COOKIE}={self.csrf}; {life}",
+            f"{prefix}{DEVICE_COOKIE}={self.device}; HttpOnly; Max-Age={DEVICE_S}; {place}",
         ]
 
 
-def clear_cookie_headers() -> list[str]:
-    """Values of `Set-Cookie` that forget a session."""
-    return [f"{name}=; Max-Age=0; Path=/; SameSite=Lax" for name in (COOKIE, CSRF_COOKIE)]
+def clear_cookie_headers(*, secure: bool) -> list[str]:
+    """Return values of `Set-Cookie` that forget a session, over TLS also one of an earlier version."""
+    plain = [f"{name}=; Max-Age=0; Path=/; SameSite=Lax" for name in (COOKIE, CSRF_COOKIE)]
+    return [*plain, *(f"{HOST_PREFIX}{cookie}; Secure" for cookie in plain)] if secure else plain
+
+
+def cookie_in(cookies: Mapping[str, str], name: str, *, secure: bool) -> str | None:
+    """Return a cookie of ours. Over TLS only that counts which no other host of the domain can have planted."""
+    return cookies.get(f"{HOST_PREFIX}{name}" if secure else name)
 
 
 KEYS: Final = 10_000

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.runtime.access import AccessStore, UnknownPrincipal
-from services.runtime.access_http import check_csrf, session_of
+from services.runtime.access_http import check_csrf, cookie_of, is_secure, session_of
 from services.runtime.passkeys import Passkeys, Place
 from services.runtime.principals import Account, Principal
 from services.runtime.problems import ProblemError
@@ -96,8 +96,7 @@ def is_named(request: Request) -> bool:
 
 def with_session(response: Response, session: Session, request: Request) -> Response:
     """The response with the cookies of a session."""
-    secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
-    for header in session.set_cookie_headers(secure=secure):
+    for header in session.set_cookie_headers(secure=is_secure(request)):
         response.headers.append("Set-Cookie", header)
     return response
 
@@ -157,7 +156,7 @@ def keys_router() -> APIRouter:
 def _renewed(request: Request, person: Principal, answer: dict[str, str]) -> Response:
     """The answer with a session in place of the one that has just ended with all others; it is as old, and ends as soon."""
     sessions: Sessions = request.app.state.sessions
-    expires_at = sessions.expiry_of(request.cookies.get(COOKIE))
+    expires_at = sessions.expiry_of(cookie_of(request, COOKIE))
     return with_session(JSONResponse(answer), sessions.admit(person, expires_at=expires_at), request)
 
 

@@ -12,10 +12,10 @@ from services.console.pages.account import is_named, with_session
 from services.console.pages.door import ENROL
 from services.console.pages.shell import Choice, render
 from services.runtime.access import AccessStore
-from services.runtime.access_http import check_csrf, session_of
+from services.runtime.access_http import check_csrf, cookie_of, is_secure, session_of
 from services.runtime.oidc_settings import ATTEMPT_S, BACK, COOKIE, DOOR
 from services.runtime.problems import ProblemError
-from services.runtime.sessions import DEVICE_COOKIE, Sessions, clear_cookie_headers
+from services.runtime.sessions import DEVICE_COOKIE, HOST_PREFIX, Sessions, clear_cookie_headers
 
 
 def login_routes(router: APIRouter) -> None:
@@ -37,7 +37,7 @@ def login_routes(router: APIRouter) -> None:
             if code:
                 session = await sessions.login_with_code(code.strip(), address=address)
             else:
-                device = request.cookies.get(DEVICE_COOKIE)
+                device = cookie_of(request, DEVICE_COOKIE)
                 session = await sessions.login(user.strip(), password, second.strip() or None, address=address, device=device)
         except ProblemError as error:
             return login_page(request, next=next, user=user, refused=error)
@@ -54,7 +54,7 @@ def login_routes(router: APIRouter) -> None:
         if request.headers.get("sec-fetch-site") != "same-origin":  # an older browser says nothing: the token proves it, with scripts
             await check_csrf(request, session)
         request.app.state.sessions.end(session)
-        for header in clear_cookie_headers():
+        for header in clear_cookie_headers(secure=is_secure(request)):
             response.headers.append("Set-Cookie", header)
         return response
 
@@ -72,7 +72,7 @@ def login_routes(router: APIRouter) -> None:
     @router.get(BACK)
     async def from_provider(request: Request) -> Response:
         try:
-            session, next = await _oidc(request).finish(request.cookies.get(COOKIE), dict(request.query_params))
+            session, next = await _oidc(request).finish(cookie_of(request, COOKIE), dict(request.query_params))
         except ProblemError as error:
             response = login_page(request, next="/", refused=error)
         else:
@@ -103,8 +103,8 @@ def _origin(request: Request) -> str:
 
 
 def _attempt_cookie(request: Request, value: str, life_s: int) -> str:
-    secure = "; Secure" if _origin(request).startswith("https:") else ""
-    return f"{COOKIE}={value}; HttpOnly; Max-Age={life_s}; Path={DOOR}; SameSite=Lax{secure}"
+    name, place = (f"{HOST_PREFIX}{COOKIE}", "/; Secure") if is_secure(request) else (COOKIE, DOOR)
+    return f"{name}={value}; HttpOnly; Max-Age={life_s}; Path={place}; SameSite=Lax"
 
 
 def inside(target: str) -> str:

@@ -7,13 +7,24 @@ import pyotp
 import pytest
 from fastapi import Depends, FastAPI
 
+from services.intake.callers import Callers
 from services.runtime import problems_http
 from services.runtime.access import AccessStore, new_principal
 from services.runtime.access_http import allowed
 from services.runtime.principals import Account, Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission, Role
-from services.runtime.sessions import CSRF_COOKIE, FREE_FAILURES, KEYS, LIFE_MS, Session, Sessions, Throttle, new_totp_secret
+from services.runtime.sessions import (
+    CSRF_COOKIE,
+    FREE_FAILURES,
+    KEYS,
+    LIFE_MS,
+    Session,
+    Sessions,
+    Throttle,
+    clear_cookie_headers,
+    new_totp_secret,
+)
 from services.runtime.testing.keyed import memory_access
 
 PASSWORD = "correct horse battery"
@@ -215,6 +226,31 @@ async def open_for(store: AccessStore, sessions: Sessions, role: Role) -> Sessio
     principal = new_principal(role)
     await store.put(principal)
     return await sessions.login_with_code(await store.issue_code(principal.id, expires_at=None), address="::1")
+
+
+@pytest.mark.parametrize(("scheme", "prefix", "other"), [("https", "__Host-", ""), ("http", "", "__Host-")])
+async def test_over_tls_only_cookies_of_this_very_host_count(
+    store: AccessStore, sessions: Sessions, scheme: str, prefix: str, other: str
+) -> None:
+    """A neighbour in the domain can set a cookie for all of it, and so log somebody in as itself; not one of this name."""
+    await store.put(person := new_principal(Role.CELL))
+    session = sessions.admit(person)
+    is_tls = scheme == "https"
+    set_ = [header.partition("=")[0] for header in session.set_cookie_headers(secure=is_tls)]
+    assert set_ == [f"{prefix}vigie_session", f"{prefix}vigie_csrf", f"{prefix}vigie_device"]
+    cleared = clear_cookie_headers(secure=is_tls)
+    assert {f"{prefix}vigie_session", f"{prefix}vigie_csrf"} <= {header.partition("=")[0] for header in cleared}
+    assert all("Secure" in header for header in cleared if header.startswith("__Host-"))
+
+    async def identified(given: str) -> Principal:
+        cookie = f"{given}vigie_session={session.cookie}; {given}vigie_csrf={session.csrf}".encode()
+        headers = [(b"cookie", cookie), (b"x-csrf-token", session.csrf.encode())]
+        return await Callers(store, sessions).identify({"type": "http", "method": "POST", "scheme": scheme, "headers": headers})
+
+    assert await identified(prefix) == session.principal
+    with pytest.raises(ProblemError) as caught:
+        await identified(other)
+    assert caught.value.problem.code == "unauthenticated"
 
 
 async def test_a_cookie_reads_but_changes_nothing_without_the_csrf_proof(store: AccessStore, sessions: Sessions) -> None:

@@ -1,7 +1,7 @@
 // What somebody is deciding while it is decided elsewhere. A refresh takes a form away when its matter is over, or brings another version
 // of it: what was written goes into the other version, or is given back with the lines of the main courante that say who decided what.
 
-import { cookie } from "./post.js";
+import { csrfToken } from "./post.js";
 
 /** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
 /** @typedef {{ label: string, text: string }} Written */
@@ -127,7 +127,7 @@ export function refused(form, refusal, since) {
 /** The page is about to be another one: the next has what was written in this one, or gives it back, to the same person. @param {number} since */
 export function leave(since) {
   const lost = pending().map((form) => draft(form, document.activeElement)).filter((one) => one.fields.length > 0 || one.place >= 0);
-  if (lost.length) keep(JSON.stringify({ lost, since, session: cookie("vigie_csrf") }));
+  if (lost.length) keep(JSON.stringify({ lost, since, session: csrfToken() }));
 }
 
 /** Without a store that may be used the next page begins empty. @param {string} text */
@@ -144,7 +144,7 @@ export function taken() {
   try {
     const left = JSON.parse(sessionStorage.getItem(LEFT) ?? "null");
     sessionStorage.removeItem(LEFT);
-    return left?.session === cookie("vigie_csrf") ? left : null;
+    return left?.session === csrfToken() ? left : null;
   } catch {
     return null;
   }

@@ -8,7 +8,7 @@ import * as list from "./list.js";
 import * as live from "./live.js";
 import * as past from "./past.js";
 import * as picker from "./picker.js";
-import { cookie } from "./post.js";
+import { csrfToken } from "./post.js";
 import * as wall from "./wall.js";
 
 commands.start();
@@ -24,5 +24,5 @@ alarm.start();
 // plain forms prove by this token that they come from our page
 document.addEventListener("submit", (event) => {
   const field = event.target instanceof HTMLFormElement ? event.target.querySelector("[data-csrf]") : null;
-  if (field instanceof HTMLInputElement) field.value = cookie("vigie_csrf");
+  if (field instanceof HTMLInputElement) field.value = csrfToken();
 });

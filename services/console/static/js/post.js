@@ -1,7 +1,8 @@
 // One request to the API from a page: JSON or a file, the CSRF token of the session, the language of the page.
 
-/** @param {string} name @returns {string} */
-export function cookie(name) {
+/** @returns {string} proof that a request comes from a page of ours; over TLS its cookie has a name that no other host can set */
+export function csrfToken() {
+  const name = location.protocol === "https:" ? "__Host-vigie_csrf" : "vigie_csrf";
   return document.cookie.split("; ").find((c) => c.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
 }
 
@@ -26,7 +27,7 @@ export async function post(url, body, headers = {}, method = "POST") {
   try {
     const answer = await fetch(url, {
       method,
-      headers: { "Content-Type": type, "Accept-Language": document.documentElement.lang, "X-CSRF-Token": cookie("vigie_csrf"), ...headers },
+      headers: { "Content-Type": type, "Accept-Language": document.documentElement.lang, "X-CSRF-Token": csrfToken(), ...headers },
       body: raw ? body : JSON.stringify(body),
       signal: AbortSignal.timeout(raw ? FILE_PATIENCE_MS : PATIENCE_MS),
     });
