@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from schemas.base import DAY_MS
 from services.cli.status import clock_faults
 from services.runtime.secret_files import wrong_variables
 from services.runtime.settings import DataDir, Settings, split_host_port
@@ -33,6 +34,7 @@ SLOW_SYNC_MS: Final = 50.0
 SYNCS: Final = 10
 ANSWER_S: Final = 10.0
 LOOPBACK: Final = ("127.", "::1", "localhost")
+ENDS_SOON_DAYS: Final = 30
 
 
 UNLISTED: Final = frozenset({"VIGIE_SUPERVISOR", "VIGIE_FAILPOINT"})
@@ -217,6 +219,30 @@ def second_factors(settings: Settings) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[Finding]:
+    """Name the tokens that end soon, or ended lately: who reports with one is turned away then."""
+    from services.runtime.access import AccessStore
+    from services.runtime.principals import Token
+
+    kept = settings.data.root / "vault" / "access-intake.json"
+    if not kept.is_file() or not (settings.data.secrets / "master.key").is_file():
+        return
+    access, now = AccessStore.open(settings, "intake"), time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    ending = [
+        token
+        for token in access.all(Token)
+        if token.expires_at is not None and token.revoked_at is None and abs(token.expires_at - now) < ENDS_SOON_DAYS * DAY_MS
+        if access.principal(token.principal) is not None
+    ]
+    days = [f"{t.id} of {t.principal} on {datetime.fromtimestamp(t.expires_at / 1000, PARIS):%Y-%m-%d}" for t in ending if t.expires_at]
+    yield Finding(
+        "tokens",
+        "warning" if ending else "ok",
+        f"{len(ending)} end about now: {', '.join(sorted(days)[:20])}" if ending else "none ends within a month",
+        "`vigie token rotate` makes a new one" if ending else "",
+    )
+
+
 def channels() -> Iterator[Finding]:
     """Somebody can be reached."""
     from pydantic import ValidationError
@@ -243,7 +269,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order of what rests on what."""
     found: list[Finding] = []
     if settings.data.run.is_dir():
-        found += [*disk(settings.data), *secrets(settings.data), *second_factors(settings)]
+        found += [*disk(settings.data), *secrets(settings.data), *second_factors(settings), *ending_tokens(settings)]
     else:
         found.append(Finding("data directory", "warning", f"{settings.data_dir} has not been used yet", "start `vigie up` once"))
     found += [*variables(os.environ), *listening(settings), *days_off(settings)]

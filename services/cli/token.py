@@ -48,7 +48,7 @@ def create(
     site: Several = None,
     type: Several = None,
     realm: Several = None,
-    days: Annotated[int | None, typer.Option(help="Valid for so many days; without it until revoked")] = None,
+    days: Annotated[int | None, typer.Option(help="Valid for so many days; 0 = until revoked; without it 365", min=0)] = None,
     rate: Annotated[
         float | None, typer.Option(help="Reports per second that it may bring; 0 = no limit; without it as its role", min=0)
     ] = None,
@@ -86,7 +86,7 @@ def list_tokens(as_json: AsJson = False) -> None:
     for column in ("Jeton", "Pour", "Rôle", "Libellé", "Depuis", "État"):
         table.add_column(column, no_wrap=column in ("Jeton", "Pour", "Depuis"))
     for t in found["items"]:
-        state = "révoqué" if t["revoked_at"] else "expire" if t["expires_at"] else "valable"
+        state = _state(t)
         table.add_row(
             t["id"],
             t["principal"],
@@ -98,10 +98,22 @@ def list_tokens(as_json: AsJson = False) -> None:
     console().print(table)
 
 
+def _state(token: dict[str, Any]) -> str:
+    """Return whether it opens anything, and until when."""
+    if token["revoked_at"]:
+        return "révoqué"
+    if token["expires_at"] is None:
+        return "valable"
+    day = time.strftime("%Y-%m-%d", time.localtime(token["expires_at"] / 1000))
+    return f"jusqu’au {day}" if token["expires_at"] > time.time() * 1000 else f"expiré le {day}"
+
+
 @app.command()
 def rotate(
     token: Annotated[str, typer.Argument(help="Its id (t-…), from `vigie token list`")],
-    days: Annotated[int | None, typer.Option(help="The new one is valid for so many days; without it until revoked")] = None,
+    days: Annotated[
+        int | None, typer.Option(help="Valid for so many days; 0 = until revoked; without it 365, or as long as this machine's must", min=0)
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the token alone")] = False,
 ) -> None:
     """Make another token for the same principal, then revoke this one."""

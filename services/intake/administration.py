@@ -26,6 +26,8 @@ from services.runtime.rights import RIGHTS, Role
 from services.runtime.sessions import PRINTED_CODES, Sessions
 
 CODE_LIFE_MS: Final = 2 * DAY_MS
+TOKEN_DAYS: Final = 365
+"""Life of a token of which nothing else is said."""
 _ACTS = {"enable": "account.enabled", "disable": "account.disabled", "sign-out": "sessions.ended", "unlink": "account.unlinked"}
 """What the register says of a change."""
 log = structlog.get_logger(__name__)
@@ -48,7 +50,13 @@ class NewToken(_Body):
     duty: str | None = Field(default=None, max_length=64)
     speaks_as: str | None = Field(default=None, max_length=64)
     scope: Limits = Limits()
-    days: int | None = Field(default=None, ge=1, le=3650)
+    days: int | None = Field(
+        default=None,
+        ge=0,
+        le=3650,
+        description=f"valid for so many days; 0 until it is revoked, null {TOKEN_DAYS}. "
+        "Without a number the key of a source and the token of this machine do not end",
+    )
     rate_per_s: float | None = Field(default=None, ge=0, le=100_000, description="reports per second that it may bring; 0 = no limit")
 
 
@@ -139,11 +147,16 @@ class Administration:
         else:
             principal = new_principal(asked.role, duty=asked.duty, scope=asked.scope, speaks_as=asked.speaks_as, label=asked.label)
             principal = principal.model_copy(update={"rate_per_s": asked.rate_per_s})
-        expires = None if asked.days is None else time.time_ns() // 1_000_000 + asked.days * DAY_MS
+        days = self._life_of(principal) if asked.days is None else asked.days
+        expires = time.time_ns() // 1_000_000 + days * DAY_MS if days else None
         token_id, token = await self._access.create_token(principal, expires_at=expires)
         self._access.trace(author, "token.created", token_id)
         log.info("token.created", token=token_id, principal=principal.id, role=principal.role.value, author=author.id)
         return {"id": token_id, "token": token, "principal": principal.model_dump(mode="json"), "expires_at": expires}
+
+    def _life_of(self, principal: Principal) -> int:
+        """Return the days of a token of which nothing is said; 0 where an end that nobody awaits would cut off a machine."""
+        return 0 if principal.id == LOCAL_ADMIN or self._access.source(principal.id) is not None else TOKEN_DAYS
 
     async def _revoke(self, id: str, author: Principal) -> None:
         try:

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from schemas.base import DAY_MS
 from services.cli import doctor
 from services.cli.doctor import Finding
+from services.runtime.access import AccessStore, new_principal
+from services.runtime.principals import Token
+from services.runtime.rights import Role
 from services.runtime.settings import DataDir, Settings
 from services.runtime.supervisor.lock import DataDirLock
 
@@ -32,6 +36,24 @@ def test_a_secret_that_others_may_read_is_a_fault_with_its_cure(data: DataDir) -
     key.chmod(0o644)
     [finding] = doctor.secrets(data)
     assert (finding.state, "master.key" in finding.found, "chmod" in finding.act) == ("fault", True, True)
+
+
+async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
+    """Who reports with it is turned away from that day on."""
+    settings = Settings(data_dir=data.root)
+    access = AccessStore.open(settings, "intake")
+    now = 1_800_000_000_000
+    for name, days in (("late", 400), ("soon", 20), ("over", -3), ("long ago", -90)):
+        access.note(new_principal(Role.SOURCE).model_copy(update={"id": name}))
+        access.note(Token(id=f"t-{name}", principal=name, hash=name, created_at=0, expires_at=now + days * DAY_MS))
+    access.note(Token(id="t-for ever", principal="late", hash="x", created_at=0))
+    access._records.save()
+    [finding] = doctor.ending_tokens(settings, now)
+    assert finding.state == "warning"
+    assert finding.found == "2 end about now: t-over of over on 2027-01-12, t-soon of soon on 2027-02-04"
+    assert "rotate" in finding.act
+    [finding] = doctor.ending_tokens(settings, now - 100 * 365 * DAY_MS)
+    assert (finding.state, finding.found) == ("ok", "none ends within a month")
 
 
 def test_a_full_or_slow_disk_is_said(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from urllib.parse import quote
 
 import pytest
 
+from schemas.base import DAY_MS
 from services.intake.lane import RefusedMessages
 from services.runtime.deadletters import DeadLetter, Lane
 from services.runtime.principals import Scope
@@ -37,6 +39,22 @@ async def test_tokens_are_made_used_and_revoked_over_http(door: Door) -> None:
         assert (await http.post("/api/v1/tokens", json={})).status_code == 422
         assert (await http.delete("/api/v1/tokens/none")).status_code == 404
         assert (await http.put("/api/v1/tokens")).status_code == 405
+
+
+@pytest.mark.parametrize(("asked", "days"), [({}, 365), ({"days": None}, 365), ({"days": 0}, None), ({"days": 7}, 7)])
+async def test_a_token_ends_after_a_year_when_nothing_is_said(door: Door, asked: dict[str, int | None], days: int | None) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        made = (await http.post("/api/v1/tokens", json={"role": "source", **asked})).json()
+    left = None if made["expires_at"] is None else round((made["expires_at"] - time.time() * 1000) / DAY_MS, 2)
+    assert left == days
+
+
+async def test_what_an_unexpected_end_would_cut_off_has_none(door: Door) -> None:
+    async with await door.as_(Role.ADMIN) as http:
+        source = (await http.post("/api/v1/sources", json={"name": "supervision", "dialect": "alertmanager"})).json()
+        made = (await http.post("/api/v1/tokens", json={"principal": source["id"]})).json()
+        tokens = (await http.get("/api/v1/tokens")).json()["items"]
+    assert [t["expires_at"] for t in [made, *(t for t in tokens if t["principal"] == source["id"])]] == [None] * 3
 
 
 async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None:
