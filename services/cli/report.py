@@ -11,8 +11,10 @@ import typer
 
 from schemas.words import EventType, MsgType
 from services.cli.client import Away, Client, Refused, fail
-from services.cli.site_names import known_sites, tell_unknown_site
+from services.cli.site_names import MEANT_SO, known_sites, tell_unknown_site
 from services.runtime.settings import Settings
+
+UnknownSite = Annotated[bool, typer.Option("--unknown-site", help="Send it although nobody knows the site: a person links it")]
 
 
 def report(
@@ -31,7 +33,7 @@ def report(
     certainty: Annotated[str, typer.Option(help="confirmed, unconfirmed, rumour")] = "confirmed",
     source: Annotated[str | None, typer.Option(help="Kind of source whose word it is, e.g. enedis")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency-Key: the same key again has no second effect")] = None,
-    unknown_site: Annotated[bool, typer.Option("--unknown-site", help="Send it although nobody knows the site: a person links it")] = False,
+    unknown_site: UnknownSite = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Post one report and print its id. A site that is not known is refused with those that may be meant."""
@@ -62,13 +64,20 @@ def line(
     caller: Annotated[str, typer.Option(help="Kind of source whose word it is")] = "site_manager",
     realm: Annotated[str | None, typer.Option(help="Default: the live realm")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency-Key: the same key again has no second effect")] = None,
+    unknown_site: UnknownSite = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Type a line for a caller, as they would have written it in a text message, and print the id of the report."""
-    body = {"text": text, "caller": caller} | ({"realm": realm} if realm else {})
+    """Type a line for a caller, as they would have written it in a text message, and print the id of the report.
+
+    A site that is not known is refused.
+    """
+    body = {"text": text, "caller": caller, "known_site": not unknown_site} | ({"realm": realm} if realm else {})
     try:
         with Client(Settings()) as client:
             _, receipt = client.post("/api/v1/reports:line", body, key or str(uuid.uuid4()))
     except (Away, Refused) as exc:
-        raise fail(exc) from exc
+        left = fail(exc)
+        if isinstance(exc, Refused) and any(e.get("code") == "unknown_site" for e in exc.problem.get("errors", ())):
+            typer.secho(f"nothing was sent. `vigie sites` lists them. {MEANT_SO}", err=True)
+        raise left from exc
     typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from services.cli.client import Client, Refused
 
 MOST_NAMED: Final = 3
+MEANT_SO: Final = "Is it meant so? Send it with --unknown-site, a person links it then."
 
 
 def known_sites(client: Client, realm: str | None) -> dict[str, str] | None:
@@ -35,7 +36,7 @@ def tell_unknown_site(wanted: str, sites: Mapping[str, str]) -> str:
     """Return the sentence that says so, with the sites that may be meant."""
     near = [f"{id} ({sites[id]})" for id in close_sites(wanted, sites)]
     meant = f" Did you mean {' or '.join(near)}?" if near else " `vigie sites` lists them."
-    return f"no site {wanted}: nothing was sent.{meant} Is it meant so? Send it with --unknown-site, a person links it then."
+    return f"no site {wanted}: nothing was sent.{meant} {MEANT_SO}"
 
 
 def _plain(text: str) -> str:

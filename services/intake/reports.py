@@ -20,6 +20,7 @@ from services.intake.field.places import Places
 from services.intake.geography import Geography
 from services.intake.idempotency import Ledger
 from services.intake.lane import CAME, SENDER
+from services.intake.machines.asked import wrong
 from services.intake.native import NativeReport, claim_of, date_on_arrival, dumped, of_its_arrival, parse_item, parse_one, problem_of
 from services.intake.receiving import Raw, Receipt, Receiver, text_id_of
 from services.intake.refusals import Refused, RefusedLane
@@ -78,6 +79,7 @@ class TypedLine(BaseModel):
     caller: str = Field(default=CALLER, max_length=64, description="kind of source whose word it is")
     occurred_at: AwareDatetime | None = Field(default=None, description="default: when it comes, by the clock of its realm")
     realm: str | None = Field(default=None, max_length=64)
+    known_site: bool = Field(default=False, description="refuse a site that the territory does not know")
 
 
 def parse_line(body: bytes) -> TypedLine:
@@ -155,9 +157,8 @@ class Reports:
             body = await self._reader.read(scope, receive)
             try:
                 typed = parse_line(body)
-                claim = claim_of(
-                    self._report_of(typed, scope.get(CAME)), principal, self._live_realm, partial(self._receiver.resolve, principal.id)
-                )
+                report = self._report_of(typed, scope.get(CAME))
+                claim = claim_of(report, principal, self._live_realm, partial(self._receiver.resolve, principal.id), self._geography)
                 if typed.occurred_at is None:  # said again it has another « now »: its words tell that it is the same
                     claim = replace(claim, message=claim.message | of_its_arrival(claim.realm), words=claim.content)
                 receipt = await self._receiver.accept(claim, principal, key, Raw(body, content_type, "line"))
@@ -175,7 +176,10 @@ class Reports:
                 "invalid", faults=(fault("text", "answer", "une réponse n’est pas un signalement", "an answer is no report"),)
             )
         at = typed.occurred_at or came or datetime.now(UTC)
-        body = body_of(line, self._places.site_of(line.site, ()), typed.text, at.isoformat())
+        site = self._places.site_of(line.site, ())
+        if typed.known_site and not self._places.knows(site):
+            raise wrong("text", "unknown_site", f"aucun site {line.site} dans le territoire", f"no site {line.site} in the territory")
+        body = body_of(line, site, typed.text, at.isoformat())
         return parse_one(orjson.dumps(body | {"source": {"name": typed.caller}} | ({"realm": typed.realm} if typed.realm else {})))
 
     async def post_batch(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:

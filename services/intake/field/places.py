@@ -31,6 +31,11 @@ class Places:
             return own[0]
         raise wrong("text", "site", "code du site attendu, par exemple 117 ELEC", "a site code is expected, for example 117 ELEC")
 
+    def knows(self, site: str) -> bool:
+        """Tell whether this is a site of the territory; of one that cannot be read nobody can say no."""
+        known = self._known()
+        return not known or site in known.values()
+
     def _known(self) -> dict[str, str]:
         try:
             changed = self._file.stat().st_mtime

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -56,6 +58,40 @@ def test_a_known_site_and_one_that_is_meant_so_are_sent(sent: list[httpx.Request
     done = CliRunner().invoke(app, [*REPORT, *arguments])
     assert (done.exit_code, done.stdout) == (0, "r-1\n")
     assert len(sent) == 1
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+    """Lines that were typed to a Vigie whose territory has a site 117 alone."""
+    monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("VIGIE_URL", "http://vigie.example")
+    lines: list[dict[str, Any]] = []
+
+    def answering(request: httpx.Request) -> httpx.Response:
+        lines.append(line := json.loads(request.content))
+        if "117" in line["text"] or not line.get("known_site"):
+            return httpx.Response(202, json={"report_id": "r-1"})
+        fault = {"field": "text", "code": "unknown_site", "detail": "aucun site 999 dans le territoire"}
+        return httpx.Response(422, json={"detail": f"text: {fault['detail']}", "errors": [fault]})
+
+    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answering)))
+    return lines
+
+
+def test_a_line_about_an_unknown_site_is_refused_and_says_what_to_do(typed: list[dict[str, Any]]) -> None:
+    done = CliRunner().invoke(app, ["line", "999 ELEC"])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "aucun site 999 dans le territoire" in done.stderr
+    assert "nothing was sent" in done.stderr
+    assert "--unknown-site" in done.stderr
+    assert len(typed) == 1
+
+
+@pytest.mark.parametrize("arguments", [["117 ELEC"], ["999 ELEC", "--unknown-site"]])
+def test_a_line_about_a_known_site_and_one_that_is_meant_so_are_sent(typed: list[dict[str, Any]], arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, ["line", *arguments])
+    assert (done.exit_code, done.stdout) == (0, "r-1\n")
+    assert len(typed) == 1
 
 
 def test_a_report_does_not_wait_for_a_list_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, sent: list[httpx.Request]) -> None:

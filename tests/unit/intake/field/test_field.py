@@ -352,6 +352,17 @@ async def test_the_cell_types_a_line_for_a_caller(field: Door) -> None:
     assert told(field) == [("outage_water", "clg-1", "confirmed", "site_manager")]
 
 
+async def test_a_typed_line_about_a_site_that_nobody_knows_is_refused_where_that_is_asked(field: Door) -> None:
+    async with await field.as_(Role.CELL) as http:
+        line = {"text": "999 ELEC", "known_site": True}
+        refused = await http.post("/api/v1/reports:line", json=line)
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "unknown_site")
+        assert (await http.post("/api/v1/reports:line", json=line | {"text": "zzz-9 ELEC"})).status_code == 422
+        assert (await http.post("/api/v1/reports:line", json=line | {"known_site": False})).status_code == 202
+        assert (await http.post("/api/v1/reports:line", json=line | {"text": "117 ELEC"})).status_code == 202
+    assert [site for _, site, *_ in told(field)] == ["999", "clg-1"]
+
+
 async def test_another_line_under_the_same_key_is_refused_as_another_report_is(field: Door) -> None:
     """It was answered with the receipt of the first, and lost."""
     async with await field.as_(Role.CELL) as http:
