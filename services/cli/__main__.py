@@ -184,9 +184,11 @@ def main() -> None:
         typer.secho(f"vigie: the output cannot be written: {error.strerror}", err=True, fg="red")
         raise SystemExit(1) from error
     except ValueError as error:
+        from services.runtime.keys import MasterKeyInvalid
         from services.runtime.secret_files import wrong_variables
 
-        if (wrong := wrong_variables(error)) is None:
+        wrong = str(error) if isinstance(error, MasterKeyInvalid) else wrong_variables(error)
+        if wrong is None:
             raise
         typer.secho(f"vigie: {wrong}", err=True, fg="red")
         raise SystemExit(1) from error

@@ -70,6 +70,10 @@ async def first_login(settings: Settings) -> None:
 
 async def prepare_system(settings: Settings) -> None:
     """First login, live realm and reference data. Idempotent. Raises UpFailed."""
+    try:
+        InputMarks.open(settings.data.secrets)
+    except (MasterKeyInvalid, OSError) as error:
+        raise UpFailed(str(error)) from error
     await asyncio.gather(first_login(settings), open_territory(settings))
 
 

@@ -19,7 +19,7 @@ from schemas import envelope as ce
 from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from services.runtime.inputs import Headers, InputRecord, Refusal
-from services.runtime.keys import INPUTS_SINCE, MasterKey, write_private
+from services.runtime.keys import INPUTS_SINCE, MasterKey, MasterKeyInvalid, write_private
 from services.runtime.seen import KEPT_MS
 
 PURPOSE: Final = "inputs"
@@ -32,9 +32,15 @@ Processes of the version before may still append while the others are replaced.
 """
 FRESH_MS: Final = KEPT_MS - DAY_MS
 """Greatest age of an input. A copy that comes later finds its id forgotten."""
+_DIGITS: Final = 15
+"""Of a time in milliseconds."""
 _MISSING: Final = Refusal(CODE, "the record bears no mark of this installation")
 _WRONG: Final = Refusal(CODE, "the mark of the record is not of this installation, or its content was changed")
 _OLD: Final = Refusal(CODE, f"the record was made more than {FRESH_MS // DAY_MS} days before it came")
+
+
+class InputsSinceInvalid(MasterKeyInvalid):
+    """`secrets/inputs.since` holds no time. Every process that reads or writes inputs stops with this sentence."""
 
 
 class InputMarks:
@@ -103,10 +109,17 @@ def _is_old(made: bytes | None, appended: Instant) -> bool:
 
 
 def _since(secrets: Path) -> Instant:
-    """Return the moment from which inputs need a mark; note it where none is noted yet."""
+    """Return the moment from which inputs need a mark; note it where none is noted yet.
+
+    Raises OSError, InputsSinceInvalid.
+    """
     path = secrets / INPUTS_SINCE
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except FileNotFoundError:
+    if not path.exists():
         write_private(path, b"%d" % (time.time_ns() // 1_000_000 + GRACE_MS))
-        return int(path.read_text(encoding="ascii"))
+    text = path.read_bytes().strip()
+    if not text.isdigit() or len(text) > _DIGITS:
+        raise InputsSinceInvalid(
+            f"{path} is damaged: it holds a time in milliseconds, alone. Put it back from a backup, or write 0 "
+            f"into it (`echo 0 > {path}`): then every input needs the mark of this installation"
+        )
+    return int(text)

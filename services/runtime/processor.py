@@ -39,6 +39,7 @@ from services.runtime.held import Held, Pending
 from services.runtime.input_marks import InputMarks
 from services.runtime.inputs import InputRecord
 from services.runtime.kafka import idempotent_producer, send_patiently
+from services.runtime.keys import MasterKeyInvalid
 from services.runtime.pace import EVERY_MS, is_awaited
 from services.runtime.partitions import PartitionReader
 from services.runtime.publisher import Accepted, Publisher
@@ -378,7 +379,7 @@ def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None
 
     try:
         worker = loop.run_until_complete(begin())
-    except (KafkaError, OSError) as error:
+    except (KafkaError, OSError, MasterKeyInvalid) as error:
         stop_for(error, "take.failed")
     log.info("worker.started", service=decider.service, logic=decider.logic, run=worker.run_id, instance=settings.instance or None)
     run_app(worker.app, loop)

@@ -20,7 +20,7 @@ from services.runtime.core import Machine
 from services.runtime.input_marks import FRESH_MS, GRACE_MS, InputMarks
 from services.runtime.inputs import Headers, InputRecord
 from services.runtime.kafka import RecordProducer, headers_of, value_of
-from services.runtime.keys import MasterKey
+from services.runtime.keys import MasterKey, MasterKeyInvalid
 from services.runtime.seen import KEPT_MS
 from tests.faults.runtime.toy import EchoDecider, ToyDecider, ToyEscalated, ToyReport, ToyState
 from tests.marks import MARKS, put_key
@@ -54,6 +54,20 @@ def fault(made: InputRecord, marks: InputMarks = MARKS) -> str | None:
 
 
 GENUINE = signed(record())
+
+
+@pytest.mark.parametrize("content", [b"", b"soon", b"-1", b"1e9", b"\xff\xfe", b"0\n0", "१२".encode(), b"9" * 40])
+def test_a_damaged_moment_says_which_file_it_is_and_what_to_do(tmp_path: Path, content: bytes) -> None:
+    MasterKey.open(tmp_path)
+    (tmp_path / "inputs.since").write_bytes(content)
+    with pytest.raises(MasterKeyInvalid, match=r"inputs\.since is damaged: .* Put it back from a backup, or write 0"):
+        InputMarks.open(tmp_path)
+
+
+def test_a_moment_may_end_with_a_line_as_editors_write_it(tmp_path: Path) -> None:
+    MasterKey.open(tmp_path)
+    (tmp_path / "inputs.since").write_bytes(b"0\n")
+    assert InputMarks.open(tmp_path).find_fault(record()) is not None
 
 
 def with_header(name: str, value: bytes) -> InputRecord:
