@@ -58,6 +58,8 @@ class _Territory:
     communes: Mapping[str, Geometry]
     sites: Mapping[str, Geometry]
     communes_of_sites: Mapping[str, str]
+    poles: Mapping[str, str]
+    """Of the sites."""
     site_tree: shapely.STRtree
     commune_tree: shapely.STRtree
     names: frozenset[str]
@@ -87,6 +89,10 @@ class Geography:
     def commune_of(self, site: str | None) -> str | None:
         """In which it lies, when both are known."""
         return self._territory().communes_of_sites.get(site or "")
+
+    def pole_of(self, site: str | None) -> str | None:
+        """Return the pôle of a site, `multi` for one that several share; None for one that nobody knows."""
+        return self._territory().poles.get(site or "")
 
     def within(self, geometries: Sequence[Geometry]) -> Located:
         """What lies in any of them."""
@@ -149,6 +155,7 @@ def _load(folder: Path) -> _Territory:
     rows = _rows(folder / "sites.csv")
     sites = {row["site_id"]: shapely.Point(float(row["lon"]), float(row["lat"])) for row in rows}
     communes_of_sites = {row["site_id"]: row["insee"] for row in rows}
+    poles = {row["site_id"]: row.get("pole") or "" for row in rows}
     codes: dict[tuple[str, str], tuple[_Code, ...]] = {}
     if (file := folder / "geocodes.csv").exists():
         for row in _rows(file):
@@ -156,9 +163,8 @@ def _load(folder: Path) -> _Territory:
             named = names if row["communes"] == "*" else frozenset(row["communes"].split("|"))
             codes[place] = (*codes.get(place, ()), _Code(named, row["sender"].casefold()))
     trees = shapely.STRtree(list(sites.values())), shapely.STRtree(list(communes.values()))
-    return _Territory(
-        communes, sites, communes_of_sites, *trees, names, codes, frozenset({"insee", "inseecom", *(system for system, _ in codes)})
-    )
+    systems = frozenset({"insee", "inseecom", *(system for system, _ in codes)})
+    return _Territory(communes, sites, communes_of_sites, poles, *trees, names, codes, systems)
 
 
 def _rows(file: Path) -> list[dict[str, str]]:

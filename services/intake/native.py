@@ -22,7 +22,7 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from schemas.words import Certainty, EventType, MsgType
 from services.intake.geography import Geography
-from services.intake.speakers import check_places, check_scope, kind_of_source
+from services.intake.speakers import check_places, check_poles, check_scope, kind_of_source
 from services.runtime.principals import Principal
 from services.runtime.problems import FieldFault, ProblemError, fault, faults_of
 from services.runtime.rights import Permission
@@ -244,6 +244,7 @@ def claim_of(
     realm = body.realm or default_realm
     check_realm(body, realm, principal)
     check_scope(principal, realm, body.site_id, matter or body.type, () if matter else body.lifts)
+    _check_poles(body, principal, geography)
     named = body.source.name if body.source else None
     kind = kind_of_source(named, principal, realm)
     message: dict[str, Any] = {
@@ -290,10 +291,16 @@ def claim_of(
     return Claim(realm, message, text, at, danger, content, occurred // MINUTE_MS, unplaced=not placed)
 
 
+def _check_poles(body: NativeReport, principal: Principal, geography: Geography | None) -> None:
+    """Refuse a site of another pôle than the principal's. Raises ProblemError `out_of_scope`."""
+    if geography is not None:
+        check_poles(principal, body.site_id, geography.pole_of, is_danger=body.type in DANGER)
+
+
 def _place(body: NativeReport, message: dict[str, Any], geography: Geography, principal: Principal) -> bool:
     """See _find. Raises ProblemError `out_of_scope`."""
     placed = _find(body, message, geography)
-    check_places(principal, message, body.model_fields_set, partial(geography.commune_of, body.site_id))
+    check_places(principal, message, body.model_fields_set, partial(geography.commune_of, body.site_id), geography.pole_of)
     return placed
 
 

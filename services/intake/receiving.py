@@ -189,7 +189,7 @@ class Receiver:
         """Who speaks for some sites or types withdraws and replaces no word of another's (D3): its reference would reach any site. Raises ProblemError
         `out_of_scope`.
         """
-        if claim.message["msg_type"] is MsgType.ALERT or not (principal.scope.sites or principal.scope.types):
+        if claim.message["msg_type"] is MsgType.ALERT or not (principal.scope.sites or principal.scope.types or principal.scope.poles):
             return
         for reference in claim.message.get("references", ()):
             told = self._ledger.get(reference)

@@ -12,6 +12,8 @@ from services.runtime.principals import Principal
 from services.runtime.problems import ProblemError
 from services.runtime.rights import Permission
 
+SHARED: Final = "multi"
+"""Pôle of a site where several work (`sites.csv`)."""
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -37,14 +39,34 @@ def check_scope(principal: Principal, realm: str, site_id: str | None, type: str
         raise ProblemError("out_of_scope", field="site_id")
 
 
-def check_places(principal: Principal, message: Mapping[str, Any], said: Collection[str], own: Callable[[], str | None]) -> None:
-    """Who speaks for some sites names no others, and no commune but that of the report's site (`own`). A place that was not `said` is one of the area's.
-    Raises ProblemError.
+def check_poles(principal: Principal, site_id: str | None, pole_of: Callable[[str | None], str | None], *, is_danger: bool) -> None:
+    """Let who is limited to pôles report about their sites, and those that pôles share. Raises ProblemError.
+
+    Danger to people may be told of any site: who sees a fire is not asked whose building it is.
     """
-    if not (mine := principal.scope.sites):
+    own = principal.scope.poles
+    if own and not is_danger and pole_of(site_id) not in (*own, SHARED):
+        raise ProblemError("out_of_scope", field="site_id")
+
+
+def check_places(
+    principal: Principal,
+    message: Mapping[str, Any],
+    said: Collection[str],
+    own: Callable[[], str | None],
+    pole_of: Callable[[str | None], str | None],
+) -> None:
+    """Let who speaks for some sites or pôles name no other sites, and no commune but that of the report's site (`own`).
+
+    A place that was not `said` is one of the area's. Raises ProblemError.
+    """
+    scope = principal.scope
+    if not (scope.sites or scope.poles):
         return
     communes = {"commune": {message["commune"]} if "commune" in message else set(), "zone": set(message.get("zone", ()))}
-    beyond = [] if set(message.get("sites", ())) <= set(mine) else ["sites"]
+    named = message.get("sites", ())
+    is_own = all(site in scope.sites for site in named) if scope.sites else all(pole_of(site) in scope.poles for site in named)
+    beyond = [] if is_own else ["sites"]
     beyond += [name for name, named in communes.items() if named and named != {own()}]
     if beyond:
         raise ProblemError("out_of_scope", field=beyond[0] if beyond[0] in said else "area")

@@ -103,6 +103,43 @@ def test_who_speaks_for_some_sites_names_no_other_place(place: dict[str, Any], f
     assert (caught.value.problem.code, caught.value.problem.values) == ("out_of_scope", {"field": field})
 
 
+SCHOOLS = new_principal(Role.DIRECTOR, scope=Scope(poles=("education",)))
+SCHOOL, CLINIC = "spo-01", "pmi-01"
+
+
+def _of_schools(**body: Any) -> str | None:
+    """Return the field on which the report of who is limited to schools is refused."""
+    try:
+        claim_of(parse_one(orjson.dumps(report(**body))), SCHOOLS, "92", lambda _, r: r, HERE)
+    except ProblemError as error:
+        return str(error.problem.values.get("field", error.problem.code))
+    return None
+
+
+@pytest.mark.parametrize("place", [{"site_id": SCHOOL}, {"site_id": "cen-1"}, {"site_id": SCHOOL, "sites": [SCHOOL]}])
+def test_who_is_limited_to_poles_reports_about_their_sites(place: dict[str, Any]) -> None:
+    assert _of_schools(**place) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"site_id": CLINIC}, "site_id"),
+        ({"site_id": "nouveau"}, "site_id"),
+        ({"site_id": None, "commune": "92050"}, "site_id"),
+        ({"site_id": SCHOOL, "sites": [CLINIC]}, "sites"),
+        ({"site_id": SCHOOL, "zone": ["92050", "92012"]}, "zone"),
+        ({"site_id": CLINIC, "type": "reopening", "lifts": ["fire"]}, "site_id"),
+    ],
+)
+def test_who_is_limited_to_poles_names_no_other_place(body: dict[str, Any], field: str) -> None:
+    assert _of_schools(**body) == field
+
+
+def test_who_is_limited_to_poles_tells_of_danger_anywhere() -> None:
+    assert _of_schools(site_id=CLINIC, type="fire") is None
+
+
 def test_the_same_report_is_the_same_whatever_the_map_says() -> None:
     body = parse_one(orjson.dumps(report(site_id=None, area=AROUND)))
     who = new_principal(Role.ADMIN)
