@@ -88,3 +88,36 @@ def test_every_guarantee_names_its_tests() -> None:
     guarantees = re.split(r"^(?=\*\*)", promised, flags=re.MULTILINE)[1:]
     assert len(guarantees) >= 14
     assert [text.splitlines()[0] for text in guarantees if "* *Tests.* [" not in text] == []
+
+
+OTHERS = {"api.md", "errors.md", "configuration.md", "fault-matrix.md"}
+"""Generated pages: their words come from the code."""
+DENSE = {"rules.md", "threat-model.md", "reassignment-model.md"}
+"""Pages of definitions, which are written line by line."""
+RIDDLE = re.compile(r"(?:^|(?<=[.!?] ))(?:What|Who|Whoever|Of|As|Until|None)\b(?! (?:of|course)\b)[^|]{0,60}")
+PLAIN = [
+    page
+    for page in (REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")))
+    if page.name not in OTHERS | DENSE and page.parent.name != "guide"
+]
+
+
+def prose(page: Path) -> list[str]:
+    """Return the paragraphs of a page, each in one line, without code, tables and headings."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    parts = re.split(r"\n\s*\n|\n(?= *(?:[*-]|\d+\.) )", text)
+    kept = [part for part in parts if not re.match(r"\s*[|#]| {4}", part)]
+    return [re.sub(r"^(?:[*-]|\d+\.) +", "", " ".join(part.split())).replace("*", "") for part in kept]
+
+
+@pytest.mark.parametrize("page", PLAIN, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_no_sentence_begins_like_a_riddle(page: Path) -> None:
+    found = [match for part in prose(page) for match in RIDDLE.findall(part)]
+    assert found == [], "begin with the subject"
+
+
+@pytest.mark.parametrize("page", PLAIN, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_prose_fits_into_a_hundred_columns(page: Path) -> None:
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    lines = [line for line in text.splitlines() if not line.startswith(("|", "    ")) and "](" not in line]
+    assert [line for line in lines if len(line) > 100] == []
