@@ -121,7 +121,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "POST /api/v1/realms/{name}/resume": PILOT, "POST /api/v1/realms/{name}/close": PILOT,
     # no account
     "GET /calendriers/{token}.ics": Open.LINK, "POST /r/{token}": Open.LINK, "GET /livez": Open.TO_ALL, "GET /readyz": Open.TO_ALL,
-    "GET /metrics": Open.TOKEN, "GET /openapi.json": Open.TO_ALL, "GET /asyncapi.json": Open.TO_ALL, "GET /json/{name}": Open.TO_ALL,
+    "GET /metrics": Open.TOKEN, "GET /openapi.json": Open.TO_ALL, "GET /asyncapi.json": Open.TO_ALL, "GET /measures.json": Open.TO_ALL, "GET /json/{name}": Open.TO_ALL,
 }  # fmt: skip
 """Every route of the console."""
 

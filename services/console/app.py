@@ -88,7 +88,7 @@ from services.runtime.webpush import PushSettings, VapidKey
 
 ROUTERS: Final = (
     attention.router, incidents.router, places.router, continuity.router, reassignments.router, announcing.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
-    commands.router, reference_changes.router, reference.router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, erasures.router, evidence.router, retex.router,
+    commands.router, reference_changes.router, reference.router, reference.front_router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, erasures.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 SCHEMAS: Final = {file.name: file for file in (ASYNCAPI.parent / "json").glob("*.json")}

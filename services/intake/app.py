@@ -97,6 +97,7 @@ class Intake:
             self._note_exceeded,
         )
         self.backlog = Backlog(settings.kafka, settings.backlog_s)
+        self.reserved = ReservedMeasures(settings.territory)
         self.receiver = Receiver(
             self.inputs,
             self.vault.texts,
@@ -107,7 +108,7 @@ class Intake:
             master.derived("intake.fingerprints"),
             words,
             settings.ack_timeout_s,
-            ReservedMeasures(settings.territory),
+            self.reserved,
         )
         self.refused = RefusedLane(
             settings.kafka, self.vault.texts, self.ledger, realm=settings.live_realm, days=settings.refused_days,
@@ -167,6 +168,7 @@ class Intake:
             ("inputs", self._connect()), ("answers", self._flush_answers()), ("bootstrap", self._bootstrap()),
             ("refused", self.refused.run()), ("sweep", self.refused.sweep()), ("external", self.external.run()),
             ("heartbeats", self.heartbeats.run()), ("backlog", self.backlog.run()),
+            ("measures", self.reserved.follow(self.proxy.get_json)),
         ):  # fmt: skip
             self._tasks.append(_task(name, work))
         return self

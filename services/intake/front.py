@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 import aiohttp
 import structlog
 
-from services.intake import attachments, lane
+from services.intake import attachments, lane, measures
 from services.intake.administration import Administration, whoami
 from services.intake.alertmanager import AlertmanagerApi
 from services.intake.attachments import Attachments
@@ -54,7 +54,7 @@ RETRY_S: Final = 2
 _RAW: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
 _STATUS: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
 _ADMIN: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
-_TECHNICAL: Final = frozenset({"/metrics", "/openapi.json", "/asyncapi.json"})
+_TECHNICAL: Final = frozenset({"/metrics", "/openapi.json", "/asyncapi.json", measures.PUBLISHED})
 """Closed to strangers with `VIGIE_METRICS_PUBLIC=0`, as are the parts of `/readyz`."""
 log = structlog.get_logger(__name__)
 

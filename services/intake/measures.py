@@ -1,11 +1,17 @@
-"""Measures that only some sources may declare: the door refuses them from any other (D76). Read again when the file has changed."""
+"""Measures that only some sources may declare: the door refuses them from any other (D76).
+
+The table is the one in force, which the deciders judge by. The console tells it. Until it has, or
+while nothing was published yet, the file of the territory's folder stands in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 import structlog
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -13,6 +19,12 @@ from ruamel.yaml.error import YAMLError
 from services.runtime.problems import ProblemError, both, fault
 
 log = structlog.get_logger(__name__)
+PUBLISHED: Final = "/measures.json"
+"""Where the console tells which measures the version in force reserves."""
+ASK_AGAIN_S: Final = 10.0
+ANSWER_S: Final = 2.0
+Ask = Callable[[str, float], Awaitable[Any]]
+"""Reads a document of the console: its path, how long it may take."""
 
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "ars": ("l’ARS", "the regional health agency"),
@@ -41,6 +53,22 @@ class ReservedMeasures:
         self._file = territory / "mesures.yaml"
         self._read_at: float | None = None
         self._sources: dict[str, tuple[str, ...]] = {}
+        self._published: dict[str, tuple[str, ...]] | None = None
+
+    async def follow(self, ask: Ask) -> None:
+        """Keep up with the version in force, until cancelled."""
+        while True:
+            await self.renew(ask)
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    async def renew(self, ask: Ask) -> None:
+        """Ask for the version in force once. What was known stays where the console does not answer."""
+        try:
+            told = await ask(PUBLISHED, ANSWER_S)
+            if told["version"] is not None:
+                self._published = {name: tuple(sources) for name, sources in told["reserved"].items()}
+        except (aiohttp.ClientError, TimeoutError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+            log.debug("measures.unasked", error=f"{type(error).__name__}: {error}")
 
     def check(self, message: Mapping[str, Any]) -> None:
         """Refuse a reserved measure from another source. Raises ProblemError `measure_reserved`."""
@@ -54,6 +82,9 @@ class ReservedMeasures:
         raise ProblemError("measure_reserved", faults=(told,), sources=both(french, english))
 
     def _known(self) -> dict[str, tuple[str, ...]]:
+        return self._in_folder() if self._published is None else self._published
+
+    def _in_folder(self) -> dict[str, tuple[str, ...]]:
         try:
             changed = self._file.stat().st_mtime if self._file.exists() else 0.0
             if changed != self._read_at:

@@ -74,7 +74,9 @@ class Interval(_Part):
 
 
 class MeasureBody(_Part):
-    name: str | None = Field(default=None, max_length=64)
+    """A report may name only an object or a scope; a figure needs the name of what it measures."""
+
+    name: str | None = Field(default=None, max_length=64, description="required with a value, a `value_of` or a unit")
     value: float | bool | Annotated[str, Field(max_length=256)] | None = None
     value_of: float | None = None
     unit: str | None = Field(default=None, max_length=32)
@@ -259,6 +261,7 @@ def claim_of(
         if value := getattr(body, name):
             message[name] = value
     if body.measure is not None:
+        _check_named(body.measure)
         message["measure"] = body.measure.__dict__
     if body.effective:
         message["effective"] = [{"start": ms(w.start), "end": ms(w.to) if w.to else None} for w in body.effective]
@@ -295,6 +298,15 @@ def _check_poles(body: NativeReport, principal: Principal, geography: Geography 
     """Refuse a site of another pôle than the principal's. Raises ProblemError `out_of_scope`."""
     if geography is not None:
         check_poles(principal, body.site_id, geography.pole_of, is_danger=body.type in DANGER)
+
+
+def _check_named(measure: MeasureBody) -> None:
+    """Refuse a figure without the name of what it measures: no rule could read it. Raises ProblemError `invalid`."""
+    if measure.name or (measure.value is None and measure.value_of is None and measure.unit is None):
+        return
+    french = "le nom de la mesure manque, par exemple river_level : une valeur sans nom ne compte pour rien"
+    english = "the name of the measure is missing, for example river_level: a value without a name counts for nothing"
+    raise ProblemError("invalid", faults=(fault("measure.name", "missing", french, english),))
 
 
 def _place(body: NativeReport, message: dict[str, Any], geography: Geography, principal: Principal) -> bool:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import Field
 
-from schemas.reference import Section
+from schemas.reference import MeasuresSection, Section
 from services.console.api.context import Picture
 from services.console.faults import NotFound
 from services.console.resources import Resource
 from services.runtime.rights import Permission
 
 router = APIRouter(prefix="/api/v1/reference", tags=["reference"])
+front_router = APIRouter()
 
 
 class ReferenceIndex(Resource):
@@ -36,3 +37,12 @@ async def section(reader: Picture, section: Section) -> dict[str, Any]:
         if one.section == section:
             return one.model_dump(mode="json")
     raise NotFound
+
+
+@front_router.get("/measures.json", include_in_schema=False)
+async def reserved_measures(request: Request) -> dict[str, Any]:
+    """Tell the front door which measures the live territory reserves, and to which sources (D76)."""
+    state = request.app.state
+    found = await state.model.reference(state.live_realm)
+    rules = [rule for one in found.sections if isinstance(one, MeasuresSection) for rule in one.rules.measures]
+    return {"version": found.version, "reserved": {rule.name: rule.sources for rule in rules if rule.outside == "refuse"}}

@@ -23,6 +23,7 @@ from services.runtime.principals import Principal, Scope
 from services.runtime.problems import MEDIA_TYPE, SCHEMA, Problem, ProblemError, fault
 from services.runtime.rights import Role
 from services.runtime.settings import Settings
+from tests.shipped import territory
 
 READS = (
     "realms", "overview", "incidents", "incidents/{id}", "incidents/{id}/timeline", "incidents/{id}/explain", "sites", "sites/{id}",
@@ -223,3 +224,20 @@ def test_an_address_that_does_not_exist_is_a_page_for_a_browser_and_a_problem_fo
     for path, headers in (("/incident", {}), ("/api/v1/incident", browser)):
         problem = client.get(path, headers=headers)
         assert (problem.status_code, problem.json()["code"]) == (404, "not_found")
+
+
+def test_the_front_learns_which_measures_the_version_in_force_reserves() -> None:
+    asked: list[str] = []
+
+    async def reference(realm: str) -> Any:
+        asked.append(realm)
+        version = territory()
+        return SimpleNamespace(version="v1", sections=version.sections)
+
+    app = create_app(Health())
+    app.state.live_realm, app.state.model = "92", SimpleNamespace(reference=reference)
+    told = TestClient(app).get("/measures.json").json()
+    assert asked == ["92"]
+    assert told["version"] == "v1"
+    assert "rssi" in told["reserved"]["total_isolation"]
+    assert "river_level" not in told["reserved"], "what a person may confirm is let in"

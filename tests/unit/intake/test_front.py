@@ -589,6 +589,50 @@ async def test_a_reserved_measure_is_refused_with_the_names_of_those_who_may_say
         assert ("préfecture" if name.startswith("orsec") else "RSSI") in problem["detail"]
 
 
+@pytest.mark.parametrize("nameless", [{"value": 46.0, "unit": "m"}, {"name": "", "value": True}, {"value_of": 30}, {"unit": "m"}])
+async def test_a_figure_without_the_name_of_its_measure_is_refused(door: Door, nameless: dict[str, Any]) -> None:
+    async with await door.as_(Role.CELL) as http:
+        answer = await http.post("/api/v1/reports", json=report(type="info", measure=nameless))
+    assert answer.status_code == 422
+    assert [e["field"] for e in answer.json()["errors"]] == ["measure.name"]
+
+
+@pytest.mark.parametrize("part", [{"object": "system:paie"}, {"scope": "global"}])
+async def test_a_report_may_name_what_it_is_about_without_a_figure(door: Door, part: dict[str, Any]) -> None:
+    async with await door.as_(Role.CELL) as http:
+        assert (await http.post("/api/v1/reports", json=report(measure=part))).status_code == 202
+
+
+async def test_the_version_in_force_says_what_is_reserved_and_not_a_newer_file(tmp_path: Path) -> None:
+    """The folder already reserves another measure, which nobody has published."""
+    folder = tmp_path / "92"
+    folder.mkdir()
+    (folder / "mesures.yaml").write_text("mesures:\n  newer: {sources: [rssi], hors_source: refuse}\n", encoding="utf-8")
+    door = Door(tmp_path, territory=folder)
+
+    async def told(*_: Any) -> Any:
+        return {"version": "v1", "reserved": {"published": ["rssi"]}}
+
+    async def nothing_yet(*_: Any) -> Any:
+        return {"version": None, "reserved": {}}
+
+    async def away(*_: Any) -> Any:
+        raise TimeoutError
+
+    async def refused(name: str) -> bool:
+        said = report(type="info", measure={"name": name, "value": True}, source={"name": "cellule"})
+        async with await door.as_(Role.CELL) as http:
+            return (await http.post("/api/v1/reports", json=said)).status_code == 422
+
+    await door.intake.reserved.renew(nothing_yet)
+    assert (await refused("newer"), await refused("published")) == (True, False)
+    await door.intake.reserved.renew(told)
+    assert (await refused("newer"), await refused("published")) == (False, True)
+    await door.intake.reserved.renew(away)
+    assert (await refused("newer"), await refused("published")) == (False, True)
+    await door.close()
+
+
 async def test_a_site_scoped_token_declares_no_isolation(door: Door) -> None:
     said = report(type="info", measure={"name": "total_isolation", "value": True}, source={"name": "rssi"})
     async with await door.as_(Role.SITE_MANAGER, scope=Scope(sites=("col-001",))) as http:

@@ -47,7 +47,8 @@ BODIES = st.fixed_dictionaries(
         "effective": st.lists(st.fixed_dictionaries({"from": TIMES}, optional={"to": TIMES}), max_size=2),
         "expected_duration_h": st.floats(0, 1000), "estimated_end": TIMES, "headline": TEXT, "description": TEXT,
         "capacity_lost_pct": st.floats(0, 100), "persons_concerned": st.integers(0, 10**9),
-        "measure": st.fixed_dictionaries({}, optional={"name": TEXT, "value": st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+        "measure": st.fixed_dictionaries({}, optional={"object": TEXT, "scope": st.text(max_size=64), "more": TEXT})
+        | st.fixed_dictionaries({"name": TEXT.filter(bool)}, optional={"value": st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
                                                        "value_of": st.floats(allow_nan=False, allow_infinity=False), "unit": st.text(max_size=32), "object": TEXT, "more": TEXT}),
         "phenomenon": TEXT, "colour": st.sampled_from(COLOURS), "affected_activities": st.lists(st.text(min_size=1, max_size=8), max_size=3),
         "plan_hint": TEXT, "attachments": st.lists(TEXT, max_size=2), "alias": st.text(min_size=1, max_size=30),

@@ -11,7 +11,7 @@ import pytest
 from services.runtime.rights import Role
 from tests.unit.intake.conftest import Door
 
-TECHNICAL = ("/metrics", "/openapi.json", "/asyncapi.json")
+TECHNICAL = ("/metrics", "/openapi.json", "/asyncapi.json", "/measures.json")
 
 
 @pytest.fixture
