@@ -7,7 +7,7 @@ needed, then communes are counted. No word is ever cut in an SMS.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,15 +30,20 @@ VOICE_MOST: Final = 520
 SUBJECT_MOST: Final = 110
 TITLE_MOST: Final = 65
 PUSH_MOST: Final = 240
+LIFTED: Final = "lifted"
+"""Order that ends the one before it."""
 MOST_LINES: Final = 20
 MOST_CAUSES: Final = 2
 """Other incidents that a bundle names beside its first."""
 HEADCOUNT: Final = "headcount"
 CALLOUT: Final = "callout"
+CORRECTION: Final = "callout_correction"
+WRITTEN: Final = frozenset({CALLOUT, CORRECTION})
+"""Templates that carry what the cell wrote, as long as it is."""
 GRAVITY: Final = (
-    "headcount", "incident_wave", "level_raised", "answer_stale", "headcount_manager", "alarm_dmia", "forecast_dmia", "alarm_rto",
+    "headcount", "site_order", "incident_wave", "level_raised", "answer_stale", "exercise_wave", "headcount_manager", "alarm_dmia", "forecast_dmia", "alarm_rto",
     "forecast_rto", "plan_proposed", "reassignment_void", "reassignment_order", "reassignment_recalled", "reassignment_proposed",
-    "card_overdue", "reentry", "stand_down_proposed", "shift_ending", "readiness_hole",
+    "verify_request", "card_overdue", "reentry", "stand_down_proposed", "shift_ending", "readiness_hole",
 )  # fmt: skip
 """Templates, the gravest first: what a bundle says first."""
 _PAGES: Final = Environment(
@@ -106,10 +111,12 @@ def _template_of(row: NotificationRow) -> str:
     name, facts = row.template, row.values
     if name == "information" and facts.get("lowered") is not None and facts.get("from") is not None:
         return "information_lowered"
-    if name == "level_raised" and row.previous_level is None:
+    if name == "level_raised" and (row.previous_level is None or facts.get("first_call")):
         return "incident_wave"
-    if name == "alarm_rto" and facts.get("site"):
-        return "alarm_rto_local"
+    if name in ("alarm_rto", "alarm_dmia") and facts.get("site") and row.role == "responsable_site":
+        return f"{name}_local"
+    if name == "site_order" and facts.get("order") == LIFTED:
+        return "site_order_over"
     if name == UNREAD and facts.get("headcount"):
         return "reply_unread_headcount"
     return name
@@ -127,7 +134,7 @@ class _Composer:
     def text(self) -> Text:
         """Return the texts of all channels. Raises MissingValue."""
         shapes = self._shapes()
-        unlimited = self.row.template == CALLOUT and not self._is_bundle
+        unlimited = self.row.template in WRITTEN and not self._is_bundle
         most = 1_000_000 if unlimited else SMS_MOST
         subject = self._fitted(shapes["subject"], {}, SUBJECT_MOST, len, cuts=True)
         reply = {
@@ -186,7 +193,7 @@ class _Composer:
             "link": self.link,
             "page": f"{self.public_url}{page}" if page and self.public_url else "",
             "text": self.said,
-            "count": self.phrases.word("messages", n=self.row.bundle_count + 1),
+            "count": self.phrases.word("messages", n=self.row.bundle_count + 1 - self._outdated()),
             "also": self._also(),
         }
 
@@ -276,8 +283,14 @@ class _Composer:
                     "bundle": (), "previous_level": None,
                 }
             )
-            for item in sorted((own, *self.row.bundle), key=_gravity)
+            for item in _newest(sorted((own, *self.row.bundle), key=_gravity))
         ]  # fmt: skip
+
+    def _outdated(self) -> int:
+        """Return how many messages of a bundle a graver one of the same clock has overtaken."""
+        if not self._is_bundle:
+            return 0
+        return len(self.row.bundle) + 1 - len(self._items())
 
     def _gravest(self) -> NotificationRow:
         """Return the row whose incident a bundle is about; the row itself where it stands alone."""
@@ -312,7 +325,7 @@ class _Composer:
         return " ".join((*sentences, *self._more(number)))
 
     def _more(self, number: int) -> tuple[str, ...]:
-        rest = self.row.bundle_count + 1 - number
+        rest = self.row.bundle_count + 1 - self._outdated() - number
         return (self.phrases.word("others", n=rest),) if rest > 0 else ()
 
     # ── beside the message ───────────────────────────────────────────────────────────────────────────────────────
@@ -341,6 +354,16 @@ class _Composer:
         return _AFTER.sub("\u00a0", _BEFORE.sub("\u00a0", text)) if self.phrases.lang == "fr" else text
 
 
+def _newest(items: Iterable[BundledItem]) -> list[BundledItem]:
+    """Return the items without the alarms of a clock that a later alarm has overtaken. The gravest come first."""
+    kept: dict[object, BundledItem] = {}
+    for number, item in enumerate(items):
+        is_alarm = item.template in ("alarm_rto", "alarm_dmia")
+        clock = (item.template, item.values.get("activity"), item.values.get("site")) if is_alarm else number
+        kept.setdefault(clock, item)
+    return list(kept.values())
+
+
 def _gravity(item: BundledItem) -> tuple[int, int, float]:
     pct = item.values.get("pct")
     rank = GRAVITY.index(item.template) if item.template in GRAVITY else len(GRAVITY)
@@ -355,5 +378,8 @@ def _voiced(text: str, phrases: Phrases) -> str:
     """Return a text as a voice says it: levels in words, no signs that it stumbles over."""
     level = phrases.word("level", n=0).replace("0", "").strip().lower()
     spoken = _LEVEL.sub(lambda found: f"{level} {found[1]}", text)
-    spoken = _SIGNS.sub(" ", spoken.replace(" (", ", ").replace(")", " ").replace("%", "pour cent" if phrases.lang == "fr" else "per cent"))
+    spoken = _SIGNS.sub(
+        " ",
+        spoken.replace(" (", ", ").replace(")", " ").replace("%", "pour cent" if phrases.lang == "fr" else "per cent"),
+    )
     return re.sub(r"\s+([.,;])", r"\1", re.sub(r"\s+", " ", spoken)).strip()

@@ -14,6 +14,8 @@ TERRITORY: Final = {"92": "Hauts-de-Seine"}
 LONGEST_NAME: Final = 40
 """A longer name goes without what it says in brackets."""
 _DRAFT: Final = " (brouillon)"
+_CONTINUITY: Final = re.compile(r"^PCA\b")
+"""What a plan of a pôle is called in the data; nobody outside continuity knows the letters."""
 
 
 def short_name(name: str) -> str:
@@ -69,7 +71,8 @@ class Names:
                 )
             case ref.Plans(plans=plans):
                 cards = {card.id: card.task for plan in plans for card in plan.cards}
-                return replace(self, plans={one.id: one.title for one in plans}, cards=cards)
+                titles = {one.id: _CONTINUITY.sub("Continuité", one.title) for one in plans}
+                return replace(self, plans=titles, cards=cards)
             case ref.EscalationPolicy(policy=policy):
                 asks = {f"{one.level}/{one.role}": (one.text, one.text_en or one.text) for one in policy.asks}
                 return replace(

@@ -15,6 +15,13 @@ from typing import Final
 
 Value = str | int | float | None
 Values = Mapping[str, Value]
+_BEFORE_A_DATE: Final = (
+    (re.compile(r"\b(jusqu.)à le (?=\d)"), r"\1au "),
+    (re.compile(r"\bà le (?=\d)"), "le "),
+    (re.compile(r"\bde le (?=\d)"), "du "),
+    (re.compile(r"\bat (?=\d\d? [A-Z])"), "on "),
+)
+"""How a word and the article of a date become one, in the two languages."""
 _PASSAGE: Final = re.compile(r"⟨([^⟨⟩⟦⟧]*)⟩|⟦([^⟨⟩⟦⟧]*)⟧")
 _VALUE: Final = re.compile(r"\{(\w+)(?::([^|{}]*)\|([^{}]*))?\}")
 
@@ -77,7 +84,14 @@ def render(template: str, values: Values, *, drop: int = 0) -> str:
         if passage.optional and not all(values.get(name) not in (None, "", 0) for name in passage.names):
             continue
         parts.append(_VALUE.sub(lambda found: _filled(found, values), passage.text))
-    return re.sub(r"[ \t]{2,}", " ", "".join(parts)).strip()
+    return _dated(re.sub(r"[ \t]{2,}", " ", "".join(parts)).strip())
+
+
+def _dated(text: str) -> str:
+    """Join a date to the word before it: «jusqu’au 12/02», «du 12/02», «le 12/02», “on 12 February”."""
+    for pattern, joined in _BEFORE_A_DATE:
+        text = pattern.sub(joined, text)
+    return text
 
 
 def render_lines(template: str, values: Values) -> list[str]:

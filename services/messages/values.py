@@ -21,11 +21,12 @@ MOST_SITES: Final = 2
 _SITE_KIND: Final = "site"
 """Family of incidents whose words say nothing: their event does."""
 PAGES: Final = {
-    "alarm_rto": "/activites", "alarm_dmia": "/activites", "alarm_rto_local": "/mes-sites", "forecast_rto": "/activites",
+    "alarm_rto": "/activites", "alarm_dmia": "/activites", "alarm_rto_local": "/mes-sites", "alarm_dmia_local": "/mes-sites", "forecast_rto": "/activites",
     "forecast_dmia": "/activites", "reentry": "/activites", "plan_proposed": "/plans", "stand_down_proposed": "/plans",
     "card_overdue": "/plans", "reassignment_proposed": "/reaffectation", "reassignment_order": "/mes-sites",
     "reassignment_void": "/mes-sites", "reassignment_recalled": "/mes-sites", "readiness_hole": "/astreintes",
     "readiness_digest": "/astreintes", "shift_ending": "/astreintes", "vigilance_digest": "/plans",
+    "site_order": "/mes-sites", "site_order_over": "/mes-sites", "verify_request": "/mes-sites",
 }  # fmt: skip
 """Template → the page on which to act."""
 
@@ -75,11 +76,11 @@ def place_of(facts: Facts, names: Names, phrases: Phrases) -> Place:
     total = facts.get("communes")
     number = total if isinstance(total, int) and total > len(known) else len(known)
     if not known or number >= len(names.communes):
-        return Place(everywhere, everywhere, scale)
+        return Place(everywhere, everywhere, scale=scale)
     where = phrases.listed(known, MOST_COMMUNES)
     if number > len(known):
         where = ", ".join(known[:MOST_COMMUNES]) + phrases.word("more", n=number - len(known[:MOST_COMMUNES]))
-    return Place(where, phrases.word("communes", n=number) if number > 1 else where, scale)
+    return Place(where, phrases.word("communes", n=number) if number > 1 else where, scale=scale)
 
 
 def site_names(facts: Facts, names: Names, phrases: Phrases) -> str:
@@ -153,6 +154,7 @@ class Telling:
             "danger": phrases.word("danger") if row.danger else "",
             "danger_terse": phrases.word("danger_terse") if row.danger else "",
             "ask": names.ask(level, row.role, phrases.lang) or phrases.word("default_ask"),
+            "asked": _begun(names.ask(level, row.role, phrases.lang) or phrases.word("default_ask")),
             "until": self.time(row.ack_by),
             "bridge": names.bridges.get(level),
             "phone": names.cell_phone,
@@ -161,13 +163,14 @@ class Telling:
             "place": self._place(what),
             "plan": names.plans.get(str(facts.get("plan"))) or str(facts.get("plan_title") or ""),
             "card": names.cards.get(str(facts.get("card"))),
-            "pct": _number(facts.get("pct")),
+            "pct": self._share(limit),
             "limit": self.time(limit),
             "left": self._left(limit),
             "deadline": self._deadline(limit),
             "strategy": self._strategy(),
             "back": self.time(facts.get("back_at")),
             "agents": phrases.agents(facts.get("agents")),
+            "estimated": phrases.word("estimated") if facts.get("estimated") else "",
             "leave": phrases.agents(facts.get("agents")),
             "come": phrases.agents(facts.get("come")),
             "begins": self.time(facts.get("hole_at") if "hole_at" in facts else facts.get("begins_at")),
@@ -182,6 +185,11 @@ class Telling:
             "phenomena": ", ".join(phrases.term("phenomena", p) or p.replace("-", " ") for p in _several(facts.get("phenomena"))),
             "plans": ", ".join(names.plans.get(p, "") for p in _several(facts.get("plans"))),
             "kept": phrases.word("kept") if facts.get("answered") else "",
+            "order": phrases.term("orders", facts.get("order")),
+            "end": phrases.term("call_ends", facts.get("end")) or phrases.word("call_over"),
+            "exercise": str(facts.get("exercise") or ""),
+            "author": role_name(str(facts["author_role"]), names, phrases) if facts.get("author_role") else "",
+            "at": self.time(row.planned_at),
         }
 
     def _level_before(self) -> int | None:
@@ -213,6 +221,12 @@ class Telling:
         pole = self.row.values.get("pole")
         return scope_name(str(pole), self.names, self.phrases) or self.names.territory or self.phrases.word("everywhere")
 
+    def _share(self, limit: object) -> int | float | None:
+        """Return how much of a delay has passed: all of it once its limit has, however long the message waited."""
+        told = _number(self.row.values.get("pct"))
+        over = isinstance(limit, int) and not isinstance(limit, bool) and limit <= self.seen_at
+        return max(told, 100) if told is not None and over else told
+
     def _left(self, limit: object) -> str:
         if isinstance(limit, bool) or not isinstance(limit, int):
             return ""
@@ -238,6 +252,11 @@ class Telling:
         scope = facts.get("hole_scope")
         named = scope_name(str(scope), self.names, self.phrases) if scope else ""
         return f"{name}, {named}" if named else name
+
+
+def _begun(text: str) -> str:
+    """Return a request as it stands within a sentence."""
+    return f"{text[:1].lower()}{text[1:]}"
 
 
 def _several(value: object) -> list[str]:

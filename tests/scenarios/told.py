@@ -23,8 +23,12 @@ CODES: Final = re.compile(
 """Ids and codes that say nothing to whoever is called at night, and what a template leaves when it fails."""
 ASKED: Final = re.compile(
     r"\b(prenez|rejoignez|dites|décidez|changez|agissez|choisissez|faites|cochez|confirmez|gardez|répondez|ouvrez|cherchez|désignez"
-    r"|prévoyez|comblez|commencez)\b"
+    r"|prévoyez|comblez|commencez|comptez|voyez|considérez|approuvez)\b"
 )
+UNTIL: Final = re.compile(r"\bavant\b|d[èe]s maintenant|tout de suite|jusqu[’']|sous 72 h|cette semaine|dès leur retour|désormais")
+"""Until when it is asked."""
+OPEN_ENDED: Final = frozenset({"callout", "callout_correction", "reply_unread", "reply_unread_headcount", "withdrawn"})
+"""Templates that ask for nothing of their own by a certain time."""
 SINCE: Final = re.compile(r"depuis ?:? (le .{4,16} à )?\d", re.IGNORECASE)
 SPOKEN: Final = re.compile(r"\bN[0-4]\b|\d\d:\d\d|https?:|%")
 PLACELESS: Final = frozenset({"readiness_hole", "readiness_digest", "shift_ending", "callout", "vigilance_digest"})
@@ -68,6 +72,8 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
     for name, one in shown.items():
         if name in ("sms", "voice", "body") and not ASKED.search(one.lower()):
             yield f"{name}: nothing is asked"
+        if name in ("sms", "voice", "body") and row.template not in OPEN_ENDED and not UNTIL.search(one.lower()):
+            yield f"{name}: not until when"
     if row.template not in PLACELESS:
         yield from _untold(row, shown)
 

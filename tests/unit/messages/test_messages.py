@@ -15,6 +15,7 @@ from services.messages import Names, Text, compose, phrases
 from services.messages.composing import SMS_MOST, SUBJECT_MOST, VOICE_MOST
 from services.messages.rendering import names_of
 from services.runtime.sms_text import encode, septets
+from tests.scenarios.told import ASKED, OPEN_ENDED, UNTIL
 from tests.shipped import territory
 
 T0 = 1_804_754_520_000
@@ -29,9 +30,10 @@ ALARM = POWER | {"activity": "SOL-02", "pct": 80, "limit_at": T0 + 2_880_000, "s
 EVERYTHING = ALARM | {
     "plan": "PT-ELEC", "card": "SOL-C1", "site": "cen-1", "agents": 4, "come": 2, "hole": "no_deputy", "hole_role": "astreinte_technique",
     "hole_at": T0, "holes": 2, "ready_pct": 97.0, "shift_role": "cellule_situation", "shift_end": T0, "found": 4, "expected": 9,
-    "phenomena": "vent|neige-verglas", "plans": "PT-NEIGE|PT-CRUE",
+    "phenomena": "vent|neige-verglas", "plans": "PT-NEIGE|PT-CRUE", "order": "evacuated", "end": "closed", "exercise": "Grande coupure",
+    "author_role": "coordinateur_pca", "ends_at": T0 + 3_600_000,
 }  # fmt: skip
-ANSWERED = ("incident_wave", "level_raised", "answer_stale", "headcount")
+ANSWERED = ("incident_wave", "level_raised", "answer_stale", "headcount", "exercise_wave")
 
 
 def row(**changes: Any) -> NotificationRow:
@@ -58,13 +60,13 @@ def every_text(text: Text) -> str:
 
 def test_a_call_says_what_where_since_when_what_is_asked_and_until_when() -> None:
     assert said().sms == (
-        "Vigie N3 : Coupure d'électricité, Courbevoie, Nanterre et Puteaux, depuis 09:40. Prenez la direction de crise "
+        "Vigie N3 : Coupure d'électricité, Courbevoie, Nanterre et Puteaux (5 sites), depuis 09:40. Prenez la direction de crise "
         f"avant 09:52. Répondez 1 : je prends, 2 : je ne peux pas. {LINK}"
     )
 
 
 def test_a_call_in_english() -> None:
-    assert said("en").sms.startswith("Vigie N3: Power cut, Courbevoie, Nanterre and Puteaux, since 09:40. Take command")
+    assert said("en").sms.startswith("Vigie N3: Power cut, Courbevoie, Nanterre and Puteaux (5 sites), since 09:40. Take command")
 
 
 def test_a_voice_says_levels_and_times_in_words() -> None:
@@ -89,6 +91,12 @@ def test_a_raised_level_says_from_which_to_which() -> None:
     assert text.voice.startswith("Vigie. Le niveau passe de 2 à 3, Crise départementale.")
 
 
+def test_who_is_called_for_the_first_time_is_not_asked_to_answer_again() -> None:
+    text = said(template="level_raised", previous_level=Level.N2, values=POWER | {"first_call": True})
+    assert text.sms.startswith("Vigie N3 : Coupure")
+    assert "nouveau" not in every_text(text)
+
+
 def test_another_day_is_dated() -> None:
     assert "depuis le 10/03 à 09:42" in said(values=POWER | {"since": T0 - 86_400_000}).sms
     assert "depuis le 10 mars à 9 h 42" in said(values=POWER | {"since": T0 - 86_400_000}).voice
@@ -109,10 +117,17 @@ def test_a_fourth_commune_is_counted() -> None:
     assert "Courbevoie, Nanterre, Puteaux et 4 autres communes" in said(values=values).sms
 
 
+def test_several_sites_are_counted_where_there_is_room() -> None:
+    assert "(5 sites)" in said().sms
+    assert ", 5 sites, depuis" in said().voice
+    assert "(5 sites)" in said().plain()
+    assert "site" not in said(values=POWER | {"members": 1, "places": "92050", "communes": 1}).sms.partition(LINK)[0]
+
+
 def test_what_concerns_every_commune_names_the_territory() -> None:
     names = Names.of(territory().sections)
     values = POWER | {"kind": "flood", "communes": 36}
-    assert "Crue de la Seine, tout le département, depuis" in said(values=values, names=names).sms
+    assert "Crue de la Seine, tout le département (5 sites), depuis" in said(values=values, names=names).sms
 
 
 def test_what_a_role_is_asked_depends_on_its_level() -> None:
@@ -139,7 +154,7 @@ def test_a_bridge_is_said_once_it_is_known() -> None:
 
 def test_an_alarm_names_activity_cause_strategy_and_what_is_left() -> None:
     assert said(template="alarm_dmia", values=ALARM).sms == (
-        "Vigie N3 : Enfants confiés : 80 % de la durée maximale d'interruption, depuis 09:41. Cause : coupure d'électricité, Courbevoie, "
+        "Vigie N3 : Enfants confiés, interruption depuis 09:41. 80 % de la durée maximale écoulée. Cause : coupure d'électricité, Courbevoie, "
         "Nanterre et Puteaux. Changez de repli (télétravail) avant 10:30, reste 48 min. Aucune réponse attendue. "
         "https://vigie.example.fr/activites"
     )
@@ -147,14 +162,46 @@ def test_an_alarm_names_activity_cause_strategy_and_what_is_left() -> None:
 
 def test_an_alarm_past_its_limit_asks_for_it_at_once() -> None:
     text = said(template="alarm_rto", values=ALARM | {"limit_at": T0})
-    assert "Décidez le repli (télétravail) tout de suite (limite dépassée, 09:42)" in text.sms
+    assert "Décidez le repli (télétravail) tout de suite (limite dépassée depuis 09:42)" in text.sms
     assert "reste" not in text.sms
 
 
 def test_the_alarm_of_a_site_names_it() -> None:
-    text = said(template="alarm_rto", values=ALARM | {"site": "cen-1"})
-    assert "Enfants confiés, Siège : 80 %" in text.sms
-    assert "Agissez sur place avant 10:30" in text.sms
+    for template in ("alarm_rto", "alarm_dmia"):
+        text = said(template=template, role="responsable_site", values=ALARM | {"site": "cen-1"})
+        assert "Enfants confiés, Siège, interruption depuis 09:41. 80 %" in text.sms
+        assert "Agissez sur place avant 10:30" in text.sms
+        assert "/mes-sites" in text.plain()
+
+
+def test_a_director_is_not_asked_to_act_on_site() -> None:
+    text = said(template="alarm_rto", role="directeur_pole", values=ALARM | {"site": "cen-1"})
+    assert "Enfants confiés, Siège, interruption depuis 09:41." in text.sms
+    assert "Décidez le repli (télétravail) avant 10:30" in text.sms
+
+
+def test_an_alarm_that_waited_beyond_its_limit_does_not_say_that_time_is_left() -> None:
+    text = said(template="alarm_dmia", values=ALARM | {"limit_at": T0 - 60_000})
+    assert "100 % de la durée maximale écoulée." in text.sms
+    assert "80 %" not in every_text(text)
+
+
+def test_a_bundle_says_the_newest_alarm_of_a_clock_alone() -> None:
+    later = BundledItem(template="alarm_rto", level=Level.N3, role="x", values=ALARM | {"pct": 100})
+    text = said(template="alarm_rto", values=ALARM, bundle=(later,), bundle_count=1)
+    assert text.sms.startswith("Vigie N3 : 1 message.")
+    assert "100 % du délai" in text.sms
+    assert "80 %" not in text.sms
+
+
+def test_a_plan_of_a_pole_is_said_in_words() -> None:
+    text = said(template="plan_proposed", values=POWER | {"plan": "PCA-solidarites"})
+    assert 'plan "Continuité du pole Solidarités" proposé' in text.sms
+    assert "PCA" not in text.voice
+
+
+def test_what_is_asked_reads_as_one_sentence_in_a_mail() -> None:
+    assert "Ce qui vous est demandé\u00a0: prenez la direction de crise." in said().plain()
 
 
 def test_a_headcount_names_its_sites_or_counts_them() -> None:
@@ -210,6 +257,40 @@ def test_a_bundle_tells_other_incidents_apart() -> None:
     assert "crue de la Seine, 3 communes" in text.plain()
 
 
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [("evacuated", "évacuez le site"), ("sheltering", "confinez-vous, personne ne sort"), ("lifted", "fin de la consigne")],
+)
+def test_an_order_names_its_site_and_what_is_to_be_done(order: str, told: str) -> None:
+    text = said(template="site_order", role="responsable_site", values=POWER | {"kind": "fire", "site": "cen-1", "order": order})
+    assert text.sms.startswith("Vigie N3, Siège : ")
+    assert told in text.voice.lower()
+    assert "https://vigie.example.fr/mes-sites" in text.sms
+
+
+def test_a_call_that_is_no_longer_needed_says_which_and_why() -> None:
+    text = said(template="withdrawn", values=POWER | {"end": "closed"}, answer_expected=False)
+    assert text.sms == (
+        "Vigie : appel sans objet. Coupure d'électricité, Courbevoie, Nanterre et Puteaux (5 sites), depuis 09:40 : incident clos. "
+        "Ne répondez plus à l'appel, merci."
+    )
+
+
+def test_a_correction_says_that_the_message_before_is_wrong() -> None:
+    text = said(
+        template="callout_correction", role=AGENT, values={"text": "t"}, text="Le SST de Suresnes rouvre à 14 h.", answer_expected=False
+    )
+    assert text.sms == ("Vigie, cellule de crise, rectificatif : Le SST de Suresnes rouvre à 14 h. Ne suivez plus le message précédent.")
+
+
+@pytest.mark.parametrize("template", ["exercise_wave", "exercise_start", "exercise_end"])
+def test_what_belongs_to_an_exercise_says_so_first(template: str) -> None:
+    for lang, mark in (("fr", "exerci"), ("en", "exerci")):
+        text = said(lang, template=template, values=EVERYTHING)
+        for shown in (text.sms, text.voice, text.subject, text.push_title):
+            assert mark in shown.lower()[:24]
+
+
 # ── what holds for all of them ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -227,9 +308,10 @@ TEMPLATES = sorted(phrases("fr").templates)
 @pytest.mark.parametrize("lang", ["fr", "en", "xx"])
 def test_every_template_is_short_whole_and_without_codes(lang: str, template: str) -> None:
     values = EVERYTHING | ({"from": 2, "lowered": 1} if template == "information_lowered" else {})
+    values |= {"order": "lifted"} if template == "site_order_over" else {}
     text = said(
         lang,
-        template=template.removesuffix("_lowered"),
+        template=template.removesuffix("_lowered").removesuffix("_over"),
         values=values,
         scope="solidarites",
         previous_level=Level.N2,
@@ -243,6 +325,18 @@ def test_every_template_is_short_whole_and_without_codes(lang: str, template: st
     assert len(encode(text.sms).segments) <= 2
     assert len(text.voice) <= VOICE_MOST
     assert len(text.subject) <= SUBJECT_MOST
+
+
+@pytest.mark.parametrize("template", sorted(set(TEMPLATES) - OPEN_ENDED))
+def test_every_message_says_what_is_asked_and_until_when(template: str) -> None:
+    """Rule D70: read aloud, in an SMS and in a mail."""
+    changes = {"information_lowered": {"from": 2, "lowered": 1}, "site_order_over": {"order": "lifted"}}.get(template, {})
+    role = "responsable_site" if template.endswith("_local") else "dgs_directeur_de_crise"
+    name = re.sub("_(lowered|over|local)$", "", template)
+    text = said(template=name, role=role, values=EVERYTHING | changes, previous_level=Level.N2)
+    for shown in (text.sms, text.voice, "\n".join(text.lines)):
+        assert ASKED.search(shown.lower()), shown
+        assert UNTIL.search(shown.lower()), shown
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

@@ -37,3 +37,22 @@ def test_a_line_without_its_value_disappears() -> None:
 
 def test_words_are_never_cut() -> None:
     assert cut_words("une coupure étendue", 13) == "une coupure…"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("prévue à {at}", "prévue le 12/02 à 18:00"),
+        ("jusqu’à {at}", "jusqu’au 12/02 à 18:00"),
+        ("à partir de {at}", "à partir du 12/02 à 18:00"),
+        ("avant {at}", "avant le 12/02 à 18:00"),
+    ],
+)
+def test_a_date_joins_the_word_before_it(template: str, said: str) -> None:
+    assert render(template, {"at": "le 12/02 à 18:00"}) == said
+    assert render(template, {"at": "18:00"}) == template.replace("{at}", "18:00")
+
+
+def test_a_date_joins_the_word_before_it_in_english() -> None:
+    assert render("expected at {at}", {"at": "5 December at 08:15"}) == "expected on 5 December at 08:15"
+    assert render("expected at {at}", {"at": "08:15"}) == "expected at 08:15"
