@@ -33,7 +33,7 @@ class Draft:
 
     __slots__ = (
         "_changes", "_ids", "_incidents", "_ordinals", "_start", "_topics", "clock", "concerned", "doubtful", "endangered", "ended", "facts", "level", "more_danger", "now",
-        "regrouped", "reopened", "state", "stirred", "trail", "turned", "values", "words",
+        "orders", "regrouped", "reopened", "state", "stirred", "trail", "turned", "unheard", "values", "words",
     )  # fmt: skip
 
     def __init__(self, state: State, ids: Input | Firing) -> None:
@@ -59,6 +59,10 @@ class Draft:
         """Incidents that were no danger to people before."""
         self.more_danger: set[str] = set()
         """Incidents with one more danger to people, of which nobody was told before."""
+        self.orders: dict[str, tuple[str, str]] = {}
+        """Sites to leave or to shelter in from this input on, or no longer → (incident, order)."""
+        self.unheard: dict[str, str] = {}
+        """Sites in a hit zone of which nobody has heard from this input on → incident."""
         self.turned: set[str] = set()
         """Incidents that began or ceased to be quiet (D64, D65)."""
         self.reopened: set[str] = set()

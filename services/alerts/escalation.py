@@ -15,7 +15,7 @@ from services.alerts.evolve import OPEN
 from services.alerts.levels import CRISIS, TERRITORY, Rises
 from services.alerts.oncall import incidents_of
 from services.alerts.values import changed
-from services.alerts.waves import call_again, called_so_far, fire_from, put, running, schedule, untake, waves_of
+from services.alerts.waves import call_again, called_so_far, fire_from, foremost, put, running, schedule, untake, waves_of
 
 
 def follow(draft: Draft, rises: Rises) -> None:
@@ -112,6 +112,20 @@ def _join_crisis(draft: Draft, incident: str, own: EscalationRow | None) -> None
         crisis = put(draft, changed(crisis, {"incidents": (*crisis.incidents, incident)}), "joined")
         told = dict.fromkeys((*(crisis.acknowledged_by or called_so_far(draft, crisis)), *in_charge))
         inform(draft, tuple(told), incident, "information", {"reached": int(draft.incident(incident).level)})
+
+
+def ended_crisis(draft: Draft, incident: str | None = None) -> EscalationRow | None:
+    """Return the newest escalation of a crisis if all its incidents are closed, `incident` among them."""
+    crisis = draft.state.escalations.get(draft.state.ladders.get(TERRITORY, ""))
+    known = [] if crisis is None else incidents_of(draft, crisis)
+    if not known or any(one.state in OPEN for one in known):
+        return None
+    return crisis if incident is None or incident in {one.id for one in known} else None
+
+
+def thank(draft: Draft, crisis: EscalationRow) -> None:
+    """Tell those who had taken charge of a crisis that it is over: its incidents are closed, and its level has fallen."""
+    inform(draft, crisis.acknowledged_by, foremost(draft, crisis), "crisis_end", {})
 
 
 def _is_over(draft: Draft, crisis: EscalationRow, incident: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.alerts import escalation, flags, levels, lowering, openings, quiet, site_status
+from services.alerts import escalation, flags, levels, lowering, managers, openings, quiet, site_status
 from services.alerts.draft import Draft
 
 
@@ -20,4 +20,5 @@ def settle(draft: Draft, touched: frozenset[str] = frozenset()) -> None:
     lowering.propose(draft, ended)
     draft.flush()
     escalation.follow(draft, rises)
+    managers.tell(draft)
     draft.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from schemas.alerts import CauseRow, Headcount, SiteContact, SiteReported, SiteRow, SiteStatusChanged, Why
 from schemas.base import Instant
@@ -20,6 +20,11 @@ from services.runtime.maps import Map
 _Telling = TypeVar("_Telling", CauseRow, Why)
 _FLAGS = ("contested", "overdue", "maintenance")
 _UNMARKED: Map[str, tuple[str, ...]] = Map()
+LIFTED: Final = "lifted"
+"""Order that ends the one before it."""
+_ORDERS: Final = (S.EVACUATED, S.SHELTERING)
+_OWN_SOURCE: Final = "site_manager"
+"""Source of what a manager says: they need not be told."""
 _PRECEDENCE = {S.EVACUATED: 4, S.SHELTERING: 4, S.CLOSED: 3, S.DEGRADED: 2, S.UNKNOWN: 1, S.NORMAL: 0}
 
 
@@ -39,6 +44,7 @@ def judge(draft: Draft, site_id: str) -> None:
     if old is None or not _tells_the_same(row, old):
         draft.emit(SiteStatusChanged(row=row))
     _propose_headcount(draft, row, old)
+    _note_order(draft, row, old)
     if old is not None and row.last_word_at is not None and row.last_word_at != old.last_word_at:
         draft.emit(SiteReported(row=SiteContact(id=site_id, last_word_at=row.last_word_at)))
 
@@ -117,6 +123,27 @@ def _propose_headcount(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
     elif old is None or old.status is not row.status:
         incident = next((cause.incident for cause in row.causes if cause.effect is row.status), None)
         tasks.ask(draft, "headcount", site=row.id, incident=incident, due_at=draft.now + rules.HEADCOUNT_DUE_MS)
+
+
+def _note_order(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
+    """Note an order to leave or to shelter that begins or ends, unless the manager gave it."""
+    before = old.status if old is not None else S.NORMAL
+    if row.status is before:
+        return
+    if row.status in _ORDERS:
+        causes, status, order = row.causes, row.status, row.status.value
+    elif before in _ORDERS and old is not None:
+        causes, status, order = old.causes, before, LIFTED
+    else:
+        return
+    cause = next((c for c in causes if c.effect is status), None)
+    if cause is not None and cause.incident is not None and not _is_own_word(cause):
+        draft.orders[row.id] = (cause.incident, order)
+
+
+def _is_own_word(cause: CauseRow) -> bool:
+    """Return whether nobody but the manager has said it."""
+    return set(cause.sources) == {_OWN_SOURCE}
 
 
 def _headcount(draft: Draft, site_id: str, since: Instant) -> Headcount | None:

@@ -137,11 +137,12 @@ def ring(draft: Draft, row: EscalationRow, wave: WaveRow, post: Post, person: st
         return None
     notification, incident = draft.derive("notification"), foremost(draft, row)
     danger = any(i.danger and i.state in OPEN for i in incidents_of(draft, row))
+    first = {"first_call": True} if row.previous_level and not _was_called_before(draft, row, person) else {}
     draft.emit(NotificationPlanned(
         notification=notification, incident=incident, escalation=row.id, wave=wave.wave, cycle=wave.cycle, level=row.level,
         previous_level=row.previous_level, role=post.role, scope=post.scope, person=person, channels=by, answer_expected=True,
         danger=danger, template=_template(row),
-        values=values_of(draft, incident), planned_at=draft.clock, ack_by=draft.clock + wave.ack_min * MINUTE_MS,
+        values=values_of(draft, incident) | first, planned_at=draft.clock, ack_by=draft.clock + wave.ack_min * MINUTE_MS,
         quiet_until=None if danger else quiet_until(draft, person, post.role, row.level),
     ))  # fmt: skip
     return notification
@@ -151,6 +152,19 @@ def _template(row: EscalationRow) -> str:
     if row.stale_times:
         return "answer_stale"
     return "level_raised" if row.previous_level else "incident_wave"
+
+
+def _was_called_before(draft: Draft, row: EscalationRow, person: str) -> bool:
+    """Return whether one of the escalations that led to this one has called somebody."""
+    known, waiting = draft.state.escalations.values(), [row.id]
+    while waiting:
+        by = waiting.pop()
+        for earlier in known:
+            if earlier.superseded_by == by:
+                if person in called_so_far(draft, earlier):
+                    return True
+                waiting.append(earlier.id)
+    return False
 
 
 def values_of(draft: Draft, incident: str | None) -> dict[str, str | int | float | bool | None]:

@@ -166,6 +166,7 @@ def _unknown(draft: Draft, site: str, rule: str, incident: IncidentRow) -> None:
     draft.emit(SilenceChanged(site=site, rule=rule, incident=incident.id, since=draft.now, hides=hides))
     draft.doubtful.add(site)
     tasks.ask(draft, "verify_site", site=site, incident=incident.id)
+    draft.unheard[site] = incident.id
 
 
 def hides(draft: Draft, silence: Silence, cause: Cause) -> bool:

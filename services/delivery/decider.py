@@ -71,6 +71,7 @@ from services.delivery.replaying import refused_replay
 from services.delivery.simulated import SIMULATED_RUN
 from services.delivery.state import HOLD_KEY, DeliveryState
 from services.delivery.unread import help_of, noted
+from services.delivery.withdrawn import news_of
 from services.runtime.decider import Deadline, Firing, Input
 
 _KEPT_SECTIONS = (
@@ -179,7 +180,9 @@ class DeliveryDecider:
         if why in ANSWERS:
             return [NotificationChanged(row=answered(row, Answer(why), now))]
         called_back = attempts.supersede_planned(row).model_copy(update={"withdrawn": why, "why": why})
-        return [NotificationChanged(row=attempts.with_state(called_back))]
+        facts: list[Fact] = [NotificationChanged(row=attempts.with_state(called_back))]
+        news = news_of(row, why, state.lineage, now)
+        return facts if news is None or news.id in state.notifications else [*facts, *self._begin(state, news, news, now)]
 
     def _urge(self, state: DeliveryState, notification: str, now: Instant) -> list[Fact]:
         """About danger to people by now: what waited for a quiet hour, a hold or a provider's pace goes out; what went out did."""

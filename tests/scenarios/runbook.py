@@ -65,6 +65,10 @@ def _copied(made: MemorySystem) -> MemorySystem:
     return system
 
 
+TO_MANAGERS = ("site_order", "verify_request")
+"""Messages to managers about their own site, which no runbook is about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One provider call."""
@@ -110,6 +114,8 @@ class Runbook:
             if fact.name != "NotificationChanged":
                 continue
             row = NotificationRow.model_validate(fact.data["row"])
+            if row.template in TO_MANAGERS:
+                continue
             for attempt in row.attempts:
                 if attempt.id not in self._seen and attempt.state not in ("planned", "superseded"):
                     self._seen.add(attempt.id)

@@ -13,10 +13,8 @@ from services.alerts.causes import put
 from services.alerts.claims import measure_name, site_of
 from services.alerts.commands.refusal import Refused, Result, incident_of, open_one, report_of
 from services.alerts.draft import Draft
-from services.alerts.evolve import OPEN
-from services.alerts.levels import TERRITORY, Rises
+from services.alerts.levels import CRISIS, TERRITORY, Rises
 from services.alerts.metrics.people import headcounts
-from services.alerts.oncall import incidents_of
 from services.alerts.settle import settle
 from services.alerts.values import changed, in_order
 
@@ -35,14 +33,11 @@ def resolve(draft: Draft, command: c.ResolveIncident) -> Result:
     own = waves.running(draft, incident.id)
     if own is not None:
         escalation.supersede(draft, own, None, "ended", "closed")
-    crisis = waves.running(draft, TERRITORY)
-    if (
-        crisis is not None
-        and crisis.state == "running"
-        and crisis.incidents
-        and all(i.state not in OPEN for i in incidents_of(draft, crisis))
-    ):
+    crisis = escalation.ended_crisis(draft, incident.id)
+    if crisis is not None and crisis.state == "running":
         escalation.supersede(draft, crisis, None, "ended", "closed")
+    if crisis is not None and draft.level < CRISIS:
+        escalation.thank(draft, crisis)
     settle(draft)
     return {"incident": incident.id, "state": "closed", "version": draft.state.incidents[incident.id].version}
 

@@ -121,16 +121,21 @@ def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> No
     draft.touch("levels")
     row = LevelRow(id=TERRITORY, level=command.level, since=draft.now, why=why, version=(old.version if old else 0) + 1)
     draft.emit(LevelChanged(row=row, previous=before))
-    _end_ladder(draft, TERRITORY, command.level)
+    crisis = escalation.ended_crisis(draft) if before >= CRISIS > command.level else None
+    _end_ladder(draft, TERRITORY, command.level, informs=crisis is None)
+    if crisis is not None:
+        escalation.thank(draft, crisis)
     if command.level < CRISIS:
         relief.end_all(draft)
 
 
-def _end_ladder(draft: Draft, scope: str, level: Level) -> None:
+def _end_ladder(draft: Draft, scope: str, level: Level, *, informs: bool = True) -> None:
     ladder = waves.running(draft, scope)
     if ladder is None or ladder.level <= level:
         return
     escalation.supersede(draft, ladder, None, "ended", "level_lowered")
+    if not informs:
+        return
     attention.inform(
         draft, ladder.acknowledged_by, waves.foremost(draft, ladder), "information", {"lowered": int(level), "from": int(ladder.level)}
     )

@@ -1,0 +1,57 @@
+"""Messages to the manager of a site: an order to leave or to shelter, and a site of which nobody has heard (D18, D70, D79)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.calling import NotificationPlanned
+from schemas.words import Channel
+from services.alerts.attention import held_back
+from services.alerts.draft import Draft
+from services.alerts.oncall import channels, pair
+from services.alerts.silence import quiet_until
+from services.alerts.site_status import LIFTED
+from services.alerts.waves import values_of
+
+MANAGER: Final = "responsable_site"
+
+
+def tell(draft: Draft) -> None:
+    """Tell managers what this input means for their sites: orders, and that nobody has heard of the site. Rules D18, D79."""
+    for site, (incident, order) in sorted(draft.orders.items()):
+        _tell(draft, site, incident, "site_order", {"site": site, "order": order}, danger=order != LIFTED)
+    for site, incident in sorted(draft.unheard.items()):
+        _tell(draft, site, incident, "verify_request", {"site": site})
+    draft.orders.clear()
+    draft.unheard.clear()
+
+
+def _tell(
+    draft: Draft, site: str, incident: str, template: str, values: dict[str, str | int | float | bool | None], *, danger: bool = False
+) -> None:
+    standing = draft.standing(incident)
+    if standing is None or held_back(draft.incident(standing)) is not None:
+        return
+    row, now = draft.incident(standing), pair(draft, MANAGER, site)
+    wanted = (Channel.APP, Channel.SMS, Channel.VOICE) if danger else (Channel.APP, Channel.SMS)
+    ways = ((person, channels(draft, person, wanted)) for person in (now.holder, now.deputy) if person is not None)
+    person, by = next(((person, by) for person, by in ways if by), (None, ()))
+    if person is None:
+        return
+    draft.emit(
+        NotificationPlanned(
+            notification=draft.derive("notification"),
+            incident=standing,
+            level=row.level,
+            role=MANAGER,
+            scope=site,
+            person=person,
+            channels=by,
+            answer_expected=False,
+            danger=danger,
+            template=template,
+            values=values_of(draft, standing) | values,
+            planned_at=draft.clock,
+            quiet_until=None if danger else quiet_until(draft, person, MANAGER, row.level),
+        )
+    )

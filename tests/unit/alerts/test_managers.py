@@ -1,0 +1,84 @@
+"""What the manager of a site is told without being called: orders, and that nobody has heard of the site (D18, D79)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.calling import AnswerReceived, NotificationPlanned
+from schemas.commands import ResolveIncident, SetLevel
+from schemas.reports import Measure
+from schemas.words import Answer
+from tests.unit.alerts.scene import Scene
+
+COLLEGE = "clg-0921353W"
+PMI = "pmi-01"
+CELL: dict[str, Any] = {"author": "coord", "role": "coordinateur_pca", "reason": "text:x"}
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def told(scene: Scene, template: str) -> list[NotificationPlanned]:
+    return [f for f in scene.named(NotificationPlanned) if f.template == template]
+
+
+@pytest.mark.parametrize(("type", "order"), [("evacuation", "evacuated"), ("fire", "evacuated"), ("shelter_in_place", "sheltering")])
+def test_a_manager_is_told_of_an_order_that_another_gave(scene: Scene, type: str, order: str) -> None:
+    scene.report(1, type, COLLEGE, severity=4, source="pompiers")
+    (one,) = told(scene, "site_order")
+    assert (one.person, one.scope, one.danger, one.answer_expected) == (f"rs-{COLLEGE}", COLLEGE, True, False)
+    assert one.values["order"] == order
+    assert one.values["site"] == COLLEGE
+    assert one.values["since"] == scene.at(1)
+
+
+def test_a_manager_who_gave_the_order_is_not_told_of_it(scene: Scene) -> None:
+    scene.report(1, "evacuation", COLLEGE, severity=4, source="site_manager")
+    assert not told(scene, "site_order")
+
+
+def test_an_order_is_told_once_and_its_end_too(scene: Scene) -> None:
+    scene.report(1, "evacuation", COLLEGE, severity=4, source="pompiers")
+    scene.report(2, "evacuation", COLLEGE, severity=4, source="police")
+    scene.report(30, "reopening", COLLEGE, severity=1, source="pompiers", lifts=("evacuation",))
+    assert [f.values["order"] for f in told(scene, "site_order")] == ["evacuated", "lifted"]
+    assert [f.danger for f in told(scene, "site_order")] == [True, False]
+
+
+def test_the_managers_of_silent_sites_in_a_hit_zone_are_asked_once_each(scene: Scene) -> None:
+    cut = Measure(name="customers_cut", value=30_000.0)
+    scene.report(0, "outage_power", source="enedis", zone=("92050",), severity=4, measure=cut)
+    assert not told(scene, "verify_request"), "their thirty minutes are not over"
+    scene.report(10, "info", PMI, severity=1, source="site_manager")
+    scene.step(31)
+    asked = told(scene, "verify_request")
+    silent = {site for site, row in scene.state.sites.items() if row.status == "unknown"}
+    assert {f.scope for f in asked} == silent != set()
+    assert len(asked) == len({f.person for f in asked})
+    assert not any(f.danger or f.answer_expected for f in asked)
+
+
+def _answer_crisis(scene: Scene, minute: float) -> None:
+    call = next(f for f in scene.named(NotificationPlanned) if f.answer_expected and f.level >= 3)
+    answer = AnswerReceived(notification=call.notification, person=call.person, answer=Answer.ACK, channel="app", at=scene.at(minute))
+    scene.feed(answer, at=scene.at(minute))
+
+
+@pytest.mark.parametrize("level_first", [True, False])
+def test_those_in_charge_of_a_crisis_are_thanked_once_when_it_is_over(scene: Scene, *, level_first: bool) -> None:
+    """The last incident is closed and the level has fallen, in either order."""
+    scene.report(0, "closure", "cen-2")
+    incident = scene.incidents()[0].id
+    _answer_crisis(scene, 1)
+    lower = SetLevel(**CELL | {"role": "dgs_directeur_de_crise"}, scope="territory", level=0, force=True)
+    close = ResolveIncident(**CELL, incident=incident, force=True)
+    for minute, decision in enumerate((lower, close) if level_first else (close, lower), 10):
+        assert not told(scene, "crisis_end")
+        scene.command(decision, minute)
+    (thanks,) = told(scene, "crisis_end")
+    assert thanks.incident == incident
+    assert not thanks.answer_expected

@@ -1,0 +1,85 @@
+"""Whoever was called and has not answered hears that the call is no longer needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.calling import NotificationWithdrawn
+from schemas.delivery import NotificationRow
+from schemas.words import Answer, Channel
+from tests.unit.delivery.desk import Desk, desk
+
+VALUES = {"kind": "power", "number": "n"}
+
+
+def called(d: Desk, id: str = "n1", channels: tuple[Channel, ...] = (Channel.SMS, Channel.VOICE)) -> None:
+    """A call that a provider took."""
+    d.plan(id, channels, escalation="e1", incident="i1", values=VALUES)
+    d.claim(id=id)
+    d.outcome("accepted", id=id)
+
+
+def end(d: Desk, why: str, id: str = "n1") -> None:
+    d.tell(NotificationWithdrawn(notification=id, why=why))
+
+
+def news(d: Desk) -> list[NotificationRow]:
+    return [row for row in d.state.notifications.values() if row.template == "withdrawn"]
+
+
+@pytest.mark.parametrize("why", ["closed", "level_lowered", "maintenance", "inhibited"])
+def test_who_was_called_hears_that_it_is_over_and_why(why: str) -> None:
+    d = desk()
+    called(d)
+    end(d, why)
+    (told,) = news(d)
+    assert (told.person, told.incident, told.answer_expected) == ("dgs", "i1", False)
+    assert told.values == VALUES | {"end": why}
+
+
+def test_nobody_rings_again_to_say_so() -> None:
+    d = desk()
+    called(d, channels=(Channel.VOICE, Channel.SMS))
+    end(d, "closed")
+    assert Channel.VOICE not in news(d)[0].channels
+
+
+def test_who_has_a_telephone_only_is_rung() -> None:
+    d = desk(channels=("voice",))
+    called(d, channels=(Channel.VOICE,))
+    end(d, "closed")
+    assert news(d)[0].channels == (Channel.VOICE,)
+
+
+def test_who_cannot_have_heard_of_the_call_hears_nothing() -> None:
+    d = desk()
+    d.plan("n1", escalation="e1", values=VALUES)
+    end(d, "closed")
+    assert d.row().state == "withdrawn"
+    assert not news(d)
+
+
+def test_who_has_answered_hears_nothing() -> None:
+    d = desk()
+    called(d)
+    d.answer(Answer.ACK)
+    end(d, "closed")
+    assert not news(d)
+
+
+@pytest.mark.parametrize("why", ["superseded", "merged", "person_gone"])
+def test_another_call_takes_the_place_of_one_that_is_replaced(why: str) -> None:
+    d = desk()
+    called(d)
+    end(d, why)
+    assert not news(d)
+
+
+def test_who_was_called_in_several_cycles_hears_it_once() -> None:
+    d = desk()
+    called(d, "n1")
+    d.wait(900)
+    called(d, "n2")
+    end(d, "closed", "n1")
+    end(d, "closed", "n2")
+    assert len(news(d)) == 1
