@@ -62,6 +62,7 @@ class CallOutRow(Model):
     kind: Literal["callout", "headcount"] = "callout"
     text_id: str = Field(description="the message, in `texts`; empty for a headcount")
     decision: str | None = Field(default=None, description="approval of reassignments of which it tells the agents of its site, by count")
+    corrects: str | None = Field(default=None, description="the call-out whose message it corrects")
     incident: str | None = None
     sites: tuple[str, ...] = ()
     level: Level
@@ -121,6 +122,7 @@ class DraftCallOut(Command):
     kind: Literal["callout", "headcount"] = "callout"
     text_id: str = ""
     decision: str | None = Field(default=None, description="approval of reassignments that it tells of")
+    corrects: str | None = Field(default=None, description="the call-out whose message it corrects")
     incident: str | None = None
     sites: tuple[str, ...] = ()
     level: Level = Level.N1

@@ -22,6 +22,7 @@ def draft(
     site: Annotated[list[str] | None, typer.Option(help="People who work there; may be repeated")] = None,
     everybody: Annotated[bool, typer.Option("--everybody", help="All people of the directory")] = False,
     channel: Annotated[list[str] | None, typer.Option(help="In order of preference [sms]")] = None,
+    corrects: Annotated[str | None, typer.Option(help="Call-out whose message was wrong: its people are told, unless others are named")] = None,
     incident: OfIncident = None, danger: Annotated[bool, typer.Option("--danger", help="Danger to people")] = False,
     answer: Annotated[bool, typer.Option("--answer", help="An answer is expected")] = False, realm: Realm = None, key: Key = None,
     as_json: AsJson = False,
@@ -29,7 +30,7 @@ def draft(
     """Who would be told, by what, in how long and for how much. Tells nobody."""
     body = {
         "text": text, "sites": site or [], "everybody": everybody, "incident": identified(incident, realm), "danger": danger, "answer_expected": answer,
-        **({"channels": channel} if channel else {}),
+        **({"channels": channel} if channel else {}), **({"corrects": corrects} if corrects else {}),
     }  # fmt: skip
     where = "/api/v1/callouts" + (f"?{urlencode({'realm': realm})}" if realm else "")
     try:

@@ -296,7 +296,7 @@ class Shaper:
             elapsed_h=row.elapsed_h, transit=row.transit, telework=row.telework, objective=dict(row.objective), open_level=row.open_level,
             bound=row.bound, demand=row.demand, unmet_agents=row.unmet_agents, displaced=row.displaced, own_work=row.own_work,
             idle_agents=row.idle_agents, suspended_agents=row.suspended_agents, travelling=row.travelling, agents=row.agents,
-            lines_total=row.lines, undecided=row.lines - len(decided), withdrawn=len(row.withdrawn), kept=row.kept, changed=row.changed,
+            lines_total=row.lines, undecided=row.lines - len(decided), withdrawn=len(row.withdrawn), estimated=list(row.estimated), kept=row.kept, changed=row.changed,
             unmet=[self._missing(x) for x in row.unmet], idle=[self._missing(x) for x in row.idle],
             suspended=[self._missing(x) for x in row.suspended], not_shown=row.not_shown,
             flow=[r.Flow(source=f.source, target=f.target, work=f.work, count=f.count) for f in row.flow],
@@ -426,7 +426,7 @@ class Shaper:
     def callout(self, row: o.CallOutRow, text: str | None = None) -> r.CallOut:
         """`text`: the message, for a reader who may read it."""
         return r.CallOut(
-            id=row.id, realm=self.realm, kind=row.kind, state=row.state, decision=row.decision, incident=row.incident, sites=list(row.sites), level=row.level, danger=row.danger,
+            id=row.id, realm=self.realm, kind=row.kind, state=row.state, decision=row.decision, corrects=row.corrects, incident=row.incident, sites=list(row.sites), level=row.level, danger=row.danger,
             answer_expected=row.answer_expected, channels=list(row.channels), by=row.by, drafted_at=when(row.drafted_at),
             started_at=_when(row.started_at), ended_at=_when(row.ended_at), people=row.people, unreachable=row.unreachable,
             estimates=[r.Estimate(**e.model_dump()) for e in row.estimates], cost_cents=row.cost_cents, handed=row.handed,

@@ -185,7 +185,7 @@ def decide_draft(known: CallOut | None, command: DraftCallOut, command_id: str, 
     if known is not None and known.row.state != "draft":
         return _refused(command, command_id, 409, "callout_started")
     row = known.row if known is not None else CallOutRow(
-        id=command.callout, kind=command.kind, state="draft", text_id=command.text_id, decision=command.decision, incident=command.incident, sites=command.sites, level=command.level,
+        id=command.callout, kind=command.kind, state="draft", text_id=command.text_id, decision=command.decision, corrects=command.corrects, incident=command.incident, sites=command.sites, level=command.level,
         danger=command.danger, answer_expected=command.answer_expected, channels=command.channels, by=command.author, drafted_at=now,
     )  # fmt: skip
     listed = {one.person for one in known.people} if known is not None else set()
@@ -236,11 +236,15 @@ def next_group(one: CallOut, lineage: str, now: Instant) -> tuple[NotificationRo
         NotificationRow(
             id=derive_id(lineage, row.id, "callout", number),
             incident=row.incident, level=row.level, role=AGENT, person=called.person, channels=candidates(row.channels, called.channels),
-            state=NotificationState.PLANNED, template=row.kind, values=_values(row), answer_expected=row.answer_expected,
+            state=NotificationState.PLANNED, template=_template(row), values=_values(row), answer_expected=row.answer_expected,
             danger=row.danger, planned_at=now, campaign=row.id,
         )
         for number, called in enumerate(one.people[one.next : one.next + CHUNK], one.next)
     )  # fmt: skip
+
+
+def _template(row: CallOutRow) -> str:
+    return row.kind if row.corrects is None else "callout_correction"
 
 
 def _values(row: CallOutRow) -> dict[str, str | int | float | bool | None]:

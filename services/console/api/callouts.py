@@ -27,6 +27,8 @@ router = APIRouter(prefix="/api/v1/callouts", tags=["people"])
 Calling = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
 BESIDE: Final = 26
 """Characters of a call-out's SMS beside its text: who writes."""
+BESIDE_CORRECTED: Final = 51
+"""More of them in a correction: that the message before is not to be followed."""
 BESIDE_ANSWERED: Final = 210
 """The same where it asks for an answer: how to give it, and a link."""
 HEADCOUNT_PARTS: Final = 2
@@ -41,6 +43,11 @@ class NewCallOut(Body):
     sites: list[str] = Field(default_factory=list, max_length=500, description="everybody whose place of work is one of them")
     everybody: bool = Field(default=False, description="all people of the directory")
     channels: list[Channel] = Field(default_factory=lambda: [Channel.SMS], min_length=1, description="in order of preference")
+    corrects: str | None = Field(
+        default=None,
+        max_length=128,
+        description="a call-out whose message was wrong: the people of its sites are told, unless others are named",
+    )
     incident: str | None = None
     level: Level = Level.N1
     danger: bool = Field(default=False, description="danger to people: passes holds and hours, before other call-outs")
@@ -69,6 +76,7 @@ async def callout(reader: LogReading, id: str) -> CallOut:
 async def draft(author: Calling, body: NewCallOut) -> Response:
     author = author.within(body)
     require_text(body.text, "text")
+    body = await corrected(author, body)
     await check_sites(author, () if body.everybody else body.sites)
     if (before := await repeated(author)) is not None:
         return before
@@ -81,9 +89,9 @@ async def draft(author: Calling, body: NewCallOut) -> Response:
     text_id = decisions.text_id(command_id, body.text)
     await decisions.put_text(text_id, body.text)
     fields: dict[str, Any] = {
-        "text_id": text_id, "incident": body.incident, "sites": tuple(body.sites), "level": body.level, "danger": body.danger,
+        "text_id": text_id, "corrects": body.corrects, "incident": body.incident, "sites": tuple(body.sites), "level": body.level, "danger": body.danger,
         "answer_expected": body.answer_expected, "channels": tuple(body.channels),
-        "sms_parts": sms_parts(body.text, answer_expected=body.answer_expected),
+        "sms_parts": sms_parts(body.text, answer_expected=body.answer_expected, corrects=body.corrects is not None),
     }  # fmt: skip
     commands = drafts(author, command_id, people, **fields)
     outcome = await decisions.send_all("delivery", author.realm, author.principal, commands, author.wait_s, author.key)
@@ -100,6 +108,27 @@ async def start(author: Calling, id: str, body: Body | None = None) -> Response:
 async def stop(author: Calling, id: str, body: Body | None = None) -> Response:
     await check_callout(author.within(body), id)
     return await decide(author, body, "delivery", StopCallOut, callout=id)
+
+
+async def corrected(author: Author, body: NewCallOut) -> NewCallOut:
+    """Return the draft of a correction with the sites and the incident of what it corrects. Raises NotFound, ProblemError `invalid`."""
+    if body.corrects is None:
+        return body
+    wrong = await author.model.callout(author.realm, body.corrects)
+    if wrong.kind != "callout" or wrong.started_at is None:
+        why = ("rien n’en est parti : il n’y a rien à rectifier", "nothing of it has gone out: there is nothing to correct")
+        raise ProblemError("invalid", faults=(fault("corrects", "not_sent", *why),))
+    same = not body.sites and not body.everybody
+    return body.model_copy(
+        update={
+            "incident": body.incident or wrong.incident,
+            "sites": list(wrong.sites) if same else body.sites,
+            "everybody": not wrong.sites if same else body.everybody,
+            "channels": body.channels if "channels" in body.model_fields_set else wrong.channels,
+            "level": max(body.level, wrong.level),
+            "danger": body.danger or wrong.danger,
+        }
+    )
 
 
 async def check_callout(author: Author, id: str) -> None:
@@ -125,9 +154,9 @@ def drafts(author: Author, id: str, people: Sequence[Called], *, callout: str | 
     ]
 
 
-def sms_parts(text: str, *, answer_expected: bool) -> int:
+def sms_parts(text: str, *, answer_expected: bool, corrects: bool = False) -> int:
     """As how many messages the provider counts the SMS with this text: what is spent is told by those that it took."""
-    beside = BESIDE_ANSWERED if answer_expected else BESIDE
+    beside = (BESIDE_ANSWERED if answer_expected else BESIDE) + (BESIDE_CORRECTED if corrects else 0)
     return len(encode(plain(text) + "." * beside).segments)
 
 

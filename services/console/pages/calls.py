@@ -72,6 +72,11 @@ class Call:
         return self.found.started_at is not None
 
     @property
+    def may_be_corrected(self) -> bool:
+        """Its message has gone out."""
+        return self.has_begun and not self.is_headcount
+
+    @property
     def is_over(self) -> bool:
         return self.found.state in ("stopped", "done")
 
@@ -89,15 +94,19 @@ def calls_of(found: Iterable[CallOut], names: Names, _: Translator) -> list[Call
 def _call(one: CallOut, names: Names, _: Translator) -> Call:
     begun, counted = one.started_at is not None, one.kind == "headcount"
     state, icon, tone = _STATES[one.state] if begun or one.state != "stopped" else _GIVEN_UP
-    title = (
-        _("Recensement : {who}", who=audience(one, names, _)) if counted else _("Diffusion d’alerte : {who}", who=audience(one, names, _))
-    )
+    title = _title(one, audience(one, names, _), _)
     return Call(
         found=one, title=title, state=_(state), icon=icon, tone=tone, done=one.answered if counted else one.handed,
         silent=max(one.people - one.answered, 0) if counted and begun else 0, cost=euros(one.spent_cents if begun else one.cost_cents, _.lang),
         estimates=tuple(Estimate(e.channel, e.people, -(-e.seconds // 60), euros(e.cost_cents, _.lang), e.parts) for e in one.estimates),
         answers=tuple((key, _(a if n < 2 else many), n) for key, a, many in _SAID for n in [getattr(one, key)]) if counted and begun else (),
     )  # fmt: skip
+
+
+def _title(one: CallOut, who: str, _: Translator) -> str:
+    if one.kind == "headcount":
+        return _("Recensement : {who}", who=who)
+    return _("Diffusion d’alerte : {who}", who=who) if one.corrects is None else _("Rectificatif : {who}", who=who)
 
 
 def audience(one: CallOut, names: Names, _: Translator) -> str:

@@ -114,6 +114,7 @@ class CallOut(Resource):
     kind: str = Field(description="callout, headcount")
     state: str = Field(description="draft, running, stopped, done")
     decision: str | None = Field(description="approval of reassignments of which it tells the agents of its site, by count")
+    corrects: str | None = Field(description="the call-out whose message it corrects")
     incident: str | None
     sites: list[str]
     level: int

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
 from schemas.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.console.api.callouts import audience
+from services.console.api.callouts import NewCallOut, audience, corrected
+from services.runtime.problems import ProblemError
 
 
 class Directory:
@@ -34,3 +40,44 @@ async def test_a_site_means_those_who_work_there() -> None:
 
 async def test_everybody_means_also_who_has_no_channel_so_that_they_are_counted() -> None:
     assert [c.person for c in await audience(PEOPLE, [], everybody=True)] == ["a", "b", "c"]
+
+
+def author_of_a_correction(**wrong: Any) -> Any:
+    """Somebody who may read the call-out `c0`, which has gone out to a site by e-mail."""
+    values = {
+        "kind": "callout",
+        "started_at": 1,
+        "incident": "i1",
+        "sites": ["cen-1"],
+        "level": 2,
+        "danger": True,
+        "channels": [Channel.EMAIL],
+    }
+
+    async def callout(realm: str, id: str) -> Any:
+        assert (realm, id) == ("92", "c0")
+        return SimpleNamespace(**values | wrong)
+
+    return SimpleNamespace(realm="92", model=SimpleNamespace(callout=callout))
+
+
+async def test_a_correction_goes_where_the_wrong_message_went() -> None:
+    made = await corrected(author_of_a_correction(), NewCallOut(text="x", corrects="c0"))
+    assert (made.sites, made.everybody, made.incident, made.danger, made.channels) == (["cen-1"], False, "i1", True, [Channel.EMAIL])
+
+
+async def test_a_correction_of_what_everybody_got_goes_to_everybody() -> None:
+    made = await corrected(author_of_a_correction(sites=[]), NewCallOut(text="x", corrects="c0"))
+    assert (made.sites, made.everybody) == ([], True)
+
+
+async def test_a_correction_may_name_other_sites_and_channels() -> None:
+    made = await corrected(author_of_a_correction(), NewCallOut(text="x", corrects="c0", sites=["cen-2"], channels=[Channel.SMS]))
+    assert (made.sites, made.everybody, made.channels) == (["cen-2"], False, [Channel.SMS])
+
+
+@pytest.mark.parametrize("wrong", [{"started_at": None}, {"kind": "headcount"}])
+async def test_what_nobody_has_got_is_not_corrected(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ProblemError) as refused:
+        await corrected(author_of_a_correction(**wrong), NewCallOut(text="x", corrects="c0"))
+    assert [fault.field for fault in refused.value.problem.faults] == ["corrects"]

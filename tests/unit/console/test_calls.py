@@ -17,7 +17,7 @@ SITES = ["cen-1", "col-1", "col-2", "col-3", "col-4"]
 
 def call(lang: str = "fr", **given: Any) -> Call:
     fields: dict[str, Any] = dict.fromkeys(CallOut.model_fields, 0) | {
-        "id": "c1", "realm": "92", "kind": "callout", "state": "running", "decision": None, "incident": None, "sites": [], "danger": False,
+        "id": "c1", "realm": "92", "kind": "callout", "state": "running", "decision": None, "corrects": None, "incident": None, "sites": [], "danger": False,
         "answer_expected": False, "channels": [Channel.SMS], "by": "coordinator", "drafted_at": AT, "started_at": None, "ended_at": None,
         "estimates": [], "eta_at": None, "managers_called_at": None, "text": None,
     }  # fmt: skip
@@ -61,3 +61,10 @@ def test_a_headcount_says_who_answered_what_and_how_many_are_silent() -> None:
 
 def test_what_is_over_is_over() -> None:
     assert [call(state=state).is_over for state in ("draft", "running", "stopped", "done")] == [False, False, True, True]
+
+
+def test_a_message_that_has_gone_out_may_be_corrected() -> None:
+    assert title(corrects="c0") == "Rectificatif : tous les agents"
+    assert call(started_at=AT).may_be_corrected
+    assert not call(state="draft").may_be_corrected
+    assert not call(kind="headcount", started_at=AT).may_be_corrected

@@ -67,6 +67,15 @@ def take(d: Desk) -> None:
             d.outcome("accepted", id=r.id)
 
 
+def test_a_correction_says_that_it_is_one() -> None:
+    d = desk()
+    assert draft(d, 2, corrects="c0").corrects == "c0"
+    start(d)
+    d.wait(1)
+    assert {r.template for r in told(d)} == {"callout_correction"}
+    assert {r.values["text"] for r in told(d)} == {"text:1"}
+
+
 def test_a_long_sms_is_expected_to_cost_what_its_parts_do() -> None:
     d = declared(desk(), per_minute=1200, burst=20, cost_cents=4)
     found = draft(d, 300, channels=(SMS, EMAIL), sms_parts=3)
@@ -78,13 +87,14 @@ def test_a_long_sms_is_expected_to_cost_what_its_parts_do() -> None:
 @pytest.mark.parametrize("lang", ["fr", "en"])
 @pytest.mark.parametrize("letter", ["a", "é", "€", "Ж"])
 @pytest.mark.parametrize("answer_expected", [True, False])
-def test_a_draft_expects_as_many_parts_as_are_sent(answer_expected: bool, letter: str, lang: str) -> None:
+@pytest.mark.parametrize("template", ["callout", "callout_correction"])
+def test_a_draft_expects_as_many_parts_as_are_sent(template: str, answer_expected: bool, letter: str, lang: str) -> None:
     """Of a call-out's own text in the longest of its forms; a shorter form may be one part less."""
     link = LINK if answer_expected else None
     for length in range(1, 601, 7):
-        expected = sms_parts(letter * length, answer_expected=answer_expected)
+        expected = sms_parts(letter * length, answer_expected=answer_expected, corrects=template != "callout")
         message = wording(
-            compose(called(template="callout", answer_expected=answer_expected), Names(), phrases(lang), link, letter * length),
+            compose(called(template=template, answer_expected=answer_expected), Names(), phrases(lang), link, letter * length),
             answerable=True,
         )
         assert expected - 1 <= len(encode(message).segments) <= expected
