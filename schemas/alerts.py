@@ -474,6 +474,9 @@ class AttentionRequested(Fact):
         default=None, exclude_if=lambda at: at is None, description="of an order: until when; None: until further notice"
     )
     come: int | None = Field(default=None, description="of an order: who come to the site; of a recall: who leave it again")
+    estimated: bool | None = Field(
+        default=None, exclude_if=lambda yes: yes is None, description="of a proposal: agents of a site that nobody has counted (D78)"
+    )
     stopped_at: Instant | None = Field(default=None, description="of an alarm: since when the activity is interrupted (D70)")
     back_at: Instant | None = Field(default=None, description="when the activity is expected back")
     strategy: str | None = Field(default=None, description="fallback strategy that comes next")

@@ -319,6 +319,9 @@ class SiteHeard(Fact):
     confinement: Confinement | None = Field(
         default=None, exclude_if=lambda why: why is None, description="why nobody leaves it for other work (D78)"
     )
+    uncounted_since: Instant | None = Field(
+        default=None, exclude_if=lambda at: at is None, description="when its people left it, while nobody has counted any of them"
+    )
 
 
 @message

@@ -73,6 +73,9 @@ class SiteCondition(Model):
     ends_at: Instant | None = Field(
         default=None, exclude_if=lambda at: at is None, description="announced end of all that it lacks (D80); None: nobody knows"
     )
+    estimated: bool = Field(
+        default=False, exclude_if=lambda yes: not yes, description="evacuated, and nobody has counted: its agents are those planned there (D78)"
+    )
 
 
 class Situation(Model):
@@ -225,6 +228,11 @@ class ProposalRow(Model):
         default=(),
         exclude_if=lambda lines: not lines,
         description="lines that nobody decided and nobody can: their site, or their place, shelters or counts its people (D78)",
+    )
+    estimated: tuple[str, ...] = Field(
+        default=(),
+        exclude_if=lambda sites: not sites,
+        description="evacuated sites of which nobody has counted anybody: their agents are those planned there (D78)",
     )
     superseded_by: str | None = None
     failure: str | None = None

@@ -306,6 +306,12 @@ class ReassignmentPolicy(Model):
     )
     setup_min: int = Field(default=30, ge=0, exclude_if=lambda m: m == 30, description="minutes from arrival at another site to work")
     home_min: int = Field(default=60, ge=0, exclude_if=lambda m: m == 60, description="minutes until an agent works at home")
+    count_within_min: int = Field(
+        default=60,
+        ge=1,
+        exclude_if=lambda m: m == 60,
+        description="minutes after an evacuation without any count from which the staff planned there is reassigned as an estimate (D78)",
+    )
     agent_day_draft: bool = Field(default=False, description="nobody has confirmed that cost yet: whoever reads it is told so")
 
 

@@ -42,7 +42,7 @@ from services.runtime.decider import Deadline, Firing, Input
 _CODEC = StateCodec(State)
 _TOLD = (
     "activity", "plan", "card", "base", "pct", "limit_at", "pole", "site", "agents", "come", "stopped_at", "back_at", "strategy",
-    "begins_at", "ends_at",
+    "begins_at", "ends_at", "estimated",
 )  # fmt: skip
 """Fields that a message takes over from a demand for attention."""
 _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
-from schemas.base import HOUR_MS, Instant
+from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.continuity import CauseHeard, SiteHeard
 from schemas.reassignment import SiteCondition, Situation
 from schemas.words import EventType, SiteStatus
@@ -31,7 +31,8 @@ def situation_of(state: State, now: Instant) -> Situation:
     heard = {id: said for id, said in state.sites.items() if id in sites}
     lost = {id: left for id, said in heard.items() if (left := 100 - _worst(c for c in said.causes if c.type is not _ABSENT)) < 100}
     absent = {id: left for id, said in heard.items() if (left := 100 - _worst(c for c in said.causes if c.type is _ABSENT)) < 100}
-    confined = {id: said.confinement for id, said in heard.items() if said.confinement is not None}
+    estimated = {id for id, said in heard.items() if (at := estimated_from(state, said)) is not None and at <= now}
+    confined = {id: said.confinement for id, said in heard.items() if said.confinement is not None and id not in estimated}
     seats = {id: left for id, left in lost.items() if id not in confined}
     staff = {id: left for id, left in absent.items() if id not in confined}
     communes = Counter(sites[id].commune for id in lost)
@@ -52,6 +53,7 @@ def situation_of(state: State, now: Instant) -> Situation:
             host_ok=id not in barred,
             confinement=confined.get(id),
             ends_at=ends.get(id),
+            estimated=id in estimated,
         )
         for id in sorted(barred | staff.keys())
     )
@@ -63,6 +65,13 @@ def situation_of(state: State, now: Instant) -> Situation:
         telework=telework_works(state, now),
         **_horizon(state, now) if any(ends.values()) else {},
     )
+
+
+def estimated_from(state: State, site: SiteHeard) -> Instant | None:
+    """Return from when an evacuated site counts with the staff planned there; None where somebody has counted. Rule D78."""
+    assert state.bia is not None
+    within = state.bia.policy.reassignment.count_within_min * MINUTE_MS
+    return None if site.uncounted_since is None else site.uncounted_since + within
 
 
 def _horizon(state: State, now: Instant) -> dict[str, Any]:

@@ -140,7 +140,16 @@ def heard_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
     causes = tuple(_heard_cause(c) for c in row.causes if c.certainty is Certainty.CONFIRMED and not c.planned)
     if row.status is SiteStatus.UNKNOWN and not causes and before is not None:
         causes = before.causes
-    return SiteHeard(site=row.id, status=row.status, since=row.since, causes=causes, lifted_at=row.lifted_at, confinement=row.confinement)
+    uncounted = row.confinement == "counting" and row.headcount is None
+    return SiteHeard(
+        site=row.id,
+        status=row.status,
+        since=row.since,
+        causes=causes,
+        lifted_at=row.lifted_at,
+        confinement=row.confinement,
+        uncounted_since=row.since if uncounted else None,
+    )
 
 
 def _heard_cause(cause: CauseRow) -> CauseHeard:
@@ -307,6 +316,6 @@ def _on_sitrep(draft: Draft, _: str) -> None:
 _FIRE: Final[dict[str, Callable[[Draft, str], None]]] = {
     "activity": _on_clock, "reread": _on_reread, "dependency": _on_effective, "plan": _on_plan, "sitrep": _on_sitrep,
     "reassign": lambda draft, _: reassigning.look(draft), "order": reassigning.dispatch, "back": reassigning.call_back,
-    "dropped": reassigning.drop,
+    "dropped": reassigning.drop, "uncounted": lambda draft, _: reassigning.review(draft),
 }  # fmt: skip
 """Kind of deadline → what it does. Kinds are the heads of the keys that `activities`, `plans`, `sitreps`, `reassigning` and this module arm."""

@@ -29,7 +29,7 @@ from schemas.reassignment import (
     Situation,
 )
 from services.continuity.arrivals import count_again, were_there
-from services.continuity.conditions import incident_of, is_hit, situation_of
+from services.continuity.conditions import estimated_from, incident_of, is_hit, situation_of
 from services.continuity.draft import Draft
 from services.continuity.horizon import times_of
 from services.continuity.recalling import called_back
@@ -37,6 +37,8 @@ from services.continuity.state import State, decided_lines, lines_of
 
 REVIEW: Final = "reassign:"
 """Key of the deadline at which a changed situation is looked at: one for the realm."""
+UNCOUNTED: Final = "uncounted:"
+"""Key of the deadline at which an evacuated site that nobody has counted is taken as it was planned."""
 AGE: Final = 4
 """Requests come at most once in this part of a crisis's age."""
 MANAGER: Final = "responsable_site"
@@ -53,6 +55,7 @@ def review(draft: Draft) -> None:
     state = draft.state
     situation = situation_of(state, draft.now)
     withdraw_confined(draft, situation)
+    _await_counts(draft)
     if REVIEW in state.due:
         return
     if not _calls(state, situation):
@@ -61,6 +64,12 @@ def review(draft: Draft) -> None:
     every_min = min(max(situation.elapsed_h * 60 / AGE, policy.every_min), max(policy.every_min_later, policy.every_min))
     earliest = state.asked_at + round(every_min * MINUTE_MS) if state.asked is not None else draft.now
     draft.arm(REVIEW, max(draft.now + policy.settle_min * MINUTE_MS, earliest))
+
+
+def _await_counts(draft: Draft) -> None:
+    """Look again when a site that nobody counts will be taken as it was planned. Rule D78."""
+    times = (estimated_from(draft.state, site) for site in draft.state.sites.values() if site.site in draft.bia.sites)
+    draft.arm(UNCOUNTED, min((at for at in times if at is not None and at > draft.now), default=None))
 
 
 def withdraw_confined(draft: Draft, situation: Situation) -> None:
@@ -146,6 +155,7 @@ def take(draft: Draft, part: ProposalComputed) -> None:
     before = in_force(draft.state)
     row = part.row.model_copy(
         update={"number": asked.number, "computed_at": draft.now, "requested_at": draft.state.asked_at, "incident": asked.incident}
+        | {"estimated": tuple(condition.site for condition in asked.situation.sites if condition.estimated)}
     )
     if row.state is ProposalState.FAILED:
         draft.record(ProposalChanged(row=row, change="failed"))
@@ -156,7 +166,10 @@ def take(draft: Draft, part: ProposalComputed) -> None:
     draft.record(ProposalChanged(row=row, change="computed"))
     if row.lines and (before is None or before.decisions or row.demand > before.demand):
         told = draft.bia.policy.reassignment.told
-        draft.record(AttentionRequested(code="reassignment_proposed", roles=told, incident=row.incident, agents=row.agents))
+        attention = AttentionRequested(
+            code="reassignment_proposed", roles=told, incident=row.incident, agents=row.agents, estimated=True if row.estimated else None
+        )
+        draft.record(attention)
 
 
 def _hold(draft: Draft, kept: Sequence[KeptRow]) -> None:

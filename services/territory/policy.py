@@ -224,5 +224,6 @@ def _reassignment(doc: Any) -> dict[str, Any]:
         "horaires": "work_calendar",
         "installation_min": "setup_min",
         "domicile_min": "home_min",
+        "comptage_min": "count_within_min",
     }
     return {"reassignment": {names[key]: yes(value) if key == "cout_provisoire" else plain(value) for key, value in said.items()}}

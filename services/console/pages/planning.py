@@ -28,7 +28,7 @@ from services.console.resources import Site
 from services.console.sources import SourceList
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.agents import confinement_words
+from services.console.texts.agents import confinement_words, estimate_words
 from services.console.texts.names import short
 from services.console.texts.strategies import strategy_name
 from services.runtime.rights import Permission
@@ -130,13 +130,15 @@ class Screens(CrisisScreens):
         chosen = next((p for p in proposals if p.id == asked), None) or next((p for p in proposals if p.state is ProposalState.OPEN), None)
         shown = await self._queries.proposal(realm, chosen.id, lang=lang) if chosen is not None else None
         calls = (await self._queries.callouts(realm, limit=EVERY_LINE)).items if shown is not None and shown.decisions else []
+        estimated = frozenset(shown.estimated) if shown is not None else frozenset[str]()
         view = moves.moves_view(proposals, shown, moved.items, x.shell.reader.principal.scope.sites, x.shell.now, x.names, x._)
         return {
             **self._around(request, x), "view": view, "facts": moves.facts_of(shown, x._) if shown is not None else [],
             "announced": announced_of(shown, calls) if shown is not None else None,
             "not_there": missing and x._("Aucune proposition ne porte l’identifiant « {id} ».", id=missing), "preferences": moves.PREFERENCES, "clocks": moves.breaks(x.clocks), "waiting": sum(g.agents for g in (*view.vital, *view.own)),
             "who": lambda token: w.person_name(token, x.names, x._), "hit": sum(site.capacity_pct < WHOLE_PCT and site.confinement is None for site in x.sites),
-            "confined": [(site, confinement_words(site, x._)) for site in x.sites if site.confinement is not None],
+            "confined": [(site, confinement_words(site, x._)) for site in x.sites if site.confinement is not None and site.id not in estimated],
+            "estimated": [(site, estimate_words(site, x._)) for site in x.sites if site.id in estimated],
         }  # fmt: skip
 
     async def maintenance(self, request: Request) -> dict[str, Any]:

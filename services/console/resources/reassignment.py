@@ -128,6 +128,7 @@ class Proposal(Resource):
     lines_total: int
     undecided: int
     withdrawn: int = Field(description="lines of which nothing can be decided: people shelter or are being counted where they lead")
+    estimated: list[str] = Field(description="evacuated sites of which nobody has counted anybody: their agents are those planned there")
     kept: int
     changed: int
     unmet: list[MissingAgents]

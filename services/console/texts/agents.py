@@ -20,6 +20,11 @@ def confinement_words(site: Site, _: Translator) -> str:
     return _("comptage en cours : {found} sur {expected}", found=site.headcount.found, expected=site.headcount.expected)
 
 
+def estimate_words(site: Site, _: Translator) -> str:
+    """Return that the agents of a site are those planned there, because nobody has counted them. Rule D78."""
+    return _.plural("estimé : {n} agent prévu, comptage non fait", "estimé : {n} agents prévus, comptage non fait", site.staff)
+
+
 def still_needed(agents: int, needed: int | None, _: Translator) -> str:
     """How many of them the work still needs; empty when it needs all."""
     if needed is None or needed >= agents:

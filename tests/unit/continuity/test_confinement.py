@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas import reassignment as m
+from schemas.alerts import AttentionRequested
 from schemas.words import EventType
 from services.continuity.reassigning import in_force
 from services.continuity.state import lines_of
@@ -46,8 +47,31 @@ def test_an_evacuated_site_is_a_source_once_everybody_is_found(found: int | None
     world.hit("cen-1", EventType.FIRE, since="09:40")
     if found is not None:
         world.count("cen-1", found, 6, "09:50")
-    world.until("10:40")
+    world.until("10:39")
     assert (requests(world) != []) is asked
+
+
+def test_an_evacuated_site_that_nobody_counts_is_taken_as_it_was_planned_after_an_hour() -> None:
+    world = World(found=None)
+    world.hit("cen-1", EventType.FIRE, since="09:40")
+    world.until("10:44")
+    said = condition(world, "cen-1")
+    assert (said.estimated, said.confinement, said.host_ok) == (True, None, False)
+    row = answer(world, "10:45")
+    assert row.estimated == ("cen-1",)
+    assert {line.site for line in lines_of(world.state, row.id)} == {"cen-1"}
+    assert [f.estimated for f in world.facts(AttentionRequested) if f.code == "reassignment_proposed"] == [True]
+
+
+def test_a_late_count_that_misses_somebody_keeps_an_estimated_site_back_again() -> None:
+    world = World(found=None)
+    world.hit("cen-1", EventType.FIRE, since="09:40")
+    world.until("10:44")
+    proposal = answer(world, "10:45").id
+    world.count("cen-1", 5, 6, "10:50")
+    row = in_force(world.state)
+    assert row is not None
+    assert set(row.withdrawn) == {line.id for line in lines_of(world.state, proposal)} != set()
 
 
 def test_an_order_to_shelter_withdraws_the_lines_of_an_open_proposal_at_once() -> None:
