@@ -15,6 +15,7 @@ from services.console.headcounts import who_said
 from services.console.pages import calls, finding, incident, mine, people, player, times
 from services.console.pages.account import account_of, is_named
 from services.console.pages.door import Elsewhere, reader_of
+from services.console.pages.exercise_words import announcements
 from services.console.pages.journal import entries
 from services.console.pages.papers import Papers
 from services.console.pages.reading import EVERY_LINE, choices
@@ -82,11 +83,17 @@ class Offices(Papers):
         lines = incident.plan_lines(plans.items, now, x.names, lang, x._)
         cards = incident.cards_of(plans.items, now, x.names, x._)
         waiting = [t for t in tasks.items if t.done_at is None]
+        reference = await self._queries.reference(realm.name)
+        call = None
+        if ladder is not None:
+            called = await self._queries.notifications(realm.name, lang=lang, escalation=ladder.id, limit=1)
+            call = next(iter(called.items), None)
         return {
             **self._around(request, x), "realm": realm, "speeds": player.SPEEDS, "jumps": player.JUMPS_MIN,
             "coming": player.coming(ladder, x.clocks, cards, waiting, now, x._),
             "score": player.score(x.shell.overview.incidents, ladder, lines, cards, tasks.items, now, x._),
             "in_an_hour": times.minute_value(now + timedelta(hours=1)),
+            "announcements": announcements(realm.name, realm.title_code, call, reference.said, now, x._),
         }  # fmt: skip
 
     async def calls(self, request: Request) -> dict[str, Any]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from services.console.i18n import translator
+from services.console.pages.exercise_words import announcements
 from services.console.pages.ladder import Ladder, Rung
 from services.console.pages.player import coming
+from services.console.resources import Notification
+from services.messages import Names
+from tests.shipped import territory
 
+NAMES = Names.of(territory().sections)
 AT = datetime(2027, 2, 11, 9, tzinfo=UTC)
 
 
@@ -27,3 +33,25 @@ def test_the_answers_of_the_next_rung_are_counted_in_words(positive: int, said: 
 def test_the_next_rung_says_its_cycle_from_the_second_on() -> None:
     told = [coming(ladder(0, cycle), [], [], [], AT, translator("fr"))[0].what for cycle in (1, 2)]
     assert told == ["vague 3 de l’échelle N3", "cycle 2, vague 3 de l’échelle N3"]
+
+
+def call() -> Notification:
+    fields: dict[str, Any] = dict.fromkeys(Notification.model_fields, None) | {
+        "id": "n", "realm": "92~ex-1", "level": 3, "role": "cellule_com", "person_token": "p", "channels": [], "state": "planned",
+        "template": "incident_wave", "values": {"number": "1", "kind": "power", "commune": "92050", "places": "92050", "since": 1_802_335_200_000},
+        "answer_expected": True, "danger": False, "planned_at": AT, "ack_by": AT + timedelta(minutes=10), "attempts": [],
+        "possible_duplicate": False, "bundle_count": 0,
+    }  # fmt: skip
+    return Notification.model_construct(**fields)
+
+
+def test_an_organiser_reads_the_words_that_announce_and_end_an_exercise() -> None:
+    start, wave, end = announcements("92~ex-1", "Grande coupure", call(), NAMES, AT, translator("fr"))
+    assert start.text.startswith('EXERCICE Vigie : début de l\'exercice "Grande coupure".')
+    assert wave.text.startswith("EXERCICE EXERCICE EXERCICE, Vigie N3 : Coupure d'électricité, Nanterre, depuis ")
+    assert "Rejoignez la cellule de crise avant 10:10." in wave.text
+    assert end.text.startswith('EXERCICE Vigie : FIN DE L\'EXERCICE "Grande coupure" à 10:00.')
+
+
+def test_an_exercise_without_a_call_announces_its_start_and_end_alone() -> None:
+    assert len(announcements("92~ex-1", "S04", None, NAMES, AT, translator("en"))) == 2
