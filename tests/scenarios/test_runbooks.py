@@ -284,9 +284,11 @@ def test_danger_in_an_incident_that_nobody_answered_calls_once_more(book: Runboo
 
 
 def test_a_closed_incident_is_quiet(book: Runbook) -> None:
+    """Who was called and has not answered hears once that it is over."""
     n2(book)
     book.time_passes(5)
     book.decides(ResolveIncident, incident=book.incident().id, force=True)
+    book.expect(*N2_FIRST, template="withdrawn")
     book.time_passes(300)
     book.nothing_else()
 
@@ -833,6 +835,8 @@ def test_a_site_incident_never_goes_stale(book: Runbook) -> None:
 def test_a_closed_incident_does_not_go_stale(book: Runbook) -> None:
     n2_answered(book)
     book.decides(ResolveIncident, incident=book.incident().id, force=True)
+    book.time_passes(1)
+    book.expect("dir-solidarites", template="withdrawn")
     book.time_passes(300)
     book.nothing_else()
 
