@@ -74,7 +74,9 @@ class SiteCondition(Model):
         default=None, exclude_if=lambda at: at is None, description="announced end of all that it lacks (D80); None: nobody knows"
     )
     estimated: bool = Field(
-        default=False, exclude_if=lambda yes: not yes, description="evacuated, and nobody has counted: its agents are those planned there (D78)"
+        default=False,
+        exclude_if=lambda yes: not yes,
+        description="evacuated, and nobody has counted: its agents are those planned there (D78)",
     )
 
 

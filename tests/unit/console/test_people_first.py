@@ -34,6 +34,21 @@ async def test_a_site_that_nobody_leaves_says_so(status: str, headcount: dict[st
     assert said in await shown(browser, "/reaffectation")
 
 
+async def test_the_agents_of_a_site_that_nobody_counted_are_shown_as_an_estimate() -> None:
+    """D78: after an hour without a count the proposal rests on the staff planned there."""
+    held = crisis()
+    held.put("sites", site() | {"status": "evacuated"})
+    held.put("proposals", {
+        "id": "p-1", "number": 1, "state": "open", "reference": "v1", "requested_at": START, "computed_at": START, "sites_hit": 1,
+        "elapsed_h": 1.0, "transit": True, "telework": True, "estimated": ["pmi-01"],
+    })  # fmt: skip
+    browser, _ = browsing(held)
+    page = await shown(browser, "/reaffectation")
+    assert "Effectif estimé" in page
+    assert "comptage non fait" in page
+    assert "Personne ne sort" not in page
+
+
 async def test_a_proposed_headcount_is_one_button() -> None:
     """D79: on the page of the site, on the manager's own and in the cell."""
     held = crisis()
