@@ -258,6 +258,12 @@ class Connection(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Called when a request has been answered."""
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None and self.cycle.more_body:
+            self._expect_head()  # answered before its body has come: the rest has no longer than a head
+
     def _expect_head(self) -> None:
         """In place of the patience with a connection that is kept alive, if that was running."""
         self._unset_keepalive_if_required()

@@ -286,11 +286,28 @@ async def test_fields_behind_a_body_are_no_headers(tmp_path: Path) -> None:
     config = serving(note, IntakeSettings(data_dir=tmp_path))
     config.load()
     protocol, wire = OneWrite(config, ServerState(), {}), Line()
-    protocol.connection_made(wire)  # type: ignore[arg-type]
+    protocol.connection_made(wire)
     trailers = b"Authorization: Bearer a\r\nX-Forwarded-For: 192.0.2.1\r\n"
     assert await answers((protocol, wire), IN_CHUNKS + b"\r\n6\r\nreport\r\n0\r\n" + trailers + b"\r\n") == [b"<POST /a report>"]
     assert [name for name, _ in seen] == [b"host", b"transfer-encoding"]
     assert await answers((protocol, wire), NEXT) == [b"<POST /a report>", b"<GET /c >"]
+
+
+async def test_a_body_that_nobody_waits_for_does_not_hold_its_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has no token is answered at once; the rest of the body could take as long as an idle connection may."""
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    config = serving(refuse, IntakeSettings(data_dir=tmp_path))
+    config.load()
+    protocol, wire = OneWrite(config, ServerState(), {}), Line()
+    monkeypatch.setattr("services.intake.connections.HEAD_S", 0.02)
+    protocol.connection_made(wire)
+    await answers((protocol, wire), SIZED, b"r")
+    assert status_of(wire) == 401
+    await eventually(lambda: wire.closed, 5)
 
 
 class Callers:
