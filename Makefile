@@ -20,8 +20,8 @@ install: $(VENV)/.dev
 	@$(BIN)/python -m compileall -q schemas services
 
 # pip and uv, once; `python3 -m venv` is a package of its own on Debian
-$(VENV)/.uv-$(UV_VERSION): deploy/bootstrap.sh
-	@sh deploy/progress.sh "Making a Python environment in $(VENV), once" sh deploy/bootstrap.sh $(VENV) $(UV_VERSION)
+$(VENV)/.uv-$(UV_VERSION): deploy/bootstrap.sh deploy/uv.txt
+	@sh deploy/progress.sh "Making a Python environment in $(VENV), once" sh deploy/bootstrap.sh $(VENV)
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.uv-$(UV_VERSION) uv.lock

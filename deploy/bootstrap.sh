@@ -1,7 +1,7 @@
 #!/bin/sh
-# bootstrap.sh VENV UV_VERSION: a virtual environment with uv in it, from nothing but Python 3.11 to 3.14.
+# bootstrap.sh VENV: a virtual environment with uv in it, from nothing but Python 3.11 to 3.14.
 set -eu
-venv=$1 uv=$2
+venv=$1
 
 for python in ${PYTHON:-python3.13 python3.12 python3.11 python3.14 python3}; do
   if "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
@@ -25,4 +25,4 @@ if ! "$found" -c 'import ensurepip' 2>/dev/null; then
 fi
 
 [ -x "$venv/bin/pip" ] || "$found" -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check "uv==$uv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$(dirname "$0")/uv.txt"

@@ -103,7 +103,20 @@ def test_make_refuses_another_python_in_one_sentence(tmp_path: Any, version: str
     fake.chmod(0o755)
     script = BOOTSTRAP.read_text(encoding="utf-8").partition("if ! \"$found\" -c 'import ensurepip'")[0]
     environment = {"PATH": "/usr/bin:/bin", "PYTHON": str(fake)}
-    command = ["sh", "-c", script, "sh", str(tmp_path / "venv"), "0"]
+    command = ["sh", "-c", script, "sh", str(tmp_path / "venv")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert bool(done.returncode) is refused
     assert ("Python 3.11 to 3.14" in done.stderr) is refused
+
+
+def test_the_installer_itself_is_checked_by_its_hashes() -> None:
+    """uv checks all others; whoever could swap it could swap them all."""
+    pinned = (BOOTSTRAP.parent / "uv.txt").read_text(encoding="utf-8")
+    version = re.search(r"^UV_VERSION := (\S+)$", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert version is not None
+    assert re.search(rf"^uv=={re.escape(version[1])} \\$", pinned, re.MULTILINE)
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", pinned)) >= len(MACHINES)
+    for file in (BOOTSTRAP, BOOTSTRAP.parent / "docker" / "Dockerfile"):
+        installs = [line for line in file.read_text(encoding="utf-8").splitlines() if "pip" in line and " install" in line and "uv" in line]
+        assert len(installs) == 1
+        assert "--require-hashes" in installs[0]
