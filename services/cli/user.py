@@ -86,6 +86,16 @@ def disable(login: Login) -> None:
 
 
 @app.command()
+def link(login: Login) -> None:
+    """Let the first identity of the organisation's provider that names the account have it, for seven days.
+
+    Accounts of coordinators, directors and elected need it; an administrator's is never linked.
+    """
+    ask("POST", _of(login, "link"))
+    typer.echo(f"{login} : premier lien autorisé pendant sept jours")
+
+
+@app.command()
 def unlink(login: Login) -> None:
     """The account belongs to no identity of the organisation's provider any more; the next one that names it gets it. Its sessions end."""
     ask("POST", _of(login, "unlink"))

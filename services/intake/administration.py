@@ -26,9 +26,17 @@ from services.runtime.rights import RIGHTS, Role
 from services.runtime.sessions import PRINTED_CODES, Sessions
 
 CODE_LIFE_MS: Final = 2 * DAY_MS
+LINK_LIFE_MS: Final = 7 * DAY_MS
+"""So long an identity of the provider may take an account that an administrator has released."""
 TOKEN_DAYS: Final = 365
 """Life of a token of which nothing else is said."""
-_ACTS = {"enable": "account.enabled", "disable": "account.disabled", "sign-out": "sessions.ended", "unlink": "account.unlinked"}
+_ACTS = {
+    "enable": "account.enabled",
+    "disable": "account.disabled",
+    "sign-out": "sessions.ended",
+    "unlink": "account.unlinked",
+    "link": "account.link_allowed",
+}
 """What the register says of a change."""
 log = structlog.get_logger(__name__)
 
@@ -108,7 +116,7 @@ class Administration:
                 await answer_json(send, 201, await self._new_user(await self._body(NewUser, scope, receive), author))
             case "POST", "users", login, "code":
                 await answer_json(send, 201, await self._new_code(login, author))
-            case "POST", "users", login, ("enable" | "disable" | "sign-out" | "unlink") as verb:
+            case "POST", "users", login, ("enable" | "disable" | "sign-out" | "unlink" | "link") as verb:
                 await answer_json(send, 200, await self._change(login, verb, author))
             case "POST", "users", login, "password":
                 await self._new_password(login, await self._body(NewPassword, scope, receive), author)
@@ -197,6 +205,8 @@ class Administration:
             raise ProblemError("conflict", what=both("On ne ferme pas son propre compte.", "Nobody closes their own account."))
         if verb == "sign-out":
             await self._access.end_sessions(account.id)
+        elif verb == "link":
+            await self._access.put(account.model_copy(update={"link_until": time.time_ns() // 1_000_000 + LINK_LIFE_MS}))
         elif verb == "unlink":
             await self._access.put(account.model_copy(update={"subject": None, "epoch": account.epoch + 1}))
         else:

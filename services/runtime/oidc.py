@@ -19,7 +19,7 @@ import orjson
 import structlog
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from services.runtime.access import AccessStore, LoginTaken, new_principal
+from services.runtime.access import TWO_FACTORS, AccessStore, LoginTaken, new_principal
 from services.runtime.keys import MasterKey, seal, unseal
 from services.runtime.oidc_provider import NotConfirmed, Provider, ProviderAway
 from services.runtime.oidc_settings import ATTEMPT_S, BACK, COOKIE, OidcSettings
@@ -75,7 +75,7 @@ class Oidc:
     async def finish(self, cookie: str | None, answer: dict[str, str]) -> tuple[Session, str]:
         """A session and the page for now, from the query with which the provider sent the browser back.
 
-        Raises ProblemError `oidc_refused`, `oidc_unknown`, `oidc_away`.
+        Raises ProblemError `oidc_refused`, `oidc_unknown`, `oidc_unapproved`, `oidc_away`.
         """
         try:
             kept = self._attempt(cookie, answer)
@@ -107,7 +107,7 @@ class Oidc:
         return kept
 
     async def _owner(self, claims: dict[str, Any]) -> Principal:
-        """Whose session this is. Raises ProblemError `oidc_unknown`."""
+        """Whose session this is. Raises ProblemError `oidc_unknown`, `oidc_unapproved`."""
         subject = self._access.hash(f"oidc:{self._provider.issuer}\0{claims['sub']}")
         account = next((a for a in self._access.all(Account) if a.subject == subject), None) or await self._first(claims, subject)
         principal = self._access.principal(account.id) if account else None
@@ -117,13 +117,18 @@ class Oidc:
         return principal
 
     async def _first(self, claims: dict[str, Any], subject: str) -> Account | None:
-        """The account that the claim names, now this subject's, unless it is another's already, or an administrator's; a new one where that is wanted."""
+        """Return the account that the claim names, now this subject's; a new one where that is wanted.
+
+        None if it is another's already, or an administrator's. An account that decides needs the word of an
+        administrator first: people may choose the claim at some providers. Raises ProblemError `oidc_unapproved`.
+        """
         said = claims.get(self._settings.oidc_claim)
         if not isinstance(said, str) or not is_login(said):
             return None
         if self._settings.oidc_claim == "email" and claims.get("email_verified") is not True:
             return None
         account = self._access.account(said)
+        is_new = account is None
         if account is None and self._settings.oidc_new_role is not None:
             principal = new_principal(self._settings.oidc_new_role)
             try:
@@ -137,7 +142,10 @@ class Oidc:
         owner = self._access.principal(account.id)
         if owner is None or owner.role is Role.ADMIN:
             return None
-        bound = account.model_copy(update={"subject": subject})
+        if owner.role in TWO_FACTORS and not is_new and (account.link_until or 0) < _now():
+            log.warning("oidc.unapproved", account=account.id)
+            raise ProblemError("oidc_unapproved")
+        bound = account.model_copy(update={"subject": subject, "link_until": None})
         self._access.note(bound)
         self._access.trace(owner, "account.linked", owner.id)
         return bound

@@ -117,6 +117,7 @@ class Account(Model):
     printed: tuple[str, ...] = Field(default=(), description="hashes of printed second-factor codes not used yet")
     passkeys: tuple[Passkey, ...] = Field(default=(), max_length=20)
     subject: str | None = Field(default=None, max_length=64, description="keyed hash of issuer and subject at the organisation's provider")
+    link_until: Instant | None = Field(default=None, description="until when an administrator lets an identity of the provider take it")
     epoch: int = Field(default=0, description="raising it ends all sessions")
 
 

@@ -21,6 +21,7 @@ ACTS: Final = {
     "login.passkey": N_("entrée avec une clé d’accès"),
     "login.oidc": N_("entrée par le fournisseur d’identité"),
     "account.linked": N_("compte lié à une identité du fournisseur"),
+    "account.link_allowed": N_("premier lien du compte autorisé"),
     "account.unlinked": N_("compte délié de l’identité du fournisseur"),
     "account.created": N_("compte ouvert"),
     "account.enabled": N_("compte rétabli"),
