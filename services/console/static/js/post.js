@@ -2,8 +2,10 @@
 
 /** @returns {string} proof that a request comes from a page of ours; over TLS its cookie has a name that no other host can set */
 export function csrfToken() {
-  const name = location.protocol === "https:" ? "__Host-vigie_csrf" : "vigie_csrf";
-  return document.cookie.split("; ").find((c) => c.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
+  const found = document.cookie.split("; ").map((c) => c.split("=", 2));
+  const value = (/** @type {string} */ name) => found.find(([known]) => known === name)?.[1];
+  // a reverse proxy that Vigie was not told of hides TLS from it: then the name is the plain one
+  return value("__Host-vigie_csrf") ?? value("vigie_csrf") ?? "";
 }
 
 /** @returns {string} a key of which no two are alike */
