@@ -71,7 +71,8 @@ def create(
     elif quiet:
         typer.echo(made["token"])
     else:
-        typer.echo(f"{made['id']}  {made['principal']['id']} ({made['principal']['role']})\n{made['token']}")
+        state = _state(made | {"revoked_at": None})
+        typer.echo(f"{made['id']}  {made['principal']['id']} ({made['principal']['role']}), {state}\n{made['token']}")
         typer.secho("Notez-le maintenant : il n’est gardé nulle part.", err=True, dim=True)
 
 
