@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from schemas.alerts import IncidentChanged, IncidentCounts, IncidentReported, IncidentRow, ReportRow
 from schemas.base import Fact, Instant
@@ -21,6 +21,17 @@ from services.alerts.territory import Territory
 from services.alerts.values import changed
 from services.runtime.decider import Firing, Input
 from services.runtime.maps import Map
+
+
+class Order(NamedTuple):
+    """An order to leave a site or to shelter there, or its end."""
+
+    incident: str
+    code: str
+    at: Instant
+    source: str | None
+    """Kind of source that gave it."""
+
 
 _INDEXES = (
     "severities", "flags", "metrics", "cuts", "security", "illness", "absences", "forecasts", "presence", "placeless", "rumours", "readings",
@@ -59,8 +70,8 @@ class Draft:
         """Incidents that were no danger to people before."""
         self.more_danger: set[str] = set()
         """Incidents with one more danger to people, of which nobody was told before."""
-        self.orders: dict[str, tuple[str, str]] = {}
-        """Sites to leave or to shelter in from this input on, or no longer → (incident, order)."""
+        self.orders: dict[str, Order] = {}
+        """Sites to leave or to shelter in from this input on, or no longer."""
         self.unheard: dict[str, str] = {}
         """Sites in a hit zone of which nobody has heard from this input on → incident."""
         self.turned: set[str] = set()

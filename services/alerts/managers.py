@@ -14,21 +14,21 @@ from services.alerts.site_status import LIFTED
 from services.alerts.waves import values_of
 
 MANAGER: Final = "responsable_site"
+Values = dict[str, str | int | float | bool | None]
 
 
 def tell(draft: Draft) -> None:
     """Tell managers what this input means for their sites: orders, and that nobody has heard of the site. Rules D18, D79."""
-    for site, (incident, order) in sorted(draft.orders.items()):
-        _tell(draft, site, incident, "site_order", {"site": site, "order": order}, danger=order != LIFTED)
+    for site, order in sorted(draft.orders.items()):
+        values: Values = {"site": site, "order": order.code, "ordered_at": order.at, "giver": order.source}
+        _tell(draft, site, order.incident, "site_order", values, danger=order.code != LIFTED)
     for site, incident in sorted(draft.unheard.items()):
         _tell(draft, site, incident, "verify_request", {"site": site})
     draft.orders.clear()
     draft.unheard.clear()
 
 
-def _tell(
-    draft: Draft, site: str, incident: str, template: str, values: dict[str, str | int | float | bool | None], *, danger: bool = False
-) -> None:
+def _tell(draft: Draft, site: str, incident: str, template: str, values: Values, *, danger: bool = False) -> None:
     standing = draft.standing(incident)
     if standing is None or held_back(draft.incident(standing)) is not None:
         return

@@ -7,11 +7,12 @@ from typing import Any, Final, TypeVar
 from schemas.alerts import CauseRow, Headcount, SiteContact, SiteReported, SiteRow, SiteStatusChanged, Why
 from schemas.base import Instant
 from schemas.causes import Cause, SilenceChanged, SiteMarked
+from schemas.words import Certainty
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts import rules, tasks, zones
 from services.alerts.claims import began, is_withdrawn
-from services.alerts.draft import Draft
+from services.alerts.draft import Draft, Order
 from services.alerts.shown import Shown
 from services.alerts.state import Silence
 from services.alerts.values import changed
@@ -131,14 +132,15 @@ def _note_order(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
     if row.status is before:
         return
     if row.status in _ORDERS:
-        causes, status, order = row.causes, row.status, row.status.value
+        causes, status, code = row.causes, row.status, row.status.value
     elif before in _ORDERS and old is not None:
-        causes, status, order = old.causes, before, LIFTED
+        causes, status, code = old.causes, before, LIFTED
     else:
         return
-    cause = next((c for c in causes if c.effect is status), None)
+    cause = next((c for c in causes if c.effect is status and c.certainty is Certainty.CONFIRMED), None)
     if cause is not None and cause.incident is not None and not _is_own_word(cause):
-        draft.orders[row.id] = (cause.incident, order)
+        source = next((one for one in cause.sources if one != _OWN_SOURCE), None)
+        draft.orders[row.id] = Order(cause.incident, code, cause.since, source)
 
 
 def _is_own_word(cause: CauseRow) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from schemas.calling import AnswerReceived, NotificationPlanned
 from schemas.commands import ResolveIncident, SetLevel
 from schemas.reports import Measure
-from schemas.words import Answer
+from schemas.words import Answer, Certainty
 from tests.unit.alerts.scene import Scene
 
 COLLEGE = "clg-0921353W"
@@ -33,11 +33,18 @@ def test_a_manager_is_told_of_an_order_that_another_gave(scene: Scene, type: str
     assert (one.person, one.scope, one.danger, one.answer_expected) == (f"rs-{COLLEGE}", COLLEGE, True, False)
     assert one.values["order"] == order
     assert one.values["site"] == COLLEGE
-    assert one.values["since"] == scene.at(1)
+    assert one.values["since"] == one.values["ordered_at"] == scene.at(1)
+    assert one.values["giver"] == "pompiers"
 
 
 def test_a_manager_who_gave_the_order_is_not_told_of_it(scene: Scene) -> None:
     scene.report(1, "evacuation", COLLEGE, severity=4, source="site_manager")
+    assert not told(scene, "site_order")
+
+
+def test_a_rumour_of_an_order_is_told_to_nobody(scene: Scene) -> None:
+    scene.report(1, "evacuation", COLLEGE, severity=4, source="rumour", certainty=Certainty.RUMOUR)
+    scene.report(2, "evacuation", COLLEGE, severity=4, source="commune", certainty=Certainty.UNCONFIRMED)
     assert not told(scene, "site_order")
 
 

@@ -30,7 +30,7 @@ ALARM = POWER | {"activity": "SOL-02", "pct": 80, "limit_at": T0 + 2_880_000, "s
 EVERYTHING = ALARM | {
     "plan": "PT-ELEC", "card": "SOL-C1", "site": "cen-1", "agents": 4, "come": 2, "hole": "no_deputy", "hole_role": "astreinte_technique",
     "hole_at": T0, "holes": 2, "ready_pct": 97.0, "shift_role": "cellule_situation", "shift_end": T0, "found": 4, "expected": 9,
-    "phenomena": "vent|neige-verglas", "plans": "PT-NEIGE|PT-CRUE", "order": "evacuated", "end": "closed", "exercise": "Grande coupure",
+    "phenomena": "vent|neige-verglas", "plans": "PT-NEIGE|PT-CRUE", "order": "evacuated", "ordered_at": T0, "giver": "ssiap", "end": "closed", "exercise": "Grande coupure",
     "author_role": "coordinateur_pca", "ends_at": T0 + 3_600_000,
 }  # fmt: skip
 ANSWERED = ("incident_wave", "level_raised", "answer_stale", "headcount", "exercise_wave")
@@ -259,10 +259,15 @@ def test_a_bundle_tells_other_incidents_apart() -> None:
 
 @pytest.mark.parametrize(
     ("order", "told"),
-    [("evacuated", "évacuez le site"), ("sheltering", "confinez-vous, personne ne sort"), ("lifted", "fin de la consigne")],
+    [
+        ("evacuated", "évacuation depuis 9 h 42, pompiers. personne ne rentre."),
+        ("sheltering", "confinement depuis 9 h 42, pompiers. personne ne sort."),
+        ("lifted", "fin de la consigne"),
+    ],
 )
 def test_an_order_names_its_site_and_what_is_to_be_done(order: str, told: str) -> None:
-    text = said(template="site_order", role="responsable_site", values=POWER | {"kind": "fire", "site": "cen-1", "order": order})
+    given = {"order": order, "ordered_at": T0, "giver": "pompiers"}
+    text = said(template="site_order", role="responsable_site", values=POWER | {"kind": "fire", "site": "cen-1"} | given)
     assert text.sms.startswith("Vigie N3, Siège : ")
     assert told in text.voice.lower()
     assert "https://vigie.example.fr/mes-sites" in text.sms
