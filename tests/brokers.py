@@ -1,21 +1,27 @@
-"""Embedded brokers and stores for tests."""
+"""Embedded brokers and stores for tests.
+
+`python -m tests.brokers FOLDER` makes beforehand what the brokers of a run start with.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from services.runtime import kafka_security
-from services.runtime.embedded.kafka import KafkaNode, RunningKafka
+from services.runtime.embedded.classes import make_classes
+from services.runtime.embedded.jars import classpath
+from services.runtime.embedded.java import configured_java, find_java
+from services.runtime.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.runtime.embedded.node import make_node as embedded_node
 from services.runtime.embedded.password import NAME, USER
 from services.runtime.embedded.ports import free_ports
@@ -57,15 +63,24 @@ def of_run(shared: Path) -> None:
 
 
 async def put_provisioned(folder: Path) -> None:
-    """Give a node that was never started (its folder) the data of one that was stopped after every topic had been made: whoever asks first
-    in this run makes it, the others save the seven seconds.
+    """Give a new node (its folder) the data of one that was stopped after every topic was made.
+
+    The first caller of a run makes them. The others save seven seconds.
     """
+    made = await _provisioned()
+    for part in ("data", "credential"):
+        copy = shutil.copytree if part == "data" else shutil.copy
+        copy(made / part, folder / part)
+
+
+async def _provisioned() -> Path:
+    """Return the folder of a stopped node with every topic, made once in a run."""
     made = _RUN[0] / "provisioned"
     with (_RUN[0] / "provisioned.lock").open("w") as lock:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         if not made.exists():
-            command = [sys.executable, "-m", "services.runtime.embedded.classes"]
-            await asyncio.to_thread(subprocess.run, command, check=True)  # what every broker of this machine starts with
+            with suppress(BrokerFailed, KafkaError, OSError):  # brokers start without, only later
+                await asyncio.to_thread(_make_classes)
             making = _RUN[0] / "provisioning"
             shutil.rmtree(making, ignore_errors=True)
             running = RunningKafka(make_node(making))
@@ -76,9 +91,13 @@ async def put_provisioned(folder: Path) -> None:
             finally:
                 running.stop()
             running.node.folder.rename(made)
-    for part in ("data", "credential"):
-        copy = shutil.copytree if part == "data" else shutil.copy
-        copy(made / part, folder / part)
+    return made
+
+
+def _make_classes() -> None:
+    """Make the class cache that every broker of this machine starts with."""
+    jars = classpath(Settings().cache_dir, print)
+    make_classes(find_java(configured_java()), tuple(jars))
 
 
 Brokers = Callable[[], Coroutine[None, None, RunningKafka]]
@@ -117,3 +136,8 @@ def starting_stores(factory: pytest.TempPathFactory) -> Iterator[Stores]:
             return running
 
         yield start
+
+
+if __name__ == "__main__":
+    of_run(Path(sys.argv[1]))
+    asyncio.run(_provisioned())

@@ -8,12 +8,17 @@ import gc
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import pytest
+from argon2 import PasswordHasher
 from xdist.scheduler import LoadFileScheduling
 
 from services.runtime.embedded.kafka import RunningKafka
@@ -25,8 +30,14 @@ from tests.system import RunningVigie, stop_shared
 
 _SHARED: Final = pytest.StashKey[Path]()
 _FAILED: Final = pytest.StashKey[bool]()
+_PREPARING: Final = pytest.StashKey[subprocess.Popen[bytes]]()
 TRIES: Final = 2
 """Of what is done once for all workers; each may take minutes."""
+MEMORY: Final = Path("/dev/shm")
+"""The folder that Linux keeps in memory."""
+ROOM_BYTES: Final = 8 << 30
+"""Memory that must be free, so that tests keep their files there."""
+PREFIX: Final = "vigie-tests-"
 LOG_END: Final = 6_000
 """Characters of the shared system's log that a run with failures prints: where it ran there may be no way to look."""
 LOOKS_FOR_GARBAGE: Final = (20_000, 20, 50)
@@ -50,17 +61,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.flaky(reruns=1))
 
 
+def _environment() -> dict[str, str]:
+    """Return what tests see of the shell's environment."""
+    kept = ("VIGIE_CACHE_DIR", "VIGIE_JAVA")
+    return {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in kept}
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_this_machine() -> Iterator[None]:
     """Tests see no VIGIE_* of the shell and never the default data directory; the cache of jars is kept."""
     patch = pytest.MonkeyPatch()
-    for name in [n for n in os.environ if n.startswith("VIGIE_") and n not in {"VIGIE_CACHE_DIR", "VIGIE_JAVA"}]:
+    for name in os.environ.keys() - _environment().keys():
         patch.delenv(name)
     patch.setenv("VIGIE_DATA_DIR", "/nonexistent/vigie")
     for name, value in LOGIN.items():
         patch.setenv(name, value)
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Hash passwords in a millisecond: nobody guesses those of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
+        patch.setattr("services.runtime.sessions.PasswordHasher", quick)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -198,12 +224,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak-figures", type=Path, help="a file for every sample of memory, as JSON")
 
 
+def make_folder(config: pytest.Config) -> Path:
+    """Make the folder of this run; in memory, if it is one of many workers and there is room.
+
+    Brokers flush each record, which takes milliseconds on a disk. Tests kill processes, not
+    machines: what a process has written outlives it in both places. Long tests and benches run
+    without workers, on the disk.
+    """
+    if not (getattr(config.option, "numprocesses", None) and _is_roomy(MEMORY)):
+        return Path(tempfile.mkdtemp(prefix=PREFIX))
+    for left in MEMORY.glob(f"{PREFIX}*"):
+        pid = left.name.removeprefix(PREFIX).partition("-")[0]
+        if not (pid.isdigit() and psutil.pid_exists(int(pid))):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=MEMORY))
+
+
+def _is_roomy(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    free = shutil.disk_usage(folder).free
+    return min(free, psutil.virtual_memory().available) >= ROOM_BYTES
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     gc.set_threshold(*LOOKS_FOR_GARBAGE)
     if config.getoption("--measure") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder())
     if not hasattr(config, "workerinput"):
-        config.stash[_SHARED] = Path(tempfile.mkdtemp(prefix="vigie-tests-"))
+        config.stash[_SHARED] = folder = make_folder(config)
+        if config.option.basetemp is None and folder.is_relative_to(MEMORY):
+            config.option.basetemp = folder / "tmp"
     of_run(shared_folder(config))
 
 
@@ -211,6 +263,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Called by xdist for each worker."""
     node.workerinput["shared"] = str(node.config.stash[_SHARED])
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """In a run of all tests, make what brokers start with while tests run that need none."""
+    config = session.config
+    if getattr(config.option, "numprocesses", None) and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        command = [sys.executable, "-m", "tests.brokers", str(shared_folder(config))]
+        environment = _environment() | LOGIN | {"PYTHONPATH": str(config.rootpath)}
+        config.stash[_PREPARING] = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -221,10 +282,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """After the last worker has ended."""
     if hasattr(config, "workerinput"):
         return
+    if (preparing := config.stash.get(_PREPARING, None)) is not None:
+        preparing.terminate()
+        preparing.wait()
     folder = config.stash[_SHARED]
     stop_shared(folder / "vigie")
-    if config.stash.get(_FAILED, True) and (log := folder / "vigie" / "up.log").exists():
+    failed, log = config.stash.get(_FAILED, True), folder / "vigie" / "up.log"
+    if failed and log.exists():
         ends = log.read_text(encoding="utf-8", errors="replace")[-LOG_END:]
         print(f"the shared system's log is kept in {folder / 'vigie'}; it ends with\n{ends}")
-    else:
+    elif not (failed and folder.is_relative_to(MEMORY)):
         shutil.rmtree(folder, ignore_errors=True)
