@@ -6,7 +6,6 @@ import atexit
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,13 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from services.cli.__main__ import COMMANDS
+from services.runtime.failpoints import SETTING
 from services.runtime.supervisor.forking import ForkServer
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SERVICES: Final = ("services.runtime.processor", "services.delivery.app", "services.intake.app")
 COMMAND_MODULES: Final = tuple(sorted({object.partition(":")[0] for object in COMMANDS.values()}))
 COMMAND: Final = "services.cli.__main__"
-_servers: dict[tuple[str, ...], ForkServer] = {}
+_servers: dict[tuple[tuple[str, ...], bool], ForkServer] = {}
 
 
 class Process:
@@ -58,18 +58,18 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-def start(
-    module: str, *arguments: str, environment: dict[str, str], log: Path, pass_fds: tuple[int, ...] = ()
-) -> Process | subprocess.Popen[bytes]:
-    """`python -m module arguments…` at the root of the repository; its output goes to the end of `log`.
+def start(module: str, *arguments: str, environment: dict[str, str], log: Path, pass_fds: tuple[int, ...] = ()) -> Process:
+    """Start `python -m module arguments…` at the root; its output goes to the end of `log`.
 
-    A failpoint is read when its module is imported: such a process is started by exec.
+    Whether failpoints are armed is known when they are imported: their processes have a fork
+    server of their own.
     """
+    armed = bool(environment.get(SETTING))
+    if armed:
+        module, arguments = "tests.failpoint", (module, *arguments)
     with log.open("ab") as out:
-        if environment.get("VIGIE_FAILPOINT"):
-            command = [sys.executable, "-m", module, *arguments]
-            return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out, pass_fds=pass_fds)
-        return Process(_server(SERVICES).ask(module, arguments, environment, [out.fileno(), *pass_fds], [1, *pass_fds]))
+        server = _server(SERVICES, armed=armed)
+        return Process(server.ask(module, arguments, environment, [out.fileno(), *pass_fds], [1, *pass_fds]))
 
 
 def begin(arguments: Sequence[str], *, environment: dict[str, str], log: Path) -> Process:
@@ -95,8 +95,9 @@ def run(arguments: Sequence[str], *, environment: dict[str, str], timeout_s: flo
         return subprocess.CompletedProcess(list(arguments), code, *said)
 
 
-def _server(preload: tuple[str, ...]) -> ForkServer:
-    if preload not in _servers:
-        _servers[preload] = ForkServer({**os.environ, "PYTHONPATH": str(ROOT)}, preload)
-        atexit.register(_servers[preload].close)
-    return _servers[preload]
+def _server(preload: tuple[str, ...], *, armed: bool = False) -> ForkServer:
+    if (preload, armed) not in _servers:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)} | ({SETTING: "none"} if armed else {})
+        _servers[preload, armed] = ForkServer(environment, preload)
+        atexit.register(_servers[preload, armed].close)
+    return _servers[preload, armed]

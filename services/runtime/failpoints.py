@@ -13,16 +13,27 @@ Point = Literal[
     "before-decide", "after-append", "before-publish", "after-publish", "before-commit", "during-snapshot", "during-takeover",
     "before-claim", "after-claim", "before-call", "after-call", "after-outcome",
 ]  # fmt: skip
-_POINT, _, _COUNT = os.environ.get("VIGIE_FAILPOINT", "").partition(":")
-ARMED: Final = bool(_POINT)
-_left = int(_COUNT or 1)
+SETTING: Final = "VIGIE_FAILPOINT"
+ARMED: Final = bool(os.environ.get(SETTING))
+_point = ""
+_left = 0
+
+
+def set_point(setting: str) -> None:
+    """Kill this process at the n-th pass of a point: `<point>[:<n>]`. Nothing happens unless ARMED."""
+    global _point, _left
+    _point, _, count = setting.partition(":")
+    _left = int(count or 1)
 
 
 def reach(point: Point) -> None:
     """Call as `if ARMED: reach(…)`."""
     global _left
-    if point != _POINT:
+    if point != _point:
         return
     _left -= 1
     if _left <= 0:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+set_point(os.environ.get(SETTING, ""))

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,11 +26,12 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.realms import partition_of
 from schemas.topics import BY_NAME, PARTITIONS
-from services.runtime.failpoints import Point
+from services.runtime.failpoints import SETTING, Point
 from services.runtime.kafka_security import client_options
 from services.runtime.settings import Settings
+from tests import forked
 from tests.faults.matrix import proves
-from tests.system import ROOT, RunningVigie
+from tests.system import RunningVigie
 from tests.waiting import until
 
 WAIT_S = 240.0
@@ -235,10 +234,7 @@ async def waiting_inputs(vigie: RunningVigie) -> int:
 
 def die(environment: dict[str, str], point: str, log: Path, service: str = "continuity") -> None:
     """One worker that kills itself at a named point."""
-    with log.open("ab") as out:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", f"services.{service}"], cwd=ROOT, env=environment | {"VIGIE_FAILPOINT": point}, stdout=out, stderr=out
-        )
+    worker = forked.start(f"services.{service}", environment=environment | {SETTING: point}, log=log)
     try:
         assert worker.wait(WAIT_S) == -signal.SIGKILL, f"{point}: {log.read_text(encoding='utf-8')[-2000:]}"
     finally:

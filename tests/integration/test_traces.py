@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -171,6 +170,6 @@ async def test_a_report_and_the_mail_that_it_causes_are_one_trace(
     assert not [h.name for h in seen.hops.values() if set(h.told.values()) & people], "nobody is told, not even as a token"
 
 
-async def _stopped(process: forked.Process | subprocess.Popen[bytes]) -> None:
+async def _stopped(process: forked.Process) -> None:
     process.terminate()
     assert await asyncio.to_thread(process.wait, 30) is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,7 +33,7 @@ class FrontProcess:
             **{k: v for k, v in os.environ.items() if not k.startswith("VIGIE_")}, **LOGIN, **extra, "VIGIE_DATA_DIR": str(data_dir),
             "VIGIE_KAFKA": kafka, "VIGIE_HTTP": f"127.0.0.1:{port}", "VIGIE_CONSOLE": console, "VIGIE_LOG_LEVEL": "WARNING",
         }  # fmt: skip
-        self._process: forked.Process | subprocess.Popen[bytes] | None = None
+        self._process: forked.Process | None = None
         self.pass_fds: tuple[int, ...] = ()
 
     def start(self) -> None:
