@@ -48,7 +48,9 @@ class Planning:
     """Drives a Planner. Two at once do no harm: the second answer to a job is a duplicate."""
 
     def __init__(self, kafka: str, marks: InputMarks, *, quiet_s: float) -> None:
-        """`quiet_s`: how long the system must have been quiet before contingency is computed; 0: compute at once, without rests."""
+        """`quiet_s`: how long the system must have been quiet before contingency is computed; 0: compute at once, without rests, as
+        soon as anybody else.
+        """
         self._kafka, self._marks = kafka, marks
         self._leisure = Leisure(kafka, after_s=quiet_s)
         self._computed_s = 0.0
@@ -61,7 +63,8 @@ class Planning:
         self._free = asyncio.Event()
         """Unset while a proposal is computed."""
         self._free.set()
-        self._quiet = ThreadPoolExecutor(1, "contingency", initializer=_lowest_priority)
+        initializer = _lowest_priority if quiet_s else None
+        self._quiet = ThreadPoolExecutor(1, "contingency", initializer=initializer)
         self._given_up: set[Job] = set()
         self._rested_at = 0.0
         """Monotonic time from which a crisis is ranked again. A quiet day has its turn before: a crisis that moves on for hours leaves it one."""

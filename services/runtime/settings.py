@@ -177,7 +177,7 @@ class Settings(FromEnvironment):
     """Name of this replica, e.g. `alerts-0`: Kafka's static membership. Empty: dynamic."""
     foresight_after_s: float = Field(default=60.0, ge=0)
     """How long the system must have been quiet before the planner ranks, in the background, which losses it would not survive. It takes a quarter of a
-    core then, a tenth while anything else waits. 0: at once and without rests."""
+    core then, a tenth while anything else waits. 0: at once, without rests, beside everything else."""
     second_factor: Literal["required", "optional"] = "required"
     """Administrators, coordinators, directors and elected: with a password alone they may only add a second factor. `optional`: nobody must."""
     log_json: Path | None = None
