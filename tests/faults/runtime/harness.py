@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
 from schemas.base import Message
 from schemas.realms import partition_of
@@ -29,9 +29,11 @@ from tests import forked
 from tests.faults.runtime.followed import Chains, FollowedLogs
 from tests.faults.runtime.toy import ToyAck, ToyReport, register
 from tests.marks import put_key
+from tests.waiting import REST
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = sys.executable
+POLL_S = 0.05
 REALMS = ("92", "75", "93", "94", "92~ex-1", "92~ex-2", "75~what-1")
 
 
@@ -53,33 +55,46 @@ def topics_of(suffix: str) -> tuple[Topic, ...]:
 
 
 async def until(condition: Callable[[], Any], timeout_s: float, what: str) -> None:
-    """Wait for a condition, sync or async."""
+    """Wait for a condition, sync or async. Between two looks it rests, longer after a dear one."""
+    clock = asyncio.get_running_loop().time
     async with asyncio.timeout(timeout_s):
         while True:
+            began = clock()
             found = condition()
             if asyncio.iscoroutine(found):
                 found = await found
             if found:
                 return
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(max(POLL_S, REST * (clock() - began)))
     raise AssertionError(what)
 
 
 async def make_topics(kafka: str, wanted: Iterable[Topic]) -> None:
     """Create topics; all partitions have a leader when it returns."""
+    new = [NewTopic(t.name, t.partitions, 1, topic_configs=config_of(t)) for t in wanted]
+    await until(lambda: _created(kafka, new), 90, "topics")
+
+
+async def _created(kafka: str, new: list[NewTopic]) -> bool:
+    """Create what is missing and return whether all is there.
+
+    A broker that has just come back may name no controller yet, which aiokafka takes for one.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **client_options())
-    await admin.start()
     try:
-        new = [NewTopic(t.name, t.partitions, 1, topic_configs=config_of(t)) for t in wanted]
-        await until(lambda: _created(admin, new), 90, "topics")
+        await admin.start()
+        await admin.create_topics(new)
+        described = await admin.describe_topics([t.name for t in new])
+    except (KafkaError, AttributeError):
+        return False
     finally:
         await admin.close()
+    partitions = {d["topic"]: d["partitions"] for d in described}
+    return all(_is_led(partitions[t.name], t.num_partitions) for t in new)
 
 
-async def _created(admin: Any, new: list[NewTopic]) -> bool:
-    await admin.create_topics(new)
-    described = {d["topic"]: d["partitions"] for d in await admin.describe_topics([t.name for t in new])}
-    return all(len(described[t.name]) == t.num_partitions and all(p["leader"] >= 0 for p in described[t.name]) for t in new)
+def _is_led(partitions: list[dict[str, Any]], count: int) -> bool:
+    return len(partitions) == count and all(p["leader"] >= 0 for p in partitions)
 
 
 @dataclass
@@ -88,7 +103,7 @@ class Worker:
 
     service: str
     instance: str
-    process: forked.Process | subprocess.Popen[bytes]
+    process: forked.Process
     log_file: Path
 
     def kill(self, sig: int = signal.SIGKILL) -> None:

@@ -16,7 +16,7 @@ from services.verify.laws import Findings
 from tests.faults.runtime.harness import Toys, until
 from tests.faults.runtime.toy import ToyReport
 
-FLOOD, FIRES = 6000, 20
+FLOOD, FIRES = 3000, 20
 REALM = "92"
 P = partition_of(REALM, PARTITIONS)
 
@@ -49,10 +49,12 @@ async def test_fires_overtake_a_flood_also_when_the_worker_is_killed_between_the
     await toys.open([REALM])
     await put(toys, inputs(toys.toy), [f"flood{n}" for n in range(FLOOD)])
 
-    async def decided(id: str) -> bool:
-        return any(tx["src"]["id"] == id for tx in (await toys.chains(toys.toy))[P])
+    async with toys.following() as followed:
 
-    await until(lambda: decided("flood0"), 60, "the flood is not decided")
+        async def decided(id: str) -> bool:
+            return any(tx["src"]["id"] == id for tx in (await followed.chains(toys.toy))[P])
+
+        await until(lambda: decided("flood0"), 60, "the flood is not decided")
     await put(toys, urgent(toys.toy), [f"urgent{n}" for n in range(FIRES)])
     worker.kill(signal.SIGKILL)
     await put(toys, inputs(toys.toy), [f"later{n}" for n in range(FLOOD)])
