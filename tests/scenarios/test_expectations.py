@@ -17,6 +17,7 @@ from tests.scenarios.told import faults_of, last_rows, text_of
 from tests.shipped import territory
 
 EXPECTATIONS = SCENARIOS / "expectations.yaml"
+RECORD_BYTES = 200 * 1024
 NAMES = ("S01", "S02", "S03", "S04", "S05", "S10", "S11", "S20", "S21")
 
 
@@ -37,6 +38,14 @@ def test_every_message_says_what_where_since_when_and_what_is_asked(played: Memo
     """Rule D70: no code, no third SMS, nothing that a voice cannot say."""
     faults = {f"{row.template}: {fault}: {text_of(row).sms}" for row in last_rows(played) for fault in faults_of(row)}
     assert not faults, "\n".join(sorted(faults)[:20])
+
+
+def test_no_input_fails_and_no_record_is_large(played: MemoryPlayer) -> None:
+    """A transaction may hold 256 KiB."""
+    facts = played.system.facts(played.realm)
+    assert not [f.data for f in facts if f.name in ("InputFailed", "InputRefused", "DeadlineFailed")]
+    services = played.system.services.values()
+    assert max(len(stored.raw) for service in services for stored in service.log.of(played.realm)) < RECORD_BYTES
 
 
 def pictures(player: MemoryPlayer, every_min: int) -> Iterator[tuple[int, Facts]]:

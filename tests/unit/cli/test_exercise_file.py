@@ -248,7 +248,7 @@ SCRAPS = st.sampled_from(list("abE1:-[]{},'\"# \n\t!&*?|>%@`0+.é\0")) | st.samp
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.integers(min_value=0, max_value=2000), st.lists(SCRAPS, max_size=12))
 def test_no_text_is_more_than_refused(tmp_path: Path, at: int, scraps: list[str]) -> None:
     whole = TEMPLATE.read_text(encoding="utf-8")

@@ -96,7 +96,7 @@ def check(d: Desk) -> None:
         assert d.state.sending_held or any(k.startswith("held/") for k in d.state.agenda.due)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(_channels, STEPS)
 def test_whatever_happens_nothing_is_called_twice_and_everything_is_in_one_state(channels: list[str], steps: list[tuple[Any, ...]]) -> None:
     d = desk(channels=channels)
@@ -130,7 +130,7 @@ def test_a_provider_that_accepted_is_followed_by_another_channel_only_without_it
     assert [a.state for a in d.row().attempts] == ["failed", "accepted"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(_channels, STEPS)
 def test_with_time_every_notification_comes_to_rest(channels: list[str], steps: list[tuple[Any, ...]]) -> None:
     """A sender that always fails, and nobody answers: after a day only rest states are left."""
@@ -148,7 +148,7 @@ def test_with_time_every_notification_comes_to_rest(channels: list[str], steps: 
     assert d.state.agenda.first() is None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(_channels, STEPS)
 def test_the_state_is_the_fold_of_the_facts_and_survives_a_snapshot(channels: list[str], steps: list[tuple[Any, ...]]) -> None:
     d = desk(channels=channels)
@@ -160,7 +160,7 @@ def test_the_state_is_the_fold_of_the_facts_and_survives_a_snapshot(channels: li
     assert dict(d.state.notifications) == rows, "the read model is the last row per id"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(_channels, STEPS)
 def test_a_realm_that_is_not_live_never_grants_a_call(channels: list[str], steps: list[tuple[Any, ...]]) -> None:
     d = Desk("92~ex-1")
@@ -173,7 +173,7 @@ def test_a_realm_that_is_not_live_never_grants_a_call(channels: list[str], steps
     assert not any(isinstance(f, AttemptGranted) for f in d.facts)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(STEPS)
 def test_after_an_answer_or_a_call_back_no_attempt_is_planned(steps: list[tuple[Any, ...]]) -> None:
     d = desk()

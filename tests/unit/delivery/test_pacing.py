@@ -178,7 +178,7 @@ SATURDAY_2330 = 1_795_905_000_000
 """2026-11-28 23:30 in Paris."""
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.integers(1_700_000_000_000, 1_900_000_000_000))
 def test_hours_open_within_them_and_never_on_a_sunday(now: int) -> None:
     opens = Hours(480, 1320, sundays=False).opens(now)

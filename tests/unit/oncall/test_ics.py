@@ -85,7 +85,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(cut: int) -> None:
 LINES = sorted({line for content, _ in CASES.values() if len(content) < 4000 for line in content.decode("latin-1").splitlines()})
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=30), max_size=25), st.booleans())
 def test_lines_in_any_order_never_raise_anything_else(lines: list[str], framed: bool) -> None:
     rules = [line for line in lines if not line.upper().startswith("RRULE:FREQ=HOURLY")]  # bounded by the worker, not here
@@ -94,7 +94,7 @@ def test_lines_in_any_order_never_raise_anything_else(lines: list[str], framed: 
     assert said.endswith(".") if isinstance(said, str) else all(o.start < o.end for o in said.occurrences)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 500))
 def test_bytes_in_the_middle_never_raise_anything_else(junk: bytes, place: int) -> None:
     content = CASES["weekly over the spring change"][0]
@@ -107,7 +107,7 @@ def test_bytes_in_the_middle_never_raise_anything_else(junk: bytes, place: int) 
 STARTS = st.sampled_from(["20270320", "20270325", "20270327", "20270328", "20271023", "20271029", "20271030", "20271031", "20270615"])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     STARTS, st.integers(0, 23), st.sampled_from([0, 15, 30, 45]), st.sampled_from(["DAILY", "WEEKLY"]), st.integers(1, 3), st.integers(1, 9),
     st.integers(1, 40),
@@ -130,7 +130,7 @@ def test_recurrences_are_those_of_dateutil_on_local_time(
     assert [o.start for o in read(text, NOW).occurrences] == sorted(expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.dates(date(2026, 1, 1), date(2030, 1, 1)), st.integers(1, 20))
 def test_days_run_from_local_midnight_to_local_midnight(day: date, length: int) -> None:
     text = ics(event(f"DTSTART;VALUE=DATE:{day:%Y%m%d}", f"DTEND;VALUE=DATE:{day + timedelta(days=length):%Y%m%d}"))

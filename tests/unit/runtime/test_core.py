@@ -43,6 +43,8 @@ from tests.faults.runtime.toy import EchoDecider, ToyAck, ToyDecider, ToyEscalat
 
 LIVE, EXERCISE = "92", "92~ex-1"
 T0 = 1_800_000_000_000
+MANY = 1_200
+"""Small deadlines: more than one record holds."""
 
 
 def opened(realm: str = LIVE, *, logic: int = 1) -> MemoryService:
@@ -191,7 +193,7 @@ def test_an_input_does_not_fail_because_of_the_deadlines_that_were_due_with_it()
 def test_thousands_of_small_deadlines_that_are_due_at_once_all_fire() -> None:
     """What a fact takes in a Transaction is mostly its id and its type: counted by its content alone, they never fitted, and none ever fired."""
     service = opened()
-    for n in range(3_000):
+    for n in range(MANY):
         service.feed(LIVE, report(incident=f"i{n}", delay_ms=60_000), id=f"r{n}", at=T0)
     fired: list[str] = []
     for n in range(10):
@@ -201,7 +203,7 @@ def test_thousands_of_small_deadlines_that_are_due_at_once_all_fire() -> None:
         if moved.next_due is not None and moved.next_due > T0 + 60_000:
             break
         assert len(moved.facts) > 500
-    assert sorted(fired) == sorted(f"i{n}" for n in range(3_000))
+    assert sorted(fired) == sorted(f"i{n}" for n in range(MANY))
 
 
 def test_a_deadline_whose_own_facts_fit_into_no_record_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,7 +365,7 @@ _values = st.one_of(
 _keys = st.one_of(st.none(), st.binary(max_size=12), st.sampled_from([b"92", b"92", b"92", b"92~ex-1", b"93"]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(_keys, _values, _junk_headers, st.integers(0, 7)), max_size=6))
 def test_no_record_can_crash_the_core(records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]]) -> None:
     service = opened()
@@ -388,7 +390,7 @@ _messages: st.SearchStrategy[Message] = st.one_of(
 _script = st.lists(st.tuples(_messages, st.sampled_from("rstuv"), st.integers(0, 60)), max_size=25)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(_script)
 def test_the_state_is_the_fold_of_the_log_and_nothing_fires_twice(script: list[tuple[Message, str, int]]) -> None:
     service, now = opened(), T0  # MemoryService folds every record back and compares
@@ -403,7 +405,7 @@ def test_the_state_is_the_fold_of_the_log_and_nothing_fires_twice(script: list[t
     assert all(a.at <= b.at for a, b in itertools.pairwise(applied))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(_script, st.data())
 def test_realms_do_not_touch_each_other(script: list[tuple[Message, str, int]], data: st.DataObject) -> None:
     alone, beside, now = opened(), opened(), T0

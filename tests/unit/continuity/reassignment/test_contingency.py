@@ -43,7 +43,7 @@ def test_the_worst_loss_names_who_is_missing() -> None:
     assert sum(gap.count for gap in found.gaps) > 0
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(small_cases())
 def test_what_is_screened_is_what_a_solve_finds(case: Case) -> None:
     for lost in Lost:

@@ -80,7 +80,7 @@ def _found(case: Case, previous: tuple[PreviousLine, ...] = (), *, tie_break: bo
     return found
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(small_cases(), st.booleans(), st.booleans())
 def test_the_other_model_agrees(case: Case, transit_stops: bool, tie_break: bool) -> None:
     found = _found(case, tie_break=tie_break)
@@ -95,7 +95,7 @@ def test_the_other_model_agrees(case: Case, transit_stops: bool, tie_break: bool
     assert again.objective == optimum(later)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(small_cases())
 def test_the_other_model_agrees_on_the_fewest_groups(case: Case) -> None:
     found = solve(Tables(case.sites, case.staffing), _situation(case), (), Options(Choice(cohesion=True)))
@@ -103,7 +103,7 @@ def test_the_other_model_agrees_on_the_fewest_groups(case: Case) -> None:
         assert found.objective == optimum(case, cohesion=True)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(small_cases(), st.data())
 def test_the_other_model_agrees_on_what_was_approved_and_what_was_only_seen(case: Case, data: st.DataObject) -> None:
     """A line may be approved in part, when a later proposal adds to it; sites are hit again, and others come back."""

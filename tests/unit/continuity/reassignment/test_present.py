@@ -17,7 +17,7 @@ from tests.unit.continuity.reassignment.test_independent import small_cases
 CLOSED = SiteState(100, 0, False)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(small_cases())
 def test_what_is_spared_leaves_no_more_undone(case: Case) -> None:
     now = Situation({s: SiteState(*state) for s, state in case.touched.items()}, case.elapsed_h, case.transit, case.tele)

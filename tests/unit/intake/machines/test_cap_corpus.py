@@ -159,7 +159,7 @@ def test_what_is_no_xml_is_refused_as_such(body: bytes) -> None:
     assert (fault.field, fault.code) == ("body", "xml")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(MESSAGES)
 def test_every_valid_message_is_read(body: bytes) -> None:
     found, _ = read(body)
@@ -167,7 +167,7 @@ def test_every_valid_message_is_read(body: bytes) -> None:
     assert sum(len(a.polygons) for i in found.infos for a in i.areas) == body.count(b"<polygon>")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(MESSAGES, st.data())
 def test_a_valid_message_with_one_part_spoilt_is_refused_at_that_part_or_where_it_should_stand(body: bytes, data: st.DataObject) -> None:
     root = etree.fromstring(body)
@@ -202,7 +202,7 @@ def test_a_valid_message_with_one_part_spoilt_is_refused_at_that_part_or_where_i
     assert fields & expected, (fields, expected)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(SITUATIONS)), st.data())
 def test_whatever_the_bytes_a_message_is_read_or_refused(name: str, data: st.DataObject) -> None:
     body = bytearray(SITUATIONS[name]())
