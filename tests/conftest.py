@@ -195,8 +195,16 @@ BY_ONE_WORKER: Final = (
         "tests/faults/runtime/test_rebalance.py",
         "tests/faults/runtime/test_second_site.py",
     ),
-    ("tests/integration/clients/",), ("tests/integration/console/",), ("tests/integration/intake/",),
-)  # fmt: skip
+    ("tests/integration/clients/",),
+    ("tests/integration/console/",),
+    (
+        "tests/integration/intake/",
+        "tests/integration/cli/test_dlq.py",
+        "tests/integration/runtime/test_provision.py",
+        "tests/integration/runtime/test_reader.py",
+        "tests/integration/runtime/test_strangers.py",
+    ),
+)
 """Files that need the same servers: each worker that got one of them would start its own."""
 
 

@@ -18,6 +18,7 @@ from services.intake.log_words import LogWords
 from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.settings import Settings
 from services.runtime.vault import Vault
+from tests.brokers import Brokers
 from tests.faults.matrix import proves
 from tests.integration.intake.conftest import FrontProcess, Starter, records, report
 from tests.waiting import eventually
@@ -189,11 +190,16 @@ async def test_a_front_that_stood_still_goes_on_with_what_was_under_way(front: F
     assert set(ids(await on_log(realm))) == set(accepted.values())
 
 
+@pytest.fixture(scope="module")
+def own(start_broker: Brokers) -> RunningKafka:
+    """A broker that these tests may kill; each leaves it running."""
+    return asyncio.run(start_broker())
+
+
 @proves("intake", "network", note="no broker: 503, and the sender comes again")
 async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lost(
-    start_broker: Callable[[], Coroutine[Any, Any, RunningKafka]], new_front: Starter, record_property: Callable[[str, object], None]
+    own: RunningKafka, new_front: Starter, record_property: Callable[[str, object], None]
 ) -> None:
-    own = await start_broker()
     front = new_front(kafka=own.address, VIGIE_INTAKE_ACK_TIMEOUT_S="2")
     await front.accepting()
     body, key = report(realm="92~test-away"), {"Idempotency-Key": "k"}
@@ -224,13 +230,9 @@ async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lo
         assert after is not None
     found = await records(own.address, "alerts.inputs", "92~test-away")
     assert {before["report_id"], after.json()["report_id"]} == set(ids(found))
-    own.stop()
 
 
-async def test_a_front_started_without_a_broker_waits_for_it(
-    start_broker: Callable[[], Coroutine[Any, Any, RunningKafka]], new_front: Starter
-) -> None:
-    own = await start_broker()
+async def test_a_front_started_without_a_broker_waits_for_it(own: RunningKafka, new_front: Starter) -> None:
     front = new_front(kafka=own.address, VIGIE_INTAKE_ACK_TIMEOUT_S="2")
     await front.accepting()
     front.stop()
@@ -251,7 +253,6 @@ async def test_a_front_started_without_a_broker_waits_for_it(
         await own.start()
         await front.accepting()
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
-    own.stop()
 
 
 async def test_bodies_of_every_kind_over_real_http(front: FrontProcess) -> None:

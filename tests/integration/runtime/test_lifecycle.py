@@ -26,6 +26,8 @@ from tests.waiting import until
 pytestmark = pytest.mark.timeout(400)
 
 BACK_S = 5.0
+PATIENCE_S = 90.0
+"""With what is no promise here."""
 BUSY_FACTOR = 4.0
 """The promises are for a machine that does nothing else; on a busy one they are stretched, at most this much."""
 IMPORTS_S = 1.0
@@ -83,7 +85,7 @@ def test_the_whole_stack_stays_under_one_and_a_half_gib(vigie: RunningVigie) -> 
 def test_a_killed_process_is_ready_again_within_5_seconds(
     vigie: RunningVigie, name: str, record_property: Callable[[str, object], None]
 ) -> None:
-    until(lambda: state_of(vigie, name)[1] == "ready", within(20))
+    until(lambda: state_of(vigie, name)[1] == "ready", PATIENCE_S)
     most = within(BACK_S)
     killed, began = vigie.kill(name), time.monotonic()
     until(lambda: state_of(vigie, name)[1] == "ready" and state_of(vigie, name)[0] != killed, most)
@@ -94,18 +96,18 @@ def test_a_killed_process_is_ready_again_within_5_seconds(
 def test_reports_are_accepted_again_after_the_broker_was_killed_and_every_process_survives_it(
     vigie: RunningVigie, record_property: Callable[[str, object], None]
 ) -> None:
-    until(vigie.ready, within(20))
+    until(vigie.ready, PATIENCE_S)
     before = {name: pid for name, pid in vigie.processes().items() if name != "broker"}
     vigie.kill("broker")
     most, began = within(20), time.monotonic()
     until(lambda: report_is_accepted(vigie), most)
     record_property("recovered_s", time.monotonic() - began)
-    until(lambda: all(state_of(vigie, name)[1] == "ready" for name in before), within(30))
+    until(lambda: all(state_of(vigie, name)[1] == "ready" for name in before), PATIENCE_S)
     assert {name: pid for name, pid in vigie.processes().items() if name != "broker"} == before
 
 
 def test_the_doctor_finds_the_running_system_sound_but_for_its_channels(vigie: RunningVigie) -> None:
-    until(vigie.ready, within(20))
+    until(vigie.ready, PATIENCE_S)
     done = vigie.cli("doctor", "--json")
     found = {f["check"]: f for f in json.loads(done.stdout)["items"]}
     assert {name for name, f in found.items() if f["state"] == "fault"} == {"channels"}, done.stdout
@@ -114,7 +116,7 @@ def test_the_doctor_finds_the_running_system_sound_but_for_its_channels(vigie: R
 
 
 def test_the_read_model_is_made_again_on_demand_and_says_the_same(vigie: RunningVigie) -> None:
-    until(vigie.ready, within(20))
+    until(vigie.ready, PATIENCE_S)
     before = vigie.get("/api/v1/overview")
     done = vigie.cli("rebuild", "--json")
     assert done.returncode == 0, done.stderr
@@ -128,7 +130,7 @@ def test_the_read_model_is_made_again_on_demand_and_says_the_same(vigie: Running
 
 
 def test_status_tells_processes_and_lag(vigie: RunningVigie) -> None:
-    until(vigie.ready, within(20))
+    until(vigie.ready, PATIENCE_S)
     done = vigie.cli("status")
     assert done.returncode == 0
     for name in ("broker", "store", "alerts", "not applied yet: alerts 0"):
@@ -142,7 +144,7 @@ def test_a_killed_supervisor_takes_its_processes_along_and_the_next_up_goes_on(
     data = DataDir(vigie.folder / "data")
     os.kill(vigie.pid, signal.SIGKILL)
     vigie.ended()
-    until(lambda: not find_orphans(data.root), within(20))
+    until(lambda: not find_orphans(data.root), PATIENCE_S)
     done = vigie.cli("status")
     assert (done.returncode, done.stderr.strip()) == (1, f"Vigie does not run on {data.root}")
     most, began = within(10), time.monotonic()
@@ -158,7 +160,7 @@ def test_a_supervisor_that_is_killed_again_and_again_while_it_starts_comes_up_at
     for reached in ("broker", "alerts"):
         vigie.ended()
         vigie.begin()
-        until(lambda reached=reached: begun(vigie, reached), within(30))
+        until(lambda reached=reached: begun(vigie, reached), PATIENCE_S)
         os.kill(vigie.pid, signal.SIGKILL)
     vigie.ended()
     vigie.start()
@@ -169,7 +171,7 @@ def test_a_supervisor_that_is_killed_again_and_again_while_it_starts_comes_up_at
 
 def test_ctrl_c_stops_everything_in_order_with_0_and_leaves_nothing(vigie: RunningVigie) -> None:
     data = DataDir(vigie.folder / "data")
-    until(vigie.ready, within(30))
+    until(vigie.ready, PATIENCE_S)
     assert vigie.stop() == 0
     assert find_orphans(data.root) == []
     assert not is_held(data.lock)

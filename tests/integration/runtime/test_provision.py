@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
 from schemas.topics import BY_NAME, TOPICS
-from services.runtime.embedded.kafka import RunningKafka, is_serving
+from services.runtime.embedded.kafka import RunningKafka
 from services.runtime.embedded.ports import free_ports
 from services.runtime.embedded.store import RunningStore
 from services.runtime.embedded.store import is_serving as store_is_serving
 from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provision
-from tests.faults.matrix import proves
 
 
 async def test_a_second_provisioning_finds_everything_and_creates_nothing(broker: RunningKafka) -> None:
@@ -35,15 +33,6 @@ async def test_an_address_without_a_broker_is_named() -> None:
     port = free_ports(1)[0]
     with pytest.raises(BrokerUnreachable, match=f"127.0.0.1:{port}"):
         await provision(f"127.0.0.1:{port}")
-
-
-@proves("broker", "kill")
-async def test_a_killed_broker_serves_again_from_the_same_folder(start_broker: Callable[[], Awaitable[RunningKafka]]) -> None:
-    running = await start_broker()
-    running.kill()
-    assert not await is_serving(running.address)
-    await running.start()
-    assert (await provision(running.address)).created == ()
 
 
 async def test_the_store_answers_at_its_socket(store: RunningStore) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 from collections.abc import Collection
 from typing import Any
 
@@ -26,6 +27,15 @@ async def test_a_ranking_that_breaks_is_given_up_and_the_planner_goes_on(gains: 
     planning, job = Planning("", MARKS, quiet_s=0), Job("92", "v1", 1, Lost.PEOPLE, gains=gains)
     await planning._carry_out(job)  # the whole of its work on a job; it would raise
     assert job in planning._given_up
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has idle scheduling")
+@pytest.mark.parametrize(("quiet_s", "idle"), [(0.0, False), (60.0, True)])
+async def test_a_planner_that_ranks_at_once_waits_for_no_processor(quiet_s: float, idle: bool) -> None:
+    planning = Planning("", MARKS, quiet_s=quiet_s)
+    scheduler = await planning._quietly(os.sched_getscheduler, 0)
+    assert (scheduler == os.SCHED_IDLE) is idle
+    await planning.close()
 
 
 class Unquiet:
