@@ -21,6 +21,8 @@ from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, Worker, until
 
 SESSION_S: Final = 6.0
+PATIENCE_S: Final = 150.0
+"""With steps that have no bound of their own, on a machine that is busy with other tests."""
 MOST_S: Final = {"join": 5.0, "restart": 5.0, "leave": 5.0, "return": 5.0, "crash": 3.0}
 """Of silence; for a crash after the end of the session."""
 BESIDE_OTHERS: Final = 3
@@ -74,7 +76,7 @@ async def shared(*instances: Instance) -> None:
         parts = [i.owned for i in instances]
         return all(parts) and set.union(*parts) == EVERYTHING and sum(map(len, parts)) == PARTITIONS
 
-    await until(done, 60, "nobody has everything")
+    await until(done, PATIENCE_S, "nobody has everything")
 
 
 @asynccontextmanager
@@ -105,7 +107,7 @@ async def decided_up_to_now(toys: Toys, *instances: Instance) -> None:
             applied = await followed.applied(toys.toy)
             return all(end <= applied[place] + 1 for place, end in ends.items())
 
-        await until(done, 60, "not decided")
+        await until(done, PATIENCE_S, "not decided")
 
 
 async def silence_s(toys: Toys, since: float, before: float) -> float:
@@ -160,21 +162,21 @@ async def test_old_code_never_writes_after_new_whoever_is_upgraded_first(toys: T
     old = Instance(toys, "toy-0")
     await toys.open()
     new = Instance(toys, "toy-1")
-    await until(lambda: old.owned and new.owned and old.owned | new.owned == EVERYTHING, 60, "not shared")
+    await until(lambda: old.owned and new.owned and old.owned | new.owned == EVERYTHING, PATIENCE_S, "not shared")
     async with reports_coming(toys):
         await new.upgrade()
-        await until(lambda: new.running() and old.running() and old.owned and new.owned, 60, "not shared again")
+        await until(lambda: new.running() and old.running() and old.owned and new.owned, PATIENCE_S, "not shared again")
         await decided_up_to_now(toys, new, old)
         old.worker.kill(signal.SIGSTOP)
-        await until(lambda: new.owned == EVERYTHING, 60, "the new one does not take over")
+        await until(lambda: new.owned == EVERYTHING, PATIENCE_S, "the new one does not take over")
         await decided_up_to_now(toys, new)
         old.worker.kill(signal.SIGCONT)
-        await until(lambda: new.running() and not old.running(), 60, "old code goes on")
+        await until(lambda: new.running() and not old.running(), PATIENCE_S, "old code goes on")
         assert old.worker.process.returncode == EXITS["logic.newer"].code
         await old.upgrade()
-        await until(lambda: new.running() and old.running() and old.owned and new.owned, 60, "not shared at last")
+        await until(lambda: new.running() and old.running() and old.owned and new.owned, PATIENCE_S, "not shared at last")
     async with toys.following() as followed:
-        await until(lambda: new.running() and old.running() and toys.is_settled(followed, echo=False), 60, "does not settle")
+        await until(lambda: new.running() and old.running() and toys.is_settled(followed, echo=False), PATIENCE_S, "does not settle")
     await toys.check()
     for p, records in (await toys.read(log(toys.toy))).items():
         written = [orjson.loads(record.value)["logic"] for record in records]
