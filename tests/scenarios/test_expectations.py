@@ -13,7 +13,7 @@ from schemas.base import MINUTE_MS, RowFact
 from services.cli.checks import load_checks, run_checks
 from services.console.attention import MOST, Facts, Urgency, attention_of, demands_of
 from tests.scenarios.memory import SCENARIOS, MemoryPlayer, played_to
-from tests.scenarios.told import faults_of, last_rows, text_of
+from tests.scenarios.told import faults_of, last_rows, longest_rows, text_of
 from tests.shipped import territory
 
 EXPECTATIONS = SCENARIOS / "expectations.yaml"
@@ -36,7 +36,7 @@ def test_a_replay_shows_what_is_expected(played: MemoryPlayer) -> None:
 
 def test_every_message_says_what_where_since_when_and_what_is_asked(played: MemoryPlayer) -> None:
     """Rule D70: no code, no third SMS, nothing that a voice cannot say."""
-    faults = {f"{row.template}: {fault}: {text_of(row).sms}" for row in last_rows(played) for fault in faults_of(row)}
+    faults = {f"{row.template}: {fault}: {text_of(row).sms}" for row in longest_rows(played) for fault in faults_of(row)}
     assert not faults, "\n".join(sorted(faults)[:20])
 
 

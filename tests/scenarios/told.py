@@ -50,6 +50,21 @@ def last_rows(player: MemoryPlayer) -> list[NotificationRow]:
     return list(rows.values())
 
 
+def longest_rows(player: MemoryPlayer) -> list[NotificationRow]:
+    """Return, of the messages of one kind about one place or post, the one with most to say."""
+    longest: dict[tuple[object, ...], NotificationRow] = {}
+    for row in last_rows(player):
+        about = (row.values.get("kind"), row.level, row.previous_level, row.role, row.scope)
+        key = (row.template, row.answer_expected, row.danger, bool(row.bundle), *about)
+        if key not in longest or _length(row) > _length(longest[key]):
+            longest[key] = row
+    return list(longest.values())
+
+
+def _length(row: NotificationRow) -> int:
+    return len(str(row.values)) + len(str(row.bundle))
+
+
 def text_of(row: NotificationRow, lang: str = "fr") -> Text:
     return compose(row, names(), phrases(lang), LINK, "Texte.", public_url=URL)
 

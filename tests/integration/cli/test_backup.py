@@ -25,6 +25,8 @@ from tests.waiting import until
 
 SECRET = "the key of the backup, on paper"
 REALM = "92~ex-backup"
+PAUSE_S = 0.1
+"""Between two reports: all of them are applied, backed up, restored and verified."""
 DECIDERS = {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()}
 
 
@@ -39,7 +41,7 @@ class Reporting(threading.Thread):
 
     def run(self) -> None:
         with self._vigie.client() as client:
-            while not self.enough.is_set():
+            while not self.enough.wait(PAUSE_S):
                 body = {
                     "site_id": "cen-1",
                     "type": "outage_power",

@@ -57,7 +57,7 @@ class FrontProcess:
         assert self._process is not None
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(15)
+        return self._process.wait(60)
 
     def client(self, **more: Any) -> httpx.AsyncClient:
         """As the administrator of this machine."""
