@@ -35,26 +35,31 @@ TRIES: Final = 2
 """Of what is done once for all workers; each may take minutes."""
 MEMORY: Final = Path("/dev/shm")
 """The folder that Linux keeps in memory."""
-ROOM_BYTES: Final = 8 << 30
+ROOM_BYTES: Final = 4 << 30
 """Memory that must be free, so that tests keep their files there."""
 PREFIX: Final = "vigie-tests-"
 LOG_END: Final = 6_000
 """Characters of the shared system's log that a run with failures prints: where it ran there may be no way to look."""
 LOOKS_FOR_GARBAGE: Final = (20_000, 20, 50)
 """Of `gc`: with Python's own a fifth of the processor time of unit tests goes through modules, schemas and tests that stay."""
+LONGEST: Final = {Path("faults/runtime/test_damage.py"), Path("faults/runtime/test_kills.py")}
+"""Files of tests that wait for minutes."""
 REAL: Final = {"browser", "faults", "integration", "scenarios"}
 """Folders of the tests that start processes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs no server comes first, while none runs that would take its part of a core. Browser tests come last: Playwright keeps an event loop in
+    """Order: the longest files of waiting tests, tests that need no server, the others, browser tests.
+
+    Tests that wait leave the processor to those that compute. Few servers run beside the latter,
+    which would take their part of a core. Browser tests come last: Playwright keeps an event loop in
     the main thread until the end of the run, and no other may run beside it.
 
-    In CI a test on real processes that fails is tried once more, and named at the end of the run as RERUN: a machine that others use, too, stands
-    still at times. On a developer's machine it fails.
+    In CI a test on real processes that fails is tried once more, and named at the end of the run as
+    RERUN: a machine that others use, too, stands still at times. On a developer's machine it fails.
     """
     here = Path(__file__).parent
-    items.sort(key=lambda item: (item.path.relative_to(here).parts[0] in REAL, item.path.is_relative_to(here / "browser")))
+    items.sort(key=lambda item: _rank(item.path.relative_to(here)))
     if "CI" in os.environ:
         for item in items:
             if item.path.relative_to(here).parts[0] in REAL:
@@ -65,6 +70,10 @@ def _environment() -> dict[str, str]:
     """Return what tests see of the shell's environment."""
     kept = ("VIGIE_CACHE_DIR", "VIGIE_JAVA")
     return {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in kept}
+
+
+def _rank(path: Path) -> tuple[bool, ...]:
+    return path not in LONGEST, path.parts[0] in REAL, path.parts[0] == "browser"
 
 
 @pytest.fixture(scope="session", autouse=True)
