@@ -4,7 +4,8 @@ Only what asks for no answer is bundled, never danger, never by voice: a call mu
 to a person goes at once, those of the next minutes together; beyond the hourly budget everything else waits for a digest.
 
 Within a minute a person is told of one incident once: what follows waits for the end of that minute and goes in one message, the gravest
-first. Danger to people never waits and is never told by another message.
+first. Danger to people never waits and is never told by another message. A call that waits for its turn at a provider counts as told:
+information that comes in the meantime waits, the call does not wait for it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.delivery import BundledItem, NotificationRow
 from schemas.replies import UNREAD
 from schemas.words import Channel
-from services.delivery.attempts import SAME_MINUTE, is_settled
+from services.delivery.attempts import PACED, SAME_MINUTE, is_settled
 from services.delivery.policies import Rules
 from services.runtime.maps import Map
 
@@ -28,6 +29,7 @@ ALARMS: Final = frozenset({
 })  # fmt: skip
 MAX_ITEMS: Final = 20
 """Messages that one digest tells; more are counted."""
+_K = TypeVar("_K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Bundles:
     """Person → notifications that wait for the end of a minute, oldest first. An index of the notifications: no snapshot holds it."""
     about: Map[tuple[str, str], Instant] = field(default=Map(), compare=False)
     """(person, incident) → when the person was last told of it. An index, too."""
+    queued: Map[tuple[str, str], tuple[str, ...]] = field(default=Map(), compare=False)
+    """(person, incident) → calls that wait for their turn at a provider, oldest first. An index, too."""
 
     def until(self, row: NotificationRow, rules: Rules, now: Instant) -> Instant | None:
         """When the digest goes out that this message must wait for; None = it goes now."""
@@ -65,15 +69,20 @@ class Bundles:
         return None
 
     def minute_ends(self, row: NotificationRow, now: Instant) -> Instant | None:
-        """Return when the minute ends in which the person was told of the same incident; None = it goes now (D71)."""
+        """Return when the minute ends in which the person was told of the same incident; None = it goes now (D71).
+
+        Information does not overtake a call that waits for its turn at a provider: it looks again in a minute.
+        """
         if row.danger or not is_about_incident(row):
             return None
-        at = self.about.get((row.person, row.incident or ""))
+        if not row.answer_expected and _key(row) in self.queued:
+            return now + MINUTE_MS
+        at = self.about.get(_key(row))
         return at + MINUTE_MS if at is not None and now < at + MINUTE_MS else None
 
     def handed(self, row: NotificationRow, at: Instant) -> Self:
         """The first attempt on this message was planned."""
-        about = self.about.set((row.person, row.incident or ""), at) if is_about_incident(row) else self.about
+        about = self.about.set(_key(row), at) if is_about_incident(row) else self.about
         if not counts(row):
             return self if about is self.about else replace(self, about=about)
         told = self.told.get(row.person, Told())
@@ -83,11 +92,13 @@ class Bundles:
 
     def placed(self, row: NotificationRow, *, bundled: bool, quiet: bool, minute: bool) -> Self:
         """With this message among those that wait for a digest, for the end of the quiet hours or of a minute, or for none."""
-        waiting, silent = _placed(self.waiting, row, waits=bundled), _placed(self.quiet, row, waits=quiet)
-        soon = _placed(self.minute, row, waits=minute)
-        if waiting is self.waiting and silent is self.quiet and soon is self.minute:
+        person = row.person
+        waiting, silent = _placed(self.waiting, person, row.id, waits=bundled), _placed(self.quiet, person, row.id, waits=quiet)
+        soon = _placed(self.minute, person, row.id, waits=minute)
+        queued = _placed(self.queued, _key(row), row.id, waits=is_queued_call(row))
+        if waiting is self.waiting and silent is self.quiet and soon is self.minute and queued is self.queued:
             return self
-        return replace(self, waiting=waiting, quiet=silent, minute=soon)
+        return replace(self, waiting=waiting, quiet=silent, minute=soon, queued=queued)
 
     def dump(self) -> dict[str, list[tuple[str, object]]]:
         """JSON-able collections."""
@@ -106,13 +117,15 @@ class Bundles:
             told[person] = Told(tuple(value[0]), value[1])
         about: dict[tuple[str, str], Instant] = {}
         minute: dict[str, tuple[str, ...]] = {}
+        queued: dict[tuple[str, str], tuple[str, ...]] = {}
         for row in sorted(rows, key=lambda r: (r.planned_at, r.id)):
             if row.why == SAME_MINUTE and not is_settled(row):
                 minute[row.person] = (*minute.get(row.person, ()), row.id)
+            if is_queued_call(row):
+                queued[_key(row)] = (*queued.get(_key(row), ()), row.id)
             if row.attempts and is_about_incident(row):
-                key = (row.person, row.incident or "")
-                about[key] = max(about.get(key, 0), row.attempts[0].planned_at)
-        return cls(Map(told), _lists(dumped, "bundles"), _lists(dumped, "quiet"), Map(minute), Map(about))
+                about[_key(row)] = max(about.get(_key(row), 0), row.attempts[0].planned_at)
+        return cls(Map(told), _lists(dumped, "bundles"), _lists(dumped, "quiet"), Map(minute), Map(about), Map(queued))
 
 
 def _lists(dumped: dict[str, list[tuple[str, object]]], name: str) -> Map[str, tuple[str, ...]]:
@@ -123,12 +136,17 @@ def _lists(dumped: dict[str, list[tuple[str, object]]], name: str) -> Map[str, t
     return Map(found)
 
 
-def _placed(queues: Map[str, tuple[str, ...]], row: NotificationRow, *, waits: bool) -> Map[str, tuple[str, ...]]:
-    mine = queues.get(row.person, ())
-    if waits == (row.id in mine):
+def _placed(queues: Map[_K, tuple[str, ...]], key: _K, id: str, *, waits: bool) -> Map[_K, tuple[str, ...]]:
+    mine = queues.get(key, ())
+    if waits == (id in mine):
         return queues
-    now = (*mine, row.id) if waits else tuple(id for id in mine if id != row.id)
-    return queues.set(row.person, now) if now else queues.delete(row.person)
+    now = (*mine, id) if waits else tuple(other for other in mine if other != id)
+    return queues.set(key, now) if now else queues.delete(key)
+
+
+def _key(row: NotificationRow) -> tuple[str, str]:
+    """Return whom a message tells of which incident."""
+    return (row.person, row.incident or "")
 
 
 def counts(row: NotificationRow) -> bool:
@@ -140,6 +158,12 @@ def counts(row: NotificationRow) -> bool:
 def is_about_incident(row: NotificationRow) -> bool:
     """Return whether a message is one of those of which a person gets one per incident and minute."""
     return row.incident is not None and row.campaign is None and row.template != UNREAD
+
+
+def is_queued_call(row: NotificationRow) -> bool:
+    """Return whether a call of an incident that nobody was told of by it yet waits for its turn at a provider."""
+    waits = row.why == PACED and not row.attempts and not is_settled(row)
+    return waits and row.answer_expected and is_about_incident(row)
 
 
 def is_bundled(row: NotificationRow) -> bool:

@@ -42,7 +42,7 @@ from schemas.runtime import CommandApplied, DeadlineFailed, LossDeclared, Rebase
 from schemas.words import Answer, Channel, NotificationState
 from services.delivery import attempts
 from services.delivery.answers import ANSWERS, answered, decide_answer
-from services.delivery.bundling import bundle, newest_call, one_of_a_minute, spoken_for
+from services.delivery.bundling import bundle, is_about_incident, newest_call, one_of_a_minute, spoken_for
 from services.delivery.callouts import (
     CallOut,
     decide_callout,
@@ -146,13 +146,18 @@ class DeliveryDecider:
             return [NotificationChanged(row=attempts.with_state(row.model_copy(update={"why": attempts.BUNDLED, "not_before": until})))]
         return self._begin(state, row, row, now)
 
-    def _begin(self, state: DeliveryState, before: NotificationRow, row: NotificationRow, now: Instant) -> list[Fact]:
-        """Take the first step of a message; not yet when the person was told of the same incident within this minute (D71)."""
+    def _begin(
+        self, state: DeliveryState, before: NotificationRow, row: NotificationRow, now: Instant, freed: attempts.Terms | None = None
+    ) -> list[Fact]:
+        """Take the first step of a message; not yet when the person was told of the same incident within this minute (D71).
+
+        `freed`: terms of a message whose turn at its provider it is.
+        """
         ends = state.bundles.minute_ends(row, now)
         waits_already = state.sending_held or (row.quiet_until is not None and now < row.quiet_until)
         if ends is None or row.attempts or not row.channels or waits_already:
-            return self._moved(state, before, attempts.advance(row, terms(state, now)), now)
-        waiting = row.model_copy(update={"why": attempts.SAME_MINUTE, "not_before": ends})
+            return self._moved(state, before, attempts.advance(row, freed or terms(state, now)), now)
+        waiting = row.model_copy(update={"why": attempts.SAME_MINUTE, "not_before": ends, "waits_for": None})
         return [NotificationChanged(row=attempts.with_state(waiting))]
 
     def _replay(self, state: DeliveryState, command: ReplayNotification, command_id: str, now: Instant) -> list[Fact]:
@@ -308,7 +313,11 @@ class DeliveryDecider:
         freed = replace(terms(state, now), is_open=lambda _row, _channel: True)
         for id in state.pacing.first(channel, state.pacing.room(channel, state.rules.channels[channel], now)):
             row = state.notifications[id]
-            facts += self._moved(state, row, attempts.advance(row, freed), now)
+            moved = self._begin(state, row, row, now, freed)
+            if is_about_incident(row):  # thousands of a call-out need not look at one another
+                for fact in moved:
+                    state = self.evolve(state, fact, "", now)
+            facts += moved
         return facts
 
     def _call_out(self, state: DeliveryState, one: CallOut, what: str, now: Instant) -> list[Fact]:
@@ -369,13 +378,13 @@ class DeliveryDecider:
         return [*facts, *(NotificationChanged(row=attempts.with_state(one)) for one in told)]
 
     def _minute(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
-        """Tell what waited for the end of a minute in one message; later when danger was told of in the meantime."""
+        """Tell what waited for the end of a minute in one message; later when the person was told of danger meanwhile, or is being called."""
         waiting = (state.notifications[id] for id in state.bundles.minute.get(row.person, ()))
         same = tuple(one for one in waiting if one.incident == row.incident)
-        ends = state.bundles.minute_ends(row, now)
+        first, *told = one_of_a_minute(same)
+        ends = None if state.sending_held else state.bundles.minute_ends(first, now)
         if ends is not None:
             return [NotificationChanged(row=one.model_copy(update={"not_before": ends})) for one in same]
-        first, *told = one_of_a_minute(same)
         facts = self._moved(state, state.notifications[first.id], attempts.advance(first, terms(state, now)), now)
         facts += (NotificationChanged(row=attempts.with_state(one)) for one in told)
         settled = {first.id, *(one.id for one in told)}

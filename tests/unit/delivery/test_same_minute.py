@@ -11,6 +11,7 @@ from schemas.commands import ReleaseSending
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, Level, NotificationState
 from tests.unit.delivery.desk import Desk, desk
+from tests.unit.delivery.test_pacing import declared
 
 
 def call(d: Desk, id: str, **changes: Any) -> NotificationRow:
@@ -148,3 +149,64 @@ def test_a_snapshot_knows_who_waits() -> None:
     d.state = d.decider.load("92", "92", dumped)
     d.wait(60)
     assert begun(d, "a", "b") == [0, 60]
+
+
+# ── a provider's pace ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def busy(free_in_s: int) -> Desk:
+    """A desk whose SMS provider takes one message in so many seconds, and has just taken one."""
+    d = declared(desk(), per_minute=60 / free_in_s, burst=1)
+    d.roster(dgs=("app", "sms"), rh=("sms",))
+    call(d, "other", person="rh", wave=2)
+    return d
+
+
+@pytest.mark.parametrize("free_in_s", [20, 90])
+def test_information_does_not_overtake_a_call_that_waits_for_its_provider(free_in_s: int) -> None:
+    d = busy(free_in_s)
+    assert call(d, "a", wave=2).why == "paced"
+    assert not d.plan("b", channels=(Channel.APP,), incident="i", answer_expected=False, template="merged").attempts
+    d.wait(free_in_s)
+    assert d.row("a").attempts, "the call does not wait for information"
+    d.wait(120)
+    assert begun(d, "a", "b")[1] >= 60
+
+
+def test_information_about_another_incident_passes_a_call_that_waits_for_its_provider() -> None:
+    d = busy(20)
+    call(d, "a", wave=2)
+    assert d.plan("b", channels=(Channel.APP,), incident="other", answer_expected=False, template="merged").attempts
+
+
+def test_danger_passes_a_call_that_waits_for_its_provider_and_the_call_comes_a_minute_later() -> None:
+    d = busy(20)
+    call(d, "a", wave=2)
+    assert d.plan("b", channels=(Channel.APP,), incident="i", danger=True).attempts
+    d.wait(180)
+    assert begun(d, "b", "a") == [0, 60]
+
+
+def test_of_two_that_leave_a_queue_at_once_the_second_waits_for_the_end_of_the_minute() -> None:
+    d = busy(20)
+    told(d, "a")
+    told(d, "b")
+    assert {d.row("a").why, d.row("b").why} == {"paced"}
+    d.wait(180)
+    assert begun(d, "a", "b") == [0, 60]
+
+
+def test_information_no_longer_waits_for_a_call_that_was_taken_back() -> None:
+    d = busy(300)
+    call(d, "a", wave=2)
+    d.plan("b", channels=(Channel.APP,), incident="i", answer_expected=False, template="merged")
+    d.withdraw("a")
+    d.wait(60)
+    assert d.row("b").attempts
+
+
+def test_a_snapshot_knows_which_calls_wait_for_their_provider() -> None:
+    d = busy(20)
+    call(d, "a", wave=2)
+    d.state = d.decider.load("92", "92", d.decider.dump(d.state))
+    assert not d.plan("b", channels=(Channel.APP,), incident="i", answer_expected=False, template="merged").attempts
