@@ -23,6 +23,25 @@ from schemas.words import (
 
 # ── rows: the resources that clients see (API.md, Resource shapes) ─────────────────────────────────────────────────
 
+FAMILIES: Final = (
+    "power",
+    "water",
+    "flood",
+    "heat",
+    "snow",
+    "wind",
+    "weather",
+    "kitchen",
+    "it",
+    "security",
+    "gas",
+    "absence",
+    "strike",
+    "fire",
+    "site",
+)
+"""Kinds of incident."""
+
 
 class Why(Model):
     """One reason: a rule or predicate with its threshold, value and the reports behind it. Rendered in fr/en by the console."""
@@ -190,9 +209,7 @@ class IncidentRow(Model):
 
     id: str
     number: str = Field(description="human reference, e.g. 92-2027-0211-01")
-    kind: str = Field(
-        description="family: power, water, flood, heat, snow, wind, weather, kitchen, it, security, gas, absence, strike, fire, site"
-    )
+    kind: str = Field(description=f"family: {', '.join(FAMILIES)}")
     key: str
     state: IncidentState
     level: Level

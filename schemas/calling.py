@@ -25,6 +25,10 @@ class WaveRow(Model):
     ack_min: int = 0
     channels: tuple[Channel, ...] = ()
     answered: tuple[str, ...] = Field(default=(), description="persons who said yes to this wave, over all cycles")
+    only_if: dict[str, str] = Field(
+        default_factory=dict,
+        description="name → flag that must be true for it to be called; it is not in `roles` of a step that fired without it (D73)",
+    )
 
 
 class EscalationRow(Model):

@@ -195,6 +195,7 @@ class Wave(Model):
     channels: tuple[str, ...]
     ack_min: int
     expected: int
+    only_if: dict[str, str] = Field(default_factory=dict, description="name in `who` → flag that must be true for it to be called (D73)")
 
 
 class Repeat(Model):
@@ -371,6 +372,10 @@ class Escalation(Model):
     closure_without_loss: tuple[str, ...]
     ordinary_closures: tuple[str, ...] = Field(
         default=(), description="kinds of site that close to the public as a matter of course: it counts 2 at most for levels (D72)"
+    )
+    role_by_nature: dict[str, str] = Field(
+        default_factory=dict,
+        description="type of the first report, or family → role called instead of the technician on call, in the first step of N1 and N2 (D73)",
     )
     vigilance_digest: VigilanceDigest | None = Field(default=None, description="None: nobody is told of a yellow vigilance")
     unknown_after_min: dict[str, int]

@@ -9,13 +9,14 @@ from schemas.words import Answer, IncidentState
 from services.alerts import relief
 from services.alerts.draft import Draft
 from services.alerts.levels import TERRITORY
-from services.alerts.oncall import Post, channels, incidents_of, pair, posts
+from services.alerts.oncall import Post, channels, incidents_of, others_held, own_posts, pair, posts
 from services.alerts.values import changed
 from services.alerts.waves import (
     call_again,
     call_posts,
     called_so_far,
     fire_from,
+    is_wanted,
     named,
     next_cycle,
     post_in,
@@ -150,7 +151,8 @@ def _satisfied(draft: Draft, row: EscalationRow, wave: int) -> EscalationRow:
         if w.wave == wave and w.state == "fired":
             row = with_wave(row, n, state="satisfied")
         elif w.state == "waiting":
-            due = [p for p in posts(draft, w.roles, row) if p.role in row.never_skipped]
+            names = [name for name in w.roles if is_wanted(draft, w, name)]
+            due = [p for p in posts(draft, names, row) if p.role in row.never_skipped]
             called, _ = call_posts(draft, row, w, due, called_so_far(draft, row))
             row = with_wave(row, n, state="skipped", notifications=(*w.notifications, *called))
     return changed(row, {"state": "answered", "next_at": None, "stale_at": _stale_at(draft, row)})
@@ -161,6 +163,7 @@ def _said_no(draft: Draft, row: EscalationRow, call: NotificationPlanned, instea
     index = max(n for n, w in enumerate(row.waves) if call.notification in w.notifications)
     row = retract(draft, row, call.person, row.waves[index].ack_min)
     row = with_wave(row, index, declined=row.waves[index].declined + 1)
+    row = _call_for_other_roles(draft, row, index, call)
     now = pair(draft, call.role, call.scope)
     reached = {*called_so_far(draft, row, row.cycle), *row.acknowledged_by}  # whom an earlier cycle called in vain is called again
     others = [p for p in (now.holder, now.deputy) if p is not None and p != call.person]
@@ -179,6 +182,15 @@ def _said_no(draft: Draft, row: EscalationRow, call: NotificationPlanned, instea
     if row.state == "running" and any(w.state == "waiting" for w in row.waves):
         row = fire_from(draft, row)
     put(draft, row, "declined")
+
+
+def _call_for_other_roles(draft: Draft, row: EscalationRow, index: int, call: NotificationPlanned) -> EscalationRow:
+    """Call the deputies of the other roles in which the step had called the same person: one call stood for all of them."""
+    wave = row.waves[index]
+    held = others_held(own_posts(draft, row, wave), call)
+    others = [Post(p.role, p.scope, p.deputy, None) for p in held if p.deputy is not None]
+    called, _ = call_posts(draft, row, wave, others, {*called_so_far(draft, row, row.cycle), *row.acknowledged_by})
+    return with_wave(row, index, notifications=(*wave.notifications, *called)) if called else row
 
 
 def unreachable(draft: Draft, notification: str) -> None:

@@ -6,16 +6,27 @@ from typing import Any
 
 from schemas.base import MINUTE_MS
 from schemas.calling import EscalationRow, NotificationUrged, NotificationWithdrawn
-from schemas.reference import Escalation
+from schemas.reference import Escalation, Wave
 from schemas.words import Level
 from services.alerts import answers
 from services.alerts.attention import held_back, inform, withhold
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
 from services.alerts.levels import CRISIS, TERRITORY, Rises
-from services.alerts.oncall import incidents_of
+from services.alerts.oncall import TECHNICIAN, incidents_of
 from services.alerts.values import changed
-from services.alerts.waves import call_again, called_so_far, fire_from, foremost, put, running, schedule, untake, waves_of
+from services.alerts.waves import (
+    call_again,
+    call_conditional,
+    called_so_far,
+    fire_from,
+    foremost,
+    put,
+    running,
+    schedule,
+    untake,
+    waves_of,
+)
 
 
 def follow(draft: Draft, rises: Rises) -> None:
@@ -40,6 +51,8 @@ def follow(draft: Draft, rises: Rises) -> None:
         else:
             _join_crisis(draft, incident, own)
     draft.reopened.clear()
+    if "flags" in draft.touched() and (crisis := running(draft, TERRITORY)) is not None:
+        call_conditional(draft, crisis)
     for incident in sorted(draft.endangered):
         _urge(draft, incident)
     for incident in sorted(draft.endangered | draft.more_danger):
@@ -138,7 +151,7 @@ def _is_over(draft: Draft, crisis: EscalationRow, incident: str) -> bool:
 
 def start(draft: Draft, scope: str, level: Level, incidents: tuple[str, ...], before: list[EscalationRow]) -> None:
     """Start a ladder at its wave 1; it supersedes those before it, whose ackers must ack again (D35)."""
-    waves, policy = draft.territory.ladder(level), draft.territory.policy
+    waves, policy = ladder_for(draft, level, incidents), draft.territory.policy
     if not waves or policy is None:
         return
     id, now = draft.derive("escalation"), draft.clock
@@ -151,6 +164,30 @@ def start(draft: Draft, scope: str, level: Level, incidents: tuple[str, ...], be
     )  # fmt: skip
     row, lower = fire_from(draft, row), [o for o in before if o.level < level]
     put(draft, call_again(draft, row, [(person, o) for o in lower for person in o.acknowledged_by]) if lower else row, "started")
+
+
+def ladder_for(draft: Draft, level: Level, incidents: tuple[str, ...]) -> tuple[Wave, ...]:
+    """Return the steps of a level; below a crisis the first names another role where the matter is not a technical one (D73)."""
+    waves, policy = draft.territory.ladder(level), draft.territory.policy
+    incident = draft.standing(incidents[0]) if incidents else None
+    if policy is None or level >= CRISIS or incident is None:
+        return waves
+    instead = next((policy.role_by_nature[n] for n in _natures(draft, incident) if n in policy.role_by_nature), None)
+    if instead is None:
+        return waves
+    return tuple(_with_role_instead(wave, instead) if wave.wave == 1 else wave for wave in waves)
+
+
+def _with_role_instead(wave: Wave, role: str) -> Wave:
+    names = (role if name == TECHNICIAN else name for name in wave.who)
+    return wave.model_copy(update={"who": tuple(dict.fromkeys(names))})
+
+
+def _natures(draft: Draft, incident: str) -> tuple[str, ...]:
+    """Return the family of an incident and the type of its first report."""
+    told = draft.told(draft.state.incident_reports.get(incident, ()))
+    first = min(told, key=lambda r: (r.recorded_at, r.id), default=None)
+    return (draft.incident(incident).kind, *((first.type.value,) if first is not None else ()))
 
 
 def _terms(policy: Escalation, level: Level) -> dict[str, Any]:
@@ -168,7 +205,7 @@ def reapply(draft: Draft, row: EscalationRow) -> bool:
     Who was called stays called and no answer is lost: waves that have fired stay as they were, those that wait are the new ones, counted
     from the beginning of the cycle; of several that are due by now only the newest fires. Later cycles are the new policy's.
     """
-    waves, policy = draft.territory.ladder(row.level), draft.territory.policy
+    waves, policy = ladder_for(draft, row.level, row.incidents), draft.territory.policy
     if not waves or policy is None:
         return False
     mine = [w for w in row.waves if w.cycle == row.cycle]

@@ -8,7 +8,7 @@ from typing import Final
 
 from schemas.alerts import IncidentRow
 from schemas.base import DAY_MS, HOUR_MS
-from schemas.calling import EscalationRow
+from schemas.calling import EscalationRow, NotificationPlanned, WaveRow
 from schemas.oncall import ReachabilityChanged, ReachRow
 from schemas.realms import is_live
 from schemas.reference import DEPUTIES, EVERY_POLE
@@ -20,6 +20,8 @@ from services.oncall.rota import Pair
 from services.oncall.worktime import rested, work_of
 
 _POLE_DIRECTOR: Final = "directeur_pole"
+TECHNICIAN: Final = "astreinte_technique"
+"""Role that `qui_par_nature` replaces where the matter is not a technical one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,24 @@ def _deputies(draft: Draft, ladder: EscalationRow) -> Iterator[Post]:
     """The deputies of wave 1's posts where neither the person called nor the deputy has said yes."""
     first = [w for w in ladder.waves if w.wave == 1 and w.cycle >= ladder.since_cycle]
     said_yes = {person for w in first for person in w.answered}
-    for call in (draft.state.calls[n] for w in first for n in w.notifications):
-        deputy = pair(draft, call.role, call.scope).deputy
-        if deputy is not None and not {call.person, deputy} & said_yes:
-            yield Post(call.role, call.scope, deputy, None)
+    for wave in first:
+        step = own_posts(draft, ladder, wave)
+        for call in (draft.state.calls[n] for n in wave.notifications):
+            own = Post(call.role, call.scope, call.person, pair(draft, call.role, call.scope).deputy)
+            for post in (own, *others_held(step, call)):
+                if post.deputy is not None and not {call.person, post.deputy} & said_yes:
+                    yield Post(post.role, post.scope, post.deputy, None)
+
+
+def own_posts(draft: Draft, ladder: EscalationRow, wave: WaveRow) -> list[Post]:
+    """Return the posts that a step calls in their own right, not as the deputies of another."""
+    return list(posts(draft, (name for name in wave.roles if name != DEPUTIES), ladder))
+
+
+def others_held(step: Iterable[Post], call: NotificationPlanned) -> list[Post]:
+    """Return the other posts of a step that the person called holds: one call stands for all of them (D33)."""
+    held = (post for post in step if post.holder == call.person)
+    return [post for post in held if (post.role, post.scope) != (call.role, call.scope)]
 
 
 def channels(draft: Draft, person: str, wanted: tuple[Channel, ...] = ()) -> tuple[Channel, ...]:

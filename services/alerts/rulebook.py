@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from schemas import reference as ref
@@ -116,6 +117,8 @@ class Rulebook:
         surcharges = territory.policy.surcharges if territory.policy else ()
         named = {str(m.args["name"]) for m in (*leaves, *stand_down) if m.metric == "flag"}
         named |= {str(m.args["and_flag"]) for m in leaves if "and_flag" in m.args} | {s.flag for s in surcharges if s.flag}
+        steps = chain.from_iterable(territory.policy.ladders.values()) if territory.policy else ()
+        named |= {flag for step in steps for flag in step.only_if.values()}
         self.flag_names = frozenset(named | {ISOLATION})
         """Measures that are flags: those that some rule names."""
         self.measures_read = self.flag_names | READ | territory.measure_rules.keys()

@@ -16,6 +16,7 @@ from schemas.reference import Wave
 from schemas.words import Channel, IncidentState
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
+from services.alerts.metrics.declared import is_true
 from services.alerts.oncall import Post, channels, incidents_of, posts, role_of
 from services.alerts.silence import quiet_until
 from services.alerts.values import changed
@@ -50,14 +51,14 @@ def waves_of(waves: Iterable[Wave], cycle: int, began: Instant) -> tuple[WaveRow
     return tuple(
         WaveRow(
             wave=w.wave, cycle=cycle, due_at=began + w.after_min * MINUTE_MS, state="waiting", roles=w.who, expected=w.expected,
-            after_min=w.after_min, ack_min=w.ack_min, channels=tuple(Channel(c) for c in w.channels),
+            after_min=w.after_min, ack_min=w.ack_min, channels=tuple(Channel(c) for c in w.channels), only_if=w.only_if,
         )
         for w in waves
     )  # fmt: skip
 
 
 def fire_from(draft: Draft, row: EscalationRow) -> EscalationRow:
-    """Fire the next waiting wave, and the one after it at once when a role is uncovered (D34)."""
+    """Fire the next waiting wave, and the one after it at once when a role is uncovered or the wave means nobody (D34)."""
     while True:
         index = next((n for n, w in enumerate(row.waves) if w.state == "waiting"), None)
         if index is None:
@@ -69,11 +70,34 @@ def fire_from(draft: Draft, row: EscalationRow) -> EscalationRow:
 
 def _fire(draft: Draft, row: EscalationRow, index: int) -> tuple[EscalationRow, bool]:
     wave = row.waves[index]
-    called, uncovered = call_posts(draft, row, wave, posts(draft, wave.roles, row), row.acknowledged_by)
-    row = with_wave(row, index, state="fired", fired_at=draft.clock, notifications=(*wave.notifications, *called))
-    return changed(row, {
-        "wave": wave.wave, "cycle": wave.cycle, "uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, *uncovered))),
-    }), not uncovered  # fmt: skip
+    names = tuple(name for name in wave.roles if is_wanted(draft, wave, name))
+    due = list(posts(draft, names, row))
+    called, uncovered = call_posts(draft, row, wave, due, row.acknowledged_by)
+    fired = {"state": "fired", "fired_at": draft.clock, "roles": names, "notifications": (*wave.notifications, *called)}
+    row = _uncovered(with_wave(row, index, **fired), uncovered)
+    return changed(row, {"wave": wave.wave, "cycle": wave.cycle}), bool(due) and not uncovered
+
+
+def _uncovered(row: EscalationRow, roles: Iterable[str]) -> EscalationRow:
+    return changed(row, {"uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, *roles)))})
+
+
+def is_wanted(draft: Draft, wave: WaveRow, name: str) -> bool:
+    """Return whether a step calls this name now: always, or while the flag that it names is true (D73)."""
+    flag = wave.only_if.get(name)
+    return flag is None or is_true(draft.state.flags.get(f"flag:{flag}"))
+
+
+def call_conditional(draft: Draft, row: EscalationRow) -> None:
+    """Call those of the steps that have fired whose condition has come true since (D73), each once in a cycle."""
+    for index, wave in enumerate(row.waves):
+        new = [name for name in wave.only_if if name not in wave.roles and is_wanted(draft, wave, name)]
+        if wave.cycle != row.cycle or wave.fired_at is None or not new:
+            continue
+        spared = {*called_so_far(draft, row, row.cycle), *row.acknowledged_by}
+        called, uncovered = call_posts(draft, row, wave, posts(draft, new, row), spared)
+        row = with_wave(row, index, roles=(*wave.roles, *new), notifications=(*wave.notifications, *called))
+        row = put(draft, _uncovered(row, uncovered), "wave")
 
 
 def call_posts(
@@ -237,6 +261,7 @@ def next_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
     again = tuple(
         changed(w, {
             "cycle": row.cycle + 1, "due_at": at + w.after_min * MINUTE_MS, "state": "waiting", "fired_at": None, "notifications": (),
+            "roles": tuple(dict.fromkeys((*w.roles, *w.only_if))),
         })
         for w in row.later or [w for w in row.waves if w.cycle == row.cycle]
     )  # fmt: skip

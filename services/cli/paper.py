@@ -18,14 +18,14 @@ import segno
 import typer
 
 from schemas.directory import Contact
-from schemas.reference import Card, Holder, Plan, RosterSection
+from schemas.reference import Card, Holder, Plan, RosterSection, Wave
 from schemas.words import Channel
 from services.cli.client import fail
 from services.cli.directory import DirectoryInvalid, contacts_of
 from services.console.documents import pdf
 from services.console.pages import times
 from services.console.texts.names import Names
-from services.console.texts.world import KIND_ONE
+from services.console.texts.world import FLAG, KIND_ONE
 from services.delivery.settings import DeliverySettings
 from services.runtime.settings import Settings
 from services.runtime.whole_file import appearing
@@ -65,13 +65,19 @@ def _ladders(territory: Territory) -> list[dict[str, Any]]:
         {
             "title": f"{name} – {names.get(name, name)}",
             "waves": [
-                [str(w.wave), f"{w.after_min} min", ", ".join(_role(territory, r) for r in w.who), ", ".join(CHANNELS[Channel(c)] for c in w.channels),
+                [str(w.wave), f"{w.after_min} min", ", ".join(_member(territory, w, r) for r in w.who), ", ".join(CHANNELS[Channel(c)] for c in w.channels),
                  f"{w.ack_min} min", str(w.expected)]
                 for w in waves
             ],
         }
         for name, waves in policy.ladders.items()
     ]  # fmt: skip
+
+
+def _member(territory: Territory, step: Wave, name: str) -> str:
+    """Return whom a step calls, with the condition under which it does."""
+    role, flag = _role(territory, name), step.only_if.get(name)
+    return role if flag is None else f"{role} (si {FLAG.get(flag, flag)})"
 
 
 def _role(territory: Territory, role: str) -> str:

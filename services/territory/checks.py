@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, Final
 
 from schemas import reference as ref
+from schemas.alerts import FAMILIES
 from schemas.predicates import CONTINUITY_METRICS, AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, measured
 from schemas.words import Channel, EventType
 from services.territory.source import Source, line_of
@@ -43,6 +44,16 @@ def check_activity(f: Source, node: Any, activity: ref.Activity) -> None:
         f.fault(line_of(node, "mbco_pct"), f"activity {activity.id}: mbco_pct must be from 0 to 100")
 
 
+def _check_natures(f: Source, doc: Any, policy: ref.Escalation) -> None:
+    """Name kinds of event that no incident has, and roles that nobody declared for them."""
+    for nature, role in policy.role_by_nature.items():
+        line = line_of(doc["qui_par_nature"], nature)
+        if nature not in FAMILIES and nature not in set(EventType):
+            f.fault(line, f"who is called for {nature!r}: it is neither a type of report nor a family of incidents")
+        if role not in policy.roles:
+            f.fault(line, f"who is called for {nature}: role {role!r} is not declared")
+
+
 def check_policy(f: Source, doc: Any, policy: ref.Escalation, activities: Collection[str]) -> None:
     """Calendars, holidays, shorter limits, and whom levels and alarms name."""
     _check_calendars(f, doc, policy)
@@ -60,6 +71,7 @@ def check_policy(f: Source, doc: Any, policy: ref.Escalation, activities: Collec
             f.fault(line_of(doc["alarmes_rto"], k), f"alarm {alarm.base} {alarm.pct} %: role {role!r} is not declared")
         if alarm.pct < 1:
             f.fault(line_of(doc["alarmes_rto"], k), f"alarm {alarm.base}: a percentage is 1 at least")
+    _check_natures(f, doc, policy)
     digest = policy.vigilance_digest
     for role in sorted(set(digest.to) - policy.roles.keys()) if digest is not None else ():
         f.fault(line_of(doc, "vigilance_jaune"), f"yellow vigilance: role {role!r} is not declared")

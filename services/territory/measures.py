@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Any, Final
 
 from schemas import reference as ref
@@ -84,8 +85,10 @@ def _check_sources(f: Source, doc: Any, rules: ref.MeasureRules) -> None:
 
 
 def _flags(policy: ref.Escalation | None, plans: Collection[ref.Plan]) -> set[str]:
-    """Return the true/false measures that some predicate asks for."""
-    return {str(m.args["name"]) for m in _asked(policy, plans) if m.metric == "flag"}
+    """Return the true/false measures that some predicate or the member of a step asks for."""
+    steps = chain.from_iterable(policy.ladders.values()) if policy else ()
+    of_steps = {flag for step in steps for flag in step.only_if.values()}
+    return of_steps | {str(m.args["name"]) for m in _asked(policy, plans) if m.metric == "flag"}
 
 
 def _asked(policy: ref.Escalation | None, plans: Collection[ref.Plan]) -> Iterator[Any]:

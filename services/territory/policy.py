@@ -34,9 +34,26 @@ def channel_rules_of(f: Source) -> ref.ChannelRules | None:
     return f.make(ref.ChannelRules, 1, channels=rules, digest_min=doc.get("regroupement_min", 10))
 
 
+def _names(wave: Any) -> list[str]:
+    """Return whom a step names, with or without a condition."""
+    return [str(who["role"]) if isinstance(who, dict) else str(who) for who in wave["qui"]]
+
+
+def _conditions(wave: Any) -> dict[str, str | None]:
+    """Return the flag that each member of a step with a condition waits for; None where the condition is not one."""
+    return {str(who["role"]): _flag_of(plain(who["si"])) for who in wave["qui"] if isinstance(who, dict) and "si" in who}
+
+
+def _flag_of(condition: Any) -> str | None:
+    name = condition.get("name") if isinstance(condition, dict) else None
+    return name if condition == {"metric": "flag", "name": name, "op": "==", "value": True} else None
+
+
 def _wave(w: Any) -> dict[str, Any]:
+    only_if = {role: flag for role, flag in _conditions(w).items() if flag is not None}
     return {
-        "wave": w["vague"], "after_min": w["apres_min"], "who": plain(w["qui"]), "channels": [CHANNELS.get(c, c) for c in w["canaux"]],
+        "wave": w["vague"], "after_min": w["apres_min"], "who": _names(w), "only_if": only_if,
+        "channels": [CHANNELS.get(c, c) for c in w["canaux"]],
         "ack_min": w["accuse_min"], "expected": w["reponses_attendues"],
     }  # fmt: skip
 
@@ -120,16 +137,25 @@ def _school_holidays(f: Source, node: Any, zone_file: Source) -> list[tuple[str,
     return mine
 
 
-def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], kinds: set[str], school: Source) -> ref.Escalation | None:
-    groups = {name: tuple(plain(who)) if not isinstance(who, str) else () for name, who in doc.get("groupes", {}).items()}
-    roles = {r["id"]: str(r["libelle"]) for r in doc.get("roles", [])}
+def _check_steps(f: Source, doc: Any, names: set[str]) -> None:
+    """Name steps that call nobody, come out of order, or have a condition that cannot be read."""
     for name, waves in doc.get("vagues", {}).items():
         for k, wave in enumerate(waves):
-            for who in wave["qui"]:
-                if who not in roles and who not in groups:
+            for role, flag in _conditions(wave).items():
+                if flag is None:
+                    form = 'si: {metric: flag, name: …, op: "==", value: true}'
+                    f.fault(line_of(waves, k), f"ladder {name}, wave {wave['vague']}: {role} takes {form}")
+            for who in _names(wave):
+                if who not in names:
                     f.fault(line_of(waves, k), f"ladder {name}, wave {wave['vague']}: {who!r} is neither a role nor a group")
             if k and wave["apres_min"] <= waves[k - 1]["apres_min"]:
                 f.fault(line_of(waves, k), f"ladder {name}, wave {wave['vague']}: does not come after the wave before it")
+
+
+def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], kinds: set[str], school: Source) -> ref.Escalation | None:
+    groups = {name: tuple(plain(who)) if not isinstance(who, str) else () for name, who in doc.get("groupes", {}).items()}
+    roles = {r["id"]: str(r["libelle"]) for r in doc.get("roles", [])}
+    _check_steps(f, doc, {*roles, *groups})
     calendars = doc.get("calendriers", {})
     for activity, calendar in doc.get("calendrier_par_activite", {}).items():
         if activity not in activities:
@@ -170,6 +196,7 @@ def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], kind
         retex_hot_h=doc["retex"]["chaud_h"], retex_cold_d=doc["retex"]["froid_j"],
         headcount_manager_min=doc["compte_agents"].get("passage_appel_manager_min", 30),
         inhibitions=[_inhibition(i) for i in doc.get("inhibitions", [])],
+        role_by_nature=plain(doc.get("qui_par_nature", {})),
         vigilance_digest=_vigilance_digest(doc), readiness=_readiness(doc), working_time=_working_time(doc),
         **_reassignment(doc),
         asks=_asks(f, doc, roles),

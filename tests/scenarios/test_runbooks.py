@@ -29,8 +29,8 @@ from tests.shipped import territory
 N1_FIRST = ("rs-pmi-04:app", "ast-technique:app")
 N1_NIGHT = ("ast-technique:app",)
 """The manager, who is not on call, hears of it at seven (D36)."""
-N2_FIRST = ("dir-solidarites:app", "coord-pca:app", "ast-technique:app")
-N2_SECOND = ("ast-direction:voice", "dir-solidarites-s:voice")
+N2_FIRST = ("ast-direction:app", "dir-solidarites:app", "coord-pca:app", "ast-technique:app")
+N2_SECOND = ("dir-solidarites-s:voice",)
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_an_answer_from_an_earlier_cycle_adds_up(book: Runbook) -> None:
     book.time_passes(10)
     book.expect("dgs:voice")
     book.time_passes(15)
-    book.expect("dir-solidarites:app", "ast-technique:app")
+    book.expect("ast-direction:app", "dir-solidarites:app", "ast-technique:app")
     book.nothing_else()
     book.answers("ast-technique")
     assert book.ladder().state == "answered"
@@ -179,7 +179,7 @@ def test_one_answer_to_the_second_wave_is_enough(book: Runbook) -> None:
     n2(book)
     book.time_passes(10)
     book.expect(*N2_SECOND)
-    book.answers("ast-direction", channel="voice")
+    book.answers("dir-solidarites-s", channel="voice")
     book.time_passes(60)
     book.nothing_else()
 
@@ -193,14 +193,19 @@ def test_a_decline_rings_the_deputy_at_once(book: Runbook) -> None:
 
 def test_when_everybody_declines_the_next_wave_does_not_wait(book: Runbook) -> None:
     n2(book)
-    for person in ("dir-solidarites", "coord-pca", "ast-technique"):
+    for person in ("ast-direction", "dir-solidarites", "coord-pca", "ast-technique"):
         book.answers(person, DECLINE)
         book.expect(f"{person}-s:app", wave=1)
     book.nothing_else()
     book.answers("coord-pca-s", DECLINE)
-    book.expect(*N2_SECOND[:1], wave=2)
-    book.sent()
     assert book.ladder().wave == 2
+    book.time_passes(1)  # of one incident a person is told once a minute (D71)
+    book.expect(*N2_SECOND, wave=2)
+    book.answers("dir-solidarites-s", DECLINE)
+    book.expect("dir-solidarites-s2:voice", wave=2)
+    book.answers("dir-solidarites-s2", DECLINE)
+    book.expect("dgs:voice", wave=3)
+    book.nothing_else()
 
 
 def test_declined_by_all_to_the_top_is_a_standing_alert_and_not_silence(book: Runbook) -> None:
@@ -404,7 +409,7 @@ def test_a_quiet_app_comes_after_the_sms(book: Runbook) -> None:
     night = Runbook("2027-02-11T23:00")
     night.reaches("ast-technique", "app", quiet=(22 * 60, 7 * 60))
     night.report("closure", severity=4)
-    night.expect("dir-solidarites:app", "coord-pca:app", "ast-technique:app")
+    night.expect(*N2_FIRST)
     night.nothing_else()
 
 
@@ -605,7 +610,7 @@ def test_of_two_equals_the_one_who_was_up_at_night_is_left_asleep() -> None:
 def test_one_person_in_two_roles_is_told_once(book: Runbook) -> None:
     book.replaces("coord-pca", "2027-02-11T08:00", "2027-02-11T20:00")
     book.report("closure", severity=4)
-    book.expect("dir-solidarites:app", "coord-pca:app")
+    book.expect("ast-direction:app", "dir-solidarites:app", "coord-pca:app")
     book.nothing_else()
 
 
@@ -781,9 +786,9 @@ def test_who_answered_from_a_later_wave_is_called_again_too(book: Runbook) -> No
     n2(book)
     book.time_passes(10)
     book.expect(*N2_SECOND)
-    book.answers("ast-direction", channel="voice")
+    book.answers("dir-solidarites-s", channel="voice")
     book.time_passes(90)
-    book.expect(*N2_FIRST, "ast-direction:app", template="answer_stale")
+    book.expect(*N2_FIRST, "dir-solidarites-s:app", template="answer_stale")
     book.nothing_else()
 
 
@@ -808,7 +813,7 @@ def test_one_deed_ends_the_wait(book: Runbook, deed: str) -> None:
         case "climb":
             book.decides(EscalateIncident, incident=incident)
             book.expect(*N2_SECOND)
-            book.answers("ast-direction")
+            book.answers("dir-solidarites-s")
             book.decides(AddNote, text_id="t3", incident=incident)
     book.time_passes(200)
     book.nothing_else()
@@ -817,7 +822,8 @@ def test_one_deed_ends_the_wait(book: Runbook, deed: str) -> None:
 def test_work_on_an_activity_shows_that_the_crisis_is_tended(book: Runbook) -> None:
     book.report("closure", "cen-2", severity=3)
     book.sent()
-    for person in ("dgs", "coord-pca", "main-courante", "cel-situation", "cel-rh", "cel-logistique", "cel-si"):
+    cell = ("main-courante", "cel-situation", "cel-rh", "cel-logistique", "cel-si")
+    for person in ("ast-direction", "dgs", "coord-pca", *cell):
         book.answers(person)
     assert book.ladder("territory").stale_at is not None
     book.asks(DeclareActivity, service="continuity", activity="EDU-01", state="nominal")
@@ -836,7 +842,7 @@ def test_a_closed_incident_does_not_go_stale(book: Runbook) -> None:
     n2_answered(book)
     book.decides(ResolveIncident, incident=book.incident().id, force=True)
     book.time_passes(1)
-    book.expect("dir-solidarites", template="withdrawn")
+    book.expect("ast-direction", "dir-solidarites", template="withdrawn")
     book.time_passes(300)
     book.nothing_else()
 
@@ -873,7 +879,7 @@ def test_an_exercise_beside_a_real_crisis_touches_nothing_of_it() -> None:
     live("pmi-04", 4)
     before = [f.id for f in world.facts("92")]
     calls = {r.person for r in world.services["delivery"].state("92").notifications.values()}
-    assert calls == {"dir-solidarites", "coord-pca", "ast-technique"}
+    assert calls == {"ast-direction", "dir-solidarites", "coord-pca", "ast-technique"}
     exercise.report("closure", severity=4)
     exercise.expect(*N2_FIRST)
     exercise.time_passes(10)

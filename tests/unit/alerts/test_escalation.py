@@ -22,6 +22,7 @@ from schemas.calling import (
 )
 from schemas.commands import AcknowledgeIncident, CompleteTask, EscalateIncident, ReapplyPolicy, ResolveIncident, SetLevel
 from schemas.reference import EscalationPolicy, Holder, PublishReference, Roster, RosterSection
+from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Answer, Channel, Level
 from tests.shipped import territory
@@ -81,9 +82,9 @@ def _without(*roles: str, deputies: Iterable[str] = ()) -> Roster:
     return Roster(holders=holders, channels=roster.channels)
 
 
-N2_FIRST = ("dir-solidarites", "coord-pca", "ast-technique")
+N2_FIRST = ("ast-direction", "dir-solidarites", "coord-pca", "ast-technique")
 CRISIS = (
-    "dgs", "coord-pca", "main-courante", "cel-situation", "cel-rh", "cel-logistique", "cel-si", "cel-com", "cel-juridique",
+    "ast-direction", "ast-technique", "dgs", "coord-pca", "main-courante", "cel-situation", "cel-rh", "cel-logistique", "cel-si", "cel-com", "cel-juridique",
     *(f"dir-{p}" for p in ("solidarites", "education", "attractivite", "logement", "communication", "rh_finances", "commande_logistique", "evaluation_orga")),
 )  # fmt: skip
 
@@ -166,7 +167,7 @@ def test_the_quorum_counts_distinct_persons_of_a_wave(scene: Scene) -> None:
     _answer(scene, calls, "coord-pca", 2)
     _answer(scene, calls, "coord-pca", 3)
     scene.step(10)
-    calls.expect("ast-direction", "dir-solidarites-s")
+    calls.expect("dir-solidarites-s")
 
 
 def test_a_late_answer_counts_for_its_own_wave_and_stops_what_has_not_fired(scene: Scene) -> None:
@@ -175,7 +176,7 @@ def test_a_late_answer_counts_for_its_own_wave_and_stops_what_has_not_fired(scen
     calls.new()
     _answer(scene, calls, "coord-pca", 2)
     scene.step(10)
-    calls.expect("ast-direction", "dir-solidarites-s")
+    calls.expect("dir-solidarites-s")
     _answer(scene, calls, "dir-solidarites", 12)
     assert scene.named(AnswerRecorded)[-1].late
     assert _ladder(scene, scene.incidents()[0].id).state == "answered"
@@ -275,7 +276,7 @@ def test_answers_add_up_over_the_cycles(scene: Scene) -> None:
     scene.step(20)
     calls.new()
     scene.step(35)
-    again = calls.expect("dir-solidarites", "ast-technique")
+    again = calls.expect("ast-direction", "dir-solidarites", "ast-technique")
     assert {c.cycle for c in again} == {2}, "who said yes is not called again"
     _answer(scene, calls, "ast-technique", 36)
     assert _ladder(scene, scene.incidents()[0].id).state == "answered"
@@ -301,21 +302,21 @@ def test_a_rise_starts_the_higher_ladder_at_once_and_withdraws_what_nobody_answe
 def test_whoever_had_taken_it_in_charge_must_say_so_again_although_the_higher_ladder_does_not_name_them(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
-    calls.expect(*N2_FIRST)
-    for person in ("ast-technique", "coord-pca"):
-        _answer(scene, calls, person, 1)
+    scene.step(10)
+    calls.new()
+    _answer(scene, calls, "dir-solidarites-s", 11)
     incident = scene.incidents()[0]
     assert incident.state == "acknowledged"
-    scene.command(SetLevel(author="coord-pca", role="coordinator", level=Level.N3, scope=incident.id), 5)
-    called = {c.person: c for c in calls.expect(*CRISIS, "ast-technique")}
+    scene.command(SetLevel(author="coord-pca", role="coordinator", level=Level.N3, scope=incident.id), 12)
+    called = {c.person: c for c in calls.expect(*CRISIS, "dir-solidarites-s")}
     assert {(c.level, c.previous_level, c.template) for c in called.values()} == {(3, 2, "level_raised")}
     again = {person for person, c in called.items() if not c.values.get("first_call")}
-    assert again == {*called} & {*N2_FIRST}, "nobody else is asked to answer again"
-    assert called["ast-technique"].role == "astreinte_technique"
+    assert again == {*called} & {*N2_FIRST, "dir-solidarites-s"}, "nobody else is asked to answer again"
+    assert called["dir-solidarites-s"].role == "suppleant_directeur_pole"
     incident = scene.incidents()[0]
     assert (incident.state, incident.acknowledged_by) == ("open", ()), "nobody has answered for the crisis yet"
-    _answer(scene, calls, "ast-technique", 6)
-    assert _ladder(scene, "territory").acknowledged_by == ("ast-technique",)
+    _answer(scene, calls, "dir-solidarites-s", 13)
+    assert _ladder(scene, "territory").acknowledged_by == ("dir-solidarites-s",)
     assert scene.incidents()[0].state == "acknowledged"
 
 
@@ -360,11 +361,11 @@ def test_the_second_wave_calls_the_deputies_of_who_has_not_said_yes(scene: Scene
     calls.expect("elu-astreinte")
 
 
-def test_seven_answers_end_the_first_wave_of_n3(scene: Scene) -> None:
+def test_eight_answers_end_the_first_wave_of_n3(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2")
     calls.new()
-    for n, person in enumerate(CRISIS[:7]):
+    for n, person in enumerate(CRISIS[:8]):
         _answer(scene, calls, person, 1 + n)
     ladder = _ladder(scene, "territory")
     assert (ladder.state, ladder.waves[0].state, ladder.waves[1].state) == ("answered", "satisfied", "skipped")
@@ -385,12 +386,127 @@ def test_from_n3_to_n4_everybody_must_answer_again(scene: Scene) -> None:
     assert states == [("N3", "superseded"), ("N4", "running")]
 
 
-def test_a_territory_predicate_without_an_incident_starts_the_crisis_ladder(scene: Scene) -> None:
-    from schemas.reports import Measure
+def test_an_active_cod_calls_its_liaison_officer_at_once_and_no_other_crisis_does(scene: Scene) -> None:
+    """D73: N4 calls them in any case, N3 while the COD is active."""
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    assert "liaison-cod" not in {c.person for c in calls.new()}
+    assert "liaison_cod" not in _ladder(scene, "territory").waves[0].roles
+    scene.report(5, "info", source="prefecture", measure=Measure(name="cod_active", value=True))
+    (liaison,) = calls.expect("liaison-cod")
+    assert (liaison.role, liaison.wave, liaison.answer_expected) == ("liaison_cod", 1, True)
+    assert "liaison_cod" in _ladder(scene, "territory").waves[0].roles
+    scene.report(6, "info", source="prefecture", measure=Measure(name="cod_active", value=True))
+    calls.expect_nobody()
 
+
+def test_each_cycle_asks_anew_whether_the_cod_is_active(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    scene.report(5, "info", source="prefecture", measure=Measure(name="cod_active", value=True))
+    scene.step(15)
+    assert [c.person for c in calls.new()].count("liaison-cod") == 1
+    scene.step(30)
+    assert [c.person for c in calls.new()].count("liaison-cod") == 1
+    scene.report(31, "info", source="prefecture", measure=Measure(name="cod_active", value=False))
+    scene.step(60)
+    called = [c.person for c in calls.new()]
+    assert "dgs" in called
+    assert "liaison-cod" not in called
+
+
+def test_an_active_cod_that_has_no_liaison_officer_calls_the_deputy_and_says_so_once() -> None:
+    scene = Scene(roster=_without("liaison_cod", deputies=["liaison_cod"]))
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    calls.new()
+    scene.report(5, "info", source="prefecture", measure=Measure(name="cod_active", value=True))
+    calls.expect("liaison-cod-s")
+    scene.report(6, "info", source="prefecture", measure=Measure(name="strike_notice", value=True))
+    assert [f.role for f in scene.named(RoleUncovered)] == ["liaison_cod"]
+    assert _ladder(scene, "territory").uncovered_roles == ("liaison_cod",)
+
+
+def test_n4_calls_those_on_duty_and_the_directors_of_all_poles_at_once(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2", severity=4, expected_duration_h=100, source="pompiers")
+    assert sorted(c.person for c in calls.new()) == sorted({*CRISIS, "president", "elu-astreinte", "liaison-cod"})
+
+
+def test_one_person_in_two_roles_of_a_step_is_called_once() -> None:
+    roster = _without()
+    holders = tuple(
+        h.model_copy(update={"holder": "dgs"}) if h.role in ("astreinte_direction", "cellule_rh") else h for h in roster.holders
+    )
+    scene = Scene(roster=roster.model_copy(update={"holders": holders}))
+    calls = Calls(scene)
+    scene.report(0, "closure", "cen-2")
+    called = [c.person for c in calls.new()]
+    assert called.count("dgs") == 1
+    assert set(called) == {*CRISIS} - {"ast-direction", "cel-rh"}
+
+
+@pytest.fixture
+def director_on_duty() -> Scene:
+    """A scene in which the director of a pôle is the duty executive, too."""
+    roster = _without()
+    holders = tuple(h.model_copy(update={"holder": "dir-education"}) if h.role == "astreinte_direction" else h for h in roster.holders)
+    return Scene(roster=roster.model_copy(update={"holders": holders}))
+
+
+def test_who_declines_in_two_roles_is_replaced_in_both(director_on_duty: Scene) -> None:
+    calls = Calls(director_on_duty)
+    director_on_duty.report(0, "closure", "cen-2")
+    assert [c.person for c in calls.new()].count("dir-education") == 1
+    _answer(director_on_duty, calls, "dir-education", 1, Answer.DECLINE)
+    called = {c.person: c for c in calls.expect("ast-direction-s", "dir-education-s")}
+    assert (called["dir-education-s"].role, called["dir-education-s"].scope) == ("directeur_pole", "education")
+
+
+def test_who_does_not_answer_in_two_roles_is_replaced_in_both(director_on_duty: Scene) -> None:
+    calls = Calls(director_on_duty)
+    director_on_duty.report(0, "closure", "cen-2")
+    director_on_duty.step(10)
+    assert {"ast-direction-s", "dir-education-s"} <= {c.person for c in calls.new()}
+
+
+def test_a_step_that_means_nobody_calls_the_next_one_at_once(scene: Scene) -> None:
+    """D34: no pôle is concerned, so none has a director or a deputy to be called."""
+    calls = Calls(scene)
+    scene.report(0, "outage_telecom", severity=2)
+    calls.expect("ast-technique")
+    scene.command(SetLevel(author="coord-pca", role="coordinator", level=Level.N2, scope=scene.incidents()[0].id), 1)
+    calls.expect("ast-direction", "coord-pca", "ast-technique")
+    scene.step(11)
+    calls.expect("dgs")
+    assert [w.state for w in _ladder(scene, scene.incidents()[0].id).waves] == ["fired", "fired", "fired"]
+
+
+def test_a_strike_of_no_pole_calls_the_director_on_call_at_once(scene: Scene) -> None:
+    calls = Calls(scene)
+    scene.report(0, "info", source="rh", severity=2, measure=Measure(name="strike_notice", value=True))
+    calls.expect("ast-direction")
+
+
+@pytest.mark.parametrize(
+    ("said", "called"),
+    [
+        ({"type": "staff_shortage", "site": PMI, "capacity_lost_pct": 30}, {"rs-pmi-04", "dir-solidarites"}),
+        ({"type": "sanitary_alert", "site": PMI}, {"rs-pmi-04", "ast-direction"}),
+        ({"type": "closure", "site": PMI}, {"rs-pmi-04", "ast-technique"}),
+    ],
+)
+def test_what_is_no_technical_matter_calls_no_technician(scene: Scene, said: dict[str, Any], called: set[str]) -> None:
+    """D73, `qui_par_nature`."""
+    calls = Calls(scene)
+    scene.report(0, **said, severity=2)
+    assert {c.person for c in calls.new()} == called
+
+
+def test_a_territory_predicate_without_an_incident_starts_the_crisis_ladder(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "info", source="prefecture", measure=Measure(name="cod_active", value=True))
-    assert {c.person for c in calls.new()} == set(CRISIS)
+    assert {c.person for c in calls.new()} == {*CRISIS, "liaison-cod"}
     assert _ladder(scene, "territory").incidents == ()
 
 
@@ -717,7 +833,8 @@ def test_a_second_answer_within_a_shift_does_not_prolong_it(scene: Scene) -> Non
     _answer(scene, calls, "cel-rh", 5)
     scene.report(60, "closure", "cen-2", severity=4, expected_duration_h=100, source="pompiers")
     _answer(scene, calls, "cel-rh", 62)
-    scene.step(5 + 9 * 60)
+    for minute in range(120, 5 + 9 * 60 + 1, 85):  # a record holds so many calls
+        scene.step(minute)
     assert [t.due_at for t in _reliefs(scene)] == [scene.at(5 + 600)]
 
 

@@ -53,6 +53,11 @@ def test_the_same_day_gives_the_same_pages() -> None:
     assert b"pdfuaid" in one
 
 
+def test_a_condition_of_a_call_is_on_it() -> None:
+    (n3,) = (ladder for ladder in _ladders(territory()) if ladder["title"].startswith("N3"))
+    assert "(si COD activé)" in n3["waves"][0][2]
+
+
 def test_codes_are_told_in_words() -> None:
     said = " ".join(cell for ladder in _ladders(territory()) for wave in ladder["waves"] for cell in wave)
     said += " ".join(r["role"] + r["cards"][0][0] for r in _cards(territory()))

@@ -62,7 +62,8 @@ def test_the_shipped_territory_is_whole() -> None:
     assert len(territory.sites) == 253
     assert len(territory.communes) == 36
     assert len(territory.plans) == 20
-    assert {len(w.who) for w in territory.policy.ladders["N3"]} == {1, 3}
+    assert {len(w.who) for w in territory.policy.ladders["N3"]} == {1, 6}
+    assert {w.wave: w.only_if for w in territory.policy.ladders["N3"] if w.only_if} == {1: {"liaison_cod": "cod_active"}}
 
 
 def test_every_section_fits_one_record_and_survives_the_wire() -> None:
@@ -127,6 +128,14 @@ IMPOSSIBLE = [
         "days are 1 (Monday) to 7",
     ),
     ("escalade.yaml", "vers: [elu_astreinte, dgs", "vers: [elu_d_astreinte, dgs", "role 'elu_d_astreinte' is not declared"),
+    ("escalade.yaml", "strike: directeur_pole", "grève: directeur_pole", "neither a type of report nor a family of incidents"),
+    ("escalade.yaml", "sanitary_alert: astreinte_direction", "sanitary_alert: astreinte", "role 'astreinte' is not declared"),
+    (
+        "escalade.yaml",
+        "liaison_cod, si: {metric: flag",
+        "liaison_cod, si: {metric: level",
+        "liaison_cod takes si: {metric: flag",
+    ),
     ("escalade.yaml", "base: rto, pct: 50", "base: rto, pct: 0", "a percentage is 1 at least"),
     ("escalade.yaml", "canaux: [app, mail]}", "canaux: [app, voix]}", "the voice is none of its channels"),
     ("escalade.yaml", "sauf_types: [weather_alert,", "sauf_types: [weather,", "'weather' is no type of report"),
