@@ -67,6 +67,10 @@ class SiteLine:
     """People may be in danger there."""
     vulnerable: int = 0
     """How much vulnerable people depend on it (D82)."""
+    counting: bool = False
+    """People of an evacuated site are not all accounted for (D79)."""
+    missing: int = 0
+    """So many people the newest headcount has not found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,20 @@ def _why(site: Site, _: Translator) -> str:
         causes.append(_("groupe électrogène"))
     if any(c.contested for c in site.causes):
         causes.append(_("contesté"))
+    if site.confinement == "counting":
+        causes.insert(0, _people_left(site, _))
     return _("\u00a0; ").join(dict.fromkeys(causes))
+
+
+def missing_at(site: Site) -> int:
+    """Return how many people the newest headcount of a site has not found."""
+    return 0 if site.headcount is None else max(0, site.headcount.expected - site.headcount.found)
+
+
+def _people_left(site: Site, _: Translator) -> str:
+    if site.headcount is None:
+        return _("recensement attendu")
+    return _.plural("{n} personne non retrouvée", "{n} personnes non retrouvées", missing_at(site))
 
 
 def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
@@ -145,6 +162,8 @@ def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
         folded(text),
         is_dangerous(site),
         site.vulnerable_public,
+        site.confinement == "counting",
+        missing_at(site),
     )
 
 
@@ -155,7 +174,7 @@ def _order(line: SiteLine) -> tuple[object, ...]:
 
 
 def groups_of(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[Group]:
-    """« À traiter d’abord »: danger to people, a limit within the hour, silence, then the rest."""
+    """« À traiter d’abord »: danger to people, those not accounted for first; a limit within the hour, silence, then the rest."""
     danger, pressing, silent, rest = [], [], [], []
     for line in sorted(lines, key=_order):
         if line.danger:
@@ -166,6 +185,7 @@ def groups_of(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[G
             silent.append(line)
         else:
             rest.append(line)
+    danger.sort(key=lambda line: (not line.counting, -line.missing))
     titled = (
         ("danger", _("Danger pour des personnes"), danger), ("limite", _("Échéance dans moins d’une heure"), pressing),
         ("silence", _("Sans nouvelles : levée de doute"), silent), ("reste", _("Hors service ou dégradés, le reste"), rest),

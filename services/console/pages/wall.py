@@ -14,7 +14,7 @@ from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import Names
 
-CLOCKS_SHOWN: Final = 8
+CLOCKS_SHOWN: Final = 6
 SILENT_SHOWN: Final = 6
 PLANS_SHOWN: Final = 5
 WINDOWS_SHOWN: Final = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -84,3 +85,22 @@ def test_among_equally_pressing_sites_that_of_vulnerable_people_comes_first() ->
     ]
     (group,) = groups_of(lines, datetime.fromtimestamp(START / 1000, UTC), translator("fr"))
     assert group.lines[0].id == "mdph-01"
+
+
+async def test_people_who_are_not_accounted_for_stand_first_in_the_cell() -> None:
+    """D79: before any other danger to people, whatever clock runs there; the most missing first, and in words."""
+    held = crisis()
+    held.put("sites", site("cen-1", type="gas_leak", effect="degraded", severity=5))
+    held.put("sites", site("clg-0921243B") | {"status": "sheltering"})
+    held.put("sites", site("pmi-02") | {"status": "evacuated"})
+    held.put("sites", site("pmi-03") | {"status": "evacuated", "headcount": COUNTED})
+    held.put("sites", site("pmi-04") | {"status": "evacuated", "headcount": COUNTED | {"found": 214}})
+    browser, _ = browsing(held)
+    page = (await browser.get(f"/?realm={REALM}")).text
+    rows = page.partition('id="rows"')[2].partition("</table>")[0]
+    order = re.findall(r'data-site="([^"]+)"', rows)
+    assert order[:2] == ["pmi-03", "pmi-02"]
+    assert order.index("pmi-01") == len(order) - 1
+    assert "6 personnes non retrouvées" in rows
+    assert "recensement attendu" in rows
+    assert rows.count("non retrouvée") == 2, "in the row of pmi-03 alone, and its title"
