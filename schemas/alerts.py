@@ -113,6 +113,14 @@ class ReportRow(Model):
     held: Held | None = Field(
         default=None, exclude_if=lambda held: held is None, description="what it says and what counts only once it is confirmed (D76)"
     )
+    read_at: Instant | None = Field(default=None, exclude_if=lambda at: at is None, description="when the cell first read it (D98)")
+
+
+class ReportReading(Model):
+    """The field of a report that moves when the cell reads it."""
+
+    id: str
+    read_at: Instant
 
 
 SHOWN_MEMBERS: Final = 5
@@ -263,7 +271,7 @@ class TaskRow(Model):
 
     id: str
     kind: str = Field(
-        description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry, readiness_hole, relief, sitrep, improvement, headcount (start one: D79)"
+        description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry, readiness_hole, relief, sitrep, improvement, headcount (start one: D79), instruction (confirm it: D99)"
     )
     state: TaskState
     opened_at: Instant
@@ -282,6 +290,8 @@ class TaskRow(Model):
         default=None,
         description="readiness_hole: the role, `<role>:<scope>` in a scope, that would not answer; relief: the role in the cell",
     )
+    text_id: str | None = Field(default=None, exclude_if=lambda id: id is None, description="instruction: where its words lie, in `texts`")
+    asked_by: str | None = Field(default=None, exclude_if=lambda by: by is None, description="instruction: who sent it, a token")
 
 
 class TriggerRow(Model):
@@ -297,6 +307,16 @@ class TriggerRow(Model):
     since: Instant
     incident: str | None = None
     why: tuple[Why, ...] = ()
+    current: tuple[Why, ...] = Field(
+        default=(), exclude_if=lambda whys: not whys, description="reasons whose value is another now than in `why`, with that value"
+    )
+
+
+class TriggerValues(Model):
+    """The field of a trigger that moves while it holds."""
+
+    id: str
+    current: tuple[Why, ...] = ()
 
 
 class FlagRow(Model):
@@ -327,6 +347,15 @@ class ReportChanged(RowFact):
 
     collection: ClassVar[str] = "reports"
     row: ReportRow
+
+
+@message
+class ReportRead(PartFact):
+    """The cell read a report for the first time. Rule D98."""
+
+    collection: ClassVar[str] = "report_readings"
+    part_of: ClassVar[str] = "reports"
+    row: ReportReading
 
 
 @message
@@ -388,6 +417,15 @@ class TriggerChanged(RowFact):
 
     collection: ClassVar[str] = "triggers"
     row: TriggerRow
+
+
+@message
+class TriggerMeasured(PartFact):
+    """A value behind a trigger that holds is another than it was told. It decides nothing."""
+
+    collection: ClassVar[str] = "trigger_values"
+    part_of: ClassVar[str] = "triggers"
+    row: TriggerValues
 
 
 @message

@@ -101,6 +101,30 @@ class LinkReport(Command):
 
 
 @message
+class MarkReportsRead(Command):
+    """Note that the cell has read these reports (D98). Each counts once; those read before change nothing."""
+
+    reports: tuple[str, ...] = Field(min_length=1, max_length=200)
+
+
+@message
+class PreviewConfirmation(Command):
+    """Ask what confirming a report would do now. Nothing is decided: the answer is all that it leaves."""
+
+    report: str
+
+
+@message
+class InstructSite(Command):
+    """Send a short instruction of the cell to the manager of a site, who confirms it (D99). The text is in `texts`."""
+
+    site: str
+    text_id: str
+    incident: str | None = None
+    report: str | None = Field(default=None, description="the report that it answers")
+
+
+@message
 class SetLevel(Command):
     """Raise, or lower with a reason (D31). `scope`: `territory` or an incident id."""
 

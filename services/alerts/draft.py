@@ -100,6 +100,10 @@ class Draft:
         self._ordinals[kind] = ordinal + 1
         return self._ids.derive(kind, ordinal)
 
+    def trial(self) -> Draft:
+        """Return a draft of the same input whose facts nobody records."""
+        return Draft(self.state, self._ids)
+
     def emit(self, fact: Fact) -> None:
         """Record a fact."""
         self.facts.append(fact)

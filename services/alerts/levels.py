@@ -12,10 +12,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from schemas.alerts import LevelChanged, LevelRow, ThresholdChanged, TriggerChanged, TriggerRow, Why
+from schemas.alerts import (
+    LevelChanged,
+    LevelRow,
+    ThresholdChanged,
+    TriggerChanged,
+    TriggerMeasured,
+    TriggerRow,
+    TriggerValues,
+    Why,
+)
 from schemas.words import Level
 from services.alerts.draft import Draft
 from services.alerts.evolve import OPEN
+from services.alerts.predicates import leaves_of
 from services.alerts.rulebook import Branch, LevelRule, StandDownRule, TriggerRule
 from services.alerts.values import changed
 
@@ -133,6 +143,25 @@ def _triggers(draft: Draft, rules: tuple[TriggerRule, ...], rises: Rises) -> Non
         crossed = _crossed(draft, rule.branches, None)
         if crossed:
             _hold(draft, rule, crossed, rises)
+        _measure(draft, rule)
+
+
+def _measure(draft: Draft, rule: TriggerRule) -> None:
+    """Tell the values behind a trigger that holds, where they are others than those last told. Screens show them beside its reasons."""
+    row = draft.state.triggers.get(rule.id)
+    if row is None or row.state != "held":
+        return
+    told = {_predicate(w): w for w in row.current}
+    found = [leaf.measured(draft, None) for branch in rule.branches for leaf in leaves_of(branch.node)]
+    fresh = {_predicate(w): w for w in found if w is not None}
+    current: list[Why] = []
+    for reason in row.why:
+        key = _predicate(reason)
+        now, before = fresh.get(key, told.get(key)), told.get(key)
+        if now is not None and now.value != reason.value:
+            current.append(before if before is not None and before.value == now.value else now)
+    if tuple(current) != row.current:
+        draft.emit(TriggerMeasured(row=TriggerValues(id=row.id, current=tuple(current))))
 
 
 def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) -> None:

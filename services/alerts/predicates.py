@@ -8,7 +8,7 @@ an input evaluates only what it touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -95,13 +95,18 @@ class Leaf:
     def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
         if not self.holds(draft, scope):
             return ()
+        measured = self.measured(draft, scope)
+        assert measured is not None
+        return (measured.model_copy(update={"reports": self.metric.reports(draft, scope)}),)
+
+    def measured(self, draft: Draft, scope: Scope) -> Why | None:
+        """Return the value now, whether or not it holds, without the reports behind it; None where nothing is known."""
         value = self._value(draft, scope)
-        assert value is not None
-        return (
-            Why(
-                code="predicate", metric=self.source.metric, args=_plain(self.source.args), op=self.source.op, threshold=self.source.value,
-                value=self.metric.shown(value), at=draft.now, reports=self.metric.reports(draft, scope),
-            ),
+        if value is None:
+            return None
+        return Why(
+            code="predicate", metric=self.source.metric, args=_plain(self.source.args), op=self.source.op,
+            threshold=self.source.value, value=self.metric.shown(value), at=draft.now,
         )  # fmt: skip
 
 
@@ -148,6 +153,18 @@ class NotNode:
 
     def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
         return (Why(code="predicate:not", at=draft.now),) if self.holds(draft, scope) else ()
+
+
+def leaves_of(node: Node) -> Iterator[Leaf]:
+    """Yield every measured condition of a predicate."""
+    match node:
+        case Leaf():
+            yield node
+        case AnyNode(parts=parts) | AllNode(parts=parts):
+            for part in parts:
+                yield from leaves_of(part)
+        case NotNode(part=part):
+            yield from leaves_of(part)
 
 
 @dataclass(frozen=True, slots=True)

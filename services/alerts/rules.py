@@ -106,6 +106,8 @@ HEADCOUNT: Final = "headcount_found"
 """People found at a site, of those who were there (D37)."""
 HEADCOUNT_DUE_MS: Final = 5 * MINUTE_MS
 """A headcount is to be started so soon after an order to leave or to shelter (D79)."""
+INSTRUCTION_DUE_MS: Final = 30 * MINUTE_MS
+"""A site is to confirm an instruction of the cell so soon (D99)."""
 PHENOMENON_KIND: Final = {"crues": "flood", "canicule": "heat", "neige-verglas": "snow", "vent": "wind", "vent-violent": "wind"}
 """Phenomenon of a weather alert → family of D22; any other is the family `weather`."""
 SILENCE_KEY: Final = {

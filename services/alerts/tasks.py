@@ -25,22 +25,24 @@ Kind = Literal[
     "readiness_hole",
     "relief",
     "headcount",
+    "instruction",
 ]
 
 
 def ask(
     draft: Draft, kind: Kind, *, report: str | None = None, site: str | None = None, incident: str | None = None,
     candidates: tuple[str, ...] = (), due_at: Instant | None = None, owner: str | None = None, post: str | None = None,
+    text_id: str | None = None, asked_by: str | None = None,
 ) -> None:  # fmt: skip
     """Open a task, unless the same one is open. One without a time of its own is due by the delay of its kind."""
-    if open_one(draft, kind, report or post or site or incident or "") is not None:
+    if open_one(draft, kind, text_id or report or post or site or incident or "") is not None:
         return
     policy = draft.territory.policy
     if due_at is None and policy is not None and kind in policy.task_due_min:
         due_at = draft.now + policy.task_due_min[kind] * MINUTE_MS
     row = TaskRow(
         id=draft.derive("task"), kind=kind, state=TaskState.OPEN, opened_at=draft.now, due_at=due_at, site=site, incident=incident,
-        report=report, candidates=candidates, owner=owner, post=post,
+        report=report, candidates=candidates, owner=owner, post=post, text_id=text_id, asked_by=asked_by,
     )  # fmt: skip
     draft.emit(TaskChanged(row=row))
 

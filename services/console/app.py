@@ -31,6 +31,7 @@ from services.console.api import (
     evidence,
     headcounts,
     incidents,
+    instructions,
     live,
     log,
     maintenance,
@@ -87,7 +88,7 @@ from services.runtime.vault import TextItem, Texts, Vault
 from services.runtime.webpush import PushSettings, VapidKey
 
 ROUTERS: Final = (
-    attention.router, incidents.router, places.router, continuity.router, reassignments.router, announcing.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
+    attention.router, incidents.router, instructions.router, places.router, continuity.router, reassignments.router, announcing.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
     commands.router, reference_changes.router, reference.router, reference.front_router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, erasures.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"

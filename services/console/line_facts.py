@@ -145,8 +145,10 @@ def _escalation(fact: FactRecord) -> Fields | None:
 
 def _task(fact: FactRecord) -> Fields:
     r = fact.data["row"]
+    first = r["state"] == "open"
+    written = first and r.get("text_id") is not None
     return {
-        "kind": "watch" if r["state"] == "open" else "action", "change": r["state"], "incident": r.get("incident"),
+        "kind": "decision" if written else "watch" if first else "action", "text_id": r["text_id"] if written else None, "change": "sent" if written else r["state"], "incident": r.get("incident"),
         "site": r.get("site"), "report": r.get("report"),
         "values": _some({"task": r["id"], "kind": r["kind"], "outcome": r.get("outcome")}),
     }  # fmt: skip

@@ -124,7 +124,7 @@ class Shaper:
             persons_concerned=row.persons_concerned, measure=held.measure or row.measure, phenomenon=row.phenomenon, colour=row.colour or held.colour,
             plan_hint=row.plan_hint, headline=headline, description=description, attachments=list(attachments), dialect=row.dialect,
             sites=list(row.sites), signature=row.signature, corrected_by=row.corrected_by,
-            erased_at=when(erased.at) if erased else None, erased_reason=erased.reason if erased else None,
+            erased_at=when(erased.at) if erased else None, erased_reason=erased.reason if erased else None, read_at=_when(row.read_at),
         )  # fmt: skip
 
     def escalation(self, row: calling.EscalationRow) -> r.Escalation:
@@ -142,6 +142,25 @@ class Shaper:
             candidates=list(row.candidates), taken_by=row.taken_by, done_at=_when(row.done_at), outcome=row.outcome,
             owner=row.owner, post=row.post,
         )  # fmt: skip
+
+    def instruction(self, row: a.TaskRow, text: str | None) -> r.Instruction:
+        """Shape the task of an instruction. `text`: its words, for a reader who may read them."""
+        answer = None if row.done_at is None else row.outcome
+        return r.Instruction(
+            id=row.id,
+            realm=self.realm,
+            site=row.site or "",
+            incident=row.incident,
+            report=row.report,
+            text=text,
+            state=row.state,
+            asked_by=row.asked_by,
+            asked_at=when(row.opened_at),
+            due_at=_when(row.due_at),
+            answer=answer,
+            answered_at=_when(row.done_at),
+            answered_by=None if row.done_at is None else row.taken_by,
+        )
 
     def level(self, id: str, row: a.LevelRow | None) -> r.LevelState:
         if row is None:
@@ -162,7 +181,7 @@ class Shaper:
     def trigger(self, row: a.TriggerRow) -> r.Trigger:
         return r.Trigger(
             id=row.id, realm=self.realm, plan=row.plan, level=row.level, state=row.state, since=when(row.since), incident=row.incident,
-            why=self.reasons(row.why),
+            why=self.reasons(row.why), current=self.reasons(row.current),
         )  # fmt: skip
 
     def maintenance(self, row: m.MaintenanceRow, covered: Sequence[str] = (), reason: Mapping[str, Any] | None = None) -> r.Maintenance:

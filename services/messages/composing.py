@@ -41,7 +41,7 @@ CORRECTION: Final = "callout_correction"
 WRITTEN: Final = frozenset({CALLOUT, CORRECTION})
 """Templates that carry what the cell wrote, as long as it is."""
 GRAVITY: Final = (
-    "headcount", "site_order", "incident_wave", "level_raised", "answer_stale", "exercise_wave", "headcount_manager", "alarm_dmia", "forecast_dmia", "alarm_rto",
+    "headcount", "site_order", "incident_wave", "level_raised", "answer_stale", "exercise_wave", "headcount_manager", "instruction", "alarm_dmia", "forecast_dmia", "alarm_rto",
     "forecast_rto", "plan_proposed", "reassignment_void", "reassignment_order", "reassignment_recalled", "reassignment_proposed",
     "verify_request", "card_overdue", "reentry", "stand_down_proposed", "shift_ending", "readiness_hole",
 )  # fmt: skip

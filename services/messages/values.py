@@ -23,7 +23,7 @@ _SITE_KIND: Final = "site"
 PAGES: Final = {
     "alarm_rto": "/activites", "alarm_dmia": "/activites", "alarm_rto_local": "/mes-sites", "alarm_dmia_local": "/mes-sites", "forecast_rto": "/activites",
     "forecast_dmia": "/activites", "reentry": "/activites", "plan_proposed": "/plans", "stand_down_proposed": "/plans",
-    "card_overdue": "/plans", "reassignment_proposed": "/reaffectation", "reassignment_order": "/mes-sites",
+    "card_overdue": "/plans", "reassignment_proposed": "/reaffectation", "reassignment_order": "/mes-sites", "instruction": "/mes-sites",
     "reassignment_void": "/mes-sites", "reassignment_recalled": "/mes-sites", "readiness_hole": "/astreintes",
     "readiness_digest": "/astreintes", "shift_ending": "/astreintes", "vigilance_digest": "/plans",
     "site_order": "/mes-sites", "site_order_over": "/mes-sites", "verify_request": "/mes-sites",

@@ -25,7 +25,7 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(vigie: RunningV
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
     until(lambda: [c["type"] for c in vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["causes"]] == ["outage_water"])
     page.goto(f"/mes-sites?realm={own_realm}")
-    expect(page.locator("#mine")).to_contain_text(re.compile(r"reçu à \d\d:\d\d, incident N\d"))
+    expect(page.locator("#mine")).to_contain_text(re.compile(r"reçu à \d\d:\d\d, pas encore lu par la cellule, incident N\d"))
     page.get_by_role("link", name="C’est fini : sans courant").click()
     page.get_by_label("5. En une phrase").fill("Le courant est revenu.")
     with page.expect_request("**/api/v1/reports") as sent:

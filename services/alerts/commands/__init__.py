@@ -16,7 +16,7 @@ from schemas.base import Command
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied, CommandRefused
 from services.alerts import answers
-from services.alerts.commands import incidents, ladder, level, maintenance, oncall, reference, reports
+from services.alerts.commands import incidents, instructions, ladder, level, maintenance, oncall, reading, reference, reports
 from services.alerts.commands.refusal import Refused, Result
 from services.alerts.draft import Draft
 
@@ -37,6 +37,9 @@ _RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
     c.ConfirmReport: _FIELD,
     c.DenyReport: _FIELD,
     c.LinkReport: _FIELD,
+    c.MarkReportsRead: _CELL,
+    c.PreviewConfirmation: _FIELD,
+    c.InstructSite: _CELL,
     c.SetLevel: _CELL,
     c.TakeTask: _FIELD,
     c.CompleteTask: _FIELD,
@@ -102,10 +105,10 @@ def _check_right(draft: Draft, command: Command) -> None:
 _NO_DEED: Final = frozenset(
     {
         PublishReference, r.DraftReference, r.ProposeReference, r.ApproveReference, r.DeclineReference, r.WithdrawReference, o.NoteReachability,
-        o.ImportDuties, o.OverrideDuty, o.SwapDuties, o.WithdrawDuty, o.DrillLadders,
+        o.ImportDuties, o.OverrideDuty, o.SwapDuties, o.WithdrawDuty, o.DrillLadders, c.MarkReportsRead, c.PreviewConfirmation,
     }
 )  # fmt: skip
-"""Administration of data, not work on a crisis."""
+"""Administration of data, and reading: not work on a crisis."""
 _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
     c.AcknowledgeIncident: ladder.acknowledge,
     c.EscalateIncident: ladder.escalate,
@@ -118,6 +121,9 @@ _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
     c.ConfirmReport: reports.confirm,
     c.DenyReport: reports.deny,
     c.LinkReport: reports.link,
+    c.MarkReportsRead: reading.mark_read,
+    c.PreviewConfirmation: reading.preview_confirmation,
+    c.InstructSite: instructions.instruct_site,
     c.SetLevel: level.set_level,
     c.TakeTask: reports.take_task,
     c.CompleteTask: reports.complete_task,

@@ -18,11 +18,13 @@ from schemas.alerts import (
     LevelChanged,
     MetricChanged,
     ReportChanged,
+    ReportRead,
     SiteReported,
     SiteStatusChanged,
     TaskChanged,
     ThresholdChanged,
     TriggerChanged,
+    TriggerMeasured,
 )
 from schemas.base import Fact
 from schemas.calling import AnswerRecorded, EscalationChanged, NotificationPlanned
@@ -43,6 +45,7 @@ from services.alerts.evolve.crisis import (
     notification_planned,
     task_changed,
     threshold_changed,
+    trigger_measured,
 )
 from services.alerts.evolve.maintenance import lease_changed, maintenance_changed
 from services.alerts.evolve.oncall import (
@@ -55,7 +58,7 @@ from services.alerts.evolve.oncall import (
     rota_of,
 )
 from services.alerts.evolve.reference_changes import change_recorded, reference_drafted
-from services.alerts.evolve.reports import arrival, report_changed
+from services.alerts.evolve.reports import arrival, report_changed, report_read
 from services.alerts.evolve.sites import (
     all_clear_noted,
     counted,
@@ -187,6 +190,7 @@ def _kept(m: Map[str, _V], keep: Callable[[_V], bool]) -> Map[str, _V]:
 
 _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     ReportChanged: lambda s, f: report_changed(s, f.row),
+    ReportRead: report_read,
     CauseChanged: cause_recorded,
     SiteMarked: site_marked,
     SiteStatusChanged: lambda s, f: s.put(sites=s.sites.set(f.row.id, f.row)),
@@ -199,6 +203,7 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     LevelChanged: lambda s, f: s.put(levels=s.levels.set(f.row.id, f.row)),
     ThresholdChanged: threshold_changed,
     TriggerChanged: lambda s, f: s.put(triggers=s.triggers.set(f.row.id, f.row)),
+    TriggerMeasured: trigger_measured,
     FlagChanged: flag_changed,
     EscalationChanged: escalation_changed,
     NotificationPlanned: notification_planned,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from schemas.alerts import FlagChanged, IncidentReported, IncidentRow, TaskRow, ThresholdChanged
+from schemas.alerts import FlagChanged, IncidentReported, IncidentRow, TaskRow, ThresholdChanged, TriggerMeasured
 from schemas.base import Instant
 from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned
 from schemas.words import IncidentState, Level, TaskState
@@ -117,6 +117,14 @@ def notification_planned(s: State, fact: NotificationPlanned) -> State:
     return s.put(calls=s.calls.set(fact.notification, fact)) if fact.escalation is not None else s
 
 
+def trigger_measured(s: State, fact: TriggerMeasured) -> State:
+    """Keep the values that were told of a trigger."""
+    row = s.triggers.get(fact.row.id)
+    if row is None:
+        return s
+    return s.put(triggers=s.triggers.set(row.id, changed(row, {"current": fact.row.current})))
+
+
 def flag_changed(s: State, fact: FlagChanged) -> State:
     row = fact.row
     agenda = s.agenda.arm(f"flag:{row.id}", row.until if row.effective_from is None else row.effective_from)
@@ -134,5 +142,5 @@ def task_changed(s: State, row: TaskRow) -> State:
 
 
 def subject_of(row: TaskRow) -> str:
-    """One open task per kind and subject: the report, else the post, else the site, else the incident."""
-    return row.report or row.post or row.site or row.incident or ""
+    """Return what a task is about: its words, else the report, the post, the site, the incident. One is open per kind and subject."""
+    return row.text_id or row.report or row.post or row.site or row.incident or ""

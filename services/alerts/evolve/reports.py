@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.alerts import ReportRow
+from schemas.alerts import ReportRead, ReportRow
 from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
@@ -24,6 +24,7 @@ from services.alerts.claims import (
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.rules import ACTING_ALONE, CAUSE_TYPES, CLAIM_TYPES, LEAVE, MUTE_TYPES, REMEMBER_MS
 from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
+from services.alerts.values import changed
 from services.runtime.maps import Map
 
 KEPT_RETURNS: Final = 50
@@ -89,6 +90,14 @@ def report_changed(s: State, row: ReportRow) -> State:
     elif (_matters(old) or _matters(row)) and (not _tells(row) or _what(old) != _what(row)):
         d |= _retold(s, d["reports"])
     return s.put(**d)
+
+
+def report_read(s: State, fact: ReportRead) -> State:
+    """Note when the cell first read a report. Nothing else depends on it."""
+    row = s.reports.get(fact.row.id)
+    if row is None:
+        return s
+    return s.put(reports=s.reports.set(row.id, changed(row, {"read_at": fact.row.read_at})))
 
 
 def _begins(row: ReportRow) -> Instant | None:

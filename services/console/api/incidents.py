@@ -12,6 +12,7 @@ from schemas.cap import MEDIA_TYPE
 from schemas.commands import (
     AcknowledgeIncident,
     EscalateIncident,
+    MarkReportsRead,
     MergeIncidents,
     ReapplyPolicy,
     ReopenIncident,
@@ -23,6 +24,7 @@ from services.console.api.answering import COLLIDING, RESPONSES, decide
 from services.console.api.context import Author, Body, Cursor, Limit, LogReading, Picture, Several, cached, deciding
 from services.console.api.notes import Note, add_note
 from services.console.api.scopes import check_incident
+from services.console.receipts import MOST
 from services.console.resources import Explanation, Incident, KindOfLine, Line, Page
 from services.runtime.rights import Permission
 
@@ -136,6 +138,18 @@ async def merge(author: Deciding, id: str, body: Merge) -> Response:
 async def split(author: Deciding, id: str, body: Split) -> Response:
     await _in_scope(author, body, id)
     return await decide(author, body, "alerts", SplitIncident, incident=id, reports=tuple(body.reports), expected=author.expected)
+
+
+@router.post(
+    "/{id}/read", responses=RESPONSES, status_code=200, summary="The author has read what the sites reported (D98); 204: nothing was unread"
+)
+async def mark_read(author: Annotated[Author, Depends(deciding(Permission.REPORT_RAW))], id: str, body: Body | None = None) -> Response:
+    within = author.within(body)
+    await check_incident(within, id)
+    unread = await within.model.unread_reports(within.realm, id, MOST)
+    if not unread:
+        return Response(status_code=204)
+    return await decide(author, body, "alerts", MarkReportsRead, reports=tuple(unread))
 
 
 @router.post("/{id}/notes", responses=RESPONSES, summary="Add a line about it to the main courante")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from pydantic import Field
 
-from schemas.commands import ConfirmReport, DenyReport, LinkReport
+from schemas.commands import ConfirmReport, DenyReport, LinkReport, MarkReportsRead, PreviewConfirmation
 from services.console.api.answering import RESPONSES, decide
 from services.console.api.context import Author, Body, Reader, deciding, is_limited, reading
 from services.console.api.scopes import check_sites
@@ -49,6 +49,25 @@ async def _in_scope(author: Author, body: Body | None, id: str) -> None:
 async def confirm(author: Verifying, id: str, body: Body | None = None) -> Response:
     await _in_scope(author, body, id)
     return await decide(author, body, "alerts", ConfirmReport, report=id)
+
+
+@router.post(
+    "/{id}/confirm/preview", responses=RESPONSES, summary="What confirming it would do now: level, people called, plans. Decides nothing"
+)
+async def preview(author: Verifying, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", PreviewConfirmation, report=id)
+
+
+@router.post(
+    "/{id}/read", responses=RESPONSES, summary="The author has read it for the cell (D98); 204: it was read before, or has no receipt"
+)
+async def mark_read(author: Annotated[Author, Depends(deciding(Permission.REPORT_RAW))], id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    within = author.within(body)
+    if not await within.model.is_unread(within.realm, id):
+        return Response(status_code=204)
+    return await decide(author, body, "alerts", MarkReportsRead, reports=(id,))
 
 
 @router.post("/{id}/deny", responses=RESPONSES, summary="Denied by the author")

@@ -15,7 +15,7 @@ from services.console.pages import times
 from services.console.pages.cell import SiteLine, site_line
 from services.console.pages.clocks import HIT, Running
 from services.console.pages.journal import LATE_MIN
-from services.console.resources import Activity, Incident, Line, Plan, PlanConflict, Reason, Site
+from services.console.resources import Activity, Incident, Line, Plan, PlanConflict, Reason, Site, Trigger
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import Names
@@ -272,13 +272,23 @@ class PlanLine:
     """Nobody is asked, and whoever may decide may still put it into effect."""
     incident: str | None
     """On whose page it is decided; None: on that of the plans."""
+    value_now: str = ""
+    """What its reason measures now, where that is another value than the one that proposed it."""
 
 
 ACTIVABLE: Final = (PlanState.POSTPONED, PlanState.REFUSED, PlanState.LIFTED, PlanState.RETEX_CLOSED)
 
 
-def plan_lines(plans: Iterable[Plan], now: datetime, names: Names, lang: str, _: Translator) -> list[PlanLine]:
-    """Plans that are or were proposed: those to decide first, the oldest first."""
+def _predicate(plan: str, reason: Reason) -> tuple[object, ...]:
+    """Return what a reason of a plan measures, whatever the value."""
+    return plan, reason.metric, repr(sorted(reason.args.items())), reason.op, reason.threshold
+
+
+def plan_lines(
+    plans: Iterable[Plan], now: datetime, names: Names, lang: str, _: Translator, triggers: Iterable[Trigger] = ()
+) -> list[PlanLine]:
+    """Plans that are or were proposed: those to decide first, the oldest first. `triggers`: what their reasons measure now."""
+    measured = {_predicate(t.plan, reason): reason for t in triggers if t.state == "held" for reason in t.current}
     found = []
     for plan in plans:
         if plan.state in SHELVED:
@@ -297,9 +307,14 @@ def plan_lines(plans: Iterable[Plan], now: datetime, names: Names, lang: str, _:
                 plan.id, plan.title, plan.state, said(why, names, lang) if why else None, why.at if why else None,
                 now - since if to_decide and since else None, decided, w.role_name(plan.decides, plan.pole, names, _), plan.level,
                 plan.version, to_decide, plan.state in ACTIVABLE, plan.incident,
+                _value_now(measured.get(_predicate(plan.id, why)), names, lang) if why and to_decide else "",
             )
         )  # fmt: skip
     return sorted(found, key=lambda p: (not p.to_decide, -(p.waiting or timedelta()), p.id))
+
+
+def _value_now(reason: Reason | None, names: Names, lang: str) -> str:
+    return "" if reason is None else said(reason, names, lang).value
 
 
 def conflicts_of(found: Iterable[PlanConflict]) -> dict[str, list[str]]:

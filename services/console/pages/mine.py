@@ -12,12 +12,32 @@ from services.console.pages.clocks import Running
 from services.console.pages.moves import SiteOrder, orders_of
 from services.console.pages.places import WORST
 from services.console.pages.reporting import TROUBLES
-from services.console.resources import Incident, ReassignmentLine, Report, Site, Task
+from services.console.queries.people import INSTRUCTION
+from services.console.resources import Incident, Instruction, ReassignmentLine, Report, Site, Task
 from services.runtime.principals import Scope
 
 SHOWN: Final = 30
 QUICK: Final = TROUBLES[:4]
 """Troubles that are one gesture away; the form has the others."""
+
+
+ANSWERED_SHOWN: Final = 1
+"""Instructions of a site that stay shown after they were answered, the newest."""
+
+
+def instructions_of(found: Iterable[Instruction]) -> dict[str, list[Instruction]]:
+    """Return by site the instructions that wait, and the newest that were answered."""
+    by_site: dict[str, list[Instruction]] = {}
+    for one in sorted(found, key=lambda i: (i.answered_at is not None, -i.asked_at.timestamp())):
+        shown = by_site.setdefault(one.site, [])
+        if one.answered_at is None or sum(i.answered_at is not None for i in shown) < ANSWERED_SHOWN:
+            shown.append(one)
+    return by_site
+
+
+def answers_for(scope: Scope, site: Site | None) -> bool:
+    """Tell whether an account is one of the people of this site, who answer its instructions."""
+    return site is not None and site.id in scope.sites
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +72,9 @@ def mine_of(
 ) -> list[Mine]:
     """The sites of the scope, or of its pôles; nobody's without a scope: the cell has its own table."""
     wanted = [s for s in sites if s.id in scope.sites or (not scope.sites and s.pole in scope.poles)]
+    waiting = [t for t in tasks if t.kind != INSTRUCTION]
     found = [
-        Mine(s, [c for c in clocks if c.site == s.id], [t for t in tasks if t.site == s.id], orders_of(s.id, moved, _)) for s in wanted
+        Mine(s, [c for c in clocks if c.site == s.id], [t for t in waiting if t.site == s.id], orders_of(s.id, moved, _)) for s in wanted
     ]
     return sorted(found, key=lambda m: (WORST.index(m.site.status), -len(m.tasks), not m.orders, m.site.name))
 

@@ -40,8 +40,11 @@ class Offices(Papers):
         found = mine.mine_of(x.shell.reader.principal.scope, x.sites, x.clocks, tasks.items, moved.items, x._)
         told = await self._queries.reports_of_sites(realm, [m.site.id for m in found[: mine.SHOWN]], lang=lang)
         receipts = {site: mine.receipts_of(reports, x.shell.overview.incidents) for site, reports in told.items()}
+        shown = {m.site.id for m in found[: mine.SHOWN]}
+        instructions = mine.instructions_of(await self._queries.instructions(realm, shown, texts=True, lang=lang))
         return {
-            **self._around(request, x), "receipts": receipts, "sites": found[: mine.SHOWN], "total": len(found), "touched": mine.touched(found), "quick": mine.QUICK,
+            **self._around(request, x), "receipts": receipts, "instructions": instructions,
+            "answers_for": lambda site: mine.answers_for(x.shell.reader.principal.scope, site), "sites": found[: mine.SHOWN], "total": len(found), "touched": mine.touched(found), "quick": mine.QUICK,
         }  # fmt: skip
 
     async def sites(self, request: Request) -> dict[str, Any]:

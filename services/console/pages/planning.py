@@ -53,7 +53,8 @@ class Screens(CrisisScreens):
             self._queries.alarms(realm, lang=lang),
         )  # fmt: skip
         found = plans.items
-        lines = incident.plan_lines(found, x.shell.now, x.names, lang, x._)
+        triggers = await self._queries.triggers(realm, lang=lang)
+        lines = incident.plan_lines(found, x.shell.now, x.names, lang, x._, triggers)
         return {
             **self._around(request, x), "plans": lines, "conflicts": incident.conflicts_of(conflicts), "to_decide": sum(p.to_decide for p in lines),
             "arbitrations": arbitrations_of(alarms, x.activities, x.shell.now, x._),

@@ -15,7 +15,7 @@ from schemas.reassignment import UNDER_WAY, ProposalState
 from schemas.words import SHELVED, ActivityState, IncidentState, PlanState, SiteStatus, TaskState
 from services.console.i18n import N_, Translator
 from services.console.pages import activities as activities_page
-from services.console.pages import cell, handover, incident, signal, times, wall
+from services.console.pages import cell, handover, incident, mine, signal, times, wall
 from services.console.pages.arbitrations import arbitrations_of
 from services.console.pages.cartogram import tiles_of
 from services.console.pages.clocks import next_breaks
@@ -35,7 +35,7 @@ from services.console.pages.reading import (
     unknown_of,
 )
 from services.console.pages.wall import Calm
-from services.console.resources import Activity, Incident
+from services.console.resources import Activity, Incident, Site
 from services.console.texts import words as w
 from services.console.texts.agents import confinement_words
 from services.console.texts.reasons import said
@@ -89,7 +89,8 @@ class CrisisScreens(Screen):
         )  # fmt: skip
         if pole.id is None:
             view.counts["incidents"] = x.shell.overview.counts["incidents_open"]
-        decide = [p for p in incident.plan_lines(plans.items, x.shell.now, x.names, lang, x._) if p.to_decide]
+        triggers = await self._queries.triggers(realm, lang=lang)
+        decide = [p for p in incident.plan_lines(plans.items, x.shell.now, x.names, lang, x._, triggers) if p.to_decide]
         where = {line.report: line.site for line in lines if line.report and line.site}
         asked_of = [str(t.report) for t in tasks.items if t.kind in cell.DOUBTS and t.report]
         reports, first = await asyncio.gather(
@@ -133,7 +134,8 @@ class CrisisScreens(Screen):
         levels = self._levels(x, shown, incident.report_names(facts.items))
         told = await self._first_words(x, id)
         members = incident.members_of(shown, x.sites, facts.items, hit, x._)
-        lines = incident.plan_lines(mine, x.shell.now, x.names, lang, x._)
+        triggers = await self._queries.triggers(realm, lang=lang)
+        lines = incident.plan_lines(mine, x.shell.now, x.names, lang, x._, triggers)
         thematic = next((p for p in mine if p.pole is None and p.state not in SHELVED), None)
         figures = incident.figures_of(shown, x.sites, hit)
         return {
@@ -236,7 +238,7 @@ class CrisisScreens(Screen):
             "entries": entries(lines, x.names, x._, 20), "local": [c for c in x.clocks if c.site == id],
             "incidents": [i for i in x.shell.overview.incidents if i.id in inside or id in i.sites or id in i.zone_sites], "tasks": tasks.items,
             "pole": x.names.pole(shown.pole, lang) if shown.pole != "multi" else x._("plusieurs pôles"),
-            "confinement": confinement_words(shown, x._),
+            "confinement": confinement_words(shown, x._), **await self._instructions(x, shown),
         }  # fmt: skip
 
     async def signal(self, request: Request, id: str) -> dict[str, Any]:
@@ -249,12 +251,28 @@ class CrisisScreens(Screen):
         site = next((s for s in x.sites if s.id == shown.site), None)
         found = next((i for i in x.shell.overview.incidents if i.id == shown.incident), None)
         return {
+            **await self._instructions(x, site, id), "has_receipt": signal.has_receipt(shown),
+            "plan_names": {p.id: x.names.plan(p.id) for p in x.reference.plans.values()} if signal.is_open_question(shown) else {},
             **self._around(request, x), "report": shown, "site": site, "incident": found, "flags": signal.flags_of(shown, x._),
             "facts": signal.facts_of(shown, x.names, x._), "signature": signal.signature_of(shown, x._),
             "state": signal.state_of(shown, x._), "sites": choices(x.sites), "erased": signal.erased_of(shown, lang),
             "verifier": w.person_name(shown.verified_by, x.names, x._) if shown.verified_by else "",
             "corrector": w.person_name(shown.corrected_by, x.names, x._) if shown.corrected_by else "",
         }  # fmt: skip
+
+    async def _instructions(self, x: Loaded, site: Site | None, report: str | None = None) -> dict[str, Any]:
+        """Return the instructions of the cell to a site, for the cell and the site's own people; nobody else reads them (D99)."""
+        reader = x.shell.reader
+        scope = reader.principal.scope
+        own = mine.answers_for(scope, site)
+        near = site is not None and (own or (not scope.sites and site.pole in scope.poles))
+        unlimited = not scope.sites and not scope.poles
+        decides = reader.may(Permission.INCIDENT_DECIDE) and (near or unlimited)
+        found = []
+        if site is not None and (near or reader.may(Permission.REPORT_RAW)):
+            found = await self._queries.instructions(x.shell.realm.name, {site.id}, texts=True, lang=x.shell.lang)
+        shown = [i for i in found if report is None or i.report == report][: mine.SHOWN]
+        return {"instructions": shown, "own_site": own, "instructs": decides}
 
     async def handover(self, request: Request) -> dict[str, Any]:
         """`handover.html`."""

@@ -7,6 +7,7 @@ from typing import Final
 from schemas.reports import Measure
 from schemas.words import ReportState
 from services.console.i18n import N_, Translator
+from services.console.receipts import OF_PEOPLE
 from services.console.resources import Report, ms
 from services.console.texts import words as w
 from services.console.texts import world
@@ -14,6 +15,17 @@ from services.console.texts.erased import tell_erased
 from services.console.texts.names import Names
 from services.console.texts.reasons import RULE, metric_value
 from services.runtime.erasing import Erased
+
+
+def has_receipt(report: Report) -> bool:
+    """Tell whether somebody at a site waits to know that the cell has read the report (D98)."""
+    return report.site is not None and report.dialect in OF_PEOPLE
+
+
+def is_open_question(report: Report) -> bool:
+    """Tell whether a person may still confirm the report."""
+    return report.confirmation != "confirmed" or bool({"measure_unentitled", "to_confirm"}.intersection(report.flags))
+
 
 STATES: Final = {
     ReportState.RECEIVED: N_("reçu, pas encore lu"),

@@ -15,6 +15,7 @@ from services.console.cap import Emitter
 from services.console.faults import NotFound
 from services.console.picture import Picture
 from services.console.queries.base import WHOLE, Read, Reading, store_errors
+from services.console.receipts import has_receipt
 from services.console.reference import Reference
 from services.console.resources import Page
 from services.console.shapes import OPEN
@@ -70,6 +71,14 @@ class Incidents(Reading):
                 first = next(iter(told.values()), None)
                 return shaped if first is None else found.shape.titled(shaped, row, first.type)
             return shaped
+
+    async def unread_reports(self, realm: str, incident: str, limit: int) -> list[str]:
+        """Return the newest reports of an incident that people of a site sent and the cell has not read. Rule D98."""
+        found = await self.read(realm)
+        async with store_errors():
+            ids = await found.picture.reports_of(incident)
+            rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        return [id for id in ids if id in rows and has_receipt(rows[id]) and rows[id].read_at is None][-limit:]
 
     async def cap(self, realm: str, id: str, sender: str, *, as_of: Instant | None = None) -> bytes:
         """The incident as a CAP 1.2 message, with the chain of those before it."""

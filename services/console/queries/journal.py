@@ -20,6 +20,7 @@ from services.console import store
 from services.console.faults import NotFound, RealmUnknown
 from services.console.lines import LineRecord, key_before
 from services.console.queries.base import WHOLE, Read, Reading, store_errors
+from services.console.receipts import has_receipt
 from services.console.resources import Page, when
 from services.console.shapes import Shaper
 from services.console.texts import refusal
@@ -172,6 +173,15 @@ class Journal(Reading):
         if (lost := await self._lost(realm, id, as_of)) is None:
             raise NotFound
         return lost
+
+    async def is_unread(self, realm: str, id: str) -> bool:
+        """Tell whether a report has a receipt and the cell has not read it. Raises NotFound."""
+        found = await self.read(realm)
+        async with store_errors():
+            row = await found.picture.row(a.ReportRow, id)
+        if row is None:
+            raise NotFound
+        return has_receipt(row) and row.read_at is None
 
     async def some_reports(self, realm: str, ids: Sequence[str], *, lang: str = "fr") -> dict[str, r.Report]:
         """Return the reports that are there, by id, without their words."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Final
 
 from schemas import alerts as a
 from schemas import calling
@@ -16,6 +17,9 @@ from services.console.message_texts import Wording, texts_of
 from services.console.queries.base import WHOLE, Read, Reading, store_errors, time_of
 from services.console.resources import Page
 from services.runtime.paging import page
+
+INSTRUCTION: Final = "instruction"
+"""Kind of the task with which a site confirms an instruction (D99)."""
 
 
 def is_overdue(task: a.TaskRow, at: Instant) -> bool:
@@ -51,6 +55,17 @@ class People(Reading):
         if row is None:
             raise NotFound
         return found.shape.task(row)
+
+    async def instructions(
+        self, realm: str, sites: Collection[str], *, texts: bool, as_of: Instant | None = None, lang: str = "fr", limit: int = WHOLE
+    ) -> list[r.Instruction]:
+        """Return the instructions to these sites, the newest first. `texts`: with their words."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.TaskRow)
+        mine = [t for t in rows.values() if t.kind == INSTRUCTION and t.site in sites]
+        newest = sorted(mine, key=lambda t: (-t.opened_at, t.id))[:limit]
+        return [found.shape.instruction(t, self.words_of(t.text_id or "") if texts else None) for t in newest]
 
     async def notifications(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", state: Sequence[str] = (), incident: str | None = None,

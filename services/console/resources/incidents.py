@@ -153,6 +153,7 @@ class Report(Resource):
     sites: list[str] = Field(default_factory=list, description="sites in the area that it names")
     signature: str | None = Field(default=None, description="of a CAP message: unsigned, unchecked, valid, invalid")
     corrected_by: str | None = Field(default=None, description="who changed the words of a refused message before it was offered again")
+    read_at: Time | None = Field(default=None, description="when the cell first read it")
     newer_alert_at: Time | None = Field(
         default=None, description="of a reopening that lifted nothing: when the alert occurred that is newer than it"
     )
@@ -175,6 +176,24 @@ class Task(Resource):
     outcome: str | None
     owner: str | None = Field(description="role that has to do it, `directeur_pole:<pôle>` in a scope")
     post: str | None = Field(description="readiness_hole: the role, `<role>:<scope>` in a scope; relief: the role in the cell")
+
+
+class Instruction(Resource):
+    """A short instruction of the cell to a site, and what the site answered (D99)."""
+
+    id: str = Field(description="of its task")
+    realm: str
+    site: str
+    incident: str | None
+    report: str | None
+    text: str | None = Field(description="for the people of the site and for who may read free text; None once it was erased")
+    state: TaskState
+    asked_by: str | None
+    asked_at: Time
+    due_at: Time | None
+    answer: str | None = Field(description="understood, or withdrawn by the cell")
+    answered_at: Time | None
+    answered_by: str | None
 
 
 class LevelState(Resource):
@@ -209,6 +228,7 @@ class Trigger(Resource):
     since: Time
     incident: str | None
     why: list[Reason]
+    current: list[Reason] = Field(default_factory=list, description="reasons whose value is another now than in `why`, with that value")
 
 
 class Explanation(Resource):

@@ -273,6 +273,8 @@ def _probe(record: Record, names: Names, _: Translator) -> str:
 
 def _task(record: Record, names: Names, _: Translator) -> str:
     what = _at(w.word(w.TASK, record.values["kind"], _), names.site(record.site) if record.site else "", _)
+    if record.values["kind"] == "instruction":
+        return _instruction(record, names.site(record.site) if record.site else "", _)
     match record.change:
         case "open":
             return what
@@ -282,6 +284,14 @@ def _task(record: Record, names: Names, _: Translator) -> str:
             return _("Fait : {task}", task=what)
         case _:
             return _("Sans objet : {task}", task=what)
+
+
+def _instruction(record: Record, site: str, _: Translator) -> str:
+    if record.change == "sent":
+        return _("Consigne envoyée, {site}", site=site)
+    if record.values.get("outcome") == "withdrawn":
+        return _("Consigne retirée, {site}", site=site)
+    return _("Consigne comprise, {site}", site=site)
 
 
 def _answer(record: Record, names: Names, _: Translator) -> str:

@@ -230,6 +230,7 @@ TASK = {
     "sitrep": N_("Point de situation à valider"),
     "improvement": N_("Action d’amélioration"),
     "headcount": N_("Recensement à lancer"),
+    "instruction": N_("Consigne à confirmer par le site"),
 }
 HOLE = {
     "nobody": N_("Personne"),

@@ -204,3 +204,19 @@ async def test_calls_that_could_not_be_made_are_one_line() -> None:
         seen = await shown(browser, path)
         assert "53 appels impossibles" in seen, path
         assert seen.count("Injoignable") == 0, path
+
+
+async def test_a_plan_shows_its_value_now_beside_the_value_that_proposed_it() -> None:
+    why = {"code": "predicate", "metric": "sites_hit", "args": {"kinds": ["college"]}, "op": ">=", "threshold": 2, "value": 2, "at": START}
+    held = crisis()
+    held.put("plans", {
+        "id": "PT-ELEC", "state": "proposed", "level": 0, "proposed_level": 2, "version": 1, "proposed_at": START, "why": (why,),
+        "decides": "directeur_pole",
+    })  # fmt: skip
+    held.put("triggers", {"id": "PT-ELEC:2", "plan": "PT-ELEC", "level": 2, "state": "held", "since": START, "why": (why,)})
+    browser, _ = browsing(held)
+    assert "maintenant" not in await shown(browser, "/plans")
+    held.put("trigger_values", {"id": "PT-ELEC:2", "current": (why | {"value": 12, "at": NOW},)})
+    browser, _ = browsing(held)
+    for path in ("/", "/plans"):
+        assert re.search(r"2 ?(\(≥ 2\))?.*; maintenant : 12", await shown(browser, path)), path

@@ -91,7 +91,7 @@ async def test_the_manager_of_a_site_sees_what_became_of_a_report() -> None:
     held.put("incidents", incident(level=2))
     browser, _ = browsing(held)
     seen = await shown(browser, "/mes-sites", role="site_manager@pmi-01")
-    assert re.search("Coupure d’électricité : reçu à 09:40 , incident N2", seen)
+    assert re.search("Coupure d’électricité : reçu à 09:40 , pas encore lu par la cellule , incident N2", seen)
     assert "en attente de prise en charge" in seen
     held.put("incidents", incident(level=2, acknowledged_by=("coord-pca",)))
     browser, _ = browsing(held)

@@ -39,11 +39,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/improvements": {"text": "écrire la procédure", "owner": "cellule_rh", "due_at": SPAN["to"], "incident": "i-1"},
     "POST /api/v1/improvements/{id}/drop": REASON, "POST /api/v1/sending/hold": LATER | REASON,
     "POST /api/v1/callouts": {"text": "le site ferme", "sites": ["pmi-01"]}, "POST /api/v1/headcounts": {"sites": ["pmi-01"]},
+    "POST /api/v1/sites/{id}/instructions": {"text": "restez à l’abri"},
 }  # fmt: skip
 IDS = {
     "/incidents/": "i-1", "/notifications/": "n-1", "/activities/": ACTIVITY.id, "/strategies/": "s-1", "/alarms/": "a-1", "/plans/": PLAN.id,
     "/tasks/": "t-1", "/reports/": "r-1", "/maintenance/": "m-1", "/duties/": "d-1", "/improvements/": "im-1", "/callouts/": "co-1",
-    "/headcounts/": "co-1", "/realms/": REALM,
+    "/headcounts/": "co-1", "/realms/": REALM, "/sites/": "pmi-01",
 }  # fmt: skip
 APART = {"POST /api/v1/oncall/import", *(route for route in CONSOLE if "/cards/" in route)}
 """They have tests of their own: a calendar is asked line by line, a card by its role."""

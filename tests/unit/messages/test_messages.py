@@ -209,6 +209,18 @@ def test_a_headcount_names_its_sites_or_counts_them() -> None:
     assert said(template="headcount", values={"site": "cen-1, cen-2, cen-3"}).sms.startswith("Vigie, 3 sites : etes-vous")
 
 
+def test_an_instruction_is_told_in_the_words_of_the_cell_or_waits_on_the_page() -> None:
+    """Two segments hold a sentence; a longer one is not cut, it is read on the page."""
+    told = {"site": "cen-1", "text": "x-1", "limit_at": POWER["since"]}
+    short = said(template="instruction", role="responsable_site", values=told, text="Coupez l’eau.", answer_expected=False)
+    assert 'Siège, consigne de la cellule : Coupez l\'eau. Répondez "Compris" dans Mes sites' in short.sms
+    assert "Coupez l’eau." in short.push
+    long = said(template="instruction", role="responsable_site", values=told, text="Coupez l’eau. " * 25, answer_expected=False)
+    assert "à lire dans Mes sites" in long.sms
+    assert "Coupez" not in long.sms
+    assert "Coupez" in long.plain()
+
+
 def test_fewer_than_three_agents_are_not_counted() -> None:
     text = said(template="reassignment_order", values=POWER | {"site": "cen-1", "agents": 2, "come": 5})
     assert "moins de 3 agents" in text.sms
@@ -338,7 +350,8 @@ def test_every_message_says_what_is_asked_and_until_when(template: str) -> None:
     changes = {"information_lowered": {"from": 2, "lowered": 1}, "site_order_over": {"order": "lifted"}}.get(template, {})
     role = "responsable_site" if template.endswith("_local") else "dgs_directeur_de_crise"
     name = re.sub("_(lowered|over|local)$", "", template)
-    text = said(template=name, role=role, values=EVERYTHING | changes, previous_level=Level.N2)
+    written = "Coupez l’eau." if name == "instruction" else None
+    text = said(template=name, role=role, values=EVERYTHING | changes, previous_level=Level.N2, text=written)
     for shown in (text.sms, text.voice, "\n".join(text.lines)):
         assert ASKED.search(shown.lower()), shown
         assert UNTIL.search(shown.lower()), shown

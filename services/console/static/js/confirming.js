@@ -1,6 +1,8 @@
 // Decisions that reach many people take two steps: the totals and a question, then a few seconds in which they can be taken back.
 // Nothing has left the browser before the count is over; who closes the page is warned, and nothing goes out.
 
+import { post } from "./post.js";
+
 const html = document.documentElement;
 const STEP_MS = 1000;
 
@@ -29,6 +31,25 @@ function question(form) {
 }
 
 /**
+ * The decider's own look ahead, where the form names one (`data-preview`): what the decision would do now.
+ * @param {HTMLFormElement} form @returns {Promise<string>} empty when it cannot be had in time: the question stands without it
+ */
+async function foreseen(form) {
+  const { preview, foreseen: text } = form.dataset;
+  if (!preview || !text) return "";
+  const realm = form.elements.namedItem("realm");
+  const asked = realm instanceof HTMLInputElement && realm.value ? `?realm=${encodeURIComponent(realm.value)}` : "";
+  const { ok, status, data } = await post(preview + asked, {}, { Prefer: "wait=5" });
+  const told = data.result;
+  if (!ok || status === 202 || told?.people === undefined) return "";
+  const names = /** @type {Record<string, string>} */ (JSON.parse(form.dataset.plans ?? "{}"));
+  const plans = String(told.plans ?? "").split(",").filter(Boolean).map((id) => names[id] ?? id);
+  const level = told.level > told.level_before ? `N${told.level_before} → N${told.level}` : `N${told.level}`;
+  const said = { level, incident: `N${told.incident_level}`, people: String(told.people), plans: plans.length ? plans.join(", ") : form.dataset.noPlan ?? "" };
+  return Object.entries(said).reduce((filled, [name, value]) => filled.replace(`{${name}}`, value), text);
+}
+
+/**
  * Ask, then count down. @param {HTMLFormElement} form @returns {Promise<boolean>} whether it is to be sent
  */
 export async function confirmed(form) {
@@ -40,9 +61,11 @@ export async function confirmed(form) {
     return false;
   }
   said.classList.remove("refused");
+  if (form.dataset.preview) said.textContent = html.dataset.confirmLooking ?? "";
+  const ahead = await foreseen(form);
   const yes = button(html.dataset.confirmYes ?? "", "main");
   const no = button(html.dataset.confirmNo ?? "", "");
-  said.replaceChildren(question(form), " ", yes, " ", no);
+  said.replaceChildren([question(form), ahead].filter(Boolean).join(" "), " ", yes, " ", no);
   yes.focus();
   const agreed = await new Promise((resolve) => {
     yes.addEventListener("click", () => resolve(true));

@@ -9,6 +9,7 @@ import * as live from "./live.js";
 import * as past from "./past.js";
 import * as picker from "./picker.js";
 import { csrfToken } from "./post.js";
+import * as reading from "./reading.js";
 import * as wall from "./wall.js";
 
 commands.start();
@@ -17,7 +18,10 @@ list.start();
 picker.start();
 keys.start();
 if (document.documentElement.dataset.past) past.start();
-else live.start();
+else {
+  live.start();
+  reading.start();
+}
 wall.start();
 alarm.start();
 

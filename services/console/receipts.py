@@ -1,0 +1,17 @@
+"""Which reports have a receipt: those that people of a site sent (D98)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.alerts import ReportRow
+
+OF_PEOPLE: Final = frozenset({"native", "sms", "poster"})
+"""Dialects in which people report. A machine waits for no receipt."""
+MOST: Final = 200
+"""Reports that one reading marks: the next one goes on."""
+
+
+def has_receipt(row: ReportRow) -> bool:
+    """Tell whether somebody at a site waits to know that the cell has read the report."""
+    return row.site is not None and row.dialect in OF_PEOPLE

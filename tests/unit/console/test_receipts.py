@@ -1,0 +1,186 @@
+"""Sites learn that the cell has read their report, and read and answer its instructions."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from schemas.alerts import TaskChanged, TaskRow
+from schemas.commands import CompleteTask, InstructSite, MarkReportsRead, PreviewConfirmation
+from services.console.api.instructions import sentence_of
+from services.console.lines import LineRecord
+from services.console.texts import line as said
+from services.runtime.vault import TextItem
+from tests.unit.console.held import Browser, Held, HeldModel, browsing, reference
+from tests.unit.console.test_every_screen import MINUTE, NOW, REALM, START, crisis, report, shown
+from tests.unit.console.test_lines import lines
+
+MANAGER = "site_manager@pmi-01"
+OTHER = "site_manager@cen-1"
+WORDS = "Gardez les enfants à l’intérieur"
+
+
+def instructed(**changes: object) -> tuple[Browser, HeldModel]:
+    """A crisis in which the cell has instructed the site."""
+    held = crisis()
+    task = {
+        "id": "t-1", "kind": "instruction", "state": "open", "opened_at": NOW - 5 * MINUTE, "due_at": NOW + 25 * MINUTE,
+        "site": "pmi-01", "incident": "i-1", "report": "r-1", "owner": "responsable_site:pmi-01", "text_id": "x-1",
+        "asked_by": "p-cell",
+    }  # fmt: skip
+    held.put("tasks", task | changes)
+    browser, model = browsing(held)
+    model.words.kept["x-1"] = TextItem({"text": WORDS})
+    return browser, model
+
+
+@pytest.mark.parametrize("path", ["/mes-sites", "/signalements/r-1"])
+async def test_the_receipt_says_when_the_cell_read_the_report(path: str) -> None:
+    held = crisis()
+    browser, _ = browsing(held)
+    assert "pas encore lu par la cellule" in await shown(browser, path, role=MANAGER)
+    held.put("report_readings", {"id": "r-1", "read_at": START + 2 * MINUTE})
+    browser, _ = browsing(held)
+    assert "lu à 09:42 par la cellule" in await shown(browser, path, role=MANAGER)
+
+
+async def _post(browser: Browser, path: str, role: str, body: object = None) -> int:
+    return (await browser.post(f"/api/v1{path}?realm={REALM}", body or {}, role=role)).status_code
+
+
+@pytest.mark.parametrize("path", ["/incidents/i-1/read", "/reports/r-1/read"])
+async def test_a_reading_is_sent_once(path: str) -> None:
+    held = crisis()
+    browser, _ = browsing(held)
+    assert await _post(browser, path, "cell") == 202
+    (sent,) = browser.decisions.asked
+    assert isinstance(sent, MarkReportsRead)
+    assert sent.reports == ("r-1",)
+    held.put("reports", report(read_at=NOW))
+    browser, _ = browsing(held)
+    assert await _post(browser, path, "cell") == 204
+    assert browser.decisions.asked == []
+
+
+async def test_no_machine_and_no_place_waits_for_a_receipt() -> None:
+    held = crisis()
+    held.put("reports", report("r-2", dialect="alertmanager"))
+    held.put("reports", report("r-3", site=None))
+    held.put("reports", report("r-4", dialect="sms"))
+    browser, _ = browsing(held)
+    assert await _post(browser, "/incidents/i-1/read", "cell") == 202
+    (sent,) = browser.decisions.asked
+    assert isinstance(sent, MarkReportsRead)
+    assert set(sent.reports) == {"r-1", "r-4"}
+
+
+@pytest.mark.parametrize("role", [MANAGER, "observer", "director@pole:education", "technician"])
+async def test_only_who_may_read_the_words_reads_for_the_cell(role: str) -> None:
+    browser, _ = browsing(crisis())
+    assert await _post(browser, "/incidents/i-1/read", role) == 403
+    page = (await browser.get(f"/incidents/i-1?realm={REALM}", role=role)).text
+    assert "data-read=" not in page
+    assert 'data-read="/api/v1/incidents/i-1/read"' in (await browser.get(f"/incidents/i-1?realm={REALM}", role="cell")).text
+
+
+async def test_a_look_at_the_past_reads_nothing() -> None:
+    browser, _ = browsing(crisis())
+    page = (await browser.get(f"/incidents/i-1?realm={REALM}&as_of={NOW - MINUTE}", role="cell")).text
+    assert "data-read=" not in page
+
+
+@pytest.mark.parametrize("path", ["/mes-sites", "/signalements/r-1", "/sites/pmi-01"])
+async def test_the_site_reads_the_instruction_and_confirms_it(path: str) -> None:
+    browser, _ = instructed()
+    page = (await browser.get(f"{path}?realm={REALM}", role=MANAGER)).text
+    assert WORDS in page
+    assert "à confirmer avant 11:05" in page
+    assert 'action="/api/v1/tasks/t-1/done"' in page
+    assert '<input type="hidden" name="outcome" value="understood">' in page
+    assert await _post(browser, "/tasks/t-1/done", MANAGER, {"outcome": "understood"}) == 202
+    (sent,) = browser.decisions.asked
+    assert isinstance(sent, CompleteTask)
+    assert (sent.task, sent.outcome) == ("t-1", "understood")
+
+
+async def test_the_cell_sees_what_the_site_answered_and_may_take_the_instruction_back() -> None:
+    browser, _ = instructed(due_at=NOW - MINUTE)
+    page = (await browser.get(f"/sites/pmi-01?realm={REALM}", role="cell")).text
+    assert "pas encore confirmée par le site" in page
+    assert '<input type="hidden" name="outcome" value="withdrawn">' in page
+    browser, _ = instructed(state="done", done_at=NOW, outcome="understood", taken_by="p-1")
+    assert "comprise à 10:40" in await shown(browser, "/sites/pmi-01", role="cell")
+
+
+async def test_the_words_of_an_instruction_are_for_the_cell_and_the_site() -> None:
+    browser, _ = instructed()
+    for role, told in (("cell", WORDS), (MANAGER, WORDS), (OTHER, None), ("observer", None)):
+        answer = await browser.get(f"/api/v1/sites/pmi-01/instructions?realm={REALM}", role=role, accept="application/json")
+        (found,) = answer.json()["items"]
+        assert found["text"] == told, role
+        assert (WORDS in (await browser.get(f"/sites/pmi-01?realm={REALM}", role=role)).text) is (told is not None), role
+
+
+async def test_the_cell_sends_an_instruction_whose_words_stay_off_the_log() -> None:
+    browser, _ = browsing(crisis())
+    body = {"text": WORDS, "incident": "i-1", "report": "r-1"}
+    assert await _post(browser, "/sites/pmi-01/instructions", "cell", body) == 202
+    (sent,) = browser.decisions.asked
+    assert isinstance(sent, InstructSite)
+    assert (sent.site, sent.text_id, sent.incident, sent.report) == ("pmi-01", "t", "i-1", "r-1")
+    assert WORDS not in sent.model_dump_json()
+
+
+@pytest.mark.parametrize(("text", "sentence"), [(" Coupez l’eau ", "Coupez l’eau."), ("Sortez !", "Sortez !"), ("Restez.", "Restez.")])
+def test_an_instruction_is_a_sentence(text: str, sentence: str) -> None:
+    assert sentence_of(text) == sentence
+
+
+@pytest.mark.parametrize(("body", "role", "status"), [
+    ({"text": "  "}, "cell", 422), ({"text": "x" * 201}, "cell", 422), ({"text": WORDS}, MANAGER, 403),
+    ({"text": WORDS}, "director@pole:education", 403),
+])  # fmt: skip
+async def test_an_instruction_is_short_and_from_who_answers_for_the_site(body: dict[str, str], role: str, status: int) -> None:
+    browser, _ = browsing(crisis())
+    assert await _post(browser, "/sites/pmi-01/instructions", role, body) == status
+    assert browser.decisions.asked == []
+
+
+def _told(row: dict[str, object]) -> LineRecord:
+    (line,) = lines("alerts", TaskChanged(row=TaskRow.model_validate(row)), at=NOW)
+    return line
+
+
+def _said(line: LineRecord) -> str:
+    return said(line, reference().names, "fr")
+
+
+def test_the_main_courante_tells_the_life_of_an_instruction() -> None:
+    row = {
+        "id": "t-1", "kind": "instruction", "state": "open", "opened_at": NOW, "site": "pmi-01", "text_id": "x-1",
+        "owner": "responsable_site:pmi-01", "candidates": [],
+    }  # fmt: skip
+    sent, understood, withdrawn = (
+        _told(row | changes) for changes in ({}, {"state": "done", "outcome": "understood"}, {"state": "done", "outcome": "withdrawn"})
+    )
+    assert sent.text_id == "x-1"
+    assert (sent.kind, sent.change) == ("decision", "sent"), "an open task is told elsewhere, an instruction is not"
+    assert understood.text_id is None
+    assert [_said(line) for line in (sent, understood, withdrawn)] == [
+        "Consigne envoyée, PMI Darracq", "Consigne comprise, PMI Darracq", "Consigne retirée, PMI Darracq",
+    ]  # fmt: skip
+
+
+async def test_a_rumour_tells_what_confirming_it_would_do() -> None:
+    held: Held = crisis()
+    held.put("reports", report(confirmation="rumour", certainty="rumour"))
+    browser, _ = browsing(held)
+    page = (await browser.get(f"/signalements/r-1?realm={REALM}", role="cell")).text
+    assert 'data-preview="/api/v1/reports/r-1/confirm/preview"' in page
+    assert "personnes appelées aussitôt\u00a0: {people}" in page
+    assert re.search(r"&#34;PT-GAZ&#34;: ?&#34;\w", page)
+    assert await _post(browser, "/reports/r-1/confirm/preview", "cell") == 202
+    (sent,) = browser.decisions.asked
+    assert isinstance(sent, PreviewConfirmation)
+    assert sent.report == "r-1"
