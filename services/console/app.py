@@ -38,6 +38,7 @@ from services.console.api import (
     oncall,
     people,
     places,
+    presence,
     realms,
     reassignments,
     reference,
@@ -58,6 +59,7 @@ from services.console.openapi import completed
 from services.console.pages.answering import SendAnswer
 from services.console.pages.door import problem_page
 from services.console.pages.routes import pages_router
+from services.console.presence import PresenceStore
 from services.console.producing import CommandProducer
 from services.console.queries.journal import command_result
 from services.console.readmodel import ReadModel, Rebuilding
@@ -88,7 +90,7 @@ from services.runtime.vault import TextItem, Texts, Vault
 from services.runtime.webpush import PushSettings, VapidKey
 
 ROUTERS: Final = (
-    attention.router, incidents.router, instructions.router, places.router, continuity.router, reassignments.router, announcing.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
+    attention.router, incidents.router, instructions.router, presence.router, places.router, continuity.router, reassignments.router, announcing.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
     commands.router, reference_changes.router, reference.router, reference.front_router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, erasures.router, evidence.router, retex.router,
 )  # fmt: skip
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
@@ -261,6 +263,7 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.signing_key = lambda: SigningKey.open(settings.data.secrets)
         app.state.live_realm = settings.territory.name
         app.state.cap_sender = settings.cap_sender or f"vigie.{settings.territory.name}"
+        app.state.presence = PresenceStore(client)
         app.state.vault, app.state.feed_links = vault, FeedLinks.open(settings.data.secrets)
         links = AckLinks.open(settings.data.secrets)
         retention = TextRetention(vault.texts, RetentionSettings().days_by_prefix, older_on(settings.kafka))

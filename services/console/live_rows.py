@@ -22,7 +22,7 @@ from schemas import reference_changes as v
 from services.console.picture import Picture
 from services.console.queries.base import Read, realm_now
 from services.console.readmodel import ReadModel
-from services.console.resources import Incident, Report, Resource
+from services.console.resources import Incident, PresenceChanged, Report, Resource
 from services.console.shapes import Shaper
 from services.runtime.rights import Permission
 
@@ -32,9 +32,11 @@ Event = tuple[str, bytes]
 """(event name, JSON)."""
 Events = list[tuple[str, str, Resource]]
 """(id, event name, resource)."""
-_NEEDS: Final = dict.fromkeys(
-    ("log", "notifications", "escalations", "callouts", "sitreps", "reference_changes"), Permission.LOG_READ
-) | dict.fromkeys(("reports", "maintenance"), Permission.REPORT_STATUS)
+_NEEDS: Final = (
+    dict.fromkeys(("log", "notifications", "escalations", "callouts", "sitreps", "reference_changes"), Permission.LOG_READ)
+    | dict.fromkeys(("reports", "maintenance"), Permission.REPORT_STATUS)
+    | {"presence": Permission.DIRECTORY_READ}
+)
 """The right that REST asks for, where the stream's own (`picture.read`) is not enough."""
 
 
@@ -96,6 +98,9 @@ async def _resources(model: ReadModel, found: Read, collection: str, ids: Sequen
             return [(key, "log", line) for key, line in lines.items()]
         case "realm":
             return [(found.picture.realm, "realms", realm_now(found.picture))]
+        case "presence":
+            realm = found.picture.realm
+            return [(place, "presence", PresenceChanged(id=place, realm=realm)) for place in ids]
         case "incidents":
             return [(one.id, "incidents", one) for one in await model.some_incidents(found, ids)]
         case "sites":

@@ -1,10 +1,19 @@
-"""People do their task without reading a guide: a newcomer in the cell, and a director on a phone."""
+"""People do their task without reading a guide: a newcomer in the cell, a director on a phone, and an agent."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 from playwright.sync_api import expect
 
+from services.runtime.links import AckLinks, Link
 from tests.browser.conftest import Accounts
+from tests.browser.test_calls import answering
+from tests.system import RunningVigie
+from tests.waiting import until
+
+__all__ = ["answering"]
 
 PHONE = {"width": 390, "height": 844, "has_touch": True}
 
@@ -37,3 +46,27 @@ def test_a_director_on_a_phone_reads_first_what_is_asked(crisis: str, visitor: A
     expect(page.locator("#maps svg.map:visible")).to_have_count(0)
     page.get_by_role("link", name="Afficher la carte").click()
     expect(page.locator("#maps svg.map").first).to_be_visible()
+
+
+def test_an_agent_without_an_account_answers_a_headcount_on_the_phone(vigie: RunningVigie, answering: str, visitor: Accounts) -> None:
+    asked = vigie.http.post(f"/api/v1/headcounts?realm={answering}", json={"sites": ["pmi-04"]}, headers={"Prefer": "wait=20"})
+    assert asked.status_code < 300, asked.text
+
+    def silent() -> list[dict[str, object]]:
+        calls = vigie.get(f"/api/v1/notifications?realm={answering}&limit=1000")["items"]
+        return [n for n in calls if n["template"] == "headcount" and n["person_token"] == "agent-pmi-3"]
+
+    until(lambda: [n for n in silent() if n["state"] in ("accepted", "received")])
+    links = AckLinks.open(Path(vigie.folder) / "data" / "secrets")
+    token = links.token(Link(answering, str(silent()[0]["id"]), "agent-pmi-3", int(time.time() * 1000) + 600_000))
+    page = visitor(None).page(f"/a/{token}", java_script_enabled=False, **PHONE)
+    expect(page.get_by_role("heading", name="Êtes-vous en sécurité ?")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("PMI")
+    heights = [box["height"] for b in page.get_by_role("button").all() if (box := b.bounding_box())]
+    assert min(heights) >= 48, "a thumb hits every answer"
+    page.get_by_role("button", name="J’ai besoin d’aide").click()
+    expect(page.get_by_role("alert")).to_contain_text("La cellule est prévenue")
+    expect(page.get_by_role("link", name="112")).to_be_visible()
+    page.get_by_role("button", name="Je suis en sécurité").click()
+    expect(page.get_by_role("heading", name="Réponse enregistrée : je suis en sécurité.")).to_be_visible()
+    until(lambda: silent()[0]["state"] == "answered")

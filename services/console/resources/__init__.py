@@ -53,6 +53,7 @@ from services.console.resources.overview import (
     Realm,
 )
 from services.console.resources.places import Cause, Commune, Found, Map, Pole, Site
+from services.console.resources.presence import Presence, PresenceChanged, PresentPerson
 from services.console.resources.reassignment import End, Flow, MissingAgents, MoveReason, Proposal, ProposalDecision, ReassignmentLine
 from services.console.resources.reference import ChangeDecision, ReferenceChange
 from services.console.resources.sending import Attempt, CallOut, Estimate, Hold, Notification, SafetyAnswer, Texts
@@ -118,6 +119,9 @@ __all__ = [
     "Plan",
     "PlanConflict",
     "Pole",
+    "Presence",
+    "PresenceChanged",
+    "PresentPerson",
     "Proposal",
     "ProposalDecision",
     "Realm",

@@ -88,6 +88,7 @@ async def test_a_look_at_the_past_reads_nothing() -> None:
     browser, _ = browsing(crisis())
     page = (await browser.get(f"/incidents/i-1?realm={REALM}&as_of={NOW - MINUTE}", role="cell")).text
     assert "data-read=" not in page
+    assert "data-presence=" not in page
 
 
 @pytest.mark.parametrize("path", ["/mes-sites", "/signalements/r-1", "/sites/pmi-01"])

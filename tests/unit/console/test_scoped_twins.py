@@ -39,7 +39,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/improvements": {"text": "écrire la procédure", "owner": "cellule_rh", "due_at": SPAN["to"], "incident": "i-1"},
     "POST /api/v1/improvements/{id}/drop": REASON, "POST /api/v1/sending/hold": LATER | REASON,
     "POST /api/v1/callouts": {"text": "le site ferme", "sites": ["pmi-01"]}, "POST /api/v1/headcounts": {"sites": ["pmi-01"]},
-    "POST /api/v1/sites/{id}/instructions": {"text": "restez à l’abri"},
+    "POST /api/v1/sites/{id}/instructions": {"text": "restez à l’abri"}, "POST /api/v1/presence": {"place": "cell"},
 }  # fmt: skip
 IDS = {
     "/incidents/": "i-1", "/notifications/": "n-1", "/activities/": ACTIVITY.id, "/strategies/": "s-1", "/alarms/": "a-1", "/plans/": PLAN.id,

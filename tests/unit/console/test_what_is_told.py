@@ -27,8 +27,11 @@ HOUR = 60 * MINUTE
     ("role", "hidden"),
     [
         (Role.COORDINATOR, set()),
-        (Role.TECHNICIAN, {"log", "notifications", "escalations", "callouts", "sitreps", "reference_changes"}),
-        (Role.KIOSK, {"log", "notifications", "escalations", "callouts", "sitreps", "reference_changes", "reports", "maintenance"}),
+        (Role.TECHNICIAN, {"log", "notifications", "escalations", "callouts", "sitreps", "reference_changes", "presence"}),
+        (
+            Role.KIOSK,
+            {"log", "notifications", "escalations", "callouts", "sitreps", "reference_changes", "reports", "maintenance", "presence"},
+        ),
     ],
 )
 async def test_the_stream_hides_what_rest_refuses(role: Role, hidden: set[str]) -> None:

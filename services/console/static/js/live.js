@@ -37,6 +37,14 @@ export function onRefresh(then) {
   after.push(then);
 }
 
+/** @type {(() => void)[]} */
+const present = [];
+
+/** @param {() => void} then called when somebody came to a page of the realm or left it */
+export function onPresence(then) {
+  present.push(then);
+}
+
 /** Refresh soon: now if the last one is long enough ago. */
 export function refresh() {
   wanted = true;
@@ -234,7 +242,8 @@ function hear(signal) {
       if (signal.serverTime !== null) clock.beat(signal.serverTime);
       break;
     case "change":
-      refresh();
+      if (signal.event === "presence") for (const then of present) then();
+      else refresh();
       break;
     case "down":
       retryAt = signal.retryAt;

@@ -9,6 +9,7 @@ import * as live from "./live.js";
 import * as past from "./past.js";
 import * as picker from "./picker.js";
 import { csrfToken } from "./post.js";
+import * as presence from "./presence.js";
 import * as reading from "./reading.js";
 import * as wall from "./wall.js";
 
@@ -20,6 +21,7 @@ keys.start();
 if (document.documentElement.dataset.past) past.start();
 else {
   live.start();
+  presence.start();
   reading.start();
 }
 wall.start();

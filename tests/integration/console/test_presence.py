@@ -1,0 +1,42 @@
+"""Presence over the live stream: who comes and goes is told at once to those who may know, and is on no log."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.console.live_rows import hidden_from
+from services.console.presence import KEPT_MS, Entry, PresenceStore
+from services.console.store import connect, of
+from services.runtime.rights import RIGHTS, Role
+from services.runtime.settings import Settings
+from services.territory import Territory
+from tests.integration.console.conftest import appending, projecting, until
+from tests.integration.console.crisis import START
+from tests.integration.console.serving import served
+from tests.integration.console.test_projection import a_realm
+from tests.integration.console.test_stream import listening, opened
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+OBSERVER = RIGHTS[Role.OBSERVER].__contains__
+
+
+async def test_who_comes_and_goes_is_told_over_the_live_stream(console_settings: Settings, territory: Territory) -> None:
+    realm = a_realm()
+    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+        await writer.open(realm, territory, START)
+        await until(lambda: opened(console, realm))
+        async with listening(console, realm) as reader, listening(console, realm, hidden=hidden_from(OBSERVER)) as observer:
+            client = connect(console_settings.redis)
+            known = PresenceStore(client)
+            await known.enter(realm, Entry("incident:i-1", "a-1"))
+            await reader.until("presence", id="incident:i-1")
+            assert await known.entries(realm) == [Entry("incident:i-1", "a-1")]
+            assert 0 < await client.pttl(of(realm, "presence")) <= KEPT_MS
+            await known.leave(realm, Entry("incident:i-1", "a-1"))
+            await reader.until("presence", id="incident:i-1")
+            assert await known.entries(realm) == []
+            seen = {name for name, _, _ in [await observer.next()]}
+            while "ping" not in seen:
+                seen.add((await observer.next())[0])
+            assert "presence" not in seen
+            await client.aclose()
