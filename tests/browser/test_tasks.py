@@ -1,7 +1,8 @@
-"""People do their task without reading a guide: a newcomer in the cell, a director on a phone, and an agent."""
+"""People do their task without reading a guide: a newcomer in the cell, a director on a phone, a principal and an agent."""
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from playwright.sync_api import expect
 
 from services.runtime.links import AckLinks, Link
 from tests.browser.conftest import Accounts
+from tests.browser.test_accessibility import defects
 from tests.browser.test_calls import answering
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -46,6 +48,41 @@ def test_a_director_on_a_phone_reads_first_what_is_asked(crisis: str, visitor: A
     expect(page.locator("#maps svg.map:visible")).to_have_count(0)
     page.get_by_role("link", name="Afficher la carte").click()
     expect(page.locator("#maps svg.map").first).to_be_visible()
+
+
+def test_a_principal_reports_learns_that_it_was_read_and_follows_an_instruction(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
+    """From the first tap on a phone to «Compris», with two people of the cell who see each other on the incident."""
+    site = "clg-0921243B"
+    principal = visitor("site_manager", sites=(site,)).page(f"/?realm={own_realm}", **PHONE)
+    principal.get_by_role("link", name=re.compile("^Eau")).click()
+    principal.get_by_role("button", name="Envoyer", exact=True).click()
+    expect(principal.locator("#said")).to_have_text(re.compile("Reçu à"))
+    principal.get_by_role("link", name="Mes sites").click()
+    receipt = principal.locator("#mine")
+    expect(receipt).to_contain_text("pas encore lu par la cellule")
+    (incident,) = [i for i in vigie.get(f"/api/v1/incidents?realm={own_realm}")["items"] if site in i["sites"]]
+
+    first = visitor("cell").page(f"/incidents/{incident['id']}?realm={own_realm}")
+    expect(receipt).to_contain_text(re.compile(r"lu à \d\d:\d\d par la cellule"))
+    second = visitor().page(f"/incidents/{incident['id']}?realm={own_realm}")
+    expect(first.locator("#presence")).to_have_text("Coordonnateur PCA regarde aussi")
+    expect(second.locator("#presence")).to_have_text("Cellule de crise regarde aussi")
+    assert not defects(first, "light")
+    second.goto(f"/?realm={own_realm}")
+    expect(second.locator("#presence")).to_have_text("Aussi dans Vigie : Cellule de crise (sur un incident)")
+    expect(first.locator("#presence")).to_be_hidden()
+
+    first.goto(f"/sites/{site}?realm={own_realm}")
+    first.get_by_label("Consigne à").fill("Coupez l’arrivée d’eau et gardez les élèves en classe.")
+    first.get_by_role("button", name="Envoyer la consigne").click()
+    expect(first.locator("#said-instruction")).to_have_text("Consigne envoyée au responsable du site.")
+    expect(receipt).to_contain_text("Coupez l’arrivée d’eau")
+    assert not defects(principal, "light")
+    principal.get_by_role("button", name="Compris").click()
+    expect(receipt).to_contain_text(re.compile(r"comprise à \d\d:\d\d"))
+    expect(first.locator("#instruction-rows")).to_contain_text(re.compile(r"comprise à \d\d:\d\d"))
 
 
 def test_an_agent_without_an_account_answers_a_headcount_on_the_phone(vigie: RunningVigie, answering: str, visitor: Accounts) -> None:
