@@ -33,6 +33,7 @@ _FAILED: Final = pytest.StashKey[bool]()
 _PREPARING: Final = pytest.StashKey[subprocess.Popen[bytes]]()
 TRIES: Final = 2
 """Of what is done once for all workers; each may take minutes."""
+NOWHERE: Final = "/nonexistent/vigie"
 MEMORY: Final = Path("/dev/shm")
 """The folder that Linux keeps in memory."""
 ROOM_BYTES: Final = 4 << 30
@@ -82,7 +83,7 @@ def _no_settings_of_this_machine() -> Iterator[None]:
     patch = pytest.MonkeyPatch()
     for name in os.environ.keys() - _environment().keys():
         patch.delenv(name)
-    patch.setenv("VIGIE_DATA_DIR", "/nonexistent/vigie")
+    patch.setenv("VIGIE_DATA_DIR", NOWHERE)
     for name, value in LOGIN.items():
         patch.setenv(name, value)
     yield
@@ -287,7 +288,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if getattr(config.option, "numprocesses", None) and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
         command = [sys.executable, "-m", "tests.brokers", str(shared_folder(config))]
-        environment = _environment() | LOGIN | {"PYTHONPATH": str(config.rootpath)}
+        own = {"VIGIE_DATA_DIR": NOWHERE, "PYTHONPATH": str(config.rootpath)}
+        environment = _environment() | LOGIN | own
         config.stash[_PREPARING] = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
 
 
