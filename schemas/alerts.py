@@ -46,7 +46,9 @@ FAMILIES: Final = (
 class Why(Model):
     """One reason: a rule or predicate with its threshold, value and the reports behind it. Rendered in fr/en by the console."""
 
-    code: str = Field(description="stable code: predicate, silence, precedence, correlation rule `D22:power`, …")
+    code: str = Field(
+        description="stable code: predicate, silence, precedence, correlation rule `D22:power`, …"
+    )
     metric: str | None = None
     args: dict[str, str | int | float | bool | list[str] | list[int]] = Field(default_factory=dict)
     op: str | None = None
@@ -67,8 +69,13 @@ class Held(Model):
 class ReportRow(Model):
     id: str
     state: ReportState
-    reason: str | None = Field(default=None, description="stable code: same_cause (D4), same_id, contradiction, site_unknown, …")
-    of: str | None = Field(default=None, description="for a duplicate: the report whose cause it joined")
+    reason: str | None = Field(
+        default=None,
+        description="stable code: same_cause (D4), same_id, contradiction, site_unknown, …",
+    )
+    of: str | None = Field(
+        default=None, description="for a duplicate: the report whose cause it joined"
+    )
     incident: str | None = None
     why: tuple[Why, ...] = ()
     flags: tuple[str, ...] = Field(
@@ -84,7 +91,10 @@ class ReportRow(Model):
     type: EventType
     severity: int
     certainty: Certainty
-    urgency: str | None = Field(default=None, description="as the sender said it (CAP: Immediate, Expected, Future, Past, Unknown)")
+    urgency: str | None = Field(
+        default=None,
+        description="as the sender said it (CAP: Immediate, Expected, Future, Past, Unknown)",
+    )
     msg_type: MsgType
     references: tuple[str, ...] = ()
     alias: str | None = None
@@ -100,20 +110,34 @@ class ReportRow(Model):
     dialect: str = "native"
     source_key: str | None = None
     effective: tuple[Window, ...] = Field(default=(), description="D9: acts only inside these")
-    expected_end: Instant | None = Field(default=None, description="from the duration or the estimated end")
+    expected_end: Instant | None = Field(
+        default=None, description="from the duration or the estimated end"
+    )
     lifts: tuple[EventType, ...] = ()
     affected_activities: tuple[str, ...] = ()
-    verified_by: str | None = Field(default=None, description="who confirmed or denied it (D6), a token")
+    verified_by: str | None = Field(
+        default=None, description="who confirmed or denied it (D6), a token"
+    )
     labels: dict[str, str] = Field(default_factory=dict, description="of a machine's alert")
     sites: tuple[str, ...] = Field(default=(), description="sites in the area that it names")
-    signature: str | None = Field(default=None, description="CAP: unsigned, unchecked, valid, invalid")
+    signature: str | None = Field(
+        default=None, description="CAP: unsigned, unchecked, valid, invalid"
+    )
     corrected_by: str | None = Field(
-        default=None, exclude_if=lambda by: by is None, description="who changed its words after a refusal: a token"
+        default=None,
+        exclude_if=lambda by: by is None,
+        description="who changed its words after a refusal: a token",
     )
     held: Held | None = Field(
-        default=None, exclude_if=lambda held: held is None, description="what it says and what counts only once it is confirmed (D76)"
+        default=None,
+        exclude_if=lambda held: held is None,
+        description="what it says and what counts only once it is confirmed (D76)",
     )
-    read_at: Instant | None = Field(default=None, exclude_if=lambda at: at is None, description="when the cell first read it (D98)")
+    read_at: Instant | None = Field(
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="when the cell first read it (D98)",
+    )
 
 
 class ReportReading(Model):
@@ -138,18 +162,33 @@ class CauseRow(Model):
     certainty: Certainty
     severity: int
     loss_pct: float
-    meals_lost_pct: float = Field(default=0.0, description="of the meals served there: a supplier that fails takes nothing else (D40)")
+    meals_lost_pct: float = Field(
+        default=0.0,
+        description="of the meals served there: a supplier that fails takes nothing else (D40)",
+    )
     contested: bool = False
     planned: bool = False
     overdue: bool = False
-    sources: tuple[str, ...] = Field(default=(), description="at most five sources, the first, if `reports_count` is given; else all")
-    reports: tuple[str, ...] = Field(default=(), description="at most five reports, the first, if `reports_count` is given; else all")
-    reports_count: int | None = Field(default=None, description="reports that stood when this row was written")
+    sources: tuple[str, ...] = Field(
+        default=(),
+        description="at most five sources, the first, if `reports_count` is given; else all",
+    )
+    reports: tuple[str, ...] = Field(
+        default=(),
+        description="at most five reports, the first, if `reports_count` is given; else all",
+    )
+    reports_count: int | None = Field(
+        default=None, description="reports that stood when this row was written"
+    )
     expected_end: Instant | None = None
     windows: tuple[Window, ...] = ()
     measure: Measure | None = None
-    maintenance: tuple[str, ...] = Field(default=(), description="windows that cover it: planned works (D64)")
-    inhibited_by: str | None = Field(default=None, description="the cause that it is a consequence of (D65)")
+    maintenance: tuple[str, ...] = Field(
+        default=(), description="windows that cover it: planned works (D64)"
+    )
+    inhibited_by: str | None = Field(
+        default=None, description="the cause that it is a consequence of (D65)"
+    )
 
 
 Confinement = Literal["sheltering", "counting"]
@@ -176,12 +215,18 @@ class SiteRow(Model):
     why: tuple[Why, ...] = ()
     last_word_at: Instant | None = None
     flags: tuple[str, ...] = ()
-    lifted_at: Instant | None = Field(default=None, description="when what ended last here had ended, as far as it was told")
+    lifted_at: Instant | None = Field(
+        default=None, description="when what ended last here had ended, as far as it was told"
+    )
     headcount: Headcount | None = Field(
-        default=None, exclude_if=lambda count: count is None, description="of an evacuated site: the newest count since people left it"
+        default=None,
+        exclude_if=lambda count: count is None,
+        description="of an evacuated site: the newest count since people left it",
     )
     all_clear_at: Instant | None = Field(
-        default=None, exclude_if=lambda at: at is None, description="of an evacuated site: when the all-clear was given since"
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="of an evacuated site: when the all-clear was given since",
     )
 
     @property
@@ -239,19 +284,30 @@ class IncidentRow(Model):
     estimated_end: Instant | None = None
     acknowledged_by: tuple[str, ...] = ()
     why: tuple[Why, ...] = Field(default=(), description="why this level, one per level reached")
-    last_at: Instant | None = Field(default=None, description="occurred_at of its newest fact (power: of its newest cut)")
-    danger: bool = Field(default=False, description="people may be in danger: evacuation, fire, gas, shelter, security")
+    last_at: Instant | None = Field(
+        default=None, description="occurred_at of its newest fact (power: of its newest cut)"
+    )
+    danger: bool = Field(
+        default=False,
+        description="people may be in danger: evacuation, fire, gas, shelter, security",
+    )
     quiet: Literal["maintenance", "inhibited"] | None = Field(
-        default=None, description="calls nobody: all that it holds is planned works (D64) or the consequence of a known cause (D65)"
+        default=None,
+        description="calls nobody: all that it holds is planned works (D64) or the consequence of a known cause (D65)",
     )
     over_since: Instant | None = Field(
-        default=None, description="all its causes are over since then: lowering it, or closing it, is proposed to a person (D72)"
+        default=None,
+        description="all its causes are over since then: lowering it, or closing it, is proposed to a person (D72)",
     )
 
     @property
     def outlook(self) -> tuple[str, bool, Instant | None]:
         """What continuity goes by: the family, whether it is open, its announced end."""
-        return self.kind, self.state in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED), self.estimated_end
+        return (
+            self.kind,
+            self.state in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED),
+            self.estimated_end,
+        )
 
 
 class LevelRow(Model):
@@ -284,14 +340,23 @@ class TaskRow(Model):
     done_at: Instant | None = None
     outcome: str | None = None
     owner: str | None = Field(
-        default=None, description="role that has to do it, `directeur_pole:<pôle>` in a scope; None = whoever is in the cell"
+        default=None,
+        description="role that has to do it, `directeur_pole:<pôle>` in a scope; None = whoever is in the cell",
     )
     post: str | None = Field(
         default=None,
         description="readiness_hole: the role, `<role>:<scope>` in a scope, that would not answer; relief: the role in the cell",
     )
-    text_id: str | None = Field(default=None, exclude_if=lambda id: id is None, description="instruction: where its words lie, in `texts`")
-    asked_by: str | None = Field(default=None, exclude_if=lambda by: by is None, description="instruction: who sent it, a token")
+    text_id: str | None = Field(
+        default=None,
+        exclude_if=lambda id: id is None,
+        description="instruction: where its words lie, in `texts`",
+    )
+    asked_by: str | None = Field(
+        default=None,
+        exclude_if=lambda by: by is None,
+        description="instruction: who sent it, a token",
+    )
 
 
 class TriggerRow(Model):
@@ -308,7 +373,9 @@ class TriggerRow(Model):
     incident: str | None = None
     why: tuple[Why, ...] = ()
     current: tuple[Why, ...] = Field(
-        default=(), exclude_if=lambda whys: not whys, description="reasons whose value is another now than in `why`, with that value"
+        default=(),
+        exclude_if=lambda whys: not whys,
+        description="reasons whose value is another now than in `why`, with that value",
     )
 
 
@@ -330,12 +397,22 @@ class FlagRow(Model):
     value: bool | float | str
     since: Instant
     effective_from: Instant | None = None
-    speaks_of: Instant | None = Field(default=None, description="when what is declared already will begin: the day of a strike (D50)")
-    until: Instant | None = Field(default=None, description="in force only so long: the end of the window that was announced (D9)")
+    speaks_of: Instant | None = Field(
+        default=None,
+        description="when what is declared already will begin: the day of a strike (D50)",
+    )
+    until: Instant | None = Field(
+        default=None,
+        description="in force only so long: the end of the window that was announced (D9)",
+    )
     incident: str | None = None
     reports: tuple[str, ...] = ()
-    maintenance: bool = Field(default=False, description="said by covered reports alone: counts for no predicate (D64)")
-    digest_at: Instant | None = Field(default=None, description="a yellow vigilance: the digest of that time tells of it (D72)")
+    maintenance: bool = Field(
+        default=False, description="said by covered reports alone: counts for no predicate (D64)"
+    )
+    digest_at: Instant | None = Field(
+        default=None, description="a yellow vigilance: the digest of that time tells of it (D72)"
+    )
 
 
 # ── facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -507,9 +584,18 @@ class AttentionRequested(Fact):
     """
 
     code: Literal[
-        "alarm", "card_overdue", "plan_proposed", "stand_down_proposed", "forecast", "reentry", "sitrep_due",
-        "reassignment_proposed", "reassignment_order", "reassignment_void", "reassignment_recalled",
-    ]  # fmt: skip
+        "alarm",
+        "card_overdue",
+        "plan_proposed",
+        "stand_down_proposed",
+        "forecast",
+        "reentry",
+        "sitrep_due",
+        "reassignment_proposed",
+        "reassignment_order",
+        "reassignment_void",
+        "reassignment_recalled",
+    ]
     roles: tuple[str, ...]
     pole: str | None = None
     site: str | None = None
@@ -524,14 +610,25 @@ class AttentionRequested(Fact):
         default=None,
         description="of a proposal; of an order: who leave the site; who come back from a place that was lost or that needs them no more",
     )
-    begins_at: Instant | None = Field(default=None, exclude_if=lambda at: at is None, description="of an order: from when (D80)")
+    begins_at: Instant | None = Field(
+        default=None, exclude_if=lambda at: at is None, description="of an order: from when (D80)"
+    )
     ends_at: Instant | None = Field(
-        default=None, exclude_if=lambda at: at is None, description="of an order: until when; None: until further notice"
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="of an order: until when; None: until further notice",
     )
-    come: int | None = Field(default=None, description="of an order: who come to the site; of a recall: who leave it again")
+    come: int | None = Field(
+        default=None,
+        description="of an order: who come to the site; of a recall: who leave it again",
+    )
     estimated: bool | None = Field(
-        default=None, exclude_if=lambda yes: yes is None, description="of a proposal: agents of a site that nobody has counted (D78)"
+        default=None,
+        exclude_if=lambda yes: yes is None,
+        description="of a proposal: agents of a site that nobody has counted (D78)",
     )
-    stopped_at: Instant | None = Field(default=None, description="of an alarm: since when the activity is interrupted (D70)")
+    stopped_at: Instant | None = Field(
+        default=None, description="of an alarm: since when the activity is interrupted (D70)"
+    )
     back_at: Instant | None = Field(default=None, description="when the activity is expected back")
     strategy: str | None = Field(default=None, description="fallback strategy that comes next")

@@ -28,7 +28,9 @@ DAY_MS = 86_400_000
 class Model(BaseModel):
     """Frozen value with no unknown field. No NaN or infinity: JSON has none, and a log record must read back as written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class Message(Model):
@@ -74,7 +76,9 @@ class Command(Message):
 
     author: str = Field(description="token of the person, or `system:<name>`; never a name")
     role: str = Field(description="role under which the author acts (API.md, Roles)")
-    reason: str | None = Field(default=None, description="reference `text:<id>` to the reason in `texts`, or a code")
+    reason: str | None = Field(
+        default=None, description="reference `text:<id>` to the reason in `texts`, or a code"
+    )
 
 
 _M = TypeVar("_M", bound=type[Message])

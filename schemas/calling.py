@@ -24,7 +24,9 @@ class WaveRow(Model):
     after_min: int = Field(default=0, description="from wave 1 of its cycle")
     ack_min: int = 0
     channels: tuple[Channel, ...] = ()
-    answered: tuple[str, ...] = Field(default=(), description="persons who said yes to this wave, over all cycles")
+    answered: tuple[str, ...] = Field(
+        default=(), description="persons who said yes to this wave, over all cycles"
+    )
     only_if: dict[str, str] = Field(
         default_factory=dict,
         description="name → flag that must be true for it to be called; it is not in `roles` of a step that fired without it (D73)",
@@ -48,21 +50,30 @@ class EscalationRow(Model):
     waves: tuple[WaveRow, ...] = ()
     uncovered_roles: tuple[str, ...] = ()
     level: Level = Level.N0
-    previous_level: Level | None = Field(default=None, description="level of the ladder that this one replaced")
+    previous_level: Level | None = Field(
+        default=None, description="level of the ladder that this one replaced"
+    )
     repeat_after_min: int = 0
     repeat_times: int = 0
     superseded_by: str | None = None
     stale_at: Instant | None = Field(
-        default=None, description="an answered ladder is called again then, unless somebody does something before"
+        default=None,
+        description="an answered ladder is called again then, unless somebody does something before",
     )
     stale_times: int = Field(default=0, description="how often its answers went stale")
-    since_cycle: int = Field(default=1, description="answers count from this cycle on; those before went stale")
-    never_skipped: tuple[str, ...] = Field(default=(), description="roles that are called although enough have answered (D34)")
+    since_cycle: int = Field(
+        default=1, description="answers count from this cycle on; those before went stale"
+    )
+    never_skipped: tuple[str, ...] = Field(
+        default=(), description="roles that are called although enough have answered (D34)"
+    )
     stale_after_min: int | None = Field(
-        default=None, description="minutes after which an answer without a deed is none any more; null = never"
+        default=None,
+        description="minutes after which an answer without a deed is none any more; null = never",
     )
     later: tuple[WaveRow, ...] = Field(
-        default=(), description="waves of the cycles after the running one, once another policy was applied; empty = the same again"
+        default=(),
+        description="waves of the cycles after the running one, once another policy was applied; empty = the same again",
     )
 
 
@@ -101,13 +112,17 @@ class NotificationPlanned(Fact):
     channels: tuple[Channel, ...] = Field(description="in order of preference")
     answer_expected: bool = True
     danger: bool = Field(default=False, description="danger to people: never held, never throttled")
-    template: str = Field(description="code of the message text: incident_wave, level_raised, alarm_rto, alarm_dmia, merged, information")
+    template: str = Field(
+        description="code of the message text: incident_wave, level_raised, alarm_rto, alarm_dmia, merged, information"
+    )
     values: dict[str, str | int | float | bool | None] = Field(
         default_factory=dict, description="ids and numbers for the text, no free text"
     )
     planned_at: Instant
     ack_by: Instant | None = None
-    quiet_until: Instant | None = Field(default=None, description="D36: quiet hours hold back app and SMS until then")
+    quiet_until: Instant | None = Field(
+        default=None, description="D36: quiet hours hold back app and SMS until then"
+    )
 
 
 @message
@@ -147,8 +162,13 @@ class AnswerReceived(Fact):
     answer: Answer
     channel: str
     at: Instant
-    instead: str | None = Field(default=None, description="with a no: whom they asked to be called in their place")
-    proved: Channel | None = Field(default=None, description="the channel that surely reached this person: a proof of reachability (D38)")
+    instead: str | None = Field(
+        default=None, description="with a no: whom they asked to be called in their place"
+    )
+    proved: Channel | None = Field(
+        default=None,
+        description="the channel that surely reached this person: a proof of reachability (D38)",
+    )
 
 
 @message

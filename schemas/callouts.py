@@ -49,9 +49,13 @@ class ChannelEstimate(Model):
 
     channel: Channel
     people: int
-    seconds: int = Field(description="until the last of them is handed to the provider, behind those who wait already")
+    seconds: int = Field(
+        description="until the last of them is handed to the provider, behind those who wait already"
+    )
     cost_cents: int
-    parts: int = Field(default=1, description="messages per person that the provider counts: a long SMS is several")
+    parts: int = Field(
+        default=1, description="messages per person that the provider counts: a long SMS is several"
+    )
 
 
 class CallOutRow(Model):
@@ -61,7 +65,10 @@ class CallOutRow(Model):
     state: Literal["draft", "running", "stopped", "done"]
     kind: Literal["callout", "headcount"] = "callout"
     text_id: str = Field(description="the message, in `texts`; empty for a headcount")
-    decision: str | None = Field(default=None, description="approval of reassignments of which it tells the agents of its site, by count")
+    decision: str | None = Field(
+        default=None,
+        description="approval of reassignments of which it tells the agents of its site, by count",
+    )
     corrects: str | None = Field(default=None, description="the call-out whose message it corrects")
     incident: str | None = None
     sites: tuple[str, ...] = ()
@@ -74,9 +81,13 @@ class CallOutRow(Model):
     started_at: Instant | None = None
     ended_at: Instant | None = None
     people: int = 0
-    unreachable: int = Field(default=0, description="people without any of the channels: nobody will tell them")
+    unreachable: int = Field(
+        default=0, description="people without any of the channels: nobody will tell them"
+    )
     estimates: tuple[ChannelEstimate, ...] = Field(default=(), description="as it was drafted")
-    cost_cents: int = Field(default=0, description="estimated; with a repetition or another channel it costs more")
+    cost_cents: int = Field(
+        default=0, description="estimated; with a repetition or another channel it costs more"
+    )
     handed: int = Field(default=0, description="told: a provider took it, or the person has it")
     received: int = Field(default=0, description="on a device of the person, or answered")
     answered: int = 0
@@ -84,12 +95,16 @@ class CallOutRow(Model):
     ambiguous: int = 0
     withdrawn: int = 0
     spent_cents: int = 0
-    eta_at: Instant | None = Field(default=None, description="when the last one is handed over, corrected while it runs")
+    eta_at: Instant | None = Field(
+        default=None, description="when the last one is handed over, corrected while it runs"
+    )
     safe: int = Field(default=0, description="headcount: 1, in safety")
     help: int = Field(default=0, description="headcount: 2, needs help")
     away: int = Field(default=0, description="headcount: 3, not concerned or not available")
     reminded: int = Field(default=0, description="headcount: reminders so far")
-    managers_called_at: Instant | None = Field(default=None, description="headcount: whoever has not answered is the manager's to find")
+    managers_called_at: Instant | None = Field(
+        default=None, description="headcount: whoever has not answered is the manager's to find"
+    )
 
 
 @message
@@ -121,7 +136,9 @@ class DraftCallOut(Command):
     callout: str
     kind: Literal["callout", "headcount"] = "callout"
     text_id: str = ""
-    decision: str | None = Field(default=None, description="approval of reassignments that it tells of")
+    decision: str | None = Field(
+        default=None, description="approval of reassignments that it tells of"
+    )
     corrects: str | None = Field(default=None, description="the call-out whose message it corrects")
     incident: str | None = None
     sites: tuple[str, ...] = ()
@@ -131,7 +148,9 @@ class DraftCallOut(Command):
     channels: tuple[Channel, ...] = Field(min_length=1, description="in order of preference")
     people: tuple[Called, ...] = Field(max_length=CHUNK)
     last: bool = False
-    sms_parts: int = Field(default=1, ge=1, description="messages that the SMS to one person is counted as")
+    sms_parts: int = Field(
+        default=1, ge=1, description="messages that the SMS to one person is counted as"
+    )
 
 
 @message

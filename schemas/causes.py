@@ -36,7 +36,8 @@ class Cause(Model):
     sources: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
     reports_count: int | None = Field(
-        default=None, description="of a cause whose reports the log tells one by one; else it was written whole with each of them"
+        default=None,
+        description="of a cause whose reports the log tells one by one; else it was written whole with each of them",
     )
     contested: bool = False
     lifted_at: Instant | None = None
@@ -44,9 +45,16 @@ class Cause(Model):
         default=None,
         description="report; `withdrawn:` or `denied:` and a report (D3); `task:` and a task; `newer_word`, `end_of_day`, `windows_over`",
     )
-    next_at: Instant | None = Field(default=None, description="when time alone changes it: a window, the expected end, the end of the day")
-    maintenance: tuple[str, ...] = Field(default=(), description="windows that cover all its reports (D64)")
-    inhibited_by: str | None = Field(default=None, description="the open cause of which it is a consequence (D65)")
+    next_at: Instant | None = Field(
+        default=None,
+        description="when time alone changes it: a window, the expected end, the end of the day",
+    )
+    maintenance: tuple[str, ...] = Field(
+        default=(), description="windows that cover all its reports (D64)"
+    )
+    inhibited_by: str | None = Field(
+        default=None, description="the open cause of which it is a consequence (D65)"
+    )
 
 
 class Members(Model):
@@ -54,7 +62,9 @@ class Members(Model):
 
     added: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
-    kept: tuple[str, ...] | None = Field(default=None, description="instead of `dropped`, where fewer stay than go")
+    kept: tuple[str, ...] | None = Field(
+        default=None, description="instead of `dropped`, where fewer stay than go"
+    )
 
     def applied(self, before: tuple[str, ...]) -> tuple[str, ...]:
         """Return the list after the change."""
@@ -72,7 +82,10 @@ class Members(Model):
         if after[: len(before)] == before:
             return cls(added=after[len(before) :])
         left = frozenset(after)
-        kept, dropped = tuple(one for one in before if one in left), tuple(one for one in before if one not in left)
+        kept, dropped = (
+            tuple(one for one in before if one in left),
+            tuple(one for one in before if one not in left),
+        )
         if after[: len(kept)] != kept:
             return cls(kept=(), added=after)
         if len(kept) < len(dropped):
@@ -127,4 +140,6 @@ class SilenceChanged(Fact):
     rule: str | None
     incident: str | None = None
     since: Instant | None = None
-    hides: EventType | None = Field(default=None, description="causes of this type no longer show closed or degraded (D14)")
+    hides: EventType | None = Field(
+        default=None, description="causes of this type no longer show closed or degraded (D14)"
+    )

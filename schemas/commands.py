@@ -76,7 +76,9 @@ class AddNote(Command):
     corrects: str | None = Field(default=None, description="id of the line that this one corrects")
     occurred_at: Instant | None = None
     kind: LineKind = LineKind.NOTE
-    source: str | None = Field(default=None, max_length=64, description="kind of source that said so, as in reports")
+    source: str | None = Field(
+        default=None, max_length=64, description="kind of source that said so, as in reports"
+    )
     certainty: Certainty | None = None
 
 
@@ -142,7 +144,9 @@ class TakeTask(Command):
 @message
 class CompleteTask(Command):
     task: str
-    outcome: str | None = Field(default=None, description="code of the outcome: confirmed, denied, done, …")
+    outcome: str | None = Field(
+        default=None, description="code of the outcome: confirmed, denied, done, …"
+    )
 
 
 # ── to continuity ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -273,7 +277,8 @@ class IssueSitrep(Command):
     text_id: str
     sha256: str = Field(description="of the document’s bytes, hex")
     counts: dict[str, int] = Field(
-        default_factory=dict, description="`sites:closed`, `activities:interrupted`, …: what the next one compares with"
+        default_factory=dict,
+        description="`sites:closed`, `activities:interrupted`, …: what the next one compares with",
     )
     incidents: tuple[str, ...] = ()
 
@@ -327,5 +332,6 @@ class AnswerNotification(Command):
     answer: Answer
     channel: str
     instead: str | None = Field(
-        default=None, description="with a no: whom the escalation calls in their place, somebody of the same role; else the deputy"
+        default=None,
+        description="with a no: whom the escalation calls in their place, somebody of the same role; else the deputy",
     )

@@ -35,12 +35,16 @@ class GainRow(Model):
     """What one more would buy over the gravest losses, solved again with it. Changes: negative is better; `agents` are not weighted."""
 
     kind: Literal["agent", "site", "generator"]
-    what: str = Field(description="agent: métier; site: kind of site; generator: site, when its commune has no power")
+    what: str = Field(
+        description="agent: métier; site: kind of site; generator: site, when its commune has no power"
+    )
     u1: int
     u2: int
     u3: int
     agents: int = Field(description="unmet agents")
-    kept: int = Field(description="activities that stay above their minimum with it and would not without, over these losses")
+    kept: int = Field(
+        description="activities that stay above their minimum with it and would not without, over these losses"
+    )
     losses: int = Field(description="over how many losses")
 
 
@@ -62,17 +66,23 @@ class ContingencyRow(Model):
 
     id: str
     n: Literal[1, 2]
-    lost: Literal["building", "people"] = Field(description="building: its people are safe; people: building and people")
+    lost: Literal["building", "people"] = Field(
+        description="building: its people are safe; people: building and people"
+    )
     reference: str
     losses: int = Field(description="looked at")
     unmet: int = Field(description="of them, how many leave something undone")
     worst: tuple[LossRow, ...] = Field(description="the ten gravest, the worst first")
     gains: tuple[GainRow, ...] | None = Field(
-        default=None, description="of n = 1: what one agent, site or generator more would buy, the best first; None: not computed (yet)"
+        default=None,
+        description="of n = 1: what one agent, site or generator more would buy, the best first; None: not computed (yet)",
     )
     computed_at: Instant = 0
     present: PresentRow | None = Field(default=None, description="None: from a quiet day")
-    paired: tuple[str, ...] = Field(default=(), description="of n = 2: the sites of which each pair was looked at; empty: every pair was")
+    paired: tuple[str, ...] = Field(
+        default=(),
+        description="of n = 2: the sites of which each pair was looked at; empty: every pair was",
+    )
 
 
 @message

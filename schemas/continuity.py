@@ -8,7 +8,15 @@ from pydantic import Field
 
 from schemas.alerts import Confinement, Why
 from schemas.base import Fact, Instant, Model, RowFact, message
-from schemas.words import ActivityState, CardState, ClockBase, ClockState, EventType, PlanState, SiteStatus
+from schemas.words import (
+    ActivityState,
+    CardState,
+    ClockBase,
+    ClockState,
+    EventType,
+    PlanState,
+    SiteStatus,
+)
 
 # ── rows ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -24,16 +32,26 @@ class ClockRow(Model):
     state: ClockState
     limit_h: float
     started_at: Instant | None = None
-    deadline: Instant | None = Field(default=None, description="when 100 % are consumed if nothing changes; None unless running")
+    deadline: Instant | None = Field(
+        default=None, description="when 100 % are consumed if nothing changes; None unless running"
+    )
     stopped_at: Instant | None = None
     consumed_pct: float = Field(default=0.0, description="at `as_of`; may pass 100")
     alarms: tuple[int, ...] = Field(default=(), description="percentages already alarmed")
-    pauses: tuple[tuple[Instant, Instant], ...] = Field(default=(), description="restored in between, 60 min at most: not counted (D42)")
-    ticking: bool = Field(default=False, description="running, inside the open hours that count for this limit (D43)")
+    pauses: tuple[tuple[Instant, Instant], ...] = Field(
+        default=(), description="restored in between, 60 min at most: not counted (D42)"
+    )
+    ticking: bool = Field(
+        default=False, description="running, inside the open hours that count for this limit (D43)"
+    )
     as_of: Instant | None = None
-    reached: float = Field(default=0.0, description="highest percentage reached that raises an alarm or that a predicate names")
+    reached: float = Field(
+        default=0.0,
+        description="highest percentage reached that raises an alarm or that a predicate names",
+    )
     next_at: Instant | None = Field(
-        default=None, description="next instant at which time alone changes this row: a percentage, opening, closing"
+        default=None,
+        description="next instant at which time alone changes this row: a percentage, opening, closing",
     )
 
 
@@ -56,7 +74,8 @@ class LocalClockRow(LocalClocks):
     id: str
     activity: str
     same_until: Instant | None = Field(
-        default=None, description="stopped: until then the same clock would go on (D42); later there is nothing to show"
+        default=None,
+        description="stopped: until then the same clock would go on (D42); later there is nothing to show",
     )
 
 
@@ -74,33 +93,52 @@ class ActivityRow(Model):
     id: str
     pole: str
     criticality: int
-    state: ActivityState = Field(description="the declared one if there is one, else the computed one (D41)")
+    state: ActivityState = Field(
+        description="the declared one if there is one, else the computed one (D41)"
+    )
     declared: ActivityState | None = None
     declared_by: str | None = None
     computed: ActivityState = ActivityState.NOMINAL
-    capacity_pct: float = Field(description="with strategies: what they are expected to give, if more")
-    computed_pct: float = Field(default=100.0, description="without strategies and without agents of other sites (D40)")
+    capacity_pct: float = Field(
+        description="with strategies: what they are expected to give, if more"
+    )
+    computed_pct: float = Field(
+        default=100.0, description="without strategies and without agents of other sites (D40)"
+    )
     arrived: int = Field(
-        default=0, exclude_if=lambda count: not count, description="agents of reassignments at work for it, counted in `capacity_pct` (D81)"
+        default=0,
+        exclude_if=lambda count: not count,
+        description="agents of reassignments at work for it, counted in `capacity_pct` (D81)",
     )
     mbco_pct: float
     since: Instant
     rto: ClockRow
     dmia: ClockRow
-    local: tuple[LocalClocks, ...] = Field(default=(), description="no longer filled: see `LocalClockChanged`")
+    local: tuple[LocalClocks, ...] = Field(
+        default=(), description="no longer filled: see `LocalClockChanged`"
+    )
     local_running: int = 0
     forecast_breach_at: Instant | None = Field(
-        default=None, description="« rupture prévue »: the DMIA, if the end is expected after it (D45)"
+        default=None,
+        description="« rupture prévue »: the DMIA, if the end is expected after it (D45)",
     )
     expected_end: Instant | None = Field(
-        default=None, description="when capacity is expected back at the MBCO; at the earliest, if some end is unknown"
+        default=None,
+        description="when capacity is expected back at the MBCO; at the earliest, if some end is unknown",
     )
     incident: str | None = None
-    path: tuple[tuple[Step, ...], ...] = Field(default=(), description="of what costs most capacity, at most five (D47)")
-    path_more: int = Field(default=0, description="how many more sites, systems and kitchens are hit")
-    strategies: tuple[str, ...] = Field(default=(), description="active ones, in the order of activation")
+    path: tuple[tuple[Step, ...], ...] = Field(
+        default=(), description="of what costs most capacity, at most five (D47)"
+    )
+    path_more: int = Field(
+        default=0, description="how many more sites, systems and kitchens are hit"
+    )
+    strategies: tuple[str, ...] = Field(
+        default=(), description="active ones, in the order of activation"
+    )
     next_strategy: str | None = Field(
-        default=None, description="the first listed that was not tried for what hits it now; all were: the first that is not active (D51)"
+        default=None,
+        description="the first listed that was not tried for what hits it now; all were: the first that is not active (D51)",
     )
     why: tuple[Why, ...] = ()
 
@@ -171,7 +209,9 @@ class PlanRow(Model):
     pole: str | None = None
     state: PlanState
     level: int = 0
-    proposed_level: int | None = Field(default=None, description="active, and its triggers now ask for this higher level")
+    proposed_level: int | None = Field(
+        default=None, description="active, and its triggers now ask for this higher level"
+    )
     incident: str | None = None
     proposed_at: Instant | None = None
     decided_at: Instant | None = None
@@ -179,22 +219,37 @@ class PlanRow(Model):
     decided_reason: str | None = None
     decides: str
     postponed_until: Instant | None = None
-    trigger_since: Instant | None = Field(default=None, description="when the first trigger held: cards count from here (D50)")
+    trigger_since: Instant | None = Field(
+        default=None, description="when the first trigger held: cards count from here (D50)"
+    )
     trigger_held: bool = False
     why: tuple[Why, ...] = ()
     cards: tuple[CardRow, ...] = ()
     version: int = 0
     boxes: tuple[Box, ...] = ()
-    stand_down_since: Instant | None = Field(default=None, description="since when the stand-down condition holds")
-    resumes_partly: bool = Field(default=False, description="recovering, and active in part when the stand-down condition ceases to hold")
-    stand_down_at: Instant | None = Field(default=None, description="when it will be proposed if it goes on holding")
+    stand_down_since: Instant | None = Field(
+        default=None, description="since when the stand-down condition holds"
+    )
+    resumes_partly: bool = Field(
+        default=False,
+        description="recovering, and active in part when the stand-down condition ceases to hold",
+    )
+    stand_down_at: Instant | None = Field(
+        default=None, description="when it will be proposed if it goes on holding"
+    )
     stand_down_proposed: bool = False
     refused_level: int | None = Field(
-        default=None, exclude_if=lambda level: level is None, description="of the territory when it was refused: above it, it returns (D49)"
+        default=None,
+        exclude_if=lambda level: level is None,
+        description="of the territory when it was refused: above it, it returns (D49)",
     )
-    refused_incident_level: int | None = Field(default=None, exclude_if=lambda level: level is None, description="the same of its incident")
+    refused_incident_level: int | None = Field(
+        default=None, exclude_if=lambda level: level is None, description="the same of its incident"
+    )
     returns_at: Instant | None = Field(
-        default=None, exclude_if=lambda at: at is None, description="refused: when it is proposed again if its trigger still holds"
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="refused: when it is proposed again if its trigger still holds",
     )
 
 
@@ -257,7 +312,9 @@ class SitrepRow(Model):
     sha256: str = Field(description="of the document's bytes")
     counts: dict[str, int] = Field(default_factory=dict)
     incidents: tuple[str, ...] = ()
-    next_at: Instant | None = Field(default=None, description="when the next one is due; None: this level has no rhythm")
+    next_at: Instant | None = Field(
+        default=None, description="when the next one is due; None: this level has no rhythm"
+    )
 
 
 class ImprovementRow(Model):
@@ -317,10 +374,14 @@ class SiteHeard(Fact):
     causes: tuple[CauseHeard, ...] = ()
     lifted_at: Instant | None = None
     confinement: Confinement | None = Field(
-        default=None, exclude_if=lambda why: why is None, description="why nobody leaves it for other work (D78)"
+        default=None,
+        exclude_if=lambda why: why is None,
+        description="why nobody leaves it for other work (D78)",
     )
     uncounted_since: Instant | None = Field(
-        default=None, exclude_if=lambda at: at is None, description="when its people left it, while nobody has counted any of them"
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="when its people left it, while nobody has counted any of them",
     )
 
 
@@ -386,4 +447,6 @@ class CrisisTended(Fact):
     """A person did something about plans, cards, strategies or activities. Routed to alerts: whoever took a ladder in charge is at work (D33)."""
 
     by: str
-    incident: str | None = Field(default=None, description="that of the plan; None = the whole crisis")
+    incident: str | None = Field(
+        default=None, description="that of the plan; None = the whole crisis"
+    )

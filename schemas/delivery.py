@@ -14,20 +14,36 @@ class AttemptRow(Model):
     id: str
     number: int
     channel: Channel
-    state: Literal["planned", "granted", "accepted", "received", "failed", "ambiguous", "superseded"]
+    state: Literal[
+        "planned", "granted", "accepted", "received", "failed", "ambiguous", "superseded"
+    ]
     planned_at: Instant
-    run: str | None = Field(default=None, description="run id of the sender that was granted this attempt")
+    run: str | None = Field(
+        default=None, description="run id of the sender that was granted this attempt"
+    )
     granted_at: Instant | None = None
     ended_at: Instant | None = None
     provider_id: str | None = None
     error: str | None = None
-    retry: bool = Field(default=False, description="the failure was transient: this channel may be tried again")
-    parts: int = Field(default=1, ge=1, description="messages that the provider counts: a long SMS is several")
-    retry_at: Instant | None = Field(default=None, description="the provider asked not to be called again before")
-    possible_duplicate: bool = Field(default=False, description="an earlier attempt may have reached the person")
-    receipts: bool = Field(default=True, description="False: that the provider accepted it is all that will ever be known")
+    retry: bool = Field(
+        default=False, description="the failure was transient: this channel may be tried again"
+    )
+    parts: int = Field(
+        default=1, ge=1, description="messages that the provider counts: a long SMS is several"
+    )
+    retry_at: Instant | None = Field(
+        default=None, description="the provider asked not to be called again before"
+    )
+    possible_duplicate: bool = Field(
+        default=False, description="an earlier attempt may have reached the person"
+    )
+    receipts: bool = Field(
+        default=True,
+        description="False: that the provider accepted it is all that will ever be known",
+    )
     due: Instant | None = Field(
-        default=None, description="when delivery looks at it again: no outcome (ambiguous), no receipt (next channel), next try"
+        default=None,
+        description="when delivery looks at it again: no outcome (ambiguous), no receipt (next channel), next try",
     )
 
 
@@ -55,7 +71,10 @@ class NotificationRow(Model):
     scope: str | None = None
     person: str
     channel: Channel | None = Field(default=None, description="of the newest attempt")
-    channels: tuple[Channel, ...] = Field(default=(), description="verified channels of this person, in the order in which they are tried")
+    channels: tuple[Channel, ...] = Field(
+        default=(),
+        description="verified channels of this person, in the order in which they are tried",
+    )
     state: NotificationState
     template: str
     values: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
@@ -68,19 +87,32 @@ class NotificationRow(Model):
     acknowledged_at: Instant | None = None
     answer: str | None = None
     unread_at: Instant | None = Field(
-        default=None, description="when the person first wrote back words that are no answer; they were told once how to answer"
+        default=None,
+        description="when the person first wrote back words that are no answer; they were told once how to answer",
     )
     attempts: tuple[AttemptRow, ...] = ()
     withdrawn: str | None = Field(default=None, description="code of why it is no longer needed")
-    possible_duplicate: bool = Field(default=False, description="the person may already have it from a history that was lost")
+    possible_duplicate: bool = Field(
+        default=False, description="the person may already have it from a history that was lost"
+    )
     campaign: str | None = Field(default=None, description="the call-out that it belongs to")
-    waits_for: Channel | None = Field(default=None, description="the channel whose pace it waits for (why: paced)")
-    quiet_until: Instant | None = Field(default=None, description="D36: quiet hours hold back app and SMS until then")
-    not_before: Instant | None = Field(default=None, description="when it goes out (why: quiet_hours, bundled, same_minute)")
-    bundle: tuple[BundledItem, ...] = Field(default=(), description="what this message tells beside its own")
+    waits_for: Channel | None = Field(
+        default=None, description="the channel whose pace it waits for (why: paced)"
+    )
+    quiet_until: Instant | None = Field(
+        default=None, description="D36: quiet hours hold back app and SMS until then"
+    )
+    not_before: Instant | None = Field(
+        default=None, description="when it goes out (why: quiet_hours, bundled, same_minute)"
+    )
+    bundle: tuple[BundledItem, ...] = Field(
+        default=(), description="what this message tells beside its own"
+    )
     bundle_count: int = Field(default=0, description="how many that are, also those not listed")
     bundled_into: str | None = Field(default=None, description="the message that told it")
-    replayed_after: int = Field(default=0, description="attempts before the last replay: they no longer count")
+    replayed_after: int = Field(
+        default=0, description="attempts before the last replay: they no longer count"
+    )
     why: str | None = Field(
         default=None,
         description="why it stands where it stands: held, no_verified_channel, channel_not_configured, …; with `failed` the last error",
@@ -125,7 +157,9 @@ class ProbeRow(Model):
 
     id: str
     asked_at: Instant
-    done_at: Instant | None = Field(default=None, description="None: a sender has not yet said what came of it")
+    done_at: Instant | None = Field(
+        default=None, description="None: a sender has not yet said what came of it"
+    )
     channels: tuple[ProbedChannel, ...] = ()
 
 
@@ -167,9 +201,15 @@ class AttemptOutcome(Message):
     provider_id: str | None = None
     error: str | None = None
     retry: bool = Field(default=False, description="transient: the same channel may be tried again")
-    parts: int = Field(default=1, ge=1, description="messages that the provider counts: a long SMS is several")
-    retry_after_s: int | None = Field(default=None, ge=0, description="the provider asks not to be called again before")
-    receipts: bool = Field(default=True, description="False: the provider never says whether the message arrived")
+    parts: int = Field(
+        default=1, ge=1, description="messages that the provider counts: a long SMS is several"
+    )
+    retry_after_s: int | None = Field(
+        default=None, ge=0, description="the provider asks not to be called again before"
+    )
+    receipts: bool = Field(
+        default=True, description="False: the provider never says whether the message arrived"
+    )
 
 
 @message

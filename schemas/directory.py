@@ -18,19 +18,29 @@ class ContactPoint(Model):
 
     channel: Channel
     address: str = Field(
-        min_length=1, max_length=2048, description="E.164 number, mail address, URL of a webhook, subscription of a browser"
+        min_length=1,
+        max_length=2048,
+        description="E.164 number, mail address, URL of a webhook, subscription of a browser",
     )
     verified_at: Instant | None = None
-    quiet: tuple[_Minute, _Minute] | None = Field(default=None, description="local minutes from, to in which the person does not hear it")
+    quiet: tuple[_Minute, _Minute] | None = Field(
+        default=None, description="local minutes from, to in which the person does not hear it"
+    )
 
 
 class Contact(Model):
     """A person as delivery needs to know them."""
 
-    person: str = Field(min_length=1, max_length=64, description="token; the only thing that logs and topics carry")
+    person: str = Field(
+        min_length=1, max_length=64, description="token; the only thing that logs and topics carry"
+    )
     name: str | None = Field(default=None, max_length=200)
     language: Literal["fr", "en"] = "fr"
-    site: str | None = Field(default=None, max_length=64, description="place of work: whom a call-out or a headcount of a site means")
+    site: str | None = Field(
+        default=None,
+        max_length=64,
+        description="place of work: whom a call-out or a headcount of a site means",
+    )
     points: tuple[ContactPoint, ...] = Field(default=(), max_length=20)
 
     def addresses(self, channel: Channel) -> tuple[str, ...]:
@@ -39,7 +49,13 @@ class Contact(Model):
 
     def without(self, channel: Channel, address: str) -> Contact:
         """The same person without this address."""
-        return self.model_copy(update={"points": tuple(p for p in self.points if (p.channel, p.address) != (channel, address))})
+        return self.model_copy(
+            update={
+                "points": tuple(
+                    p for p in self.points if (p.channel, p.address) != (channel, address)
+                )
+            }
+        )
 
     def reach(self) -> ReachRow:
         """How this person can be reached, without an address: of several points of a channel the one that was verified last."""
@@ -48,5 +64,7 @@ class Contact(Model):
             known = newest.get(point.channel)
             if known is None or (point.verified_at or 0) > (known.verified_at or 0):
                 newest[point.channel] = point
-        points = (Reach(channel=c, verified_at=p.verified_at, quiet=p.quiet) for c, p in newest.items())
+        points = (
+            Reach(channel=c, verified_at=p.verified_at, quiet=p.quiet) for c, p in newest.items()
+        )
         return ReachRow(id=self.person, points=tuple(points))

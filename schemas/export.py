@@ -48,7 +48,13 @@ def _carried(topic: Topic) -> list[str]:
     if topic.name in PUBLIC:
         return list(PUBLIC[topic.name])
     if part == "inputs":
-        forwarded = {f for table in ROUTES.values() for routes in table.values() for f, to in routes.items() if service in to}
+        forwarded = {
+            f
+            for table in ROUTES.values()
+            for routes in table.values()
+            for f, to in routes.items()
+            if service in to
+        }
         own = {c.__name__ for c in PUBLISHED.values() if _kind(c) != "fact"}
         return sorted((forwarded & {c.__name__ for c in PUBLISHED.values()}) | own)
     return []
@@ -61,54 +67,99 @@ def _headers() -> dict[str, Any]:
         "type": "object",
         "properties": {
             ce.CE_SPECVERSION: {"const": "1.0"},
-            ce.CE_ID: {**text, "description": "Id of the input or the fact: the same (source, id) is the same event"},
+            ce.CE_ID: {
+                **text,
+                "description": "Id of the input or the fact: the same (source, id) is the same event",
+            },
             ce.CE_SOURCE: text,
-            ce.CE_TYPE: {**text, "description": "Name and version of the message: `vigie.<name>.v<version>`"},
+            ce.CE_TYPE: {
+                **text,
+                "description": "Name and version of the message: `vigie.<name>.v<version>`",
+            },
             ce.CONTENT_TYPE: {"const": "application/json"},
-            ce.CE_TIME: {**told, "description": "Informs only: in a live realm the broker's append time is the clock"},
-            ce.CE_AT: {**text, "description": "Logical time in milliseconds, simulated realms only"},
+            ce.CE_TIME: {
+                **told,
+                "description": "Informs only: in a live realm the broker's append time is the clock",
+            },
+            ce.CE_AT: {
+                **text,
+                "description": "Logical time in milliseconds, simulated realms only",
+            },
             ce.CE_CORRELATION: {**text, "description": "Id of the first input of the causal chain"},
-            ce.CE_CAUSATION: {**text, "description": "Id of the fact or input that caused this one"},
-            ce.CE_PLACE: {**text, "description": "Facts: `service/partition/history/seq/ordinal` in the source log, in order per service and partition"},
+            ce.CE_CAUSATION: {
+                **text,
+                "description": "Id of the fact or input that caused this one",
+            },
+            ce.CE_PLACE: {
+                **text,
+                "description": "Facts: `service/partition/history/seq/ordinal` in the source log, in order per service and partition",
+            },
             ce.CE_PLACEHASH: {**text, "description": "Facts: hash of the source log record"},
-            ce.MARK: {**text, "description": "Inputs: HMAC-SHA256 over topic, key, value and the other headers"},
-            ce.CE_TRACEPARENT: {**text, "description": "W3C trace context, only while traces are wanted"},
+            ce.MARK: {
+                **text,
+                "description": "Inputs: HMAC-SHA256 over topic, key, value and the other headers",
+            },
+            ce.CE_TRACEPARENT: {
+                **text,
+                "description": "W3C trace context, only while traces are wanted",
+            },
         },
         "required": [ce.CE_SPECVERSION, ce.CE_ID, ce.CE_SOURCE, ce.CE_TYPE, ce.CONTENT_TYPE],
-    }  # fmt: skip
+    }
 
 
 def asyncapi() -> dict[str, Any]:
     """AsyncAPI 3.0 document: every topic, what lies on it, and the schema of each message."""
     messages = {
         cls.__name__: {
-            "name": wire, "title": cls.__name__, "summary": (cls.__doc__ or "").strip().split("\n")[0], "contentType": "application/json",
+            "name": wire,
+            "title": cls.__name__,
+            "summary": (cls.__doc__ or "").strip().split("\n")[0],
+            "contentType": "application/json",
             "payload": {"$ref": f"json/{wire}.json"},
             "tags": [{"name": _kind(cls)}],
             "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
         }
         for wire, cls in sorted(PUBLISHED.items())
-    }  # fmt: skip
+    }
     channels = {
         topic.name: {
-            "address": topic.name, "description": topic.holds,
-            "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _carried(topic)},
+            "address": topic.name,
+            "description": topic.holds,
+            "messages": {
+                name: {"$ref": f"#/components/messages/{name}"} for name in _carried(topic)
+            },
             "bindings": {"kafka": {"topic": topic.name, "partitions": topic.partitions}},
-            "x-key": topic.key, "x-retention": str(topic.retention),
+            "x-key": topic.key,
+            "x-retention": str(topic.retention),
         }
         for topic in TOPICS
-    }  # fmt: skip
+    }
     operations = {
-        f"{service}Decides": {"action": "receive", "channel": {"$ref": f"#/channels/{service}.inputs"}} for service in SERVICES
-    } | {f"publish{name.title()}": {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in PUBLIC if name in channels}
+        f"{service}Decides": {
+            "action": "receive",
+            "channel": {"$ref": f"#/channels/{service}.inputs"},
+        }
+        for service in SERVICES
+    } | {
+        f"publish{name.title()}": {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
+        for name in PUBLIC
+        if name in channels
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {
-            "title": "Vigie", "version": "1",
+            "title": "Vigie",
+            "version": "1",
             "description": "CloudEvents 1.0 in Kafka binary mode; record key = realm; producers are closed, consumers open.",
         },
-        "channels": channels, "operations": operations, "components": {"messages": messages, "messageTraits": {"cloudEvent": {"headers": _headers()}}},
-    }  # fmt: skip
+        "channels": channels,
+        "operations": operations,
+        "components": {
+            "messages": messages,
+            "messageTraits": {"cloudEvent": {"headers": _headers()}},
+        },
+    }
 
 
 # ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -117,9 +168,13 @@ def asyncapi() -> dict[str, Any]:
 def sample(cls: type[BaseModel], *, full: bool) -> dict[str, Any]:
     """A valid value: required fields only, or every field."""
     return {
-        field.alias or name: field.examples[0] if field.examples else _value(field.rebuild_annotation(), field.metadata, full)
+        field.alias or name: field.examples[0]
+        if field.examples
+        else _value(field.rebuild_annotation(), field.metadata, full)
         for name, field in cls.model_fields.items()
-        if full or field.is_required() or get_origin(field.annotation) is Literal  # the tag of a union
+        if full
+        or field.is_required()
+        or get_origin(field.annotation) is Literal  # the tag of a union
     }
 
 
@@ -175,7 +230,11 @@ def files() -> Iterator[tuple[Path, str, bool]]:
 def stale() -> list[Path]:
     """Files that are missing, differ, or have no message any more."""
     made = list(files())
-    wrong = [p for p, content, fixed in made if not p.exists() or (not fixed and p.read_text(encoding="utf-8") != content)]
+    wrong = [
+        p
+        for p, content, fixed in made
+        if not p.exists() or (not fixed and p.read_text(encoding="utf-8") != content)
+    ]
     return wrong + sorted(set((FOLDER / "json").glob("*.json")) - {p for p, _, _ in made})
 
 
@@ -190,7 +249,9 @@ def write() -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true")
     if parser.parse_args().check:
         found = stale()

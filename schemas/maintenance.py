@@ -73,8 +73,12 @@ class Coverage(Model):
     kinds: tuple[str, ...] = Field(default=(), max_length=50, description="kinds of site")
     poles: tuple[str, ...] = Field(default=(), max_length=50)
     types: tuple[EventType, ...] = Field(default=(), max_length=30)
-    sources: tuple[str, ...] = Field(default=(), max_length=50, description="kinds of source, or ids of registered sources")
-    matchers: tuple[Matcher, ...] = Field(default=(), max_length=50, description="labels of machine alerts")
+    sources: tuple[str, ...] = Field(
+        default=(), max_length=50, description="kinds of source, or ids of registered sources"
+    )
+    matchers: tuple[Matcher, ...] = Field(
+        default=(), max_length=50, description="labels of machine alerts"
+    )
 
     @property
     def asks(self) -> bool:
@@ -91,7 +95,9 @@ class MaintenanceRow(Model):
     covers: Coverage
     starts_at: Instant = Field(description="of the first occurrence")
     ends_at: Instant
-    rrule: str | None = Field(default=None, description="RFC 5545 subset (schemas.recurrence), by the clock on the wall")
+    rrule: str | None = Field(
+        default=None, description="RFC 5545 subset (schemas.recurrence), by the clock on the wall"
+    )
     begins_at: Instant | None = None
     until_at: Instant | None = None
     origin: Literal["vigie", "alertmanager"] = "vigie"
@@ -101,9 +107,13 @@ class MaintenanceRow(Model):
     planned_at: Instant
     changed_at: Instant
     over_at: Instant | None = None
-    over_by: str | None = Field(default=None, description="token of who ended it early; None: by time")
+    over_by: str | None = Field(
+        default=None, description="token of who ended it early; None: by time"
+    )
     version: int = 0
-    next_at: Instant | None = Field(default=None, description="when it begins or ends next, or goes on taking causes in")
+    next_at: Instant | None = Field(
+        default=None, description="when it begins or ends next, or goes on taking causes in"
+    )
     sweep: int = 0
 
 
@@ -118,7 +128,9 @@ class LeaseRow(Model):
     began_at: Instant
     renewed_at: Instant
     claim: str = Field(description="the report that says it now: another one after a lapse")
-    labels: dict[str, str] = Field(default_factory=dict, description="of the first records; they are with the report")
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="of the first records; they are with the report"
+    )
     quiet: Literal["maintenance", "inhibited"] | None = None
     quiet_by: tuple[str, ...] = Field(default=(), description="windows, or the report of the cause")
 

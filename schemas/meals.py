@@ -8,7 +8,9 @@ MEALS_FAIL_BELOW: float = 50.0
 """A college whose meals are under it, in per cent, is without meals (`catering_down`)."""
 
 
-def meals_lost_by_cause(type: EventType, failed_pct: float | None, suppliers: tuple[str, ...], kitchen: str | None) -> float:
+def meals_lost_by_cause(
+    type: EventType, failed_pct: float | None, suppliers: tuple[str, ...], kitchen: str | None
+) -> float:
     """Return what a cause takes from the meals of its site beyond what it takes from the site, in per cent.
 
     A cut of water stops a kitchen. A supplier takes what it does not deliver (`failed_pct`, all of it when nobody says how much) from

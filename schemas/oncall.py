@@ -34,15 +34,26 @@ class Rotation(Model):
     role: str
     scope: str | None = None
     place: Place = Place.HOLDER
-    persons: tuple[str, ...] = Field(min_length=1, description="tokens; the first one begins on `since`")
+    persons: tuple[str, ...] = Field(
+        min_length=1, description="tokens; the first one begins on `since`"
+    )
     every_days: int = Field(default=7, ge=1, le=366, description="1 = daily, 7 = weekly hand-off")
-    hand_off_min: int = Field(default=480, ge=0, le=1439, description="minutes after local midnight at which the next one takes over")
-    since: date = Field(description="local day of the first hand-off; its day of the week is that of a weekly one")
+    hand_off_min: int = Field(
+        default=480,
+        ge=0,
+        le=1439,
+        description="minutes after local midnight at which the next one takes over",
+    )
+    since: date = Field(
+        description="local day of the first hand-off; its day of the week is that of a weekly one"
+    )
     until: date | None = Field(
-        default=None, description="local day on which it ends, at the hour of the hand-off; then the roster counts again"
+        default=None,
+        description="local day on which it ends, at the hour of the hand-off; then the roster counts again",
     )
     hours: tuple[int, int] | None = Field(
-        default=None, description="local minutes from, to (over midnight when to ≤ from): on call only then, each day"
+        default=None,
+        description="local minutes from, to (over midnight when to ≤ from): on call only then, each day",
     )
 
 
@@ -69,7 +80,9 @@ class DutyRow(Model):
     start: Instant
     end: Instant
     shifts: tuple[Shift, ...]
-    calendar: str | None = Field(default=None, description="name of the imported calendar: importing it again replaces it")
+    calendar: str | None = Field(
+        default=None, description="name of the imported calendar: importing it again replaces it"
+    )
     state: Literal["in_force", "replaced", "withdrawn"] = "in_force"
     by: str = Field(description="token of who decided")
     reason: str | None = Field(default=None, description="reference `text:<id>`")
@@ -92,8 +105,14 @@ class Reach(Model):
     """One channel of a person as a capability: verified when, quiet when. Never an address."""
 
     channel: Channel
-    verified_at: Instant | None = Field(default=None, description="last proof: verified by hand, or answered through it; None = never")
-    quiet: tuple[int, int] | None = Field(default=None, description="local minutes from, to in which the person does not hear this channel")
+    verified_at: Instant | None = Field(
+        default=None,
+        description="last proof: verified by hand, or answered through it; None = never",
+    )
+    quiet: tuple[int, int] | None = Field(
+        default=None,
+        description="local minutes from, to in which the person does not hear this channel",
+    )
 
 
 class ReachRow(Model):
@@ -102,7 +121,8 @@ class ReachRow(Model):
     id: str = Field(description="person token")
     points: tuple[Reach, ...] = Field(max_length=20)
     noted_at: Instant | None = Field(
-        default=None, description="when alerts heard of it from the directory; None: an answer renewed a proof"
+        default=None,
+        description="when alerts heard of it from the directory; None: an answer renewed a proof",
     )
 
 
@@ -116,21 +136,33 @@ class ReachabilityChanged(RowFact):
 
 # ── readiness ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-HoleKind = Literal["nobody", "unreachable", "no_holder", "no_deputy", "single_point", "unverified", "quiet", "late"]
+HoleKind = Literal[
+    "nobody", "unreachable", "no_holder", "no_deputy", "single_point", "unverified", "quiet", "late"
+]
 
 
 class HoleRow(Model):
     """A span in which a post would fail, or hold by one thread only (D38). `fix` is what closes it."""
 
     kind: HoleKind
-    fix: Literal["find_holder", "find_deputy", "other_person", "verify_channel", "second_channel", "daytime_channel", "spread_calls"]
+    fix: Literal[
+        "find_holder",
+        "find_deputy",
+        "other_person",
+        "verify_channel",
+        "second_channel",
+        "daytime_channel",
+        "spread_calls",
+    ]
     role: str
     scope: str | None = None
     person: str | None = None
     start: Instant
     end: Instant
     sites: int = Field(description="sites that this post answers for")
-    minutes: float | None = Field(default=None, description="until somebody is reached; None = never")
+    minutes: float | None = Field(
+        default=None, description="until somebody is reached; None = never"
+    )
 
 
 class ReadinessRow(Model):
@@ -142,10 +174,14 @@ class ReadinessRow(Model):
     reference: str
     hours: int = Field(description="site × role × hour")
     ready: int
-    holes: tuple[HoleRow, ...] = Field(default=(), description="gravest and soonest first; the first 200")
+    holes: tuple[HoleRow, ...] = Field(
+        default=(), description="gravest and soonest first; the first 200"
+    )
     more: int = Field(default=0, description="holes that are not listed")
     urgent: int = Field(default=0, description="begin within the alert time")
-    alerted: tuple[str, ...] = Field(default=(), description="keys of holes that were told to coordinator and director")
+    alerted: tuple[str, ...] = Field(
+        default=(), description="keys of holes that were told to coordinator and director"
+    )
 
 
 @message
@@ -164,11 +200,19 @@ class RungRow(Model):
 
     ladder: str
     wave: int
-    posts: int = Field(description="posts that it calls; a role of pôles or sites counts each of them")
+    posts: int = Field(
+        description="posts that it calls; a role of pôles or sites counts each of them"
+    )
     reached: int = Field(description="posts where somebody would hear it")
-    late: int = Field(default=0, description="of these, after the time that the wave has for its answers")
-    slowest_min: float | None = Field(default=None, description="from the beginning of the ladder until the last of them hears it")
-    silent: tuple[str, ...] = Field(default=(), description="`role` or `role:scope` of posts where nobody would; the first 50")
+    late: int = Field(
+        default=0, description="of these, after the time that the wave has for its answers"
+    )
+    slowest_min: float | None = Field(
+        default=None, description="from the beginning of the ladder until the last of them hears it"
+    )
+    silent: tuple[str, ...] = Field(
+        default=(), description="`role` or `role:scope` of posts where nobody would; the first 50"
+    )
 
 
 class DrillRow(Model):
@@ -203,7 +247,9 @@ class LaddersDrilled(RowFact):
 
 class _Post(Command):
     role_on_call: str = Field(description="role whose duty it is")
-    scope: str | None = Field(default=None, description="pôle or site; None for the whole territory")
+    scope: str | None = Field(
+        default=None, description="pôle or site; None for the whole territory"
+    )
     place: Place = Place.HOLDER
 
 

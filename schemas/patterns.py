@@ -18,7 +18,10 @@ class PatternInvalid(ValueError):
 def whole_match(pattern: str, text: str, *, any_case: bool = False) -> bool:
     """True if the pattern matches the whole text, in time linear in its length. One that RE2 does not know matches nothing."""
     try:
-        return _compiled(pattern, any_case).fullmatch(text.encode("utf-8", "replace").decode()) is not None
+        return (
+            _compiled(pattern, any_case).fullmatch(text.encode("utf-8", "replace").decode())
+            is not None
+        )
     except PatternInvalid:
         return False
 
@@ -37,4 +40,6 @@ def _compiled(pattern: str, any_case: bool) -> Any:
         return re2.compile(pattern, options)
     except (re2.error, UnicodeEncodeError) as error:
         what = error.args[0]
-        raise PatternInvalid(what.decode("utf-8", "replace") if isinstance(what, bytes) else "not UTF-8") from None
+        raise PatternInvalid(
+            what.decode("utf-8", "replace") if isinstance(what, bytes) else "not UTF-8"
+        ) from None

@@ -1,6 +1,6 @@
 """Computable conditions of the reference data (`{metric, …, op, value}`, any, all, not, manual): DOMAIN §13.
 
-Evaluation lives in `services.alerts.predicates`. Here: the shape, and the canonical key of a metric, so that the owner of
+Evaluation lives in `services.alerts.levels.predicates`. Here: the shape, and the canonical key of a metric, so that the owner of
 a metric and the evaluator mean the same number.
 """
 
@@ -51,7 +51,13 @@ class Manual(Model):
 
 def _kind(value: Any) -> str:
     if isinstance(value, dict):
-        for key, tag in (("metric", "measured"), ("any", "any"), ("all", "all"), ("not", "not"), ("negated", "not")):
+        for key, tag in (
+            ("metric", "measured"),
+            ("any", "any"),
+            ("all", "all"),
+            ("not", "not"),
+            ("negated", "not"),
+        ):
             if key in value:
                 return tag
         return "manual"
@@ -79,7 +85,9 @@ Predicate = Annotated[
 for _m in (AnyOf, AllOf, Not):
     _m.model_rebuild()
 
-CONTINUITY_METRICS = frozenset({"activity_rto_pct", "activity_dmia_pct", "activity_capacity_min", "activities_interrupted"})
+CONTINUITY_METRICS = frozenset(
+    {"activity_rto_pct", "activity_dmia_pct", "activity_capacity_min", "activities_interrupted"}
+)
 """Metrics that continuity owns and tells alerts by `MetricChanged`; all others are computed by alerts."""
 
 

@@ -9,18 +9,28 @@ from __future__ import annotations
 from typing import Final
 
 RANK: dict[str, int] = {
-    "responsable_site": 1, "site_manager": 1,
-    "directeur_pole": 2, "suppleant_directeur_pole": 2, "coordinateur_pca": 2, "director": 2, "coordinator": 2, "admin": 2,
+    "responsable_site": 1,
+    "site_manager": 1,
+    "directeur_pole": 2,
+    "suppleant_directeur_pole": 2,
+    "coordinateur_pca": 2,
+    "director": 2,
+    "coordinator": 2,
+    "admin": 2,
     "astreinte_direction": 3,
     "dgs_directeur_de_crise": 4,
-    "elu_astreinte": 5, "president": 5, "elected": 5,
-}  # fmt: skip
+    "elu_astreinte": 5,
+    "president": 5,
+    "elected": 5,
+}
 """Role → rank. A role that is not here decides nothing. The administrator stands in for the coordinator, no higher."""
 
 ACTING = frozenset(RANK) | {"cell", "technician", "astreinte_technique", "main_courantier"}
 """Roles that carry out what was decided: action cards. Every `cellule_*` role may too."""
 
-_OF_A_POLE: Final = frozenset({"responsable_site", "site_manager", "directeur_pole", "suppleant_directeur_pole", "director"})
+_OF_A_POLE: Final = frozenset(
+    {"responsable_site", "site_manager", "directeur_pole", "suppleant_directeur_pole", "director"}
+)
 """Roles of a pôle or a site; which one is the account's scope, which the door checks."""
 _CARD_ROLES: Final[dict[str, frozenset[str]]] = {
     "site_manager": frozenset({"responsable_site"}),

@@ -13,7 +13,9 @@ from schemas.base import Realm
 
 MOST_MINUTES: Final = 10 * 366 * 1440
 """The clock of a simulated realm moves on at most so far at once."""
-_NAME = re.compile(r"(?P<territory>[0-9A-Za-z]{1,8})(?:~(?P<kind>ex|what|test)-(?P<run>[0-9A-Za-z][0-9A-Za-z_-]{0,47}))?")
+_NAME = re.compile(
+    r"(?P<territory>[0-9A-Za-z]{1,8})(?:~(?P<kind>ex|what|test)-(?P<run>[0-9A-Za-z][0-9A-Za-z_-]{0,47}))?"
+)
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _NAMESPACE = UUID("8c1d5f0e-92a7-5b1e-9b1e-0a5f2f6f9200")
 

@@ -71,7 +71,9 @@ class SiteCondition(Model):
         description="nobody leaves it or comes to it, and nobody stands in for it (D78): its people shelter, or are being counted",
     )
     ends_at: Instant | None = Field(
-        default=None, exclude_if=lambda at: at is None, description="announced end of all that it lacks (D80); None: nobody knows"
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="announced end of all that it lacks (D80); None: nobody knows",
     )
     estimated: bool = Field(
         default=False,
@@ -87,14 +89,26 @@ class Situation(Model):
     elapsed_h: float = Field(description="since the first fact")
     transit: bool = True
     telework: bool = True
-    at: Instant | None = Field(default=None, exclude_if=lambda at: at is None, description="now, where some end is announced (D80)")
+    at: Instant | None = Field(
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="now, where some end is announced (D80)",
+    )
     opens: dict[str, Instant] = Field(
-        default_factory=dict, exclude_if=lambda opens: not opens, description="next opening of the activities whose work is closed now"
+        default_factory=dict,
+        exclude_if=lambda opens: not opens,
+        description="next opening of the activities whose work is closed now",
     )
     setup_min: int = Field(
-        default=SETUP_MIN, exclude_if=lambda m: m == SETUP_MIN, description="minutes from arrival at another site to work"
+        default=SETUP_MIN,
+        exclude_if=lambda m: m == SETUP_MIN,
+        description="minutes from arrival at another site to work",
     )
-    home_min: int = Field(default=HOME_MIN, exclude_if=lambda m: m == HOME_MIN, description="minutes until an agent works at home")
+    home_min: int = Field(
+        default=HOME_MIN,
+        exclude_if=lambda m: m == HOME_MIN,
+        description="minutes until an agent works at home",
+    )
 
 
 @message
@@ -106,7 +120,10 @@ class ProposalRequested(Fact):
     reference: str
     situation: Situation
     preference: Preference = Preference.BEST
-    fresh: bool = Field(default=False, description="the proposal before does not weigh: somebody asked for another preference")
+    fresh: bool = Field(
+        default=False,
+        description="the proposal before does not weigh: somebody asked for another preference",
+    )
     incident: str | None = None
     asked_by: str | None = Field(default=None, description="None: the situation asked")
 
@@ -207,19 +224,27 @@ class ProposalRow(Model):
     transit: bool
     telework: bool
     objective: dict[str, int] = Field(default_factory=dict)
-    open_level: str | None = Field(default=None, description="first level that is not proved optimal; None: all are")
+    open_level: str | None = Field(
+        default=None, description="first level that is not proved optimal; None: all are"
+    )
     bound: float | None = Field(default=None, description="best bound of that level")
     demand: int = Field(default=0, description="agents missing below a minimum")
     unmet_agents: int = 0
     displaced: int = 0
-    own_work: int = Field(default=0, description="displaced agents who go on with their own work elsewhere or at home")
-    idle_agents: int = Field(default=0, description="displaced agents of criticality 1 to 3 without a place")
+    own_work: int = Field(
+        default=0, description="displaced agents who go on with their own work elsewhere or at home"
+    )
+    idle_agents: int = Field(
+        default=0, description="displaced agents of criticality 1 to 3 without a place"
+    )
     suspended_agents: int = 0
     travelling: int = Field(default=0, description="agents of its lines who work at another site")
     lines: int = 0
     agents: int = 0
     kept: int = Field(default=0, description="agents of approved lines that stay as they are")
-    changed: int = Field(default=0, description="agents of approved lines that are void or no longer needed")
+    changed: int = Field(
+        default=0, description="agents of approved lines that are void or no longer needed"
+    )
     unmet: tuple[NotPossible, ...] = ()
     idle: tuple[NotPossible, ...] = ()
     suspended: tuple[NotPossible, ...] = ()
@@ -293,17 +318,22 @@ class ReassignmentRow(LineRow):
     rules: tuple[str, ...]
     dispatched_at: Instant | None = None
     starts_at: Instant | None = Field(
-        default=None, exclude_if=lambda at: at is None, description="from when: the next opening of the activity's calendar (D80)"
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="from when: the next opening of the activity's calendar (D80)",
     )
     ends_at: Instant | None = Field(
-        default=None, exclude_if=lambda at: at is None, description="until when, as announced when it was dispatched; None: nobody knows"
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="until when, as announced when it was dispatched; None: nobody knows",
     )
     accepted_at: Instant | None = None
     arrived_at: Instant | None = None
     ended_at: Instant | None = None
     by: str | None = Field(default=None, description="who said the last word")
     cause: str | None = Field(
-        default=None, description="of a void line: place_lost, site_removed; of a released one: recalled, by an approval"
+        default=None,
+        description="of a void line: place_lost, site_removed; of a released one: recalled, by an approval",
     )
 
     @property
@@ -331,11 +361,20 @@ class OrderRow(Model):
     leave: int = 0
     come: int = 0
     stay_home: int = Field(default=0, description="of those who leave: at home")
-    lines: tuple[str, ...] = Field(default=(), description="that this order dispatched: each line in the order of the site that it leaves")
+    lines: tuple[str, ...] = Field(
+        default=(),
+        description="that this order dispatched: each line in the order of the site that it leaves",
+    )
     dispatched_at: Instant
-    starts_at: Instant | None = Field(default=None, exclude_if=lambda at: at is None, description="from when: the first of its lines (D80)")
+    starts_at: Instant | None = Field(
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="from when: the first of its lines (D80)",
+    )
     ends_at: Instant | None = Field(
-        default=None, exclude_if=lambda at: at is None, description="until when: the last of its lines; None: until further notice"
+        default=None,
+        exclude_if=lambda at: at is None,
+        description="until when: the last of its lines; None: until further notice",
     )
 
 
@@ -393,7 +432,9 @@ class Step(Command):
     """Where an order stands, in the words of the site. Of several lines, those that are already there stay as they are."""
 
     line: str
-    lines: tuple[str, ...] = Field(default=(), max_length=MOST_STEPS - 1, description="more lines, in the same breath")
+    lines: tuple[str, ...] = Field(
+        default=(), max_length=MOST_STEPS - 1, description="more lines, in the same breath"
+    )
 
 
 @message

@@ -58,8 +58,12 @@ class Rule:
             case "DAILY":
                 in_step = (day - first).days % self.interval == 0
             case "WEEKLY":
-                weeks = (day - timedelta(days=day.weekday()) - (first - timedelta(days=first.weekday()))).days // 7
-                in_step = weeks % self.interval == 0 and (bool(self.weekdays) or day.weekday() == first.weekday())
+                weeks = (
+                    day - timedelta(days=day.weekday()) - (first - timedelta(days=first.weekday()))
+                ).days // 7
+                in_step = weeks % self.interval == 0 and (
+                    bool(self.weekdays) or day.weekday() == first.weekday()
+                )
             case _:
                 months = (day.year - first.year) * 12 + day.month - first.month
                 named = bool(self.weekdays or self.month_days)
@@ -68,10 +72,16 @@ class Rule:
 
     def _is_named(self, day: date) -> bool:
         length = monthrange(day.year, day.month)[1]
-        if self.month_days and day.day not in self.month_days and day.day - length - 1 not in self.month_days:
+        if (
+            self.month_days
+            and day.day not in self.month_days
+            and day.day - length - 1 not in self.month_days
+        ):
             return False
         nth, last = (day.day + 6) // 7, -((length - day.day) // 7 + 1)
-        return not self.weekdays or any(w == day.weekday() and n in (0, nth, last) for n, w in self.weekdays)
+        return not self.weekdays or any(
+            w == day.weekday() and n in (0, nth, last) for n, w in self.weekdays
+        )
 
 
 def parse_rule(text: str) -> Rule:
@@ -90,23 +100,38 @@ def parse_rule(text: str) -> Rule:
         raise RuleInvalid(f"INTERVAL: a number from 1 to {MAX_INTERVAL}")
     if parts.pop("WKST", "MO") != "MO":
         raise RuleInvalid("WKST: weeks begin on MO")
-    weekdays = tuple(_weekday(d, freq) for d in parts.pop("BYDAY").split(",")) if "BYDAY" in parts else ()
-    month_days = tuple(_month_day(d, freq) for d in parts.pop("BYMONTHDAY").split(",")) if "BYMONTHDAY" in parts else ()
+    weekdays = (
+        tuple(_weekday(d, freq) for d in parts.pop("BYDAY").split(",")) if "BYDAY" in parts else ()
+    )
+    month_days = (
+        tuple(_month_day(d, freq) for d in parts.pop("BYMONTHDAY").split(","))
+        if "BYMONTHDAY" in parts
+        else ()
+    )
     until = _until(parts.pop("UNTIL")) if "UNTIL" in parts else None
     if parts:
-        raise RuleInvalid(f"{', '.join(sorted(parts))}: not in the subset FREQ, INTERVAL, BYDAY, BYMONTHDAY, UNTIL, WKST")
+        raise RuleInvalid(
+            f"{', '.join(sorted(parts))}: not in the subset FREQ, INTERVAL, BYDAY, BYMONTHDAY, UNTIL, WKST"
+        )
     return Rule(freq, int(interval), weekdays, month_days, until)
 
 
 def _weekday(text: str, freq: str) -> tuple[int, int]:
     found = _DAY.fullmatch(text)
     if found is None or (found[1] and freq != "MONTHLY"):
-        raise RuleInvalid(f"BYDAY: {text!r} is none of {', '.join(WEEKDAYS)}" + (", or 1SU, -1FR …" if freq == "MONTHLY" else ""))
+        raise RuleInvalid(
+            f"BYDAY: {text!r} is none of {', '.join(WEEKDAYS)}"
+            + (", or 1SU, -1FR …" if freq == "MONTHLY" else "")
+        )
     return int(found[1] or 0), WEEKDAYS.index(found[2])
 
 
 def _month_day(text: str, freq: str) -> int:
-    if freq != "MONTHLY" or re.fullmatch(r"-?\d{1,2}", text) is None or not 1 <= abs(int(text)) <= 31:
+    if (
+        freq != "MONTHLY"
+        or re.fullmatch(r"-?\d{1,2}", text) is None
+        or not 1 <= abs(int(text)) <= 31
+    ):
         raise RuleInvalid("BYMONTHDAY: 1 to 31 or -31 to -1, of a MONTHLY rule")
     return int(text)
 
@@ -135,7 +160,9 @@ def on_wall(at: Instant) -> datetime:
     return datetime.fromtimestamp(at / 1000, PARIS).replace(tzinfo=None)
 
 
-def occurrence_at(start: Instant, end: Instant, rule: Rule | None, at: Instant) -> Occurrence | None:
+def occurrence_at(
+    start: Instant, end: Instant, rule: Rule | None, at: Instant
+) -> Occurrence | None:
     """The occurrence that holds at `at`, else the next one; None when there is none any more.
 
     `start` and `end` are those of the first. Later ones begin and end at the same times on the wall, whatever the length of the night; one of
@@ -147,7 +174,11 @@ def occurrence_at(start: Instant, end: Instant, rule: Rule | None, at: Instant) 
     for day in _days(first.date(), on_wall(at).date() - timedelta(days=span.days + 1)):
         if not rule.falls_on(day, first.date()):
             continue
-        found = Occurrence(start, end) if day == first.date() else _on(datetime.combine(day, first.time()), span, end - start)
+        found = (
+            Occurrence(start, end)
+            if day == first.date()
+            else _on(datetime.combine(day, first.time()), span, end - start)
+        )
         if rule.until is not None and found.start > rule.until:
             return None
         if at < found.end:

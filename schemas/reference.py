@@ -34,9 +34,16 @@ class Section(StrEnum):
 
 
 PUBLISHED: Final = (
-    Section.COMMUNES, Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.ROSTER, Section.CHANNELS, Section.MEASURES,
-    Section.STAFFING, Section.PLANS,
-)  # fmt: skip
+    Section.COMMUNES,
+    Section.SITES,
+    Section.ACTIVITIES,
+    Section.ESCALATION,
+    Section.ROSTER,
+    Section.CHANNELS,
+    Section.MEASURES,
+    Section.STAFFING,
+    Section.PLANS,
+)
 """The order in which the sections of a version come: channels after the ladders whose defaults they replace, plans last."""
 OPTIONAL: Final = frozenset({Section.CHANNELS, Section.MEASURES})
 """A territory may do without."""
@@ -74,7 +81,9 @@ class Site(Model):
     generator: bool
     kitchen: str | None
     name_is: Literal["fact", "fictitious"]
-    code: str | None = Field(default=None, pattern="^[0-9]{2,6}$", description="short code, for text messages")
+    code: str | None = Field(
+        default=None, pattern="^[0-9]{2,6}$", description="short code, for text messages"
+    )
     vulnerable_public: int = Field(
         default=0,
         ge=0,
@@ -115,9 +124,13 @@ class Activity(Model):
     suppliers: tuple[str, ...]
     strategies: tuple[str, ...]
     telework: str
-    short_name: str | None = Field(default=None, description="what a message calls it, in a few words")
+    short_name: str | None = Field(
+        default=None, description="what a message calls it, in a few words"
+    )
     continuous: bool = Field(
-        default=False, exclude_if=lambda said: not said, description="its limits count all hours, whatever its calendar (D43)"
+        default=False,
+        exclude_if=lambda said: not said,
+        description="its limits count all hours, whatever its calendar (D43)",
     )
     vulnerable_public: int = Field(
         default=0,
@@ -136,11 +149,15 @@ class Card(Model):
     role: str
     pole: str | None = None
     task: str = Field(description="French text of the territory file")
-    effect: Effect | None = Field(default=None, description="measure of reports that tells what the card brought (D61)")
+    effect: Effect | None = Field(
+        default=None, description="measure of reports that tells what the card brought (D61)"
+    )
 
 
 class Trigger(Model):
-    level: int = Field(description="minimum level of the incident while this holds; 0 for pôle plans")
+    level: int = Field(
+        description="minimum level of the incident while this holds; 0 for pôle plans"
+    )
     text: str
     when: Predicate
 
@@ -155,16 +172,21 @@ class Plan(Model):
     id: str
     title: str
     pole: str | None = Field(description="pôle of a PCA-*, None for a PT-*")
-    state: str = Field(description="in the library (D48): brouillon, en_revue, valide, archive; only a valid one is proposed or activated")
+    state: str = Field(
+        description="in the library (D48): brouillon, en_revue, valide, archive; only a valid one is proposed or activated"
+    )
     decides: str = Field(description="role that may decide (D49)")
     auto: bool = Field(
-        default=False, description="activated as soon as its trigger holds; for a plan without cards: no effect outside the tool (D49)"
+        default=False,
+        description="activated as soon as its trigger holds; for a plan without cards: no effect outside the tool (D49)",
     )
     triggers: tuple[Trigger, ...]
     cards: tuple[Card, ...] = ()
     card_origin: str | None = None
     stand_down: StandDown | None = None
-    zone_by_threshold_m: dict[str, float] = Field(default_factory=dict, description="flood_exposure → river level (PT-CRUE)")
+    zone_by_threshold_m: dict[str, float] = Field(
+        default_factory=dict, description="flood_exposure → river level (PT-CRUE)"
+    )
     thresholds_m: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -174,8 +196,11 @@ class Plan(Model):
 
 
 SHELF: Final = {
-    "brouillon": PlanState.DRAFT, "en_revue": PlanState.IN_REVIEW, "valide": PlanState.VALID, "archive": PlanState.ARCHIVED,
-}  # fmt: skip
+    "brouillon": PlanState.DRAFT,
+    "en_revue": PlanState.IN_REVIEW,
+    "valide": PlanState.VALID,
+    "archive": PlanState.ARCHIVED,
+}
 
 
 class LevelRule(Model):
@@ -195,7 +220,10 @@ class Wave(Model):
     channels: tuple[str, ...]
     ack_min: int
     expected: int
-    only_if: dict[str, str] = Field(default_factory=dict, description="name in `who` → flag that must be true for it to be called (D73)")
+    only_if: dict[str, str] = Field(
+        default_factory=dict,
+        description="name in `who` → flag that must be true for it to be called (D73)",
+    )
 
 
 class Repeat(Model):
@@ -211,7 +239,9 @@ class Alarm(Model):
     pct: int
     to: tuple[str, ...]
     effect: str | None = None
-    criticality: tuple[int, ...] = Field(default=(), description="of the activities that it is about; empty: all (D73)")
+    criticality: tuple[int, ...] = Field(
+        default=(), description="of the activities that it is about; empty: all (D73)"
+    )
 
 
 class Calendar(Model):
@@ -243,28 +273,44 @@ class Inhibition(Model):
 
     cause: EventType
     consequences: tuple[EventType, ...]
-    before_min: int = Field(description="a consequence may be said to have begun so long before its cause: clocks and people are not exact")
+    before_min: int = Field(
+        description="a consequence may be said to have begun so long before its cause: clocks and people are not exact"
+    )
     within_h: float = Field(description="… and at most so long after it")
-    except_kinds: tuple[str, ...] = Field(default=(), description="kinds of site where a consequence is a matter of its own")
+    except_kinds: tuple[str, ...] = Field(
+        default=(), description="kinds of site where a consequence is a matter of its own"
+    )
 
 
 class ReadinessRule(Model):
     """What must hold for every hour ahead, and who hears when it does not (D38)."""
 
     horizon_days: int = Field(ge=1, le=31)
-    roles: tuple[str, ...] = Field(description="roles of the whole territory that are proved; roles of pôles and sites always are")
+    roles: tuple[str, ...] = Field(
+        description="roles of the whole territory that are proved; roles of pôles and sites always are"
+    )
     report_min: int = Field(ge=0, le=1439, description="local minute of the daily proof")
     alert_before_h: float
-    alert_to: tuple[str, ...] = Field(description="roles told of a hole of the whole territory that begins sooner")
-    alert_to_scoped: tuple[str, ...] = Field(description="the same for a post of a pôle or site; a role of pôles means its own pôle")
+    alert_to: tuple[str, ...] = Field(
+        description="roles told of a hole of the whole territory that begins sooner"
+    )
+    alert_to_scoped: tuple[str, ...] = Field(
+        description="the same for a post of a pôle or site; a role of pôles means its own pôle"
+    )
     proof_days: int = Field(description="a channel counts as verified for so long")
     channels_min: int = Field(description="verified channels that a person needs")
-    answer_min: dict[str, float] = Field(description="channel → minutes until somebody has heard it, or it is given up")
+    answer_min: dict[str, float] = Field(
+        description="channel → minutes until somebody has heard it, or it is given up"
+    )
     rate_per_min: dict[str, float] = Field(
-        default_factory=dict, description="channel → calls per minute that its provider takes; absent = enough"
+        default_factory=dict,
+        description="channel → calls per minute that its provider takes; absent = enough",
     )
     drill_day: int | None = Field(
-        default=None, ge=1, le=28, description="day of the month from which on the monthly drill is due; None = none"
+        default=None,
+        ge=1,
+        le=28,
+        description="day of the month from which on the monthly drill is due; None = none",
     )
 
 
@@ -275,11 +321,15 @@ class WorkingTime(Model):
     week_h: float
     daily_rest_h: float
     weekly_rest_h: float
-    standby_roles: tuple[str, ...] = Field(default=(), description="on call at home: only what one was called out for is work")
+    standby_roles: tuple[str, ...] = Field(
+        default=(), description="on call at home: only what one was called out for is work"
+    )
     call_out_h: float = Field(default=1, description="work that an answered call stands for")
     cell_shift_h: float = Field(default=10, gt=0, description="of the crisis cell")
     warn_before_min: int = Field(
-        default=60, ge=0, description="before the end of a shift of the cell: relief, or a named person's decision"
+        default=60,
+        ge=0,
+        description="before the end of a shift of the cell: relief, or a named person's decision",
     )
 
 
@@ -292,28 +342,54 @@ class StaleAnswer(Model):
 class ReassignmentPolicy(Model):
     """When a proposal is computed, who hears of it and who decides (docs/reference/reassignment-model.md)."""
 
-    decides: str = Field(default="directeur_pole", description="role that may approve, or above (D49)")
-    told: tuple[str, ...] = Field(default=("coordinateur_pca",), description="roles that hear of a proposal")
-    settle_min: int = Field(default=3, ge=0, description="from the first change to the request: reports come in bursts")
-    every_min: int = Field(default=5, ge=1, description="at most one request by itself in so long at the beginning")
-    every_min_later: int = Field(default=30, ge=1, description="… and in so long when the crisis is old: a quarter of its age in between")
+    decides: str = Field(
+        default="directeur_pole", description="role that may approve, or above (D49)"
+    )
+    told: tuple[str, ...] = Field(
+        default=("coordinateur_pca",), description="roles that hear of a proposal"
+    )
+    settle_min: int = Field(
+        default=3, ge=0, description="from the first change to the request: reports come in bursts"
+    )
+    every_min: int = Field(
+        default=5, ge=1, description="at most one request by itself in so long at the beginning"
+    )
+    every_min_later: int = Field(
+        default=30,
+        ge=1,
+        description="… and in so long when the crisis is old: a quarter of its age in between",
+    )
     agent_day_eur: float | None = Field(
-        default=None, ge=0, description="cost of one agent-day, for lessons learned; None: nothing is said of cost"
+        default=None,
+        ge=0,
+        description="cost of one agent-day, for lessons learned; None: nothing is said of cost",
     )
     work_calendar: str | None = Field(
         default=None,
         exclude_if=lambda name: name is None,
         description="hours of work of the activities without a calendar of their own whose RTO is a day or more (D80); None: day and night",
     )
-    setup_min: int = Field(default=30, ge=0, exclude_if=lambda m: m == 30, description="minutes from arrival at another site to work")
-    home_min: int = Field(default=60, ge=0, exclude_if=lambda m: m == 60, description="minutes until an agent works at home")
+    setup_min: int = Field(
+        default=30,
+        ge=0,
+        exclude_if=lambda m: m == 30,
+        description="minutes from arrival at another site to work",
+    )
+    home_min: int = Field(
+        default=60,
+        ge=0,
+        exclude_if=lambda m: m == 60,
+        description="minutes until an agent works at home",
+    )
     count_within_min: int = Field(
         default=60,
         ge=1,
         exclude_if=lambda m: m == 60,
         description="minutes after an evacuation without any count from which the staff planned there is reassigned as an estimate (D78)",
     )
-    agent_day_draft: bool = Field(default=False, description="nobody has confirmed that cost yet: whoever reads it is told so")
+    agent_day_draft: bool = Field(
+        default=False, description="nobody has confirmed that cost yet: whoever reads it is told so"
+    )
 
 
 EVERY_POLE: Final = "tous_directeurs_pole"
@@ -327,7 +403,9 @@ class Request(Model):
 
     level: int = Field(ge=1, le=4)
     role: str = Field(description="id of a role, or `*` for every other one")
-    text: str = Field(min_length=1, max_length=80, description="French, as an order without its full stop")
+    text: str = Field(
+        min_length=1, max_length=80, description="French, as an order without its full stop"
+    )
     text_en: str | None = Field(default=None, max_length=80)
 
 
@@ -336,7 +414,9 @@ class Reaching(Model):
 
     cell_phone: str | None = None
     meeting_point: str | None = None
-    bridges: dict[int, str] = Field(default_factory=dict, description="level → number and code of the conference bridge")
+    bridges: dict[int, str] = Field(
+        default_factory=dict, description="level → number and code of the conference bridge"
+    )
 
 
 class VigilanceDigest(Model):
@@ -358,9 +438,13 @@ class Escalation(Model):
     ladders: dict[str, tuple[Wave, ...]]
     repeat: Repeat
     quiet_from: str = Field(description="local time such as 21:00, D36")
-    quiet_to: str = Field(description="local time, of the next day when not later than `quiet_from`")
+    quiet_to: str = Field(
+        description="local time, of the next day when not later than `quiet_from`"
+    )
     quiet_levels: tuple[int, ...]
-    quiet_days: tuple[int, ...] = Field(default=(1, 2, 3, 4, 5, 6, 7), description="ISO weekdays on which they begin")
+    quiet_days: tuple[int, ...] = Field(
+        default=(1, 2, 3, 4, 5, 6, 7), description="ISO weekdays on which they begin"
+    )
     budget_per_hour: int
     alarms: tuple[Alarm, ...]
     calendars: tuple[Calendar, ...]
@@ -371,28 +455,39 @@ class Escalation(Model):
     served_places: dict[str, tuple[str, ...]]
     closure_without_loss: tuple[str, ...]
     ordinary_closures: tuple[str, ...] = Field(
-        default=(), description="kinds of site that close to the public as a matter of course: it counts 2 at most for levels (D72)"
+        default=(),
+        description="kinds of site that close to the public as a matter of course: it counts 2 at most for levels (D72)",
     )
     role_by_nature: dict[str, str] = Field(
         default_factory=dict,
         description="type of the first report, or family → role called instead of the technician on call, in the first step of N1 and N2 (D73)",
     )
-    vigilance_digest: VigilanceDigest | None = Field(default=None, description="None: nobody is told of a yellow vigilance")
+    vigilance_digest: VigilanceDigest | None = Field(
+        default=None, description="None: nobody is told of a yellow vigilance"
+    )
     unknown_after_min: dict[str, int]
-    task_due_min: dict[str, int] = Field(default={}, description="by kind of task: later it is overdue")
+    task_due_min: dict[str, int] = Field(
+        default={}, description="by kind of task: later it is overdue"
+    )
     surcharges: tuple[Surcharge, ...]
     systems_spared: tuple[str, ...] = Field(description="systems that total isolation does not cut")
     headcount_close_pct: float
-    retex_hot_h: float = Field(default=72, description="from the end to the hot lessons learned (D53)")
+    retex_hot_h: float = Field(
+        default=72, description="from the end to the hot lessons learned (D53)"
+    )
     retex_cold_d: float = Field(default=30, description="from the end to the cold ones")
     headcount_reminders_min: tuple[int, ...]
-    headcount_manager_min: int = Field(default=30, description="whoever has not answered by then is the manager's to find (D37)")
+    headcount_manager_min: int = Field(
+        default=30, description="whoever has not answered by then is the manager's to find (D37)"
+    )
     inhibitions: tuple[Inhibition, ...] = ()
     readiness: ReadinessRule | None = None
     working_time: WorkingTime | None = None
     stale_answer: StaleAnswer | None = None
     reassignment: ReassignmentPolicy = ReassignmentPolicy()
-    asks: tuple[Request, ...] = Field(default=(), description="what a call asks, by level and role (D70)")
+    asks: tuple[Request, ...] = Field(
+        default=(), description="what a call asks, by level and role (D70)"
+    )
     reach: Reaching = Reaching()
 
     @property
@@ -419,10 +514,15 @@ class Holder(Model):
 
 class Roster(Model):
     holders: tuple[Holder, ...]
-    channels: dict[str, tuple[str, ...]] = Field(description="person token → verified channels (capability, never an address)")
-    rotations: tuple[Rotation, ...] = Field(default=(), description="a post with rotations is held by them from their first day on")
+    channels: dict[str, tuple[str, ...]] = Field(
+        description="person token → verified channels (capability, never an address)"
+    )
+    rotations: tuple[Rotation, ...] = Field(
+        default=(), description="a post with rotations is held by them from their first day on"
+    )
     reach: dict[str, tuple[Reach, ...]] = Field(
-        default_factory=dict, description="person token → channels with the day of their proof; without one the day of publication counts"
+        default_factory=dict,
+        description="person token → channels with the day of their proof; without one the day of publication counts",
     )
 
 
@@ -447,10 +547,14 @@ class ChannelRule(Model):
     per_minute: float = Field(gt=0, le=60_000, description="messages that the provider takes")
     burst: int = Field(ge=1, le=150, description="of them at once")
     cost_cents: float = Field(default=0.0, ge=0)
-    doubt: Literal["at_least_once", "at_most_once"] = Field(description="what follows an attempt of which nobody knows whether it was made")
+    doubt: Literal["at_least_once", "at_most_once"] = Field(
+        description="what follows an attempt of which nobody knows whether it was made"
+    )
     limit_s: int = Field(ge=5, le=120, description="a call to the provider has ended within it")
     grace_s: int = Field(ge=5, le=60)
-    receipt_s: int | None = Field(default=None, ge=10, description="without a receipt within it the next channel is tried")
+    receipt_s: int | None = Field(
+        default=None, ge=10, description="without a receipt within it the next channel is tried"
+    )
     tries: int = Field(ge=1, le=5)
     information_hours: InformationHours | None = None
 
@@ -479,7 +583,9 @@ class ReassignmentRule(Model):
     pole: str
     criticality: int = Field(ge=1, le=4)
     rto_h: float
-    site_bound: bool = Field(description="the service exists only where it is; closing the site suspends it")
+    site_bound: bool = Field(
+        description="the service exists only where it is; closing the site suspends it"
+    )
     needs_desk: bool
     tele_pct: int = Field(ge=0, le=100)
     release_pct: int = Field(ge=0, le=100)
@@ -500,7 +606,9 @@ class Substitution(Model):
     metier: str
     by: str
     tenths: int = Field(ge=0, le=10, description="penalty: 0 equivalent, 10 very degraded")
-    condition: str | None = Field(default=None, description="R2, R3, or words for the person who approves")
+    condition: str | None = Field(
+        default=None, description="R2, R3, or words for the person who approves"
+    )
 
 
 class Metier(Model):
@@ -517,17 +625,22 @@ class MeasureRule(Model):
     name: str = Field(min_length=1, max_length=64)
     sources: tuple[str, ...] = Field(min_length=1)
     scopes: tuple[str, ...] = Field(
-        default=(), description="heads of scopes (kind, pole, zone, global) to which the sources apply; none: to all"
+        default=(),
+        description="heads of scopes (kind, pole, zone, global) to which the sources apply; none: to all",
     )
     unit: str | None = None
     low: float | None = None
     high: float | None = None
-    step_per_hour: float | None = Field(default=None, gt=0, description="plausible change in one hour")
+    step_per_hour: float | None = Field(
+        default=None, gt=0, description="plausible change in one hour"
+    )
     at_most: Literal["value_of", "desks"] | None = Field(
-        default=None, description="no more than the report's own whole, or than the desks of its site"
+        default=None,
+        description="no more than the report's own whole, or than the desks of its site",
     )
     outside: Literal["to_confirm", "refuse"] = Field(
-        default="to_confirm", description="what happens to the word of another source: a person confirms it, or the door refuses it"
+        default="to_confirm",
+        description="what happens to the word of another source: a person confirms it, or the door refuses it",
     )
 
 
@@ -551,8 +664,12 @@ class MeasureRules(Model):
 
     measures: tuple[MeasureRule, ...]
     vigilances: tuple[VigilanceRule, ...] = ()
-    relays: tuple[str, ...] = Field(default=(), description="sources that may repeat the last colour, and give no other")
-    system_sources: tuple[str, ...] = Field(default=(), description="whose word takes a system down for all; none: anybody's")
+    relays: tuple[str, ...] = Field(
+        default=(), description="sources that may repeat the last colour, and give no other"
+    )
+    system_sources: tuple[str, ...] = Field(
+        default=(), description="whose word takes a system down for all; none: anybody's"
+    )
     long_outage: LongOutage | None = None
 
 
@@ -576,7 +693,8 @@ class Activities(Model):
     poles: tuple[Pole, ...]
     activities: tuple[Activity, ...]
     assessed_on: date | None = Field(
-        default=None, description="day of the business impact analysis; plans that rest on an old one say so (D48)"
+        default=None,
+        description="day of the business impact analysis; plans that rest on an old one say so (D48)",
     )
 
 
@@ -609,7 +727,11 @@ def ladder_faults(policy: Escalation) -> Iterator[tuple[tuple[str, int] | None, 
                 yield (ladder, n), f"{said}: a delay is 0 or more"
             if wave.expected < 1:
                 yield (ladder, n), f"{said}: at least one answer is expected"
-            yield from (((ladder, n), f"{said}: {channel!r} is not a channel") for channel in wave.channels if channel not in set(Channel))
+            yield from (
+                ((ladder, n), f"{said}: {channel!r} is not a channel")
+                for channel in wave.channels
+                if channel not in set(Channel)
+            )
     if policy.repeat.after_min < 1 or policy.repeat.times < 0:
         yield None, "after the last wave: in one minute at the earliest, and 0 or more times"
 
@@ -636,11 +758,21 @@ class Staffing(Model):
     cells: tuple[StaffCell, ...]
     rules: tuple[ReassignmentRule, ...]
     substitutions: tuple[Substitution, ...]
-    metiers: tuple[Metier, ...] = Field(default=(), description="names of all métiers that it speaks of")
+    metiers: tuple[Metier, ...] = Field(
+        default=(), description="names of all métiers that it speaks of"
+    )
 
 
 SectionData = Annotated[
-    Communes | Sites | Activities | Plans | EscalationPolicy | RosterSection | ChannelsSection | MeasuresSection | Staffing,
+    Communes
+    | Sites
+    | Activities
+    | Plans
+    | EscalationPolicy
+    | RosterSection
+    | ChannelsSection
+    | MeasuresSection
+    | Staffing,
     Field(discriminator="section"),
 ]
 

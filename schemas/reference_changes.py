@@ -39,7 +39,9 @@ class SectionDifference(Model):
     changed: int = Field(default=0, ge=0)
     dropped: int = Field(default=0, ge=0)
     named: tuple[str, ...] = Field(
-        default=(), max_length=MOST_NAMED, description="the first of them, with `+`, `~` or `-` before their name: dropped, changed, added"
+        default=(),
+        max_length=MOST_NAMED,
+        description="the first of them, with `+`, `~` or `-` before their name: dropped, changed, added",
     )
 
 
@@ -47,16 +49,24 @@ class Foreseen(Model):
     """What the change would have done to recorded crises (`vigie whatif`), as the proposer's replay found it."""
 
     crises: int = Field(ge=0, description="replayed; 0: there were none")
-    moved: int = Field(default=0, ge=0, description="in which anything would have come at another time")
+    moved: int = Field(
+        default=0, ge=0, description="in which anything would have come at another time"
+    )
     earlier: int = Field(default=0, ge=0, description="calls of posts")
     later: int = Field(default=0, ge=0)
     lost: int = Field(default=0, ge=0, description="calls that would not have been made")
     added: int = Field(default=0, ge=0, description="calls that were not made")
-    levels: int = Field(default=0, ge=0, description="levels reached at another time, or in one of both only")
+    levels: int = Field(
+        default=0, ge=0, description="levels reached at another time, or in one of both only"
+    )
     plans: int = Field(default=0, ge=0, description="the same of states of plans")
     activities: int = Field(default=0, ge=0, description="the same of states of activities")
     unread: int = Field(default=0, ge=0, description="crises that could not be replayed any more")
-    worse: tuple[str, ...] = Field(default=(), max_length=20, description="realms in which a post would have been called later, or no more")
+    worse: tuple[str, ...] = Field(
+        default=(),
+        max_length=20,
+        description="realms in which a post would have been called later, or no more",
+    )
 
 
 class ChangeDecision(Model):
@@ -73,18 +83,26 @@ class ReferenceChangeRow(Model):
     id: str
     state: ChangeState
     reference: str = Field(description="the version that it brings")
-    base: str = Field(description="the version from which it starts: if another one comes into force before it, it does not")
+    base: str = Field(
+        description="the version from which it starts: if another one comes into force before it, it does not"
+    )
     effective_at: Instant | None = Field(default=None, description="None: when it is approved")
-    release: bool = Field(default=False, description="agents reassigned from or to a site that it drops are released")
+    release: bool = Field(
+        default=False, description="agents reassigned from or to a site that it drops are released"
+    )
     sections: tuple[SectionDifference, ...] = Field(description="those that differ from `base`")
     dropped_sites: tuple[str, ...] = ()
     foreseen: Foreseen | None = Field(default=None, description="None: no crisis was replayed")
     decisions: tuple[ChangeDecision, ...] = Field(min_length=1, description="the proposal first")
-    cause: str | None = Field(default=None, description="why it failed: base_changed, load_under_way")
+    cause: str | None = Field(
+        default=None, description="why it failed: base_changed, load_under_way"
+    )
     in_force_at: Instant | None = None
     version: int = Field(default=0, description="counts decisions")
     published: int = Field(default=0, description="sections of it that are published")
-    judged: str | None = Field(default=None, description="up to this site everything is judged again under it")
+    judged: str | None = Field(
+        default=None, description="up to this site everything is judged again under it"
+    )
     next_at: Instant | None = None
     step: int = 0
 

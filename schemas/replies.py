@@ -11,9 +11,14 @@ from schemas.words import Answer
 
 _YES: Final = frozenset({"1", "ok", "oui", "yes", "y", "o", "present", "recu"})
 _NO: Final = frozenset({"2", "non", "no", "n", "ko", "indisponible"})
-_SAFETY: Final = HEADCOUNT_KEYS | dict.fromkeys(_YES, HeadcountAnswer.SAFE) | dict.fromkeys(
-    ("non", "no", "n", "ko", "aide", "help", "sos", "secours"), HeadcountAnswer.HELP
-) | dict.fromkeys(("absent", "absente", "indisponible", "away"), HeadcountAnswer.AWAY)  # fmt: skip
+_SAFETY: Final = (
+    HEADCOUNT_KEYS
+    | dict.fromkeys(_YES, HeadcountAnswer.SAFE)
+    | dict.fromkeys(
+        ("non", "no", "n", "ko", "aide", "help", "sos", "secours"), HeadcountAnswer.HELP
+    )
+    | dict.fromkeys(("absent", "absente", "indisponible", "away"), HeadcountAnswer.AWAY)
+)
 """Whoever is not safe needs help."""
 UNREAD: Final = "reply_unread"
 """Template of the message that tells a person how to answer, after words that are no answer."""
@@ -34,5 +39,10 @@ def chosen(reply: str) -> HeadcountAnswer | None:
 
 def _first_word(reply: str) -> str:
     """In small letters, without accents."""
-    words = re.findall(r"\w+", "".join(c for c in unicodedata.normalize("NFKD", reply) if not unicodedata.combining(c)).lower())
+    words = re.findall(
+        r"\w+",
+        "".join(
+            c for c in unicodedata.normalize("NFKD", reply) if not unicodedata.combining(c)
+        ).lower(),
+    )
     return words[0] if words else ""

@@ -31,9 +31,13 @@ class Measure(Model):
     value: float | bool | str | None = None
     value_of: float | None = None
     unit: str | None = Field(default=None, max_length=32)
-    scope: str | None = Field(default=None, max_length=64, description="site, kind:college, pole:…, zone:…, global")
+    scope: str | None = Field(
+        default=None, max_length=64, description="site, kind:college, pole:…, zone:…, global"
+    )
     object: str | None = Field(
-        default=None, max_length=256, description="station:, road:, system:, supplier:, network:, hazard:, several by |"
+        default=None,
+        max_length=256,
+        description="station:, road:, system:, supplier:, network:, hazard:, several by |",
     )
 
 
@@ -41,7 +45,9 @@ class Lease(Model):
     """How long a machine's alert holds if nothing more is heard of it (D66)."""
 
     until: Instant
-    explicit: bool = Field(default=True, description="the sender named it; else it is the default patience")
+    explicit: bool = Field(
+        default=True, description="the sender named it; else it is the default patience"
+    )
 
 
 class Window(Model):
@@ -57,13 +63,21 @@ class ReportReceived(Message):
 
     report_id: str
     source: str = Field(
-        max_length=64, description="kind of source: site_manager, enedis, supervision, …; decides independence (D6) and authority"
+        max_length=64,
+        description="kind of source: site_manager, enedis, supervision, …; decides independence (D6) and authority",
     )
-    source_key: str | None = Field(default=None, description="registered source or account token that posted it")
+    source_key: str | None = Field(
+        default=None, description="registered source or account token that posted it"
+    )
     site_id: str | None = Field(default=None, max_length=64)
     commune: str | None = Field(default=None, max_length=8, description="INSEE code")
-    zone: tuple[str, ...] = Field(default=(), description="INSEE codes when several communes are concerned")
-    area: str | None = Field(default=None, description="text id of an area that is nowhere on the map: a person links it (D8)")
+    zone: tuple[str, ...] = Field(
+        default=(), description="INSEE codes when several communes are concerned"
+    )
+    area: str | None = Field(
+        default=None,
+        description="text id of an area that is nowhere on the map: a person links it (D8)",
+    )
     sites: tuple[str, ...] = Field(default=(), description="sites in the area that it names")
     type: EventType
     severity: int = Field(ge=1, le=5)
@@ -71,15 +85,22 @@ class ReportReceived(Message):
     urgency: str | None = Field(default=None, max_length=16)
     msg_type: MsgType = MsgType.ALERT
     references: tuple[str, ...] = Field(
-        default=(), max_length=100, description="report ids; a source's own event ids are resolved by intake through `alias`"
+        default=(),
+        max_length=100,
+        description="report ids; a source's own event ids are resolved by intake through `alias`",
     )
     alias: str | None = Field(
-        default=None, max_length=256, description="the sender's own id of this report (scenario event id, CAP identifier, dedup key)"
+        default=None,
+        max_length=256,
+        description="the sender's own id of this report (scenario event id, CAP identifier, dedup key)",
     )
     occurred_at: Instant | None = Field(
         description="None: its sender named no time, and it is of when it is recorded (simulated realms, whose time the front does not know)"
     )
-    recorded_at: Instant | None = Field(default=None, description="given by the player in simulated realms only; else the append time")
+    recorded_at: Instant | None = Field(
+        default=None,
+        description="given by the player in simulated realms only; else the append time",
+    )
     effective: tuple[Window, ...] = ()
     expected_duration_h: float | None = Field(default=None, ge=0)
     estimated_end: Instant | None = None
@@ -87,22 +108,34 @@ class ReportReceived(Message):
     persons_concerned: int | None = Field(default=None, ge=0)
     measure: Measure | None = None
     phenomenon: str | None = Field(default=None, max_length=64)
-    colour: str | None = Field(default=None, max_length=16, description="vert, jaune, orange, rouge")
+    colour: str | None = Field(
+        default=None, max_length=16, description="vert, jaune, orange, rouge"
+    )
     lifts: tuple[EventType, ...] = ()
     affected_activities: tuple[str, ...] = ()
     plan_hint: str | None = None
     labels: dict[str, str] = Field(
-        default_factory=dict, max_length=64, description="of a machine's alert: what maintenance windows match, never about a person"
+        default_factory=dict,
+        max_length=64,
+        description="of a machine's alert: what maintenance windows match, never about a person",
     )
     lease: Lease | None = None
     acknowledges: bool = Field(
-        default=False, description="somebody took what `references` name in charge at the source (PagerDuty, Opsgenie)"
+        default=False,
+        description="somebody took what `references` name in charge at the source (PagerDuty, Opsgenie)",
     )
-    text_id: str | None = Field(default=None, description="reference into `texts`: headline, description, contact, raw bytes")
+    text_id: str | None = Field(
+        default=None,
+        description="reference into `texts`: headline, description, contact, raw bytes",
+    )
     dialect: str = "native"
-    signature: str | None = Field(default=None, max_length=16, description="CAP: unsigned, unchecked, valid, invalid")
+    signature: str | None = Field(
+        default=None, max_length=16, description="CAP: unsigned, unchecked, valid, invalid"
+    )
     corrected_by: str | None = Field(
-        default=None, max_length=64, description="who changed the words of a refused message before it was offered again: a token"
+        default=None,
+        max_length=64,
+        description="who changed the words of a refused message before it was offered again: a token",
     )
     fingerprint: str | None = Field(
         default=None,

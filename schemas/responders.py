@@ -29,18 +29,30 @@ class Responder(Model):
     wave: int | None = Field(default=None, ge=1)
     channel: Channel | None = None
     outcome: Literal["received", "accepted", "failed", "ambiguous"] = Field(
-        default="received", description="received; accepted = no receipt comes; failed; ambiguous = nobody knows"
+        default="received",
+        description="received; accepted = no receipt comes; failed; ambiguous = nobody knows",
     )
     answer: Literal["ack", "decline", "none"] = "none"
-    says: HeadcountAnswer = Field(default=HeadcountAnswer.SAFE, description="what the answer to a headcount is")
-    after_s: float = Field(default=60, ge=0, le=7 * 86_400, description="simulated seconds from the attempt to the answer")
+    says: HeadcountAnswer = Field(
+        default=HeadcountAnswer.SAFE, description="what the answer to a headcount is"
+    )
+    after_s: float = Field(
+        default=60,
+        ge=0,
+        le=7 * 86_400,
+        description="simulated seconds from the attempt to the answer",
+    )
 
     def fits(self, row: NotificationRow, attempt: AttemptRow) -> bool:
         """True when every condition given holds."""
         facts = {
-            "person": row.person, "role": row.role, "scope": row.scope, "level": int(row.level), "wave": row.wave,
+            "person": row.person,
+            "role": row.role,
+            "scope": row.scope,
+            "level": int(row.level),
+            "wave": row.wave,
             "channel": attempt.channel,
-        }  # fmt: skip
+        }
         return all(getattr(self, name) in (None, value) for name, value in facts.items())
 
 

@@ -40,8 +40,21 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
 """logic version → source service → fact name → destinations. A record is routed by the table of its own logic version."""
 
 PUBLIC: dict[str, tuple[str, ...]] = {
-    "incidents": ("ReportChanged", "SiteStatusChanged", "IncidentChanged", "LevelChanged", "TaskChanged", "FlagChanged"),
-    "notifications": ("NotificationPlanned", "NotificationWithdrawn", "EscalationChanged", "AnswerRecorded", "RoleUncovered"),
+    "incidents": (
+        "ReportChanged",
+        "SiteStatusChanged",
+        "IncidentChanged",
+        "LevelChanged",
+        "TaskChanged",
+        "FlagChanged",
+    ),
+    "notifications": (
+        "NotificationPlanned",
+        "NotificationWithdrawn",
+        "EscalationChanged",
+        "AnswerRecorded",
+        "RoleUncovered",
+    ),
     "continuity": (
         "ActivityChanged",
         "LocalClockChanged",
@@ -66,7 +79,14 @@ def destinations(logic: int, service: str, fact: str, data: Mapping[str, Any]) -
 
 def receivers_of(service: str) -> list[str]:
     """Services that hear of any fact of this one, in any logic version."""
-    return sorted({receiver for table in ROUTES.values() for heard in table.get(service, {}).values() for receiver in heard})
+    return sorted(
+        {
+            receiver
+            for table in ROUTES.values()
+            for heard in table.get(service, {}).values()
+            for receiver in heard
+        }
+    )
 
 
 def public_topics(fact: str) -> tuple[str, ...]:

@@ -27,12 +27,21 @@ class OpenRealm(Command):
     """Open an exercise, what-if or test realm (a live realm is opened by `up`). Sent to alerts, which tells the others."""
 
     territory: str
-    title_code: str = Field(default="exercise", description="scenario id or another short code; no free text")
-    started_at: Instant = Field(description="time of the simulated clock at the start; ignored in a live realm")
-    lineage: str | None = Field(default=None, description="realm where this history began, for forks")
-    speed: float | None = Field(default=None, description="simulated seconds per real second; None = as fast as possible")
+    title_code: str = Field(
+        default="exercise", description="scenario id or another short code; no free text"
+    )
+    started_at: Instant = Field(
+        description="time of the simulated clock at the start; ignored in a live realm"
+    )
+    lineage: str | None = Field(
+        default=None, description="realm where this history began, for forks"
+    )
+    speed: float | None = Field(
+        default=None, description="simulated seconds per real second; None = as fast as possible"
+    )
     responders: tuple[dict[str, str | int | float | bool | None], ...] = Field(
-        default=(), description="how simulated people answer (docs/reference/responders.md); nobody answers by default"
+        default=(),
+        description="how simulated people answer (docs/reference/responders.md); nobody answers by default",
     )
 
 
@@ -61,7 +70,9 @@ class SetPace(Command):
     """Pause or resume a simulated realm, or change its speed. Recorded as `PaceChanged`; the conductor obeys."""
 
     paused: bool = False
-    speed: float | None = Field(default=None, description="simulated seconds per real second; None = as fast as possible")
+    speed: float | None = Field(
+        default=None, description="simulated seconds per real second; None = as fast as possible"
+    )
 
 
 @message
@@ -112,7 +123,16 @@ class InputRefused(Fact):
 
     input_id: str
     input_type: str
-    code: Literal["unknown_type", "invalid", "wrong_realm", "realm_unknown", "realm_closed", "realm_not_simulated", "no_data", "unsigned"]
+    code: Literal[
+        "unknown_type",
+        "invalid",
+        "wrong_realm",
+        "realm_unknown",
+        "realm_closed",
+        "realm_not_simulated",
+        "no_data",
+        "unsigned",
+    ]
     detail: str
 
 

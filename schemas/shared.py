@@ -14,6 +14,8 @@ _known: WeakValueDictionary[tuple[type[Model], bytes], Model] = WeakValueDiction
 
 def shared(data: M) -> M:
     """`data`, or the equal object that somebody holds already. Models are immutable, so nobody can tell. Costs milliseconds for a large section."""
-    known = _known.setdefault((type(data), blake2b(data.model_dump_json().encode(), digest_size=16).digest()), data)
+    known = _known.setdefault(
+        (type(data), blake2b(data.model_dump_json().encode(), digest_size=16).digest()), data
+    )
     assert isinstance(known, type(data))
     return known

@@ -85,27 +85,79 @@ LARGE_MESSAGE_BYTES = 1_310_720
 PUBLIC = ("incidents", "continuity", "plans", "reassignments", "notifications", "deliveries")
 
 TOPICS: tuple[Topic, ...] = (
-    *(Topic(inputs(s), f"inputs of {s}, CloudEvents binary", Retention.FOREVER, append_time=True, durable_each=True) for s in SERVICES),
     *(
-        Topic(urgent(s), f"urgent inputs of {s}, CloudEvents binary", Retention.FOREVER, append_time=True, durable_each=True)
+        Topic(
+            inputs(s),
+            f"inputs of {s}, CloudEvents binary",
+            Retention.FOREVER,
+            append_time=True,
+            durable_each=True,
+        )
+        for s in SERVICES
+    ),
+    *(
+        Topic(
+            urgent(s),
+            f"urgent inputs of {s}, CloudEvents binary",
+            Retention.FOREVER,
+            append_time=True,
+            durable_each=True,
+        )
         for s in SERVICES
         if s in URGENT
     ),
-    *(Topic(log(s), f"Transactions of {s}, one per input", Retention.FOREVER, durable_each=True) for s in SERVICES),
-    *(Topic(snapshots(s), f"snapshot chunks and manifests of {s}", Retention.COMPACTED, key="slot and chunk") for s in SERVICES),
-    *(Topic(p, f"public facts about {p}, CloudEvents binary", Retention.FOREVER) for p in PUBLIC),
-    Topic("events.external", "CloudEvents of producers outside, binary or structured", Retention.FOREVER, key="source"),
-    Topic("directory", "people's contact points, encrypted per item", Retention.COMPACTED, partitions=1, key="person token", durable_each=True),
-    Topic(
-        "texts", "free text, raw bytes and photos, encrypted per item", Retention.COMPACTED, partitions=4, key="text id",
-        durable_each=True, max_message_bytes=LARGE_MESSAGE_BYTES,
+    *(
+        Topic(log(s), f"Transactions of {s}, one per input", Retention.FOREVER, durable_each=True)
+        for s in SERVICES
     ),
-    Topic("access", "accounts, rights, token hashes, sources", Retention.COMPACTED, partitions=1, key="kind and id", durable_each=True),
+    *(
+        Topic(
+            snapshots(s),
+            f"snapshot chunks and manifests of {s}",
+            Retention.COMPACTED,
+            key="slot and chunk",
+        )
+        for s in SERVICES
+    ),
+    *(Topic(p, f"public facts about {p}, CloudEvents binary", Retention.FOREVER) for p in PUBLIC),
     Topic(
-        "dead-letters", "inputs that failed or could not be read, with the reason and the original bytes", Retention.FOREVER,
+        "events.external",
+        "CloudEvents of producers outside, binary or structured",
+        Retention.FOREVER,
+        key="source",
+    ),
+    Topic(
+        "directory",
+        "people's contact points, encrypted per item",
+        Retention.COMPACTED,
+        partitions=1,
+        key="person token",
+        durable_each=True,
+    ),
+    Topic(
+        "texts",
+        "free text, raw bytes and photos, encrypted per item",
+        Retention.COMPACTED,
+        partitions=4,
+        key="text id",
+        durable_each=True,
         max_message_bytes=LARGE_MESSAGE_BYTES,
     ),
-)  # fmt: skip
+    Topic(
+        "access",
+        "accounts, rights, token hashes, sources",
+        Retention.COMPACTED,
+        partitions=1,
+        key="kind and id",
+        durable_each=True,
+    ),
+    Topic(
+        "dead-letters",
+        "inputs that failed or could not be read, with the reason and the original bytes",
+        Retention.FOREVER,
+        max_message_bytes=LARGE_MESSAGE_BYTES,
+    ),
+)
 
 BY_NAME: dict[str, Topic] = {t.name: t for t in TOPICS}
 
@@ -117,7 +169,11 @@ def config_of(topic: Topic) -> dict[str, str]:
         case Retention.FOREVER:
             config |= {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
         case Retention.COMPACTED:
-            config |= {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2", "delete.retention.ms": "86400000"}
+            config |= {
+                "cleanup.policy": "compact",
+                "min.cleanable.dirty.ratio": "0.2",
+                "delete.retention.ms": "86400000",
+            }
     if topic.append_time:
         config["message.timestamp.type"] = "LogAppendTime"
     if topic.durable_each:

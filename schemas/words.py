@@ -52,7 +52,13 @@ class EventType(StrEnum):
 
 
 DANGER_TYPES: Final = frozenset(
-    {EventType.EVACUATION, EventType.FIRE, EventType.SHELTER_IN_PLACE, EventType.GAS_LEAK, EventType.SECURITY_INCIDENT}
+    {
+        EventType.EVACUATION,
+        EventType.FIRE,
+        EventType.SHELTER_IN_PLACE,
+        EventType.GAS_LEAK,
+        EventType.SECURITY_INCIDENT,
+    }
 )
 """Types under which people may be in danger: their messages are never held back."""
 
@@ -140,7 +146,9 @@ class PlanState(StrEnum):
     ARCHIVED = "archived"
 
 
-SHELVED: Final = frozenset((PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.VALID, PlanState.ARCHIVED))
+SHELVED: Final = frozenset(
+    (PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.VALID, PlanState.ARCHIVED)
+)
 """States of a plan in the library: nothing has moved it."""
 ACTIVATED: Final = frozenset((PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING))
 """States of a plan that is in effect: until it is stood down, also while it recovers."""

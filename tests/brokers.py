@@ -17,19 +17,19 @@ from typing import Final
 import pytest
 from aiokafka.errors import KafkaError
 
-from services.runtime import kafka_security
-from services.runtime.embedded.classes import make_classes
-from services.runtime.embedded.jars import classpath
-from services.runtime.embedded.java import configured_java, find_java
-from services.runtime.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
-from services.runtime.embedded.node import make_node as embedded_node
-from services.runtime.embedded.password import NAME, USER
-from services.runtime.embedded.ports import free_ports
-from services.runtime.embedded.sockets import socket_folder
-from services.runtime.embedded.store import RunningStore, StoreNode
-from services.runtime.keys import write_private
-from services.runtime.provision import provision
-from services.runtime.settings import Settings
+from services.appliance.embedded.classes import make_classes
+from services.appliance.embedded.jars import classpath
+from services.appliance.embedded.java import configured_java, find_java
+from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
+from services.appliance.embedded.node import make_node as embedded_node
+from services.appliance.embedded.store import RunningStore, StoreNode
+from services.runtime.kafka import security
+from services.runtime.kafka.topics import provision
+from services.runtime.process.ports import free_ports
+from services.runtime.process.settings import Settings
+from services.runtime.process.sockets import socket_folder
+from services.runtime.secrets.broker_password import NAME, USER
+from services.runtime.secrets.keyring import write_private
 
 PASSWORD: Final = "of-every-broker-of-the-tests"
 LOGIN: Final = {"VIGIE_KAFKA_USER": USER, "VIGIE_KAFKA_PASSWORD": PASSWORD}
@@ -46,12 +46,19 @@ def make_node(folder: Path) -> KafkaNode:
     """A node with everything in `folder`, on free ports; `prepare` it before the start."""
     port, controller_port = free_ports(2)
     give_password(folder)
-    return embedded_node(folder, (port, controller_port), folder / "broker.jsonl", Settings().cache_dir, folder, print)
+    return embedded_node(
+        folder,
+        (port, controller_port),
+        folder / "broker.jsonl",
+        Settings().cache_dir,
+        folder,
+        print,
+    )
 
 
 def forget() -> None:
     """How a broker is spoken to is read from the environment once per process: read it again."""
-    kafka_security.use_security(None)
+    security.use_security(None)
 
 
 _RUN: list[Path] = []
@@ -130,7 +137,9 @@ def starting_stores(factory: pytest.TempPathFactory) -> Iterator[Stores]:
 
         async def start() -> RunningStore:
             folder = factory.mktemp("store")
-            running = RunningStore(StoreNode(folder, socket_folder(folder) / "store.sock", folder / "store.log"))
+            running = RunningStore(
+                StoreNode(folder, socket_folder(folder) / "store.sock", folder / "store.log")
+            )
             stack.callback(running.stop)
             await running.start()
             return running

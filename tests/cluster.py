@@ -21,10 +21,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from schemas.topics import TOPICS
-from services.runtime.embedded.kafka import KafkaNode, RunningKafka, is_serving
-from services.runtime.embedded.ports import free_ports
-from services.runtime.kafka_security import client_options
-from services.runtime.provision import desired_config
+from services.appliance.embedded.kafka import KafkaNode, RunningKafka, is_serving
+from services.runtime.kafka.security import client_options
+from services.runtime.kafka.topics import desired_config
+from services.runtime.process.ports import free_ports
 from tests.brokers import make_node
 from tests.waiting import eventually
 
@@ -59,7 +59,9 @@ class ClusterNode(KafkaNode):
             "auto.leader.rebalance.enable": "false",  # the test says who leads
             "num.replica.fetchers": 1,
         }
-        return KafkaNode._properties(self, data) + "".join(f"{key}={value}\n" for key, value in lines.items())
+        return KafkaNode._properties(self, data) + "".join(
+            f"{key}={value}\n" for key, value in lines.items()
+        )
 
 
 @dataclass
@@ -84,7 +86,9 @@ class Cluster:
         return self
 
     async def _are_all_serving(self) -> bool:
-        return all(await asyncio.gather(*(is_serving(broker.address) for broker in self.brokers.values())))
+        return all(
+            await asyncio.gather(*(is_serving(broker.address) for broker in self.brokers.values()))
+        )
 
     def stop(self) -> None:
         """Kill what is left: nothing here is kept."""
@@ -98,7 +102,12 @@ class Cluster:
             self.stop()
             raise
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def _prepare(self) -> None:
@@ -108,20 +117,32 @@ class Cluster:
         for n in NODES:
             alone = make_node(self.folder / str(n))
             known = {f.name: getattr(alone, f.name) for f in fields(alone)}
-            known |= {"port": ports[2 * n - 2], "controller_port": ports[2 * n - 1], "heap_mb": HEAP_MB}
+            known |= {
+                "port": ports[2 * n - 2],
+                "controller_port": ports[2 * n - 1],
+                "heap_mb": HEAP_MB,
+            }
             node = ClusterNode(**known, number=n, voters=voters)
             if n != NODES[0]:
                 shutil.copytree(self.folder / "1", node.folder, dirs_exist_ok=True)
                 meta = (node.folder / "data" / META).read_text()
-                kept = [line for line in meta.splitlines() if not line.startswith(("node.id=", "directory.id="))]
+                kept = [
+                    line
+                    for line in meta.splitlines()
+                    if not line.startswith(("node.id=", "directory.id="))
+                ]
                 directory = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-                (node.folder / "data" / META).write_text("\n".join([*kept, f"node.id={n}", f"directory.id={directory}", ""]))
+                (node.folder / "data" / META).write_text(
+                    "\n".join([*kept, f"node.id={n}", f"directory.id={directory}", ""])
+                )
             node.prepare()
             self.brokers[n] = RunningKafka(node)
 
     async def _make_topics(self) -> None:
         assignment = {t.name: {p: list(NODES) for p in range(t.partitions)} for t in TOPICS}
-        new = [NewTopic(t.name, -1, -1, assignment[t.name], desired_config(t, COPIES)) for t in TOPICS]
+        new = [
+            NewTopic(t.name, -1, -1, assignment[t.name], desired_config(t, COPIES)) for t in TOPICS
+        ]
         admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses, **client_options())
         await admin.start()
         try:
@@ -132,7 +153,9 @@ class Cluster:
 
     async def partitions(self) -> list[Mapping[str, object]]:
         """Return every partition of the product's topics as a living broker describes it; none while nobody answers."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses, request_timeout_ms=3000, **client_options())
+        admin = AIOKafkaAdminClient(
+            bootstrap_servers=self.addresses, request_timeout_ms=3000, **client_options()
+        )
         try:
             await admin.start()
             described = await admin.describe_topics([t.name for t in TOPICS])

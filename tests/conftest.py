@@ -21,9 +21,9 @@ import pytest
 from argon2 import PasswordHasher
 from xdist.scheduler import LoadFileScheduling
 
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.embedded.store import RunningStore
-from services.runtime.settings import Settings
+from services.appliance.embedded.kafka import RunningKafka
+from services.appliance.embedded.store import RunningStore
+from services.runtime.process.settings import Settings
 from tests.brokers import LOGIN, Brokers, forget, of_run, starting_brokers, starting_stores
 from tests.faults.matrix import Recorder
 from tests.system import RunningVigie, stop_shared
@@ -95,12 +95,14 @@ def _quick_passwords() -> Iterator[None]:
     """Hash passwords in a millisecond: nobody guesses those of the tests."""
     with pytest.MonkeyPatch.context() as patch:
         quick = partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
-        patch.setattr("services.runtime.sessions.PasswordHasher", quick)
+        patch.setattr("services.runtime.identity.sessions.PasswordHasher", quick)
         yield
 
 
 @pytest.fixture(autouse=True)
-def _unit_tests_know_no_broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _unit_tests_know_no_broker(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if request.path.is_relative_to(Path(__file__).parent / "unit"):
         for name in LOGIN:
             monkeypatch.delenv(name, raising=False)
@@ -176,9 +178,12 @@ def once(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], None]], 
 
 
 OF_FOLDER: Final = {
-    "tests/faults/runtime": ("fault_broker",), "tests/integration/clients": ("door_process",),
-    "tests/integration/console": ("logs_broker", "cache"), "tests/integration": ("broker", "store"), "tests/scenarios": ("broker", "store"),
-}  # fmt: skip
+    "tests/faults/runtime": ("fault_broker",),
+    "tests/integration/clients": ("door_process",),
+    "tests/integration/console": ("logs_broker", "cache"),
+    "tests/integration": ("broker", "store"),
+    "tests/scenarios": ("broker", "store"),
+}
 """Servers of the session that hardly any test outside one folder asks for: ended after its last test, since a broker that nobody asks
 takes its part of a core, too. Whoever asks again starts it again."""
 
@@ -188,7 +193,9 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     yield
     for folder, names in OF_FOLDER.items():
         here = item.config.rootpath / folder
-        if item.path.is_relative_to(here) and (nextitem is None or not nextitem.path.is_relative_to(here)):
+        if item.path.is_relative_to(here) and (
+            nextitem is None or not nextitem.path.is_relative_to(here)
+        ):
             for name in names:
                 for fixture in item.session._fixturemanager.getfixturedefs(name, item) or ():
                     fixture.finish(item._request)  # type: ignore[attr-defined]
@@ -222,7 +229,10 @@ class ByServers(LoadFileScheduling):
     """A worker gets a file, or all of one row of BY_ONE_WORKER."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((files[0] for files in BY_ONE_WORKER if nodeid.startswith(files)), super()._split_scope(nodeid))
+        return next(
+            (files[0] for files in BY_ONE_WORKER if nodeid.startswith(files)),
+            super()._split_scope(nodeid),
+        )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -232,12 +242,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServers:
 
 def shared_folder(config: pytest.Config) -> Path:
     """Of this run, the same in all its workers."""
-    return Path(config.workerinput["shared"]) if hasattr(config, "workerinput") else config.stash[_SHARED]
+    return (
+        Path(config.workerinput["shared"])
+        if hasattr(config, "workerinput")
+        else config.stash[_SHARED]
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--measure", action="store_true", help="keep the figures of the fault matrix that this run measures (tests/faults)")
-    parser.addoption("--soak-minutes", type=float, default=60.0, help="how long tests/faults/test_soak.py plays")
+    parser.addoption(
+        "--measure",
+        action="store_true",
+        help="keep the figures of the fault matrix that this run measures (tests/faults)",
+    )
+    parser.addoption(
+        "--soak-minutes", type=float, default=60.0, help="how long tests/faults/test_soak.py plays"
+    )
     parser.addoption("--soak-realms", type=int, default=20, help="in how many realms")
     parser.addoption("--soak-figures", type=Path, help="a file for every sample of memory, as JSON")
 
@@ -286,11 +306,16 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """In a run of all tests, make what brokers start with while tests run that need none."""
     config = session.config
-    if getattr(config.option, "numprocesses", None) and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+    if (
+        getattr(config.option, "numprocesses", None)
+        and config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    ):
         command = [sys.executable, "-m", "tests.brokers", str(shared_folder(config))]
         own = {"VIGIE_DATA_DIR": NOWHERE, "PYTHONPATH": str(config.rootpath)}
         environment = _environment() | LOGIN | own
-        config.stash[_PREPARING] = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+        config.stash[_PREPARING] = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -81,7 +81,9 @@ def commands() -> list[Command]:
     for page in pages():
         name = str(page.relative_to(ROOT))
         for n, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
-            found += [Command(name, n, text) for match in _INLINE.findall(line) for text in _of(match)]
+            found += [
+                Command(name, n, text) for match in _INLINE.findall(line) for text in _of(match)
+            ]
     return found
 
 

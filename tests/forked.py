@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from services.appliance.supervisor.forking import ForkServer
 from services.cli.__main__ import COMMANDS
-from services.runtime.failpoints import SETTING
-from services.runtime.supervisor.forking import ForkServer
+from services.runtime.process.failpoints import SETTING
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-SERVICES: Final = ("services.runtime.processor", "services.delivery.app", "services.intake.app")
+SERVICES: Final = ("services.runtime.worker.worker", "services.delivery.app", "services.intake.app")
 COMMAND_MODULES: Final = tuple(sorted({object.partition(":")[0] for object in COMMANDS.values()}))
 COMMAND: Final = "services.cli.__main__"
 _servers: dict[tuple[tuple[str, ...], bool], ForkServer] = {}
@@ -58,7 +58,13 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
 
-def start(module: str, *arguments: str, environment: dict[str, str], log: Path, pass_fds: tuple[int, ...] = ()) -> Process:
+def start(
+    module: str,
+    *arguments: str,
+    environment: dict[str, str],
+    log: Path,
+    pass_fds: tuple[int, ...] = (),
+) -> Process:
     """Start `python -m module arguments…` at the root; its output goes to the end of `log`.
 
     Whether failpoints are armed is known when they are imported: their processes have a fork
@@ -69,19 +75,29 @@ def start(module: str, *arguments: str, environment: dict[str, str], log: Path, 
         module, arguments = "tests.failpoint", (module, *arguments)
     with log.open("ab") as out:
         server = _server(SERVICES, armed=armed)
-        return Process(server.ask(module, arguments, environment, [out.fileno(), *pass_fds], [1, *pass_fds]))
+        return Process(
+            server.ask(module, arguments, environment, [out.fileno(), *pass_fds], [1, *pass_fds])
+        )
 
 
 def begin(arguments: Sequence[str], *, environment: dict[str, str], log: Path) -> Process:
     """`vigie arguments…`, its output at the end of `log`; it ends with this process."""
     with log.open("ab") as out:
-        return Process(_server(COMMAND_MODULES).ask(COMMAND, arguments, environment, [out.fileno()], [1]))
+        return Process(
+            _server(COMMAND_MODULES).ask(COMMAND, arguments, environment, [out.fileno()], [1])
+        )
 
 
-def run(arguments: Sequence[str], *, environment: dict[str, str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+def run(
+    arguments: Sequence[str], *, environment: dict[str, str], timeout_s: float
+) -> subprocess.CompletedProcess[str]:
     """`vigie arguments…` to its end, with nothing to read. Raises subprocess.TimeoutExpired: it has been killed."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = Process(_server(COMMAND_MODULES).ask(COMMAND, arguments, environment, [out.fileno(), err.fileno()], [1, 2]))
+        process = Process(
+            _server(COMMAND_MODULES).ask(
+                COMMAND, arguments, environment, [out.fileno(), err.fileno()], [1, 2]
+            )
+        )
         try:
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired:

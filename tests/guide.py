@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.settings import REPOSITORY
 
 FOLDER = REPOSITORY / "docs" / "guide"
 IMAGE = re.compile(r"!\[([^]]+)\]\(images/([a-z-]+)\.png\)")
@@ -32,6 +32,8 @@ class Section:
 
 def sections() -> Iterator[Section]:
     for page in sorted(FOLDER.glob("*.md")):
-        for part in re.split(r"^(?=#{1,2} )", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        for part in re.split(r"^(?=#{1,2} )", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[
+            1:
+        ]:
             title, _, text = part.partition("\n")
             yield Section(page, title.lstrip("# "), text)

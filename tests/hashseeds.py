@@ -15,7 +15,12 @@ def printed(command: Sequence[str], seeds: Sequence[str] = ("1", "2")) -> set[st
     inherited = os.environ | {"PYTHONPATH": str(ROOT)}
     return {
         subprocess.run(
-            [sys.executable, *command], cwd=ROOT, env=inherited | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=inherited | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in seeds
     }

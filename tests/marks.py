@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from services.runtime.input_marks import InputMarks
-from services.runtime.keys import KEY_BYTES, MasterKey, write_private
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.secrets.keyring import KEY_BYTES, MasterKey, write_private
 
 _KEY: Final = b"t" * KEY_BYTES
 MARKS: Final = InputMarks(MasterKey(_KEY))

@@ -38,7 +38,14 @@ class Signer:
 
     def jwk(self) -> dict[str, str]:
         public = self.key.public_key().public_numbers()
-        return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.kid, "n": number(public.n), "e": number(public.e)}
+        return {
+            "kty": "RSA",
+            "use": "sig",
+            "alg": "RS256",
+            "kid": self.kid,
+            "n": number(public.n),
+            "e": number(public.e),
+        }
 
     def pem(self) -> bytes:
         return self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -94,44 +101,80 @@ class Handler(BaseHTTPRequestHandler):
             self._json({}, 404)
 
     def _authorize(self, asked: dict[str, str]) -> None:
-        right = asked["client_id"] == self.client and asked["redirect_uri"] == self.redirect and asked["code_challenge_method"] == "S256"
+        right = (
+            asked["client_id"] == self.client
+            and asked["redirect_uri"] == self.redirect
+            and asked["code_challenge_method"] == "S256"
+        )
         if not right or asked["response_type"] != "code" or "openid" not in asked["scope"].split():
             self._json({"error": "invalid_request"}, 400)
             return
         code = secrets.token_urlsafe(16)
         self.codes[code] = asked
         self.send_response(302)
-        self.send_header("Location", f"{self.redirect}?{urlencode({'code': code, 'state': asked['state'], 'iss': self.issuer})}")
+        self.send_header(
+            "Location",
+            f"{self.redirect}?{urlencode({'code': code, 'state': asked['state'], 'iss': self.issuer})}",
+        )
         self.end_headers()
 
     def _token(self, form: dict[str, str]) -> None:
-        who = base64.b64decode(self.headers.get("Authorization", "Basic ").removeprefix("Basic ")).decode().split(":")
+        who = (
+            base64.b64decode(self.headers.get("Authorization", "Basic ").removeprefix("Basic "))
+            .decode()
+            .split(":")
+        )
         if [unquote(part) for part in who] != [self.client, self.secret]:
             self._json({"error": "invalid_client"}, 401)
             return
         asked = self.codes.pop(form.get("code", ""), None)
         challenge = b64(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
-        if asked is None or challenge != asked["code_challenge"] or form.get("redirect_uri") != self.redirect:
+        if (
+            asked is None
+            or challenge != asked["code_challenge"]
+            or form.get("redirect_uri") != self.redirect
+        ):
             self._json({"error": "invalid_grant"}, 400)
             return
         access = secrets.token_urlsafe(16)
-        self._json({"access_token": access, "token_type": "Bearer", "expires_in": 60, "id_token": self._id_token(asked["nonce"], access)})
+        self._json(
+            {
+                "access_token": access,
+                "token_type": "Bearer",
+                "expires_in": 60,
+                "id_token": self._id_token(asked["nonce"], access),
+            }
+        )
 
     def _id_token(self, nonce: str, access: str) -> str:
         now, fault = int(time.time()), self.control["fault"]
         claims = {
-            "iss": self.issuer, "sub": self.control["subject"], "aud": self.client, "iat": now, "exp": now + 300, "nonce": nonce,
-            "at_hash": b64(hashlib.sha256(access.encode()).digest()[:16]), **self.control["claims"],
-        }  # fmt: skip
+            "iss": self.issuer,
+            "sub": self.control["subject"],
+            "aud": self.client,
+            "iat": now,
+            "exp": now + 300,
+            "nonce": nonce,
+            "at_hash": b64(hashlib.sha256(access.encode()).digest()[:16]),
+            **self.control["claims"],
+        }
         claims |= {
-            "nonce": {"nonce": "another"}, "audience": {"aud": "another"}, "expired": {"iat": now - 900, "exp": now - 600}, "issuer": {"iss": "https://another.example"},
-            "future": {"iat": now + 900, "nbf": now + 900}, "party": {"aud": [self.client, "another"], "azp": "another"}, "access": {"at_hash": b64(b"0" * 16)},
-        }.get(fault, {})  # fmt: skip
+            "nonce": {"nonce": "another"},
+            "audience": {"aud": "another"},
+            "expired": {"iat": now - 900, "exp": now - 600},
+            "issuer": {"iss": "https://another.example"},
+            "future": {"iat": now + 900, "nbf": now + 900},
+            "party": {"aud": [self.client, "another"], "azp": "another"},
+            "access": {"at_hash": b64(b"0" * 16)},
+        }.get(fault, {})
         if fault == "anonymous":
             del claims["sub"]
         if fault == "no_nonce":
             del claims["nonce"]
-        header = {"alg": {"none": "none", "secret": "HS256", "public": "HS256"}.get(fault, "RS256"), "kid": self.signer.kid}
+        header = {
+            "alg": {"none": "none", "secret": "HS256", "public": "HS256"}.get(fault, "RS256"),
+            "kid": self.signer.kid,
+        }
         signed = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(claims).encode())}"
         match fault:
             case "none":
@@ -143,7 +186,9 @@ class Handler(BaseHTTPRequestHandler):
             case "forged":
                 signature = Signer().key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
             case _:
-                signature = self.signer.key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+                signature = self.signer.key.sign(
+                    signed.encode(), padding.PKCS1v15(), hashes.SHA256()
+                )
         return f"{signed}.{b64(signature)}"
 
     def _json(self, found: object, status: int = 200) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.settings import REPOSITORY
 from services.territory import Territory, load_territory
 
 FOLDER: Final = REPOSITORY / "territories" / "92"

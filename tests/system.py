@@ -20,8 +20,8 @@ from typing import Any, Self
 import httpx
 import psutil
 
-from services.runtime.embedded.ports import free_ports
-from services.runtime.settings import DataDir
+from services.runtime.process.ports import free_ports
+from services.runtime.process.settings import DataDir
 from tests import forked
 from tests.brokers import LOGIN, give_password, put_provisioned
 
@@ -85,8 +85,16 @@ class RunningVigie:
             *(["--verbose"] if verbose else []),
             *options,
         ]
-        kept = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in ("VIGIE_CACHE_DIR", "VIGIE_JAVA")}
-        self.environment = kept | {"VIGIE_DATA_DIR": str(folder / "data"), "VIGIE_HTTP": self.http_address, "NO_COLOR": "1"}
+        kept = {
+            n: v
+            for n, v in os.environ.items()
+            if not n.startswith("VIGIE_") or n in ("VIGIE_CACHE_DIR", "VIGIE_JAVA")
+        }
+        self.environment = kept | {
+            "VIGIE_DATA_DIR": str(folder / "data"),
+            "VIGIE_HTTP": self.http_address,
+            "NO_COLOR": "1",
+        }
         self.environment |= {"VIGIE_FORESIGHT_AFTER_S": FORESIGHT_AFTER_S}
         if "--kafka" in options:
             self.environment |= LOGIN
@@ -110,9 +118,13 @@ class RunningVigie:
             return self
         with path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._under, str(VIGIE), *self._arguments], cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT,
+                [*self._under, str(VIGIE), *self._arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         return self
 
     @classmethod
@@ -126,7 +138,9 @@ class RunningVigie:
             made.environment["VIGIE_HTTP"] = known["http"]
         else:
             made.start(outlives=True)
-            told.write_text(json.dumps({"http": made.http_address, "pid": made.pid}), encoding="utf-8")
+            told.write_text(
+                json.dumps({"http": made.http_address, "pid": made.pid}), encoding="utf-8"
+            )
             _LEFT_RUNNING.append(made._process)
         return made
 
@@ -152,7 +166,11 @@ class RunningVigie:
         began = time.monotonic()
         self.begin(outlives=outlives)
         while not self.ready():
-            if self._process is None or self._process.poll() is not None or time.monotonic() - began > UP_S:
+            if (
+                self._process is None
+                or self._process.poll() is not None
+                or time.monotonic() - began > UP_S
+            ):
                 self.stop()
                 raise AssertionError(f"vigie up is not ready:\n{self.log[-3000:]}")
             time.sleep(0.1)
@@ -182,7 +200,12 @@ class RunningVigie:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def ready(self) -> bool:
@@ -194,19 +217,28 @@ class RunningVigie:
     @property
     def token(self) -> str:
         """The data directory's own administrator token."""
-        return (self.folder / "data" / "secrets" / "admin.token").read_text(encoding="utf-8").strip()
+        return (
+            (self.folder / "data" / "secrets" / "admin.token").read_text(encoding="utf-8").strip()
+        )
 
     @property
     def http(self) -> httpx.Client:
         """An authenticated client."""
         if self._client is None:
             headers = {"Authorization": f"Bearer {self.token}", "Accept-Language": "fr"}
-            self._client = httpx.Client(base_url=self.url, headers=headers, timeout=20, trust_env=False)
+            self._client = httpx.Client(
+                base_url=self.url, headers=headers, timeout=20, trust_env=False
+            )
         return self._client
 
     def client(self) -> httpx.Client:
         """A client of one's own, for another thread."""
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=20, trust_env=False)
+        return httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=20,
+            trust_env=False,
+        )
 
     def get(self, path: str) -> Any:
         """JSON of a read that must succeed."""
@@ -214,13 +246,19 @@ class RunningVigie:
         assert answer.status_code == 200, (path, answer.status_code, answer.text[:300])
         return answer.json()
 
-    def cli(self, *arguments: str, timeout_s: float = 180, **environment: str) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *arguments: str, timeout_s: float = 180, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """One `vigie` command, with what it finds in the environment beyond the system's own."""
-        return forked.run(arguments, environment=self.environment | environment, timeout_s=timeout_s)
+        return forked.run(
+            arguments, environment=self.environment | environment, timeout_s=timeout_s
+        )
 
     def processes(self) -> dict[str, int]:
         """Name → pid of what runs, from `vigie status`."""
-        status = json.loads((self.folder / "data" / "run" / "status.json").read_text(encoding="utf-8"))
+        status = json.loads(
+            (self.folder / "data" / "run" / "status.json").read_text(encoding="utf-8")
+        )
         return {p["name"]: p["pid"] for p in status["processes"] if p["pid"]}
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
@@ -233,8 +271,12 @@ class RunningVigie:
 @contextmanager
 def logged_in(vigie: RunningVigie, role: str) -> Iterator[httpx.Client]:
     """A browser of a new account."""
-    made = vigie.http.post("/api/v1/users", json={"login": f"u-{secrets.token_hex(4)}", "role": role})
+    made = vigie.http.post(
+        "/api/v1/users", json={"login": f"u-{secrets.token_hex(4)}", "role": role}
+    )
     assert made.status_code == 201, made.text
-    with httpx.Client(base_url=vigie.url, headers={"Accept-Language": "fr"}, timeout=20, trust_env=False) as browser:
+    with httpx.Client(
+        base_url=vigie.url, headers={"Accept-Language": "fr"}, timeout=20, trust_env=False
+    ) as browser:
         assert browser.post("/connexion", data={"code": made.json()["code"]}).status_code == 303
         yield browser

@@ -18,7 +18,9 @@ def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
     began = time.monotonic()
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"not within {timeout_s:g} s: {inspect.getsource(condition).strip()}")
+            raise TimeoutError(
+                f"not within {timeout_s:g} s: {inspect.getsource(condition).strip()}"
+            )
         time.sleep(_rest_s(began))
         began = time.monotonic()
 
@@ -28,7 +30,9 @@ def _rest_s(began: float) -> float:
     return max(POLL_S, REST * (time.monotonic() - began))
 
 
-async def eventually(condition: Callable[[], object | Awaitable[object]], timeout_s: float = 60.0) -> None:
+async def eventually(
+    condition: Callable[[], object | Awaitable[object]], timeout_s: float = 60.0
+) -> None:
     """The same inside a loop; the condition may be async."""
     end = time.monotonic() + timeout_s
     while True:
@@ -39,5 +43,7 @@ async def eventually(condition: Callable[[], object | Awaitable[object]], timeou
         if found:
             return
         if time.monotonic() > end:
-            raise TimeoutError(f"not within {timeout_s:g} s: {inspect.getsource(condition).strip()}")
+            raise TimeoutError(
+                f"not within {timeout_s:g} s: {inspect.getsource(condition).strip()}"
+            )
         await asyncio.sleep(_rest_s(began))

@@ -51,9 +51,13 @@ def check():
 def right_python():
     have = f"{sys.version_info.major}.{sys.version_info.minor}"
     if have != MANIFEST["python"]:
-        fail(f"ce kit demande Python {MANIFEST['python']}, celui-ci est {have} : essayez python{MANIFEST['python']} vigie.py")
+        fail(
+            f"ce kit demande Python {MANIFEST['python']}, celui-ci est {have} : essayez python{MANIFEST['python']} vigie.py"
+        )
     if (platform.system(), platform.machine()) != (MANIFEST["system"], MANIFEST["machine"]):
-        fail(f"ce kit est pour {MANIFEST['system']} {MANIFEST['machine']}, cette machine est {platform.system()} {platform.machine()}")
+        fail(
+            f"ce kit est pour {MANIFEST['system']} {MANIFEST['machine']}, cette machine est {platform.system()} {platform.machine()}"
+        )
 
 
 def keeps_rights(folder):
@@ -84,7 +88,9 @@ def writable():
         return KIT
     home = Path.home() / ".local" / "share" / "vigie-kit"
     if keeps_rights(home):
-        sys.stderr.write(f"Vigie : ce support ne peut pas recevoir les données, elles sont dans {home}\n")
+        sys.stderr.write(
+            f"Vigie : ce support ne peut pas recevoir les données, elles sont dans {home}\n"
+        )
         return home
     return fail("aucun dossier où écrire : donnez-en un par VIGIE_KIT_DIR")
 
@@ -130,12 +136,18 @@ def main(arguments):
     site = unpacked(folder)
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join((str(KIT / "app"), str(site)))
-    environment["PYTHONNOUSERSITE"] = environment["PYTHONSAFEPATH"] = "1"  # neither the user’s packages nor the current folder’s
+    environment["PYTHONNOUSERSITE"] = environment["PYTHONSAFEPATH"] = (
+        "1"  # neither the user’s packages nor the current folder’s
+    )
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     environment["VIGIE_CACHE_DIR"] = str(KIT / "cache")
     environment.setdefault("VIGIE_DATA_DIR", str(folder / "data"))
-    environment.setdefault("VIGIE_TERRITORY", str(KIT / "app" / "territories" / MANIFEST["territory"]))
-    os.execve(sys.executable, [sys.executable, "-m", "services.cli", *(arguments or ["up"])], environment)
+    environment.setdefault(
+        "VIGIE_TERRITORY", str(KIT / "app" / "territories" / MANIFEST["territory"])
+    )
+    os.execve(
+        sys.executable, [sys.executable, "-m", "services.cli", *(arguments or ["up"])], environment
+    )
 
 
 if __name__ == "__main__":

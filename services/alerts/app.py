@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.alerts.decider import AlertsDecider
-from services.runtime.processor import run_processor
-from services.runtime.settings import Settings
+from services.runtime.process.settings import Settings
+from services.runtime.worker.worker import run_processor
 
 
 def main() -> None:

@@ -12,38 +12,43 @@ from schemas.calling import AnswerReceived, Unreachable
 from schemas.continuity import CrisisTended, ImprovementChanged, ImprovementRow, SitrepIssued
 from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
-from services.alerts import (
-    answers,
-    attention,
-    flags,
-    incidents,
-    leases,
-    levels,
-    maintenance,
-    readiness,
-    relief,
-    tasks,
-    versions,
-    vigilance,
-    waves,
-    zones,
-)
+from services.alerts import tasks
+from services.alerts.causes import leases, maintenance
 from services.alerts.commands import obey
-from services.alerts.draft import Draft
+from services.alerts.decision import Draft
+from services.alerts.declarations import flags, yellow_vigilance
+from services.alerts.escalation import cell_shifts, notifications, readiness, responses, steps
+from services.alerts.escalation.oncall import renew
 from services.alerts.evolve import evolve, reload
-from services.alerts.oncall import renew
-from services.alerts.reports import begin, receive, turn
-from services.alerts.rules import ADDENDUM_MS, REMEMBER_MS
-from services.alerts.settle import settle
+from services.alerts.incidents import incident_lifecycle, zones
+from services.alerts.levels import levels
+from services.alerts.pipeline import settle
+from services.alerts.reference import versions
+from services.alerts.reference.constants import ADDENDUM_MS, REMEMBER_MS
+from services.alerts.reports.receive import begin, receive, turn
 from services.alerts.state import State
-from services.runtime.codec import StateCodec
-from services.runtime.decider import Deadline, Firing, Input
+from services.runtime.decider.codec import StateCodec
+from services.runtime.decider.protocol import Deadline, Firing, Input
 
 _CODEC = StateCodec(State)
 _TOLD = (
-    "activity", "plan", "card", "base", "pct", "limit_at", "pole", "site", "agents", "come", "stopped_at", "back_at", "strategy",
-    "begins_at", "ends_at", "estimated",
-)  # fmt: skip
+    "activity",
+    "plan",
+    "card",
+    "base",
+    "pct",
+    "limit_at",
+    "pole",
+    "site",
+    "agents",
+    "come",
+    "stopped_at",
+    "back_at",
+    "strategy",
+    "begins_at",
+    "ends_at",
+    "estimated",
+)
 """Fields that a message takes over from a demand for attention."""
 _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}
 
@@ -69,22 +74,32 @@ class AlertsDecider:
         draft = Draft(state, given)
         match given.message:
             case ReportReceived() as report:
-                if report.report_id not in state.reports:  # the same id a second time has no effect at all (D4)
+                if (
+                    report.report_id not in state.reports
+                ):  # the same id a second time has no effect at all (D4)
                     receive(draft, report)
                     leases.hear(draft, report)
                     if report.acknowledges:
-                        answers.taken_at_its_source(draft, report)
+                        responses.taken_at_its_source(draft, report)
                     settle(draft)
             case MetricChanged() as metric:
                 draft.emit(metric)
-                draft.concerned.update(i for r in metric.reports if (i := draft.incident_of(r)) is not None)
+                draft.concerned.update(
+                    i for r in metric.reports if (i := draft.incident_of(r)) is not None
+                )
                 settle(draft)
-            case AnswerReceived(notification=notification, person=person, answer=answer, proved=proved, instead=instead):
+            case AnswerReceived(
+                notification=notification,
+                person=person,
+                answer=answer,
+                proved=proved,
+                instead=instead,
+            ):
                 renew(draft, person, proved)
-                answers.answered(draft, notification, person, answer, instead)
+                responses.answered(draft, notification, person, answer, instead)
                 settle(draft)
             case Unreachable(notification=notification):
-                answers.unreachable(draft, notification)
+                responses.unreachable(draft, notification)
                 settle(draft)
             case AttentionRequested() as asked:
                 _attend(draft, asked)
@@ -92,7 +107,7 @@ class AlertsDecider:
                 leases.renew(draft, renewed)
                 settle(draft)
             case CrisisTended(incident=incident):
-                answers.tended(draft, incident)
+                responses.tended(draft, incident)
             case SitrepIssued(row=issued):
                 tasks.settle(draft, "sitrep", "", issued.issued_by)
             case ImprovementChanged(row=action):
@@ -124,7 +139,12 @@ class AlertsDecider:
         Only a memo by identity; everything else (a fold, another order) is evolved here.
         """
         draft, n = self._decided, self._next
-        if draft is not None and n < len(draft.facts) and draft.facts[n] is fact and draft.trail[n] is state:
+        if (
+            draft is not None
+            and n < len(draft.facts)
+            and draft.facts[n] is fact
+            and draft.trail[n] is state
+        ):
             self._next = n + 1
             return draft.trail[n + 1]
         return evolve(state, fact)
@@ -135,7 +155,9 @@ class AlertsDecider:
     def dump(self, state: State) -> dict[str, list[tuple[str, object]]]:
         return _CODEC.dump(state)
 
-    def load(self, realm: str, lineage: str, dumped: Mapping[str, Iterable[tuple[str, object]]]) -> State:
+    def load(
+        self, realm: str, lineage: str, dumped: Mapping[str, Iterable[tuple[str, object]]]
+    ) -> State:
         return reload(_CODEC.load(dumped))
 
 
@@ -147,10 +169,14 @@ def _judge(draft: Draft, rest: str) -> None:
 def forget(draft: Draft) -> None:
     """Once a day in a live realm: ids are known for 7 days, or while their incident is open and 72 h after (D4, D26)."""
     now = draft.now
-    some_left = any(r.recorded_at >= now - REMEMBER_MS for r in draft.state.reports.values()) or bool(draft.state.incidents)
+    some_left = any(
+        r.recorded_at >= now - REMEMBER_MS for r in draft.state.reports.values()
+    ) or bool(draft.state.incidents)
     draft.emit(
         HistoryForgotten(
-            reported_before=now - REMEMBER_MS, closed_before=now - REMEMBER_MS - ADDENDUM_MS, next_at=now + DAY_MS if some_left else None
+            reported_before=now - REMEMBER_MS,
+            closed_before=now - REMEMBER_MS - ADDENDUM_MS,
+            next_at=now + DAY_MS if some_left else None,
         )
     )
 
@@ -159,11 +185,25 @@ def _attend(draft: Draft, asked: AttentionRequested) -> None:
     """Continuity asks that roles hear of something: an information each, and a task where a person must type data again (D46)."""
     incident = asked.incident if asked.incident in draft.state.incidents else None
     given = {name: getattr(asked, name) for name in _TOLD}
-    values: dict[str, str | int | float | bool | None] = {name: value for name, value in given.items() if value is not None}
+    values: dict[str, str | int | float | bool | None] = {
+        name: value for name, value in given.items() if value is not None
+    }
     template = _TEMPLATES.get(asked.code, asked.code).format(base=asked.base or "rto")
-    if asked.code == "plan_proposed" and asked.plan is not None and vigilance.is_proposed_by_yellow(draft, asked.plan):
+    if (
+        asked.code == "plan_proposed"
+        and asked.plan is not None
+        and yellow_vigilance.is_proposed_by_yellow(draft, asked.plan)
+    ):
         return  # the digest of the yellow vigilances tells of it (D72)
-    attention.attend(draft, asked.roles, pole=asked.pole, site=asked.site, incident=incident, template=template, values=values)
+    notifications.attend(
+        draft,
+        asked.roles,
+        pole=asked.pole,
+        site=asked.site,
+        incident=incident,
+        template=template,
+        values=values,
+    )
     if asked.code == "reentry":
         tasks.ask(draft, "reentry", report=asked.activity, incident=incident)
     elif asked.code == "sitrep_due":
@@ -180,10 +220,22 @@ def _follow(draft: Draft, action: ImprovementRow) -> None:
 
 
 _DUE: Final[Mapping[str, Callable[[Draft, str], None]]] = {
-    "cause": turn, "report": begin, "silence": _judge, "allclear": zones.judge_all_clear, "ladder": waves.climb, "stale": answers.stale,
-    "prove": lambda draft, _: readiness.prove(draft), "relief": relief.warn, "rearm": levels.rearm, "flag": flags.turn,
-    "yellow": lambda draft, _: vigilance.send_digest(draft),
-    "decay": lambda draft, rest: draft.touch(rest.partition(":")[0]), "maintenance": lambda draft, rest: maintenance.turn(draft, rest.partition(":")[0]),
-    "reference": versions.turn, "lease": leases.lapse, "move": lambda draft, rest: incidents.go_on_moving(draft, rest.rpartition(":")[0]), "forget": lambda draft, _: forget(draft),
-}  # fmt: skip
+    "cause": turn,
+    "report": begin,
+    "silence": _judge,
+    "allclear": zones.judge_all_clear,
+    "ladder": steps.climb,
+    "stale": responses.stale,
+    "prove": lambda draft, _: readiness.prove(draft),
+    "relief": cell_shifts.warn,
+    "rearm": levels.rearm,
+    "flag": flags.turn,
+    "yellow": lambda draft, _: yellow_vigilance.send_digest(draft),
+    "decay": lambda draft, rest: draft.touch(rest.partition(":")[0]),
+    "maintenance": lambda draft, rest: maintenance.turn(draft, rest.partition(":")[0]),
+    "reference": versions.turn,
+    "lease": leases.lapse,
+    "move": lambda draft, rest: incident_lifecycle.go_on_moving(draft, rest.rpartition(":")[0]),
+    "forget": lambda draft, _: forget(draft),
+}
 """Head of a deadline's key → what happens then, told the rest of the key."""

@@ -10,7 +10,16 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 
-from schemas.alerts import FlagRow, IncidentRow, LevelRow, MetricChanged, ReportRow, SiteRow, TaskRow, TriggerRow
+from schemas.alerts import (
+    FlagRow,
+    IncidentRow,
+    LevelRow,
+    MetricChanged,
+    ReportRow,
+    SiteRow,
+    TaskRow,
+    TriggerRow,
+)
 from schemas.base import Instant
 from schemas.calling import EscalationRow, NotificationPlanned
 from schemas.causes import Cause
@@ -19,11 +28,11 @@ from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.reference import SectionData
 from schemas.reference_changes import ReferenceChangeRow, ReferenceDrafted
 from schemas.words import EventType, Level
-from services.alerts.rulebook import EMPTY, Rulebook
-from services.alerts.territory import Territory
-from services.oncall.rota import Rota
-from services.runtime.agenda import Agenda
-from services.runtime.maps import Map
+from services.alerts.levels.rulebook import EMPTY, Rulebook
+from services.alerts.reference.territory import Territory
+from services.oncall.schedule import Rota
+from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.maps import Map
 
 NOBODY: Final = Rota(None)
 _K = TypeVar("_K")
@@ -194,7 +203,9 @@ class State:
     """Scope → (day, rate, occurred_at), ascending by day."""
     forecasts: Map[str, tuple[tuple[Instant, Instant, float], ...]] = _index()
     """Scope → (end of the day that it speaks of, occurred_at, announced rate), ascending by day."""
-    cuts: tuple[tuple[Instant, str, str], ...] = field(default=(), init=False, compare=False, repr=False)
+    cuts: tuple[tuple[Instant, str, str], ...] = field(
+        default=(), init=False, compare=False, repr=False
+    )
     """(since, cause, site) of power cuts on sites, of the last two days, ascending."""
     security: tuple[SecurityEvent, ...] = field(default=(), init=False, compare=False, repr=False)
     """Security incidents, damage and fires of the last week, ascending."""
@@ -245,7 +256,9 @@ def without(m: Map[_K, _V], key: _K) -> Map[_K, _V]:
 def sorted_with(values: tuple[str, ...], value: str) -> tuple[str, ...]:
     """Sorted `values` with `value` in them once."""
     at = bisect_left(values, value)
-    return values if at < len(values) and values[at] == value else (*values[:at], value, *values[at:])
+    return (
+        values if at < len(values) and values[at] == value else (*values[:at], value, *values[at:])
+    )
 
 
 def sorted_without(values: tuple[str, ...], value: str) -> tuple[str, ...]:

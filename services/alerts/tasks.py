@@ -7,9 +7,9 @@ from typing import Any, Literal
 from schemas.alerts import TaskChanged, TaskRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.words import TaskState
-from services.alerts.draft import Draft
-from services.alerts.values import changed
-from services.runtime.maps import Map
+from services.alerts.decision import Draft
+from services.alerts.rows import changed
+from services.runtime.decider.maps import Map
 
 Kind = Literal[
     "verify_site",
@@ -30,10 +30,19 @@ Kind = Literal[
 
 
 def ask(
-    draft: Draft, kind: Kind, *, report: str | None = None, site: str | None = None, incident: str | None = None,
-    candidates: tuple[str, ...] = (), due_at: Instant | None = None, owner: str | None = None, post: str | None = None,
-    text_id: str | None = None, asked_by: str | None = None,
-) -> None:  # fmt: skip
+    draft: Draft,
+    kind: Kind,
+    *,
+    report: str | None = None,
+    site: str | None = None,
+    incident: str | None = None,
+    candidates: tuple[str, ...] = (),
+    due_at: Instant | None = None,
+    owner: str | None = None,
+    post: str | None = None,
+    text_id: str | None = None,
+    asked_by: str | None = None,
+) -> None:
     """Open a task, unless the same one is open. One without a time of its own is due by the delay of its kind."""
     if open_one(draft, kind, text_id or report or post or site or incident or "") is not None:
         return
@@ -41,9 +50,20 @@ def ask(
     if due_at is None and policy is not None and kind in policy.task_due_min:
         due_at = draft.now + policy.task_due_min[kind] * MINUTE_MS
     row = TaskRow(
-        id=draft.derive("task"), kind=kind, state=TaskState.OPEN, opened_at=draft.now, due_at=due_at, site=site, incident=incident,
-        report=report, candidates=candidates, owner=owner, post=post, text_id=text_id, asked_by=asked_by,
-    )  # fmt: skip
+        id=draft.derive("task"),
+        kind=kind,
+        state=TaskState.OPEN,
+        opened_at=draft.now,
+        due_at=due_at,
+        site=site,
+        incident=incident,
+        report=report,
+        candidates=candidates,
+        owner=owner,
+        post=post,
+        text_id=text_id,
+        asked_by=asked_by,
+    )
     draft.emit(TaskChanged(row=row))
 
 
@@ -55,7 +75,10 @@ def open_one(draft: Draft, kind: Kind, subject: str) -> TaskRow | None:
 
 def asked(draft: Draft, kind: Kind) -> list[TaskRow]:
     """All tasks of this kind that are open or taken, oldest first."""
-    return sorted((draft.state.tasks[id] for id in _open(draft, kind).values()), key=lambda t: (t.opened_at, t.id))
+    return sorted(
+        (draft.state.tasks[id] for id in _open(draft, kind).values()),
+        key=lambda t: (t.opened_at, t.id),
+    )
 
 
 def _open(draft: Draft, kind: Kind) -> Map[str, str]:
@@ -68,7 +91,9 @@ def void(draft: Draft, kind: Kind, subject: str, outcome: str) -> None:
         _close(draft, task, state=TaskState.VOID, outcome=outcome)
 
 
-def settle(draft: Draft, kind: Kind, subject: str, author: str, outcome: str | None = "done") -> None:
+def settle(
+    draft: Draft, kind: Kind, subject: str, author: str, outcome: str | None = "done"
+) -> None:
     """Continuity says that a person did what it asked for; no effect when no such task is open."""
     if (task := open_one(draft, kind, subject)) is not None:
         done(draft, task, author, outcome)

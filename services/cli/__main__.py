@@ -18,74 +18,74 @@ from typer.main import get_command
 
 COMMANDS = {
     # running it
-    "up": "services.cli.up:up",
-    "prepare": "services.cli.prepare:prepare",
-    "status": "services.cli.status:status",
-    "verify": "services.cli.verify:verify",
-    "doctor": "services.cli.doctor:doctor",
-    "dlq": "services.cli.dlq:app",
-    "snapshot": "services.cli.snapshot:snapshot",
-    "rebuild": "services.cli.rebuild:rebuild",
-    "backup": "services.cli.backup:backup",
-    "restore": "services.cli.backup:restore",
-    "seal": "services.cli.seal:seal",
-    "repair": "services.cli.repair:repair",
-    "support": "services.cli.support:support",
-    "kit": "services.cli.kit:kit",
-    "paper": "services.cli.paper:paper",
-    "sbom": "services.cli.sbom:sbom",
-    "bench": "services.cli.bench:bench",
+    "up": "services.cli.system.up:up",
+    "prepare": "services.cli.system.prepare:prepare",
+    "status": "services.cli.system.status:status",
+    "verify": "services.cli.data.verify:verify",
+    "doctor": "services.cli.system.doctor:doctor",
+    "dlq": "services.cli.data.dlq:app",
+    "snapshot": "services.cli.data.snapshot:snapshot",
+    "rebuild": "services.cli.data.rebuild:rebuild",
+    "backup": "services.cli.data.backup:backup",
+    "restore": "services.cli.data.backup:restore",
+    "seal": "services.cli.data.seal:seal",
+    "repair": "services.cli.data.repair:repair",
+    "support": "services.cli.system.support:support",
+    "kit": "services.cli.system.kit:kit",
+    "paper": "services.cli.crisis.paper:paper",
+    "sbom": "services.cli.system.sbom:sbom",
+    "bench": "services.cli.system.bench:bench",
     # administration
-    "territory": "services.cli.territory:app",
-    "token": "services.cli.token:app",
-    "user": "services.cli.user:app",
-    "source": "services.cli.source:app",
-    "directory": "services.cli.directory:app",
-    "channels": "services.cli.channels:channels",
-    "bounce": "services.cli.bounce:bounce",
+    "territory": "services.cli.data.territory:app",
+    "token": "services.cli.system.token:app",
+    "user": "services.cli.system.user:app",
+    "source": "services.cli.system.source:app",
+    "directory": "services.cli.oncall.directory:app",
+    "channels": "services.cli.oncall.channels:channels",
+    "bounce": "services.cli.oncall.bounce:bounce",
     # reports
-    "report": "services.cli.report:report",
-    "line": "services.cli.report:line",
-    "cap": "services.cli.cap:cap",
+    "report": "services.cli.crisis.report:report",
+    "line": "services.cli.crisis.report:line",
+    "cap": "services.cli.crisis.cap:cap",
     # the picture
-    "incidents": "services.cli.read:incidents",
-    "sites": "services.cli.read:sites",
-    "activities": "services.cli.read:activities",
-    "plans": "services.cli.read:plans",
-    "reassignments": "services.cli.read:reassignments",
-    "notifications": "services.cli.read:notifications",
-    "timeline": "services.cli.read:timeline",
-    "changes": "services.cli.read:changes",
+    "incidents": "services.cli.crisis.read:incidents",
+    "sites": "services.cli.crisis.read:sites",
+    "activities": "services.cli.crisis.read:activities",
+    "plans": "services.cli.crisis.read:plans",
+    "reassignments": "services.cli.crisis.read:reassignments",
+    "notifications": "services.cli.crisis.read:notifications",
+    "timeline": "services.cli.crisis.read:timeline",
+    "changes": "services.cli.crisis.read:changes",
     # documents
-    "sitrep": "services.cli.documents:sitrep",
-    "export": "services.cli.documents:export",
-    "retex": "services.cli.documents:retex",
-    "improvement": "services.cli.documents:improvement",
+    "sitrep": "services.cli.crisis.documents:sitrep",
+    "export": "services.cli.crisis.documents:export",
+    "retex": "services.cli.crisis.documents:retex",
+    "improvement": "services.cli.crisis.documents:improvement",
     # decisions
-    "ack": "services.cli.decide:ack",
-    "escalate": "services.cli.decide:escalate",
-    "reapply": "services.cli.decide:reapply",
-    "resolve": "services.cli.decide:resolve",
-    "level": "services.cli.decide:level",
-    "plan": "services.cli.decide:plan",
-    "card": "services.cli.decide:card",
-    "note": "services.cli.decide:note",
-    "text": "services.cli.text:app",
-    "resend": "services.cli.decide:resend",
-    "hold": "services.cli.decide:hold",
-    "maintenance": "services.cli.maintenance:app",
-    "callout": "services.cli.callout:app",
+    "ack": "services.cli.crisis.decide:ack",
+    "escalate": "services.cli.crisis.decide:escalate",
+    "reapply": "services.cli.crisis.decide:reapply",
+    "resolve": "services.cli.crisis.decide:resolve",
+    "level": "services.cli.crisis.decide:level",
+    "plan": "services.cli.crisis.decide:plan",
+    "card": "services.cli.crisis.decide:card",
+    "note": "services.cli.crisis.decide:note",
+    "text": "services.cli.data.text:app",
+    "resend": "services.cli.crisis.decide:resend",
+    "hold": "services.cli.crisis.decide:hold",
+    "maintenance": "services.cli.crisis.maintenance:app",
+    "callout": "services.cli.oncall.callout:app",
     # preparedness
-    "reassignment": "services.cli.reassignment:app",
-    "contingency": "services.cli.contingency:contingency",
-    "whatif": "services.cli.whatif:whatif",
-    "oncall": "services.cli.oncall:app",
-    "readiness": "services.cli.oncall:readiness",
-    "drill": "services.cli.oncall:drill",
-    "headcount": "services.cli.headcount:app",
+    "reassignment": "services.cli.crisis.reassignment:app",
+    "contingency": "services.cli.crisis.contingency:contingency",
+    "whatif": "services.cli.exercises.whatif:whatif",
+    "oncall": "services.cli.oncall.oncall:app",
+    "readiness": "services.cli.oncall.oncall:readiness",
+    "drill": "services.cli.oncall.oncall:drill",
+    "headcount": "services.cli.oncall.headcount:app",
     # exercises
-    "play": "services.cli.play:play",
-    "scenario": "services.cli.scenario:app",
+    "play": "services.cli.exercises.play:play",
+    "scenario": "services.cli.exercises.scenario:app",
 }
 """Name → `module:object`; the object is a function (one command) or a `typer.Typer` (a group)."""
 
@@ -96,7 +96,9 @@ class _Later(TyperCommand):
     def __init__(self, name: str) -> None:
         super().__init__(name, help=_sentence(*COMMANDS[name].split(":")))
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
         """Of the command itself, which takes over from here."""
         return _load(self.name or "").make_context(info_name, args, parent, **extra)
 
@@ -115,13 +117,22 @@ def _load(name: str) -> Any:
 
 def _sentence(module: str, object: str) -> str:
     """First paragraph of a function's docstring, or `help` of a group, read from the source: importing everything takes seconds."""
-    source = Path(__file__).with_name(f"{module.rpartition('.')[2]}.py")
+    source = Path(__file__).parents[2] / f"{module.replace('.', '/')}.py"
     for node in ast.parse(source.read_bytes()).body:
         match node:
             case ast.FunctionDef(name=name) if name == object:
                 return (ast.get_docstring(node) or "").partition("\n\n")[0]
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(keywords=words)) if name == object:
-                return next((str(w.value.value) for w in words if w.arg == "help" and isinstance(w.value, ast.Constant)), "")
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(keywords=words)) if (
+                name == object
+            ):
+                return next(
+                    (
+                        str(w.value.value)
+                        for w in words
+                        if w.arg == "help" and isinstance(w.value, ast.Constant)
+                    ),
+                    "",
+                )
     raise LookupError(f"no {object} in {source}")
 
 
@@ -158,7 +169,12 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
-    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")] = False,
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and end."
+        ),
+    ] = False,
 ) -> None:
     """Vigie: crisis and continuity of a département."""
 
@@ -167,16 +183,25 @@ def main() -> None:
     """Entry point of the `vigie` script. A variable that cannot be read and an output that cannot be written are named in one line, whatever the
     command (exit 1); so are words that are no UTF-8, as a terminal with another encoding sends them (exit 2).
     """
-    for stream in (sys.stdout, sys.stderr):  # a terminal that has no ’ shows ? for it, and the command goes on
+    for stream in (
+        sys.stdout,
+        sys.stderr,
+    ):  # a terminal that has no ’ shows ? for it, and the command goes on
         if isinstance(stream, io.TextIOWrapper):
-            with suppress(OSError):  # what the supervisor reads is neither a file nor a terminal, and says so
+            with suppress(
+                OSError
+            ):  # what the supervisor reads is neither a file nor a terminal, and says so
                 stream.reconfigure(errors="replace")
     try:
         app(prog_name="vigie")
     except UnicodeEncodeError as error:
         if not any("\udc80" <= letter <= "\udcff" for letter in str(error.object)):
             raise
-        typer.secho(f"vigie: not UTF-8: {error.object!a}; is the terminal set to another encoding?", err=True, fg="red")
+        typer.secho(
+            f"vigie: not UTF-8: {error.object!a}; is the terminal set to another encoding?",
+            err=True,
+            fg="red",
+        )
         raise SystemExit(2) from error
     except OSError as error:
         if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
@@ -184,8 +209,8 @@ def main() -> None:
         typer.secho(f"vigie: the output cannot be written: {error.strerror}", err=True, fg="red")
         raise SystemExit(1) from error
     except ValueError as error:
-        from services.runtime.keys import MasterKeyInvalid
-        from services.runtime.secret_files import wrong_variables
+        from services.runtime.secrets.files import wrong_variables
+        from services.runtime.secrets.keyring import MasterKeyInvalid
 
         wrong = str(error) if isinstance(error, MasterKeyInvalid) else wrong_variables(error)
         if wrong is None:

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import httpx
 import typer
 
-from services.runtime.settings import Settings
-from services.runtime.whole_file import appearing
+from services.runtime.process.atomic_file import appearing
+from services.runtime.process.settings import Settings
 
 
 class Refused(RuntimeError):
@@ -44,20 +44,33 @@ class Client:
     def __init__(self, settings: Settings, timeout_s: float = 30.0) -> None:
         token = local_token(settings)
         if token and not (token.isascii() and token.isprintable()):
-            raise Away("the token (VIGIE_TOKEN, or secrets/admin.token) holds characters that no token has")
-        headers = {"Accept-Language": "fr"} | ({"Authorization": f"Bearer {token}"} if token else {})
+            raise Away(
+                "the token (VIGIE_TOKEN, or secrets/admin.token) holds characters that no token has"
+            )
+        headers = {"Accept-Language": "fr"} | (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )
         try:
-            self._http = httpx.Client(base_url=settings.url, headers=headers, timeout=timeout_s, trust_env=False)
+            self._http = httpx.Client(
+                base_url=settings.url, headers=headers, timeout=timeout_s, trust_env=False
+            )
         except httpx.InvalidURL as exc:
             raise Away(f"VIGIE_URL={settings.url} is no address: {exc}") from exc
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._http.close()
 
-    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
         """(status, JSON body) of a call that did not fail. `body`: bytes as they are, anything else as JSON."""
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
         sent = {name: _encoded(value) for name, value in (headers or {}).items()}
@@ -95,7 +108,10 @@ class Client:
         if answer.status_code < 400:
             return self._stranger(answer)
         content = _content(answer)
-        return Refused(answer.status_code, content if isinstance(content, dict) else {"title": str(content)[:200]})
+        return Refused(
+            answer.status_code,
+            content if isinstance(content, dict) else {"title": str(content)[:200]},
+        )
 
     def _document(self, answer: httpx.Response) -> dict[str, Any]:
         """JSON object of a success: everything that Vigie tells is one, or nothing (204)."""
@@ -110,7 +126,9 @@ class Client:
 
     def _stranger(self, answer: httpx.Response) -> Away:
         kind = answer.headers.get("content-type", "no content")
-        return Away(f"what answers at {self._http.base_url} is not Vigie (HTTP {answer.status_code}, {kind}): see VIGIE_URL")
+        return Away(
+            f"what answers at {self._http.base_url} is not Vigie (HTTP {answer.status_code}, {kind}): see VIGIE_URL"
+        )
 
     def get(self, path: str) -> Any:
         """JSON of a read."""
@@ -127,7 +145,9 @@ class Client:
 
     def send(self, path: str, content: bytes, media_type: str) -> Any:
         """JSON of a write of something that is not JSON."""
-        return self._document(self._answer("POST", path, content=content, headers={"Content-Type": media_type}))
+        return self._document(
+            self._answer("POST", path, content=content, headers={"Content-Type": media_type})
+        )
 
 
 def _encoded(value: str) -> bytes:
@@ -147,7 +167,11 @@ def _content(answer: httpx.Response) -> Any:
 
 def no_answer(url: str, exc: Exception) -> str:
     """Why a request came back without an answer; when nothing listens there, what to do."""
-    act = "; start `vigie up`, or name another address (VIGIE_URL)" if isinstance(exc, httpx.ConnectError) else ""
+    act = (
+        "; start `vigie up`, or name another address (VIGIE_URL)"
+        if isinstance(exc, httpx.ConnectError)
+        else ""
+    )
     return f"no answer from {url}: {exc or type(exc).__name__}{act}"
 
 

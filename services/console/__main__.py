@@ -16,14 +16,14 @@ import uvloop
 from fastapi import FastAPI
 
 from services.console.app import console
-from services.console.decisions import Decisions
-from services.console.stream import Hub
-from services.runtime import health, logs, tracing
-from services.runtime.collecting import collecting
-from services.runtime.embedded.sockets import listen_at
-from services.runtime.ending import end, in_thread
-from services.runtime.front_mark import BehindFront, FrontMark
-from services.runtime.settings import SOCKET, DataDir, Settings, split_host_port
+from services.console.http.decisions import Decisions
+from services.console.live.stream import Hub
+from services.runtime.process import health, logs, tracing
+from services.runtime.process.gc_tuning import collecting
+from services.runtime.process.settings import SOCKET, DataDir, Settings, split_host_port
+from services.runtime.process.sockets import listen_at
+from services.runtime.process.tasks import end, in_thread
+from services.runtime.secrets.front_mark import BehindFront, FrontMark
 
 GRACE_S = 3
 STARTED_EVERY_S = 0.5

@@ -19,80 +19,101 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.callouts import HeadcountAnswer, headcount_text_id
 from schemas.words import Answer
-from services.console import store
-from services.console.api import (
-    announcing,
-    attention,
-    callouts,
-    commands,
-    continuity,
-    devices,
-    erasures,
-    evidence,
-    headcounts,
-    incidents,
-    instructions,
-    live,
-    log,
-    maintenance,
-    oncall,
-    people,
-    places,
-    presence,
-    realms,
-    reassignments,
-    reference,
-    reference_changes,
-    reports,
-    retex,
-    returns,
-    sitreps,
-)
-from services.console.bodies import Bounded
-from services.console.compressing import Compressed
-from services.console.costs import Costs
-from services.console.decisions import Answers, Decisions, LinkAnswers
+from services.console.accounts import push_devices_api
+from services.console.attention import api as attention_api
+from services.console.continuity import api as continuity_api
+from services.console.documents import retex_api, sitreps_api
 from services.console.documents.pdf import Typesetter
-from services.console.feed_links import FeedLinks
-from services.console.geometry import load_outlines
-from services.console.openapi import completed
-from services.console.pages.answering import SendAnswer
-from services.console.pages.door import problem_page
-from services.console.pages.routes import pages_router
-from services.console.presence import PresenceStore
-from services.console.producing import CommandProducer
-from services.console.queries.journal import command_result
-from services.console.readmodel import ReadModel, Rebuilding
+from services.console.evidence import api as evidence_api
+from services.console.exercises import api as exercises_api
+from services.console.http import commands_api
+from services.console.http.compression import Compressed
+from services.console.http.decisions import Answers, Decisions, LinkAnswers
+from services.console.http.fair_queue import Costs
+from services.console.http.openapi import completed
+from services.console.http.producer import CommandProducer
+from services.console.http.request_limits import Bounded
+from services.console.incidents import api as incidents_api
+from services.console.incidents import reports_api
+from services.console.live import api as live_api
+from services.console.live import presence_api
+from services.console.live.presence import PresenceStore
+from services.console.live.stream import Hub
+from services.console.logbook import api as logbook_api
+from services.console.logbook import erasures_api
+from services.console.logbook.queries import command_result
+from services.console.maintenance import api as maintenance_api
+from services.console.messages import api as messages_api
+from services.console.messages import callouts_api, headcounts_api, returns_api
+from services.console.messages.answer_page import SendAnswer
+from services.console.oncall import api as oncall_api
+from services.console.oncall.feed_links import FeedLinks
+from services.console.read_model import store
+from services.console.read_model.queries import ReadModel, Rebuilding
+from services.console.read_model.store import Client
+from services.console.read_model.time_travel import History
+from services.console.reassignment import announcement_api
+from services.console.reassignment import api as reassignment_api
+from services.console.reference import api as reference_api
+from services.console.reference import changes_api
 from services.console.resources import CommandResult
-from services.console.sources import SourceList
-from services.console.store import Client
-from services.console.stream import Hub
-from services.console.timetravel import History
-from services.runtime import metrics, tracing
-from services.runtime.access import AccessStore
-from services.runtime.access_http import guest_in
-from services.runtime.ending import end
-from services.runtime.health import GuardedHealth, Health
-from services.runtime.input_marks import InputMarks
-from services.runtime.kafka import BrokerAway
-from services.runtime.keys import MasterKey
-from services.runtime.links import AckLinks, Link, ReturnLinks, loggable
-from services.runtime.metrics_token import make_token
-from services.runtime.oidc_settings import OidcSettings
-from services.runtime.passkeys import Passkeys
-from services.runtime.problems import Problem, ProblemError
-from services.runtime.problems_http import install, problem_response
-from services.runtime.retention import RetentionSettings, TextRetention, older_on
-from services.runtime.sessions import Sessions
-from services.runtime.settings import Settings
-from services.runtime.signing import SigningKey
-from services.runtime.vault import TextItem, Texts, Vault
-from services.runtime.webpush import PushSettings, VapidKey
+from services.console.sites import api as sites_api
+from services.console.sites import instructions_api
+from services.console.sites.geometry import load_outlines
+from services.console.sites.source_status import SourceList
+from services.console.web.access import problem_page
+from services.console.web.routes import pages_router
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.http.problem_responses import install, problem_response
+from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.http.web_push import PushSettings, VapidKey
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.http_access import guest_in
+from services.runtime.identity.oidc_settings import OidcSettings
+from services.runtime.identity.passkeys import Passkeys
+from services.runtime.identity.sessions import Sessions
+from services.runtime.identity.signed_links import AckLinks, Link, ReturnLinks, loggable
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.process import metrics, tracing
+from services.runtime.process.health import GuardedHealth, Health
+from services.runtime.process.settings import Settings
+from services.runtime.process.tasks import end
+from services.runtime.secrets.keyring import MasterKey
+from services.runtime.secrets.metrics_token import make_token
+from services.runtime.secrets.retention import RetentionSettings, TextRetention, older_on
+from services.runtime.secrets.signing import SigningKey
+from services.runtime.secrets.vault import TextItem, Texts, Vault
 
 ROUTERS: Final = (
-    attention.router, incidents.router, instructions.router, presence.router, places.router, continuity.router, reassignments.router, announcing.router, people.router, maintenance.router, oncall.router, oncall.feeds, reports.router, log.router, realms.router,
-    commands.router, reference_changes.router, reference.router, reference.front_router, live.router, callouts.router, headcounts.router, devices.router, returns.router, sitreps.router, erasures.router, evidence.router, retex.router,
-)  # fmt: skip
+    attention_api.router,
+    incidents_api.router,
+    instructions_api.router,
+    presence_api.router,
+    sites_api.router,
+    continuity_api.router,
+    reassignment_api.router,
+    announcement_api.router,
+    messages_api.router,
+    maintenance_api.router,
+    oncall_api.router,
+    oncall_api.feeds,
+    reports_api.router,
+    logbook_api.router,
+    exercises_api.router,
+    commands_api.router,
+    changes_api.router,
+    reference_api.router,
+    reference_api.front_router,
+    live_api.router,
+    callouts_api.router,
+    headcounts_api.router,
+    push_devices_api.router,
+    returns_api.router,
+    sitreps_api.router,
+    erasures_api.router,
+    evidence_api.router,
+    retex_api.router,
+)
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 SCHEMAS: Final = {file.name: file for file in (ASYNCAPI.parent / "json").glob("*.json")}
 """What the AsyncAPI document points to, beside it."""
@@ -116,7 +137,11 @@ class Timed:
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                metrics.observe("vigie_http_seconds", time.perf_counter() - began, route=getattr(scope.get("route"), "path", "none"))
+                metrics.observe(
+                    "vigie_http_seconds",
+                    time.perf_counter() - began,
+                    route=getattr(scope.get("route"), "path", "none"),
+                )
                 if scope["path"].startswith("/api/"):
                     MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
             await send(message)
@@ -145,7 +170,9 @@ class Leaving:
             if begun or scope["type"] != "http":
                 raise
             code = "console_away" if scope["method"] in ("GET", "HEAD") else "outcome_unknown"
-            await problem_response(Problem(code, retry_after_s=1), Request(scope))(scope, receive, send)
+            await problem_response(Problem(code, retry_after_s=1), Request(scope))(
+                scope, receive, send
+            )
 
 
 class Heads:
@@ -163,7 +190,9 @@ class Heads:
         async def head(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send(message)
-                await send({"type": "http.response.body", "body": b""})  # also of a stream, which has no end
+                await send(
+                    {"type": "http.response.body", "body": b""}
+                )  # also of a stream, which has no end
 
         await self._app({**scope, "method": "GET"}, receive, head)
 
@@ -180,9 +209,13 @@ def create_app(health: Health, token: str | None = None) -> FastAPI:
     """
     guarded = GuardedHealth(health, token)
     app = FastAPI(
-        title="Vigie", version="1", openapi_url="/openapi.json", docs_url=None, redoc_url=None,
+        title="Vigie",
+        version="1",
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
         description="Crisis-resilience and business-continuity events of a département. Times are ISO 8601; problems are RFC 9457.",
-    )  # fmt: skip
+    )
     install(app)
     for router in ROUTERS:
         take_in(app, router)
@@ -195,18 +228,27 @@ def create_app(health: Health, token: str | None = None) -> FastAPI:
     @app.exception_handler(404)
     async def nothing_here(request: Request, _error: Exception) -> Response:
         """An address that is no route: a page for whoever reads pages."""
-        if not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", ""):
+        if not request.url.path.startswith("/api/") and "text/html" in request.headers.get(
+            "accept", ""
+        ):
             return problem_page(request, ProblemError("not_found"))
         return problem_response(Problem("not_found"), request)
 
     async def probe(request: Request) -> Response:
         found = await guarded.answer(request.url.path, request.headers.get("Authorization"))
         assert found is not None, "one of the paths of Health"
-        return Response(found.body, found.status, {"Cache-Control": "no-store", **found.headers}, found.content_type)
+        return Response(
+            found.body,
+            found.status,
+            {"Cache-Control": "no-store", **found.headers},
+            found.content_type,
+        )
 
     for path in ("/livez", "/readyz", "/metrics"):
         app.add_api_route(path, probe, methods=["GET"], include_in_schema=False)
-    app.add_api_route("/asyncapi.json", lambda: FileResponse(ASYNCAPI), methods=["GET"], include_in_schema=False)
+    app.add_api_route(
+        "/asyncapi.json", lambda: FileResponse(ASYNCAPI), methods=["GET"], include_in_schema=False
+    )
 
     @app.get("/json/{name}", include_in_schema=False)
     async def schema(name: str) -> FileResponse:
@@ -231,7 +273,9 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         master = MasterKey.open(settings.data.secrets)
         client = store.connect(settings.redis)
         stack.push_async_callback(client.aclose)
-        access = await stack.enter_async_context(AccessStore.open(settings, "console", master=master))
+        access = await stack.enter_async_context(
+            AccessStore.open(settings, "console", master=master)
+        )
         vault = await stack.enter_async_context(Vault.open(settings, master=master))
         producer = CommandProducer(settings.kafka, InputMarks.open(settings.data.secrets))
         stack.push_async_callback(producer.stop)
@@ -244,15 +288,31 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         model = ReadModel(client, outlines, history=history, texts=vault.texts)
         hub = Hub(client, model)
         stack.callback(hub.close)
-        health = Health(ready={"store": _store_ready(client, model), "access": access.fault, "texts": vault.fault})
+        health = Health(
+            ready={
+                "store": _store_ready(client, model),
+                "access": access.fault,
+                "texts": vault.fault,
+            }
+        )
         app = create_app(health, make_token(settings.data.secrets))
         app.state.health = health
         app.state.guest = guest_in(settings.demo_realm)
-        app.state.access, app.state.sessions, app.state.model, app.state.hub = access, Sessions(access), model, hub
+        app.state.access, app.state.sessions, app.state.model, app.state.hub = (
+            access,
+            Sessions(access),
+            model,
+            hub,
+        )
         app.state.oidc = await stack.enter_async_context(_oidc(access, app.state.sessions, master))
         app.state.passkeys = Passkeys(access, app.state.sessions)
-        app.state.decisions = Decisions(producer, vault.texts, answers, master.derived("console.commands"))
-        app.state.producer, app.state.return_links = producer, ReturnLinks.open(settings.data.secrets)
+        app.state.decisions = Decisions(
+            producer, vault.texts, answers, master.derived("console.commands")
+        )
+        app.state.producer, app.state.return_links = (
+            producer,
+            ReturnLinks.open(settings.data.secrets),
+        )
         app.state.push, app.state.vapid = PushSettings(), VapidKey(master.derived("web-push"))
         app.state.directory, app.state.texts = vault.directory, vault.texts
         app.state.territory = settings.territory
@@ -266,9 +326,19 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.presence = PresenceStore(client)
         app.state.vault, app.state.feed_links = vault, FeedLinks.open(settings.data.secrets)
         links = AckLinks.open(settings.data.secrets)
-        retention = TextRetention(vault.texts, RetentionSettings().days_by_prefix, older_on(settings.kafka))
+        retention = TextRetention(
+            vault.texts, RetentionSettings().days_by_prefix, older_on(settings.kafka)
+        )
         stack.push_async_callback(end, [asyncio.create_task(retention.run(), name="retention")])
-        take_in(app, pages_router(model, links, _send_answer(LinkAnswers(producer, answers)), _keep_answer(vault.texts)))
+        take_in(
+            app,
+            pages_router(
+                model,
+                links,
+                _send_answer(LinkAnswers(producer, answers)),
+                _keep_answer(vault.texts),
+            ),
+        )
         yield app
 
 
@@ -279,7 +349,7 @@ async def _oidc(access: AccessStore, sessions: Sessions, master: MasterKey) -> A
     if not settings.oidc_issuer:
         yield None
         return
-    from services.runtime.oidc import Oidc
+    from services.runtime.identity.oidc import Oidc
 
     oidc = Oidc(settings, access, sessions, master)
     try:
@@ -291,13 +361,17 @@ async def _oidc(access: AccessStore, sessions: Sessions, master: MasterKey) -> A
 def _send_answer(links: LinkAnswers) -> SendAnswer:
     """What the answer page calls. Raises ProblemError `broker_away`."""
 
-    async def send(link: Link, token: str, said: Answer, *, recalls: bool = False, instead: str | None = None) -> CommandResult:
+    async def send(
+        link: Link, token: str, said: Answer, *, recalls: bool = False, instead: str | None = None
+    ) -> CommandResult:
         try:
             outcome = await links.send(link, token, said, recalls=recalls, instead=instead)
         except BrokerAway as error:
             raise ProblemError("broker_away", retry_after_s=2) from error
         if outcome.answer is None:
-            return CommandResult(id=outcome.id, command_id=outcome.id, realm=link.realm, state="pending")
+            return CommandResult(
+                id=outcome.id, command_id=outcome.id, realm=link.realm, state="pending"
+            )
         return command_result(outcome.answer, "fr")
 
     return send

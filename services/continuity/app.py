@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from services.continuity.decider import ContinuityDecider
-from services.runtime import logs
-from services.runtime.pace import UNHURRIED_MS
-from services.runtime.processor import Tuning, run_processor
-from services.runtime.settings import Settings
+from services.runtime.kafka.fetch_throttle import UNHURRIED_MS
+from services.runtime.process import logs
+from services.runtime.process.settings import Settings
+from services.runtime.worker.worker import Tuning, run_processor
 
 
 def main() -> None:

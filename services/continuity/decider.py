@@ -26,17 +26,18 @@ from schemas.continuity import CauseHeard, DependencyHeard, IncidentHeard, Level
 from schemas.reassignment import ProposalComputed
 from schemas.reference import ReferencePublished
 from schemas.words import Certainty, SiteStatus
-from services.continuity import plans, reassigning, sitreps
-from services.continuity.activities import Change, key_of, settle, touched_by_site
-from services.continuity.bia import MEALS, STRIKE
-from services.continuity.commands import HANDLERS, carry_out
-from services.continuity.conditions import FLOOD, TRANSIT
-from services.continuity.draft import Draft
-from services.continuity.metrics import tell_every_metric, tell_metrics
+from services.continuity.activities.assessment import Change, key_of, settle, touched_by_site
+from services.continuity.activities.impact_analysis import MEALS, STRIKE
+from services.continuity.activities.metrics import tell_every_metric, tell_metrics
+from services.continuity.commands.activities import end_lost
+from services.continuity.commands.plans import HANDLERS, carry_out
+from services.continuity.decision import Draft
+from services.continuity.plans import plans, sitreps
+from services.continuity.reassignment import orders
+from services.continuity.reassignment.site_conditions import FLOOD, TRANSIT
 from services.continuity.state import NO_LOCAL, RECORDED_SECTIONS, Memory, State, evolve
-from services.continuity.strategies import end_lost
-from services.runtime.codec import StateCodec
-from services.runtime.decider import Deadline, Firing, Input
+from services.runtime.decider.codec import StateCodec
+from services.runtime.decider.protocol import Deadline, Firing, Input
 
 TERRITORY: Final = "territory"
 _HEARD: Final = frozenset(("system", "kitchen", "supplier", "flag"))
@@ -85,9 +86,11 @@ class ContinuityDecider:
                 _on_reference(draft, published)
             case ContingencyComputed(row=row):
                 if row.reference == state.reference:
-                    draft.record(ContingencyChanged(row=row.model_copy(update={"computed_at": draft.now})))
+                    draft.record(
+                        ContingencyChanged(row=row.model_copy(update={"computed_at": draft.now}))
+                    )
             case ProposalComputed() as part:
-                reassigning.take(draft, part)
+                orders.take(draft, part)
             case Command() as command if type(command) in HANDLERS:
                 carry_out(draft, command, given.id)
             case other:
@@ -114,7 +117,12 @@ class ContinuityDecider:
         identity only; anything else (a fold, another order) is evolved here.
         """
         draft, n = self._decided, self._next
-        if draft is not None and n < len(draft.facts) and draft.facts[n] is fact and draft.trail[n] is state:
+        if (
+            draft is not None
+            and n < len(draft.facts)
+            and draft.facts[n] is fact
+            and draft.trail[n] is state
+        ):
             self._next = n + 1
             return draft.trail[n + 1]
         return evolve(state, fact, at)
@@ -137,7 +145,9 @@ class ContinuityDecider:
 
 def heard_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
     """What counts of a site's row: its confirmed causes that act now (D6, D9). An unknown site keeps its last ones (D40)."""
-    causes = tuple(_heard_cause(c) for c in row.causes if c.certainty is Certainty.CONFIRMED and not c.planned)
+    causes = tuple(
+        _heard_cause(c) for c in row.causes if c.certainty is Certainty.CONFIRMED and not c.planned
+    )
     if row.status is SiteStatus.UNKNOWN and not causes and before is not None:
         causes = before.causes
     uncounted = row.confinement == "counting" and row.headcount is None
@@ -154,23 +164,35 @@ def heard_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
 
 def _heard_cause(cause: CauseRow) -> CauseHeard:
     return CauseHeard(
-        id=cause.id, type=cause.type, since=cause.since, loss_pct=cause.loss_pct, severity=cause.severity, incident=cause.incident,
-        report=cause.reports[0] if cause.reports else None, expected_end=cause.expected_end, meals_lost_pct=cause.meals_lost_pct,
-    )  # fmt: skip
+        id=cause.id,
+        type=cause.type,
+        since=cause.since,
+        loss_pct=cause.loss_pct,
+        severity=cause.severity,
+        incident=cause.incident,
+        report=cause.reports[0] if cause.reports else None,
+        expected_end=cause.expected_end,
+        meals_lost_pct=cause.meals_lost_pct,
+    )
 
 
 def _on_site(draft: Draft, row: SiteRow) -> None:
     before = draft.state.sites.get(row.id)
     heard = heard_site(row, before)
-    if heard == before or (before is None and heard.status is SiteStatus.NORMAL and not heard.causes):
+    if heard == before or (
+        before is None and heard.status is SiteStatus.NORMAL and not heard.causes
+    ):
         return
     draft.record(heard)
     if draft.state.bia is None:
         return
-    change, touched = Change(back_at=_lifted_at(before, heard, row), sites=frozenset((row.id,))), touched_by_site(draft, row.id)
+    change, touched = (
+        Change(back_at=_lifted_at(before, heard, row), sites=frozenset((row.id,))),
+        touched_by_site(draft, row.id),
+    )
     lost = sorted((end_lost(draft) & draft.bia.needs.keys()).difference(touched))
     _settle_each(draft, ((activity, change) for activity in (*touched, *lost)))
-    reassigning.review(draft)
+    orders.review(draft)
 
 
 def _lifted_at(before: SiteHeard | None, heard: SiteHeard, row: SiteRow) -> Instant | None:
@@ -179,7 +201,9 @@ def _lifted_at(before: SiteHeard | None, heard: SiteHeard, row: SiteRow) -> Inst
     """
     if before is None:
         return None
-    if row.lifted_at is not None and {c.id for c in before.causes}.difference(c.id for c in row.causes):
+    if row.lifted_at is not None and {c.id for c in before.causes}.difference(
+        c.id for c in row.causes
+    ):
         return row.lifted_at
     if before.status is heard.status or any(cause.since == heard.since for cause in before.causes):
         return None
@@ -202,9 +226,14 @@ def _on_flag(draft: Draft, row: FlagRow) -> None:
     if row.id.partition(":")[0] not in _HEARD and row.id != TRANSIT:
         return
     heard = DependencyHeard(
-        id=row.id, value=row.value, since=row.since, effective_from=row.effective_from, speaks_of=row.speaks_of, incident=row.incident,
+        id=row.id,
+        value=row.value,
+        since=row.since,
+        effective_from=row.effective_from,
+        speaks_of=row.speaks_of,
+        incident=row.incident,
         report=row.reports[0] if row.reports else None,
-    )  # fmt: skip
+    )
     if heard == draft.state.dependencies.get(row.id):
         return
     draft.record(heard)
@@ -215,19 +244,27 @@ def _on_flag(draft: Draft, row: FlagRow) -> None:
     _touch(draft, row.id, row.since)
     if row.id == STRIKE and heard.value is True and heard.speaks_of is not None:
         plans.follow_day(draft)
-    reassigning.review(draft)
+    orders.review(draft)
 
 
 def _touch(draft: Draft, dependency: str, since: Instant | None) -> None:
     """Settle what a dependency touches."""
     touched = draft.bia.by_dependency.get(dependency, ())
-    _settle_each(draft, ((activity, Change(since, _local_sites(draft, activity, dependency))) for activity in touched))
+    _settle_each(
+        draft,
+        (
+            (activity, Change(since, _local_sites(draft, activity, dependency)))
+            for activity in touched
+        ),
+    )
 
 
 def _local_sites(draft: Draft, activity: str, dependency: str) -> frozenset[str]:
     """Sites whose own clocks depend on it: those that a kitchen serves, and those where a clock runs whose limits a flag shortens."""
     served = draft.bia.kitchens.get(dependency.partition(":")[2], ()) if activity == MEALS else ()
-    shortened = draft.state.local.get(activity, NO_LOCAL) if draft.bia.needs[activity].by_flag else ()
+    shortened = (
+        draft.state.local.get(activity, NO_LOCAL) if draft.bia.needs[activity].by_flag else ()
+    )
     return frozenset((*served, *shortened))
 
 
@@ -235,7 +272,9 @@ def _on_incident(draft: Draft, row: IncidentRow) -> None:
     """Its announced end is a forecast for everything that its causes interrupt (D45)."""
     before = draft.state.incidents.get(row.id)
     kind, is_open, estimated_end = row.outlook
-    heard = IncidentHeard(incident=row.id, kind=kind, open=is_open, estimated_end=estimated_end, level=int(row.level))
+    heard = IncidentHeard(
+        incident=row.id, kind=kind, open=is_open, estimated_end=estimated_end, level=int(row.level)
+    )
     if heard == before:
         return
     draft.record(heard)
@@ -243,14 +282,23 @@ def _on_incident(draft: Draft, row: IncidentRow) -> None:
         return
     plans.return_refused(draft)
     if row.kind == FLOOD:
-        reassigning.review(draft)
+        orders.review(draft)
     if (before.estimated_end if before else None) == row.estimated_end:
         return
     if row.kind != FLOOD:
-        reassigning.review(draft)
-    sites = frozenset(site for site, heard in draft.state.sites.items() if any(c.incident == row.id for c in heard.causes))
+        orders.review(draft)
+    sites = frozenset(
+        site
+        for site, heard in draft.state.sites.items()
+        if any(c.incident == row.id for c in heard.causes)
+    )
     touched = {activity for site in sites for activity in touched_by_site(draft, site)}
-    touched |= {a for d in draft.state.dependencies.values() if d.incident == row.id for a in draft.bia.by_dependency.get(d.id, ())}
+    touched |= {
+        a
+        for d in draft.state.dependencies.values()
+        if d.incident == row.id
+        for a in draft.bia.by_dependency.get(d.id, ())
+    }
     _settle_each(draft, ((activity, Change(sites=sites)) for activity in sorted(touched)))
 
 
@@ -265,21 +313,32 @@ def _on_reference(draft: Draft, published: ReferencePublished) -> None:
     everywhere = Change(sites=frozenset(draft.bia.sites))
     spent = 0
     for activity, need in draft.bia.needs.items():
-        was, row = before.needs.get(activity) if before is not None else None, draft.state.activities.get(activity)
+        was, row = (
+            before.needs.get(activity) if before is not None else None,
+            draft.state.activities.get(activity),
+        )
         if spent < ROOM:
             facts = len(draft.facts)
             settle(draft, activity, everywhere)
-            spent += len(draft.facts) - facts + (GROWN if row is not None and draft.state.activities[activity] is not row else 0)
-        if spent >= ROOM or (was is not None and (was.marks, was.hours) != (need.marks, need.hours)):
+            spent += (
+                len(draft.facts)
+                - facts
+                + (GROWN if row is not None and draft.state.activities[activity] is not row else 0)
+            )
+        if spent >= ROOM or (
+            was is not None and (was.marks, was.hours) != (need.marks, need.hours)
+        ):
             draft.arm(f"reread:{activity}", draft.now)  # in the next steps, at the same time
-    for heard in draft.state.dependencies.values():  # those that were heard of before the first reference data wait for their time too
+    for heard in (
+        draft.state.dependencies.values()
+    ):  # those that were heard of before the first reference data wait for their time too
         if heard.effective_from is not None and heard.effective_from > draft.now:
             draft.arm(f"dependency:{heard.id}", heard.effective_from)
     plans.list_plans(draft, before.plans if before is not None else {})
     sitreps.pace(draft)
     tell_every_metric(draft)
-    reassigning.migrate(draft)
-    reassigning.review(draft)
+    orders.migrate(draft)
+    orders.review(draft)
 
 
 # ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -301,7 +360,7 @@ def _on_reread(draft: Draft, activity: str) -> None:
 def _on_effective(draft: Draft, dependency: str) -> None:
     heard = draft.state.dependencies[dependency]
     _touch(draft, dependency, heard.effective_from)
-    reassigning.review(draft)
+    orders.review(draft)
 
 
 def _on_plan(draft: Draft, plan: str) -> None:
@@ -314,8 +373,15 @@ def _on_sitrep(draft: Draft, _: str) -> None:
 
 
 _FIRE: Final[dict[str, Callable[[Draft, str], None]]] = {
-    "activity": _on_clock, "reread": _on_reread, "dependency": _on_effective, "plan": _on_plan, "sitrep": _on_sitrep,
-    "reassign": lambda draft, _: reassigning.look(draft), "order": reassigning.dispatch, "back": reassigning.call_back,
-    "dropped": reassigning.drop, "uncounted": lambda draft, _: reassigning.review(draft),
-}  # fmt: skip
+    "activity": _on_clock,
+    "reread": _on_reread,
+    "dependency": _on_effective,
+    "plan": _on_plan,
+    "sitrep": _on_sitrep,
+    "reassign": lambda draft, _: orders.look(draft),
+    "order": orders.dispatch,
+    "back": orders.call_back,
+    "dropped": orders.drop,
+    "uncounted": lambda draft, _: orders.review(draft),
+}
 """Kind of deadline → what it does. Kinds are the heads of the keys that `activities`, `plans`, `sitreps`, `reassigning` and this module arm."""

@@ -55,14 +55,16 @@ from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
 from schemas.shared import shared
 from schemas.words import ActivityState, EventType, SiteStatus
-from services.continuity.agenda import Agenda
-from services.continuity.bia import Bia, compile_bia
-from services.runtime.maps import Map
+from services.continuity.activities.impact_analysis import Bia, compile_bia
+from services.continuity.deadlines import Agenda
+from services.runtime.decider.maps import Map
 
 CLOSING: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 """Causes that cost nothing where closing is the activity's own gesture (`fermeture_sans_perte`, D40)."""
 NO_LOCAL: Final[Map[str, LocalClockRow]] = Map()
-KEPT_SECTIONS: Final = frozenset((Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS))
+KEPT_SECTIONS: Final = frozenset(
+    (Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS)
+)
 RECORDED_SECTIONS: Final = KEPT_SECTIONS | {Section.STAFFING}
 """Staffing is for the planner, which reads the log: the state would carry it in vain."""
 
@@ -96,18 +98,33 @@ class Place:
 
     @classmethod
     def of(cls, heard: SiteHeard) -> Self:
-        costs = tuple((loss, cause) for cause in heard.causes if (loss := round(cause.loss_pct * 100)))
+        costs = tuple(
+            (loss, cause) for cause in heard.causes if (loss := round(cause.loss_pct * 100))
+        )
         others = tuple(cost for cost in costs if cost[1].type not in CLOSING)
         return cls(
-            heard.site, heard.status, heard.since, heard.causes, worst_cause(heard.causes), costs, max((c[0] for c in costs), default=0),
-            others, max((c[0] for c in others), default=0), cls._kitchen(heard),
-        )  # fmt: skip
+            heard.site,
+            heard.status,
+            heard.since,
+            heard.causes,
+            worst_cause(heard.causes),
+            costs,
+            max((c[0] for c in costs), default=0),
+            others,
+            max((c[0] for c in others), default=0),
+            cls._kitchen(heard),
+        )
 
     @classmethod
     def _kitchen(cls, heard: SiteHeard) -> Self | None:
         if all(cause.meals_lost_pct <= cause.loss_pct for cause in heard.causes):
             return None
-        causes = (c.model_copy(update={"loss_pct": max(c.loss_pct, c.meals_lost_pct), "meals_lost_pct": 0.0}) for c in heard.causes)
+        causes = (
+            c.model_copy(
+                update={"loss_pct": max(c.loss_pct, c.meals_lost_pct), "meals_lost_pct": 0.0}
+            )
+            for c in heard.causes
+        )
         return cls.of(heard.model_copy(update={"causes": tuple(causes)}))
 
     @property
@@ -180,7 +197,9 @@ class State(Memory):
     @classmethod
     def restore(cls, memory: Memory) -> State:
         """The state with this memory."""
-        known = {f.name: getattr(memory, f.name) for f in fields(Memory)} | {"sections": _held_once(memory.sections)}
+        known = {f.name: getattr(memory, f.name) for f in fields(Memory)} | {
+            "sections": _held_once(memory.sections)
+        }
         bia = compile_bia(memory.reference, known["sections"]) if memory.reference else None
         return cls(
             **known,
@@ -207,7 +226,9 @@ def _all_unwell(bia: Bia | None, sites: Map[str, SiteHeard]) -> Map[str, Map[str
     return unwell
 
 
-def _with_place(unwell: Map[str, Map[str, Place]], bia: Bia | None, heard: SiteHeard) -> Map[str, Map[str, Place]]:
+def _with_place(
+    unwell: Map[str, Map[str, Place]], bia: Bia | None, heard: SiteHeard
+) -> Map[str, Map[str, Place]]:
     site = bia.sites.get(heard.site) if bia else None
     if site is None:
         return unwell
@@ -238,11 +259,20 @@ def evolve(state: State, fact: Fact, at: Instant) -> State:
 
 
 def _site(state: State, fact: SiteHeard, _: Instant) -> State:
-    return _with(state, sites=state.sites.set(fact.site, fact), unwell=_with_place(state.unwell, state.bia, fact))
+    return _with(
+        state,
+        sites=state.sites.set(fact.site, fact),
+        unwell=_with_place(state.unwell, state.bia, fact),
+    )
 
 
 def _held_once(sections: Map[str, ReferencePublished]) -> Map[str, ReferencePublished]:
-    return Map({name: published.model_copy(update={"data": shared(published.data)}) for name, published in sections.items()})
+    return Map(
+        {
+            name: published.model_copy(update={"data": shared(published.data)})
+            for name, published in sections.items()
+        }
+    )
 
 
 def _reference(state: State, fact: ReferencePublished, at: Instant) -> State:
@@ -254,17 +284,29 @@ def _reference(state: State, fact: ReferencePublished, at: Instant) -> State:
     sections = state.sections.update(_held_once(incoming))
     bia = compile_bia(fact.reference, sections)
     return _with(
-        state, reference=fact.reference, sections=sections, incoming=Map(), bia=bia, unwell=_all_unwell(bia, state.sites),
+        state,
+        reference=fact.reference,
+        sections=sections,
+        incoming=Map(),
+        bia=bia,
+        unwell=_all_unwell(bia, state.sites),
         sitrep_from=_rhythm_from(bia, state.level, state.sitrep_from, at),
-    )  # fmt: skip
+    )
 
 
 def _local(state: State, fact: LocalClockChanged, _: Instant) -> State:
     row = fact.row
-    return _with(state, local=state.local.set(row.activity, state.local.get(row.activity, NO_LOCAL).set(row.site, row)))
+    return _with(
+        state,
+        local=state.local.set(
+            row.activity, state.local.get(row.activity, NO_LOCAL).set(row.site, row)
+        ),
+    )
 
 
-def _rhythm_from(bia: Bia | None, level: int, before: Instant | None, at: Instant) -> Instant | None:
+def _rhythm_from(
+    bia: Bia | None, level: int, before: Instant | None, at: Instant
+) -> Instant | None:
     """A rhythm that begins at `at` unless it has begun; None when the level has none."""
     if bia is None or bia.sitrep_every_ms(level) is None:
         return None
@@ -274,14 +316,20 @@ def _rhythm_from(bia: Bia | None, level: int, before: Instant | None, at: Instan
 def _declared(state: State, fact: ActivityDeclared, _: Instant) -> State:
     if fact.state is not None:
         return _with(state, declared=state.declared.set(fact.activity, fact))
-    gone = state.declared.delete(fact.activity) if fact.activity in state.declared else state.declared
+    gone = (
+        state.declared.delete(fact.activity) if fact.activity in state.declared else state.declared
+    )
     return _with(state, declared=gone, floors=_raised(state, fact.activity, fact.occurred_at))
 
 
 def _strategy(state: State, fact: StrategyChanged, _: Instant) -> State:
     row = fact.row
     state = _with(state, strategies=state.strategies.set(row.id, row))
-    return state if row.ended_at is None else _with(state, floors=_raised(state, row.activity, row.ended_at))
+    return (
+        state
+        if row.ended_at is None
+        else _with(state, floors=_raised(state, row.activity, row.ended_at))
+    )
 
 
 def _raised(state: State, activity: str, at: Instant) -> Map[str, Instant]:
@@ -290,15 +338,27 @@ def _raised(state: State, activity: str, at: Instant) -> Map[str, Instant]:
 
 
 def _alarm(state: State, fact: AlarmRaised, _: Instant) -> State:
-    return _with(state, alarms=state.alarms.set(fact.row.id, fact.row)) if fact.row.demands == "arbitration" else state
+    return (
+        _with(state, alarms=state.alarms.set(fact.row.id, fact.row))
+        if fact.row.demands == "arbitration"
+        else state
+    )
 
 
 def _arbitrated(state: State, fact: AlarmArbitrated, _: Instant) -> State:
-    return _with(state, alarms=state.alarms.delete(fact.row.id)) if fact.row.id in state.alarms else state
+    return (
+        _with(state, alarms=state.alarms.delete(fact.row.id))
+        if fact.row.id in state.alarms
+        else state
+    )
 
 
 def _level(state: State, fact: LevelHeard, at: Instant) -> State:
-    return _with(state, level=fact.level, sitrep_from=_rhythm_from(state.bia, fact.level, state.sitrep_from, at))
+    return _with(
+        state,
+        level=fact.level,
+        sitrep_from=_rhythm_from(state.bia, fact.level, state.sitrep_from, at),
+    )
 
 
 def _sitrep(state: State, fact: SitrepIssued, _: Instant) -> State:
@@ -311,7 +371,11 @@ def _improvement(state: State, fact: ImprovementChanged, _: Instant) -> State:
     row = fact.row
     if row.state == "open":
         return _with(state, improvements=state.improvements.set(row.id, row))
-    return _with(state, improvements=state.improvements.delete(row.id)) if row.id in state.improvements else state
+    return (
+        _with(state, improvements=state.improvements.delete(row.id))
+        if row.id in state.improvements
+        else state
+    )
 
 
 # ── reassignment ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -319,7 +383,10 @@ def _improvement(state: State, fact: ImprovementChanged, _: Instant) -> State:
 
 def lines_of(state: State, proposal: str) -> list[LineRow]:
     """The lines of a proposal, in their order."""
-    parts = sorted((part for part in state.proposal_lines.values() if part.proposal == proposal), key=lambda part: part.part)
+    parts = sorted(
+        (part for part in state.proposal_lines.values() if part.proposal == proposal),
+        key=lambda part: part.part,
+    )
     return [line for part in parts for line in part.lines]
 
 
@@ -333,14 +400,29 @@ def _proposal(state: State, fact: ProposalChanged, _: Instant) -> State:
     proposals = state.proposals.set(row.id, row)
     match fact.change:
         case "computed" | "failed":
-            kept = {row.id, *(id for id, p in state.proposals.items() if p.superseded_by == row.id or p.state is ProposalState.OPEN)}
+            kept = {
+                row.id,
+                *(
+                    id
+                    for id, p in state.proposals.items()
+                    if p.superseded_by == row.id or p.state is ProposalState.OPEN
+                ),
+            }
             return _with(
-                state, answered=True, proposals=Map({id: p for id, p in proposals.items() if id in kept}),
-                proposal_lines=Map({id: part for id, part in state.proposal_lines.items() if part.proposal in kept}),
-            )  # fmt: skip
+                state,
+                answered=True,
+                proposals=Map({id: p for id, p in proposals.items() if id in kept}),
+                proposal_lines=Map(
+                    {id: part for id, part in state.proposal_lines.items() if part.proposal in kept}
+                ),
+            )
         case "approved":
             decision, wanted = row.decisions[-1], set(row.decisions[-1].lines)
-            approved = {line.id: _approved(row, line, decision) for line in lines_of(state, row.id) if line.id in wanted}
+            approved = {
+                line.id: _approved(row, line, decision)
+                for line in lines_of(state, row.id)
+                if line.id in wanted
+            }
             return _with(state, proposals=proposals, moved=state.moved.update(approved))
         case _:
             return _with(state, proposals=proposals)
@@ -348,23 +430,40 @@ def _proposal(state: State, fact: ProposalChanged, _: Instant) -> State:
 
 def _approved(row: ProposalRow, line: LineRow, decision: Decision) -> ReassignmentRow:
     return ReassignmentRow(
-        **dict(line), proposal=row.id, decision=decision.id, state=LineState.APPROVED, incident=row.incident, needed=line.count,
-        approved_by=decision.by, approved_role=decision.role, approved_at=decision.at, rules=decision.rules,
-    )  # fmt: skip
+        **dict(line),
+        proposal=row.id,
+        decision=decision.id,
+        state=LineState.APPROVED,
+        incident=row.incident,
+        needed=line.count,
+        approved_by=decision.by,
+        approved_role=decision.role,
+        approved_at=decision.at,
+        rules=decision.rules,
+    )
 
 
 def _reassignment(state: State, fact: ReassignmentChanged, _: Instant) -> State:
     row, before = fact.row, state.moved.get(fact.row.id)
     over = row.state in (LineState.RELEASED, LineState.VOID)
     state = _with(state, moved=state.moved.delete(row.id) if over else state.moved.set(row.id, row))
-    was_there, is_there = before is not None and before.state is LineState.ARRIVED, row.state is LineState.ARRIVED
+    was_there, is_there = (
+        before is not None and before.state is LineState.ARRIVED,
+        row.state is LineState.ARRIVED,
+    )
     if was_there == is_there:
         return state
     activity = row.worked_activity
     count = state.arrivals.get(activity, 0) + (row.count if is_there else -row.count)
     arrivals = state.arrivals.set(activity, count) if count > 0 else state.arrivals.delete(activity)
     shown = state.activities.get(activity)
-    held = over and row.ended_at is not None and shown is not None and shown.arrived and shown.computed is not ActivityState.INTERRUPTED
+    held = (
+        over
+        and row.ended_at is not None
+        and shown is not None
+        and shown.arrived
+        and shown.computed is not ActivityState.INTERRUPTED
+    )
     floors = _raised(state, activity, row.ended_at or 0) if held else state.floors
     return _with(state, arrivals=arrivals, floors=floors)
 
@@ -391,7 +490,9 @@ _STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
     SitrepIssued: _sitrep,
     ImprovementChanged: _improvement,
     ProposalRequested: lambda s, f, at: _with(s, asked=f, asked_at=at, answered=False),
-    ProposalLinesRecorded: lambda s, f, _: _with(s, proposal_lines=s.proposal_lines.set(f.row.id, f.row)),
+    ProposalLinesRecorded: lambda s, f, _: _with(
+        s, proposal_lines=s.proposal_lines.set(f.row.id, f.row)
+    ),
     ProposalChanged: _proposal,
     ReassignmentChanged: _reassignment,
     TravelDeclared: lambda s, f, _: _with(s, travel=f),

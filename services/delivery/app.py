@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from services.delivery.decider import DeliveryDecider
-from services.delivery.sending import SenderThread
+from services.delivery.sender.process import SenderThread
 from services.delivery.settings import DeliverySettings
-from services.runtime import logs, tracing
-from services.runtime.processor import run_processor
+from services.runtime.process import logs, tracing
+from services.runtime.worker.worker import run_processor
 
 
 def main() -> None:

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from schemas.base import MINUTE_MS, Fact, Instant
-from schemas.calling import NotificationPlanned, NotificationUrged, NotificationWithdrawn, Unreachable
+from schemas.calling import (
+    NotificationPlanned,
+    NotificationUrged,
+    NotificationWithdrawn,
+    Unreachable,
+)
 from schemas.callouts import (
     CHUNK,
     CallOutChanged,
@@ -40,10 +45,7 @@ from schemas.realms import is_live
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import CommandApplied, DeadlineFailed, LossDeclared, Rebased
 from schemas.words import Answer, Channel, NotificationState
-from services.delivery import attempts
-from services.delivery.answers import ANSWERS, answered, decide_answer
-from services.delivery.bundling import bundle, is_about_incident, newest_call, one_of_a_minute, spoken_for
-from services.delivery.callouts import (
+from services.delivery.callouts.callouts import (
     CallOut,
     decide_callout,
     manager_rows,
@@ -51,7 +53,6 @@ from services.delivery.callouts import (
     progress,
     to_remind,
 )
-from services.delivery.dumping import Dumped, dump_state, load_state
 from services.delivery.evolve import (
     called_off,
     is_stopped,
@@ -64,19 +65,35 @@ from services.delivery.evolve import (
     with_reference,
     with_row,
 )
-from services.delivery.hold import decide_hold, decide_release, lapsed
-from services.delivery.planning import candidates, planned_row
-from services.delivery.probing import probed
-from services.delivery.replaying import refused_replay
-from services.delivery.simulated import SIMULATED_RUN
+from services.delivery.notifications import attempts
+from services.delivery.notifications.bundling import (
+    bundle,
+    is_about_incident,
+    newest_call,
+    one_of_a_minute,
+    spoken_for,
+)
+from services.delivery.notifications.channel_order import candidates, planned_row
+from services.delivery.notifications.channel_test import probed
+from services.delivery.notifications.hold import decide_hold, decide_release, lapsed
+from services.delivery.notifications.replay import refused_replay
+from services.delivery.notifications.withdrawals import news_of
+from services.delivery.replies.answers import ANSWERS, answered, decide_answer
+from services.delivery.replies.unparsed_replies import help_of, noted
+from services.delivery.simulated_channels import SIMULATED_RUN
+from services.delivery.snapshot_codec import Dumped, dump_state, load_state
 from services.delivery.state import HOLD_KEY, DeliveryState
-from services.delivery.unread import help_of, noted
-from services.delivery.withdrawn import news_of
-from services.runtime.decider import Deadline, Firing, Input
+from services.runtime.decider.protocol import Deadline, Firing, Input
 
 _KEPT_SECTIONS = (
-    Section.ROSTER, Section.ESCALATION, Section.CHANNELS, Section.COMMUNES, Section.SITES, Section.ACTIVITIES, Section.PLANS,
-)  # fmt: skip
+    Section.ROSTER,
+    Section.ESCALATION,
+    Section.CHANNELS,
+    Section.COMMUNES,
+    Section.SITES,
+    Section.ACTIVITIES,
+    Section.PLANS,
+)
 """Delivery records who can be reached, what providers carry, and the names that messages say (D70)."""
 
 
@@ -85,7 +102,11 @@ def _is_kept(told: ReachabilityChanged | ReferencePublished) -> bool:
     return isinstance(told, ReachabilityChanged) or told.last or told.data.section in _KEPT_SECTIONS
 
 
-def _told(realm: str, told: ReachabilityChanged | ReferencePublished | LaddersDrilled | ProbeOutcome, now: Instant) -> list[Fact]:
+def _told(
+    realm: str,
+    told: ReachabilityChanged | ReferencePublished | LaddersDrilled | ProbeOutcome,
+    now: Instant,
+) -> list[Fact]:
     """What is heard about people, rules and channels, not about one message."""
     if isinstance(told, LaddersDrilled | ProbeOutcome):
         return probed(realm, told, now)
@@ -108,8 +129,12 @@ class DeliveryDecider:
         """Facts of one input. Late, doubled and foreign words about an attempt cause no fact."""
         now = given.now
         match given.message:
-            case NotificationPlanned() as planned if planned.notification not in state.notifications:
-                return self._plan(state, planned_row(planned, state.verified(planned.person), state.lost_at), now)
+            case NotificationPlanned() as planned if (
+                planned.notification not in state.notifications
+            ):
+                return self._plan(
+                    state, planned_row(planned, state.verified(planned.person), state.lost_at), now
+                )
             case NotificationWithdrawn(notification=notification, why=why):
                 return self._withdraw(state, notification, why, now)
             case NotificationUrged(notification=notification):
@@ -121,7 +146,9 @@ class DeliveryDecider:
             case ReceiptReceived() as receipt:
                 return self._receipt(state, receipt, now)
             case AnswerNotification() as command:
-                return decide_answer(state.notifications.get(command.notification), command, given.id, now)
+                return decide_answer(
+                    state.notifications.get(command.notification), command, given.id, now
+                )
             case ReplyUnread() as told:
                 return self._unread(state, told, now)
             case HoldSending() as command:
@@ -131,10 +158,24 @@ class DeliveryDecider:
             case ReplayNotification() as command:
                 return self._replay(state, command, given.id, now)
             case DraftCallOut() | StartCallOut() | StopCallOut() as command:
-                return decide_callout(state.callouts.get(command.callout), command, given.id, now, state.rules, state.pacing)
-            case HeadcountTallied() | HeadcountSaid() as told if (one := state.callouts.get(told.callout)) is not None:
+                return decide_callout(
+                    state.callouts.get(command.callout),
+                    command,
+                    given.id,
+                    now,
+                    state.rules,
+                    state.pacing,
+                )
+            case HeadcountTallied() | HeadcountSaid() as told if (
+                one := state.callouts.get(told.callout)
+            ) is not None:
                 return self._tally(state, one, told, now)
-            case ReachabilityChanged() | ReferencePublished() | LaddersDrilled() | ProbeOutcome() as told:
+            case (
+                ReachabilityChanged()
+                | ReferencePublished()
+                | LaddersDrilled()
+                | ProbeOutcome() as told
+            ):
                 return _told(state.realm, told, now)
             case _:
                 return []
@@ -143,56 +184,96 @@ class DeliveryDecider:
         """A new notification: told now, or with others in the next digest (D36)."""
         until = state.bundles.until(row, state.rules, now)
         if until is not None and row.channels:
-            return [NotificationChanged(row=attempts.with_state(row.model_copy(update={"why": attempts.BUNDLED, "not_before": until})))]
+            return [
+                NotificationChanged(
+                    row=attempts.with_state(
+                        row.model_copy(update={"why": attempts.BUNDLED, "not_before": until})
+                    )
+                )
+            ]
         return self._begin(state, row, row, now)
 
     def _begin(
-        self, state: DeliveryState, before: NotificationRow, row: NotificationRow, now: Instant, freed: attempts.Terms | None = None
+        self,
+        state: DeliveryState,
+        before: NotificationRow,
+        row: NotificationRow,
+        now: Instant,
+        freed: attempts.Terms | None = None,
     ) -> list[Fact]:
         """Take the first step of a message; not yet when the person was told of the same incident within this minute (D71).
 
         `freed`: terms of a message whose turn at its provider it is.
         """
         ends = state.bundles.minute_ends(row, now)
-        waits_already = state.sending_held or (row.quiet_until is not None and now < row.quiet_until)
+        waits_already = state.sending_held or (
+            row.quiet_until is not None and now < row.quiet_until
+        )
         if ends is None or row.attempts or not row.channels or waits_already:
-            return self._moved(state, before, attempts.advance(row, freed or terms(state, now)), now)
-        waiting = row.model_copy(update={"why": attempts.SAME_MINUTE, "not_before": ends, "waits_for": None})
+            return self._moved(
+                state, before, attempts.advance(row, freed or terms(state, now)), now
+            )
+        waiting = row.model_copy(
+            update={"why": attempts.SAME_MINUTE, "not_before": ends, "waits_for": None}
+        )
         return [NotificationChanged(row=attempts.with_state(waiting))]
 
-    def _replay(self, state: DeliveryState, command: ReplayNotification, command_id: str, now: Instant) -> list[Fact]:
+    def _replay(
+        self, state: DeliveryState, command: ReplayNotification, command_id: str, now: Instant
+    ) -> list[Fact]:
         row = state.notifications.get(command.notification)
         refusal = refused_replay(row, command, command_id)
         if row is None or refusal:
             return refusal
-        again = attempts.replay(row, candidates(row.channels, state.verified(row.person)) or state.verified(row.person))
-        applied = CommandApplied(command_id=command_id, command="ReplayNotification", result={"notification": row.id})
+        again = attempts.replay(
+            row, candidates(row.channels, state.verified(row.person)) or state.verified(row.person)
+        )
+        applied = CommandApplied(
+            command_id=command_id, command="ReplayNotification", result={"notification": row.id}
+        )
         return [*self._moved(state, row, attempts.advance(again, terms(state, now)), now), applied]
 
-    def _moved(self, state: DeliveryState, before: NotificationRow, after: NotificationRow, now: Instant) -> list[Fact]:
+    def _moved(
+        self, state: DeliveryState, before: NotificationRow, after: NotificationRow, now: Instant
+    ) -> list[Fact]:
         """The new row, and `Unreachable` at the moment when nothing is left to try."""
         facts: list[Fact] = [NotificationChanged(row=after)]
         known = before.id in state.notifications
-        if after.state is NotificationState.FAILED and not (known and before.state is NotificationState.FAILED):
+        if after.state is NotificationState.FAILED and not (
+            known and before.state is NotificationState.FAILED
+        ):
             facts.append(Unreachable(notification=after.id, person=after.person, at=now))
         return facts
 
-    def _withdraw(self, state: DeliveryState, notification: str, why: str, now: Instant) -> list[Fact]:
+    def _withdraw(
+        self, state: DeliveryState, notification: str, why: str, now: Instant
+    ) -> list[Fact]:
         """Called back; or answered in another way (on a page, by another call of the same ladder)."""
         row = state.notifications.get(notification)
         if row is None or attempts.is_settled(row):
             return []
         if why in ANSWERS:
             return [NotificationChanged(row=answered(row, Answer(why), now))]
-        called_back = attempts.supersede_planned(row).model_copy(update={"withdrawn": why, "why": why})
+        called_back = attempts.supersede_planned(row).model_copy(
+            update={"withdrawn": why, "why": why}
+        )
         facts: list[Fact] = [NotificationChanged(row=attempts.with_state(called_back))]
         news = news_of(row, why, state.lineage, now)
-        return facts if news is None or news.id in state.notifications else [*facts, *self._begin(state, news, news, now)]
+        return (
+            facts
+            if news is None or news.id in state.notifications
+            else [*facts, *self._begin(state, news, news, now)]
+        )
 
     def _urge(self, state: DeliveryState, notification: str, now: Instant) -> list[Fact]:
         """About danger to people by now: what waited for a quiet hour, a hold or a provider's pace goes out; what went out did."""
         row = state.notifications.get(notification)
-        if row is None or row.danger or attempts.is_settled(row) or row.state is NotificationState.FAILED:
+        if (
+            row is None
+            or row.danger
+            or attempts.is_settled(row)
+            or row.state is NotificationState.FAILED
+        ):
             return []
         urgent = row.model_copy(update={"danger": True, "quiet_until": None})
         return self._moved(state, row, attempts.advance(urgent, terms(state, now)), now)
@@ -203,12 +284,23 @@ class DeliveryDecider:
         if call is None:
             return []
         told_how = help_of(call, told, state.lineage, now)
-        return [NotificationChanged(row=call), *self._moved(state, told_how, attempts.advance(told_how, terms(state, now)), now)]
+        return [
+            NotificationChanged(row=call),
+            *self._moved(state, told_how, attempts.advance(told_how, terms(state, now)), now),
+        ]
 
-    def _decide_attempt(self, state: DeliveryState, told: ClaimAttempt | AttemptOutcome, now: Instant) -> list[Fact]:
-        return self._claim(state, told, now) if isinstance(told, ClaimAttempt) else self._outcome(state, told, now)
+    def _decide_attempt(
+        self, state: DeliveryState, told: ClaimAttempt | AttemptOutcome, now: Instant
+    ) -> list[Fact]:
+        return (
+            self._claim(state, told, now)
+            if isinstance(told, ClaimAttempt)
+            else self._outcome(state, told, now)
+        )
 
-    def _decide_attempts(self, state: DeliveryState, several: Sequence[ClaimAttempt | AttemptOutcome], now: Instant) -> list[Fact]:
+    def _decide_attempts(
+        self, state: DeliveryState, several: Sequence[ClaimAttempt | AttemptOutcome], now: Instant
+    ) -> list[Fact]:
         """Decide one after the other, each on what the ones before it left."""
         decided: list[Fact] = []
         for told in several:
@@ -235,7 +327,14 @@ class DeliveryDecider:
             person=row.person,
             limit_ms=state.rules.channels[attempt.channel].limit_ms,
         )
-        return [granted, NotificationChanged(row=attempts.grant(row, attempt, claim.run, now, state.rules.channels[attempt.channel]))]
+        return [
+            granted,
+            NotificationChanged(
+                row=attempts.grant(
+                    row, attempt, claim.run, now, state.rules.channels[attempt.channel]
+                )
+            ),
+        ]
 
     def _outcome(self, state: DeliveryState, outcome: AttemptOutcome, now: Instant) -> list[Fact]:
         row, attempt = self._find(state, outcome.notification, outcome.attempt)
@@ -255,7 +354,14 @@ class DeliveryDecider:
                 wait_ms = policy.receipt_ms if outcome.receipts else None
                 after = attempts.accepted(row, attempt, now, outcome.provider_id, wait_ms)
             case "failed":
-                after = attempts.failed(row, attempt, now, outcome.error, retry=outcome.retry, asked_s=outcome.retry_after_s)
+                after = attempts.failed(
+                    row,
+                    attempt,
+                    now,
+                    outcome.error,
+                    retry=outcome.retry,
+                    asked_s=outcome.retry_after_s,
+                )
             case "ambiguous" if attempt.state == "ambiguous":
                 return []
             case "ambiguous":
@@ -264,7 +370,12 @@ class DeliveryDecider:
 
     def _receipt(self, state: DeliveryState, receipt: ReceiptReceived, now: Instant) -> list[Fact]:
         row, attempt = self._find(state, receipt.notification, receipt.attempt)
-        if row is None or attempt is None or not attempts.was_made(attempt) or attempt.state == "received":
+        if (
+            row is None
+            or attempt is None
+            or not attempts.was_made(attempt)
+            or attempt.state == "received"
+        ):
             return []
         if receipt.state == "received":
             return self._moved(state, row, attempts.received(row, attempt, now), now)
@@ -273,7 +384,9 @@ class DeliveryDecider:
         after = attempts.failed(row, attempt, now, receipt.error, retry=False)
         return self._moved(state, row, attempts.advance(after, terms(state, now)), now)
 
-    def _find(self, state: DeliveryState, notification: str, attempt: str) -> tuple[NotificationRow | None, AttemptRow | None]:
+    def _find(
+        self, state: DeliveryState, notification: str, attempt: str
+    ) -> tuple[NotificationRow | None, AttemptRow | None]:
         row = state.notifications.get(notification)
         return row, attempts.find_attempt(row, attempt) if row is not None else None
 
@@ -294,7 +407,11 @@ class DeliveryDecider:
                 after = self._overdue(row, int(number[0]), firing.now)
             case "loss":
                 doubted = attempts.open_attempt(row)
-                after = row if doubted is None else attempts.in_doubt(row, doubted, firing.now, attempts.LOSS)
+                after = (
+                    row
+                    if doubted is None
+                    else attempts.in_doubt(row, doubted, firing.now, attempts.LOSS)
+                )
             case "later" if row.why == attempts.BUNDLED:
                 return self._digest(state, row, firing.now)
             case "later" if row.why == attempts.SAME_MINUTE:
@@ -305,13 +422,17 @@ class DeliveryDecider:
                 return self._morning(state, row, firing.now)
             case _:
                 after = row  # later/…: nothing but the hour kept it
-        return self._moved(state, row, attempts.advance(after, terms(state, firing.now)), firing.now)
+        return self._moved(
+            state, row, attempts.advance(after, terms(state, firing.now)), firing.now
+        )
 
     def _release(self, state: DeliveryState, channel: Channel, now: Instant) -> list[Fact]:
         """Those whose turn it is at this provider."""
         facts: list[Fact] = []
         freed = replace(terms(state, now), is_open=lambda _row, _channel: True)
-        for id in state.pacing.first(channel, state.pacing.room(channel, state.rules.channels[channel], now)):
+        for id in state.pacing.first(
+            channel, state.pacing.room(channel, state.rules.channels[channel], now)
+        ):
             row = state.notifications[id]
             moved = self._begin(state, row, row, now, freed)
             if is_about_incident(row):  # thousands of a call-out need not look at one another
@@ -338,41 +459,74 @@ class DeliveryDecider:
                     facts += self._moved(state, row, after, now)
                     state = replace(state, pacing=placed(state.pacing, row, after, state.rules))
                 if len(waiting) <= CHUNK:
-                    one = replace(state.callouts[one.row.id], row=one.row.model_copy(update={"reminded": one.row.reminded + 1}))
+                    one = replace(
+                        state.callouts[one.row.id],
+                        row=one.row.model_copy(update={"reminded": one.row.reminded + 1}),
+                    )
                     return [*facts, CallOutChanged(row=self._progress(state, one, now))]
             case "managers":
                 for row in manager_rows(one, state.managers, state.verified, state.lineage, now):
                     facts += self._moved(state, row, attempts.advance(row, terms(state, now)), now)
                 called = one.row.model_copy(update={"managers_called_at": now})
-                return [*facts, CallOutChanged(row=self._progress(state, replace(one, row=called), now))]
+                return [
+                    *facts,
+                    CallOutChanged(row=self._progress(state, replace(one, row=called), now)),
+                ]
             case "withdraw":
-                facts += [NotificationChanged(row=called_off(row)) for row in open_of(state, one)[:CHUNK]]
+                facts += [
+                    NotificationChanged(row=called_off(row)) for row in open_of(state, one)[:CHUNK]
+                ]
                 for fact in facts:
                     state = self.evolve(state, fact, "", now)
         return [*facts, CallOutChanged(row=self._progress(state, state.callouts[one.row.id], now))]
 
     def _progress(self, state: DeliveryState, one: CallOut, now: Instant) -> CallOutRow:
         """The row as it stands; a hold moves its end, but not that of what is about danger."""
-        until = state.hold.until if state.hold is not None and state.sending_held and not one.row.danger else None
-        return progress(one, state.rules, state.pacing, now, max(0, until - now) if until is not None else 0)
+        until = (
+            state.hold.until
+            if state.hold is not None and state.sending_held and not one.row.danger
+            else None
+        )
+        return progress(
+            one, state.rules, state.pacing, now, max(0, until - now) if until is not None else 0
+        )
 
-    def _tally(self, state: DeliveryState, one: CallOut, told: HeadcountTallied | HeadcountSaid, now: Instant) -> list[Fact]:
+    def _tally(
+        self,
+        state: DeliveryState,
+        one: CallOut,
+        told: HeadcountTallied | HeadcountSaid,
+        now: Instant,
+    ) -> list[Fact]:
         """The counts of a headcount; the same again says nothing.
 
         A simulated answer counts only where people are simulated, and never more of them than answers were given: who is asked on two
         channels says it twice.
         """
-        counts = {a: getattr(one.row if isinstance(told, HeadcountSaid) else told, a.value) for a in HeadcountAnswer}
+        counts = {
+            a: getattr(one.row if isinstance(told, HeadcountSaid) else told, a.value)
+            for a in HeadcountAnswer
+        }
         if isinstance(told, HeadcountSaid):
-            if is_live(state.realm) or sum(counts.values()) >= one.count(NotificationState.ANSWERED):
+            if is_live(state.realm) or sum(counts.values()) >= one.count(
+                NotificationState.ANSWERED
+            ):
                 return []
             counts[told.answer] += 1
         row = one.row.model_copy(update={answer.value: count for answer, count in counts.items()})
-        return [] if row == one.row else [CallOutChanged(row=self._progress(state, replace(one, row=row), now))]
+        return (
+            []
+            if row == one.row
+            else [CallOutChanged(row=self._progress(state, replace(one, row=row), now))]
+        )
 
     def _digest(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
         """One message for all that this person waits for."""
-        others = tuple(state.notifications[id] for id in state.bundles.waiting.get(row.person, ()) if id != row.id)
+        others = tuple(
+            state.notifications[id]
+            for id in state.bundles.waiting.get(row.person, ())
+            if id != row.id
+        )
         carrier, *told = bundle(row, others)
         facts = self._begin(state, row, carrier, now)
         return [*facts, *(NotificationChanged(row=attempts.with_state(one)) for one in told)]
@@ -384,17 +538,31 @@ class DeliveryDecider:
         first, *told = one_of_a_minute(same)
         ends = None if state.sending_held else state.bundles.minute_ends(first, now)
         if ends is not None:
-            return [NotificationChanged(row=one.model_copy(update={"not_before": ends})) for one in same]
-        facts = self._moved(state, state.notifications[first.id], attempts.advance(first, terms(state, now)), now)
+            return [
+                NotificationChanged(row=one.model_copy(update={"not_before": ends})) for one in same
+            ]
+        facts = self._moved(
+            state, state.notifications[first.id], attempts.advance(first, terms(state, now)), now
+        )
         facts += (NotificationChanged(row=attempts.with_state(one)) for one in told)
         settled = {first.id, *(one.id for one in told)}
         later = (one for one in same if one.id not in settled)
-        return [*facts, *(NotificationChanged(row=one.model_copy(update={"not_before": now + MINUTE_MS})) for one in later)]
+        return [
+            *facts,
+            *(
+                NotificationChanged(row=one.model_copy(update={"not_before": now + MINUTE_MS}))
+                for one in later
+            ),
+        ]
 
     def _morning(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
         """The quiet hours are over: one message for what they held back of the same kind."""
-        others = tuple(state.notifications[id] for id in state.bundles.quiet[row.person] if id != row.id)
-        mine = spoken_for(row, tuple(o for o in others if o.not_before is not None and o.not_before <= now))
+        others = tuple(
+            state.notifications[id] for id in state.bundles.quiet[row.person] if id != row.id
+        )
+        mine = spoken_for(
+            row, tuple(o for o in others if o.not_before is not None and o.not_before <= now)
+        )
         first, *told = newest_call(mine) if row.answer_expected else bundle(mine[0], mine[1:])
         facts = self._begin(state, state.notifications[first.id], first, now)
         return [*facts, *(NotificationChanged(row=attempts.with_state(one)) for one in told)]

@@ -10,13 +10,30 @@ from schemas.callouts import CallOutChanged, CallOutListed, CallOutReleased
 from schemas.delivery import HoldRow, NotificationRow
 from schemas.reference import ChannelsSection, EscalationPolicy, ReferencePublished, RosterSection
 from schemas.words import Channel, NotificationState
-from services.delivery import attempts
-from services.delivery.callouts import MANAGER, CallOut, changed, listed, managers_at, pause_ms, reminder_at
-from services.delivery.pacing import Pacing
-from services.delivery.policies import POLICIES, Rules, declared
-from services.delivery.state import HOLD_KEY, DeliveryState, attempt_key, callout_key, held_key, later_key, loss_key, pace_key
-from services.runtime.agenda import Agenda
-from services.runtime.maps import Map
+from services.delivery.callouts.callouts import (
+    MANAGER,
+    CallOut,
+    changed,
+    listed,
+    managers_at,
+    pause_ms,
+    reminder_at,
+)
+from services.delivery.notifications import attempts
+from services.delivery.notifications.channel_policies import POLICIES, Rules, declared
+from services.delivery.notifications.rate_limits import Pacing
+from services.delivery.state import (
+    HOLD_KEY,
+    DeliveryState,
+    attempt_key,
+    callout_key,
+    held_key,
+    later_key,
+    loss_key,
+    pace_key,
+)
+from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.maps import Map
 
 
 def terms(state: DeliveryState, now: Instant) -> attempts.Terms:
@@ -32,14 +49,22 @@ def terms(state: DeliveryState, now: Instant) -> attempts.Terms:
 def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
     """The row in its place, with what follows from it: deadlines, queues, buckets and budgets, the counts of its call-out."""
     before, settled = state.notifications.get(row.id), attempts.is_settled(row)
-    agenda = state.agenda.disarm(loss_key(row.id)).disarm(held_key(row.id)).disarm(later_key(row.id))
+    agenda = (
+        state.agenda.disarm(loss_key(row.id)).disarm(held_key(row.id)).disarm(later_key(row.id))
+    )
     for attempt in row.attempts:
         key = attempt_key(row.id, attempt.number)
         agenda = agenda.disarm(key) if attempt.due is None else agenda.arm(key, attempt.due)
     if row.not_before is not None and not settled:
         agenda = agenda.arm(later_key(row.id), row.not_before)
     waits = row.why == attempts.HELD and not settled
-    held = state.held.set(row.id, row.planned_at) if waits else state.held.delete(row.id) if row.id in state.held else state.held
+    held = (
+        state.held.set(row.id, row.planned_at)
+        if waits
+        else state.held.delete(row.id)
+        if row.id in state.held
+        else state.held
+    )
     quiet = row.why == attempts.QUIET_HOURS and row.campaign is None and not settled
     bundles = state.bundles.placed(
         row,
@@ -57,7 +82,11 @@ def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
     pacing = placed(state.pacing, before, row, state.rules)
     if pacing is not state.pacing:
         touched = {a.channel for a in planned}
-        touched |= {one.channel for one in (state.pacing.waiting.get(row.id), pacing.waiting.get(row.id)) if one is not None}
+        touched |= {
+            one.channel
+            for one in (state.pacing.waiting.get(row.id), pacing.waiting.get(row.id))
+            if one is not None
+        }
         agenda = _paced(agenda, pacing, state.rules, touched, held=state.sending_held)
     return replace(
         state,
@@ -70,24 +99,38 @@ def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
     )
 
 
-def placed(pacing: Pacing, before: NotificationRow | None, row: NotificationRow, rules: Rules) -> Pacing:
+def placed(
+    pacing: Pacing, before: NotificationRow | None, row: NotificationRow, rules: Rules
+) -> Pacing:
     """Buckets and queues after this change of a row: they follow from what it waits for and from the attempts that it plans."""
     waits = row.waits_for is not None and not attempts.is_settled(row)
-    pacing = pacing.joined(row, row.waits_for) if waits and row.waits_for is not None else pacing.left(row.id)
+    pacing = (
+        pacing.joined(row, row.waits_for)
+        if waits and row.waits_for is not None
+        else pacing.left(row.id)
+    )
     for attempt in row.attempts[len(before.attempts) if before is not None else 0 :]:
         pacing = pacing.handed(attempt.channel, rules.channels[attempt.channel], attempt.planned_at)
     return pacing
 
 
-def _paced(agenda: Agenda, pacing: Pacing, rules: Rules, channels: Iterable[Channel], *, held: bool) -> Agenda:
+def _paced(
+    agenda: Agenda, pacing: Pacing, rules: Rules, channels: Iterable[Channel], *, held: bool
+) -> Agenda:
     """The agenda with the next turn at each of these providers; during a hold only where somebody waits who must hear of danger."""
     for channel in channels:
         opens = pacing.opens_at(channel, rules.channels[channel], held=held)
-        agenda = agenda.disarm(pace_key(channel)) if opens is None else agenda.arm(pace_key(channel), opens)
+        agenda = (
+            agenda.disarm(pace_key(channel))
+            if opens is None
+            else agenda.arm(pace_key(channel), opens)
+        )
     return agenda
 
 
-def with_callout(state: DeliveryState, fact: CallOutChanged | CallOutListed | CallOutReleased, at: Instant) -> DeliveryState:
+def with_callout(
+    state: DeliveryState, fact: CallOutChanged | CallOutListed | CallOutReleased, at: Instant
+) -> DeliveryState:
     """A call-out moved; its deadlines follow from what it has come to."""
     match fact:
         case CallOutChanged(row=row):
@@ -104,21 +147,34 @@ def with_callout(state: DeliveryState, fact: CallOutChanged | CallOutListed | Ca
         "remind": None if headcount is None else reminder_at(headcount, state.rules, at),
         "managers": None if headcount is None else managers_at(headcount, state.rules, at),
         "next": at + 1 if running and one.next < len(one.people) else None,
-        "progress": at + pause_ms(one) if running and isinstance(fact, CallOutChanged) else agenda.due.get(callout_key(id, "progress")) if running else None,
-        "withdraw": at + 1 if one.row.state in ("stopped", "done") and open_of(state, one) else None,
-    }  # fmt: skip
+        "progress": at + pause_ms(one)
+        if running and isinstance(fact, CallOutChanged)
+        else agenda.due.get(callout_key(id, "progress"))
+        if running
+        else None,
+        "withdraw": at + 1
+        if one.row.state in ("stopped", "done") and open_of(state, one)
+        else None,
+    }
     for what, when in due.items():
-        agenda = agenda.disarm(callout_key(id, what)) if when is None else agenda.arm(callout_key(id, what), when)
+        agenda = (
+            agenda.disarm(callout_key(id, what))
+            if when is None
+            else agenda.arm(callout_key(id, what), when)
+        )
     return replace(state, callouts=state.callouts.set(id, one), agenda=agenda)
 
 
 def open_of(state: DeliveryState, one: CallOut) -> list[NotificationRow]:
     """Notifications of a call-out for which nobody may have called yet."""
     return [
-        row for row in state.notifications.values()
-        if row.campaign == one.row.id and not attempts.is_settled(row) and row.state in (NotificationState.PLANNED, NotificationState.ATTEMPTED)
+        row
+        for row in state.notifications.values()
+        if row.campaign == one.row.id
+        and not attempts.is_settled(row)
+        and row.state in (NotificationState.PLANNED, NotificationState.ATTEMPTED)
         and not any(a.state == "granted" for a in row.attempts)
-    ]  # fmt: skip
+    ]
 
 
 def is_stopped(state: DeliveryState, row: NotificationRow) -> bool:
@@ -127,7 +183,9 @@ def is_stopped(state: DeliveryState, row: NotificationRow) -> bool:
 
 
 def called_off(row: NotificationRow) -> NotificationRow:
-    off = attempts.supersede_planned(row).model_copy(update={"withdrawn": "callout_stopped", "why": "callout_stopped"})
+    off = attempts.supersede_planned(row).model_copy(
+        update={"withdrawn": "callout_stopped", "why": "callout_stopped"}
+    )
     return attempts.with_state(off)
 
 
@@ -141,34 +199,60 @@ def with_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState
         for waiting in state.held:  # the runtime bounds how many fire in one Transaction
             agenda = agenda.arm(held_key(waiting), now)
     state = replace(state, hold=row, agenda=agenda)
-    return replace(state, agenda=_paced(state.agenda, state.pacing, state.rules, state.pacing.queues, held=state.sending_held))
+    return replace(
+        state,
+        agenda=_paced(
+            state.agenda, state.pacing, state.rules, state.pacing.queues, held=state.sending_held
+        ),
+    )
 
 
 def with_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
     if isinstance(published.data, RosterSection):
         roster = published.data.roster.channels
-        mine = {h.scope: who for h in published.data.roster.holders if h.role == MANAGER and h.scope and (who := h.holder or h.deputy)}
+        mine = {
+            h.scope: who
+            for h in published.data.roster.holders
+            if h.role == MANAGER and h.scope and (who := h.holder or h.deputy)
+        }
         staged_channels = Map({person: channels_of(names) for person, names in roster.items()})
         state = replace(state, staged=staged_channels, staged_managers=Map(mine))
     if isinstance(published.data, EscalationPolicy):
         staged = state.staged_rules or replace(state.rules, channels=POLICIES)
         policy = published.data.policy
         told = replace(
-            staged, budget_per_hour=policy.budget_per_hour, reminders_ms=tuple(m * MINUTE_MS for m in policy.headcount_reminders_min),
-            managers_ms=policy.headcount_manager_min * MINUTE_MS, close_pct=policy.headcount_close_pct,
-        )  # fmt: skip
+            staged,
+            budget_per_hour=policy.budget_per_hour,
+            reminders_ms=tuple(m * MINUTE_MS for m in policy.headcount_reminders_min),
+            managers_ms=policy.headcount_manager_min * MINUTE_MS,
+            close_pct=policy.headcount_close_pct,
+        )
         state = replace(state, staged_rules=told)
     if isinstance(published.data, ChannelsSection):
         staged = state.staged_rules or state.rules
         digest_ms = published.data.rules.digest_min * MINUTE_MS
-        state = replace(state, staged_rules=replace(staged, channels=declared(published.data.rules), digest_ms=digest_ms))
+        state = replace(
+            state,
+            staged_rules=replace(
+                staged, channels=declared(published.data.rules), digest_ms=digest_ms
+            ),
+        )
     if published.last and state.staged is not None:
         state = replace(state, channels=state.staged, staged=None)
     if published.last and state.staged_managers is not None:
         state = replace(state, managers=state.staged_managers, staged_managers=None)
     if published.last and state.staged_rules is not None:
         state = replace(state, rules=state.staged_rules, staged_rules=None)
-        state = replace(state, agenda=_paced(state.agenda, state.pacing, state.rules, state.pacing.queues, held=state.sending_held))
+        state = replace(
+            state,
+            agenda=_paced(
+                state.agenda,
+                state.pacing,
+                state.rules,
+                state.pacing.queues,
+                held=state.sending_held,
+            ),
+        )
     return state
 
 

@@ -14,11 +14,13 @@ from services.delivery.channels.email.settings import EmailSettings
 from services.delivery.channels.sms.settings import SmsSettings
 from services.delivery.channels.voice.settings import VoiceSettings
 from services.delivery.channels.webhook.settings import WebhookSettings
-from services.runtime.settings import PublicUrl
-from services.runtime.webpush import PushSettings
+from services.runtime.http.web_push import PushSettings
+from services.runtime.process.settings import PublicUrl
 
 
-class DeliverySettings(EmailSettings, SmsSettings, VoiceSettings, WebhookSettings, ChatSettings, PushSettings):
+class DeliverySettings(
+    EmailSettings, SmsSettings, VoiceSettings, WebhookSettings, ChatSettings, PushSettings
+):
     """`DeliverySettings()` reads the variables of all channels and `VIGIE_PUBLIC_URL`."""
 
     public_url: PublicUrl = ""

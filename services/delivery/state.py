@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from schemas.base import Instant
 from schemas.delivery import HoldRow, NotificationRow
 from schemas.words import Channel
-from services.delivery.bundling import Bundles
-from services.delivery.callouts import CallOut
-from services.delivery.pacing import Pacing
-from services.delivery.policies import DEFAULT, Rules
-from services.runtime.agenda import Agenda
-from services.runtime.maps import Map
+from services.delivery.callouts.callouts import CallOut
+from services.delivery.notifications.bundling import Bundles
+from services.delivery.notifications.channel_policies import DEFAULT, Rules
+from services.delivery.notifications.rate_limits import Pacing
+from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.maps import Map
 
 
 @dataclass(frozen=True, slots=True)

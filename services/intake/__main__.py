@@ -10,8 +10,8 @@ import uvloop
 
 from services.intake.app import run
 from services.intake.settings import IntakeSettings
-from services.runtime import logs, tracing
-from services.runtime.keys import MasterKeyInvalid
+from services.runtime.process import logs, tracing
+from services.runtime.secrets.keyring import MasterKeyInvalid
 
 
 def main() -> int:
@@ -19,7 +19,9 @@ def main() -> int:
     logs.configure("intake")
     tracing.configure("intake")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong with a body is the sender's answer
+    logging.getLogger("python_multipart").setLevel(
+        logging.ERROR
+    )  # what is wrong with a body is the sender's answer
     try:
         uvloop.run(run(IntakeSettings.read()))
     except (OSError, MasterKeyInvalid) as error:

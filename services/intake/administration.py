@@ -12,18 +12,25 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.base import DAY_MS
-from services.intake.exchange import BodyReader, Receive, Scope, Send, answer_json, header
-from services.intake.lists import part_of
-from services.intake.machines.registry import NewSource, Registry, SourceChange
-from services.intake.native import problem_of
-from services.runtime.access import LOCAL_ADMIN, AccessStore, LoginTaken, UnknownPrincipal, new_code, new_principal
-from services.runtime.paging import Key, page
-from services.runtime.passwords import PasswordRefused
-from services.runtime.principals import LOGIN_CHARS, Account, Principal, Token, is_login
-from services.runtime.principals import Scope as Limits
-from services.runtime.problems import ProblemError, both, fault, unknown
-from services.runtime.rights import RIGHTS, Role
-from services.runtime.sessions import PRINTED_CODES, Sessions
+from services.intake.http.exchange import BodyReader, Receive, Scope, Send, answer_json, header
+from services.intake.http.list_pages import part_of
+from services.intake.integrations.registry import NewSource, Registry, SourceChange
+from services.intake.reports.native import problem_of
+from services.runtime.http.pagination import Key, page
+from services.runtime.http.problems import ProblemError, both, fault, unknown
+from services.runtime.identity.accounts import (
+    LOCAL_ADMIN,
+    AccessStore,
+    LoginTaken,
+    UnknownPrincipal,
+    new_code,
+    new_principal,
+)
+from services.runtime.identity.passwords import PasswordRefused
+from services.runtime.identity.permissions import RIGHTS, Role
+from services.runtime.identity.principals import LOGIN_CHARS, Account, Principal, Token, is_login
+from services.runtime.identity.principals import Scope as Limits
+from services.runtime.identity.sessions import PRINTED_CODES, Sessions
 
 CODE_LIFE_MS: Final = 2 * DAY_MS
 LINK_LIFE_MS: Final = 7 * DAY_MS
@@ -65,7 +72,12 @@ class NewToken(_Body):
         description=f"valid for so many days; 0 until it is revoked, null {TOKEN_DAYS}. "
         "Without a number the key of a source and the token of this machine do not end",
     )
-    rate_per_s: float | None = Field(default=None, ge=0, le=100_000, description="reports per second that it may bring; 0 = no limit")
+    rate_per_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="reports per second that it may bring; 0 = no limit",
+    )
 
 
 class NewUser(_Body):
@@ -90,7 +102,9 @@ class NewSecondFactor(_Body):
 class Administration:
     """Handlers; the front has checked `access.admin`. All raise ProblemError and BrokerAway."""
 
-    def __init__(self, access: AccessStore, sessions: Sessions, reader: BodyReader, registry: Registry) -> None:
+    def __init__(
+        self, access: AccessStore, sessions: Sessions, reader: BodyReader, registry: Registry
+    ) -> None:
         self._access = access
         self._registry = registry
         self._sessions = sessions
@@ -98,37 +112,95 @@ class Administration:
 
     async def list_sources(self, reader: Principal, scope: Scope, send: Send) -> None:
         """Answer how every source of the reader's realms fares, for whoever may read the log; never a key."""
-        await _answer_page(scope, send, self._registry.listed(reader), lambda source: (source["name"],), lambda source: source)
+        await _answer_page(
+            scope,
+            send,
+            self._registry.listed(reader),
+            lambda source: (source["name"],),
+            lambda source: source,
+        )
 
-    async def handle(self, author: Principal, method: str, parts: list[str], scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(
+        self,
+        author: Principal,
+        method: str,
+        parts: list[str],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         """`parts`: the path below `/api/v1`, e.g. `["tokens", "t-1"]`. `method`: GET also of a HEAD."""
         match method, *parts:
             case "GET", "tokens":
-                await _answer_page(scope, send, self._access.all(Token), lambda t: (t.created_at, t.id), self._shown_token)
+                await _answer_page(
+                    scope,
+                    send,
+                    self._access.all(Token),
+                    lambda t: (t.created_at, t.id),
+                    self._shown_token,
+                )
             case "POST", "tokens":
-                await answer_json(send, 201, await self._new_token(await self._body(NewToken, scope, receive), author))
+                await answer_json(
+                    send,
+                    201,
+                    await self._new_token(await self._body(NewToken, scope, receive), author),
+                )
             case "DELETE", "tokens", id:
                 await self._revoke(id, author)
                 await answer_json(send, 200, {"id": id, "revoked": True})
             case "GET", "users":
-                await _answer_page(scope, send, self._access.all(Account), lambda a: (a.login.casefold(), a.id), self._shown_user)
+                await _answer_page(
+                    scope,
+                    send,
+                    self._access.all(Account),
+                    lambda a: (a.login.casefold(), a.id),
+                    self._shown_user,
+                )
             case "POST", "users":
-                await answer_json(send, 201, await self._new_user(await self._body(NewUser, scope, receive), author))
+                await answer_json(
+                    send,
+                    201,
+                    await self._new_user(await self._body(NewUser, scope, receive), author),
+                )
             case "POST", "users", login, "code":
                 await answer_json(send, 201, await self._new_code(login, author))
-            case "POST", "users", login, ("enable" | "disable" | "sign-out" | "unlink" | "link") as verb:
+            case "POST", "users", login, (
+                "enable" | "disable" | "sign-out" | "unlink" | "link"
+            ) as verb:
                 await answer_json(send, 200, await self._change(login, verb, author))
             case "POST", "users", login, "password":
-                await self._new_password(login, await self._body(NewPassword, scope, receive), author)
+                await self._new_password(
+                    login, await self._body(NewPassword, scope, receive), author
+                )
                 await answer_json(send, 200, self._shown_user(self._account(login)))
             case "POST", "users", login, "second-factor":
-                await answer_json(send, 200, await self._second_factor(login, await self._body(NewSecondFactor, scope, receive), author))
+                await answer_json(
+                    send,
+                    200,
+                    await self._second_factor(
+                        login, await self._body(NewSecondFactor, scope, receive), author
+                    ),
+                )
             case "POST", "sources":
-                await answer_json(send, 201, await self._registry.add(await self._body(NewSource, scope, receive), author))
+                await answer_json(
+                    send,
+                    201,
+                    await self._registry.add(await self._body(NewSource, scope, receive), author),
+                )
             case "PATCH", "sources", name:
-                await answer_json(send, 200, await self._registry.change(name, await self._body(SourceChange, scope, receive), author))
+                await answer_json(
+                    send,
+                    200,
+                    await self._registry.change(
+                        name, await self._body(SourceChange, scope, receive), author
+                    ),
+                )
             case "POST", "sources", name, ("enable" | "disable") as verb:
-                await answer_json(send, 200, await self._registry.set_enabled(name, author, enabled=verb == "enable"))
+                await answer_json(
+                    send,
+                    200,
+                    await self._registry.set_enabled(name, author, enabled=verb == "enable"),
+                )
             case _, "tokens" | "users" | "sources", *_:
                 raise ProblemError("method_not_allowed", allowed="GET, HEAD, POST, PATCH, DELETE")
             case _:
@@ -137,7 +209,9 @@ class Administration:
     async def _body(self, model: type[_B], scope: Scope, receive: Receive) -> _B:
         raw = await self._reader.read(scope, receive)
         self._reader.room.give_back(len(raw))
-        kind = (header(scope, b"content-type") or "application/json").partition(";")[0].strip().lower()
+        kind = (
+            (header(scope, b"content-type") or "application/json").partition(";")[0].strip().lower()
+        )
         if kind != "application/json":
             raise ProblemError("media_type", expected="application/json")
         try:
@@ -151,20 +225,48 @@ class Administration:
             if principal is None:
                 raise unknown("principal", "personne de ce nom", "nobody of this name")
         elif asked.role is None:
-            raise ProblemError("invalid", faults=(fault("role", "missing", "un rôle ou un « principal »", "a role or a “principal”"),))
+            raise ProblemError(
+                "invalid",
+                faults=(
+                    fault(
+                        "role", "missing", "un rôle ou un « principal »", "a role or a “principal”"
+                    ),
+                ),
+            )
         else:
-            principal = new_principal(asked.role, duty=asked.duty, scope=asked.scope, speaks_as=asked.speaks_as, label=asked.label)
+            principal = new_principal(
+                asked.role,
+                duty=asked.duty,
+                scope=asked.scope,
+                speaks_as=asked.speaks_as,
+                label=asked.label,
+            )
             principal = principal.model_copy(update={"rate_per_s": asked.rate_per_s})
         days = self._life_of(principal) if asked.days is None else asked.days
         expires = time.time_ns() // 1_000_000 + days * DAY_MS if days else None
         token_id, token = await self._access.create_token(principal, expires_at=expires)
         self._access.trace(author, "token.created", token_id)
-        log.info("token.created", token=token_id, principal=principal.id, role=principal.role.value, author=author.id)
-        return {"id": token_id, "token": token, "principal": principal.model_dump(mode="json"), "expires_at": expires}
+        log.info(
+            "token.created",
+            token=token_id,
+            principal=principal.id,
+            role=principal.role.value,
+            author=author.id,
+        )
+        return {
+            "id": token_id,
+            "token": token,
+            "principal": principal.model_dump(mode="json"),
+            "expires_at": expires,
+        }
 
     def _life_of(self, principal: Principal) -> int:
         """Return the days of a token of which nothing is said; 0 where an end that nobody awaits would cut off a machine."""
-        return 0 if principal.id == LOCAL_ADMIN or self._access.source(principal.id) is not None else TOKEN_DAYS
+        return (
+            0
+            if principal.id == LOCAL_ADMIN or self._access.source(principal.id) is not None
+            else TOKEN_DAYS
+        )
 
     async def _revoke(self, id: str, author: Principal) -> None:
         try:
@@ -176,18 +278,29 @@ class Administration:
 
     async def _new_user(self, asked: NewUser, author: Principal) -> dict[str, Any]:
         if not is_login(asked.login):
-            why = ("caractères visibles, sans espace autour", "visible characters, without spaces around them")
+            why = (
+                "caractères visibles, sans espace autour",
+                "visible characters, without spaces around them",
+            )
             raise ProblemError("invalid", faults=(fault("login", "login", *why),))
-        principal = new_principal(asked.role, duty=asked.duty, scope=asked.scope).model_copy(update={"person": asked.person})
+        principal = new_principal(asked.role, duty=asked.duty, scope=asked.scope).model_copy(
+            update={"person": asked.person}
+        )
         try:
             await self._access.add_account(principal, asked.login)
         except LoginTaken:
             raise ProblemError(
-                "conflict", what=both(f"Identifiant {asked.login!r} : déjà pris.", f"Login {asked.login!r}: taken already.")
+                "conflict",
+                what=both(
+                    f"Identifiant {asked.login!r} : déjà pris.",
+                    f"Login {asked.login!r}: taken already.",
+                ),
             ) from None
         self._access.trace(author, "account.created", principal.id)
         log.info("user.created", user=principal.id, role=principal.role.value, author=author.id)
-        return await self._new_code(asked.login, author) | self._shown_user(self._account(asked.login))
+        return await self._new_code(asked.login, author) | self._shown_user(
+            self._account(asked.login)
+        )
 
     async def _new_code(self, login: str, author: Principal) -> dict[str, Any]:
         account = self._account(login)
@@ -202,13 +315,22 @@ class Administration:
             await self._access.end_sessions(LOCAL_ADMIN)
         account = self._account(login)
         if verb == "disable" and account.id == author.id:
-            raise ProblemError("conflict", what=both("On ne ferme pas son propre compte.", "Nobody closes their own account."))
+            raise ProblemError(
+                "conflict",
+                what=both("On ne ferme pas son propre compte.", "Nobody closes their own account."),
+            )
         if verb == "sign-out":
             await self._access.end_sessions(account.id)
         elif verb == "link":
-            await self._access.put(account.model_copy(update={"link_until": time.time_ns() // 1_000_000 + LINK_LIFE_MS}))
+            await self._access.put(
+                account.model_copy(
+                    update={"link_until": time.time_ns() // 1_000_000 + LINK_LIFE_MS}
+                )
+            )
         elif verb == "unlink":
-            await self._access.put(account.model_copy(update={"subject": None, "epoch": account.epoch + 1}))
+            await self._access.put(
+                account.model_copy(update={"subject": None, "epoch": account.epoch + 1})
+            )
         else:
             await self._access.set_enabled(account.id, enabled=verb == "enable")
         self._access.trace(author, _ACTS[verb], account.id)
@@ -224,18 +346,33 @@ class Administration:
         self._access.trace(author, "password.set", account.id)
         log.info("user.password_set", user=account.id, author=author.id)
 
-    async def _second_factor(self, login: str, asked: NewSecondFactor, author: Principal) -> dict[str, Any]:
+    async def _second_factor(
+        self, login: str, asked: NewSecondFactor, author: Principal
+    ) -> dict[str, Any]:
         account = self._account(login)
         printed = [new_code() for _ in range(PRINTED_CODES)]
         try:
             await self._sessions.enrol_second_factor(account, asked.secret, asked.second, printed)
         except ProblemError:
             raise ProblemError(
-                "invalid", faults=(fault("second", "totp", "ce n’est pas le code affiché", "not the code that is shown"),)
+                "invalid",
+                faults=(
+                    fault(
+                        "second",
+                        "totp",
+                        "ce n’est pas le code affiché",
+                        "not the code that is shown",
+                    ),
+                ),
             ) from None
         self._access.trace(author, "second_factor.set", account.id)
         log.info("user.second_factor_set", user=account.id, author=author.id)
-        return {"printed": printed, "uri": pyotp.TOTP(asked.secret).provisioning_uri(name=account.login, issuer_name="Vigie")}
+        return {
+            "printed": printed,
+            "uri": pyotp.TOTP(asked.secret).provisioning_uri(
+                name=account.login, issuer_name="Vigie"
+            ),
+        }
 
     def _account(self, login: str) -> Account:
         if (account := self._access.account(login)) is None:
@@ -248,19 +385,33 @@ class Administration:
     def _shown_token(self, token: Token) -> dict[str, Any]:
         principal = self._principal_of(token.principal)
         return token.model_dump(exclude={"hash"}) | {
-            "role": principal and principal.role, "label": principal and principal.label, "scope": principal and principal.scope.model_dump(),
-        }  # fmt: skip
+            "role": principal and principal.role,
+            "label": principal and principal.label,
+            "scope": principal and principal.scope.model_dump(),
+        }
 
     def _shown_user(self, account: Account) -> dict[str, Any]:
         principal = self._principal_of(account.id)
         return {
-            "id": account.id, "login": account.login, "role": principal and principal.role, "duty": principal and principal.duty,
-            "enabled": principal is not None and principal.disabled_at is None, "has_password": account.password_hash is not None,
-            "has_second_factor": account.totp_secret is not None, "passkeys": len(account.passkeys), "linked": account.subject is not None,
-        }  # fmt: skip
+            "id": account.id,
+            "login": account.login,
+            "role": principal and principal.role,
+            "duty": principal and principal.duty,
+            "enabled": principal is not None and principal.disabled_at is None,
+            "has_password": account.password_hash is not None,
+            "has_second_factor": account.totp_secret is not None,
+            "passkeys": len(account.passkeys),
+            "linked": account.subject is not None,
+        }
 
 
-async def _answer_page(scope: Scope, send: Send, items: Iterable[_T], key: Callable[[_T], Key], shown: Callable[[_T], Any]) -> None:
+async def _answer_page(
+    scope: Scope,
+    send: Send,
+    items: Iterable[_T],
+    key: Callable[[_T], Key],
+    shown: Callable[[_T], Any],
+) -> None:
     part = part_of(scope)
     found, following = page(items, key, part.limit, part.cursor)
     await answer_json(send, 200, {"items": [shown(one) for one in found], "next": following})
@@ -269,6 +420,10 @@ async def _answer_page(scope: Scope, send: Send, items: Iterable[_T], key: Calla
 def whoami(principal: Principal) -> dict[str, Any]:
     """What `GET /api/v1/whoami` answers."""
     return {
-        "id": principal.id, "role": principal.role, "acting_role": principal.acting_role, "source": principal.source_kind,
-        "scope": principal.scope.model_dump(), "permissions": sorted(RIGHTS[principal.role]),
-    }  # fmt: skip
+        "id": principal.id,
+        "role": principal.role,
+        "acting_role": principal.acting_role,
+        "source": principal.source_kind,
+        "scope": principal.scope.model_dump(),
+        "permissions": sorted(RIGHTS[principal.role]),
+    }

@@ -18,51 +18,51 @@ import uvicorn
 from aiokafka.errors import KafkaError
 
 from services.intake.administration import Administration
-from services.intake.alertmanager import AlertmanagerApi
-from services.intake.attachments import Attachments
-from services.intake.backlog import Backlog
-from services.intake.callers import Callers
-from services.intake.connections import Addresses
-from services.intake.exchange import BodyReader
-from services.intake.external import ExternalEvents
-from services.intake.field.limits import Limits
-from services.intake.field.people import People
-from services.intake.field.places import Places
+from services.intake.admission import Admission, BodyRoom
+from services.intake.authentication import Callers
+from services.intake.dead_letters.dead_letter_api import RefusedMessages
+from services.intake.dead_letters.dead_letter_store import RefusedLane, Strangers
+from services.intake.decision_lag import Backlog
+from services.intake.field.phone_numbers import People
 from services.intake.field.poster import Poster
+from services.intake.field.rate_limits import Limits
+from services.intake.field.site_codes import Places
 from services.intake.field.sms import Sms
-from services.intake.front import Front
-from services.intake.geography import Geography
-from services.intake.idempotency import Ledger
-from services.intake.lane import RefusedMessages
-from services.intake.log_words import LogWords
-from services.intake.machines.alertmanager_api import AlertsDoor
-from services.intake.machines.book import SourceBook
-from services.intake.machines.cap.dialect import Cap
-from services.intake.machines.door import Machines
-from services.intake.machines.heartbeats import Heartbeats
-from services.intake.machines.registry import Registry
-from services.intake.measures import ReservedMeasures
-from services.intake.overload import Admission, BodyRoom
-from services.intake.proxy import Proxy
-from services.intake.quota import DailyQuota
-from services.intake.rates import Limit, ReportRates
-from services.intake.receiving import InputLog, Receiver
-from services.intake.refusals import RefusedLane, Strangers
-from services.intake.reports import Reports
+from services.intake.http.connections import Addresses
+from services.intake.http.exchange import BodyReader
+from services.intake.http.proxy import Proxy
+from services.intake.http.response_buffering import OneWrite
+from services.intake.integrations.alertmanager_api import AlertsDoor
+from services.intake.integrations.alertmanager_status import AlertmanagerApi
+from services.intake.integrations.cap.dialect import Cap
+from services.intake.integrations.dispatcher import Machines
+from services.intake.integrations.external_events import ExternalEvents
+from services.intake.integrations.heartbeats import Heartbeats
+from services.intake.integrations.registry import Registry
+from services.intake.integrations.source_stats import SourceBook
+from services.intake.photos.photo_api import Attachments
+from services.intake.quotas import DailyQuota
+from services.intake.rate_limits import Limit, ReportRates
+from services.intake.reports.acceptance import InputLog, Receiver
+from services.intake.reports.deduplication import Ledger
+from services.intake.reports.geography import Geography
+from services.intake.reports.measure_rights import ReservedMeasures
+from services.intake.reports.redaction import LogWords
+from services.intake.reports.reports_api import Reports
+from services.intake.routes import Front
 from services.intake.settings import IntakeSettings
-from services.intake.writing import OneWrite
-from services.runtime import health
-from services.runtime.access import AccessStore
-from services.runtime.collecting import collecting
-from services.runtime.ending import end
-from services.runtime.front_mark import FrontMark
-from services.runtime.health import Check, system_started
-from services.runtime.input_marks import InputMarks
-from services.runtime.kafka import BrokerAway
-from services.runtime.keys import MasterKey
-from services.runtime.sessions import Sessions
-from services.runtime.settings import split_host_port
-from services.runtime.vault import Vault
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.sessions import Sessions
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.process import health
+from services.runtime.process.gc_tuning import collecting
+from services.runtime.process.health import Check, system_started
+from services.runtime.process.settings import split_host_port
+from services.runtime.process.tasks import end
+from services.runtime.secrets.front_mark import FrontMark
+from services.runtime.secrets.keyring import MasterKey
+from services.runtime.secrets.vault import Vault
 
 FLUSH_S: Final = 0.5
 RETRY_S: Final = 1.0
@@ -87,7 +87,9 @@ class Intake:
         self.marks = InputMarks.open(settings.data.secrets)
         self.inputs = InputLog(self.vault.writer, self.marks)
         mark = FrontMark(master)
-        self.proxy = Proxy(settings.console, settings.console_connect_s, settings.body_timeout_s, mark)
+        self.proxy = Proxy(
+            settings.console, settings.console_connect_s, settings.body_timeout_s, mark
+        )
         room = BodyRoom(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
         self.admission = Admission(settings.in_flight, settings.in_flight_reserve, room)
         self.book = SourceBook(settings.sources)
@@ -111,19 +113,42 @@ class Intake:
             self.reserved,
         )
         self.refused = RefusedLane(
-            settings.kafka, self.vault.texts, self.ledger, realm=settings.live_realm, days=settings.refused_days,
-            per_day=settings.refused_per_day, bytes_per_day=settings.refused_bytes_per_day,
-        )  # fmt: skip
-        sessions, places, geography = Sessions(self.access), Places(settings.territory), Geography(settings.territory)
+            settings.kafka,
+            self.vault.texts,
+            self.ledger,
+            realm=settings.live_realm,
+            days=settings.refused_days,
+            per_day=settings.refused_per_day,
+            bytes_per_day=settings.refused_bytes_per_day,
+        )
+        sessions, places, geography = (
+            Sessions(self.access),
+            Places(settings.territory),
+            Geography(settings.territory),
+        )
         reader = BodyReader(settings.body_limit_bytes, settings.body_timeout_s, room)
         reports = Reports(
-            self.receiver, reader, self.vault.texts, self.ledger, self.refused, settings.live_realm, settings.batch_items, places, geography
+            self.receiver,
+            reader,
+            self.vault.texts,
+            self.ledger,
+            self.refused,
+            settings.live_realm,
+            settings.batch_items,
+            places,
+            geography,
         )
-        self.ready: dict[str, Check] = {"log": self._log_ready, "access": self.access.fault, "texts": self.vault.fault}
+        self.ready: dict[str, Check] = {
+            "log": self._log_ready,
+            "access": self.access.fault,
+            "texts": self.vault.fault,
+        }
         self.live: dict[str, Check] = {"tasks": self._tasks_live}
         strangers = Strangers()
         people = People(self.vault.directory, self.access, master.derived("intake.numbers"))
-        unknown = Limits(settings.unknown_per_window, settings.unknown_per_sender, settings.unknown_window_s)
+        unknown = Limits(
+            settings.unknown_per_window, settings.unknown_per_sender, settings.unknown_window_s
+        )
         self.sms = Sms(people, places, unknown, self.vault.texts)
         machines = Machines(
             self.access,
@@ -139,19 +164,38 @@ class Intake:
             (self.sms, Poster(unknown), Cap(geography, self.ledger), AlertsDoor()),
         )
         alertmanager = AlertmanagerApi(
-            self.access, self.proxy, reader, self.vault.texts, settings.live_realm, self.ready.values(), machines.keep
+            self.access,
+            self.proxy,
+            reader,
+            self.vault.texts,
+            settings.live_realm,
+            self.ready.values(),
+            machines.keep,
         )
-        self.external = ExternalEvents(settings.kafka, self.access, machines, self.ledger, self.refused, self.book)
+        self.external = ExternalEvents(
+            settings.kafka, self.access, machines, self.ledger, self.refused, self.book
+        )
         self.heartbeats = Heartbeats(self.access, machines.transitions, self.ledger, self.book)
         quota = DailyQuota(settings.photos_per_day, settings.photo_bytes_per_day)
         photos = Attachments(reader, self.vault.texts, quota, settings.live_realm)
         self.front = Front(
-            Callers(self.access, sessions), reports, photos, Administration(self.access, sessions, reader, Registry(self.access, machines)), machines,
-            alertmanager, strangers, RefusedMessages(settings.kafka, self.vault.texts, self.access, settings.live_realm), self.ledger, self.proxy,
-            live=self.live, ready=self.ready | {"start": self._console_started, "system": system_started(settings.data)},
-            hsts_s=settings.hsts_s, metrics_public=settings.metrics_public,
+            Callers(self.access, sessions),
+            reports,
+            photos,
+            Administration(self.access, sessions, reader, Registry(self.access, machines)),
+            machines,
+            alertmanager,
+            strangers,
+            RefusedMessages(settings.kafka, self.vault.texts, self.access, settings.live_realm),
+            self.ledger,
+            self.proxy,
+            live=self.live,
+            ready=self.ready
+            | {"start": self._console_started, "system": system_started(settings.data)},
+            hsts_s=settings.hsts_s,
+            metrics_public=settings.metrics_public,
             shown={"console": self._console_ready, "decisions": self.backlog.note},
-        )  # fmt: skip
+        )
         self._console_until: float | None = time.monotonic() + CONSOLE_START_S
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
@@ -165,11 +209,16 @@ class Intake:
         await self._stack.enter_async_context(self.access)
         await self._stack.enter_async_context(self.vault)
         for name, work in (
-            ("inputs", self._connect()), ("answers", self._flush_answers()), ("bootstrap", self._bootstrap()),
-            ("refused", self.refused.run()), ("sweep", self.refused.sweep()), ("external", self.external.run()),
-            ("heartbeats", self.heartbeats.run()), ("backlog", self.backlog.run()),
+            ("inputs", self._connect()),
+            ("answers", self._flush_answers()),
+            ("bootstrap", self._bootstrap()),
+            ("refused", self.refused.run()),
+            ("sweep", self.refused.sweep()),
+            ("external", self.external.run()),
+            ("heartbeats", self.heartbeats.run()),
+            ("backlog", self.backlog.run()),
             ("measures", self.reserved.follow(self.proxy.get_json)),
-        ):  # fmt: skip
+        ):
             self._tasks.append(_task(name, work))
         return self
 
@@ -181,7 +230,11 @@ class Intake:
             await self.ledger.flush()
             await self.book.flush()
         except sqlite3.Error as error:
-            log.warning("answers.unflushed", error=str(error), hint="they are read from the log at the next start")
+            log.warning(
+                "answers.unflushed",
+                error=str(error),
+                hint="they are read from the log at the next start",
+            )
         self.ledger.close()
         self.book.close()
         await self._stack.aclose()
@@ -281,13 +334,25 @@ def tls_of(settings: IntakeSettings) -> dict[str, Any]:
     return {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
 
 
-def serving(front: Any, settings: IntakeSettings, addresses: Addresses | None = None, **tls: Any) -> uvicorn.Config:
+def serving(
+    front: Any, settings: IntakeSettings, addresses: Addresses | None = None, **tls: Any
+) -> uvicorn.Config:
     """Who calls and how is what the connection says, unless a proxy of ours says it."""
     counted = addresses or Addresses(settings.connections_per_address, settings.proxies)
     return uvicorn.Config(
-        front, http=type("Served", (OneWrite,), {"addresses": counted}), ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-        proxy_headers=bool(settings.proxies), forwarded_allow_ips=settings.proxies, timeout_keep_alive=75, timeout_graceful_shutdown=GRACE_S, **tls,
-    )  # fmt: skip
+        front,
+        http=type("Served", (OneWrite,), {"addresses": counted}),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=settings.proxies,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_S,
+        **tls,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -320,6 +385,11 @@ async def run(settings: IntakeSettings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop, number)
         log.info("intake.listening", address=settings.http, tls=settings.tls_http or None)
         try:
-            await asyncio.gather(*(server.serve(sockets=[sock]) for server, (sock, _) in zip(servers, listening, strict=True)))
+            await asyncio.gather(
+                *(
+                    server.serve(sockets=[sock])
+                    for server, (sock, _) in zip(servers, listening, strict=True)
+                )
+            )
         finally:
             await probe.close()

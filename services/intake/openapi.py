@@ -12,33 +12,52 @@ from pydantic.json_schema import models_json_schema
 
 from services.intake.administration import NewPassword, NewSecondFactor, NewToken, NewUser
 from services.intake.field import poster, sms
-from services.intake.machines.cap.dialect import MEDIA_TYPES, Cap
-from services.intake.machines.door import DIALECTS
-from services.intake.machines.registry import NewSource, SourceChange
-from services.intake.native import BatchItem, NativeReport
-from services.intake.photos import JPEG, PNG
-from services.intake.reports import TypedLine
-from services.runtime.paging import MAX_LIMIT
-from services.runtime.problems import MEDIA_TYPE, SCHEMA
+from services.intake.integrations.cap.dialect import MEDIA_TYPES, Cap
+from services.intake.integrations.dispatcher import DIALECTS
+from services.intake.integrations.registry import NewSource, SourceChange
+from services.intake.photos.image import JPEG, PNG
+from services.intake.reports.native import BatchItem, NativeReport
+from services.intake.reports.reports_api import TypedLine
+from services.runtime.http.pagination import MAX_LIMIT
+from services.runtime.http.problems import MEDIA_TYPE, SCHEMA
 
 _REF: Final = "#/components/schemas/{model}"
 _RECEIPT_FIELDS: Final[dict[str, Any]] = {
-    "report_id": {"type": "string", "format": "uuid"}, "realm": {"type": "string"},
+    "report_id": {"type": "string", "format": "uuid"},
+    "realm": {"type": "string"},
     "recorded_at": {
-        "type": "string", "format": "date-time",
+        "type": "string",
+        "format": "date-time",
         "description": "when the log took it, or what the player gave; in a simulated realm the report itself then tells the realm's time",
     },
     "status_url": {"type": "string"},
-}  # fmt: skip
-_RECEIPT: Final[dict[str, Any]] = {"type": "object", "required": list(_RECEIPT_FIELDS), "properties": _RECEIPT_FIELDS}
+}
+_RECEIPT: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": list(_RECEIPT_FIELDS),
+    "properties": _RECEIPT_FIELDS,
+}
 _RESULT_FIELDS: Final[dict[str, Any]] = {
-    "status": {"type": "integer"}, "replayed": {"type": "boolean"}, "problem": {"$ref": "#/components/schemas/Problem"},
-}  # fmt: skip
-_RESULT: Final[dict[str, Any]] = {"type": "object", "required": ["status"], "properties": _RECEIPT_FIELDS | _RESULT_FIELDS}
-_RESULTS: Final[dict[str, Any]] = {"type": "object", "required": ["items"], "properties": {"items": {"type": "array", "items": _RESULT}}}
+    "status": {"type": "integer"},
+    "replayed": {"type": "boolean"},
+    "problem": {"$ref": "#/components/schemas/Problem"},
+}
+_RESULT: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["status"],
+    "properties": _RECEIPT_FIELDS | _RESULT_FIELDS,
+}
+_RESULTS: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["items"],
+    "properties": {"items": {"type": "array", "items": _RESULT}},
+}
 
 _OF_BATCHES: Final = {
-    "207": {"description": "some on the log", "content": {"application/json": {"schema": _RESULTS}}},
+    "207": {
+        "description": "some on the log",
+        "content": {"application/json": {"schema": _RESULTS}},
+    },
     "422": {
         "description": "none on the log: each with its reason; or the batch could not be read",
         "content": {
@@ -57,25 +76,40 @@ _OF_BATCHES: Final = {
 
 
 def _body(model: type[BaseModel]) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}}
+    return {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}},
+    }
 
 
 def _answers(ok: str, what: str, schema: dict[str, Any] | None, *problems: str) -> dict[str, Any]:
-    found: dict[str, Any] = {ok: {"description": what} | ({"content": {"application/json": {"schema": schema}}} if schema else {})}
+    found: dict[str, Any] = {
+        ok: {"description": what}
+        | ({"content": {"application/json": {"schema": schema}}} if schema else {})
+    }
     problem = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    return found | {status: {"description": "see the problem document"} | problem for status in problems}
+    return found | {
+        status: {"description": "see the problem document"} | problem for status in problems
+    }
 
 
 _KEY: Final = {
-    "name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
     "description": "the same key with the same body gives the first answer, with another body 422; kept for at least 7 days",
-}  # fmt: skip
+}
 _REFUSALS: Final = ("401", "403", "413", "415", "422", "503")
 _OBJECT: Final = {"type": "object"}
 _LIST: Final = {
-    "type": "object", "required": ["items", "next"],
-    "properties": {"items": {"type": "array", "items": _OBJECT}, "next": {"type": ["string", "null"], "description": "`cursor` of the next page"}},
-}  # fmt: skip
+    "type": "object",
+    "required": ["items", "next"],
+    "properties": {
+        "items": {"type": "array", "items": _OBJECT},
+        "next": {"type": ["string", "null"], "description": "`cursor` of the next page"},
+    },
+}
 _MACHINE: Final = {
     "2XX": {"description": "taken"},
     "4XX": {"description": "refused, in the dialect's own form"},
@@ -88,13 +122,25 @@ def _path(name: str) -> dict[str, Any]:
 
 
 _PAGED: Final = [
-    {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}},
-    {"name": "cursor", "in": "query", "required": False, "schema": {"type": "string", "maxLength": 400}, "description": "`next` of the page before"},
-]  # fmt: skip
+    {
+        "name": "limit",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+    },
+    {
+        "name": "cursor",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "string", "maxLength": 400},
+        "description": "`next` of the page before",
+    },
+]
 _BELOW: Final = {
-    "/v2/alerts": ("/v2/alerts", "/v2/alerts/{alias}/close", "/v2/alerts/{alias}/acknowledge"), "/v2/heartbeats": ("/v2/heartbeats/{name}/ping",),
+    "/v2/alerts": ("/v2/alerts", "/v2/alerts/{alias}/close", "/v2/alerts/{alias}/acknowledge"),
+    "/v2/heartbeats": ("/v2/heartbeats/{name}/ping",),
     "/webhooks/generic": ("/webhooks/generic/{source}",),
-}  # fmt: skip
+}
 """What is served under the prefix of a dialect."""
 
 
@@ -124,7 +170,9 @@ def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
     return {
         "/api/v2/alerts": {
             "get": operation("alertmanagerAlerts", "alerts that hold, silenced or not"),
-            "post": operation("machine_api_v2_alerts", "alerts with leases (docs/how-to/sources.md)"),
+            "post": operation(
+                "machine_api_v2_alerts", "alerts with leases (docs/how-to/sources.md)"
+            ),
         },
         "/api/v2/alerts/groups": {"get": operation("alertmanagerGroups", "the same in one group")},
         "/api/v2/silences": {
@@ -145,86 +193,324 @@ def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
 @cache
 def own_document() -> dict[str, Any]:
     """Paths and schemas of the front's own routes."""
-    models = (NativeReport, BatchItem, TypedLine, NewToken, NewUser, NewPassword, NewSecondFactor, NewSource, SourceChange)
+    models = (
+        NativeReport,
+        BatchItem,
+        TypedLine,
+        NewToken,
+        NewUser,
+        NewPassword,
+        NewSecondFactor,
+        NewSource,
+        SourceChange,
+    )
     _, schemas = models_json_schema([(m, "validation") for m in models], ref_template=_REF)
     batch = {
         "type": "object",
         "required": ["reports"],
-        "properties": {"reports": {"type": "array", "items": {"$ref": _REF.format(model="BatchItem")}}},
+        "properties": {
+            "reports": {"type": "array", "items": {"$ref": _REF.format(model="BatchItem")}}
+        },
     }
     raw = {"200": {"description": "the bytes as they came", "content": {"*/*": {}}}} | _answers(
         "404", "unknown", None, "401", "403", "410", "503"
     )
-    ready = _answers("200", "accepts reports; JSON also shows the console", _OBJECT) | {"503": {"description": "not ready; JSON says why"}}
+    ready = _answers("200", "accepts reports; JSON also shows the console", _OBJECT) | {
+        "503": {"description": "not ready; JSON says why"}
+    }
     open_to_all: dict[str, Any] = {"security": []}
     paths: dict[str, Any] = {
-        "/api/v1/reports": {"post": {
-            "summary": "One report", "operationId": "postReport", "parameters": [_KEY], "requestBody": _body(NativeReport),
-            "responses": _answers("202", "on the log", {"$ref": _REF.format(model="Receipt")}, *_REFUSALS),
-        }},
-        "/api/v1/reports:batch": {"post": {
-            "summary": "Several reports, each accepted or refused by itself", "operationId": "postReports", "parameters": [_KEY],
-            "requestBody": {"required": True, "content": {"application/json": {"schema": batch}}},
-            "responses": _answers("202", "all on the log", _RESULTS, *_REFUSALS) | _OF_BATCHES,
-        }},
-        "/api/v1/reports:line": {"post": {
-            "summary": "A line typed for a caller, as they would have written it in a text message", "operationId": "postLine", "parameters": [_KEY],
-            "requestBody": _body(TypedLine), "responses": _answers("202", "on the log", {"$ref": _REF.format(model="Receipt")}, *_REFUSALS),
-        }},
-        "/api/v1/reports/{id}/raw": {"get": {"summary": "The bytes of a report as they came", "operationId": "getRawReport", "parameters": [_path("id")], "responses": raw}},
-        "/api/v1/attachments": {"post": {
-            "summary": "A photo of a report, JPEG or PNG; what tells who took it and where is taken out", "operationId": "postAttachment",
-            "parameters": [{"name": "realm", "in": "query", "required": False, "schema": {"type": "string"}}],
-            "requestBody": {"required": True, "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in (JPEG, PNG)}},
-            "responses": _answers("201", "kept; its id goes into the report's `attachments`", _OBJECT, *_REFUSALS),
-        }},
-        "/api/v1/attachments/{id}": {"get": {
-            "summary": "A photo; the reading is logged", "operationId": "getAttachment", "parameters": [_path("id")],
-            "responses": {"200": {"description": "the photo", "content": {JPEG: {}, PNG: {}}}} | _answers("404", "unknown", None, "401", "403", "503"),
-        }},
-        "/api/v1/whoami": {"get": {"summary": "Who this token or session is", "operationId": "whoami", "responses": _answers("200", "the principal", _OBJECT, "401", "503")}},
-        "/api/v1/intake/strangers": {"get": {
-            "summary": "Messages of unknown senders: a count and the last of each address", "operationId": "listStrangers",
-            "responses": _answers("200", "counts", _OBJECT, "401", "403", "503"),
-        }},
-        "/api/v1/refused": {"get": {
-            "summary": "Refused messages of known senders, newest first", "operationId": "listRefused",
-            "parameters": [{"name": "source", "in": "query", "required": False, "schema": {"type": "string"}}, *_PAGED],
-            "responses": _answers("200", "without their bytes", _LIST, "401", "403", "422", "503"),
-        }},
-        "/api/v1/refused/{id}": {"get": {"summary": "One with its bytes; the reading is logged", "operationId": "getRefused", "parameters": [_path("id")], "responses": _answers("200", "the message", _OBJECT, "401", "403", "404", "503")}},
-        "/api/v1/refused/{id}/replay": {"post": {
-            "summary": "Offered again as its sender, as it came or with this body in its place; the answer is that of its dialect", "operationId": "replayRefused", "parameters": [_path("id")],
-            "requestBody": {"required": False, "content": {"*/*": {}}}, "responses": _MACHINE | _answers("404", "unknown", None, "401", "403", "409", "410"),
-        }},
+        "/api/v1/reports": {
+            "post": {
+                "summary": "One report",
+                "operationId": "postReport",
+                "parameters": [_KEY],
+                "requestBody": _body(NativeReport),
+                "responses": _answers(
+                    "202", "on the log", {"$ref": _REF.format(model="Receipt")}, *_REFUSALS
+                ),
+            }
+        },
+        "/api/v1/reports:batch": {
+            "post": {
+                "summary": "Several reports, each accepted or refused by itself",
+                "operationId": "postReports",
+                "parameters": [_KEY],
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": batch}},
+                },
+                "responses": _answers("202", "all on the log", _RESULTS, *_REFUSALS) | _OF_BATCHES,
+            }
+        },
+        "/api/v1/reports:line": {
+            "post": {
+                "summary": "A line typed for a caller, as they would have written it in a text message",
+                "operationId": "postLine",
+                "parameters": [_KEY],
+                "requestBody": _body(TypedLine),
+                "responses": _answers(
+                    "202", "on the log", {"$ref": _REF.format(model="Receipt")}, *_REFUSALS
+                ),
+            }
+        },
+        "/api/v1/reports/{id}/raw": {
+            "get": {
+                "summary": "The bytes of a report as they came",
+                "operationId": "getRawReport",
+                "parameters": [_path("id")],
+                "responses": raw,
+            }
+        },
+        "/api/v1/attachments": {
+            "post": {
+                "summary": "A photo of a report, JPEG or PNG; what tells who took it and where is taken out",
+                "operationId": "postAttachment",
+                "parameters": [
+                    {
+                        "name": "realm",
+                        "in": "query",
+                        "required": False,
+                        "schema": {"type": "string"},
+                    }
+                ],
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        kind: {"schema": {"type": "string", "format": "binary"}}
+                        for kind in (JPEG, PNG)
+                    },
+                },
+                "responses": _answers(
+                    "201", "kept; its id goes into the report's `attachments`", _OBJECT, *_REFUSALS
+                ),
+            }
+        },
+        "/api/v1/attachments/{id}": {
+            "get": {
+                "summary": "A photo; the reading is logged",
+                "operationId": "getAttachment",
+                "parameters": [_path("id")],
+                "responses": {"200": {"description": "the photo", "content": {JPEG: {}, PNG: {}}}}
+                | _answers("404", "unknown", None, "401", "403", "503"),
+            }
+        },
+        "/api/v1/whoami": {
+            "get": {
+                "summary": "Who this token or session is",
+                "operationId": "whoami",
+                "responses": _answers("200", "the principal", _OBJECT, "401", "503"),
+            }
+        },
+        "/api/v1/intake/strangers": {
+            "get": {
+                "summary": "Messages of unknown senders: a count and the last of each address",
+                "operationId": "listStrangers",
+                "responses": _answers("200", "counts", _OBJECT, "401", "403", "503"),
+            }
+        },
+        "/api/v1/refused": {
+            "get": {
+                "summary": "Refused messages of known senders, newest first",
+                "operationId": "listRefused",
+                "parameters": [
+                    {
+                        "name": "source",
+                        "in": "query",
+                        "required": False,
+                        "schema": {"type": "string"},
+                    },
+                    *_PAGED,
+                ],
+                "responses": _answers(
+                    "200", "without their bytes", _LIST, "401", "403", "422", "503"
+                ),
+            }
+        },
+        "/api/v1/refused/{id}": {
+            "get": {
+                "summary": "One with its bytes; the reading is logged",
+                "operationId": "getRefused",
+                "parameters": [_path("id")],
+                "responses": _answers("200", "the message", _OBJECT, "401", "403", "404", "503"),
+            }
+        },
+        "/api/v1/refused/{id}/replay": {
+            "post": {
+                "summary": "Offered again as its sender, as it came or with this body in its place; the answer is that of its dialect",
+                "operationId": "replayRefused",
+                "parameters": [_path("id")],
+                "requestBody": {"required": False, "content": {"*/*": {}}},
+                "responses": _MACHINE
+                | _answers("404", "unknown", None, "401", "403", "409", "410"),
+            }
+        },
         "/api/v1/tokens": {
-            "get": {"summary": "Tokens, never their secret", "operationId": "listTokens", "parameters": _PAGED, "responses": _answers("200", "tokens", _LIST, "401", "403", "422", "503")},
-            "post": {"summary": "A new token, shown once", "operationId": "createToken", "requestBody": _body(NewToken), "responses": _answers("201", "the token", _OBJECT, *_REFUSALS, "404")},
+            "get": {
+                "summary": "Tokens, never their secret",
+                "operationId": "listTokens",
+                "parameters": _PAGED,
+                "responses": _answers("200", "tokens", _LIST, "401", "403", "422", "503"),
+            },
+            "post": {
+                "summary": "A new token, shown once",
+                "operationId": "createToken",
+                "requestBody": _body(NewToken),
+                "responses": _answers("201", "the token", _OBJECT, *_REFUSALS, "404"),
+            },
         },
-        "/api/v1/tokens/{id}": {"delete": {"summary": "Revoke", "operationId": "revokeToken", "parameters": [_path("id")], "responses": _answers("200", "revoked", _OBJECT, "401", "403", "404", "503")}},
+        "/api/v1/tokens/{id}": {
+            "delete": {
+                "summary": "Revoke",
+                "operationId": "revokeToken",
+                "parameters": [_path("id")],
+                "responses": _answers("200", "revoked", _OBJECT, "401", "403", "404", "503"),
+            }
+        },
         "/api/v1/users": {
-            "get": {"summary": "Accounts", "operationId": "listUsers", "parameters": _PAGED, "responses": _answers("200", "accounts", _LIST, "401", "403", "422", "503")},
-            "post": {"summary": "A new account and its one-time code", "operationId": "createUser", "requestBody": _body(NewUser), "responses": _answers("201", "the code", _OBJECT, *_REFUSALS, "409")},
+            "get": {
+                "summary": "Accounts",
+                "operationId": "listUsers",
+                "parameters": _PAGED,
+                "responses": _answers("200", "accounts", _LIST, "401", "403", "422", "503"),
+            },
+            "post": {
+                "summary": "A new account and its one-time code",
+                "operationId": "createUser",
+                "requestBody": _body(NewUser),
+                "responses": _answers("201", "the code", _OBJECT, *_REFUSALS, "409"),
+            },
         },
-        "/api/v1/users/{login}/code": {"post": {"summary": "A new one-time code", "operationId": "issueCode", "parameters": [_path("login")], "responses": _answers("201", "the code", _OBJECT, "401", "403", "404", "503")}},
-        "/api/v1/users/{login}/password": {"post": {"summary": "Set a password", "operationId": "setPassword", "parameters": [_path("login")], "requestBody": _body(NewPassword), "responses": _answers("200", "the account", _OBJECT, *_REFUSALS, "404")}},
-        "/api/v1/users/{login}/second-factor": {"post": {"summary": "Enrol TOTP", "operationId": "enrolSecondFactor", "parameters": [_path("login")], "requestBody": _body(NewSecondFactor), "responses": _answers("200", "printed codes", _OBJECT, *_REFUSALS, "404")}},
-        "/api/v1/users/{login}/link": {"post": {"summary": "For seven days the first identity of the organisation's provider that names it gets it", "operationId": "linkUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
-        "/api/v1/users/{login}/unlink": {"post": {"summary": "It belongs to no identity of the organisation's provider any more; its sessions end", "operationId": "unlinkUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
-        "/api/v1/users/{login}/sign-out": {"post": {"summary": "End all its sessions", "operationId": "signOutUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
-        "/api/v1/users/{login}/enable": {"post": {"summary": "Enable", "operationId": "enableUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
-        "/api/v1/users/{login}/disable": {"post": {"summary": "Disable: tokens and sessions stop at once", "operationId": "disableUser", "parameters": [_path("login")], "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503")}},
+        "/api/v1/users/{login}/code": {
+            "post": {
+                "summary": "A new one-time code",
+                "operationId": "issueCode",
+                "parameters": [_path("login")],
+                "responses": _answers("201", "the code", _OBJECT, "401", "403", "404", "503"),
+            }
+        },
+        "/api/v1/users/{login}/password": {
+            "post": {
+                "summary": "Set a password",
+                "operationId": "setPassword",
+                "parameters": [_path("login")],
+                "requestBody": _body(NewPassword),
+                "responses": _answers("200", "the account", _OBJECT, *_REFUSALS, "404"),
+            }
+        },
+        "/api/v1/users/{login}/second-factor": {
+            "post": {
+                "summary": "Enrol TOTP",
+                "operationId": "enrolSecondFactor",
+                "parameters": [_path("login")],
+                "requestBody": _body(NewSecondFactor),
+                "responses": _answers("200", "printed codes", _OBJECT, *_REFUSALS, "404"),
+            }
+        },
+        "/api/v1/users/{login}/link": {
+            "post": {
+                "summary": "For seven days the first identity of the organisation's provider that names it gets it",
+                "operationId": "linkUser",
+                "parameters": [_path("login")],
+                "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
+            }
+        },
+        "/api/v1/users/{login}/unlink": {
+            "post": {
+                "summary": "It belongs to no identity of the organisation's provider any more; its sessions end",
+                "operationId": "unlinkUser",
+                "parameters": [_path("login")],
+                "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
+            }
+        },
+        "/api/v1/users/{login}/sign-out": {
+            "post": {
+                "summary": "End all its sessions",
+                "operationId": "signOutUser",
+                "parameters": [_path("login")],
+                "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
+            }
+        },
+        "/api/v1/users/{login}/enable": {
+            "post": {
+                "summary": "Enable",
+                "operationId": "enableUser",
+                "parameters": [_path("login")],
+                "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
+            }
+        },
+        "/api/v1/users/{login}/disable": {
+            "post": {
+                "summary": "Disable: tokens and sessions stop at once",
+                "operationId": "disableUser",
+                "parameters": [_path("login")],
+                "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
+            }
+        },
         "/api/v1/sources": {
-            "get": {"summary": "Sources with their health, never their keys", "operationId": "listSources", "parameters": _PAGED, "responses": _answers("200", "sources", _LIST, "401", "403", "422", "503")},
-            "post": {"summary": "A new source; its key is shown once", "operationId": "createSource", "requestBody": _body(NewSource), "responses": _answers("201", "the source with its key", _OBJECT, *_REFUSALS, "409")},
+            "get": {
+                "summary": "Sources with their health, never their keys",
+                "operationId": "listSources",
+                "parameters": _PAGED,
+                "responses": _answers("200", "sources", _LIST, "401", "403", "422", "503"),
+            },
+            "post": {
+                "summary": "A new source; its key is shown once",
+                "operationId": "createSource",
+                "requestBody": _body(NewSource),
+                "responses": _answers("201", "the source with its key", _OBJECT, *_REFUSALS, "409"),
+            },
         },
-        "/api/v1/sources/{name}": {"patch": {"summary": "Another mapping, from now on; what is not said stays", "operationId": "changeSource", "parameters": [_path("name")], "requestBody": _body(SourceChange), "responses": _answers("200", "the source", _OBJECT, *_REFUSALS, "404")}},
-        "/api/v1/sources/{name}/enable": {"post": {"summary": "Its keys count again", "operationId": "enableSource", "parameters": [_path("name")], "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503")}},
-        "/api/v1/sources/{name}/disable": {"post": {"summary": "Its keys stop at once", "operationId": "disableSource", "parameters": [_path("name")], "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503")}},
-        "/livez": {"get": {"summary": "The front lives", "operationId": "livez", "responses": _answers("200", "it does", _OBJECT)} | open_to_all},
-        "/readyz": {"get": {"summary": "Ready to accept reports", "operationId": "readyz", "responses": ready} | open_to_all},
-        "/metrics": {"get": {"summary": "Prometheus", "operationId": "metrics", "responses": {"200": {"description": "text format", "content": {"text/plain": {}}}}} | open_to_all},
-    }  # fmt: skip
+        "/api/v1/sources/{name}": {
+            "patch": {
+                "summary": "Another mapping, from now on; what is not said stays",
+                "operationId": "changeSource",
+                "parameters": [_path("name")],
+                "requestBody": _body(SourceChange),
+                "responses": _answers("200", "the source", _OBJECT, *_REFUSALS, "404"),
+            }
+        },
+        "/api/v1/sources/{name}/enable": {
+            "post": {
+                "summary": "Its keys count again",
+                "operationId": "enableSource",
+                "parameters": [_path("name")],
+                "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503"),
+            }
+        },
+        "/api/v1/sources/{name}/disable": {
+            "post": {
+                "summary": "Its keys stop at once",
+                "operationId": "disableSource",
+                "parameters": [_path("name")],
+                "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503"),
+            }
+        },
+        "/livez": {
+            "get": {
+                "summary": "The front lives",
+                "operationId": "livez",
+                "responses": _answers("200", "it does", _OBJECT),
+            }
+            | open_to_all
+        },
+        "/readyz": {
+            "get": {
+                "summary": "Ready to accept reports",
+                "operationId": "readyz",
+                "responses": ready,
+            }
+            | open_to_all
+        },
+        "/metrics": {
+            "get": {
+                "summary": "Prometheus",
+                "operationId": "metrics",
+                "responses": {"200": {"description": "text format", "content": {"text/plain": {}}}},
+            }
+            | open_to_all
+        },
+    }
     for name, own in [(d.NAME, d.PATHS) for d in DIALECTS.values()] + [
         (sms.NAME, sms.PATHS),
         (poster.NAME, poster.PATHS),
@@ -232,31 +518,60 @@ def own_document() -> dict[str, Any]:
     ]:
         for path in (p for prefix in own for p in _BELOW.get(prefix, (prefix,))):
             paths[path] = {"post": _machine(name, path) | open_to_all}
-    paths["/v2/heartbeats/{name}/ping"]["get"] = _machine("opsgenie", "/v2/heartbeats/{name}/ping/get") | open_to_all
+    paths["/v2/heartbeats/{name}/ping"]["get"] = (
+        _machine("opsgenie", "/v2/heartbeats/{name}/ping/get") | open_to_all
+    )
     paths[Cap.PATHS[0]]["post"] |= {
-        "summary": "A CAP 1.2 message: one report per event that concerns the territory", "security": [{"bearer": []}],
-        "parameters": [{"name": "realm", "in": "query", "required": False, "schema": {"type": "string"}, "description": "default: the sender's own"}],
-        "requestBody": {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES}},
-        "responses": _answers("202", "on the log; `reports` has one receipt per report", _OBJECT, *_REFUSALS),
-    }  # fmt: skip
+        "summary": "A CAP 1.2 message: one report per event that concerns the territory",
+        "security": [{"bearer": []}],
+        "parameters": [
+            {
+                "name": "realm",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": "default: the sender's own",
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES},
+        },
+        "responses": _answers(
+            "202", "on the log; `reports` has one receipt per report", _OBJECT, *_REFUSALS
+        ),
+    }
     paths |= _alertmanager(open_to_all)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Vigie", "version": "1", "description": "Crisis and continuity of a département"},
+        "info": {
+            "title": "Vigie",
+            "version": "1",
+            "description": "Crisis and continuity of a département",
+        },
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"] | {"Problem": SCHEMA, "Receipt": _RECEIPT},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}, "session": {"type": "apiKey", "in": "cookie", "name": "vigie_session"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "vigie_session"},
+            },
         },
         "security": [{"bearer": []}, {"session": []}],
-    }  # fmt: skip
+    }
 
 
 def merged(console: Mapping[str, Any]) -> dict[str, Any]:
     """The console's document with the front's own routes in it."""
     own = own_document()
     document = own | {k: v for k, v in console.items() if k in ("info", "tags", "servers")}
-    document["paths"] = {p: (console["paths"].get(p, {}) | own["paths"].get(p, {})) for p in sorted({*console["paths"], *own["paths"]})}
+    document["paths"] = {
+        p: (console["paths"].get(p, {}) | own["paths"].get(p, {}))
+        for p in sorted({*console["paths"], *own["paths"]})
+    }
     components = console["components"]
-    document["components"] = {k: components.get(k, {}) | own["components"].get(k, {}) for k in {*components, *own["components"]}}
+    document["components"] = {
+        k: components.get(k, {}) | own["components"].get(k, {})
+        for k in {*components, *own["components"]}
+    }
     return document

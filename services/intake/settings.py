@@ -9,8 +9,8 @@ from typing import Self
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
-from services.runtime.certificates import load_chain
-from services.runtime.settings import HostPort, Settings
+from services.runtime.process.settings import HostPort, Settings
+from services.runtime.secrets.certificates import load_chain
 
 
 def _env(name: str) -> AliasChoices:
@@ -24,9 +24,13 @@ class IntakeSettings(Settings):
     """Of one body; a longer one is refused."""
     body_timeout_s: float = Field(default=15.0, gt=0, validation_alias=_env("body_timeout_s"))
     """For a body to arrive as a whole."""
-    bodies_in_memory_bytes: int = Field(default=64 << 20, ge=1, validation_alias=_env("bodies_in_memory_bytes"))
+    bodies_in_memory_bytes: int = Field(
+        default=64 << 20, ge=1, validation_alias=_env("bodies_in_memory_bytes")
+    )
     """Of all bodies that are being worked on together."""
-    bodies_reserve_bytes: int = Field(default=8 << 20, ge=0, validation_alias=_env("bodies_reserve_bytes"))
+    bodies_reserve_bytes: int = Field(
+        default=8 << 20, ge=0, validation_alias=_env("bodies_reserve_bytes")
+    )
     """As many more, for danger to people only: at least a few bodies."""
     in_flight: int = Field(default=256, ge=1, validation_alias=_env("in_flight"))
     """Reports that may wait for Kafka at once."""
@@ -40,11 +44,15 @@ class IntakeSettings(Settings):
     """How long what was refused is kept with its bytes."""
     refused_per_day: int = Field(default=500, ge=0, validation_alias=_env("refused_per_day"))
     """Refused messages kept per source and day."""
-    refused_bytes_per_day: int = Field(default=20 << 20, ge=0, validation_alias=_env("refused_bytes_per_day"))
+    refused_bytes_per_day: int = Field(
+        default=20 << 20, ge=0, validation_alias=_env("refused_bytes_per_day")
+    )
     """Bytes of them."""
     photos_per_day: int = Field(default=200, ge=0, validation_alias=_env("photos_per_day"))
     """Photos kept per sender and day: those of one are in the way of nobody else's reports."""
-    photo_bytes_per_day: int = Field(default=100 << 20, ge=0, validation_alias=_env("photo_bytes_per_day"))
+    photo_bytes_per_day: int = Field(
+        default=100 << 20, ge=0, validation_alias=_env("photo_bytes_per_day")
+    )
     """Bytes of them."""
     unknown_per_window: int = Field(default=20, ge=1, validation_alias=_env("unknown_per_window"))
     """Reports of people without a login per poster, or per SMS gateway for unknown numbers; as many more for danger to people."""
@@ -66,7 +74,9 @@ class IntakeSettings(Settings):
     console_connect_s: float = Field(default=2.0, gt=0, validation_alias=_env("console_connect_s"))
     """Patience with the console, before a page is answered with 503."""
 
-    connections_per_address: int = Field(default=1_000, ge=1, validation_alias=_env("connections_per_address"))
+    connections_per_address: int = Field(
+        default=1_000, ge=1, validation_alias=_env("connections_per_address")
+    )
     """Open connections per address (with IPv6 per /64). Beyond, the longest idle one is closed. Not counted: `VIGIE_PROXIES`."""
 
     tls_http: HostPort = ""
@@ -88,9 +98,15 @@ class IntakeSettings(Settings):
     @classmethod
     def _are_networks(cls, given: str) -> str:
         try:
-            return ",".join(str(ip_network(part.strip(), strict=False)) for part in given.split(",")) if given else ""
+            return (
+                ",".join(str(ip_network(part.strip(), strict=False)) for part in given.split(","))
+                if given
+                else ""
+            )
         except ValueError as error:
-            raise ValueError(f"must be addresses or networks with commas, like 127.0.0.1,10.0.0.0/24 ({error})") from error
+            raise ValueError(
+                f"must be addresses or networks with commas, like 127.0.0.1,10.0.0.0/24 ({error})"
+            ) from error
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

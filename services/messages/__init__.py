@@ -5,7 +5,7 @@ A library for delivery, which sends them, and the console, which shows them. The
 when. It holds no personal data and no words of a reporter.
 """
 
-from services.messages.composing import Text, compose
+from services.messages.composition import Text, compose
 from services.messages.names import Names
 from services.messages.phrases import LANGUAGES, Phrases, phrases
 

@@ -62,19 +62,26 @@ class Names:
             case ref.Communes(communes=communes):
                 return replace(self, communes={one.insee: one.name for one in communes})
             case ref.Sites(sites=sites):
-                return replace(self, sites={one.id: (short_name(one.name), one.commune_name) for one in sites})
+                return replace(
+                    self, sites={one.id: (short_name(one.name), one.commune_name) for one in sites}
+                )
             case ref.Activities(poles=poles, activities=activities):
                 return replace(
                     self,
                     poles={one.id: (one.name, one.name_en) for one in poles},
-                    activities={one.id: (one.short_name or one.name, one.name_en) for one in activities},
+                    activities={
+                        one.id: (one.short_name or one.name, one.name_en) for one in activities
+                    },
                 )
             case ref.Plans(plans=plans):
                 cards = {card.id: card.task for plan in plans for card in plan.cards}
                 titles = {one.id: _CONTINUITY.sub("Continuité", one.title) for one in plans}
                 return replace(self, plans=titles, cards=cards)
             case ref.EscalationPolicy(policy=policy):
-                asks = {f"{one.level}/{one.role}": (one.text, one.text_en or one.text) for one in policy.asks}
+                asks = {
+                    f"{one.level}/{one.role}": (one.text, one.text_en or one.text)
+                    for one in policy.asks
+                }
                 return replace(
                     self,
                     roles=policy.roles,
@@ -121,7 +128,10 @@ class Names:
             roles, levels = dumped
             return cls(roles, {int(level): name for level, name in levels.items()})
         pairs = {name: {id: tuple(pair) for id, pair in dumped[name].items()} for name in _PAIRS}
-        by_level = {name: {int(level): text for level, text in dumped[name].items()} for name in ("levels", "bridges")}
+        by_level = {
+            name: {int(level): text for level, text in dumped[name].items()}
+            for name in ("levels", "bridges")
+        }
         return cls(**(dumped | pairs | by_level))
 
 

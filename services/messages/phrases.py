@@ -52,7 +52,10 @@ class Phrases:
 
     def time(self, at: Instant, seen_at: Instant, *, spoken: bool) -> str:
         """Return a time of day, with its date when it is another day than the one of reading."""
-        local, today = datetime.fromtimestamp(at / 1000, PARIS), datetime.fromtimestamp(seen_at / 1000, PARIS).date()
+        local, today = (
+            datetime.fromtimestamp(at / 1000, PARIS),
+            datetime.fromtimestamp(seen_at / 1000, PARIS).date(),
+        )
         if not spoken:
             return self._dated("clock" if local.date() == today else "dated", local)
         full = "spoken_full" if local.minute == 0 else "spoken"
@@ -67,7 +70,13 @@ class Phrases:
         month_name = self.words["months"][local.month - 1]
         shape = str(self.words[name])
         return shape.format(
-            day=local.day, month=local.month, month_name=month_name, year=local.year, hour=local.hour, minute=local.minute, **more
+            day=local.day,
+            month=local.month,
+            month_name=month_name,
+            year=local.year,
+            hour=local.hour,
+            minute=local.minute,
+            **more,
         )
 
     def left(self, limit: Instant, now: Instant, *, spoken: bool) -> str:

@@ -52,7 +52,9 @@ def passages(template: str) -> tuple[Passage, ...]:
         if match.start() > at:
             found.append(Passage(template[at : match.start()]))
         droppable = match[2] is not None
-        found.append(Passage(match[2] if droppable else match[1], optional=True, droppable=droppable))
+        found.append(
+            Passage(match[2] if droppable else match[1], optional=True, droppable=droppable)
+        )
         at = match.end()
     if at < len(template):
         found.append(Passage(template[at:]))
@@ -81,7 +83,9 @@ def render(template: str, values: Values, *, drop: int = 0) -> str:
             room -= 1
             if room < 0:
                 continue
-        if passage.optional and not all(values.get(name) not in (None, "", 0) for name in passage.names):
+        if passage.optional and not all(
+            values.get(name) not in (None, "", 0) for name in passage.names
+        ):
             continue
         parts.append(_VALUE.sub(lambda found: _filled(found, values), passage.text))
     return _dated(re.sub(r"[ \t]{2,}", " ", "".join(parts)).strip())

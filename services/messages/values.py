@@ -21,13 +21,29 @@ MOST_SITES: Final = 2
 _SITE_KIND: Final = "site"
 """Family of incidents whose words say nothing: their event does."""
 PAGES: Final = {
-    "alarm_rto": "/activites", "alarm_dmia": "/activites", "alarm_rto_local": "/mes-sites", "alarm_dmia_local": "/mes-sites", "forecast_rto": "/activites",
-    "forecast_dmia": "/activites", "reentry": "/activites", "plan_proposed": "/plans", "stand_down_proposed": "/plans",
-    "card_overdue": "/plans", "reassignment_proposed": "/reaffectation", "reassignment_order": "/mes-sites", "instruction": "/mes-sites",
-    "reassignment_void": "/mes-sites", "reassignment_recalled": "/mes-sites", "readiness_hole": "/astreintes",
-    "readiness_digest": "/astreintes", "shift_ending": "/astreintes", "vigilance_digest": "/plans",
-    "site_order": "/mes-sites", "site_order_over": "/mes-sites", "verify_request": "/mes-sites",
-}  # fmt: skip
+    "alarm_rto": "/activites",
+    "alarm_dmia": "/activites",
+    "alarm_rto_local": "/mes-sites",
+    "alarm_dmia_local": "/mes-sites",
+    "forecast_rto": "/activites",
+    "forecast_dmia": "/activites",
+    "reentry": "/activites",
+    "plan_proposed": "/plans",
+    "stand_down_proposed": "/plans",
+    "card_overdue": "/plans",
+    "reassignment_proposed": "/reaffectation",
+    "reassignment_order": "/mes-sites",
+    "instruction": "/mes-sites",
+    "reassignment_void": "/mes-sites",
+    "reassignment_recalled": "/mes-sites",
+    "readiness_hole": "/astreintes",
+    "readiness_digest": "/astreintes",
+    "shift_ending": "/astreintes",
+    "vigilance_digest": "/plans",
+    "site_order": "/mes-sites",
+    "site_order_over": "/mes-sites",
+    "verify_request": "/mes-sites",
+}
 """Template → the page on which to act."""
 
 
@@ -59,7 +75,11 @@ def what_of(facts: Facts, phrases: Phrases) -> str:
     event = phrases.term("events", facts.get("event"))
     if kind is None:
         return phrases.word("incident") if "number" in facts else ""
-    return f"{kind}{phrases.word('colon')}{event}" if facts.get("kind") == _SITE_KIND and event else kind
+    return (
+        f"{kind}{phrases.word('colon')}{event}"
+        if facts.get("kind") == _SITE_KIND and event
+        else kind
+    )
 
 
 def place_of(facts: Facts, names: Names, phrases: Phrases) -> Place:
@@ -68,7 +88,9 @@ def place_of(facts: Facts, names: Names, phrases: Phrases) -> Place:
     if site is not None:
         name, commune = site
         return Place(name if commune in name else f"{name}, {commune}", name, shortest=commune)
-    codes = [code for code in str(facts.get("places") or facts.get("commune") or "").split(",") if code]
+    codes = [
+        code for code in str(facts.get("places") or facts.get("commune") or "").split(",") if code
+    ]
     known = [names.communes[code] for code in codes if code in names.communes]
     members = facts.get("members")
     scale = phrases.word("sites", n=members) if isinstance(members, int) and members > 1 else ""
@@ -79,7 +101,9 @@ def place_of(facts: Facts, names: Names, phrases: Phrases) -> Place:
         return Place(everywhere, everywhere, scale=scale)
     where = phrases.listed(known, MOST_COMMUNES)
     if number > len(known):
-        where = ", ".join(known[:MOST_COMMUNES]) + phrases.word("more", n=number - len(known[:MOST_COMMUNES]))
+        where = ", ".join(known[:MOST_COMMUNES]) + phrases.word(
+            "more", n=number - len(known[:MOST_COMMUNES])
+        )
     return Place(where, phrases.word("communes", n=number) if number > 1 else where, scale=scale)
 
 
@@ -118,7 +142,9 @@ class Telling:
     def seen_at(self) -> Instant:
         """Return when the person reads it: the time of the newest attempt."""
         attempts = self.row.attempts
-        return max(self.row.planned_at, attempts[-1].planned_at) if attempts else self.row.planned_at
+        return (
+            max(self.row.planned_at, attempts[-1].planned_at) if attempts else self.row.planned_at
+        )
 
     def time(self, at: object) -> str:
         """Return a time in words; empty for what is none."""
@@ -130,7 +156,9 @@ class Telling:
         """Return everything that a template may ask for."""
         row, names, phrases, facts = self.row, self.names, self.phrases, self.row.values
         level, place = int(row.level), place_of(facts, names, phrases)
-        what = what_of(facts, phrases) or (phrases.word("incident") if row.template in CALLS else "")
+        what = what_of(facts, phrases) or (
+            phrases.word("incident") if row.template in CALLS else ""
+        )
         where = place.counted if brevity >= Brevity.COUNTED else place.where
         if brevity is Brevity.SHORTEST:
             where = place.shortest or where
@@ -154,7 +182,9 @@ class Telling:
             "danger": phrases.word("danger") if row.danger else "",
             "danger_terse": phrases.word("danger_terse") if row.danger else "",
             "ask": names.ask(level, row.role, phrases.lang) or phrases.word("default_ask"),
-            "asked": _begun(names.ask(level, row.role, phrases.lang) or phrases.word("default_ask")),
+            "asked": _begun(
+                names.ask(level, row.role, phrases.lang) or phrases.word("default_ask")
+            ),
             "until": self.time(row.ack_by),
             "bridge": names.bridges.get(level),
             "phone": names.cell_phone,
@@ -173,7 +203,9 @@ class Telling:
             "estimated": phrases.word("estimated") if facts.get("estimated") else "",
             "leave": phrases.agents(facts.get("agents")),
             "come": phrases.agents(facts.get("come")),
-            "begins": self.time(facts.get("hole_at") if "hole_at" in facts else facts.get("begins_at")),
+            "begins": self.time(
+                facts.get("hole_at") if "hole_at" in facts else facts.get("begins_at")
+            ),
             "ends": self.time(facts.get("ends_at")),
             "ends_at": self.time(facts.get("shift_end")),
             "found": _number(facts.get("found")),
@@ -182,7 +214,10 @@ class Telling:
             "hole": phrases.term("holes", facts.get("hole")) or phrases.word("hole"),
             "holes": _number(facts.get("holes")),
             "ready": _number(facts.get("ready_pct")),
-            "phenomena": ", ".join(phrases.term("phenomena", p) or p.replace("-", " ") for p in _several(facts.get("phenomena"))),
+            "phenomena": ", ".join(
+                phrases.term("phenomena", p) or p.replace("-", " ")
+                for p in _several(facts.get("phenomena"))
+            ),
             "plans": ", ".join(names.plans.get(p, "") for p in _several(facts.get("plans"))),
             "kept": phrases.word("kept") if facts.get("answered") else "",
             "order": phrases.term("orders", facts.get("order")),
@@ -191,7 +226,9 @@ class Telling:
             "giver": phrases.term("givers", facts.get("giver")),
             "end": phrases.term("call_ends", facts.get("end")) or phrases.word("call_over"),
             "exercise": str(facts.get("exercise") or ""),
-            "author": role_name(str(facts["author_role"]), names, phrases) if facts.get("author_role") else "",
+            "author": role_name(str(facts["author_role"]), names, phrases)
+            if facts.get("author_role")
+            else "",
             "at": self.time(row.planned_at),
         }
 
@@ -222,7 +259,11 @@ class Telling:
         if site or what:
             return site
         pole = self.row.values.get("pole")
-        return scope_name(str(pole), self.names, self.phrases) or self.names.territory or self.phrases.word("everywhere")
+        return (
+            scope_name(str(pole), self.names, self.phrases)
+            or self.names.territory
+            or self.phrases.word("everywhere")
+        )
 
     def _share(self, limit: object) -> int | float | None:
         """Return how much of a delay has passed: all of it once its limit has, however long the message waited."""
@@ -239,7 +280,9 @@ class Telling:
         """Return until when something is asked."""
         if isinstance(limit, bool) or not isinstance(limit, int):
             return self.phrases.word("now")
-        return self.phrases.word("before" if limit > self.seen_at else "at_once", at=self.time(limit))
+        return self.phrases.word(
+            "before" if limit > self.seen_at else "at_once", at=self.time(limit)
+        )
 
     def _strategy(self) -> str:
         code, _, _more = str(self.row.values.get("strategy") or "").partition(":")

@@ -9,7 +9,7 @@ from schemas.base import Instant
 from schemas.oncall import RungRow
 from schemas.reference import DEPUTIES, Wave
 from services.oncall.readiness import Prover
-from services.oncall.rota import Pair, Post
+from services.oncall.schedule import Pair, Post
 
 MOST_NAMED: Final = 50
 
@@ -17,7 +17,9 @@ MOST_NAMED: Final = 50
 def rungs(prover: Prover, at: Instant) -> tuple[RungRow, ...]:
     """Every wave of every ladder, ladders in order: its posts, those of them where somebody would hear it, and by when."""
     ladders = sorted(prover.policy.ladders.items())
-    return tuple(_rung(prover, ladder, wave, waves[0], at) for ladder, waves in ladders for wave in waves)
+    return tuple(
+        _rung(prover, ladder, wave, waves[0], at) for ladder, waves in ladders for wave in waves
+    )
 
 
 def _rung(prover: Prover, ladder: str, wave: Wave, first: Wave, at: Instant) -> RungRow:
@@ -35,9 +37,14 @@ def _rung(prover: Prover, ladder: str, wave: Wave, first: Wave, at: Instant) -> 
         late += minutes > called.after_min + called.ack_min
         slowest = minutes if slowest is None else max(slowest, minutes)
     return RungRow(
-        ladder=ladder, wave=wave.wave, posts=posts, reached=reached, late=late, slowest_min=slowest,
+        ladder=ladder,
+        wave=wave.wave,
+        posts=posts,
+        reached=reached,
+        late=late,
+        slowest_min=slowest,
         silent=tuple(sorted(silent)[:MOST_NAMED]),
-    )  # fmt: skip
+    )
 
 
 def _posts(prover: Prover, wave: Wave, first: Wave, at: Instant) -> Iterator[tuple[Post, Pair]]:
@@ -45,7 +52,9 @@ def _posts(prover: Prover, wave: Wave, first: Wave, at: Instant) -> Iterator[tup
     seen: set[Post] = set()
     for who in wave.who:
         deputies = who == DEPUTIES
-        for role in (r for name in (first.who if deputies else (who,)) for r in prover.roles_of(name)):
+        for role in (
+            r for name in (first.who if deputies else (who,)) for r in prover.roles_of(name)
+        ):
             for scope in prover.rota.scopes(role) or (None,):
                 if (role, scope) in seen:
                     continue

@@ -10,14 +10,16 @@ import icalendar
 
 from schemas.base import DAY_MS, Instant
 from schemas.oncall import Place
-from services.oncall.rota import Rota
+from services.oncall.schedule import Rota
 
 _DEPUTY = "suppléant"
 BEHIND_MS: Final = 400 * DAY_MS
 """How far before the span a shift that touches it may have begun."""
 
 
-def feed(rota: Rota, role: str, scope: str | None, name: str, start: Instant, end: Instant, at: Instant) -> bytes:
+def feed(
+    rota: Rota, role: str, scope: str | None, name: str, start: Instant, end: Instant, at: Instant
+) -> bytes:
     """Shifts that touch [start, end), holder and deputy. The same shift has the same UID for ever; importing the file gives the same shifts back.
 
     A shift begins where it does and not with the span, so that it stays one event while the span moves on; who stands there for longer than
@@ -34,12 +36,19 @@ def feed(rota: Rota, role: str, scope: str | None, name: str, start: Instant, en
             began = None if span.start == first else span.start
             for person in span.stand.persons:
                 event = icalendar.Event()
-                uid = blake2b(f"{role}|{scope}|{place}|{began}|{person}".encode(), digest_size=12).hexdigest()
+                uid = blake2b(
+                    f"{role}|{scope}|{place}|{began}|{person}".encode(), digest_size=12
+                ).hexdigest()
                 event.add("uid", f"{uid}@vigie")
                 event.add("dtstamp", _utc(at))
                 event.add("dtstart", _utc(start if began is None else began))
                 event.add("dtend", _utc(span.end))
-                event.add("summary", f"{role} : {person}" if place is Place.HOLDER else f"{role} ({_DEPUTY}) : {person}")
+                event.add(
+                    "summary",
+                    f"{role} : {person}"
+                    if place is Place.HOLDER
+                    else f"{role} ({_DEPUTY}) : {person}",
+                )
                 if scope is not None:
                     event.add("categories", [scope])
                 calendar.add_component(event)

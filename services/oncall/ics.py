@@ -28,9 +28,20 @@ BEHIND_MS: Final = 31 * DAY_MS
 """When a calendar has more than `MOST_SHIFTS`, only those that are not older count."""
 _FINE: Final = frozenset({"SECONDLY", "MINUTELY"})
 _LONGEST_MS: Final = 366 * DAY_MS
-_TIMES: Final = ("DTSTART", "DTEND", "DURATION", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID", "EXRULE")
+_TIMES: Final = (
+    "DTSTART",
+    "DTEND",
+    "DURATION",
+    "RRULE",
+    "RDATE",
+    "EXDATE",
+    "RECURRENCE-ID",
+    "EXRULE",
+)
 _SHOWN: Final = 80
-_EMPTY_LIST: Final = re.compile(r"^(?:EXDATE|RDATE)[^:\r\n]*:[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE)
+_EMPTY_LIST: Final = re.compile(
+    r"^(?:EXDATE|RDATE)[^:\r\n]*:[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE
+)
 """Some programs write the list although nothing is in it."""
 _WITH_HOURS: Final = re.compile(
     r"^DURATION((?:;[^:\r\n]*)?):(\+?P(?:\d{1,6}D)?T(?=\d)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})S)?[ \t]*\r?)$",
@@ -89,25 +100,39 @@ def read(content: bytes, now: Instant, window: Window | None = None) -> Calendar
     except CalendarRefused:
         raise
     except RecursionError:
-        raise CalendarRefused("Ce fichier est trop imbriqué pour être un calendrier d’astreinte.") from None
+        raise CalendarRefused(
+            "Ce fichier est trop imbriqué pour être un calendrier d’astreinte."
+        ) from None
     except Exception as error:  # two libraries on bytes from anywhere: whatever they raise means that nobody can tell what the file says
-        raise CalendarRefused(f"Ce calendrier ne peut pas être lu ({type(error).__name__}).") from error
+        raise CalendarRefused(
+            f"Ce calendrier ne peut pas être lu ({type(error).__name__})."
+        ) from error
 
 
 def _text(content: bytes) -> str:
     if len(content) > MOST_BYTES:
         size, most = len(content) / (1 << 20), MOST_BYTES >> 20
-        raise CalendarRefused(f"Ce fichier est trop gros : {size:.1f} Mo, la limite est de {most} Mo.")
-    for encoding in ("utf-8-sig", "utf-16") if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252"):
+        raise CalendarRefused(
+            f"Ce fichier est trop gros : {size:.1f} Mo, la limite est de {most} Mo."
+        )
+    for encoding in (
+        ("utf-8-sig", "utf-16")
+        if content[:2] in (b"\xff\xfe", b"\xfe\xff")
+        else ("utf-8-sig", "cp1252")
+    ):
         try:
             text = content.decode(encoding)
             break
         except UnicodeDecodeError:
             continue
     else:
-        raise CalendarRefused("Ce fichier n’est pas du texte : un calendrier iCalendar (.ics) est attendu.")
+        raise CalendarRefused(
+            "Ce fichier n’est pas du texte : un calendrier iCalendar (.ics) est attendu."
+        )
     if "\0" in text:
-        raise CalendarRefused("Ce fichier n’est pas du texte : un calendrier iCalendar (.ics) est attendu.")
+        raise CalendarRefused(
+            "Ce fichier n’est pas du texte : un calendrier iCalendar (.ics) est attendu."
+        )
     _check_shape(text)
     return _WITH_HOURS.sub(_noted, _EMPTY_LIST.sub("", text))
 
@@ -127,26 +152,42 @@ def _check_shape(text: str) -> None:
             open_ones.append(name.strip().upper())
             components += 1
         elif head.upper() == "END" and (not open_ones or open_ones.pop() != name.strip().upper()):
-            raise CalendarRefused("Ce calendrier est abîmé : un « END » ne ferme pas ce qui est ouvert.")
+            raise CalendarRefused(
+                "Ce calendrier est abîmé : un « END » ne ferme pas ce qui est ouvert."
+            )
         if len(open_ones) > DEEPEST:
-            raise CalendarRefused("Ce fichier est trop imbriqué pour être un calendrier d’astreinte.")
+            raise CalendarRefused(
+                "Ce fichier est trop imbriqué pour être un calendrier d’astreinte."
+            )
         if components > MOST_COMPONENTS:
-            raise CalendarRefused(f"Ce calendrier a plus de {MOST_COMPONENTS} éléments : exportez une période plus courte.")
+            raise CalendarRefused(
+                f"Ce calendrier a plus de {MOST_COMPONENTS} éléments : exportez une période plus courte."
+            )
     if components == 0:
-        raise CalendarRefused("Ce fichier n’est pas un calendrier iCalendar : il n’a pas de « BEGIN:VCALENDAR ».")
+        raise CalendarRefused(
+            "Ce fichier n’est pas un calendrier iCalendar : il n’a pas de « BEGIN:VCALENDAR »."
+        )
     if open_ones:
         raise CalendarRefused("Ce calendrier est coupé : il manque un « END ».")
 
 
 def _read(text: str, now: Instant, window: Window | None) -> Calendar:
     try:
-        calendars = [c for c in icalendar.Calendar.from_ical(text, multiple=True) if c.name == "VCALENDAR"]
+        calendars = [
+            c for c in icalendar.Calendar.from_ical(text, multiple=True) if c.name == "VCALENDAR"
+        ]
     except ValueError as error:
-        raise CalendarRefused(f"Ce calendrier ne peut pas être lu : {_of_library(error)}.") from error
+        raise CalendarRefused(
+            f"Ce calendrier ne peut pas être lu : {_of_library(error)}."
+        ) from error
     if not calendars:
-        raise CalendarRefused("Ce fichier n’est pas un calendrier iCalendar : il n’a pas de « BEGIN:VCALENDAR ».")
+        raise CalendarRefused(
+            "Ce fichier n’est pas un calendrier iCalendar : il n’a pas de « BEGIN:VCALENDAR »."
+        )
     if any(str(c.get("METHOD", "")).upper() == "CANCEL" for c in calendars):
-        raise CalendarRefused("Ce fichier annule des événements : retirez plutôt le calendrier, ou remplacez la garde.")
+        raise CalendarRefused(
+            "Ce fichier annule des événements : retirez plutôt le calendrier, ou remplacez la garde."
+        )
     events = [e for c in calendars for e in c.walk("VEVENT")]
     if not events:
         raise CalendarRefused("Ce calendrier ne contient aucun événement.")
@@ -168,7 +209,9 @@ def _read(text: str, now: Instant, window: Window | None) -> Calendar:
     if not found:
         asked = f" entre le {shown(window[0])} et le {shown(window[1])}" if window else ""
         raise CalendarRefused(f"Ce calendrier n’a aucune garde{asked}.")
-    name = next((str(c.get(key)) for c in calendars for key in ("NAME", "X-WR-CALNAME") if c.get(key)), None)
+    name = next(
+        (str(c.get(key)) for c in calendars for key in ("NAME", "X-WR-CALNAME") if c.get(key)), None
+    )
     ordered = tuple(sorted(found, key=lambda o: (o.start, o.end, o.title, o.attendees)))
     return Calendar(name, ordered)
 
@@ -206,7 +249,9 @@ def _check(event: Any) -> None:
     for name, what in event.errors:
         if str(name).upper() in _TIMES:
             given = _given(str(what))
-            raise _refused(event, f"a une valeur illisible : {name}" + (f", « {given} »" if given else ""))
+            raise _refused(
+                event, f"a une valeur illisible : {name}" + (f", « {given} »" if given else "")
+            )
     if "DTSTART" not in event:
         raise _refused(event, "n’a pas de début")
     for name in ("DTSTART", "DTEND", "DURATION", "RRULE", "RECURRENCE-ID"):
@@ -224,7 +269,10 @@ def _check(event: Any) -> None:
     for rule in _several(event.get("RRULE")):
         _check_rule(event, rule)
     if "EXRULE" in event:
-        raise _refused(event, "a une règle d’exclusion EXRULE, qui n’est plus du format : remplacez-la par des EXDATE")
+        raise _refused(
+            event,
+            "a une règle d’exclusion EXRULE, qui n’est plus du format : remplacez-la par des EXDATE",
+        )
 
 
 def _check_length(event: Any) -> None:
@@ -236,7 +284,9 @@ def _check_length(event: Any) -> None:
         lasts = round(event["DURATION"].dt.total_seconds() * 1000)
     if lasts is not None and lasts < 0:
         raise _refused(event, "finit avant de commencer")
-    if (lasts == 0 and isinstance(start, datetime)) or (lasts is None and isinstance(start, datetime)):
+    if (lasts == 0 and isinstance(start, datetime)) or (
+        lasts is None and isinstance(start, datetime)
+    ):
         raise _refused(event, "n’a pas de durée")
     if lasts is not None and lasts > _LONGEST_MS:
         raise _refused(event, "dure plus d’un an")
@@ -244,7 +294,9 @@ def _check_length(event: Any) -> None:
 
 def _check_time(event: Any, moment: date | datetime, zone: str | None) -> None:
     if isinstance(moment, datetime) and moment.tzinfo is None and zone is not None:
-        raise _refused(event, f"nomme un fuseau horaire qui n’est ni connu ni décrit : « {zone[:_SHOWN]} »")
+        raise _refused(
+            event, f"nomme un fuseau horaire qui n’est ni connu ni décrit : « {zone[:_SHOWN]} »"
+        )
     if not isinstance(moment, date):
         raise _refused(event, "a une heure sans date")
     if not 1900 <= moment.year <= 2200:
@@ -257,10 +309,14 @@ def _check_rule(event: Any, rule: Any) -> None:
     interval = next(iter(rule.get("INTERVAL", [])), 1)
     if not frequency:
         raise _refused(event, "a une règle de répétition sans fréquence")
-    if (frequency in _FINE or (frequency == "HOURLY" and "UNTIL" not in rule)) and (count is None or count > MOST_SHIFTS):
+    if (frequency in _FINE or (frequency == "HOURLY" and "UNTIL" not in rule)) and (
+        count is None or count > MOST_SHIFTS
+    ):
         raise _refused(event, f"se répète trop souvent pour une astreinte ({frequency})")
     if interval < 1 or (count is not None and count < 1):
-        raise _refused(event, "a une règle de répétition sans effet (INTERVAL ou COUNT inférieur à 1)")
+        raise _refused(
+            event, "a une règle de répétition sans effet (INTERVAL ou COUNT inférieur à 1)"
+        )
 
 
 def _several(given: Any) -> list[Any]:
@@ -290,7 +346,9 @@ def _is_endless(event: Any) -> bool:
     return any("COUNT" not in rule and "UNTIL" not in rule for rule in _several(event.get("RRULE")))
 
 
-def _parts(calendar: Any, endless: set[str], now: Instant, window: Window | None) -> Iterator[tuple[Any, Window]]:
+def _parts(
+    calendar: Any, endless: set[str], now: Instant, window: Window | None
+) -> Iterator[tuple[Any, Window]]:
     """The calendar, or its series with and without an end, each with the window in which all that matters of it lies."""
     events = list(calendar.walk("VEVENT"))
     if window is not None:
@@ -313,7 +371,12 @@ def _endless_window(events: list[Any], now: Instant) -> Window:
 
 def _whole_window(events: list[Any], now: Instant) -> Window:
     starts = [_instant(e["DTSTART"].dt) for e in events]
-    listed = [_instant(d.dt[0] if isinstance(d.dt, tuple) else d.dt) for e in events for g in _several(e.get("RDATE")) for d in g.dts]
+    listed = [
+        _instant(d.dt[0] if isinstance(d.dt, tuple) else d.dt)
+        for e in events
+        for g in _several(e.get("RDATE"))
+        for d in g.dts
+    ]
     ruled = any("RRULE" in e for e in events)
     known = [*starts, *listed]
     return min(known), max(known) + _LONGEST_MS if not ruled else max(now, *known) + 10 * AHEAD_MS
@@ -330,13 +393,19 @@ def _expand(calendar: Any, first: Instant, last: Instant) -> Iterator[Occurrence
         if end == start and not isinstance(event["DTSTART"].dt, datetime):
             end = _end_of(event["DTSTART"].dt)
         if start < end:
-            yield Occurrence(start, end, _title(event), tuple(_attendees(event)), tuple(_categories(event)))
+            yield Occurrence(
+                start, end, _title(event), tuple(_attendees(event)), tuple(_categories(event))
+            )
 
 
 def _end(event: Any) -> Instant:
     """Days and weeks of a duration are those of the calendar, also of 23 and 25 hours; its hours are hours (RFC 5545 3.3.6)."""
     ends, exact_s = event["DTEND"].dt, int(event.get(_EXACT, 0))
-    return _instant(ends - timedelta(seconds=exact_s)) + exact_s * 1000 if isinstance(ends, datetime) else _instant(ends)
+    return (
+        _instant(ends - timedelta(seconds=exact_s)) + exact_s * 1000
+        if isinstance(ends, datetime)
+        else _instant(ends)
+    )
 
 
 def _end_of(start: date | datetime) -> Instant:

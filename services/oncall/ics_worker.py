@@ -28,9 +28,14 @@ async def read_bounded(content: bytes, now: Instant, window: Window | None = Non
         return read(content, now, window)  # refuses at once
     arguments = [str(now), *(str(t) for t in window or ())]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.oncall.ics_worker", *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        sys.executable,
+        "-m",
+        "services.oncall.ics_worker",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         said, _ = await asyncio.wait_for(process.communicate(content), PATIENCE_S)
     except TimeoutError:
@@ -44,7 +49,12 @@ async def read_bounded(content: bytes, now: Instant, window: Window | None = Non
     found = json.loads(said)
     if (why := found.get("refused")) is not None:
         raise CalendarRefused(why)
-    made = (Occurrence(**{**o, "attendees": tuple(o["attendees"]), "categories": tuple(o["categories"])}) for o in found["occurrences"])
+    made = (
+        Occurrence(
+            **{**o, "attendees": tuple(o["attendees"]), "categories": tuple(o["categories"])}
+        )
+        for o in found["occurrences"]
+    )
     return Calendar(found["name"], tuple(made))
 
 

@@ -14,18 +14,42 @@ from typing import Final
 
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.oncall import HoleKind, HoleRow, Place, Reach, ReachRow
-from schemas.reference import EVERY_POLE, ChannelsSection, Escalation, ReadinessRule, Roster, SectionData, Site, Wave
+from schemas.reference import (
+    EVERY_POLE,
+    ChannelsSection,
+    Escalation,
+    ReadinessRule,
+    Roster,
+    SectionData,
+    Site,
+    Wave,
+)
 from schemas.words import Channel
 from services.oncall.localtime import days, inside, window_of
-from services.oncall.rota import Pair, Post, Rota
+from services.oncall.schedule import Pair, Post, Rota
 
 MOST_HOLES: Final = 200
-GRAVITY: Final[tuple[HoleKind, ...]] = ("nobody", "unreachable", "no_holder", "late", "quiet", "single_point", "no_deputy", "unverified")
+GRAVITY: Final[tuple[HoleKind, ...]] = (
+    "nobody",
+    "unreachable",
+    "no_holder",
+    "late",
+    "quiet",
+    "single_point",
+    "no_deputy",
+    "unverified",
+)
 """Gravest first. The first two: nobody would be reached."""
 _FIX: Final[dict[HoleKind, str]] = {
-    "nobody": "find_holder", "unreachable": "verify_channel", "no_holder": "find_holder", "late": "spread_calls", "quiet": "daytime_channel",
-    "single_point": "other_person", "no_deputy": "find_deputy", "unverified": "verify_channel",
-}  # fmt: skip
+    "nobody": "find_holder",
+    "unreachable": "verify_channel",
+    "no_holder": "find_holder",
+    "late": "spread_calls",
+    "quiet": "daytime_channel",
+    "single_point": "other_person",
+    "no_deputy": "find_deputy",
+    "unverified": "verify_channel",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +115,25 @@ class Proof:
     def bad_hours(self, post: Post) -> frozenset[int]:
         """Hours of the horizon, from 0, in which something is wrong with this post at any moment."""
         return frozenset(
-            hour for j in self.posts[post] if j.verdict.problems
+            hour
+            for j in self.posts[post]
+            if j.verdict.problems
             for hour in range((j.start - self.start) // HOUR_MS, -((self.start - j.end) // HOUR_MS))
-        )  # fmt: skip
+        )
 
 
 class Prover:
     """One version of the rota, the policy and what is known of how people are reached."""
 
     def __init__(
-        self, rota: Rota, policy: Escalation, rule: ReadinessRule, sites: Iterable[Site], poles: Iterable[str],
+        self,
+        rota: Rota,
+        policy: Escalation,
+        rule: ReadinessRule,
+        sites: Iterable[Site],
+        poles: Iterable[str],
         reach: Mapping[str, tuple[Reach, ...]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.rota, self.policy, self._rule, self._reach = rota, policy, rule, reach
         self._sites = tuple(sites)
         self._poles = tuple(poles)
@@ -123,7 +154,14 @@ class Prover:
     def calling(self, ladder: str, wave: Wave) -> Called:
         """How one wave calls."""
         people = sum(self._width(r, who) for who in wave.who for r in self.roles_of(who))
-        return Called(ladder, wave.wave, wave.after_min, wave.ack_min, tuple(Channel(c) for c in wave.channels), people)
+        return Called(
+            ladder,
+            wave.wave,
+            wave.after_min,
+            wave.ack_min,
+            tuple(Channel(c) for c in wave.channels),
+            people,
+        )
 
     def roles_of(self, who: str) -> tuple[str, ...]:
         """What a name in a wave means; groups are one level deep."""
@@ -132,7 +170,13 @@ class Prover:
         return self.policy.groups.get(who, (who,))
 
     def _width(self, role: str, who: str) -> int:
-        return len(self._poles) if who == EVERY_POLE else 1 if self.rota.scopes(role) or role in self.policy.roles else 0
+        return (
+            len(self._poles)
+            if who == EVERY_POLE
+            else 1
+            if self.rota.scopes(role) or role in self.policy.roles
+            else 0
+        )
 
     @cached_property
     def weights(self) -> dict[Post, int]:
@@ -148,7 +192,9 @@ class Prover:
                     found[role, scope] = 1
                 elif scope in staffed:
                     found[role, scope] = staffed[scope]
-        missing = ids - {scope for role, scope in found if role == "responsable_site" and scope is not None}
+        missing = ids - {
+            scope for role, scope in found if role == "responsable_site" and scope is not None
+        }
         if "responsable_site" in self.called:
             found |= {("responsable_site", site): 1 for site in sorted(missing)}
         return found
@@ -166,15 +212,26 @@ class Prover:
         person, channel, minutes = self.reached(pair, called, at)
         problems = list(self._gaps(post, pair, at))
         if person is None and pair != Pair(None, None):
-            heard = any(self._proven(r, at) for p in (pair.holder, pair.deputy) if p for r in self._points(p))
+            heard = any(
+                self._proven(r, at)
+                for p in (pair.holder, pair.deputy)
+                if p
+                for r in self._points(p)
+            )
             problems.append(Problem("quiet" if heard else "unreachable"))
         for who in dict.fromkeys(p for p in (pair.holder, pair.deputy) if p is not None):
             points = self._points(who)
             if sum(self._proven(r, at) for r in points) < self._rule.channels_min:
                 problems.append(Problem("unverified", who))
-            elif person is not None and not any(self._proven(r, at) and not _quiet(r, at) for r in points):
+            elif person is not None and not any(
+                self._proven(r, at) and not _quiet(r, at) for r in points
+            ):
                 problems.append(Problem("quiet", who))
-        if minutes is not None and called is not None and minutes > called.after_min + called.ack_min:
+        if (
+            minutes is not None
+            and called is not None
+            and minutes > called.after_min + called.ack_min
+        ):
             problems.append(Problem("late", person))
         return Verdict(pair.holder, pair.deputy, person, channel, minutes, tuple(problems))
 
@@ -183,8 +240,14 @@ class Prover:
             yield Problem("no_holder" if pair.deputy is not None else "nobody")
         elif pair.deputy is None:
             same = self.rota.stand(*post, Place.DEPUTY, at).persons
-            yield Problem("single_point", pair.holder) if pair.holder in same else Problem("no_deputy")
-        if pair.holder is not None and any(self.rota.pair(*other, at).holder == pair.holder for other in self._beside(post)):
+            yield (
+                Problem("single_point", pair.holder)
+                if pair.holder in same
+                else Problem("no_deputy")
+            )
+        if pair.holder is not None and any(
+            self.rota.pair(*other, at).holder == pair.holder for other in self._beside(post)
+        ):
             yield Problem("single_point", pair.holder)
 
     def _beside(self, post: Post) -> tuple[Post, ...]:
@@ -193,15 +256,24 @@ class Prover:
             return ()
         mine = self.called[post[0]]
         same = (r for r in self._rule.roles if r != post[0] and r in self.called)
-        return tuple((r, None) for r in same if (self.called[r].ladder, self.called[r].wave) == (mine.ladder, mine.wave))
+        return tuple(
+            (r, None)
+            for r in same
+            if (self.called[r].ladder, self.called[r].wave) == (mine.ladder, mine.wave)
+        )
 
     def _points(self, person: str) -> tuple[Reach, ...]:
         return self._reach.get(person, ())
 
     def _proven(self, point: Reach, at: Instant) -> bool:
-        return point.verified_at is not None and at < point.verified_at + self._rule.proof_days * DAY_MS
+        return (
+            point.verified_at is not None
+            and at < point.verified_at + self._rule.proof_days * DAY_MS
+        )
 
-    def reached(self, pair: Pair, called: Called | None, at: Instant) -> tuple[str | None, Channel | None, float | None]:
+    def reached(
+        self, pair: Pair, called: Called | None, at: Instant
+    ) -> tuple[str | None, Channel | None, float | None]:
         """Walks the ladder's own steps: channel after channel of the holder, then of the deputy."""
         minutes = called.after_min if called else 0.0
         for person in (pair.holder, pair.deputy):
@@ -257,7 +329,10 @@ class Prover:
         bare = Proof(start, end, posts, self.weights, 0, 0, ())
         bad = sum(len(bare.bad_hours(post)) * weight for post, weight in self.weights.items())
         total = hours * sum(self.weights.values())
-        holes = sorted(self._holes(posts), key=lambda h: (GRAVITY.index(h.kind), h.start, h.role, h.scope or "", h.person or ""))
+        holes = sorted(
+            self._holes(posts),
+            key=lambda h: (GRAVITY.index(h.kind), h.start, h.role, h.scope or "", h.person or ""),
+        )
         return Proof(start, end, posts, self.weights, total, total - bad, tuple(holes))
 
     def _holes(self, posts: Mapping[Post, tuple[Judged, ...]]) -> Iterator[HoleRow]:
@@ -269,31 +344,54 @@ class Prover:
                     yield going.pop(gone)
                 for problem in j.verdict.problems:
                     before = going.get(problem)
-                    going[problem] = self._hole(post, problem, before.start if before else j.start, j, before)
+                    going[problem] = self._hole(
+                        post, problem, before.start if before else j.start, j, before
+                    )
             yield from going.values()
 
-    def _hole(self, post: Post, problem: Problem, start: Instant, j: Judged, before: HoleRow | None) -> HoleRow:
+    def _hole(
+        self, post: Post, problem: Problem, start: Instant, j: Judged, before: HoleRow | None
+    ) -> HoleRow:
         fix = _FIX[problem.kind]
-        if problem.kind == "unverified" and problem.person is not None and len(self._points(problem.person)) < self._rule.channels_min:
+        if (
+            problem.kind == "unverified"
+            and problem.person is not None
+            and len(self._points(problem.person)) < self._rule.channels_min
+        ):
             fix = "second_channel"
-        known = [m for m in (j.verdict.minutes, before.minutes if before else None) if m is not None]
-        return HoleRow.model_validate({
-            "kind": problem.kind, "fix": fix, "role": post[0], "scope": post[1], "person": problem.person, "start": start, "end": j.end,
-            "sites": self.weights[post], "minutes": max(known, default=None),
-        })  # fmt: skip
+        known = [
+            m for m in (j.verdict.minutes, before.minutes if before else None) if m is not None
+        ]
+        return HoleRow.model_validate(
+            {
+                "kind": problem.kind,
+                "fix": fix,
+                "role": post[0],
+                "scope": post[1],
+                "person": problem.person,
+                "start": start,
+                "end": j.end,
+                "sites": self.weights[post],
+                "minutes": max(known, default=None),
+            }
+        )
 
 
 def _quiet(point: Reach, at: Instant) -> bool:
     return point.quiet is not None and inside(point.quiet, at)
 
 
-def reach_of(roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow]) -> dict[str, tuple[Reach, ...]]:
+def reach_of(
+    roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow]
+) -> dict[str, tuple[Reach, ...]]:
     """Person → channels. What was told of a person replaces the reference data; a channel verified there without a day counts from its publication."""
     everybody = (*(roster.channels if roster else {}), *told)
     return {person: reach_of_one(roster, published_at, told, person) for person in everybody}
 
 
-def reach_of_one(roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow], person: str) -> tuple[Reach, ...]:
+def reach_of_one(
+    roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow], person: str
+) -> tuple[Reach, ...]:
     """See reach_of; nothing for whoever is not known."""
     if (row := told.get(person)) is not None:
         return row.points
@@ -302,7 +400,11 @@ def reach_of_one(roster: Roster | None, published_at: Instant | None, told: Mapp
     for name in (roster.channels if roster else {}).get(person, ()):
         channel = Channel(name)
         known = dated.get(channel, Reach(channel=channel))
-        points.append(known if known.verified_at is not None else known.model_copy(update={"verified_at": published_at}))
+        points.append(
+            known
+            if known.verified_at is not None
+            else known.model_copy(update={"verified_at": published_at})
+        )
     return tuple(points)
 
 
@@ -310,7 +412,12 @@ def with_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> Readines
     """The rule with the rates that providers are declared to take, unless it names some itself."""
     if rule.rate_per_min:
         return rule
-    rates = {c.channel.value: c.per_minute for s in sections if isinstance(s, ChannelsSection) for c in s.rules.channels}
+    rates = {
+        c.channel.value: c.per_minute
+        for s in sections
+        if isinstance(s, ChannelsSection)
+        for c in s.rules.channels
+    }
     return rule.model_copy(update={"rate_per_min": rates})
 
 

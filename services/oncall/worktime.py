@@ -12,7 +12,7 @@ from schemas.base import HOUR_MS, Instant
 from schemas.oncall import Place
 from schemas.reference import WorkingTime
 from services.oncall.localtime import instant, local_day
-from services.oncall.rota import Rota
+from services.oncall.schedule import Rota
 
 Work = tuple[Instant, Instant]
 Limit = Literal["day", "week", "daily_rest", "weekly_rest"]
@@ -31,7 +31,11 @@ class Breach:
 
 
 def work_of(
-    rota: Rota, rules: WorkingTime, start: Instant, end: Instant, call_outs: Mapping[str, Iterable[Instant]] | None = None
+    rota: Rota,
+    rules: WorkingTime,
+    start: Instant,
+    end: Instant,
+    call_outs: Mapping[str, Iterable[Instant]] | None = None,
 ) -> dict[str, list[Work]]:
     """Person → spans of work, merged. On call at home only what one was called out for is work; whoever stands somewhere by the roster alone is not planned."""
     found: dict[str, list[Work]] = {}
@@ -42,7 +46,9 @@ def work_of(
             for person in span.stand.persons if span.stand.by != "roster" else ():
                 found.setdefault(person, []).append((span.start, span.end))
     for person, answered in (call_outs or {}).items():
-        found.setdefault(person, []).extend((at, at + round(rules.call_out_h * HOUR_MS)) for at in answered if start <= at < end)
+        found.setdefault(person, []).extend(
+            (at, at + round(rules.call_out_h * HOUR_MS)) for at in answered if start <= at < end
+        )
     return {person: merged(spans) for person, spans in found.items()}
 
 
@@ -60,9 +66,11 @@ def merged(spans: Iterable[Work]) -> list[Work]:
 def breaches(person: str, work: list[Work], rules: WorkingTime) -> list[Breach]:
     """Every limit that these spans break, in order."""
     found = [
-        *_too_much(person, work, "day", 1, rules.day_h), *_too_much(person, work, "week", 7, rules.week_h),
-        *_too_little_rest(person, work, rules.daily_rest_h), *_no_weekly_rest(person, work, rules.weekly_rest_h),
-    ]  # fmt: skip
+        *_too_much(person, work, "day", 1, rules.day_h),
+        *_too_much(person, work, "week", 7, rules.week_h),
+        *_too_little_rest(person, work, rules.daily_rest_h),
+        *_no_weekly_rest(person, work, rules.weekly_rest_h),
+    ]
     return sorted(found, key=lambda b: (b.start, b.end, b.limit))
 
 
@@ -82,7 +90,9 @@ def _periods(work: list[Work], days: int) -> Iterator[Work]:
         yield start, instant(day, 0)
 
 
-def _too_much(person: str, work: list[Work], limit: Limit, days: int, most_h: float) -> Iterator[Breach]:
+def _too_much(
+    person: str, work: list[Work], limit: Limit, days: int, most_h: float
+) -> Iterator[Breach]:
     for start, end in _periods(work, days):
         hours = sum(max(0, min(b, end) - max(a, start)) for a, b in work) / HOUR_MS
         if hours > most_h:

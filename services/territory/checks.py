@@ -9,7 +9,17 @@ from typing import Any, Final
 
 from schemas import reference as ref
 from schemas.alerts import FAMILIES
-from schemas.predicates import CONTINUITY_METRICS, AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, measured
+from schemas.predicates import (
+    CONTINUITY_METRICS,
+    AllOf,
+    AnyOf,
+    Manual,
+    Measured,
+    Not,
+    Predicate,
+    has_box,
+    measured,
+)
 from schemas.words import Channel, EventType
 from services.territory.source import Source, line_of
 
@@ -37,11 +47,19 @@ def check_activity(f: Source, node: Any, activity: ref.Activity) -> None:
     """Its limits and its minimum."""
     for name in ("rto_h", "dmia_h"):
         if not 0 < getattr(activity, name) <= LONGEST_H:
-            f.fault(line_of(node, name), f"activity {activity.id}: {name} must be more than 0 and at most {LONGEST_H} h")
+            f.fault(
+                line_of(node, name),
+                f"activity {activity.id}: {name} must be more than 0 and at most {LONGEST_H} h",
+            )
     if not 0 <= activity.pdma_h <= LONGEST_H:
-        f.fault(line_of(node, "pdma_h"), f"activity {activity.id}: pdma_h must be from 0 to {LONGEST_H} h")
+        f.fault(
+            line_of(node, "pdma_h"),
+            f"activity {activity.id}: pdma_h must be from 0 to {LONGEST_H} h",
+        )
     if not 0 <= activity.mbco_pct <= 100:
-        f.fault(line_of(node, "mbco_pct"), f"activity {activity.id}: mbco_pct must be from 0 to 100")
+        f.fault(
+            line_of(node, "mbco_pct"), f"activity {activity.id}: mbco_pct must be from 0 to 100"
+        )
 
 
 def _check_natures(f: Source, doc: Any, policy: ref.Escalation) -> None:
@@ -49,7 +67,10 @@ def _check_natures(f: Source, doc: Any, policy: ref.Escalation) -> None:
     for nature, role in policy.role_by_nature.items():
         line = line_of(doc["qui_par_nature"], nature)
         if nature not in FAMILIES and nature not in set(EventType):
-            f.fault(line, f"who is called for {nature!r}: it is neither a type of report nor a family of incidents")
+            f.fault(
+                line,
+                f"who is called for {nature!r}: it is neither a type of report nor a family of incidents",
+            )
         if role not in policy.roles:
             f.fault(line, f"who is called for {nature}: role {role!r} is not declared")
 
@@ -60,49 +81,77 @@ def check_policy(f: Source, doc: Any, policy: ref.Escalation, activities: Collec
     for fault in ref.quiet_faults(policy):
         f.fault(line_of(doc, "heures_silence"), fault)
     for where, fault in ref.ladder_faults(policy):
-        f.fault(line_of(doc, "apres_derniere_vague") if where is None else line_of(doc["vagues"][where[0]], where[1]), fault)
+        f.fault(
+            line_of(doc, "apres_derniere_vague")
+            if where is None
+            else line_of(doc["vagues"][where[0]], where[1]),
+            fault,
+        )
     for k, level in enumerate(policy.levels):
         for role in sorted(set(level.pilots) - policy.roles.keys()):
-            f.fault(line_of(doc["niveaux"], k), f"level {level.level}: role {role!r} is not declared")
+            f.fault(
+                line_of(doc["niveaux"], k), f"level {level.level}: role {role!r} is not declared"
+            )
         if level.sitrep_every_min is not None and level.sitrep_every_min < 1:
-            f.fault(line_of(doc["niveaux"], k), f"level {level.level}: points de situation come at least one minute apart")
+            f.fault(
+                line_of(doc["niveaux"], k),
+                f"level {level.level}: points de situation come at least one minute apart",
+            )
     for k, alarm in enumerate(policy.alarms):
         for role in sorted(set(alarm.to) - policy.roles.keys()):
-            f.fault(line_of(doc["alarmes_rto"], k), f"alarm {alarm.base} {alarm.pct} %: role {role!r} is not declared")
+            f.fault(
+                line_of(doc["alarmes_rto"], k),
+                f"alarm {alarm.base} {alarm.pct} %: role {role!r} is not declared",
+            )
         if alarm.pct < 1:
-            f.fault(line_of(doc["alarmes_rto"], k), f"alarm {alarm.base}: a percentage is 1 at least")
+            f.fault(
+                line_of(doc["alarmes_rto"], k), f"alarm {alarm.base}: a percentage is 1 at least"
+            )
     _check_natures(f, doc, policy)
     digest = policy.vigilance_digest
     for role in sorted(set(digest.to) - policy.roles.keys()) if digest is not None else ():
         f.fault(line_of(doc, "vigilance_jaune"), f"yellow vigilance: role {role!r} is not declared")
     if digest is not None and Channel.VOICE in digest.channels:
-        f.fault(line_of(doc, "vigilance_jaune"), "yellow vigilance: it calls nobody, so the voice is none of its channels")
+        f.fault(
+            line_of(doc, "vigilance_jaune"),
+            "yellow vigilance: it calls nobody, so the voice is none of its channels",
+        )
     for k, surcharge in enumerate(policy.surcharges):
         for what in _surcharge(surcharge, activities):
-            f.fault(line_of(doc["surcharges_dmia"], k), f"shorter limit of {surcharge.activity}: {what}")
+            f.fault(
+                line_of(doc["surcharges_dmia"], k), f"shorter limit of {surcharge.activity}: {what}"
+            )
 
 
 def _check_calendars(f: Source, doc: Any, policy: ref.Escalation) -> None:
     for calendar in policy.calendars:
         where = line_of(doc["calendriers"], calendar.id)
         if not 0 <= calendar.open_min < calendar.close_min <= 24 * 60:
-            f.fault(where, f"calendar {calendar.id!r}: it must open before it closes, on the same day (24:00 is its end)")
+            f.fault(
+                where,
+                f"calendar {calendar.id!r}: it must open before it closes, on the same day (24:00 is its end)",
+            )
         if not calendar.weekdays or not set(calendar.weekdays) <= _DAYS:
-            f.fault(where, f"calendar {calendar.id!r}: days are 1 (Monday) to 7 (Sunday), at least one")
+            f.fault(
+                where, f"calendar {calendar.id!r}: days are 1 (Monday) to 7 (Sunday), at least one"
+            )
     for day in policy.holidays:
         if not _is_day(day):
             f.fault(line_of(doc, "jours_feries"), f"{day!r} is not a day such as 2026-11-11")
     for first, last in policy.school_holidays:
         if not (_is_day(first) and _is_day(last) and first <= last):
             f.fault(
-                line_of(doc, "vacances_scolaires"), f"{first!r} to {last!r} are not two days such as 2026-10-17, the first before the last"
+                line_of(doc, "vacances_scolaires"),
+                f"{first!r} to {last!r} are not two days such as 2026-10-17, the first before the last",
             )
 
 
 def _surcharge(surcharge: ref.Surcharge, activities: Collection[str]) -> Iterator[str]:
     if surcharge.activity not in activities:
         yield "no such activity"
-    if not 0 < surcharge.dmia_h <= LONGEST_H or (surcharge.rto_h is not None and not 0 < surcharge.rto_h <= surcharge.dmia_h):
+    if not 0 < surcharge.dmia_h <= LONGEST_H or (
+        surcharge.rto_h is not None and not 0 < surcharge.rto_h <= surcharge.dmia_h
+    ):
         yield "dmia_h and rto_h must be more than 0, and rto_h not longer than dmia_h"
     if not all(1 <= day <= 31 for day in surcharge.days_of_month):
         yield "days of a month are 1 to 31"
@@ -112,10 +161,19 @@ def check_plan(f: Source, node: Any, plan: ref.Plan) -> None:
     """Times of its cards and of its stand-down."""
     for k, card in enumerate(plan.cards):
         if abs(card.t_min) > LONGEST_MIN:
-            f.fault(line_of(node["fiches"], k), f"plan {plan.id}: t_min {card.t_min} is more than a year away")
+            f.fault(
+                line_of(node["fiches"], k),
+                f"plan {plan.id}: t_min {card.t_min} is more than a year away",
+            )
     if plan.stand_down is not None and not 0 <= plan.stand_down.hold_min <= LONGEST_MIN:
-        f.fault(line_of(node, "levee"), f"plan {plan.id}: maintien_min must be from 0 to {LONGEST_MIN}")
-    if plan.stand_down is not None and plan.stand_down.when is not None and _measured_places(plan.stand_down.when) > 1:
+        f.fault(
+            line_of(node, "levee"), f"plan {plan.id}: maintien_min must be from 0 to {LONGEST_MIN}"
+        )
+    if (
+        plan.stand_down is not None
+        and plan.stand_down.when is not None
+        and _measured_places(plan.stand_down.when) > 1
+    ):
         f.fault(
             line_of(node, "levee"),
             f"plan {plan.id}: what is measured must stand together: boxes to tick on one side, and no box under not",
@@ -129,19 +187,27 @@ def _measured_places(predicate: Predicate) -> int:
             return 0
         case AnyOf(any=parts) | AllOf(all=parts):
             places = [_measured_places(part) for part in parts]
-            together = any(place == 1 and not has_box(part) for part, place in zip(parts, places, strict=True))
-            return int(together) + sum(place for part, place in zip(parts, places, strict=True) if has_box(part))
+            together = any(
+                place == 1 and not has_box(part) for part, place in zip(parts, places, strict=True)
+            )
+            return int(together) + sum(
+                place for part, place in zip(parts, places, strict=True) if has_box(part)
+            )
         case Not(negated=part):
             return 2 if has_box(part) else 1
         case _:
             return 1
 
 
-def check_predicates(f: Source, line: int, what: str, predicates: Iterable[Any], activities: Collection[str]) -> None:
+def check_predicates(
+    f: Source, line: int, what: str, predicates: Iterable[Any], activities: Collection[str]
+) -> None:
     """Check filters and thresholds: types that exist, numbers and lists about activities."""
     for found in (m for predicate in predicates for m in measured(predicate)):
         if found.metric == "max_severity":
-            for unknown in sorted({*found.args.get("types", ()), *found.args.get("sauf_types", ())} - _TYPES):
+            for unknown in sorted(
+                {*found.args.get("types", ()), *found.args.get("sauf_types", ())} - _TYPES
+            ):
                 f.fault(line, f"{what}: {found.metric}: {unknown!r} is no type of report")
         for fault in _asked(found, activities) if found.metric in CONTINUITY_METRICS else ():
             f.fault(line, f"{what}: {found.metric}: {fault}")

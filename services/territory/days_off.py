@@ -40,10 +40,19 @@ def write_days_off(folder: Path, country: str, zone: str, year: int, years: int)
     file = folder / _FILE
     before = file.read_bytes()
     named = ", ".join(str(year + n) for n in range(years))
-    lines = {"jours_feries": f"{{pays: {country}, annees: [{named}]}}", "vacances_scolaires": f"{{zone: {zone}}}"}
+    lines = {
+        "jours_feries": f"{{pays: {country}, annees: [{named}]}}",
+        "vacances_scolaires": f"{{zone: {zone}}}",
+    }
     text = before.decode("utf-8")
     for key, value in lines.items():
-        text, found = re.subn(rf"^{key}:[^\n#]*?(?P<note>[ ]*(?:#[^\n]*)?)$", f"{key}: {value}", text, count=1, flags=re.MULTILINE)
+        text, found = re.subn(
+            rf"^{key}:[^\n#]*?(?P<note>[ ]*(?:#[^\n]*)?)$",
+            f"{key}: {value}",
+            text,
+            count=1,
+            flags=re.MULTILINE,
+        )
         if not found:
             raise TerritoryInvalid([Problem(_FILE, 0, f"no line {key}: that could be replaced")])
     file.write_bytes(text.encode("utf-8"))

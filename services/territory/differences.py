@@ -9,27 +9,49 @@ from schemas.reference import Section, SectionData, Sites
 from schemas.reference_changes import MOST_NAMED, SectionDifference
 
 _NAMES: Final[tuple[tuple[str, ...], ...]] = (
-    ("site", "activity", "metier"), ("metier", "by"), ("role", "scope"), ("id",), ("level",), ("insee",), ("base", "pct"), ("activity",),
-    ("channel",), ("cause",), ("wave",), ("role",),
-)  # fmt: skip
+    ("site", "activity", "metier"),
+    ("metier", "by"),
+    ("role", "scope"),
+    ("id",),
+    ("level",),
+    ("insee",),
+    ("base", "pct"),
+    ("activity",),
+    ("channel",),
+    ("cause",),
+    ("wave",),
+    ("role",),
+)
 """Fields that name a row of a list, the first that all its rows have."""
 _WRAPPED: Final = frozenset({"policy", "roster", "rules"})
 """Fields whose own fields are the rows."""
 
 
-def differences(before: Sequence[SectionData], after: Sequence[SectionData]) -> list[SectionDifference]:
+def differences(
+    before: Sequence[SectionData], after: Sequence[SectionData]
+) -> list[SectionDifference]:
     """The sections that differ, in the order of `after`; without a row that does, by the order of their rows.
 
     A section that only `before` has stays in force, so it does not count.
     """
     known = {section.section: section for section in before}
-    return [_difference(known.get(section.section), section) for section in after if known.get(section.section) != section]
+    return [
+        _difference(known.get(section.section), section)
+        for section in after
+        if known.get(section.section) != section
+    ]
 
 
 def dropped_sites(before: Sequence[SectionData], after: Sequence[SectionData]) -> list[str]:
     """Sites that `after` has no more."""
     left = {site.id for section in after if isinstance(section, Sites) for site in section.sites}
-    return [site.id for section in before if isinstance(section, Sites) for site in section.sites if site.id not in left]
+    return [
+        site.id
+        for section in before
+        if isinstance(section, Sites)
+        for site in section.sites
+        if site.id not in left
+    ]
 
 
 def _difference(before: SectionData | None, after: SectionData) -> SectionDifference:
@@ -39,7 +61,11 @@ def _difference(before: SectionData | None, after: SectionData) -> SectionDiffer
     added = [name for name in new if name not in old]
     named = [*(f"-{n}" for n in dropped), *(f"~{n}" for n in changed), *(f"+{n}" for n in added)]
     return SectionDifference(
-        section=Section(after.section), added=len(added), changed=len(changed), dropped=len(dropped), named=tuple(named[:MOST_NAMED])
+        section=Section(after.section),
+        added=len(added),
+        changed=len(changed),
+        dropped=len(dropped),
+        named=tuple(named[:MOST_NAMED]),
     )
 
 
@@ -47,7 +73,11 @@ def _rows(section: SectionData) -> dict[str, Any]:
     """Every row of a section by its name."""
     found: dict[str, Any] = {}
     for name, row in _walk(section.model_dump(mode="json", exclude={"section"})):
-        again = next((n for n in range(2, len(found) + 3) if f"{name} ({n})" not in found), 0) if name in found else 0
+        again = (
+            next((n for n in range(2, len(found) + 3) if f"{name} ({n})" not in found), 0)
+            if name in found
+            else 0
+        )
         found[f"{name} ({again})" if again else name] = row
     return found
 
@@ -67,7 +97,9 @@ def _walk(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _named_by(value: Any) -> tuple[str, ...] | None:
     if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
         return None
-    return next((names for names in _NAMES if all(name in row for row in value for name in names)), None)
+    return next(
+        (names for names in _NAMES if all(name in row for row in value for name in names)), None
+    )
 
 
 def _name(field: str, row: Mapping[str, Any], names: Sequence[str]) -> str:

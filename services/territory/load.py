@@ -35,11 +35,15 @@ class Territory:
     sections: tuple[ref.SectionData, ...]
     """In publishing order; the last one switches the version."""
 
-    def with_calendar(self, holidays: Sequence[str], school_holidays: Sequence[tuple[str, str]]) -> Territory:
+    def with_calendar(
+        self, holidays: Sequence[str], school_holidays: Sequence[tuple[str, str]]
+    ) -> Territory:
         """Return the territory with other days off; the same days give the same version."""
         days = {"holidays": tuple(holidays), "school_holidays": tuple(school_holidays)}
         sections = tuple(
-            s.model_copy(update={"policy": s.policy.model_copy(update=days)}) if isinstance(s, ref.EscalationPolicy) else s
+            s.model_copy(update={"policy": s.policy.model_copy(update=days)})
+            if isinstance(s, ref.EscalationPolicy)
+            else s
             for s in self.sections
         )
         return Territory(self.code, self.folder, ref.version_of(sections), sections)
@@ -91,37 +95,63 @@ def load_territory(folder: Path) -> Territory:
         ladders, plans_doc = ladder_file.yaml(), plan_file.yaml()
         spared = plain(plans_doc.get("isolement_total", {}).get("systemes_epargnes", []))
         policy = (
-            policy_of(ladder_file, ladders, spared, {a.id for a in activities}, kinds, source("vacances_scolaires.csv"))
+            policy_of(
+                ladder_file,
+                ladders,
+                spared,
+                {a.id for a in activities},
+                kinds,
+                source("vacances_scolaires.csv"),
+            )
             if ladders
             else None
         )
-        plans = plans_of(plan_file, plans_doc, policy.roles if policy else (), pole_ids, {a.id for a in activities})
+        plans = plans_of(
+            plan_file,
+            plans_doc,
+            policy.roles if policy else (),
+            pole_ids,
+            {a.id for a in activities},
+        )
         channels = channel_rules_of(source("canaux.yaml"))
         measures = measure_rules_of(source("mesures.yaml"), policy, plans)
         roster = roster_of(source, policy, sites, pole_ids) if policy else None
         staffing = staffing_of(
-            source("staffing.csv"), source("reassign_activities.csv"), source("competences.yaml"), source("metiers.csv"),
-            {s.id for s in sites}, {a.id: a for a in activities},
-        )  # fmt: skip
+            source("staffing.csv"),
+            source("reassign_activities.csv"),
+            source("competences.yaml"),
+            source("metiers.csv"),
+            {s.id for s in sites},
+            {a.id: a for a in activities},
+        )
     except (KeyError, AttributeError, TypeError, ValueError) as exc:
         problems.append(Problem(str(folder), 0, f"missing, misplaced or unreadable entry: {exc}"))
         raise TerritoryInvalid(_judged(problems)) from exc
     if problems or policy is None or roster is None:
         raise TerritoryInvalid(_judged(problems))
     sections: tuple[ref.SectionData, ...] = (
-        ref.Communes(communes=tuple(communes)), ref.Sites(sites=tuple(sites)),
+        ref.Communes(communes=tuple(communes)),
+        ref.Sites(sites=tuple(sites)),
         ref.Activities(poles=tuple(poles), activities=tuple(activities), assessed_on=assessed_on),
-        ref.EscalationPolicy(policy=policy), ref.RosterSection(roster=roster), *((ref.ChannelsSection(rules=channels),) if channels else ()),
+        ref.EscalationPolicy(policy=policy),
+        ref.RosterSection(roster=roster),
+        *((ref.ChannelsSection(rules=channels),) if channels else ()),
         *((ref.MeasuresSection(rules=measures),) if measures else ()),
-        staffing, ref.Plans(plans=tuple(plans)),
-    )  # fmt: skip
+        staffing,
+        ref.Plans(plans=tuple(plans)),
+    )
     return Territory(folder.name, folder, ref.version_of(sections), sections)
 
 
 def territory_now(folder: Path) -> Territory:
     """As `load_territory`, which takes a core half a second, but the same one again as long as the files have the same names, sizes and times of change."""
     try:
-        files = tuple(sorted((file.name, (about := file.stat()).st_size, about.st_mtime_ns) for file in folder.iterdir()))
+        files = tuple(
+            sorted(
+                (file.name, (about := file.stat()).st_size, about.st_mtime_ns)
+                for file in folder.iterdir()
+            )
+        )
     except OSError:
         return load_territory(folder)
     return _loaded(folder, files)

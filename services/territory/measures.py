@@ -12,12 +12,16 @@ from schemas.sources import SOURCE_KINDS
 from services.territory.source import Source, line_of, plain
 
 _OUTSIDE: Final = {"a_confirmer": "to_confirm", "refuse": "refuse"}
-_FIELDS: Final = frozenset({"sources", "portees", "unite", "bornes", "pas_h", "au_plus", "hors_source"})
+_FIELDS: Final = frozenset(
+    {"sources", "portees", "unite", "bornes", "pas_h", "au_plus", "hors_source"}
+)
 _SCOPES: Final = frozenset({"site", "kind", "pole", "zone", "global"})
 _RELAYS: Final = "relais"
 
 
-def measure_rules_of(f: Source, policy: ref.Escalation | None, plans: Collection[ref.Plan]) -> ref.MeasureRules | None:
+def measure_rules_of(
+    f: Source, policy: ref.Escalation | None, plans: Collection[ref.Plan]
+) -> ref.MeasureRules | None:
     """Read `mesures.yaml`. A territory without one believes every source."""
     if not f.exists():
         return None
@@ -27,9 +31,14 @@ def measure_rules_of(f: Source, policy: ref.Escalation | None, plans: Collection
     vigilances = doc.get("vigilances", {})
     relays = plain(vigilances.get(_RELAYS, {}).get("sources", []))
     given = [
-        {"sources": plain(rule["sources"]), "phenomena": plain(rule["phenomenes"])} for name, rule in vigilances.items() if name != _RELAYS
+        {"sources": plain(rule["sources"]), "phenomena": plain(rule["phenomenes"])}
+        for name, rule in vigilances.items()
+        if name != _RELAYS
     ]
-    systems, outage = plain(doc.get("systemes", {}).get("sources", [])), doc.get("indisponibilite_longue")
+    systems, outage = (
+        plain(doc.get("systemes", {}).get("sources", [])),
+        doc.get("indisponibilite_longue"),
+    )
     rules = f.make(
         ref.MeasureRules,
         1,
@@ -37,13 +46,21 @@ def measure_rules_of(f: Source, policy: ref.Escalation | None, plans: Collection
         vigilances=given,
         relays=relays,
         system_sources=systems,
-        long_outage=outage and {"hours": outage["duree_h"], "kinds": plain(outage["genres"]), "sources": plain(outage["sources"])},
+        long_outage=outage
+        and {
+            "hours": outage["duree_h"],
+            "kinds": plain(outage["genres"]),
+            "sources": plain(outage["sources"]),
+        },
     )
     if rules is None:
         return None
     _check_sources(f, doc, rules)
     for flag in sorted(_flags(policy, plans) - {rule.name for rule in rules.measures}):
-        f.fault(line_of(doc, "mesures"), f"measure {flag!r} decides a level or a plan: say here who may declare it")
+        f.fault(
+            line_of(doc, "mesures"),
+            f"measure {flag!r} decides a level or a plan: say here who may declare it",
+        )
     return rules
 
 
@@ -75,10 +92,19 @@ def _measure(f: Source, table: Any, name: str) -> ref.MeasureRule | None:
 def _check_sources(f: Source, doc: Any, rules: ref.MeasureRules) -> None:
     """Name every kind of source that no report can be of."""
     outage = rules.long_outage
-    named = [(line_of(doc["mesures"], rule.name), rule.name, rule.sources) for rule in rules.measures]
+    named = [
+        (line_of(doc["mesures"], rule.name), rule.name, rule.sources) for rule in rules.measures
+    ]
     named += [(line_of(doc, "vigilances"), "vigilances", rule.sources) for rule in rules.vigilances]
-    named += [(line_of(doc, "vigilances"), _RELAYS, rules.relays), (line_of(doc, "systemes"), "systemes", rules.system_sources)]
-    named += [(line_of(doc, "indisponibilite_longue"), "indisponibilite_longue", outage.sources)] if outage else []
+    named += [
+        (line_of(doc, "vigilances"), _RELAYS, rules.relays),
+        (line_of(doc, "systemes"), "systemes", rules.system_sources),
+    ]
+    named += (
+        [(line_of(doc, "indisponibilite_longue"), "indisponibilite_longue", outage.sources)]
+        if outage
+        else []
+    )
     for line, what, sources in named:
         for source in sorted(set(sources) - SOURCE_KINDS):
             f.fault(line, f"{what}: no kind of source {source!r}")

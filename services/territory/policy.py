@@ -24,11 +24,24 @@ def channel_rules_of(f: Source) -> ref.ChannelRules | None:
     for name, given in doc.get("canaux", {}).items():
         hours = given.get("heures_information")
         rule = f.make(
-            ref.ChannelRule, line_of(doc["canaux"], name), channel=CHANNELS.get(name, name), per_minute=given["par_minute"], burst=given["rafale"],
-            cost_cents=given["cout_centimes"], doubt=_DOUBTS.get(given["doute"], given["doute"]), limit_s=given["limite_s"],
-            grace_s=given["grace_s"], receipt_s=given.get("recu_s"), tries=given["essais"],
-            information_hours=hours and {"from_min": minutes(hours["de"]), "to_min": minutes(hours["a"]), "sundays": yes(hours["dimanche"])},
-        )  # fmt: skip
+            ref.ChannelRule,
+            line_of(doc["canaux"], name),
+            channel=CHANNELS.get(name, name),
+            per_minute=given["par_minute"],
+            burst=given["rafale"],
+            cost_cents=given["cout_centimes"],
+            doubt=_DOUBTS.get(given["doute"], given["doute"]),
+            limit_s=given["limite_s"],
+            grace_s=given["grace_s"],
+            receipt_s=given.get("recu_s"),
+            tries=given["essais"],
+            information_hours=hours
+            and {
+                "from_min": minutes(hours["de"]),
+                "to_min": minutes(hours["a"]),
+                "sundays": yes(hours["dimanche"]),
+            },
+        )
         if rule is not None:
             rules.append(rule)
     return f.make(ref.ChannelRules, 1, channels=rules, digest_min=doc.get("regroupement_min", 10))
@@ -41,37 +54,55 @@ def _names(wave: Any) -> list[str]:
 
 def _conditions(wave: Any) -> dict[str, str | None]:
     """Return the flag that each member of a step with a condition waits for; None where the condition is not one."""
-    return {str(who["role"]): _flag_of(plain(who["si"])) for who in wave["qui"] if isinstance(who, dict) and "si" in who}
+    return {
+        str(who["role"]): _flag_of(plain(who["si"]))
+        for who in wave["qui"]
+        if isinstance(who, dict) and "si" in who
+    }
 
 
 def _flag_of(condition: Any) -> str | None:
     name = condition.get("name") if isinstance(condition, dict) else None
-    return name if condition == {"metric": "flag", "name": name, "op": "==", "value": True} else None
+    return (
+        name if condition == {"metric": "flag", "name": name, "op": "==", "value": True} else None
+    )
 
 
 def _wave(w: Any) -> dict[str, Any]:
     only_if = {role: flag for role, flag in _conditions(w).items() if flag is not None}
     return {
-        "wave": w["vague"], "after_min": w["apres_min"], "who": _names(w), "only_if": only_if,
+        "wave": w["vague"],
+        "after_min": w["apres_min"],
+        "who": _names(w),
+        "only_if": only_if,
         "channels": [CHANNELS.get(c, c) for c in w["canaux"]],
-        "ack_min": w["accuse_min"], "expected": w["reponses_attendues"],
-    }  # fmt: skip
+        "ack_min": w["accuse_min"],
+        "expected": w["reponses_attendues"],
+    }
 
 
 def _surcharge(s: Any) -> dict[str, Any]:
     when = plain(s["quand"])
     return {
-        "activity": s["activite"], "dmia_h": s["dmia_h"], "rto_h": s.get("rto_h"), "days_of_month": when.get("jours_du_mois", ()),
-        "working_days_before_month_end": when.get("jours_ouvres_avant_fin_de_mois"), "cause": when.get("cause"), "scope": when.get("portee"),
+        "activity": s["activite"],
+        "dmia_h": s["dmia_h"],
+        "rto_h": s.get("rto_h"),
+        "days_of_month": when.get("jours_du_mois", ()),
+        "working_days_before_month_end": when.get("jours_ouvres_avant_fin_de_mois"),
+        "cause": when.get("cause"),
+        "scope": when.get("portee"),
         "flag": when.get("flag"),
-    }  # fmt: skip
+    }
 
 
 def _inhibition(i: Any) -> dict[str, Any]:
     return {
-        "cause": i["cause"], "consequences": plain(i["consequences"]), "before_min": i["avant_min"], "within_h": i["dans_h"],
+        "cause": i["cause"],
+        "consequences": plain(i["consequences"]),
+        "before_min": i["avant_min"],
+        "within_h": i["dans_h"],
         "except_kinds": plain(i.get("sauf_genres", [])),
-    }  # fmt: skip
+    }
 
 
 def _by_channel(table: Any) -> dict[str, Any]:
@@ -81,21 +112,32 @@ def _by_channel(table: Any) -> dict[str, Any]:
 def _readiness(doc: Any) -> dict[str, Any] | None:
     proof = doc.get("astreintes_preuve")
     return proof and {
-        "horizon_days": proof["horizon_jours"], "roles": plain(proof["roles"]), "report_min": minutes(proof["rapport_quotidien"]),
-        "alert_before_h": proof["alerte_trou_avant_h"], "alert_to": plain(proof["alerter"]["territoire"]),
-        "alert_to_scoped": plain(proof["alerter"]["pole_ou_site"]), "proof_days": proof["preuve_jours"], "channels_min": proof["canaux_min"],
-        "answer_min": _by_channel(proof["reponse_min"]), "rate_per_min": _by_channel(proof.get("debit_par_min")),
+        "horizon_days": proof["horizon_jours"],
+        "roles": plain(proof["roles"]),
+        "report_min": minutes(proof["rapport_quotidien"]),
+        "alert_before_h": proof["alerte_trou_avant_h"],
+        "alert_to": plain(proof["alerter"]["territoire"]),
+        "alert_to_scoped": plain(proof["alerter"]["pole_ou_site"]),
+        "proof_days": proof["preuve_jours"],
+        "channels_min": proof["canaux_min"],
+        "answer_min": _by_channel(proof["reponse_min"]),
+        "rate_per_min": _by_channel(proof.get("debit_par_min")),
         "drill_day": proof.get("essai_mensuel"),
-    }  # fmt: skip
+    }
 
 
 def _working_time(doc: Any) -> dict[str, Any] | None:
     limits = doc.get("temps_travail")
     return limits and {
-        "day_h": limits["heures_jour_max"], "week_h": limits["heures_semaine_max"], "daily_rest_h": limits["repos_quotidien_h"],
-        "weekly_rest_h": limits["repos_hebdo_h"], "standby_roles": plain(limits.get("a_domicile", [])), "call_out_h": limits.get("intervention_h", 1),
-        "cell_shift_h": limits.get("releve_cellule_h", 10), "warn_before_min": limits.get("alerte_avant_min", 60),
-    }  # fmt: skip
+        "day_h": limits["heures_jour_max"],
+        "week_h": limits["heures_semaine_max"],
+        "daily_rest_h": limits["repos_quotidien_h"],
+        "weekly_rest_h": limits["repos_hebdo_h"],
+        "standby_roles": plain(limits.get("a_domicile", [])),
+        "call_out_h": limits.get("intervention_h", 1),
+        "cell_shift_h": limits.get("releve_cellule_h", 10),
+        "warn_before_min": limits.get("alerte_avant_min", 60),
+    }
 
 
 def _vigilance_digest(doc: Any) -> dict[str, Any] | None:
@@ -117,7 +159,11 @@ def _holidays(f: Source, node: Any) -> list[str]:
     if not isinstance(node, dict):
         return [str(day) for day in plain(node)]
     try:
-        found = country_holidays(str(node["pays"]), subdiv=node.get("subdivision"), years=[int(y) for y in node["annees"]])
+        found = country_holidays(
+            str(node["pays"]),
+            subdiv=node.get("subdivision"),
+            years=[int(y) for y in node["annees"]],
+        )
     except (NotImplementedError, KeyError, TypeError, ValueError) as exc:
         f.fault(line_of(node), f"public holidays cannot be worked out: {exc}")
         return []
@@ -144,69 +190,144 @@ def _check_steps(f: Source, doc: Any, names: set[str]) -> None:
             for role, flag in _conditions(wave).items():
                 if flag is None:
                     form = 'si: {metric: flag, name: …, op: "==", value: true}'
-                    f.fault(line_of(waves, k), f"ladder {name}, wave {wave['vague']}: {role} takes {form}")
+                    f.fault(
+                        line_of(waves, k),
+                        f"ladder {name}, wave {wave['vague']}: {role} takes {form}",
+                    )
             for who in _names(wave):
                 if who not in names:
-                    f.fault(line_of(waves, k), f"ladder {name}, wave {wave['vague']}: {who!r} is neither a role nor a group")
+                    f.fault(
+                        line_of(waves, k),
+                        f"ladder {name}, wave {wave['vague']}: {who!r} is neither a role nor a group",
+                    )
             if k and wave["apres_min"] <= waves[k - 1]["apres_min"]:
-                f.fault(line_of(waves, k), f"ladder {name}, wave {wave['vague']}: does not come after the wave before it")
+                f.fault(
+                    line_of(waves, k),
+                    f"ladder {name}, wave {wave['vague']}: does not come after the wave before it",
+                )
 
 
-def policy_of(f: Source, doc: Any, spared: list[str], activities: set[str], kinds: set[str], school: Source) -> ref.Escalation | None:
-    groups = {name: tuple(plain(who)) if not isinstance(who, str) else () for name, who in doc.get("groupes", {}).items()}
+def policy_of(
+    f: Source, doc: Any, spared: list[str], activities: set[str], kinds: set[str], school: Source
+) -> ref.Escalation | None:
+    groups = {
+        name: tuple(plain(who)) if not isinstance(who, str) else ()
+        for name, who in doc.get("groupes", {}).items()
+    }
     roles = {r["id"]: str(r["libelle"]) for r in doc.get("roles", [])}
     _check_steps(f, doc, {*roles, *groups})
     calendars = doc.get("calendriers", {})
     for activity, calendar in doc.get("calendrier_par_activite", {}).items():
         if activity not in activities:
-            f.fault(line_of(doc["calendrier_par_activite"], activity), f"calendar of {activity!r}: no such activity")
+            f.fault(
+                line_of(doc["calendrier_par_activite"], activity),
+                f"calendar of {activity!r}: no such activity",
+            )
         if calendar not in calendars:
-            f.fault(line_of(doc["calendrier_par_activite"], activity), f"calendar {calendar!r} is not declared")
+            f.fault(
+                line_of(doc["calendrier_par_activite"], activity),
+                f"calendar {calendar!r} is not declared",
+            )
     for k, activity in enumerate(doc.get("horloges_locales", [])):
         if activity not in activities:
-            f.fault(line_of(doc["horloges_locales"], k), f"local clock of {activity!r}: no such activity")
+            f.fault(
+                line_of(doc["horloges_locales"], k),
+                f"local clock of {activity!r}: no such activity",
+            )
     for kind in sorted({*plain(doc.get("fermeture_ordinaire", []))} - kinds):
-        f.fault(line_of(doc, "fermeture_ordinaire"), f"ordinary closures: no site is of kind {kind!r}")
+        f.fault(
+            line_of(doc, "fermeture_ordinaire"), f"ordinary closures: no site is of kind {kind!r}"
+        )
     quiet, repeat = doc["heures_silence"], doc["apres_derniere_vague"]
     policy = f.make(
-        ref.Escalation, 1,
+        ref.Escalation,
+        1,
         levels=[
-            {"level": n["niveau"], "name": n["nom"], "pilots": plain(n["pilotes"]), "sitrep_every_min": n["rythme_point_situation_min"],
-             "text": str(n["texte"]), "when": predicate_of(n["quand"]), "propose_when": predicate_of(n.get("proposer_quand"))}
+            {
+                "level": n["niveau"],
+                "name": n["nom"],
+                "pilots": plain(n["pilotes"]),
+                "sitrep_every_min": n["rythme_point_situation_min"],
+                "text": str(n["texte"]),
+                "when": predicate_of(n["quand"]),
+                "propose_when": predicate_of(n.get("proposer_quand")),
+            }
             for n in doc["niveaux"]
         ],
-        authorities=plain(doc["autorites"]), roles=roles, groups=groups, never_skipped=plain(doc["jamais_sautes"]),
+        authorities=plain(doc["autorites"]),
+        roles=roles,
+        groups=groups,
+        never_skipped=plain(doc["jamais_sautes"]),
         ladders={name: [_wave(w) for w in waves] for name, waves in doc["vagues"].items()},
-        repeat={"from_wave": repeat["reprendre_vague"], "after_min": repeat["apres_min"], "times": repeat["fois"]},
-        quiet_from=quiet["de"], quiet_to=quiet["a"], quiet_levels=plain(quiet["niveaux_concernes"]),
+        repeat={
+            "from_wave": repeat["reprendre_vague"],
+            "after_min": repeat["apres_min"],
+            "times": repeat["fois"],
+        },
+        quiet_from=quiet["de"],
+        quiet_to=quiet["a"],
+        quiet_levels=plain(quiet["niveaux_concernes"]),
         quiet_days=_weekdays(quiet.get("jours", "tous")),
         budget_per_hour=doc["budget_messages"]["par_personne_par_heure"],
-        alarms=[{"base": a["base"], "pct": a["pct"], "to": plain(a["vers"]), "effect": a.get("effet"), "criticality": plain(a.get("criticite", []))} for a in doc["alarmes_rto"]],
+        alarms=[
+            {
+                "base": a["base"],
+                "pct": a["pct"],
+                "to": plain(a["vers"]),
+                "effect": a.get("effet"),
+                "criticality": plain(a.get("criticite", [])),
+            }
+            for a in doc["alarmes_rto"]
+        ],
         calendars=[
-            {"id": name, "weekdays": plain(c["jours"]), "open_min": minutes(c["de"]), "close_min": minutes(c["a"]),
-             "closed_on_holidays": c["feries"] == "fermes", "closed_in_school_holidays": c.get("vacances_scolaires") == "fermees"}
+            {
+                "id": name,
+                "weekdays": plain(c["jours"]),
+                "open_min": minutes(c["de"]),
+                "close_min": minutes(c["a"]),
+                "closed_on_holidays": c["feries"] == "fermes",
+                "closed_in_school_holidays": c.get("vacances_scolaires") == "fermees",
+            }
             for name, c in calendars.items()
         ],
-        holidays=_holidays(f, doc["jours_feries"]), school_holidays=_school_holidays(f, doc["vacances_scolaires"], school),
-        calendar_of_activity=plain(doc["calendrier_par_activite"]), local_clocks=plain(doc["horloges_locales"]),
-        served_places=plain(doc["lieux_servis"]), closure_without_loss=plain(doc["fermeture_sans_perte"]),
+        holidays=_holidays(f, doc["jours_feries"]),
+        school_holidays=_school_holidays(f, doc["vacances_scolaires"], school),
+        calendar_of_activity=plain(doc["calendrier_par_activite"]),
+        local_clocks=plain(doc["horloges_locales"]),
+        served_places=plain(doc["lieux_servis"]),
+        closure_without_loss=plain(doc["fermeture_sans_perte"]),
         ordinary_closures=plain(doc.get("fermeture_ordinaire", [])),
-        unknown_after_min=plain(doc["site_inconnu_apres_min"]), task_due_min=plain(doc.get("taches_delai_min", {})), surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
-        systems_spared=spared, headcount_close_pct=doc["compte_agents"]["cloture_pct"], headcount_reminders_min=plain(doc["compte_agents"]["relances_min"]),
-        retex_hot_h=doc["retex"]["chaud_h"], retex_cold_d=doc["retex"]["froid_j"],
+        unknown_after_min=plain(doc["site_inconnu_apres_min"]),
+        task_due_min=plain(doc.get("taches_delai_min", {})),
+        surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
+        systems_spared=spared,
+        headcount_close_pct=doc["compte_agents"]["cloture_pct"],
+        headcount_reminders_min=plain(doc["compte_agents"]["relances_min"]),
+        retex_hot_h=doc["retex"]["chaud_h"],
+        retex_cold_d=doc["retex"]["froid_j"],
         headcount_manager_min=doc["compte_agents"].get("passage_appel_manager_min", 30),
         inhibitions=[_inhibition(i) for i in doc.get("inhibitions", [])],
         role_by_nature=plain(doc.get("qui_par_nature", {})),
-        vigilance_digest=_vigilance_digest(doc), readiness=_readiness(doc), working_time=_working_time(doc),
+        vigilance_digest=_vigilance_digest(doc),
+        readiness=_readiness(doc),
+        working_time=_working_time(doc),
         **_reassignment(doc),
         asks=_asks(f, doc, roles),
         reach=_reach(doc),
-        stale_answer={"after_min": plain(doc["accuse_perime"]["apres_min"])} if "accuse_perime" in doc else None,
-    )  # fmt: skip
+        stale_answer={"after_min": plain(doc["accuse_perime"]["apres_min"])}
+        if "accuse_perime" in doc
+        else None,
+    )
     if policy is not None:
         check_policy(f, doc, policy, activities)
         for k, rule in enumerate(policy.levels):
-            check_predicates(f, line_of(doc["niveaux"], k), f"level {rule.level}", (rule.when, rule.propose_when), activities)
+            check_predicates(
+                f,
+                line_of(doc["niveaux"], k),
+                f"level {rule.level}",
+                (rule.when, rule.propose_when),
+                activities,
+            )
     return policy
 
 
@@ -215,8 +336,13 @@ def _asks(f: Source, doc: Any, roles: Collection[str]) -> list[dict[str, Any]]:
     rows = doc.get("demandes", [])
     for k, row in enumerate(rows):
         if row["role"] != "*" and row["role"] not in roles:
-            f.fault(line_of(rows, k), f"request at level {row['niveau']}: no such role {row['role']!r}")
-    return [{"level": row["niveau"], "role": row["role"], "text": row["fr"], "text_en": row.get("en")} for row in rows]
+            f.fault(
+                line_of(rows, k), f"request at level {row['niveau']}: no such role {row['role']!r}"
+            )
+    return [
+        {"level": row["niveau"], "role": row["role"], "text": row["fr"], "text_en": row.get("en")}
+        for row in rows
+    ]
 
 
 def _reach(doc: Any) -> dict[str, Any]:
@@ -253,4 +379,9 @@ def _reassignment(doc: Any) -> dict[str, Any]:
         "domicile_min": "home_min",
         "comptage_min": "count_within_min",
     }
-    return {"reassignment": {names[key]: yes(value) if key == "cout_provisoire" else plain(value) for key, value in said.items()}}
+    return {
+        "reassignment": {
+            names[key]: yes(value) if key == "cout_provisoire" else plain(value)
+            for key, value in said.items()
+        }
+    }

@@ -15,31 +15,64 @@ class Sends(Protocol):
     """The part of `RecordProducer` that this needs."""
 
     async def send(
-        self, topic: str, realm: str, message: Message, *, id: str, source: str, at: Instant | None = None,
-        correlation_id: str | None = None, causation_id: str | None = None,
-    ) -> tuple[int, int]: ...  # fmt: skip
+        self,
+        topic: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        source: str,
+        at: Instant | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+    ) -> tuple[int, int]: ...
 
 
-def reference_commands(territory: Territory, realm: str, author: str, role: str) -> list[tuple[str, PublishReference]]:
+def reference_commands(
+    territory: Territory, realm: str, author: str, role: str
+) -> list[tuple[str, PublishReference]]:
     """(input id, command) per section, in order. Ids carry the version, so publishing a version twice changes nothing."""
     last = len(territory.sections) - 1
     return [
-        (f"reference:{realm}:{territory.version}:{section.section}",
-         PublishReference(author=author, role=role, reference=territory.version, data=section, last=n == last))
+        (
+            f"reference:{realm}:{territory.version}:{section.section}",
+            PublishReference(
+                author=author, role=role, reference=territory.version, data=section, last=n == last
+            ),
+        )
         for n, section in enumerate(territory.sections)
-    ]  # fmt: skip
+    ]
 
 
 async def publish_territory(
-    producer: Sends, territory: Territory, realm: str, *, author: str = "system:reference", role: str = "admin"
+    producer: Sends,
+    territory: Territory,
+    realm: str,
+    *,
+    author: str = "system:reference",
+    role: str = "admin",
 ) -> None:
     """Send every section to alerts, which tells the others. Returns when all are accepted; raises BrokerAway."""
     for input_id, command in reference_commands(territory, realm, author, role):
-        await producer.send(urgent_lane("alerts", realm), realm, command, id=input_id, source=f"/{author}")
+        await producer.send(
+            urgent_lane("alerts", realm), realm, command, id=input_id, source=f"/{author}"
+        )
 
 
 async def open_live_realm(producer: Sends, territory: Territory, now: Instant) -> None:
     """Open the territory's live realm (a second time changes nothing) and publish the reference data."""
-    command = OpenRealm(author="system:up", role="admin", territory=territory.code, title_code="live", started_at=now)
-    await producer.send(urgent_lane("alerts", territory.code), territory.code, command, id=f"open:{territory.code}", source="/system:up")
+    command = OpenRealm(
+        author="system:up",
+        role="admin",
+        territory=territory.code,
+        title_code="live",
+        started_at=now,
+    )
+    await producer.send(
+        urgent_lane("alerts", territory.code),
+        territory.code,
+        command,
+        id=f"open:{territory.code}",
+        source="/system:up",
+    )
     await publish_territory(producer, territory, territory.code)

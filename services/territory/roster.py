@@ -23,9 +23,18 @@ def _rotations(f: Source) -> list[tuple[int, Rotation]]:
             f.fault(n, "hand_off, from and to are local times such as 08:00")
             continue
         rotation = f.make(
-            Rotation, n, role=r["role"], scope=r["scope"] or None, place=r["place"] or "holder", persons=[p for p in r["persons"].split("|") if p],
-            every_days=r["every_days"] or 7, hand_off_min=hand_off, since=r["since"], until=r["until"] or None, hours=hours,
-        )  # fmt: skip
+            Rotation,
+            n,
+            role=r["role"],
+            scope=r["scope"] or None,
+            place=r["place"] or "holder",
+            persons=[p for p in r["persons"].split("|") if p],
+            every_days=r["every_days"] or 7,
+            hand_off_min=hand_off,
+            since=r["since"],
+            until=r["until"] or None,
+            hours=hours,
+        )
         if rotation is not None:
             made.append((n, rotation))
     return made
@@ -33,32 +42,60 @@ def _rotations(f: Source) -> list[tuple[int, Rotation]]:
 
 def _reach(f: Source, n: int, row: dict[str, str]) -> tuple[Reach, ...] | None:
     """Channels of a person with the day of their proof (`sms=2026-11-02|…`) and quiet hours (`app=21:00-07:00|…`); None when neither is said."""
-    verified, quiet = (dict(p.split("=", 1) for p in (row.get(c) or "").split("|") if "=" in p) for c in ("verified_on", "quiet"))
+    verified, quiet = (
+        dict(p.split("=", 1) for p in (row.get(c) or "").split("|") if "=" in p)
+        for c in ("verified_on", "quiet")
+    )
     if not verified and not quiet:
         return None
     points: list[Reach | None] = []
     for channel in filter(None, row["channels"].split("|")):
         try:
-            at = datetime.fromisoformat(verified[channel]).replace(tzinfo=ZoneInfo("Europe/Paris")) if channel in verified else None
-            window = tuple(minutes(t) for t in quiet[channel].split("-")) if channel in quiet else None
+            at = (
+                datetime.fromisoformat(verified[channel]).replace(tzinfo=ZoneInfo("Europe/Paris"))
+                if channel in verified
+                else None
+            )
+            window = (
+                tuple(minutes(t) for t in quiet[channel].split("-")) if channel in quiet else None
+            )
         except ValueError:
-            f.fault(n, f"{row['person']!r}: verified_on is sms=2026-11-02|…, quiet is app=21:00-07:00|…")
+            f.fault(
+                n, f"{row['person']!r}: verified_on is sms=2026-11-02|…, quiet is app=21:00-07:00|…"
+            )
             return None
-        points.append(f.make(Reach, n, channel=channel, verified_at=int(at.timestamp() * 1000) if at else None, quiet=window))
+        points.append(
+            f.make(
+                Reach,
+                n,
+                channel=channel,
+                verified_at=int(at.timestamp() * 1000) if at else None,
+                quiet=window,
+            )
+        )
     return tuple(p for p in points if p is not None)
 
 
 def _holders(f: Source, roles: Iterable[str], scopes: set[str]) -> list[tuple[int, ref.Holder]]:
     holders: list[tuple[int, ref.Holder]] = []
     for n, r in f.rows():
-        made = f.make(ref.Holder, n, role=r["role"], scope=r["scope"] or None, holder=r["holder"] or None, deputy=r["deputy"] or None)
+        made = f.make(
+            ref.Holder,
+            n,
+            role=r["role"],
+            scope=r["scope"] or None,
+            holder=r["holder"] or None,
+            deputy=r["deputy"] or None,
+        )
         if made is not None:
             _check_post(f, n, made.role, made.scope, roles, scopes)
             holders.append((n, made))
     return holders
 
 
-def _check_post(f: Source, n: int, role: str, scope: str | None, roles: Iterable[str], scopes: set[str]) -> None:
+def _check_post(
+    f: Source, n: int, role: str, scope: str | None, roles: Iterable[str], scopes: set[str]
+) -> None:
     if role not in roles:
         f.fault(n, f"role {role!r} is not in escalade.yaml")
     if scope and scope not in scopes:
@@ -79,7 +116,9 @@ def _reachability(f: Source) -> tuple[dict[str, tuple[str, ...]], dict[str, tupl
     return channels, proofs
 
 
-def roster_of(source: Callable[[str], Source], policy: ref.Escalation, sites: list[ref.Site], poles: set[str]) -> ref.Roster:
+def roster_of(
+    source: Callable[[str], Source], policy: ref.Escalation, sites: list[ref.Site], poles: set[str]
+) -> ref.Roster:
     f, reach, turns = source("roster.csv"), source("reachability.csv"), source("rotations.csv")
     scopes = {s.id for s in sites} | poles
     holders, rotations = _holders(f, policy.roles, scopes), _rotations(turns)
@@ -87,7 +126,9 @@ def roster_of(source: Callable[[str], Source], policy: ref.Escalation, sites: li
         _check_post(turns, n, rotation.role, rotation.scope, policy.roles, scopes)
     called = {who for waves in policy.ladders.values() for w in waves for who in w.who}
     called = {r for who in called for r in policy.groups.get(who, (who,))} - set(policy.groups)
-    held = {(h.role, h.scope) for _, h in holders if h.holder} | {(r.role, r.scope) for _, r in rotations}
+    held = {(h.role, h.scope) for _, h in holders if h.holder} | {
+        (r.role, r.scope) for _, r in rotations
+    }
     for role in sorted(called & set(policy.roles) - {role for role, _ in held}):
         f.fault(0, f"role {role!r} is called by a ladder and nobody holds it")
     for site in sites:
@@ -104,4 +145,9 @@ def roster_of(source: Callable[[str], Source], policy: ref.Escalation, sites: li
     for person, (where, n) in lines.items():
         if not channels.get(person):
             where.fault(n, f"{person!r} has no channel in {reach.name}")
-    return ref.Roster(holders=tuple(h for _, h in holders), channels=channels, rotations=tuple(r for _, r in rotations), reach=proofs)
+    return ref.Roster(
+        holders=tuple(h for _, h in holders),
+        channels=channels,
+        rotations=tuple(r for _, r in rotations),
+        reach=proofs,
+    )

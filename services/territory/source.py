@@ -48,7 +48,9 @@ class _Marked(RoundTripConstructor):
         except (ValueError, OverflowError) as error:
             text = node.value if isinstance(node.value, str) else ""
             kind = str(node.tag).rpartition(":")[2]
-            what = f"{text[:MOST_SHOWN]!r} is no {kind}" + (f": {error}" if kind == "timestamp" else "")
+            what = f"{text[:MOST_SHOWN]!r} is no {kind}" + (
+                f": {error}" if kind == "timestamp" else ""
+            )
             raise ConstructorError(None, None, what, node.start_mark) from error
 
 
@@ -68,7 +70,9 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(path.read_text(encoding="utf-8-sig"))
     except MarkedYAMLError as error:
         mark = error.problem_mark
-        raise YamlInvalid(error.problem or "it cannot be read", mark.line + 1 if mark else 0) from error
+        raise YamlInvalid(
+            error.problem or "it cannot be read", mark.line + 1 if mark else 0
+        ) from error
     except UnicodeDecodeError as error:
         raise YamlInvalid(f"it is not UTF-8 text: {error.reason} at byte {error.start}") from error
     except RecursionError as error:
@@ -85,7 +89,13 @@ def sprawls(node: Any) -> bool:
         parts += 1
         if depth > MOST_DEEP or parts > MOST_PARTS:
             return True
-        inside = one.values() if isinstance(one, dict) else one if isinstance(one, list | set | tuple) else ()
+        inside = (
+            one.values()
+            if isinstance(one, dict)
+            else one
+            if isinstance(one, list | set | tuple)
+            else ()
+        )
         rest += [(value, depth + 1) for value in inside]
     return False
 
@@ -148,7 +158,16 @@ def line_of(node: Any, key: Any = None) -> int:
     if lc is None:
         return 0
     try:
-        return int(lc.key(key)[0] if isinstance(node, dict) and key is not None else lc.item(key)[0] if key is not None else lc.line) + 1
+        return (
+            int(
+                lc.key(key)[0]
+                if isinstance(node, dict) and key is not None
+                else lc.item(key)[0]
+                if key is not None
+                else lc.line
+            )
+            + 1
+        )
     except (KeyError, TypeError, AttributeError):
         return int(lc.line) + 1
 
@@ -161,7 +180,13 @@ def plain(node: Any) -> Any:
         return [plain(v) for v in node]
     if isinstance(node, bool) or node is None:
         return node
-    return float(node) if isinstance(node, float) else int(node) if isinstance(node, int) else str(node)
+    return (
+        float(node)
+        if isinstance(node, float)
+        else int(node)
+        if isinstance(node, int)
+        else str(node)
+    )
 
 
 def predicate_of(node: Any) -> Any:

@@ -7,13 +7,24 @@ from services.territory.source import Source, line_of, split
 
 
 def staffing_of(
-    staff: Source, rules: Source, skills: Source, named: Source, sites: set[str], activities: dict[str, ref.Activity]
+    staff: Source,
+    rules: Source,
+    skills: Source,
+    named: Source,
+    sites: set[str],
+    activities: dict[str, ref.Activity],
 ) -> ref.Staffing:
     """Cells, rules and substitutions; every id must be one that the other files declare."""
     cells: dict[tuple[str, str, str], ref.StaffCell] = {}
     for n, r in staff.rows():
         cell = staff.make(
-            ref.StaffCell, n, site=r["site_id"], activity=r["activity"], metier=r["metier"], staff=r["staff"], minimum=r["minimum_j1"]
+            ref.StaffCell,
+            n,
+            site=r["site_id"],
+            activity=r["activity"],
+            metier=r["metier"],
+            staff=r["staff"],
+            minimum=r["minimum_j1"],
         )
         if cell is None:
             continue
@@ -25,22 +36,36 @@ def staffing_of(
         if cell.activity not in activities:
             staff.fault(n, f"activity {cell.activity!r} is not in activities.yaml")
         if cell.minimum > cell.staff:
-            staff.fault(n, f"cell {' '.join(key)}: minimum {cell.minimum} exceeds staff {cell.staff}")
+            staff.fault(
+                n, f"cell {' '.join(key)}: minimum {cell.minimum} exceeds staff {cell.staff}"
+            )
         cells[key] = cell
     made: dict[str, ref.ReassignmentRule] = {}
     for n, r in rules.rows():
         rule = rules.make(
-            ref.ReassignmentRule, n, activity=r["activity"], pole=r["pole"], criticality=r["criticality"], rto_h=r["rto_h"],
-            site_bound=r["site_bound"], needs_desk=r["needs_desk"], tele_pct=r["tele_pct"], release_pct=r["release_pct"],
-            home_kinds=split(r["home_kinds"]), host_kinds=split(r["host_kinds"]),
-        )  # fmt: skip
+            ref.ReassignmentRule,
+            n,
+            activity=r["activity"],
+            pole=r["pole"],
+            criticality=r["criticality"],
+            rto_h=r["rto_h"],
+            site_bound=r["site_bound"],
+            needs_desk=r["needs_desk"],
+            tele_pct=r["tele_pct"],
+            release_pct=r["release_pct"],
+            home_kinds=split(r["home_kinds"]),
+            host_kinds=split(r["host_kinds"]),
+        )
         if rule is None:
             continue
         known = activities.get(rule.activity)
         if known is not None:
             rule = rule.model_copy(update={"vulnerable_public": known.vulnerable_public})
         if known is None or (known.pole, known.criticality) != (rule.pole, rule.criticality):
-            rules.fault(n, f"activity {rule.activity!r} with this pôle and criticality is not in activities.yaml")
+            rules.fault(
+                n,
+                f"activity {rule.activity!r} with this pôle and criticality is not in activities.yaml",
+            )
         made[rule.activity] = rule
     for activity in sorted({c.activity for c in cells.values()} - set(made)):
         staff.fault(0, f"activity {activity!r} has staff and no line in {rules.name}")
@@ -74,10 +99,14 @@ def _skills(f: Source) -> tuple[ref.Substitution, ...]:
     table = f.yaml().get("substitution", {})
     made = (
         f.make(
-            ref.Substitution, line_of(table[metier], k), metier=metier, by=line["par"], tenths=round(line["penalite"] * 10),
+            ref.Substitution,
+            line_of(table[metier], k),
+            metier=metier,
+            by=line["par"],
+            tenths=round(line["penalite"] * 10),
             condition=line.get("condition"),
         )
         for metier in table
         for k, line in enumerate(table[metier])
-    )  # fmt: skip
+    )
     return tuple(sorted((s for s in made if s), key=lambda s: (s.metier, s.by)))

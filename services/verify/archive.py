@@ -10,8 +10,16 @@ from zipfile import BadZipFile, ZipFile
 LINE_BYTES: Final = 4 << 20
 """A log record is at most 1 MB; a line of a timeline is far shorter."""
 NOT_OF_THE_FORM: Final = (
-    BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
-)  # fmt: skip
+    BadZipFile,
+    zlib.error,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
 """What reading such a zip and the JSON in it may raise; NotImplementedError when it is packed in a way that zipfile does not know, RuntimeError
 when it is encrypted or nested without end.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
 
-from services.runtime.signing import PublicKey, SigningKeyInvalid
+from services.runtime.secrets.signing import PublicKey, SigningKeyInvalid
 from services.verify.archive import NOT_OF_THE_FORM, lines
 
 FORMAT: Final = "vigie.evidence.v1"
@@ -46,7 +46,10 @@ def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
         with ZipFile(file) as zip:
             manifest = _manifest(zip, known, found)
             _check_files(zip, manifest, found)
-            facts = {service: _check_chain(zip, service, about, found) for service, about in manifest["logs"].items()}
+            facts = {
+                service: _check_chain(zip, service, about, found)
+                for service, about in manifest["logs"].items()
+            }
             _check_timeline(zip, manifest, facts, found)
             _check_sitreps(zip, facts.get("continuity", {}), found)
     except BundleUnreadable:
@@ -55,7 +58,9 @@ def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
         what = f"not the form of a bundle ({type(error).__name__}: {error})"
         if not found.broken:
             raise BundleUnreadable(f"{file}: {what}") from error
-        found.breach("form", what)  # what was changed is named already: nothing behind it can be read
+        found.breach(
+            "form", what
+        )  # what was changed is named already: nothing behind it can be read
     return found
 
 
@@ -76,7 +81,10 @@ def _manifest(zip: ZipFile, known: PublicKey | None, found: Judgement) -> dict[s
     if known is not None:
         found.known_key = known.fingerprint == key.fingerprint
         if not found.known_key:
-            found.breach("signature", f"signed by {key.fingerprint}, not by the key {known.fingerprint} that was given")
+            found.breach(
+                "signature",
+                f"signed by {key.fingerprint}, not by the key {known.fingerprint} that was given",
+            )
     return manifest
 
 
@@ -96,7 +104,10 @@ def _check_files(zip: ZipFile, manifest: dict[str, Any], found: Judgement) -> No
             while block := entry.read(1 << 20):
                 hash.update(block)
         if hash.hexdigest() != said["sha256"]:
-            found.breach("files", f"{name} was changed: SHA-256 {hash.hexdigest()}, the manifest says {said['sha256']}")
+            found.breach(
+                "files",
+                f"{name} was changed: SHA-256 {hash.hexdigest()}, the manifest says {said['sha256']}",
+            )
 
 
 Facts = dict[tuple[int, int], dict[str, Any]]
@@ -117,19 +128,26 @@ def _check_chain(zip: ZipFile, service: str, about: dict[str, Any], found: Judge
             expected, seq = record["hash"], record["seq"] + 1
             continue
         if record["prev"] != expected:
-            found.breach("chain", f"{where}: prev {record['prev']}, the record before hashes to {expected}")
+            found.breach(
+                "chain", f"{where}: prev {record['prev']}, the record before hashes to {expected}"
+            )
         expected, seq = blake2b(raw, digest_size=16).hexdigest(), record["seq"] + 1
         for ordinal, fact in enumerate(record["facts"]):
             facts[record["seq"], ordinal] = fact
     if count != about["records"]:
         found.breach("chain", f"{service}: {count} records, the manifest says {about['records']}")
     if about["last"] and expected != about["last"]["hash"]:
-        found.breach("chain", f"{service}: the last record hashes to {expected}, the manifest says {about['last']['hash']}")
+        found.breach(
+            "chain",
+            f"{service}: the last record hashes to {expected}, the manifest says {about['last']['hash']}",
+        )
     found.counts[f"{service}_records"] = count
     return facts
 
 
-def _check_timeline(zip: ZipFile, manifest: dict[str, Any], facts: dict[str, Facts], found: Judgement) -> None:
+def _check_timeline(
+    zip: ZipFile, manifest: dict[str, Any], facts: dict[str, Facts], found: Judgement
+) -> None:
     """Every line inside the stretch of its log stands for a fact there. Lines of what came before or after rest on other records."""
     for raw in lines(zip, "timeline.jsonl"):
         line = json.loads(raw)
@@ -141,15 +159,25 @@ def _check_timeline(zip: ZipFile, manifest: dict[str, Any], facts: dict[str, Fac
             continue
         fact = facts[service].get((int(seq), int(ordinal)))
         if fact is None or line["id"] not in (fact["id"], fact["data"].get("line")):
-            found.breach("timeline", f"line {line['id']} names {line['place']}, where the log says something else")
+            found.breach(
+                "timeline",
+                f"line {line['id']} names {line['place']}, where the log says something else",
+            )
 
 
 def _check_sitreps(zip: ZipFile, facts: Facts, found: Judgement) -> None:
-    issued = {f["data"]["row"]["number"]: f["data"]["row"]["sha256"] for f in facts.values() if "SitrepIssued" in f["type"]}
+    issued = {
+        f["data"]["row"]["number"]: f["data"]["row"]["sha256"]
+        for f in facts.values()
+        if "SitrepIssued" in f["type"]
+    }
     for name in zip.namelist():
         if not name.startswith("sitreps/") or not name.endswith(".json"):
             continue
         found.counts["sitreps"] = found.counts.get("sitreps", 0) + 1
-        number, hash = int(name.removeprefix("sitreps/ps-").removesuffix(".json")), sha256(zip.read(name)).hexdigest()
+        number, hash = (
+            int(name.removeprefix("sitreps/ps-").removesuffix(".json")),
+            sha256(zip.read(name)).hexdigest(),
+        )
         if number in issued and issued[number] != hash:
             found.breach("sitreps", f"{name} hashes to {hash}, the log says {issued[number]}")

@@ -22,7 +22,9 @@ def record_hash(raw: bytes) -> str:
 
 def input_hash(key: bytes, ce_id: bytes, value: bytes) -> str:
     """blake2b-128 over lengths and bytes of key, `ce_id` and value: what a Transaction says of the input it applied."""
-    return blake2b(b"%d,%d,%d,%b%b%b" % (len(key), len(ce_id), len(value), key, ce_id, value), digest_size=16).hexdigest()
+    return blake2b(
+        b"%d,%d,%d,%b%b%b" % (len(key), len(ce_id), len(value), key, ce_id, value), digest_size=16
+    ).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,12 @@ class LogFold:
         if seq != self.seq + 1 or prev != self.head or logic < self.logic:
             self.ignored += 1
             return
-        self.seq, self.head, self.logic, self.accepted = seq, record_hash(raw), logic, self.accepted + 1
+        self.seq, self.head, self.logic, self.accepted = (
+            seq,
+            record_hash(raw),
+            logic,
+            self.accepted + 1,
+        )
         self._position(tx)
         for ordinal, fact in enumerate(tx["facts"]):
             self._fact(tx, ordinal, fact, collections, routed)
@@ -112,15 +119,21 @@ class LogFold:
             return
         src = tx["src"]
         if src["partition"] != self.partition:
-            self.complain("order", f"{self._here(tx)} applies an input of partition {src['partition']}")
+            self.complain(
+                "order", f"{self._here(tx)} applies an input of partition {src['partition']}"
+            )
         if src.get("topic") == f"{self.service}.urgent":
             self._urgent(tx, names)
             return
         if src.get("beside") not in (None, self.urgent_position):
-            self.complain("order", f"{self._here(tx)} follows urgent input {src['beside']}, the log has applied {self.urgent_position}")
+            self.complain(
+                "order",
+                f"{self._here(tx)} follows urgent input {src['beside']}, the log has applied {self.urgent_position}",
+            )
         if src["offset"] != self.position + 1:
             self.complain(
-                "order", f"{self._here(tx)} applies input offset {src['offset']} after {self.position}: one is missing or applied twice"
+                "order",
+                f"{self._here(tx)} applies input offset {src['offset']} after {self.position}: one is missing or applied twice",
             )
         self.position = src["offset"]
         self.applied[src["offset"]] = (src["digest"], src["type"], names)
@@ -130,13 +143,25 @@ class LogFold:
         src = tx["src"]
         if src["offset"] != self.urgent_position + 1:
             where = f"urgent input offset {src['offset']} after {self.urgent_position}"
-            self.complain("order", f"{self._here(tx)} applies {where}: one is missing or applied twice")
+            self.complain(
+                "order", f"{self._here(tx)} applies {where}: one is missing or applied twice"
+            )
         if src.get("beside") != self.position:
-            self.complain("order", f"{self._here(tx)} follows input {src.get('beside')}, the log has applied {self.position}")
+            self.complain(
+                "order",
+                f"{self._here(tx)} follows input {src.get('beside')}, the log has applied {self.position}",
+            )
         self.urgent_position = src["offset"]
         self.urgent_applied[src["offset"]] = (src["digest"], src["type"], names)
 
-    def _fact(self, tx: dict[str, Any], ordinal: int, fact: dict[str, Any], collections: dict[str, str], routed: Routed) -> None:
+    def _fact(
+        self,
+        tx: dict[str, Any],
+        ordinal: int,
+        fact: dict[str, Any],
+        collections: dict[str, str],
+        routed: Routed,
+    ) -> None:
         self.facts += 1
         key = blake2b(fact["id"].encode(), digest_size=12).digest()
         if key in self.ids:
@@ -147,7 +172,11 @@ class LogFold:
             row = fact["data"]["row"]
             self.rows.setdefault((tx["realm"], collection), {})[row["id"]] = row
         if receivers := routed(tx["logic"], self.service, name, fact["data"]):
-            self.emitted.append(Forwarded(fact["id"], name, tx["realm"], (tx["history"], tx["seq"], ordinal), receivers))
+            self.emitted.append(
+                Forwarded(
+                    fact["id"], name, tx["realm"], (tx["history"], tx["seq"], ordinal), receivers
+                )
+            )
         if name == "NotificationPlanned" and self.service == "alerts":
             self.planned[fact["data"]["notification"]] = tx["realm"]
         elif self.service == "continuity":
@@ -169,9 +198,14 @@ class LogFold:
             service, _, *numbers = place.split("/")
             history, seq, ordinal = (int(n) for n in numbers)
             effect = not names & {"InputDuplicate", "InputFailed", "InputRefused"}
-            self.received.setdefault(service, []).append(((history, seq, ordinal), tx["src"]["id"], effect))
+            self.received.setdefault(service, []).append(
+                ((history, seq, ordinal), tx["src"]["id"], effect)
+            )
         if tx["src"]["type"].startswith("vigie.ReportReceived."):
-            outcome = next((o for o in ("InputDuplicate", "InputFailed", "InputRefused") if o in names), "applied")
+            outcome = next(
+                (o for o in ("InputDuplicate", "InputFailed", "InputRefused") if o in names),
+                "applied",
+            )
             self.reports.setdefault(tx["src"]["id"], []).append(outcome)
 
     def _here(self, tx: dict[str, Any]) -> str:

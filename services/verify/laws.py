@@ -1,7 +1,7 @@
 """Conservation laws across logs, inputs and read model. Each law has a name, each breach a sentence.
 
 A breach that a moving system explains (an input not applied yet, a fact on its way) is *pending*: the caller reads on and judges
-again until its patience ends (`services.verify.patience`).
+again until its patience ends (`services.verify.convergence`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.topics import SERVICES
+from services.verify.capacity_check import counted_twice
 from services.verify.chain import LogFold
-from services.verify.counting import counted_twice
 
 LAWS: dict[str, str] = {
     "chain": "every accepted record continues the hash chain of its partition",
@@ -66,18 +66,33 @@ Inputs = dict[tuple[str, int], dict[int, InputSeen]]
 def check_inputs(logs: Logs, inputs: Inputs, found: Findings, urgent: Inputs | None = None) -> None:
     """Judge the laws `input` and `applied`. `urgent`: what lies in the urgent lanes."""
     for (service, partition), log in logs.items():
-        seen, seen_urgent = inputs.get((service, partition), {}), (urgent or {}).get((service, partition), {})
+        seen, seen_urgent = (
+            inputs.get((service, partition), {}),
+            (urgent or {}).get((service, partition), {}),
+        )
         _compare_input(f"{service}.inputs/{partition}", seen, log.applied, log.position, found)
-        _compare_input(f"{service}.urgent/{partition}", seen_urgent, log.urgent_applied, log.urgent_position, found)
+        _compare_input(
+            f"{service}.urgent/{partition}",
+            seen_urgent,
+            log.urgent_applied,
+            log.urgent_position,
+            found,
+        )
 
 
 def _compare_input(
-    topic: str, seen: dict[int, InputSeen], applied: dict[int, tuple[str, str, tuple[str, ...]]], position: int, found: Findings
+    topic: str,
+    seen: dict[int, InputSeen],
+    applied: dict[int, tuple[str, str, tuple[str, ...]]],
+    position: int,
+    found: Findings,
 ) -> None:
     for offset, (digest, _type, _names) in applied.items():
         there = seen.get(offset)
         if there is None:
-            found.breach("input", f"{topic} has no record at offset {offset}, which the log says was applied")
+            found.breach(
+                "input", f"{topic} has no record at offset {offset}, which the log says was applied"
+            )
         elif there.digest != digest:
             found.breach("input", f"{topic} offset {offset} holds other bytes than those applied")
     for offset in sorted(o for o in seen if o > position)[:5]:
@@ -92,8 +107,12 @@ def check_reports(logs: Logs, found: Findings) -> None:
             continue
         for report, outcomes in log.reports.items():
             effects = outcomes.count("applied")
-            if effects > 1 or (effects == 0 and "InputDuplicate" in outcomes and not FAILED & set(outcomes)):
-                found.breach("report", f"report {report} has {effects} effects: {', '.join(outcomes)}")
+            if effects > 1 or (
+                effects == 0 and "InputDuplicate" in outcomes and not FAILED & set(outcomes)
+            ):
+                found.breach(
+                    "report", f"report {report} has {effects} effects: {', '.join(outcomes)}"
+                )
 
 
 def check_forwarding(logs: Logs, found: Findings) -> None:
@@ -102,10 +121,18 @@ def check_forwarding(logs: Logs, found: Findings) -> None:
         for receiver in SERVICES:
             wanted = [f for f in log.emitted if receiver in f.receivers]
             target = logs[receiver, partition]
-            got = [(place, fact_id) for place, fact_id, effect in target.received.get(service, []) if effect]
-            failed = {fact_id for _, fact_id, effect in target.received.get(service, []) if not effect}
+            got = [
+                (place, fact_id)
+                for place, fact_id, effect in target.received.get(service, [])
+                if effect
+            ]
+            failed = {
+                fact_id for _, fact_id, effect in target.received.get(service, []) if not effect
+            }
             read_to = (log.history, log.seq)
-            _compare_route(f"{service} → {receiver} partition {partition}", wanted, got, failed, read_to, found)
+            _compare_route(
+                f"{service} → {receiver} partition {partition}", wanted, got, failed, read_to, found
+            )
 
 
 def _compare_route(
@@ -128,7 +155,9 @@ def _compare_route(
         found.wait("forward", f"{route} {fact_id}", sentence)
     strangers = [i for place, i in unknown if place[:2] <= read_to]
     if strangers:
-        found.breach("forward", f"{route}: fact {strangers[0]} comes from nowhere ({len(strangers)} such)")
+        found.breach(
+            "forward", f"{route}: fact {strangers[0]} comes from nowhere ({len(strangers)} such)"
+        )
     arrived = set(ids)
     order = [f.fact_id for f in wanted if f.fact_id in arrived]
     if order != [i for i in ids if i in emitted]:
@@ -157,13 +186,21 @@ def check_notifications(logs: Logs, states: Iterable[str], found: Findings) -> N
                 if collection == "notifications":
                     rows |= by_id
     for notification in planned.keys() - rows.keys():
-        found.wait("notification", notification, f"notification {notification} was planned and delivery does not know it")
+        found.wait(
+            "notification",
+            notification,
+            f"notification {notification} was planned and delivery does not know it",
+        )
     own = {id for id, row in rows.items() if row.get("campaign")}  # delivery plans call-outs itself
     for notification in rows.keys() - planned.keys() - own:
-        found.breach("notification", f"notification {notification} is with delivery and nobody planned it")
+        found.breach(
+            "notification", f"notification {notification} is with delivery and nobody planned it"
+        )
     for notification, row in rows.items():
         if row["state"] not in known:
-            found.breach("notification", f"notification {notification} is in state {row['state']!r}")
+            found.breach(
+                "notification", f"notification {notification} is in state {row['state']!r}"
+            )
 
 
 def check_reassignments(logs: Logs, found: Findings) -> None:
@@ -173,20 +210,29 @@ def check_reassignments(logs: Logs, found: Findings) -> None:
             continue
         for realm in sorted({realm for realm, collection in log.rows if collection == "proposals"}):
             _compare_orders(
-                f"realm {realm}", log.rows[realm, "proposals"], log.rows.get((realm, "reassignments"), {}),
-                log.rows.get((realm, "reassignment_orders"), {}), found,
-            )  # fmt: skip
+                f"realm {realm}",
+                log.rows[realm, "proposals"],
+                log.rows.get((realm, "reassignments"), {}),
+                log.rows.get((realm, "reassignment_orders"), {}),
+                found,
+            )
             _compare_lines(f"realm {realm}", log, realm, found)
 
 
 def _compare_orders(
-    where: str, proposals: dict[str, Any], moved: dict[str, Any], orders: dict[str, Any], found: Findings
-) -> None:  # fmt: skip
+    where: str,
+    proposals: dict[str, Any],
+    moved: dict[str, Any],
+    orders: dict[str, Any],
+    found: Findings,
+) -> None:
     decisions = [d for p in proposals.values() for d in p["decisions"] if d["verb"] == "approve"]
     approved = {line: d for d in decisions for line in d["lines"]}
     for d in decisions:
         if not (d["by"] and d["role"] and d["rules"]):
-            found.breach("reassignment", f"{where}: approval {d['id']} names no person, no role or no rule")
+            found.breach(
+                "reassignment", f"{where}: approval {d['id']} names no person, no role or no rule"
+            )
     twice = Counter(line for p in proposals.values() for d in p["decisions"] for line in d["lines"])
     for line in sorted(line for line, times in twice.items() if times > 1)[:5]:
         found.breach("reassignment", f"{where}: line {line} was decided {twice[line]} times")
@@ -198,21 +244,43 @@ def _compare_orders(
         found.breach("reassignment", f"{where}: line {line} stands in two orders")
     for line in sorted(sent & approved.keys()):
         row, decision = moved[line], approved[line]
-        if not row["approved_by"] or not row["rules"] or (row["approved_by"], row["rules"]) != (decision["by"], decision["rules"]):
-            found.breach("reassignment", f"{where}: the order of line {line} does not name the person and rule of its approval")
+        if (
+            not row["approved_by"]
+            or not row["rules"]
+            or (row["approved_by"], row["rules"]) != (decision["by"], decision["rules"])
+        ):
+            found.breach(
+                "reassignment",
+                f"{where}: the order of line {line} does not name the person and rule of its approval",
+            )
     if missing := sorted(approved.keys() - (sent & set(ordered))):
-        found.wait("reassignment", missing[0], f"{where}: {len(missing)} approved lines were not dispatched, first {missing[0]}")
+        found.wait(
+            "reassignment",
+            missing[0],
+            f"{where}: {len(missing)} approved lines were not dispatched, first {missing[0]}",
+        )
 
 
 def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> None:
     """What was sent is what was approved, and nobody and no desk is counted twice. What the next proposal will take back may wait for it."""
     moved = log.rows.get((realm, "reassignments"), {})
-    proposed = {line["id"]: line for part in log.rows.get((realm, "proposal_lines"), {}).values() for line in part["lines"]}
+    proposed = {
+        line["id"]: line
+        for part in log.rows.get((realm, "proposal_lines"), {}).values()
+        for line in part["lines"]
+    }
     for id in sorted(moved.keys() & proposed.keys()):
         wrong = [name for name, value in proposed[id].items() if moved[id].get(name) != value]
         if wrong and moved[id]["dispatched_at"] is not None:
-            found.breach("reassignment", f"{where}: the order of line {id} differs from what was approved in {', '.join(wrong)}")
-    computed = [p for p in log.rows[realm, "proposals"].values() if p["id"] in log.situations.get(realm, {}) and p["state"] != "failed"]
+            found.breach(
+                "reassignment",
+                f"{where}: the order of line {id} differs from what was approved in {', '.join(wrong)}",
+            )
+    computed = [
+        p
+        for p in log.rows[realm, "proposals"].values()
+        if p["id"] in log.situations.get(realm, {}) and p["state"] != "failed"
+    ]
     newest = max(computed, key=lambda p: p["number"], default=None)
     situation = log.situations[realm][newest["id"]] if newest is not None else {}
     for what, sentence in counted_twice(moved, log.reference.get(realm, {}), situation):
@@ -222,14 +290,25 @@ def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> Non
 def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Findings) -> None:
     """Law `dead-letter`: (topic, partition, offset) of every failed or refused input lies there."""
     for (service, partition), log in logs.items():
-        in_lanes = [("inputs", *item) for item in log.applied.items()] + [("urgent", *item) for item in log.urgent_applied.items()]
+        in_lanes = [("inputs", *item) for item in log.applied.items()] + [
+            ("urgent", *item) for item in log.urgent_applied.items()
+        ]
         for lane, offset, (_, input_type, names) in in_lanes:
             if FAILED & set(names) and (f"{service}.{lane}", partition, offset) not in letters:
                 place = f"{service}.{lane}/{partition} offset {offset}"
-                found.wait("dead-letter", place, f"{place} ({input_type or 'no type'}) failed and is not in the dead letters")
+                found.wait(
+                    "dead-letter",
+                    place,
+                    f"{place} ({input_type or 'no type'}) failed and is not in the dead letters",
+                )
 
 
-def check_read_model(logs: Logs, model: dict[tuple[str, str], dict[str, Any]], aside: Collection[str], found: Findings) -> None:
+def check_read_model(
+    logs: Logs,
+    model: dict[tuple[str, str], dict[str, Any]],
+    aside: Collection[str],
+    found: Findings,
+) -> None:
     """Law `read-model`: the same rows, each equal; of realms that were laid aside it holds none to be equal."""
     folded: dict[tuple[str, str], dict[str, Any]] = {}
     for log in logs.values():
@@ -240,4 +319,8 @@ def check_read_model(logs: Logs, model: dict[tuple[str, str], dict[str, Any]], a
         wrong = [i for i in want.keys() | have.keys() if want.get(i) != have.get(i)]
         for row in wrong:  # a row that the projector has touched since is another one
             item = f"{key[0]}/{key[1]}/{row}={have.get(row)}"
-            found.wait("read-model", item, f"realm {key[0]}, {key[1]}: {len(wrong)} of {len(want)} rows differ, e.g. {min(wrong)}")
+            found.wait(
+                "read-model",
+                item,
+                f"realm {key[0]}, {key[1]}: {len(wrong)} of {len(want)} rows differ, e.g. {min(wrong)}",
+            )

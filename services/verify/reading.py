@@ -9,7 +9,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import BY_NAME, SERVICES, URGENT, inputs, log, urgent
-from services.runtime.kafka_security import client_options
+from services.runtime.kafka.security import client_options
 from services.verify.chain import LogFold, Routed, input_hash
 from services.verify.laws import Findings, Inputs, InputSeen, Logs
 
@@ -52,7 +52,12 @@ async def read(
                 if r.offset < ends[tp]:
                     yield (
                         tp.partition,
-                        Record(r.offset, r.key or b"", r.value or b"", {name: value or b"" for name, value in reversed(r.headers)}),
+                        Record(
+                            r.offset,
+                            r.key or b"",
+                            r.value or b"",
+                            {name: value or b"" for name, value in reversed(r.headers)},
+                        ),
                     )
         for tp in list(todo):
             if await consumer.position(tp) >= ends[tp]:
@@ -63,25 +68,49 @@ def _place_of(letter: bytes) -> tuple[str, int, int] | None:
     """(topic, partition, offset) of the input that a dead letter is about; None for one of the front door, and for bytes that are no letter."""
     try:
         head = orjson.loads(letter.partition(b"\n")[0])
-        return None if head.get("topic") is None else (head["topic"], head["partition"], head["offset"])
+        return (
+            None
+            if head.get("topic") is None
+            else (head["topic"], head["partition"], head["offset"])
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _seen(record: Record) -> InputSeen:
     digest = input_hash(record.key, record.headers.get("ce_id", b""), record.value)
-    kind, ident = (record.headers.get(name, b"").decode(errors="replace") for name in ("ce_type", "ce_id"))
+    kind, ident = (
+        record.headers.get(name, b"").decode(errors="replace") for name in ("ce_type", "ce_id")
+    )
     return InputSeen(digest, kind, ident, record.key.decode(errors="replace"))
 
 
 class Evidence:
     """Everything that `verify` looks at, read incrementally: call `advance` again to take in what came since."""
 
-    def __init__(self, kafka: str, found: Findings, collections: dict[str, str], routes: Routed) -> None:
-        self._kafka, self._found, self._collections, self._routes = kafka, found, collections, routes
-        self.logs: Logs = {(s, p): LogFold(s, p, found.breach) for s in SERVICES for p in range(BY_NAME[log(s)].partitions)}
-        self.inputs: Inputs = {(s, p): {} for s in SERVICES for p in range(BY_NAME[inputs(s)].partitions)}
-        self.urgent: Inputs = {(s, p): {} for s in SERVICES if s in URGENT for p in range(BY_NAME[urgent(s)].partitions)}
+    def __init__(
+        self, kafka: str, found: Findings, collections: dict[str, str], routes: Routed
+    ) -> None:
+        self._kafka, self._found, self._collections, self._routes = (
+            kafka,
+            found,
+            collections,
+            routes,
+        )
+        self.logs: Logs = {
+            (s, p): LogFold(s, p, found.breach)
+            for s in SERVICES
+            for p in range(BY_NAME[log(s)].partitions)
+        }
+        self.inputs: Inputs = {
+            (s, p): {} for s in SERVICES for p in range(BY_NAME[inputs(s)].partitions)
+        }
+        self.urgent: Inputs = {
+            (s, p): {}
+            for s in SERVICES
+            if s in URGENT
+            for p in range(BY_NAME[urgent(s)].partitions)
+        }
         """As `inputs`, of the urgent lanes."""
         self.letters: set[tuple[str, int, int]] = set()
         self._next: dict[str, dict[int, int]] = {}
@@ -112,14 +141,18 @@ class Evidence:
                     self.urgent[service, partition][r.offset] = _seen(r)
             for service in SERVICES:
                 async for partition, r in self._from(consumer, log(service), ends):
-                    self.logs[service, partition].feed(r.offset, r.value, self._collections, self._routes)
+                    self.logs[service, partition].feed(
+                        r.offset, r.value, self._collections, self._routes
+                    )
             async for _, r in self._from(consumer, "dead-letters"):
                 if (place := _place_of(r.value)) is not None:
                     self.letters.add(place)
         finally:
             await consumer.stop()
 
-    async def _from(self, consumer: AIOKafkaConsumer, topic: str, ends: Ends | None = None) -> AsyncIterator[tuple[int, Record]]:
+    async def _from(
+        self, consumer: AIOKafkaConsumer, topic: str, ends: Ends | None = None
+    ) -> AsyncIterator[tuple[int, Record]]:
         start = self._next.setdefault(topic, {})
         async for partition, record in read(consumer, topic, start, ends):
             start[partition] = record.offset + 1

@@ -20,7 +20,11 @@ async def read_rows(url: str) -> tuple[dict[tuple[str, str], dict[str, Any]], se
             _, realm, _, collection = key.decode().split(":", 3)
             rows = [orjson.loads(row) for row in await client.hvals(key)]
             found[realm, collection] = {row["id"]: row for row in rows}
-        realms = await client.hgetall("vigie:realms")  # last: of one that is laid aside meanwhile not all was seen
+        realms = await client.hgetall(
+            "vigie:realms"
+        )  # last: of one that is laid aside meanwhile not all was seen
     finally:
         await client.aclose()
-    return found, {name.decode() for name, fields in realms.items() if orjson.loads(fields).get("aside")}
+    return found, {
+        name.decode() for name, fields in realms.items() if orjson.loads(fields).get("aside")
+    }

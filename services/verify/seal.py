@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 from zipfile import ZipFile
 
-from services.runtime.heads import Statement, StatementInvalid, read_statement
-from services.runtime.signing import PublicKey
+from services.runtime.log.heads import Statement, StatementInvalid, read_statement
+from services.runtime.secrets.signing import PublicKey
 from services.verify.archive import NOT_OF_THE_FORM, lines
 
 STATEMENT: Final = "statement.json"
@@ -26,19 +26,27 @@ def judge_seal(file: Path, known: PublicKey | None) -> tuple[Statement, int, lis
         with ZipFile(file) as zip:
             statement = read_statement(zip.read(STATEMENT), known)
             broken = [
-                f"{name} is not part of the seal" for name in zip.namelist() if name != STATEMENT and name not in statement.about["files"]
+                f"{name} is not part of the seal"
+                for name in zip.namelist()
+                if name != STATEMENT and name not in statement.about["files"]
             ]
             count = 0
             for log, (seq, head) in statement.logs.items():
                 began = statement.about["before"].get(log, {"seq": 0, "head": GENESIS})
-                found, records = _follow(zip, log, began["seq"], began["head"], statement.about["files"])
+                found, records = _follow(
+                    zip, log, began["seq"], began["head"], statement.about["files"]
+                )
                 count += records
                 if found != (seq, head):
-                    broken.append(f"{log}: the archive leads to record {found[0]} ({found[1]}), signed was {seq} ({head})")
+                    broken.append(
+                        f"{log}: the archive leads to record {found[0]} ({found[1]}), signed was {seq} ({head})"
+                    )
     except StatementInvalid as error:
         raise SealUnreadable(f"{file}: {error}") from error
     except NOT_OF_THE_FORM as error:
-        raise SealUnreadable(f"{file}: not the form of a seal ({type(error).__name__}: {error})") from error
+        raise SealUnreadable(
+            f"{file}: not the form of a seal ({type(error).__name__}: {error})"
+        ) from error
     return statement, count, broken
 
 
@@ -47,7 +55,9 @@ def entry_of(log: str) -> str:
     return f"{log.replace('/', '-')}.jsonl"
 
 
-def _follow(zip: ZipFile, log: str, seq: int, head: str, files: dict[str, str]) -> tuple[tuple[int, str], int]:
+def _follow(
+    zip: ZipFile, log: str, seq: int, head: str, files: dict[str, str]
+) -> tuple[tuple[int, str], int]:
     """Where the records of the archive lead, from (seq, head); a record that does not continue the chain ends it."""
     name, whole, records = entry_of(log), sha256(), 0
     for line in lines(zip, name):
@@ -56,4 +66,6 @@ def _follow(zip: ZipFile, log: str, seq: int, head: str, files: dict[str, str]) 
         if (record["seq"], record["prev"]) != (seq + 1, head):
             return (seq, head), records
         seq, head, records = seq + 1, blake2b(line, digest_size=16).hexdigest(), records + 1
-    return ((seq, head) if whole.hexdigest() == files[name] else (-1, "the file was changed")), records
+    return (
+        (seq, head) if whole.hexdigest() == files[name] else (-1, "the file was changed")
+    ), records

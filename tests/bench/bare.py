@@ -14,8 +14,8 @@ from pydantic import ConfigDict
 
 from schemas.reports import ReportReceived
 from schemas.topics import inputs
-from services.intake.native import NativeReport
-from services.runtime.kafka import RecordProducer
+from services.intake.reports.native import NativeReport
+from services.runtime.kafka.clients import RecordProducer
 from tests.marks import MARKS
 
 producer: RecordProducer
@@ -42,9 +42,14 @@ async def report(body: Body, response: Response) -> dict[str, str]:
     """Validate, produce, answer."""
     id = uuid.uuid4().hex
     received = ReportReceived(
-        report_id=id, source="cellule", site_id=body.site_id, type=body.type, severity=body.severity,
-        occurred_at=int(body.occurred_at.timestamp() * 1000), text_id=f"report-{id}",
-    )  # fmt: skip
+        report_id=id,
+        source="cellule",
+        site_id=body.site_id,
+        type=body.type,
+        severity=body.severity,
+        occurred_at=int(body.occurred_at.timestamp() * 1000),
+        text_id=f"report-{id}",
+    )
     await producer.send(inputs("alerts"), "92", received, id=id, source="/bare")
     response.headers["Location"] = f"/api/v1/reports/{id}"
     return {"report_id": id, "realm": "92", "recorded_at": "", "status_url": ""}
@@ -53,5 +58,15 @@ async def report(body: Body, response: Response) -> dict[str, str]:
 if __name__ == "__main__":
     host, port = os.environ["VIGIE_HTTP"].split(":")
     asyncio.run(
-        uvicorn.Server(uvicorn.Config(app, host, int(port), log_level="warning", access_log=False, http="httptools", loop="uvloop")).serve()
+        uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host,
+                int(port),
+                log_level="warning",
+                access_log=False,
+                http="httptools",
+                loop="uvloop",
+            )
+        ).serve()
     )

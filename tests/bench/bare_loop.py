@@ -8,7 +8,7 @@ import uvloop
 from aiokafka import TopicPartition
 
 from schemas.topics import PARTITIONS
-from services.runtime.kafka import groupless_consumer, idempotent_producer
+from services.runtime.kafka.clients import groupless_consumer, idempotent_producer
 
 
 async def loop(kafka: str, source: str, out: str) -> None:

@@ -21,8 +21,8 @@ from typing import Final
 
 import orjson
 
-from services.console.compressing import STREAM_HEAD
-from services.runtime.settings import split_host_port
+from services.console.http.compression import STREAM_HEAD
+from services.runtime.process.settings import split_host_port
 
 PIECE: Final = 1 << 18
 END_S: Final = 30.0
@@ -91,7 +91,9 @@ class Reader:
                 return
             assert b" 200 " in head.partition(b"\r\n")[0], head
             self.answered = True
-        while (line := raw.find(b"\r\n", at)) >= 0 and len(raw) >= (last := line + 2 + int(raw[at:line], 16)) + 2:
+        while (line := raw.find(b"\r\n", at)) >= 0 and len(raw) >= (
+            last := line + 2 + int(raw[at:line], 16)
+        ) + 2:
             parts.append(raw[line + 2 : last])
             at = last + 2
         self.raw = raw[at:]
@@ -118,7 +120,9 @@ def follow(address: str, realm: str, count: int, tokens: list[str]) -> list[Read
     readers: dict[int, Reader] = {}
     poll, until, greeted = select.epoll(), None, True
     poll.register(sys.stdin, select.EPOLLIN)
-    while until is None or (len({r.ids[-1] for r in readers.values()}) > 1 and time.monotonic() < until):
+    while until is None or (
+        len({r.ids[-1] for r in readers.values()}) > 1 and time.monotonic() < until
+    ):
         if greeted and len(readers) < count:
             newest = Reader.ask(address, realm, tokens[len(readers) % len(tokens)])
             readers[newest.sock.fileno()], greeted = newest, False
@@ -140,7 +144,9 @@ def main() -> None:
     """Entry point."""
     address, realm, count, *tokens = sys.argv[1:]
     readers = follow(address, realm, int(count), tokens)
-    sys.stdout.buffer.write(orjson.dumps([{"ids": r.ids, "events": r.events, "delays": r.delays} for r in readers]))
+    sys.stdout.buffer.write(
+        orjson.dumps([{"ids": r.ids, "events": r.events, "delays": r.delays} for r in readers])
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from schemas.callouts import CHUNK, Called, DraftCallOut, StartCallOut
 from schemas.directory import Contact, ContactPoint
 from schemas.reference import ChannelRule, ChannelRules, ChannelsSection, ReferencePublished
 from schemas.words import Channel
-from services.runtime.vault import TextItem, Vault
+from services.runtime.secrets.vault import TextItem, Vault
 from tests.integration.delivery.test_process import World, own_settings, world  # noqa: F401  fixtures
 from tests.waiting import eventually
 
@@ -22,26 +22,50 @@ PER_MINUTE = 1200
 
 @pytest.mark.bench
 async def test_five_thousand_three_hundred(world: World) -> None:  # noqa: F811
-    rule = ChannelRule(channel=Channel.WEBHOOK, per_minute=PER_MINUTE, burst=20, doubt="at_least_once", limit_s=15, grace_s=10, tries=1)
-    await world.put(ReferencePublished(reference="r2", data=ChannelsSection(rules=ChannelRules(channels=(rule,))), last=True))
+    rule = ChannelRule(
+        channel=Channel.WEBHOOK,
+        per_minute=PER_MINUTE,
+        burst=20,
+        doubt="at_least_once",
+        limit_s=15,
+        grace_s=10,
+        tries=1,
+    )
+    await world.put(
+        ReferencePublished(
+            reference="r2", data=ChannelsSection(rules=ChannelRules(channels=(rule,))), last=True
+        )
+    )
     people = [Called(person=f"agent-{n}", channels=(Channel.WEBHOOK,)) for n in range(PEOPLE)]
     points = (ContactPoint(channel=Channel.WEBHOOK, address=world.hook),)
     async with Vault.open(world.settings) as vault:
         await vault.texts.put("t1", TextItem({"text": "Restez chez vous."}))
         for at in range(0, PEOPLE, 100):
-            await asyncio.gather(*(vault.directory.put(Contact(person=p.person, points=points)) for p in people[at : at + 100]))
+            await asyncio.gather(
+                *(
+                    vault.directory.put(Contact(person=p.person, points=points))
+                    for p in people[at : at + 100]
+                )
+            )
     async with world.delivery() as process:
         worker = psutil.Process(process.pid)
         for n, at in enumerate(range(0, PEOPLE, CHUNK)):
             chunk = tuple(people[at : at + CHUNK])
             draft = DraftCallOut(
-                author="coord-pca", role="coordinator", callout="c1", text_id="t1", channels=(Channel.WEBHOOK,), people=chunk,
+                author="coord-pca",
+                role="coordinator",
+                callout="c1",
+                text_id="t1",
+                channels=(Channel.WEBHOOK,),
+                people=chunk,
                 last=at + CHUNK >= PEOPLE,
-            )  # fmt: skip
+            )
             await world.put(draft, id=f"draft-{n}")
         began, cpu_s = time.monotonic(), sum(worker.cpu_times()[:2])
         await world.put(StartCallOut(author="coord-pca", role="coordinator", callout="c1"))
-        await eventually(lambda: sum(r.campaign == "c1" for r in world.rows.values()) == PEOPLE, 120)
+        await eventually(
+            lambda: sum(r.campaign == "c1" for r in world.rows.values()) == PEOPLE, 120
+        )
         planned_s, cpu_s = time.monotonic() - began, sum(worker.cpu_times()[:2]) - cpu_s
         await eventually(lambda: len(world.hooks) > 500, 120)
         asked = time.monotonic()

@@ -13,7 +13,7 @@ from schemas.alerts import CauseRow, SiteRow, SiteStatusChanged
 from schemas.words import Certainty, EventType, SiteStatus
 from services.continuity.decider import ContinuityDecider
 from services.continuity.state import State, evolve
-from services.runtime.decider import Input
+from services.runtime.decider.protocol import Input
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World
 
@@ -26,11 +26,22 @@ AIM_US = 300
 
 def _change(site: str, at: int, loss: int) -> Input:
     cause = CauseRow(
-        id=f"c-{site}", incident="i-1", type=EventType.OUTAGE_POWER, effect=SiteStatus.CLOSED, since=at, certainty=Certainty.CONFIRMED,
-        severity=3, loss_pct=loss, reports=(f"r-{site}",),
-    )  # fmt: skip
-    row = SiteRow(id=site, status=SiteStatus.CLOSED, since=at, capacity_pct=100 - loss, causes=(cause,))
-    return Input(f"in-{site}", REALM, REALM, "/alerts", SiteStatusChanged(row=row), at, at, "c", "c")
+        id=f"c-{site}",
+        incident="i-1",
+        type=EventType.OUTAGE_POWER,
+        effect=SiteStatus.CLOSED,
+        since=at,
+        certainty=Certainty.CONFIRMED,
+        severity=3,
+        loss_pct=loss,
+        reports=(f"r-{site}",),
+    )
+    row = SiteRow(
+        id=site, status=SiteStatus.CLOSED, since=at, capacity_pct=100 - loss, causes=(cause,)
+    )
+    return Input(
+        f"in-{site}", REALM, REALM, "/alerts", SiteStatusChanged(row=row), at, at, "c", "c"
+    )
 
 
 def _best(run: Callable[[], object]) -> float:
@@ -57,7 +68,9 @@ def test_a_site_change_costs_a_fraction_of_a_millisecond() -> None:
     try:
         for site in sites:
             given, before = _change(site.id, now + 60_000, 100), state
-            spent[site.kind].append(_best(lambda given=given, before=before: _decided(decider, before, given)))
+            spent[site.kind].append(
+                _best(lambda given=given, before=before: _decided(decider, before, given))
+            )
             yardstick = min(yardstick, _best(lambda: sum(range(1000))))
     finally:
         gc.enable()

@@ -16,10 +16,10 @@ from schemas.runtime import OpenRealm
 from schemas.topics import PARTITIONS, inputs
 from schemas.words import EventType
 from services.alerts.decider import AlertsDecider
-from services.runtime.chain import Appended, append, empty
-from services.runtime.core import Machine
-from services.runtime.inputs import InputRecord
-from services.runtime.kafka import headers_of, value_of
+from services.runtime.decider.inputs import InputRecord
+from services.runtime.decider.machine import Machine
+from services.runtime.kafka.clients import headers_of, value_of
+from services.runtime.log.chain import Appended, append, empty
 from services.territory.publish import reference_commands
 from tests.shipped import territory
 
@@ -39,7 +39,15 @@ class Alerts:
 
     def take(self, message: Message, id: str, at: int) -> Appended:
         headers = headers_of(message.wire_type(), id=id, source="/bench", at=at)
-        record = InputRecord(inputs("alerts"), partition_of(REALM, PARTITIONS), self.taken, REALM.encode(), value_of(message), headers, at)
+        record = InputRecord(
+            inputs("alerts"),
+            partition_of(REALM, PARTITIONS),
+            self.taken,
+            REALM.encode(),
+            value_of(message),
+            headers,
+            at,
+        )
         self.view, appended = append(self.machine, self.view, record, "bench")
         self.taken += 1
         return appended
@@ -48,7 +56,11 @@ class Alerts:
 @pytest.mark.bench
 def test_one_more_report_costs_less_than_a_millisecond_however_many_are_open() -> None:
     alerts, rnd, sites = Alerts(), random.Random(1), [site.id for site in territory().sites]
-    alerts.take(OpenRealm(author="a", role="admin", territory="92", title_code="bench", started_at=T0), "open", T0)
+    alerts.take(
+        OpenRealm(author="a", role="admin", territory="92", title_code="bench", started_at=T0),
+        "open",
+        T0,
+    )
     for id, command in reference_commands(territory(), REALM, "system:reference", "admin"):
         alerts.take(command, id, T0)
     spent: list[float] = []
@@ -58,9 +70,14 @@ def test_one_more_report_costs_less_than_a_millisecond_however_many_are_open() -
     for n in range(OPEN):
         at = T0 + n * EVERY_MS
         report = ReportReceived(
-            report_id=str(UUID(int=n + 1)), source=rnd.choice(["cellule", "site", "capteur"]), site_id=rnd.choice(sites),
-            type=rnd.choice(TYPES), severity=rnd.choice([1, 2, 2, 2, 3]), occurred_at=at - rnd.randrange(60_000), text_id=f"report-{n}",
-        )  # fmt: skip
+            report_id=str(UUID(int=n + 1)),
+            source=rnd.choice(["cellule", "site", "capteur"]),
+            site_id=rnd.choice(sites),
+            type=rnd.choice(TYPES),
+            severity=rnd.choice([1, 2, 2, 2, 3]),
+            occurred_at=at - rnd.randrange(60_000),
+            text_id=f"report-{n}",
+        )
         began = time.thread_time()
         appended = alerts.take(report, report.report_id, at)
         spent.append(time.thread_time() - began)

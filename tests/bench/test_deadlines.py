@@ -15,10 +15,10 @@ import pytest
 from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
 from schemas.topics import PARTITIONS, Retention, Topic, inputs, log, snapshots
-from services.runtime.agenda import Agenda
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.kafka import RecordProducer
-from services.runtime.reader import LogReader
+from services.appliance.embedded.kafka import RunningKafka
+from services.runtime.decider.deadlines import Agenda
+from services.runtime.kafka.clients import RecordProducer
+from services.runtime.log.reader import LogReader
 from tests.bench.test_intake import machine
 from tests.bench.timers_worker import ArmTimers, register
 from tests.faults.runtime.harness import make_topics
@@ -32,7 +32,9 @@ AHEAD_S = 30
 """For the worker to arm them all."""
 
 
-def test_one_more_deadline_costs_microseconds_however_many_are_armed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_more_deadline_costs_microseconds_however_many_are_armed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     found = []
     for armed in (1_000, COUNT):
         agenda = Agenda()
@@ -46,34 +48,50 @@ def test_one_more_deadline_costs_microseconds_however_many_are_armed(capsys: pyt
             agenda = agenda.disarm(first.key)
         found.append((time.process_time() - began) / 900 * 1e6)
     with capsys.disabled():
-        print(f"\n{machine()}\n  arm, disarm and fire one: {found[0]:.0f} µs among 1,000, {found[1]:.0f} µs among {COUNT:,}")
+        print(
+            f"\n{machine()}\n  arm, disarm and fire one: {found[0]:.0f} µs among 1,000, {found[1]:.0f} µs among {COUNT:,}"
+        )
     assert found[1] < 10 * found[0] + 100
 
 
 async def test_a_hundred_thousand_deadlines_fire_on_time_and_once_through_a_kill(
-    start_broker: Callable[[], Coroutine[None, None, RunningKafka]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start_broker: Callable[[], Coroutine[None, None, RunningKafka]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     kafka, service = (await start_broker()).address, register("b")
-    await make_topics(kafka, [
-        Topic(inputs(service), "inputs", Retention.FOREVER, append_time=True, durable_each=True),
-        Topic(log(service), "log", Retention.FOREVER, durable_each=True), Topic(snapshots(service), "snapshots", Retention.COMPACTED),
-    ])  # fmt: skip
+    await make_topics(
+        kafka,
+        [
+            Topic(
+                inputs(service), "inputs", Retention.FOREVER, append_time=True, durable_each=True
+            ),
+            Topic(log(service), "log", Retention.FOREVER, durable_each=True),
+            Topic(snapshots(service), "snapshots", Retention.COMPACTED),
+        ],
+    )
     start = round(time.time() * 1000) + AHEAD_S * 1000
     async with RecordProducer(kafka, put_key(tmp_path / "data" / "secrets")) as producer:
         opened = OpenRealm(author="a", role="admin", territory="92", title_code="t", started_at=0)
         await producer.send(inputs(service), "92", opened, id="open", source="/bench")
         for n in range(0, COUNT, CHUNK):
-            arm = ArmTimers(name=f"{n}", due=start + n * EVERY_US // 1000, count=CHUNK, every_us=EVERY_US)
+            arm = ArmTimers(
+                name=f"{n}", due=start + n * EVERY_US // 1000, count=CHUNK, every_us=EVERY_US
+            )
             await producer.send(inputs(service), "92", arm, id=f"arm-{n}", source="/bench")
     worker = _worker(kafka, tmp_path)
     late: dict[str, list[int]] = {}
     killed_at: int | None = None
     try:
-        async with LogReader(kafka, service, partitions=(partition_of("92", PARTITIONS),)) as reader:
+        async with LogReader(
+            kafka, service, partitions=(partition_of("92", PARTITIONS),)
+        ) as reader:
             async for accepted in reader:
                 for fact in accepted.transaction.facts:
                     if fact.name == "TimerFired":
-                        late.setdefault(fact.data["key"], []).append(accepted.transaction.at - fact.data["due"])
+                        late.setdefault(fact.data["key"], []).append(
+                            accepted.transaction.at - fact.data["due"]
+                        )
                 if killed_at is None and len(late) >= COUNT // 2:
                     killed_at = len(late)
                     worker.kill()
@@ -96,7 +114,17 @@ async def test_a_hundred_thousand_deadlines_fire_on_time_and_once_through_a_kill
 
 def _worker(kafka: str, folder: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {
-        "VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": "timers-0", "VIGIE_DATA_DIR": str(folder / "data"), "TOY_SUFFIX": "b", "VIGIE_HEALTH_PORT": "0",
-    }  # fmt: skip
+        "VIGIE_KAFKA": kafka,
+        "VIGIE_INSTANCE": "timers-0",
+        "VIGIE_DATA_DIR": str(folder / "data"),
+        "TOY_SUFFIX": "b",
+        "VIGIE_HEALTH_PORT": "0",
+    }
     with (folder / "timers.log").open("ab") as out:
-        return subprocess.Popen([sys.executable, "-m", "tests.bench.timers_worker"], cwd=ROOT, env=environment, stdout=out, stderr=out)
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.timers_worker"],
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=out,
+        )

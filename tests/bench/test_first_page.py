@@ -19,7 +19,7 @@ import psutil
 import pytest
 from aiohttp import web
 
-from services.cli.load import Measured, Reporter
+from services.cli.system.load import Measured, Reporter
 from tests.bench.test_intake import machine
 from tests.shipped import FOLDER, territory
 from tests.system import RunningVigie
@@ -34,7 +34,9 @@ TAKEN_S = 60.0
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def test_a_report_calls_somebody_at_fifty_reports_per_second(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_calls_somebody_at_fifty_reports_per_second(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     posted, calls = dict[str, float](), Calls()
     paged = calls.first
 
@@ -47,13 +49,21 @@ def test_a_report_calls_somebody_at_fifty_reports_per_second(tmp_path: Path, cap
             before = cpu_of(vigie)
             found = await reporter.at_rate(reports, RATE, COUNT / RATE, posted)
             await taken(paged, WARM + COUNT)
-            return found, {name: (after - before[name]) / COUNT * 1000 for name, after in cpu_of(vigie).items()}
+            return found, {
+                name: (after - before[name]) / COUNT * 1000 for name, after in cpu_of(vigie).items()
+            }
 
     with RunningVigie(tmp_path, VIGIE_WEBHOOK_SECRET=SECRET) as vigie:
         found, cpu_ms = asyncio.run(run(vigie))
         incidents = vigie.get("/api/v1/incidents?realm=92&limit=1000")["items"]
     of_report = {report: i["id"] for i in incidents for report in i["reports"]}
-    delays = Measured([paged[of_report[report]] - due for report, due in posted.items() if of_report[report] in paged])
+    delays = Measured(
+        [
+            paged[of_report[report]] - due
+            for report, due in posted.items()
+            if of_report[report] in paged
+        ]
+    )
     with capsys.disabled():
         print(
             f"\nreport → first message at the provider, {COUNT} incidents at {RATE} reports/s: p50 {delays.quantile(0.5):.0f}, p99 "
@@ -64,11 +74,15 @@ def test_a_report_calls_somebody_at_fifty_reports_per_second(tmp_path: Path, cap
 
 
 @pytest.mark.parametrize("victim", [None, "delivery", "everything"])
-def test_a_burst_of_one_report_per_site_calls_everybody(tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str | None) -> None:
+def test_a_burst_of_one_report_per_site_calls_everybody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str | None
+) -> None:
     """253 reports in one second; with a victim, it is killed one second after the last acceptance."""
     calls = Calls()
 
-    async def run(vigie: RunningVigie) -> tuple[Measured, dict[str, float], dict[str, float], float | None]:
+    async def run(
+        vigie: RunningVigie,
+    ) -> tuple[Measured, dict[str, float], dict[str, float], float | None]:
         async with provider(calls) as address, Reporter(vigie.url, vigie.token) as reporter:
             await asyncio.to_thread(everybody_by_webhook, vigie, address)
             await settled(vigie)
@@ -80,14 +94,23 @@ def test_a_burst_of_one_report_per_site_calls_everybody(tmp_path: Path, capsys: 
                 killed = time.perf_counter()
                 await asyncio.to_thread(kill_and_restart, vigie, victim)
             await taken(calls.first, len(reports))
-            cpu_ms = {name: (after - before.get(name, 0)) * 1000 / len(reports) for name, after in cpu_of(vigie).items()}
+            cpu_ms = {
+                name: (after - before.get(name, 0)) * 1000 / len(reports)
+                for name, after in cpu_of(vigie).items()
+            }
             return found, posted, cpu_ms, killed
 
     with RunningVigie(tmp_path, VIGIE_WEBHOOK_SECRET=SECRET) as vigie:
         found, posted, cpu_ms, killed = asyncio.run(run(vigie))
         incidents = vigie.get("/api/v1/incidents?realm=92&limit=1000")["items"]
     of_report = {report: i["id"] for i in incidents for report in i["reports"]}
-    delays = Measured([calls.first[of_report[r]] - due for r, due in posted.items() if of_report[r] in calls.first])
+    delays = Measured(
+        [
+            calls.first[of_report[r]] - due
+            for r, due in posted.items()
+            if of_report[r] in calls.first
+        ]
+    )
     late = sorted(at - killed for at in calls.first.values() if killed is not None and at > killed)
     with capsys.disabled():
         print(
@@ -110,7 +133,12 @@ def kill_and_restart(vigie: RunningVigie, victim: str) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     vigie.leave()
-    until(lambda: all(not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE for pid in pids))
+    until(
+        lambda: all(
+            not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+            for pid in pids
+        )
+    )
     vigie.start()
 
 
@@ -146,7 +174,13 @@ def one_incident_each() -> Iterator[dict[str, Any]]:
     """The heating of one site after the other: each is an incident of its own, of the lowest level."""
     for site in territory().sites:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        yield {"site_id": site.id, "type": "outage_heating", "severity": 2, "occurred_at": at, "capacity_lost_pct": 10}
+        yield {
+            "site_id": site.id,
+            "type": "outage_heating",
+            "severity": 2,
+            "occurred_at": at,
+            "capacity_lost_pct": 10,
+        }
 
 
 @asynccontextmanager
@@ -177,7 +211,10 @@ def everybody_by_webhook(vigie: RunningVigie, address: str) -> None:
     with (FOLDER / "reachability.csv").open(encoding="utf-8") as known:
         people = [row["person"] for row in csv.DictReader(known)]
     file, today = vigie.folder / "people.csv", datetime.now(UTC).date().isoformat()
-    lines = ["person,name,language,channel,address,verified_at", *(f"{person},,fr,webhook,{address},{today}" for person in people)]
+    lines = [
+        "person,name,language,channel,address,verified_at",
+        *(f"{person},,fr,webhook,{address},{today}" for person in people),
+    ]
     file.write_text("\n".join(lines), encoding="utf-8")
     imported = vigie.cli("directory", "import", str(file))
     assert imported.returncode == 0, imported.stderr
@@ -191,4 +228,6 @@ async def taken(paged: dict[str, float], count: int) -> None:
 
 def cpu_of(vigie: RunningVigie) -> dict[str, float]:
     """Process → seconds that it has computed."""
-    return {name: sum(psutil.Process(pid).cpu_times()[:2]) for name, pid in vigie.processes().items()}
+    return {
+        name: sum(psutil.Process(pid).cpu_times()[:2]) for name, pid in vigie.processes().items()
+    }

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from schemas.topics import BY_NAME
-from services.cli.load import Reporter
-from services.runtime.settings import DataDir
+from services.cli.system.load import Reporter
+from services.runtime.process.settings import DataDir
 from tests.bench.test_intake import SITES, machine
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -39,7 +39,13 @@ def storm() -> Iterator[dict[str, Any]]:
     """Reports of four types on seven sites: nothing is ever closed."""
     for n in itertools.count():
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        yield {"site_id": SITES[n % len(SITES)], "type": TYPES[n % len(TYPES)], "severity": 2, "occurred_at": at, "headline": f"essai {n}"}
+        yield {
+            "site_id": SITES[n % len(SITES)],
+            "type": TYPES[n % len(TYPES)],
+            "severity": 2,
+            "occurred_at": at,
+            "headline": f"essai {n}",
+        }
 
 
 def on_disk(vigie: RunningVigie) -> Counter[str]:
@@ -64,7 +70,10 @@ def spent_s(vigie: RunningVigie) -> Counter[str]:
 
 def settle(vigie: RunningVigie) -> None:
     """Wait until every service has worked through what came."""
-    until(lambda: set(json.loads(vigie.cli("status", "--json").stdout)["lag"].values()) == {0}, SETTLED_S)
+    until(
+        lambda: set(json.loads(vigie.cli("status", "--json").stdout)["lag"].values()) == {0},
+        SETTLED_S,
+    )
 
 
 def test_a_storm_on_few_sites_costs_as_much_per_report_at_its_end_as_at_its_beginning(
@@ -87,12 +96,19 @@ def test_a_storm_on_few_sites_costs_as_much_per_report_at_its_end_as_at_its_begi
             costs.append(spent_s(vigie) - cpu)
         ended = on_disk(vigie) - begun
         verdict = vigie.cli("verify", timeout_s=600)
-        chronicle = sum(file.stat().st_size for file in DataDir(tmp_path / "data").chronicle.parent.glob("chronicle.db*"))
+        chronicle = sum(
+            file.stat().st_size
+            for file in DataDir(tmp_path / "data").chronicle.parent.glob("chronicle.db*")
+        )
     reports = STEP * STEPS
     per_report = {topic: round(size / reports) for topic, size in ended.most_common()}
     with capsys.disabled():
-        print(f"\n{reports:,} reports on {len(SITES)} sites of {len(TYPES)} types: bytes per report {per_report}, together")
-        print(f"  {sum(ended.values()) / reports:,.0f} (aim {DISK:,}); chronicle {chronicle / reports:,.0f}; {machine()}")
+        print(
+            f"\n{reports:,} reports on {len(SITES)} sites of {len(TYPES)} types: bytes per report {per_report}, together"
+        )
+        print(
+            f"  {sum(ended.values()) / reports:,.0f} (aim {DISK:,}); chronicle {chronicle / reports:,.0f}; {machine()}"
+        )
         for n, (disk, cpu) in enumerate(zip(grown, costs, strict=True)):
             each = {name: round(s * 1000 / STEP, 1) for name, s in cpu.most_common(6)}
             print(

@@ -16,12 +16,12 @@ import httpx
 import psutil
 import pytest
 
-from services.cli.bench import Name, measure
-from services.cli.load import Measured, Reporter, bodies
-from services.cli.prepare import prepare_system
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.embedded.ports import free_ports
-from services.runtime.settings import Settings
+from services.appliance.embedded.kafka import RunningKafka
+from services.cli.system.bench import Name, measure
+from services.cli.system.load import Measured, Reporter, bodies
+from services.cli.system.prepare import prepare_system
+from services.runtime.process.ports import free_ports
+from services.runtime.process.settings import Settings
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -35,7 +35,11 @@ SECONDS = 8.0
 def machine() -> str:
     """What the figures were measured on."""
     model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
         platform.machine(),
     )
     return f"{model}, {os.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB, Python {platform.python_version()}"
@@ -46,10 +50,16 @@ def server(module: str, settings: Settings) -> Iterator[str]:
     """One HTTP process on a free port; its URL."""
     port = free_ports(1)[0]
     environment = {
-        **os.environ, "VIGIE_DATA_DIR": str(settings.data_dir), "VIGIE_KAFKA": settings.kafka, "VIGIE_REDIS": settings.redis,
-        "VIGIE_HTTP": f"127.0.0.1:{port}", "VIGIE_CONSOLE": f"127.0.0.1:{free_ports(1)[0]}",
-    }  # fmt: skip
-    with subprocess.Popen([sys.executable, "-m", module], env=environment, stderr=subprocess.DEVNULL) as process:
+        **os.environ,
+        "VIGIE_DATA_DIR": str(settings.data_dir),
+        "VIGIE_KAFKA": settings.kafka,
+        "VIGIE_REDIS": settings.redis,
+        "VIGIE_HTTP": f"127.0.0.1:{port}",
+        "VIGIE_CONSOLE": f"127.0.0.1:{free_ports(1)[0]}",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", module], env=environment, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             url = f"http://127.0.0.1:{port}"
             until(lambda: answers(url), 30)
@@ -76,10 +86,14 @@ def flat_out(url: str, token: str) -> Measured:
 
 
 def test_the_front_door_beside_a_bare_route(
-    start_broker: Callable[[], Coroutine[None, None, RunningKafka]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start_broker: Callable[[], Coroutine[None, None, RunningKafka]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     broker = asyncio.run(start_broker())
-    settings = Settings(data_dir=tmp_path / "data", kafka=broker.address, redis="redis://127.0.0.1:1/0")
+    settings = Settings(
+        data_dir=tmp_path / "data", kafka=broker.address, redis="redis://127.0.0.1:1/0"
+    )
     settings.data.make()
     asyncio.run(prepare_system(settings))
     token = (settings.data.secrets / "admin.token").read_text().strip()
@@ -92,7 +106,9 @@ def test_the_front_door_beside_a_bare_route(
             figures[name].append(found.per_s)
     bare, intake = max(figures["bare"]), max(figures["intake"])
     with capsys.disabled():
-        print(f"\nintake {intake:.0f}/s, bare FastAPI route {bare:.0f}/s, ratio {intake / bare:.2f} (aim: ≥ 0.7) on {machine()}")
+        print(
+            f"\nintake {intake:.0f}/s, bare FastAPI route {bare:.0f}/s, ratio {intake / bare:.2f} (aim: ≥ 0.7) on {machine()}"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -105,18 +121,32 @@ def every_site(system: RunningVigie) -> list[str]:
     return [site["id"] for site in system.get("/api/v1/sites?limit=1000")["items"]]
 
 
-def test_a_report_is_seen_as_an_incident(system: RunningVigie, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_is_seen_as_an_incident(
+    system: RunningVigie, capsys: pytest.CaptureFixture[str]
+) -> None:
     for seconds in (WARM_S, SECONDS):
-        found = asyncio.run(measure(Name.LIVE, system.url, system.token, "92", every_site(system), 100, seconds))
+        found = asyncio.run(
+            measure(Name.LIVE, system.url, system.token, "92", every_site(system), 100, seconds)
+        )
     with capsys.disabled():
-        print(f"\nreport → incident on the live stream at 100/s: {found} (aims: p50 < 60, p99 < 250 ms) on {machine()}")
+        print(
+            f"\nreport → incident on the live stream at 100/s: {found} (aims: p50 < 60, p99 < 250 ms) on {machine()}"
+        )
     assert found["not_seen"] == 0
 
 
-def test_acknowledged_at_500_per_second_with_everything_running(system: RunningVigie, capsys: pytest.CaptureFixture[str]) -> None:
-    until(lambda: not any(json.loads(system.cli("status", "--json").stdout)["lag"].values()), 60)  # of what was measured before
+def test_acknowledged_at_500_per_second_with_everything_running(
+    system: RunningVigie, capsys: pytest.CaptureFixture[str]
+) -> None:
+    until(
+        lambda: not any(json.loads(system.cli("status", "--json").stdout)["lag"].values()), 60
+    )  # of what was measured before
     for seconds in (WARM_S, SECONDS):
-        found = asyncio.run(measure(Name.INTAKE, system.url, system.token, "92", every_site(system), 500, seconds))
+        found = asyncio.run(
+            measure(Name.INTAKE, system.url, system.token, "92", every_site(system), 500, seconds)
+        )
     with capsys.disabled():
-        print(f"\nreport → 202 at 500/s with everything running: {found} (aim: p99 < 15 ms) on {machine()}")
+        print(
+            f"\nreport → 202 at 500/s with everything running: {found} (aim: p99 < 15 ms) on {machine()}"
+        )
     assert found["refused"] == 0

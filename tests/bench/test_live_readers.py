@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from services.console.live_rows import hidden_from
-from services.runtime.rights import Permission
+from services.console.live.row_events import hidden_from
+from services.runtime.identity.permissions import Permission
 from tests.bench.test_intake import machine
 from tests.system import ROOT, VIGIE, RunningVigie
 from tests.waiting import until
@@ -23,12 +23,30 @@ MINUTES = 90
 """Of S04, at speed 60: as many seconds."""
 
 
-def _watched(system: RunningVigie, realm: str, tokens: list[str], play: list[str]) -> list[dict[str, Any]]:
+def _watched(
+    system: RunningVigie, realm: str, tokens: list[str], play: list[str]
+) -> list[dict[str, Any]]:
     """What the readers of `tests.bench.crowd` were told, from the opening of the realm until all know its last change."""
-    playing = subprocess.Popen([str(VIGIE), *play], cwd=ROOT, env=system.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    playing = subprocess.Popen(
+        [str(VIGIE), *play],
+        cwd=ROOT,
+        env=system.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     until(lambda: system.http.get(f"/api/v1/realms/{realm}").status_code == 200)
-    command = [sys.executable, "-m", "tests.bench.crowd", system.http_address, realm, str(READERS), *tokens]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as crowd:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.crowd",
+        system.http_address,
+        realm,
+        str(READERS),
+        *tokens,
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as crowd:
         assert crowd.stdout is not None
         assert crowd.stdout.readline() == b"all listen\n"
         said, _ = playing.communicate()
@@ -41,7 +59,8 @@ def test_five_hundred_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     with RunningVigie(tmp_path / "readers") as system:
         realm = "92~ex-lecteurs"
         tokens = [
-            system.cli("token", "create", "--role", role, "--quiet").stdout.strip() for role in ("coordinator", "technician")
+            system.cli("token", "create", "--role", role, "--quiet").stdout.strip()
+            for role in ("coordinator", "technician")
         ]  # every second reader has no right to the log
         play = ["play", "S04", "--speed", "60", "--realm", realm, "--until", str(MINUTES)]
         readers = _watched(system, realm, tokens, play)
@@ -58,4 +77,6 @@ def test_five_hundred_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for n, reader in enumerate(readers):
         assert reader["ids"] == longest[-len(reader["ids"]) :], "missed an entry, or has one twice"
         assert "resync" not in reader["events"]
-        assert (not hidden & reader["events"].keys()) == bool(n % 2), "a technician reads no log, a coordinator does"
+        assert (not hidden & reader["events"].keys()) == bool(n % 2), (
+            "a technician reads no log, a coordinator does"
+        )

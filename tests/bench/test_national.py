@@ -14,10 +14,10 @@ from typing import Any, Final
 import pytest
 
 from schemas.topics import PARTITIONS, inputs
-from services.runtime.chain import View, append, empty
-from services.runtime.core import Machine
-from services.runtime.inputs import InputRecord
-from services.runtime.processor import GC_THRESHOLD
+from services.runtime.decider.inputs import InputRecord
+from services.runtime.decider.machine import Machine
+from services.runtime.log.chain import View, append, empty
+from services.runtime.worker.worker import GC_THRESHOLD
 from tests.bench.test_intake import machine
 from tests.bench.test_workers import DECIDERS, Record, of_realm, s04_inputs
 from tests.shipped import territory
@@ -43,7 +43,9 @@ class Country:
         self._storm = [one for one in given if _type(one[1]) not in OPENING]
         opening = [one for one in given if _type(one[1]) in OPENING]
         self._open: Views = {p: empty() for p in range(PARTITIONS)}
-        facts = self._tell(self._open, [record for realm in realms for record in _opened(opening, realm)])
+        facts = self._tell(
+            self._open, [record for realm in realms for record in _opened(opening, realm)]
+        )
         assert facts["RealmOpened"] == len(realms)
         assert facts["ReferencePublished"] >= len(realms)
 
@@ -61,7 +63,9 @@ class Country:
         facts: Counter[str] = Counter()
         for partition, key, value, headers in records:
             view = views[partition]
-            given = InputRecord(self._topic, partition, view.position.applied + 1, key, value, headers, 0)
+            given = InputRecord(
+                self._topic, partition, view.position.applied + 1, key, value, headers, 0
+            )
             views[partition], appended = append(self._made, view, given, "bench")
             facts.update(fact.name for fact in appended.transaction.facts)
             facts["inputs"] += 1
@@ -71,7 +75,14 @@ class Country:
 def _opened(opening: Told, realm: str) -> Iterator[Record]:
     """The same opening, of another territory."""
     for partition, key, value, headers in of_realm(opening, realm):
-        yield partition, key, value.replace(b'"territory":"92"', b'"territory":"%s"' % realm.split("~", maxsplit=1)[0].encode()), headers
+        yield (
+            partition,
+            key,
+            value.replace(
+                b'"territory":"92"', b'"territory":"%s"' % realm.split("~", maxsplit=1)[0].encode()
+            ),
+            headers,
+        )
 
 
 def _type(headers: list[tuple[str, bytes]]) -> str:
@@ -87,7 +98,9 @@ def _memory_as_in_a_worker() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("service", ["alerts", "continuity", "delivery"])
-def test_an_input_costs_the_same_among_a_hundred_realms_as_in_one_alone(service: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_input_costs_the_same_among_a_hundred_realms_as_in_one_alone(
+    service: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = s04_inputs(service)
     sites = len(territory().sites) * len(TERRITORIES)
     country = Country(service, given, TERRITORIES)
@@ -95,7 +108,10 @@ def test_an_input_costs_the_same_among_a_hundred_realms_as_in_one_alone(service:
     found: dict[str, list[float]] = {"alone": [], "country": []}
     became: dict[str, Counter[str]] = {}
     for _ in range(ROUNDS):  # one after the other, so that a busy machine is busy for both
-        for name, where, realms in (("alone", alone, TERRITORIES[:1]), ("country", country, TERRITORIES[:STORM])):
+        for name, where, realms in (
+            ("alone", alone, TERRITORIES[:1]),
+            ("country", country, TERRITORIES[:STORM]),
+        ):
             runs = [where.storm(realms) for _ in range(STORM if name == "alone" else 1)]
             found[name].append(sum(us for us, _ in runs) / len(runs))
             became[name] = runs[0][1]

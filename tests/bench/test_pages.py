@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 import psutil
 import pytest
 
-from services.runtime.collecting import collecting
-from services.runtime.rights import Role
-from services.runtime.sessions import COOKIE
-from services.runtime.settings import Settings
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.sessions import COOKIE
+from services.runtime.process.gc_tuning import collecting
+from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console import crisis
 from tests.integration.console.conftest import (  # noqa: F401  fixtures
@@ -47,7 +47,10 @@ async def cpu_ms(ask: Callable[[], Awaitable[int]]) -> tuple[float, float]:
 
 
 @pytest.mark.bench
-async def test_ten_thousand_open_incidents(console_settings: Settings, territory: Territory) -> None:  # noqa: F811
+async def test_ten_thousand_open_incidents(
+    console_settings: Settings,  # noqa: F811
+    territory: Territory,  # noqa: F811
+) -> None:
     full, calm = a_realm(), a_realm()
     async with appending(console_settings.kafka) as writer:
         for realm in (full, calm):
@@ -55,32 +58,53 @@ async def test_ten_thousand_open_incidents(console_settings: Settings, territory
         at = START + 3 * MINUTE
         for first in range(0, INCIDENTS, TOGETHER):
             rows = [
-                crisis.incident(at, ("pmi-04",), "opened", id=f"{n:08d}-0000-5000-8000-000000000002", number=f"92-2027-0211-{n}", level=1 + n % 2)
+                crisis.incident(
+                    at,
+                    ("pmi-04",),
+                    "opened",
+                    id=f"{n:08d}-0000-5000-8000-000000000002",
+                    number=f"92-2027-0211-{n}",
+                    level=1 + n % 2,
+                )
                 for n in range(first, first + TOGETHER)
-            ]  # fmt: skip
+            ]
             await writer.append("alerts", full, *rows, at=at)
     async with collecting(), projecting(console_settings), served(console_settings) as console:
         headers = await _as_coordinator(console)
 
         async def there() -> bool:
-            found = (await console.http.get("/api/v1/overview", params={"realm": full}, headers=headers)).json()
+            found = (
+                await console.http.get("/api/v1/overview", params={"realm": full}, headers=headers)
+            ).json()
             return bool(found["counts"]["incidents_open"] == INCIDENTS + 1)
 
         await until(there, 300)
         before_mb = psutil.Process().memory_info().rss >> 20
         print()
         late = []
-        for path in ("/api/v1/overview", "/api/v1/incidents", f"/incidents/{INCIDENT}", "/", "/activites"):
+        for path in (
+            "/api/v1/overview",
+            "/api/v1/incidents",
+            f"/incidents/{INCIDENT}",
+            "/",
+            "/activites",
+        ):
             figures = []
             for realm in (full, calm):
 
                 async def ask(realm: str = realm, path: str = path) -> int:
-                    answer = await console.http.get(path, params={"realm": realm, "n": str(time.perf_counter_ns())}, headers=headers)
+                    answer = await console.http.get(
+                        path,
+                        params={"realm": realm, "n": str(time.perf_counter_ns())},
+                        headers=headers,
+                    )
                     return answer.status_code
 
                 figures.append(await cpu_ms(ask))
             (median, p99), (calm_median, _) = figures
-            print(f"{path[:24]:26}{median:7.1f} ms CPU, p99 {p99:7.1f} with {INCIDENTS} open incidents; {calm_median:7.1f} ms with one")
+            print(
+                f"{path[:24]:26}{median:7.1f} ms CPU, p99 {p99:7.1f} with {INCIDENTS} open incidents; {calm_median:7.1f} ms with one"
+            )
             if median > ALLOWED_MS.get(path, 1e9):
                 late.append(f"{path}: {median:.1f} ms")
         grown_mb = (psutil.Process().memory_info().rss >> 20) - before_mb

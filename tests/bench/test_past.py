@@ -15,16 +15,16 @@ import pytest
 from schemas.base import MINUTE_MS, Instant
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS
-from services.console.chronicle import Chronicle, Fold, Version, versions
-from services.console.geometry import load_outlines
-from services.console.picture import Past
-from services.console.queries.base import Read
-from services.console.readmodel import ReadModel
-from services.console.shapes import Shaper
-from services.console.store import EPOCH, STATE, Client, connect
-from services.runtime.chain import Position
-from services.runtime.embedded.store import RunningStore
-from services.runtime.transaction import Transaction
+from services.appliance.embedded.store import RunningStore
+from services.console.read_model.history import Chronicle, Fold, Version, versions
+from services.console.read_model.queries import ReadModel
+from services.console.read_model.query_base import Read
+from services.console.read_model.shapes import Shaper
+from services.console.read_model.snapshot import Past
+from services.console.read_model.store import EPOCH, STATE, Client, connect
+from services.console.sites.geometry import load_outlines
+from services.runtime.log.chain import Position
+from services.runtime.log.transaction import Transaction
 from tests.scenarios.memory import MemoryPlayer, scenario
 from tests.shipped import FOLDER
 
@@ -41,8 +41,17 @@ def again(found: list[Version], n: int) -> Iterator[Version]:
     """The same crisis once more, later, about other incidents."""
     other = rb"\g<1>%04x" % n
     for v in found:
-        id, incident = _IDS.sub(other, v.id.encode()).decode(), v.incident and _IDS.sub(other, v.incident.encode()).decode()
-        yield v._replace(id=id, at=v.at + n * CRISIS_MS, seq=v.seq + (n << 40), value=_IDS.sub(other, v.value), incident=incident)
+        id, incident = (
+            _IDS.sub(other, v.id.encode()).decode(),
+            v.incident and _IDS.sub(other, v.incident.encode()).decode(),
+        )
+        yield v._replace(
+            id=id,
+            at=v.at + n * CRISIS_MS,
+            seq=v.seq + (n << 40),
+            value=_IDS.sub(other, v.value),
+            incident=incident,
+        )
 
 
 class Remembering(ReadModel):
@@ -59,12 +68,20 @@ class Remembering(ReadModel):
 
 
 @pytest.mark.bench
-async def test_any_time_among_a_million_records(store: RunningStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_any_time_among_a_million_records(
+    store: RunningStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     s04 = scenario("S04")
     player = MemoryPlayer(s04, REALM)
     player.play(s04.start + MINUTES * MINUTE_MS)
-    chronicle, partition = Chronicle.open(tmp_path / "chronicle.db"), partition_of(REALM, PARTITIONS)
-    logs = {name: [s.transaction for s in service.log.of(REALM)] for name, service in player.system.services.items()}
+    chronicle, partition = (
+        Chronicle.open(tmp_path / "chronicle.db"),
+        partition_of(REALM, PARTITIONS),
+    )
+    logs = {
+        name: [s.transaction for s in service.log.of(REALM)]
+        for name, service in player.system.services.items()
+    }
     once = sum(map(len, logs.values()))
     began = time.process_time()
     for transactions in logs.values():
@@ -74,13 +91,19 @@ async def test_any_time_among_a_million_records(store: RunningStore, tmp_path: P
     for name, transactions in logs.items():
         found = [v for offset, tx in enumerate(transactions) for v in versions(tx, offset)]
         for n in range(times):
-            chronicle.add(name, partition, again(found, n), Position(next=(n + 1) * len(transactions)))
+            chronicle.add(
+                name, partition, again(found, n), Position(next=(n + 1) * len(transactions))
+            )
     filled_s = time.process_time() - began
     client = connect(store.url)
     await client.mset({EPOCH: "bench", STATE: "live"})
     model, chance, took = Remembering(client, chronicle), random.Random(1), []
     for _ in range(ASKED):
-        at = s04.start + chance.randrange(times) * CRISIS_MS + chance.randrange(10, MINUTES) * MINUTE_MS
+        at = (
+            s04.start
+            + chance.randrange(times) * CRISIS_MS
+            + chance.randrange(10, MINUTES) * MINUTE_MS
+        )
         began = time.monotonic()
         overview = await model.overview(REALM, as_of=at)
         took.append(time.monotonic() - began)

@@ -17,7 +17,7 @@ from schemas.reports import ReportReceived
 from schemas.words import EventType as T
 from services.alerts.decider import AlertsDecider
 from services.alerts.state import State
-from services.runtime.decider import Input
+from services.runtime.decider.protocol import Input
 from tests.shipped import territory
 from tests.unit.alerts.scene import START, Scene
 
@@ -40,12 +40,24 @@ def reports(kind: str) -> Iterator[ReportReceived]:
     """For ever. *spread*: every site, eight types; *places*: no site, each of its own; *one*: always the same site and type."""
     sites, communes = [s.id for s in territory().sites], [c.insee for c in territory().communes]
     for n in count():
-        given = {"report_id": f"{kind}-{n}", "source": f"source_{n % 7}", "severity": 3, "occurred_at": START + n, "recorded_at": START + n}
+        given = {
+            "report_id": f"{kind}-{n}",
+            "source": f"source_{n % 7}",
+            "severity": 3,
+            "occurred_at": START + n,
+            "recorded_at": START + n,
+        }
         match kind:
             case "spread":
-                yield ReportReceived(site_id=sites[n % len(sites)], type=SPREAD[n // len(sites) % len(SPREAD)], **given)
+                yield ReportReceived(
+                    site_id=sites[n % len(sites)],
+                    type=SPREAD[n // len(sites) % len(SPREAD)],
+                    **given,
+                )
             case "places":
-                yield ReportReceived(commune=communes[n % len(communes)], type=T.OUTAGE_TELECOM, **given)
+                yield ReportReceived(
+                    commune=communes[n % len(communes)], type=T.OUTAGE_TELECOM, **given
+                )
             case _:
                 yield ReportReceived(site_id="cen-1", type=T.OUTAGE_IT, **given)
 
@@ -60,7 +72,9 @@ class Judge:
 
     def take(self, report: ReportReceived) -> State:
         at = report.recorded_at or START
-        given = Input(report.report_id, self.realm, self.realm, "/bench", report, at, at, None, None)
+        given = Input(
+            report.report_id, self.realm, self.realm, "/bench", report, at, at, None, None
+        )
         for n, fact in enumerate(self._decider.decide(self.state, given)):
             self.state = self._decider.evolve(self.state, fact, f"{report.report_id}/{n}", at)
         return self.state
@@ -69,7 +83,9 @@ class Judge:
 @pytest.mark.bench
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", ["spread", "places", "one"])
-def test_one_more_report_among_100_000_is_decided_in_less_than_a_millisecond(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_more_report_among_100_000_is_decided_in_less_than_a_millisecond(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     judge, coming, found, taken = Judge(), reports(kind), list[tuple[int, float]](), 0
     yardstick = min(timed(lambda: sum(range(1000))) for _ in range(50))
     for size in SIZES:
@@ -77,16 +93,22 @@ def test_one_more_report_among_100_000_is_decided_in_less_than_a_millisecond(kin
             judge.take(report)
         gc.collect()
         gc.disable()
-        spent = sorted(timed(lambda report=report: judge.take(report)) for report in islice(coming, MORE))
+        spent = sorted(
+            timed(lambda report=report: judge.take(report)) for report in islice(coming, MORE)
+        )
         gc.enable()
         taken = size
         found.append((size, spent[len(spent) // 2]))
     told = ", ".join(f"{size:,}: {us:.0f} µs" for size, us in found)
     with capsys.disabled():
-        print(f"\none more report ({kind}), median of {MORE}: {told} (aim < {AIM_US} µs); sum(range(1000)) {yardstick:.1f} µs here")
+        print(
+            f"\none more report ({kind}), median of {MORE}: {told} (aim < {AIM_US} µs); sum(range(1000)) {yardstick:.1f} µs here"
+        )
     (first, cost), (last, now) = found[0], found[-1]
     assert now < AIM_US
-    assert now < cost * 2 * math.log(last) / math.log(first), "more than log n per report: worse than n log n in all"
+    assert now < cost * 2 * math.log(last) / math.log(first), (
+        "more than log n per report: worse than n log n in all"
+    )
 
 
 def timed(run: object) -> float:

@@ -6,15 +6,15 @@ import time
 
 import pytest
 
-from services.continuity.contingency import Contingency, Lost, Unmet, totals, worst
-from services.continuity.present import Present
-from services.continuity.reassignment import Choice, Options, solve
-from services.continuity.reassignment.approved import bound
-from services.continuity.reassignment.greedy import greedy_values
-from services.continuity.reassignment.moves import find_moves
-from services.continuity.reassignment.program import build
-from services.continuity.reassignment.situation import Quantities, Situation
-from services.continuity.sensitivity import Start, sensitivity
+from services.continuity.contingency.current_crisis import Present
+from services.continuity.contingency.ranking import Contingency, Lost, Unmet, totals, worst
+from services.continuity.contingency.sensitivity import Start, sensitivity
+from services.continuity.reassignment.model import Choice, Options, solve
+from services.continuity.reassignment.model.approved import bound
+from services.continuity.reassignment.model.greedy import greedy_values
+from services.continuity.reassignment.model.moves import find_moves
+from services.continuity.reassignment.model.program import build
+from services.continuity.reassignment.model.situation import Quantities, Situation
 from tests.shipped import territory
 from tests.unit.continuity.reassignment.cases import EXPECTED, situation, tables
 
@@ -22,7 +22,11 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 
 AIMS_S = {"S10-fire": 1.0, "S11-7h30": 1.0}
 AIM_S = 3.0
-COHESION = {"S10-fire": (11, 5457, 10339), "S01-90h": (8, 433, 5675), "S11-7h30": (38, 3617, 452941)}
+COHESION = {
+    "S10-fire": (11, 5457, 10339),
+    "S01-90h": (8, 433, 5675),
+    "S11-7h30": (38, 3617, 452941),
+}
 
 
 def _greedy(name: str) -> tuple[dict[str, int], float]:
@@ -44,7 +48,9 @@ def test_one_solve(name: str) -> None:
     print(
         f"\n{name:10} {spent:5.2f} s (greedy {greedy_s:.2f} s leaves {', '.join(f'{k} +{v}' for k, v in gains.items() if v) or 'nothing more'})"
     )
-    assert tuple(greedy[level] for level in ("U1", "U2", "U3", "I")) >= tuple(found.objective[level] for level in ("U1", "U2", "U3", "I"))
+    assert tuple(greedy[level] for level in ("U1", "U2", "U3", "I")) >= tuple(
+        found.objective[level] for level in ("U1", "U2", "U3", "I")
+    )
     assert spent <= AIMS_S.get(name, AIM_S)
 
 
@@ -59,26 +65,37 @@ def test_cohesion(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lost", "aim_s", "unmet", "gravest"), [("building", 30, 0, None), ("people", 100, 11_375, (("cen-1", "cen-4"), (646, 308, 16)))]
+    ("lost", "aim_s", "unmet", "gravest"),
+    [("building", 30, 0, None), ("people", 100, 11_375, (("cen-1", "cen-4"), (646, 308, 16)))],
 )
-def test_contingency(lost: str, aim_s: float, unmet: int, gravest: tuple[tuple[str, str], Unmet] | None) -> None:
+def test_contingency(
+    lost: str, aim_s: float, unmet: int, gravest: tuple[tuple[str, str], Unmet] | None
+) -> None:
     ranking = Contingency(tables(), Lost(lost))
     began = time.thread_time()
     single = ranking.single()
     first_s, solved = time.thread_time() - began, ranking.solves
     pairs = list(ranking.pairs())
     spent = time.thread_time() - began
-    print(f"\nN-1 {lost}: {first_s:.1f} s, {solved} solves, {totals(single)['unmet']} unmet; N-2: {spent:.1f} s, {ranking.solves - solved} solves, "
-          f"{ranking.screened} screened, {totals(pairs)['unmet']} unmet")  # fmt: skip
+    print(
+        f"\nN-1 {lost}: {first_s:.1f} s, {solved} solves, {totals(single)['unmet']} unmet; N-2: {spent:.1f} s, {ranking.solves - solved} solves, "
+        f"{ranking.screened} screened, {totals(pairs)['unmet']} unmet"
+    )
     assert totals(pairs) == {"losses": 31_878, "unmet": unmet}
-    assert [(loss.sites, loss.unmet) for loss in worst(pairs, 1)] == ([] if gravest is None else [gravest])
+    assert [(loss.sites, loss.unmet) for loss in worst(pairs, 1)] == (
+        [] if gravest is None else [gravest]
+    )
     assert first_s <= 5
     assert spent <= aim_s
 
 
 @pytest.mark.parametrize(
     ("name", "aim_s", "unmet", "gravest"),
-    [("S10-fire", 30, 26, (531, 376, 12)), ("S11-7h30", 15, 47, (471, 276, 12)), ("S01-112h", 40, 33, (407, 292, 12))],
+    [
+        ("S10-fire", 30, 26, (531, 376, 12)),
+        ("S11-7h30", 15, 47, (471, 276, 12)),
+        ("S01-112h", 40, 33, (407, 292, 12)),
+    ],
 )
 def test_contingency_from_the_present(name: str, aim_s: float, unmet: int, gravest: Unmet) -> None:
     """N-1 of a crisis, building and people lost: solved where proof does not do."""
@@ -103,7 +120,10 @@ def test_contingency_from_the_present(name: str, aim_s: float, unmet: int, grave
     assert spent <= aim_s
 
 
-@pytest.mark.parametrize(("name", "aim_s", "best"), [(None, 60, "administrateur_si"), ("S11-7h30", 60, "administrateur_si")])
+@pytest.mark.parametrize(
+    ("name", "aim_s", "best"),
+    [(None, 60, "administrateur_si"), ("S11-7h30", 60, "administrateur_si")],
+)
 def test_sensitivity(name: str | None, aim_s: float, best: str) -> None:
     """What one more would buy over the ten gravest losses, by solving them again."""
     now = situation(name) if name else Situation()

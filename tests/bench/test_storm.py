@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from services.cli.load import Measured, Reporter, bodies, watching
-from services.cli.prepare import prepare_system
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.settings import Settings
+from services.appliance.embedded.kafka import RunningKafka
+from services.cli.system.load import Measured, Reporter, bodies, watching
+from services.cli.system.prepare import prepare_system
+from services.runtime.process.settings import Settings
 from tests.bench.test_intake import SITES, machine, server
 from tests.shipped import territory
 from tests.system import RunningVigie
@@ -29,14 +29,25 @@ SHOWN_S = 60.0
 def every_site_cut() -> Iterator[dict[str, Any]]:
     for site in territory().sites:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        yield {"site_id": site.id, "type": "outage_power", "severity": 3, "occurred_at": at, "capacity_lost_pct": 100}
+        yield {
+            "site_id": site.id,
+            "type": "outage_power",
+            "severity": 3,
+            "occurred_at": at,
+            "capacity_lost_pct": 100,
+        }
 
 
-def test_253_sites_within_one_second_are_the_right_incidents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_253_sites_within_one_second_are_the_right_incidents(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sites, posted, seen = len(territory().sites), dict[str, float](), dict[str, float]()
 
     async def storm(vigie: RunningVigie) -> tuple[Measured, float]:
-        async with Reporter(vigie.url, vigie.token) as reporter, watching(vigie.url, vigie.token, "92", seen):
+        async with (
+            Reporter(vigie.url, vigie.token) as reporter,
+            watching(vigie.url, vigie.token, "92", seen),
+        ):
             found = await reporter.at_rate(every_site_cut(), sites, 1.0, posted)
             last, give_up = time.perf_counter(), time.perf_counter() + SHOWN_S
             while posted.keys() - seen.keys() and time.perf_counter() < give_up:
@@ -56,7 +67,9 @@ def test_253_sites_within_one_second_are_the_right_incidents(tmp_path: Path, cap
     assert (len(posted), found.refused) == (sites, 0)
     assert not posted.keys() - seen.keys()
     assert {i["kind"] for i in incidents} == {"power"}
-    assert sum(i["members"] for i in incidents) == sites, "every site is a member of exactly one incident (D24)"
+    assert sum(i["members"] for i in incidents) == sites, (
+        "every site is a member of exactly one incident (D24)"
+    )
 
 
 def at_rate(url: str, token: str, seconds: float) -> Measured:
@@ -69,15 +82,22 @@ def at_rate(url: str, token: str, seconds: float) -> Measured:
 
 
 def test_a_thousand_reports_per_second_for_a_minute_beside_a_bare_route(
-    start_broker: Callable[[], Coroutine[None, None, RunningKafka]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start_broker: Callable[[], Coroutine[None, None, RunningKafka]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     broker = asyncio.run(start_broker())
-    settings = Settings(data_dir=tmp_path / "data", kafka=broker.address, redis="redis://127.0.0.1:1/0")
+    settings = Settings(
+        data_dir=tmp_path / "data", kafka=broker.address, redis="redis://127.0.0.1:1/0"
+    )
     settings.data.make()
     asyncio.run(prepare_system(settings))
     token = (settings.data.secrets / "admin.token").read_text().strip()
     figures: dict[str, Measured] = {}
-    for name, module, seconds in (("bare", "tests.bench.bare", 10.0), ("intake", "services.intake", SECONDS)):
+    for name, module, seconds in (
+        ("bare", "tests.bench.bare", 10.0),
+        ("intake", "services.intake", SECONDS),
+    ):
         with server(module, settings) as url:
             figures[name] = at_rate(url, token, seconds)
     bare, intake = figures["bare"], figures["intake"]

@@ -25,17 +25,17 @@ from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
 from schemas.topics import PARTITIONS, inputs, log
 from services.alerts.decider import AlertsDecider
+from services.appliance.embedded.kafka import RunningKafka
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
-from services.runtime.chain import append, empty
-from services.runtime.core import Machine
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.inputs import InputRecord
-from services.runtime.kafka import headers_of, idempotent_producer, value_of
-from services.runtime.partitions import PartitionReader
-from services.runtime.snapshots import newest_manifests
+from services.runtime.decider.inputs import InputRecord
+from services.runtime.decider.machine import Machine
+from services.runtime.kafka.clients import headers_of, idempotent_producer, value_of
+from services.runtime.log.chain import append, empty
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.snapshots import newest_manifests
 from services.runtime.testing.memory import MemoryService
-from services.runtime.watch import IDLE_RECORDS
+from services.runtime.worker.housekeeping import IDLE_RECORDS
 from tests.bench.test_intake import machine
 from tests.faults.runtime.harness import make_topics, topics_of
 from tests.faults.runtime.toy import ToyReport, register
@@ -52,7 +52,11 @@ LONG_LOG = 1_000_000
 MINUTES = 260
 """Of S04: everything that its expectations look at."""
 
-DECIDERS: dict[str, Callable[[], Any]] = {"alerts": AlertsDecider, "continuity": ContinuityDecider, "delivery": DeliveryDecider}
+DECIDERS: dict[str, Callable[[], Any]] = {
+    "alerts": AlertsDecider,
+    "continuity": ContinuityDecider,
+    "delivery": DeliveryDecider,
+}
 
 Record = tuple[int, bytes, bytes, list[tuple[str, bytes]]]
 """(partition, key, value, headers)."""
@@ -89,7 +93,9 @@ async def fill(kafka: str, topic: str, records: Iterable[Record]) -> int:
     try:
         for partition, key, value, headers in records:
             marked = MARKS.sign(topic, key, value, headers)
-            sent.append(await producer.send(topic, value, key=key, partition=partition, headers=marked))
+            sent.append(
+                await producer.send(topic, value, key=key, partition=partition, headers=marked)
+            )
             count += 1
             if len(sent) == 5000:
                 await asyncio.gather(*sent)
@@ -110,7 +116,13 @@ def process(*command: str, log_file: Path, **environment: str) -> Iterator[psuti
     kept = {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_")}
     with (
         log_file.open("wb") as out,
-        subprocess.Popen([sys.executable, *command], cwd=ROOT, env={**kept, **environment}, stdout=out, stderr=out) as started,
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**kept, **environment},
+            stdout=out,
+            stderr=out,
+        ) as started,
     ):
         try:
             yield psutil.Process(started.pid)
@@ -119,14 +131,24 @@ def process(*command: str, log_file: Path, **environment: str) -> Iterator[psuti
             started.wait(20)
 
 
-async def measured(kafka: str, out: str, count: int, command: Sequence[str], log_file: Path, environment: dict[str, str]) -> Run:
+async def measured(
+    kafka: str,
+    out: str,
+    count: int,
+    command: Sequence[str],
+    log_file: Path,
+    environment: dict[str, str],
+) -> Run:
     """Inputs are there already: from the first record on `out` to the last, wall clock and CPU of the process."""
     before = await ends(kafka, out)
     with process(*command, log_file=log_file, **environment) as worker:
         async with PartitionReader(kafka) as reader:
 
             async def written() -> int:
-                return sum(end for _, end in (await reader.bounds(out, range(PARTITIONS))).values()) - before
+                return (
+                    sum(end for _, end in (await reader.bounds(out, range(PARTITIONS))).values())
+                    - before
+                )
 
             await eventually(lambda: _more(written, count // 20), 60)
             first, began, cpu = await written(), time.perf_counter(), sum(worker.cpu_times()[:2])
@@ -143,7 +165,9 @@ async def _more(written: Callable[[], Coroutine[Any, Any, int]], than: int) -> b
 def toy_inputs(count: int, realms: Sequence[str], *, blob: str = "") -> Iterator[Record]:
     """Openings, then reports round-robin."""
     for realm in realms:
-        opening = OpenRealm(author="bench", role="admin", territory=realm.split("~")[0], started_at=0)
+        opening = OpenRealm(
+            author="bench", role="admin", territory=realm.split("~")[0], started_at=0
+        )
         yield (
             partition_of(realm, PARTITIONS),
             realm.encode(),
@@ -153,7 +177,12 @@ def toy_inputs(count: int, realms: Sequence[str], *, blob: str = "") -> Iterator
     for n in range(count):
         realm = realms[n % len(realms)]
         message = ToyReport(incident=f"i{n % 997}", n=n, blob=blob)
-        yield partition_of(realm, PARTITIONS), realm.encode(), value_of(message), headers_of(message.wire_type(), id=f"r{n}", source="b")
+        yield (
+            partition_of(realm, PARTITIONS),
+            realm.encode(),
+            value_of(message),
+            headers_of(message.wire_type(), id=f"r{n}", source="b"),
+        )
 
 
 def s04_inputs(service: str) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
@@ -161,7 +190,9 @@ def s04_inputs(service: str) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
     seen: list[tuple[bytes, list[tuple[str, bytes]]]] = []
 
     class Recorded(MemoryService[Any]):
-        def feed_raw(self, partition: int, key: Any, value: Any, headers: Any, timestamp: Any = None) -> Any:
+        def feed_raw(
+            self, partition: int, key: Any, value: Any, headers: Any, timestamp: Any = None
+        ) -> Any:
             if self.service == service:
                 seen.append((value, list(headers)))
             return super().feed_raw(partition, key, value, headers, timestamp)
@@ -180,8 +211,12 @@ def of_realm(given: list[tuple[bytes, list[tuple[str, bytes]]]], realm: str) -> 
     for value, headers in given:
         own = dict(headers)
         own["ce_id"] += realm.encode()
-        if (place := own.get("ce_place")) is not None:  # forwarded by the source's worker of the same partition
-            own["ce_place"] = str(replace(Place.parse(place.decode()), partition=partition)).encode()
+        if (
+            place := own.get("ce_place")
+        ) is not None:  # forwarded by the source's worker of the same partition
+            own["ce_place"] = str(
+                replace(Place.parse(place.decode()), partition=partition)
+            ).encode()
         yield partition, realm.encode(), value, list(own.items())
 
 
@@ -189,13 +224,27 @@ async def bare(kafka: str, source: str, suffix: str, count: int, folder: Path) -
     """The same inputs through a bare loop."""
     out = f"bare{suffix}.log"
     await make_topics(
-        kafka, [t.__class__(out, "log", t.retention, durable_each=True) for t in topics_of(suffix) if t.name == log(f"toy{suffix}")]
+        kafka,
+        [
+            t.__class__(out, "log", t.retention, durable_each=True)
+            for t in topics_of(suffix)
+            if t.name == log(f"toy{suffix}")
+        ],
     )
-    return await measured(kafka, out, count, ("-m", "tests.bench.bare_loop", kafka, source, out), folder / f"bare{suffix}.log", {})
+    return await measured(
+        kafka,
+        out,
+        count,
+        ("-m", "tests.bench.bare_loop", kafka, source, out),
+        folder / f"bare{suffix}.log",
+        {},
+    )
 
 
 async def test_the_runtime_alone(
-    start_broker: Callable[[], Coroutine[None, None, RunningKafka]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start_broker: Callable[[], Coroutine[None, None, RunningKafka]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     kafka = (await start_broker()).address
     lines = []
@@ -203,12 +252,26 @@ async def test_the_runtime_alone(
         suffix = f"b{round}"
         register(suffix)
         await make_topics(kafka, topics_of(suffix))
-        count = await fill(kafka, inputs(f"toy{suffix}"), toy_inputs(TOY_INPUTS, ("92", "75", "93", "94", "92~ex-1", "92~ex-2")))
+        count = await fill(
+            kafka,
+            inputs(f"toy{suffix}"),
+            toy_inputs(TOY_INPUTS, ("92", "75", "93", "94", "92~ex-1", "92~ex-2")),
+        )
         base = await bare(kafka, inputs(f"toy{suffix}"), suffix, count, tmp_path)
         found = await measured(
-            kafka, log(f"toy{suffix}"), count, ("-m", "tests.faults.runtime.toy_worker", "toy"), tmp_path / f"toy{suffix}.log",
-            {"VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": "toy-0", "VIGIE_DATA_DIR": keyed(tmp_path), "TOY_SUFFIX": suffix, "TOY_PUBLIC": "0"},
-        )  # fmt: skip
+            kafka,
+            log(f"toy{suffix}"),
+            count,
+            ("-m", "tests.faults.runtime.toy_worker", "toy"),
+            tmp_path / f"toy{suffix}.log",
+            {
+                "VIGIE_KAFKA": kafka,
+                "VIGIE_INSTANCE": "toy-0",
+                "VIGIE_DATA_DIR": keyed(tmp_path),
+                "TOY_SUFFIX": suffix,
+                "TOY_PUBLIC": "0",
+            },
+        )
         lines.append(
             f"bare loop {base}; runtime {found}; {found.cpu_us / base.cpu_us:.1f} × the CPU, {found.per_s / base.per_s:.2f} × the speed"
         )
@@ -227,33 +290,62 @@ async def test_s04_in_a_hundred_realms(
     realms = [f"92~ex-{n}" for n in range(REALMS)]
     where, alone = _in_memory(service, given)
     kafka = (await start_broker()).address
-    count = await fill(kafka, inputs(service), (record for realm in realms for record in of_realm(given, realm)))
+    count = await fill(
+        kafka, inputs(service), (record for realm in realms for record in of_realm(given, realm))
+    )
     base = await bare(kafka, inputs(service), service, count, tmp_path)
-    settings = {"VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": f"{service}-0", "VIGIE_DATA_DIR": keyed(tmp_path), "VIGIE_HEALTH_PORT": "0"}
-    found = await measured(kafka, log(service), count, ("-m", f"services.{service}"), tmp_path / "worker.log", settings)
+    settings = {
+        "VIGIE_KAFKA": kafka,
+        "VIGIE_INSTANCE": f"{service}-0",
+        "VIGIE_DATA_DIR": keyed(tmp_path),
+        "VIGIE_HEALTH_PORT": "0",
+    }
+    found = await measured(
+        kafka, log(service), count, ("-m", f"services.{service}"), tmp_path / "worker.log", settings
+    )
     assert "input.refused" not in (tmp_path / "worker.log").read_text()
     with capsys.disabled():
-        print(f"\n{machine()}\n  {service}, S04 in {REALMS} realms: {found}; bare loop {base}; {found.cpu_us / base.cpu_us:.1f} × its CPU")
-        print(f"  decide, evolve and encode alone {alone:.0f} µs; the rest is Kafka, Faust and forwarding. Where it goes: {where}")
+        print(
+            f"\n{machine()}\n  {service}, S04 in {REALMS} realms: {found}; bare loop {base}; {found.cpu_us / base.cpu_us:.1f} × its CPU"
+        )
+        print(
+            f"  decide, evolve and encode alone {alone:.0f} µs; the rest is Kafka, Faust and forwarding. Where it goes: {where}"
+        )
 
 
-def _in_memory(service: str, given: list[tuple[bytes, list[tuple[str, bytes]]]]) -> tuple[str, float]:
+def _in_memory(
+    service: str, given: list[tuple[bytes, list[tuple[str, bytes]]]]
+) -> tuple[str, float]:
     """(share by type of input, µs CPU per input) of decide, evolve and encode, without Kafka."""
     best, shares = float("inf"), Counter[str]()
     for _ in range(3):
-        made, view, spent, began = Machine(DECIDERS[service]()), empty(), Counter[str](), time.process_time()
+        made, view, spent, began = (
+            Machine(DECIDERS[service]()),
+            empty(),
+            Counter[str](),
+            time.process_time(),
+        )
         for n, (partition, key, value, headers) in enumerate(of_realm(given, "92~ex-0")):
             at = time.perf_counter()
-            view, _ = append(made, view, InputRecord(inputs(service), partition, n, key, value, headers, 0), "bench")
+            view, _ = append(
+                made,
+                view,
+                InputRecord(inputs(service), partition, n, key, value, headers, 0),
+                "bench",
+            )
             spent[dict(headers)["ce_type"].decode().split(".")[1]] += time.perf_counter() - at
         if (took := time.process_time() - began) < best:
             best, shares = took, spent
     total = sum(shares.values())
-    return ", ".join(f"{name} {spent / total:.0%}" for name, spent in shares.most_common(4)), best / len(given) * 1e6
+    return ", ".join(
+        f"{name} {spent / total:.0%}" for name, spent in shares.most_common(4)
+    ), best / len(given) * 1e6
 
 
 async def test_two_workers_share_the_realms(
-    start_broker: Callable[[], Coroutine[None, None, RunningKafka]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start_broker: Callable[[], Coroutine[None, None, RunningKafka]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Where the machine has the cores the second worker adds 0.7; else it costs no more CPU per input."""
     kafka = (await start_broker()).address
@@ -264,16 +356,37 @@ async def test_two_workers_share_the_realms(
         await make_topics(kafka, topics_of(suffix))
         realms = [_realm_of(p) for p in range(PARTITIONS)]
         count = await fill(kafka, inputs(f"toy{suffix}"), toy_inputs(TOY_INPUTS, realms))
-        settings = {"VIGIE_KAFKA": kafka, "VIGIE_DATA_DIR": keyed(tmp_path), "TOY_SUFFIX": suffix, "TOY_PUBLIC": "0"}
+        settings = {
+            "VIGIE_KAFKA": kafka,
+            "VIGIE_DATA_DIR": keyed(tmp_path),
+            "TOY_SUFFIX": suffix,
+            "TOY_PUBLIC": "0",
+        }
         command = ("-m", "tests.faults.runtime.toy_worker", "toy")
         if workers == 1:
             runs.append(
-                await measured(kafka, log(f"toy{suffix}"), count, command, tmp_path / "one.log", settings | {"VIGIE_INSTANCE": "toy-0"})
+                await measured(
+                    kafka,
+                    log(f"toy{suffix}"),
+                    count,
+                    command,
+                    tmp_path / "one.log",
+                    settings | {"VIGIE_INSTANCE": "toy-0"},
+                )
             )
             continue
-        with process(*command, log_file=tmp_path / "other.log", **settings, VIGIE_INSTANCE="toy-1") as other:
+        with process(
+            *command, log_file=tmp_path / "other.log", **settings, VIGIE_INSTANCE="toy-1"
+        ) as other:
             cpu = sum(other.cpu_times()[:2])
-            both = await measured(kafka, log(f"toy{suffix}"), count, command, tmp_path / "two.log", settings | {"VIGIE_INSTANCE": "toy-0"})
+            both = await measured(
+                kafka,
+                log(f"toy{suffix}"),
+                count,
+                command,
+                tmp_path / "two.log",
+                settings | {"VIGIE_INSTANCE": "toy-0"},
+            )
             runs.append(both._replace(cpu_s=both.cpu_s + sum(other.cpu_times()[:2]) - cpu))
     one, two = runs
     with capsys.disabled():
@@ -294,19 +407,31 @@ async def _snapshotted(kafka: str, service: str) -> bool:
 
 def _realm_of(partition: int) -> str:
     """A realm that lives on this partition."""
-    names = (f"{n:02d}" for n in range(10, 96)) if partition < PARTITIONS // 2 else (f"92~ex-{n}" for n in range(200))
+    names = (
+        (f"{n:02d}" for n in range(10, 96))
+        if partition < PARTITIONS // 2
+        else (f"92~ex-{n}" for n in range(200))
+    )
     return next(name for name in names if partition_of(name, PARTITIONS) == partition)
 
 
 async def test_a_worker_comes_back_on_a_log_of_a_million_records(
-    start_broker: Callable[[], Coroutine[None, None, RunningKafka]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start_broker: Callable[[], Coroutine[None, None, RunningKafka]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     kafka = (await start_broker()).address
     suffix = "long"
     register(suffix)
     await make_topics(kafka, topics_of(suffix))
     count = await fill(kafka, inputs(f"toy{suffix}"), toy_inputs(LONG_LOG, ("92", "92~ex-1")))
-    settings = {"VIGIE_KAFKA": kafka, "VIGIE_INSTANCE": "toy-0", "VIGIE_DATA_DIR": keyed(tmp_path), "TOY_SUFFIX": suffix, "TOY_PUBLIC": "0"}
+    settings = {
+        "VIGIE_KAFKA": kafka,
+        "VIGIE_INSTANCE": "toy-0",
+        "VIGIE_DATA_DIR": keyed(tmp_path),
+        "TOY_SUFFIX": suffix,
+        "TOY_PUBLIC": "0",
+    }
     command = ("-m", "tests.faults.runtime.toy_worker", "toy")
     with process(*command, log_file=tmp_path / "first.log", **settings) as worker:
         await eventually(lambda: _more(lambda: ends(kafka, log(f"toy{suffix}")), count - 1), 600)
@@ -319,4 +444,6 @@ async def test_a_worker_comes_back_on_a_log_of_a_million_records(
         await eventually(lambda: said.exists() and "partitions.taken" in said.read_text(), 60)
         took = time.perf_counter() - began
     with capsys.disabled():
-        print(f"\n{machine()}\n  back after {took:.2f} s on a log of {count:,} records (whole process, from its start; aim: 5 s)")
+        print(
+            f"\n{machine()}\n  back after {took:.2f} s on a log of {count:,} records (whole process, from its start; aim: 5 s)"
+        )

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from schemas.base import Fact, Instant, Message, message
 from schemas.routes import ROUTES
-from services.runtime.agenda import Agenda
-from services.runtime.decider import Deadline, Firing, Input
-from services.runtime.maps import Map
-from services.runtime.processor import Tuning, run_processor
-from services.runtime.settings import Settings
+from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import Deadline, Firing, Input
+from services.runtime.process.settings import Settings
+from services.runtime.worker.worker import Tuning, run_processor
 
 
 @message
@@ -92,4 +92,8 @@ class TimersDecider:
 
 
 if __name__ == "__main__":
-    run_processor(TimersDecider(os.environ.get("TOY_SUFFIX", "")), Settings(), Tuning(snapshot_every=2_000, snapshot_pause_s=2))
+    run_processor(
+        TimersDecider(os.environ.get("TOY_SUFFIX", "")),
+        Settings(),
+        Tuning(snapshot_every=2_000, snapshot_pause_s=2),
+    )

@@ -17,9 +17,14 @@ CHROMIUM = "/usr/bin/chromium-headless-shell"
 DESKTOP = "/usr/bin/chromium"
 """For what only the desktop does: push messages."""
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
     "--font-render-hinting=none",
-]  # fmt: skip
+]
 REALM = "92~ex-navigateur"
 RESPONDERS = Path(__file__).with_name("responders.yaml")
 STEP_MS = 45_000
@@ -28,7 +33,11 @@ expect.set_options(timeout=STEP_MS)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--screenshots", action="store_true", help="write the screenshots of the browser tests to docs/screenshots")
+    parser.addoption(
+        "--screenshots",
+        action="store_true",
+        help="write the screenshots of the browser tests to docs/screenshots",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +64,18 @@ def crisis(vigie: RunningVigie, once: Callable[[str, Callable[[], None]], None])
     """Name of the realm. Decide nothing in it: open a realm of your own for that."""
 
     def play() -> None:
-        played = vigie.cli("play", "S04", "--speed", "max", "--realm", REALM, "--until", "36.4", "--responders", str(RESPONDERS))
+        played = vigie.cli(
+            "play",
+            "S04",
+            "--speed",
+            "max",
+            "--realm",
+            REALM,
+            "--until",
+            "36.4",
+            "--responders",
+            str(RESPONDERS),
+        )
         assert played.returncode == 0, played.stdout + played.stderr
 
     once("crisis", play)
@@ -79,17 +99,29 @@ class Visitor:
 
     def context(self, width: int = 1440, height: int = 900, **options: object) -> BrowserContext:
         settings = {
-            "locale": "fr-FR", "viewport": {"width": width, "height": height}, "base_url": self.url, "storage_state": self.state,
+            "locale": "fr-FR",
+            "viewport": {"width": width, "height": height},
+            "base_url": self.url,
+            "storage_state": self.state,
             "reduced_motion": "reduce",
-        }  # fmt: skip
+        }
         made = self.browser.new_context(**settings | options)  # type: ignore[arg-type]
         made.set_default_timeout(STEP_MS)
         self.contexts.append(made)
         return made
 
-    def page(self, path: str = "", *, context: BrowserContext | None = None, **options: object) -> Page:
+    def page(
+        self, path: str = "", *, context: BrowserContext | None = None, **options: object
+    ) -> Page:
         page = (context or self.context(**options)).new_page()  # type: ignore[arg-type]
-        page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") and _is_ours(m.text) else None)
+        page.on(
+            "console",
+            lambda m: (
+                self.complaints.append(m.text)
+                if m.type in ("error", "warning") and _is_ours(m.text)
+                else None
+            ),
+        )
         page.on("pageerror", lambda e: self.complaints.append(str(e)))
         if path:
             page.goto(path)
@@ -105,19 +137,28 @@ def _states() -> dict[str, dict[str, object]]:
 
 
 @pytest.fixture
-def visitor(vigie: RunningVigie, browser: Browser, _states: dict[str, dict[str, object]]) -> Iterator[Accounts]:
+def visitor(
+    vigie: RunningVigie, browser: Browser, _states: dict[str, dict[str, object]]
+) -> Iterator[Accounts]:
     """`visitor("coordinator", duty="coordinateur_pca")` is logged in, `visitor("site_manager", sites=("cen-1",))` for its sites; `visitor(None)` is a stranger.
 
     At the end: no script error, nothing refused by the content security policy, unless the test took the complaints away.
     """
     made: list[Visitor] = []
 
-    def visit(role: str | None = "coordinator", *, duty: str | None = "coordinateur_pca", sites: tuple[str, ...] = ()) -> Visitor:
+    def visit(
+        role: str | None = "coordinator",
+        *,
+        duty: str | None = "coordinateur_pca",
+        sites: tuple[str, ...] = (),
+    ) -> Visitor:
         state = None
         if role is not None:
             key = f"{role} {' '.join(sites)}"
             if key not in _states:
-                _states[key] = log_in(vigie, browser, role, duty if role == "coordinator" else None, sites=sites)
+                _states[key] = log_in(
+                    vigie, browser, role, duty if role == "coordinator" else None, sites=sites
+                )
             state = _states[key]
         made.append(Visitor(browser, vigie.url, state))
         return made[-1]
@@ -130,24 +171,42 @@ def visitor(vigie: RunningVigie, browser: Browser, _states: dict[str, dict[str, 
 
 
 def new_code(
-    vigie: RunningVigie, role: str, login: str, duty: str | None = None, person: str | None = None, sites: tuple[str, ...] = ()
+    vigie: RunningVigie,
+    role: str,
+    login: str,
+    duty: str | None = None,
+    person: str | None = None,
+    sites: tuple[str, ...] = (),
 ) -> str:
     """A one-time code of a new account."""
-    asked = {"login": f"{login}-{token_hex(3)}", "role": role, "duty": duty, "person": person, "scope": {"sites": sites}}
+    asked = {
+        "login": f"{login}-{token_hex(3)}",
+        "role": role,
+        "duty": duty,
+        "person": person,
+        "scope": {"sites": sites},
+    }
     answer = vigie.http.post("/api/v1/users", json=asked)
     assert answer.status_code < 300, answer.text
     return str(answer.json()["code"])
 
 
 def log_in(
-    vigie: RunningVigie, browser: Browser, role: str, duty: str | None = None, person: str | None = None, sites: tuple[str, ...] = ()
+    vigie: RunningVigie,
+    browser: Browser,
+    role: str,
+    duty: str | None = None,
+    person: str | None = None,
+    sites: tuple[str, ...] = (),
 ) -> dict[str, object]:
     """What a browser keeps of a login."""
     context = browser.new_context(base_url=vigie.url, locale="fr-FR")
     context.set_default_timeout(STEP_MS)
     page = context.new_page()
     page.goto("/connexion")
-    page.get_by_label("Code à usage unique").fill(new_code(vigie, role, f"nav-{role}", duty, person, sites))
+    page.get_by_label("Code à usage unique").fill(
+        new_code(vigie, role, f"nav-{role}", duty, person, sites)
+    )
     page.get_by_role("button", name="Se connecter", exact=True).click()
     page.wait_for_url(lambda url: "/connexion" not in url)
     state = context.storage_state()
@@ -164,20 +223,40 @@ def own_realm(vigie: RunningVigie, request: pytest.FixtureRequest) -> str:
 def open_exercise(vigie: RunningVigie, test: str, *responders: dict[str, object]) -> str:
     """Name of a fresh exercise that goes on at speed 1; its people answer as `responders` say."""
     name = f"92~ex-{test.replace('_', '-').removeprefix('test-')[:32]}-{token_hex(3)}"
-    body = {"id": name, "title_code": "ESSAI", "started_at": "2027-02-11T09:40:00+01:00", "speed": 1, "responders": responders}
+    body = {
+        "id": name,
+        "title_code": "ESSAI",
+        "started_at": "2027-02-11T09:40:00+01:00",
+        "speed": 1,
+        "responders": responders,
+    }
     answer = vigie.http.post("/api/v1/realms", json=body, headers={"Prefer": "wait=20"})
     assert answer.status_code == 200, answer.text
-    going = vigie.http.post(f"/api/v1/realms/{name}/step", json={"minutes": 600}, headers={"Prefer": "wait=0"})
+    going = vigie.http.post(
+        f"/api/v1/realms/{name}/step", json={"minutes": 600}, headers={"Prefer": "wait=0"}
+    )
     assert going.status_code == 202, going.text
     return name
 
 
-def report(vigie: RunningVigie, realm: str, site: str, kind: str = "outage_power", severity: int = 4, lost: int = 100) -> str:
+def report(
+    vigie: RunningVigie,
+    realm: str,
+    site: str,
+    kind: str = "outage_power",
+    severity: int = 4,
+    lost: int = 100,
+) -> str:
     """A site speaks, over HTTP."""
     body = {
-        "realm": realm, "site_id": site, "type": kind, "severity": severity, "capacity_lost_pct": lost,
-        "occurred_at": "2027-02-11T09:40:00+01:00", "source": {"name": "supervision"},
-    }  # fmt: skip
+        "realm": realm,
+        "site_id": site,
+        "type": kind,
+        "severity": severity,
+        "capacity_lost_pct": lost,
+        "occurred_at": "2027-02-11T09:40:00+01:00",
+        "source": {"name": "supervision"},
+    }
     answer = vigie.http.post("/api/v1/reports", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["report_id"])

@@ -52,7 +52,9 @@ READERS: dict[str, dict[str, Any]] = {
     "mes-sites": {"role": "site_manager", "sites": ("cen-1", "pmi-04", "gym-07")},
 }
 """Who looks at it, when it is not the coordinator."""
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice", "RGAAv4"]}
+RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice", "RGAAv4"]
+}
 
 BEYOND_AXE = Path(__file__).with_name("beyond_axe.js").read_text()
 STRIDE = 20
@@ -60,7 +62,11 @@ STRIDE = 20
 
 
 def path_of(vigie: RunningVigie, realm: str, template: str) -> str:
-    names = {"incident": incident_of(vigie, realm), "report": report_of(vigie, realm)} if "{" in template else {}
+    names = (
+        {"incident": incident_of(vigie, realm), "report": report_of(vigie, realm)}
+        if "{" in template
+        else {}
+    )
     return f"{template.format(**names)}{'&' if '?' in template else '?'}realm={realm}"
 
 
@@ -76,9 +82,18 @@ def settled(page: Page) -> None:
 
 def defects(page: Page, theme: str) -> list[str]:
     """What axe finds; the dark theme differs in nothing but colours."""
-    rules = RULES if theme == "light" else {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
-    found: dict[str, Any] = Axe().run(page, options=rules | {"resultTypes": ["violations"]}).response
-    return [f"{v['id']}: {v['help']} {[n['target'] for n in v['nodes'][:3]]}" for v in found["violations"]]
+    rules = (
+        RULES
+        if theme == "light"
+        else {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+    )
+    found: dict[str, Any] = (
+        Axe().run(page, options=rules | {"resultTypes": ["violations"]}).response
+    )
+    return [
+        f"{v['id']}: {v['help']} {[n['target'] for n in v['nodes'][:3]]}"
+        for v in found["violations"]
+    ]
 
 
 def keyboard_defects(page: Page) -> list[str]:
@@ -90,7 +105,10 @@ def keyboard_defects(page: Page) -> list[str]:
         if page.evaluate("walk.over()"):
             break
     else:
-        return [*page.evaluate("walk.faults"), f"the keyboard is held by {page.evaluate('document.activeElement.outerHTML')[:80]}"]
+        return [
+            *page.evaluate("walk.faults"),
+            f"the keyboard is held by {page.evaluate('document.activeElement.outerHTML')[:80]}",
+        ]
     return list(page.evaluate("walk.faults"))
 
 
@@ -100,14 +118,30 @@ def test_no_defect_in_either_theme_and_nothing_scrolls_sideways_on_a_small_phone
 ) -> None:
     template, width, height, whole = SCREENS[name]
     page = visitor(**READERS.get(name, {})).page(
-        path_of(vigie, crisis, template), width=width, height=height, color_scheme="light", reduced_motion="reduce"
+        path_of(vigie, crisis, template),
+        width=width,
+        height=height,
+        color_scheme="light",
+        reduced_motion="reduce",
     )
     settled(page)
-    renewed = pytestconfig.getoption("--screenshots") and name not in ("exercices", "sources", "personnes", "compte", "guide")
+    renewed = pytestconfig.getoption("--screenshots") and name not in (
+        "exercices",
+        "sources",
+        "personnes",
+        "compte",
+        "guide",
+    )
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         if renewed and (name, theme) != ("mur", "dark"):
-            page.screenshot(path=ROOT / "docs" / "screenshots" / f"{name}{'-sombre' if theme == 'dark' else ''}.png", full_page=whole)
+            page.screenshot(
+                path=ROOT
+                / "docs"
+                / "screenshots"
+                / f"{name}{'-sombre' if theme == 'dark' else ''}.png",
+                full_page=whole,
+            )
         assert defects(page, theme) == [], theme
     assert keyboard_defects(page) == []
     page.set_viewport_size({"width": 320, "height": 640})

@@ -53,11 +53,19 @@ def test_an_interruption_is_declared_arbitrated_and_withdrawn_without_a_command_
     waiting.get_by_label("Ce qui est décidé").fill("attendre onze heures, le 119 prend les appels")
     confirm.click()
     expect(waiting).to_have_count(0)
-    (alarm,) = [a for a in vigie.get(f"/api/v1/alarms?realm={own_realm}")["items"] if a["demands"] == "arbitration"]
+    (alarm,) = [
+        a
+        for a in vigie.get(f"/api/v1/alarms?realm={own_realm}")["items"]
+        if a["demands"] == "arbitration"
+    ]
     assert alarm["arbitrated_at"] is not None
     page.goto(f"/main-courante?realm={own_realm}")
-    expect(page.locator("#lines")).to_contain_text("SOL-01\u00a0: arbitrage sur le RTO consommé\u00a0: attendre onze heures")
-    expect(page.locator("#lines")).to_contain_text("SOL-01 déclarée «\u00a0interrompue\u00a0»\u00a0: plus personne au CRIP")
+    expect(page.locator("#lines")).to_contain_text(
+        "SOL-01\u00a0: arbitrage sur le RTO consommé\u00a0: attendre onze heures"
+    )
+    expect(page.locator("#lines")).to_contain_text(
+        "SOL-01 déclarée «\u00a0interrompue\u00a0»\u00a0: plus personne au CRIP"
+    )
 
     page.goto(f"/activites?realm={own_realm}&activite={ACTIVITY}")
     card.get_by_text("Renseigner l’ancienneté des données").click()
@@ -70,7 +78,9 @@ def test_an_interruption_is_declared_arbitrated_and_withdrawn_without_a_command_
     assert vigie.get(f"/api/v1/activities/{ACTIVITY}?realm={own_realm}")["declared"] is None
 
 
-def test_who_only_looks_sees_no_decision_and_nobody_decides_in_the_past(crisis: str, visitor: Accounts) -> None:
+def test_who_only_looks_sees_no_decision_and_nobody_decides_in_the_past(
+    crisis: str, visitor: Accounts
+) -> None:
     for role, path in (
         ("observer", f"/activites?realm={crisis}&activite={ACTIVITY}"),
         ("coordinator", f"/activites?realm={crisis}&activite={ACTIVITY}&as_of=2027-02-11T10:10"),

@@ -25,12 +25,16 @@ def answering(vigie: RunningVigie, tmp_path: Path) -> str:
     people.write_text(STAFF, encoding="utf-8")
     assert vigie.cli("directory", "import", str(people)).returncode == 0
     return open_exercise(
-        vigie, "appels", {"person": "agent-pmi-1", "answer": "ack", "says": "help", "after_s": 1},
+        vigie,
+        "appels",
+        {"person": "agent-pmi-1", "answer": "ack", "says": "help", "after_s": 1},
         {"person": "agent-pmi-2", "answer": "ack", "after_s": 1},
-    )  # fmt: skip
+    )
 
 
-def test_everybody_of_a_site_is_asked_and_the_cell_sees_who_needs_help_by_number(visitor: Accounts, answering: str) -> None:
+def test_everybody_of_a_site_is_asked_and_the_cell_sees_who_needs_help_by_number(
+    visitor: Accounts, answering: str
+) -> None:
     cell = visitor()
     page = cell.page(f"/appels?realm={answering}")
     asking = page.get_by_role("form", name="Êtes-vous en sécurité ?")
@@ -38,9 +42,13 @@ def test_everybody_of_a_site_is_asked_and_the_cell_sees_who_needs_help_by_number
     asking.get_by_role("button", name="Lancer le recensement").click()
     card = page.get_by_role("article", name="Recensement")
     expect(card).to_contain_text("2 / 3 ont répondu")
-    expect(card.locator(".said li")).to_have_text(["1 en sécurité", "1 demande de l’aide", "0 pas concerné ou absent", "1 sans réponse"])
+    expect(card.locator(".said li")).to_have_text(
+        ["1 en sécurité", "1 demande de l’aide", "0 pas concerné ou absent", "1 sans réponse"]
+    )
     expect(card.get_by_role("progressbar")).to_have_attribute("value", "2")
-    expect(card.get_by_role("link", name="qui")).to_have_count(0)  # answers are simulated: nobody is named
+    expect(card.get_by_role("link", name="qui")).to_have_count(
+        0
+    )  # answers are simulated: nobody is named
     overview = cell.page(f"/?realm={answering}")
     expect(overview.locator("#side")).to_contain_text("1 personne demande de l’aide")
     card.get_by_role("button", name="Clore").click()
@@ -56,16 +64,25 @@ def test_a_call_out_shows_what_it_takes_before_anybody_is_told_and_can_be_given_
         form.get_by_label("Message").fill(message)
         form.get_by_label("Sites").fill("pmi-04")
         form.get_by_role("button", name="Calculer").click()
-        expect(page.get_by_role("article", name="Diffusion d’alerte").filter(has_text=message)).to_contain_text("3 personnes à prévenir")
+        expect(
+            page.get_by_role("article", name="Diffusion d’alerte").filter(has_text=message)
+        ).to_contain_text("3 personnes à prévenir")
     first, second = (
-        page.get_by_role("article", name="Diffusion d’alerte").filter(has_text=m) for m in ("Restez chez vous", "Au fait, non")
+        page.get_by_role("article", name="Diffusion d’alerte").filter(has_text=m)
+        for m in ("Restez chez vous", "Au fait, non")
     )
-    assert not vigie.get(f"/api/v1/notifications?realm={answering}")["items"], "a draft tells nobody"
+    assert not vigie.get(f"/api/v1/notifications?realm={answering}")["items"], (
+        "a draft tells nobody"
+    )
     second.get_by_role("button", name="Abandonner").click()
     expect(second).to_contain_text("Abandonné")
     first.get_by_role("button", name="Prévenir 3 personnes").click()
     expect(first).to_contain_text("3 / 3 prévenus")
-    assert [defects(page, theme) for theme in ("light", "dark") if not page.emulate_media(color_scheme=theme)] == [[], []]
+    assert [
+        defects(page, theme)
+        for theme in ("light", "dark")
+        if not page.emulate_media(color_scheme=theme)
+    ] == [[], []]
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     told = vigie.get(f"/api/v1/notifications?realm={answering}")["items"]

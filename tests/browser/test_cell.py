@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from services.console.pages.cell import folded
+from services.console.attention.cell_page import folded
 from tests.browser.conftest import Accounts
 from tests.system import RunningVigie
 
@@ -16,13 +16,19 @@ def count(page: Page, view: str) -> int:
     return int(re.sub(r"\D", "", text))
 
 
-def test_the_list_the_map_and_the_counts_are_the_same_crisis(crisis: str, visitor: Accounts) -> None:
+def test_the_list_the_map_and_the_counts_are_the_same_crisis(
+    crisis: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/?realm={crisis}")
     expect(page.locator(".level")).to_contain_text("N3 Crise départementale")
     rows = page.locator("[data-row]")
-    assert rows.count() == count(page, "À traiter") == page.locator("svg.whole use[data-site]").count()
+    assert (
+        rows.count() == count(page, "À traiter") == page.locator("svg.whole use[data-site]").count()
+    )
     assert page.locator("[data-row] .st.unknown").count() == count(page, "Sans nouvelles")
-    legend = {x.split()[0]: int(x.split()[-1]) for x in page.locator(".legend li").all_inner_texts()}
+    legend = {
+        x.split()[0]: int(x.split()[-1]) for x in page.locator(".legend li").all_inner_texts()
+    }
     assert sum(legend.values()) == 253
     assert rows.count() == 253 - legend["Normal"]
     expect(rows.first).to_contain_text("Siège")
@@ -37,16 +43,24 @@ def test_the_panel_says_what_to_do_next(crisis: str, visitor: Accounts) -> None:
     expect(side.locator("h2 a")).to_contain_text("Coupure électrique")
     expect(side).to_contain_text("6 réponses sur 7")
     expect(side.locator("[data-until]").first).to_have_text(re.compile(r"^\d\d:\d\d$"))
-    expect(side.get_by_role("heading", name=re.compile("Prochaines échéances critiques"))).to_be_visible()
+    expect(
+        side.get_by_role("heading", name=re.compile("Prochaines échéances critiques"))
+    ).to_be_visible()
     assert side.locator(".ck").count() == 5
     expect(side).to_contain_text("PT-ELEC")
 
 
-def test_how_fast_attention_is_asked_for_stands_beside_the_newest_facts(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+def test_how_fast_attention_is_asked_for_stands_beside_the_newest_facts(
+    vigie: RunningVigie, crisis: str, visitor: Accounts
+) -> None:
     rate = visitor().page(f"/?realm={crisis}").locator("#facts .rate")
     known = vigie.get(f"/api/v1/overview?realm={crisis}")["alarm_rate"]
     expect(rate).to_be_visible()
-    expect(rate).to_have_text(re.compile(rf"^{known['demands']} sollicitations? en 10 min \(maximum conseillé\s: {known['bearable']}\)$"))
+    expect(rate).to_have_text(
+        re.compile(
+            rf"^{known['demands']} sollicitations? en 10 min \(maximum conseillé\s: {known['bearable']}\)$"
+        )
+    )
 
 
 def test_the_keyboard_does_everything(crisis: str, visitor: Accounts) -> None:
@@ -100,7 +114,9 @@ def test_search_forgives_accents_and_says_when_nothing_fits(crisis: str, visitor
     expect(page.locator("#nohit")).to_be_hidden()
 
 
-def test_which_sites_of_my_pole_are_closed_and_why_takes_two_actions(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+def test_which_sites_of_my_pole_are_closed_and_why_takes_two_actions(
+    vigie: RunningVigie, crisis: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/?realm={crisis}")
     page.get_by_text("Pôles", exact=True).click()
     page.get_by_role("link", name=re.compile("^Solidarités")).click()
@@ -110,10 +126,16 @@ def test_which_sites_of_my_pole_are_closed_and_why_takes_two_actions(vigie: Runn
     rows = page.locator("[data-row]")
     expect(rows).to_have_count(len(mine))
     assert {r.get_attribute("data-site") for r in rows.all()} == mine != set()
-    assert {u.get_attribute("data-site") for u in page.locator("svg.whole use[data-site]").all()} == mine
-    assert all(why.strip() for why in page.locator("[data-row] > td:nth-child(3)").all_inner_texts())
+    assert {
+        u.get_attribute("data-site") for u in page.locator("svg.whole use[data-site]").all()
+    } == mine
+    assert all(
+        why.strip() for why in page.locator("[data-row] > td:nth-child(3)").all_inner_texts()
+    )
     page.get_by_label("Chercher un site").fill("fermé")
-    expect(page.locator("[data-row]:visible")).to_have_count(sum(s["status"] == "closed" and s["id"] in mine for s in known))
+    expect(page.locator("[data-row]:visible")).to_have_count(
+        sum(s["status"] == "closed" and s["id"] in mine for s in known)
+    )
     expect(page).to_have_url(re.compile("pole=solidarites"))
 
 
@@ -124,7 +146,9 @@ def test_views_and_order_are_in_the_address(crisis: str, visitor: Accounts) -> N
     expect(page.locator("[data-row]")).to_have_count(count(page, "Tâches"))
     page.get_by_role("link", name=re.compile("^À traiter")).click()
     page.get_by_role("columnheader", name="Site").get_by_role("link").click()
-    expect(page.get_by_role("columnheader", name="Site")).to_have_attribute("aria-sort", "ascending")
+    expect(page.get_by_role("columnheader", name="Site")).to_have_attribute(
+        "aria-sort", "ascending"
+    )
     expect(page.locator("[data-row]")).to_have_count(count(page, "À traiter"))
     names = page.locator("[data-row] .spot").all_inner_texts()
     assert names == sorted(names, key=folded)
@@ -134,7 +158,9 @@ def test_without_scripts_everything_can_still_be_read(crisis: str, visitor: Acco
     page = visitor().page(f"/?realm={crisis}&q=archives", java_script_enabled=False)
     expect(page.locator("[data-row]")).to_have_count(1)
     expect(page.locator("#side h2 a")).to_contain_text("Coupure électrique")
-    expect(page.locator("noscript p")).to_contain_text("Sans JavaScript, cette page ne se met pas à jour")
+    expect(page.locator("noscript p")).to_contain_text(
+        "Sans JavaScript, cette page ne se met pas à jour"
+    )
     expect(page.locator("noscript p")).to_be_visible()
     expect(page.locator("#live")).to_be_hidden()
     expect(page.get_by_role("button", name="Prendre en charge")).to_be_hidden()

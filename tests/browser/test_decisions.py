@@ -57,11 +57,17 @@ def test_a_fallback_strategy_is_put_into_effect_and_ended_on_the_page_of_plans(
         waiting.get_by_label("Site de repli").fill("gym-07")
         waiting.get_by_label("Places").fill("1")
     waiting.get_by_role("button", name=re.compile("^Confirmer")).click()
-    running = page.locator("#fallback li", has=page.get_by_role("button", name=re.compile("^Mettre fin")))
+    running = page.locator(
+        "#fallback li", has=page.get_by_role("button", name=re.compile("^Mettre fin"))
+    )
     expect(running).to_contain_text(activity)
     expect(running).to_contain_text("90\u00a0% attendus depuis")
     (started,) = vigie.get(f"/api/v1/strategies?realm={own_realm}")["items"]
-    assert (started["activity"], started["strategy"], started["state"]) == (activity, before["next_strategy"], "active")
+    assert (started["activity"], started["strategy"], started["state"]) == (
+        activity,
+        before["next_strategy"],
+        "active",
+    )
     assert vigie.get(f"/api/v1/activities/{activity}?realm={own_realm}")["capacity_pct"] >= 90
     running.get_by_role("button").click()
     expect(running).to_have_count(0)
@@ -126,7 +132,9 @@ def test_the_deciders_own_refusal_is_shown_beside_the_button(page: Page) -> None
 
 def test_an_acknowledgement_and_a_line_are_in_the_log(page: Page) -> None:
     page.keyboard.press("a")
-    expect(page.locator("#said-incident")).to_contain_text("Entrée : prendre en charge cet incident")
+    expect(page.locator("#said-incident")).to_contain_text(
+        "Entrée : prendre en charge cet incident"
+    )
     expect(page.locator("#head")).not_to_contain_text("Pris en charge")
     page.keyboard.press("Enter")
     expect(page.locator("#head")).to_contain_text("Pris en charge : Coordonnateur PCA")
@@ -137,7 +145,9 @@ def test_an_acknowledgement_and_a_line_are_in_the_log(page: Page) -> None:
     expect(page.get_by_label("Ajouter une ligne à la main courante")).to_have_value("")
 
 
-def test_a_request_that_the_network_loses_counts_once_when_repeated(page: Page, vigie: RunningVigie) -> None:
+def test_a_request_that_the_network_loses_counts_once_when_repeated(
+    page: Page, vigie: RunningVigie
+) -> None:
     keys: list[str] = []
 
     def lose_the_first(route, request) -> None:  # type: ignore[no-untyped-def]
@@ -164,23 +174,31 @@ def test_incidents_are_merged_reports_are_detached_and_an_incident_is_closed_wit
     other = report(vigie, own_realm, "clg-0920077J", kind="security_incident")
 
     def incident(**query: str) -> list[dict[str, object]]:
-        return list(vigie.http.get("/api/v1/incidents", params={"realm": own_realm} | query).json()["items"])
+        return list(
+            vigie.http.get("/api/v1/incidents", params={"realm": own_realm} | query).json()["items"]
+        )
 
     until(lambda: len(incident(status="open,acknowledged")) == 2)
     page.reload()
     page.get_by_text("Fusionner", exact=True).click()
     merge = page.locator("#merge-form")
     merge.get_by_label("Raison").fill("même cause, vue sur place")
-    with page.expect_event("load"):  # the form and the next refresh may both lead there: the first of them is given up
+    with page.expect_event(
+        "load"
+    ):  # the form and the next refresh may both lead there: the first of them is given up
         merge.get_by_role("button", name="Confirmer la fusion").click()
     until(lambda: len(incident(status="open,acknowledged")) == 1)
     page.get_by_text("Détacher", exact=True).click()
     split = page.locator("#split-form")
     split.get_by_label("Raison").fill("finalement une autre affaire")
     split.get_by_role("button", name="Confirmer le détachement").click()
-    expect(page.locator("#said-incident")).to_have_text("Signalements qui partent vers un autre incident\u00a0: champ obligatoire")
+    expect(page.locator("#said-incident")).to_have_text(
+        "Signalements qui partent vers un autre incident\u00a0: champ obligatoire"
+    )
     split.locator(f'input[value="{other}"]').check()
-    with page.expect_event("load"):  # the form and the next refresh may both lead there: the first of them is given up
+    with page.expect_event(
+        "load"
+    ):  # the form and the next refresh may both lead there: the first of them is given up
         split.get_by_role("button", name="Confirmer le détachement").click()
     until(lambda: len(incident(status="open,acknowledged")) == 2)
     apart = next(i for i in incident(status="open,acknowledged") if i["reports"] == [other])
@@ -202,18 +220,28 @@ def test_incidents_are_merged_reports_are_detached_and_an_incident_is_closed_wit
     page.get_by_text("Rouvrir", exact=True).click()
     again = page.locator("#reopen-form")
     again.get_by_label("Raison").fill("la cause dure encore")
-    with page.expect_event("load"):  # the form and the next refresh may both lead there: the first of them is given up
+    with page.expect_event(
+        "load"
+    ):  # the form and the next refresh may both lead there: the first of them is given up
         again.get_by_role("button", name="Confirmer la réouverture").click()
     expect(page.get_by_text("Clore", exact=True)).to_have_count(1)
     assert incident(status="closed") == []
 
 
-def test_a_call_that_reached_nobody_is_sent_again_from_its_ladder(vigie: RunningVigie, visitor: Accounts) -> None:
-    realm = open_exercise(vigie, "a-call-is-sent-again", {"role": "astreinte_technique", "outcome": "failed"})
+def test_a_call_that_reached_nobody_is_sent_again_from_its_ladder(
+    vigie: RunningVigie, visitor: Accounts
+) -> None:
+    realm = open_exercise(
+        vigie, "a-call-is-sent-again", {"role": "astreinte_technique", "outcome": "failed"}
+    )
     report(vigie, realm, "gym-07", severity=3)
 
     def failed() -> list[dict[str, Any]]:
-        return list(vigie.http.get("/api/v1/notifications", params={"realm": realm, "state": "failed"}).json()["items"])
+        return list(
+            vigie.http.get(
+                "/api/v1/notifications", params={"realm": realm, "state": "failed"}
+            ).json()["items"]
+        )
 
     until(failed)
     tried = len(failed()[0]["attempts"])
@@ -221,7 +249,9 @@ def test_a_call_that_reached_nobody_is_sent_again_from_its_ladder(vigie: Running
     page = visitor().page(f"/incidents/{found['id']}?realm={realm}")
     line = page.locator("[id^=ladder-] .ans li", has_text="non parvenu").first
     line.get_by_role("button", name=re.compile("^Renvoyer")).click()
-    expect(page.locator("[id^=said-calls-]").first).to_contain_text("Renvoi à Astreinte technique demandé")
+    expect(page.locator("[id^=said-calls-]").first).to_contain_text(
+        "Renvoi à Astreinte technique demandé"
+    )
     until(lambda: max(len(n["attempts"]) for n in failed()) > tried)
 
 
@@ -244,13 +274,20 @@ def test_a_decision_under_way_is_followed_to_its_refusal(page: Page) -> None:
 
     def accepted(route: Route) -> None:
         asked.append("decision")
-        route.fulfill(status=202, json={"id": "cmd-1", "command_id": "cmd-1", "realm": "92", "state": "pending"})
+        route.fulfill(
+            status=202,
+            json={"id": "cmd-1", "command_id": "cmd-1", "realm": "92", "state": "pending"},
+        )
 
     def refused(route: Route) -> None:
         asked.append("answer")
         state = {"id": "cmd-1", "command_id": "cmd-1", "realm": "92", "state": "pending"}
         if len(asked) > 2:
-            state |= {"state": "refused", "code": "role_too_low", "detail": "Cette décision appartient à un rôle supérieur."}
+            state |= {
+                "state": "refused",
+                "code": "role_too_low",
+                "detail": "Cette décision appartient à un rôle supérieur.",
+            }
         route.fulfill(status=200, json=state)
 
     page.route("**/escalate*", accepted)

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from schemas.topics import TOPICS
-from services.runtime.settings import REPOSITORY
-from services.runtime.supervisor.plan import SERVICES
+from services.appliance.supervisor.plan import SERVICES
+from services.runtime.process.settings import REPOSITORY
 
 HERE = Path(__file__).with_name("diagrams")
 PROGRAM = HERE / "node_modules" / "@mermaid-js" / "tiny" / "dist" / "mermaid.tiny.js"
@@ -33,7 +33,9 @@ DRAW = """async code => {
 def board(browser: Browser) -> Page:
     """A page that draws."""
     if not PROGRAM.exists():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True, timeout=300)
+        subprocess.run(
+            ["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True, timeout=300
+        )
     page = browser.new_page()
     page.add_script_tag(path=PROGRAM)
     return page
@@ -52,6 +54,10 @@ def test_a_broken_diagram_is_noticed(board: Page) -> None:
 
 
 def test_the_picture_of_the_parts_names_every_process_and_only_topics_that_exist() -> None:
-    parts = next(d.values[0] for d in DIAGRAMS if "alerts.inputs" in str(d.values[0]) and str(d.values[0]).startswith("flowchart"))
+    parts = next(
+        d.values[0]
+        for d in DIAGRAMS
+        if "alerts.inputs" in str(d.values[0]) and str(d.values[0]).startswith("flowchart")
+    )
     assert {kind.name for kind in SERVICES} <= set(re.findall(r"[a-z]+", str(parts)))
     assert set(re.findall(r"\[\(([a-z]+\.[a-z]+)\)\]", str(parts))) <= {t.name for t in TOPICS}

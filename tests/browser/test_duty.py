@@ -41,7 +41,9 @@ def test_the_week_shows_who_stands_where_and_takes_an_override_and_a_calendar(
 
     page.get_by_text("Importer un calendrier", exact=True).click()
     wrong = tmp_path / "garde.ics"
-    wrong.write_bytes(ics(event("DTSTART:20270213T080000", "DTEND:20270213T200000", summary="Garde de Paul")))
+    wrong.write_bytes(
+        ics(event("DTSTART:20270213T080000", "DTEND:20270213T200000", summary="Garde de Paul"))
+    )
     page.locator("#i-file").set_input_files(wrong)
     page.locator("#i-role").select_option("astreinte_technique")
     page.locator('form[action="/api/v1/oncall/import"] button').click()
@@ -49,7 +51,9 @@ def test_the_week_shows_who_stands_where_and_takes_an_override_and_a_calendar(
         re.compile("« Garde de Paul » du 13/02/2027 08:00 ne nomme aucune personne"), timeout=60_000
     )
     right = tmp_path / "tour.ics"
-    right.write_bytes(ics(event("DTSTART:20270213T080000", "DTEND:20270213T200000", summary="cel-rh")))
+    right.write_bytes(
+        ics(event("DTSTART:20270213T080000", "DTEND:20270213T200000", summary="cel-rh"))
+    )
     page.locator("#i-file").set_input_files(right)
     page.locator('form[action="/api/v1/oncall/import"] button').click()
     expect(row).to_contain_text("cel-rh", timeout=60_000)
@@ -57,17 +61,26 @@ def test_the_week_shows_who_stands_where_and_takes_an_override_and_a_calendar(
     page.get_by_text("Échanger", exact=True).first.click()
     swap = page.locator('form[action="/api/v1/oncall/swaps"]')
     swap.get_by_label("Rôle").select_option("astreinte_technique")
-    spans = {"w-from": "2027-02-13T09:00", "w-to": "2027-02-13T17:00", "w-from2": "2027-02-14T09:00", "w-to2": "2027-02-14T17:00"}
+    spans = {
+        "w-from": "2027-02-13T09:00",
+        "w-to": "2027-02-13T17:00",
+        "w-from2": "2027-02-14T09:00",
+        "w-to2": "2027-02-14T17:00",
+    }
     for id, at in spans.items():
         swap.locator(f"#{id}").fill(at)
     swap.get_by_label("Raison").fill("ils se sont arrangés")
     swap.get_by_role("button", name="Échanger").click()
     expect(page.locator("#decided li", has_text="échange")).to_contain_text("ast-technique")
     assert vigie.get(f"/api/v1/oncall/duties?realm={own_realm}")["items"][0]["kind"] == "swap"
-    expect(page.get_by_role("button", name="Faire l’essai maintenant")).to_have_count(0)  # an exercise proves nothing about real calls
+    expect(page.get_by_role("button", name="Faire l’essai maintenant")).to_have_count(
+        0
+    )  # an exercise proves nothing about real calls
 
 
-def test_the_silent_test_of_the_month_is_made_from_the_page(vigie: RunningVigie, visitor: Accounts) -> None:
+def test_the_silent_test_of_the_month_is_made_from_the_page(
+    vigie: RunningVigie, visitor: Accounts
+) -> None:
     def made() -> list[str]:
         return [drill["at"] for drill in vigie.get("/api/v1/drills?limit=1")["items"]]
 

@@ -12,7 +12,9 @@ from tests.system import RunningVigie
 from tests.waiting import until
 
 
-def test_a_stranger_logs_in_and_reaches_the_page_that_was_asked_for(vigie: RunningVigie, visitor: Accounts) -> None:
+def test_a_stranger_logs_in_and_reaches_the_page_that_was_asked_for(
+    vigie: RunningVigie, visitor: Accounts
+) -> None:
     page = visitor(None).page("/activites")
     expect(page).to_have_url(f"{vigie.url}/connexion?next=%2Factivites")
     page.get_by_label("Code à usage unique").fill("AAAA-BBBB-CCCC-DDDD")

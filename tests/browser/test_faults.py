@@ -52,16 +52,25 @@ window.fetch = async (input, init) => {
 def vigie(tmp_path: Path) -> Iterator[RunningVigie]:
     """One of its own: its processes are killed."""
     with RunningVigie(tmp_path) as running:
-        body = {"id": REALM, "title_code": "PANNES", "started_at": "2027-02-11T09:40:00+01:00", "speed": 1}
+        body = {
+            "id": REALM,
+            "title_code": "PANNES",
+            "started_at": "2027-02-11T09:40:00+01:00",
+            "speed": 1,
+        }
         opened = running.http.post("/api/v1/realms", json=body, headers={"Prefer": "wait=20"})
         assert opened.status_code == 200, opened.text
-        running.http.post(f"/api/v1/realms/{REALM}/step", json={"minutes": 600}, headers={"Prefer": "wait=0"})
+        running.http.post(
+            f"/api/v1/realms/{REALM}/step", json={"minutes": 600}, headers={"Prefer": "wait=0"}
+        )
         yield running
 
 
 @proves("console", "kill")
 @pytest.mark.timeout(400)
-def test_every_page_is_right_again_by_itself_after_a_kill(vigie: RunningVigie, browser: Browser) -> None:
+def test_every_page_is_right_again_by_itself_after_a_kill(
+    vigie: RunningVigie, browser: Browser
+) -> None:
     who = Visitor(browser, vigie.url, log_in(vigie, browser, "coordinator", "coordinateur_pca"))
     cell = who.page(f"/?realm={REALM}", context=_with(who, NO_WORKER + SPY))
     wall = who.page(f"/mur?realm={REALM}", width=1920, height=1080)
@@ -127,7 +136,11 @@ def _no_gap(vigie: RunningVigie, page: Page, *, resync: bool) -> None:
     epoch = store.get("vigie:epoch").decode()
 
     def missing() -> list[str]:
-        heard = [(event, id.removeprefix(f"{epoch}.")) for event, id in page.evaluate("window.heard") if id.startswith(f"{epoch}.")]
+        heard = [
+            (event, id.removeprefix(f"{epoch}."))
+            for event, id in page.evaluate("window.heard")
+            if id.startswith(f"{epoch}.")
+        ]
         begun = next(id for event, id in heard if event in ("hello", "resync"))
         kept = [id.decode() for id, _ in store.xrange(f"vigie:{REALM}:stream", min=f"({begun}")]
         assert kept

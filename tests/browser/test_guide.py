@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from services.console.pages.navigation import GROUPS
 from services.console.texts.words import ROLE
-from services.runtime.links import AckLinks, Link
+from services.console.web.navigation import GROUPS
+from services.runtime.identity.signed_links import AckLinks, Link
 from tests.browser.conftest import Accounts
 from tests.browser.test_accessibility import path_of, settled
 from tests.browser.test_phone import waiting_call
@@ -71,7 +71,12 @@ PICTURES = {
     "comptes": Picture("/personnes", "admin", "#accounts"),
     "astreintes": Picture("/astreintes", "admin", ".inc"),
 }
-ANYWHERE = {*(d.label for _title, found in GROUPS for d in found), *ROLE.values(), "Remonter le temps", "Glossaire"}
+ANYWHERE = {
+    *(d.label for _title, found in GROUPS for d in found),
+    *ROLE.values(),
+    "Remonter le temps",
+    "Glossaire",
+}
 """Words of the frame and names of accounts."""
 
 
@@ -89,7 +94,12 @@ def shot(page: Page, picture: Picture, name: str, folder: Path) -> None:
     if box is None:
         page.screenshot(path=folder / f"{name}.png", animations="disabled")
         return
-    clip = {"x": box["x"], "y": box["y"], "width": box["width"], "height": min(box["height"], TALLEST)}
+    clip = {
+        "x": box["x"],
+        "y": box["y"],
+        "width": box["width"],
+        "height": min(box["height"], TALLEST),
+    }
     page.screenshot(path=folder / f"{name}.png", animations="disabled", full_page=True, clip=clip)  # type: ignore[arg-type]
 
 
@@ -103,7 +113,13 @@ def missing(page: Page, name: str) -> list[str]:
     told = [s for s in sections() if name in s.pictures]
     assert told, f"no page of the guide shows {name}"
     shown = said(page)
-    return [word for s in told if s.pictures == [name] for word in s.words if word not in shown and word not in ANYWHERE]
+    return [
+        word
+        for s in told
+        if s.pictures == [name]
+        for word in s.words
+        if word not in shown and word not in ANYWHERE
+    ]
 
 
 READERS = {picture.role: picture.sites for picture in PICTURES.values()}
@@ -111,14 +127,23 @@ READERS = {picture.role: picture.sites for picture in PICTURES.values()}
 
 @pytest.mark.parametrize("role", READERS, ids=str)
 def test_pictures_show_what_the_guide_says(
-    role: str | None, vigie: RunningVigie, crisis: str, visitor: Accounts, pytestconfig: pytest.Config, tmp_path: Path
+    role: str | None,
+    vigie: RunningVigie,
+    crisis: str,
+    visitor: Accounts,
+    pytestconfig: pytest.Config,
+    tmp_path: Path,
 ) -> None:
     folder = FOLDER / "images" if pytestconfig.getoption("--screenshots") else tmp_path
     page = visitor(role, sites=READERS[role]).page(color_scheme="light", reduced_motion="reduce")
     for name, picture in PICTURES.items():
         if picture.role == role:
             page.set_viewport_size({"width": picture.size[0], "height": picture.size[1]})
-            page.goto(call_of(vigie, crisis) if picture.path == "{call}" else path_of(vigie, crisis, picture.path))
+            page.goto(
+                call_of(vigie, crisis)
+                if picture.path == "{call}"
+                else path_of(vigie, crisis, picture.path)
+            )
             expect(page.locator("main")).to_be_visible()
             assert missing(page, name) == [], name
             shot(page, picture, name, folder)
@@ -130,6 +155,11 @@ def test_the_console_shows_the_guide_to_anybody(visitor: Accounts) -> None:
     page.get_by_role("link", name="Responsable de site").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Responsable de site")
     page.wait_for_load_state()
-    assert page.evaluate("Promise.all([...document.images].map(i => i.decode())).then(all => all.length)") > 2
+    assert (
+        page.evaluate(
+            "Promise.all([...document.images].map(i => i.decode())).then(all => all.length)"
+        )
+        > 2
+    )
     page.get_by_role("link", name="Toutes les pages du guide").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Guide de Vigie")

@@ -20,25 +20,49 @@ ALLOWED = {"accessibility": 1.0, "performance": 0.95}
 
 
 @pytest.mark.bench
-@pytest.mark.parametrize(("role", "path", "options"), [("site_manager", "/signaler", ()), ("coordinator", "/", ("--preset=desktop",))])
+@pytest.mark.parametrize(
+    ("role", "path", "options"),
+    [("site_manager", "/signaler", ()), ("coordinator", "/", ("--preset=desktop",))],
+)
 def test_a_page_is_accessible_and_fast(
-    vigie: RunningVigie, browser: Browser, crisis: str, tmp_path: Path, role: str, path: str, options: tuple[str, ...]
+    vigie: RunningVigie,
+    browser: Browser,
+    crisis: str,
+    tmp_path: Path,
+    role: str,
+    path: str,
+    options: tuple[str, ...],
 ) -> None:
     if not PROGRAM.exists():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True, timeout=300)
+        subprocess.run(
+            ["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True, timeout=300
+        )
     state = log_in(vigie, browser, role)
-    (tmp_path / "headers.json").write_text(json.dumps({"Cookie": "; ".join(f"{c['name']}={c['value']}" for c in state["cookies"])}))  # type: ignore[attr-defined]
+    (tmp_path / "headers.json").write_text(
+        json.dumps({"Cookie": "; ".join(f"{c['name']}={c['value']}" for c in state["cookies"])})
+    )  # type: ignore[attr-defined]
     command = [
-        str(PROGRAM), f"{vigie.url}{path}?realm={crisis}", *options, "--max-wait-for-load=10000", "--output=json", f"--output-path={tmp_path / 'found.json'}", "--quiet",
-        f"--only-categories={','.join(ALLOWED)}", f"--extra-headers={tmp_path / 'headers.json'}", f"--chrome-flags=--headless=new {' '.join(FLAGS)}",
-    ]  # fmt: skip
+        str(PROGRAM),
+        f"{vigie.url}{path}?realm={crisis}",
+        *options,
+        "--max-wait-for-load=10000",
+        "--output=json",
+        f"--output-path={tmp_path / 'found.json'}",
+        "--quiet",
+        f"--only-categories={','.join(ALLOWED)}",
+        f"--extra-headers={tmp_path / 'headers.json'}",
+        f"--chrome-flags=--headless=new {' '.join(FLAGS)}",
+    ]
     began = time.monotonic()
     subprocess.run(command, check=True, timeout=300, env=os.environ | {"CHROME_PATH": DESKTOP})
     found = json.loads((tmp_path / "found.json").read_text())
-    assert found["finalDisplayedUrl"].startswith(f"{vigie.url}{path}?realm="), "the page itself, not the login"
+    assert found["finalDisplayedUrl"].startswith(f"{vigie.url}{path}?realm="), (
+        "the page itself, not the login"
+    )
     scores = {name: found["categories"][name]["score"] for name in ALLOWED}
     shown = ", ".join(
-        f"{found['audits'][id]['title']} {found['audits'][id]['displayValue']}" for id in ("first-contentful-paint", "total-blocking-time")
+        f"{found['audits'][id]['title']} {found['audits'][id]['displayValue']}"
+        for id in ("first-contentful-paint", "total-blocking-time")
     )
     print(f"\nLighthouse of {path}: {scores}; {shown}; {time.monotonic() - began:.0f} s")
     failed = [id for id, audit in found["audits"].items() if audit["score"] == 0]

@@ -12,7 +12,9 @@ from tests.system import RunningVigie
 from tests.waiting import until
 
 
-def test_a_report_shows_at_once_and_disturbs_nothing(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_a_report_shows_at_once_and_disturbs_nothing(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/?realm={own_realm}")
     expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
     report(vigie, own_realm, "cul-04")
@@ -33,7 +35,9 @@ def test_a_report_shows_at_once_and_disturbs_nothing(vigie: RunningVigie, own_re
     expect(page.locator("#digest")).not_to_be_empty()
 
 
-def test_what_changes_between_the_page_and_its_stream_is_shown(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_what_changes_between_the_page_and_its_stream_is_shown(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     """The page was made before the report, the stream begins after it: no event will ever tell of it."""
     who = visitor()
     context = who.context()
@@ -45,30 +49,49 @@ def test_what_changes_between_the_page_and_its_stream_is_shown(vigie: RunningVig
         held.append(route)
 
     page.route("**/api/v1/stream*", hold)
-    assert vigie.http.post(f"/api/v1/realms/{own_realm}/pause", headers={"Prefer": "wait=10"}).status_code == 200
+    assert (
+        vigie.http.post(
+            f"/api/v1/realms/{own_realm}/pause", headers={"Prefer": "wait=10"}
+        ).status_code
+        == 200
+    )
     page.goto(f"/?realm={own_realm}")
     expect(page.get_by_role("heading", name="Rien d’ouvert")).to_be_visible()
     report(vigie, own_realm, "cul-04")
     until(lambda: vigie.get(f"/api/v1/sites/cul-04?realm={own_realm}")["status"] != "normal")
     before: object = None
-    while before != (now := vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]):  # until nothing more follows from it
+    while before != (
+        now := vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]
+    ):  # until nothing more follows from it
         before = now
         page.wait_for_timeout(700)
     expect(page.locator("[data-row]")).to_have_count(0)
     held[0].continue_()
-    expect(page.locator("[data-row][data-site=cul-04]")).to_contain_text("sans courant", timeout=5_000)
+    expect(page.locator("[data-row][data-site=cul-04]")).to_contain_text(
+        "sans courant", timeout=5_000
+    )
 
 
-def test_one_connection_serves_all_tabs_of_a_browser(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+def test_one_connection_serves_all_tabs_of_a_browser(
+    vigie: RunningVigie, crisis: str, visitor: Accounts
+) -> None:
     who = visitor()
     context = who.context()
-    pages = [who.page(f"/?realm={crisis}", context=context), who.page(f"/activites?realm={crisis}", context=context)]
+    pages = [
+        who.page(f"/?realm={crisis}", context=context),
+        who.page(f"/activites?realm={crisis}", context=context),
+    ]
     for page in pages:
         page.wait_for_function("parseInt(document.getElementById('age').textContent) <= 6")
-    assert pages[0].evaluate("performance.getEntriesByName(location.origin + '/api/v1/stream').length") == 0
+    assert (
+        pages[0].evaluate("performance.getEntriesByName(location.origin + '/api/v1/stream').length")
+        == 0
+    )
 
 
-@pytest.mark.parametrize(("path", "motion"), [("/", "no-preference"), ("/mur", "no-preference"), ("/", "reduce")])
+@pytest.mark.parametrize(
+    ("path", "motion"), [("/", "no-preference"), ("/mur", "no-preference"), ("/", "reduce")]
+)
 def test_the_sign_of_life_moves_when_something_is_heard_and_nothing_moves_without_end(
     path: str, motion: str, crisis: str, visitor: Accounts
 ) -> None:
@@ -81,7 +104,12 @@ def test_the_sign_of_life_moves_when_something_is_heard_and_nothing_moves_withou
     expect(page.locator("#age")).not_to_be_empty()
     if motion == "no-preference":
         until(lambda: "live" in page.evaluate("moved"))
-    assert page.evaluate("document.getAnimations().filter(a => a.effect.getTiming().iterations === Infinity).length") == 0
+    assert (
+        page.evaluate(
+            "document.getAnimations().filter(a => a.effect.getTiming().iterations === Infinity).length"
+        )
+        == 0
+    )
     assert ("live" in page.evaluate("moved")) is (motion == "no-preference")
 
 
@@ -98,7 +126,9 @@ def test_silence_freezes_the_page_and_life_thaws_it(crisis: str, visitor: Accoun
     page.reload()
     page.clock.fast_forward(16_000)
     expect(page.locator("#frozen")).to_be_visible()
-    expect(page.locator("#frozen")).to_contain_text(re.compile(r"Données figées depuis \d\d:\d\d:\d\d"))
+    expect(page.locator("#frozen")).to_contain_text(
+        re.compile(r"Données figées depuis \d\d:\d\d:\d\d")
+    )
     expect(page.locator("html")).to_have_class("is-frozen")
     assert page.locator("main").evaluate("e => getComputedStyle(e).filter") == "grayscale(1)"
     page.unroute("**/api/v1/stream*")
@@ -110,21 +140,27 @@ def test_silence_freezes_the_page_and_life_thaws_it(crisis: str, visitor: Accoun
     expect(page.locator("#frozen")).to_be_hidden()
 
 
-def test_a_session_that_ends_is_said_and_leads_back(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+def test_a_session_that_ends_is_said_and_leads_back(
+    vigie: RunningVigie, crisis: str, visitor: Accounts
+) -> None:
     who = visitor("liaison")
     context = who.context()
     page = who.page(f"/?realm={crisis}", context=context)
     context.clear_cookies()
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#frozen")).to_contain_text("Session terminée")
-    expect(page.get_by_role("link", name="Se reconnecter")).to_have_attribute("href", re.compile(r"^/connexion\?next=%2F%3Frealm"))
+    expect(page.get_by_role("link", name="Se reconnecter")).to_have_attribute(
+        "href", re.compile(r"^/connexion\?next=%2F%3Frealm")
+    )
 
 
 def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor: Accounts) -> None:
     page = visitor().page(f"/?realm={own_realm}")
     page.clock.install()
     before = page.locator("#clock").inner_text()
-    assert before.startswith(("09:39:5", "09:4"))  # the server's second and the page's need not begin together
+    assert before.startswith(
+        ("09:39:5", "09:4")
+    )  # the server's second and the page's need not begin together
     page.clock.run_for(3_000)
     expect(page.locator("#clock")).not_to_have_text(before)
     shown = page.locator("#clock").inner_text()
@@ -132,7 +168,9 @@ def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor:
     assert page.locator("#clock").inner_text() >= shown, "the clock of an exercise never goes back"
 
 
-def test_a_page_that_cannot_be_had_says_that_it_is_frozen(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_a_page_that_cannot_be_had_says_that_it_is_frozen(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     """The stream was alive while every refresh failed: « En direct » stood over what was not up to date."""
     who = visitor()
     page = who.page()
@@ -177,6 +215,11 @@ def test_a_page_whose_request_nobody_answers_says_that_it_is_frozen_and_asks_aga
 def test_a_page_that_is_gone_says_so(own_realm: str, visitor: Accounts) -> None:
     page = visitor().page(f"/?realm={own_realm}")
     page.wait_for_load_state()
-    page.route(re.compile(r"/\?realm="), lambda route: route.fulfill(status=404, content_type="text/html", body="<h1>Introuvable</h1>"))
+    page.route(
+        re.compile(r"/\?realm="),
+        lambda route: route.fulfill(
+            status=404, content_type="text/html", body="<h1>Introuvable</h1>"
+        ),
+    )
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.get_by_role("heading", name="Introuvable")).to_be_visible()

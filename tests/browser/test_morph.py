@@ -38,8 +38,14 @@ def morph(page: Page, before: str, after: str) -> Any:
     ("before", "after"),
     [
         ("<ul></ul>", "<ul><li data-key=a>1</li></ul>"),
-        ("<ul><li data-key=a>1</li><li data-key=b>2</li></ul>", "<ul><li data-key=b>2</li><li data-key=a>1</li></ul>"),
-        ("<ul><li data-key=a>1</li><li data-key=b>2</li><li data-key=c>3</li></ul>", "<ul><li data-key=c>3</li></ul>"),
+        (
+            "<ul><li data-key=a>1</li><li data-key=b>2</li></ul>",
+            "<ul><li data-key=b>2</li><li data-key=a>1</li></ul>",
+        ),
+        (
+            "<ul><li data-key=a>1</li><li data-key=b>2</li><li data-key=c>3</li></ul>",
+            "<ul><li data-key=c>3</li></ul>",
+        ),
         ("<p>a <b>b</b> c</p>", "<p><b>b</b> c <i>d</i></p>"),
         ("<p>text</p>", "<p><b data-key=x>x</b></p>"),
         ("<div><span data-key=a>1</span>t</div>", "<div>t<em data-key=a>1</em></div>"),
@@ -47,7 +53,10 @@ def morph(page: Page, before: str, after: str) -> Any:
     ],
 )
 def test_the_result_is_what_the_server_rendered(page: Page, before: str, after: str) -> None:
-    wanted = page.evaluate("(t) => new DOMParser().parseFromString(t, 'text/html').body.firstElementChild.outerHTML", after)
+    wanted = page.evaluate(
+        "(t) => new DOMParser().parseFromString(t, 'text/html').body.firstElementChild.outerHTML",
+        after,
+    )
     assert morph(page, before, after)["html"] == wanted
 
 

@@ -10,19 +10,43 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Accounts
 
 EVERYWHERE = {
-    "/", "/activites", "/plans", "/astreintes", "/sitrep", "/signaler", "/mur", "/main-courante", "/releve", "/prevoyance", "/travaux", "/realms",
-    "/exercice", "/appels", "/donnees", "/retex", "/sources", "/compte", "/reaffectation", "/appareil", "/recherche", "/sites",
-}  # fmt: skip
+    "/",
+    "/activites",
+    "/plans",
+    "/astreintes",
+    "/sitrep",
+    "/signaler",
+    "/mur",
+    "/main-courante",
+    "/releve",
+    "/prevoyance",
+    "/travaux",
+    "/realms",
+    "/exercice",
+    "/appels",
+    "/donnees",
+    "/retex",
+    "/sources",
+    "/compte",
+    "/reaffectation",
+    "/appareil",
+    "/recherche",
+    "/sites",
+}
 
 
 def paths(links: list[str]) -> set[str]:
     return {re.sub(r"\?.*", "", link) for link in links}
 
 
-def test_six_screens_stand_in_one_line_and_the_others_open_without_scripts(crisis: str, visitor: Accounts) -> None:
+def test_six_screens_stand_in_one_line_and_the_others_open_without_scripts(
+    crisis: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/travaux?realm={crisis}", java_script_enabled=False)
     bar = page.locator("nav .first a")
-    expect(bar).to_have_text(["Cellule", "Incident", "Activités", "Réaffectation", "Astreintes", "Point de situation"])
+    expect(bar).to_have_text(
+        ["Cellule", "Incident", "Activités", "Réaffectation", "Astreintes", "Point de situation"]
+    )
     tops = {link.bounding_box()["y"] for link in bar.all()}  # type: ignore[index]
     assert len(tops) == 1
     summary = page.locator("#ways > summary")
@@ -44,7 +68,11 @@ def test_on_a_phone_one_menu_holds_them_all(theme: str, crisis: str, visitor: Ac
     expect(page.locator("nav .first")).to_be_hidden()
     page.get_by_text("Écrans", exact=True).click()
     links = page.locator("#ways a:visible")
-    assert {p for p in paths([link.get_attribute("href") or "" for link in links.all()]) if "incidents" not in p} == EVERYWHERE
+    assert {
+        p
+        for p in paths([link.get_attribute("href") or "" for link in links.all()])
+        if "incidents" not in p
+    } == EVERYWHERE
     for link in links.all():
         box = link.bounding_box()
         assert box is not None
@@ -54,7 +82,9 @@ def test_on_a_phone_one_menu_holds_them_all(theme: str, crisis: str, visitor: Ac
     expect(page.get_by_role("heading", level=1)).to_have_text("Mon compte")
 
 
-def test_the_menu_is_left_by_the_keyboard_where_it_was_entered(crisis: str, visitor: Accounts) -> None:
+def test_the_menu_is_left_by_the_keyboard_where_it_was_entered(
+    crisis: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/?realm={crisis}")
     summary = page.locator("#ways > summary")
     summary.focus()
@@ -89,6 +119,11 @@ def test_no_word_of_the_bar_lies_on_another_at_any_width(crisis: str, visitor: A
     page = visitor().page(f"/sitrep?realm={crisis}", width=1440, height=800)
     for width in (2560, 1920, 1440, 1366, 1341, 1339, 1280, 1101, 1024, 768):
         page.set_viewport_size({"width": width, "height": 800})
-        for spacing in ("normal", "0.3px", "1px", "2px"):  # 0.3 px: about as wide as the same words are where letters stand on whole pixels
+        for spacing in (
+            "normal",
+            "0.3px",
+            "1px",
+            "2px",
+        ):  # 0.3 px: about as wide as the same words are where letters stand on whole pixels
             page.evaluate("spacing => { document.body.style.letterSpacing = spacing }", spacing)
             assert page.evaluate(OVERLAPS) == [], (width, spacing)

@@ -27,25 +27,35 @@ def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
 
 
 def decide(vigie: RunningVigie, path: str, realm: str, **body: object) -> None:
-    answer = vigie.http.post(f"/api/v1/{path}", json=body, params={"realm": realm}, headers={"Prefer": "wait=20"})
+    answer = vigie.http.post(
+        f"/api/v1/{path}", json=body, params={"realm": realm}, headers={"Prefer": "wait=20"}
+    )
     assert answer.status_code == 200, answer.text
 
 
-def test_who_was_refusing_a_plan_is_told_who_activated_it_and_keeps_the_reason(page: Page, vigie: RunningVigie, own_realm: str) -> None:
+def test_who_was_refusing_a_plan_is_told_who_activated_it_and_keeps_the_reason(
+    page: Page, vigie: RunningVigie, own_realm: str
+) -> None:
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").fill(REASON)
     decide(vigie, "plans/PT-ELEC/activate", own_realm)
     told = page.get_by_role("alert")
-    expect(told).to_contain_text("Ce que vous alliez décider n’est plus à décider ici\u00a0: Confirmer : refuser PT-ELEC")
-    expect(told.locator("[data-decided] li").first).to_have_text(re.compile(r"^\d\d:\d\d .*PT-ELEC activé.*, .+"))
+    expect(told).to_contain_text(
+        "Ce que vous alliez décider n’est plus à décider ici\u00a0: Confirmer : refuser PT-ELEC"
+    )
+    expect(told.locator("[data-decided] li").first).to_have_text(
+        re.compile(r"^\d\d:\d\d .*PT-ELEC activé.*, .+")
+    )
     expect(told.locator("[data-had] li")).to_have_text(f"Raison\u00a0: {REASON}")
     expect(plan.locator("[id^=r-PT-ELEC-refuse]")).to_have_count(0)
     told.get_by_role("button", name="J’ai lu").click()
     expect(told).to_have_count(0)
 
 
-def test_what_goes_on_being_typed_after_the_form_is_gone_decides_nothing(page: Page, vigie: RunningVigie, own_realm: str) -> None:
+def test_what_goes_on_being_typed_after_the_form_is_gone_decides_nothing(
+    page: Page, vigie: RunningVigie, own_realm: str
+) -> None:
     """`a` acknowledges the incident where nobody is typing: the field that is taken away is where somebody is."""
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
@@ -62,7 +72,9 @@ def test_what_goes_on_being_typed_after_the_form_is_gone_decides_nothing(page: P
     assert [url for url in sent if "acknowledge" in url] == []
 
 
-def test_what_is_given_back_leaves_half_of_a_phone_to_the_page(page: Page, vigie: RunningVigie, own_realm: str) -> None:
+def test_what_is_given_back_leaves_half_of_a_phone_to_the_page(
+    page: Page, vigie: RunningVigie, own_realm: str
+) -> None:
     page.set_viewport_size({"width": 320, "height": 568})
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
@@ -110,7 +122,9 @@ def test_what_is_written_survives_the_page_of_another_release(page: Page) -> Non
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").fill(REASON)
     with page.expect_event("load"):
-        page.evaluate("document.documentElement.dataset.assets = '/static/before/'; document.dispatchEvent(new Event('visibilitychange'))")
+        page.evaluate(
+            "document.documentElement.dataset.assets = '/static/before/'; document.dispatchEvent(new Event('visibilitychange'))"
+        )
     expect(plan.locator("[id^=r-PT-ELEC-refuse]")).to_have_value(REASON)
     expect(page.get_by_role("alert")).to_have_count(0)
 
@@ -118,7 +132,10 @@ def test_what_is_written_survives_the_page_of_another_release(page: Page) -> Non
 def test_what_is_left_for_the_next_page_is_of_the_same_login_alone(page: Page) -> None:
     """A shared machine: who logs in next reads nothing of what another was writing."""
     kept = "sessionStorage.getItem('vigie_overtaken')"
-    for session, words in (("document.cookie.match(/vigie_csrf=([^;]*)/)[1]", 1), ("'of another'", 0)):
+    for session, words in (
+        ("document.cookie.match(/vigie_csrf=([^;]*)/)[1]", 1),
+        ("'of another'", 0),
+    ):
         page.evaluate(f"""() => sessionStorage.setItem('vigie_overtaken', JSON.stringify({{ session: {session}, since: 0, lost: [
             {{ name: 'gone', what: 'Refuser', written: [{{ label: '', text: 'secret' }}], fields: [], whole: true, place: -1 }}] }}))""")
         page.reload()
@@ -138,7 +155,9 @@ def test_who_was_about_to_write_goes_on_in_the_page_of_another_release(page: Pag
     page.locator("#plan-PT-ELEC").get_by_text("Refuser", exact=False).first.click()
     reason.focus()
     with page.expect_event("load"):
-        page.evaluate("document.documentElement.dataset.assets = '/static/before/'; document.dispatchEvent(new Event('visibilitychange'))")
+        page.evaluate(
+            "document.documentElement.dataset.assets = '/static/before/'; document.dispatchEvent(new Event('visibilitychange'))"
+        )
     expect(reason).to_be_focused()
     page.keyboard.type("attendre")
     expect(reason).to_have_value("attendre")

@@ -12,10 +12,14 @@ from tests.system import RunningVigie
 from tests.waiting import until
 
 
-def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     report(vigie, own_realm, "pmi-04")
     until(lambda: vigie.get(f"/api/v1/sites/pmi-04?realm={own_realm}")["status"] != "normal")
-    page = visitor("site_manager", sites=("gym-07", "pmi-04")).page(f"/?realm={own_realm}", width=390, height=844)
+    page = visitor("site_manager", sites=("gym-07", "pmi-04")).page(
+        f"/?realm={own_realm}", width=390, height=844
+    )
     expect(page.get_by_role("heading", level=2)).to_have_count(2)
     cards = page.locator(".mine > section")
     expect(cards.first).to_contain_text("sans courant")
@@ -23,34 +27,59 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(vigie: RunningV
     cards.nth(1).get_by_role("link", name=re.compile("^Eau")).click()
     page.get_by_role("button", name="Envoyer", exact=True).click()
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
-    until(lambda: [c["type"] for c in vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["causes"]] == ["outage_water"])
+    until(
+        lambda: (
+            [c["type"] for c in vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["causes"]]
+            == ["outage_water"]
+        )
+    )
     page.goto(f"/mes-sites?realm={own_realm}")
-    expect(page.locator("#mine")).to_contain_text(re.compile(r"reçu à \d\d:\d\d, pas encore lu par la cellule, incident N\d"))
+    expect(page.locator("#mine")).to_contain_text(
+        re.compile(r"reçu à \d\d:\d\d, pas encore lu par la cellule, incident N\d")
+    )
     page.get_by_role("link", name="C’est fini : sans courant").click()
     page.get_by_label("5. En une phrase").fill("Le courant est revenu.")
     with page.expect_request("**/api/v1/reports") as sent:
         page.get_by_role("button", name="C’est fini : sans courant").click()
-    assert (sent.value.post_data_json["lifts"], sent.value.post_data_json["description"]) == (["outage_power"], "Le courant est revenu.")
+    assert (sent.value.post_data_json["lifts"], sent.value.post_data_json["description"]) == (
+        ["outage_power"],
+        "Le courant est revenu.",
+    )
     expect(page.locator("#said")).to_have_text(re.compile("Reçu à"))
     until(lambda: vigie.get(f"/api/v1/sites/pmi-04?realm={own_realm}")["status"] == "normal")
     page.goto(f"/?realm={own_realm}&vue=a-traiter&pole=solidarites")
-    expect(page.locator("#rows")).to_contain_text("Rien à traiter dans ce pôle.")  # nor does it say that all sites are normal
+    expect(page.locator("#rows")).to_contain_text(
+        "Rien à traiter dans ce pôle."
+    )  # nor does it say that all sites are normal
     page.goto(f"/signaler?realm={own_realm}&quoi=nuke&va=no&fini=nuke")
     expect(page.locator("input:checked")).to_have_count(0)
 
 
-def test_what_waits_on_ones_site_is_taken_and_done_there(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_what_waits_on_ones_site_is_taken_and_done_there(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     page = visitor("site_manager", sites=("cul-04",)).page(f"/mes-sites?realm={own_realm}")
-    for kind, lost in (("outage_power", 100), ("outage_water", 30), ("reopening", 0)):  # which of the two is over? (D16)
+    for kind, lost in (
+        ("outage_power", 100),
+        ("outage_water", 30),
+        ("reopening", 0),
+    ):  # which of the two is over? (D16)
         report(vigie, own_realm, "cul-04", kind, 3, lost)
     tasks = page.locator(".mine li", has=page.locator("form"))
     expect(tasks.first).to_be_visible()
     tasks.first.get_by_role("button", name="Je m’en charge").click()
     tasks.first.get_by_role("button", name="Faite").click()
-    until(lambda: any(t["state"] == "done" for t in vigie.get(f"/api/v1/tasks?realm={own_realm}&site=cul-04")["items"]))
+    until(
+        lambda: any(
+            t["state"] == "done"
+            for t in vigie.get(f"/api/v1/tasks?realm={own_realm}&site=cul-04")["items"]
+        )
+    )
 
 
-def test_the_tiles_say_the_same_as_the_map_and_lead_to_the_rows(crisis: str, visitor: Accounts) -> None:
+def test_the_tiles_say_the_same_as_the_map_and_lead_to_the_rows(
+    crisis: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/?realm={crisis}")
     rows = page.locator("[data-row]").count()
     page.get_by_role("link", name="Carte simplifiée").click()
@@ -66,7 +95,9 @@ def test_the_tiles_say_the_same_as_the_map_and_lead_to_the_rows(crisis: str, vis
     expect(page.locator("[data-row]")).to_have_count(max(counts))
 
 
-def test_an_exercise_is_paced_and_moved_from_its_own_page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_an_exercise_is_paced_and_moved_from_its_own_page(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     report(vigie, own_realm, "cen-1")
     page = visitor().page(f"/exercice?realm={own_realm}")
     expect(page.locator("#coming li").first).to_contain_text(re.compile(r"\d\d:\d\d"))

@@ -10,7 +10,9 @@ from tests.browser.conftest import Accounts, report
 from tests.system import RunningVigie
 
 
-def test_a_point_is_completed_validated_and_frozen(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_a_point_is_completed_validated_and_frozen(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     report(vigie, own_realm, "cen-1")
     page = visitor().page(f"/sitrep?realm={own_realm}")
     sheet = page.locator("#sheet")
@@ -20,10 +22,14 @@ def test_a_point_is_completed_validated_and_frozen(vigie: RunningVigie, own_real
     page.get_by_role("textbox", name="Partenaires").fill("Enedis rappelle à 11:00.")
     report(vigie, own_realm, "cen-2")
     expect(sheet).to_contain_text("09:40, 2 sites")
-    expect(page.get_by_role("textbox", name="Partenaires")).to_have_value("Enedis rappelle à 11:00.")
+    expect(page.get_by_role("textbox", name="Partenaires")).to_have_value(
+        "Enedis rappelle à 11:00."
+    )
     with page.expect_request("**/api/v1/sitreps*") as sent:
         page.get_by_role("button", name="Valider et figer").click()
-    assert sent.value.post_data_json["number"] == 1, "of two writers the second is told that there is one since"
+    assert sent.value.post_data_json["number"] == 1, (
+        "of two writers the second is told that there is one since"
+    )
     page.wait_for_url(re.compile("/sitrep/1"))
     expect(page.locator("#printbar")).to_contain_text("Validé")
     expect(sheet).to_contain_text("Enedis rappelle à 11:00.")
@@ -45,11 +51,15 @@ def test_a_line_is_written_and_corrected_and_both_stay(own_realm: str, visitor: 
     written.get_by_text("Corriger").click()
     written.get_by_label("Ce qui est juste").fill("Enedis annonce 14 h")
     written.get_by_role("button", name="Ajouter la correction").click()
-    expect(page.locator("#lines tr", has_text="Enedis annonce 14 h")).to_contain_text("corrige une ligne")
+    expect(page.locator("#lines tr", has_text="Enedis annonce 14 h")).to_contain_text(
+        "corrige une ligne"
+    )
     expect(written).to_contain_text("corrigée")
 
 
-def test_an_action_of_the_lessons_learned_is_dropped_with_its_reason(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_an_action_of_the_lessons_learned_is_dropped_with_its_reason(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/retex?realm={own_realm}")
     page.get_by_text("Décider une action d’amélioration").click()
     page.get_by_label("Action", exact=True).fill("Un groupe de plus")
@@ -60,4 +70,6 @@ def test_an_action_of_the_lessons_learned_is_dropped_with_its_reason(vigie: Runn
     action.get_by_label("Raison").fill("loué à la demande")
     action.get_by_role("button", name="Confirmer : abandonner l’action").click()
     expect(action).to_have_count(0)
-    assert [i["state"] for i in vigie.get(f"/api/v1/improvements?realm={own_realm}")["items"]] == ["dropped"]
+    assert [i["state"] for i in vigie.get(f"/api/v1/improvements?realm={own_realm}")["items"]] == [
+        "dropped"
+    ]

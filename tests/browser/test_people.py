@@ -24,13 +24,21 @@ def with_device(page: Page, *, unlocked: bool = True) -> tuple[Any, str]:
     cdp = page.context.new_cdp_session(page)
     cdp.send("WebAuthn.enable")
     options = {
-        "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True, "isUserVerified": unlocked,
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": unlocked,
         "automaticPresenceSimulation": True,
-    }  # fmt: skip
-    return cdp, str(cdp.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"])
+    }
+    return cdp, str(
+        cdp.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
+    )
 
 
-def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(vigie: RunningVigie, visitor: Accounts) -> None:
+def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(
+    vigie: RunningVigie, visitor: Accounts
+) -> None:
     login = f"astreinte-{token_hex(3)}"
     admin = visitor("admin").page("/personnes?realm=92")
     admin.get_by_label("Identifiant").fill(login)
@@ -59,7 +67,9 @@ def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(vigie: RunningVigi
     theirs.goto("/connexion?next=/compte%3Frealm%3D92")
     cdp.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": False})
     theirs.get_by_role("button", name="Se connecter avec ma clé d’accès").click()
-    expect(theirs.locator("#said-key")).to_have_text("Aucune clé d’accès n’a répondu sur cet appareil.")
+    expect(theirs.locator("#said-key")).to_have_text(
+        "Aucune clé d’accès n’a répondu sur cet appareil."
+    )
     cdp.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": True})
     theirs.get_by_role("button", name="Se connecter avec ma clé d’accès").click()
     expect(theirs.get_by_role("heading", name="Mon compte")).to_be_visible()
@@ -69,7 +79,9 @@ def test_an_account_lives_from_a_code_to_a_passkey_to_its_end(vigie: RunningVigi
     expect(row).to_contain_text("1 clé d’accès")
     expect(admin.locator("#traces")).to_contain_text("entrée avec une clé d’accès")
     row.get_by_role("button", name="Fermer ses sessions").click()
-    expect(admin.locator("#traces tbody tr", has_text=login).first).to_contain_text("sessions fermées")
+    expect(admin.locator("#traces tbody tr", has_text=login).first).to_contain_text(
+        "sessions fermées"
+    )
     theirs.goto("/compte?realm=92")
     expect(theirs.get_by_role("heading", name="Se connecter")).to_be_visible()
     row.get_by_role("button", name="Fermer le compte").click()

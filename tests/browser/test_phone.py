@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, Route, expect
 
-from services.runtime.links import AckLinks, Link
+from services.runtime.identity.signed_links import AckLinks, Link
 from tests.browser.conftest import Accounts, report
 from tests.faults.wire import Wire
 from tests.system import RunningVigie
@@ -32,7 +32,9 @@ def test_a_site_reports_in_six_fields_and_eight_taps_at_most_and_gets_its_number
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     page = visitor("site_manager").page(f"/signaler?realm={own_realm}", **PHONE)
-    page.evaluate("window.taps = 0; document.addEventListener('pointerdown', () => taps += 1, true)")
+    page.evaluate(
+        "window.taps = 0; document.addEventListener('pointerdown', () => taps += 1, true)"
+    )
     assert page.locator("#report :is(label.lab, legend)").count() <= 6
     for field in ("1. Site", "5. En une phrase"):
         page.get_by_label(field).click()  # `fill` alone is no tap
@@ -41,7 +43,12 @@ def test_a_site_reports_in_six_fields_and_eight_taps_at_most_and_gets_its_number
     assert 6 <= page.evaluate("taps") <= 8
     expect(page.locator("#said")).to_have_text(re.compile(r"Reçu à \d\d:\d\d, numéro [0-9a-f]{8}"))
     expect(page.locator("#queue")).to_be_hidden()
-    until(lambda: [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]] == ["gym-07"])
+    until(
+        lambda: (
+            [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]]
+            == ["gym-07"]
+        )
+    )
 
 
 def test_each_button_sends_a_report_of_its_kind(own_realm: str, visitor: Accounts) -> None:
@@ -52,7 +59,13 @@ def test_each_button_sends_a_report_of_its_kind(own_realm: str, visitor: Account
         ("Odeur ou fuite de gaz", "Non, fermé", False, "", ("gas_leak", 4, None)),
         ("Confinement", "Non, fermé", False, "", ("shelter_in_place", 4, None)),
         ("Sous-effectif", "En partie", False, "", ("staff_shortage", 3, None)),
-        ("Inondation", "En partie", False, "La cave.", ("damage_report", 3, "Inondation : La cave.")),
+        (
+            "Inondation",
+            "En partie",
+            False,
+            "La cave.",
+            ("damage_report", 3, "Inondation : La cave."),
+        ),
         ("Dégâts au bâtiment", "En partie", False, "Vitre.", ("damage_report", 3, "Vitre.")),
         ("Autre", "Oui", False, "Odeur forte.", ("info", 2, "Odeur forte.")),
         ("Autre", "Oui", True, "Chien agressif.", ("partial_closure", 5, "Chien agressif.")),
@@ -60,7 +73,9 @@ def test_each_button_sends_a_report_of_its_kind(own_realm: str, visitor: Account
     for button, going, danger, sentence, sent in cases:
         page.locator("label", has_text=button).click()
         page.get_by_text(going, exact=True).click()
-        page.get_by_text("Oui, le 18 ou le 112 est prévenu" if danger else "Non", exact=True).click()
+        page.get_by_text(
+            "Oui, le 18 ou le 112 est prévenu" if danger else "Non", exact=True
+        ).click()
         page.get_by_label("5. En une phrase").fill(sentence)
         with page.expect_request("**/api/v1/reports") as asked:
             page.get_by_role("button", name="Envoyer", exact=True).click()
@@ -74,7 +89,9 @@ def test_each_button_sends_a_report_of_its_kind(own_realm: str, visitor: Account
     expect(page.locator("#said")).to_have_text("Dites en une phrase ce qui se passe.")
 
 
-def test_a_site_reports_by_the_keyboard_alone(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_a_site_reports_by_the_keyboard_alone(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     page = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
     expect(page.locator("#send")).to_be_enabled()
     page.get_by_label("1. Site").focus()
@@ -87,7 +104,9 @@ def test_a_site_reports_by_the_keyboard_alone(vigie: RunningVigie, own_realm: st
     until(lambda: vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["status"] != "normal")
 
 
-def test_nothing_can_be_sent_before_the_scripts_have_come(own_realm: str, visitor: Accounts) -> None:
+def test_nothing_can_be_sent_before_the_scripts_have_come(
+    own_realm: str, visitor: Accounts
+) -> None:
     page = visitor("site_manager").page(**PHONE)
     held: list[Route] = []
     page.route("**/js/report.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
@@ -100,7 +119,9 @@ def test_nothing_can_be_sent_before_the_scripts_have_come(own_realm: str, visito
         expect(page.locator(button)).to_be_enabled()
 
 
-def test_without_network_the_report_waits_on_the_phone_and_leaves_once(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_without_network_the_report_waits_on_the_phone_and_leaves_once(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     who = visitor("site_manager")
     context = who.context(**PHONE)
     page = who.page(f"/signaler?realm={own_realm}&site=gym-07", context=context)
@@ -117,7 +138,9 @@ def test_without_network_the_report_waits_on_the_phone_and_leaves_once(vigie: Ru
     assert vigie.get(f"/api/v1/overview?realm={own_realm}")["counts"]["reports"] == 2
 
 
-def test_reports_made_offline_survive_a_reload_and_make_one_incident(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_reports_made_offline_survive_a_reload_and_make_one_incident(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     """Twice the same trouble, the page reloaded without a network, then the network back."""
     who = visitor("site_manager")
     context = who.context(**PHONE)
@@ -159,13 +182,18 @@ def test_a_network_that_swallows_everything_holds_neither_the_form_nor_the_next_
         expect(page.locator("#queue")).to_be_hidden(timeout=45_000)
     marker = report(vigie, own_realm, "cul-04", "outage_water")
     until(lambda: vigie.get(f"/api/v1/reports/{marker}?realm={own_realm}")["state"] == "applied")
-    assert [i["reports_count"] for i in vigie.get(f"/api/v1/incidents?realm={own_realm}&site=gym-07")["items"]] == [2]
+    assert [
+        i["reports_count"]
+        for i in vigie.get(f"/api/v1/incidents?realm={own_realm}&site=gym-07")["items"]
+    ] == [2]
 
 
 def test_a_server_that_stumbles_gets_the_same_report_again_and_a_refusal_stays_with_its_reason(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
-    page = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", service_workers="block", **PHONE)
+    page = visitor("site_manager").page(
+        f"/signaler?realm={own_realm}&site=gym-07", service_workers="block", **PHONE
+    )
     keys: list[str] = []
 
     def stumble(route, request) -> None:  # type: ignore[no-untyped-def]
@@ -183,7 +211,10 @@ def test_a_server_that_stumbles_gets_the_same_report_again_and_a_refusal_stays_w
     assert len(keys) == 2
     assert keys[0] == keys[1]
     page.unroute("**/api/v1/reports")
-    page.route("**/api/v1/reports", lambda route: route.fulfill(status=403, json={"detail": "Hors de votre périmètre."}))
+    page.route(
+        "**/api/v1/reports",
+        lambda route: route.fulfill(status=403, json={"detail": "Hors de votre périmètre."}),
+    )
     fill(page, page.get_by_label("1. Site").input_value())
     page.locator("#send").click()
     expect(page.locator("#refusals")).to_contain_text("Hors de votre périmètre.")
@@ -203,10 +234,14 @@ def test_a_photo_that_nobody_can_read_is_told_and_holds_no_report(
     fill(phone, phone.get_by_label("1. Site").input_value())
     phone.get_by_label("6. Photo").set_input_files(picture)
     phone.locator("#send").click()
-    expect(phone.locator("#said")).to_have_text(re.compile(r"Reçu à .* Sans la photo.: elle ne peut pas être lue\."))
+    expect(phone.locator("#said")).to_have_text(
+        re.compile(r"Reçu à .* Sans la photo.: elle ne peut pas être lue\.")
+    )
 
 
-def test_a_photo_comes_to_the_cell_with_its_report(vigie: RunningVigie, own_realm: str, visitor: Accounts, tmp_path: Path) -> None:
+def test_a_photo_comes_to_the_cell_with_its_report(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts, tmp_path: Path
+) -> None:
     picture = tmp_path / "photo.png"
     picture.write_bytes(png())
     phone = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
@@ -240,17 +275,27 @@ def waiting_call(vigie: RunningVigie, realm: str) -> dict[str, object]:
 
     def calls() -> list[dict[str, object]]:
         items = vigie.get(f"/api/v1/notifications?realm={realm}&limit=1000")["items"]
-        return [n for n in items if n["answer_expected"] and n["level"] == 3 and n["state"] in ("received", "accepted")]
+        return [
+            n
+            for n in items
+            if n["answer_expected"] and n["level"] == 3 and n["state"] in ("received", "accepted")
+        ]
 
     until(calls)
     return calls()[0]
 
 
-def test_only_the_button_answers_and_only_once(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_only_the_button_answers_and_only_once(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     report(vigie, own_realm, "cen-2")
     call = waiting_call(vigie, own_realm)
     links = AckLinks.open(Path(vigie.folder) / "data" / "secrets")
-    token = links.token(Link(own_realm, str(call["id"]), str(call["person_token"]), int(time.time() * 1000) + 600_000))
+    token = links.token(
+        Link(
+            own_realm, str(call["id"]), str(call["person_token"]), int(time.time() * 1000) + 600_000
+        )
+    )
 
     def state() -> str:
         return str(vigie.get(f"/api/v1/notifications/{call['id']}?realm={own_realm}")["state"])
@@ -259,28 +304,42 @@ def test_only_the_button_answers_and_only_once(vigie: RunningVigie, own_realm: s
     expect(page.get_by_role("heading", level=1)).to_contain_text("Crise départementale, niveau N3")
     expect(page.locator(".exoband")).to_contain_text("EXERCICE")
     page.reload()
-    assert state() in ("accepted", "received")  # a receipt may arrive meanwhile; looking changes nothing
+    assert state() in (
+        "accepted",
+        "received",
+    )  # a receipt may arrive meanwhile; looking changes nothing
     page.get_by_role("button", name="Je prends en charge").click()
-    expect(page.get_by_role("heading", name="Prise en charge enregistrée ; la cellule est informée.")).to_be_visible()
+    expect(
+        page.get_by_role("heading", name="Prise en charge enregistrée ; la cellule est informée.")
+    ).to_be_visible()
     until(lambda: state() == "answered")
     page.goto(f"/a/{token}")
     expect(page.get_by_role("button", name="Je prends en charge")).to_have_count(0)
     expect(page.get_by_role("button", name="Finalement, je ne peux pas")).to_be_visible()
 
 
-def test_a_link_that_is_over_says_whom_to_call(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+def test_a_link_that_is_over_says_whom_to_call(
+    vigie: RunningVigie, crisis: str, visitor: Accounts
+) -> None:
     call = waiting_call(vigie, crisis)
     links = AckLinks.open(Path(vigie.folder) / "data" / "secrets")
-    token = links.token(Link(crisis, str(call["id"]), str(call["person_token"]), int(time.time() * 1000) - 1000))
+    token = links.token(
+        Link(crisis, str(call["id"]), str(call["person_token"]), int(time.time() * 1000) - 1000)
+    )
     page = visitor(None).page(f"/a/{token}", **PHONE)
     expect(page.get_by_role("heading", level=1)).to_have_text("Lien non valable")
 
 
-def test_a_report_of_a_poster_that_is_gone_keeps_none_behind_it(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_a_report_of_a_poster_that_is_gone_keeps_none_behind_it(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     """Its key is refused for ever: all that the same phone reported later waited behind it."""
     page = visitor("site_manager").page(f"/signaler?realm={own_realm}", **PHONE)
     expect(page.locator("#send")).to_be_enabled()
-    page.route("**/webhooks/poster", lambda route: route.fulfill(status=401, json={"detail": "Jeton inconnu."}))
+    page.route(
+        "**/webhooks/poster",
+        lambda route: route.fulfill(status=401, json={"detail": "Jeton inconnu."}),
+    )
     page.evaluate("""async () => {
       const outbox = await import(document.querySelector('script[src*="report.js"]').src.replace('report.js', 'outbox.js'));
       await outbox.keep({ key: 'old', to: '/webhooks/poster', token: 'vigie_x', body: {}, at: 1, label: 'Affiche' });
@@ -289,7 +348,12 @@ def test_a_report_of_a_poster_that_is_gone_keeps_none_behind_it(vigie: RunningVi
     page.get_by_role("button", name="Envoyer").click()
     expect(page.locator("#refusals")).to_contain_text("Cette affiche n’est plus valable")
     expect(page.locator("#queue")).to_be_hidden()
-    until(lambda: [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]] == ["gym-07"])
+    until(
+        lambda: (
+            [s["id"] for s in vigie.get(f"/api/v1/sites?realm={own_realm}&status=closed")["items"]]
+            == ["gym-07"]
+        )
+    )
 
 
 def test_a_line_for_a_caller_whose_answer_is_lost_counts_once_and_the_next_line_is_another_report(

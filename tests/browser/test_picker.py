@@ -31,7 +31,9 @@ def sent_by(page: Page, button: Locator) -> Any:
     return found.value.post_data_json
 
 
-def test_sites_are_picked_by_name_one_is_taken_back_and_their_ids_are_sent(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_sites_are_picked_by_name_one_is_taken_back_and_their_ids_are_sent(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/travaux?realm={own_realm}")
     form = page.locator("form", has=page.get_by_label("Raison"))
     field = form.locator("#sites")
@@ -40,25 +42,43 @@ def test_sites_are_picked_by_name_one_is_taken_back_and_their_ids_are_sent(vigie
     field.fill(label_of(page, "gym-07"))
     field.fill("college galois, nanterre")
     field.press("Tab")  # a part of one name is enough, however the field is left
-    assert names(form) == ["Siège, Nanterre", "Gymnase départemental Nanterre, Nanterre", "Collège Evariste Galois, Nanterre"]
-    expect(form.get_by_role("status").first).to_have_text("Ajouté : Collège Evariste Galois, Nanterre. Choisis : 3.")
+    assert names(form) == [
+        "Siège, Nanterre",
+        "Gymnase départemental Nanterre, Nanterre",
+        "Collège Evariste Galois, Nanterre",
+    ]
+    expect(form.get_by_role("status").first).to_have_text(
+        "Ajouté : Collège Evariste Galois, Nanterre. Choisis : 3."
+    )
     form.get_by_role("button", name="Retirer Gymnase départemental Nanterre, Nanterre").click()
-    expect(form.get_by_role("button", name="Retirer Collège Evariste Galois, Nanterre")).to_be_focused()
+    expect(
+        form.get_by_role("button", name="Retirer Collège Evariste Galois, Nanterre")
+    ).to_be_focused()
     form.get_by_label("Raison").fill("deux chaudières")
     body = sent_by(page, form.get_by_role("button", name="Prévoir"))
     assert body["sites"] == ["cen-1", GALOIS]
     expect(page.get_by_role("row", name="deux chaudières")).to_be_visible()
-    expect(form.locator(".picker li")).to_have_count(0)  # as every field of the form, for the next one
+    expect(form.locator(".picker li")).to_have_count(
+        0
+    )  # as every field of the form, for the next one
     (made,) = vigie.get(f"/api/v1/maintenance?realm={own_realm}")["items"]
     assert sorted(made["covers"]["sites"]) == sorted(["cen-1", GALOIS])
 
 
-def test_what_is_not_known_is_said_stays_and_is_not_sent(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_what_is_not_known_is_said_stays_and_is_not_sent(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/appels?realm={own_realm}", reduced_motion="reduce")
     form = page.get_by_role("form", name="Êtes-vous en sécurité ?")
-    field, said, go = form.get_by_label("Sites"), form.get_by_role("status").first, form.get_by_role("button", name="Lancer le recensement")
+    field, said, go = (
+        form.get_by_label("Sites"),
+        form.get_by_role("status").first,
+        form.get_by_role("button", name="Lancer le recensement"),
+    )
     posted: list[str] = []
-    page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
+    page.on(
+        "request", lambda request: posted.append(request.url) if request.method == "POST" else None
+    )
     go.click()
     assert field.evaluate("field => field.validity.valueMissing")
 
@@ -82,7 +102,11 @@ def test_what_is_not_known_is_said_stays_and_is_not_sent(vigie: RunningVigie, ow
         "Gymnase départemental Nanterre, Nanterre",
     ]
     expect(field).to_have_value("ecole-9")
-    assert [defects(page, theme) for theme in ("light", "dark") if not page.emulate_media(color_scheme=theme)] == [[], []]
+    assert [
+        defects(page, theme)
+        for theme in ("light", "dark")
+        if not page.emulate_media(color_scheme=theme)
+    ] == [[], []]
     page.locator("h1").click()
     assert keyboard_defects(page) == []
     page.set_viewport_size({"width": 320, "height": 640})
@@ -99,7 +123,11 @@ def test_a_field_for_one_holds_the_last_and_enter_sends_only_when_nothing_is_wri
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     id = report(vigie, own_realm, "ecole-9")
-    until(lambda: "site_unknown" in vigie.get(f"/api/v1/reports/{id}?realm={own_realm}").get("flags", ()))
+    until(
+        lambda: (
+            "site_unknown" in vigie.get(f"/api/v1/reports/{id}?realm={own_realm}").get("flags", ())
+        )
+    )
     page = visitor().page(f"/signalements/{id}?realm={own_realm}")
     form = page.locator("form", has=page.get_by_label("Site"))
     field = form.get_by_label("Site")
@@ -128,5 +156,7 @@ def test_a_person_is_found_by_the_function_and_a_code_that_is_not_suggested_is_f
     form.get_by_label("Au").fill("2027-02-12T06:00")
     form.get_by_label("Raison").fill("congé")
     assert sent_by(page, form.get_by_role("button", name="Remplacer"))["person"] == "agent-7"
-    expect(form.locator("#said-override")).to_have_text("L’annuaire ne connaît pas cette personne : agent-7.")
+    expect(form.locator("#said-override")).to_have_text(
+        "L’annuaire ne connaît pas cette personne : agent-7."
+    )
     assert names(form) == ["agent-7"]

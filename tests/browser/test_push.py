@@ -47,7 +47,10 @@ def service() -> Iterator[tuple[str, type[PushService]]]:
 
 def stand_in(endpoint: str, device: Device) -> str:
     """A script in place of the browser vendor's service, which cannot be asked from here: what a subscription is made of."""
-    made = {"endpoint": endpoint, "keys": {"p256dh": to_text(device.public), "auth": to_text(device.secret)}}
+    made = {
+        "endpoint": endpoint,
+        "keys": {"p256dh": to_text(device.public), "auth": to_text(device.secret)},
+    }
     return f"""
       const made = {json.dumps(made)};
       PushManager.prototype.getSubscription = async () => window.subscribed ?? null;
@@ -61,10 +64,14 @@ def notified(vigie: RunningVigie) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(600)
-def test_a_browser_receives_the_call_of_its_person(desktop: Browser, tmp_path: Path, service: tuple[str, type[PushService]]) -> None:
+def test_a_browser_receives_the_call_of_its_person(
+    desktop: Browser, tmp_path: Path, service: tuple[str, type[PushService]]
+) -> None:
     address, handler = service
     device = Device()
-    with RunningVigie(tmp_path, VIGIE_PUSH_CONTACT="mailto:veille@vigie.example", VIGIE_PUSH_SERVICES="127.0.0.1") as vigie:
+    with RunningVigie(
+        tmp_path, VIGIE_PUSH_CONTACT="mailto:veille@vigie.example", VIGIE_PUSH_SERVICES="127.0.0.1"
+    ) as vigie:
         visitor = Visitor(desktop, vigie.url, log_in(vigie, desktop, "technician", person=PERSON))
         context = visitor.context(width=390, height=844, permissions=["notifications"])
         page = visitor.page(context=context)
@@ -77,17 +84,30 @@ def test_a_browser_receives_the_call_of_its_person(desktop: Browser, tmp_path: P
 
         cdp = context.new_cdp_session(page)
         workers: list[dict[str, Any]] = []
-        cdp.on("ServiceWorker.workerRegistrationUpdated", lambda event: workers.extend(event["registrations"]))
+        cdp.on(
+            "ServiceWorker.workerRegistrationUpdated",
+            lambda event: workers.extend(event["registrations"]),
+        )
         cdp.send("ServiceWorker.enable")
         until(lambda: page.evaluate("true") and workers)
-        report = {"site_id": "pmi-04", "type": "closure", "severity": 2, "occurred_at": "2026-11-25T08:00:00+01:00", "headline": "Fermé"}
+        report = {
+            "site_id": "pmi-04",
+            "type": "closure",
+            "severity": 2,
+            "occurred_at": "2026-11-25T08:00:00+01:00",
+            "headline": "Fermé",
+        }
         assert vigie.http.post("/api/v1/reports", json=report).status_code == 202
         shown = device.read(posted(handler, vigie))
         until(lambda: [n["state"] for n in notified(vigie)] == ["accepted"], 60)
 
         cdp.send(
             "ServiceWorker.deliverPushMessage",
-            {"origin": vigie.url, "registrationId": workers[0]["registrationId"], "data": shown.decode()},
+            {
+                "origin": vigie.url,
+                "registrationId": workers[0]["registrationId"],
+                "data": shown.decode(),
+            },
         )
         until(lambda: [n["state"] for n in notified(vigie)] == ["received"], 60)
         titles = page.evaluate(
@@ -99,7 +119,10 @@ def test_a_browser_receives_the_call_of_its_person(desktop: Browser, tmp_path: P
         until(lambda: [n["state"] for n in notified(vigie)] == ["answered"], 60)
 
         handler.status = 410
-        assert vigie.http.post("/api/v1/reports", json=report | {"site_id": "pmi-05"}).status_code == 202
+        assert (
+            vigie.http.post("/api/v1/reports", json=report | {"site_id": "pmi-05"}).status_code
+            == 202
+        )
         until(lambda: devices(page) == 0, 120)
         assert visitor.complaints == []
         context.close()
@@ -115,4 +138,8 @@ def posted(handler: type[PushService], vigie: RunningVigie) -> bytes:
 
 def devices(page: Page) -> int:
     """How many browsers the directory still knows."""
-    return int(page.evaluate("fetch('/api/v1/me/push').then((answer) => answer.json()).then((known) => known.devices)"))
+    return int(
+        page.evaluate(
+            "fetch('/api/v1/me/push').then((answer) => answer.json()).then((known) => known.devices)"
+        )
+    )

@@ -30,10 +30,16 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
     assert vigie.cli("directory", "import", str(people)).returncode == 0
 
     def asked() -> bool:
-        return vigie.http.post(f"/api/v1/reassignments/compute?realm={own_realm}", json={}).status_code == 200
+        return (
+            vigie.http.post(f"/api/v1/reassignments/compute?realm={own_realm}", json={}).status_code
+            == 200
+        )
 
     def proposed() -> bool:
-        return any(p["state"] == "open" and p["agents"] for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"])
+        return any(
+            p["state"] == "open" and p["agents"]
+            for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"]
+        )
 
     until(asked, 120)
     until(proposed, 240)
@@ -41,38 +47,59 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
     expect(page.get_by_role("heading", name="Réaffectation proposée")).to_be_visible()
     expect(page.get_by_role("img", name="Flux proposé")).to_be_visible()
     boxes = page.locator("#choose tbody input[type=checkbox]")
-    assert 0 < page.locator("#choose tbody input:checked").count() < boxes.count(), "vital work of criticality 1 alone is ticked beforehand"
+    assert 0 < page.locator("#choose tbody input:checked").count() < boxes.count(), (
+        "vital work of criticality 1 alone is ticked beforehand"
+    )
     page.evaluate("document.documentElement.dataset.hold = '1'")
     page.get_by_role("button", name="Approuver la sélection").click()
     said = page.locator("#said-moves")
-    expect(said).to_contain_text(re.compile(r"\d\sagents, \d+\ssites\s: un ordre part au responsable"))
+    expect(said).to_contain_text(
+        re.compile(r"\d\sagents, \d+\ssites\s: un ordre part au responsable")
+    )
     said.get_by_role("button", name="Annuler").click()
     expect(said).to_have_text("Rien n’est parti.")
-    assert not [p for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"] if p["decisions"]]
-    page.evaluate("document.querySelectorAll('#choose input[type=checkbox]').forEach((box) => (box.checked = true))")
+    assert not [
+        p for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"] if p["decisions"]
+    ]
+    page.evaluate(
+        "document.querySelectorAll('#choose input[type=checkbox]').forEach((box) => (box.checked = true))"
+    )
     boxes.first.uncheck()
     page.get_by_role("button", name="Approuver la sélection").click()
     said.get_by_role("button", name="Confirmer").click()
     expect(said.get_by_role("button", name="Annuler l’envoi")).to_be_focused()
     expect(page.locator("#underway")).to_contain_text("ordre parti")
-    (row,) = [p for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"] if p["state"] == "open"]
+    (row,) = [
+        p
+        for p in vigie.get(f"/api/v1/reassignments?realm={own_realm}")["items"]
+        if p["state"] == "open"
+    ]
     assert 0 < row["undecided"] < row["lines_total"], "what was not selected is still to decide"
     assert sum(d["agents"] for d in row["decisions"]) < row["agents"]
     expect(page.locator("#decided")).to_contain_text("règles D49, R6, R7, R8")
 
     page.get_by_role("button", name="Préparer les messages").click()
-    expect(page.locator("#staff")).to_contain_text("2 personnes à prévenir, dont 1 sans moyen connu")
+    expect(page.locator("#staff")).to_contain_text(
+        "2 personnes à prévenir, dont 1 sans moyen connu"
+    )
     page.get_by_role("button", name="Envoyer aux agents").click()
     expect(page.locator("#staff")).to_contain_text("Prévenus : 1 sur 2")
-    again = vigie.http.post(f"/api/v1/reassignments/{row['id']}/announce?realm={own_realm}", json={"start": True})
+    again = vigie.http.post(
+        f"/api/v1/reassignments/{row['id']}/announce?realm={own_realm}", json={"start": True}
+    )
     assert again.status_code == 409, "nobody is told twice"
     calls = [c for c in vigie.get(f"/api/v1/callouts?realm={own_realm}")["items"] if c["decision"]]
     assert [(c["sites"], c["decision"]) for c in calls] == [(["cen-1"], row["decisions"][0]["id"])]
     told = vigie.get(f"/api/v1/notifications?realm={own_realm}&limit=1000")["items"]
-    assert {n["person_token"] for n in told if n["role"] == "agent"} == {"agent-siege-1", "agent-siege-2"}
+    assert {n["person_token"] for n in told if n["role"] == "agent"} == {
+        "agent-siege-1",
+        "agent-siege-2",
+    }
 
     def states() -> set[str]:
-        lines = vigie.get(f"/api/v1/reassignments/lines?realm={own_realm}&site=cen-1&limit=1000")["items"]
+        lines = vigie.get(f"/api/v1/reassignments/lines?realm={own_realm}&site=cen-1&limit=1000")[
+            "items"
+        ]
         return {line["state"] for line in lines if line["from"]["site"] == "cen-1"}
 
     manager = visitor("site_manager", sites=("cen-1",))
@@ -88,10 +115,17 @@ def test_the_cell_approves_a_selection_and_its_orders_go_out(
     mine.get_by_role("button", name="de retour au travail habituel").click()
     expect(mine).to_have_count(0)
     assert states() == {"arrived", "released"}, "who works at home goes on"
-    assert vigie.http.post(f"/api/v1/reassignments/{row_of(vigie, own_realm)}/accept?realm={own_realm}", json={}).status_code == 409
+    assert (
+        vigie.http.post(
+            f"/api/v1/reassignments/{row_of(vigie, own_realm)}/accept?realm={own_realm}", json={}
+        ).status_code
+        == 409
+    )
 
 
-def test_an_observer_reads_and_decides_nothing(vigie: RunningVigie, visitor: Accounts, crisis: str) -> None:
+def test_an_observer_reads_and_decides_nothing(
+    vigie: RunningVigie, visitor: Accounts, crisis: str
+) -> None:
     page = visitor("observer").page(f"/reaffectation?realm={crisis}")
     expect(page.get_by_role("heading", name="Réaffectation proposée")).to_be_visible()
     expect(page.get_by_text("Ce qui n’est pas possible")).to_be_visible()

@@ -25,12 +25,16 @@ def propose(vigie: RunningVigie, page: Page, realm: str, **more: Any) -> str:
     for site in next(s for s in sections if s["section"] == "sites")["sites"]:
         if site["id"] == SITE:
             site["desks"] += 5
-    status, answer = page.evaluate(PROPOSE, [realm, {"sections": sections, "reason": "Le bail change"} | more])
+    status, answer = page.evaluate(
+        PROPOSE, [realm, {"sections": sections, "reason": "Le bail change"} | more]
+    )
     assert status == 200, answer
     return str(answer["result"]["reference"])
 
 
-def test_another_person_approves_and_it_comes_into_force(vigie: RunningVigie, visitor: Accounts, own_realm: str) -> None:
+def test_another_person_approves_and_it_comes_into_force(
+    vigie: RunningVigie, visitor: Accounts, own_realm: str
+) -> None:
     mine = visitor().page(f"/donnees?realm={own_realm}")
     expect(mine.get_by_text("Aucun changement n’attend.")).to_be_visible()
     figures = {"crises": 3, "moved": 1, "later": 2, "worse": ["92~ex-S04"]}
@@ -42,19 +46,27 @@ def test_another_person_approves_and_it_comes_into_force(vigie: RunningVigie, vi
     expect(card.get_by_role("button", name="Retirer")).to_be_visible()
 
     other = visitor("director").page(f"/donnees?realm={own_realm}")
-    card = other.locator("section.card", has=other.get_by_role("heading", name=f"Version {version}"))
+    card = other.locator(
+        "section.card", has=other.get_by_role("heading", name=f"Version {version}")
+    )
     expect(card.get_by_role("row", name="sites")).to_contain_text(f"({SITE})")
     card.get_by_role("button", name="Approuver").click()
     expect(other.locator("#in-force")).to_contain_text(f"Version {version}")
-    expect(other.locator("#changes summary")).to_contain_text(f"Version {version} : entré en vigueur")
+    expect(other.locator("#changes summary")).to_contain_text(
+        f"Version {version} : entré en vigueur"
+    )
     expect(mine.locator("#in-force")).to_contain_text(f"Version {version}")
 
 
-def test_a_refusal_asks_for_its_reason(vigie: RunningVigie, visitor: Accounts, own_realm: str) -> None:
+def test_a_refusal_asks_for_its_reason(
+    vigie: RunningVigie, visitor: Accounts, own_realm: str
+) -> None:
     mine = visitor().page(f"/donnees?realm={own_realm}")
     version = propose(vigie, mine, own_realm, effective_at="2027-02-12T06:00:00+01:00")
     other = visitor("director").page(f"/donnees?realm={own_realm}")
-    card = other.locator("section.card", has=other.get_by_role("heading", name=f"Version {version}"))
+    card = other.locator(
+        "section.card", has=other.get_by_role("heading", name=f"Version {version}")
+    )
     expect(card).to_contain_text("ven. 12/02 06:00")
     card.get_by_role("button", name="Refuser").click()
     expect(card.get_by_label("Raison du refus")).to_be_focused()
@@ -66,7 +78,9 @@ def test_a_refusal_asks_for_its_reason(vigie: RunningVigie, visitor: Accounts, o
     expect(mine.get_by_text("Aucun changement n’attend.")).to_be_visible()
 
 
-def test_whoever_decides_nothing_about_them_has_no_such_screen_in_the_menu(visitor: Accounts, own_realm: str) -> None:
+def test_whoever_decides_nothing_about_them_has_no_such_screen_in_the_menu(
+    visitor: Accounts, own_realm: str
+) -> None:
     page = visitor("observer").page(f"/?realm={own_realm}")
     page.locator("#ways > summary").click()
     expect(page.locator("nav").get_by_role("link", name="Données de référence")).to_have_count(0)

@@ -18,7 +18,9 @@ def report_of(vigie: RunningVigie, realm: str) -> str:
     return str(vigie.get(f"/api/v1/incidents?realm={realm}")["items"][0]["reports"][0])
 
 
-def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(
+    vigie: RunningVigie, crisis: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/incidents/{incident_of(vigie, crisis)}?realm={crisis}")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Coupure électrique")
     expect(page.locator("#steps [aria-current=step]")).to_contain_text("N3 en cours")
@@ -36,11 +38,17 @@ def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(vigie: 
     expect(page.locator("#members")).to_contain_text("centrale SSI › cen-1")
 
 
-def test_who_may_only_look_reads_why_a_plan_is_proposed_in_whole_lines(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+def test_who_may_only_look_reads_why_a_plan_is_proposed_in_whole_lines(
+    vigie: RunningVigie, crisis: str, visitor: Accounts
+) -> None:
     """Beside the name of who decides it stood a word or two per line; a warning's icon had a line of its own."""
     page = visitor("observer").page(f"/incidents/{incident_of(vigie, crisis)}?realm={crisis}")
-    expect(page.locator("#plans")).to_contain_text("à décider : Dir. Commande publique et logistique")
-    shares = page.locator("#plans li .why").evaluate_all("found => found.map(e => e.offsetWidth / e.parentElement.clientWidth)")
+    expect(page.locator("#plans")).to_contain_text(
+        "à décider : Dir. Commande publique et logistique"
+    )
+    shares = page.locator("#plans li .why").evaluate_all(
+        "found => found.map(e => e.offsetWidth / e.parentElement.clientWidth)"
+    )
     assert min(shares) > 0.8
     displays = page.evaluate("""() => ["p", "span"].map(name => {
         const line = document.querySelector("main").appendChild(document.createElement(name));
@@ -60,7 +68,9 @@ def test_a_site_explains_its_word(crisis: str, visitor: Accounts) -> None:
     expect(page.locator("#words")).to_contain_text("L’absence de nouvelles ne vaut jamais")
 
 
-def test_activities_stand_in_the_order_in_which_they_break(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+def test_activities_stand_in_the_order_in_which_they_break(
+    vigie: RunningVigie, crisis: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/activites?realm={crisis}")
     expect(page.locator("#axis")).to_contain_text("13:42 rétablissement annoncé")
     assert page.locator(".acts li:not(.hd)").count() == 55
@@ -68,11 +78,18 @@ def test_activities_stand_in_the_order_in_which_they_break(vigie: RunningVigie, 
     assert len(verdicts) == 14
     limits = [re.findall(r"\d\d:\d\d", v)[1 if v.startswith("RTO passé") else 0] for v in verdicts]
     assert limits == sorted(limits)
-    poles = [p for p in vigie.get(f"/api/v1/poles?realm={crisis}")["items"] if p["activities_total"]]
+    poles = [
+        p for p in vigie.get(f"/api/v1/poles?realm={crisis}")["items"] if p["activities_total"]
+    ]
     assert any(p["activities_below"] for p in poles)
-    for pole, heading in zip(poles, page.locator("#poles header .aside").all_text_contents(), strict=True):
+    for pole, heading in zip(
+        poles, page.locator("#poles header .aside").all_text_contents(), strict=True
+    ):
         said = heading.replace("\u00a0", " ")
-        assert f"capacité {round(pole['capacity_pct'])} % pour {round(pole['mbco_pct'])} % au moins" in said
+        assert (
+            f"capacité {round(pole['capacity_pct'])} % pour {round(pole['mbco_pct'])} % au moins"
+            in said
+        )
         assert bool(pole["activities_below"]) == ("sous" in said)
 
 
@@ -98,16 +115,24 @@ def test_the_wall_can_be_read_from_five_metres(crisis: str, visitor: Accounts) -
 def test_a_calm_wall_says_so_in_one_line(own_realm: str, visitor: Accounts) -> None:
     page = visitor().page(f"/mur?realm={own_realm}", width=1920, height=1080)
     none = page.get_by_text("Aucune horloge en cours.")
-    assert none.evaluate("e => e.getClientRects().length && e.clientHeight < 2 * parseFloat(getComputedStyle(e).lineHeight)")
+    assert none.evaluate(
+        "e => e.getClientRects().length && e.clientHeight < 2 * parseFloat(getComputedStyle(e).lineHeight)"
+    )
 
 
-def test_a_calm_wall_turns_through_its_views_and_stays_with_the_crisis(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> None:
+def test_a_calm_wall_turns_through_its_views_and_stays_with_the_crisis(
+    vigie: RunningVigie, own_realm: str, visitor: Accounts
+) -> None:
     """mockups/README.md: the wall turns by itself between pages while nothing is open."""
     page = visitor("kiosk").page(width=1920, height=1080, reduced_motion="no-preference")
     page.clock.install()
     page.goto(f"/mur?realm={own_realm}")
     main = page.locator("#contenu")
-    poles, ahead, now = page.locator("#view-poles"), page.locator("#view-ahead"), page.locator("#mid")
+    poles, ahead, now = (
+        page.locator("#view-poles"),
+        page.locator("#view-ahead"),
+        page.locator("#mid"),
+    )
     expect(now).to_be_visible()
     for hidden, shown in ((now, poles), (poles, ahead), (ahead, now)):
         page.clock.run_for(20_000)
@@ -129,7 +154,13 @@ def test_a_calm_wall_turns_through_its_views_and_stays_with_the_crisis(vigie: Ru
 def test_english_readers_find_english(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
     context = visitor().context(locale="en-GB")
     page = context.new_page()
-    for path in ("/", f"/incidents/{incident_of(vigie, crisis)}", "/activites", "/mur", "/sites/cen-1"):
+    for path in (
+        "/",
+        f"/incidents/{incident_of(vigie, crisis)}",
+        "/activites",
+        "/mur",
+        "/sites/cen-1",
+    ):
         page.goto(f"{path}?realm={crisis}")
         expect(page.locator("html")).to_have_attribute("lang", "en")
         text = page.locator("body").inner_text()
@@ -140,12 +171,16 @@ def test_english_readers_find_english(vigie: RunningVigie, crisis: str, visitor:
     expect(page.locator("html")).to_have_attribute("lang", "fr")
 
 
-def test_any_screen_shows_what_was_known_at_a_time_and_decides_nothing_there(vigie: RunningVigie, crisis: str, visitor: Accounts) -> None:
+def test_any_screen_shows_what_was_known_at_a_time_and_decides_nothing_there(
+    vigie: RunningVigie, crisis: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/?realm={crisis}&as_of=2027-02-11T09:41")
     expect(page.locator("#past")).to_contain_text("jeudi 11 février 2027 à 09:41:00")
     expect(page.locator(".level")).to_contain_text("N2")
     expect(page.locator("#live")).to_have_count(0)
-    expect(page.get_by_role("button", name=re.compile("Prendre en charge|Escalader|Ajouter"))).to_have_count(0)
+    expect(
+        page.get_by_role("button", name=re.compile("Prendre en charge|Escalader|Ajouter"))
+    ).to_have_count(0)
     expect(page.get_by_role("link", name=re.compile("Décider"))).to_have_count(0)
     slider = page.get_by_label("Ligne de temps")
     slider.focus()
@@ -164,7 +199,9 @@ def test_who_takes_over_sees_what_changed_and_what_waits(crisis: str, visitor: A
     changes = page.locator("#changes")
     expect(changes).to_contain_text("Sites")
     expect(changes.locator("[data-key^=sites-]", has_text="Sans nouvelles").first).to_be_visible()
-    expect(changes.locator("[data-key=levels-territory]")).to_have_count(0)  # N3 since 09:42: known to who left at 09:46
+    expect(changes.locator("[data-key=levels-territory]")).to_have_count(
+        0
+    )  # N3 since 09:42: known to who left at 09:46
     page.get_by_role("link", name="8 h", exact=True).click()
     expect(changes.locator("[data-key=levels-territory]")).to_contain_text("N3")
     expect(page.locator("#taken")).to_contain_text("Tâches ouvertes")
@@ -179,7 +216,12 @@ def test_help_needs_no_login(visitor: Accounts) -> None:
 
 def test_what_is_not_there_is_said_in_words(crisis: str, visitor: Accounts) -> None:
     who = visitor()
-    for path in (f"/incidents/none?realm={crisis}", f"/sites/none?realm={crisis}", "/?realm=92~ex-nulle-part", "/a/forged"):
+    for path in (
+        f"/incidents/none?realm={crisis}",
+        f"/sites/none?realm={crisis}",
+        "/?realm=92~ex-nulle-part",
+        "/a/forged",
+    ):
         page = who.page(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.get_by_role("link", name="Retour à la cellule")).to_be_visible()

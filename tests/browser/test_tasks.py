@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from services.runtime.links import AckLinks, Link
+from services.runtime.identity.signed_links import AckLinks, Link
 from tests.browser.conftest import Accounts
 from tests.browser.test_accessibility import defects
 from tests.browser.test_calls import answering
@@ -20,7 +20,9 @@ __all__ = ["answering"]
 PHONE = {"width": 390, "height": 844, "has_touch": True}
 
 
-def test_a_newcomer_finds_what_is_dangerous_what_to_decide_and_a_site_that_telephones(crisis: str, visitor: Accounts) -> None:
+def test_a_newcomer_finds_what_is_dangerous_what_to_decide_and_a_site_that_telephones(
+    crisis: str, visitor: Accounts
+) -> None:
     page = visitor().page(f"/?realm={crisis}")
     expect(page.locator("#rows tr.grp").first).to_contain_text("Danger pour des personnes")
     expect(page.locator("#rows .st.danger").first).to_have_text("Danger")
@@ -43,7 +45,9 @@ def test_a_director_on_a_phone_reads_first_what_is_asked(crisis: str, visitor: A
     page = visitor("director").page(f"/?realm={crisis}", **PHONE)
     asked = page.get_by_role("heading", name="Ce qui vous est demandé")
     expect(asked).to_be_visible()
-    order = page.evaluate("() => ['#side', '#rowsbox', '#maps'].map((s) => document.querySelector(s).getBoundingClientRect().top)")
+    order = page.evaluate(
+        "() => ['#side', '#rowsbox', '#maps'].map((s) => document.querySelector(s).getBoundingClientRect().top)"
+    )
     assert order == sorted(order)
     expect(page.locator("#maps svg.map:visible")).to_have_count(0)
     page.get_by_role("link", name="Afficher la carte").click()
@@ -62,7 +66,9 @@ def test_a_principal_reports_learns_that_it_was_read_and_follows_an_instruction(
     principal.get_by_role("link", name="Mes sites").click()
     receipt = principal.locator("#mine")
     expect(receipt).to_contain_text("pas encore lu par la cellule")
-    (incident,) = [i for i in vigie.get(f"/api/v1/incidents?realm={own_realm}")["items"] if site in i["sites"]]
+    (incident,) = [
+        i for i in vigie.get(f"/api/v1/incidents?realm={own_realm}")["items"] if site in i["sites"]
+    ]
 
     first = visitor("cell").page(f"/incidents/{incident['id']}?realm={own_realm}")
     expect(receipt).to_contain_text(re.compile(r"lu à \d\d:\d\d par la cellule"))
@@ -71,13 +77,17 @@ def test_a_principal_reports_learns_that_it_was_read_and_follows_an_instruction(
     expect(second.locator("#presence")).to_have_text("Cellule de crise regarde aussi")
     assert not defects(first, "light")
     second.goto(f"/?realm={own_realm}")
-    expect(second.locator("#presence")).to_have_text("Aussi dans Vigie : Cellule de crise (sur un incident)")
+    expect(second.locator("#presence")).to_have_text(
+        "Aussi dans Vigie : Cellule de crise (sur un incident)"
+    )
     expect(first.locator("#presence")).to_be_hidden()
 
     first.goto(f"/sites/{site}?realm={own_realm}")
     first.get_by_label("Consigne à").fill("Coupez l’arrivée d’eau et gardez les élèves en classe.")
     first.get_by_role("button", name="Envoyer la consigne").click()
-    expect(first.locator("#said-instruction")).to_have_text("Consigne envoyée au responsable du site.")
+    expect(first.locator("#said-instruction")).to_have_text(
+        "Consigne envoyée au responsable du site."
+    )
     expect(receipt).to_contain_text("Coupez l’arrivée d’eau")
     assert not defects(principal, "light")
     principal.get_by_role("button", name="Compris").click()
@@ -85,17 +95,27 @@ def test_a_principal_reports_learns_that_it_was_read_and_follows_an_instruction(
     expect(first.locator("#instruction-rows")).to_contain_text(re.compile(r"comprise à \d\d:\d\d"))
 
 
-def test_an_agent_without_an_account_answers_a_headcount_on_the_phone(vigie: RunningVigie, answering: str, visitor: Accounts) -> None:
-    asked = vigie.http.post(f"/api/v1/headcounts?realm={answering}", json={"sites": ["pmi-04"]}, headers={"Prefer": "wait=20"})
+def test_an_agent_without_an_account_answers_a_headcount_on_the_phone(
+    vigie: RunningVigie, answering: str, visitor: Accounts
+) -> None:
+    asked = vigie.http.post(
+        f"/api/v1/headcounts?realm={answering}",
+        json={"sites": ["pmi-04"]},
+        headers={"Prefer": "wait=20"},
+    )
     assert asked.status_code < 300, asked.text
 
     def silent() -> list[dict[str, object]]:
         calls = vigie.get(f"/api/v1/notifications?realm={answering}&limit=1000")["items"]
-        return [n for n in calls if n["template"] == "headcount" and n["person_token"] == "agent-pmi-3"]
+        return [
+            n for n in calls if n["template"] == "headcount" and n["person_token"] == "agent-pmi-3"
+        ]
 
     until(lambda: [n for n in silent() if n["state"] in ("accepted", "received")])
     links = AckLinks.open(Path(vigie.folder) / "data" / "secrets")
-    token = links.token(Link(answering, str(silent()[0]["id"]), "agent-pmi-3", int(time.time() * 1000) + 600_000))
+    token = links.token(
+        Link(answering, str(silent()[0]["id"]), "agent-pmi-3", int(time.time() * 1000) + 600_000)
+    )
     page = visitor(None).page(f"/a/{token}", java_script_enabled=False, **PHONE)
     expect(page.get_by_role("heading", name="Êtes-vous en sécurité ?")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_contain_text("PMI")
@@ -105,5 +125,7 @@ def test_an_agent_without_an_account_answers_a_headcount_on_the_phone(vigie: Run
     expect(page.get_by_role("alert")).to_contain_text("La cellule est prévenue")
     expect(page.get_by_role("link", name="112")).to_be_visible()
     page.get_by_role("button", name="Je suis en sécurité").click()
-    expect(page.get_by_role("heading", name="Réponse enregistrée : je suis en sécurité.")).to_be_visible()
+    expect(
+        page.get_by_role("heading", name="Réponse enregistrée : je suis en sécurité.")
+    ).to_be_visible()
     until(lambda: silent()[0]["state"] == "answered")

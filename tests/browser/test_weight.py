@@ -10,7 +10,9 @@ from tests.browser.test_phone import PHONE
 REPORT_BYTES = 61 * 1024
 
 
-def weight(visitor: Accounts, role: str, path: str, *more: str, **options: Any) -> list[tuple[str, int]]:
+def weight(
+    visitor: Accounts, role: str, path: str, *more: str, **options: Any
+) -> list[tuple[str, int]]:
     """(address, bytes of its answer as it came over the network, head included); `more`: what a browser fetches later, in its own time."""
     who = visitor(role)
     context = who.context(service_workers="block", **options)
@@ -19,8 +21,14 @@ def weight(visitor: Accounts, role: str, path: str, *more: str, **options: Any) 
     watching.send("Network.enable")
     addresses: dict[str, str] = {}
     found: list[tuple[str, int]] = []
-    watching.on("Network.responseReceived", lambda e: addresses.update({e["requestId"]: e["response"]["url"].partition("?")[0]}))
-    watching.on("Network.loadingFinished", lambda e: found.append((addresses[e["requestId"]], e["encodedDataLength"])))
+    watching.on(
+        "Network.responseReceived",
+        lambda e: addresses.update({e["requestId"]: e["response"]["url"].partition("?")[0]}),
+    )
+    watching.on(
+        "Network.loadingFinished",
+        lambda e: found.append((addresses[e["requestId"]], e["encodedDataLength"])),
+    )
     page.goto(path)
     page.evaluate("document.fonts.ready")
     for address in more:
@@ -34,9 +42,17 @@ def kinds(found: list[tuple[str, int]]) -> set[str]:
 
 def test_the_report_form_is_light_and_the_cell_is_known(crisis: str, visitor: Accounts) -> None:
     form = weight(
-        visitor, "site_manager", f"/signaler?realm={crisis}&site=gym-07", "/sw.js", "/manifest.webmanifest", "/favicon.ico", **PHONE
+        visitor,
+        "site_manager",
+        f"/signaler?realm={crisis}&site=gym-07",
+        "/sw.js",
+        "/manifest.webmanifest",
+        "/favicon.ico",
+        **PHONE,
     )
-    assert {"signaler", "css", "js", "woff2", "webmanifest", "svg"} <= kinds(form), "page, styles, scripts, font and icon were fetched"
+    assert {"signaler", "css", "js", "woff2", "webmanifest", "svg"} <= kinds(form), (
+        "page, styles, scripts, font and icon were fetched"
+    )
     total = sum(size for _, size in form)
     print(f"\n/signaler: {total:,} bytes in {len(form)} answers")
     assert total <= REPORT_BYTES, form

@@ -19,7 +19,9 @@ WALLS = {
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
-def test_a_time_that_is_written_is_one_of_paris(zone: str, vigie: RunningVigie, visitor: Accounts, own_realm: str) -> None:
+def test_a_time_that_is_written_is_one_of_paris(
+    zone: str, vigie: RunningVigie, visitor: Accounts, own_realm: str
+) -> None:
     page = visitor().page(f"/travaux?realm={own_realm}", timezone_id=zone)
     for n, (wall, meant) in enumerate(WALLS.items()):
         page.locator("#sites").fill("cul-04")
@@ -28,11 +30,17 @@ def test_a_time_that_is_written_is_one_of_paris(zone: str, vigie: RunningVigie, 
         page.get_by_label("Raison").fill(f"essai {n}")
         page.get_by_role("button", name="Prévoir").click()
         expect(page.get_by_role("row", name=f"essai {n}")).to_be_visible()
-        (made,) = [m for m in vigie.get(f"/api/v1/maintenance?realm={own_realm}")["items"] if m["reason"] == f"essai {n}"]
+        (made,) = [
+            m
+            for m in vigie.get(f"/api/v1/maintenance?realm={own_realm}")["items"]
+            if m["reason"] == f"essai {n}"
+        ]
         assert datetime.fromisoformat(made["starts_at"]) == datetime.fromisoformat(meant)
 
 
-def test_a_field_that_is_refused_is_called_by_its_label_and_works_say_until_what_hour(visitor: Accounts, own_realm: str) -> None:
+def test_a_field_that_is_refused_is_called_by_its_label_and_works_say_until_what_hour(
+    visitor: Accounts, own_realm: str
+) -> None:
     """It said « ends_at: doit suivre le début », and of works until Friday noon « ven. 12/02 »."""
     page = visitor().page(f"/travaux?realm={own_realm}")
     page.locator("#sites").fill("cul-04")

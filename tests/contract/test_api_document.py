@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.cli.apidoc import TARGET, document
+from tools.apidoc import TARGET, document
 
 
 def test_the_api_page_is_current() -> None:
-    assert TARGET.read_text(encoding="utf-8") == document(), "run: python -m services.cli.apidoc"
+    assert TARGET.read_text(encoding="utf-8") == document(), "run: python -m tools.apidoc"

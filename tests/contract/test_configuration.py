@@ -5,23 +5,30 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from services.cli.settingsdoc import BY_UP, GROUPS, TARGET, document, variables
-from services.runtime.settings import REPOSITORY
+from services.cli.system.settings_reference import BY_UP, GROUPS, TARGET, document, variables
+from services.runtime.process.settings import REPOSITORY
 
 INTERNAL: Final = {
-    "VIGIE_SUPERVISOR", "VIGIE_FAILPOINT",
-}  # fmt: skip
+    "VIGIE_SUPERVISOR",
+    "VIGIE_FAILPOINT",
+}
 """The supervisor's mark on its processes, and the fault tests' own."""
 
 
 def test_the_page_is_what_the_settings_say() -> None:
-    assert TARGET.read_text(encoding="utf-8") == document(), "python -m services.cli.settingsdoc"
+    assert TARGET.read_text(encoding="utf-8") == document(), (
+        "python -m services.cli.system.settings_reference"
+    )
 
 
 def test_every_variable_that_the_program_names_is_on_the_page() -> None:
     named = {
         name
-        for path in (*(REPOSITORY / "services").rglob("*.py"), *(REPOSITORY / "deploy").rglob("*.yaml"), REPOSITORY / "docker-compose.yml")
+        for path in (
+            *(REPOSITORY / "services").rglob("*.py"),
+            *(REPOSITORY / "deploy").rglob("*.yaml"),
+            REPOSITORY / "docker-compose.yml",
+        )
         for name in re.findall(r"\bVIGIE_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
     }
     known = set(variables())
@@ -32,7 +39,11 @@ def test_every_variable_that_the_program_names_is_on_the_page() -> None:
 
 def test_every_settings_class_is_on_the_page() -> None:
     bases = r"class (\w+)\((?:\w*Settings|FromEnvironment)[,)]"
-    declared = {name for path in (REPOSITORY / "services").rglob("*.py") for name in re.findall(bases, path.read_text(encoding="utf-8"))}
+    declared = {
+        name
+        for path in (REPOSITORY / "services").rglob("*.py")
+        for name in re.findall(bases, path.read_text(encoding="utf-8"))
+    }
     assert declared - {"FromEnvironment"} == {settings.__name__ for _, settings in GROUPS}
 
 

@@ -18,7 +18,11 @@ def test_every_package_has_a_reason_and_no_other_has_one() -> None:
     asked = chain(project["project"]["dependencies"], *project["dependency-groups"].values())
     packages = {found[0] for wanted in asked if (found := NAME.match(wanted)) is not None}
     text = (REPOSITORY / "docs" / "dependencies.md").read_text(encoding="utf-8")
-    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ") and not line.startswith("| package")]
+    cells = [
+        line.split("|")[1]
+        for line in text.splitlines()
+        if line.startswith("| ") and not line.startswith("| package")
+    ]
     told = {name for cell in cells for name in NAME.findall(re.sub(r"\[[a-z]+\]", "", cell))}
     assert packages - told == set()
     assert told - packages - APART == set()

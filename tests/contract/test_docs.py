@@ -14,9 +14,9 @@ from urllib.parse import unquote
 import pytest
 from ruamel.yaml import YAML
 
-from services.cli.changed import patched, read_patch
-from services.cli.settingsdoc import variables
-from services.runtime.settings import REPOSITORY
+from services.cli.system.settings_reference import variables
+from services.runtime.process.settings import REPOSITORY
+from services.simulation.reference_change import patched, read_patch
 from tests.shipped import territory
 
 PAGES = (
@@ -27,7 +27,16 @@ PAGES = (
 )
 _LINK = re.compile(r"!?\[((?:[^][]|\[[^]]*\])*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FOLDERS = {"tutorial", "how-to", "reference", "explanation", "develop", "guide", "adr", "screenshots"}
+FOLDERS = {
+    "tutorial",
+    "how-to",
+    "reference",
+    "explanation",
+    "develop",
+    "guide",
+    "adr",
+    "screenshots",
+}
 
 
 def links(page: Path) -> Iterator[tuple[str, str]]:
@@ -40,7 +49,11 @@ def links(page: Path) -> Iterator[tuple[str, str]]:
 def anchors(page: Path) -> set[str]:
     """Of headings, as GitHub makes them."""
     lines = _FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
-    return {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in lines if line.startswith("#")}
+    return {
+        re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in lines
+        if line.startswith("#")
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
@@ -61,7 +74,9 @@ def test_a_test_that_is_named_as_proof_exists() -> None:
             if not re.search(r"/tests/.*test_\w+\.py$", target):
                 continue
             name = "test_" + words.partition("[")[0].strip().replace(" ", "_")
-            assert f"def {name}(" in (page.parent / target).resolve().read_text(encoding="utf-8"), f"{page.name}: [{words}]({target})"
+            assert f"def {name}(" in (page.parent / target).resolve().read_text(encoding="utf-8"), (
+                f"{page.name}: [{words}]({target})"
+            )
             named += 1
     assert named > 150
 
@@ -69,7 +84,12 @@ def test_a_test_that_is_named_as_proof_exists() -> None:
 def test_every_page_lies_in_its_quarter_and_can_be_reached() -> None:
     docs = REPOSITORY / "docs"
     assert {p.name for p in docs.iterdir() if p.is_dir()} == FOLDERS
-    reached = {(page.parent / target.partition("#")[0]).resolve() for page in PAGES for _, target in links(page) if target[0] != "#"}
+    reached = {
+        (page.parent / target.partition("#")[0]).resolve()
+        for page in PAGES
+        for _, target in links(page)
+        if target[0] != "#"
+    }
     reached |= {p for p in docs.rglob("*.md") if p.parent.name == "adr"}
     assert sorted(str(p.relative_to(docs)) for p in docs.rglob("*.md") if p not in reached) == []
 
@@ -101,7 +121,9 @@ _SHELL_WORDS = {"VIGIE_TOKEN", "VIGIE_URL", "VIGIE_KIT_DIR"}
 def indented(page: Path) -> Iterator[str]:
     """Blocks of code that are set by four spaces, without them."""
     lines = _FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
-    for _, block in groupby(zip(lines, ["", *lines], strict=False), key=lambda pair: pair[0].startswith("    ")):
+    for _, block in groupby(
+        zip(lines, ["", *lines], strict=False), key=lambda pair: pair[0].startswith("    ")
+    ):
         found = [line for line, _before in block]
         if found[0].startswith("    "):
             yield textwrap.dedent("\n".join(found))
@@ -112,19 +134,32 @@ def test_every_variable_that_a_page_names_is_one_that_the_program_reads() -> Non
     for page in PAGES:
         if page.name == "CHANGELOG.md" or page.parent.name == "adr":
             continue
-        for name in re.findall(r"\bVIGIE_[A-Z_]*[A-Z](?![A-Z_*])", page.read_text(encoding="utf-8")):
-            assert name in known or any(k.startswith(f"{name}_") for k in known), f"{page.name}: {name}"
+        for name in re.findall(
+            r"\bVIGIE_[A-Z_]*[A-Z](?![A-Z_*])", page.read_text(encoding="utf-8")
+        ):
+            assert name in known or any(k.startswith(f"{name}_") for k in known), (
+                f"{page.name}: {name}"
+            )
 
 
 def test_blocks_of_settings_can_be_read() -> None:
-    blocks = [(page, block) for page in PAGES for block in indented(page) if re.match(r"[a-z_]+:( +#.*)?\n", block)]
+    blocks = [
+        (page, block)
+        for page in PAGES
+        for block in indented(page)
+        if re.match(r"[a-z_]+:( +#.*)?\n", block)
+    ]
     assert len(blocks) >= 3
     for page, block in blocks:
         assert YAML(typ="safe").load(block), page
 
 
 def test_every_target_of_make_that_a_page_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(
+        re.findall(
+            r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+        )
+    )
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for name in re.findall(r"(?:`|^ {4})make ([a-z]+)", text, re.MULTILINE):

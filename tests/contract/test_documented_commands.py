@@ -21,7 +21,9 @@ USAGE = typer.BadParameter.__mro__[1]
 
 def words_of(command: Command, folder: Path) -> list[str]:
     """Its arguments; files and folders that it names lie in `folder`, empty: whether they can be read is another test's matter."""
-    words = [{"N": "2"}.get(w, str(folder) + w if w.startswith("/") else w) for w in command.arguments]
+    words = [
+        {"N": "2"}.get(w, str(folder) + w if w.startswith("/") else w) for w in command.arguments
+    ]
     for word in words:
         if FILE.search(word):
             (folder / word).parent.mkdir(parents=True, exist_ok=True)
@@ -48,12 +50,22 @@ def parsed(name: str, *words: str) -> None:
 
 
 @pytest.mark.parametrize("command", ALL, ids=lambda c: c.text)
-def test_every_documented_command_is_understood(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_documented_command_is_understood(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     parsed(*words_of(command, tmp_path))
 
 
-@pytest.mark.parametrize("wrong", ["vigie backupp FILE", "vigie play S04 --sped max", "vigie oncall whom", "vigie status --targets more"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "vigie backupp FILE",
+        "vigie play S04 --sped max",
+        "vigie oncall whom",
+        "vigie status --targets more",
+    ],
+)
 def test_a_command_that_is_none_is_found(wrong: str) -> None:
     with pytest.raises((KeyError, USAGE)):
         parsed(*Command("page", 1, wrong).arguments)

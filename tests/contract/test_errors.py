@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from services.cli.errordoc import TARGET, document, refusals
-from services.console.texts.titles import REFUSALS
-from services.runtime.problems import CATALOGUE
+from services.console.incidents.titles import REFUSALS
+from services.runtime.http.problems import CATALOGUE
+from tools.errordoc import TARGET, document, refusals
 
 
 def test_the_error_catalogue_is_current() -> None:
-    assert TARGET.read_text(encoding="utf-8") == document(), "run: python -m services.cli.errordoc"
+    assert TARGET.read_text(encoding="utf-8") == document(), "run: python -m tools.errordoc"
 
 
 def test_every_refusal_that_a_decider_names_has_its_sentence() -> None:

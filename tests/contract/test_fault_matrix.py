@@ -6,11 +6,15 @@ from tests.faults.matrix import ABSENT, COMPONENTS, FAULTS, PAGE, cells, page, r
 
 
 def test_the_page_is_what_the_tests_declare() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(read_measured()), "python -m tests.faults.matrix"
+    assert PAGE.read_text(encoding="utf-8") == page(read_measured()), (
+        "python -m tests.faults.matrix"
+    )
 
 
 def test_figures_belong_to_tests_that_prove_something() -> None:
-    assert set(read_measured()) <= {c.test for c in cells()}, "a test was renamed or proves nothing any more: take its figures away"
+    assert set(read_measured()) <= {c.test for c in cells()}, (
+        "a test was renamed or proves nothing any more: take its figures away"
+    )
 
 
 def test_an_empty_cell_is_said_to_be_empty() -> None:

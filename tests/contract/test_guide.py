@@ -8,8 +8,8 @@ import pytest
 
 from services.console.i18n.__main__ import extracted
 from services.console.texts.words import ROLE
-from services.intake.field.grammar import read_line
-from services.runtime.rights import Role
+from services.intake.field.short_line import read_line
+from services.runtime.identity.permissions import Role
 from tests.browser.test_guide import PICTURES
 from tests.guide import BOLD, FOLDER, Section, sections
 
@@ -31,7 +31,10 @@ LONGEST = 900
 def screen_words() -> set[str]:
     found = set()
     for message in extracted():
-        found |= {" ".join(text.split()) for text in (message.id if isinstance(message.id, tuple) else (message.id,))}
+        found |= {
+            " ".join(text.split())
+            for text in (message.id if isinstance(message.id, tuple) else (message.id,))
+        }
     return found
 
 
@@ -43,7 +46,11 @@ def test_every_word_in_bold_is_one_of_the_screens(screen_words: set[str]) -> Non
 
 @pytest.mark.parametrize("page", ACCOUNTS)
 def test_the_accounts_of_a_page_are_roles_of_the_program(page: str) -> None:
-    line = next(line for line in (FOLDER / f"{page}.md").read_text(encoding="utf-8").splitlines() if line.startswith("Compte : "))
+    line = next(
+        line
+        for line in (FOLDER / f"{page}.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("Compte : ")
+    )
     assert set(BOLD.findall(line)) == {ROLE[role.value] for role in ACCOUNTS[page]}
 
 
@@ -62,7 +69,9 @@ def test_every_picture_is_made_by_the_browser_test_and_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "section", [s for s in SECTIONS if re.search(r"`[A-Z]+ ?\d|`\d+ [A-Z]", s.text)], ids=lambda s: f"{s.page.stem}: {s.title}"
+    "section",
+    [s for s in SECTIONS if re.search(r"`[A-Z]+ ?\d|`\d+ [A-Z]", s.text)],
+    ids=lambda s: f"{s.page.stem}: {s.title}",
 )
 def test_every_text_message_of_the_guide_is_understood(section: Section) -> None:
     for line in re.findall(r"`((?:[A-Z]+ \d+|\d+ [A-Z]+)[A-Z ]*)`", section.text):

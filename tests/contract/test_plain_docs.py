@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.settings import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
 PATHS = ("Operate", "Integrate", "Develop", "Understand")
@@ -42,7 +42,11 @@ def test_each_path_has_five_pages(path: str) -> None:
 
 def test_every_page_is_listed_in_the_index() -> None:
     listed = {(DOCS / link).resolve() for link in LINK.findall((DOCS / "README.md").read_text())}
-    pages = [page for page in DOCS.rglob("*.md") if page.parent.name not in ("adr", "guide") and page != DOCS / "README.md"]
+    pages = [
+        page
+        for page in DOCS.rglob("*.md")
+        if page.parent.name not in ("adr", "guide") and page != DOCS / "README.md"
+    ]
     assert [str(page.relative_to(DOCS)) for page in pages if page.resolve() not in listed] == []
 
 
@@ -55,7 +59,9 @@ def test_the_glossary_has_one_row_per_term_and_no_empty_cell() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("page", sorted((DOCS / "develop").glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", sorted((DOCS / "develop").glob("*.md")), ids=lambda page: page.stem
+)
 def test_every_file_that_a_develop_page_names_exists(page: Path) -> None:
     named = FILE.findall(page.read_text(encoding="utf-8"))
     assert len(named) >= 5
@@ -94,20 +100,30 @@ OTHERS = {"api.md", "errors.md", "configuration.md", "fault-matrix.md"}
 """Generated pages: their words come from the code."""
 DENSE = {"rules.md", "threat-model.md", "reassignment-model.md"}
 """Pages of definitions, which are written line by line."""
-RIDDLE = re.compile(r"(?:^|(?<=[.!?] ))(?:What|Who|Whoever|Of|As|Until|None)\b(?! (?:of|course)\b)[^|]{0,60}")
+RIDDLE = re.compile(
+    r"(?:^|(?<=[.!?] ))(?:What|Who|Whoever|Of|As|Until|None)\b(?! (?:of|course)\b)[^|]{0,60}"
+)
 PLAIN = [
     page
-    for page in (REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")))
+    for page in (
+        REPOSITORY / "README.md",
+        REPOSITORY / "CONTRIBUTING.md",
+        *sorted(DOCS.rglob("*.md")),
+    )
     if page.name not in OTHERS | DENSE and page.parent.name != "guide"
 ]
 
 
 def prose(page: Path) -> list[str]:
     """Return the paragraphs of a page, each in one line, without code, tables and headings."""
-    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(
+        r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     parts = re.split(r"\n\s*\n|\n(?= *(?:[*-]|\d+\.) )", text)
     kept = [part for part in parts if not re.match(r"\s*[|#]| {4}", part)]
-    return [re.sub(r"^(?:[*-]|\d+\.) +", "", " ".join(part.split())).replace("*", "") for part in kept]
+    return [
+        re.sub(r"^(?:[*-]|\d+\.) +", "", " ".join(part.split())).replace("*", "") for part in kept
+    ]
 
 
 @pytest.mark.parametrize("page", PLAIN, ids=lambda page: str(page.relative_to(REPOSITORY)))
@@ -118,6 +134,12 @@ def test_no_sentence_begins_like_a_riddle(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PLAIN, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_prose_fits_into_a_hundred_columns(page: Path) -> None:
-    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    lines = [line for line in text.splitlines() if not line.startswith(("|", "    ")) and "](" not in line]
+    text = re.sub(
+        r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    lines = [
+        line
+        for line in text.splitlines()
+        if not line.startswith(("|", "    ")) and "](" not in line
+    ]
     assert [line for line in lines if len(line) > 100] == []

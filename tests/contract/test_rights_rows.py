@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from services.console.app import create_app, take_in
-from services.console.pages.routes import pages_router
+from services.console.web.routes import pages_router
 from services.intake.openapi import own_document
-from services.runtime.health import Health
+from services.runtime.process.health import Health
 from tests.rights import CONSOLE, FRONT, LIMITS, routes_of, undecided
 
 
@@ -19,7 +19,11 @@ def test_every_route_of_the_console_has_its_row_and_every_row_its_route() -> Non
 
 
 def test_every_route_of_the_front_has_its_row_and_every_row_its_route() -> None:
-    found = [f"{method.upper()} {path}" for path, operations in own_document()["paths"].items() for method in operations]
+    found = [
+        f"{method.upper()} {path}"
+        for path, operations in own_document()["paths"].items()
+        for method in operations
+    ]
     assert sorted(found) == sorted(FRONT)
 
 
@@ -34,16 +38,42 @@ def test_every_decision_says_how_far_it_reaches() -> None:
 
 
 PROMISED = (
-    "POST /api/v1/reports", "POST /api/v1/reports:batch", "POST /api/v1/cap", "POST /v2/enqueue", "POST /v2/change/enqueue",
-    "POST /webhooks/alertmanager", "GET /api/v2/alerts", "POST /api/v2/alerts", "GET /api/v2/silences", "POST /api/v2/silences",
-    "GET /api/v2/silence/{id}", "DELETE /api/v2/silence/{id}", "GET /api/v2/status", "GET /api/v2/receivers", "GET /-/healthy", "GET /-/ready",
-    "POST /api/v1/events", "POST /api/v2/generic/incoming", "POST /api/v2/grafana/incoming", "POST /api/v2/prometheusalertmanager/incoming",
-    "POST /v2/alerts", "POST /v2/alerts/{alias}/close", "POST /v2/alerts/{alias}/acknowledge", "GET /v2/heartbeats/{name}/ping",
-    "POST /v2/heartbeats/{name}/ping", "POST /webhooks/apprise", "POST /webhooks/generic/{source}", "POST /webhooks/sms",
+    "POST /api/v1/reports",
+    "POST /api/v1/reports:batch",
+    "POST /api/v1/cap",
+    "POST /v2/enqueue",
+    "POST /v2/change/enqueue",
+    "POST /webhooks/alertmanager",
+    "GET /api/v2/alerts",
+    "POST /api/v2/alerts",
+    "GET /api/v2/silences",
+    "POST /api/v2/silences",
+    "GET /api/v2/silence/{id}",
+    "DELETE /api/v2/silence/{id}",
+    "GET /api/v2/status",
+    "GET /api/v2/receivers",
+    "GET /-/healthy",
+    "GET /-/ready",
+    "POST /api/v1/events",
+    "POST /api/v2/generic/incoming",
+    "POST /api/v2/grafana/incoming",
+    "POST /api/v2/prometheusalertmanager/incoming",
+    "POST /v2/alerts",
+    "POST /v2/alerts/{alias}/close",
+    "POST /v2/alerts/{alias}/acknowledge",
+    "GET /v2/heartbeats/{name}/ping",
+    "POST /v2/heartbeats/{name}/ping",
+    "POST /webhooks/apprise",
+    "POST /webhooks/generic/{source}",
+    "POST /webhooks/sms",
     "GET /api/v1/reports/{id}/raw",
-)  # fmt: skip
+)
 
 
 def test_the_document_has_every_address_that_machines_were_promised() -> None:
     """Some stood there as a prefix that nothing answers at."""
-    assert {f"{method.upper()} {path}" for path, operations in own_document()["paths"].items() for method in operations} >= set(PROMISED)
+    assert {
+        f"{method.upper()} {path}"
+        for path, operations in own_document()["paths"].items()
+        for method in operations
+    } >= set(PROMISED)

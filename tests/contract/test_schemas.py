@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import schemas.export as export
 from schemas.base import UnknownType, parse_closed, parse_open
 from schemas.envelope import MARK, Place
-from services.runtime.kafka import headers_of
+from services.runtime.kafka.clients import headers_of
 
 GOLDEN = sorted((export.FOLDER / "golden").glob("*.json"))
 
@@ -78,8 +78,17 @@ def test_asyncapi_tells_of_every_header_that_a_message_has() -> None:
     most = {
         name
         for name, _ in headers_of(
-            "vigie.Tick.v1", id="i", source="/s", at=1, correlation_id="c", causation_id="d", place=place, place_hash="h", time_ms=1, traceparent="t",
+            "vigie.Tick.v1",
+            id="i",
+            source="/s",
+            at=1,
+            correlation_id="c",
+            causation_id="d",
+            place=place,
+            place_hash="h",
+            time_ms=1,
+            traceparent="t",
         )
-    }  # fmt: skip
+    }
     assert set(headers["required"]) == least
     assert set(headers["properties"]) == most | {MARK}

@@ -13,7 +13,19 @@ class JumpingClock:
     def __init__(self, folder: Path) -> None:
         self._file, library = folder / "clock", folder / "clock.so"
         self.jump(0)
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(Path(__file__).with_suffix(".c")), "-ldl"], check=True)
+        subprocess.run(
+            [
+                "cc",
+                "-shared",
+                "-fPIC",
+                "-O1",
+                "-o",
+                str(library),
+                str(Path(__file__).with_suffix(".c")),
+                "-ldl",
+            ],
+            check=True,
+        )
         self.environment = {"LD_PRELOAD": str(library), "JUMPING_CLOCK": str(self._file)}
 
     def jump(self, hours: int) -> None:

@@ -45,7 +45,10 @@ class Deciding(threading.Thread):
     def _decide(self, client: httpx.Client, known: dict[str, int]) -> None:
         path, asked, body = self._choose(self._random, max(known.values(), default=0))
         about = path.rpartition("/")[0]
-        headers = {"Idempotency-Key": str(uuid.UUID(int=self._random.getrandbits(128), version=4)), "Prefer": "wait=20"}
+        headers = {
+            "Idempotency-Key": str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
+            "Prefer": "wait=20",
+        }
         if asked.expected is not None:
             headers["If-Match"] = f'"{asked.expected}"'
         called = time.monotonic()
@@ -59,7 +62,9 @@ class Deciding(threading.Thread):
         if isinstance(answered, Answered) and not answered.code:
             known[about] = answered.version
 
-    def _heard(self, client: httpx.Client, path: str, body: dict[str, Any], headers: dict[str, str]) -> Any:
+    def _heard(
+        self, client: httpx.Client, path: str, body: dict[str, Any], headers: dict[str, str]
+    ) -> Any:
         heard: list[httpx.Response] = []
 
         def answered() -> bool:
@@ -74,9 +79,20 @@ class Deciding(threading.Thread):
         except TimeoutError:
             return UNKNOWN
         document = heard[0].json()
-        return Answered("", document["result"]["version"]) if heard[0].status_code == 200 else Answered(document["code"])
+        return (
+            Answered("", document["result"]["version"])
+            if heard[0].status_code == 200
+            else Answered(document["code"])
+        )
 
-    def _call(self, client: httpx.Client, method: str, path: str, body: dict[str, Any], headers: dict[str, str]) -> httpx.Response | None:
+    def _call(
+        self,
+        client: httpx.Client,
+        method: str,
+        path: str,
+        body: dict[str, Any],
+        headers: dict[str, str],
+    ) -> httpx.Response | None:
         """None while the doors are being opened again."""
         try:
             return client.request(method, f"/api/v1/{path}", json=body, headers=headers)
@@ -107,7 +123,10 @@ def decide_under_kills(
     done, between = 0, sum(p.count for p in people) // (kills + 1)
     while done < kills and any(p.is_alive() for p in people):
         mark = asked() + rnd.randint(between // 2, between)
-        until(lambda mark=mark: asked() >= mark or not any(p.is_alive() for p in people), 2 * PATIENCE_S)  # type: ignore[misc]
+        until(
+            lambda mark=mark: asked() >= mark or not any(p.is_alive() for p in people),
+            2 * PATIENCE_S,
+        )  # type: ignore[misc]
         alive = vigie.processes()
         if chosen := [v for v in victims if v in alive]:
             try:

@@ -23,25 +23,59 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs" / "reference" / "fault-matrix.md"
 MEASURED: Final = Path(__file__).with_name("measured.json")
 Component = Literal[
-    "intake", "broker", "worker", "sender", "provider", "store", "projector", "console", "conductor", "planner", "auditor", "supervisor",
-]  # fmt: skip
-Fault = Literal["kill", "stop", "network", "slow_disk", "full_disk", "clock", "corrupted", "restarts"]
+    "intake",
+    "broker",
+    "worker",
+    "sender",
+    "provider",
+    "store",
+    "projector",
+    "console",
+    "conductor",
+    "planner",
+    "auditor",
+    "supervisor",
+]
+Fault = Literal[
+    "kill", "stop", "network", "slow_disk", "full_disk", "clock", "corrupted", "restarts"
+]
 COMPONENTS: Final[dict[Component, str]] = {
-    "intake": "intake, the front door", "broker": "broker (Kafka) and its files", "worker": "worker of alerts, continuity, delivery",
-    "sender": "sender of messages", "provider": "provider of a channel", "store": "store (Valkey)", "projector": "projector",
-    "console": "console", "conductor": "conductor", "planner": "planner", "auditor": "auditor", "supervisor": "supervisor (`vigie up`)",
-}  # fmt: skip
+    "intake": "intake, the front door",
+    "broker": "broker (Kafka) and its files",
+    "worker": "worker of alerts, continuity, delivery",
+    "sender": "sender of messages",
+    "provider": "provider of a channel",
+    "store": "store (Valkey)",
+    "projector": "projector",
+    "console": "console",
+    "conductor": "conductor",
+    "planner": "planner",
+    "auditor": "auditor",
+    "supervisor": "supervisor (`vigie up`)",
+}
 FAULTS: Final[dict[Fault, str]] = {
-    "kill": "SIGKILL", "stop": "stopped, then goes on", "network": "network cut", "slow_disk": "slow disk", "full_disk": "full disk",
-    "clock": "clock jumps", "corrupted": "damaged file", "restarts": "ends again and again",
-}  # fmt: skip
+    "kill": "SIGKILL",
+    "stop": "stopped, then goes on",
+    "network": "network cut",
+    "slow_disk": "slow disk",
+    "full_disk": "full disk",
+    "clock": "clock jumps",
+    "corrupted": "damaged file",
+    "restarts": "ends again and again",
+}
 EMPTY: Final = "–"
 _STATELESS: Final = "it keeps no file: what it needs it reads from the logs and the store, whose rows tell the damage of those"
 _OUTSIDE: Final = "a provider's machine is its own: Vigie meets an answer, a failure or silence, which are the other cells of its row"
 ABSENT: Final[dict[tuple[Component, Fault], tuple[str, str]]] = {
-    **{(part, "corrupted"): ("no file", _STATELESS) for part in ("projector", "conductor", "planner", "auditor")},
-    **{("provider", fault): ("not ours", _OUTSIDE) for fault in ("slow_disk", "full_disk", "clock", "corrupted")},
-}  # fmt: skip
+    **{
+        (part, "corrupted"): ("no file", _STATELESS)
+        for part in ("projector", "conductor", "planner", "auditor")
+    },
+    **{
+        ("provider", fault): ("not ours", _OUTSIDE)
+        for fault in ("slow_disk", "full_disk", "clock", "corrupted")
+    },
+}
 """Cells of what cannot happen: the word that stands there, and why. What a test could prove is not here."""
 
 
@@ -59,7 +93,13 @@ class Cell:
 
 
 def proves(
-    component: Component, fault: Fault, *, lost: str = "0", doubled: str = "0", note: str = "", case: str = ""
+    component: Component,
+    fault: Fault,
+    *,
+    lost: str = "0",
+    doubled: str = "0",
+    note: str = "",
+    case: str = "",
 ) -> pytest.MarkDecorator:
     """A cell of the matrix. `case`: the id of a parameter, when only that one proves it. All must be literals."""
     return pytest.mark.proves(component, fault, lost=lost, doubled=doubled, note=note, case=case)
@@ -70,7 +110,9 @@ def proves(
 
 def cells() -> list[Cell]:
     """All that tests declare. Raises ValueError for a component or fault that is none."""
-    return sorted(cell for path in sorted((ROOT / "tests").rglob("test_*.py")) for cell in _cells_of(path))
+    return sorted(
+        cell for path in sorted((ROOT / "tests").rglob("test_*.py")) for cell in _cells_of(path)
+    )
 
 
 def _cells_of(path: Path) -> Iterator[Cell]:
@@ -79,22 +121,40 @@ def _cells_of(path: Path) -> Iterator[Cell]:
         return
     tree = ast.parse(text)
     whole_file = any(
-        isinstance(n, ast.Assign) and "pytestmark" in ast.unparse(n.targets[0]) and "soak" in ast.unparse(n.value) for n in tree.body
+        isinstance(n, ast.Assign)
+        and "pytestmark" in ast.unparse(n.targets[0])
+        and "soak" in ast.unparse(n.value)
+        for n in tree.body
     )
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         soak = whole_file or any(ast.unparse(d) == "pytest.mark.soak" for d in node.decorator_list)
         for call in node.decorator_list:
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "proves":
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Name)
+                and call.func.id == "proves"
+            ):
                 component, fault = (str(ast.literal_eval(a)) for a in call.args)
                 given = {str(k.arg): str(ast.literal_eval(k.value)) for k in call.keywords}
                 where = f"{path.relative_to(ROOT)}::{node.name}"
                 if component not in COMPONENTS or fault not in FAULTS:
-                    raise ValueError(f"{where} proves {component} × {fault}, which the matrix does not have")
+                    raise ValueError(
+                        f"{where} proves {component} × {fault}, which the matrix does not have"
+                    )
                 case = f"[{given['case']}]" if given.get("case") else ""
-                note = ", ".join(filter(None, (given.get("note", ""), "`make soak`" if soak else "")))
-                yield Cell(component, fault, where + case, given.get("lost", "0"), given.get("doubled", "0"), note)
+                note = ", ".join(
+                    filter(None, (given.get("note", ""), "`make soak`" if soak else ""))
+                )
+                yield Cell(
+                    component,
+                    fault,
+                    where + case,
+                    given.get("lost", "0"),
+                    given.get("doubled", "0"),
+                    note,
+                )
 
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,12 +173,22 @@ def page(measured: dict[str, dict[str, float]]) -> str:
     found = cells()
     rows = [f"| | {' | '.join(FAULTS.values())} |", "|---" * (len(FAULTS) + 1) + "|"]
     for component, words in COMPONENTS.items():
-        row = [_cell(component, fault, [c for c in found if (c.component, c.fault) == (component, fault)], measured) for fault in FAULTS]
+        row = [
+            _cell(
+                component,
+                fault,
+                [c for c in found if (c.component, c.fault) == (component, fault)],
+                measured,
+            )
+            for fault in FAULTS
+        ]
         rows.append(f"| **{words}** | {' | '.join(row)} |")
     return "\n".join([_HEAD, *rows, "", *_proofs(found, measured), *_empty(found)]) + "\n"
 
 
-def _cell(component: Component, fault: Fault, proofs: list[Cell], measured: dict[str, dict[str, float]]) -> str:
+def _cell(
+    component: Component, fault: Fault, proofs: list[Cell], measured: dict[str, dict[str, float]]
+) -> str:
     if not proofs:
         return ABSENT[component, fault][0] if (component, fault) in ABSENT else EMPTY
     lost, doubled = (_worst([getattr(p, side) for p in proofs]) for side in ("lost", "doubled"))
@@ -139,7 +209,12 @@ def _recovered(test: str, measured: dict[str, dict[str, float]]) -> float | None
 
 
 def _proofs(found: list[Cell], measured: dict[str, dict[str, float]]) -> Iterator[str]:
-    yield from ("## What proves it", "", "| part | fault | lost | doubled | recovered in | test |", "|---|---|---|---|---|---|")
+    yield from (
+        "## What proves it",
+        "",
+        "| part | fault | lost | doubled | recovered in | test |",
+        "|---|---|---|---|---|---|",
+    )
     order = {(c, f): n for n, (c, f) in enumerate((c, f) for c in COMPONENTS for f in FAULTS)}
     for cell in sorted(found, key=lambda c: (order[c.component, c.fault], c.test)):  # type: ignore[index]
         taken = _recovered(cell.test, measured)
@@ -156,20 +231,35 @@ def _empty(found: list[Cell]) -> Iterator[str]:
     filled = {(c.component, c.fault) for c in found}
     yield from ("## What cannot happen", "")
     for word, why in dict.fromkeys(ABSENT.values()):
-        of = [f"{component} × {FAULTS[fault]}" for (component, fault), said in ABSENT.items() if said == (word, why)]
+        of = [
+            f"{component} × {FAULTS[fault]}"
+            for (component, fault), said in ABSENT.items()
+            if said == (word, why)
+        ]
         yield f"* *{word}* ({', '.join(of)}): {why}."
     missing = {
-        words: [component for component in COMPONENTS if (component, fault) not in filled | ABSENT.keys()]
+        words: [
+            component
+            for component in COMPONENTS
+            if (component, fault) not in filled | ABSENT.keys()
+        ]
         for fault, words in FAULTS.items()
-    }  # fmt: skip
+    }
     yield from ("", "## What nothing proves yet", "")
     if any(missing.values()):
-        yield from (f"* {words}: {', '.join(components)}" for words, components in missing.items() if components)
+        yield from (
+            f"* {words}: {', '.join(components)}"
+            for words, components in missing.items()
+            if components
+        )
     else:
         yield "Nothing is left: each cell is proved, or cannot happen."
     total = len(COMPONENTS) * len(FAULTS)
     tests = len({c.test.partition("[")[0] for c in found})
-    yield from ("", f"{len(filled)} of {total} cells are proved by {tests} tests, {len(ABSENT)} cannot happen.")
+    yield from (
+        "",
+        f"{len(filled)} of {total} cells are proved by {tests} tests, {len(ABSENT)} cannot happen.",
+    )
 
 
 # ── measured ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,7 +284,9 @@ class Recorder:
     def pytest_sessionfinish(self) -> None:
         if self._found:
             kept = read_measured() | self._found
-            MEASURED.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n", encoding="utf-8")
+            MEASURED.write_text(
+                json.dumps(dict(sorted(kept.items())), indent=1) + "\n", encoding="utf-8"
+            )
 
 
 def main() -> None:

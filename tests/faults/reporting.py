@@ -30,15 +30,20 @@ class Reporter(threading.Thread):
 
     def run(self) -> None:
         headers = {"Authorization": f"Bearer {self._vigie.token}"}
-        with httpx.Client(base_url=self._vigie.url, headers=headers, timeout=15, trust_env=False) as client:
+        with httpx.Client(
+            base_url=self._vigie.url, headers=headers, timeout=15, trust_env=False
+        ) as client:
             for _ in range(self._count):
                 self._post(client, str(uuid.uuid4()))
 
     def _post(self, client: httpx.Client, key: str) -> None:
         body = {
-            "site_id": self._random.choice(SITES), "type": self._random.choice(TYPES), "severity": 2,
-            "occurred_at": datetime.now(UTC).isoformat(), "headline": "essai",
-        }  # fmt: skip
+            "site_id": self._random.choice(SITES),
+            "type": self._random.choice(TYPES),
+            "severity": 2,
+            "occurred_at": datetime.now(UTC).isoformat(),
+            "headline": "essai",
+        }
         end = time.monotonic() + WAIT_S
         while time.monotonic() < end:
             try:
@@ -61,7 +66,11 @@ def wait_until_settled(vigie: RunningVigie, reports: list[str]) -> list[str]:
     end, left = time.monotonic() + WAIT_S, reports
     while left and time.monotonic() < end:
         try:
-            left = [r for r in left if vigie.http.get(f"/api/v1/reports/{r}").json().get("state") not in SETTLED]
+            left = [
+                r
+                for r in left
+                if vigie.http.get(f"/api/v1/reports/{r}").json().get("state") not in SETTLED
+            ]
         except (httpx.TransportError, ValueError):
             pass
         if left:

@@ -35,8 +35,15 @@ def _filter() -> bytes:
     """Classic BPF: the flushes ask, the rest passes."""
     numbers = _FLUSHES[platform.machine()]
     load = struct.pack("HBBI", 0x20, 0, 0, 0)  # the number of the call
-    jumps = (struct.pack("HBBI", 0x15, len(numbers) - n, 0, number) for n, number in enumerate(numbers))
-    return load + b"".join(jumps) + struct.pack("HBBI", 0x06, 0, 0, _ALLOW) + struct.pack("HBBI", 0x06, 0, 0, _ASK)
+    jumps = (
+        struct.pack("HBBI", 0x15, len(numbers) - n, 0, number) for n, number in enumerate(numbers)
+    )
+    return (
+        load
+        + b"".join(jumps)
+        + struct.pack("HBBI", 0x06, 0, 0, _ALLOW)
+        + struct.pack("HBBI", 0x06, 0, 0, _ASK)
+    )
 
 
 def become(listener: str, command: list[str]) -> None:
@@ -80,7 +87,12 @@ class SlowDisk:
         self._threads[0].start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.flush_s = 0.0
         self._over.set()
         for thread in self._threads:
@@ -96,7 +108,9 @@ class SlowDisk:
                 continue
             with client:
                 _, (questions,), _, _ = socket.recv_fds(client, 1, 1)
-            self._threads.append(threading.Thread(target=self._answer, args=(questions,), name="disk", daemon=True))
+            self._threads.append(
+                threading.Thread(target=self._answer, args=(questions,), name="disk", daemon=True)
+            )
             self._threads[-1].start()
 
     def _answer(self, questions: int) -> None:
@@ -118,7 +132,13 @@ class SlowDisk:
             if self.flush_s:
                 self.flushes += 1
                 time.sleep(self.flush_s)
-            fcntl.ioctl(questions, _SEND, bytearray(struct.pack("QqiI", struct.unpack_from("Q", question)[0], 0, 0, _CONTINUE)))
+            fcntl.ioctl(
+                questions,
+                _SEND,
+                bytearray(
+                    struct.pack("QqiI", struct.unpack_from("Q", question)[0], 0, 0, _CONTINUE)
+                ),
+            )
         except OSError as error:
             if error.errno != errno.ENOENT:  # it was killed meanwhile
                 raise

@@ -35,9 +35,14 @@ def small_disk(folder: Path, size_mb: int) -> Iterator[SmallDisk]:
     """`folder` is a disk of this size (tmpfs: to be mounted by root) until the end of the block."""
     folder.mkdir(parents=True)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "vigie-tests", str(folder)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "vigie-tests", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert mounted.returncode == 0, f"the tests of a full disk mount a small one, which root may: {mounted.stderr}"
+    assert mounted.returncode == 0, (
+        f"the tests of a full disk mount a small one, which root may: {mounted.stderr}"
+    )
     try:
         yield SmallDisk(folder)
     finally:

@@ -56,7 +56,11 @@ def reports_go_on(vigie: RunningVigie, seed: int) -> str:
 
 
 @proves("intake", "slow_disk")
-@proves("broker", "slow_disk", note="its flushes, of which every accepted record and every decision waits for one")
+@proves(
+    "broker",
+    "slow_disk",
+    note="its flushes, of which every accepted record and every decision waits for one",
+)
 @proves("worker", "slow_disk", note="it waits for the broker's")
 @proves("sender", "slow_disk", note="its place in the log and its keys")
 @proves("store", "slow_disk")
@@ -66,7 +70,9 @@ def reports_go_on(vigie: RunningVigie, seed: int) -> str:
 @proves("planner", "slow_disk")
 @proves("auditor", "slow_disk")
 @proves("supervisor", "slow_disk")
-def test_a_disk_of_twenty_flushes_a_second_makes_everything_late_and_loses_nothing(machine: Machine) -> None:
+def test_a_disk_of_twenty_flushes_a_second_makes_everything_late_and_loses_nothing(
+    machine: Machine,
+) -> None:
     """Each flush of every process waits its turn, by the kernel's own question; no process ends of it."""
     before = machine.vigie.processes()
     machine.slow.flush_s = FLUSH_S
@@ -96,7 +102,17 @@ def test_a_disk_that_is_full_stops_what_must_write_and_everything_goes_on_when_t
     running = vigie.processes()
     machine.disk.fill()
     try:
-        for name in ("alerts", "delivery", "continuity", "projector", "console", "conductor", "planner", "auditor", "store"):
+        for name in (
+            "alerts",
+            "delivery",
+            "continuity",
+            "projector",
+            "console",
+            "conductor",
+            "planner",
+            "auditor",
+            "store",
+        ):
             os.kill(running[name], signal.SIGKILL)
         reporter.start()
         refused_s = time.monotonic() + 8
@@ -114,10 +130,19 @@ def test_a_disk_that_is_full_stops_what_must_write_and_everything_goes_on_when_t
 
 
 TORN = (
-    "store/store.rdb", "vault/access-console.json", "vault/access-intake.json", "vault/access-up.json", "vault/replica.db",
-    "intake/answers.db", "intake/sources.db", "run/ports.json", "run/territory.json", "run/sender-delivery-0.json",
-    "run/sender-delivery-0.runs", "console/chronicle.db",
-)  # fmt: skip
+    "store/store.rdb",
+    "vault/access-console.json",
+    "vault/access-intake.json",
+    "vault/access-up.json",
+    "vault/replica.db",
+    "intake/answers.db",
+    "intake/sources.db",
+    "run/ports.json",
+    "run/territory.json",
+    "run/sender-delivery-0.json",
+    "run/sender-delivery-0.runs",
+    "console/chronicle.db",
+)
 """Everything on the disk that is a copy of something. The logs and the keys are no copies: see the rows of the broker, and doctor."""
 
 
@@ -129,7 +154,9 @@ def test_every_file_that_is_a_copy_may_be_torn(machine: Machine) -> None:
     vigie = machine.vigie
     reports_go_on(vigie, 60)
     opened: str = vigie.get("/api/v1/realms")["items"][0]["opened_at"]
-    assert "sites" in vigie.get(f"/api/v1/overview?as_of={opened}"), "what makes the console read the logs"
+    assert "sites" in vigie.get(f"/api/v1/overview?as_of={opened}"), (
+        "what makes the console read the logs"
+    )
     assert vigie.stop() == 0
     for name in TORN:
         file = vigie.folder / "data" / name
@@ -139,7 +166,9 @@ def test_every_file_that_is_a_copy_may_be_torn(machine: Machine) -> None:
         for journal in ("-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 file.with_name(file.name + journal).unlink()
-    (vigie.folder / "data" / "run" / "status.json").write_bytes(b"\xff{")  # as a machine leaves it that lost its power
+    (vigie.folder / "data" / "run" / "status.json").write_bytes(
+        b"\xff{"
+    )  # as a machine leaves it that lost its power
     vigie.start()
     reports_go_on(vigie, 61)
     assert "sites" in vigie.get(f"/api/v1/overview?as_of={opened}")
@@ -160,5 +189,7 @@ def test_a_machine_whose_clock_jumps_an_hour_either_way_goes_on(machine: Machine
         machine.clock.jump(hours)
         last = reports_go_on(machine.vigie, seed)
         told = datetime.fromisoformat(machine.vigie.get(f"/api/v1/reports/{last}")["recorded_at"])
-        assert told > datetime.now(UTC) + timedelta(minutes=55), "it jumped, and the realm's clock never goes back"
+        assert told > datetime.now(UTC) + timedelta(minutes=55), (
+            "it jumped, and the realm's clock never goes back"
+        )
     kept(machine.vigie)

@@ -20,9 +20,9 @@ import pytest
 
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, SERVICES, log
-from services.runtime.partitions import PartitionReader
-from services.runtime.transaction import Transaction
-from services.runtime.visibility import VISIBLE_S
+from services.runtime.log.missing_records import VISIBLE_S
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.transaction import Transaction
 from tests.cluster import NODES, Cluster
 from tests.faults.matrix import proves
 from tests.faults.reporting import Reporter, kept, wait_until_settled
@@ -109,9 +109,14 @@ class Run:
     def wait_for_reports(self, reporters: list[Steady]) -> None:
         """Return when each reporter got another report accepted."""
         before = [len(reporter.accepted) for reporter in reporters]
-        until(lambda: all(len(r.accepted) > n for r, n in zip(reporters, before, strict=True)), IN_STEP_S)
+        until(
+            lambda: all(len(r.accepted) > n for r, n in zip(reporters, before, strict=True)),
+            IN_STEP_S,
+        )
 
-    def storm(self, kills: list[bool], record: Callable[[str, object], None], patience: int = 1) -> None:
+    def storm(
+        self, kills: list[bool], record: Callable[[str, object], None], patience: int = 1
+    ) -> None:
         """Kill the leader once per item (True: reduced) under load, then check every promise.
 
         `patience`: how many times the bounds of time are allowed.
@@ -131,7 +136,9 @@ class Run:
                 thread.join()
         accepted = [id for reporter in reporters for id in reporter.accepted.values()]
         record("reports", len(accepted))
-        record("longest_down_s", {name: round(s, 1) for name, s in watching.longest_s.items() if s > 1})
+        record(
+            "longest_down_s", {name: round(s, 1) for name, s in watching.longest_s.items() if s > 1}
+        )
         assert [r.refused for r in reporters if r.refused] == []
         assert wait_until_settled(self.vigie, accepted) == []
         assert losses(self.vigie.folder / "data" / "logs") == []
@@ -144,7 +151,11 @@ class Run:
 
 def losses(logs: Path) -> list[str]:
     """Return the lines with which some process called a record lost."""
-    lines = (line for path in logs.glob("*.jsonl") for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (
+        line
+        for path in logs.glob("*.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    )
     return [line for line in lines if any(f'"{name}"' in line for name in LOSSES)]
 
 
@@ -174,7 +185,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     try:
         asyncio.run(cluster.start())
         options = ("--kafka", cluster.addresses)
-        with RunningVigie(tmp_path_factory.mktemp("vigie"), options=options, VIGIE_KAFKA_REPLICATION="3") as vigie:
+        with RunningVigie(
+            tmp_path_factory.mktemp("vigie"), options=options, VIGIE_KAFKA_REPLICATION="3"
+        ) as vigie:
             yield Run(cluster, vigie)
     finally:
         cluster.stop()
@@ -182,13 +195,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 @proves("broker", "kill", note="the leader of everything, of three brokers")
 @pytest.mark.timeout(700)
-def test_the_death_of_a_leader_loses_nothing_and_stops_nobody(run: Run, record_property: Callable[[str, object], None]) -> None:
+def test_the_death_of_a_leader_loses_nothing_and_stops_nobody(
+    run: Run, record_property: Callable[[str, object], None]
+) -> None:
     run.storm([False, True, False], record_property, BESIDE_OTHERS)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_fifty_deaths_of_leaders_lose_nothing_and_stop_nobody(run: Run, record_property: Callable[[str, object], None]) -> None:
+def test_fifty_deaths_of_leaders_lose_nothing_and_stop_nobody(
+    run: Run, record_property: Callable[[str, object], None]
+) -> None:
     run.storm([n % 2 == 1 for n in range(50)], record_property)
 
 

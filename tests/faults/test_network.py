@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from services.runtime.embedded.kafka import RunningKafka
+from services.appliance.embedded.kafka import RunningKafka
 from tests.brokers import make_node, starting_stores
 from tests.faults.matrix import proves
 from tests.faults.reporting import WAIT_S, Reporter, kept, wait_until_settled

@@ -26,9 +26,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.realms import partition_of
 from schemas.topics import BY_NAME, PARTITIONS
-from services.runtime.failpoints import SETTING, Point
-from services.runtime.kafka_security import client_options
-from services.runtime.settings import Settings
+from services.runtime.kafka.security import client_options
+from services.runtime.process.failpoints import SETTING, Point
+from services.runtime.process.settings import Settings
 from tests import forked
 from tests.faults.matrix import proves
 from tests.system import RunningVigie
@@ -56,11 +56,20 @@ def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
         yield running
 
 
-def ask(vigie: RunningVigie, path: str, body: Mapping[str, Any] = NO_BODY, *, key: str = "", **headers: str) -> httpx.Response | None:
+def ask(
+    vigie: RunningVigie,
+    path: str,
+    body: Mapping[str, Any] = NO_BODY,
+    *,
+    key: str = "",
+    **headers: str,
+) -> httpx.Response | None:
     """A decision; None while the doors are being opened again."""
     once = {"Idempotency-Key": key} if key else {}
     try:
-        return vigie.http.post(f"/api/v1/{path}", json=body, headers={"Prefer": "wait=20", **once, **headers})
+        return vigie.http.post(
+            f"/api/v1/{path}", json=body, headers={"Prefer": "wait=20", **once, **headers}
+        )
     except httpx.TransportError:
         return None
 
@@ -80,14 +89,21 @@ def ordered(vigie: RunningVigie, lines: set[str]) -> bool:
 
 def proposed(vigie: RunningVigie) -> dict[str, Any] | None:
     """The proposal of which something may be decided."""
-    return next((p for p in read(vigie, "reassignments") if p["state"] == "open" and p["agents"]), None)
+    return next(
+        (p for p in read(vigie, "reassignments") if p["state"] == "open" and p["agents"]), None
+    )
 
 
 async def records(vigie: RunningVigie, topic: str) -> AsyncIterator[ConsumerRecord]:
     """Everything in the partition of the realm."""
     settings, part = Settings(data_dir=vigie.folder / "data"), TopicPartition(topic, PARTITION)
     assert BY_NAME[topic].partitions == PARTITIONS
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="none", **client_options())
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        **client_options(),
+    )
     await consumer.start()
     try:
         end = (await consumer.end_offsets([part]))[part]
@@ -107,12 +123,16 @@ async def log_of(vigie: RunningVigie, service: str = "continuity") -> list[dict[
 
 
 def facts(chain: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [fact["data"] for tx in chain for fact in tx["facts"] if fact["type"] == f"vigie.{name}.v1"]
+    return [
+        fact["data"] for tx in chain for fact in tx["facts"] if fact["type"] == f"vigie.{name}.v1"
+    ]
 
 
 def activated(chain: list[dict[str, Any]]) -> Counter[str]:
     """Plan → activations."""
-    return Counter(fact["row"]["id"] for fact in facts(chain, "PlanChanged") if fact["change"] == "activated")
+    return Counter(
+        fact["row"]["id"] for fact in facts(chain, "PlanChanged") if fact["change"] == "activated"
+    )
 
 
 def decided(chain: list[dict[str, Any]]) -> set[str]:
@@ -141,12 +161,22 @@ async def check(vigie: RunningVigie, approved: set[str], plans: set[str]) -> Non
     verdict = await asyncio.to_thread(vigie.cli, "verify")
     assert verdict.returncode == 0, verdict.stdout[-3000:]
     chain = await log_of(vigie)
-    sent = Counter(line for fact in facts(chain, "ReassignmentOrdered") for line in fact["row"]["lines"])
+    sent = Counter(
+        line for fact in facts(chain, "ReassignmentOrdered") for line in fact["row"]["lines"]
+    )
     assert sent == dict.fromkeys(approved, 1)
     assert activated(chain) == dict.fromkeys(plans, 1)
-    told = Counter(line for fact in await published(vigie, "reassignments", "ReassignmentOrdered") for line in fact["row"]["lines"])
+    told = Counter(
+        line
+        for fact in await published(vigie, "reassignments", "ReassignmentOrdered")
+        for line in fact["row"]["lines"]
+    )
     assert told == sent
-    said = [fact["row"]["id"] for fact in await published(vigie, "plans", "PlanChanged") if fact["change"] == "activated"]
+    said = [
+        fact["row"]["id"]
+        for fact in await published(vigie, "plans", "PlanChanged")
+        if fact["change"] == "activated"
+    ]
     assert Counter(said) == dict.fromkeys(plans, 1)
 
 
@@ -158,7 +188,13 @@ async def check(vigie: RunningVigie, approved: set[str], plans: set[str]) -> Non
 async def test_kills_during_a_solve_lose_and_repeat_nothing(vigie: RunningVigie) -> None:
     planner = psutil.Process(vigie.processes()["planner"])
     idle_s = sum(planner.cpu_times()[:2])
-    until(lambda: (answer := ask(vigie, "reassignments/compute")) is not None and answer.status_code == 200, WAIT_S)
+    until(
+        lambda: (
+            (answer := ask(vigie, "reassignments/compute")) is not None
+            and answer.status_code == 200
+        ),
+        WAIT_S,
+    )
     until(lambda: sum(planner.cpu_times()[:2]) > idle_s + 0.05, WAIT_S)
     vigie.kill("planner")
     vigie.kill("continuity")
@@ -166,7 +202,11 @@ async def test_kills_during_a_solve_lose_and_repeat_nothing(vigie: RunningVigie)
     proposal = proposed(vigie)
     assert proposal is not None
     assert (proposal["demand"], proposal["displaced"], proposal["unmet_agents"]) == (311, 1460, 0)
-    computed = Counter(fact["row"]["id"] for fact in facts(await log_of(vigie), "ProposalChanged") if fact["change"] == "computed")
+    computed = Counter(
+        fact["row"]["id"]
+        for fact in facts(await log_of(vigie), "ProposalChanged")
+        if fact["change"] == "computed"
+    )
     assert computed[proposal["id"]] == 1
 
 
@@ -201,7 +241,9 @@ def living(vigie: RunningVigie, name: str) -> psutil.Process:
     def found() -> psutil.Process | None:
         try:
             process = psutil.Process(vigie.processes()[name])
-            return process if process.status() != psutil.STATUS_ZOMBIE and process.environ() else None
+            return (
+                process if process.status() != psutil.STATUS_ZOMBIE and process.environ() else None
+            )
         except (KeyError, psutil.NoSuchProcess, psutil.ZombieProcess):
             return None
 
@@ -229,20 +271,28 @@ async def waiting_inputs(vigie: RunningVigie) -> int:
     """Inputs that the log of continuity has not taken yet."""
     given = [record.offset async for record in records(vigie, "continuity.inputs")]
     chain = [orjson.loads(record.value) async for record in records(vigie, "continuity.log")]
-    return given[-1] - max(tx["src"]["offset"] for tx in chain if tx["src"]["topic"] == "continuity.inputs")
+    return given[-1] - max(
+        tx["src"]["offset"] for tx in chain if tx["src"]["topic"] == "continuity.inputs"
+    )
 
 
 def die(environment: dict[str, str], point: str, log: Path, service: str = "continuity") -> None:
     """One worker that kills itself at a named point."""
-    worker = forked.start(f"services.{service}", environment=environment | {SETTING: point}, log=log)
+    worker = forked.start(
+        f"services.{service}", environment=environment | {SETTING: point}, log=log
+    )
     try:
-        assert worker.wait(WAIT_S) == -signal.SIGKILL, f"{point}: {log.read_text(encoding='utf-8')[-2000:]}"
+        assert worker.wait(WAIT_S) == -signal.SIGKILL, (
+            f"{point}: {log.read_text(encoding='utf-8')[-2000:]}"
+        )
     finally:
         worker.kill()
         worker.wait()
 
 
-async def die_at(vigie: RunningVigie, environment: dict[str, str], death: Death, plan: str, lines: set[str]) -> None:
+async def die_at(
+    vigie: RunningVigie, environment: dict[str, str], death: Death, plan: str, lines: set[str]
+) -> None:
     """Killed there; of what is published and committed, ticks come between, so that it may take several deaths."""
     first = 1 if death.input is None else death.input + await waiting_inputs(vigie) - 1
     found = []
@@ -250,7 +300,10 @@ async def die_at(vigie: RunningVigie, environment: dict[str, str], death: Death,
         die(environment, f"{death.point}:{passes}", vigie.folder / "continuity.log")
         chain = await log_of(vigie)
         found.append((activated(chain)[plan] == 1, lines <= decided(chain)))
-        if all(expected in (None, holds) for expected, holds in zip(death.holds, found[-1], strict=True)):
+        if all(
+            expected in (None, holds)
+            for expected, holds in zip(death.holds, found[-1], strict=True)
+        ):
             return
     raise AssertionError(f"{death}: {found}")
 
@@ -272,15 +325,25 @@ async def test_a_kill_at_every_point_of_an_activation_and_an_approval(vigie: Run
     for n, (plan, death) in enumerate(DEATHS.items()):
         mine = lines[2 * n : 2 * n + 2]
         with alone(vigie) as environment:
-            for path, body in ((f"plans/{plan}/activate", {}), (f"reassignments/{proposal['id']}/approve", {"lines": mine})):
-                sent = ask(vigie, path, body, **{"Idempotency-Key": f"{plan}-{path[:5]}", "Prefer": "wait=0"})
+            for path, body in (
+                (f"plans/{plan}/activate", {}),
+                (f"reassignments/{proposal['id']}/approve", {"lines": mine}),
+            ):
+                sent = ask(
+                    vigie,
+                    path,
+                    body,
+                    **{"Idempotency-Key": f"{plan}-{path[:5]}", "Prefer": "wait=0"},
+                )
                 assert sent is not None
                 assert sent.status_code == 202, sent.text
             await die_at(vigie, environment, death, plan, set(mine))
         approved.update(mine)
         until(partial(ordered, vigie, approved), WAIT_S)
 
-    again = ask(vigie, f"reassignments/{proposal['id']}/approve", {"lines": mine}, key=f"{plan}-reass")
+    again = ask(
+        vigie, f"reassignments/{proposal['id']}/approve", {"lines": mine}, key=f"{plan}-reass"
+    )
     assert again is not None
     assert again.status_code in (200, 202), "the same key is the same decision"
     stale = ask(vigie, f"reassignments/{proposal['id']}/approve", **{"If-Match": '"0"'})
@@ -288,7 +351,9 @@ async def test_a_kill_at_every_point_of_an_activation_and_an_approval(vigie: Run
     assert stale.status_code == 412, stale.text
     moved = read(vigie, "reassignments/lines")
     assert all(line["approved_by"] and "D49" in line["rules"] for line in moved)
-    assert {plan["id"]: plan["state"] for plan in read(vigie, "plans") if plan["id"] in DEATHS} == dict.fromkeys(DEATHS, "active")
+    assert {
+        plan["id"]: plan["state"] for plan in read(vigie, "plans") if plan["id"] in DEATHS
+    } == dict.fromkeys(DEATHS, "active")
     await check(vigie, approved, set(DEATHS))
 
 
@@ -304,29 +369,59 @@ TOLD_DEATHS: Mapping[bool, tuple[str, ...]] = {
 async def employ(vigie: RunningVigie, sites: set[str], folder: Path) -> None:
     """One agent of each site is in the directory, beside whoever was."""
     people = folder / "people.csv"
-    agents = [f"agent-{site},Agent,fr,sms,+336000000{n:02},,{site}" for n, site in enumerate(sorted(sites))]
-    people.write_text("\n".join(["person,name,language,channel,address,verified_at,site", *agents]), encoding="utf-8")
+    agents = [
+        f"agent-{site},Agent,fr,sms,+336000000{n:02},,{site}"
+        for n, site in enumerate(sorted(sites))
+    ]
+    people.write_text(
+        "\n".join(["person,name,language,channel,address,verified_at,site", *agents]),
+        encoding="utf-8",
+    )
     assert (await asyncio.to_thread(vigie.cli, "directory", "import", str(people))).returncode == 0
 
 
 def stand(vigie: RunningVigie, callouts: set[str], states: set[str]) -> bool:
     """True once these are the call-outs of approvals, each in one of the states."""
-    found = {one["id"]: one["state"] for one in read(vigie, "callouts?limit=500") if one["id"].startswith("staff-")}
+    found = {
+        one["id"]: one["state"]
+        for one in read(vigie, "callouts?limit=500")
+        if one["id"].startswith("staff-")
+    }
     return found.keys() == callouts and set(found.values()) <= states
 
 
-@proves("worker", "kill", note="delivery, at named points while two people have the agents of the sites told")
+@proves(
+    "worker",
+    "kill",
+    note="delivery, at named points while two people have the agents of the sites told",
+)
 @pytest.mark.timeout(600)
-async def test_a_kill_while_two_people_tell_the_agents_tells_each_site_once(vigie: RunningVigie, tmp_path: Path) -> None:
+async def test_a_kill_while_two_people_tell_the_agents_tells_each_site_once(
+    vigie: RunningVigie, tmp_path: Path
+) -> None:
     until(lambda: proposed(vigie) is not None, WAIT_S)
     proposal = proposed(vigie)
     assert proposal is not None
     lines = vigie.get(f"/api/v1/reassignments/{proposal['id']}")["lines"]
-    last = [line["id"] for line in lines if line["to"]["site"] not in (None, "telework", line["from"]["site"])][-2:]
+    last = [
+        line["id"]
+        for line in lines
+        if line["to"]["site"] not in (None, "telework", line["from"]["site"])
+    ][-2:]
     for line in last:  # two approvals
         assert ask(vigie, f"reassignments/{proposal['id']}/approve", {"lines": [line]}) is not None
-    until(lambda: set(last) <= {line["id"] for line in read(vigie, "reassignments/lines?state=dispatched")}, WAIT_S)
-    orders = [fact["row"] for fact in facts(await log_of(vigie), "ReassignmentOrdered") if fact["row"]["proposal"] == proposal["id"]]
+    until(
+        lambda: (
+            set(last)
+            <= {line["id"] for line in read(vigie, "reassignments/lines?state=dispatched")}
+        ),
+        WAIT_S,
+    )
+    orders = [
+        fact["row"]
+        for fact in facts(await log_of(vigie), "ReassignmentOrdered")
+        if fact["row"]["proposal"] == proposal["id"]
+    ]
     concerned = [row for row in orders if row.get("leave") or row.get("come")]
     told = {f"staff-{row['decision']}-{row['site']}" for row in concerned}
     assert len({row["decision"] for row in concerned}) > 1
@@ -335,20 +430,44 @@ async def test_a_kill_while_two_people_tell_the_agents_tells_each_site_once(vigi
     for start, deaths in TOLD_DEATHS.items():
         with alone(vigie, "delivery") as environment:
             for who in ("one", "two"):
-                sent = ask(vigie, f"reassignments/{proposal['id']}/announce", {"start": start}, key=f"{who}-{start}", Prefer="wait=0")
+                sent = ask(
+                    vigie,
+                    f"reassignments/{proposal['id']}/announce",
+                    {"start": start},
+                    key=f"{who}-{start}",
+                    Prefer="wait=0",
+                )
                 assert sent is not None
                 assert sent.status_code == 202, sent.text
             for death in deaths:
                 die(environment, death, vigie.folder / "delivery.log", "delivery")
         until(partial(stand, vigie, told, {"running", "done"} if start else {"draft"}), WAIT_S)
 
-    until(lambda: len([n for n in read(vigie, "notifications?limit=1000") if n["role"] == "agent"]) >= len(told), WAIT_S)
+    until(
+        lambda: (
+            len([n for n in read(vigie, "notifications?limit=1000") if n["role"] == "agent"])
+            >= len(told)
+        ),
+        WAIT_S,
+    )
     again = ask(vigie, f"reassignments/{proposal['id']}/announce", {"start": True})
     assert again is not None
     assert again.status_code == 409, "everybody was told"
     chain = await log_of(vigie, "delivery")
-    listed = Counter(fact["callout"] for fact in facts(chain, "CallOutListed") for _ in fact["people"])
-    released = Counter(fact["callout"] for fact in facts(chain, "CallOutReleased") for _ in range(fact["count"]))
-    started = Counter(fact["result"]["callout"] for fact in facts(chain, "CommandApplied") if fact["command"] == "StartCallOut")
-    called = {fact["row"]["id"]: fact["row"]["campaign"] for fact in facts(chain, "NotificationChanged") if fact["row"]["role"] == "agent"}
+    listed = Counter(
+        fact["callout"] for fact in facts(chain, "CallOutListed") for _ in fact["people"]
+    )
+    released = Counter(
+        fact["callout"] for fact in facts(chain, "CallOutReleased") for _ in range(fact["count"])
+    )
+    started = Counter(
+        fact["result"]["callout"]
+        for fact in facts(chain, "CommandApplied")
+        if fact["command"] == "StartCallOut"
+    )
+    called = {
+        fact["row"]["id"]: fact["row"]["campaign"]
+        for fact in facts(chain, "NotificationChanged")
+        if fact["row"]["role"] == "agent"
+    }
     assert listed == released == started == Counter(called.values()) == dict.fromkeys(told, 1)

@@ -19,10 +19,10 @@ import psutil
 import pytest
 
 from services.cli.client import Client
-from services.cli.play import Player
-from services.cli.scenarios import Scenario, load_scenario
-from services.console.store import CLOSED_KEPT
-from services.runtime.settings import REPOSITORY, Settings
+from services.cli.exercises.play import Player
+from services.console.read_model.store import CLOSED_KEPT
+from services.runtime.process.settings import REPOSITORY, Settings
+from services.simulation.scenarios import Scenario, load_scenario
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -68,7 +68,9 @@ SETTLED_S: Final = 300.0
 class Looping(threading.Thread):
     """Plays one scenario after the other, each in a realm of its own that it closes, until it is told to stop."""
 
-    def __init__(self, vigie: RunningVigie, number: int, scenarios: list[Scenario], enough: threading.Event) -> None:
+    def __init__(
+        self, vigie: RunningVigie, number: int, scenarios: list[Scenario], enough: threading.Event
+    ) -> None:
         super().__init__(name=f"player-{number}", daemon=True)
         self._settings = Settings(data_dir=vigie.folder / "data", http=vigie.http_address)
         self._number, self._scenarios, self._enough = number, scenarios, enough
@@ -78,12 +80,16 @@ class Looping(threading.Thread):
     def run(self) -> None:
         with Client(self._settings) as client:
             while not self._enough.is_set():
-                self._once(client, self._scenarios[(self._number + self.played) % len(self._scenarios)])
+                self._once(
+                    client, self._scenarios[(self._number + self.played) % len(self._scenarios)]
+                )
                 self.played += 1
         self.finished = True
 
     def _once(self, client: Client, scenario: Scenario) -> None:
-        player = Player(client, scenario, f"92~ex-soak-{self._number}-{self.played}", SPEED, PATIENCE_S)
+        player = Player(
+            client, scenario, f"92~ex-soak-{self._number}-{self.played}", SPEED, PATIENCE_S
+        )
         player.open([])
         player.play(scenario.start + PLAYED_MS, lambda: None)
         player.close()
@@ -93,12 +99,22 @@ class Watching(threading.Thread):
     """Kills at random and samples the memory of what has run for a minute."""
 
     def __init__(
-        self, vigie: RunningVigie, enough: threading.Event, seed: int, figures: Path | None, closed: Callable[[], int] = lambda: 0
+        self,
+        vigie: RunningVigie,
+        enough: threading.Event,
+        seed: int,
+        figures: Path | None,
+        closed: Callable[[], int] = lambda: 0,
     ) -> None:
         """`figures`: where every sample is written, as JSON. `closed`: how many exercises have been closed."""
         super().__init__(name="watching", daemon=True)
         self._closed = closed
-        self._vigie, self._enough, self._random, self._figures = vigie, enough, random.Random(seed), figures
+        self._vigie, self._enough, self._random, self._figures = (
+            vigie,
+            enough,
+            random.Random(seed),
+            figures,
+        )
         self.samples: dict[str, list[tuple[float, float]]] = defaultdict(list)
         """Process → (seconds since the beginning, MB)."""
         self.kept: list[tuple[float, float]] = []
@@ -111,7 +127,9 @@ class Watching(threading.Thread):
             now = time.monotonic() - began
             self._sample(now)
             if self._figures is not None:
-                self._figures.write_text(json.dumps({"kills": self.kills, "memory_mb": self.samples}), encoding="utf-8")
+                self._figures.write_text(
+                    json.dumps({"kills": self.kills, "memory_mb": self.samples}), encoding="utf-8"
+                )
             if now >= kill_at:
                 kill_at = now + self._random.uniform(*KILL_EVERY_S)
                 self._kill()
@@ -154,38 +172,61 @@ def quarters(samples: list[tuple[float, float]], lasted_s: float) -> tuple[float
     return (statistics.median(early), statistics.median(late)) if early and late else None
 
 
-def grown(growth: dict[str, tuple[float, float]], filling_mb: float) -> dict[str, tuple[float, float]]:
+def grown(
+    growth: dict[str, tuple[float, float]], filling_mb: float
+) -> dict[str, tuple[float, float]]:
     """Return the processes that hold more than they should; `filling_mb`: what the store alone may add."""
     room = {"store": filling_mb}
-    return {name: mb for name, mb in growth.items() if mb[1] > mb[0] * (1 + EACH_FLAT) + room.get(name, 0.0)}
+    return {
+        name: mb
+        for name, mb in growth.items()
+        if mb[1] > mb[0] * (1 + EACH_FLAT) + room.get(name, 0.0)
+    }
 
 
-@pytest.mark.parametrize(("closed_at", "leaks"), [((6, 15), []), ((100, 120), ["store"]), ((15, 15), ["store"])])
-def test_a_store_may_grow_by_the_closed_exercises_that_it_keeps_and_by_nothing_else(closed_at: tuple[int, int], leaks: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("closed_at", "leaks"), [((6, 15), []), ((100, 120), ["store"]), ((15, 15), ["store"])]
+)
+def test_a_store_may_grow_by_the_closed_exercises_that_it_keeps_and_by_nothing_else(
+    closed_at: tuple[int, int], leaks: list[str]
+) -> None:
     watching = Watching(None, threading.Event(), 1, None)  # type: ignore[arg-type]
     watching.kept = [(at, min(closed_at[at > 240], CLOSED_KEPT)) for at in range(0, 480, 5)]
-    assert list(grown({"store": (15.8, 28.5), "alerts": (60.0, 61.0)}, watching.filling_mb(480))) == leaks
+    assert (
+        list(grown({"store": (15.8, 28.5), "alerts": (60.0, 61.0)}, watching.filling_mb(480)))
+        == leaks
+    )
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3 * 3600)
-def test_an_hour_of_exercises_under_kills(tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_hour_of_exercises_under_kills(
+    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
     lasts_s = 60.0 * request.config.getoption("--soak-minutes")
     enough = threading.Event()
     scenarios = [load_scenario(REPOSITORY / "scenarios", id) for id in SCENARIOS]
     with RunningVigie(tmp_path / "soak") as vigie:
-        players = [Looping(vigie, n, scenarios, enough) for n in range(request.config.getoption("--soak-realms"))]
+        players = [
+            Looping(vigie, n, scenarios, enough)
+            for n in range(request.config.getoption("--soak-realms"))
+        ]
         figures = request.config.getoption("--soak-figures")
         watching = Watching(vigie, enough, 1, figures, lambda: sum(p.played for p in players))
         for thread in (*players, watching):
             thread.start()
         ends = time.monotonic() + lasts_s
-        until(lambda: time.monotonic() > ends or not all(p.is_alive() for p in players), lasts_s + 60)
+        until(
+            lambda: time.monotonic() > ends or not all(p.is_alive() for p in players), lasts_s + 60
+        )
         enough.set()
         for thread in (*players, watching):
             thread.join()
         began = time.monotonic()
-        until(lambda: set(json.loads(vigie.cli("status", "--json").stdout)["lag"].values()) == {0}, SETTLED_S)
+        until(
+            lambda: set(json.loads(vigie.cli("status", "--json").stdout)["lag"].values()) == {0},
+            SETTLED_S,
+        )
         settled_s = time.monotonic() - began
         verdict = vigie.cli("verify", timeout_s=1800)
         growth = watching.growth(lasts_s)
@@ -196,7 +237,13 @@ def test_an_hour_of_exercises_under_kills(tmp_path: Path, request: pytest.Fixtur
             f"\n{lasts_s / 60:.0f} min: {sum(p.played for p in players)} exercises, {watching.kills} kills, no lag after {settled_s:.0f} s"
         )
         print(f"  memory {early:.0f} → {late:.0f} MB ({late / early - 1:+.1%})")
-        print(*(f"  {name:12} {a:7.1f} → {b:7.1f} MB ({b / a - 1:+.1%})" for name, (a, b) in sorted(growth.items())), sep="\n")
+        print(
+            *(
+                f"  {name:12} {a:7.1f} → {b:7.1f} MB ({b / a - 1:+.1%})"
+                for name, (a, b) in sorted(growth.items())
+            ),
+            sep="\n",
+        )
     assert all(p.finished for p in players)
     assert verdict.returncode == 0, verdict.stdout[-3000:]
     assert watching.kills > 0

@@ -22,7 +22,17 @@ from tests.linear.models import INCIDENT, PLAN, Answered, Asked, Held
 from tests.system import RunningVigie
 from tests.waiting import until
 
-VICTIMS = ("alerts", "continuity", "delivery", "intake", "console", "projector", "conductor", "planner", "auditor")
+VICTIMS = (
+    "alerts",
+    "continuity",
+    "delivery",
+    "intake",
+    "console",
+    "projector",
+    "conductor",
+    "planner",
+    "auditor",
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +86,9 @@ def test_nothing_is_lost_or_decided_twice_under_random_kills(vigie: RunningVigie
 
 @proves("store", "kill")
 @pytest.mark.timeout(400)
-def test_reports_are_accepted_while_the_store_is_dead_and_shown_when_it_is_back(vigie: RunningVigie) -> None:
+def test_reports_are_accepted_while_the_store_is_dead_and_shown_when_it_is_back(
+    vigie: RunningVigie,
+) -> None:
     vigie.kill("store")
     vigie.kill("console")
     reporter = Reporter(vigie, 77, 20)
@@ -126,7 +138,9 @@ STANDING = ("supervisor", "conductor", "projector", "planner", "auditor", "conso
 @pytest.mark.timeout(400)
 def test_what_stands_still_while_reports_come_goes_on_where_it_stood(vigie: RunningVigie) -> None:
     """All of them at once: the front and the deciders need none of them to accept and to decide."""
-    stopped = {name: vigie.pid if name == "supervisor" else vigie.processes()[name] for name in STANDING}
+    stopped = {
+        name: vigie.pid if name == "supervisor" else vigie.processes()[name] for name in STANDING
+    }
     for pid in stopped.values():
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -151,12 +165,26 @@ def test_what_stands_still_while_reports_come_goes_on_where_it_stood(vigie: Runn
 @pytest.mark.timeout(600)
 def test_what_ends_three_times_in_a_row_comes_back_and_nothing_is_lost(vigie: RunningVigie) -> None:
     """Each dies again as soon as it is back, all of them beside each other, while reports come."""
-    names = ("broker", "store", "delivery", "projector", "console", "conductor", "planner", "auditor")
+    names = (
+        "broker",
+        "store",
+        "delivery",
+        "projector",
+        "console",
+        "conductor",
+        "planner",
+        "auditor",
+    )
     reporter = Reporter(vigie, 55, 60)
     reporter.start()
     for _ in range(3):
         ended = {name: vigie.kill(name) for name in names}
-        until(lambda ended=ended: all(vigie.processes().get(name) not in (None, pid) for name, pid in ended.items()), WAIT_S)
+        until(
+            lambda ended=ended: all(
+                vigie.processes().get(name) not in (None, pid) for name, pid in ended.items()
+            ),
+            WAIT_S,
+        )
     reporter.join()
     assert (len(reporter.accepted), reporter.refused) == (60, [])
     assert wait_until_settled(vigie, list(reporter.accepted.values())) == []
@@ -171,7 +199,11 @@ def choosing(incident: str) -> Any:
 
     def choose(rnd: random.Random, known: int) -> tuple[str, Asked, dict[str, Any]]:
         about = rnd.choice((f"incidents/{incident}", *(f"plans/{p}" for p in PLANS)))
-        verb = rnd.choice(("acknowledge", "acknowledge", "resolve", "reopen") if about.startswith("inc") else ("activate", "stand-down"))
+        verb = rnd.choice(
+            ("acknowledge", "acknowledge", "resolve", "reopen")
+            if about.startswith("inc")
+            else ("activate", "stand-down")
+        )
         expected = known if verb in ("resolve", "activate") and rnd.random() < 0.3 else None
         body = {"force": True, "reason": "essai"} if verb in ("resolve", "stand-down") else {}
         return f"{about}/{verb}", Asked(verb, expected), body
@@ -181,21 +213,34 @@ def choosing(incident: str) -> Any:
 
 def one_change(history: list[Operation]) -> list[Operation]:
     """The same history, but that the second applied decision heard the answer of the first."""
-    applied = sorted((o for o in history if isinstance(o.answered, Answered) and not o.answered.code), key=lambda o: o.returned)
+    applied = sorted(
+        (o for o in history if isinstance(o.answered, Answered) and not o.answered.code),
+        key=lambda o: o.returned,
+    )
     return [replace(o, answered=applied[0].answered) if o is applied[1] else o for o in history]
 
 
 @pytest.mark.timeout(400)
 def test_decisions_of_many_at_once_are_those_of_one_after_the_other(vigie: RunningVigie) -> None:
     """Acknowledging, closing and opening again; activating and standing down: linearizable, under SIGKILL of who decides and who answers."""
-    body = {"site_id": "par-05", "type": "fire", "severity": 4, "occurred_at": datetime.now(UTC).isoformat(), "certainty": "confirmed"}
+    body = {
+        "site_id": "par-05",
+        "type": "fire",
+        "severity": 4,
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "certainty": "confirmed",
+    }
     id = vigie.http.post("/api/v1/reports", json=body).json()["report_id"]
     until(lambda: vigie.get(f"/api/v1/reports/{id}").get("incident"), WAIT_S)
     incident = vigie.get(f"/api/v1/reports/{id}")["incident"]
     version = vigie.get(f"/api/v1/incidents/{incident}")["version"]
     people = [Deciding(vigie, choosing(incident), 25, seed) for seed in range(6)]
-    found = decide_under_kills(vigie, people, ("alerts", "continuity", "console", "projector", "intake"), 4, seed=7)
-    initial = {f"incidents/{incident}": (Held(True, version), INCIDENT)} | {f"plans/{p}": (Held(False, 0), PLAN) for p in PLANS}
+    found = decide_under_kills(
+        vigie, people, ("alerts", "continuity", "console", "projector", "intake"), 4, seed=7
+    )
+    initial = {f"incidents/{incident}": (Held(True, version), INCIDENT)} | {
+        f"plans/{p}": (Held(False, 0), PLAN) for p in PLANS
+    }
     assert found.keys() == initial.keys()
     for about, history in found.items():
         assert linearizable(history, *initial[about]), about

@@ -19,7 +19,9 @@ class Wire:
     def __init__(self, server: str | Path) -> None:
         self._server = server
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"wire-{server}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name=f"wire-{server}", daemon=True
+        )
         self._through = asyncio.Event()
         self._listening: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
@@ -35,7 +37,12 @@ class Wire:
         self.mend()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.cut()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

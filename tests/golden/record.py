@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.topics import SERVICES
-from services.runtime.foldhash import fold_hash, fold_records
+from services.runtime.log.state_hash import fold_hash, fold_records
 from tests.scenarios.memory import MemoryPlayer, scenario
 
 FOLDER = Path(__file__).parent
@@ -32,10 +32,17 @@ def main(version: str) -> None:
     for name in SERVICES:
         service = player.system.services[name]
         raws = [stored.raw for stored in service.log.of(REALM)]
-        with (target / f"{name}.jsonl.gz").open("wb") as file, gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="") as packed:
+        with (
+            (target / f"{name}.jsonl.gz").open("wb") as file,
+            gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="") as packed,
+        ):
             packed.writelines(raw + b"\n" for raw in raws)
         view = fold_records(service.machine.decider, enumerate(raws))
-        expected[name] = {"seq": view.position.seq, "head": view.position.hash, "fold": fold_hash(view)}
+        expected[name] = {
+            "seq": view.position.seq,
+            "head": view.position.hash,
+            "fold": fold_hash(view),
+        }
     (target / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 

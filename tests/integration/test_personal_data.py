@@ -27,10 +27,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.topics import TOPICS
-from services.runtime.kafka_security import client_options
-from services.runtime.links import AckLinks, Link
-from services.runtime.metrics_token import bear_token
-from services.runtime.settings import Settings
+from services.runtime.identity.signed_links import AckLinks, Link
+from services.runtime.kafka.security import client_options
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.metrics_token import bear_token
 from tests.system import RunningVigie, logged_in
 from tests.unit.intake.test_attachments import jpeg
 from tests.waiting import until
@@ -45,9 +45,14 @@ NOW = "2026-11-25T08:00:00+01:00"
 
 def native() -> dict[str, Any]:
     return {
-        "site_id": "cen-1", "type": "outage_it", "severity": 2, "occurred_at": NOW, "headline": PLANTED, "description": PLANTED,
+        "site_id": "cen-1",
+        "type": "outage_it",
+        "severity": 2,
+        "occurred_at": NOW,
+        "headline": PLANTED,
+        "description": PLANTED,
         "source": {"name": "site_manager", "contact": PLANTED},
-    }  # fmt: skip
+    }
 
 
 def coded() -> dict[str, Any]:
@@ -63,14 +68,23 @@ def coded() -> dict[str, Any]:
         "phenomenon": PLANTED[:64],
         "urgency": SPOKEN,
         "affected_activities": [PLANTED[:64]],
-        "measure": {"name": PLANTED[:64], "value": PLANTED, "unit": SPOKEN, "scope": SPOKEN, "object": f"road:{PLANTED}|{PLANTED}"},
+        "measure": {
+            "name": PLANTED[:64],
+            "value": PLANTED,
+            "unit": SPOKEN,
+            "scope": SPOKEN,
+            "object": f"road:{PLANTED}|{PLANTED}",
+        },
     }
 
 
 def commands() -> Iterator[tuple[str, dict[str, Any]]]:
     """(path, body) of decisions with a name where a code belongs: each is refused."""
     span = {"start": "2030-01-01T00:00:00Z", "end": "2030-01-02T00:00:00Z"}
-    yield "/api/v1/oncall/overrides", {"role": "rssi", "person": PLANTED[:64], "reason": "congés"} | span
+    yield (
+        "/api/v1/oncall/overrides",
+        {"role": "rssi", "person": PLANTED[:64], "reason": "congés"} | span,
+    )
     yield f"/api/v1/tasks/{quote(PLANTED, safe='')}/take", {}
     yield "/api/v1/level", {"scope": PLANTED, "level": 2, "reason": "essai"}
     yield f"/api/v1/incidents/{quote(PLANTED, safe='')}/acknowledge", {}
@@ -78,17 +92,34 @@ def commands() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def alertmanager() -> dict[str, Any]:
     alert = {
-        "status": "firing", "labels": {"alertname": "Panne", "instance": "srv-1"}, "annotations": {"summary": PLANTED, "description": PLANTED},
-        "startsAt": NOW, "endsAt": "0001-01-01T00:00:00Z", "generatorURL": "http://prometheus.example", "fingerprint": "f1",
-    }  # fmt: skip
+        "status": "firing",
+        "labels": {"alertname": "Panne", "instance": "srv-1"},
+        "annotations": {"summary": PLANTED, "description": PLANTED},
+        "startsAt": NOW,
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus.example",
+        "fingerprint": "f1",
+    }
     return {
-        "version": "4", "groupKey": "{}", "status": "firing", "receiver": "vigie", "groupLabels": {}, "commonLabels": {},
-        "commonAnnotations": {"summary": PLANTED}, "externalURL": "http://am.example", "alerts": [alert],
-    }  # fmt: skip
+        "version": "4",
+        "groupKey": "{}",
+        "status": "firing",
+        "receiver": "vigie",
+        "groupLabels": {},
+        "commonLabels": {},
+        "commonAnnotations": {"summary": PLANTED},
+        "externalURL": "http://am.example",
+        "alerts": [alert],
+    }
 
 
 def pagerduty(key: str) -> dict[str, Any]:
-    payload = {"summary": PLANTED, "source": "srv-2", "severity": "error", "custom_details": {"appelant": PLANTED}}
+    payload = {
+        "summary": PLANTED,
+        "source": "srv-2",
+        "severity": "error",
+        "custom_details": {"appelant": PLANTED},
+    }
     return {
         "routing_key": key,
         "event_action": "trigger",
@@ -100,14 +131,25 @@ def pagerduty(key: str) -> dict[str, Any]:
 
 
 def opsgenie() -> dict[str, Any]:
-    return {"message": PLANTED, "alias": NAME, "description": PLANTED, "note": PLANTED, "user": PLANTED, "details": {"appelant": PLANTED}}
+    return {
+        "message": PLANTED,
+        "alias": NAME,
+        "description": PLANTED,
+        "note": PLANTED,
+        "user": PLANTED,
+        "details": {"appelant": PLANTED},
+    }
 
 
 def cloudevent() -> dict[str, Any]:
     return {
-        "specversion": "1.0", "id": "ce-1", "source": "urn:gtb", "type": "fr.cd92.panne", "datacontenttype": "application/json",
+        "specversion": "1.0",
+        "id": "ce-1",
+        "source": "urn:gtb",
+        "type": "fr.cd92.panne",
+        "datacontenttype": "application/json",
         "data": {"key": "ce-1", "title": PLANTED, "description": PLANTED},
-    }  # fmt: skip
+    }
 
 
 def posts(keys: dict[str, str]) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
@@ -119,10 +161,26 @@ def posts(keys: dict[str, str]) -> Iterator[tuple[str, dict[str, Any], dict[str,
     yield "/webhooks/alertmanager", alertmanager(), bearer("alertmanager")
     yield "/v2/enqueue", pagerduty(keys["pagerduty"]), {}
     yield "/v2/alerts", opsgenie(), {"Authorization": f"GenieKey {keys['opsgenie']}"}
-    yield f"/api/v2/generic/incoming?token={keys['goalert']}", {"summary": PLANTED, "details": PLANTED, "dedup": "ga-1"}, {}
-    yield "/webhooks/apprise", {"version": "1.0", "title": PLANTED, "message": PLANTED, "type": "failure"}, bearer("apprise")
-    yield "/api/v1/events", cloudevent(), bearer("cloudevents") | {"Content-Type": "application/cloudevents+json"}
-    yield "/webhooks/generic/src-generic", {"key": "ge-1", "title": PLANTED, "message": PLANTED}, bearer("generic")
+    yield (
+        f"/api/v2/generic/incoming?token={keys['goalert']}",
+        {"summary": PLANTED, "details": PLANTED, "dedup": "ga-1"},
+        {},
+    )
+    yield (
+        "/webhooks/apprise",
+        {"version": "1.0", "title": PLANTED, "message": PLANTED, "type": "failure"},
+        bearer("apprise"),
+    )
+    yield (
+        "/api/v1/events",
+        cloudevent(),
+        bearer("cloudevents") | {"Content-Type": "application/cloudevents+json"},
+    )
+    yield (
+        "/webhooks/generic/src-generic",
+        {"key": "ge-1", "title": PLANTED, "message": PLANTED},
+        bearer("generic"),
+    )
 
 
 DIALECTS = ("alertmanager", "pagerduty", "opsgenie", "goalert", "apprise", "cloudevents", "generic")
@@ -130,7 +188,12 @@ DIALECTS = ("alertmanager", "pagerduty", "opsgenie", "goalert", "apprise", "clou
 
 async def records(kafka: str) -> list[tuple[str, bytes]]:
     """(topic, key and value and headers) of everything that lies on every topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none", **client_options())
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        **client_options(),
+    )
     await consumer.start()
     found: list[tuple[str, bytes]] = []
     try:
@@ -141,7 +204,13 @@ async def records(kafka: str) -> list[tuple[str, bytes]]:
         await consumer.seek_to_beginning()
         while left:
             for tp, some in (await consumer.getmany(timeout_ms=1000)).items():
-                found += [(tp.topic, b"\n".join((r.key or b"", r.value or b"", *(v for _, v in r.headers)))) for r in some]
+                found += [
+                    (
+                        tp.topic,
+                        b"\n".join((r.key or b"", r.value or b"", *(v for _, v in r.headers))),
+                    )
+                    for r in some
+                ]
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:
         await consumer.stop()
@@ -157,7 +226,11 @@ async def topics(kafka: str) -> dict[str, bytes]:
 
 
 def marks_in(content: bytes) -> set[str]:
-    return {mark for mark in MARKS if mark.encode() in content or json.dumps(mark).strip('"').encode() in content}
+    return {
+        mark
+        for mark in MARKS
+        if mark.encode() in content or json.dumps(mark).strip('"').encode() in content
+    }
 
 
 def written(file: Path) -> bytes:
@@ -203,11 +276,24 @@ def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
 
 
 @pytest.mark.timeout(600)
-def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie, tmp_path: Path) -> None:
+def test_planted_names_and_numbers_are_nowhere_in_the_clear(
+    vigie: RunningVigie, tmp_path: Path
+) -> None:
     settings = Settings(data_dir=vigie.folder / "data")
     keys = {}
     for dialect in DIALECTS:
-        added = vigie.cli("source", "add", f"src-{dialect}", "--dialect", dialect, "--site", "cen-1", "--severity", "2", "--quiet")
+        added = vigie.cli(
+            "source",
+            "add",
+            f"src-{dialect}",
+            "--dialect",
+            dialect,
+            "--site",
+            "cen-1",
+            "--severity",
+            "2",
+            "--quiet",
+        )
         assert added.returncode == 0, added.stderr
         keys[dialect] = added.stdout.strip()
     posted = vigie.http.post("/api/v1/reports", json=native())
@@ -224,17 +310,24 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie,
         answer = vigie.http.post(path, json=body, headers={"Authorization": "", **headers})
         assert answer.status_code < 300, (path, answer.status_code, answer.text[:300])
     assert vigie.http.post("/api/v1/log", json={"text": PLANTED}).status_code in (200, 202)
-    held = vigie.http.post("/api/v1/sending/hold", json={"until": "2030-01-01T00:00:00Z", "reason": PLANTED})
+    held = vigie.http.post(
+        "/api/v1/sending/hold", json={"until": "2030-01-01T00:00:00Z", "reason": PLANTED}
+    )
     assert held.status_code in (200, 202), held.text
     directory = tmp_path / "people.csv"
     directory.write_text(
-        f"person,name,language,channel,address,verified_at,site\nagent-1,{NAME},fr,sms,{NUMBER},,cen-1\n", encoding="utf-8"
+        f"person,name,language,channel,address,verified_at,site\nagent-1,{NAME},fr,sms,{NUMBER},,cen-1\n",
+        encoding="utf-8",
     )
     assert vigie.cli("directory", "import", str(directory)).returncode == 0
     directory.unlink()
-    drafted = vigie.http.post("/api/v1/callouts", json={"text": PLANTED, "everybody": True, "danger": True})
+    drafted = vigie.http.post(
+        "/api/v1/callouts", json={"text": PLANTED, "everybody": True, "danger": True}
+    )
     assert drafted.status_code in (200, 202), drafted.text
-    assert vigie.http.post("/api/v1/reports", json={"type": PLANTED, "severity": "x"}).status_code in (400, 422)
+    assert vigie.http.post(
+        "/api/v1/reports", json={"type": PLANTED, "severity": "x"}
+    ).status_code in (400, 422)
 
     def told() -> bool:
         counts = vigie.get("/api/v1/overview")["counts"]
@@ -243,11 +336,26 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie,
     until(told, 120)
     observer = vigie.cli("token", "create", "--role", "observer", "--quiet").stdout.strip()
 
-    found = {f"topic {name}": marks_in(content) for name, content in asyncio.run(topics(settings.kafka)).items()}
+    found = {
+        f"topic {name}": marks_in(content)
+        for name, content in asyncio.run(topics(settings.kafka)).items()
+    }
     found["store"] = marks_in(store_content(settings.redis))
     # not the main courante: a note is written to be read by whoever may read the log
-    for path in ("overview", "incidents", "sites", "notifications", "escalations", "tasks", "callouts", "reports", "sources"):
-        read = vigie.http.get(f"/api/v1/{path}?limit=1000", headers={"Authorization": f"Bearer {observer}"})
+    for path in (
+        "overview",
+        "incidents",
+        "sites",
+        "notifications",
+        "escalations",
+        "tasks",
+        "callouts",
+        "reports",
+        "sources",
+    ):
+        read = vigie.http.get(
+            f"/api/v1/{path}?limit=1000", headers={"Authorization": f"Bearer {observer}"}
+        )
         found[f"GET {path} as observer"] = marks_in(read.content)
     status = json.loads((vigie.folder / "data" / "run" / "ports.json").read_text())
     counters = bear_token(vigie.folder / "data" / "secrets")
@@ -260,32 +368,51 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(vigie: RunningVigie,
         if file.is_file():
             found[f"file {file.relative_to(vigie.folder)}"] = marks_in(written(file))
     shown = vigie.get(f"/api/v1/reports/{hidden.json()['report_id']}")
-    assert (shown["alias"], shown["plan_hint"]) == (NAME, PLANTED), "who may read texts reads what was written"
+    assert (shown["alias"], shown["plan_hint"]) == (NAME, PLANTED), (
+        "who may read texts reads what was written"
+    )
     texts = vigie.get(f"/api/v1/reports/{quote(posted.json()['report_id'], safe='')}")
-    leaks = sorted(f"{where}: {', '.join(sorted(marks))}" for where, marks in found.items() if marks)
+    leaks = sorted(
+        f"{where}: {', '.join(sorted(marks))}" for where, marks in found.items() if marks
+    )
     assert not leaks, "\n".join(leaks)
-    assert len([where for where in found if where.startswith("file kafka") or "kafka/" in where]) > 10, "the broker's disk was looked at"
+    assert (
+        len([where for where in found if where.startswith("file kafka") or "kafka/" in where]) > 10
+    ), "the broker's disk was looked at"
     assert re.search(r"received|applied|duplicate", json.dumps(texts))
 
 
 @pytest.mark.timeout(600)
-def test_two_persons_erase_the_words_bytes_and_photo_of_a_report_and_a_line(vigie: RunningVigie) -> None:
+def test_two_persons_erase_the_words_bytes_and_photo_of_a_report_and_a_line(
+    vigie: RunningVigie,
+) -> None:
     """By the command and by the route; the main courante says so without the words."""
 
     def texts() -> dict[str, str]:
         return {one["id"]: one["text"] for one in vigie.get("/api/v1/log?limit=1000")["items"]}
 
-    photo = vigie.http.post("/api/v1/attachments", content=jpeg(), headers={"Content-Type": "image/jpeg"})
+    photo = vigie.http.post(
+        "/api/v1/attachments", content=jpeg(), headers={"Content-Type": "image/jpeg"}
+    )
     assert photo.status_code == 201, photo.text
-    posted = vigie.http.post("/api/v1/reports", json=native() | {"attachments": [photo.json()["id"]], "alias": "a-effacer"})
+    posted = vigie.http.post(
+        "/api/v1/reports",
+        json=native() | {"attachments": [photo.json()["id"]], "alias": "a-effacer"},
+    )
     report = posted.json()["report_id"]
     until(lambda: vigie.http.get(f"/api/v1/reports/{report}").json().get("headline") == PLANTED)
     words = f"note {token_hex(4)} {PLANTED}"
     note = vigie.http.post("/api/v1/log", json={"text": words}, headers={"Prefer": "wait=20"})
     assert note.status_code == 200, note.text
     (line,) = [id for id, text in texts().items() if text == words]
-    second = {"Authorization": "Bearer " + vigie.cli("token", "create", "--role", "coordinator", "--quiet").stdout.strip()}
-    cell = {"Authorization": "Bearer " + vigie.cli("token", "create", "--role", "cell", "--quiet").stdout.strip()}
+    second = {
+        "Authorization": "Bearer "
+        + vigie.cli("token", "create", "--role", "coordinator", "--quiet").stdout.strip()
+    }
+    cell = {
+        "Authorization": "Bearer "
+        + vigie.cli("token", "create", "--role", "cell", "--quiet").stdout.strip()
+    }
 
     proposed = vigie.cli("text", "erase", report, "--reason", "nom d’une mineure")
     assert proposed.returncode == 0, proposed.stderr
@@ -295,7 +422,10 @@ def test_two_persons_erase_the_words_bytes_and_photo_of_a_report_and_a_line(vigi
     assert "ne peut pas l’approuver" in alone.stderr
     assert report in vigie.cli("text", "proposals").stdout
     approve = {"approve": True}
-    assert vigie.http.post(f"/api/v1/reports/{report}/erase", json=approve, headers=cell).status_code == 403
+    assert (
+        vigie.http.post(f"/api/v1/reports/{report}/erase", json=approve, headers=cell).status_code
+        == 403
+    )
     done = vigie.http.post(f"/api/v1/reports/{report}/erase", json=approve, headers=second)
     assert (done.status_code, done.json()["state"]) == (200, "erased"), done.text
     assert vigie.cli("text", "erase", line, "--reason", "nom").returncode == 0
@@ -304,7 +434,11 @@ def test_two_persons_erase_the_words_bytes_and_photo_of_a_report_and_a_line(vigi
 
     def gone() -> bool:
         shown = vigie.get(f"/api/v1/reports/{report}")
-        return shown["headline"] is None and shown["erased_reason"] == "nom d’une mineure" and shown["attachments"] == []
+        return (
+            shown["headline"] is None
+            and shown["erased_reason"] == "nom d’une mineure"
+            and shown["attachments"] == []
+        )
 
     until(gone)
     assert vigie.http.get(f"/api/v1/reports/{report}/raw").status_code == 410
@@ -312,7 +446,11 @@ def test_two_persons_erase_the_words_bytes_and_photo_of_a_report_and_a_line(vigi
     until(lambda: words not in texts().values())
     lines = texts().values()
     assert [text for text in lines if "Texte effacé le" in text]
-    assert [text for text in lines if text.startswith(f"Effacement du texte du signalement {report} approuvé")]
+    assert [
+        text
+        for text in lines
+        if text.startswith(f"Effacement du texte du signalement {report} approuvé")
+    ]
     with logged_in(vigie, "cell") as browser:
         page = browser.get(f"/signalements/{report}").text.partition("<main")[2]
     assert "Texte effacé le" in page
@@ -324,7 +462,11 @@ def test_two_persons_erase_the_words_bytes_and_photo_of_a_report_and_a_line(vigi
 
 SITE, OTHER = "pmi-04", "pmi-05"
 WORKS_AT = {"agent-a": SITE, "agent-b": SITE, "agent-c": OTHER}
-SAID = {"agent-a": HeadcountAnswer.SAFE, "agent-b": HeadcountAnswer.HELP, "agent-c": HeadcountAnswer.AWAY}
+SAID = {
+    "agent-a": HeadcountAnswer.SAFE,
+    "agent-b": HeadcountAnswer.HELP,
+    "agent-c": HeadcountAnswer.AWAY,
+}
 """Agents of the sites → what they say."""
 KEYS = {said: key for key, said in HEADCOUNT_KEYS.items()}
 OF_SOMEBODY = re.compile(rb':"(?:%s)"' % "|".join(HeadcountAnswer).encode())
@@ -335,8 +477,14 @@ OF_SOMEBODY = re.compile(rb':"(?:%s)"' % "|".join(HeadcountAnswer).encode())
 def directory(vigie: RunningVigie) -> None:
     """The agents and their numbers; no gateway is configured."""
     people = vigie.folder / "agents.csv"
-    rows = [f"{agent},Nom de {agent},fr,sms,+3361111111{n},,{site}" for n, (agent, site) in enumerate(WORKS_AT.items())]
-    people.write_text("\n".join(["person,name,language,channel,address,verified_at,site", *rows]), encoding="utf-8")
+    rows = [
+        f"{agent},Nom de {agent},fr,sms,+3361111111{n},,{site}"
+        for n, (agent, site) in enumerate(WORKS_AT.items())
+    ]
+    people.write_text(
+        "\n".join(["person,name,language,channel,address,verified_at,site", *rows]),
+        encoding="utf-8",
+    )
     assert vigie.cli("directory", "import", str(people)).returncode == 0
     people.unlink()
 
@@ -344,7 +492,9 @@ def directory(vigie: RunningVigie) -> None:
 def ask(vigie: RunningVigie, realm: str) -> str:
     """A headcount of both sites: its id."""
     begun = vigie.http.post(
-        "/api/v1/headcounts", json={"realm": realm, "sites": [SITE, OTHER], "channels": ["sms"]}, headers={"Prefer": "wait=20"}
+        "/api/v1/headcounts",
+        json={"realm": realm, "sites": [SITE, OTHER], "channels": ["sms"]},
+        headers={"Prefer": "wait=20"},
     )
     assert begun.status_code == 200, begun.text
     return str(begun.json()["result"]["callout"])
@@ -352,20 +502,30 @@ def ask(vigie: RunningVigie, realm: str) -> str:
 
 def asked(vigie: RunningVigie, realm: str) -> list[dict[str, Any]]:
     """The message of each agent."""
-    found: list[dict[str, Any]] = vigie.get(f"/api/v1/notifications?realm={realm}&role=agent&limit=1000")["items"]
+    found: list[dict[str, Any]] = vigie.get(
+        f"/api/v1/notifications?realm={realm}&role=agent&limit=1000"
+    )["items"]
     return [n for n in found if n["template"] == "headcount"]
 
 
 def links(vigie: RunningVigie, realm: str) -> dict[str, str]:
     """Agent → the token of the link in the message."""
     until(lambda: len(asked(vigie, realm)) == len(SAID))
-    made, expires_at = AckLinks.open(vigie.folder / "data" / "secrets"), round(time.time() + 3600) * 1000
-    return {n["person_token"]: made.token(Link(realm, n["id"], n["person_token"], expires_at)) for n in asked(vigie, realm)}
+    made, expires_at = (
+        AckLinks.open(vigie.folder / "data" / "secrets"),
+        round(time.time() + 3600) * 1000,
+    )
+    return {
+        n["person_token"]: made.token(Link(realm, n["id"], n["person_token"], expires_at))
+        for n in asked(vigie, realm)
+    }
 
 
 def say(vigie: RunningVigie, token: str, said: HeadcountAnswer) -> None:
     """Without a login: the page asks, its button answers."""
-    with httpx.Client(base_url=vigie.url, headers={"Accept-Language": "fr"}, timeout=20, trust_env=False) as phone:
+    with httpx.Client(
+        base_url=vigie.url, headers={"Accept-Language": "fr"}, timeout=20, trust_env=False
+    ) as phone:
         page = phone.get(f"/a/{token}")
         assert page.status_code == 200
         assert "Êtes-vous en sécurité" in page.text
@@ -373,7 +533,9 @@ def say(vigie: RunningVigie, token: str, said: HeadcountAnswer) -> None:
         assert "à usage unique" not in page.text, "the answer may be changed"
         answered = phone.post(f"/a/{token}", data={"answer": KEYS[said]})
         assert answered.status_code == 200
-        shown = "Vous avez demandé de l’aide" if said is HeadcountAnswer.HELP else "Réponse enregistrée"
+        shown = (
+            "Vous avez demandé de l’aide" if said is HeadcountAnswer.HELP else "Réponse enregistrée"
+        )
         assert shown in answered.text
 
 
@@ -393,15 +555,24 @@ def test_a_headcount_counts_in_the_log_and_names_nobody(vigie: RunningVigie) -> 
     say(vigie, of["agent-b"], HeadcountAnswer.HELP)
     until(lambda: shown(vigie, "92", id, safe=1, help=1, away=0, answered=2, state="running"))
     for_help = vigie.get(f"/api/v1/headcounts/{id}/answers?said=help")["items"]
-    assert [(one["person_token"], one["name"]) for one in for_help] == [("agent-b", "Nom de agent-b")]
+    assert [(one["person_token"], one["name"]) for one in for_help] == [
+        ("agent-b", "Nom de agent-b")
+    ]
     observer = vigie.cli("token", "create", "--role", "observer", "--quiet").stdout.strip()
-    assert vigie.http.get(f"/api/v1/headcounts/{id}/answers", headers={"Authorization": f"Bearer {observer}"}).status_code == 403
+    assert (
+        vigie.http.get(
+            f"/api/v1/headcounts/{id}/answers", headers={"Authorization": f"Bearer {observer}"}
+        ).status_code
+        == 403
+    )
     with logged_in(vigie, "cell") as browser:
         names = f"/appels/{id}/reponses?dit=help"
         page = browser.get(names).text
         assert "Nom de agent-b" in page
         assert "Nom de agent-a" not in page
-        assert "Nom de" not in browser.get(names, headers={"X-Vigie-Live": "1"}).text, "a page that keeps itself fresh reads no name again"
+        assert "Nom de" not in browser.get(names, headers={"X-Vigie-Live": "1"}).text, (
+            "a page that keeps itself fresh reads no name again"
+        )
         assert "Nom de" not in browser.get("/appels").text
     say(vigie, of["agent-c"], HeadcountAnswer.AWAY)
     until(lambda: shown(vigie, "92", id, safe=1, help=1, away=1, answered=3, state="done"))
@@ -409,7 +580,9 @@ def test_a_headcount_counts_in_the_log_and_names_nobody(vigie: RunningVigie) -> 
     found = asyncio.run(records(Settings(data_dir=vigie.folder / "data").kafka))
     assert [(topic, content) for topic, content in found if OF_SOMEBODY.search(content)] == []
     reports = [
-        orjson.loads(content.split(b"\n")[1]) for topic, content in found if topic == "alerts.inputs" and b'"headcount_found"' in content
+        orjson.loads(content.split(b"\n")[1])
+        for topic, content in found
+        if topic == "alerts.inputs" and b'"headcount_found"' in content
     ]
     counted = [(r["site_id"], r["measure"]["value"], r["measure"]["value_of"]) for r in reports]
     assert [of for of in counted if of[0] == OTHER] == [(OTHER, 0, 1), (OTHER, 1, 1)], (
@@ -420,16 +593,26 @@ def test_a_headcount_counts_in_the_log_and_names_nobody(vigie: RunningVigie) -> 
 
 @pytest.mark.usefixtures("directory")
 @pytest.mark.timeout(300)
-def test_who_does_not_answer_is_asked_again_then_looked_for_by_the_manager(vigie: RunningVigie) -> None:
+def test_who_does_not_answer_is_asked_again_then_looked_for_by_the_manager(
+    vigie: RunningVigie,
+) -> None:
     """In an exercise, whose clock may be moved."""
     realm, began = "92~ex-recensement", datetime.fromisoformat("2027-02-11T09:40:00+01:00")
     opened = {"id": realm, "title_code": "ESSAI", "started_at": began.isoformat()}
-    assert vigie.http.post("/api/v1/realms", json=opened, headers={"Prefer": "wait=20"}).status_code == 200
+    assert (
+        vigie.http.post("/api/v1/realms", json=opened, headers={"Prefer": "wait=20"}).status_code
+        == 200
+    )
     id = ask(vigie, realm)
 
     def after(minutes: int, **expected: object) -> None:
         to = (began + timedelta(minutes=minutes)).isoformat()
-        assert vigie.http.post(f"/api/v1/realms/{realm}/step", json={"to": to}, headers={"Prefer": "wait=50"}).status_code == 200
+        assert (
+            vigie.http.post(
+                f"/api/v1/realms/{realm}/step", json={"to": to}, headers={"Prefer": "wait=50"}
+            ).status_code
+            == 200
+        )
         until(lambda: shown(vigie, realm, id, **expected))
 
     def messages() -> dict[str, int]:
@@ -442,9 +625,13 @@ def test_who_does_not_answer_is_asked_again_then_looked_for_by_the_manager(vigie
     after(12, reminded=1)
     until(lambda: messages() == {"agent-a": 1, "agent-b": 2, "agent-c": 2})
     after(31, reminded=2, answered=1)
-    managers = vigie.get(f"/api/v1/notifications?realm={realm}&role=responsable_site&limit=1000")["items"]
+    managers = vigie.get(f"/api/v1/notifications?realm={realm}&role=responsable_site&limit=1000")[
+        "items"
+    ]
     calls = [(n["scope"], n["values"]) for n in managers if n["template"] == "headcount_manager"]
-    assert sorted(calls, key=str) == [(site, {"found": 1, "expected": 3}) for site in (SITE, OTHER)], "of the whole headcount"
+    assert sorted(calls, key=str) == [
+        (site, {"found": 1, "expected": 3}) for site in (SITE, OTHER)
+    ], "of the whole headcount"
     assert vigie.get(f"/api/v1/headcounts/{id}?realm={realm}")["managers_called_at"] is not None
     say(vigie, of["agent-b"], HeadcountAnswer.HELP)
     after(42, reminded=3, answered=2, state="running")  # two of three: under 98 %

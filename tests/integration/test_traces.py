@@ -16,16 +16,19 @@ import httpx
 import pytest
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 from schemas.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.runtime.access import AccessStore
-from services.runtime.embedded.ports import free_ports
-from services.runtime.input_marks import InputMarks
-from services.runtime.kafka import RecordProducer, iso
-from services.runtime.settings import Settings
-from services.runtime.vault import Vault
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.kafka.clients import RecordProducer, iso
+from services.runtime.process.ports import free_ports
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.vault import Vault
 from services.territory import load_territory
 from services.territory.publish import open_live_realm
 from tests import forked
@@ -57,12 +60,30 @@ class Collector:
     async def take(self, request: web.Request) -> web.Response:
         told = ExportTraceServiceRequest.FromString(await request.read())
         for resource in told.resource_spans:
-            service = next(a.value.string_value for a in resource.resource.attributes if a.key == "service.name")
+            service = next(
+                a.value.string_value
+                for a in resource.resource.attributes
+                if a.key == "service.name"
+            )
             for span in (s for scope in resource.scope_spans for s in scope.spans):
-                attributes = {a.key: str(getattr(a.value, str(a.value.WhichOneof("value")))) for a in span.attributes}
+                attributes = {
+                    a.key: str(getattr(a.value, str(a.value.WhichOneof("value"))))
+                    for a in span.attributes
+                }
                 id, faulty = span.span_id.hex(), span.status.code == 2
-                self.hops[id] = Hop(service, span.name, span.trace_id.hex(), id, span.parent_span_id.hex(), attributes, faulty)
-        return web.Response(body=ExportTraceServiceResponse().SerializeToString(), content_type="application/x-protobuf")
+                self.hops[id] = Hop(
+                    service,
+                    span.name,
+                    span.trace_id.hex(),
+                    id,
+                    span.parent_span_id.hex(),
+                    attributes,
+                    faulty,
+                )
+        return web.Response(
+            body=ExportTraceServiceResponse().SerializeToString(),
+            content_type="application/x-protobuf",
+        )
 
     def path_of(self, hop: Hop) -> list[str]:
         """Names from the first hop of the trace to this one, as far as they have come."""
@@ -99,17 +120,34 @@ async def _prepared(settings: Settings) -> set[str]:
     territory = load_territory(settings.territory)
     async with AccessStore.open(settings, "up") as access:
         await access.bootstrap()
-    async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer, Vault.open(settings) as vault:
+    async with (
+        RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer,
+        Vault.open(settings) as vault,
+    ):
         await open_live_realm(producer, territory, int(time.time() * 1000))
         roster = next(s.roster for s in territory.sections if s.section == "roster")
-        points = {p: ContactPoint(channel=Channel.EMAIL, address=f"{p}@example.org", verified_at=1) for p in roster.channels}
-        await asyncio.gather(*(vault.directory.put(Contact(person=p, name="Quatremere", points=(at,))) for p, at in points.items()))
+        points = {
+            p: ContactPoint(channel=Channel.EMAIL, address=f"{p}@example.org", verified_at=1)
+            for p in roster.channels
+        }
+        await asyncio.gather(
+            *(
+                vault.directory.put(Contact(person=p, name="Quatremere", points=(at,)))
+                for p, at in points.items()
+            )
+        )
     return set(points)
 
 
 async def _accepted(url: str, token: Path) -> httpx.Response | None:
     """The answer to a report of a fire, once the front takes reports."""
-    body = {"site_id": "cen-1", "type": "fire", "severity": 4, "occurred_at": iso(int(time.time() * 1000)), "headline": "Feu"}
+    body = {
+        "site_id": "cen-1",
+        "type": "fire",
+        "severity": 4,
+        "occurred_at": iso(int(time.time() * 1000)),
+        "headline": "Feu",
+    }
     headers = {"traceparent": f"00-{CALLER}-{CALLER_SPAN}-01", "Idempotency-Key": "fire-1"}
     headers["Authorization"] = f"Bearer {await asyncio.to_thread(token.read_text)}".strip()
     try:
@@ -131,31 +169,51 @@ async def test_a_report_and_the_mail_that_it_causes_are_one_trace(
     people = await _prepared(settings)
     relay = Relay()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(relay, hostname="relay.example.net", loop=loop), "127.0.0.1", 0)
+    server = await loop.create_server(
+        lambda: SMTP(relay, hostname="relay.example.net", loop=loop), "127.0.0.1", 0
+    )
     port = free_ports(1)[0]
     environment = os.environ | {
-        "VIGIE_DATA_DIR": str(settings.data_dir), "VIGIE_KAFKA": settings.kafka, "VIGIE_HTTP": f"127.0.0.1:{port}",
-        "VIGIE_CONSOLE": "127.0.0.1:9", "VIGIE_SMTP_URL": f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}",
-        "VIGIE_MAIL_FROM": "vigie@example.net", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "200",
-    }  # fmt: skip
+        "VIGIE_DATA_DIR": str(settings.data_dir),
+        "VIGIE_KAFKA": settings.kafka,
+        "VIGIE_HTTP": f"127.0.0.1:{port}",
+        "VIGIE_CONSOLE": "127.0.0.1:9",
+        "VIGIE_SMTP_URL": f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+        "VIGIE_MAIL_FROM": "vigie@example.net",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+    }
     async with AsyncExitStack() as stack:
         stack.callback(server.close)
         for service in ("intake", "alerts", "delivery"):
             own = environment | {"VIGIE_INSTANCE": f"{service}-0"}
-            process = await asyncio.to_thread(forked.start, f"services.{service}", environment=own, log=tmp_path / f"{service}.log")
+            process = await asyncio.to_thread(
+                forked.start,
+                f"services.{service}",
+                environment=own,
+                log=tmp_path / f"{service}.log",
+            )
             stack.push_async_callback(_stopped, process)
         token = settings.data.secrets / "admin.token"
         await eventually(lambda: _accepted(f"http://127.0.0.1:{port}", token), PATIENCE_S)
         sent = "delivery send email"
-        await eventually(lambda: any(h.name == sent and not h.fault for h in seen.hops.values()), PATIENCE_S)
+        await eventually(
+            lambda: any(h.name == sent and not h.fault for h in seen.hops.values()), PATIENCE_S
+        )
         mail = next(h for h in seen.hops.values() if h.name == sent and not h.fault)
         first = "intake accept"
         await eventually(lambda: seen.path_of(mail)[0] == first, PATIENCE_S)
 
     assert relay.taken, "the relay took the mail that the trace tells of"
     path = seen.path_of(mail)
-    assert path[:3] == [first, "alerts decide vigie.ReportReceived.v1", "delivery decide vigie.NotificationPlanned.v1"]
-    alone, together = (f"delivery decide vigie.{claim}.v1" for claim in ("ClaimAttempt", "ClaimAttempts"))
+    assert path[:3] == [
+        first,
+        "alerts decide vigie.ReportReceived.v1",
+        "delivery decide vigie.NotificationPlanned.v1",
+    ]
+    alone, together = (
+        f"delivery decide vigie.{claim}.v1" for claim in ("ClaimAttempt", "ClaimAttempts")
+    )
     assert path[-2] in (alone, together), path
     assert path[-1] == sent
     assert mail.trace == CALLER
@@ -167,7 +225,9 @@ async def test_a_report_and_the_mail_that_it_causes_are_one_trace(
     assert "example.org" not in said
     assert "Quatremere" not in said
     assert "Feu" not in said
-    assert not [h.name for h in seen.hops.values() if set(h.told.values()) & people], "nobody is told, not even as a token"
+    assert not [h.name for h in seen.hops.values() if set(h.told.values()) & people], (
+        "nobody is told, not even as a token"
+    )
 
 
 async def _stopped(process: forked.Process) -> None:

@@ -17,8 +17,12 @@ from typing import Final
 from tests.linear.checker import NEVER, UNKNOWN, Operation, linearizable
 from tests.linear.models import appended, register
 
-_LINE: Final = re.compile(r"INFO +jepsen\.util - (\d+)\s+:(invoke|ok|fail|info)\s+:(read|write|cas)\s+(.*)$")
-_KV: Final = re.compile(r'\{:process (\d+), :type :(invoke|ok), :f :(get|put|append), :key "(.*)", :value (nil|"(.*)")\}')
+_LINE: Final = re.compile(
+    r"INFO +jepsen\.util - (\d+)\s+:(invoke|ok|fail|info)\s+:(read|write|cas)\s+(.*)$"
+)
+_KV: Final = re.compile(
+    r'\{:process (\d+), :type :(invoke|ok), :f :(get|put|append), :key "(.*)", :value (nil|"(.*)")\}'
+)
 _VERDICT: Final = re.compile(r"checkJepsen\(t, (\d+), (true|false)\)")
 
 
@@ -30,7 +34,13 @@ def etcd(file: Path) -> list[Operation]:
             continue
         client, kind, what, said = match.groups()
         if kind == "invoke":
-            value = tuple(map(int, said.strip("[]").split())) if what == "cas" else None if said == "nil" else int(said)
+            value = (
+                tuple(map(int, said.strip("[]").split()))
+                if what == "cas"
+                else None
+                if said == "nil"
+                else int(said)
+            )
             open_[client] = (what, value, at)
             continue
         if kind == "info" and client not in open_:
@@ -45,7 +55,9 @@ def etcd(file: Path) -> list[Operation]:
         else:
             answered = None if what == "write" or said == "nil" else int(said)
             found.append(Operation((what, value), answered, called, at))
-    return found + [Operation((what, value), UNKNOWN, called, NEVER) for what, value, called in open_.values()]
+    return found + [
+        Operation((what, value), UNKNOWN, called, NEVER) for what, value, called in open_.values()
+    ]
 
 
 def stored(file: Path) -> dict[str, list[Operation]]:
@@ -59,7 +71,9 @@ def stored(file: Path) -> dict[str, list[Operation]]:
             open_[client] = (what, value, at)
         else:
             what, asked, called = open_.pop(client)
-            found[key].append(Operation((what, asked), (value or "") if what == "get" else None, called, at))
+            found[key].append(
+                Operation((what, asked), (value or "") if what == "get" else None, called, at)
+            )
     return dict(found)
 
 
@@ -71,7 +85,11 @@ def judged(folder: Path) -> Iterator[tuple[str, bool, bool]]:
         if file.exists():
             yield file.name, verdict == "true", linearizable(etcd(file), None, register)
     for file in sorted((folder / "test_data" / "kv").glob("*.txt")):
-        yield file.name, file.stem.endswith("-ok"), all(linearizable(part, "", appended) for part in stored(file).values())
+        yield (
+            file.name,
+            file.stem.endswith("-ok"),
+            all(linearizable(part, "", appended) for part in stored(file).values()),
+        )
 
 
 def main(folder: str) -> None:

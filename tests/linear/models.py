@@ -23,7 +23,9 @@ def register(state: Any, asked: tuple[str, Any], answered: Any) -> Iterable[Any]
     return (state,) if answered is UNKNOWN or answered == state else ()
 
 
-def queue(state: tuple[Any, ...], asked: tuple[str, Any], answered: Any) -> Iterable[tuple[Any, ...]]:
+def queue(
+    state: tuple[Any, ...], asked: tuple[str, Any], answered: Any
+) -> Iterable[tuple[Any, ...]]:
     """Asked `("enq", value)` or `("deq", None)`."""
     what, value = asked
     if what == "enq":
@@ -87,7 +89,11 @@ def decisions(verbs: Mapping[str, Verb], mismatch: str) -> Step:
         after = state if right else Held(verb.then, state.version + 1)
         if answered is UNKNOWN:
             return {state, after}
-        return (after,) if answered.code == right and (right or answered.version == after.version) else ()
+        return (
+            (after,)
+            if answered.code == right and (right or answered.version == after.version)
+            else ()
+        )
 
     return step
 
@@ -100,7 +106,10 @@ INCIDENT: Final = decisions(
     },
     "version_changed",
 )
-PLAN: Final = decisions({"activate": Verb(False, True, "already"), "stand-down": Verb(True, False, "not_active")}, "version_mismatch")
+PLAN: Final = decisions(
+    {"activate": Verb(False, True, "already"), "stand-down": Verb(True, False, "not_active")},
+    "version_mismatch",
+)
 
 
 class Proposed(NamedTuple):

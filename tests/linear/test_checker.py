@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from tests.linear.checker import NEVER, UNKNOWN, Operation, Step, linearizable
-from tests.linear.models import INCIDENT, PLAN, Answered, Asked, Held, Proposed, approval, queue, register
+from tests.linear.models import (
+    INCIDENT,
+    PLAN,
+    Answered,
+    Asked,
+    Held,
+    Proposed,
+    approval,
+    queue,
+    register,
+)
 
 
 def ops(*rows: tuple[Any, Any, float, float]) -> list[Operation]:
@@ -34,17 +44,51 @@ def read(value: int, called: float, returned: float) -> tuple[Any, Any, float, f
     ("history", "initial", "model", "verdict"),
     [
         # after Herlihy and Wing, Linearizability: a correctness condition for concurrent objects (1990), figure 1: queues
-        pytest.param(ops(enq("x", 0, 3), enq("y", 1, 2), deq("x", 4, 6), deq("y", 5, 7), enq("z", 8)), (), queue, True, id="H1"),
-        pytest.param(ops(enq("x", 0, 1), enq("y", 2, 3), deq("y", 4, 5)), (), queue, False, id="H2"),
+        pytest.param(
+            ops(enq("x", 0, 3), enq("y", 1, 2), deq("x", 4, 6), deq("y", 5, 7), enq("z", 8)),
+            (),
+            queue,
+            True,
+            id="H1",
+        ),
+        pytest.param(
+            ops(enq("x", 0, 1), enq("y", 2, 3), deq("y", 4, 5)), (), queue, False, id="H2"
+        ),
         pytest.param(ops(enq("x", 0), deq("x", 1, 2)), (), queue, True, id="H3"),
-        pytest.param(ops(enq("x", 0, 2), enq("y", 1, 3), deq("y", 4, 6), deq("y", 5, 7)), (), queue, False, id="H4"),
+        pytest.param(
+            ops(enq("x", 0, 2), enq("y", 1, 3), deq("y", 4, 6), deq("y", 5, 7)),
+            (),
+            queue,
+            False,
+            id="H4",
+        ),
         # and, of registers, figure 2
-        pytest.param(ops(write(0, 0, 1), write(1, 2, 9), read(1, 3, 4), read(0, 5, 6)), None, register, False, id="H5"),
-        pytest.param(ops(write(0, 0, 1), write(1, 2), read(1, 3, 4), write(0, 5, 6), read(0, 7, 8)), None, register, True, id="H6"),
-        pytest.param(ops(write(0, 0, 1), write(1, 2), read(0, 3, 4), read(1, 5, 6), read(0, 7, 8)), None, register, False, id="H7"),
+        pytest.param(
+            ops(write(0, 0, 1), write(1, 2, 9), read(1, 3, 4), read(0, 5, 6)),
+            None,
+            register,
+            False,
+            id="H5",
+        ),
+        pytest.param(
+            ops(write(0, 0, 1), write(1, 2), read(1, 3, 4), write(0, 5, 6), read(0, 7, 8)),
+            None,
+            register,
+            True,
+            id="H6",
+        ),
+        pytest.param(
+            ops(write(0, 0, 1), write(1, 2), read(0, 3, 4), read(1, 5, 6), read(0, 7, 8)),
+            None,
+            register,
+            False,
+            id="H7",
+        ),
     ],
 )
-def test_the_verdicts_of_the_literature(history: list[Operation], initial: Any, model: Step, verdict: bool) -> None:
+def test_the_verdicts_of_the_literature(
+    history: list[Operation], initial: Any, model: Step, verdict: bool
+) -> None:
     assert linearizable(history, initial, model) is verdict
 
 
@@ -54,18 +98,98 @@ OPEN, IDLE = Held(True, 0), Held(False, 0)
 @pytest.mark.parametrize(
     ("history", "initial", "model", "verdict"),
     [
-        pytest.param([(Asked("acknowledge"), Answered("", 1), 0, 2), (Asked("acknowledge"), Answered("", 2), 1, 3)], OPEN, INCIDENT, True, id="both count"),
-        pytest.param([(Asked("acknowledge"), Answered("", 1), 0, 2), (Asked("acknowledge"), Answered("", 1), 1, 3)], OPEN, INCIDENT, False, id="one is lost"),
-        pytest.param([(Asked("acknowledge"), Answered("", 2), 0, 1), (Asked("acknowledge"), Answered("", 1), 2, 3)], OPEN, INCIDENT, False, id="out of order"),
-        pytest.param([(Asked("resolve", 0), Answered("", 1), 0, 2), (Asked("acknowledge"), Answered("incident_not_open"), 1, 3)], OPEN, INCIDENT, True, id="too late"),
-        pytest.param([(Asked("activate"), Answered("", 1), 0, 2), (Asked("activate"), Answered("already"), 1, 3)], IDLE, PLAN, True, id="one activates"),
-        pytest.param([(Asked("activate"), Answered("", 1), 0, 2), (Asked("activate"), Answered("", 2), 1, 3)], IDLE, PLAN, False, id="both activate"),
-        pytest.param([(Asked("activate"), UNKNOWN, 0, NEVER), (Asked("activate"), Answered("already"), 1, 2)], IDLE, PLAN, True, id="nobody heard, and it was done"),
-        pytest.param([(Asked("activate"), UNKNOWN, 3, NEVER), (Asked("activate"), Answered("already"), 1, 2)], IDLE, PLAN, False, id="before it was asked"),
-        pytest.param([(Asked("activate", 1), Answered("version_mismatch"), 1, 2)], IDLE, PLAN, True, id="another version"),
+        pytest.param(
+            [
+                (Asked("acknowledge"), Answered("", 1), 0, 2),
+                (Asked("acknowledge"), Answered("", 2), 1, 3),
+            ],
+            OPEN,
+            INCIDENT,
+            True,
+            id="both count",
+        ),
+        pytest.param(
+            [
+                (Asked("acknowledge"), Answered("", 1), 0, 2),
+                (Asked("acknowledge"), Answered("", 1), 1, 3),
+            ],
+            OPEN,
+            INCIDENT,
+            False,
+            id="one is lost",
+        ),
+        pytest.param(
+            [
+                (Asked("acknowledge"), Answered("", 2), 0, 1),
+                (Asked("acknowledge"), Answered("", 1), 2, 3),
+            ],
+            OPEN,
+            INCIDENT,
+            False,
+            id="out of order",
+        ),
+        pytest.param(
+            [
+                (Asked("resolve", 0), Answered("", 1), 0, 2),
+                (Asked("acknowledge"), Answered("incident_not_open"), 1, 3),
+            ],
+            OPEN,
+            INCIDENT,
+            True,
+            id="too late",
+        ),
+        pytest.param(
+            [
+                (Asked("activate"), Answered("", 1), 0, 2),
+                (Asked("activate"), Answered("already"), 1, 3),
+            ],
+            IDLE,
+            PLAN,
+            True,
+            id="one activates",
+        ),
+        pytest.param(
+            [
+                (Asked("activate"), Answered("", 1), 0, 2),
+                (Asked("activate"), Answered("", 2), 1, 3),
+            ],
+            IDLE,
+            PLAN,
+            False,
+            id="both activate",
+        ),
+        pytest.param(
+            [
+                (Asked("activate"), UNKNOWN, 0, NEVER),
+                (Asked("activate"), Answered("already"), 1, 2),
+            ],
+            IDLE,
+            PLAN,
+            True,
+            id="nobody heard, and it was done",
+        ),
+        pytest.param(
+            [
+                (Asked("activate"), UNKNOWN, 3, NEVER),
+                (Asked("activate"), Answered("already"), 1, 2),
+            ],
+            IDLE,
+            PLAN,
+            False,
+            id="before it was asked",
+        ),
+        pytest.param(
+            [(Asked("activate", 1), Answered("version_mismatch"), 1, 2)],
+            IDLE,
+            PLAN,
+            True,
+            id="another version",
+        ),
     ],
-)  # fmt: skip
-def test_decisions_about_incidents_and_plans(history: list[Any], initial: Held, model: Step, verdict: bool) -> None:
+)
+def test_decisions_about_incidents_and_plans(
+    history: list[Any], initial: Held, model: Step, verdict: bool
+) -> None:
     assert linearizable(ops(*history), initial, model) is verdict
 
 
@@ -75,12 +199,47 @@ A, B = frozenset("a"), frozenset("b")
 @pytest.mark.parametrize(
     ("history", "verdict"),
     [
-        pytest.param([(Asked("approve", None, A), Answered("", 1), 0, 2), (Asked("approve", None, B), Answered("", 2), 1, 3)], True, id="two lines"),
-        pytest.param([(Asked("approve", None, A), Answered("", 1), 0, 2), (Asked("approve", None, A), Answered("already"), 1, 3)], True, id="one line once"),
-        pytest.param([(Asked("approve", None, A), Answered("", 1), 0, 2), (Asked("decline", None, A), Answered("", 2), 1, 3)], False, id="one line twice"),
-        pytest.param([(Asked("approve", 0, A), Answered("", 1), 0, 2), (Asked("approve", 0, B), Answered("", 2), 1, 3)], False, id="on a version that was over"),
-        pytest.param([(Asked("approve", None, A), Answered("proposal_superseded"), 0, 1), (Asked("approve", None, A), Answered("", 1), 2, 3)], False, id="after its end"),
+        pytest.param(
+            [
+                (Asked("approve", None, A), Answered("", 1), 0, 2),
+                (Asked("approve", None, B), Answered("", 2), 1, 3),
+            ],
+            True,
+            id="two lines",
+        ),
+        pytest.param(
+            [
+                (Asked("approve", None, A), Answered("", 1), 0, 2),
+                (Asked("approve", None, A), Answered("already"), 1, 3),
+            ],
+            True,
+            id="one line once",
+        ),
+        pytest.param(
+            [
+                (Asked("approve", None, A), Answered("", 1), 0, 2),
+                (Asked("decline", None, A), Answered("", 2), 1, 3),
+            ],
+            False,
+            id="one line twice",
+        ),
+        pytest.param(
+            [
+                (Asked("approve", 0, A), Answered("", 1), 0, 2),
+                (Asked("approve", 0, B), Answered("", 2), 1, 3),
+            ],
+            False,
+            id="on a version that was over",
+        ),
+        pytest.param(
+            [
+                (Asked("approve", None, A), Answered("proposal_superseded"), 0, 1),
+                (Asked("approve", None, A), Answered("", 1), 2, 3),
+            ],
+            False,
+            id="after its end",
+        ),
     ],
-)  # fmt: skip
+)
 def test_decisions_about_reassignments(history: list[Any], verdict: bool) -> None:
     assert linearizable(ops(*history), Proposed(frozenset(), 0), approval) is verdict

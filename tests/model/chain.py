@@ -37,8 +37,13 @@ GUARDS: Final = {
     "unseen": "a failed input leaves its id unseen, so that a replay works",
 }
 PAIRS: Final = (
-    ("fence", "stop"), ("digest", "audit"), ("reset", "audit"), ("resume", "audit"), ("anchor", "audit"), ("seq", "prev"),
-)  # fmt: skip
+    ("fence", "stop"),
+    ("digest", "audit"),
+    ("reset", "audit"),
+    ("resume", "audit"),
+    ("anchor", "audit"),
+    ("seq", "prev"),
+)
 """Guards that cover for each other: one alone may be missing."""
 CASES: Final[dict[str, dict[str, int]]] = {
     "plain": {},
@@ -141,7 +146,9 @@ class Chain:
 
     RANDOM: ClassVar[frozenset[str]] = frozenset({"cut_log", "cut_input", "fail_over"})
 
-    def __init__(self, inputs: list[tuple[str, str, int]], without: tuple[str, ...] = (), **budget: int) -> None:
+    def __init__(
+        self, inputs: list[tuple[str, str, int]], without: tuple[str, ...] = (), **budget: int
+    ) -> None:
         self.guards = frozenset(GUARDS) - set(without)
         self.script = tuple(inputs)
         self.budget = tuple(budget.items())
@@ -155,7 +162,9 @@ class Chain:
         self.orphans: tuple[tuple[Tx, ...], ...] = ()
         """Sends of stopped workers that may still arrive."""
         skew = budget.get("skew", 0)
-        self.workers = tuple(Worker(1, skew=(0, skew, -skew)[i % 3]) for i in range(budget["writers"]))
+        self.workers = tuple(
+            Worker(1, skew=(0, skew, -skew)[i % 3]) for i in range(budget["writers"])
+        )
         self.reader: tuple[View, frozenset[tuple[Fact, int | str]]] = (View(), frozenset())
         self.exits: frozenset[str] = frozenset()
         self.born = self.runs = 0
@@ -174,11 +183,17 @@ class Chain:
             todo.append((1, "tick"))
         for i, worker in enumerate(self.workers):
             todo += self.actions_of(i, worker)
-        todo += [(0.4, "zombie", j) for j in range(len(self.orphans))] + [(1, "store_manifest", j) for j in range(len(self.flying))]
+        todo += [(0.4, "zombie", j) for j in range(len(self.orphans))] + [
+            (1, "store_manifest", j) for j in range(len(self.flying))
+        ]
         if self.reader[0].next < len(self.log):
             todo.append((0.5, "read"))
         todo.append((0.2, "resume"))
-        return todo + [(0.15, cut) for cut in ("cut_log", "cut_input", "fail_over") if remaining(self.budget, cut)]
+        return todo + [
+            (0.15, cut)
+            for cut in ("cut_log", "cut_input", "fail_over")
+            if remaining(self.budget, cut)
+        ]
 
     def actions_of(self, i: int, worker: Worker) -> list[Action]:
         todo: list[Action] = []
@@ -186,7 +201,9 @@ class Chain:
             todo.append((0.2, "upgrade", i))
         if worker.view is None:
             return [*todo, (1, "take", i)]
-        if len(worker.queue) + len(worker.acks) < IN_FLIGHT and worker.view.applied + 1 != len(self.inputs):
+        if len(worker.queue) + len(worker.acks) < IN_FLIGHT and worker.view.applied + 1 != len(
+            self.inputs
+        ):
             todo.append((4, "apply", i))
         if self.ticked < self.clock and self.something_due(worker.view, worker.skew):
             todo.append((1, "send_tick"))
@@ -243,9 +260,14 @@ class Chain:
         if tx.logic > code and "stop" in self.guards:
             raise Stopped("logic.newer")
         view = view._replace(
-            seq=tx.seq, head=tx.hash, head_offset=offset, logic=tx.logic, next=offset + 1, tail=tx.hash,
+            seq=tx.seq,
+            head=tx.hash,
+            head_offset=offset,
+            logic=tx.logic,
+            next=offset + 1,
+            tail=tx.hash,
             state=evolve(view.state, tx.t, tx.facts, code),
-        )  # fmt: skip
+        )
         return self.moved(view, tx)
 
     def moved(self, view: View, tx: Tx) -> View:
@@ -260,7 +282,11 @@ class Chain:
 
     def put(self, i: int, **change: Any) -> None:
         """Worker `i` changed."""
-        self.workers = (*self.workers[:i], self.workers[i]._replace(**change), *self.workers[i + 1 :])
+        self.workers = (
+            *self.workers[:i],
+            self.workers[i]._replace(**change),
+            *self.workers[i + 1 :],
+        )
 
     def stop(self, i: int, name: str) -> None:
         """A worker ends; what it has sent may still arrive."""
@@ -280,7 +306,11 @@ class Chain:
         self.runs += "run" in self.guards
         self.put(i, view=view, run=self.runs, anchor=(view.next - 1, view.tail))
         truth = self.truth
-        if "log.truncated" not in self.exits and not self.cut and (view.seq, view.head, view.state) != (truth.seq, truth.head, truth.state):
+        if (
+            "log.truncated" not in self.exits
+            and not self.cut
+            and (view.seq, view.head, view.state) != (truth.seq, truth.head, truth.state)
+        ):
             raise Broken("a worker took another state than the fold of the accepted records")
         if self.cut and (view.head, view.state) != (truth.head, truth.state):
             raise Broken("after a truncation a worker took a history that others refuse")
@@ -326,14 +356,30 @@ class Chain:
         view = worker.view
         t = max(view.state.now, given.t)
         facts = decide(view.state, given, t, worker.code, self.guards)
-        tx = Tx(view.seq + 1, view.head, worker.code, source, digest(given), t, facts, worker.run, self.clock)
+        tx = Tx(
+            view.seq + 1,
+            view.head,
+            worker.code,
+            source,
+            digest(given),
+            t,
+            facts,
+            worker.run,
+            self.clock,
+        )
         try:
             state = evolve(view.state, t, facts, worker.code)
         except Stopped as why:
             return self.stop(i, why.name)
         after = self.moved(
             view._replace(
-                seq=tx.seq, head=tx.hash, head_offset=view.next, logic=worker.code, state=state, next=view.next + 1, tail=tx.hash
+                seq=tx.seq,
+                head=tx.hash,
+                head_offset=view.next,
+                logic=worker.code,
+                state=state,
+                next=view.next + 1,
+                tail=tx.hash,
             ),
             tx,
         )
@@ -351,7 +397,9 @@ class Chain:
         if worker.last and not self.holds(*worker.last):
             return self.stop(i, "append.failed")
         ack = Ack(len(self.log), append.expected, append.snapshot)
-        self.put(i, queue=tuple(rest), acks=(*worker.acks, ack), last=(len(self.log), append.tx.hash))
+        self.put(
+            i, queue=tuple(rest), acks=(*worker.acks, ack), last=(len(self.log), append.tx.hash)
+        )
         self.arrive_in_log(append.tx)
         return None
 
@@ -385,7 +433,9 @@ class Chain:
     def zombie(self, j: int) -> None:
         """A send of a dead worker arrives."""
         tx, *rest = self.orphans[j]
-        self.orphans = tuple(o for o in (*self.orphans[:j], tuple(rest), *self.orphans[j + 1 :]) if o)
+        self.orphans = tuple(
+            o for o in (*self.orphans[:j], tuple(rest), *self.orphans[j + 1 :]) if o
+        )
         self.arrive_in_log(tx)
 
     def store_manifest(self, j: int) -> None:
@@ -405,7 +455,9 @@ class Chain:
     def cut_input(self, rnd: random.Random | None = None) -> None:
         """The tail of the input is gone; new records will come to its offsets."""
         self.budget, self.rewritten = spent(self.budget, "cut_input"), True
-        self.inputs = self.inputs[: rnd.randint(0, len(self.inputs)) if rnd else len(self.inputs) // 2]
+        self.inputs = self.inputs[
+            : rnd.randint(0, len(self.inputs)) if rnd else len(self.inputs) // 2
+        ]
 
     def fail_over(self, rnd: random.Random | None = None) -> None:
         """Another cluster: log and input mirrored to different points, offsets moved; nobody of the old one can write here."""
@@ -425,7 +477,19 @@ class Chain:
         facts: tuple[Fact, ...] = ((REBASED, 0),) if what == REBASED else ((LOSS,),)
         self.exits |= {what}
         truth = self.truth
-        self.arrive_in_log(Tx(truth.seq + 1, truth.head, max(truth.logic, 1), what, "", truth.state.now, facts, 0, self.clock))
+        self.arrive_in_log(
+            Tx(
+                truth.seq + 1,
+                truth.head,
+                max(truth.logic, 1),
+                what,
+                "",
+                truth.state.now,
+                facts,
+                0,
+                self.clock,
+            )
+        )
 
     def refold(self) -> None:
         log, self.log, self.truth, self.chain, self.accepted = self.log, (), View(), (), ()
@@ -498,12 +562,17 @@ class Chain:
         return self.inputs
 
     def check_rung(self, before: View, tx: Tx, incident: int, rung: int, done: list[Fact]) -> None:
-        due = next(ladder.opened_at for ladder in before.state.ladders if ladder.incident == incident) + RUNGS[rung]
+        due = (
+            next(ladder.opened_at for ladder in before.state.ladders if ladder.incident == incident)
+            + RUNGS[rung]
+        )
         if done.count(("fired", incident, rung)) > 1:
             raise Broken("a rung fired twice")
         if min(tx.t, tx.decided_at) < due:
             raise Broken("a rung fired before its time")
-        answers = (r for r in self.given() if r.kind == "ack" and r.incident == incident and r.t < due)
+        answers = (
+            r for r in self.given() if r.kind == "ack" and r.incident == incident and r.t < due
+        )
         if not self.rewritten and any(r.id not in before.state.seen for r in answers):
             raise Broken("a rung fired over an earlier answer")
 
@@ -518,7 +587,9 @@ class Chain:
         self.resume()
         self.leave_one_worker()
         born = self.born
-        if self.workers[0].code > 1 and not self.rewritten:  # the fix is installed: what failed is sent again
+        if (
+            self.workers[0].code > 1 and not self.rewritten
+        ):  # the fix is installed: what failed is sent again
             for record in {r.id: r for r in self.given() if r.kind == "poison"}.values():
                 self.arrive(record.id, record.kind, record.incident)
         for turn in range(60):
@@ -542,7 +613,10 @@ class Chain:
         if self.workers[0].view is None:
             before, self.exits = self.exits, self.exits - {"log.truncated", *NAMED_INPUT_EXITS}
             self.take(0)
-            fresh, self.exits = self.exits - (before - {"log.truncated", "input.rewritten"}), self.exits | before
+            fresh, self.exits = (
+                self.exits - (before - {"log.truncated", "input.rewritten"}),
+                self.exits | before,
+            )
             if "log.truncated" in fresh:
                 self.declare(LOSS)
             elif "input.rewritten" in fresh:
@@ -569,12 +643,22 @@ class Chain:
         self.audit_input()
         named = self.exits & NAMED_INPUT_EXITS
         seen = self.truth.state.seen
-        missing = [r.id for r in self.given() if r.id not in seen and r.kind not in ("poison", "tick")]
+        missing = [
+            r.id for r in self.given() if r.id not in seen and r.kind not in ("poison", "tick")
+        ]
         if missing and not named:
-            raise Broken("an accepted input was silently never applied" if self.workers[0].view else "no progress")
+            raise Broken(
+                "an accepted input was silently never applied"
+                if self.workers[0].view
+                else "no progress"
+            )
         if missing and REBASED in self.exits:
             raise Broken("not everything was applied after Rebased")
-        replayed = {r.incident for r in self.given() if r.kind == "poison" and r.id.startswith("r") and r.born > born}
+        replayed = {
+            r.incident
+            for r in self.given()
+            if r.kind == "poison" and r.id.startswith("r") and r.born > born
+        }
         if not named and replayed - {ladder.incident for ladder in self.truth.state.ladders}:
             raise Broken("a failed input could not be replayed after the fix")
         self.audit_reader()
@@ -584,13 +668,19 @@ class Chain:
         if "audit" not in self.guards or REBASED in self.exits:
             return
         for tx in self.accepted:
-            if isinstance(tx.source, int) and (tx.source >= len(self.inputs) or digest(self.inputs[tx.source]) != tx.input):
+            if isinstance(tx.source, int) and (
+                tx.source >= len(self.inputs) or digest(self.inputs[tx.source]) != tx.input
+            ):
                 self.exits |= {"input.rewritten"}
 
     def audit_reader(self) -> None:
         """The auditor: what the reader believes against the log."""
         view, facts = self.reader
-        if "audit" in self.guards and view.seq and (view.seq > len(self.chain) or self.chain[view.seq - 1][0] != view.head):
+        if (
+            "audit" in self.guards
+            and view.seq
+            and (view.seq > len(self.chain) or self.chain[view.seq - 1][0] != view.head)
+        ):
             self.exits |= {"log.truncated"}
         true = {(fact, tx.source) for tx in self.accepted for fact in tx.facts}
         if facts - true and not self.exits & {"log.truncated", LOSS, REBASED}:

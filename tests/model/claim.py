@@ -1,4 +1,4 @@
-"""Model of the claim: one provider call per attempt (DESIGN §2, Effects; services/delivery/outbox.py).
+"""Model of the claim: one provider call per attempt (DESIGN §2, Effects; services/delivery/sender/attempt_view.py).
 
 Two senders, one attempt on an at-most-once channel. delivery's log holds the grant of the first claim and, without an outcome in
 time, the word "ambiguous"; so it does as soon as the run that follows a killed one says so. A sender may be killed at any point, its
@@ -91,7 +91,11 @@ class Claim:
                 todo.append((1, "send_claim", i))
             if self.may_read(run) and not run.holds_grant and not run.called:
                 todo.append((2, "read_grant", i))
-            if run.holds_grant and not run.may_call and (not run.called or "once" not in self.guards):
+            if (
+                run.holds_grant
+                and not run.may_call
+                and (not run.called or "once" not in self.guards)
+            ):
                 todo.append((2, "look_at_clock", i))
             if run.may_call:
                 todo.append((2, "call", i))
@@ -101,7 +105,11 @@ class Claim:
                 todo.append((0.3, "crash", i))
             if self.may_doubt(run):
                 todo.append((1, "expire"))
-        if self.grant and not self.ambiguous and self.clock >= self.grant.at + self.limit + self.patience:
+        if (
+            self.grant
+            and not self.ambiguous
+            and self.clock >= self.grant.at + self.limit + self.patience
+        ):
             todo.append((2, "expire"))
         if self.loss and self.grant:
             todo.append((0.3, "take_over"))
@@ -151,7 +159,12 @@ class Claim:
 
     def read_again(self, i: int) -> None:
         """The reader goes back and meets the grant a second time."""
-        self.put(i, holds_grant=True, may_call=False, called=self.runs[i].called and "once" in self.guards)
+        self.put(
+            i,
+            holds_grant=True,
+            may_call=False,
+            called=self.runs[i].called and "once" in self.guards,
+        )
 
     def look_at_clock(self, i: int) -> None:
         run = self.runs[i]

@@ -74,10 +74,21 @@ class Conductor:
     RANDOM: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
-        self, mode: Mode, *, atomic: bool = True, conductors: int = 2, answers_first: bool = False, blind: bool = False, hasty: bool = False
+        self,
+        mode: Mode,
+        *,
+        atomic: bool = True,
+        conductors: int = 2,
+        answers_first: bool = False,
+        blind: bool = False,
+        hasty: bool = False,
     ) -> None:
         self.mode, self.atomic, self.blind, self.hasty = mode, atomic, blind, hasty
-        self.routes = tuple(sorted(ROUTES, key=("AC", "AD", "CA", "CD", "DA", "DD").index)) if answers_first else ROUTES
+        self.routes = (
+            tuple(sorted(ROUTES, key=("AC", "AD", "CA", "CD", "DA", "DD").index))
+            if answers_first
+            else ROUTES
+        )
         self.inputs: dict[str, tuple[Item, ...]] = dict.fromkeys(SERVICES, ())
         self.logs: Logs = dict.fromkeys(SERVICES, ())
         self.state = {s: s for s in SERVICES}
@@ -102,7 +113,11 @@ class Conductor:
     def steps(self, logs: Logs) -> list[Item]:
         """Steps that were not made, in order of time, then service."""
         done = {s: {record.key for record in logs[s]} for s in SERVICES}
-        every = (Item(s, ("step", t, s), Fact(4, f"t{t}")) for t in range(1, LAST_STEP + 1) for s in SERVICES)
+        every = (
+            Item(s, ("step", t, s), Fact(4, f"t{t}"))
+            for t in range(1, LAST_STEP + 1)
+            for s in SERVICES
+        )
         return [item for item in every if item.key not in done[item.service]]
 
     def following(self, logs: Logs) -> Item | None:
@@ -132,16 +147,30 @@ class Conductor:
         """See World."""
         todo: list[Action] = [(2, "decide", s) for s in SERVICES if self.inputs[s]]
         if self.mode == "single":
-            todo += [(2, "send", i) if held.item else (2, "look", i) for i, held in self.conductors.items()]
+            todo += [
+                (2, "send", i) if held.item else (2, "look", i)
+                for i, held in self.conductors.items()
+            ]
             return todo if self.following(self.logs) else []
         routes = ROUTES if self.mode == "free" else [r for r in ROUTES if r[0] != "D"]
         missing = {route: self.pending(route, self.logs) for route in routes}
-        todo += [(1, "forward", r) for r, items in missing.items() if any(item not in self.inputs[r[1]] for item in items)]
+        todo += [
+            (1, "forward", r)
+            for r, items in missing.items()
+            if any(item not in self.inputs[r[1]] for item in items)
+        ]
         if self.repeats_left:
             todo += [(0.2, "forward_again", r) for r, items in missing.items() if items]
-        may_step = not todo if self.mode == "gated" else not self.sending and not any(self.inputs.values()) and self.is_quiet()
+        may_step = (
+            not todo
+            if self.mode == "gated"
+            else not self.sending and not any(self.inputs.values()) and self.is_quiet()
+        )
         if may_step and (group := self.together(self.logs)):
-            todo += [(1, "step", some) for some in (self.sendings(group) if self.mode == "gated" else [(group[0],)])]
+            todo += [
+                (1, "step", some)
+                for some in (self.sendings(group) if self.mode == "gated" else [(group[0],)])
+            ]
         if self.mode == "free":
             todo += [(1, "send_step", item) for item in self.sending]
         return todo
@@ -151,7 +180,13 @@ class Conductor:
 
     def forward(self, route: str) -> None:
         """The publisher brings the first fact that is not even on its way."""
-        self.put(next(item for item in self.pending(route, self.logs) if item not in self.inputs[item.service]))
+        self.put(
+            next(
+                item
+                for item in self.pending(route, self.logs)
+                if item not in self.inputs[item.service]
+            )
+        )
 
     def forward_again(self, route: str) -> None:
         """A restarted publisher brings one that may have arrived."""
@@ -165,7 +200,10 @@ class Conductor:
         if group[0].service == group[-1].service:
             return [tuple(group[:n]) for n in range(1, len(group) + 1)]
         others = group if self.hasty else group[:-1]
-        return [*(some for n in range(1, len(others) + 1) for some in combinations(others, n)), tuple(group)]
+        return [
+            *(some for n in range(1, len(others) + 1) for some in combinations(others, n)),
+            tuple(group),
+        ]
 
     def step(self, some: tuple[Item, ...]) -> None:
         if self.mode == "free":  # the step of this time goes to all three, in any order
@@ -197,17 +235,30 @@ class Conductor:
 
     def decide(self, service: str) -> None:
         """Apply the next input; a repetition is recorded nowhere and has no facts."""
-        item, self.inputs = self.inputs[service][0], {**self.inputs, service: self.inputs[service][1:]}
+        item, self.inputs = (
+            self.inputs[service][0],
+            {**self.inputs, service: self.inputs[service][1:]},
+        )
         if item.key in {record.key for record in self.logs[service]}:
             return
         if item.key[0] == "step" and not is_due(self.logs[service]):
-            self.logs = {**self.logs, service: (*self.logs[service], Applied(item.key, (), due=False))}
+            self.logs = {
+                **self.logs,
+                service: (*self.logs[service], Applied(item.key, (), due=False)),
+            }
             return
         state = digest(self.state[service], item.fact.what)
         self.state = {**self.state, service: state}
         bits, hops = int(state[:2], 16), item.fact.hops
-        facts = tuple((to, Fact(hops - 1, state[n : n + 4])) for n, to in enumerate(TARGETS[service]) if hops and bits >> n & 1)
-        self.logs = {**self.logs, service: (*self.logs[service], Applied(item.key, facts, due=bits >> 4 & 3 > 0))}
+        facts = tuple(
+            (to, Fact(hops - 1, state[n : n + 4]))
+            for n, to in enumerate(TARGETS[service])
+            if hops and bits >> n & 1
+        )
+        self.logs = {
+            **self.logs,
+            service: (*self.logs[service], Applied(item.key, facts, due=bits >> 4 & 3 > 0)),
+        }
 
     def finish(self) -> None:
         """Compared over many runs instead: `history`."""

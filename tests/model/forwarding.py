@@ -79,10 +79,17 @@ class Forwarding:
 
     def __init__(self, without: str | None = None, cut: int = 0) -> None:
         self.guards = frozenset(GUARDS) - {without}
-        self.budget: tuple[tuple[str, int], ...] = (("start", 6), ("fail", 2), ("raise", 1), ("cut", cut))
+        self.budget: tuple[tuple[str, int], ...] = (
+            ("start", 6),
+            ("fail", 2),
+            ("raise", 1),
+            ("cut", cut),
+        )
         self.inputs: dict[str, tuple[Fact | Sent, ...]] = {
-            "A": (Fact("r1", 3, False), Fact("r2", 3, False), Fact("r3", 2, False)), "C": (), "D": (),
-        }  # fmt: skip
+            "A": (Fact("r1", 3, False), Fact("r2", 3, False), Fact("r3", 2, False)),
+            "C": (),
+            "D": (),
+        }
         self.logs: dict[str, tuple[Record, ...]] = dict.fromkeys(SERVICES, ())
         self.logic = dict.fromkeys(SERVICES, 1)
         self.lives = dict.fromkeys(SERVICES, 0)
@@ -93,7 +100,9 @@ class Forwarding:
 
     def actions(self) -> list[Action]:
         """See World."""
-        todo: list[Action] = [(2, "decide", s) for s in SERVICES if len(self.logs[s]) < len(self.inputs[s])]
+        todo: list[Action] = [
+            (2, "decide", s) for s in SERVICES if len(self.logs[s]) < len(self.inputs[s])
+        ]
         if remaining(self.budget, "start") > 0:
             todo += [(0.4, "start", route) for route in ROUTES]
         if remaining(self.budget, "raise"):
@@ -113,7 +122,11 @@ class Forwarding:
 
     def watermark(self, receiver: str, source: str) -> Place:
         """The newest place of `source` that had an effect in the receiver's log."""
-        places = [r.given.place for r in self.logs[receiver] if isinstance(r.given, Sent) and r.given.source == source and r.effective]
+        places = [
+            r.given.place
+            for r in self.logs[receiver]
+            if isinstance(r.given, Sent) and r.given.source == source and r.effective
+        ]
         return max(places, default=NOWHERE)
 
     def decide(self, service: str) -> None:
@@ -124,7 +137,11 @@ class Forwarding:
         effective = self.is_new(service, given)
         again = "x" * self.lives[service]
         reacts = fact.hops and effective and service != "D"
-        facts = tuple(Fact(f"{fact.id}.{service}{n}{again}", fact.hops - 1, n == 1) for n in range(3)) if reacts else ()
+        facts = (
+            tuple(Fact(f"{fact.id}.{service}{n}{again}", fact.hops - 1, n == 1) for n in range(3))
+            if reacts
+            else ()
+        )
         history = self.lives[service] if "history" in self.guards else 0
         record = Record(history, len(log) + 1, self.logic[service], given, facts, effective)
         self.logs = {**self.logs, service: (*log, record)}
@@ -136,7 +153,9 @@ class Forwarding:
 
     # ── the publisher ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def routed(self, route: str, code: int, upto: int | None = None) -> Iterator[tuple[int, Place, Fact]]:
+    def routed(
+        self, route: str, code: int, upto: int | None = None
+    ) -> Iterator[tuple[int, Place, Fact]]:
         """(index, place, fact) of everything that this route carries: a function of the log."""
         for i, record in enumerate(self.logs[route[0]][:upto]):
             table = min(record.logic, code) if "table" in self.guards else code
@@ -168,7 +187,9 @@ class Forwarding:
         if self.logs[p.route[0]][p.position].logic > p.code and "stop" in self.guards:
             return self.replace(j)
         rows = self.routed(p.route, p.code, p.position + 1)
-        queue = tuple((Sent(p.route[0], place, fact), i) for i, place, fact in rows if i == p.position)
+        queue = tuple(
+            (Sent(p.route[0], place, fact), i) for i, place, fact in rows if i == p.position
+        )
         if not queue and not p.queue:
             self.committed = {**self.committed, p.route: p.position + 1}
         self.replace(j, p._replace(position=p.position + 1, queue=p.queue + queue))
@@ -196,7 +217,9 @@ class Forwarding:
         self.lives = {**self.lives, "A": self.lives["A"] + 1}
         self.logs = {**self.logs, "A": self.logs["A"][:kept]}
         self.committed = {r: min(c, kept) if r[0] == "A" else c for r, c in self.committed.items()}
-        self.publishers = tuple(p._replace(position=LOST_POSITION) if p.route[0] == "A" else p for p in self.publishers)
+        self.publishers = tuple(
+            p._replace(position=LOST_POSITION) if p.route[0] == "A" else p for p in self.publishers
+        )
 
     # ── the end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -228,7 +251,11 @@ class Forwarding:
 
     def check(self, route: str) -> None:
         wanted = [fact.id for _, _, fact in self.routed(route, 2)]
-        took = [r.given.fact.id for r in self.logs[route[1]] if isinstance(r.given, Sent) and r.given.source == route[0] and r.effective]
+        took = [
+            r.given.fact.id
+            for r in self.logs[route[1]]
+            if isinstance(r.given, Sent) and r.given.source == route[0] and r.effective
+        ]
         if len(took) != len(set(took)):
             raise Broken(TWICE)
         if [id for id in took if id in set(wanted)] != wanted:

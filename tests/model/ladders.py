@@ -49,7 +49,13 @@ def fire(state: State, t: int, logic: int, *, apart: bool) -> list[Fact]:
     """
     facts: list[Fact] = []
     for ladder in state.ladders:
-        due = [] if ladder.stopped else [k for k in range(ladder.next_rung, len(RUNGS)) if ladder.opened_at + RUNGS[k] <= t]
+        due = (
+            []
+            if ladder.stopped
+            else [
+                k for k in range(ladder.next_rung, len(RUNGS)) if ladder.opened_at + RUNGS[k] <= t
+            ]
+        )
         if due and ladder.cursed and logic == 1:
             if not apart:
                 raise ValueError
@@ -60,7 +66,9 @@ def fire(state: State, t: int, logic: int, *, apart: bool) -> list[Fact]:
     return facts
 
 
-def decide(state: State, given: Input, t: int, logic: int, guards: frozenset[str]) -> tuple[Fact, ...]:
+def decide(
+    state: State, given: Input, t: int, logic: int, guards: frozenset[str]
+) -> tuple[Fact, ...]:
     """Facts of one input at t, deadlines first."""
     try:
         facts = fire(state, t, logic, apart="apart" in guards)

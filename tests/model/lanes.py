@@ -23,7 +23,9 @@ GUARDS: Final = (LANE, POSITIONS)
 class Lanes(Chain):
     """Chain whose `urgent` is the second input topic."""
 
-    def __init__(self, inputs: list[tuple[str, str, int]], without: tuple[str, ...] = (), **budget: int) -> None:
+    def __init__(
+        self, inputs: list[tuple[str, str, int]], without: tuple[str, ...] = (), **budget: int
+    ) -> None:
         self.urgent: tuple[Input, ...] = ()
         super().__init__(inputs, without, **budget)
         self.guards |= frozenset(GUARDS) - set(without)
@@ -45,7 +47,11 @@ class Lanes(Chain):
         """As those of Chain, with one for each urgent lane that has something."""
         found = super().actions()
         for i, worker in enumerate(self.workers):
-            if worker.view is not None and len(worker.queue) + len(worker.acks) < 3 and worker.view.urgent + 1 != len(self.urgent):
+            if (
+                worker.view is not None
+                and len(worker.queue) + len(worker.acks) < 3
+                and worker.view.urgent + 1 != len(self.urgent)
+            ):
                 found.append((4, "apply_urgent", i))
         return found
 
@@ -92,7 +98,11 @@ class Lanes(Chain):
         return super().follows(before, tx)
 
     def still_applied(self, view: View) -> bool:
-        urgent_holds = view.urgent < 0 or not view.urgent_mark or self.lies_at(self.urgent, view.urgent, view.urgent_mark)
+        urgent_holds = (
+            view.urgent < 0
+            or not view.urgent_mark
+            or self.lies_at(self.urgent, view.urgent, view.urgent_mark)
+        )
         return urgent_holds and super().still_applied(view)
 
     def lies_at(self, topic: tuple[Input, ...], offset: int, mark: str) -> bool:
@@ -102,7 +112,9 @@ class Lanes(Chain):
     def cut_input(self, rnd: random.Random | None = None) -> None:
         """The tail of one lane is gone, or of both."""
         if rnd is None or rnd.random() < 0.5:
-            self.urgent = self.urgent[: rnd.randint(0, len(self.urgent)) if rnd else len(self.urgent) // 2]
+            self.urgent = self.urgent[
+                : rnd.randint(0, len(self.urgent)) if rnd else len(self.urgent) // 2
+            ]
         super().cut_input(rnd)
 
     def fail_over(self, rnd: random.Random | None = None) -> None:
@@ -116,7 +128,9 @@ class Lanes(Chain):
         if "audit" not in self.guards or REBASED in self.exits:
             return
         for tx in self.accepted:
-            if isinstance(tx.source, tuple) and not self.lies_at(self.urgent, tx.source[1], tx.input):
+            if isinstance(tx.source, tuple) and not self.lies_at(
+                self.urgent, tx.source[1], tx.input
+            ):
                 self.exits |= {"input.rewritten"}
 
     def order(self) -> list[str]:

@@ -1,5 +1,5 @@
 """The reassignment model a second time, written from docs/reference/reassignment-model.md alone, for small cases: OR-Tools instead of HiGHS,
-one constraint after the other instead of arrays. It shares no code with `services.continuity.reassignment`.
+one constraint after the other instead of arrays. It shares no code with `services.continuity.reassignment.model`.
 """
 
 from __future__ import annotations
@@ -73,9 +73,20 @@ class Small:
         self.w = {k: min(self.p[k], self.c[k]) for k in self.keys}
         self.disp = {k: self.p[k] - self.w[k] for k in self.keys}
         self.rel = {
-            k: max(0, min(self.w[k] - self.minimum[k], (self.staff[k] * self.rule[k[1]].release_pct + 50) // 100)) for k in self.keys
+            k: max(
+                0,
+                min(
+                    self.w[k] - self.minimum[k],
+                    (self.staff[k] * self.rule[k[1]].release_pct + 50) // 100,
+                ),
+            )
+            for k in self.keys
         }
-        self.demand = {k: d for k in self.keys if self.rule[k[1]].criticality <= 3 and (d := self._demand(k)) > 0}
+        self.demand = {
+            k: d
+            for k in self.keys
+            if self.rule[k[1]].criticality <= 3 and (d := self._demand(k)) > 0
+        }
 
     def state(self, site: str) -> tuple[int, int, bool]:
         return self.case.touched.get(site, (100, 100, True))
@@ -108,15 +119,23 @@ class Small:
             return 0, 0
         road = (13 * self.metres(a, b) + 5) // 10
         bus = 10 + math.ceil(60 * road / 18000)
-        minutes, per_km = (bus, 10) if self.case.transit and bus <= 45 else (5 + math.ceil(60 * road / 25000), 218)
+        minutes, per_km = (
+            (bus, 10)
+            if self.case.transit and bus <= 45
+            else (5 + math.ceil(60 * road / 25000), 218)
+        )
         return minutes, (2 * road * per_km + 500) // 1000
 
     def hosts(self, site: str, activity: str) -> list[str]:
         rule = self.rule[activity]
         able = [
-            h for h in self.site
-            if h != site and self.open_host(h) and self.site[h].kind in rule.host_kinds and (not rule.needs_desk or self.desks(h) > 0)
-        ]  # fmt: skip
+            h
+            for h in self.site
+            if h != site
+            and self.open_host(h)
+            and self.site[h].kind in rule.host_kinds
+            and (not rule.needs_desk or self.desks(h) > 0)
+        ]
         return sorted(able, key=lambda h: (self.metres(site, h), h))[:12]
 
     def urgency(self, need: Key) -> int:
@@ -145,9 +164,17 @@ class Small:
             if (line.metier, line.by) != (wanted, cell[2]):
                 continue
             kitchen = self.site[cell[0]].kitchen
-            if line.condition == "R2" and cell[1] not in ("SOL-01", "SOL-02", "SOL-03", "SOL-04", "SOL-06"):
+            if line.condition == "R2" and cell[1] not in (
+                "SOL-01",
+                "SOL-02",
+                "SOL-03",
+                "SOL-04",
+                "SOL-06",
+            ):
                 return None
-            if line.condition == "R3" and (kitchen is None or (wanted == "cuisinier" and kitchen != "sur-place")):
+            if line.condition == "R3" and (
+                kitchen is None or (wanted == "cuisinier" and kitchen != "sur-place")
+            ):
                 return None
             return line.tenths
         return None
@@ -161,7 +188,11 @@ class Small:
         skill, rule = self.skill(cell, need[2]), self.rule[need[1]]
         assert skill is not None
         donor = 0 if kind == "d" else {4: 1, 3: 2, 2: 4, 1: 6}[self.rule[cell[1]].criticality]
-        odd = (rule.tele_pct < 100) if place == "tele" else place != need[0] and self.site[place].kind not in rule.home_kinds
+        odd = (
+            (rule.tele_pct < 100)
+            if place == "tele"
+            else place != need[0] and self.site[place].kind not in rule.home_kinds
+        )
         return skill + donor + odd, minutes, grams
 
     def moves(self) -> Iterator[Move]:
@@ -171,10 +202,14 @@ class Small:
                 if self.skill(cell, need[2]) is None:
                     continue
                 for kind in "dr":
-                    if (kind == "d" and not self.disp[cell]) or (kind == "r" and (not self.rel[cell] or cell == need)):
+                    if (kind == "d" and not self.disp[cell]) or (
+                        kind == "r" and (not self.rel[cell] or cell == need)
+                    ):
                         continue
                     for place in self.places(need):
-                        if (self.rule[cell[1]].needs_desk or place != "tele") and self.travel(cell[0], place)[0] <= 75:
+                        if (self.rule[cell[1]].needs_desk or place != "tele") and self.travel(
+                            cell[0], place
+                        )[0] <= 75:
                             yield cell, kind, need, place
         for cell in self.keys:
             yield from ((cell, "d", None, place) for place in self.own_places(cell))
@@ -184,8 +219,16 @@ class Small:
         rule = self.rule[cell[1]]
         if not self.disp[cell] or rule.site_bound or rule.criticality > 3:
             return []
-        places = [h for h in self.hosts(cell[0], cell[1]) if self.site[h].kind in rule.home_kinds and self.travel(cell[0], h)[0] <= 75]
-        return [*places, "tele"] if self.case.tele and rule.needs_desk and self.disp[cell] * rule.tele_pct // 100 else places
+        places = [
+            h
+            for h in self.hosts(cell[0], cell[1])
+            if self.site[h].kind in rule.home_kinds and self.travel(cell[0], h)[0] <= 75
+        ]
+        return (
+            [*places, "tele"]
+            if self.case.tele and rule.needs_desk and self.disp[cell] * rule.tele_pct // 100
+            else places
+        )
 
     def at_home(self, cell: Key) -> int:
         """Constraint 4."""
@@ -228,7 +271,9 @@ class Small:
     def limits(self, move: Move) -> dict[tuple[Any, ...], int]:
         """Constraints 1 to 6 that hold a line, by name: at most so many agents over all lines that share it."""
         cell, kind, need, place = move
-        found: dict[tuple[Any, ...], int] = {("supply", cell, kind): self.disp[cell] if kind == "d" else self.rel[cell]}
+        found: dict[tuple[Any, ...], int] = {
+            ("supply", cell, kind): self.disp[cell] if kind == "d" else self.rel[cell]
+        }
         if need is not None:
             found["demand", need] = self.demand.get(need, 0)
             if place == "tele":
@@ -252,20 +297,32 @@ def checked(case: Case, lines: Mapping[Move, int]) -> dict[str, int]:
     for move, count in lines.items():
         cell, kind, need, _ = move
         assert count > 0
-        assert count <= floors.get(move, 0) or _admissible(q, move), f"{move}: {count}, {floors.get(move, 0)} approved"
+        assert count <= floors.get(move, 0) or _admissible(q, move), (
+            f"{move}: {count}, {floors.get(move, 0)} approved"
+        )
         limits |= q.limits(move)
         for name in q.limits(move):
             used[name] += count
         given[q.rule[cell[1]].pole] += count if kind == "r" else 0
         for level, value in zip("QDC", q.price(move), strict=True):
             found[level] += value * count
-    assert all(lines.get(move, 0) >= count for move, count in floors.items()), "an approved line is not kept"
+    assert all(lines.get(move, 0) >= count for move, count in floors.items()), (
+        "an approved line is not kept"
+    )
     assert not {name: (n, limits[name]) for name, n in used.items() if n > limits[name]}
     for need, count in q.demand.items():
         found[f"U{q.rule[need[1]].criticality}"] += q.urgency(need) * (count - used["demand", need])
-    found["I"] = sum(n - used["supply", cell, "d"] for cell, n in q.disp.items() if q.rule[cell[1]].criticality <= 3)
+    found["I"] = sum(
+        n - used["supply", cell, "d"]
+        for cell, n in q.disp.items()
+        if q.rule[cell[1]].criticality <= 3
+    )
     found["D"] += sum(60 * max(0, n - q.fair(pole)) for pole, n in given.items())
-    found["K"] = sum(max(0, floors.get(move, 0) + n - lines.get(move, 0)) for move, n in case.seen.items() if _admissible(q, move))
+    found["K"] = sum(
+        max(0, floors.get(move, 0) + n - lines.get(move, 0))
+        for move, n in case.seen.items()
+        if _admissible(q, move)
+    )
     return found
 
 
@@ -276,9 +333,13 @@ def _admissible(q: Small, move: Move) -> bool:
         return place in q.own_places(cell)
     supply = q.disp[cell] if kind == "d" else q.rel[cell] if cell != need else 0
     return (
-        need in q.demand and supply > 0 and q.skill(cell, need[2]) is not None and place in q.places(need)
-        and (q.rule[cell[1]].needs_desk or place != "tele") and q.travel(cell[0], place)[0] <= 75
-    )  # fmt: skip
+        need in q.demand
+        and supply > 0
+        and q.skill(cell, need[2]) is not None
+        and place in q.places(need)
+        and (q.rule[cell[1]].needs_desk or place != "tele")
+        and q.travel(cell[0], place)[0] <= 75
+    )
 
 
 def optimum(case: Case, *, tie_break: bool = False, cohesion: bool = False) -> dict[str, int]:
@@ -296,11 +357,15 @@ def optimum(case: Case, *, tie_break: bool = False, cohesion: bool = False) -> d
     for move in dict.fromkeys([*new, *floors]):
         cell, kind, need, place = move
         least = floors.get(move, 0)
-        x = variables[move] = model.new_int_var(least, q.limits(move)["supply", cell, kind] if move in new else least, "")
+        x = variables[move] = model.new_int_var(
+            least, q.limits(move)["supply", cell, kind] if move in new else least, ""
+        )
         for level, value in zip("QDC", q.price(move), strict=True):
             cost[level].append((value, x))
         if tie_break:
-            cost["H"].append((1 + int.from_bytes(sha256("|".join(fields(move)).encode()).digest()[:2], "big"), x))
+            cost["H"].append(
+                (1 + int.from_bytes(sha256("|".join(fields(move)).encode()).digest()[:2], "big"), x)
+            )
         limits |= q.limits(move)
         for name in q.limits(move):
             sharing[name].append(x)

@@ -72,8 +72,12 @@ SMALL = {
 }
 """Worlds whose every interleaving is visited; `run` only tells states apart that are otherwise the same."""
 LARGER = {
-    "crash": Chain([("r1", "report", 1), ("a1", "ack", 1)], ("run",), crash=1, writers=2, horizon=3),
-    "cut": Chain([("r1", "report", 1), ("r2", "report", 2)], crash=0, cut_log=1, writers=2, horizon=0),
+    "crash": Chain(
+        [("r1", "report", 1), ("a1", "ack", 1)], ("run",), crash=1, writers=2, horizon=3
+    ),
+    "cut": Chain(
+        [("r1", "report", 1), ("r2", "report", 2)], crash=0, cut_log=1, writers=2, horizon=0
+    ),
     "upgrade": Chain([("r1", "report", 1)], ("run",), crash=0, upgrade=1, writers=2, horizon=2),
 }
 

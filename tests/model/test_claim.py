@@ -9,7 +9,11 @@ import pytest
 from tests.model.claim import CALLED_LATE, CALLED_TWICE, GUARDS, RECORD_WRONG, Claim
 from tests.model.worlds import broken_runs, explore, first_broken
 
-SETTINGS: dict[str, dict[str, Any]] = {"stalls": {}, "no stall": {"stalls": False}, "take-over": {"loss": 1}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "stalls": {},
+    "no stall": {"stalls": False},
+    "take-over": {"loss": 1},
+}
 MUTANTS = {
     "read-back": ("stalls", 0, CALLED_TWICE),
     "run-id": ("stalls", 0, CALLED_TWICE),
@@ -25,7 +29,9 @@ MUTANTS = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_an_attempt_is_called_at_most_once_and_never_after_it_was_declared_in_doubt(setting: str) -> None:
+def test_an_attempt_is_called_at_most_once_and_never_after_it_was_declared_in_doubt(
+    setting: str,
+) -> None:
     assert broken_runs(lambda _: Claim(**SETTINGS[setting]), range(200)) == {}
 
 

@@ -36,7 +36,10 @@ def test_without_the_look_at_the_urgent_lane_a_rung_fires_over_an_earlier_answer
 
 
 def test_one_offset_for_both_lanes_loses_or_doubles_inputs() -> None:
-    assert first_broken(lambda seed: lanes(seed, "plain", (POSITIONS,)), range(50)) == "not everything was applied after Rebased"
+    assert (
+        first_broken(lambda seed: lanes(seed, "plain", (POSITIONS,)), range(50))
+        == "not everything was applied after Rebased"
+    )
 
 
 @pytest.mark.soak

@@ -93,7 +93,9 @@ def explore(world: World, limit: int = 400_000) -> Explored:
     return Explored(len(seen), ends, not stack)
 
 
-def broken_runs(make: Callable[[int], World], seeds: Iterable[int], steps: int = 400) -> dict[str, list[int]]:
+def broken_runs(
+    make: Callable[[int], World], seeds: Iterable[int], steps: int = 400
+) -> dict[str, list[int]]:
     """Which invariants break, and at which seeds."""
     broken: dict[str, list[int]] = {}
     for seed in seeds:
@@ -104,7 +106,9 @@ def broken_runs(make: Callable[[int], World], seeds: Iterable[int], steps: int =
     return broken
 
 
-def first_broken(make: Callable[[int], World], seeds: Iterable[int], steps: int = 400) -> str | None:
+def first_broken(
+    make: Callable[[int], World], seeds: Iterable[int], steps: int = 400
+) -> str | None:
     """The first invariant that breaks; None if all seeds hold."""
     for seed in seeds:
         try:

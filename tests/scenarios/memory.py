@@ -11,18 +11,18 @@ from schemas.base import MINUTE_MS
 from schemas.reports import ReportReceived
 from schemas.runtime import OpenRealm
 from services.alerts.decider import AlertsDecider
-from services.cli.checks import History
-from services.cli.scenarios import Scenario, load_scenario
 from services.continuity.decider import ContinuityDecider
-from services.continuity.proposals import Proposals
+from services.continuity.reassignment.proposals import Proposals
 from services.delivery.decider import DeliveryDecider
-from services.delivery.simulated import respond
-from services.intake.idempotency import keyed_id
-from services.intake.native import claim_of, parse_one
-from services.intake.receiving import text_id_of
-from services.runtime.principals import Principal
-from services.runtime.rights import Role
+from services.delivery.simulated_channels import respond
+from services.intake.reports.acceptance import text_id_of
+from services.intake.reports.deduplication import keyed_id
+from services.intake.reports.native import claim_of, parse_one
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal
 from services.runtime.testing import MemorySystem
+from services.simulation.checks import History
+from services.simulation.scenarios import Scenario, load_scenario
 from services.territory.publish import reference_commands
 from tests.shipped import territory
 
@@ -49,7 +49,11 @@ class MemoryPlayer:
         planner: bool = False,
     ) -> None:
         self.system = MemorySystem(
-            {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()},
+            {
+                "alerts": AlertsDecider(),
+                "continuity": ContinuityDecider(),
+                "delivery": DeliveryDecider(),
+            },
             respond,
             check=check,
             planner=Proposals() if planner else None,
@@ -57,18 +61,34 @@ class MemoryPlayer:
         self.played, self.realm, self.sender = played, realm, sender
         self._reports: dict[str, str] = {}
         opening = OpenRealm(
-            author=sender.id, role="admin", territory="92", title_code=played.id, started_at=played.opening, responders=responders
+            author=sender.id,
+            role="admin",
+            territory="92",
+            title_code=played.id,
+            started_at=played.opening,
+            responders=responders,
         )
         self.system.feed("alerts", realm, opening, id=f"open:{realm}")
-        for input_id, command in reference_commands(territory(), realm, "system:reference", "admin"):
+        for input_id, command in reference_commands(
+            territory(), realm, "system:reference", "admin"
+        ):
             self.system.feed("alerts", realm, command, id=input_id)
 
     def report(self, event_id: str, body: dict[str, Any], at: int) -> None:
         """One report under the player's key, as intake writes it."""
-        body = body | {"realm": self.realm, "references": [self._reports.get(r, r) for r in body.get("references", ())]}
-        claim = claim_of(parse_one(orjson.dumps(body)), self.sender, "92", lambda _, reference: reference)
-        report_id = self._reports[event_id] = keyed_id(self.realm, self.sender.id, f"{self.realm}:{event_id}")
-        message = ReportReceived.model_validate(claim.message | {"report_id": report_id, "text_id": text_id_of(report_id)})
+        body = body | {
+            "realm": self.realm,
+            "references": [self._reports.get(r, r) for r in body.get("references", ())],
+        }
+        claim = claim_of(
+            parse_one(orjson.dumps(body)), self.sender, "92", lambda _, reference: reference
+        )
+        report_id = self._reports[event_id] = keyed_id(
+            self.realm, self.sender.id, f"{self.realm}:{event_id}"
+        )
+        message = ReportReceived.model_validate(
+            claim.message | {"report_id": report_id, "text_id": text_id_of(report_id)}
+        )
         self.system.feed("alerts", self.realm, message, id=report_id, at=at)
 
     def play(self, until: int) -> None:
@@ -85,7 +105,9 @@ class MemoryPlayer:
         return History(self.played.start, self.system.facts(self.realm), sites)
 
 
-def played_to(name: str, at_min: float, realm: str = "92~ex-memory", *, planner: bool = False) -> MemoryPlayer:
+def played_to(
+    name: str, at_min: float, realm: str = "92~ex-memory", *, planner: bool = False
+) -> MemoryPlayer:
     """A scenario played in memory to T + `at_min`."""
     player = MemoryPlayer(scenario(name), realm, planner=planner)
     player.play(max(player.played.start + int(at_min * MINUTE_MS), player.played.end))

@@ -9,14 +9,14 @@ from typing import Any
 from schemas.base import Instant
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS
-from services.console.chronicle import Chronicle, Fold, versions
-from services.console.geometry import load_outlines
-from services.console.lines import LineRecord, line_of
-from services.console.picture import Past, Picture
-from services.console.queries.base import Read
-from services.console.queries.documents import Documents
-from services.console.shapes import Shaper
-from services.runtime.chain import Position
+from services.console.documents.queries import Documents
+from services.console.logbook.lines import LineRecord, line_of
+from services.console.read_model.history import Chronicle, Fold, versions
+from services.console.read_model.query_base import Read
+from services.console.read_model.shapes import Shaper
+from services.console.read_model.snapshot import Past, Picture
+from services.console.sites.geometry import load_outlines
+from services.runtime.log.chain import Position
 from tests.scenarios.memory import MemoryPlayer
 from tests.shipped import FOLDER
 
@@ -40,12 +40,20 @@ class Remembered(Documents):
         made, partition = Chronicle.in_memory(), partition_of(realm, PARTITIONS)
         for name, service in self._player.system.services.items():
             stored = service.log.of(realm)
-            found = (v for offset, record in enumerate(stored) for v in versions(record.transaction, offset))
+            found = (
+                v
+                for offset, record in enumerate(stored)
+                for v in versions(record.transaction, offset)
+            )
             made.add(name, partition, found, Position(next=len(stored)))
         return made
 
-    async def _told(self, picture: Picture, incident: str | None) -> tuple[Sequence[LineRecord], str | None]:
-        return [line for line in await self._cited(picture) if incident in (None, line.incident)], None
+    async def _told(
+        self, picture: Picture, incident: str | None
+    ) -> tuple[Sequence[LineRecord], str | None]:
+        return [
+            line for line in await self._cited(picture) if incident in (None, line.incident)
+        ], None
 
     async def _cited(self, picture: Picture) -> Sequence[LineRecord]:
         assert picture.at is not None
@@ -54,9 +62,12 @@ class Remembered(Documents):
             line
             for stored in self._stored(picture.realm)
             for ordinal, fact in enumerate(stored.transaction.facts)
-            if fact.at <= picture.at and (line := line_of(stored.transaction, fact, partition, ordinal)) is not None
+            if fact.at <= picture.at
+            and (line := line_of(stored.transaction, fact, partition, ordinal)) is not None
         ]
         return sorted(found, key=lambda line: line.key, reverse=True)
 
     def _stored(self, realm: str) -> list[Any]:
-        return [s for service in self._player.system.services.values() for s in service.log.of(realm)]
+        return [
+            s for service in self._player.system.services.values() for s in service.log.of(realm)
+        ]

@@ -17,7 +17,15 @@ from zoneinfo import ZoneInfo
 from schemas.base import MINUTE_MS, Command, Instant
 from schemas.commands import AcknowledgeIncident, AnswerNotification
 from schemas.delivery import NotificationRow
-from schemas.oncall import ImportDuties, NoteReachability, OverrideDuty, Place, Reach, ReachRow, Shift
+from schemas.oncall import (
+    ImportDuties,
+    NoteReachability,
+    OverrideDuty,
+    Place,
+    Reach,
+    ReachRow,
+    Shift,
+)
 from schemas.reports import ReportReceived
 from schemas.responders import Responder, parse_responders
 from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, RealmOpened
@@ -25,10 +33,10 @@ from schemas.words import Answer, Channel, EventType
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
-from services.delivery.simulated import responses
-from services.runtime.conductor import Response
+from services.delivery.simulated_channels import responses
+from services.runtime.log.transaction import FactRecord
+from services.runtime.simulation.conductor import Response
 from services.runtime.testing import MemorySystem
-from services.runtime.transaction import FactRecord
 from services.territory.publish import reference_commands
 from tests.shipped import territory
 
@@ -44,14 +52,23 @@ def paris(text: str, *, fold: int = 0) -> Instant:
 
 
 def _deciders() -> dict[str, Any]:
-    return {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()}
+    return {
+        "alerts": AlertsDecider(),
+        "continuity": ContinuityDecider(),
+        "delivery": DeliveryDecider(),
+    }
 
 
 @cache
 def _opened(realm: str, at: Instant) -> MemorySystem:
     """A realm with the territory in force, made once per start."""
     system = MemorySystem(_deciders(), check=False)
-    system.feed("alerts", realm, OpenRealm(author="system:test", role="admin", territory="92", started_at=at), id="open")
+    system.feed(
+        "alerts",
+        realm,
+        OpenRealm(author="system:test", role="admin", territory="92", started_at=at),
+        id="open",
+    )
     for id, command in reference_commands(territory(), realm, "system:reference", "admin"):
         system.feed("alerts", realm, command, id=id)
     return system
@@ -85,7 +102,12 @@ class Message:
 class Runbook:
     """One realm. Times are minutes after its start; `time_passes` is the only way to go on."""
 
-    def __init__(self, start: str = THURSDAY, realm: str = "92~test-runbook", world: MemorySystem | None = None) -> None:
+    def __init__(
+        self,
+        start: str = THURSDAY,
+        realm: str = "92~test-runbook",
+        world: MemorySystem | None = None,
+    ) -> None:
         self.realm, self.start = realm, paris(start)
         self.now = self.start
         self.system = _copied(_opened(realm, self.start)) if world is None else world
@@ -103,7 +125,10 @@ class Runbook:
         row = NotificationRow.model_validate(fact.data["row"])
         said = responses(row, self._responders)
         attempt = row.attempts[-1].id if row.attempts else ""
-        return [Response(f"{attempt}:{type(message).__name__}", delay, message) for delay, message in said]
+        return [
+            Response(f"{attempt}:{type(message).__name__}", delay, message)
+            for delay, message in said
+        ]
 
     def devices(self, *lines: dict[str, Any]) -> None:
         """From now on devices and providers behave like this; the first line that fits decides (docs/reference/responders.md)."""
@@ -119,18 +144,35 @@ class Runbook:
             for attempt in row.attempts:
                 if attempt.id not in self._seen and attempt.state not in ("planned", "superseded"):
                     self._seen.add(attempt.id)
-                    self._unexpected.append(Message(attempt.id, row.person, attempt.channel.value, row))
+                    self._unexpected.append(
+                        Message(attempt.id, row.person, attempt.channel.value, row)
+                    )
 
-    def expect(self, *devices: str, template: str | None = None, level: int | None = None, wave: int | None = None) -> None:
+    def expect(
+        self,
+        *devices: str,
+        template: str | None = None,
+        level: int | None = None,
+        wave: int | None = None,
+    ) -> None:
         """`dgs:voice` got exactly one message since the last look, with these properties."""
         self._look()
         for device in devices:
             person, _, channel = device.partition(":")
-            found = next((m for m in self._unexpected if m.person == person and channel in ("", m.channel)), None)
-            assert found is not None, f"{device} got nothing; there were {[str(m) for m in self._unexpected]}"
+            found = next(
+                (m for m in self._unexpected if m.person == person and channel in ("", m.channel)),
+                None,
+            )
+            assert found is not None, (
+                f"{device} got nothing; there were {[str(m) for m in self._unexpected]}"
+            )
             self._unexpected.remove(found)
             told = (found.row.template, int(found.row.level), found.row.wave)
-            wanted = (template or told[0], told[1] if level is None else level, told[2] if wave is None else wave)
+            wanted = (
+                template or told[0],
+                told[1] if level is None else level,
+                told[2] if wave is None else wave,
+            )
             assert told == wanted, str(found)
 
     def nothing_else(self) -> None:
@@ -148,7 +190,9 @@ class Runbook:
 
     def feed(self, service: str, message: Any, id: str | None = None) -> list[Any]:
         self._inputs += 1
-        done = self.system.feed(service, self.realm, message, id=id or f"in-{self._inputs}", at=self.now)
+        done = self.system.feed(
+            service, self.realm, message, id=id or f"in-{self._inputs}", at=self.now
+        )
         self.system.step(self.realm, self.now)
         return [f.message() for f in done.facts]
 
@@ -164,17 +208,35 @@ class Runbook:
 
     def report(self, type: str, site: str | None = "pmi-04", **values: Any) -> str:
         """A confirmed report of severity 2 from the manager of the site."""
-        given = {"source": "site_manager", "severity": 2, "occurred_at": self.now, "recorded_at": self.now} | values
+        given = {
+            "source": "site_manager",
+            "severity": 2,
+            "occurred_at": self.now,
+            "recorded_at": self.now,
+        } | values
         id = f"report-{self._inputs}"
-        self.feed("alerts", ReportReceived(report_id=id, site_id=site, type=EventType(type), **given), id=id)
+        self.feed(
+            "alerts",
+            ReportReceived(report_id=id, site_id=site, type=EventType(type), **given),
+            id=id,
+        )
         return id
 
     def answers(self, person: str, answer: Answer = ACK, channel: str = "sms") -> None:
         """The newest call of this person is answered."""
-        call = max(self.notifications(person), key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0))
+        call = max(
+            self.notifications(person), key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0)
+        )
         self.feed(
             "delivery",
-            AnswerNotification(author=person, role="on_call", notification=call.id, person=person, answer=answer, channel=channel),
+            AnswerNotification(
+                author=person,
+                role="on_call",
+                notification=call.id,
+                person=person,
+                answer=answer,
+                channel=channel,
+            ),
         )
 
     def notifications(self, person: str) -> list[NotificationRow]:
@@ -182,17 +244,31 @@ class Runbook:
         rows = self.system.services["delivery"].state(self.realm).notifications.values()
         return [r for r in rows if r.person == person and r.answer_expected]
 
-    def decides(self, kind: type[Command], author: str = "coord-pca", role: str = "coordinator", **values: Any) -> CommandApplied:
+    def decides(
+        self,
+        kind: type[Command],
+        author: str = "coord-pca",
+        role: str = "coordinator",
+        **values: Any,
+    ) -> CommandApplied:
         """A decision that is applied."""
         answer = self.asks(kind, author, role, **values)
         assert isinstance(answer, CommandApplied), answer
         return answer
 
     def asks(
-        self, kind: type[Command], author: str = "coord-pca", role: str = "coordinator", service: str = "alerts", **values: Any
+        self,
+        kind: type[Command],
+        author: str = "coord-pca",
+        role: str = "coordinator",
+        service: str = "alerts",
+        **values: Any,
     ) -> Any:
         """A decision and its answer."""
-        facts = self.feed(service, kind.model_validate({"author": author, "role": role, "reason": "text:r"} | values))
+        facts = self.feed(
+            service,
+            kind.model_validate({"author": author, "role": role, "reason": "text:r"} | values),
+        )
         return next(f for f in facts if isinstance(f, CommandApplied | CommandRefused))
 
     def takes_in_charge(self, person: str, incident: str) -> None:
@@ -200,19 +276,42 @@ class Runbook:
 
     # ── who is on call ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def replaces(self, person: str | None, start: str, end: str, role: str = "astreinte_technique", **values: Any) -> CommandApplied:
+    def replaces(
+        self,
+        person: str | None,
+        start: str,
+        end: str,
+        role: str = "astreinte_technique",
+        **values: Any,
+    ) -> CommandApplied:
         """An override; a place of a post for a while."""
-        return self.decides(OverrideDuty, person=person, start=paris(start), end=paris(end), role_on_call=role, **values)
+        return self.decides(
+            OverrideDuty,
+            person=person,
+            start=paris(start),
+            end=paris(end),
+            role_on_call=role,
+            **values,
+        )
 
-    def calendar(self, *shifts: tuple[str, str, str], role: str = "astreinte_technique", place: Place = Place.HOLDER) -> None:
+    def calendar(
+        self,
+        *shifts: tuple[str, str, str],
+        role: str = "astreinte_technique",
+        place: Place = Place.HOLDER,
+    ) -> None:
         """An imported calendar: (person, from, to)."""
         made = tuple(Shift(start=paris(a), end=paris(b), person=p) for p, a, b in shifts)
         span = {"start": min(s.start for s in made), "end": max(s.end for s in made)}
-        self.decides(ImportDuties, role_on_call=role, place=place, calendar="essai", shifts=made, **span)
+        self.decides(
+            ImportDuties, role_on_call=role, place=place, calendar="essai", shifts=made, **span
+        )
 
     def reaches(self, person: str, *channels: str, quiet: tuple[int, int] | None = None) -> None:
         """The directory says how a person can be reached."""
-        points = tuple(Reach(channel=Channel(c), verified_at=self.start, quiet=quiet) for c in channels)
+        points = tuple(
+            Reach(channel=Channel(c), verified_at=self.start, quiet=quiet) for c in channels
+        )
         self.decides(NoteReachability, people=(ReachRow(id=person, points=points),))
 
     # ── what stands ──────────────────────────────────────────────────────────────────────────────────────────────

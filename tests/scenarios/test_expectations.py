@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from schemas.base import MINUTE_MS, RowFact
-from services.cli.checks import load_checks, run_checks
-from services.console.attention import MOST, Facts, Urgency, attention_of, demands_of
+from services.console.attention.rows import MOST, Facts, Urgency, attention_of, demands_of
+from services.simulation.checks import load_checks, run_checks
 from tests.scenarios.memory import SCENARIOS, MemoryPlayer, played_to
 from tests.scenarios.told import faults_of, last_rows, longest_rows, text_of
 from tests.shipped import territory
@@ -30,22 +30,33 @@ def played(request: pytest.FixtureRequest) -> MemoryPlayer:
 
 def test_a_replay_shows_what_is_expected(played: MemoryPlayer) -> None:
     checks = load_checks(EXPECTATIONS, played.played.id)
-    failed = [f"{r.id}: {r.got} ({r.why})" for r in run_checks(played.history(), checks) if not r.ok]
+    failed = [
+        f"{r.id}: {r.got} ({r.why})" for r in run_checks(played.history(), checks) if not r.ok
+    ]
     assert not failed, "\n".join(failed)
 
 
 def test_every_message_says_what_where_since_when_and_what_is_asked(played: MemoryPlayer) -> None:
     """Rule D70: no code, no third SMS, nothing that a voice cannot say."""
-    faults = {f"{row.template}: {fault}: {text_of(row).sms}" for row in longest_rows(played) for fault in faults_of(row)}
+    faults = {
+        f"{row.template}: {fault}: {text_of(row).sms}"
+        for row in longest_rows(played)
+        for fault in faults_of(row)
+    }
     assert not faults, "\n".join(sorted(faults)[:20])
 
 
 def test_no_input_fails_and_no_record_is_large(played: MemoryPlayer) -> None:
     """A transaction may hold 256 KiB."""
     facts = played.system.facts(played.realm)
-    assert not [f.data for f in facts if f.name in ("InputFailed", "InputRefused", "DeadlineFailed")]
+    assert not [
+        f.data for f in facts if f.name in ("InputFailed", "InputRefused", "DeadlineFailed")
+    ]
     services = played.system.services.values()
-    assert max(len(stored.raw) for service in services for stored in service.log.of(played.realm)) < RECORD_BYTES
+    assert (
+        max(len(stored.raw) for service in services for stored in service.log.of(played.realm))
+        < RECORD_BYTES
+    )
 
 
 def pictures(player: MemoryPlayer, every_min: int) -> Iterator[tuple[int, Facts]]:
@@ -77,12 +88,16 @@ def test_nobody_is_asked_for_more_than_ten_things_in_ten_minutes(played: MemoryP
     assert most > 0
 
 
-def test_nobody_is_told_of_an_incident_twice_in_a_minute_but_of_danger(played: MemoryPlayer) -> None:
+def test_nobody_is_told_of_an_incident_twice_in_a_minute_but_of_danger(
+    played: MemoryPlayer,
+) -> None:
     """Rule D71."""
     begun: dict[tuple[str, str], list[tuple[int, bool, str]]] = {}
     for row in last_rows(played):
         if row.attempts and row.incident is not None and row.campaign is None:
-            begun.setdefault((row.person, row.incident), []).append((row.attempts[0].planned_at, row.danger, row.template))
+            begun.setdefault((row.person, row.incident), []).append(
+                (row.attempts[0].planned_at, row.danger, row.template)
+            )
     crowded = [
         f"{person}: {one} then {two}"
         for (person, _), told in begun.items()

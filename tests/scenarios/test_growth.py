@@ -10,12 +10,17 @@ from schemas.reports import ReportReceived
 from schemas.routes import destinations, public_topics
 from schemas.topics import SERVICES, inputs, log
 from schemas.words import EventType
-from services.runtime.kafka import headers_of, value_of
+from services.runtime.kafka.clients import headers_of, value_of
 from services.runtime.testing.memory import Stored
 from tests.scenarios.memory import MemoryPlayer, scenario
 
 SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05")
-TYPES = (EventType.OUTAGE_POWER, EventType.OUTAGE_WATER, EventType.OUTAGE_IT, EventType.DAMAGE_REPORT)
+TYPES = (
+    EventType.OUTAGE_POWER,
+    EventType.OUTAGE_WATER,
+    EventType.OUTAGE_IT,
+    EventType.DAMAGE_REPORT,
+)
 REPORTS, PART = 560, 140
 EACH_MS = 10
 """All come before the next step of a ladder."""
@@ -27,8 +32,17 @@ def _outgoing(service: str, stored: Stored) -> Counter[str]:
     """Bytes that a record makes on public topics and on the inputs of other services."""
     sizes: Counter[str] = Counter()
     for ordinal, fact in enumerate(stored.transaction.facts):
-        headers = headers_of(fact.type, id=fact.id, source=f"/{service}", at=fact.at, place=stored.place(ordinal), place_hash=stored.hash)
-        size = len(orjson.dumps(fact.data)) + sum(len(name) + len(value or b"") for name, value in headers)
+        headers = headers_of(
+            fact.type,
+            id=fact.id,
+            source=f"/{service}",
+            at=fact.at,
+            place=stored.place(ordinal),
+            place_hash=stored.hash,
+        )
+        size = len(orjson.dumps(fact.data)) + sum(
+            len(name) + len(value or b"") for name, value in headers
+        )
         receivers = destinations(stored.transaction.logic, service, fact.name, fact.data)
         for topic in (*public_topics(fact.name), *map(inputs, receivers)):
             sizes[topic] += size
@@ -44,9 +58,16 @@ def test_a_report_costs_as_much_disk_at_the_end_of_a_storm_as_at_its_beginning()
         if n % PART == 0:
             parts.append(Counter())
         report = ReportReceived(
-            report_id=f"00000000-0000-5000-8000-{n:012}", source="site_manager", source_key="storm", site_id=SITES[n % len(SITES)],
-            type=TYPES[n % len(TYPES)], severity=2, occurred_at=begun, recorded_at=begun + n * EACH_MS, text_id=f"report-{n}",
-        )  # fmt: skip
+            report_id=f"00000000-0000-5000-8000-{n:012}",
+            source="site_manager",
+            source_key="storm",
+            site_id=SITES[n % len(SITES)],
+            type=TYPES[n % len(TYPES)],
+            severity=2,
+            occurred_at=begun,
+            recorded_at=begun + n * EACH_MS,
+            text_id=f"report-{n}",
+        )
         system.feed("alerts", realm, report, id=report.report_id, at=report.recorded_at)
         parts[-1][inputs("alerts")] += len(value_of(report))
         for name in SERVICES:

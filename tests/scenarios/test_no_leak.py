@@ -15,7 +15,14 @@ from schemas.base import MINUTE_MS, Message
 from schemas.calling import NotificationPlanned
 from schemas.callouts import DraftCallOut, StartCallOut
 from schemas.commands import AcknowledgeIncident, AnswerNotification, SetLevel
-from schemas.delivery import AttemptGranted, AttemptOutcome, AttemptRow, ClaimAttempt, NotificationRow, ReceiptReceived
+from schemas.delivery import (
+    AttemptGranted,
+    AttemptOutcome,
+    AttemptRow,
+    ClaimAttempt,
+    NotificationRow,
+    ReceiptReceived,
+)
 from schemas.directory import Contact, ContactPoint
 from schemas.realms import is_live
 from schemas.reports import ReportReceived
@@ -25,10 +32,10 @@ from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.delivery.channels import Outgoing, Result
 from services.delivery.decider import DeliveryDecider
-from services.delivery.outbox import Call, Outbox
-from services.delivery.sender import Sender
-from services.delivery.simulated import respond
-from services.runtime.links import AckLinks, ReturnLinks
+from services.delivery.sender.attempt_view import Call, Outbox
+from services.delivery.sender.sender import Sender
+from services.delivery.simulated_channels import respond
+from services.runtime.identity.signed_links import AckLinks, ReturnLinks
 from services.runtime.testing import MemorySystem
 from services.territory.publish import reference_commands
 from tests.shipped import territory
@@ -44,10 +51,18 @@ PEOPLE = ("dgs", "p-1", "elu-1")
 
 def opened(*realms: str) -> MemorySystem:
     system = MemorySystem(
-        {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()}, respond, check=False
+        {
+            "alerts": AlertsDecider(),
+            "continuity": ContinuityDecider(),
+            "delivery": DeliveryDecider(),
+        },
+        respond,
+        check=False,
     )
     for realm in realms:
-        opening = OpenRealm(author="player", role="admin", territory="92", started_at=T0, speed=None)
+        opening = OpenRealm(
+            author="player", role="admin", territory="92", started_at=T0, speed=None
+        )
         at = T0 if is_live(realm) else None
         system.feed("alerts", realm, opening, id=f"open:{realm}", at=at)
         for id, command in reference_commands(territory(), realm, "system:reference", "admin"):
@@ -63,12 +78,22 @@ def _base() -> MemorySystem:
 def started() -> MemorySystem:
     """A system of its own in which all realms are open: states are immutable, so it shares them with the others."""
     base = _base()
-    system = MemorySystem({name: service.machine.decider for name, service in base.services.items()}, respond, check=False)
+    system = MemorySystem(
+        {name: service.machine.decider for name, service in base.services.items()},
+        respond,
+        check=False,
+    )
     system.conductor = deepcopy(base.conductor)
     for name, service in base.services.items():
         mine = system.services[name]
-        mine.clock, mine._views, mine._offsets = service.clock, dict(service._views), dict(service._offsets)
-        mine.log.records = {partition: list(records) for partition, records in service.log.records.items()}
+        mine.clock, mine._views, mine._offsets = (
+            service.clock,
+            dict(service._views),
+            dict(service._offsets),
+        )
+        mine.log.records = {
+            partition: list(records) for partition, records in service.log.records.items()
+        }
     return system
 
 
@@ -77,24 +102,48 @@ def live_report(n: int) -> ReportReceived:
 
 
 def report(id: str, site: str, type: str, severity: int) -> ReportReceived:
-    return ReportReceived.model_validate({
-        "report_id": id, "source": "site_manager", "site_id": site, "type": type, "severity": severity, "certainty": "confirmed", "occurred_at": T0,
-        "msg_type": "Alert",
-    })  # fmt: skip
+    return ReportReceived.model_validate(
+        {
+            "report_id": id,
+            "source": "site_manager",
+            "site_id": site,
+            "type": type,
+            "severity": severity,
+            "certainty": "confirmed",
+            "occurred_at": T0,
+            "msg_type": "Alert",
+        }
+    )
 
 
 def row(person: str) -> NotificationRow:
-    return NotificationRow.model_validate({
-        "id": FORGED, "level": 3, "role": "dgs", "person": person, "state": "planned", "template": "incident_wave", "planned_at": T0,
-        "attempts": [AttemptRow(id=FORGED, number=1, channel=Channel.SMS, state="granted", planned_at=T0)],
-    })  # fmt: skip
+    return NotificationRow.model_validate(
+        {
+            "id": FORGED,
+            "level": 3,
+            "role": "dgs",
+            "person": person,
+            "state": "planned",
+            "template": "incident_wave",
+            "planned_at": T0,
+            "attempts": [
+                AttemptRow(id=FORGED, number=1, channel=Channel.SMS, state="granted", planned_at=T0)
+            ],
+        }
+    )
 
 
 def drafted(callout: str) -> tuple[str, Message]:
     draft = {
-        "author": "x", "role": "cell", "callout": callout, "text_id": "t", "channels": ["sms"], "people": [{"person": "dgs", "channels": ["sms"]}],
-        "last": True, "danger": True,
-    }  # fmt: skip
+        "author": "x",
+        "role": "cell",
+        "callout": callout,
+        "text_id": "t",
+        "channels": ["sms"],
+        "people": [{"person": "dgs", "channels": ["sms"]}],
+        "last": True,
+        "danger": True,
+    }
     return "delivery", DraftCallOut.model_validate(draft)
 
 
@@ -102,26 +151,76 @@ ids = st.sampled_from(["n-forged", "n-1", "live-0"])
 hostile: st.SearchStrategy[tuple[str, Message]] = st.one_of(
     st.builds(
         lambda n, site, type, severity: ("alerts", report(f"ex-{n}", site, type, severity)),
-        st.integers(0, 5), st.sampled_from(SITES), st.sampled_from(["closure", "fire", "evacuation", "outage_power", "gas_leak"]), st.integers(1, 5),
+        st.integers(0, 5),
+        st.sampled_from(SITES),
+        st.sampled_from(["closure", "fire", "evacuation", "outage_power", "gas_leak"]),
+        st.integers(1, 5),
     ),
-    st.builds(lambda level: ("alerts", SetLevel(author="x", role="coordinator", scope="territory", level=level, reason="r")), st.integers(1, 4)),
-    st.builds(lambda incident: ("alerts", AcknowledgeIncident(author="x", role="cell", incident=incident)), ids),
     st.builds(
-        lambda person, danger: ("delivery", NotificationPlanned.model_validate({
-            "notification": "n-forged", "level": 4, "role": "dgs", "person": person, "channels": ["sms", "voice"], "template": "incident_wave",
-            "planned_at": T0, "danger": danger,
-        })),
-        st.sampled_from(PEOPLE), st.booleans(),
+        lambda level: (
+            "alerts",
+            SetLevel(author="x", role="coordinator", scope="territory", level=level, reason="r"),
+        ),
+        st.integers(1, 4),
+    ),
+    st.builds(
+        lambda incident: (
+            "alerts",
+            AcknowledgeIncident(author="x", role="cell", incident=incident),
+        ),
+        ids,
+    ),
+    st.builds(
+        lambda person, danger: (
+            "delivery",
+            NotificationPlanned.model_validate(
+                {
+                    "notification": "n-forged",
+                    "level": 4,
+                    "role": "dgs",
+                    "person": person,
+                    "channels": ["sms", "voice"],
+                    "template": "incident_wave",
+                    "planned_at": T0,
+                    "danger": danger,
+                }
+            ),
+        ),
+        st.sampled_from(PEOPLE),
+        st.booleans(),
     ),
     st.builds(lambda n: ("delivery", ClaimAttempt(notification=n, attempt=n, run=RUN)), ids),
-    st.builds(lambda n: ("delivery", AttemptOutcome(notification=n, attempt=n, run=RUN, outcome="ambiguous")), ids),
-    st.builds(lambda n: ("delivery", ReceiptReceived(notification=n, attempt=n, state="failed")), ids),
-    st.builds(lambda n, p: ("delivery", AnswerNotification(author=p, role="dgs", notification=n, person=p, answer=Answer.ACK, channel="sms")), ids, st.sampled_from(PEOPLE)),
+    st.builds(
+        lambda n: (
+            "delivery",
+            AttemptOutcome(notification=n, attempt=n, run=RUN, outcome="ambiguous"),
+        ),
+        ids,
+    ),
+    st.builds(
+        lambda n: ("delivery", ReceiptReceived(notification=n, attempt=n, state="failed")), ids
+    ),
+    st.builds(
+        lambda n, p: (
+            "delivery",
+            AnswerNotification(
+                author=p, role="dgs", notification=n, person=p, answer=Answer.ACK, channel="sms"
+            ),
+        ),
+        ids,
+        st.sampled_from(PEOPLE),
+    ),
     st.just(("delivery", Tick())),
     st.builds(lambda s: (s, StepTo()), st.sampled_from(["alerts", "delivery", "continuity"])),
     st.builds(drafted, ids),
-    st.builds(lambda c: ("delivery", StartCallOut.model_validate({"author": "x", "role": "cell", "callout": c})), ids),
-)  # fmt: skip
+    st.builds(
+        lambda c: (
+            "delivery",
+            StartCallOut.model_validate({"author": "x", "role": "cell", "callout": c}),
+        ),
+        ids,
+    ),
+)
 
 
 @cache
@@ -137,10 +236,19 @@ def told(system: MemorySystem) -> tuple[str, ...]:
 
 
 @settings(
-    max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate), suppress_health_check=[HealthCheck.too_slow]
+    max_examples=25,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow],
 )
-@given(st.lists(st.tuples(st.sampled_from(EXERCISES), hostile, st.integers(0, 60)), min_size=3, max_size=20))
-def test_no_input_of_an_exercise_reaches_a_sender_or_the_live_realm(given_: Sequence[tuple[str, tuple[str, Message], int]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(EXERCISES), hostile, st.integers(0, 60)), min_size=3, max_size=20
+    )
+)
+def test_no_input_of_an_exercise_reaches_a_sender_or_the_live_realm(
+    given_: Sequence[tuple[str, tuple[str, Message], int]],
+) -> None:
     system = started()
     for n, (realm, (service, message), minute) in enumerate(given_):
         system.feed(service, realm, message, id=f"hostile-{n}", at=T0 + minute * MINUTE_MS)
@@ -151,7 +259,11 @@ def test_no_input_of_an_exercise_reaches_a_sender_or_the_live_realm(given_: Sequ
         system.feed("alerts", LIVE, live_report(n), id=f"live-{n}", at=T0 + n * MINUTE_MS)
     assert told(system) == live_alone()
     outbox = Outbox(RUN, lambda: 0.0)
-    calls = [call for stored in system.services["delivery"].log for call in outbox.observe(stored.transaction)]
+    calls = [
+        call
+        for stored in system.services["delivery"].log
+        for call in outbox.observe(stored.transaction)
+    ]
     assert {offer.realm for offer in outbox.to_claim()} <= {LIVE}
     assert [call for call in calls if call.realm != LIVE] == []
 
@@ -161,18 +273,32 @@ def _claim_everything(system: MemorySystem, realm: str) -> None:
     waiting = [
         f.data["row"]["attempts"][-1]["id"]
         for f in system.facts(realm, ["delivery"])
-        if f.name == "NotificationChanged" and f.data["row"]["attempts"] and f.data["row"]["attempts"][-1]["state"] == "planned"
+        if f.name == "NotificationChanged"
+        and f.data["row"]["attempts"]
+        and f.data["row"]["attempts"][-1]["state"] == "planned"
     ]
     for attempt in waiting[-2:]:
-        system.feed("delivery", realm, ClaimAttempt(notification="n-forged", attempt=attempt, run=RUN), id=f"{attempt}:claim:{RUN}", at=T0)
+        system.feed(
+            "delivery",
+            realm,
+            ClaimAttempt(notification="n-forged", attempt=attempt, run=RUN),
+            id=f"{attempt}:claim:{RUN}",
+            at=T0,
+        )
 
 
 def test_the_exercise_itself_calls_its_simulated_people() -> None:
     """Else the law above would hold because nothing happens."""
     system, realm = started(), EXERCISES[0]
     for n, site in enumerate(SITES[:4]):
-        system.feed("alerts", realm, report(f"ex-{n}", site, "evacuation", 5), id=f"fire-{n}", at=T0 + n)
-    rows = {f.data["row"]["id"] for f in system.facts(realm, ["delivery"]) if f.name == "NotificationChanged"}
+        system.feed(
+            "alerts", realm, report(f"ex-{n}", site, "evacuation", 5), id=f"fire-{n}", at=T0 + n
+        )
+    rows = {
+        f.data["row"]["id"]
+        for f in system.facts(realm, ["delivery"])
+        if f.name == "NotificationChanged"
+    }
     assert len(rows) > 3
 
 
@@ -189,7 +315,11 @@ class Recording:
         return Result("accepted")
 
     async def get(self, person: str, **_: Any) -> Contact | None:
-        return Contact(person=person, name="N.", points=(ContactPoint(channel=Channel.SMS, address="+33600000000", verified_at=T0),))
+        return Contact(
+            person=person,
+            name="N.",
+            points=(ContactPoint(channel=Channel.SMS, address="+33600000000", verified_at=T0),),
+        )
 
     async def send(self, _topic: str, realm: str, message: Message, **_: Any) -> tuple[int, int]:
         self.sent.append((realm, message))
@@ -203,12 +333,29 @@ async def test_even_a_grant_in_hand_is_not_used_outside_the_live_realm(realm: st
     links, returns = AckLinks(b"k" * 32), ReturnLinks(b"k" * 32)
     outbox = Outbox(RUN, lambda: 0.0)
     sender = Sender(
-        world, world, _NoTexts(), {Channel.SMS: world}, links, returns, "https://vigie.example", outbox=outbox, monotonic=lambda: 0.0
+        world,
+        world,
+        _NoTexts(),
+        {Channel.SMS: world},
+        links,
+        returns,
+        "https://vigie.example",
+        outbox=outbox,
+        monotonic=lambda: 0.0,
     )
-    granted = AttemptGranted(notification=FORGED, attempt=FORGED, run=RUN, channel=Channel.SMS, person="dgs", limit_ms=30_000)
+    granted = AttemptGranted(
+        notification=FORGED,
+        attempt=FORGED,
+        run=RUN,
+        channel=Channel.SMS,
+        person="dgs",
+        limit_ms=30_000,
+    )
     await sender._carry_out(Call(realm, row("dgs"), granted, "c", 0.0))
     assert len(world.called) == (1 if realm == LIVE else 0)
-    assert [m.outcome for _, m in world.sent if isinstance(m, AttemptOutcome)] == ["accepted" if realm == LIVE else "failed"]
+    assert [m.outcome for _, m in world.sent if isinstance(m, AttemptOutcome)] == [
+        "accepted" if realm == LIVE else "failed"
+    ]
 
 
 class _NoTexts:

@@ -12,23 +12,31 @@ from tests.scenarios.memory import MemoryPlayer, scenario
 from tests.shipped import territory
 
 PLAN = "PCA-education"
-UNDELIVERED = Measure(name="sites_not_delivered", value=54.0, object="supplier:cuisine-centrale-sud")
+UNDELIVERED = Measure(
+    name="sites_not_delivered", value=54.0, object="supplier:cuisine-centrale-sud"
+)
 
 
 @pytest.mark.parametrize(("days", "state"), [(0, PlanState.REFUSED), (1, PlanState.PROPOSED)])
-def test_another_reason_for_a_refused_plan_proposes_it_again_after_a_day(days: int, state: PlanState) -> None:
+def test_another_reason_for_a_refused_plan_proposes_it_again_after_a_day(
+    days: int, state: PlanState
+) -> None:
     player = MemoryPlayer(scenario("S10"), "92~ex-memory")
     realm, start, system = player.realm, player.played.start, player.system
 
     def report(id: str, at: int, type: EventType, **values: object) -> None:
         system.step(realm, at)
-        said = ReportReceived(report_id=id, type=type, occurred_at=at, recorded_at=at, source="site_manager", **values)  # type: ignore[arg-type]
+        said = ReportReceived(
+            report_id=id, type=type, occurred_at=at, recorded_at=at, source="site_manager", **values
+        )  # type: ignore[arg-type]
         system.feed("alerts", realm, said, id=id, at=at)
 
     def plan() -> PlanState:
         return system.services["continuity"].state(realm).plans[PLAN].state
 
-    for n, college in enumerate([site.id for site in territory().sites if site.kind == "college"][:3]):
+    for n, college in enumerate(
+        [site.id for site in territory().sites if site.kind == "college"][:3]
+    ):
         report(f"r-{n}", start + n * MINUTE_MS, EventType.CLOSURE, site_id=college, severity=3)
     assert plan() is PlanState.PROPOSED
     refused_at = start + 10 * MINUTE_MS
@@ -45,5 +53,8 @@ def test_another_reason_for_a_refused_plan_proposes_it_again_after_a_day(days: i
         measure=UNDELIVERED,
     )
     row = system.services["alerts"].state(realm).triggers[f"{PLAN}:0"]
-    assert ([why.metric for why in row.why], row.since) == (["sites_closed", "catering_down"], start + 2 * MINUTE_MS)
+    assert ([why.metric for why in row.why], row.since) == (
+        ["sites_closed", "catering_down"],
+        start + 2 * MINUTE_MS,
+    )
     assert plan() is state

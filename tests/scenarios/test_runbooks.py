@@ -23,7 +23,15 @@ from schemas.oncall import Place, Rotation, SwapDuties, WithdrawDuty
 from schemas.runtime import CommandRefused, OpenRealm
 from services.runtime.testing import MemorySystem
 from services.territory.publish import reference_commands
-from tests.scenarios.runbook import ACK, DECLINE, NIGHT_OF_MARCH, NIGHT_OF_OCTOBER, Runbook, _deciders, paris
+from tests.scenarios.runbook import (
+    ACK,
+    DECLINE,
+    NIGHT_OF_MARCH,
+    NIGHT_OF_OCTOBER,
+    Runbook,
+    _deciders,
+    paris,
+)
 from tests.shipped import territory
 
 N1_FIRST = ("rs-pmi-04:app", "ast-technique:app")
@@ -56,7 +64,9 @@ def n2_answered(book: Runbook) -> None:
 # ── the plain course ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_site_incident_tells_manager_and_technician_then_the_director_on_call(book: Runbook) -> None:
+def test_a_site_incident_tells_manager_and_technician_then_the_director_on_call(
+    book: Runbook,
+) -> None:
     book.report("closure")
     book.expect(*N1_FIRST, level=1, wave=1)
     book.time_passes(14.9)
@@ -86,7 +96,9 @@ def test_a_major_incident_climbs_at_ten_and_twenty_minutes(book: Runbook) -> Non
     book.nothing_else()
 
 
-def test_after_the_last_wave_the_ladder_begins_again_three_times_and_then_stands(book: Runbook) -> None:
+def test_after_the_last_wave_the_ladder_begins_again_three_times_and_then_stands(
+    book: Runbook,
+) -> None:
     n2(book)
     for cycle in range(3):
         book.time_passes(10)
@@ -235,7 +247,9 @@ def test_climbing_by_hand_rings_the_next_wave_now(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_climbing_by_hand_rings_the_next_wave_also_when_the_one_before_was_answered(book: Runbook) -> None:
+def test_climbing_by_hand_rings_the_next_wave_also_when_the_one_before_was_answered(
+    book: Runbook,
+) -> None:
     """Who took it in charge sees that it is too big for them: the waves that their answer had made needless are called, at the delays of the policy."""
     n2_answered(book)
     book.answers("dir-solidarites")
@@ -270,7 +284,14 @@ def test_danger_in_an_incident_that_was_taken_in_charge_calls_again(book: Runboo
 def test_danger_in_an_incident_whose_level_was_lowered_calls(book: Runbook, level: int) -> None:
     """Its level stays where the pilot put it (D31), and people hear of it."""
     n2(book)
-    book.decides(SetLevel, author="dgs", role="dgs_directeur_de_crise", scope=book.incident().id, level=level, force=True)
+    book.decides(
+        SetLevel,
+        author="dgs",
+        role="dgs_directeur_de_crise",
+        scope=book.incident().id,
+        level=level,
+        force=True,
+    )
     book.nothing_else()
     book.report("fire", severity=4)
     book.expect(*N1_FIRST, level=1, wave=1)
@@ -325,7 +346,12 @@ def receipt(book: Runbook, person: str, channel: str, state: str) -> None:
     """The provider's word on the newest call of this person by this channel."""
     row = max(book.notifications(person), key=lambda r: r.planned_at)
     attempt = next(a for a in row.attempts if a.channel.value == channel)
-    book.feed("delivery", ReceiptReceived.model_validate({"notification": row.id, "attempt": attempt.id, "state": state}))
+    book.feed(
+        "delivery",
+        ReceiptReceived.model_validate(
+            {"notification": row.id, "attempt": attempt.id, "state": state}
+        ),
+    )
 
 
 def test_receipts_in_reversed_order_send_nothing_twice(book: Runbook) -> None:
@@ -338,7 +364,9 @@ def test_receipts_in_reversed_order_send_nothing_twice(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_a_receipt_that_comes_after_the_failover_calls_nobody_back_and_nobody_again(book: Runbook) -> None:
+def test_a_receipt_that_comes_after_the_failover_calls_nobody_back_and_nobody_again(
+    book: Runbook,
+) -> None:
     book.devices({"person": "ast-technique", "channel": "app", "outcome": "accepted"})
     book.report("closure")
     book.expect(*N1_FIRST)
@@ -376,7 +404,9 @@ def test_a_person_whom_no_channel_reaches_is_replaced_by_the_deputy(book: Runboo
     book.nothing_else()
 
 
-def test_a_provider_that_is_down_for_all_ends_in_a_standing_alert_not_in_waiting(book: Runbook) -> None:
+def test_a_provider_that_is_down_for_all_ends_in_a_standing_alert_not_in_waiting(
+    book: Runbook,
+) -> None:
     book.devices({"outcome": "failed"})
     book.report("closure")
     for _ in range(12):
@@ -384,7 +414,10 @@ def test_a_provider_that_is_down_for_all_ends_in_a_standing_alert_not_in_waiting
         book.time_passes(10)
     book.sent()
     assert book.ladder().state in ("running", "exhausted")
-    assert {u.role for u in book.facts("RoleUncovered")} >= {"responsable_site", "astreinte_technique"}
+    assert {u.role for u in book.facts("RoleUncovered")} >= {
+        "responsable_site",
+        "astreinte_technique",
+    }
 
 
 def test_an_sms_of_which_nobody_knows_is_sent_again_and_marked(book: Runbook) -> None:
@@ -433,7 +466,9 @@ def test_danger_passes_a_hold(book: Runbook) -> None:
 # ── levels and merges ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_severity_that_rises_during_wave_two_opens_the_higher_ladder_at_its_first_wave(book: Runbook) -> None:
+def test_a_severity_that_rises_during_wave_two_opens_the_higher_ladder_at_its_first_wave(
+    book: Runbook,
+) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
     book.time_passes(15)
@@ -491,15 +526,29 @@ def test_an_incident_that_joins_a_running_crisis_is_an_information(book: Runbook
     book.time_passes(1)
     book.sent()
     book.report("closure", "cen-3", severity=3)
-    told = [m for m in book.sent() if m.row.template not in ("plan_proposed", "alarm_rto", "alarm_dmia", "forecast_rto", "forecast_dmia")]
+    told = [
+        m
+        for m in book.sent()
+        if m.row.template
+        not in ("plan_proposed", "alarm_rto", "alarm_dmia", "forecast_rto", "forecast_dmia")
+    ]
     assert {(m.row.template, m.row.answer_expected) for m in told} <= {("information", False)}
     assert len(book.alerts.open_incidents) == len(book.ladder("territory").incidents)
 
 
 def test_a_lowered_level_is_an_information(book: Runbook) -> None:
     n2_answered(book)
-    book.decides(SetLevel, author="dir-solidarites", role="directeur_pole", scope=book.incident().id, level=1, force=True)
-    assert {(m.row.template, m.row.answer_expected) for m in book.sent()} <= {("information", False)}
+    book.decides(
+        SetLevel,
+        author="dir-solidarites",
+        role="directeur_pole",
+        scope=book.incident().id,
+        level=1,
+        force=True,
+    )
+    assert {(m.row.template, m.row.answer_expected) for m in book.sent()} <= {
+        ("information", False)
+    }
 
 
 # ── who is on call ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -529,7 +578,10 @@ def test_a_withdrawn_override_calls_the_roster_again(book: Runbook) -> None:
 
 
 def test_a_swap_calls_the_other_one(book: Runbook) -> None:
-    book.calendar(("ast-technique", "2027-02-11T08:00", "2027-02-12T08:00"), ("ast-technique-s", "2027-02-12T08:00", "2027-02-13T08:00"))
+    book.calendar(
+        ("ast-technique", "2027-02-11T08:00", "2027-02-12T08:00"),
+        ("ast-technique-s", "2027-02-12T08:00", "2027-02-13T08:00"),
+    )
     spans = {"start": paris("2027-02-11T08:00"), "end": paris("2027-02-12T08:00")}
     other = {"other_start": paris("2027-02-12T08:00"), "other_end": paris("2027-02-13T08:00")}
     book.decides(SwapDuties, role_on_call="astreinte_technique", **spans, **other)
@@ -539,7 +591,10 @@ def test_a_swap_calls_the_other_one(book: Runbook) -> None:
 
 
 def test_a_gap_in_the_calendar_calls_the_deputy_and_the_next_wave_at_once(book: Runbook) -> None:
-    book.calendar(("ast-technique", "2027-02-11T00:00", "2027-02-11T09:00"), ("ast-technique", "2027-02-11T11:00", "2027-02-11T20:00"))
+    book.calendar(
+        ("ast-technique", "2027-02-11T00:00", "2027-02-11T09:00"),
+        ("ast-technique", "2027-02-11T11:00", "2027-02-11T20:00"),
+    )
     book.report("closure")
     book.expect("rs-pmi-04:app", "ast-technique-s:app", wave=1)
     book.expect("ast-direction:sms", wave=2)
@@ -557,7 +612,10 @@ def test_nobody_at_all_in_a_role_means_the_next_wave_now(book: Runbook) -> None:
 
 
 def test_a_hand_off_during_a_wave_calls_nobody_anew(book: Runbook) -> None:
-    book.calendar(("ast-technique", "2027-02-11T08:00", "2027-02-11T09:45"), ("cel-si", "2027-02-11T09:45", "2027-02-11T20:00"))
+    book.calendar(
+        ("ast-technique", "2027-02-11T08:00", "2027-02-11T09:45"),
+        ("cel-si", "2027-02-11T09:45", "2027-02-11T20:00"),
+    )
     book.report("closure")
     book.expect(*N1_FIRST)
     book.time_passes(10)
@@ -568,7 +626,10 @@ def test_a_hand_off_during_a_wave_calls_nobody_anew(book: Runbook) -> None:
 
 
 def test_a_decline_after_the_hand_off_calls_who_is_on_call_now(book: Runbook) -> None:
-    book.calendar(("ast-technique", "2027-02-11T08:00", "2027-02-11T09:45"), ("cel-si", "2027-02-11T09:45", "2027-02-11T20:00"))
+    book.calendar(
+        ("ast-technique", "2027-02-11T08:00", "2027-02-11T09:45"),
+        ("cel-si", "2027-02-11T09:45", "2027-02-11T20:00"),
+    )
     book.report("closure")
     book.expect(*N1_FIRST)
     book.time_passes(10)
@@ -578,7 +639,10 @@ def test_a_decline_after_the_hand_off_calls_who_is_on_call_now(book: Runbook) ->
 
 
 def test_the_next_cycle_calls_who_is_on_call_then(book: Runbook) -> None:
-    book.calendar(("ast-technique", "2027-02-11T08:00", "2027-02-11T10:00"), ("cel-si", "2027-02-11T10:00", "2027-02-11T20:00"))
+    book.calendar(
+        ("ast-technique", "2027-02-11T08:00", "2027-02-11T10:00"),
+        ("cel-si", "2027-02-11T10:00", "2027-02-11T20:00"),
+    )
     book.report("closure")
     book.expect(*N1_FIRST)
     book.time_passes(15)
@@ -596,7 +660,9 @@ def test_of_two_equals_the_one_who_was_up_at_night_is_left_asleep() -> None:
     book.expect("ast-technique:app")
     book.answers("ast-technique")
     book.until("2027-02-11T09:00")
-    book.expect("rs-pmi-04:app")  # at 07:00: not on call, and N1 waits for the end of the quiet hours (D36)
+    book.expect(
+        "rs-pmi-04:app"
+    )  # at 07:00: not on call, and N1 waits for the end of the quiet hours (D36)
     book.report("partial_closure", "par-01")
     book.expect("rs-par-01:app", "cel-si:app")
     book.nothing_else()
@@ -619,7 +685,10 @@ def test_one_person_in_two_roles_is_told_once(book: Runbook) -> None:
 
 def test_a_hand_off_at_0230_on_the_night_that_has_none() -> None:
     book = Runbook(NIGHT_OF_MARCH)
-    book.calendar(("ast-technique", "2027-03-27T02:30", "2027-03-28T02:30"), ("cel-si", "2027-03-28T02:30", "2027-03-29T02:30"))
+    book.calendar(
+        ("ast-technique", "2027-03-27T02:30", "2027-03-28T02:30"),
+        ("cel-si", "2027-03-28T02:30", "2027-03-29T02:30"),
+    )
     book.until("2027-03-28T01:59")
     book.report("closure")
     book.expect(*N1_NIGHT)
@@ -636,7 +705,10 @@ def test_a_hand_off_at_0230_on_the_night_that_has_none() -> None:
 
 def test_a_hand_off_at_0230_on_the_night_that_has_two() -> None:
     book = Runbook(NIGHT_OF_OCTOBER)
-    book.calendar(("ast-technique", "2027-10-30T02:30", "2027-10-31T02:30"), ("cel-si", "2027-10-31T02:30", "2027-11-01T02:30"))
+    book.calendar(
+        ("ast-technique", "2027-10-30T02:30", "2027-10-31T02:30"),
+        ("cel-si", "2027-10-31T02:30", "2027-11-01T02:30"),
+    )
     book.until("2027-10-31T02:29")
     book.report("closure")
     book.expect(*N1_NIGHT)
@@ -681,10 +753,22 @@ def publish(book: Runbook, version: str, **policy: Any) -> None:
     for id, command in reference_commands(territory(), book.realm, "system:reference", "admin"):
         data = command.data
         if isinstance(data, ref.EscalationPolicy):
-            data = data.model_copy(update={"policy": data.policy.model_copy(update={k: v for k, v in policy.items() if k != "rotations"})})
+            data = data.model_copy(
+                update={
+                    "policy": data.policy.model_copy(
+                        update={k: v for k, v in policy.items() if k != "rotations"}
+                    )
+                }
+            )
         if isinstance(data, ref.RosterSection) and "rotations" in policy:
-            data = data.model_copy(update={"roster": data.roster.model_copy(update={"rotations": policy["rotations"]})})
-        book.feed("alerts", command.model_copy(update={"data": data, "reference": version}), id=f"{version}-{id}")
+            data = data.model_copy(
+                update={"roster": data.roster.model_copy(update={"rotations": policy["rotations"]})}
+            )
+        book.feed(
+            "alerts",
+            command.model_copy(update={"data": data, "reference": version}),
+            id=f"{version}-{id}",
+        )
 
 
 def publish_another_second_wave(book: Runbook) -> None:
@@ -694,7 +778,9 @@ def publish_another_second_wave(book: Runbook) -> None:
     publish(book, "edited", ladders={**territory().policy.ladders, "N1": (waves[0], second)})
 
 
-def test_a_ladder_that_is_edited_while_it_runs_keeps_its_waves_and_the_next_one_has_the_new_ones(book: Runbook) -> None:
+def test_a_ladder_that_is_edited_while_it_runs_keeps_its_waves_and_the_next_one_has_the_new_ones(
+    book: Runbook,
+) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
     publish_another_second_wave(book)
@@ -723,7 +809,13 @@ def test_a_decision_applies_the_edited_rules_to_the_ladder_that_runs(book: Runbo
 
 
 def test_a_new_rotation_is_called_from_its_first_hand_off_on(book: Runbook) -> None:
-    turn = Rotation(role="astreinte_technique", persons=("cel-si", "cel-rh"), every_days=1, hand_off_min=600, since=paris_day("2027-02-11"))
+    turn = Rotation(
+        role="astreinte_technique",
+        persons=("cel-si", "cel-rh"),
+        every_days=1,
+        hand_off_min=600,
+        since=paris_day("2027-02-11"),
+    )
     publish(book, "rotating", rotations=(turn,))
     book.report("outage_heating")
     book.expect(*N1_FIRST)
@@ -808,7 +900,14 @@ def test_one_deed_ends_the_wait(book: Runbook, deed: str) -> None:
             book.decides(CompleteTask, task=task.id, outcome="denied")
             book.decides(AddNote, text_id="t2", incident=incident)
         case "level":
-            book.decides(SetLevel, author="dir-solidarites", role="directeur_pole", scope=incident, level=1, force=True)
+            book.decides(
+                SetLevel,
+                author="dir-solidarites",
+                role="directeur_pole",
+                scope=incident,
+                level=1,
+                force=True,
+            )
             book.sent()
         case "climb":
             book.decides(EscalateIncident, incident=incident)
@@ -856,7 +955,11 @@ def test_an_exercise_beside_a_real_crisis_touches_nothing_of_it() -> None:
     start = paris("2027-02-11T09:40")
     for realm in ("92", "92~test-beside"):
         world.feed(
-            "alerts", realm, OpenRealm(author="system:test", role="admin", territory="92", started_at=start), id=f"open-{realm}", at=start
+            "alerts",
+            realm,
+            OpenRealm(author="system:test", role="admin", territory="92", started_at=start),
+            id=f"open-{realm}",
+            at=start,
         )
         for id, command in reference_commands(territory(), realm, "system:reference", "admin"):
             world.feed("alerts", realm, command, id=id, at=start)
@@ -887,7 +990,11 @@ def test_an_exercise_beside_a_real_crisis_touches_nothing_of_it() -> None:
     exercise.nothing_else()
     assert [f.id for f in world.facts("92")] == before
     assert real.alerts.open_incidents
-    assert not any(a.state == "accepted" for r in world.services["delivery"].state("92").notifications.values() for a in r.attempts)
+    assert not any(
+        a.state == "accepted"
+        for r in world.services["delivery"].state("92").notifications.values()
+        for a in r.attempts
+    )
 
 
 def test_a_decision_about_duty_in_an_exercise_stays_there() -> None:
@@ -901,7 +1008,13 @@ def test_a_decision_about_duty_in_an_exercise_stays_there() -> None:
 def test_an_override_of_somebody_unknown_is_refused_and_changes_nobody(book: Runbook) -> None:
     from schemas.oncall import OverrideDuty
 
-    no = book.asks(OverrideDuty, role_on_call="astreinte_technique", person="inconnu", start=book.now, end=book.now + 3_600_000)
+    no = book.asks(
+        OverrideDuty,
+        role_on_call="astreinte_technique",
+        person="inconnu",
+        start=book.now,
+        end=book.now + 3_600_000,
+    )
     assert isinstance(no, CommandRefused)
     assert no.code == "person_unknown"
     book.report("closure")

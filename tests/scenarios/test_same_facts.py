@@ -9,11 +9,11 @@ import pytest
 
 from schemas.base import MINUTE_MS
 from schemas.topics import SERVICES
-from services.cli.history import read_history_by_service
-from services.runtime.principals import Principal
-from services.runtime.rights import Role
-from services.runtime.settings import Settings
-from services.runtime.transaction import FactRecord
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal
+from services.runtime.log.transaction import FactRecord
+from services.runtime.process.settings import Settings
+from services.simulation.history import read_history_by_service
 from tests.scenarios.memory import MemoryPlayer, scenario
 from tests.system import RunningVigie
 
@@ -21,7 +21,9 @@ WHOLE_MIN, BEGUN_MIN = 260, 45
 """Minutes of S04: to its end, and until proposals, calls and clocks are under way."""
 PLAYER = Principal(id="local-admin", role=Role.ADMIN)
 """Whose token `vigie play` uses on the machine that runs `vigie up`: ids of reports derive from it."""
-TRANSPORT = frozenset({"StepAccepted", "CommandApplied", "InputDuplicate", "RealmOpened", "ReferencePublished"})
+TRANSPORT = frozenset(
+    {"StepAccepted", "CommandApplied", "InputDuplicate", "RealmOpened", "ReferencePublished"}
+)
 """Facts that say how the history was driven, not what happened in it."""
 
 History = dict[str, list[str]]
@@ -31,7 +33,9 @@ def as_text(facts: dict[str, list[FactRecord]]) -> History:
     """Every fact with its time, id and content, per service in log order."""
     return {
         service: [
-            json.dumps([f.name, f.at, f.id, f.data], ensure_ascii=False, sort_keys=True) for f in facts[service] if f.name not in TRANSPORT
+            json.dumps([f.name, f.at, f.id, f.data], ensure_ascii=False, sort_keys=True)
+            for f in facts[service]
+            if f.name not in TRANSPORT
         ]
         for service in SERVICES
     }
@@ -39,9 +43,13 @@ def as_text(facts: dict[str, list[FactRecord]]) -> History:
 
 def played(vigie: RunningVigie, realm: str, speed: str, minutes: int) -> History:
     until = ("--until", str(minutes))
-    done = vigie.cli("play", "S04", "--speed", speed, "--realm", realm, *until, "--json", timeout_s=600)
+    done = vigie.cli(
+        "play", "S04", "--speed", speed, "--realm", realm, *until, "--json", timeout_s=600
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    return as_text(asyncio.run(read_history_by_service(Settings(data_dir=vigie.folder / "data"), realm)))
+    return as_text(
+        asyncio.run(read_history_by_service(Settings(data_dir=vigie.folder / "data"), realm))
+    )
 
 
 def in_memory(realm: str, minutes: int) -> History:
@@ -61,7 +69,12 @@ def assert_same(found: History, wanted: History) -> None:
 @pytest.mark.timeout(1500)
 def test_speed_and_kafka_change_no_fact(vigie: RunningVigie) -> None:
     """A live realm is busy beside it."""
-    report = {"site_id": "cen-1", "type": "info", "severity": 1, "occurred_at": "2026-01-05T08:00:00Z"}
+    report = {
+        "site_id": "cen-1",
+        "type": "info",
+        "severity": 1,
+        "occurred_at": "2026-01-05T08:00:00Z",
+    }
     assert vigie.http.post("/api/v1/reports", json=report).status_code == 202
     for realm, speed in (("92~ex-fast", "max"), ("92~ex-paced", "600")):
         assert_same(played(vigie, realm, speed, BEGUN_MIN), in_memory(realm, BEGUN_MIN))

@@ -16,14 +16,21 @@ from schemas.reference import PublishReference, version_of
 from schemas.reference_changes import ApproveReference, DraftReference, ProposeReference
 from schemas.runtime import OpenRealm, RealmOpened, StepRequested
 from schemas.words import Answer
-from services.cli.changed import ChangeInvalid, patched
-from services.cli.milestones import Difference, Milestone, course_of, differences
-from services.cli.recorded import Fork, NotRecorded, Outside, Recording, _behaviour, _is_outside
-from services.cli.replaying import faithful, reference_of, replay
-from services.continuity.proposals import Proposals
+from services.continuity.reassignment.proposals import Proposals
+from services.runtime.log.transaction import FactRecord, Transaction
 from services.runtime.testing import MemoryService, MemorySystem
 from services.runtime.testing.memory import Stored
-from services.runtime.transaction import FactRecord, Transaction
+from services.simulation.milestones import Difference, Milestone, course_of, differences
+from services.simulation.recording import (
+    Fork,
+    NotRecorded,
+    Outside,
+    Recording,
+    _behaviour,
+    _is_outside,
+)
+from services.simulation.reference_change import ChangeInvalid, patched
+from services.simulation.replay import faithful, reference_of, replay
 from tests.scenarios.memory import MemoryPlayer, scenario
 
 UNTIL_MIN = 25
@@ -36,7 +43,14 @@ def recorded() -> Recording:
     feed = MemorySystem.feed
 
     def keeping(
-        self: MemorySystem, service: str, realm: str, message: Message, *, id: str, at: int | None = None, settle: bool = True
+        self: MemorySystem,
+        service: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        at: int | None = None,
+        settle: bool = True,
     ) -> Any:
         given.append((service, message, id, at))
         return feed(self, service, realm, message, id=id, at=at, settle=settle)
@@ -51,12 +65,20 @@ def recorded() -> Recording:
     facts = tuple(player.system.facts(player.realm))
     opened = next(f.message() for f in facts if f.name == "RealmOpened")
     assert isinstance(opened, RealmOpened)
-    outside = [(s, m, id, at) for s, m, id, at in given if not isinstance(m, StepRequested | OpenRealm)]
+    outside = [
+        (s, m, id, at) for s, m, id, at in given if not isinstance(m, StepRequested | OpenRealm)
+    ]
     return Recording(
-        player.realm, opened,
-        tuple(Outside(s, n, id, opened.started_at if at is None else at, n, m) for n, (s, m, id, at) in enumerate(outside, start=1)),
-        player.played.start + UNTIL_MIN * MINUTE_MS, facts, (),
-    )  # fmt: skip
+        player.realm,
+        opened,
+        tuple(
+            Outside(s, n, id, opened.started_at if at is None else at, n, m)
+            for n, (s, m, id, at) in enumerate(outside, start=1)
+        ),
+        player.played.start + UNTIL_MIN * MINUTE_MS,
+        facts,
+        (),
+    )
 
 
 @cache
@@ -88,14 +110,20 @@ def test_an_earlier_wave_calls_its_role_earlier_and_no_one_later() -> None:
 
 def test_a_later_wave_is_told_as_worse() -> None:
     found = with_patch({"escalation": {"policy": {"ladders": {"N3": {"3": {"after_min": 18}}}}}})
-    assert {(d.milestone.of, d.milestone.what) for d in found if d.worse} >= {("elu_astreinte", "called")}
+    assert {(d.milestone.of, d.milestone.what) for d in found if d.worse} >= {
+        ("elu_astreinte", "called")
+    }
 
 
 def test_a_change_after_the_ladder_began_does_not_move_it() -> None:
     began = next(
-        n for n, o in enumerate(recorded().outside) if o.at > course_of(recorded().facts).milestones[Milestone("level", "territory", "N3")]
+        n
+        for n, o in enumerate(recorded().outside)
+        if o.at > course_of(recorded().facts).milestones[Milestone("level", "territory", "N3")]
     )
-    assert not [d for d in with_patch(SOONER, fork=Fork(began)) if d.milestone.of == "elu_astreinte"]
+    assert not [
+        d for d in with_patch(SOONER, fork=Fork(began)) if d.milestone.of == "elu_astreinte"
+    ]
 
 
 def test_a_change_at_a_time_holds_from_that_time_and_not_from_the_input_before() -> None:
@@ -104,7 +132,9 @@ def test_a_change_at_a_time_holds_from_that_time_and_not_from_the_input_before()
     fork = recorded().moment(at)
     assert fork == Fork(len(recorded().outside), at)
     published = [
-        f for f in replay(recorded(), patched(reference_of(recorded()), SOONER), fork) if f.name == "ReferencePublished" and f.at > last
+        f
+        for f in replay(recorded(), patched(reference_of(recorded()), SOONER), fork)
+        if f.name == "ReferencePublished" and f.at > last
     ]
     assert {f.at for f in published} == {at}
 
@@ -121,7 +151,9 @@ def test_a_plan_that_does_not_exist_is_not_proposed() -> None:
     plans = {m.of for m in course_of(as_it_was()).milestones if m.kind == "plan"}
     gone = min(plans)
     found = with_patch({"plans": {"plans": {gone: None}}})
-    assert all(d.after is None for d in found if d.milestone.kind == "plan" and d.milestone.of == gone)
+    assert all(
+        d.after is None for d in found if d.milestone.kind == "plan" and d.milestone.of == gone
+    )
     assert any(d.milestone == Milestone("plan", gone, "proposed") for d in found)
 
 
@@ -137,8 +169,14 @@ def test_a_log_position_is_an_input() -> None:
 @pytest.mark.parametrize(
     ("patch", "says"),
     [
-        ({"escalation": {"policy": {"ladders": {"N2": {"1": {"after_min": "soon"}}}}}}, r"escalation\.policy\.ladders\.N2\.0\.after_min"),
-        ({"escalation": {"policy": {"ladders": {"N2": {"9": {"after_min": 1}}}}}}, "no element wave = 9"),
+        (
+            {"escalation": {"policy": {"ladders": {"N2": {"1": {"after_min": "soon"}}}}}},
+            r"escalation\.policy\.ladders\.N2\.0\.after_min",
+        ),
+        (
+            {"escalation": {"policy": {"ladders": {"N2": {"9": {"after_min": 1}}}}}},
+            "no element wave = 9",
+        ),
         ({"sites": {"sites": {"nowhere": {"staff": 3}}}}, "no element id = nowhere"),
         ({"escalation": {"policy": {"never_skipped": {"x": 1}}}}, "have no name"),
     ],
@@ -152,23 +190,50 @@ def test_a_patch_merges_and_takes_away() -> None:
     sections = reference_of(recorded())
     site = next(s for s in sections if s.section == "sites").sites[0]
     after = patched(sections, {"sites": {"sites": {site.id: {"staff": site.staff + 7}}}})
-    assert next(s for s in after if s.section == "sites").sites[0] == site.model_copy(update={"staff": site.staff + 7})
+    assert next(s for s in after if s.section == "sites").sites[0] == site.model_copy(
+        update={"staff": site.staff + 7}
+    )
     without = patched(sections, {"sites": {"sites": {site.id: None}}})
     assert site not in next(s for s in without if s.section == "sites").sites
 
 
 def test_people_answer_as_they_did() -> None:
-    rows = [FactRecord("vigie.NotificationChanged.v1", "f", 0, {"row": row("n-1", "p-1", 1000).model_dump(mode="json")})]
-    said = AnswerNotification(author="p-1", role="dgs", notification="n-1", person="p-1", answer=Answer.ACK, channel="sms")
+    rows = [
+        FactRecord(
+            "vigie.NotificationChanged.v1",
+            "f",
+            0,
+            {"row": row("n-1", "p-1", 1000).model_dump(mode="json")},
+        )
+    ]
+    said = AnswerNotification(
+        author="p-1", role="dgs", notification="n-1", person="p-1", answer=Answer.ACK, channel="sms"
+    )
     exact, general = _behaviour(rows, [(91_000, said)])
-    assert exact == {"person": "p-1", "answer": "ack", "after_s": 90, "role": "dgs", "level": 3, "wave": 1}
+    assert exact == {
+        "person": "p-1",
+        "answer": "ack",
+        "after_s": 90,
+        "role": "dgs",
+        "level": 3,
+        "wave": 1,
+    }
     assert general == {"person": "p-1", "answer": "ack", "after_s": 90}
 
 
 def row(id: str, person: str, at: int) -> NotificationRow:
-    return NotificationRow.model_validate({
-        "id": id, "level": 3, "role": "dgs", "person": person, "state": "accepted", "template": "incident_wave", "planned_at": at, "wave": 1,
-    })  # fmt: skip
+    return NotificationRow.model_validate(
+        {
+            "id": id,
+            "level": 3,
+            "role": "dgs",
+            "person": person,
+            "state": "accepted",
+            "template": "incident_wave",
+            "planned_at": at,
+            "wave": 1,
+        }
+    )
 
 
 def test_references_are_not_published_twice() -> None:
@@ -176,13 +241,22 @@ def test_references_are_not_published_twice() -> None:
     assert len(reference_of(recorded())) == len(commands) > 5
 
 
-def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The second proposal is asked for, people approve the first, then the answer comes: nothing of that is stale in the replay."""
     kept: list[tuple[Transaction, bytes]] = []
     computes = False
     feed_raw, job = MemoryService.feed_raw, Proposals.job
 
-    def keeping(self: MemoryService[Any], partition: int, key: Any, value: Any, headers: Any, timestamp: int | None = None) -> Stored:
+    def keeping(
+        self: MemoryService[Any],
+        partition: int,
+        key: Any,
+        value: Any,
+        headers: Any,
+        timestamp: int | None = None,
+    ) -> Stored:
         stored = feed_raw(self, partition, key, value, headers, timestamp)
         kept.append((stored.transaction, value))
         return stored
@@ -193,14 +267,18 @@ def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(mon
         player = MemoryPlayer(scenario("S04"), "92~ex-decided", planner=True)
         realm, start = player.realm, player.played.start
         player.play(start + 4 * MINUTE_MS)
-        (first,) = [f.data["row"] for f in player.system.facts(realm) if f.name == "ProposalChanged"]
+        (first,) = [
+            f.data["row"] for f in player.system.facts(realm) if f.name == "ProposalChanged"
+        ]
         computes = True
         for event in player.played.events:
             if start + 4 * MINUTE_MS < event.reported_at <= start + 8 * MINUTE_MS:
                 player.system.step(realm, event.reported_at)
                 player.report(event.id, event.body, event.reported_at)
         player.system.step(realm, start + 8 * MINUTE_MS)
-        approval = ApproveReassignments(author="c", role="coordinateur_pca", proposal=first["id"], expected=0)
+        approval = ApproveReassignments(
+            author="c", role="coordinateur_pca", proposal=first["id"], expected=0
+        )
         player.system.feed("continuity", realm, approval, id="approval", at=start + 8 * MINUTE_MS)
         computes = False
         player.system.step(realm, start + 8 * MINUTE_MS)
@@ -223,20 +301,31 @@ def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(mon
 def test_a_change_by_two_persons_is_replayed_and_left_out_of_a_what_if() -> None:
     """It is a later version of what the what-if changes from the beginning."""
     known = recorded()
-    base = next(o.message.reference for o in known.outside if isinstance(o.message, PublishReference))
+    base = next(
+        o.message.reference for o in known.outside if isinstance(o.message, PublishReference)
+    )
     sections = patched(reference_of(known), SOONER)
     reference, who = version_of(sections), {"author": "ana", "role": "coordinator"}
     drafts = [DraftReference(**who, reference=reference, data=section) for section in sections]
-    proposal = ProposeReference(**who, reason="text:why", reference=reference, base=base, sections=())
+    proposal = ProposeReference(
+        **who, reason="text:why", reference=reference, base=base, sections=()
+    )
     at = known.end - 5 * MINUTE_MS
     before = replace(known, outside=tuple(o for o in known.outside if o.at < at))
 
     def with_inputs(*messages: Message) -> Recording:
-        inputs = (Outside("alerts", 10_000 + n, f"change-{n}", at, at, message) for n, message in enumerate(messages))
+        inputs = (
+            Outside("alerts", 10_000 + n, f"change-{n}", at, at, message)
+            for n, message in enumerate(messages)
+        )
         return replace(before, outside=(*before.outside, *inputs))
 
     proposed = replay(with_inputs(*drafts, proposal))
     change = next(f.data["row"]["id"] for f in proposed if f.name == "ReferenceChangeRecorded")
-    history = with_inputs(*drafts, proposal, ApproveReference(author="bea", role="director", change=change))
-    assert [f.data["change"] for f in replay(history) if f.name == "ReferenceChangeRecorded"].count("in_force") == 1
+    history = with_inputs(
+        *drafts, proposal, ApproveReference(author="bea", role="director", change=change)
+    )
+    assert [f.data["change"] for f in replay(history) if f.name == "ReferenceChangeRecorded"].count(
+        "in_force"
+    ) == 1
     assert "ReferenceChangeRecorded" not in {f.name for f in replay(history, sections)}

@@ -10,8 +10,8 @@ from typing import Final
 
 from schemas.delivery import NotificationChanged, NotificationRow
 from services.messages import Names, Text, compose, phrases
-from services.messages.composing import SMS_MOST, SUBJECT_MOST, VOICE_MOST
-from services.runtime.sms_text import encode, plain, septets
+from services.messages.composition import SMS_MOST, SUBJECT_MOST, VOICE_MOST
+from services.runtime.http.sms_text import encode, plain, septets
 from tests.scenarios.memory import MemoryPlayer
 from tests.shipped import territory
 
@@ -25,13 +25,19 @@ ASKED: Final = re.compile(
     r"\b(prenez|rejoignez|dites|décidez|changez|agissez|choisissez|faites|cochez|confirmez|gardez|répondez|ouvrez|cherchez|désignez"
     r"|prévoyez|comblez|commencez|comptez|voyez|considérez|approuvez)\b"
 )
-UNTIL: Final = re.compile(r"\bavant\b|d[èe]s maintenant|tout de suite|jusqu[’']|sous 72 h|cette semaine|dès leur retour|désormais")
+UNTIL: Final = re.compile(
+    r"\bavant\b|d[èe]s maintenant|tout de suite|jusqu[’']|sous 72 h|cette semaine|dès leur retour|désormais"
+)
 """Until when it is asked."""
-OPEN_ENDED: Final = frozenset({"callout", "callout_correction", "reply_unread", "reply_unread_headcount", "withdrawn"})
+OPEN_ENDED: Final = frozenset(
+    {"callout", "callout_correction", "reply_unread", "reply_unread_headcount", "withdrawn"}
+)
 """Templates that ask for nothing of their own by a certain time."""
 SINCE: Final = re.compile(r"depuis ?:? (le .{4,16} à )?\d", re.IGNORECASE)
 SPOKEN: Final = re.compile(r"\bN[0-4]\b|\d\d:\d\d|https?:|%")
-PLACELESS: Final = frozenset({"readiness_hole", "readiness_digest", "shift_ending", "callout", "vigilance_digest"})
+PLACELESS: Final = frozenset(
+    {"readiness_hole", "readiness_digest", "shift_ending", "callout", "vigilance_digest"}
+)
 """Messages that are about a post, or a text of the cell."""
 
 
@@ -75,10 +81,20 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
     for sms in (text.sms, text.sms_one_way, english.sms, english.sms_one_way):
         if septets(sms) > SMS_MOST or len(encode(sms).segments) > 2:
             yield f"an SMS of {septets(sms)} septets"
-    shown = {"sms": text.sms, "voice": text.voice, "push": f"{text.push_title} {text.push}", "subject": text.subject, "body": text.plain()}
-    yield from (f"{name}: {found[0]}" for name, one in shown.items() if (found := CODES.search(one)))
+    shown = {
+        "sms": text.sms,
+        "voice": text.voice,
+        "push": f"{text.push_title} {text.push}",
+        "subject": text.subject,
+        "body": text.plain(),
+    }
     yield from (
-        f"{name} (en): {found[0]}" for name, one in (("sms", english.sms), ("voice", english.voice)) if (found := CODES.search(one))
+        f"{name}: {found[0]}" for name, one in shown.items() if (found := CODES.search(one))
+    )
+    yield from (
+        f"{name} (en): {found[0]}"
+        for name, one in (("sms", english.sms), ("voice", english.voice))
+        if (found := CODES.search(one))
     )
     if found := SPOKEN.search(text.voice):
         yield f"the voice says {found[0]}"
@@ -87,7 +103,11 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
     for name, one in shown.items():
         if name in ("sms", "voice", "body") and not ASKED.search(one.lower()):
             yield f"{name}: nothing is asked"
-        if name in ("sms", "voice", "body") and row.template not in OPEN_ENDED and not UNTIL.search(one.lower()):
+        if (
+            name in ("sms", "voice", "body")
+            and row.template not in OPEN_ENDED
+            and not UNTIL.search(one.lower())
+        ):
             yield f"{name}: not until when"
     if row.template not in PLACELESS:
         yield from _untold(row, shown)
@@ -110,5 +130,10 @@ def _places() -> frozenset[str]:
     known = names()
     sites = {name for name, _ in known.sites.values()}
     poles = {name for name, _ in known.poles.values()}
-    voiced = {re.sub(r"\s+", " ", re.sub(r"\s*\(", ", ", one).replace(")", "")).strip() for one in sites}
-    return frozenset(plain(one) for one in sites | voiced | poles | set(known.communes.values()) | {known.territory})
+    voiced = {
+        re.sub(r"\s+", " ", re.sub(r"\s*\(", ", ", one).replace(")", "")).strip() for one in sites
+    }
+    return frozenset(
+        plain(one)
+        for one in sites | voiced | poles | set(known.communes.values()) | {known.territory}
+    )

@@ -11,7 +11,7 @@ from schemas.reference import ReferencePublished, Section
 from schemas.shared import shared
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
-from services.runtime.decider import Decider
+from services.runtime.decider.protocol import Decider
 from tests.shipped import territory
 
 
@@ -19,13 +19,20 @@ def published() -> list[ReferencePublished]:
     """As every realm reads it from its own log."""
     sections = territory().sections
     return [
-        ReferencePublished.model_validate_json(ReferencePublished(reference="r", data=data, last=data is sections[-1]).model_dump_json())
+        ReferencePublished.model_validate_json(
+            ReferencePublished(
+                reference="r", data=data, last=data is sections[-1]
+            ).model_dump_json()
+        )
         for data in sections
     ]
 
 
 def test_equal_data_is_one_object_and_other_data_another() -> None:
-    first, again = (one.model_copy(update={"sites": one.sites[1:]}) for one in (published()[1].data for _ in range(2)))
+    first, again = (
+        one.model_copy(update={"sites": one.sites[1:]})
+        for one in (published()[1].data for _ in range(2))
+    )
     """As no other test has them."""
     assert first is not again
     assert shared(first) is shared(again) is first
@@ -38,7 +45,9 @@ def test_equal_data_is_one_object_and_other_data_another() -> None:
 
 
 @pytest.mark.parametrize("decider", [AlertsDecider(), ContinuityDecider()], ids=lambda d: d.service)
-def test_realms_hold_the_data_that_they_have_in_common_once_also_after_a_restart(decider: Decider[object]) -> None:
+def test_realms_hold_the_data_that_they_have_in_common_once_also_after_a_restart(
+    decider: Decider[object],
+) -> None:
     states = []
     for realm in ("92~ex-1", "92~ex-2"):
         state = decider.initial(realm, realm)
@@ -50,4 +59,6 @@ def test_realms_hold_the_data_that_they_have_in_common_once_also_after_a_restart
     assert loaded == one
     for sections in (other.sections, loaded.sections):  # type: ignore[attr-defined]
         for name in (Section.SITES.value, Section.PLANS.value):
-            assert getattr(sections[name], "data", sections[name]) is getattr(one.sections[name], "data", one.sections[name])  # type: ignore[attr-defined]
+            assert getattr(sections[name], "data", sections[name]) is getattr(
+                one.sections[name], "data", one.sections[name]
+            )  # type: ignore[attr-defined]

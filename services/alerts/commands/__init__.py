@@ -15,10 +15,20 @@ from schemas import reference_changes as r
 from schemas.base import Command
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied, CommandRefused
-from services.alerts import answers
-from services.alerts.commands import incidents, instructions, ladder, level, maintenance, oncall, reading, reference, reports
+from services.alerts.commands import (
+    escalation,
+    incidents,
+    instructions,
+    level,
+    maintenance,
+    oncall,
+    reading,
+    reference,
+    reports,
+)
 from services.alerts.commands.refusal import Refused, Result
-from services.alerts.draft import Draft
+from services.alerts.decision import Draft
+from services.alerts.escalation import responses
 
 __all__ = ["obey"]
 
@@ -58,7 +68,7 @@ _RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
     r.ApproveReference: _VERSIONS,
     r.DeclineReference: _VERSIONS,
     r.WithdrawReference: _VERSIONS,
-}  # fmt: skip
+}
 
 
 def obey(draft: Draft, command_id: str, command: Command) -> bool:
@@ -70,9 +80,17 @@ def obey(draft: Draft, command_id: str, command: Command) -> bool:
         _check_right(draft, command)
         result = apply(draft, command)
     except Refused as no:
-        draft.emit(CommandRefused.model_validate({
-            "command_id": command_id, "command": type(command).__name__, "status": no.status, "code": no.code, "values": no.values,
-        }))  # fmt: skip
+        draft.emit(
+            CommandRefused.model_validate(
+                {
+                    "command_id": command_id,
+                    "command": type(command).__name__,
+                    "status": no.status,
+                    "code": no.code,
+                    "values": no.values,
+                }
+            )
+        )
         return True
     _note_deed(draft, command)
     draft.emit(CommandApplied(command_id=command_id, command=type(command).__name__, result=result))
@@ -81,38 +99,58 @@ def obey(draft: Draft, command_id: str, command: Command) -> bool:
 
 def _note_deed(draft: Draft, command: Command) -> None:
     """Whatever a person decides about an incident shows that somebody is at work on it; an answer alone does not (D33)."""
-    if isinstance(command, c.AcknowledgeIncident) or type(command) in _NO_DEED or command.author.startswith("system:"):
+    if (
+        isinstance(command, c.AcknowledgeIncident)
+        or type(command) in _NO_DEED
+        or command.author.startswith("system:")
+    ):
         return
     subject = getattr(command, "incident", None)
     if (report := getattr(command, "report", None)) is not None:
         subject = draft.incident_of(report)
     if (task := draft.state.tasks.get(getattr(command, "task", ""))) is not None:
         subject = task.incident
-    answers.tended(draft, draft.standing(subject))
+    responses.tended(draft, draft.standing(subject))
 
 
 def _check_right(draft: Draft, command: Command) -> None:
     """A role of an account, or a role of the organisation that a cell or a pilot holds; programs act as `system:<name>`."""
     allowed = _RIGHTS[type(command)]
-    if command.role in allowed or (command.role == "system" and command.author.startswith("system:")):
+    if command.role in allowed or (
+        command.role == "system" and command.author.startswith("system:")
+    ):
         return
     policy = draft.territory.policy
-    organisation = policy is not None and command.role in policy.roles and command.role != "observateur"
+    organisation = (
+        policy is not None and command.role in policy.roles and command.role != "observateur"
+    )
     if not organisation or type(command) in (PublishReference, o.NoteReachability):
         raise Refused(403, "role_not_allowed", role=command.role)
 
 
 _NO_DEED: Final = frozenset(
     {
-        PublishReference, r.DraftReference, r.ProposeReference, r.ApproveReference, r.DeclineReference, r.WithdrawReference, o.NoteReachability,
-        o.ImportDuties, o.OverrideDuty, o.SwapDuties, o.WithdrawDuty, o.DrillLadders, c.MarkReportsRead, c.PreviewConfirmation,
+        PublishReference,
+        r.DraftReference,
+        r.ProposeReference,
+        r.ApproveReference,
+        r.DeclineReference,
+        r.WithdrawReference,
+        o.NoteReachability,
+        o.ImportDuties,
+        o.OverrideDuty,
+        o.SwapDuties,
+        o.WithdrawDuty,
+        o.DrillLadders,
+        c.MarkReportsRead,
+        c.PreviewConfirmation,
     }
-)  # fmt: skip
+)
 """Administration of data, and reading: not work on a crisis."""
 _APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
-    c.AcknowledgeIncident: ladder.acknowledge,
-    c.EscalateIncident: ladder.escalate,
-    c.ReapplyPolicy: ladder.reapply,
+    c.AcknowledgeIncident: escalation.acknowledge,
+    c.EscalateIncident: escalation.escalate,
+    c.ReapplyPolicy: escalation.reapply,
     c.ResolveIncident: incidents.resolve,
     c.ReopenIncident: incidents.reopen,
     c.MergeIncidents: incidents.merge,

@@ -8,15 +8,17 @@ from schemas import commands as c
 from schemas.alerts import IncidentRow, ReportRow, ThresholdChanged
 from schemas.base import Instant
 from schemas.words import IncidentState, Level, MsgType
-from services.alerts import escalation, incidents, rules, waves, zones
-from services.alerts.causes import put
-from services.alerts.claims import measure_name, site_of
+from services.alerts.causes.cause_lifecycle import put
 from services.alerts.commands.refusal import Refused, Result, incident_of, open_one, report_of
-from services.alerts.draft import Draft
-from services.alerts.levels import CRISIS, TERRITORY, Rises
-from services.alerts.metrics.people import headcounts
-from services.alerts.settle import settle
-from services.alerts.values import changed, in_order
+from services.alerts.decision import Draft
+from services.alerts.escalation import escalations, steps
+from services.alerts.incidents import incident_lifecycle, zones
+from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
+from services.alerts.levels.metrics.people import headcounts
+from services.alerts.pipeline import settle
+from services.alerts.reference import constants
+from services.alerts.reports.report_facts import measure_name, site_of
+from services.alerts.rows import changed, in_order
 
 MOST_SPLIT: Final = 100
 """Reports that leave an incident by one decision: together with their causes they are one record of the log (1.2 kB each, of at most 256)."""
@@ -24,41 +26,56 @@ MOST_SPLIT: Final = 100
 
 def resolve(draft: Draft, command: c.ResolveIncident) -> Result:
     incident = open_one(incident_of(draft, command.incident, command.expected))
-    left = incidents.open_causes(draft, incident.id)
+    left = incident_lifecycle.open_causes(draft, incident.id)
     if left and not (command.force and command.reason):
-        raise Refused(409, "causes_open" if not command.force else "reason_needed", causes=len(left))
+        raise Refused(
+            409, "causes_open" if not command.force else "reason_needed", causes=len(left)
+        )
     if not command.reason and (missing := _missing(draft, incident.id)):
         raise Refused(409, "people_missing", people=missing)
-    incidents.close(draft, incident.id, draft.now)
-    own = waves.running(draft, incident.id)
+    incident_lifecycle.close(draft, incident.id, draft.now)
+    own = steps.running(draft, incident.id)
     if own is not None:
-        escalation.supersede(draft, own, None, "ended", "closed")
-    crisis = escalation.ended_crisis(draft, incident.id)
+        escalations.supersede(draft, own, None, "ended", "closed")
+    crisis = escalations.ended_crisis(draft, incident.id)
     if crisis is not None and crisis.state == "running":
-        escalation.supersede(draft, crisis, None, "ended", "closed")
+        escalations.supersede(draft, crisis, None, "ended", "closed")
     if crisis is not None and draft.level < CRISIS:
-        escalation.thank(draft, crisis)
+        escalations.thank(draft, crisis)
     settle(draft)
-    return {"incident": incident.id, "state": "closed", "version": draft.state.incidents[incident.id].version}
+    return {
+        "incident": incident.id,
+        "state": "closed",
+        "version": draft.state.incidents[incident.id].version,
+    }
 
 
 def _missing(draft: Draft, incident: str) -> int:
     """People whom the headcounts of an incident have not found (D37)."""
-    return sum(max(0, round((r.value_of or 0) - r.value)) for r in headcounts(draft, incident).values())
+    return sum(
+        max(0, round((r.value_of or 0) - r.value)) for r in headcounts(draft, incident).values()
+    )
 
 
 def reopen(draft: Draft, command: c.ReopenIncident) -> Result:
     incident = incident_of(draft, command.incident)
     if incident.state is not IncidentState.CLOSED:
         raise Refused(409, "incident_not_closed", state=incident.state.value)
-    incidents.reopen(draft, incident.id, by_person=True)
+    incident_lifecycle.reopen(draft, incident.id, by_person=True)
     settle(draft, draft.state.rules.topics)
-    return {"incident": incident.id, "state": "open", "version": draft.state.incidents[incident.id].version}
+    return {
+        "incident": incident.id,
+        "state": "open",
+        "version": draft.state.incidents[incident.id].version,
+    }
 
 
 def merge(draft: Draft, command: c.MergeIncidents) -> Result:
     """D25: members move; A's ladder is superseded; level = max; later correlation follows."""
-    a, b = open_one(incident_of(draft, command.incident, command.expected)), open_one(incident_of(draft, command.into))
+    a, b = (
+        open_one(incident_of(draft, command.incident, command.expected)),
+        open_one(incident_of(draft, command.into)),
+    )
     if a.id == b.id:
         raise Refused(409, "same_incident")
     if not command.reason:
@@ -71,30 +88,63 @@ def unite(draft: Draft, a: IncidentRow, b: IncidentRow) -> None:
     """What is in A is in B from now on, decided and written whole. Both are open."""
     latched = _latched(draft, a.id)
     moved, zone = sorted(draft.state.incident_reports.get(a.id, ())), draft.state.zones.get(a.id)
-    later = len(moved[incidents.MOVED_AT_ONCE :])
-    own = waves.running(draft, a.id)
+    later = len(moved[incident_lifecycle.MOVED_AT_ONCE :])
+    own = steps.running(draft, a.id)
     if own is not None:
-        crisis = waves.running(draft, TERRITORY)
-        into = waves.running(draft, b.id) or (crisis if crisis is not None and b.id in crisis.incidents else None)
-        escalation.supersede(draft, own, into.id if into else None, why="merged")
+        crisis = steps.running(draft, TERRITORY)
+        into = steps.running(draft, b.id) or (
+            crisis if crisis is not None and b.id in crisis.incidents else None
+        )
+        escalations.supersede(draft, own, into.id if into else None, why="merged")
     members = tuple(sorted({*a.members, *b.members}))
-    draft.put_incident(changed(a, {
-        "state": IncidentState.MERGED, "merged_into": b.id, "closed_at": draft.now, "updated_at": draft.now, "version": a.version + 1,
-        "members": (), "zone_sites": (), "reports_count": later,
-    }), "merged")  # fmt: skip
-    draft.put_incident(changed(b, {
-        "level": max(a.level, b.level), "severity": max(a.severity, b.severity), "members": members,
-        "zone_sites": tuple(sorted({*a.zone_sites, *b.zone_sites} - set(members))), "communes": tuple(sorted({*a.communes, *b.communes})),
-        "opened_at": min(a.opened_at, b.opened_at), "last_at": max(a.last_at or 0, b.last_at or 0), "danger": a.danger or b.danger,
-        "reports_count": a.reports_count + b.reports_count, "duplicates_count": a.duplicates_count + b.duplicates_count,
-        "persons_concerned": (a.persons_concerned or 0) + (b.persons_concerned or 0) or None,
-        "estimated_end": max((x for x in (a.estimated_end, b.estimated_end) if x is not None), default=None),
-        "customers_cut": max((x for x in (a.customers_cut, b.customers_cut) if x is not None), default=None),
-        "why": (*b.why, *a.why) if a.level > b.level else b.why, "version": b.version + 1, "updated_at": draft.now,
-    }), "merged")  # fmt: skip
+    draft.put_incident(
+        changed(
+            a,
+            {
+                "state": IncidentState.MERGED,
+                "merged_into": b.id,
+                "closed_at": draft.now,
+                "updated_at": draft.now,
+                "version": a.version + 1,
+                "members": (),
+                "zone_sites": (),
+                "reports_count": later,
+            },
+        ),
+        "merged",
+    )
+    draft.put_incident(
+        changed(
+            b,
+            {
+                "level": max(a.level, b.level),
+                "severity": max(a.severity, b.severity),
+                "members": members,
+                "zone_sites": tuple(sorted({*a.zone_sites, *b.zone_sites} - set(members))),
+                "communes": tuple(sorted({*a.communes, *b.communes})),
+                "opened_at": min(a.opened_at, b.opened_at),
+                "last_at": max(a.last_at or 0, b.last_at or 0),
+                "danger": a.danger or b.danger,
+                "reports_count": a.reports_count + b.reports_count,
+                "duplicates_count": a.duplicates_count + b.duplicates_count,
+                "persons_concerned": (a.persons_concerned or 0) + (b.persons_concerned or 0)
+                or None,
+                "estimated_end": max(
+                    (x for x in (a.estimated_end, b.estimated_end) if x is not None), default=None
+                ),
+                "customers_cut": max(
+                    (x for x in (a.customers_cut, b.customers_cut) if x is not None), default=None
+                ),
+                "why": (*b.why, *a.why) if a.level > b.level else b.why,
+                "version": b.version + 1,
+                "updated_at": draft.now,
+            },
+        ),
+        "merged",
+    )
     draft.flush()
     _latch(draft, latched, b.id)
-    incidents.move_reports(draft, moved[: incidents.MOVED_AT_ONCE], b.id)
+    incident_lifecycle.move_reports(draft, moved[: incident_lifecycle.MOVED_AT_ONCE], b.id)
     if zone is not None:
         zones.move(draft, zone, b.id)
     draft.regrouped.add(b.id)
@@ -102,10 +152,10 @@ def unite(draft: Draft, a: IncidentRow, b: IncidentRow) -> None:
         draft.doubtful.add(site)
     draft.concerned.add(b.id)
     settle(draft, draft.state.rules.topics)
-    called = waves.running(draft, b.id)
+    called = steps.running(draft, b.id)
     waits = own is not None and own.state != "answered" and called is None
     if waits or (a.level > b.level and (called is None or called.level < a.level)):
-        escalation.follow(draft, Rises(incidents={b.id: b.level}))
+        escalations.follow(draft, Rises(incidents={b.id: b.level}))
     draft.flush()
 
 
@@ -125,30 +175,77 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
     new = draft.derive("incident")
     first = min(chosen, key=lambda r: (r.occurred_at, r.id))
     left = [r for r in _left(draft, a.id, ids) if r.confirmation == "confirmed"]
-    left_members, left_communes = {site_of(r) for r in left}, incidents.told_communes(draft, a.kind, left)
-    confirmed = [r for r in chosen if r.confirmation == "confirmed" and r.msg_type is not MsgType.CANCEL]
-    members = tuple(sorted({s for r in chosen if r.confirmation == "confirmed" and (s := site_of(r)) is not None}))
+    left_members, left_communes = (
+        {site_of(r) for r in left},
+        incident_lifecycle.told_communes(draft, a.kind, left),
+    )
+    confirmed = [
+        r for r in chosen if r.confirmation == "confirmed" and r.msg_type is not MsgType.CANCEL
+    ]
+    members = tuple(
+        sorted(
+            {s for r in chosen if r.confirmation == "confirmed" and (s := site_of(r)) is not None}
+        )
+    )
     causes = draft.state.causes.values()
-    moved = in_order(x for x in causes if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids)
-    persons = incidents.persons_of(moved)
-    severe = (r.severity for r in confirmed if r.type not in rules.MUTE_TYPES and "planned" not in r.flags)
-    draft.put_incident(changed(a, {
-        "version": a.version + 1, "updated_at": draft.now, "members": tuple(m for m in a.members if m in left_members),
-        "communes": tuple(x for x in a.communes if x in left_communes), "reports_count": a.reports_count - len(chosen),
-        "persons_concerned": max((a.persons_concerned or 0) - persons, 0) or None,
-    }), "split")  # fmt: skip
-    draft.put_incident(IncidentRow(
-        id=new, number=f"{a.number}-{a.version + 1}", kind=a.kind, key=f"split:{new}", state=IncidentState.OPEN, level=Level.N0,
-        severity=max(severe, default=0), danger=any(r.type in rules.DANGER_TYPES for r in confirmed), certainty=a.certainty, opened_at=first.occurred_at, known_at=draft.now,
-        updated_at=draft.now, version=0, members=members, communes=incidents.told_communes(draft, a.kind, chosen), reports_count=len(chosen), persons_concerned=persons or None,
-        last_at=max(r.occurred_at for r in chosen),
-    ), "split")  # fmt: skip
+    moved = in_order(
+        x
+        for x in causes
+        if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids
+    )
+    persons = incident_lifecycle.persons_of(moved)
+    severe = (
+        r.severity
+        for r in confirmed
+        if r.type not in constants.MUTE_TYPES and "planned" not in r.flags
+    )
+    draft.put_incident(
+        changed(
+            a,
+            {
+                "version": a.version + 1,
+                "updated_at": draft.now,
+                "members": tuple(m for m in a.members if m in left_members),
+                "communes": tuple(x for x in a.communes if x in left_communes),
+                "reports_count": a.reports_count - len(chosen),
+                "persons_concerned": max((a.persons_concerned or 0) - persons, 0) or None,
+            },
+        ),
+        "split",
+    )
+    draft.put_incident(
+        IncidentRow(
+            id=new,
+            number=f"{a.number}-{a.version + 1}",
+            kind=a.kind,
+            key=f"split:{new}",
+            state=IncidentState.OPEN,
+            level=Level.N0,
+            severity=max(severe, default=0),
+            danger=any(r.type in constants.DANGER_TYPES for r in confirmed),
+            certainty=a.certainty,
+            opened_at=first.occurred_at,
+            known_at=draft.now,
+            updated_at=draft.now,
+            version=0,
+            members=members,
+            communes=incident_lifecycle.told_communes(draft, a.kind, chosen),
+            reports_count=len(chosen),
+            persons_concerned=persons or None,
+            last_at=max(r.occurred_at for r in chosen),
+        ),
+        "split",
+    )
     draft.flush()
-    _latch(draft, {id: since for id, since in _latched(draft, a.id).items() if _level_of(id) > a.level}, new)
-    incidents.move_reports(draft, [r.id for r in chosen], new)
+    _latch(
+        draft,
+        {id: since for id, since in _latched(draft, a.id).items() if _level_of(id) > a.level},
+        new,
+    )
+    incident_lifecycle.move_reports(draft, [r.id for r in chosen], new)
     if any(measure_name(r) == "customers_cut" for r in chosen):
         for incident in (a.id, new):
-            incidents.count_customers(draft, incident)
+            incident_lifecycle.count_customers(draft, incident)
     for cause in moved:
         put(draft, changed(cause, {"incident": new}))
     draft.concerned.update((a.id, new))
@@ -161,7 +258,9 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
 
 def _latched(draft: Draft, incident: str) -> dict[str, Instant]:
     """Branches of level rules that hold for an incident, or held: since when."""
-    branches = ((id.partition("@"), t) for id, t in draft.state.thresholds.items() if t.incident == incident)
+    branches = (
+        (id.partition("@"), t) for id, t in draft.state.thresholds.items() if t.incident == incident
+    )
     return {branch: t.since for (branch, _, scope), t in branches if scope == incident}
 
 
@@ -178,4 +277,8 @@ def _level_of(branch: str) -> int:
 
 
 def _left(draft: Draft, incident: str, gone: set[str]) -> list[ReportRow]:
-    return [draft.state.reports[r] for r in draft.state.incident_reports.get(incident, ()) if r not in gone]
+    return [
+        draft.state.reports[r]
+        for r in draft.state.incident_reports.get(incident, ())
+        if r not in gone
+    ]

@@ -6,12 +6,19 @@ from schemas import commands as c
 from schemas.alerts import IncidentRow, LevelChanged, LevelRow, Why
 from schemas.ranks import may_decide
 from schemas.words import Level
-from services.alerts import attention, escalation, relief, waves
 from services.alerts.commands.refusal import Refused, Result, incident_of, open_one
-from services.alerts.draft import Draft
-from services.alerts.levels import CRISIS, TERRITORY, Rises, raise_territory, rearm_fallen, still_holding
-from services.alerts.settle import settle
-from services.alerts.values import changed
+from services.alerts.decision import Draft
+from services.alerts.escalation import cell_shifts, escalations, notifications, steps
+from services.alerts.levels.levels import (
+    CRISIS,
+    TERRITORY,
+    Rises,
+    raise_territory,
+    rearm_fallen,
+    still_holding,
+)
+from services.alerts.pipeline import settle
+from services.alerts.rows import changed
 
 
 def set_level(draft: Draft, command: c.SetLevel) -> Result:
@@ -20,8 +27,14 @@ def set_level(draft: Draft, command: c.SetLevel) -> Result:
     incident = open_one(incident_of(draft, scope, command.expected)) if scope is not None else None
     row = draft.state.levels.get(TERRITORY)
     current = incident.level if incident is not None else draft.level
-    if scope is None and command.expected is not None and command.expected != (row.version if row else 0):
-        raise Refused(412, "version_changed", expected=command.expected, version=row.version if row else 0)
+    if (
+        scope is None
+        and command.expected is not None
+        and command.expected != (row.version if row else 0)
+    ):
+        raise Refused(
+            412, "version_changed", expected=command.expected, version=row.version if row else 0
+        )
     if command.level == current:
         return _refuse_proposal(draft, command, row)
     if command.level > current:
@@ -32,9 +45,13 @@ def set_level(draft: Draft, command: c.SetLevel) -> Result:
         _fall(draft, command, incident)
         rearm_fallen(draft, scope)
     settle(draft)
-    escalation.follow(draft, rises)
+    escalations.follow(draft, rises)
     draft.flush()
-    return {"scope": command.scope, "level": int(command.level), "version": _level_version(draft, scope)}
+    return {
+        "scope": command.scope,
+        "level": int(command.level),
+        "version": _level_version(draft, scope),
+    }
 
 
 def _refuse_proposal(draft: Draft, command: c.SetLevel, row: LevelRow | None) -> Result:
@@ -55,7 +72,11 @@ def _refuse_proposal(draft: Draft, command: c.SetLevel, row: LevelRow | None) ->
 
 def _decided(draft: Draft, command: c.SetLevel, more: dict[str, int] | None = None) -> Why:
     """Return the reason that names who decided, when, and where their words lie."""
-    args: dict[str, str | int] = {"author": command.author, "level": int(command.level), **(more or {})}
+    args: dict[str, str | int] = {
+        "author": command.author,
+        "level": int(command.level),
+        **(more or {}),
+    }
     if command.reason:
         args["reason"] = command.reason
     return Why(code="manual", args=args, at=draft.now)
@@ -73,7 +94,12 @@ def _raise_by_hand(draft: Draft, command: c.SetLevel, incident: IncidentRow | No
     if incident is not None:
         rises.incidents[incident.id] = incident.level
         draft.alter(
-            incident.id, "level", level=command.level, why=(*incident.why, *why), version=incident.version + 1, updated_at=draft.now
+            incident.id,
+            "level",
+            level=command.level,
+            why=(*incident.why, *why),
+            version=incident.version + 1,
+            updated_at=draft.now,
         )
     raise_territory(draft, command.level, why, rises)
     if incident is None:
@@ -111,7 +137,12 @@ def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> No
     why = (_decided(draft, command),)
     if incident is not None:
         draft.alter(
-            incident.id, "level", level=command.level, why=(*incident.why, *why), version=incident.version + 1, updated_at=draft.now
+            incident.id,
+            "level",
+            level=command.level,
+            why=(*incident.why, *why),
+            version=incident.version + 1,
+            updated_at=draft.now,
         )
         _end_ladder(draft, incident.id, command.level)
         return
@@ -119,23 +150,33 @@ def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> No
     before = draft.level
     draft.level = command.level
     draft.touch("levels")
-    row = LevelRow(id=TERRITORY, level=command.level, since=draft.now, why=why, version=(old.version if old else 0) + 1)
+    row = LevelRow(
+        id=TERRITORY,
+        level=command.level,
+        since=draft.now,
+        why=why,
+        version=(old.version if old else 0) + 1,
+    )
     draft.emit(LevelChanged(row=row, previous=before))
-    crisis = escalation.ended_crisis(draft) if before >= CRISIS > command.level else None
+    crisis = escalations.ended_crisis(draft) if before >= CRISIS > command.level else None
     _end_ladder(draft, TERRITORY, command.level, informs=crisis is None)
     if crisis is not None:
-        escalation.thank(draft, crisis)
+        escalations.thank(draft, crisis)
     if command.level < CRISIS:
-        relief.end_all(draft)
+        cell_shifts.end_all(draft)
 
 
 def _end_ladder(draft: Draft, scope: str, level: Level, *, informs: bool = True) -> None:
-    ladder = waves.running(draft, scope)
+    ladder = steps.running(draft, scope)
     if ladder is None or ladder.level <= level:
         return
-    escalation.supersede(draft, ladder, None, "ended", "level_lowered")
+    escalations.supersede(draft, ladder, None, "ended", "level_lowered")
     if not informs:
         return
-    attention.inform(
-        draft, ladder.acknowledged_by, waves.foremost(draft, ladder), "information", {"lowered": int(level), "from": int(ladder.level)}
+    notifications.inform(
+        draft,
+        ladder.acknowledged_by,
+        steps.foremost(draft, ladder),
+        "information",
+        {"lowered": int(level), "from": int(ladder.level)},
     )

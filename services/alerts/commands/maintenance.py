@@ -6,11 +6,11 @@ from schemas import maintenance as m
 from schemas.base import DAY_MS
 from schemas.maintenance import MaintenanceRow
 from schemas.recurrence import occurrence_at, parse_rule
-from services.alerts import maintenance
+from services.alerts.causes import maintenance
 from services.alerts.commands.refusal import Refused, Result
-from services.alerts.draft import Draft
-from services.alerts.rules import DANGER_TYPES
-from services.alerts.values import changed
+from services.alerts.decision import Draft
+from services.alerts.reference.constants import DANGER_TYPES
+from services.alerts.rows import changed
 
 MACHINE = "source"
 """Role of a registered source: it may silence its own alerts, nothing else."""
@@ -19,10 +19,19 @@ MACHINE = "source"
 def plan(draft: Draft, command: m.PlanMaintenance) -> Result:
     _check(draft, command)
     row = MaintenanceRow(
-        id=draft.derive("maintenance"), state="planned", covers=command.covers, starts_at=command.starts_at, ends_at=command.ends_at,
-        rrule=command.rrule, origin=command.origin, author=command.author, role=command.role, reason=command.reason, planned_at=draft.now,
+        id=draft.derive("maintenance"),
+        state="planned",
+        covers=command.covers,
+        starts_at=command.starts_at,
+        ends_at=command.ends_at,
+        rrule=command.rrule,
+        origin=command.origin,
+        author=command.author,
+        role=command.role,
+        reason=command.reason,
+        planned_at=draft.now,
         changed_at=draft.now,
-    )  # fmt: skip
+    )
     maintenance.put(draft, row, "planned")
     return _result(draft, row.id)
 
@@ -30,18 +39,42 @@ def plan(draft: Draft, command: m.PlanMaintenance) -> Result:
 def change(draft: Draft, command: m.ChangeMaintenance) -> Result:
     row = _running(draft, command.window, command.expected, command.author, command.role)
     _check(draft, command)
-    maintenance.put(draft, changed(row, {
-        "covers": command.covers, "starts_at": command.starts_at, "ends_at": command.ends_at, "rrule": command.rrule, "author": command.author,
-        "role": command.role, "reason": command.reason or row.reason, "changed_at": draft.now, "version": row.version + 1,
-    }), "changed")  # fmt: skip
+    maintenance.put(
+        draft,
+        changed(
+            row,
+            {
+                "covers": command.covers,
+                "starts_at": command.starts_at,
+                "ends_at": command.ends_at,
+                "rrule": command.rrule,
+                "author": command.author,
+                "role": command.role,
+                "reason": command.reason or row.reason,
+                "changed_at": draft.now,
+                "version": row.version + 1,
+            },
+        ),
+        "changed",
+    )
     return _result(draft, row.id)
 
 
 def end(draft: Draft, command: m.EndMaintenance) -> Result:
     row = _running(draft, command.window, command.expected, command.author, command.role)
-    maintenance.put(draft, changed(row, {
-        "over_at": draft.now, "over_by": command.author, "changed_at": draft.now, "version": row.version + 1,
-    }), "ended")  # fmt: skip
+    maintenance.put(
+        draft,
+        changed(
+            row,
+            {
+                "over_at": draft.now,
+                "over_by": command.author,
+                "changed_at": draft.now,
+                "version": row.version + 1,
+            },
+        ),
+        "ended",
+    )
     return _result(draft, row.id)
 
 
@@ -69,7 +102,10 @@ def _check(draft: Draft, command: m.PlanMaintenance | m.ChangeMaintenance) -> No
         raise Refused(404, "site_unknown", site=unknown[0])
     if command.ends_at <= command.starts_at:
         raise Refused(409, "window_empty")
-    if command.rrule is not None and command.ends_at - command.starts_at > m.MAX_WINDOW_DAYS * DAY_MS:
+    if (
+        command.rrule is not None
+        and command.ends_at - command.starts_at > m.MAX_WINDOW_DAYS * DAY_MS
+    ):
         raise Refused(409, "window_too_long", days=m.MAX_WINDOW_DAYS)
     rule = parse_rule(command.rrule) if command.rrule else None
     if occurrence_at(command.starts_at, command.ends_at, rule, draft.now) is None:

@@ -6,10 +6,10 @@ from typing import Final
 
 from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
-from services.alerts import answers, readiness
 from services.alerts.commands.refusal import Refused, Result
-from services.alerts.draft import Draft
-from services.alerts.values import changed
+from services.alerts.decision import Draft
+from services.alerts.escalation import readiness, responses
+from services.alerts.rows import changed
 
 LONGEST_MS: Final = 732 * DAY_MS
 
@@ -19,7 +19,9 @@ def _check_post(draft: Draft, command: o.OverrideDuty | o.SwapDuties | o.ImportD
     policy = draft.territory.policy
     if policy is None:
         raise Refused(409, "no_reference")
-    if (role, scope) not in draft.state.rota.posts and (role not in policy.roles or scope is not None or draft.state.rota.scopes(role)):
+    if (role, scope) not in draft.state.rota.posts and (
+        role not in policy.roles or scope is not None or draft.state.rota.scopes(role)
+    ):
         raise Refused(404, "post_unknown", role=role, scope=scope)
 
 
@@ -49,9 +51,14 @@ def _overlapping(draft: Draft, row: o.DutyRow) -> int:
     """Other decisions in force about the same place and time: the newest stands, the caller is told."""
     mine = (row.role, row.scope, row.place)
     others = (
-        d for d in draft.state.duties.values() if d.state == "in_force" and d.kind != "calendar" and (d.role, d.scope, d.place) == mine
+        d
+        for d in draft.state.duties.values()
+        if d.state == "in_force" and d.kind != "calendar" and (d.role, d.scope, d.place) == mine
     )
-    return sum(any(a.start < b.end and b.start < a.end for a in d.shifts for b in row.shifts) for d in others)
+    return sum(
+        any(a.start < b.end and b.start < a.end for a in d.shifts for b in row.shifts)
+        for d in others
+    )
 
 
 def override(draft: Draft, command: o.OverrideDuty) -> Result:
@@ -63,9 +70,19 @@ def override(draft: Draft, command: o.OverrideDuty) -> Result:
         raise Refused(409, "reason_needed")
     shift = o.Shift(start=command.start, end=command.end, person=command.person)
     row = o.DutyRow(
-        id=draft.derive("duty"), kind="override", role=command.role_on_call, scope=command.scope, place=command.place, start=command.start,
-        end=command.end, shifts=(shift,), by=command.author, reason=command.reason, decided_at=draft.now, number=_number(draft),
-    )  # fmt: skip
+        id=draft.derive("duty"),
+        kind="override",
+        role=command.role_on_call,
+        scope=command.scope,
+        place=command.place,
+        start=command.start,
+        end=command.end,
+        shifts=(shift,),
+        by=command.author,
+        reason=command.reason,
+        decided_at=draft.now,
+        number=_number(draft),
+    )
     overlaps = _overlapping(draft, row)
     return _put(draft, row) | {"overlaps": overlaps}
 
@@ -83,16 +100,36 @@ def swap(draft: Draft, command: o.SwapDuties) -> Result:
     one, other = (_only_person(draft, command, *span) for span in (first, second))
     if one == other:
         raise Refused(409, "same_person", person=one)
-    shifts = (o.Shift(start=first[0], end=first[1], person=other), o.Shift(start=second[0], end=second[1], person=one))
-    return _put(draft, o.DutyRow(
-        id=draft.derive("duty"), kind="swap", role=command.role_on_call, scope=command.scope, place=command.place,
-        start=min(first[0], second[0]), end=max(first[1], second[1]), shifts=shifts, by=command.author, reason=command.reason,
-        decided_at=draft.now, number=_number(draft),
-    ))  # fmt: skip
+    shifts = (
+        o.Shift(start=first[0], end=first[1], person=other),
+        o.Shift(start=second[0], end=second[1], person=one),
+    )
+    return _put(
+        draft,
+        o.DutyRow(
+            id=draft.derive("duty"),
+            kind="swap",
+            role=command.role_on_call,
+            scope=command.scope,
+            place=command.place,
+            start=min(first[0], second[0]),
+            end=max(first[1], second[1]),
+            shifts=shifts,
+            by=command.author,
+            reason=command.reason,
+            decided_at=draft.now,
+            number=_number(draft),
+        ),
+    )
 
 
 def _only_person(draft: Draft, command: o.SwapDuties, start: Instant, end: Instant) -> str:
-    persons = {s.stand.persons for s in draft.state.rota.spans(command.role_on_call, command.scope, command.place, start, end)}
+    persons = {
+        s.stand.persons
+        for s in draft.state.rota.spans(
+            command.role_on_call, command.scope, command.place, start, end
+        )
+    }
     if len(persons) != 1 or len(only := next(iter(persons))) != 1:
         raise Refused(409, "not_one_person", start=start, end=end)
     return only[0]
@@ -104,7 +141,15 @@ def withdraw(draft: Draft, command: o.WithdrawDuty) -> Result:
         raise Refused(404, "duty_unknown", duty=command.duty)
     if row.state != "in_force":
         raise Refused(409, "already", state=row.state)
-    gone = changed(row, {"state": "withdrawn", "by": command.author, "reason": command.reason, "decided_at": draft.now})
+    gone = changed(
+        row,
+        {
+            "state": "withdrawn",
+            "by": command.author,
+            "reason": command.reason,
+            "decided_at": draft.now,
+        },
+    )
     return _put(draft, gone)
 
 
@@ -114,28 +159,53 @@ def drill(draft: Draft, _: o.DrillLadders) -> Result:
     if made is None:
         raise Refused(409, "no_reference")
     row = readiness.drill(draft, made)
-    return {"drill": row.id, "rungs": len(row.rungs), "silent": sum(len(r.silent) for r in row.rungs)}
+    return {
+        "drill": row.id,
+        "rungs": len(row.rungs),
+        "silent": sum(len(r.silent) for r in row.rungs),
+    }
 
 
 def take_calendar(draft: Draft, command: o.ImportDuties) -> Result:
     """The shifts of an imported calendar; the one of the same name for the same post is replaced."""
     _check_post(draft, command)
-    if not command.start < command.end or any(not command.start <= s.start < s.end <= command.end for s in command.shifts):
+    if not command.start < command.end or any(
+        not command.start <= s.start < s.end <= command.end for s in command.shifts
+    ):
         raise Refused(409, "span_invalid")
     for person in dict.fromkeys(s.person for s in command.shifts):
         _check_person(draft, person)
-    number, mine = _number(draft), (command.calendar, command.role_on_call, command.scope, command.place)
+    number, mine = (
+        _number(draft),
+        (command.calendar, command.role_on_call, command.scope, command.place),
+    )
     replaced = [
-        d for d in draft.state.duties.values()
-        if d.kind == "calendar" and d.state == "in_force" and (d.calendar, d.role, d.scope, d.place) == mine
-    ]  # fmt: skip
+        d
+        for d in draft.state.duties.values()
+        if d.kind == "calendar"
+        and d.state == "in_force"
+        and (d.calendar, d.role, d.scope, d.place) == mine
+    ]
     for old in sorted(replaced, key=lambda d: d.number):
         draft.emit(o.DutyChanged(row=changed(old, {"state": "replaced", "decided_at": draft.now})))
-    result = _put(draft, o.DutyRow(
-        id=draft.derive("duty"), kind="calendar", role=command.role_on_call, scope=command.scope, place=command.place, start=command.start,
-        end=command.end, shifts=command.shifts, calendar=command.calendar, by=command.author, reason=command.reason, decided_at=draft.now,
-        number=number,
-    ))  # fmt: skip
+    result = _put(
+        draft,
+        o.DutyRow(
+            id=draft.derive("duty"),
+            kind="calendar",
+            role=command.role_on_call,
+            scope=command.scope,
+            place=command.place,
+            start=command.start,
+            end=command.end,
+            shifts=command.shifts,
+            calendar=command.calendar,
+            by=command.author,
+            reason=command.reason,
+            decided_at=draft.now,
+            number=number,
+        ),
+    )
     return result | {"replaced": len(replaced)}
 
 
@@ -148,5 +218,5 @@ def note_reachability(draft: Draft, command: o.NoteReachability) -> Result:
             draft.emit(o.ReachabilityChanged(row=changed(row, {"noted_at": draft.now})))
             told += 1
             if not row.points:
-                answers.gone(draft, row.id)
+                responses.gone(draft, row.id)
     return {"people": len(command.people), "changed": told}

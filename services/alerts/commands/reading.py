@@ -11,7 +11,7 @@ from schemas.calling import NotificationPlanned
 from schemas.words import Level
 from services.alerts.commands import reports
 from services.alerts.commands.refusal import Result, report_of
-from services.alerts.draft import Draft
+from services.alerts.decision import Draft
 
 STAND_DOWN: Final = ":stand-down"
 """End of the id of a trigger that tells when a plan may be ended."""
@@ -37,7 +37,9 @@ def preview_confirmation(draft: Draft, command: c.PreviewConfirmation) -> Result
         "level": int(trial.state.level()),
         "level_before": int(draft.state.level()),
         "incident_level": int(Level.N0 if incident is None else incident.level),
-        "people": len({fact.person for fact in trial.facts if isinstance(fact, NotificationPlanned)}),
+        "people": len(
+            {fact.person for fact in trial.facts if isinstance(fact, NotificationPlanned)}
+        ),
         "plans": ",".join(plans),
         "plans_count": len(plans),
     }

@@ -5,18 +5,26 @@ from __future__ import annotations
 from schemas import reference_changes as r
 from schemas.reference import OPTIONAL, PUBLISHED, PublishReference, ReferencePublished
 from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChangeRow
-from services.alerts import versions
 from services.alerts.commands.refusal import Refused, Result
-from services.alerts.draft import Draft
-from services.alerts.rulebook import Rulebook
-from services.runtime.maps import Map
+from services.alerts.decision import Draft
+from services.alerts.levels.rulebook import Rulebook
+from services.alerts.reference import versions
+from services.runtime.decider.maps import Map
 
 _PROGRAM = "system:"
 
 
 def publish(draft: Draft, command: PublishReference) -> Result:
     """One section, at once: the first version, exercises, and what cannot wait for a second person."""
-    versions.load(draft, ReferencePublished(reference=command.reference, data=command.data, last=command.last, published_at=draft.now))
+    versions.load(
+        draft,
+        ReferencePublished(
+            reference=command.reference,
+            data=command.data,
+            last=command.last,
+            published_at=draft.now,
+        ),
+    )
     return {"reference": command.reference, "section": command.data.section.value}
 
 
@@ -24,18 +32,29 @@ def sketch(draft: Draft, command: r.DraftReference) -> Result:
     """Keep a section. What is in force, or proposed already, stays as it is: the proposal itself is refused with the reason."""
     kept = command.reference != draft.state.version and _open(draft, command.reference) is None
     if kept:
-        draft.emit(r.ReferenceDrafted(reference=command.reference, data=command.data, drafted_at=draft.now))
+        draft.emit(
+            r.ReferenceDrafted(reference=command.reference, data=command.data, drafted_at=draft.now)
+        )
     return {"reference": command.reference, "section": command.data.section.value, "kept": kept}
 
 
 def propose(draft: Draft, command: r.ProposeReference) -> Result:
     _check_proposal(draft, command)
-    said = ChangeDecision(what="proposed", by=command.author, role=command.role, at=draft.now, reason=command.reason)
+    said = ChangeDecision(
+        what="proposed", by=command.author, role=command.role, at=draft.now, reason=command.reason
+    )
     row = ReferenceChangeRow(
-        id=draft.derive("reference_change"), state=ChangeState.PROPOSED, reference=command.reference, base=command.base,
-        effective_at=command.effective_at, release=command.release, sections=command.sections, dropped_sites=command.dropped_sites,
-        foreseen=command.foreseen, decisions=(said,),
-    )  # fmt: skip
+        id=draft.derive("reference_change"),
+        state=ChangeState.PROPOSED,
+        reference=command.reference,
+        base=command.base,
+        effective_at=command.effective_at,
+        release=command.release,
+        sections=command.sections,
+        dropped_sites=command.dropped_sites,
+        foreseen=command.foreseen,
+        decisions=(said,),
+    )
     return _result(versions.put(draft, row, "proposed"))
 
 
@@ -48,17 +67,32 @@ def _check_proposal(draft: Draft, command: r.ProposeReference) -> None:
         raise Refused(409, "base_changed", base=command.base, reference=draft.state.version)
     if (known := _open(draft, command.reference)) is not None:
         raise Refused(409, "reference_proposed", change=known.id)
-    if sum(row.state in r.OPEN_CHANGES for row in draft.state.reference_changes.values()) >= r.MOST_OPEN:
+    if (
+        sum(row.state in r.OPEN_CHANGES for row in draft.state.reference_changes.values())
+        >= r.MOST_OPEN
+    ):
         raise Refused(409, "too_many_changes", most=r.MOST_OPEN)
     if command.reason is None:
         raise Refused(409, "reason_needed")
-    sections = {one.data.section: one.data for one in versions.sections_of(draft, command.reference)}
-    if missing := [section.value for section in PUBLISHED if section not in sections and section not in OPTIONAL]:
+    sections = {
+        one.data.section: one.data for one in versions.sections_of(draft, command.reference)
+    }
+    if missing := [
+        section.value
+        for section in PUBLISHED
+        if section not in sections and section not in OPTIONAL
+    ]:
         raise Refused(409, "section_missing", section=missing[0])
     try:
-        Rulebook(command.reference, Map({section.value: data for section, data in sections.items()}))
-    except Exception as error:  # whatever it is, the day on which it comes into force would raise it
-        raise Refused(409, "reference_unusable", error=f"{type(error).__name__} {error}"[:200]) from error
+        Rulebook(
+            command.reference, Map({section.value: data for section, data in sections.items()})
+        )
+    except (
+        Exception
+    ) as error:  # whatever it is, the day on which it comes into force would raise it
+        raise Refused(
+            409, "reference_unusable", error=f"{type(error).__name__} {error}"[:200]
+        ) from error
 
 
 def approve(draft: Draft, command: r.ApproveReference) -> Result:
@@ -100,7 +134,9 @@ def _second(draft: Draft, command: r.ApproveReference | r.DeclineReference) -> R
     return row
 
 
-def _standing(draft: Draft, command: r.ApproveReference | r.DeclineReference | r.WithdrawReference) -> ReferenceChangeRow:
+def _standing(
+    draft: Draft, command: r.ApproveReference | r.DeclineReference | r.WithdrawReference
+) -> ReferenceChangeRow:
     row = draft.state.reference_changes.get(command.change)
     if row is None:
         raise Refused(404, "change_unknown", change=command.change)
@@ -112,18 +148,48 @@ def _standing(draft: Draft, command: r.ApproveReference | r.DeclineReference | r
 
 
 def _decided(
-    draft: Draft, row: ReferenceChangeRow, command: r.ApproveReference | r.DeclineReference | r.WithdrawReference, what: str,
-    state: ChangeState, next_at: int | None = None,
-) -> ReferenceChangeRow:  # fmt: skip
+    draft: Draft,
+    row: ReferenceChangeRow,
+    command: r.ApproveReference | r.DeclineReference | r.WithdrawReference,
+    what: str,
+    state: ChangeState,
+    next_at: int | None = None,
+) -> ReferenceChangeRow:
     said = ChangeDecision.model_validate(
-        {"what": what, "by": command.author, "role": command.role, "at": draft.now, "reason": command.reason}
+        {
+            "what": what,
+            "by": command.author,
+            "role": command.role,
+            "at": draft.now,
+            "reason": command.reason,
+        }
     )
-    return versions.put(draft, row, what, state=state, decisions=(*row.decisions, said), version=row.version + 1, next_at=next_at)
+    return versions.put(
+        draft,
+        row,
+        what,
+        state=state,
+        decisions=(*row.decisions, said),
+        version=row.version + 1,
+        next_at=next_at,
+    )
 
 
 def _open(draft: Draft, reference: str) -> ReferenceChangeRow | None:
-    return next((c for c in draft.state.reference_changes.values() if c.reference == reference and c.state in r.OPEN_CHANGES), None)
+    return next(
+        (
+            c
+            for c in draft.state.reference_changes.values()
+            if c.reference == reference and c.state in r.OPEN_CHANGES
+        ),
+        None,
+    )
 
 
 def _result(row: ReferenceChangeRow) -> Result:
-    return {"change": row.id, "reference": row.reference, "state": row.state.value, "version": row.version}
+    return {
+        "change": row.id,
+        "reference": row.reference,
+        "state": row.state.value,
+        "version": row.version,
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.alerts import IncidentRow, ReportRow
-from services.alerts.draft import Draft
+from services.alerts.decision import Draft
 from services.alerts.evolve import OPEN
 
 Scalar = str | float | bool | None

@@ -5,15 +5,16 @@ from __future__ import annotations
 from schemas import commands as c
 from schemas.alerts import NoteAdded, TaskChanged
 from schemas.words import TaskState
-from services.alerts import reports, tasks
-from services.alerts.causes import lift, placeless_of, put
-from services.alerts.claims import is_placeless
+from services.alerts import tasks
+from services.alerts.causes.cause_lifecycle import lift, placeless_of, put
 from services.alerts.commands.incidents import unite
 from services.alerts.commands.refusal import Refused, Result, incident_of, report_of
-from services.alerts.draft import Draft
+from services.alerts.decision import Draft
 from services.alerts.evolve import OPEN
-from services.alerts.settle import settle
-from services.alerts.values import changed
+from services.alerts.pipeline import settle
+from services.alerts.reports import receive
+from services.alerts.reports.report_facts import is_placeless
+from services.alerts.rows import changed
 
 
 def confirm(draft: Draft, command: c.ConfirmReport) -> Result:
@@ -21,7 +22,7 @@ def confirm(draft: Draft, command: c.ConfirmReport) -> Result:
     if row.confirmation == "confirmed" and row.held is None:
         raise Refused(409, "confirmed_already", report=row.id)
     before = draft.incident_of(row.id)
-    settled = reports.grant if row.confirmation == "confirmed" else reports.confirm
+    settled = receive.grant if row.confirmation == "confirmed" else receive.confirm
     settled(draft, row, command.author)
     settle(draft)
     _go_along(draft, before, row.id)
@@ -32,7 +33,7 @@ def deny(draft: Draft, command: c.DenyReport) -> Result:
     row = report_of(draft, command.report)
     if row.confirmation == "denied":
         raise Refused(409, "denied_already", report=row.id)
-    reports.deny(draft, row, command.author)
+    receive.deny(draft, row, command.author)
     settle(draft)
     return {"report": row.id}
 
@@ -44,7 +45,7 @@ def link(draft: Draft, command: c.LinkReport) -> Result:
     if command.site not in draft.territory.sites:
         raise Refused(404, "site_unknown", site=command.site)
     before = draft.incident_of(row.id)
-    reports.link(draft, row, command.site, command.author)
+    receive.link(draft, row, command.site, command.author)
     settle(draft)
     _go_along(draft, before, row.id)
     return {"report": row.id, "site": command.site}
@@ -66,7 +67,9 @@ def take_task(draft: Draft, command: c.TakeTask) -> Result:
         raise Refused(404, "task_unknown", task=command.task)
     if row.state is not TaskState.OPEN:
         raise Refused(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
-    draft.emit(TaskChanged(row=changed(row, {"state": TaskState.TAKEN, "taken_by": command.author})))
+    draft.emit(
+        TaskChanged(row=changed(row, {"state": TaskState.TAKEN, "taken_by": command.author}))
+    )
     return {"task": row.id, "state": "taken"}
 
 
@@ -80,7 +83,9 @@ def complete_task(draft: Draft, command: c.CompleteTask) -> Result:
     tasks.done(draft, row, command.author, command.outcome)
     if row.kind == "overdue_cause" and command.outcome == "lifted":
         at_site = [draft.state.causes[id] for id in draft.state.site_causes.get(row.site or "", ())]
-        for cause in at_site if row.site is not None else placeless_of(draft, draft.standing(row.incident)):
+        for cause in (
+            at_site if row.site is not None else placeless_of(draft, draft.standing(row.incident))
+        ):
             if cause.overdue and cause.type.value in row.candidates:
                 lift(draft, cause, draft.now, f"task:{row.id}")
         settle(draft)
@@ -95,9 +100,18 @@ def note(draft: Draft, command: c.AddNote) -> Result:
     if command.incident is not None:
         incident_of(draft, command.incident)
     line = draft.derive("note")
-    draft.emit(NoteAdded(
-        line=line, text_id=command.text_id, author=command.author, role=command.role, incident=command.incident,
-        corrects=command.corrects, occurred_at=draft.now if command.occurred_at is None else command.occurred_at, kind=command.kind,
-        source=command.source, certainty=command.certainty,
-    ))  # fmt: skip
+    draft.emit(
+        NoteAdded(
+            line=line,
+            text_id=command.text_id,
+            author=command.author,
+            role=command.role,
+            incident=command.incident,
+            corrects=command.corrects,
+            occurred_at=draft.now if command.occurred_at is None else command.occurred_at,
+            kind=command.kind,
+            source=command.source,
+            certainty=command.certainty,
+        )
+    )
     return {"line": line}

@@ -30,7 +30,13 @@ from schemas.base import Fact
 from schemas.calling import AnswerRecorded, EscalationChanged, NotificationPlanned
 from schemas.causes import AllClearNoted, CauseChanged, SilenceChanged, SiteMarked, ZoneChanged
 from schemas.maintenance import LeaseChanged, MaintenanceChanged
-from schemas.oncall import CellShift, DutyChanged, LaddersDrilled, ReachabilityChanged, ReadinessProved
+from schemas.oncall import (
+    CellShift,
+    DutyChanged,
+    LaddersDrilled,
+    ReachabilityChanged,
+    ReadinessProved,
+)
 from schemas.reference import ReferencePublished, Section
 from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRecorded, ReferenceDrafted
 from schemas.runtime import DeadlineFailed
@@ -68,10 +74,10 @@ from services.alerts.evolve.sites import (
     site_reported,
     zone_changed,
 )
-from services.alerts.rulebook import rulebook_of
+from services.alerts.levels.rulebook import rulebook_of
 from services.alerts.state import State
-from services.runtime.agenda import Agenda
-from services.runtime.maps import Map
+from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.maps import Map
 
 __all__ = ["OPEN", "evolve", "reload"]
 
@@ -80,10 +86,19 @@ _V = TypeVar("_V")
 
 def reference_published(s: State, fact: ReferencePublished) -> State:
     """Staffing is only passed on: no rule of alerts reads it, and every snapshot would carry it."""
-    staged = s.staged if fact.data.section is Section.STAFFING else s.staged.set(fact.data.section.value, fact.data)
+    staged = (
+        s.staged
+        if fact.data.section is Section.STAFFING
+        else s.staged.set(fact.data.section.value, fact.data)
+    )
     if not fact.last:
         return s.put(staged=staged)
-    s = s.put(version=fact.reference, sections=s.sections.update(staged), staged=Map(), published_at=fact.published_at)
+    s = s.put(
+        version=fact.reference,
+        sections=s.sections.update(staged),
+        staged=Map(),
+        published_at=fact.published_at,
+    )
     return roster_changed(reload(s), fact.published_at)
 
 
@@ -92,10 +107,22 @@ def reload(s: State) -> State:
     sections = Map({name: shared(data) for name, data in s.sections.items()})
     new = State(s.realm, s.lineage, s.version, sections, s.staged)
     new = new.put(
-        rules=rulebook_of(s.version, sections), spent=s.spent, forget_at=s.forget_at, marks=s.marks, silences=s.silences, zones=s.zones,
-        duties=s.duties, reach=s.reach, published_at=s.published_at, taken=s.taken, readiness=s.readiness, prove_at=s.prove_at,
-        drilled=s.drilled, shifts=s.shifts, drafted=s.drafted,
-    )  # fmt: skip
+        rules=rulebook_of(s.version, sections),
+        spent=s.spent,
+        forget_at=s.forget_at,
+        marks=s.marks,
+        silences=s.silences,
+        zones=s.zones,
+        duties=s.duties,
+        reach=s.reach,
+        published_at=s.published_at,
+        taken=s.taken,
+        readiness=s.readiness,
+        prove_at=s.prove_at,
+        drilled=s.drilled,
+        shifts=s.shifts,
+        drafted=s.drafted,
+    )
     new = new.put(rota=rota_of(new))
     counts_: Map[tuple[str, str, str], int] = Map()
     for site, marks in s.marks.items():
@@ -105,7 +132,15 @@ def reload(s: State) -> State:
         for due in zone.batches:
             agenda = agenda.arm(f"silence:{incident}:{due}", due)
         agenda = agenda.arm(f"allclear:{incident}", zone.all_clear_due)
-    new = new.put(counts=counts_, agenda=agenda, sites=s.sites, levels=s.levels, triggers=s.triggers, calls=s.calls, metrics=s.metrics)
+    new = new.put(
+        counts=counts_,
+        agenda=agenda,
+        sites=s.sites,
+        levels=s.levels,
+        triggers=s.triggers,
+        calls=s.calls,
+        metrics=s.metrics,
+    )
     for row in sorted(s.reports.values(), key=arrival):
         new = report_changed(new, row)
     for cause in s.causes.values():
@@ -114,7 +149,12 @@ def reload(s: State) -> State:
     for incident_row in s.incidents.values():
         new = incident_changed(new, incident_row)
     for id, t in s.thresholds.items():
-        new = threshold_changed(new, ThresholdChanged(id=id, held=True, since=t.since, below_since=t.below_since, incident=t.incident))
+        new = threshold_changed(
+            new,
+            ThresholdChanged(
+                id=id, held=True, since=t.since, below_since=t.below_since, incident=t.incident
+            ),
+        )
     for escalation in s.escalations.values():
         new = escalation_changed(new, EscalationChanged(row=escalation, change="loaded"))
     for flag in s.flags.values():
@@ -142,31 +182,59 @@ def _planned(new: State, s: State) -> State:
 
 def history_forgotten(s: State, fact: HistoryForgotten) -> State:
     """Drop closed incidents of long ago and old reports that belong to none; rows in the read model stay."""
-    held = _with_heirs(s, {c.incident for c in s.causes.values() if c.lifted_at is None} | _called_for(s))
-    gone = {i for i, row in s.incidents.items() if row.state not in OPEN and (row.closed_at or 0) < fact.closed_before} - held
+    held = _with_heirs(
+        s, {c.incident for c in s.causes.values() if c.lifted_at is None} | _called_for(s)
+    )
+    gone = {
+        i
+        for i, row in s.incidents.items()
+        if row.state not in OPEN and (row.closed_at or 0) < fact.closed_before
+    } - held
     proposed = {c.reference for c in s.reference_changes.values() if c.state in OPEN_CHANGES}
-    held_alerts = {r for lease in s.leases.values() if lease.state == "held" for r in (lease.id, lease.claim)}
+    held_alerts = {
+        r for lease in s.leases.values() if lease.state == "held" for r in (lease.id, lease.claim)
+    }
     reports = _kept(
         s.reports,
-        lambda r: r.recorded_at >= fact.reported_before or r.id in held_alerts or (r.incident is not None and r.incident not in gone),
+        lambda r: (
+            r.recorded_at >= fact.reported_before
+            or r.id in held_alerts
+            or (r.incident is not None and r.incident not in gone)
+        ),
     )
     gone -= {r.incident for r in reports.values()}
     causes = _kept(s.causes, lambda c: c.lifted_at is None or any(r in reports for r in c.reports))
-    ended = {e for e, row in s.escalations.items() if row.state != "running" and row.incidents and gone.issuperset(row.incidents)}
+    ended = {
+        e
+        for e, row in s.escalations.items()
+        if row.state != "running" and row.incidents and gone.issuperset(row.incidents)
+    }
     return reload(
         s.put(
-            reports=reports, causes=causes, incidents=_kept(s.incidents, lambda i: i.id not in gone),
+            reports=reports,
+            causes=causes,
+            incidents=_kept(s.incidents, lambda i: i.id not in gone),
             zones=Map({i: z for i, z in s.zones.items() if i not in gone}),
-            escalations=_kept(s.escalations, lambda e: e.id not in ended), calls=_kept(s.calls, lambda c: c.escalation not in ended),
+            escalations=_kept(s.escalations, lambda e: e.id not in ended),
+            calls=_kept(s.calls, lambda c: c.escalation not in ended),
             tasks=_kept(s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before),
             leases=_kept(s.leases, lambda a: a.id in reports and a.claim in reports),
-            maintenance=_kept(s.maintenance, lambda w: w.state != "over" or w.changed_at >= fact.reported_before),
-            drafted=_kept(s.drafted, lambda d: d.reference in proposed or d.drafted_at >= fact.reported_before),
-            reference_changes=_kept(s.reference_changes, lambda c: c.state in OPEN_CHANGES or c.ended_at >= fact.reported_before),
-            spent=Map({key: due for key, due in s.spent.items() if due >= fact.reported_before}), forget_at=fact.next_at,
-            duties=_kept(s.duties, lambda d: d.end >= fact.reported_before), taken=_kept(s.taken, lambda at: at >= fact.reported_before),
+            maintenance=_kept(
+                s.maintenance, lambda w: w.state != "over" or w.changed_at >= fact.reported_before
+            ),
+            drafted=_kept(
+                s.drafted, lambda d: d.reference in proposed or d.drafted_at >= fact.reported_before
+            ),
+            reference_changes=_kept(
+                s.reference_changes,
+                lambda c: c.state in OPEN_CHANGES or c.ended_at >= fact.reported_before,
+            ),
+            spent=Map({key: due for key, due in s.spent.items() if due >= fact.reported_before}),
+            forget_at=fact.next_at,
+            duties=_kept(s.duties, lambda d: d.end >= fact.reported_before),
+            taken=_kept(s.taken, lambda at: at >= fact.reported_before),
         )
-    )  # fmt: skip
+    )
 
 
 def _with_heirs(s: State, incidents: set[str | None]) -> set[str | None]:
@@ -181,7 +249,12 @@ def _with_heirs(s: State, incidents: set[str | None]) -> set[str | None]:
 
 def _called_for(s: State) -> set[str | None]:
     """Incidents of ladders that have not ended: whoever answers one answers for all that it is about."""
-    return {i for e in s.escalations.values() if e.state in ("running", "answered", "exhausted") for i in e.incidents}
+    return {
+        i
+        for e in s.escalations.values()
+        if e.state in ("running", "answered", "exhausted")
+        for i in e.incidents
+    }
 
 
 def _kept(m: Map[str, _V], keep: Callable[[_V], bool]) -> Map[str, _V]:

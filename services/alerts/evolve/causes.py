@@ -9,14 +9,22 @@ from typing import Any, Final, TypeVar
 from schemas.base import DAY_MS, Instant
 from schemas.causes import Cause, CauseChanged
 from schemas.words import EventType
-from services.alerts.calendar import day_of
-from services.alerts.claims import absent_pct, as_number, cause_key, is_withdrawn
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.evolve.reports import heard, recounted
-from services.alerts.rules import HEAT_HAZARD
-from services.alerts.state import Hush, Presence, SecurityEvent, State, sorted_with, sorted_without, without
-from services.alerts.values import changed
-from services.runtime.maps import Map
+from services.alerts.reference.calendar import day_of
+from services.alerts.reference.constants import HEAT_HAZARD
+from services.alerts.reports.report_facts import absent_pct, as_number, cause_key, is_withdrawn
+from services.alerts.rows import changed
+from services.alerts.state import (
+    Hush,
+    Presence,
+    SecurityEvent,
+    State,
+    sorted_with,
+    sorted_without,
+    without,
+)
+from services.runtime.decider.maps import Map
 
 E = TypeVar("E", bound=tuple[Any, ...])
 """(since, cause, …)."""
@@ -28,13 +36,18 @@ def cause_recorded(s: State, fact: CauseChanged) -> State:
     cause = fact.cause
     if fact.reports is not None and fact.sources is not None:
         reports, sources = told_so_far(s.causes.get(cause.id))
-        cause = changed(cause, {"reports": fact.reports.applied(reports), "sources": fact.sources.applied(sources)})
+        cause = changed(
+            cause,
+            {"reports": fact.reports.applied(reports), "sources": fact.sources.applied(sources)},
+        )
     return cause_changed(s, cause)
 
 
 def told_so_far(cause: Cause | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return reports and sources to which the next change of a cause adds: none of a cause that was written whole so far."""
-    return ((), ()) if cause is None or cause.reports_count is None else (cause.reports, cause.sources)
+    return (
+        ((), ()) if cause is None or cause.reports_count is None else (cause.reports, cause.sources)
+    )
 
 
 def cause_changed(s: State, cause: Cause) -> State:
@@ -49,7 +62,9 @@ def cause_changed(s: State, cause: Cause) -> State:
         d["placeless"] = _placeless(s, cause, opened)
     elif opened != was_open:
         change = sorted_with if opened else sorted_without
-        d["site_causes"] = set_or_drop(s.site_causes, cause.site, change(s.site_causes.get(cause.site, ()), cause.id))
+        d["site_causes"] = set_or_drop(
+            s.site_causes, cause.site, change(s.site_causes.get(cause.site, ()), cause.id)
+        )
     d["agenda"] = s.agenda.arm(f"cause:{cause.id}", cause.next_at if opened else None)
     _by_type(s, d, old, cause)
     if hush_of(cause) is not None or (old is not None and hush_of(old) is not None):
@@ -70,7 +85,9 @@ def _placeless(s: State, cause: Cause, opened: bool) -> Map[str, Map[str, int | 
             return s.placeless
         return s.placeless.set(cause.type.value, known.set(cause.id, persons))
     left = without(known, cause.id)
-    return s.placeless.set(cause.type.value, left) if left else without(s.placeless, cause.type.value)
+    return (
+        s.placeless.set(cause.type.value, left) if left else without(s.placeless, cause.type.value)
+    )
 
 
 def hush_of(cause: Cause) -> Hush | None:
@@ -103,20 +120,37 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
         _note(s, d, "cuts", _cut(old), _cut(cause), 2 * DAY_MS)
     elif cause.type in _SECURITY:
         _note(s, d, "security", _event(old), _event(cause), 7 * DAY_MS)
-    elif cause.type is EventType.SANITARY_ALERT and cause.site is not None and cause.measure is not None:
+    elif (
+        cause.type is EventType.SANITARY_ALERT
+        and cause.site is not None
+        and cause.measure is not None
+    ):
         known = s.territory.sites.get(cause.site)
         kitchen = known.kitchen if known else None
         m = cause.measure
-        if m.name == "ill_persons" and m.object != HEAT_HAZARD and kitchen in s.territory.kitchens and kitchen is not None:
+        if (
+            m.name == "ill_persons"
+            and m.object != HEAT_HAZARD
+            and kitchen in s.territory.kitchens
+            and kitchen is not None
+        ):
             sites = s.illness.get(kitchen, Map())
             value = as_number(m.value) or 0.0
             if cause.lifted_at is not None or cause.maintenance:
-                said = sites.get(cause.site)  # an earlier cause of this site, read again, does not take away what the newer one says
-                sites = without(sites, cause.site) if said is not None and said[2] == cause.id else sites
+                said = sites.get(
+                    cause.site
+                )  # an earlier cause of this site, read again, does not take away what the newer one says
+                sites = (
+                    without(sites, cause.site)
+                    if said is not None and said[2] == cause.id
+                    else sites
+                )
             elif sites.get(cause.site) != (value, cause.since, cause.id):
                 sites = sites.set(cause.site, (value, cause.since, cause.id))
             if sites is not s.illness.get(kitchen):
-                d["illness"] = s.illness.set(kitchen, sites) if sites else without(s.illness, kitchen)
+                d["illness"] = (
+                    s.illness.set(kitchen, sites) if sites else without(s.illness, kitchen)
+                )
     elif cause.type is EventType.STAFF_SHORTAGE and cause.site is not None:
         d["presence"] = _presence(s, old, cause)
 
@@ -128,12 +162,18 @@ def _began(cause: Cause) -> Instant:
 
 def _counts(cause: Cause) -> bool:
     """False for what is only announced (it is no event yet, and one that was lifted before never will be), withdrawn (D3) or planned works (D64)."""
-    ended_after = cause.lifted_at is not None and (not cause.windows or any(w.start < cause.lifted_at for w in cause.windows))
+    ended_after = cause.lifted_at is not None and (
+        not cause.windows or any(w.start < cause.lifted_at for w in cause.windows)
+    )
     return (cause.acting or ended_after) and not is_withdrawn(cause) and not cause.maintenance
 
 
 def _cut(cause: Cause | None) -> tuple[Instant, str, str] | None:
-    return (_began(cause), cause.id, cause.site or "") if cause is not None and _counts(cause) else None
+    return (
+        (_began(cause), cause.id, cause.site or "")
+        if cause is not None and _counts(cause)
+        else None
+    )
 
 
 def _event(cause: Cause | None) -> SecurityEvent | None:
@@ -155,7 +195,11 @@ def _note(s: State, d: Changes, index: str, before: E | None, now: E | None, spa
 def _presence(s: State, old: Cause | None, cause: Cause) -> Map[str, Map[str, Map[str, Presence]]]:
     """What each cause says stands beside what the others say, so that the index is the same in whatever order they came."""
     key, site = _day(s, cause), cause.site or ""
-    now = None if cause.maintenance or is_withdrawn(cause) else Presence(cause.since, cause.known_at, cause.id, 100.0 - absent_pct(cause))
+    now = (
+        None
+        if cause.maintenance or is_withdrawn(cause)
+        else Presence(cause.since, cause.known_at, cause.id, 100.0 - absent_pct(cause))
+    )
     before = key if old is None else _day(s, old)
     if before == key and s.presence.get(key, Map()).get(site, Map()).get(cause.id) == now:
         return s.presence
@@ -166,7 +210,9 @@ def _presence(s: State, old: Cause | None, cause: Cause) -> Map[str, Map[str, Ma
     return found.set(key, day.set(site, day.get(site, Map()).set(cause.id, now)))
 
 
-def _unsaid(found: Map[str, Map[str, Map[str, Presence]]], key: str, cause: Cause) -> Map[str, Map[str, Map[str, Presence]]]:
+def _unsaid(
+    found: Map[str, Map[str, Map[str, Presence]]], key: str, cause: Cause
+) -> Map[str, Map[str, Map[str, Presence]]]:
     day: Map[str, Map[str, Presence]] = found.get(key, Map())
     site = cause.site or ""
     said: Map[str, Presence] = without(day.get(site, Map()), cause.id)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.runtime.maps import Map
+from services.runtime.decider.maps import Map
 
 Changes = dict[str, Any]
 """Fields of the state with their new values."""
 
 
-def set_or_drop(m: Map[str, tuple[str, ...]], key: str, values: tuple[str, ...]) -> Map[str, tuple[str, ...]]:
+def set_or_drop(
+    m: Map[str, tuple[str, ...]], key: str, values: tuple[str, ...]
+) -> Map[str, tuple[str, ...]]:
     """`key` with these values; without it when there are none."""
     if values:
         return m.set(key, values)

@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from schemas.alerts import FlagChanged, IncidentReported, IncidentRow, TaskRow, ThresholdChanged, TriggerMeasured
+from schemas.alerts import (
+    FlagChanged,
+    IncidentReported,
+    IncidentRow,
+    TaskRow,
+    ThresholdChanged,
+    TriggerMeasured,
+)
 from schemas.base import Instant
 from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned
 from schemas.words import IncidentState, Level, TaskState
 from services.alerts.evolve.changes import Changes, set_or_drop
-from services.alerts.rules import REARM_MS
+from services.alerts.reference.constants import REARM_MS
+from services.alerts.rows import changed
 from services.alerts.state import State, Threshold, sorted_with, sorted_without, without
-from services.alerts.values import changed
-from services.runtime.agenda import Agenda
-from services.runtime.maps import Map
+from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.maps import Map
 
 _KEPT_CLOSED: Final = 64
 
@@ -30,23 +37,38 @@ def incident_changed(s: State, row: IncidentRow) -> State:
         day = row.number.rpartition("-")[0]
         d["numbers"] = s.numbers.set(day, s.numbers.get(day, 0) + 1)
     if row.state is IncidentState.MERGED:
-        d["agenda"], d["merged_incidents"] = _moving(s, old, row), s.merged_incidents.set(row.id, None)
+        d["agenda"], d["merged_incidents"] = (
+            _moving(s, old, row),
+            s.merged_incidents.set(row.id, None),
+        )
     if (old is not None and old.state in OPEN) != (row.state in OPEN):
         ids = set(s.open_incidents) ^ {row.id}
         d["open_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].known_at, i)))
         if row.state not in OPEN:
             d |= _ended(s.put(agenda=d.get("agenda", s.agenda)), row.id)
-    if (old is not None and old.state is IncidentState.CLOSED) != (row.state is IncidentState.CLOSED):
+    if (old is not None and old.state is IncidentState.CLOSED) != (
+        row.state is IncidentState.CLOSED
+    ):
         closed = row.state is IncidentState.CLOSED
-        ids = {*s.closed_incidents, row.id} if closed else {i for i, r in incidents.items() if r.state is IncidentState.CLOSED}
-        d["closed_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].closed_at or 0, i)))[-_KEPT_CLOSED:]
+        ids = (
+            {*s.closed_incidents, row.id}
+            if closed
+            else {i for i, r in incidents.items() if r.state is IncidentState.CLOSED}
+        )
+        d["closed_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].closed_at or 0, i)))[
+            -_KEPT_CLOSED:
+        ]
     covered = row.state in OPEN and (row.quiet == "maintenance" or not row.severity)
     if covered != (row.id in s.covered_incidents):
-        d["covered_incidents"] = s.covered_incidents.set(row.id, None) if covered else s.covered_incidents.delete(row.id)
+        d["covered_incidents"] = (
+            s.covered_incidents.set(row.id, None) if covered else s.covered_incidents.delete(row.id)
+        )
     before, after = (old.members if old else ()), row.members
     if before is not after and before != after:
         index, come = s.site_incidents, set(after).difference(before)
-        gone = set(before).difference(after) if len(before) + len(come) != len(after) else set[str]()
+        gone = (
+            set(before).difference(after) if len(before) + len(come) != len(after) else set[str]()
+        )
         for site in come:
             index = index.set(site, sorted_with(index.get(site, ()), row.id))
         for site in gone:
@@ -79,7 +101,9 @@ def _ended(s: State, incident: str) -> Changes:
         for due in zone.batches:
             agenda = agenda.arm(f"silence:{incident}:{due}", None)
         agenda = agenda.arm(f"allclear:{incident}", None)
-        d["zones"] = s.zones.set(incident, replace(zone, batches=Map(), all_clear=None, all_clear_due=None))
+        d["zones"] = s.zones.set(
+            incident, replace(zone, batches=Map(), all_clear=None, all_clear_due=None)
+        )
     thresholds = s.thresholds
     for id in s.thresholds:
         if id.endswith(f"@{incident}"):
@@ -127,8 +151,12 @@ def trigger_measured(s: State, fact: TriggerMeasured) -> State:
 
 def flag_changed(s: State, fact: FlagChanged) -> State:
     row = fact.row
-    agenda = s.agenda.arm(f"flag:{row.id}", row.until if row.effective_from is None else row.effective_from)
-    return s.put(flags=s.flags.set(row.id, row), agenda=agenda.arm(f"yellow:{row.id}", row.digest_at))
+    agenda = s.agenda.arm(
+        f"flag:{row.id}", row.until if row.effective_from is None else row.effective_from
+    )
+    return s.put(
+        flags=s.flags.set(row.id, row), agenda=agenda.arm(f"yellow:{row.id}", row.digest_at)
+    )
 
 
 def task_changed(s: State, row: TaskRow) -> State:

@@ -12,9 +12,10 @@ def maintenance_changed(s: State, row: MaintenanceRow) -> State:
         agenda = agenda.arm(deadline_of(old), None)
     change = sorted_with if row.state == "active" else sorted_without
     return s.put(
-        maintenance=s.maintenance.set(row.id, row), agenda=agenda.arm(deadline_of(row), row.next_at),
+        maintenance=s.maintenance.set(row.id, row),
+        agenda=agenda.arm(deadline_of(row), row.next_at),
         active_windows=change(s.active_windows, row.id),
-    )  # fmt: skip
+    )
 
 
 def deadline_of(row: MaintenanceRow) -> str:

@@ -10,7 +10,7 @@ from schemas.reference import ReadinessRule
 from schemas.words import Answer
 from services.alerts.state import State, without
 from services.oncall.localtime import next_at
-from services.oncall.rota import Rota
+from services.oncall.schedule import Rota
 
 
 def rota_of(s: State) -> Rota:
@@ -20,7 +20,11 @@ def rota_of(s: State) -> Rota:
 
 def readiness_rule(s: State) -> ReadinessRule | None:
     """What the policy in force says about readiness; nothing in a simulated realm, which proves nothing by itself."""
-    return s.territory.policy.readiness if s.territory.policy is not None and is_live(s.realm) else None
+    return (
+        s.territory.policy.readiness
+        if s.territory.policy is not None and is_live(s.realm)
+        else None
+    )
 
 
 def roster_changed(s: State, at: Instant | None) -> State:
@@ -35,7 +39,9 @@ def duty_changed(s: State, row: DutyRow) -> State:
 
 def reachability_changed(s: State, row: ReachRow) -> State:
     s = s.put(reach=s.reach.set(row.id, row))
-    return roster_changed(s, row.noted_at) if row.noted_at is not None else s  # a renewed proof opens no hole
+    return (
+        roster_changed(s, row.noted_at) if row.noted_at is not None else s
+    )  # a renewed proof opens no hole
 
 
 def readiness_proved(s: State, row: ReadinessRow) -> State:
@@ -50,7 +56,9 @@ def answer_recorded(s: State, fact: AnswerRecorded) -> State:
 
 
 def cell_shift(s: State, fact: CellShift) -> State:
-    shifts = without(s.shifts, fact.person) if fact.since is None else s.shifts.set(fact.person, fact)
+    shifts = (
+        without(s.shifts, fact.person) if fact.since is None else s.shifts.set(fact.person, fact)
+    )
     return s.put(shifts=shifts, agenda=s.agenda.arm(f"relief:{fact.person}", fact.warn_at))
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRow, ReferenceDrafted
 from services.alerts.state import State
-from services.runtime.maps import Map
+from services.runtime.decider.maps import Map
 
 KEPT: Final = 3
 """Versions that were drafted and not proposed (yet): who drafts one proposes it at once, so older ones were left behind."""
@@ -19,7 +19,10 @@ def reference_drafted(s: State, fact: ReferenceDrafted) -> State:
     for draft in drafted.values():
         if draft.reference not in held:
             newest[draft.reference] = max(draft.drafted_at, newest.get(draft.reference, 0))
-    others = sorted((version for version in newest if version != fact.reference), key=lambda version: (newest[version], version))
+    others = sorted(
+        (version for version in newest if version != fact.reference),
+        key=lambda version: (newest[version], version),
+    )
     return s.put(drafted=_without(drafted, set(others[: 1 - KEPT])))
 
 
@@ -29,7 +32,11 @@ def change_recorded(s: State, row: ReferenceChangeRow) -> State:
         agenda = agenda.arm(deadline_of(old), None)
         if old.state in OPEN_CHANGES and row.state not in OPEN_CHANGES:
             drafted = _without(drafted, {row.reference})
-    return s.put(reference_changes=s.reference_changes.set(row.id, row), agenda=agenda.arm(deadline_of(row), row.next_at), drafted=drafted)
+    return s.put(
+        reference_changes=s.reference_changes.set(row.id, row),
+        agenda=agenda.arm(deadline_of(row), row.next_at),
+        drafted=drafted,
+    )
 
 
 def deadline_of(row: ReferenceChangeRow) -> str:
@@ -38,4 +45,8 @@ def deadline_of(row: ReferenceChangeRow) -> str:
 
 
 def _without(drafted: Map[str, ReferenceDrafted], versions: set[str]) -> Map[str, ReferenceDrafted]:
-    return Map({key: draft for key, draft in drafted.items() if draft.reference not in versions}) if versions else drafted
+    return (
+        Map({key: draft for key, draft in drafted.items() if draft.reference not in versions})
+        if versions
+        else drafted
+    )

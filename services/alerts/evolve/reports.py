@@ -9,8 +9,17 @@ from schemas.alerts import ReportRead, ReportRow
 from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
-from services.alerts.calendar import day_of, end_of_day
-from services.alerts.claims import (
+from services.alerts.evolve.changes import Changes, set_or_drop
+from services.alerts.reference.calendar import day_of, end_of_day
+from services.alerts.reference.constants import (
+    ACTING_ALONE,
+    CAUSE_TYPES,
+    CLAIM_TYPES,
+    LEAVE,
+    MUTE_TYPES,
+    REMEMBER_MS,
+)
+from services.alerts.reports.report_facts import (
     as_number,
     awaits_its_value,
     claim_key,
@@ -21,11 +30,9 @@ from services.alerts.claims import (
     says_calm,
     works_again,
 )
-from services.alerts.evolve.changes import Changes, set_or_drop
-from services.alerts.rules import ACTING_ALONE, CAUSE_TYPES, CLAIM_TYPES, LEAVE, MUTE_TYPES, REMEMBER_MS
+from services.alerts.rows import changed
 from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
-from services.alerts.values import changed
-from services.runtime.maps import Map
+from services.runtime.decider.maps import Map
 
 KEPT_RETURNS: Final = 50
 """Words that a thing works again; a report that is older than all of them is over at the first that is left."""
@@ -52,7 +59,11 @@ def stands(row: ReportRow) -> bool:
 
 
 def _is_open_question(row: ReportRow) -> bool:
-    return row.confirmation in ("unconfirmed", "rumour") and row.state is ReportState.APPLIED and "superseded" not in row.flags
+    return (
+        row.confirmation in ("unconfirmed", "rumour")
+        and row.state is ReportState.APPLIED
+        and "superseded" not in row.flags
+    )
 
 
 def report_changed(s: State, row: ReportRow) -> State:
@@ -66,21 +77,31 @@ def report_changed(s: State, row: ReportRow) -> State:
     if row.effective and row.type in ACTING_ALONE:
         d["agenda"] = d.get("agenda", s.agenda).arm(f"report:{row.id}", _begins(row))
     if (old.incident if old else None) != row.incident:
-        d["incident_reports"] = _moved(s.incident_reports, row.id, old.incident if old else None, row.incident)
-    was_figure, is_figure = (one is not None and measure_name(one) == "customers_cut" for one in (old, row))
+        d["incident_reports"] = _moved(
+            s.incident_reports, row.id, old.incident if old else None, row.incident
+        )
+    was_figure, is_figure = (
+        one is not None and measure_name(one) == "customers_cut" for one in (old, row)
+    )
     if is_figure and (not was_figure or (old.incident if old else None) != row.incident):
         d["figures"] = _moved(s.figures, row.id, old.incident if old else None, row.incident)
     if counts(s, row) and (old is None or old.incident == row.incident or not counts(s, old)):
         d["severities"] = _worse(s, row)
     elif old is not None and counts(s, old):
         reports = d.get("incident_reports", s.incident_reports)
-        if counts(s, row) and (heir := s.incidents.get(old.incident or "")) is not None and heir.merged_into is not None:
+        if (
+            counts(s, row)
+            and (heir := s.incidents.get(old.incident or "")) is not None
+            and heir.merged_into is not None
+        ):
             left = {key: worst for key, worst in s.severities.items() if key[0] != old.incident}
             d["severities"] = _worse(s.put(severities=Map(left)), row)
         elif old.incident == row.incident and row.incident is not None:
             d["severities"] = _unsaid(s, d["reports"], row)
         else:
-            d["severities"] = recounted(s, d["reports"], reports, {i for i in (old.incident, row.incident) if i})
+            d["severities"] = recounted(
+                s, d["reports"], reports, {i for i in (old.incident, row.incident) if i}
+            )
     hush = s.hushed.get(row.id)
     if (voices := heard(heard(s.voices, old, hush, -1), row, hush, 1)) is not s.voices:
         d["voices"] = voices
@@ -107,14 +128,20 @@ def _begins(row: ReportRow) -> Instant | None:
     return min((w.start for w in row.effective if w.start > row.recorded_at), default=None)
 
 
-def heard(voices: Map[str, tuple[int, int, int]], row: ReportRow | None, hush: Hush | None, step: int) -> Map[str, tuple[int, int, int]]:
+def heard(
+    voices: Map[str, tuple[int, int, int]], row: ReportRow | None, hush: Hush | None, step: int
+) -> Map[str, tuple[int, int, int]]:
     """With one report more or less in its incident."""
     if row is None or row.incident is None or not stands(row):
         return voices
     counted = list(voices.get(row.incident, (0, 0, 0)))
     counted[{None: 0, "maintenance": 1, "inhibited": 2}[hush]] += step
     aloud, covered, inhibited = counted
-    return voices.set(row.incident, (aloud, covered, inhibited)) if any(counted) else voices.delete(row.incident)
+    return (
+        voices.set(row.incident, (aloud, covered, inhibited))
+        if any(counted)
+        else voices.delete(row.incident)
+    )
 
 
 def _tells(row: ReportRow) -> bool:
@@ -128,21 +155,43 @@ def _what(row: ReportRow) -> tuple[object, ...]:
 
 def _matters(row: ReportRow) -> bool:
     """True if it says something that `_told` keeps: else nothing has to be told again."""
-    return row.measure is not None or row.type is EventType.REOPENING or row.type in LEAVE or says_calm(row)
+    return (
+        row.measure is not None
+        or row.type is EventType.REOPENING
+        or row.type in LEAVE
+        or says_calm(row)
+    )
 
 
 def _told(s: State, row: ReportRow) -> Changes:
     d: Changes = {}
-    if row.type is EventType.REOPENING and row.site is not None and row.lifts and "planned" not in row.flags and row.held is None:
-        d["reopenings"] = _newer(s.reopenings, row, [f"{row.site}|{type_.value}" for type_ in row.lifts])
+    if (
+        row.type is EventType.REOPENING
+        and row.site is not None
+        and row.lifts
+        and "planned" not in row.flags
+        and row.held is None
+    ):
+        d["reopenings"] = _newer(
+            s.reopenings, row, [f"{row.site}|{type_.value}" for type_ in row.lifts]
+        )
     if row.site is not None and orders_to_leave(row):
         d["departures"] = _newer(s.departures, row, [row.site])
     if "planned" not in row.flags and (things := works_again(row)):
         word = (row.occurred_at, row.source, row.id)
-        d["returns"] = s.returns.update({thing: tuple(sorted((*s.returns.get(thing, ()), word))[-KEPT_RETURNS:]) for thing in things})
+        d["returns"] = s.returns.update(
+            {
+                thing: tuple(sorted((*s.returns.get(thing, ()), word))[-KEPT_RETURNS:])
+                for thing in things
+            }
+        )
     if row.measure is not None and row.measure.name is not None:
         _measured(s, d, row)
-    if row.site is not None and says_calm(row) and row.occurred_at > s.calm.get(row.site, row.occurred_at - 1):
+    if (
+        row.site is not None
+        and says_calm(row)
+        and row.occurred_at > s.calm.get(row.site, row.occurred_at - 1)
+    ):
         d["calm"] = s.calm.set(row.site, row.occurred_at)
     return d
 
@@ -170,7 +219,9 @@ def arrival(row: ReportRow) -> tuple[Instant, str]:
     return row.recorded_at, row.id
 
 
-def _moved(index: Map[str, Map[str, None]], report: str, before: str | None, after: str | None) -> Map[str, Map[str, None]]:
+def _moved(
+    index: Map[str, Map[str, None]], report: str, before: str | None, after: str | None
+) -> Map[str, Map[str, None]]:
     if before is not None and before in index:
         left = without(index[before], report)
         index = index.set(before, left) if left else index.delete(before)
@@ -184,22 +235,36 @@ def _worse(s: State, row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
     kind = s.territory.kind(row.site)
     for n, query in enumerate(s.rules.severity_queries):
         known = severities.get((incident, n))
-        if (known is None or row.severity > known[0] or (row.severity == known[0] and row.id < known[1])) and query.takes(row, kind):
+        if (
+            known is None
+            or row.severity > known[0]
+            or (row.severity == known[0] and row.id < known[1])
+        ) and query.takes(row, kind):
             severities = severities.set((incident, n), (row.severity, row.id))
     return severities
 
 
-def _unsaid(s: State, reports: Map[str, ReportRow], row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
+def _unsaid(
+    s: State, reports: Map[str, ReportRow], row: ReportRow
+) -> Map[tuple[str, int], tuple[int, str]]:
     """It counts no longer, or for less: only where it was the worst is looked for another. A monitor replaces its report every minute."""
     severities, incident = s.severities, str(row.incident)
-    worst = [n for n in range(len(s.rules.severity_queries)) if severities.get((incident, n), (0, ""))[1] == row.id]
+    worst = [
+        n
+        for n in range(len(s.rules.severity_queries))
+        if severities.get((incident, n), (0, ""))[1] == row.id
+    ]
     if not worst:
         return severities
     return recounted(s, reports, s.incident_reports, {incident}, worst)
 
 
 def recounted(
-    s: State, reports: Map[str, ReportRow], index: Map[str, Map[str, None]], incidents: set[str], queries: Sequence[int] | None = None
+    s: State,
+    reports: Map[str, ReportRow],
+    index: Map[str, Map[str, None]],
+    incidents: set[str],
+    queries: Sequence[int] | None = None,
 ) -> Map[tuple[str, int], tuple[int, str]]:
     """A report stopped counting or moved: walk over its incidents again. Rare: a cancellation, a split, a merge."""
     severities = s.severities
@@ -208,7 +273,11 @@ def recounted(
             if queries is not None and n not in queries:
                 continue
             severities = without(severities, (incident, n))
-            rows = [r for r in (reports[i] for i in index.get(incident, ())) if counts(s, r) and query.takes(r, s.territory.kind(r.site))]
+            rows = [
+                r
+                for r in (reports[i] for i in index.get(incident, ()))
+                if counts(s, r) and query.takes(r, s.territory.kind(r.site))
+            ]
             if rows:
                 worst = min(rows, key=lambda r: (-r.severity, r.id))
                 severities = severities.set((incident, n), (worst.severity, worst.id))
@@ -229,23 +298,36 @@ def _questions(s: State, d: Changes, old: ReportRow | None, row: ReportRow) -> N
 
 def _waits_as(row: ReportRow | None) -> str | None:
     """The claim of which a second source may say the same."""
-    return claim_key(row) if row is not None and _is_open_question(row) and row.type in CLAIM_TYPES else None
+    return (
+        claim_key(row)
+        if row is not None and _is_open_question(row) and row.type in CLAIM_TYPES
+        else None
+    )
 
 
 def _doubts(row: ReportRow | None) -> str | None:
     """The site of which it is an unconfirmed word."""
-    if row is None or row.confirmation != "unconfirmed" or not _is_open_question(row) or row.type not in CAUSE_TYPES:
+    if (
+        row is None
+        or row.confirmation != "unconfirmed"
+        or not _is_open_question(row)
+        or row.type not in CAUSE_TYPES
+    ):
         return None
     return row.site
 
 
-def _rekeyed(index: Map[str, tuple[str, ...]], id: str, before: str | None, after: str | None) -> Map[str, tuple[str, ...]]:
+def _rekeyed(
+    index: Map[str, tuple[str, ...]], id: str, before: str | None, after: str | None
+) -> Map[str, tuple[str, ...]]:
     if before != after and before is not None:
         index = set_or_drop(index, before, sorted_without(index.get(before, ()), id))
     return index if after is None else index.set(after, sorted_with(index.get(after, ()), id))
 
 
-def _newer(index: Map[str, tuple[Instant, str]], row: ReportRow, keys: list[str]) -> Map[str, tuple[Instant, str]]:
+def _newer(
+    index: Map[str, tuple[Instant, str]], row: ReportRow, keys: list[str]
+) -> Map[str, tuple[Instant, str]]:
     """With the word of the report where it is the newest."""
     said = (row.occurred_at, row.source)
     for key in keys:
@@ -262,7 +344,9 @@ def _announced(s: State, d: Changes, row: ReportRow, rate: float) -> None:
     rates = {known[0]: known for known in s.forecasts.get(scope, ())}
     if until not in rates or rates[until][1] <= row.occurred_at:
         rates[until] = (until, row.occurred_at, rate)
-        d["forecasts"] = s.forecasts.set(scope, tuple(rates[k] for k in sorted(rates)[-_KEPT_FORECASTS:]))
+        d["forecasts"] = s.forecasts.set(
+            scope, tuple(rates[k] for k in sorted(rates)[-_KEPT_FORECASTS:])
+        )
         if until > row.recorded_at:
             d["agenda"] = d.get("agenda", s.agenda).arm(f"decay:forecasts:{until}", until)
 
@@ -277,7 +361,9 @@ def _measured(s: State, d: Changes, row: ReportRow) -> None:
     value, name = as_number(row.measure.value), str(row.measure.name)
     if value is None:
         return
-    if is_wide(row) and (name == "forecast_absence" or (name == "absence_rate" and "planned" in row.flags)):
+    if is_wide(row) and (
+        name == "forecast_absence" or (name == "absence_rate" and "planned" in row.flags)
+    ):
         _announced(s, d, row, value)
         return
     if name == "absence_rate" and is_wide(row):
@@ -293,4 +379,6 @@ def _measured(s: State, d: Changes, row: ReportRow) -> None:
     key = f"{name}|{measured_place(row)}"
     known = s.readings.get(key)
     if known is None or (known.occurred_at, known.report) <= (row.occurred_at, row.id):
-        d["readings"] = s.readings.set(key, Reading(value, row.measure.value_of, row.occurred_at, row.id))
+        d["readings"] = s.readings.set(
+            key, Reading(value, row.measure.value_of, row.occurred_at, row.id)
+        )

@@ -7,18 +7,25 @@ from dataclasses import replace
 from schemas.alerts import SiteReported
 from schemas.causes import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
 from services.alerts.evolve.changes import Changes
+from services.alerts.rows import changed
 from services.alerts.state import Silence, State, Zone, without
-from services.alerts.values import changed
-from services.runtime.maps import Map
+from services.runtime.decider.maps import Map
 
 
 def site_marked(s: State, fact: SiteMarked) -> State:
     new = Map(fact.marks)
-    return s.put(marks=s.marks.set(fact.site, new), counts=counted(s, s.counts, fact.site, s.marks.get(fact.site, Map()), new))
+    return s.put(
+        marks=s.marks.set(fact.site, new),
+        counts=counted(s, s.counts, fact.site, s.marks.get(fact.site, Map()), new),
+    )
 
 
 def counted(
-    s: State, counts: Map[tuple[str, str, str], int], site: str, old: Map[str, tuple[str, ...]], new: Map[str, tuple[str, ...]]
+    s: State,
+    counts: Map[tuple[str, str, str], int],
+    site: str,
+    old: Map[str, tuple[str, ...]],
+    new: Map[str, tuple[str, ...]],
 ) -> Map[tuple[str, str, str], int]:
     known, tracked = s.territory.sites.get(site), s.rules.tracked
     with counts.mutate() as change:
@@ -46,14 +53,20 @@ def counted(
 def site_reported(s: State, fact: SiteReported) -> State:
     """Evolve by a word of a site that changed neither its status nor its reasons."""
     site = fact.row.id
-    return s.put(sites=s.sites.set(site, changed(s.sites[site], {"last_word_at": fact.row.last_word_at})))
+    return s.put(
+        sites=s.sites.set(site, changed(s.sites[site], {"last_word_at": fact.row.last_word_at}))
+    )
 
 
 def silence_changed(s: State, fact: SilenceChanged) -> State:
     if fact.rule is None:
         return s.put(silences=without(s.silences, fact.site))
     assert fact.since is not None
-    return s.put(silences=s.silences.set(fact.site, Silence(fact.rule, fact.incident, fact.since, fact.hides)))
+    return s.put(
+        silences=s.silences.set(
+            fact.site, Silence(fact.rule, fact.incident, fact.since, fact.hides)
+        )
+    )
 
 
 def zone_changed(s: State, fact: ZoneChanged) -> State:
@@ -72,8 +85,13 @@ def zone_changed(s: State, fact: ZoneChanged) -> State:
 
 
 def all_clear_noted(s: State, fact: AllClearNoted) -> State:
-    zone = replace(s.zones.get(fact.incident, Zone()), all_clear=fact.since, all_clear_due=fact.due_at)
-    return s.put(zones=s.zones.set(fact.incident, zone), agenda=s.agenda.arm(f"allclear:{fact.incident}", fact.due_at))
+    zone = replace(
+        s.zones.get(fact.incident, Zone()), all_clear=fact.since, all_clear_due=fact.due_at
+    )
+    return s.put(
+        zones=s.zones.set(fact.incident, zone),
+        agenda=s.agenda.arm(f"allclear:{fact.incident}", fact.due_at),
+    )
 
 
 def deadline_settled(s: State, key: str) -> State:
@@ -86,7 +104,9 @@ def deadline_settled(s: State, key: str) -> State:
         incident, _, due = rest.rpartition(":")
         zone = s.zones.get(incident)
         if zone is not None:
-            d["zones"] = s.zones.set(incident, replace(zone, batches=without(zone.batches, int(due))))
+            d["zones"] = s.zones.set(
+                incident, replace(zone, batches=without(zone.batches, int(due)))
+            )
     elif head == "allclear" and (zone := s.zones.get(rest)) is not None:
         d["zones"] = s.zones.set(rest, replace(zone, all_clear=None, all_clear_due=None))
     return s.put(**d)

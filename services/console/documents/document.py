@@ -120,13 +120,18 @@ class Document(Part):
     validated_by: str | None = Field(default=None, description="role; the token is on the log")
     incidents: tuple[str, ...] = ()
     figures: dict[str, int] = Field(default_factory=dict)
-    remarks: dict[str, str] = Field(default_factory=dict, description="section → what a person added")
+    remarks: dict[str, str] = Field(
+        default_factory=dict, description="section → what a person added"
+    )
     sources: tuple[Source, ...] = ()
     spots: tuple[Spot, ...] = ()
-    hit: tuple[str, ...] = Field(default=(), description="INSEE codes of communes with a site that is not normal")
+    hit: tuple[str, ...] = Field(
+        default=(), description="INSEE codes of communes with a site that is not normal"
+    )
     sheets: dict[str, Sheet] = Field(description="language → the same content")
     heads: dict[str, tuple[int, str]] = Field(
-        default_factory=dict, description="of a validated one: where every log ended (sequence number, hash)"
+        default_factory=dict,
+        description="of a validated one: where every log ended (sequence number, hash)",
     )
 
     def sheet(self, lang: str) -> Sheet:
@@ -158,11 +163,15 @@ class Cited:
     def of(self, *subjects: str, most: int = 1) -> tuple[int, ...]:
         """Provisional numbers of the newest lines about each subject; see `numbered`."""
         keys = [key for subject in subjects for key in self._index.get(subject, ())[:most]]
-        return tuple(dict.fromkeys(self._numbers.setdefault(key, len(self._numbers) + 1) for key in keys))
+        return tuple(
+            dict.fromkeys(self._numbers.setdefault(key, len(self._numbers) + 1) for key in keys)
+        )
 
     def key(self, key: str) -> tuple[int, ...]:
         """The provisional number of one line."""
-        return (self._numbers.setdefault(key, len(self._numbers) + 1),) if key in self._lines else ()
+        return (
+            (self._numbers.setdefault(key, len(self._numbers) + 1),) if key in self._lines else ()
+        )
 
     def numbered(self, sheets: Iterable[Sheet]) -> tuple[dict[int, int], tuple[Source, ...]]:
         """(provisional number → final one, sources in the order of time) of what the sheets really cite."""
@@ -184,6 +193,12 @@ def renumbered(sheet: Sheet, final: Mapping[int, int]) -> Sheet:
         lines = tuple(line.model_copy(update={"refs": refs(line.refs)}) for line in section.lines)
         table = section.table
         if table is not None:
-            table = table.model_copy(update={"rows": tuple(row.model_copy(update={"refs": refs(row.refs)}) for row in table.rows)})
+            table = table.model_copy(
+                update={
+                    "rows": tuple(
+                        row.model_copy(update={"refs": refs(row.refs)}) for row in table.rows
+                    )
+                }
+            )
         sections.append(section.model_copy(update={"lines": lines, "table": table}))
     return sheet.model_copy(update={"sections": tuple(sections)})

@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 from services.console.documents.document import Document, Spot
-from services.console.geometry import Outlines
+from services.console.sites.geometry import Outlines
 
 _SIGN: Final = {
-    "closed": "M-7-7h14v14h-14Z", "evacuated": "M0-10 10 0 0 10-10 0Z", "sheltering": "M0-9 9-1V9H-9V-1Z", "degraded": "M0-8 9 8H-9Z",
+    "closed": "M-7-7h14v14h-14Z",
+    "evacuated": "M0-10 10 0 0 10-10 0Z",
+    "sheltering": "M0-9 9-1V9H-9V-1Z",
+    "degraded": "M0-8 9 8H-9Z",
     "unknown": "M-8 0a8 8 0 1 0 16 0a8 8 0 1 0-16 0Z",
-}  # fmt: skip
-_INK: Final = {"closed": "#1b2733", "evacuated": "#b3122a", "sheltering": "#6a3aa6", "degraded": "#a04e00", "unknown": "#4b6a86"}
+}
+_INK: Final = {
+    "closed": "#1b2733",
+    "evacuated": "#b3122a",
+    "sheltering": "#6a3aa6",
+    "degraded": "#a04e00",
+    "unknown": "#4b6a86",
+}
 
 
 def map_svg(document: Document, outlines: Outlines) -> str:
@@ -22,7 +31,9 @@ def map_svg(document: Document, outlines: Outlines) -> str:
         for insee, path in outlines.paths.items()
     )
     order = ("normal", "degraded", "unknown", "closed", "sheltering", "evacuated")
-    spots = "".join(_sign(spot) for spot in sorted(document.spots, key=lambda s: order.index(s.status)))
+    spots = "".join(
+        _sign(spot) for spot in sorted(document.spots, key=lambda s: order.index(s.status))
+    )
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 {height:g}">{areas}{spots}</svg>'
 
 

@@ -11,12 +11,22 @@ from schemas.continuity import SitrepRow
 from schemas.reassignment import ProposalRow, ReassignmentRow
 from schemas.reference import LevelRule
 from schemas.words import ACTIVATED, ActivityState, CardState, PlanState, SiteStatus
+from services.console.continuity.clocks import Running
 from services.console.documents.document import Source
 from services.console.i18n import Translator
-from services.console.lines import LineRecord
-from services.console.pages.clocks import Running
-from services.console.pages.ladder import Ladder
-from services.console.resources import Activity, Alarm, Flag, Incident, LevelState, Plan, Realm, Site, Task
+from services.console.incidents.escalation_page import Ladder
+from services.console.logbook.lines import LineRecord
+from services.console.resources import (
+    Activity,
+    Alarm,
+    Flag,
+    Incident,
+    LevelState,
+    Plan,
+    Realm,
+    Site,
+    Task,
+)
 from services.console.texts.names import Names
 
 
@@ -86,7 +96,12 @@ OUT = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)
 
 def unconfirmed(reports: Iterable[ReportRow]) -> list[ReportRow]:
     """Claims that nobody confirmed or denied (D6), newest first."""
-    open_ones = [r for r in reports if r.confirmation in ("unconfirmed", "rumour") and not {"superseded", "cancelled"} & set(r.flags)]
+    open_ones = [
+        r
+        for r in reports
+        if r.confirmation in ("unconfirmed", "rumour")
+        and not {"superseded", "cancelled"} & set(r.flags)
+    ]
     return sorted(open_ones, key=lambda r: (-r.recorded_at, r.id))
 
 

@@ -19,8 +19,8 @@ import typst
 
 from services.console.documents.document import Document
 from services.console.documents.drawing import map_svg
-from services.console.geometry import Outlines
-from services.runtime.plain import show_plain
+from services.console.sites.geometry import Outlines
+from services.runtime.http.control_characters import show_plain
 
 HERE: Final = Path(__file__).parent
 KEPT: Final = 32
@@ -30,7 +30,9 @@ log = structlog.get_logger(__name__)
 @cache
 def _fonts() -> typst.Fonts:
     """The product's own face; the compiler's built-in ones for letters that it lacks."""
-    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=True, font_paths=[HERE / "fonts"])
+    return typst.Fonts(
+        include_system_fonts=False, include_embedded_fonts=True, font_paths=[HERE / "fonts"]
+    )
 
 
 @cache
@@ -55,7 +57,9 @@ class Typesetter:
         key = sha256(data + _template()).hexdigest()
         task = self._kept.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = self._kept[key] = asyncio.create_task(asyncio.to_thread(compiled, data, document.as_of))
+            task = self._kept[key] = asyncio.create_task(
+                asyncio.to_thread(compiled, data, document.as_of)
+            )
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
@@ -77,8 +81,17 @@ def typeset(template: bytes, data: bytes, at: datetime) -> bytes:
         return _pdf(template, inputs, at, "1.7")
 
 
-def _pdf(template: bytes, inputs: dict[str, str], at: datetime, standard: typst.PDFStandard) -> bytes:
-    made = typst.compile(template, format="pdf", pdf_standards=[standard], sys_inputs=inputs, font_paths=_fonts(), timestamp=at)
+def _pdf(
+    template: bytes, inputs: dict[str, str], at: datetime, standard: typst.PDFStandard
+) -> bytes:
+    made = typst.compile(
+        template,
+        format="pdf",
+        pdf_standards=[standard],
+        sys_inputs=inputs,
+        font_paths=_fonts(),
+        timestamp=at,
+    )
     assert isinstance(made, bytes)
     return made
 
@@ -86,7 +99,12 @@ def _pdf(template: bytes, inputs: dict[str, str], at: datetime, standard: typst.
 def _data(document: Document, lang: str, stamp: str, drawing: str) -> bytes:
     sheet = document.sheet(lang)
     found = {
-        "lang": lang, "level": document.level, "simulated": document.simulated, "stamp": stamp, "map": drawing,
-        "sources": [[s.n, s.short] for s in document.sources], **sheet.model_dump(),
-    }  # fmt: skip
+        "lang": lang,
+        "level": document.level,
+        "simulated": document.simulated,
+        "stamp": stamp,
+        "map": drawing,
+        "sources": [[s.n, s.short] for s in document.sources],
+        **sheet.model_dump(),
+    }
     return show_plain(orjson.dumps(found).decode()).encode()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from services.console.documents.document import Document
-from services.console.pages.shell import STATIC, Choice, html
+from services.console.web.shell import STATIC, Choice, html
 
 
 class Page(NamedTuple):
@@ -36,4 +36,7 @@ def as_html(document: Document, lang: str, drawing: str, *, stamp: str = "") -> 
         "style": Markup(f"<style>{style}</style>"),  # noqa: S704  our own file
     }
     body = html("standalone.html", context, Choice(lang, None))
-    return Page(body, f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+    return Page(
+        body,
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    )

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from services.console.lines import LineRecord
+from services.console.logbook.lines import LineRecord
 
-TURNS: Final = {"IncidentChanged", "LevelChanged", "StrategyChanged", "AlarmArbitrated", "FlagChanged"}
+TURNS: Final = {
+    "IncidentChanged",
+    "LevelChanged",
+    "StrategyChanged",
+    "AlarmArbitrated",
+    "FlagChanged",
+}
 
 
 def is_turn(record: LineRecord) -> bool:
@@ -62,5 +68,9 @@ def _passed_readings(lines: Iterable[LineRecord]) -> set[str]:
     for record in lines:
         if record.type == "FlagChanged" and str(record.values["flag"]).startswith("river:"):
             series.setdefault(str(record.values["flag"]), []).append(record)
-    kept = {record.key for readings in series.values() for record in (readings[-1], max(readings, key=lambda r: float(r.values["value"])))}
+    kept = {
+        record.key
+        for readings in series.values()
+        for record in (readings[-1], max(readings, key=lambda r: float(r.values["value"])))
+    }
     return {record.key for readings in series.values() for record in readings} - kept

@@ -7,7 +7,7 @@ from typing import Final
 
 from services.console.documents.document import Document, Line, Section, Table
 from services.console.i18n import translator
-from services.runtime.plain import show_plain
+from services.runtime.http.control_characters import show_plain
 
 WIDTH: Final = 100
 _MARKS: Final = {"": "-", "unconfirmed": "?", "todo": "!", "late": "*", "remark": "+"}
@@ -17,10 +17,19 @@ def as_text(document: Document, lang: str, *, stamp: str = "") -> str:
     """At most `WIDTH` columns where words allow it; `stamp`: what proves a frozen one."""
     sheet = document.sheet(lang)
     parts = [part for part in (_exercise(document, lang), sheet.draft.upper()) if part]
-    parts += [f"{sheet.title.upper()}  {sheet.badge} {sheet.badge_text}".rstrip(), sheet.subtitle, *_wrapped(sheet.intro, "", ""), ""]
+    parts += [
+        f"{sheet.title.upper()}  {sheet.badge} {sheet.badge_text}".rstrip(),
+        sheet.subtitle,
+        *_wrapped(sheet.intro, "", ""),
+        "",
+    ]
     for section in sheet.sections:
         parts += [*_section(section), ""]
-    parts.append(f"{sheet.sources_title}: " + " ".join(f"[{s.n}] {s.short}" for s in document.sources) if document.sources else "")
+    parts.append(
+        f"{sheet.sources_title}: " + " ".join(f"[{s.n}] {s.short}" for s in document.sources)
+        if document.sources
+        else ""
+    )
     parts += [sheet.footer, stamp]
     return show_plain("\n".join(part for n, part in enumerate(parts) if part or n).rstrip() + "\n")
 
@@ -45,11 +54,17 @@ def _line(line: Line) -> list[str]:
 
 
 def _table(table: Table) -> list[str]:
-    rows: list[Sequence[str]] = [[c.title for c in table.columns], *(row.cells for row in table.rows)]
+    rows: list[Sequence[str]] = [
+        [c.title for c in table.columns],
+        *(row.cells for row in table.rows),
+    ]
     widths = [max(len(row[n]) for row in rows) for n in range(len(table.columns))]
     found = []
     for row in rows:
-        cells = [cell.rjust(w) if c.right else cell.ljust(w) for cell, w, c in zip(row, widths, table.columns, strict=True)]
+        cells = [
+            cell.rjust(w) if c.right else cell.ljust(w)
+            for cell, w, c in zip(row, widths, table.columns, strict=True)
+        ]
         found.append("  ".join(cells).rstrip())
     found.insert(1, "  ".join("-" * w for w in widths))
     return found + (_wrapped(table.note, "", "") if table.note else [])

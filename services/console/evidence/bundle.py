@@ -12,7 +12,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import orjson
 
 from services.console.resources import Resource
-from services.runtime.signing import SigningKey
+from services.runtime.secrets.signing import SigningKey
 
 FORMAT: Final = "vigie.evidence.v1"
 MANIFEST: Final = "manifest.json"
@@ -80,7 +80,14 @@ class Bundle:
         """JSON lines."""
         with self.entry(name) as entry:
             for item in items:
-                entry.write((item.model_dump_json().encode() if isinstance(item, Resource) else orjson.dumps(item)) + b"\n")
+                entry.write(
+                    (
+                        item.model_dump_json().encode()
+                        if isinstance(item, Resource)
+                        else orjson.dumps(item)
+                    )
+                    + b"\n"
+                )
 
     def take(self) -> bytes:
         """What can be sent now."""
@@ -89,9 +96,14 @@ class Bundle:
     def finish(self, about: dict[str, Any], key: SigningKey) -> bytes:
         """Manifest, signature and public key; the last bytes."""
         manifest = orjson.dumps(
-            {"format": FORMAT, **about, "key": key.public.fingerprint, "files": self._files}, option=orjson.OPT_INDENT_2
+            {"format": FORMAT, **about, "key": key.public.fingerprint, "files": self._files},
+            option=orjson.OPT_INDENT_2,
         )
-        for name, content in ((MANIFEST, manifest), (SIGNATURE, key.sign(manifest)), (KEY, key.public.pem)):
+        for name, content in (
+            (MANIFEST, manifest),
+            (SIGNATURE, key.sign(manifest)),
+            (KEY, key.public.pem),
+        ):
             self._zip.writestr(_info(name), content)
         self._zip.close()
         return self._sink.take()

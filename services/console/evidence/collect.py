@@ -7,7 +7,15 @@ people only tokens. Every export is logged (D59).
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,13 +27,13 @@ from schemas.topics import PARTITIONS, SERVICES, log
 from services.console.documents.document import Document
 from services.console.evidence.bundle import Bundle
 from services.console.evidence.logs import Stretch, write_log
-from services.console.lines import author_of
-from services.console.readmodel import ReadModel
+from services.console.logbook.lines import author_of
+from services.console.read_model.queries import ReadModel
 from services.console.resources import Incident, Line, Notification, Report, iso, when
-from services.runtime.partitions import PartitionReader
-from services.runtime.problems import ProblemError
-from services.runtime.signing import SigningKey
-from services.runtime.transaction import Transaction
+from services.runtime.http.problems import ProblemError
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.transaction import Transaction
+from services.runtime.secrets.signing import SigningKey
 
 PAGE: Final = 1000
 _TEXT: Final = re.compile(r'"(?:text:|text_id":")([^"]+)"')
@@ -64,7 +72,9 @@ class Asked:
 Pdf = Callable[[Document, c.SitrepRow], Awaitable[bytes]]
 
 
-async def evidence(model: ReadModel, kafka: str, key: SigningKey, asked: Asked, pdf: Pdf, now: Instant) -> AsyncGenerator[bytes, None]:
+async def evidence(
+    model: ReadModel, kafka: str, key: SigningKey, asked: Asked, pdf: Pdf, now: Instant
+) -> AsyncGenerator[bytes, None]:
     """The bytes of the zip. Raises ProblemError, KafkaError, OSError; a bundle that ends early has no manifest and is no zip."""
     bundle, realm, id = Bundle(), asked.realm, asked.incident.id
     bundle.add("README.txt", README.encode())
@@ -74,7 +84,10 @@ async def evidence(model: ReadModel, kafka: str, key: SigningKey, asked: Asked, 
     bundle.add_lines("timeline.jsonl", reversed(lines))
     bundle.add_lines("reports.jsonl", [report async for report in _reports(model, asked)])
     bundle.add_lines("messages.jsonl", await _messages(model, asked))
-    bundle.add_lines("escalations.jsonl", (await model.escalations(realm, lang=asked.lang, incident=id, limit=PAGE)).items)
+    bundle.add_lines(
+        "escalations.jsonl",
+        (await model.escalations(realm, lang=asked.lang, incident=id, limit=PAGE)).items,
+    )
     yield bundle.take()
     sitreps = [kept async for kept in _sitreps(model, asked)]
     for row, document in sitreps:
@@ -85,15 +98,28 @@ async def evidence(model: ReadModel, kafka: str, key: SigningKey, asked: Asked, 
     stretches = {service: Stretch(partition) for service in SERVICES}
     async with PartitionReader(kafka) as reader:
         for service, stretch in stretches.items():
-            async for sent in write_log(bundle, reader, service, log(service), partition, realm, id, stretch):
+            async for sent in write_log(
+                bundle, reader, service, log(service), partition, realm, id, stretch
+            ):
                 yield sent
     frozen = {row.text_id for row, _document in sitreps}
-    bundle.add_lines("decisions.jsonl", _decisions(model, [tx for s in stretches.values() for tx in s.person], partition, frozen))
+    bundle.add_lines(
+        "decisions.jsonl",
+        _decisions(model, [tx for s in stretches.values() for tx in s.person], partition, frozen),
+    )
     about = {
-        "realm": realm, "incident": id, "number": asked.incident.number, "made_at": iso(when(now)), "reader": asked.role,
-        "words_of_reports": asked.raw_reports, "logs": {service: stretch.about() for service, stretch in stretches.items()},
-        "heads": {name: {"seq": seq, "head": head} for name, (seq, head) in sorted((await model.heads()).items())},
-    }  # fmt: skip
+        "realm": realm,
+        "incident": id,
+        "number": asked.incident.number,
+        "made_at": iso(when(now)),
+        "reader": asked.role,
+        "words_of_reports": asked.raw_reports,
+        "logs": {service: stretch.about() for service, stretch in stretches.items()},
+        "heads": {
+            name: {"seq": seq, "head": head}
+            for name, (seq, head) in sorted((await model.heads()).items())
+        },
+    }
     yield bundle.finish(about, key)
 
 
@@ -101,7 +127,13 @@ async def _timeline(model: ReadModel, asked: Asked) -> AsyncIterator[Line]:
     cursor = None
     while True:
         page = await model.timeline(
-            asked.realm, lang=asked.lang, incident=asked.incident.id, kind=("all",), texts=True, limit=PAGE, cursor=cursor
+            asked.realm,
+            lang=asked.lang,
+            incident=asked.incident.id,
+            kind=("all",),
+            texts=True,
+            limit=PAGE,
+            cursor=cursor,
         )
         for line in page.items:
             yield line
@@ -116,12 +148,26 @@ async def _reports(model: ReadModel, asked: Asked) -> AsyncIterator[Report]:
 
 async def _messages(model: ReadModel, asked: Asked) -> list[Notification]:
     """Notifications that name the incident, or were sent by a ladder that it is in."""
-    ladders = [e.id for e in (await model.escalations(asked.realm, lang=asked.lang, incident=asked.incident.id, limit=PAGE)).items]
+    ladders = [
+        e.id
+        for e in (
+            await model.escalations(
+                asked.realm, lang=asked.lang, incident=asked.incident.id, limit=PAGE
+            )
+        ).items
+    ]
     found: dict[str, Notification] = {}
     for incident, ladder in ((asked.incident.id, None), *((None, ladder) for ladder in ladders)):
         cursor = None
         while True:
-            page = await model.notifications(asked.realm, lang=asked.lang, limit=PAGE, cursor=cursor, incident=incident, escalation=ladder)
+            page = await model.notifications(
+                asked.realm,
+                lang=asked.lang,
+                limit=PAGE,
+                cursor=cursor,
+                incident=incident,
+                escalation=ladder,
+            )
             found |= {n.id: n for n in page.items}
             if (cursor := page.next) is None:
                 break
@@ -142,14 +188,21 @@ async def _sitreps(model: ReadModel, asked: Asked) -> AsyncIterator[tuple[c.Sitr
         yield frozen
 
 
-def _decisions(model: ReadModel, transactions: Iterable[Transaction], partition: int, frozen: Collection[str]) -> Iterator[dict[str, Any]]:
+def _decisions(
+    model: ReadModel, transactions: Iterable[Transaction], partition: int, frozen: Collection[str]
+) -> Iterator[dict[str, Any]]:
     """What a person's command did, in the order of time, with the reasons that were given. `frozen`: texts that are documents of the bundle."""
     for tx in sorted(transactions, key=lambda tx: (tx.at, tx.service, tx.seq)):
         author, role = author_of(tx.src)
         cited = [id for id in dict.fromkeys(_TEXT.findall(tx.dump().decode())) if id not in frozen]
         reasons = model.texts_of(cited)
         yield {
-            "at": datetime.fromtimestamp(tx.at / 1000, UTC).isoformat(), "author": author, "role": role, "command": tx.src.type,
-            "facts": [fact.name for fact in tx.facts], "place": f"{tx.service}/{partition}/{tx.seq}",
-            "reasons": [reasons[id] for id in cited if id in reasons], "erased": [id for id in cited if id not in reasons],
-        }  # fmt: skip
+            "at": datetime.fromtimestamp(tx.at / 1000, UTC).isoformat(),
+            "author": author,
+            "role": role,
+            "command": tx.src.type,
+            "facts": [fact.name for fact in tx.facts],
+            "place": f"{tx.service}/{partition}/{tx.seq}",
+            "reasons": [reasons[id] for id in cited if id in reasons],
+            "erased": [id for id in cited if id not in reasons],
+        }

@@ -12,11 +12,11 @@ from typing import Any, Final
 import orjson
 
 from services.console.evidence.bundle import Bundle
-from services.console.lines import is_told_in
-from services.runtime.chain import Position, follow
-from services.runtime.partitions import PartitionReader
-from services.runtime.reader import newest_logic
-from services.runtime.transaction import Transaction, digest
+from services.console.logbook.lines import is_told_in
+from services.runtime.log.chain import Position, follow
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.reader import newest_logic
+from services.runtime.log.transaction import Transaction, digest
 
 IN_MEMORY: Final = 8 << 20
 SENT_FROM: Final = 256 << 10
@@ -41,11 +41,24 @@ class Stretch:
 
     def about(self) -> dict[str, Any]:
         """For the manifest."""
-        return {"partition": self.partition, "records": self.records, "withheld": self.withheld, "first": self.first, "last": self.last}
+        return {
+            "partition": self.partition,
+            "records": self.records,
+            "withheld": self.withheld,
+            "first": self.first,
+            "last": self.last,
+        }
 
 
 async def write_log(
-    bundle: Bundle, reader: PartitionReader, service: str, topic: str, partition: int, realm: str, incident: str, stretch: Stretch
+    bundle: Bundle,
+    reader: PartitionReader,
+    service: str,
+    topic: str,
+    partition: int,
+    realm: str,
+    incident: str,
+    stretch: Stretch,
 ) -> AsyncGenerator[bytes, None]:
     """Writes `log/<service>.jsonl` and fills `stretch`; yields what can be sent on the way.
 
@@ -69,7 +82,11 @@ async def write_log(
                     continue
                 if stretch.first is None:
                     stretch.first = {"seq": tx.seq, "prev": tx.prev}
-                line = raw if mine else orjson.dumps({"withheld": True, "seq": tx.seq, "hash": digest(raw)})
+                line = (
+                    raw
+                    if mine
+                    else orjson.dumps({"withheld": True, "seq": tx.seq, "hash": digest(raw)})
+                )
                 tail.write(line + b"\n")
                 waiting.append((tx.seq, digest(raw), mine))
                 if not concerns:
@@ -92,6 +109,8 @@ async def write_log(
                     yield bundle.take()
 
 
-async def _records(reader: PartitionReader, topic: str, partition: int, begin: int, end: int) -> AsyncGenerator[tuple[int, bytes], None]:
+async def _records(
+    reader: PartitionReader, topic: str, partition: int, begin: int, end: int
+) -> AsyncGenerator[tuple[int, bytes], None]:
     async for record in reader.read(topic, {partition: (begin, end)}):
         yield record.offset, record.value

@@ -45,7 +45,11 @@ class Translator:
     def _text(self, text: str) -> str:
         found = self._cache.get(text)
         if found is None:
-            found = self._cache[text] = french_spaces(text) if self._catalogue is None else str(self._catalogue.gettext(text))
+            found = self._cache[text] = (
+                french_spaces(text)
+                if self._catalogue is None
+                else str(self._catalogue.gettext(text))
+            )
         return found
 
     def __call__(self, text: str, /, **values: object) -> str:

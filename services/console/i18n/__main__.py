@@ -22,7 +22,9 @@ KEYWORDS = {"_": None, "N_": None, "plural": (1, 2)}
 def extracted() -> Catalog:
     """Every text of the console, in French."""
     catalogue = Catalog(locale=None, domain=DOMAIN, project="vigie", charset="utf-8")
-    for file, line, message, comments, context in extract_from_dir(CONSOLE, METHODS, OPTIONS, KEYWORDS, comment_tags=()):
+    for file, line, message, comments, context in extract_from_dir(
+        CONSOLE, METHODS, OPTIONS, KEYWORDS, comment_tags=()
+    ):
         catalogue.add(message, None, [(file, line)], auto_comments=comments, context=context)
     return catalogue
 
@@ -48,8 +50,20 @@ def main() -> None:
         catalogue.creation_date = WRITTEN
         (FOLDER / lang).mkdir(exist_ok=True)
         with (FOLDER / lang / f"{DOMAIN}.po").open("wb") as f:
-            write_po(f, catalogue, sort_output=True, no_location=True, omit_header=False, ignore_obsolete=True, width=0)
-        missing = sum(1 for m in catalogue if m.id and not all(m.string if isinstance(m.string, tuple | list) else (m.string,)))
+            write_po(
+                f,
+                catalogue,
+                sort_output=True,
+                no_location=True,
+                omit_header=False,
+                ignore_obsolete=True,
+                width=0,
+            )
+        missing = sum(
+            1
+            for m in catalogue
+            if m.id and not all(m.string if isinstance(m.string, tuple | list) else (m.string,))
+        )
         print(f"{lang}: {len(catalogue)} texts, {missing} to translate")
 
 

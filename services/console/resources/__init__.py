@@ -5,9 +5,9 @@ language. A resource never carries a person's name, address or free text, except
 come from the encrypted `texts` and only for roles that may read them.
 """
 
-from services.console.resources.attention import AttentionState, DemandLine
-from services.console.resources.base import Interval, Page, Reason, Resource, Scalar, Time, iso, ms, when
-from services.console.resources.continuity import (
+from services.console.attention.resources import AttentionState, DemandLine
+from services.console.continuity.foresight_resources import Contingency, Crisis, Gain, Gap, Loss
+from services.console.continuity.resources import (
     Activity,
     Alarm,
     BoxState,
@@ -21,9 +21,7 @@ from services.console.resources.continuity import (
     Sitrep,
     Strategy,
 )
-from services.console.resources.erasures import Erasure
-from services.console.resources.foresight import Contingency, Crisis, Gain, Gap, Loss
-from services.console.resources.incidents import (
+from services.console.incidents.resources import (
     Escalation,
     Explanation,
     Flag,
@@ -37,7 +35,40 @@ from services.console.resources.incidents import (
     Trigger,
     Wave,
 )
-from services.console.resources.overview import (
+from services.console.live.presence_resources import Presence, PresenceChanged, PresentPerson
+from services.console.logbook.erasure_resources import Erasure
+from services.console.maintenance.resources import Covers, Lease, Maintenance, Matching
+from services.console.messages.resources import (
+    Attempt,
+    CallOut,
+    Estimate,
+    Hold,
+    Notification,
+    SafetyAnswer,
+    Texts,
+)
+from services.console.reassignment.resources import (
+    End,
+    Flow,
+    MissingAgents,
+    MoveReason,
+    Proposal,
+    ProposalDecision,
+    ReassignmentLine,
+)
+from services.console.reference.resources import ChangeDecision, ReferenceChange
+from services.console.resources.base import (
+    Interval,
+    Page,
+    Reason,
+    Resource,
+    Scalar,
+    Time,
+    iso,
+    ms,
+    when,
+)
+from services.console.sites.overview_resources import (
     AlarmRate,
     Audit,
     AuditBreach,
@@ -52,12 +83,7 @@ from services.console.resources.overview import (
     Overview,
     Realm,
 )
-from services.console.resources.places import Cause, Commune, Found, Map, Pole, Site
-from services.console.resources.presence import Presence, PresenceChanged, PresentPerson
-from services.console.resources.reassignment import End, Flow, MissingAgents, MoveReason, Proposal, ProposalDecision, ReassignmentLine
-from services.console.resources.reference import ChangeDecision, ReferenceChange
-from services.console.resources.sending import Attempt, CallOut, Estimate, Hold, Notification, SafetyAnswer, Texts
-from services.console.resources.upkeep import Covers, Lease, Maintenance, Matching
+from services.console.sites.resources import Cause, Commune, Found, Map, Pole, Site
 
 __all__ = [
     "Activity",

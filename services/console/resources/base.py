@@ -17,7 +17,9 @@ _LAST: Final[Instant] = END_OF_TIME - 3_600_001
 def iso(at: datetime) -> str:
     """ISO 8601 in UTC, milliseconds only when there are some: `2027-02-11T08:40:00Z`."""
     at = at.astimezone(UTC)
-    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
+    return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace(
+        "+00:00", "Z"
+    )
 
 
 def when(at: Instant) -> datetime:

@@ -4,11 +4,17 @@ Deciders record codes and values (`Why`, `IncidentRow.kind`, facts); this packag
 text out. Names of sites, plans and tasks are the territory's own and stay in its language.
 """
 
-from services.console.texts.lines import line
-from services.console.texts.moves import move_reason
+from services.console.incidents.titles import (
+    conflict_title,
+    incident_title,
+    refusal,
+    task_title,
+    window_title,
+)
+from services.console.logbook.sentences import line
+from services.console.reassignment.texts import move_reason
 from services.console.texts.names import Names
 from services.console.texts.reasons import Said, reason, said
-from services.console.texts.titles import conflict_title, incident_title, refusal, task_title, window_title
 
 __all__ = [
     "Names",

@@ -86,7 +86,10 @@ class Names:
     def pole_titles(self, poles: Iterable[str], _: Translator) -> dict[str, str]:
         """Pôle → title, in the given order; central sites, which belong to several (`multi`), first."""
         titles = {pole: self.pole_short(pole, _.lang) for pole in poles}
-        return {"multi": _("Sites centraux"), **{pole: title[:1].upper() + title[1:] for pole, title in titles.items()}}
+        return {
+            "multi": _("Sites centraux"),
+            **{pole: title[:1].upper() + title[1:] for pole, title in titles.items()},
+        }
 
     def activity(self, key: str, lang: str) -> str:
         if key not in self.activities:

@@ -45,14 +45,22 @@ class Said:
 
     @property
     def text(self) -> str:
-        tail = " ".join(p for p in (self.value, f"({self.threshold})" if self.threshold else "") if p)
+        tail = " ".join(
+            p for p in (self.value, f"({self.threshold})" if self.threshold else "") if p
+        )
         return f"{self.label}{self.joint}{tail}" if tail else self.label
 
 
 _SIGN = {">=": "≥", ">": ">", "<=": "≤", "<": "<", "==": "="}
 _PERCENT = {
-    "activity_rto_pct", "activity_dmia_pct", "activity_capacity_min", "absence_rate", "forecast_absence", "restored_share", "headcount_pct",
-}  # fmt: skip
+    "activity_rto_pct",
+    "activity_dmia_pct",
+    "activity_capacity_min",
+    "absence_rate",
+    "forecast_absence",
+    "restored_share",
+    "headcount_pct",
+}
 _UNIT = {"river_level": "m", "gas_leak_distance_m": "m", "expected_unavailability_h": "h"}
 
 RULE = {
@@ -93,7 +101,13 @@ RULE = {
 
 
 def _several(value: Scalar | list[str] | list[int] | None) -> list[str]:
-    return [] if value is None else [str(v) for v in value] if isinstance(value, list) else [str(value)]
+    return (
+        []
+        if value is None
+        else [str(v) for v in value]
+        if isinstance(value, list)
+        else [str(value)]
+    )
 
 
 def _kinds(args: Args, _: Translator) -> str:
@@ -118,7 +132,8 @@ def _activities(args: Args, names: Names, _: Translator) -> str:
         return ", ".join(ids)
     if crit := _several(args.get("criticality")):
         label = _(
-            "les activités de criticité {list}", list=_("{first} ou {last}", first=crit[0], last=crit[-1]) if len(crit) > 1 else crit[0]
+            "les activités de criticité {list}",
+            list=_("{first} ou {last}", first=crit[0], last=crit[-1]) if len(crit) > 1 else crit[0],
         )
         return f"{label}, {names.pole(str(args['pole']), _.lang)}" if "pole" in args else label
     return _("les activités")
@@ -133,16 +148,26 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
             return _("niveau du territoire")
         case "vigilance":
             return _(
-                "vigilance {phenomenon}", phenomenon=w.listed([w.word(world.PHENOMENON, p, _) for p in _several(args.get("phenomenon"))], _)
+                "vigilance {phenomenon}",
+                phenomenon=w.listed(
+                    [w.word(world.PHENOMENON, p, _) for p in _several(args.get("phenomenon"))], _
+                ),
             )
         case "river_level":
-            return _("niveau de la Seine à {station}", station=world.station(str(args.get("station", ""))))
+            return _(
+                "niveau de la Seine à {station}",
+                station=world.station(str(args.get("station", ""))),
+            )
         case "flag":
             return w.word(world.FLAG, str(args.get("name", "")), _)
         case "max_severity":
             return _severity_label(args, _)
         case "sites_hit":
-            return _("sites touchés dans un même pôle") if args.get("per") == "pole" else _("{kinds} touchés", kinds=_kinds(args, _))
+            return (
+                _("sites touchés dans un même pôle")
+                if args.get("per") == "pole"
+                else _("{kinds} touchés", kinds=_kinds(args, _))
+            )
         case "sites_out":
             return _("{kinds} hors service", kinds=_kinds(args, _))
         case "sites_closed":
@@ -150,13 +175,21 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
         case "sites_evacuated":
             return _("{kinds} évacués", kinds=_kinds(args, _))
         case "sites_partially_closed":
-            return _("{kinds} fermés, même en partie, sous {n} h", kinds=_kinds(args, _), n=args.get("horizon_h", 0))
+            return _(
+                "{kinds} fermés, même en partie, sous {n} h",
+                kinds=_kinds(args, _),
+                n=args.get("horizon_h", 0),
+            )
         case "sites_staff_at_most":
-            return _("{kinds} à {pct} % d’agents au plus", kinds=_kinds(args, _), pct=args.get("pct", 0))
+            return _(
+                "{kinds} à {pct} % d’agents au plus", kinds=_kinds(args, _), pct=args.get("pct", 0)
+            )
         case "sites_below_opening":
             return _("{kinds} sous le minimum d’ouverture", kinds=_kinds(args, _))
         case "poles_out":
-            return _("pôles ayant chacun au moins {n} sites hors service", n=args.get("min_sites", 0))
+            return _(
+                "pôles ayant chacun au moins {n} sites hors service", n=args.get("min_sites", 0)
+            )
         case "sites_with_cause":
             return f"{_kinds(args, _)} {w.word(w.CAUSE, str(args.get('cause', '')), _)}"
         case "outage_power_sites":
@@ -166,17 +199,26 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
         case "customers_cut":
             return _("clients coupés")
         case "supplier_illness":
-            return _("malades rattachés à une même cuisine en {n} h", n=int(float(str(args.get("window_min") or 0)) / 60))
+            return _(
+                "malades rattachés à une même cuisine en {n} h",
+                n=int(float(str(args.get("window_min") or 0)) / 60),
+            )
         case "catering_down":
             return _("{kinds} sans repas", kinds=_kinds(args, _))
         case "absence_rate":
             return _("absences, {scope}", scope=_scope(_first(args.get("scope")), names, _))
         case "forecast_absence":
-            return _("absences annoncées, {scope}", scope=_scope(_first(args.get("scope")), names, _))
+            return _(
+                "absences annoncées, {scope}", scope=_scope(_first(args.get("scope")), names, _)
+            )
         case "evacuees":
             return _("personnes évacuées")
         case "security_events":
-            return _("événements de sûreté dans une commune") if args.get("per") == "commune" else _("événements de sûreté")
+            return (
+                _("événements de sûreté dans une commune")
+                if args.get("per") == "commune"
+                else _("événements de sûreté")
+            )
         case "security_communes":
             return _("communes touchées par des violences")
         case "road_closed":
@@ -194,7 +236,10 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
         case "transverse_loss":
             return _("perte transverse : isolement total ou site central perdu 72 h")
         case "system_down":
-            return _("systèmes arrêtés : {systems}", systems=", ".join(world.thing(s, _) for s in _several(args.get("systems"))))
+            return _(
+                "systèmes arrêtés : {systems}",
+                systems=", ".join(world.thing(s, _) for s in _several(args.get("systems"))),
+            )
         case "rumour_severity":
             return _("rumeur la plus grave")
         case "logistics_need_sites":
@@ -240,8 +285,16 @@ def said(why: Because, names: Names, lang: str) -> Said:
         return Said(_decided(why, names, _) or _rule(why, _))
     label = _label(why.metric, why.args, names, _)
     if isinstance(why.threshold, bool):
-        return Said(label) if why.value in (True, None) else Said(label, metric_value(why.metric, why.value, _), joint=_("\u00a0: "))
-    threshold = "" if why.threshold is None else f"{_SIGN.get(why.op or '', '')} {metric_value(why.metric, why.threshold, _)}".strip()
+        return (
+            Said(label)
+            if why.value in (True, None)
+            else Said(label, metric_value(why.metric, why.value, _), joint=_("\u00a0: "))
+        )
+    threshold = (
+        ""
+        if why.threshold is None
+        else f"{_SIGN.get(why.op or '', '')} {metric_value(why.metric, why.threshold, _)}".strip()
+    )
     return Said(label, metric_value(why.metric, why.value, _), threshold, _("\u00a0: "))
 
 

@@ -9,7 +9,17 @@ from typing import Any
 
 from babel.numbers import format_currency, format_decimal
 
-from schemas.words import ActivityState, CardState, Channel, Effect, EventType, IncidentState, NotificationState, PlanState, SiteStatus
+from schemas.words import (
+    ActivityState,
+    CardState,
+    Channel,
+    Effect,
+    EventType,
+    IncidentState,
+    NotificationState,
+    PlanState,
+    SiteStatus,
+)
 from services.console.i18n import N_, Translator
 from services.console.texts.names import Names
 
@@ -183,7 +193,12 @@ ROLE = {
     "source": N_("Source automatique"),
     "auditor": N_("Auditeur"),
 }
-CERTAINTY = {"confirmed": N_("confirmé"), "unconfirmed": N_("non confirmé"), "rumour": N_("rumeur"), "denied": N_("démenti")}
+CERTAINTY = {
+    "confirmed": N_("confirmé"),
+    "unconfirmed": N_("non confirmé"),
+    "rumour": N_("rumeur"),
+    "denied": N_("démenti"),
+}
 SECTION = {
     "communes": N_("communes"),
     "sites": N_("sites"),
@@ -291,7 +306,11 @@ def euros(cents: int, lang: str) -> str:
 
 def listed(items: list[str], _: Translator) -> str:
     """`a, b et c`."""
-    return _("{first} et {last}", first=", ".join(items[:-1]), last=items[-1]) if len(items) > 1 else "".join(items)
+    return (
+        _("{first} et {last}", first=", ".join(items[:-1]), last=items[-1])
+        if len(items) > 1
+        else "".join(items)
+    )
 
 
 def role_name(role: str, scope: str | None, names: Names, _: Translator) -> str:

@@ -144,7 +144,11 @@ FLAG = {
     "all_clear": N_("feu vert des secours"),
     "rehousing_needed": N_("relogement nécessaire"),
 }
-DEPENDENCY = {"down": N_("hors service"), "degraded": N_("en mode dégradé"), "up": N_("de nouveau en service")}
+DEPENDENCY = {
+    "down": N_("hors service"),
+    "degraded": N_("en mode dégradé"),
+    "up": N_("de nouveau en service"),
+}
 """State of a network, a system or a supplier."""
 THING = {
     "electricity": N_("réseau électrique"),

@@ -1,6 +1,6 @@
 """Ways to reach a person in a live realm: one folder per channel, with its settings, their linter and its driver.
 
-Which are there is a matter of settings. What each promises (limits, doubt, receipts) is in `services.delivery.policies`.
+Which are there is a matter of settings. What each promises (limits, doubt, receipts) is in `services.delivery.notifications.channel_policies`.
 """
 
 from services.delivery.channels.base import Driver, Fault, Inbox, Outgoing, Probing, Result

@@ -65,7 +65,13 @@ class Probing(Protocol):
 class Inbox(Protocol):
     """Where drivers with a line back hand in what arrives on it. Both return after Kafka has it."""
 
-    async def receipt(self, channel: Channel, provider_id: str, state: Literal["received", "failed"], error: str | None) -> bool:
+    async def receipt(
+        self,
+        channel: Channel,
+        provider_id: str,
+        state: Literal["received", "failed"],
+        error: str | None,
+    ) -> bool:
         """False: no attempt is known under this id yet, the provider must say it again. Raises BrokerAway."""
         ...
 
@@ -73,7 +79,9 @@ class Inbox(Protocol):
         """Return the provider's ids of messages that it accepted and for which a receipt is waited for."""
         ...
 
-    async def reply(self, channel: Channel, address: str, words: str, *, name: str | None = None) -> bool:
+    async def reply(
+        self, channel: Channel, address: str, words: str, *, name: str | None = None
+    ) -> bool:
         """False as above: what was asked is not known yet. What nobody asked for is taken and counted. Raises BrokerAway.
 
         `name`: of this message at the provider; told again it is the same answer.

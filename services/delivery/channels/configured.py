@@ -11,24 +11,32 @@ from schemas.words import Channel
 from services.delivery.channels import chat, email, push, sms, voice, webhook
 from services.delivery.channels.base import Driver, Fault, Inbox
 from services.delivery.settings import DeliverySettings
-from services.runtime.webpush import VapidKey
+from services.runtime.http.web_push import VapidKey
 
 log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def configured_drivers(settings: DeliverySettings, inbox: Inbox) -> AsyncIterator[Mapping[Channel, Driver]]:
+async def configured_drivers(
+    settings: DeliverySettings, inbox: Inbox
+) -> AsyncIterator[Mapping[Channel, Driver]]:
     """Channel → driver; a channel that is missing has no provider here, and attempts on it fail as `channel_not_configured`.
 
     So do those on a channel whose settings have an error: the others must go on.
     """
     wrong = set()
     for channel, fault in faults(settings):
-        (log.error if fault.error else log.warning)("channel.settings", channel=channel.value, variable=fault.variable, what=fault.what)
+        (log.error if fault.error else log.warning)(
+            "channel.settings", channel=channel.value, variable=fault.variable, what=fault.what
+        )
         if fault.error:
             wrong.add(channel)
     async with AsyncExitStack() as stack:
-        yield {c: await stack.enter_async_context(_driver(c, settings, inbox)) for c in configured(settings) if c not in wrong}
+        yield {
+            c: await stack.enter_async_context(_driver(c, settings, inbox))
+            for c in configured(settings)
+            if c not in wrong
+        }
 
 
 def configured(settings: DeliverySettings) -> tuple[Channel, ...]:
@@ -44,11 +52,17 @@ def configured(settings: DeliverySettings) -> tuple[Channel, ...]:
     return tuple(channel for channel, given in named.items() if given)
 
 
-def _driver(channel: Channel, settings: DeliverySettings, inbox: Inbox) -> AbstractAsyncContextManager[Driver]:
+def _driver(
+    channel: Channel, settings: DeliverySettings, inbox: Inbox
+) -> AbstractAsyncContextManager[Driver]:
     """Of settings without errors."""
     match channel:
         case Channel.EMAIL:
-            return nullcontext(email.Email(settings.smtp_url.get_secret_value(), settings.mail_from, settings.mail_bounces))
+            return nullcontext(
+                email.Email(
+                    settings.smtp_url.get_secret_value(), settings.mail_from, settings.mail_bounces
+                )
+            )
         case Channel.SMS:
             return sms.driver(settings, inbox)
         case Channel.VOICE:

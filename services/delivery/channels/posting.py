@@ -23,7 +23,12 @@ UNREADABLE: Final = "answer_unreadable"
 """Ends the codes of gateways that said yes in a way that is not theirs."""
 DAY_S: Final = 86_400
 """No provider is taken to ask for more."""
-_NOT_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
+_NOT_SENT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
 """Raised before anything of the request went out. Whatever else is raised may have come after it."""
 
 
@@ -54,7 +59,10 @@ class Posting:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            headers={"user-agent": "Vigie"}, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None), trust_env=True
+            headers={"user-agent": "Vigie"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=True,
         )
         return self
 
@@ -62,7 +70,9 @@ class Posting:
         if self._session is not None:
             await self._session.close()
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Result:
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> Result:
         """2xx is accepted if the body is the provider's (see `taken`); 408, 425, 429 and 5xx are passing failures, with what `Retry-After` says; no answer after the
         request went out is a doubt, also when a proxy before the gateway says so.
         """
@@ -90,7 +100,12 @@ class Posting:
         if status == _GATEWAY_TIMEOUT:
             return Result("ambiguous", error=f"{self._name}_{status}")
         passing = status in _PASSING or status >= 500
-        return Result("failed", error=f"{self._name}_{status}", retry=passing, retry_after_s=asked if passing else None)
+        return Result(
+            "failed",
+            error=f"{self._name}_{status}",
+            retry=passing,
+            retry_after_s=asked if passing else None,
+        )
 
     async def connects(self, url: str, timeout_s: float) -> str | None:
         """As `Probing.probe`: the gateway takes a connection, over HTTPS with its certificate. It is asked for nothing."""
@@ -98,7 +113,9 @@ class Posting:
         tls = parts.scheme == "https"
         try:
             async with asyncio.timeout(timeout_s):
-                _, writer = await asyncio.open_connection(parts.hostname, parts.port or (443 if tls else 80), ssl=tls or None)
+                _, writer = await asyncio.open_connection(
+                    parts.hostname, parts.port or (443 if tls else 80), ssl=tls or None
+                )
         except (OSError, TimeoutError) as fault:
             return f"{self._name}_{'timeout' if isinstance(fault, TimeoutError) else 'connection'}"
         writer.close()

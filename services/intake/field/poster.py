@@ -14,18 +14,18 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.words import Certainty, EventType
-from services.intake.field.limits import Limits, Word, describe_others
-from services.intake.machines.asked import Asked, Reply, wrong
-from services.intake.machines.door import Machines
-from services.intake.machines.signals import credible
-from services.intake.machines.times import read_time
-from services.intake.native import DANGER, problem_of
-from services.intake.receiving import Raw
-from services.runtime import metrics
-from services.runtime.addresses import network_of
-from services.runtime.principals import Principal, Source
-from services.runtime.problems import Problem
-from services.runtime.rights import Permission
+from services.intake.field.rate_limits import Limits, Word, describe_others
+from services.intake.integrations.dispatcher import Machines
+from services.intake.integrations.request import Asked, Reply, wrong
+from services.intake.integrations.signals import credible
+from services.intake.integrations.times import read_time
+from services.intake.reports.acceptance import Raw
+from services.intake.reports.native import DANGER, problem_of
+from services.runtime.http.client_addresses import network_of
+from services.runtime.http.problems import Problem
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal, Source
+from services.runtime.process import metrics
 
 NAME: Final = "poster"
 PATHS: Final = ("/webhooks/poster",)
@@ -61,19 +61,25 @@ class Poster:
         """As it came."""
         return asked.body
 
-    async def take(self, machines: Machines, principal: Principal, source: Source, asked: Asked) -> str:
+    async def take(
+        self, machines: Machines, principal: Principal, source: Source, asked: Asked
+    ) -> str:
         """The id of the report. Raises ProblemError `invalid`, `not_json`, `too_many_attempts`."""
         try:
             told = PosterReport.model_validate_json(asked.body.removeprefix(BOM_UTF8))
         except ValidationError as error:
             raise problem_of(error) from None
         if source.site is None:
-            raise wrong("site", "missing", "cette affiche n’a pas de site", "this poster has no site")
+            raise wrong(
+                "site", "missing", "cette affiche n’a pas de site", "this poster has no site"
+            )
         key = asked.headers.get("idempotency-key", "")
         at = credible(read_time(told.occurred_at) or asked.came, datetime.now(UTC))
         body: dict[str, Any] = told.model_dump(exclude_none=True) | {
-            "site_id": source.site, "certainty": Certainty.UNCONFIRMED, "occurred_at": at.isoformat(),
-        }  # fmt: skip
+            "site_id": source.site,
+            "certainty": Certainty.UNCONFIRMED,
+            "occurred_at": at.isoformat(),
+        }
         speaker = machines.transitions.speaker(principal, source, Raw(asked.body, JSON, NAME))
         content = key or orjson.dumps(body).decode()
         telling = f"poster\x1f{content}"
@@ -86,7 +92,9 @@ class Poster:
                 metrics.count("vigie_reports_total", dialect=NAME, status="repeated")
                 return entry.repeats
             body["description"] = describe_others(told.description, entry.others)
-        receipt = await machines.transitions.accept(speaker, body | {"realm": speaker.realm}, telling)
+        receipt = await machines.transitions.accept(
+            speaker, body | {"realm": speaker.realm}, telling
+        )
         self._limits.note(word, receipt.report_id)
         machines.book.accepted(principal.id)
         return receipt.report_id

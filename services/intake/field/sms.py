@@ -23,23 +23,23 @@ import orjson
 from schemas.base import MINUTE_MS
 from schemas.replies import WAITING
 from schemas.words import Certainty
-from services.intake.field.grammar import Kind, body_of, names_no_site, read_line
-from services.intake.field.limits import Entry, Limits, Word, describe_others
-from services.intake.field.people import People, Person
-from services.intake.field.places import Places
-from services.intake.machines.asked import Asked, Reply, text, wrong
-from services.intake.machines.door import RETRY_S, TRANSIENT, Machines
-from services.intake.machines.signals import credible
-from services.intake.machines.times import read_time
-from services.intake.machines.transitions import Speaker
-from services.intake.native import DANGER
-from services.intake.receiving import Raw
-from services.runtime import metrics
-from services.runtime.kafka import BrokerAway
-from services.runtime.principals import Principal, Source
-from services.runtime.problems import Problem, ProblemError
-from services.runtime.rights import Permission
-from services.runtime.vault import TextItem
+from services.intake.field.phone_numbers import People, Person
+from services.intake.field.rate_limits import Entry, Limits, Word, describe_others
+from services.intake.field.short_line import Kind, body_of, names_no_site, read_line
+from services.intake.field.site_codes import Places
+from services.intake.integrations.dispatcher import RETRY_S, TRANSIENT, Machines
+from services.intake.integrations.reports import Speaker
+from services.intake.integrations.request import Asked, Reply, text, wrong
+from services.intake.integrations.signals import credible
+from services.intake.integrations.times import read_time
+from services.intake.reports.acceptance import Raw
+from services.intake.reports.native import DANGER
+from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal, Source
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.process import metrics
+from services.runtime.secrets.vault import TextItem
 
 NAME: Final = "sms"
 PATHS: Final = ("/webhooks/sms",)
@@ -48,10 +48,51 @@ DANGER_SEVERITY: Final = 5
 DEPTH: Final = 8
 """Lists and wrappers of gateways around a message."""
 JSON: Final = "application/json"
-_NUMBER: Final = ("from", "From", "sender", "msisdn", "originator", "phoneNumber", "phone_number", "phone", "mobile", "number")
-_TEXT: Final = ("text", "Text", "body", "Body", "message", "Message", "content", "cleanText", "msg", "payload")
-_ID: Final = ("MessageSid", "SmsSid", "messageId", "message-id", "message_id", "MessageId", "MessageUUID", "id", "msgId", "sms_id")
-_TIME: Final = ("receivedAt", "received_at", "message-timestamp", "timestamp", "date", "datetime", "sent_at")
+_NUMBER: Final = (
+    "from",
+    "From",
+    "sender",
+    "msisdn",
+    "originator",
+    "phoneNumber",
+    "phone_number",
+    "phone",
+    "mobile",
+    "number",
+)
+_TEXT: Final = (
+    "text",
+    "Text",
+    "body",
+    "Body",
+    "message",
+    "Message",
+    "content",
+    "cleanText",
+    "msg",
+    "payload",
+)
+_ID: Final = (
+    "MessageSid",
+    "SmsSid",
+    "messageId",
+    "message-id",
+    "message_id",
+    "MessageId",
+    "MessageUUID",
+    "id",
+    "msgId",
+    "sms_id",
+)
+_TIME: Final = (
+    "receivedAt",
+    "received_at",
+    "message-timestamp",
+    "timestamp",
+    "date",
+    "datetime",
+    "sent_at",
+)
 _PART: Final = ("concat-part", "concat_part", "concatPart")
 """Of a long SMS that a gateway posts part by part, from 1."""
 _LISTS: Final = ("results", "messages", "data")
@@ -59,7 +100,7 @@ _CALLER: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class Letters(Protocol):
-    """`services.runtime.vault.Texts`."""
+    """`services.runtime.secrets.vault.Texts`."""
 
     async def get(self, text_id: str) -> TextItem | None: ...
 
@@ -83,7 +124,11 @@ class Message:
 
 def messages_of(asked: Asked) -> list[Message]:
     """Each message of the request; a gateway may tell of those that were sent, too, and they are none. Raises ProblemError `invalid`, `not_json`."""
-    document: Any = asked.json if asked.kind.endswith("json") or asked.body.lstrip()[:1] in (b"{", b"[") else asked.form()
+    document: Any = (
+        asked.json
+        if asked.kind.endswith("json") or asked.body.lstrip()[:1] in (b"{", b"[")
+        else asked.form()
+    )
     told = list(_documents(document))
     if not 1 <= len(told) <= MESSAGES:
         raise wrong("body", "list", f"de 1 à {MESSAGES} messages", f"1 to {MESSAGES} messages")
@@ -110,12 +155,20 @@ def _documents(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
 
 def _message(given: dict[str, Any]) -> Message:
     sender = given.get("from")
-    number = text(sender, "phone_number", "phoneNumber", "number") if isinstance(sender, dict) else text(given, *_NUMBER)
+    number = (
+        text(sender, "phone_number", "phoneNumber", "number")
+        if isinstance(sender, dict)
+        else text(given, *_NUMBER)
+    )
     words, caller = _words(given), text(given, "caller")
     if not number and not _CALLER.fullmatch(caller):
-        raise wrong("from", "missing", "numéro de l’expéditeur attendu", "the sender's number is expected")
+        raise wrong(
+            "from", "missing", "numéro de l’expéditeur attendu", "the sender's number is expected"
+        )
     if not words:
-        raise wrong("text", "missing", "texte du message attendu", "the text of the message is expected")
+        raise wrong(
+            "text", "missing", "texte du message attendu", "the text of the message is expected"
+        )
     at = next((found for n in _TIME if (found := read_time(given.get(n))) is not None), None)
     later = text(given, *_PART) not in ("", "1")
     return Message(number, "" if number else caller, words, text(given, *_ID) or None, at, later)
@@ -157,12 +210,19 @@ class Sms:
         now = datetime.now(UTC)
         return orjson.dumps(
             [
-                {"caller": self._caller(m).hex(), "text": m.words, "id": m.id or self._same(m), "received_at": (m.at or now).isoformat()}
+                {
+                    "caller": self._caller(m).hex(),
+                    "text": m.words,
+                    "id": m.id or self._same(m),
+                    "received_at": (m.at or now).isoformat(),
+                }
                 for m in messages
             ]
         )
 
-    async def take(self, machines: Machines, principal: Principal, source: Source, asked: Asked) -> int:
+    async def take(
+        self, machines: Machines, principal: Principal, source: Source, asked: Asked
+    ) -> int:
         """How many messages there were. Raises ProblemError when all are refused, or when one may pass again."""
         messages, problems = messages_of(asked), list[tuple[Message, ProblemError]]()
         for message in messages:
@@ -177,10 +237,14 @@ class Sms:
         if problems and len(problems) == len(messages):
             raise problems[0][1]
         for message, refused in problems:
-            machines.keep(principal, refused.problem, Raw(self._dump([message]), JSON, NAME), PATHS[0])
+            machines.keep(
+                principal, refused.problem, Raw(self._dump([message]), JSON, NAME), PATHS[0]
+            )
         return len(messages)
 
-    async def _take_one(self, machines: Machines, gateway: Principal, source: Source, message: Message) -> None:
+    async def _take_one(
+        self, machines: Machines, gateway: Principal, source: Source, message: Message
+    ) -> None:
         if message.later_part:
             raise wrong(
                 "text",
@@ -198,20 +262,28 @@ class Sms:
             await self._answer(gateway, message)
             return
         person = await self._people.of(self._caller(message))
-        known = person or Person(gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites)
+        known = person or Person(
+            gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites
+        )
         at = credible(message.at, datetime.now(UTC))
-        body = body_of(line, self._places.site_of(line.site, known.sites), message.words, at.isoformat())
+        body = body_of(
+            line, self._places.site_of(line.site, known.sites), message.words, at.isoformat()
+        )
         realm = machines.transitions.speaker(gateway, source, _raw(message)).realm
         speaker = machines.transitions.speaker(known.speaks, source, _raw(message))
         key = f"sms\x1f{gateway.id}\x1f{message.id or self._same(message)}"  # a person may write by several gateways
         if person is None:
             metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
             body["certainty"] = Certainty.UNCONFIRMED
-            await self._tell_unverified(machines, speaker, self._word(gateway, message, body), body | {"realm": realm}, key)
+            await self._tell_unverified(
+                machines, speaker, self._word(gateway, message, body), body | {"realm": realm}, key
+            )
             return
         await machines.transitions.accept(speaker, body | {"realm": realm}, key)
 
-    async def _tell_unverified(self, machines: Machines, speaker: Speaker, word: Word, body: dict[str, Any], key: str) -> None:
+    async def _tell_unverified(
+        self, machines: Machines, speaker: Speaker, word: Word, body: dict[str, Any], key: str
+    ) -> None:
         """Accept a line of a number that nobody verified, or only count it. Raises ProblemError."""
         # of many in one request, those before the one that was too much come again
         if not machines.transitions.has_taken(speaker, key):
@@ -231,7 +303,12 @@ class Sms:
     async def _answer(self, gateway: Principal, message: Message) -> None:
         """To a call: delivery knows which one waits for it, and reads the number and the words where they lie encrypted."""
         if not message.number:
-            raise wrong("text", "answer", "une réponse à un appel ne se reprend pas", "an answer to a call is not replayed")
+            raise wrong(
+                "text",
+                "answer",
+                "une réponse à un appel ne se reprend pas",
+                "an answer to a call is not replayed",
+            )
         if not await self._is_listed(message):
             self._admit(Word(gateway.id, self._caller(message).hex(), "", is_danger=False))
         await self._hand_over(gateway, message)
@@ -246,7 +323,9 @@ class Sms:
         name = f"{WAITING}{named}"
         if await self._letters.get(name) is not None:
             return
-        item = TextItem({"from": message.number, "words": message.words, "at": time.time_ns() // 1_000_000})
+        item = TextItem(
+            {"from": message.number, "words": message.words, "at": time.time_ns() // 1_000_000}
+        )
         try:
             await self._letters.put(name, item)
         except BrokerAway as error:
@@ -261,11 +340,17 @@ class Sms:
             raise ProblemError("overloaded", retry_after_s=wait_s, wait_s=wait_s) from error
 
     def _caller(self, message: Message) -> bytes:
-        return bytes.fromhex(message.caller) if message.caller else self._people.hashed(message.number)
+        return (
+            bytes.fromhex(message.caller) if message.caller else self._people.hashed(message.number)
+        )
 
     def _same(self, message: Message) -> str:
         """Without an id of the gateway: the same words of the same number within a minute."""
-        minute = time.time_ns() // 1_000_000 // MINUTE_MS if message.at is None else int(message.at.timestamp() // 60)
+        minute = (
+            time.time_ns() // 1_000_000 // MINUTE_MS
+            if message.at is None
+            else int(message.at.timestamp() // 60)
+        )
         return f"{self._caller(message).hex()}\x1f{message.words}\x1f{minute}"
 
     def accepted(self, asked: Asked, found: int) -> Reply:  # noqa: ARG002  the protocol of dialects

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from services.runtime.backup.sealed import SealedInvalid, SealedReader, SealedWriter
-from services.runtime.signing import PublicKey, SigningKey, SigningKeyInvalid
+from services.runtime.backup.sealed_file import SealedInvalid, SealedReader, SealedWriter
+from services.runtime.secrets.signing import PublicKey, SigningKey, SigningKeyInvalid
 
 FORMAT: Final = "vigie.backup.v1"
 BLOCK_BYTES: Final = 256 << 10
@@ -36,7 +36,15 @@ class Record(NamedTuple):
 
     def dump(self) -> bytes:
         """Bytes of the entry."""
-        parts = [_RECORD.pack(self.offset, self.timestamp, _length(self.key), _length(self.value), len(self.headers))]
+        parts = [
+            _RECORD.pack(
+                self.offset,
+                self.timestamp,
+                _length(self.key),
+                _length(self.value),
+                len(self.headers),
+            )
+        ]
         parts += [self.key or b"", self.value or b""]
         for name, value in self.headers:
             raw = name.encode()
@@ -95,7 +103,12 @@ class ContentsWriter:
         """The next section; ends the one before."""
         self._end()
         self._open = section
-        self._entry(b"S", orjson.dumps({"topic": section.topic, "partition": section.partition, "file": section.file}))
+        self._entry(
+            b"S",
+            orjson.dumps(
+                {"topic": section.topic, "partition": section.partition, "file": section.file}
+            ),
+        )
 
     def record(self, record: Record) -> None:
         """A record of the section."""
@@ -122,7 +135,10 @@ class ContentsWriter:
 
     def _end(self) -> None:
         if self._open is not None:
-            self.sections[self._open.name] = {"entries": self._count, "sha256": self._hash.hexdigest()}
+            self.sections[self._open.name] = {
+                "entries": self._count,
+                "sha256": self._hash.hexdigest(),
+            }
         self._open, self._hash, self._count = None, sha256(), 0
 
     def _entry(self, kind: bytes, content: bytes) -> None:
@@ -192,6 +208,10 @@ def _finished(sealed: SealedReader, raw: bytes, sections: dict[str, dict[str, An
     if not key.signed(raw, signature[:64]):
         raise SealedInvalid("not signed by the key that it names")
     if manifest["sections"] != sections:
-        wrong = sorted(n for n in {*sections, *manifest["sections"]} if sections.get(n) != manifest["sections"].get(n))
+        wrong = sorted(
+            n
+            for n in {*sections, *manifest["sections"]}
+            if sections.get(n) != manifest["sections"].get(n)
+        )
         raise SealedInvalid(f"not what its manifest says: {', '.join(wrong[:3])}")
     return Finished(manifest, key)

@@ -8,12 +8,12 @@ from pathlib import Path
 from aiokafka import TopicPartition
 from aiokafka.structs import RecordMetadata
 
-from services.runtime.access import AccessStore, new_principal
-from services.runtime.kafka import BrokerAway, RecordHeaders
-from services.runtime.keyed import Entry, KeyedWriter, Sent
-from services.runtime.principals import Principal, Scope
-from services.runtime.rights import Role
-from services.runtime.settings import Settings
+from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal, Scope
+from services.runtime.kafka.clients import BrokerAway, RecordHeaders
+from services.runtime.kafka.compacted_topic import Entry, KeyedWriter, Sent
+from services.runtime.process.settings import Settings
 
 
 class MemoryKeyedLog(KeyedWriter):
@@ -24,7 +24,14 @@ class MemoryKeyedLog(KeyedWriter):
         self.away = False
         self.lost = False
 
-    async def send(self, topic: str, partition: int, key: str, value: bytes | None, headers: RecordHeaders | None = None) -> Sent:  # noqa: ARG002
+    async def send(
+        self,
+        topic: str,
+        partition: int,
+        key: str,
+        value: bytes | None,
+        headers: RecordHeaders | None = None,  # noqa: ARG002
+    ) -> Sent:
         """Append. Raises BrokerAway while `away`."""
         if self.away:
             raise BrokerAway("away")
@@ -32,7 +39,11 @@ class MemoryKeyedLog(KeyedWriter):
         acked: asyncio.Future[RecordMetadata] = loop.create_future()
         if self.lost:
             return Sent(topic, acked, loop.time())
-        acked.set_result(RecordMetadata(topic, partition, TopicPartition(topic, partition), len(self.entries), 0, 0, 0))
+        acked.set_result(
+            RecordMetadata(
+                topic, partition, TopicPartition(topic, partition), len(self.entries), 0, 0, 0
+            )
+        )
         self.entries.append(Entry(topic, partition, len(self.entries), key, value))
         return Sent(topic, acked, loop.time() + 1)
 
@@ -40,14 +51,18 @@ class MemoryKeyedLog(KeyedWriter):
         """Nothing to flush."""
 
 
-def memory_access(folder: Path, log: MemoryKeyedLog | None = None, service: str = "test") -> AccessStore:
+def memory_access(
+    folder: Path, log: MemoryKeyedLog | None = None, service: str = "test"
+) -> AccessStore:
     """An access store that writes to `log`; do not enter it, so that it follows nothing."""
     store = AccessStore.open(Settings(data_dir=folder), service)
     store._writer = log or MemoryKeyedLog()
     return store
 
 
-async def token_for(store: AccessStore, role: Role, *, scope: Scope | None = None, speaks_as: str | None = None) -> tuple[Principal, str]:
+async def token_for(
+    store: AccessStore, role: Role, *, scope: Scope | None = None, speaks_as: str | None = None
+) -> tuple[Principal, str]:
     """A new principal and a token of it."""
     principal = new_principal(role, scope=scope, speaks_as=speaks_as)
     _, token = await store.create_token(principal)

@@ -10,13 +10,13 @@ from schemas.base import Fact, Instant, Message
 from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, inputs
-from services.runtime.chain import View, append, empty, fold, place_of
-from services.runtime.core import Machine
-from services.runtime.decider import Decider
-from services.runtime.inputs import Headers, InputRecord
-from services.runtime.kafka import headers_of, value_of
-from services.runtime.realmstate import RealmState
-from services.runtime.transaction import Transaction, digest
+from services.runtime.decider.inputs import Headers, InputRecord
+from services.runtime.decider.machine import Machine
+from services.runtime.decider.protocol import Decider
+from services.runtime.decider.realm_state import RealmState
+from services.runtime.kafka.clients import headers_of, value_of
+from services.runtime.log.chain import View, append, empty, fold, place_of
+from services.runtime.log.transaction import Transaction, digest
 
 S = TypeVar("S")
 
@@ -59,7 +59,11 @@ class MemoryLog:
 
     def of(self, realm: str) -> list[Stored]:
         """Records of one realm, in order."""
-        return [s for s in self.records.get(partition_of(realm, self.partitions), []) if s.transaction.realm == realm]
+        return [
+            s
+            for s in self.records.get(partition_of(realm, self.partitions), [])
+            if s.transaction.realm == realm
+        ]
 
     def newest(self, realm: str) -> Stored:
         """The last record of one realm. Raises LookupError if there is none."""
@@ -76,7 +80,14 @@ class MemoryService(Generic[S]):
     or an `evolve` that depends on more than the fact, fails the test that made it.
     """
 
-    def __init__(self, decider: Decider[S], *, partitions: int = PARTITIONS, check: bool = True, clock: Instant = 0) -> None:
+    def __init__(
+        self,
+        decider: Decider[S],
+        *,
+        partitions: int = PARTITIONS,
+        check: bool = True,
+        clock: Instant = 0,
+    ) -> None:
         self.machine = Machine(decider, partitions)
         self.service = decider.service
         self.log = MemoryLog(partitions)
@@ -88,8 +99,12 @@ class MemoryService(Generic[S]):
 
     def copy(self, *, check: bool = True) -> MemoryService[S]:
         """One of its own that goes on from here: views and records never change, so both have the same ones. `check`: of the copy."""
-        made = MemoryService(self.machine.decider, partitions=self.log.partitions, check=check, clock=self.clock)
-        made.log.records = {partition: list(records) for partition, records in self.log.records.items()}
+        made = MemoryService(
+            self.machine.decider, partitions=self.log.partitions, check=check, clock=self.clock
+        )
+        made.log.records = {
+            partition: list(records) for partition, records in self.log.records.items()
+        }
         made._views, made._offsets = dict(self._views), dict(self._offsets)
         return made
 
@@ -112,25 +127,46 @@ class MemoryService(Generic[S]):
         if at is not None and "~" not in realm:
             self.clock = at
         headers = headers_of(
-            message.wire_type(), id=id or f"{self.service}-{partition}-{offset}", source=source, at=at,
-            correlation_id=correlation_id, causation_id=causation_id, place=place, place_hash=place_hash,
-        )  # fmt: skip
+            message.wire_type(),
+            id=id or f"{self.service}-{partition}-{offset}",
+            source=source,
+            at=at,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            place=place,
+            place_hash=place_hash,
+        )
         return self.feed_raw(partition, realm.encode(), value_of(message), headers).transaction
 
     def feed_raw(
-        self, partition: int, key: bytes | None, value: bytes | None, headers: Headers, timestamp: Instant | None = None
+        self,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        timestamp: Instant | None = None,
     ) -> Stored:
         """Apply one record of bytes, readable or not."""
         offset = self._offsets.get(partition, 0)
         self._offsets[partition] = offset + 1
-        record = InputRecord(inputs(self.service), partition, offset, key, value, headers, self.clock if timestamp is None else timestamp)
+        record = InputRecord(
+            inputs(self.service),
+            partition,
+            offset,
+            key,
+            value,
+            headers,
+            self.clock if timestamp is None else timestamp,
+        )
         before: View[S] = self._views.get(partition) or empty()
         after, appended = append(self.machine, before, record, run="memory")
         stored = self.log.append(partition, appended.raw)
         if self._check:
             folded = fold(self.machine, before, stored.offset, appended.raw)
             if folded != after:
-                raise AssertionError(f"{self.service}: the fold of {appended.transaction.facts} differs from what was applied")
+                raise AssertionError(
+                    f"{self.service}: the fold of {appended.transaction.facts} differs from what was applied"
+                )
         self._views[partition] = after
         return stored
 
@@ -144,7 +180,9 @@ class MemoryService(Generic[S]):
 
     def facts(self, realm: str) -> list[Fact]:
         """Every fact of a realm so far."""
-        return [fact.message() for stored in self.log.of(realm) for fact in stored.transaction.facts]
+        return [
+            fact.message() for stored in self.log.of(realm) for fact in stored.transaction.facts
+        ]
 
     def next_due(self, realm: str) -> Instant | None:
         """The realm's earliest deadline."""

@@ -9,10 +9,10 @@ from typing import Any
 from schemas.base import Instant, Message
 from schemas.routes import destinations, publishes
 from schemas.runtime import CONDUCTOR, StepRequested
-from services.runtime.conductor import Conductor, Planner, Responder
-from services.runtime.decider import Decider
+from services.runtime.decider.protocol import Decider
+from services.runtime.log.transaction import FactRecord, Transaction
+from services.runtime.simulation.conductor import Conductor, Planner, Responder
 from services.runtime.testing.memory import MemoryService, Stored
-from services.runtime.transaction import FactRecord, Transaction
 
 
 class NotSettled(AssertionError):
@@ -30,12 +30,23 @@ class MemorySystem:
         check: bool = True,
         planner: Planner | None = None,
     ) -> None:
-        self.services = {name: MemoryService(decider, check=check) for name, decider in deciders.items()}
+        self.services = {
+            name: MemoryService(decider, check=check) for name, decider in deciders.items()
+        }
         self.conductor = Conductor(responder, planner)
         self._waiting: deque[tuple[str, Stored, int]] = deque()
         self._steps = 0
 
-    def feed(self, service: str, realm: str, message: Message, *, id: str, at: Instant | None = None, settle: bool = True) -> Transaction:
+    def feed(
+        self,
+        service: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        at: Instant | None = None,
+        settle: bool = True,
+    ) -> Transaction:
         """One input from outside, then (by default) everything that follows from it without time passing."""
         self.services[service].feed(realm, message, id=id, at=at)
         transaction = self._took(service, realm)
@@ -58,11 +69,21 @@ class MemorySystem:
                 self.conductor.sent(moves)
                 for move in moves:
                     self.services[move.service].feed(
-                        realm, move.message, id=move.id, source=CONDUCTOR, at=move.at, correlation_id=move.correlation_id,
-                        place=move.place, place_hash=move.place_hash,
-                    )  # fmt: skip
+                        realm,
+                        move.message,
+                        id=move.id,
+                        source=CONDUCTOR,
+                        at=move.at,
+                        correlation_id=move.correlation_id,
+                        place=move.place,
+                        place_hash=move.place_hash,
+                    )
                     self._took(move.service, realm)
-            elif self.conductor.planner is not None and realm in self.conductor.realms and (job := self.conductor.job(realm)) is not None:
+            elif (
+                self.conductor.planner is not None
+                and realm in self.conductor.realms
+                and (job := self.conductor.job(realm)) is not None
+            ):
                 self.conductor.solved(job, self.conductor.planner.solve(job))
             else:
                 return
@@ -70,7 +91,12 @@ class MemorySystem:
 
     def facts(self, realm: str, services: Sequence[str] = ()) -> list[FactRecord]:
         """Facts of the realm, service after service, each in log order."""
-        return [f for name in services or self.services for stored in self.services[name].log.of(realm) for f in stored.transaction.facts]
+        return [
+            f
+            for name in services or self.services
+            for stored in self.services[name].log.of(realm)
+            for f in stored.transaction.facts
+        ]
 
     def _took(self, service: str, realm: str) -> Transaction:
         stored = self.services[service].log.newest(realm)
@@ -84,7 +110,14 @@ class MemorySystem:
     def _forward(self, receiver: str, stored: Stored, ordinal: int) -> None:
         tx, fact = stored.transaction, stored.transaction.facts[ordinal]
         self.services[receiver].feed(
-            tx.realm, fact.message(), id=fact.id, source=f"/{tx.service}", at=fact.at if "~" in tx.realm else None,
-            correlation_id=tx.src.correlation_id, causation_id=tx.src.id, place=stored.place(ordinal), place_hash=stored.hash,
-        )  # fmt: skip
+            tx.realm,
+            fact.message(),
+            id=fact.id,
+            source=f"/{tx.service}",
+            at=fact.at if "~" in tx.realm else None,
+            correlation_id=tx.src.correlation_id,
+            causation_id=tx.src.id,
+            place=stored.place(ordinal),
+            place_hash=stored.hash,
+        )
         self._took(receiver, tx.realm)

@@ -10,13 +10,13 @@ import httpx
 import structlog
 import uvloop
 
-from services.runtime import health, logs
-from services.runtime.ending import end
-from services.runtime.heads import state
-from services.runtime.settings import Settings
-from services.runtime.signing import SigningKey
-from services.verify.auditor.auditing import Auditor
-from services.verify.auditor.outside import Outside
+from services.runtime.log.heads import state
+from services.runtime.process import health, logs
+from services.runtime.process.settings import Settings
+from services.runtime.process.tasks import end
+from services.runtime.secrets.signing import SigningKey
+from services.verify.auditor.auditor import Auditor
+from services.verify.auditor.heartbeat import Outside
 from services.verify.auditor.settings import AuditorSettings
 from services.verify.auditor.verdict import Verdict
 
@@ -30,13 +30,20 @@ async def audit(settings: AuditorSettings) -> None:
     server = await health.serve(settings, {"audit": lambda: shown(settings, auditor.verdict)})
     async with httpx.AsyncClient(headers={"user-agent": "Vigie"}) as client:
         outside = Outside(
-            client, settings.audit_heartbeat_url.get_secret_value(), settings.audit_alarm_url.get_secret_value(), time.monotonic,
-            lambda: state(SigningKey.open(settings.data.secrets), round(time.time() * 1000), auditor.heads),
-        )  # fmt: skip
+            client,
+            settings.audit_heartbeat_url.get_secret_value(),
+            settings.audit_alarm_url.get_secret_value(),
+            time.monotonic,
+            lambda: state(
+                SigningKey.open(settings.data.secrets), round(time.time() * 1000), auditor.heads
+            ),
+        )
         working = asyncio.create_task(_work(auditor, outside), name="audit")
         stopping: set[asyncio.Task[None]] = set()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, lambda: stopping.add(asyncio.create_task(end([working]))))
+            loop.add_signal_handler(
+                number, lambda: stopping.add(asyncio.create_task(end([working])))
+            )
         try:
             await working
         except asyncio.CancelledError:
@@ -50,7 +57,9 @@ async def _work(auditor: Auditor, outside: Outside) -> None:
     known = auditor.verdict.state
     async for verdict in auditor.verdicts():
         if verdict.state != known:
-            (log.error if verdict.state == "red" else log.info)("audit.verdict", state=verdict.state, what=verdict.sentence)
+            (log.error if verdict.state == "red" else log.info)(
+                "audit.verdict", state=verdict.state, what=verdict.sentence
+            )
             known = verdict.state
         await outside.tell(verdict)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import SecretStr, field_validator
 
-from services.runtime.settings import Settings, address_of
+from services.runtime.process.settings import Settings, address_of
 
 
 class AuditorSettings(Settings):

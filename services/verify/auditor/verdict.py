@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from services.verify.auditor.books import Breach
+from services.verify.auditor.open_items import Breach
 
 State = Literal["reading", "green", "red"]
 LAWS: dict[str, str] = {
@@ -58,7 +58,9 @@ class Judge:
         keys = {_key(b): b for b in breaches}
         confirmed = tuple(b for key, b in keys.items() if key in self._suspected)
         self._suspected = frozenset(keys)
-        state: State = "red" if confirmed else "green" if caught_up and not breaches else self._kept(caught_up)
+        state: State = (
+            "red" if confirmed else "green" if caught_up and not breaches else self._kept(caught_up)
+        )
         since = self.verdict.since if state == self.verdict.state else now
         self.verdict = Verdict(state, confirmed, now, since)
         return self.verdict

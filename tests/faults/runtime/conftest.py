@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.embedded.kafka import RunningKafka
+from services.appliance.embedded.kafka import RunningKafka
 from tests.brokers import starting_brokers
 from tests.faults.runtime.harness import Toys, make_topics, topics_of
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 import orjson
 
 from schemas.topics import PARTITIONS, inputs, lanes, log, urgent
-from services.runtime.partitions import PartitionReader
+from services.runtime.log.partition_reader import PartitionReader
 
 Chains = dict[int, list[dict[str, Any]]]
 """Partition → accepted records, each with the time in ms when it was `written`."""
@@ -30,7 +30,11 @@ class Chain:
         """Accept the next record of the partition, or pass over it."""
         self.next_offset = record.offset + 1
         tx = orjson.loads(record.value)
-        if tx["seq"] == len(self.records) + 1 and tx["prev"] == self.head and tx["logic"] >= self.logic:
+        if (
+            tx["seq"] == len(self.records) + 1
+            and tx["prev"] == self.head
+            and tx["logic"] >= self.logic
+        ):
             self.head, self.logic = blake2b(record.value, digest_size=16).hexdigest(), tx["logic"]
             self.records.append(tx | {"written": record.timestamp})
 
@@ -46,14 +50,22 @@ class FollowedLogs:
         await self._reader.__aenter__()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self._reader.__aexit__(kind, error, trace)
 
     async def chains(self, service: str) -> Chains:
         """Return everything that is accepted up to now."""
         topic = log(service)
         bounds = await self._reader.bounds(topic, range(PARTITIONS))
-        ranges = {p: (max(begin, self._next_offset(topic, p, end)), end) for p, (begin, end) in bounds.items()}
+        ranges = {
+            p: (max(begin, self._next_offset(topic, p, end)), end)
+            for p, (begin, end) in bounds.items()
+        }
         async for record in self._reader.read(topic, ranges):
             self._chains[topic, record.partition].take(record)
         return {p: self._chains[topic, p].records for p in range(PARTITIONS)}
@@ -81,7 +93,9 @@ class FollowedLogs:
         """Return whether every input is applied and no ladder of a live realm is left."""
         chains = await self.chains(service)
         ends = await self.ends(lanes(service))
-        return not _has_live_ladders(chains) and _applied(service, chains) == {place: end - 1 for place, end in ends.items()}
+        return not _has_live_ladders(chains) and _applied(service, chains) == {
+            place: end - 1 for place, end in ends.items()
+        }
 
 
 def _applied(service: str, chains: Chains) -> dict[tuple[str, int], int]:

@@ -21,10 +21,21 @@ from aiokafka.errors import KafkaError
 from schemas.base import Message
 from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
-from schemas.topics import PARTITIONS, Retention, Topic, config_of, inputs, lanes, log, snapshots, urgent, urgent_lane
-from services.runtime.kafka import RecordProducer, headers_of, value_of
-from services.runtime.kafka_security import client_options
-from services.runtime.partitions import PartitionReader
+from schemas.topics import (
+    PARTITIONS,
+    Retention,
+    Topic,
+    config_of,
+    inputs,
+    lanes,
+    log,
+    snapshots,
+    urgent,
+    urgent_lane,
+)
+from services.runtime.kafka.clients import RecordProducer, headers_of, value_of
+from services.runtime.kafka.security import client_options
+from services.runtime.log.partition_reader import PartitionReader
 from tests import forked
 from tests.faults.runtime.followed import Chains, FollowedLogs
 from tests.faults.runtime.toy import ToyAck, ToyReport, register
@@ -41,12 +52,24 @@ def topics_of(suffix: str) -> tuple[Topic, ...]:
     """Topics of one toy system."""
     return (
         Topic(f"toypublic{suffix}", "facts", Retention.FOREVER),
-        Topic(urgent(f"toy{suffix}"), "urgent inputs", Retention.FOREVER, append_time=True, durable_each=True),
+        Topic(
+            urgent(f"toy{suffix}"),
+            "urgent inputs",
+            Retention.FOREVER,
+            append_time=True,
+            durable_each=True,
+        ),
         *(
             topic
             for service in (f"toy{suffix}", f"toyecho{suffix}")
             for topic in (
-                Topic(inputs(service), "inputs", Retention.FOREVER, append_time=True, durable_each=True),
+                Topic(
+                    inputs(service),
+                    "inputs",
+                    Retention.FOREVER,
+                    append_time=True,
+                    durable_each=True,
+                ),
                 Topic(log(service), "log", Retention.FOREVER, durable_each=True),
                 Topic(snapshots(service), "snapshots", Retention.COMPACTED),
             )
@@ -111,7 +134,9 @@ class Worker:
 
     async def exit_code(self, timeout_s: float = 120) -> int:
         """Wait for its end."""
-        await until(lambda: self.process.poll() is not None, timeout_s, f"{self.instance} does not end")
+        await until(
+            lambda: self.process.poll() is not None, timeout_s, f"{self.instance} does not end"
+        )
         assert self.process.returncode is not None
         return self.process.returncode
 
@@ -135,20 +160,36 @@ class Toys:
     def __post_init__(self) -> None:
         register(self.suffix)
         self.marks = put_key(self.folder / "data" / "secrets")
-        self.toy, self.echo, self.public = f"toy{self.suffix}", f"toyecho{self.suffix}", f"toypublic{self.suffix}"
+        self.toy, self.echo, self.public = (
+            f"toy{self.suffix}",
+            f"toyecho{self.suffix}",
+            f"toypublic{self.suffix}",
+        )
 
-    def spawn(self, service: str = "toy", instance: str | None = None, logic: int = 1, **env: str) -> Worker:
+    def spawn(
+        self, service: str = "toy", instance: str | None = None, logic: int = 1, **env: str
+    ) -> Worker:
         """Start a worker. Snapshots are frequent unless `env` says otherwise."""
         self.spawned += 1
         name = instance or f"{service}-0"
         log_file = self.folder / f"{name}.{self.spawned}.log"
         settings = {
-            "VIGIE_KAFKA": self.kafka, "VIGIE_INSTANCE": name, "VIGIE_DATA_DIR": str(self.folder / "data"),
+            "VIGIE_KAFKA": self.kafka,
+            "VIGIE_INSTANCE": name,
+            "VIGIE_DATA_DIR": str(self.folder / "data"),
             "TOY_SNAPSHOT_EVERY": "100",
-            "TOY_SNAPSHOT_PAUSE_S": "0.3", "PYTHONUNBUFFERED": "1", "TOY_SUFFIX": self.suffix,
-        }  # fmt: skip
+            "TOY_SNAPSHOT_PAUSE_S": "0.3",
+            "PYTHONUNBUFFERED": "1",
+            "TOY_SUFFIX": self.suffix,
+        }
         environment = {**os.environ, **settings, **env}
-        process = forked.start("tests.faults.runtime.toy_worker", service, str(logic), environment=environment, log=log_file)
+        process = forked.start(
+            "tests.faults.runtime.toy_worker",
+            service,
+            str(logic),
+            environment=environment,
+            log=log_file,
+        )
         self.workers.append(worker := Worker(service, name, process, log_file))
         return worker
 
@@ -164,15 +205,32 @@ class Toys:
         """Open realms in toy (which tells toyecho)."""
         async with RecordProducer(self.kafka, self.marks) as producer:
             for realm in realms:
-                order = OpenRealm(author="system:up", role="admin", territory=realm.split("~")[0], started_at=0)
-                await producer.send(urgent_lane(self.toy, realm), realm, order, id=f"open-{realm}", source="test")
+                order = OpenRealm(
+                    author="system:up", role="admin", territory=realm.split("~")[0], started_at=0
+                )
+                await producer.send(
+                    urgent_lane(self.toy, realm), realm, order, id=f"open-{realm}", source="test"
+                )
                 self.fed.append((realm, f"open-{realm}", order))
 
-    async def feed(self, count: int, *, rate: float = 2000.0, realms: Iterable[str] = REALMS, seed: int = 1, prefix: str = "m") -> None:
+    async def feed(
+        self,
+        count: int,
+        *,
+        rate: float = 2000.0,
+        realms: Iterable[str] = REALMS,
+        seed: int = 1,
+        prefix: str = "m",
+    ) -> None:
         """Reports with ladders, answers, repeated ids and poison; each is counted once Kafka has acknowledged it."""
         rnd, realms, start = random.Random(seed), tuple(realms), len(self.fed)
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.kafka, acks="all", enable_idempotence=True, linger_ms=2, request_timeout_ms=120_000, **client_options()
+            bootstrap_servers=self.kafka,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=2,
+            request_timeout_ms=120_000,
+            **client_options(),
         )
         await producer.start()
         began, sends = asyncio.get_running_loop().time(), []
@@ -182,16 +240,35 @@ class Toys:
                 delay = rnd.choice([None, None, rnd.randrange(50, 3000)])
                 message: Message = ToyAck(incident=incident)
                 if rnd.random() < 0.8:
-                    message = ToyReport(incident=incident, n=n, delay_ms=delay, does=rnd.choices(["well", "raise", "curse"], [40, 1, 1])[0])
-                id = f"{prefix}{n}" if rnd.random() < 0.95 or n <= start + 20 else f"{prefix}{rnd.randrange(start, n)}"
+                    message = ToyReport(
+                        incident=incident,
+                        n=n,
+                        delay_ms=delay,
+                        does=rnd.choices(["well", "raise", "curse"], [40, 1, 1])[0],
+                    )
+                id = (
+                    f"{prefix}{n}"
+                    if rnd.random() < 0.95 or n <= start + 20
+                    else f"{prefix}{rnd.randrange(start, n)}"
+                )
                 headers = headers_of(message.wire_type(), id=id, source="feed")
-                topic = urgent_lane(self.toy, realm) if isinstance(message, ToyAck) else inputs(self.toy)
+                topic = (
+                    urgent_lane(self.toy, realm)
+                    if isinstance(message, ToyAck)
+                    else inputs(self.toy)
+                )
                 key, value = realm.encode(), value_of(message)
                 marked = self.marks.sign(topic, key, value, headers)
-                sent = await producer.send(topic, value, key=key, partition=partition_of(realm, PARTITIONS), headers=marked)
+                sent = await producer.send(
+                    topic, value, key=key, partition=partition_of(realm, PARTITIONS), headers=marked
+                )
                 sends.append(sent)
                 self.fed.append((realm, id, message))
-                if n % 10 == 9 and (early := began + (n - start) / rate - asyncio.get_running_loop().time()) > 0:
+                if (
+                    n % 10 == 9
+                    and (early := began + (n - start) / rate - asyncio.get_running_loop().time())
+                    > 0
+                ):
                     await asyncio.sleep(early)
             await asyncio.gather(*sends)
         finally:
@@ -201,13 +278,19 @@ class Toys:
         """Send once more what was sent."""
         async with RecordProducer(self.kafka, self.marks) as producer:
             for realm, id, message in fed:
-                topic = inputs(self.toy) if isinstance(message, ToyReport) else urgent_lane(self.toy, realm)
+                topic = (
+                    inputs(self.toy)
+                    if isinstance(message, ToyReport)
+                    else urgent_lane(self.toy, realm)
+                )
                 await producer.send(topic, realm, message, id=id, source="replay")
 
     async def ends(self, topic: str) -> dict[int, int]:
         """Return partition → next offset to be written."""
         async with PartitionReader(self.kafka) as reader:
-            return {p: end for p, (_, end) in (await reader.bounds(topic, range(PARTITIONS))).items()}
+            return {
+                p: end for p, (_, end) in (await reader.bounds(topic, range(PARTITIONS))).items()
+            }
 
     async def read(self, topic: str) -> dict[int, list[Any]]:
         """Everything on a topic."""
@@ -254,7 +337,12 @@ class Toys:
 
     async def count(self, service: str, fact: str) -> int:
         """How many facts of this name the log holds."""
-        return sum(f["type"].split(".")[1] == fact for chain in (await self.chains(service)).values() for t in chain for f in t["facts"])
+        return sum(
+            f["type"].split(".")[1] == fact
+            for chain in (await self.chains(service)).values()
+            for t in chain
+            for f in t["facts"]
+        )
 
     async def chains(self, service: str) -> Chains:
         """Return the accepted records of a log, read from its beginning."""
@@ -274,17 +362,25 @@ class Toys:
             chain = [t for t in whole if t["src"]["topic"]]
             for topic, records in given.items():
                 offsets = [t["src"]["offset"] for t in chain if t["src"]["topic"] == topic]
-                assert offsets == list(range(len(records[p]))), f"partition {p} of {topic}: an input is missing, double or out of order"
+                assert offsets == list(range(len(records[p]))), (
+                    f"partition {p} of {topic}: an input is missing, double or out of order"
+                )
             armed: dict[tuple[str, str], int] = {}
             for tx in chain:
                 record = given[tx["src"]["topic"]][p][tx["src"]["offset"]]
                 headers = dict(record.headers)
                 assert tx["src"]["id"] == headers["ce_id"].decode()
                 assert tx["realm"] == record.key.decode()
-                own = [f for f in tx["facts"] if f["type"] not in ("vigie.ToyEscalated.v1", "vigie.DeadlineFailed.v1")]
+                own = [
+                    f
+                    for f in tx["facts"]
+                    if f["type"] not in ("vigie.ToyEscalated.v1", "vigie.DeadlineFailed.v1")
+                ]
                 key = (tx["realm"], tx["src"]["id"])
                 if key in seen:
-                    assert [f["type"] for f in own] == ["vigie.InputDuplicate.v1"], f"{key} had a second effect"
+                    assert [f["type"] for f in own] == ["vigie.InputDuplicate.v1"], (
+                        f"{key} had a second effect"
+                    )
                     counts["duplicate"] += 1
                 elif own and own[0]["type"] == "vigie.InputFailed.v1":
                     counts["failed"] += 1
@@ -295,7 +391,10 @@ class Toys:
                         counts["reported"] += 1
                 for f in tx["facts"]:
                     ids[f["id"]] += 1
-                    name, incident = f["type"].split(".")[1], (tx["realm"], f["data"].get("incident", ""))
+                    name, incident = (
+                        f["type"].split(".")[1],
+                        (tx["realm"], f["data"].get("incident", "")),
+                    )
                     if name == "ToyArmed":
                         armed[incident] = tx["seq"]
                     if name == "ToyEscalated":
@@ -309,8 +408,14 @@ class Toys:
                 assert (realm, id) in seen, f"{realm} {id} was acknowledged and never applied"
         if echo:
             for p, chain in (await self.chains(self.echo)).items():
-                heard = [t["src"]["id"] for t in chain if any(f["type"] == "vigie.ToyEchoed.v1" for f in t["facts"])]
-                assert heard == escalated[p], f"partition {p}: forwarded facts are missing, double or out of order"
+                heard = [
+                    t["src"]["id"]
+                    for t in chain
+                    if any(f["type"] == "vigie.ToyEchoed.v1" for f in t["facts"])
+                ]
+                assert heard == escalated[p], (
+                    f"partition {p}: forwarded facts are missing, double or out of order"
+                )
                 counts["echoed"] += len(heard)
             await self._check_public(chains, counts)
         return counts
@@ -330,10 +435,17 @@ class Toys:
             if not (isinstance(message, ToyReport) and message.does == "raise"):
                 assert effects[realm, id] == 1, f"{realm} {id} was acknowledged and never applied"
 
-    async def _check_public(self, chains: dict[int, list[dict[str, Any]]], counts: Counter[str]) -> None:
+    async def _check_public(
+        self, chains: dict[int, list[dict[str, Any]]], counts: Counter[str]
+    ) -> None:
         for p, records in (await self.read(self.public)).items():
             said = list(dict.fromkeys(dict(r.headers)["ce_id"].decode() for r in records))
-            facts = [f["id"] for t in chains[p] for f in t["facts"] if f["type"] == "vigie.ToyReported.v1"]
+            facts = [
+                f["id"]
+                for t in chains[p]
+                for f in t["facts"]
+                if f["type"] == "vigie.ToyReported.v1"
+            ]
             assert said == facts, f"partition {p}: public facts are missing or out of order"
             counts["public"] += len(said)
             counts["public again"] += len(records) - len(said)
@@ -343,5 +455,10 @@ class Toys:
             for r in rs
             if dict(r.headers).get("ce_place", b"").startswith(self.toy.encode() + b"/")
         }
-        failed = sum(f["type"] in ("vigie.InputFailed.v1", "vigie.InputRefused.v1") for c in chains.values() for t in c for f in t["facts"])
+        failed = sum(
+            f["type"] in ("vigie.InputFailed.v1", "vigie.InputRefused.v1")
+            for c in chains.values()
+            for t in c
+            for f in t["facts"]
+        )
         assert len(buried) == failed

@@ -11,12 +11,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, inputs, log, snapshots
-from services.runtime import repair
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.exits import EXITS, Stop
-from services.runtime.kafka import RecordProducer
-from services.runtime.kafka_security import client_options
-from services.runtime.reader import HistoryChanged, LogReader
+from services.appliance.embedded.kafka import RunningKafka
+from services.runtime.kafka.clients import RecordProducer
+from services.runtime.kafka.security import client_options
+from services.runtime.log import repair
+from services.runtime.log.reader import HistoryChanged, LogReader
+from services.runtime.process.exits import EXITS, Stop
 from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, make_topics, topics_of, until
 
@@ -48,8 +48,8 @@ async def run_until_snapshot(toys: Toys, count: int = 400) -> None:
 
 
 async def _has_snapshot(toys: Toys, seq: int) -> bool:
-    from services.runtime.partitions import PartitionReader
-    from services.runtime.snapshots import newest_manifests
+    from services.runtime.log.partition_reader import PartitionReader
+    from services.runtime.log.snapshots import newest_manifests
 
     async with PartitionReader(toys.kafka) as reader:
         return any(m.position.seq >= seq for m in await newest_manifests(reader, toys.toy, P))
@@ -86,7 +86,10 @@ async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
         worker = lost_input.spawn("toy")
         assert await worker.exit_code() == EXITS["input.rewritten"].code, worker.said[-2000:]
 
-        findings = [*await repair.diagnose(lost_log.kafka, lost_log.toy), *await repair.diagnose(lost_log.kafka, lost_input.toy)]
+        findings = [
+            *await repair.diagnose(lost_log.kafka, lost_log.toy),
+            *await repair.diagnose(lost_log.kafka, lost_input.toy),
+        ]
         assert [(f.service, f.partition, f.exit) for f in findings] == [
             (lost_log.toy, P, "log.truncated"),
             (lost_input.toy, P, "input.rewritten"),
@@ -110,7 +113,9 @@ async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
 
 
 @proves("broker", "corrupted", lost="named")
-async def test_a_log_that_lacks_what_its_receiver_has_taken_is_named_and_repaired(toys: Toys, fault_broker: RunningKafka) -> None:
+async def test_a_log_that_lacks_what_its_receiver_has_taken_is_named_and_repaired(
+    toys: Toys, fault_broker: RunningKafka
+) -> None:
     """A young log has no snapshot that could tell: only the receiver, and whoever read it, know that there was more."""
     workers = [toys.spawn(service, TOY_SNAPSHOT_EVERY="100000") for service in ("toy", "toyecho")]
     await toys.open(LIVE)
@@ -161,11 +166,15 @@ async def test_an_input_topic_that_was_made_again_is_named(toys: Toys) -> None:
 
 
 @proves("worker", "corrupted", note="its snapshot")
-async def test_a_log_of_newer_logic_stops_an_older_worker_and_a_damaged_snapshot_is_passed_over(toys: Toys) -> None:
+async def test_a_log_of_newer_logic_stops_an_older_worker_and_a_damaged_snapshot_is_passed_over(
+    toys: Toys,
+) -> None:
     await run_until_snapshot(toys, 150)
     async with RecordProducer(toys.kafka) as producer:
         for slot in "ab":
-            await producer.send_raw(snapshots(toys.toy), P, f"{slot}/manifest".encode(), b"torn", [])
+            await producer.send_raw(
+                snapshots(toys.toy), P, f"{slot}/manifest".encode(), b"torn", []
+            )
     worker = toys.spawn("toy", logic=2)
     await toys.feed(50, realms=LIVE, seed=4)
     await toys.settle()
@@ -179,7 +188,9 @@ async def test_a_log_of_newer_logic_stops_an_older_worker_and_a_damaged_snapshot
 
 @proves("broker", "corrupted", lost="named")
 @pytest.mark.soak
-async def test_a_log_that_is_cut_under_a_running_worker_stops_it(toys: Toys, fault_broker: RunningKafka) -> None:
+async def test_a_log_that_is_cut_under_a_running_worker_stops_it(
+    toys: Toys, fault_broker: RunningKafka
+) -> None:
     worker = toys.spawn("toy")
     await toys.open(LIVE)
     await toys.feed(400, realms=LIVE)
@@ -188,6 +199,10 @@ async def test_a_log_that_is_cut_under_a_running_worker_stops_it(toys: Toys, fau
     fault_broker.kill()
     cut(fault_broker, log(toys.toy), P)
     await fault_broker.start()
-    assert await worker.exit_code() in (EXITS["log.truncated"].code, EXITS["append.failed"].code, EXITS["append.conflict"].code)
+    assert await worker.exit_code() in (
+        EXITS["log.truncated"].code,
+        EXITS["append.failed"].code,
+        EXITS["append.conflict"].code,
+    )
     worker = toys.spawn("toy")
     assert await worker.exit_code() == EXITS["log.truncated"].code

@@ -9,8 +9,8 @@ import signal
 
 import pytest
 
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.failpoints import Point
+from services.appliance.embedded.kafka import RunningKafka
+from services.runtime.process.failpoints import Point
 from tests.faults.matrix import proves
 from tests.faults.runtime.followed import FollowedLogs
 from tests.faults.runtime.harness import REALMS, Toys, until
@@ -51,7 +51,9 @@ async def test_a_kill_at_every_named_point_loses_and_repeats_nothing(toys: Toys)
     assert counts["escalated"] == counts["echoed"] > 300
 
 
-async def _kill_at_random(toys: Toys, kills: int, workers: int, seed: int, pause_s: tuple[float, float]) -> None:
+async def _kill_at_random(
+    toys: Toys, kills: int, workers: int, seed: int, pause_s: tuple[float, float]
+) -> None:
     """SIGKILL one worker, sometimes all, again and again; each comes back at once, as the supervisor does it."""
     rnd = random.Random(seed)
     running = [toys.spawn("toy", f"toy-{n}") for n in range(workers)]
@@ -64,7 +66,9 @@ async def _kill_at_random(toys: Toys, kills: int, workers: int, seed: int, pause
             running[n] = toys.spawn("toy", f"toy-{n}")
             done += 1
         for n, worker in enumerate(running):
-            if worker.process.poll() is not None:  # a named exit, after which the supervisor starts it again
+            if (
+                worker.process.poll() is not None
+            ):  # a named exit, after which the supervisor starts it again
                 running[n] = toys.spawn("toy", f"toy-{n}")
 
 
@@ -84,7 +88,9 @@ async def test_random_kills_under_load_lose_and_repeat_nothing(toys: Toys, worke
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_fifty_random_kills_lose_and_repeat_nothing(toys: Toys, workers: int, seed: int) -> None:
+async def test_fifty_random_kills_lose_and_repeat_nothing(
+    toys: Toys, workers: int, seed: int
+) -> None:
     toys.spawn("toyecho")
     await toys.open()
     feeding = asyncio.create_task(toys.feed(40_000, rate=200, seed=seed))
@@ -110,7 +116,9 @@ async def _settle(toys: Toys, *, echo: bool = False) -> None:
 
 
 @proves("worker", "stop")
-async def test_a_worker_that_was_stopped_past_its_session_writes_nothing_that_is_believed(toys: Toys) -> None:
+async def test_a_worker_that_was_stopped_past_its_session_writes_nothing_that_is_believed(
+    toys: Toys,
+) -> None:
     """SIGSTOP until the group has given its partitions away, then SIGCONT: a zombie with records in flight."""
     short = {"TOY_SESSION_S": "6"}
     first = toys.spawn("toy", "toy-0", **short)
@@ -152,7 +160,9 @@ async def test_two_workers_that_both_own_everything_append_one_history(toys: Toy
 
 
 @proves("broker", "kill")
-async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(toys: Toys, fault_broker: RunningKafka) -> None:
+async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
+    toys: Toys, fault_broker: RunningKafka
+) -> None:
     toys.spawn("toy")
     toys.spawn("toyecho")
     await toys.open()
@@ -165,7 +175,9 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(toys: Toys, 
     await toys.check(echo=True)
 
 
-async def test_a_worker_that_is_told_to_stop_while_the_broker_is_away_ends(toys: Toys, fault_broker: RunningKafka) -> None:
+async def test_a_worker_that_is_told_to_stop_while_the_broker_is_away_ends(
+    toys: Toys, fault_broker: RunningKafka
+) -> None:
     """As when a supervisor is killed: all its processes are told to end at the same moment, the broker too."""
     worker = toys.spawn("toy")
     await toys.open()
@@ -175,14 +187,18 @@ async def test_a_worker_that_is_told_to_stop_while_the_broker_is_away_ends(toys:
     worker.kill(signal.SIGTERM)
     code = await worker.exit_code()
     await fault_broker.start()
-    assert code == 0, f"by itself, and not by the watch that finds a broker away for too long: {worker.said[-2000:]}"
+    assert code == 0, (
+        f"by itself, and not by the watch that finds a broker away for too long: {worker.said[-2000:]}"
+    )
     toys.spawn("toy")
     await _settle(toys)
     await toys.check()
 
 
 @proves("broker", "stop")
-async def test_a_broker_that_stands_still_past_every_session_goes_on_and_nothing_is_lost(toys: Toys, fault_broker: RunningKafka) -> None:
+async def test_a_broker_that_stands_still_past_every_session_goes_on_and_nothing_is_lost(
+    toys: Toys, fault_broker: RunningKafka
+) -> None:
     """SIGSTOP: connections stay open and nobody answers; then SIGCONT. Workers wait, or end by name and come back."""
     toys.spawn("toy", TOY_SESSION_S="6")
     await toys.open()

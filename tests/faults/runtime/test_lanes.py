@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, inputs, urgent
-from services.runtime.kafka import headers_of, value_of
-from services.runtime.kafka_security import client_options
+from services.runtime.kafka.clients import headers_of, value_of
+from services.runtime.kafka.security import client_options
 from services.verify.chain import LogFold
 from services.verify.laws import Findings
 from tests.faults.runtime.harness import Toys, until
@@ -23,7 +23,13 @@ P = partition_of(REALM, PARTITIONS)
 
 async def put(toys: Toys, topic: str, ids: list[str]) -> None:
     """Reports on one lane, in order."""
-    producer = AIOKafkaProducer(bootstrap_servers=toys.kafka, acks="all", enable_idempotence=True, linger_ms=2, **client_options())
+    producer = AIOKafkaProducer(
+        bootstrap_servers=toys.kafka,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=2,
+        **client_options(),
+    )
     await producer.start()
     try:
         sends = []
@@ -44,7 +50,9 @@ def place_of(chain: list[dict[str, Any]], id: str) -> int:
     return next(n for n, tx in enumerate(chain) if tx["src"]["id"] == id)
 
 
-async def test_fires_overtake_a_flood_also_when_the_worker_is_killed_between_the_lanes(toys: Toys) -> None:
+async def test_fires_overtake_a_flood_also_when_the_worker_is_killed_between_the_lanes(
+    toys: Toys,
+) -> None:
     worker = toys.spawn("toy")
     await toys.open([REALM])
     await put(toys, inputs(toys.toy), [f"flood{n}" for n in range(FLOOD)])
@@ -64,7 +72,9 @@ async def test_fires_overtake_a_flood_also_when_the_worker_is_killed_between_the
 
     chain = (await toys.chains(toys.toy))[P]
     waiting = max(place_of(chain, f"urgent{n}") for n in range(FIRES)), place_of(chain, "fire")
-    assert max(waiting) < place_of(chain, f"later{FLOOD // 2}"), "an urgent input waited behind the flood"
+    assert max(waiting) < place_of(chain, f"later{FLOOD // 2}"), (
+        "an urgent input waited behind the flood"
+    )
     await toys.check()
     found = Findings()
     log = LogFold(toys.toy, P, found.breach)

@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 from schemas.topics import PARTITIONS, lanes, log
-from services.runtime.exits import EXITS
+from services.runtime.process.exits import EXITS
 from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, Worker, until
 
@@ -122,7 +122,9 @@ async def silence_s(toys: Toys, since: float, before: float) -> float:
     return float(max(waited)) / 1000
 
 
-@proves("worker", "kill", note="one of two, for good: a session of 6 s, and the other has everything")
+@proves(
+    "worker", "kill", note="one of two, for good: a session of 6 s, and the other has everything"
+)
 async def test_nobody_decides_for_5_seconds_when_planned_and_a_session_and_3_after_a_crash(
     toys: Toys, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,10 +150,16 @@ async def test_nobody_decides_for_5_seconds_when_planned_and_a_session_and_3_aft
     began["end"] = time.time()
     await toys.check()
     steps = list(began)
-    found = {step: await silence_s(toys, began[step], began[then]) for step, then in pairwise(steps)}
+    found = {
+        step: await silence_s(toys, began[step], began[then]) for step, then in pairwise(steps)
+    }
     record_property("recovered_s", found["crash"])
     with capsys.disabled():
-        print("\n  silence:", ", ".join(f"{step} {seconds:.1f} s" for step, seconds in found.items()), f"(session {SESSION_S:g} s)")
+        print(
+            "\n  silence:",
+            ", ".join(f"{step} {seconds:.1f} s" for step, seconds in found.items()),
+            f"(session {SESSION_S:g} s)",
+        )
     alone = "PYTEST_XDIST_WORKER" not in os.environ
     most_s = MOST_S | {"crash": SESSION_S + MOST_S["crash"] * (1 if alone else BESIDE_OTHERS)}
     assert {step: s for step, s in found.items() if s > most_s[step]} == {}
@@ -162,10 +170,18 @@ async def test_old_code_never_writes_after_new_whoever_is_upgraded_first(toys: T
     old = Instance(toys, "toy-0")
     await toys.open()
     new = Instance(toys, "toy-1")
-    await until(lambda: old.owned and new.owned and old.owned | new.owned == EVERYTHING, PATIENCE_S, "not shared")
+    await until(
+        lambda: old.owned and new.owned and old.owned | new.owned == EVERYTHING,
+        PATIENCE_S,
+        "not shared",
+    )
     async with reports_coming(toys):
         await new.upgrade()
-        await until(lambda: new.running() and old.running() and old.owned and new.owned, PATIENCE_S, "not shared again")
+        await until(
+            lambda: new.running() and old.running() and old.owned and new.owned,
+            PATIENCE_S,
+            "not shared again",
+        )
         await decided_up_to_now(toys, new, old)
         old.worker.kill(signal.SIGSTOP)
         await until(lambda: new.owned == EVERYTHING, PATIENCE_S, "the new one does not take over")
@@ -174,12 +190,22 @@ async def test_old_code_never_writes_after_new_whoever_is_upgraded_first(toys: T
         await until(lambda: new.running() and not old.running(), PATIENCE_S, "old code goes on")
         assert old.worker.process.returncode == EXITS["logic.newer"].code
         await old.upgrade()
-        await until(lambda: new.running() and old.running() and old.owned and new.owned, PATIENCE_S, "not shared at last")
+        await until(
+            lambda: new.running() and old.running() and old.owned and new.owned,
+            PATIENCE_S,
+            "not shared at last",
+        )
     async with toys.following() as followed:
-        await until(lambda: new.running() and old.running() and toys.is_settled(followed, echo=False), PATIENCE_S, "does not settle")
+        await until(
+            lambda: new.running() and old.running() and toys.is_settled(followed, echo=False),
+            PATIENCE_S,
+            "does not settle",
+        )
     await toys.check()
     for p, records in (await toys.read(log(toys.toy))).items():
         written = [orjson.loads(record.value)["logic"] for record in records]
         accepted = [tx["logic"] for tx in (await toys.chains(toys.toy))[p]]
-        assert accepted == sorted(accepted), "what old code wrote after new code is believed by nobody"
+        assert accepted == sorted(accepted), (
+            "what old code wrote after new code is believed by nobody"
+        )
         assert written.count(2) == accepted.count(2)

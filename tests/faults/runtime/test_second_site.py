@@ -8,8 +8,8 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 
 from schemas.topics import inputs, log, urgent
-from services.runtime import repair
-from services.runtime.kafka_security import client_options
+from services.runtime.kafka.security import client_options
+from services.runtime.log import repair
 from tests.brokers import Brokers
 from tests.faults.runtime.harness import Toys, make_topics, topics_of
 
@@ -19,20 +19,32 @@ LAG = 0.7
 """Share of the log that had arrived; the inputs had all arrived."""
 
 
-async def mirror(source: Toys, target: Toys, topic: str, *, first: int = 0, share: float = 1.0) -> None:
+async def mirror(
+    source: Toys, target: Toys, topic: str, *, first: int = 0, share: float = 1.0
+) -> None:
     """What a mirror has copied until now: the records of each partition in their order, at offsets of the target's own."""
-    producer = AIOKafkaProducer(bootstrap_servers=target.kafka, acks="all", enable_idempotence=True, **client_options())
+    producer = AIOKafkaProducer(
+        bootstrap_servers=target.kafka, acks="all", enable_idempotence=True, **client_options()
+    )
     await producer.start()
     try:
         for partition, records in (await source.read(topic)).items():
             for record in records[first : int(len(records) * share)]:
-                await producer.send(topic, record.value, key=record.key, partition=partition, headers=list(record.headers))
+                await producer.send(
+                    topic,
+                    record.value,
+                    key=record.key,
+                    partition=partition,
+                    headers=list(record.headers),
+                )
         await producer.flush()
     finally:
         await producer.stop()
 
 
-async def test_the_second_site_takes_over_what_it_has_heard_and_goes_on(toys: Toys, start_broker: Brokers, tmp_path: Path) -> None:
+async def test_the_second_site_takes_over_what_it_has_heard_and_goes_on(
+    toys: Toys, start_broker: Brokers, tmp_path: Path
+) -> None:
     worker = toys.spawn("toy")
     await toys.open()
     await toys.feed(600)
@@ -59,8 +71,14 @@ async def test_the_second_site_takes_over_what_it_has_heard_and_goes_on(toys: To
         there.spawn("toy")
         await there.settle()
         await there.check_applied()
-        applied = {(t["realm"], t["src"]["id"]) for chain in (await there.chains(there.toy)).values() for t in chain}
-        late = {(realm, id) for realm, id, _ in toys.fed[len(heard) :]} - {(realm, id) for realm, id, _ in heard}
+        applied = {
+            (t["realm"], t["src"]["id"])
+            for chain in (await there.chains(there.toy)).values()
+            for t in chain
+        }
+        late = {(realm, id) for realm, id, _ in toys.fed[len(heard) :]} - {
+            (realm, id) for realm, id, _ in heard
+        }
         assert late, "some reports never reached the mirror"
         assert not late & applied
 

@@ -13,9 +13,9 @@ from schemas.base import Fact, Instant, Message, message
 from schemas.routes import PUBLIC, ROUTES
 from schemas.runtime import DeadlineFailed, LossDeclared
 from schemas.topics import URGENT
-from services.runtime.codec import StateCodec
-from services.runtime.decider import Deadline, Firing, Input
-from services.runtime.maps import Map
+from services.runtime.decider.codec import StateCodec
+from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import Deadline, Firing, Input
 
 RUNGS = 3
 
@@ -73,7 +73,10 @@ def register(suffix: str = "") -> None:
     URGENT.add(f"toy{suffix}")
     for logic in (1, 2):
         table = ROUTES.setdefault(logic, {})
-        table[f"toy{suffix}"] = {"RealmOpened": (f"toyecho{suffix}",), "ToyEscalated": (f"toyecho{suffix}",)}
+        table[f"toy{suffix}"] = {
+            "RealmOpened": (f"toyecho{suffix}",),
+            "ToyEscalated": (f"toyecho{suffix}",),
+        }
         table[f"toyecho{suffix}"] = {}
     PUBLIC[f"toypublic{suffix}"] = ("ToyReported",)
 
@@ -129,14 +132,26 @@ class ToyDecider:
             case ToyReport(does="raise") if self.logic == 1:
                 raise ValueError("poison")
             case ToyReport(does="swell"):
-                return (ToyReported(incident=given.message.incident, n=given.message.n, blob="x" * 300_000),)
+                return (
+                    ToyReported(
+                        incident=given.message.incident, n=given.message.n, blob="x" * 300_000
+                    ),
+                )
             case ToyReport(does="overflow"):
                 return (ToyReported(incident=given.message.incident, n=2**70),)
             case ToyReport(incident=incident, n=n, delay_ms=delay, does=does, blob=blob):
                 reported = ToyReported(incident=incident, n=n, blob=blob)
                 if delay is None:
                     return (reported,)
-                return (reported, ToyArmed(incident=incident, due=given.now + delay, delay_ms=delay, cursed=does == "curse"))
+                return (
+                    reported,
+                    ToyArmed(
+                        incident=incident,
+                        due=given.now + delay,
+                        delay_ms=delay,
+                        cursed=does == "curse",
+                    ),
+                )
             case ToyAck(incident=incident) if incident in state.ladders:
                 return (ToyAcked(incident=incident),)
         return ()
@@ -150,14 +165,22 @@ class ToyDecider:
     def evolve(self, state: ToyState, fact: Fact, fact_id: str, at: Instant) -> ToyState:
         match fact:
             case ToyReported(incident=incident):
-                return replace(state, counts=state.counts.set(incident, state.counts.get(incident, 0) + 1))
+                return replace(
+                    state, counts=state.counts.set(incident, state.counts.get(incident, 0) + 1)
+                )
             case ToyArmed(incident=incident, due=due, delay_ms=delay, cursed=cursed):
                 return _with(state, incident, Ladder(due, delay, 0, cursed))
             case ToyAcked(incident=incident):
                 return _with(state, incident, None)
             case ToyEscalated(incident=incident, rung=rung):
                 ladder = state.ladders[incident]
-                return _with(state, incident, None if rung == RUNGS else replace(ladder, rung=rung, due=ladder.due + ladder.delay_ms))
+                return _with(
+                    state,
+                    incident,
+                    None
+                    if rung == RUNGS
+                    else replace(ladder, rung=rung, due=ladder.due + ladder.delay_ms),
+                )
             case DeadlineFailed(key=incident):
                 return _with(state, incident, None)
             case LossDeclared():
@@ -170,7 +193,9 @@ class ToyDecider:
     def dump(self, state: ToyState) -> dict[str, list[tuple[str, object]]]:
         return CODEC.dump(state)
 
-    def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> ToyState:
+    def load(
+        self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]
+    ) -> ToyState:
         return CODEC.load(dumped)
 
 
@@ -188,5 +213,7 @@ class EchoDecider(ToyDecider):
     def evolve(self, state: ToyState, fact: Fact, fact_id: str, at: Instant) -> ToyState:
         match fact:
             case ToyEchoed(incident=incident):
-                return replace(state, counts=state.counts.set(incident, state.counts.get(incident, 0) + 1))
+                return replace(
+                    state, counts=state.counts.set(incident, state.counts.get(incident, 0) + 1)
+                )
         return state

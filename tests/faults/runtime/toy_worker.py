@@ -6,8 +6,8 @@ import os
 import sys
 
 from schemas.routes import PUBLIC
-from services.runtime.processor import Tuning, run_processor
-from services.runtime.settings import Settings
+from services.runtime.process.settings import Settings
+from services.runtime.worker.worker import Tuning, run_processor
 from tests.faults.runtime.toy import EchoDecider, ToyDecider, register
 
 if __name__ == "__main__":
@@ -21,7 +21,11 @@ if __name__ == "__main__":
     suffix = os.environ.get("TOY_SUFFIX", "")
     register(suffix)
     own_public = os.environ.get("TOY_PUBLIC", "1") == "1"
-    of_others = [topic for topic in PUBLIC if topic.startswith("toypublic") and (topic != f"toypublic{suffix}" or not own_public)]
+    of_others = [
+        topic
+        for topic in PUBLIC
+        if topic.startswith("toypublic") and (topic != f"toypublic{suffix}" or not own_public)
+    ]
     for topic in of_others:
         del PUBLIC[topic]
     decider = EchoDecider(logic, suffix) if service == "toyecho" else ToyDecider(logic, suffix)

@@ -11,15 +11,20 @@ from typing import Any
 
 import pytest
 
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.settings import REPOSITORY
 from tests.loopback import serving
 
 FAULT = {
-    "id": "TEST-2026-1", "modified": "2026-11-25T00:00:00Z", "summary": "a fault that somebody published",
-    "affected": [{
-        "package": {"ecosystem": "PyPI", "name": "jinja2"}, "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}],
-    }],
-}  # fmt: skip
+    "id": "TEST-2026-1",
+    "modified": "2026-11-25T00:00:00Z",
+    "summary": "a fault that somebody published",
+    "affected": [
+        {
+            "package": {"ecosystem": "PyPI", "name": "jinja2"},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}],
+        }
+    ],
+}
 
 
 class Database(http.server.BaseHTTPRequestHandler):
@@ -32,7 +37,9 @@ class Database(http.server.BaseHTTPRequestHandler):
         queries = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
         self.asked.extend((q["package"]["name"], q["version"]) for q in queries)
         found = {"vulns": [{"id": FAULT["id"], "modified": FAULT["modified"]}]}
-        self._answer({"results": [found if q["package"]["name"] == self.faulty else {} for q in queries]})
+        self._answer(
+            {"results": [found if q["package"]["name"] == self.faulty else {} for q in queries]}
+        )
 
     def do_GET(self) -> None:
         self._answer(FAULT)
@@ -58,10 +65,14 @@ def database() -> Iterator[tuple[str, type[Database]]]:
 
 def audit(url: str) -> subprocess.CompletedProcess[str]:
     command = ["make", "-s", "audit", f"ARGS=--service-url {url}"]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120
+    )
 
 
-def test_the_audit_asks_for_every_locked_package_and_fails_on_a_known_fault(database: tuple[str, type[Database]]) -> None:
+def test_the_audit_asks_for_every_locked_package_and_fails_on_a_known_fault(
+    database: tuple[str, type[Database]],
+) -> None:
     url, known = database
     sound = audit(url)
     assert sound.returncode == 0, sound.stdout + sound.stderr

@@ -18,7 +18,7 @@ from schemas.topics import PARTITIONS
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
-from services.runtime.foldhash import fold_hash, folded
+from services.runtime.log.state_hash import fold_hash, folded
 from tests.brokers import give_password
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -27,7 +27,11 @@ SECRET = "the key of the backup, on paper"
 REALM = "92~ex-backup"
 PAUSE_S = 0.1
 """Between two reports: all of them are applied, backed up, restored and verified."""
-DECIDERS = {"alerts": AlertsDecider(), "continuity": ContinuityDecider(), "delivery": DeliveryDecider()}
+DECIDERS = {
+    "alerts": AlertsDecider(),
+    "continuity": ContinuityDecider(),
+    "delivery": DeliveryDecider(),
+}
 
 
 class Reporting(threading.Thread):
@@ -49,7 +53,9 @@ class Reporting(threading.Thread):
                     "occurred_at": datetime.now(UTC).isoformat(),
                     "headline": "coupure",
                 }
-                answer = client.post("/api/v1/reports", json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
+                answer = client.post(
+                    "/api/v1/reports", json=body, headers={"Idempotency-Key": str(uuid.uuid4())}
+                )
                 if answer.status_code == 202:
                     self.accepted.append(answer.json()["report_id"])
 
@@ -74,7 +80,9 @@ def kafka_of(vigie: RunningVigie) -> str:
 
 
 @pytest.mark.timeout(1200)
-def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(vigie: RunningVigie, tmp_path: Path) -> None:
+def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
+    vigie: RunningVigie, tmp_path: Path
+) -> None:
     vigie.environment["VIGIE_BACKUP_KEY"] = SECRET
     played = vigie.cli("play", "S04", "--speed", "max", "--realm", REALM, "--until", "8")
     assert played.returncode == 0, played.stderr
@@ -114,14 +122,28 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(vig
     with empty:
         assert hashes(kafka_of(empty), about["logs"]) == originals
         assert empty.token == vigie.token
-        told = [line["type"] for line in empty.get("/api/v1/log?realm=92&kind=runtime&limit=100")["items"]]
-        assert told.count("Rebased") == len([name for name in about["logs"] if name.endswith(f"/{partition_of('92', PARTITIONS)}")])
+        told = [
+            line["type"]
+            for line in empty.get("/api/v1/log?realm=92&kind=runtime&limit=100")["items"]
+        ]
+        assert told.count("Rebased") == len(
+            [name for name in about["logs"] if name.endswith(f"/{partition_of('92', PARTITIONS)}")]
+        )
         verified = empty.cli("verify", "--json", timeout_s=400)
         assert verified.returncode == 0, verified.stdout
         states = [empty.get(f"/api/v1/reports/{id}")["state"] for id in before]
         assert set(states) <= {"applied", "duplicate"}, states
-        assert empty.get(f"/api/v1/overview?realm={REALM}")["level"] == vigie.get(f"/api/v1/overview?realm={REALM}")["level"]
-        body = {"site_id": "cen-2", "type": "closure", "severity": 3, "occurred_at": datetime.now(UTC).isoformat(), "headline": "fermé"}
+        assert (
+            empty.get(f"/api/v1/overview?realm={REALM}")["level"]
+            == vigie.get(f"/api/v1/overview?realm={REALM}")["level"]
+        )
+        body = {
+            "site_id": "cen-2",
+            "type": "closure",
+            "severity": 3,
+            "occurred_at": datetime.now(UTC).isoformat(),
+            "headline": "fermé",
+        }
         id = empty.http.post("/api/v1/reports", json=body).json()["report_id"]
         until(lambda: empty.get(f"/api/v1/reports/{id}")["state"] == "applied")
         text = empty.get(f"/api/v1/reports/{before[0]}")

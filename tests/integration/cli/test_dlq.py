@@ -16,11 +16,11 @@ from schemas.envelope import CE_ID, CE_SOURCE, CE_TYPE, MARK
 from schemas.topics import inputs
 from schemas.words import Level
 from services.cli.__main__ import app
-from services.runtime.deadletters import TOPIC, DeadLetter, Lane
-from services.runtime.input_marks import InputMarks
-from services.runtime.kafka import RecordProducer, partition_for, value_of
-from services.runtime.partitions import PartitionReader
-from services.runtime.settings import Settings
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.kafka.clients import RecordProducer, partition_for, value_of
+from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, Lane
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process.settings import Settings
 
 REALM = "92~test-dlq"
 
@@ -56,22 +56,49 @@ def newest_input(settings: Settings) -> Any:
 
 def letter(id: str, **changes: Any) -> DeadLetter:
     return DeadLetter(
-        id, Lane.UNREADABLE, "alerts", REALM, 1_770_000_000_000, "invalid", "severity: less_than_equal", "report-1",
-        "vigie.ReportReceived.v1", "/intake", inputs("alerts"), 0, 7,
-        **{"headers": {"ce_id": "report-1", "ce_type": "vigie.ReportReceived.v1", "ce_source": "/intake"}, "body": b'{"severity": 9}', **changes},
-    )  # fmt: skip
+        id,
+        Lane.UNREADABLE,
+        "alerts",
+        REALM,
+        1_770_000_000_000,
+        "invalid",
+        "severity: less_than_equal",
+        "report-1",
+        "vigie.ReportReceived.v1",
+        "/intake",
+        inputs("alerts"),
+        0,
+        7,
+        **{
+            "headers": {
+                "ce_id": "report-1",
+                "ce_type": "vigie.ReportReceived.v1",
+                "ce_source": "/intake",
+            },
+            "body": b'{"severity": 9}',
+            **changes,
+        },
+    )
 
 
-def test_a_letter_is_listed_once_with_its_reason_however_often_it_was_written(settings: Settings) -> None:
+def test_a_letter_is_listed_once_with_its_reason_however_often_it_was_written(
+    settings: Settings,
+) -> None:
     for _ in range(2):
         bury(settings, letter("aaaa-1"))
     code, output = vigie("dlq", "list", "--realm", REALM, "--json")
     assert code == 0
     (item,) = [i for i in json.loads(output)["items"] if i["id"] == "aaaa-1"]
-    assert (item["code"], item["detail"], item["input_id"]) == ("invalid", "severity: less_than_equal", "report-1")
+    assert (item["code"], item["detail"], item["input_id"]) == (
+        "invalid",
+        "severity: less_than_equal",
+        "report-1",
+    )
 
 
-def test_a_corrected_input_goes_back_to_its_topic_under_its_own_id(settings: Settings, tmp_path: Path) -> None:
+def test_a_corrected_input_goes_back_to_its_topic_under_its_own_id(
+    settings: Settings, tmp_path: Path
+) -> None:
     bury(settings, letter("bbbb-1"))
     code, original = vigie("dlq", "show", "bbbb", "--raw")
     assert (code, original) == (0, '{"severity": 9}')
@@ -80,14 +107,23 @@ def test_a_corrected_input_goes_back_to_its_topic_under_its_own_id(settings: Set
     code, output = vigie("dlq", "replay", "bbbb", "--body", str(corrected))
     assert code == 0, output
     record = newest_input(settings)
-    assert json.loads(record.value) == {"severity": 3, "certainty": "unconfirmed", "corrected_by": "local-admin"}
+    assert json.loads(record.value) == {
+        "severity": 3,
+        "certainty": "unconfirmed",
+        "corrected_by": "local-admin",
+    }
     assert record.key == REALM.encode()
     assert dict(record.headers)["ce_id"] == b"report-1"
 
 
 def test_a_command_that_none_of_ours_wrote_becomes_the_operators_own(settings: Settings) -> None:
     command = SetLevel(author="p-dupont", role="director", scope="territory", level=Level.N4)
-    headers = {CE_ID: "cmd-1", CE_TYPE: command.wire_type(), CE_SOURCE: "person:p-dupont?role=director", MARK: "0" * 64}
+    headers = {
+        CE_ID: "cmd-1",
+        CE_TYPE: command.wire_type(),
+        CE_SOURCE: "person:p-dupont?role=director",
+        MARK: "0" * 64,
+    }
     unsigned = letter("dddd-1", headers=headers, body=value_of(command))
     bury(settings, replace(unsigned, code="unsigned", input_type=command.wire_type()))
     code, output = vigie("dlq", "replay", "dddd")
@@ -102,5 +138,11 @@ def test_a_command_that_none_of_ours_wrote_becomes_the_operators_own(settings: S
 def test_an_unknown_or_ambiguous_id_is_said_in_one_line(settings: Settings) -> None:
     bury(settings, letter("cccc-1"))
     bury(settings, letter("cccc-2"))
-    assert vigie("dlq", "show", "zzzz") == (1, "vigie dlq: no dead letter zzzz: see `vigie dlq list`\n")
-    assert vigie("dlq", "show", "cccc") == (1, "vigie dlq: 2 dead letters begin with cccc: give more of the id\n")
+    assert vigie("dlq", "show", "zzzz") == (
+        1,
+        "vigie dlq: no dead letter zzzz: see `vigie dlq list`\n",
+    )
+    assert vigie("dlq", "show", "cccc") == (
+        1,
+        "vigie dlq: 2 dead letters begin with cccc: give more of the id\n",
+    )

@@ -11,7 +11,11 @@ from tests.waiting import until
 
 def called_for_nothing(vigie: RunningVigie) -> list[str]:
     """Calls that neither an incident nor a call-out made: those of other tests have one of them."""
-    return [n["id"] for n in vigie.get("/api/v1/notifications?limit=500")["items"] if not (n["incident"] or n["campaign"])]
+    return [
+        n["id"]
+        for n in vigie.get("/api/v1/notifications?limit=500")["items"]
+        if not (n["incident"] or n["campaign"])
+    ]
 
 
 def test_an_operator_tests_the_ladders_now_and_nobody_is_called(vigie: RunningVigie) -> None:

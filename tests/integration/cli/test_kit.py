@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.embedded.ports import free_ports
+from services.runtime.process.ports import free_ports
 from tests.system import ROOT, VIGIE
 from tests.waiting import until
 
@@ -23,19 +23,44 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
 
 def test_a_kit_starts_where_there_is_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "kit"
-    made = subprocess.run([str(VIGIE), "kit", str(folder), "--url", ""], cwd=ROOT, capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        [str(VIGIE), "kit", str(folder), "--url", ""],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert made.returncode == 0, made.stderr
     port = free_ports(1)[0]
-    bare = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "home"), "VIGIE_HTTP": f"127.0.0.1:{port}", "NO_COLOR": "1"}
-    alone = ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "-"] if os.geteuid() == 0 and shutil.which("ip") else []
+    bare = str(
+        Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    )
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path / "home"),
+        "VIGIE_HTTP": f"127.0.0.1:{port}",
+        "NO_COLOR": "1",
+    }
+    alone = (
+        ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "-"]
+        if os.geteuid() == 0 and shutil.which("ip")
+        else []
+    )
     log = tmp_path / "up.log"
     with log.open("wb") as output:
         running = subprocess.Popen(
-            [*alone, bare, "-I", str(folder / "vigie.py"), "up", "--no-demo"], env=environment, stdout=output, stderr=output
+            [*alone, bare, "-I", str(folder / "vigie.py"), "up", "--no-demo"],
+            env=environment,
+            stdout=output,
+            stderr=output,
         )
     try:
-        until(lambda: running.poll() is not None or "Vigie is ready" in log.read_text(errors="replace"), 600)
+        until(
+            lambda: (
+                running.poll() is not None or "Vigie is ready" in log.read_text(errors="replace")
+            ),
+            600,
+        )
         assert running.poll() is None, log.read_text(errors="replace")[-3000:]
         if not alone:
             until(lambda: answers(port), 60)

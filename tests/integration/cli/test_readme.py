@@ -8,7 +8,11 @@ import pytest
 
 from tests.system import ROOT, RunningVigie
 
-LINES = re.findall(r"^ {4}\.venv/bin/vigie (.+?)(?: {2,}.*)?$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+LINES = re.findall(
+    r"^ {4}\.venv/bin/vigie (.+?)(?: {2,}.*)?$",
+    (ROOT / "README.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
 SHORTER = {"play": ("--until", "2")}
 """The whole crisis is played elsewhere."""
 

@@ -29,10 +29,19 @@ def realm(vigie: RunningVigie) -> str:
     """An exercise with one report, whose clock stands still."""
     name = f"92~ex-reference-{token_hex(3)}"
     answer = vigie.http.post(
-        "/api/v1/realms", json={"id": name, "title_code": "ESSAI", "started_at": OPENED}, headers={"Prefer": "wait=25"}
+        "/api/v1/realms",
+        json={"id": name, "title_code": "ESSAI", "started_at": OPENED},
+        headers={"Prefer": "wait=25"},
     )
     assert answer.status_code == 200, answer.text
-    said = {"realm": name, "site_id": SITE, "type": "outage_power", "severity": 3, "occurred_at": OPENED, "source": {"name": "supervision"}}
+    said = {
+        "realm": name,
+        "site_id": SITE,
+        "type": "outage_power",
+        "severity": 3,
+        "occurred_at": OPENED,
+        "source": {"name": "supervision"},
+    }
     assert vigie.http.post("/api/v1/reports", json=said).status_code == 202
     stepped(vigie, name, "2027-02-11T09:45:00+01:00")
     return name
@@ -40,10 +49,15 @@ def realm(vigie: RunningVigie) -> str:
 
 def stepped(vigie: RunningVigie, realm: str, to: str) -> None:
     """The realm's clock goes to this time, through every deadline."""
-    answer = vigie.http.post(f"/api/v1/realms/{realm}/step", json={"to": to}, headers={"Prefer": "wait=0"})
+    answer = vigie.http.post(
+        f"/api/v1/realms/{realm}/step", json={"to": to}, headers={"Prefer": "wait=0"}
+    )
     assert answer.status_code in (200, 202), answer.text
     goal = datetime.fromisoformat(to)
-    until(lambda: datetime.fromisoformat(vigie.get(f"/api/v1/realms/{realm}")["clock"]) >= goal, timeout_s=120)
+    until(
+        lambda: datetime.fromisoformat(vigie.get(f"/api/v1/realms/{realm}")["clock"]) >= goal,
+        timeout_s=120,
+    )
 
 
 def token_of(vigie: RunningVigie, role: str) -> str:
@@ -55,7 +69,11 @@ def token_of(vigie: RunningVigie, role: str) -> str:
 
 @contextmanager
 def person(vigie: RunningVigie, role: str) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {token_of(vigie, role)}", "Accept-Language": "fr", "Prefer": "wait=25"}
+    headers = {
+        "Authorization": f"Bearer {token_of(vigie, role)}",
+        "Accept-Language": "fr",
+        "Prefer": "wait=25",
+    }
     with httpx.Client(base_url=vigie.url, headers=headers, timeout=40, trust_env=False) as client:
         yield client
 
@@ -75,10 +93,16 @@ def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> Non
     base = vigie.get(f"/api/v1/reference{where}")["version"]
     sections = sections_of(vigie, realm, 77)
     body: dict[str, Any] = {
-        "sections": sections, "effective_at": "2027-02-11T10:00:00+01:00", "reason": "Le bail change",
+        "sections": sections,
+        "effective_at": "2027-02-11T10:00:00+01:00",
+        "reason": "Le bail change",
         "foreseen": {"crises": 2, "moved": 1, "later": 3, "worse": ["92~ex-1"]},
-    }  # fmt: skip
-    with person(vigie, "coordinator") as ana, person(vigie, "director") as bea, person(vigie, "observer") as eve:
+    }
+    with (
+        person(vigie, "coordinator") as ana,
+        person(vigie, "director") as bea,
+        person(vigie, "observer") as eve,
+    ):
         path = f"/api/v1/reference/changes{where}"
         assert eve.post(path, json=body).status_code == 403
         half = ana.post(path, json=body | {"sections": sections[1:]})
@@ -89,13 +113,25 @@ def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> Non
         assert proposed.status_code == 200, proposed.text
         change = proposed.json()["result"]["change"]
         again = ana.post(path, json=body, headers=key)
-        assert (again.json()["result"]["change"], again.headers["Idempotency-Replayed"]) == (change, "true")
+        assert (again.json()["result"]["change"], again.headers["Idempotency-Replayed"]) == (
+            change,
+            "true",
+        )
 
         one = f"/api/v1/reference/changes/{change}"
         shown = eve.get(f"{one}{where}")
-        assert (shown.json()["state"], shown.json()["base"], shown.headers["ETag"]) == ("proposed", base, '"0"')
-        assert shown.json()["sections"] == [{"section": "sites", "added": 0, "changed": 1, "dropped": 0, "named": [f"~{SITE}"]}]
-        assert (shown.json()["foreseen"]["later"], shown.json()["decisions"][0]["reason"]) == (3, "Le bail change")
+        assert (shown.json()["state"], shown.json()["base"], shown.headers["ETag"]) == (
+            "proposed",
+            base,
+            '"0"',
+        )
+        assert shown.json()["sections"] == [
+            {"section": "sites", "added": 0, "changed": 1, "dropped": 0, "named": [f"~{SITE}"]}
+        ]
+        assert (shown.json()["foreseen"]["later"], shown.json()["decisions"][0]["reason"]) == (
+            3,
+            "Le bail change",
+        )
 
         mine = ana.post(f"{one}/approve{where}")
         assert (mine.status_code, mine.json()["code"]) == (409, "second_person_needed")
@@ -103,7 +139,10 @@ def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> Non
         assert (late.status_code, late.json()["code"]) == (412, "version_changed")
         yes = bea.post(f"{one}/approve{where}", headers={"If-Match": '"0"'})
         assert (yes.status_code, yes.json()["result"]["state"]) == (200, "approved"), yes.text
-        assert bea.post(f"{one}/decline{where}", json={"reason": "trop tard"}).json()["code"] == "change_decided"
+        assert (
+            bea.post(f"{one}/decline{where}", json={"reason": "trop tard"}).json()["code"]
+            == "change_decided"
+        )
 
         stepped(vigie, realm, "2027-02-11T09:59:00+01:00")
         assert vigie.get(f"/api/v1/reference{where}")["version"] == base
@@ -111,12 +150,18 @@ def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> Non
         until(lambda: vigie.get(f"{one}{where}")["state"] == "in_force", timeout_s=60)
         version = vigie.get(f"{one}{where}")["reference"]
         index = vigie.get(f"/api/v1/reference{where}")
-        assert (index["version"], len(index["sections"])) == (version, len(sections)), "the picture has the whole version"
+        assert (index["version"], len(index["sections"])) == (version, len(sections)), (
+            "the picture has the whole version"
+        )
         assert vigie.get(f"/api/v1/sites/{SITE}{where}")["desks"] == 77
         assert vigie.get(f"{one}{where}")["in_force_at"] == "2027-02-11T09:00:00Z"
 
         lines = [line["text"] for line in vigie.get(f"/api/v1/log{where}&limit=200")["items"]]
-        for said in ("proposée (sites), effet le 11/02 10:00", "approuvée, en vigueur le 11/02 10:00", f"version {version} en vigueur"):
+        for said in (
+            "proposée (sites), effet le 11/02 10:00",
+            "approuvée, en vigueur le 11/02 10:00",
+            f"version {version} en vigueur",
+        ):
             assert any(said in line for line in lines), said
         said_by = {
             line["change"]: line["role"]
@@ -142,12 +187,18 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def territory(vigie: RunningVigie, *words: str, token: str = "") -> subprocess.CompletedProcess[str]:
+def territory(
+    vigie: RunningVigie, *words: str, token: str = ""
+) -> subprocess.CompletedProcess[str]:
     """`vigie territory …` with one's own token; without one the machine's."""
-    return vigie.cli("territory", *words, timeout_s=300, **({"VIGIE_TOKEN": token} if token else {}))
+    return vigie.cli(
+        "territory", *words, timeout_s=300, **({"VIGIE_TOKEN": token} if token else {})
+    )
 
 
-def test_a_change_goes_its_way_from_the_shell(vigie: RunningVigie, realm: str, folder: Path) -> None:
+def test_a_change_goes_its_way_from_the_shell(
+    vigie: RunningVigie, realm: str, folder: Path
+) -> None:
     ana, bea = token_of(vigie, "coordinator"), token_of(vigie, "admin")
     asked = ("propose", str(folder), "--realm", realm, "--reason", "Le bail change")
     unasked = territory(vigie, *asked, "--no-whatif", token=ana)
@@ -169,21 +220,37 @@ def test_a_change_goes_its_way_from_the_shell(vigie: RunningVigie, realm: str, f
     yes = territory(vigie, "approve", change["id"], "--realm", realm, token=bea)
     assert (yes.returncode, yes.stdout.strip()) == (0, "Approuvé"), yes.stderr
     stepped(vigie, realm, "2027-02-11T09:46:00+01:00")
-    until(lambda: vigie.get(f"/api/v1/reference?realm={realm}")["version"] == change["reference"], timeout_s=60)
+    until(
+        lambda: vigie.get(f"/api/v1/reference?realm={realm}")["version"] == change["reference"],
+        timeout_s=60,
+    )
     assert vigie.get(f"/api/v1/sites/{SITE}?realm={realm}")["desks"] == 78
 
     same = territory(vigie, *asked, "--no-whatif", "--yes", token=ana)
     assert (same.returncode, "déjà en vigueur" in same.stderr) == (1, True), same.stderr
 
 
-def test_what_is_declined_and_what_is_withdrawn_changes_nothing(vigie: RunningVigie, realm: str, folder: Path) -> None:
+def test_what_is_declined_and_what_is_withdrawn_changes_nothing(
+    vigie: RunningVigie, realm: str, folder: Path
+) -> None:
     ana, bea = token_of(vigie, "coordinator"), token_of(vigie, "director")
     base = vigie.get(f"/api/v1/reference?realm={realm}")["version"]
     for verb, token in (("decline", bea), ("withdraw", ana)):
-        asked = ("propose", str(folder), "--realm", realm, "--reason", "Le bail change", "--no-whatif", "--yes")
+        asked = (
+            "propose",
+            str(folder),
+            "--realm",
+            realm,
+            "--reason",
+            "Le bail change",
+            "--no-whatif",
+            "--yes",
+        )
         assert territory(vigie, *asked, token=ana).returncode == 0
         (change,) = vigie.get(f"/api/v1/reference/changes?realm={realm}&state=proposed")["items"]
-        done = territory(vigie, verb, change["id"], "--realm", realm, "--reason", "Pas encore", token=token)
+        done = territory(
+            vigie, verb, change["id"], "--realm", realm, "--reason", "Pas encore", token=token
+        )
         assert done.returncode == 0, done.stderr
     stepped(vigie, realm, "2027-02-11T09:50:00+01:00")
     assert vigie.get(f"/api/v1/reference?realm={realm}")["version"] == base

@@ -13,17 +13,25 @@ from uuid import uuid4
 
 import pytest
 
-from services.cli.seal import SealRefused, archive_log
-from services.runtime.heads import FORMAT, StatementInvalid, read_statement, state
-from services.runtime.partitions import PartitionReader
-from services.runtime.signing import SigningKey
+from services.cli.data.seal import SealRefused, archive_log
+from services.runtime.log.heads import FORMAT, StatementInvalid, read_statement, state
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.secrets.signing import SigningKey
 from tests.system import RunningVigie
 from tests.waiting import until
 
 
 def report(vigie: RunningVigie) -> None:
-    body = {"site_id": "cen-1", "type": "outage_power", "severity": 2, "occurred_at": datetime.now(UTC).isoformat(), "headline": "essai"}
-    id = vigie.http.post("/api/v1/reports", json=body, headers={"Idempotency-Key": uuid4().hex}).json()["report_id"]
+    body = {
+        "site_id": "cen-1",
+        "type": "outage_power",
+        "severity": 2,
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "headline": "essai",
+    }
+    id = vigie.http.post(
+        "/api/v1/reports", json=body, headers={"Idempotency-Key": uuid4().hex}
+    ).json()["report_id"]
     until(lambda: vigie.get(f"/api/v1/reports/{id}")["state"] in ("applied", "duplicate"))
 
 
@@ -31,7 +39,12 @@ def changed(file: Path, to: Path) -> Path:
     """The same archive with one word of one record changed."""
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(to, "w") as new:
         for name in old.namelist():
-            new.writestr(name, old.read(name).replace(b"vigie.", b"Vigie.", 1) if name.startswith("alerts") else old.read(name))
+            new.writestr(
+                name,
+                old.read(name).replace(b"vigie.", b"Vigie.", 1)
+                if name.startswith("alerts")
+                else old.read(name),
+            )
     return to
 
 
@@ -43,7 +56,10 @@ def test_a_seal_is_proved_by_itself_and_by_the_logs(vigie: RunningVigie, tmp_pat
     about = json.loads(sealed.stdout)
     assert about["records"] > 0
     with zipfile.ZipFile(first) as zip:
-        assert sum(len(zip.read(n).splitlines()) for n in zip.namelist() if n.endswith(".jsonl")) == about["records"]
+        assert (
+            sum(len(zip.read(n).splitlines()) for n in zip.namelist() if n.endswith(".jsonl"))
+            == about["records"]
+        )
     checked = vigie.cli("seal", str(first), "--check", "--json")
     assert checked.returncode == 0, checked.stderr
     assert json.loads(checked.stdout) == about
@@ -68,9 +84,16 @@ async def test_a_log_that_was_emptied_since_the_seal_before_is_told(tmp_path: Pa
             yield
 
     with zipfile.ZipFile(tmp_path / "seal.zip", "w") as zip:
-        assert await archive_log(zip, cast("PartitionReader", Emptied()), "alerts", 0, None, 0) == (None, 0)
-        with pytest.raises(SealRefused, match=r"alerts\.log/0 does not hold what the seal before speaks of"):
-            await archive_log(zip, cast("PartitionReader", Emptied()), "alerts", 0, (3, "0" * 32), 0)
+        assert await archive_log(zip, cast("PartitionReader", Emptied()), "alerts", 0, None, 0) == (
+            None,
+            0,
+        )
+        with pytest.raises(
+            SealRefused, match=r"alerts\.log/0 does not hold what the seal before speaks of"
+        ):
+            await archive_log(
+                zip, cast("PartitionReader", Emptied()), "alerts", 0, (3, "0" * 32), 0
+            )
 
 
 def test_what_was_changed_is_found(vigie: RunningVigie, tmp_path: Path) -> None:
@@ -86,9 +109,14 @@ def test_what_was_changed_is_found(vigie: RunningVigie, tmp_path: Path) -> None:
         said = json.loads(old.read("statement.json"))
     with zipfile.ZipFile(foreign, "w") as new, zipfile.ZipFile(file) as old:
         for name in old.namelist():
-            new.writestr(name, json.dumps(said | {"year": 1999}) if name == "statement.json" else old.read(name))
+            new.writestr(
+                name,
+                json.dumps(said | {"year": 1999}) if name == "statement.json" else old.read(name),
+            )
     refused = vigie.cli("seal", str(foreign), "--check")
-    assert (refused.returncode, "not what was signed" in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, "not what was signed" in refused.stderr) == (1, True), (
+        refused.stderr
+    )
 
 
 def test_a_point_de_situation_and_a_bundle_say_where_every_log_ended(vigie: RunningVigie) -> None:
@@ -97,14 +125,24 @@ def test_a_point_de_situation_and_a_bundle_say_where_every_log_ended(vigie: Runn
     assert validated.status_code == 200, validated.text
     answer = vigie.http.get("/api/v1/sitreps/latest")
     heads = answer.json()["heads"]
-    assert heads["alerts.log/" + next(iter(n for n in heads if n.startswith("alerts"))).partition("/")[2]][0] > 0
+    assert (
+        heads[
+            "alerts.log/" + next(iter(n for n in heads if n.startswith("alerts"))).partition("/")[2]
+        ][0]
+        > 0
+    )
     key = SigningKey.open(vigie.folder / "data" / "secrets")
     assert key.public.signed(answer.content, bytes.fromhex(answer.headers["Vigie-Signature"]))
-    assert not key.public.signed(answer.content + b" ", bytes.fromhex(answer.headers["Vigie-Signature"]))
+    assert not key.public.signed(
+        answer.content + b" ", bytes.fromhex(answer.headers["Vigie-Signature"])
+    )
 
 
 def test_a_statement_holds_for_the_key_that_made_it_alone(tmp_path: Path) -> None:
-    mine, other = SigningKey.open(_folder(tmp_path / "mine")), SigningKey.open(_folder(tmp_path / "other"))
+    mine, other = (
+        SigningKey.open(_folder(tmp_path / "mine")),
+        SigningKey.open(_folder(tmp_path / "other")),
+    )
     raw = json.dumps(state(mine, 1_800_000_000_000, {"alerts.log/0": (3, "ab")})).encode()
     assert read_statement(raw, mine.public).logs == {"alerts.log/0": (3, "ab")}
     for wrong, says in (

@@ -16,8 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.embedded.ports import free_ports
+from services.appliance.embedded.kafka import RunningKafka
+from services.runtime.process.ports import free_ports
 from tests.integration.intake.conftest import FrontProcess, records
 
 
@@ -40,16 +40,26 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), now - dt.timedelta(days=1), now + dt.timedelta(days=1)
+            name,
+            name,
+            key.public_key(),
+            x509.random_serial_number(),
+            now - dt.timedelta(days=1),
+            now + dt.timedelta(days=1),
         )
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     found = Certificate(folder / "cert.pem", folder / "key.pem")
     found.cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     plain = serialization.NoEncryption()
-    found.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    found.key.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    )
     return found
 
 
@@ -64,7 +74,12 @@ class OpenDoor:
 
     async def source(self, name: str, dialect: str, **record: Any) -> str:
         """A source of its own realm `92~test-<name>`; its key."""
-        body = {"name": name, "dialect": dialect, "site": "cen-1", "scope": {"realms": [self.realm(name)]}} | record
+        body = {
+            "name": name,
+            "dialect": dialect,
+            "site": "cen-1",
+            "scope": {"realms": [self.realm(name)]},
+        } | record
         async with self.front.client() as http:
             made = await http.post("/api/v1/sources", json=body)
         assert made.status_code == 201, made.text
@@ -81,9 +96,13 @@ def door_process(
     """One front for all clients, with its TLS address."""
     plain, tls = free_ports(2)
     extra = {
-        "VIGIE_TLS_HTTP": f"127.0.0.1:{tls}", "VIGIE_TLS_CERT": str(certificate.cert), "VIGIE_TLS_KEY": str(certificate.key),
-    }  # fmt: skip
-    front = FrontProcess(tmp_path_factory.mktemp("clients") / "data", broker.address, plain, "127.0.0.1:9", extra)
+        "VIGIE_TLS_HTTP": f"127.0.0.1:{tls}",
+        "VIGIE_TLS_CERT": str(certificate.cert),
+        "VIGIE_TLS_KEY": str(certificate.key),
+    }
+    front = FrontProcess(
+        tmp_path_factory.mktemp("clients") / "data", broker.address, plain, "127.0.0.1:9", extra
+    )
     with ExitStack() as stack:
         front.start()
         stack.callback(front.stop)
@@ -94,4 +113,6 @@ def door_process(
 async def door(door_process: tuple[FrontProcess, str], broker: RunningKafka) -> OpenDoor:
     front, tls = door_process
     await front.accepting()
-    return OpenDoor(front, tls, broker.address, lambda realm: records(broker.address, "alerts.inputs", realm))
+    return OpenDoor(
+        front, tls, broker.address, lambda realm: records(broker.address, "alerts.inputs", realm)
+    )

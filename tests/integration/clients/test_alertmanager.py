@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.intake.machines.alertmanager_api import fingerprint
-from services.runtime.embedded.ports import free_ports
+from services.intake.integrations.alertmanager_api import fingerprint
+from services.runtime.process.ports import free_ports
 from tests.loopback import serving
 from tests.system import ROOT, RunningVigie
 from tests.waiting import until
@@ -28,7 +28,9 @@ PATIENCE_S = 90.0
 
 def _program(name: str) -> str:
     """On the PATH, else what `make clients` fetched."""
-    found = shutil.which(name) or shutil.which(name, path=str(ROOT / ".venv" / "clients" / "usr" / "bin"))
+    found = shutil.which(name) or shutil.which(
+        name, path=str(ROOT / ".venv" / "clients" / "usr" / "bin")
+    )
     assert found is not None, f"{name}: call `make clients`"
     return found
 
@@ -46,7 +48,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
         def started(name: str, *arguments: str) -> subprocess.Popen[bytes]:
             log = stack.enter_context((tmp_path / f"{name}-{len(arguments)}.log").open("ab"))
-            process = subprocess.Popen([_program(name), *arguments], stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path)
+            process = subprocess.Popen(
+                [_program(name), *arguments], stdout=log, stderr=subprocess.STDOUT, cwd=tmp_path
+            )
             stack.callback(_ended, process)
             return process
 
@@ -62,9 +66,14 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _source(vigie: RunningVigie, name: str, dialect: str, site: str, **record: Any) -> tuple[str, str]:
+def _source(
+    vigie: RunningVigie, name: str, dialect: str, site: str, **record: Any
+) -> tuple[str, str]:
     """(key, id) of a source that speaks of one site."""
-    made = vigie.http.post("/api/v1/sources", json={"name": name, "dialect": dialect, "site": site, "severity": 3} | record)
+    made = vigie.http.post(
+        "/api/v1/sources",
+        json={"name": name, "dialect": dialect, "site": site, "severity": 3} | record,
+    )
     assert made.status_code == 201, made.text
     return made.json()["key"], made.json()["id"]
 
@@ -92,24 +101,58 @@ def test_amtool_adds_queries_silences_and_expires(vigie: RunningVigie, tmp_path:
 
     def amtool(*arguments: str) -> str:
         """Exit code 0, and what it printed."""
-        command = [_program("amtool"), "--alertmanager.url", vigie.url, "--http.config.file", str(tmp_path / "http.yml"), *arguments]
+        command = [
+            _program("amtool"),
+            "--alertmanager.url",
+            vigie.url,
+            "--http.config.file",
+            str(tmp_path / "http.yml"),
+            *arguments,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, (arguments, done.stderr)
         return done.stdout
 
     assert "vigie" in amtool("cluster", "show")
-    silence = amtool("silence", "add", "alertname=~Node.*", "--comment=migration", "--author=exploitation", "--duration=1h").strip()
+    silence = amtool(
+        "silence",
+        "add",
+        "alertname=~Node.*",
+        "--comment=migration",
+        "--author=exploitation",
+        "--duration=1h",
+    ).strip()
     until(lambda: silence in amtool("silence", "query"), PATIENCE_S)
     assert "exploitation" in amtool("silence", "query", "alertname=~Node.*")
     assert silence not in amtool("silence", "query", "alertname=Other")
 
-    amtool("alert", "add", "alertname=NodeDown", "instance=web1", "--annotation=summary=Le serveur ne répond plus")
-    until(lambda: "Le serveur ne répond plus" in amtool("alert", "query", "--silenced", "alertname=NodeDown"), PATIENCE_S)
+    amtool(
+        "alert",
+        "add",
+        "alertname=NodeDown",
+        "instance=web1",
+        "--annotation=summary=Le serveur ne répond plus",
+    )
+    until(
+        lambda: (
+            "Le serveur ne répond plus"
+            in amtool("alert", "query", "--silenced", "alertname=NodeDown")
+        ),
+        PATIENCE_S,
+    )
     assert "NodeDown" not in amtool("alert", "query"), "silenced"
     window = vigie.get(f"/api/v1/maintenance/{silence}")
-    assert (window["state"], window["covers"]["sources"], window["reason"], window["created_by"]) == (
-        "active", [id], "migration", "exploitation",
-    )  # fmt: skip
+    assert (
+        window["state"],
+        window["covers"]["sources"],
+        window["reason"],
+        window["created_by"],
+    ) == (
+        "active",
+        [id],
+        "migration",
+        "exploitation",
+    )
     (cause,) = _causes(vigie, "cen-1")
     assert cause["maintenance"] == [silence]
     incident = vigie.get(f"/api/v1/incidents/{cause['incident']}")
@@ -126,45 +169,90 @@ def test_amtool_adds_queries_silences_and_expires(vigie: RunningVigie, tmp_path:
     assert "NodeDown" not in amtool("alert", "query")
 
 
-def test_a_window_of_a_person_is_a_silence_and_nobody_elses_for_a_source(vigie: RunningVigie) -> None:
+def test_a_window_of_a_person_is_a_silence_and_nobody_elses_for_a_source(
+    vigie: RunningVigie,
+) -> None:
     """One store. What a person plans, an operator with a right to the picture sees as a silence; a source sees its own alone."""
-    body = {"sites": ["pmi-04"], "types": "outage_power", "starts_at": _in(-60), "ends_at": _in(3600), "reason": "TGBT"}
+    body = {
+        "sites": ["pmi-04"],
+        "types": "outage_power",
+        "starts_at": _in(-60),
+        "ends_at": _in(3600),
+        "reason": "TGBT",
+    }
     planned = vigie.http.post("/api/v1/maintenance", json=body, headers={"Prefer": "wait=20"})
     assert planned.status_code == 200, planned.text
     window = planned.json()["result"]["window"]
     until(lambda: any(s["id"] == window for s in vigie.get("/api/v2/silences")), PATIENCE_S)
     shown = vigie.get(f"/api/v2/silence/{window}")
-    assert {(m["name"], m["value"]) for m in shown["matchers"]} == {("site", "pmi-04"), ("type", "outage_power")}
+    assert {(m["name"], m["value"]) for m in shown["matchers"]} == {
+        ("site", "pmi-04"),
+        ("type", "outage_power"),
+    }
     key, _id = _source(vigie, "curious", "alertmanager", "pmi-04")
-    with httpx.Client(base_url=vigie.url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=20) as source:
+    with httpx.Client(
+        base_url=vigie.url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=20
+    ) as source:
         assert source.get("/api/v2/silences").json() == []
         assert source.delete(f"/api/v2/silence/{window}").status_code == 404
-        wrong = source.post("/api/v2/silences", json={"matchers": [], "endsAt": _in(60), "comment": "x", "createdBy": "y"})
+        wrong = source.post(
+            "/api/v2/silences",
+            json={"matchers": [], "endsAt": _in(60), "comment": "x", "createdBy": "y"},
+        )
         assert (wrong.status_code, wrong.json()) == (400, "at least one matcher required")
     ended = vigie.http.delete(f"/api/v2/silence/{window}")
     assert ended.status_code == 200, ended.text
-    until(lambda: vigie.get(f"/api/v2/silence/{window}")["status"]["state"] == "expired", PATIENCE_S)
+    until(
+        lambda: vigie.get(f"/api/v2/silence/{window}")["status"]["state"] == "expired", PATIENCE_S
+    )
     assert vigie.http.get("/-/healthy").status_code == vigie.http.get("/-/ready").status_code == 200
-    assert vigie.http.get("/api/v2/status", headers={"Authorization": "Bearer no"}).status_code == 401
+    assert (
+        vigie.http.get("/api/v2/status", headers={"Authorization": "Bearer no"}).status_code == 401
+    )
 
 
 def test_what_is_well_formed_is_taken_although_the_answer_is_400(vigie: RunningVigie) -> None:
     key, _id = _source(vigie, "half", "alertmanager", "cen-2")
-    with httpx.Client(base_url=vigie.url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=20) as http:
-        answer = http.post("/api/v2/alerts", json=[{"labels": {}}, {"labels": {"alertname": "B"}, "endsAt": _in(3600)}])
+    with httpx.Client(
+        base_url=vigie.url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=20
+    ) as http:
+        answer = http.post(
+            "/api/v2/alerts",
+            json=[{"labels": {}}, {"labels": {"alertname": "B"}, "endsAt": _in(3600)}],
+        )
         assert answer.status_code == 400
         assert "labels" in answer.json()
-        until(lambda: [a["labels"] for a in http.get("/api/v2/alerts").json()] == [{"alertname": "B"}], PATIENCE_S)
+        until(
+            lambda: (
+                [a["labels"] for a in http.get("/api/v2/alerts").json()] == [{"alertname": "B"}]
+            ),
+            PATIENCE_S,
+        )
         assert http.get("/api/v2/alerts", params={"filter": 'alertname!="B"'}).json() == []
         (alert,) = http.get("/api/v2/alerts", params={"active": "true"}).json()
         assert set(alert) == {
-            "labels", "annotations", "receivers", "fingerprint", "startsAt", "updatedAt", "endsAt", "status", "generatorURL",
-        }  # fmt: skip
-        assert http.post("/api/v2/alerts", json=[{"labels": {"alertname": "B"}, "endsAt": _in(-1)}]).status_code == 200
+            "labels",
+            "annotations",
+            "receivers",
+            "fingerprint",
+            "startsAt",
+            "updatedAt",
+            "endsAt",
+            "status",
+            "generatorURL",
+        }
+        assert (
+            http.post(
+                "/api/v2/alerts", json=[{"labels": {"alertname": "B"}, "endsAt": _in(-1)}]
+            ).status_code
+            == 200
+        )
         until(lambda: not _causes(vigie, "cen-2"), PATIENCE_S)
 
 
-def test_prometheus_holds_an_alert_by_leases_and_its_death_ends_it(vigie: RunningVigie, start: Any, tmp_path: Path) -> None:
+def test_prometheus_holds_an_alert_by_leases_and_its_death_ends_it(
+    vigie: RunningVigie, start: Any, tmp_path: Path
+) -> None:
     """Through a kill -9 of the front, which keeps nothing of a lease: they are deadlines of the decider."""
     key, id = _source(vigie, "prometheus", "alertmanager", "sst-13")
     (port,) = free_ports(1)
@@ -176,9 +264,12 @@ def test_prometheus_holds_an_alert_by_leases_and_its_death_ends_it(vigie: Runnin
         f"    authorization: {{credentials: {key}}}\n    static_configs: [{{targets: ['{vigie.http_address}']}}]\n"
     )
     prometheus = start(
-        "prometheus", f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}", "--rules.alert.resend-delay=2s",
-    )  # fmt: skip
+        "prometheus",
+        f"--config.file={tmp_path / 'prometheus.yml'}",
+        f"--storage.tsdb.path={tmp_path / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--rules.alert.resend-delay=2s",
+    )
 
     def lease() -> Any:
         """The newest: what waited at a stalled front for longer than it says to hold is an end, and then a new beginning."""
@@ -203,20 +294,36 @@ def test_prometheus_holds_an_alert_by_leases_and_its_death_ends_it(vigie: Runnin
 # ── be the receiver of Alertmanagers ───────────────────────────────────────────────────────────────────────────────
 
 
-def _alertmanager(start: Any, folder: Path, config: str, *, peers: tuple[int, ...] = (), gossip: int | None = None, **flags: str) -> str:
+def _alertmanager(
+    start: Any,
+    folder: Path,
+    config: str,
+    *,
+    peers: tuple[int, ...] = (),
+    gossip: int | None = None,
+    **flags: str,
+) -> str:
     """A running Alertmanager; its address."""
     (port,) = free_ports(1)
     file = folder / f"alertmanager-{port}.yml"
     file.write_text(config)
     cluster = (
-        [f"--cluster.listen-address=127.0.0.1:{gossip}", f"--cluster.advertise-address=127.0.0.1:{gossip}"]
+        [
+            f"--cluster.listen-address=127.0.0.1:{gossip}",
+            f"--cluster.advertise-address=127.0.0.1:{gossip}",
+        ]
         if gossip
         else ["--cluster.listen-address="]
     )
     start(
-        "prometheus-alertmanager", f"--config.file={file}", f"--storage.path={folder / f'am-{port}'}", f"--web.listen-address=127.0.0.1:{port}",
-        *cluster, *(f"--cluster.peer=127.0.0.1:{p}" for p in peers), *(f"--{n.replace('_', '.', 1).replace('_', '-')}={v}" for n, v in flags.items()),
-    )  # fmt: skip
+        "prometheus-alertmanager",
+        f"--config.file={file}",
+        f"--storage.path={folder / f'am-{port}'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        *cluster,
+        *(f"--cluster.peer=127.0.0.1:{p}" for p in peers),
+        *(f"--{n.replace('_', '.', 1).replace('_', '-')}={v}" for n, v in flags.items()),
+    )
     return f"http://127.0.0.1:{port}"
 
 
@@ -224,28 +331,50 @@ def _is_ready(address: str, nodes: int = 0) -> bool:
     try:
         if httpx.get(f"{address}/-/ready", trust_env=False).status_code != 200:
             return False
-        return not nodes or len(httpx.get(f"{address}/api/v2/status", trust_env=False).json()["cluster"]["peers"]) == nodes
+        return (
+            not nodes
+            or len(
+                httpx.get(f"{address}/api/v2/status", trust_env=False).json()["cluster"]["peers"]
+            )
+            == nodes
+        )
     except httpx.TransportError:
         return False
 
 
 def _post(address: str, labels: dict[str, str], began: str, *, over: bool = False) -> None:
-    alert = {"labels": labels, "annotations": {"summary": "essai"}, "startsAt": began, "endsAt": _in(-1 if over else 3600)}
+    alert = {
+        "labels": labels,
+        "annotations": {"summary": "essai"},
+        "startsAt": began,
+        "endsAt": _in(-1 if over else 3600),
+    }
     assert httpx.post(f"{address}/api/v2/alerts", json=[alert], trust_env=False).status_code == 200
 
 
-def test_a_real_alertmanager_reports_by_webhook_pagerduty_and_opsgenie(vigie: RunningVigie, start: Any, tmp_path: Path) -> None:
-    keys = {name: _source(vigie, f"am-{name}", dialect, site, severity=None)[0] for name, dialect, site in (
-        ("webhook", "alertmanager", "par-01"), ("pagerduty", "pagerduty", "par-02"), ("opsgenie", "opsgenie", "par-03"),
-    )}  # fmt: skip
-    address = _alertmanager(start, tmp_path, f"""
+def test_a_real_alertmanager_reports_by_webhook_pagerduty_and_opsgenie(
+    vigie: RunningVigie, start: Any, tmp_path: Path
+) -> None:
+    keys = {
+        name: _source(vigie, f"am-{name}", dialect, site, severity=None)[0]
+        for name, dialect, site in (
+            ("webhook", "alertmanager", "par-01"),
+            ("pagerduty", "pagerduty", "par-02"),
+            ("opsgenie", "opsgenie", "par-03"),
+        )
+    }
+    address = _alertmanager(
+        start,
+        tmp_path,
+        f"""
 route: {{receiver: all, group_wait: 100ms, group_interval: 1s, repeat_interval: 1h, group_by: [alertname]}}
 receivers:
 - name: all
   webhook_configs: [{{url: '{vigie.url}/webhooks/alertmanager', http_config: {{authorization: {{credentials: {keys["webhook"]}}}}}}}]
   pagerduty_configs: [{{routing_key: {keys["pagerduty"]}, url: '{vigie.url}/v2/enqueue'}}]
   opsgenie_configs: [{{api_url: '{vigie.url}/', api_key: {keys["opsgenie"]}, update_alerts: true}}]
-""")  # fmt: skip
+""",
+    )
     until(lambda: _is_ready(address), PATIENCE_S)
     labels, began = {"alertname": "PumpDown", "instance": "p1", "severity": "warning"}, _in(-120)
     _post(address, labels, began)
@@ -253,7 +382,10 @@ receivers:
         until(lambda site=site: len(_causes(vigie, site)) == 1, PATIENCE_S)
     (theirs,) = httpx.get(f"{address}/api/v2/alerts", trust_env=False).json()
     assert theirs["fingerprint"] == fingerprint(labels)
-    assert [c["severity"] for site in ("par-01", "par-02") for c in _causes(vigie, site)] == [2, 2], "PagerDuty's own is always error"
+    assert [c["severity"] for site in ("par-01", "par-02") for c in _causes(vigie, site)] == [
+        2,
+        2,
+    ], "PagerDuty's own is always error"
     _post(address, labels, began, over=True)
     for site in ("par-01", "par-02", "par-03"):
         until(lambda site=site: not _causes(vigie, site), PATIENCE_S)
@@ -271,7 +403,14 @@ def _slowly(target: str, delay_s: float) -> Iterator[tuple[str, list[float]]]:
             body = self.rfile.read(int(self.headers["content-length"]))
             beyond = http.client.HTTPConnection(host, int(port), timeout=60)
             beyond.request(
-                "POST", self.path, body, {n: v for n, v in self.headers.items() if n.lower() in ("authorization", "content-type")}
+                "POST",
+                self.path,
+                body,
+                {
+                    n: v
+                    for n, v in self.headers.items()
+                    if n.lower() in ("authorization", "content-type")
+                },
             )
             answer = beyond.getresponse()
             said = answer.read()
@@ -290,7 +429,9 @@ def _slowly(target: str, delay_s: float) -> Iterator[tuple[str, list[float]]]:
         yield url.removeprefix("http://"), times
 
 
-def test_a_cluster_of_three_before_a_slow_vigie_is_one_incident_and_one_ladder(vigie: RunningVigie, start: Any, tmp_path: Path) -> None:
+def test_a_cluster_of_three_before_a_slow_vigie_is_one_incident_and_one_ladder(
+    vigie: RunningVigie, start: Any, tmp_path: Path
+) -> None:
     """Each node waits `peer-timeout` for the one before it, loses patience and sends the group too: three requests, one alert."""
     key, _id = _source(vigie, "cluster", "alertmanager", "par-04")
     with _slowly(vigie.http_address, 4.0) as (slow, requests):
@@ -302,9 +443,17 @@ receivers:
 """
         gossip = tuple(free_ports(3))
         nodes = [
-            _alertmanager(start, tmp_path, config, peers=gossip[:1] if n else (), gossip=own, cluster_peer_timeout="500ms", cluster_settle_timeout="1s")
+            _alertmanager(
+                start,
+                tmp_path,
+                config,
+                peers=gossip[:1] if n else (),
+                gossip=own,
+                cluster_peer_timeout="500ms",
+                cluster_settle_timeout="1s",
+            )
             for n, own in enumerate(gossip)
-        ]  # fmt: skip
+        ]
         until(lambda: all(_is_ready(node, 3) for node in nodes), PATIENCE_S)
         began = _in(-120)
         for node in nodes:

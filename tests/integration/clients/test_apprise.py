@@ -11,7 +11,9 @@ import pytest
 
 from tests.integration.clients.conftest import OpenDoor
 
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise's own plugins
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:'imghdr' is deprecated:DeprecationWarning"
+)  # apprise's own plugins
 
 
 @pytest.mark.parametrize("scheme", ["json", "xml", "form"])
@@ -21,22 +23,40 @@ async def test_each_scheme_opens_informs_and_closes(door: OpenDoor, scheme: str)
     address = door.front.url.removeprefix("http://")
     client = apprise.Apprise()
     assert client.add(f"{scheme}://{address}/webhooks/apprise?+X-Token={key}")
-    for kind in (apprise.NotifyType.FAILURE, apprise.NotifyType.FAILURE, apprise.NotifyType.INFO, apprise.NotifyType.SUCCESS):
-        assert await asyncio.to_thread(client.notify, body="Baie 3, <étage> 2 & suivants", title="Climatisation", notify_type=kind)
+    for kind in (
+        apprise.NotifyType.FAILURE,
+        apprise.NotifyType.FAILURE,
+        apprise.NotifyType.INFO,
+        apprise.NotifyType.SUCCESS,
+    ):
+        assert await asyncio.to_thread(
+            client.notify,
+            body="Baie 3, <étage> 2 & suivants",
+            title="Climatisation",
+            notify_type=kind,
+        )
     told = [orjson.loads(r.value)["type"] for r in await door.reports_of(door.realm(name))]
     assert told == ["outage_it", "info", "reopening"]
 
 
 @pytest.mark.parametrize("scheme", ["json", "xml", "form"])
-async def test_a_notification_with_an_attachment_is_taken(door: OpenDoor, scheme: str, tmp_path: Path) -> None:
+async def test_a_notification_with_an_attachment_is_taken(
+    door: OpenDoor, scheme: str, tmp_path: Path
+) -> None:
     name = f"attached-{scheme}"
     key = await door.source(name, "apprise")
     photo = tmp_path / "photo.png"
     photo.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2000))
     client = apprise.Apprise()
-    assert client.add(f"{scheme}://{door.front.url.removeprefix('http://')}/webhooks/apprise?+X-Token={key}")
+    assert client.add(
+        f"{scheme}://{door.front.url.removeprefix('http://')}/webhooks/apprise?+X-Token={key}"
+    )
     assert await asyncio.to_thread(
-        client.notify, body="Baie 3", title="Climatisation", notify_type=apprise.NotifyType.FAILURE, attach=str(photo)
+        client.notify,
+        body="Baie 3",
+        title="Climatisation",
+        notify_type=apprise.NotifyType.FAILURE,
+        attach=str(photo),
     )
     (told,) = [orjson.loads(r.value) for r in await door.reports_of(door.realm(name))]
     assert (told["type"], told["severity"]) == ("outage_it", 4)

@@ -14,8 +14,8 @@ from cloudevents.core.bindings import kafka as ce_kafka
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from services.runtime.deadletters import DeadLetter
-from services.runtime.kafka_security import client_options
+from services.runtime.kafka.dead_letters import DeadLetter
+from services.runtime.kafka.security import client_options
 from tests.integration.clients.conftest import OpenDoor
 from tests.integration.intake.conftest import records
 from tests.waiting import eventually
@@ -46,10 +46,14 @@ async def test_the_sdk_over_http(door: OpenDoor, mode: str) -> None:
     name = f"ce-http-{mode}"
     key = await door.source(name, "cloudevents")
     make = ce_http.to_binary if mode == "binary" else ce_http.to_structured
-    async with httpx.AsyncClient(base_url=door.front.url, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        base_url=door.front.url, headers={"Authorization": f"Bearer {key}"}, trust_env=False
+    ) as http:
         for n in (1, 1, 2):
             message = make(event(n, "urn:été:gtb"), JSONFormat())
-            answer = await http.post("/api/v1/events", content=message.body, headers=dict(message.headers))
+            answer = await http.post(
+                "/api/v1/events", content=message.body, headers=dict(message.headers)
+            )
             assert answer.status_code == 202, answer.text
     assert len(await door.reports_of(door.realm(name))) == 2
 
@@ -59,7 +63,12 @@ async def produced(kafka: str, messages: list[tuple[dict[str, bytes], Any, bytes
     await producer.start()
     try:
         for headers, key, value in messages:
-            await producer.send("events.external", value, key=key.encode() if isinstance(key, str) else key, headers=list(headers.items()))
+            await producer.send(
+                "events.external",
+                value,
+                key=key.encode() if isinstance(key, str) else key,
+                headers=list(headers.items()),
+            )
         await producer.flush()
     finally:
         await producer.stop()
@@ -71,11 +80,22 @@ async def test_the_sdk_over_kafka_through_kill_9(door: OpenDoor) -> None:
     await door.source(name, "cloudevents", speaks_for=["urn:gtb:*"])
     messages = []
     for n in range(count):
-        made = TO_KAFKA["binary" if n % 2 else "structured"](event(n, f"urn:gtb:{n % 5}"), JSONFormat())
+        made = TO_KAFKA["binary" if n % 2 else "structured"](
+            event(n, f"urn:gtb:{n % 5}"), JSONFormat()
+        )
         messages += [(made.headers, made.key, made.value)] * 2
         if n % 50 == 0:
             messages.append(
-                ({"ce_specversion": b"1.0", "ce_id": f"empty-{n}".encode(), "ce_source": b"urn:gtb:1", "ce_type": b"t"}, "urn:gtb:1", None)
+                (
+                    {
+                        "ce_specversion": b"1.0",
+                        "ce_id": f"empty-{n}".encode(),
+                        "ce_source": b"urn:gtb:1",
+                        "ce_type": b"t",
+                    },
+                    "urn:gtb:1",
+                    None,
+                )
             )
 
     async def reported() -> list[str]:
@@ -96,10 +116,14 @@ async def test_the_sdk_over_kafka_through_kill_9(door: OpenDoor) -> None:
         return len(set(await reported())) >= count
 
     await eventually(all_there, 120)
-    assert Counter(Counter(await reported()).values()) == {1: count}, "none is lost, none is there twice"
+    assert Counter(Counter(await reported()).values()) == {1: count}, (
+        "none is lost, none is there twice"
+    )
 
     async def kept() -> set[str]:
-        letters = [DeadLetter.load(r.value) for r in await records(door.kafka, "dead-letters", "92")]
+        letters = [
+            DeadLetter.load(r.value) for r in await records(door.kafka, "dead-letters", "92")
+        ]
         return {f"{x.partition}/{x.offset}" for x in letters if x.topic == "events.external"}
 
     async def all_kept() -> bool:
@@ -108,5 +132,7 @@ async def test_the_sdk_over_kafka_through_kill_9(door: OpenDoor) -> None:
     await eventually(all_kept, 60)
     async with door.front.client() as http:
         listed = {s["name"]: s for s in (await http.get("/api/v1/sources")).json()["items"]}
-    assert count // 50 <= listed[name]["refused"]["invalid"] <= count // 50 + 3, "what a kill interrupts is counted again, and kept once"
+    assert count // 50 <= listed[name]["refused"]["invalid"] <= count // 50 + 3, (
+        "what a kill interrupts is counted again, and kept once"
+    )
     assert listed[name]["last_refusal"]["fields"][0]["field"] == "body"

@@ -32,11 +32,27 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
 
 def run(document: str | Path, token: str, folder: Path, *options: str, timeout_s: float) -> None:
     command = [
-        str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(CONFIG), "run", str(document), "--header",
-        f"Authorization: Bearer {token}", "--checks", "not_a_server_error,negative_data_rejection", "--generation-database", "none",
-        "--request-timeout", "60", "--no-shrink", "--warnings", "off", *options,
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False)
+        str(Path(sys.executable).parent / "schemathesis"),
+        "--config-file",
+        str(CONFIG),
+        "run",
+        str(document),
+        "--header",
+        f"Authorization: Bearer {token}",
+        "--checks",
+        "not_a_server_error,negative_data_rejection",
+        "--generation-database",
+        "none",
+        "--request-timeout",
+        "60",
+        "--no-shrink",
+        "--warnings",
+        "off",
+        *options,
+    ]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
     assert done.returncode == 0, done.stdout[-6000:]
 
 
@@ -64,7 +80,20 @@ async def test_the_front_s_own_routes(door: OpenDoor, tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_every_route_of_a_whole_system(victim: RunningVigie, tmp_path: Path) -> None:
     document = victim.http.get("/openapi.json").json()
-    assert {"/api/v1/reports", "/api/v1/incidents"} <= set(document["paths"]), "the front's routes and the console's"
+    assert {"/api/v1/reports", "/api/v1/incidents"} <= set(document["paths"]), (
+        "the front's routes and the console's"
+    )
     options = ("--phases", "fuzzing", "--max-examples", "10", "--continue-on-failure")
-    for chosen in ("--exclude-path-regex", "--include-path-regex"):  # last what may take away the right to ask anything
-        run(f"{victim.url}/openapi.json", victim.token, tmp_path, *options, chosen, _TAKES_ACCESS_AWAY, timeout_s=3500)
+    for chosen in (
+        "--exclude-path-regex",
+        "--include-path-regex",
+    ):  # last what may take away the right to ask anything
+        run(
+            f"{victim.url}/openapi.json",
+            victim.token,
+            tmp_path,
+            *options,
+            chosen,
+            _TAKES_ACCESS_AWAY,
+            timeout_s=3500,
+        )

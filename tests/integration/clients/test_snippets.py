@@ -8,18 +8,26 @@ import re
 
 import orjson
 
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.settings import REPOSITORY
 from tests.integration.clients.conftest import OpenDoor
 
 _CALL = re.compile(r"^```\n(curl .*?)^```", re.MULTILINE | re.DOTALL)
 
 
 async def test_a_report_by_curl_is_accepted_and_repeated_without_effect(door: OpenDoor) -> None:
-    [call] = _CALL.findall((REPOSITORY / "docs" / "how-to" / "post-reports.md").read_text(encoding="utf-8"))
+    [call] = _CALL.findall(
+        (REPOSITORY / "docs" / "how-to" / "post-reports.md").read_text(encoding="utf-8")
+    )
     async with door.front.client() as http:
-        made = await http.post("/api/v1/tokens", json={"role": "source", "label": "curl", "speaks_as": "enedis"})
+        made = await http.post(
+            "/api/v1/tokens", json={"role": "source", "label": "curl", "speaks_as": "enedis"}
+        )
     assert made.status_code == 201, made.text
-    environment = {"PATH": os.environ["PATH"], "TOKEN": made.json()["token"], "VIGIE_URL": door.front.url}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TOKEN": made.json()["token"],
+        "VIGIE_URL": door.front.url,
+    }
     answers = []
     for _ in range(2):
         shell = await asyncio.create_subprocess_shell(

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from services.console import store
-from services.console.geometry import load_outlines
-from services.console.projector import Projector
-from services.console.readmodel import ReadModel
-from services.console.timetravel import History
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.embedded.store import RunningStore
-from services.runtime.ending import end
-from services.runtime.settings import Settings
+from services.appliance.embedded.kafka import RunningKafka
+from services.appliance.embedded.store import RunningStore
+from services.console.read_model import store
+from services.console.read_model.projector import Projector
+from services.console.read_model.queries import ReadModel
+from services.console.read_model.time_travel import History
+from services.console.sites.geometry import load_outlines
+from services.runtime.process.settings import Settings
+from services.runtime.process.tasks import end
 from services.territory import Territory
 from tests import shipped
 from tests.brokers import starting_brokers, starting_stores
@@ -60,8 +60,15 @@ async def writer(logs_broker: RunningKafka) -> AsyncIterator[LogWriter]:
 
 
 @pytest.fixture(scope="session")
-def console_settings(logs_broker: RunningKafka, cache: RunningStore, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    made = Settings(data_dir=tmp_path_factory.mktemp("data"), kafka=logs_broker.address, redis=cache.url, territory=shipped.FOLDER)
+def console_settings(
+    logs_broker: RunningKafka, cache: RunningStore, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
+    made = Settings(
+        data_dir=tmp_path_factory.mktemp("data"),
+        kafka=logs_broker.address,
+        redis=cache.url,
+        territory=shipped.FOLDER,
+    )
     made.data.make()
     return made
 

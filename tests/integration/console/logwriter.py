@@ -14,10 +14,10 @@ from schemas.realms import derive_id, partition_of
 from schemas.reference import ReferencePublished
 from schemas.runtime import CommandApplied, LossDeclared, RealmOpened, Rebased, Tick
 from schemas.topics import PARTITIONS, inputs, log
-from services.runtime.chain import Position, follow
-from services.runtime.kafka_security import client_options
-from services.runtime.reader import newest_logic
-from services.runtime.transaction import FactRecord, Source, Transaction
+from services.runtime.kafka.security import client_options
+from services.runtime.log.chain import Position, follow
+from services.runtime.log.reader import newest_logic
+from services.runtime.log.transaction import FactRecord, Source, Transaction
 from services.territory import Territory
 
 
@@ -33,20 +33,47 @@ class Chains:
     applied: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def make(
-        self, service: str, realm: str, facts: Sequence[Fact], at: int, *, cause: type[Message] = Tick, id: str | None = None,
-        source: str = "test", times: Sequence[int] = (), digest: str = "0" * 32,
-    ) -> tuple[int, bytes]:  # fmt: skip
+        self,
+        service: str,
+        realm: str,
+        facts: Sequence[Fact],
+        at: int,
+        *,
+        cause: type[Message] = Tick,
+        id: str | None = None,
+        source: str = "test",
+        times: Sequence[int] = (),
+        digest: str = "0" * 32,
+    ) -> tuple[int, bytes]:
         """(partition, bytes) of the next record. `times`: own time per fact, if not `at`."""
         partition = partition_of(realm, PARTITIONS)
         key = service, partition
         before = self.positions.get(key, Position())
         offset = self.applied[key] = self.applied.get(key, -1) + 1
         input_id = id or str(uuid.uuid4())
-        src = Source(inputs(service), partition, offset, digest, input_id, cause.wire_type(), source, at, input_id, input_id)
-        records = tuple(record(f, derive_id(realm, input_id, type(f).__name__, n), times[n] if times else at) for n, f in enumerate(facts))
+        src = Source(
+            inputs(service),
+            partition,
+            offset,
+            digest,
+            input_id,
+            cause.wire_type(),
+            source,
+            at,
+            input_id,
+            input_id,
+        )
+        records = tuple(
+            record(f, derive_id(realm, input_id, type(f).__name__, n), times[n] if times else at)
+            for n, f in enumerate(facts)
+        )
         history = before.history + (cause is LossDeclared)
-        of = "" if cause in (LossDeclared, Rebased) else realm  # as `services.runtime.chain.declare`
-        tx = Transaction(1, before.seq + 1, before.hash, history, "test", service, of, of, src, at, records, None)
+        of = (
+            "" if cause in (LossDeclared, Rebased) else realm
+        )  # as `services.runtime.log.chain.declare`
+        tx = Transaction(
+            1, before.seq + 1, before.hash, history, "test", service, of, of, src, at, records, None
+        )
         raw = tx.dump()
         after, accepted = follow(before, before.next, raw, newest_logic(service))
         assert accepted is not None
@@ -59,7 +86,13 @@ class LogWriter:
 
     def __init__(self, kafka: str) -> None:
         self.chains = Chains()
-        self._producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", enable_idempotence=True, linger_ms=2, **client_options())
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=kafka,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=2,
+            **client_options(),
+        )
 
     async def __aenter__(self) -> Self:
         await self._producer.start()
@@ -71,14 +104,18 @@ class LogWriter:
     async def append(self, service: str, realm: str, *facts: Fact, at: int, **more: object) -> None:
         """One Transaction, acknowledged."""
         partition, raw = self.chains.make(service, realm, facts, at, **more)  # type: ignore[arg-type]
-        await self._producer.send_and_wait(log(service), raw, key=realm.encode(), partition=partition)
+        await self._producer.send_and_wait(
+            log(service), raw, key=realm.encode(), partition=partition
+        )
 
     async def append_vain(self, service: str, realm: str, at: int) -> None:
         """A record on a head that was left behind, as a worker writes it that does not know of its successor: nobody accepts it."""
         chains = Chains(dict(self.chains.positions), dict(self.chains.applied))
         chains.positions[service, partition_of(realm, PARTITIONS)] = Position()
         partition, raw = chains.make(service, realm, (), at)
-        await self._producer.send_and_wait(log(service), raw, key=realm.encode(), partition=partition)
+        await self._producer.send_and_wait(
+            log(service), raw, key=realm.encode(), partition=partition
+        )
 
     async def enqueue(self, service: str, realm: str, *facts: Fact, at: int) -> None:
         """As append, without waiting."""
@@ -91,8 +128,15 @@ class LogWriter:
     async def open(self, realm: str, territory: Territory, at: int) -> None:
         """The realm as alerts records it, with its reference data."""
         opened = RealmOpened(territory="92", title_code="test", started_at=at, lineage=realm)
-        applied = CommandApplied(command_id=f"open:{realm}", command="OpenRealm", result={"realm": realm})
+        applied = CommandApplied(
+            command_id=f"open:{realm}", command="OpenRealm", result={"realm": realm}
+        )
         await self.append("alerts", realm, opened, applied, at=at, id=f"open:{realm}")
         last = len(territory.sections) - 1
         for n, section in enumerate(territory.sections):
-            await self.append("alerts", realm, ReferencePublished(reference=territory.version, data=section, last=n == last), at=at)
+            await self.append(
+                "alerts",
+                realm,
+                ReferencePublished(reference=territory.version, data=section, last=n == last),
+                at=at,
+            )

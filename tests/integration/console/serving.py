@@ -16,14 +16,14 @@ from schemas.base import Command, Fact, parse_open
 from schemas.runtime import CommandApplied, OpenRealm, RealmOpened
 from schemas.topics import PARTITIONS, SERVICES, inputs
 from services.console.app import console
-from services.runtime.access import AccessStore, new_principal
-from services.runtime.ending import end
-from services.runtime.inputs import InputRecord, input_digest
-from services.runtime.kafka_security import client_options
-from services.runtime.partitions import stop_consumer
-from services.runtime.principals import Principal
-from services.runtime.rights import Role
-from services.runtime.settings import Settings
+from services.runtime.decider.inputs import InputRecord, input_digest
+from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal
+from services.runtime.kafka.security import client_options
+from services.runtime.log.partition_reader import stop_consumer
+from services.runtime.process.settings import Settings
+from services.runtime.process.tasks import end
 from tests.integration.console.logwriter import LogWriter
 
 Reply = Callable[[str, Command], Fact]
@@ -53,20 +53,30 @@ class Served:
 async def served(settings: Settings) -> AsyncIterator[Served]:
     async with console(settings) as app:
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://console", timeout=20) as http:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://console", timeout=20
+        ) as http:
             yield Served(http, app.state.access, app)
 
 
 def applied(command_id: str, command: Command) -> Fact:
-    return CommandApplied(command_id=command_id, command=type(command).__name__, result={"done": True})
+    return CommandApplied(
+        command_id=command_id, command=type(command).__name__, result={"done": True}
+    )
 
 
 @asynccontextmanager
-async def answering(settings: Settings, writer: LogWriter, reply: Reply = applied) -> AsyncIterator[list[tuple[str, Command]]]:
+async def answering(
+    settings: Settings, writer: LogWriter, reply: Reply = applied
+) -> AsyncIterator[list[tuple[str, Command]]]:
     """Answers each new command as `reply` says; gives what it saw."""
     seen: list[tuple[str, Command]] = []
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=20, **client_options()
+        bootstrap_servers=settings.kafka,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_wait_ms=20,
+        **client_options(),
     )
     await consumer.start()
     tps = [TopicPartition(inputs(s), p) for s in SERVICES for p in range(PARTITIONS)]
@@ -84,17 +94,36 @@ async def answering(settings: Settings, writer: LogWriter, reply: Reply = applie
                 continue
             seen.append((id, command))
             realm, service = record.key.decode(), record.topic.split(".")[0]
-            digest = input_digest(InputRecord(record.topic, record.partition, record.offset, record.key, record.value, record.headers, 0))
+            digest = input_digest(
+                InputRecord(
+                    record.topic,
+                    record.partition,
+                    record.offset,
+                    record.key,
+                    record.value,
+                    record.headers,
+                    0,
+                )
+            )
             facts = [reply(id, command)]
             if isinstance(command, OpenRealm):
                 opened = RealmOpened(
-                    territory=command.territory, title_code=command.title_code, started_at=command.started_at, lineage=realm
+                    territory=command.territory,
+                    title_code=command.title_code,
+                    started_at=command.started_at,
+                    lineage=realm,
                 )
                 facts.insert(0, opened)
             await writer.append(
-                service, realm, *facts, at=int(time.time() * 1000), id=id, cause=type(command),
-                source=headers["ce_source"].decode(), digest=digest,
-            )  # fmt: skip
+                service,
+                realm,
+                *facts,
+                at=int(time.time() * 1000),
+                id=id,
+                cause=type(command),
+                source=headers["ce_source"].decode(),
+                digest=digest,
+            )
 
     task = asyncio.create_task(run())
     try:

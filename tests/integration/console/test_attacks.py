@@ -9,10 +9,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from services.runtime.access import new_principal
-from services.runtime.rights import Role
-from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER
-from services.runtime.settings import Settings
+from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER
+from services.runtime.process.settings import Settings
 from tests.integration.console.serving import Served, served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -55,7 +55,9 @@ def _no_jar(console: Served) -> None:
 async def test_another_site_can_neither_log_out_nor_log_in(console: Served) -> None:
     mine = cookies_of(await log_in(console, await code_of(console)))
     for proof in ({}, {"csrf": "x" * 48}, {"csrf": ""}):
-        assert (await console.http.post("/deconnexion", data=proof, headers=sent(mine))).status_code == 403
+        assert (
+            await console.http.post("/deconnexion", data=proof, headers=sent(mine))
+        ).status_code == 403
         assert (await console.http.get("/aide", headers=sent(mine))).status_code == 200
         assert console.app.state.sessions.read(mine[COOKIE]) is not None
     for site in (
@@ -66,26 +68,43 @@ async def test_another_site_can_neither_log_out_nor_log_in(console: Served) -> N
         console.http.cookies.clear()
         answer = await console.http.post("/deconnexion", headers=site)
         assert (answer.status_code, cookies_of(answer)) == (403 if site else 303, {})
-    assert (await console.http.post("/deconnexion", data={"csrf": mine[CSRF_COOKIE]}, headers=sent(mine))).status_code == 303
+    assert (
+        await console.http.post(
+            "/deconnexion", data={"csrf": mine[CSRF_COOKIE]}, headers=sent(mine)
+        )
+    ).status_code == 303
     assert console.app.state.sessions.read(mine[COOKIE]) is None
 
     code = await code_of(console)
     assert (await log_in(console, code, **{"Sec-Fetch-Site": "cross-site"})).status_code == 403
-    assert (await log_in(console, code, **{"Sec-Fetch-Site": "same-origin"})).status_code == 303, "the code was not used up by the attempt"
+    assert (await log_in(console, code, **{"Sec-Fetch-Site": "same-origin"})).status_code == 303, (
+        "the code was not used up by the attempt"
+    )
 
 
-async def test_a_session_that_was_planted_before_the_login_is_worth_nothing_after_it(console: Served) -> None:
+async def test_a_session_that_was_planted_before_the_login_is_worth_nothing_after_it(
+    console: Served,
+) -> None:
     planted = cookies_of(await log_in(console, await code_of(console, Role.OBSERVER)))
     console.http.cookies.clear()
-    answer = await console.http.post("/connexion", data={"code": await code_of(console)}, headers=sent(planted))
+    answer = await console.http.post(
+        "/connexion", data={"code": await code_of(console)}, headers=sent(planted)
+    )
     own = cookies_of(answer)
     assert own[COOKIE] != planted[COOKIE]
     assert own[CSRF_COOKIE] != planted[CSRF_COOKIE]
     read = console.app.state.sessions.read
-    assert (read(planted[COOKIE]).principal.role, read(own[COOKIE]).principal.role) == (Role.OBSERVER, Role.CELL)
+    assert (read(planted[COOKIE]).principal.role, read(own[COOKIE]).principal.role) == (
+        Role.OBSERVER,
+        Role.CELL,
+    )
     mixed = sent({COOKIE: own[COOKIE], CSRF_COOKIE: planted[CSRF_COOKIE]})
-    assert (await console.http.post("/deconnexion", data={"csrf": planted[CSRF_COOKIE]}, headers=mixed)).status_code == 403
-    assert "HttpOnly" in next(h for h in answer.headers.get_list("set-cookie") if h.startswith(COOKIE))
+    assert (
+        await console.http.post("/deconnexion", data={"csrf": planted[CSRF_COOKIE]}, headers=mixed)
+    ).status_code == 403
+    assert "HttpOnly" in next(
+        h for h in answer.headers.get_list("set-cookie") if h.startswith(COOKIE)
+    )
     assert all("SameSite=Lax" in h for h in answer.headers.get_list("set-cookie"))
 
 
@@ -102,10 +121,23 @@ async def test_what_was_used_or_ended_opens_nothing_again(console: Served) -> No
 
 
 @pytest.mark.parametrize(
-    "target", ["//example.org", "https://example.org", "/\\example.org", "\\\\example.org", "/\texample", "javascript:alert(1)", "/%0d%0aSet-Cookie:a=b\r\nX:1"]
-)  # fmt: skip
-async def test_a_login_leads_to_a_page_of_this_site_whatever_it_was_told(console: Served, target: str) -> None:
-    answer = await console.http.post("/connexion", data={"code": await code_of(console), "next": target})
+    "target",
+    [
+        "//example.org",
+        "https://example.org",
+        "/\\example.org",
+        "\\\\example.org",
+        "/\texample",
+        "javascript:alert(1)",
+        "/%0d%0aSet-Cookie:a=b\r\nX:1",
+    ],
+)
+async def test_a_login_leads_to_a_page_of_this_site_whatever_it_was_told(
+    console: Served, target: str
+) -> None:
+    answer = await console.http.post(
+        "/connexion", data={"code": await code_of(console), "next": target}
+    )
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     shown = await console.http.get("/connexion", params={"next": target})
     assert 'name="next" value="/"' in shown.text
@@ -114,11 +146,19 @@ async def test_a_login_leads_to_a_page_of_this_site_whatever_it_was_told(console
 @pytest.mark.parametrize(
     "path",
     [
-        "/static/0/../../app.py", "/static/0/%2e%2e/%2e%2e/app.py", "/static/0/..%2f..%2fapp.py", "/static/0//etc/passwd",
-        "/static/0/css/../../../app.py", "/static/0/css/..%5c..%5capp.py", "/static/0/js/%00", "/static/0/css",
-        "/sitrep/..%2f..%2fetc%2fpasswd", "/a/..%2f..%2fetc%2fpasswd", "/calendriers/..%2f..%2fetc.ics",
+        "/static/0/../../app.py",
+        "/static/0/%2e%2e/%2e%2e/app.py",
+        "/static/0/..%2f..%2fapp.py",
+        "/static/0//etc/passwd",
+        "/static/0/css/../../../app.py",
+        "/static/0/css/..%5c..%5capp.py",
+        "/static/0/js/%00",
+        "/static/0/css",
+        "/sitrep/..%2f..%2fetc%2fpasswd",
+        "/a/..%2f..%2fetc%2fpasswd",
+        "/calendriers/..%2f..%2fetc.ics",
     ],
-)  # fmt: skip
+)
 async def test_no_path_climbs_out_of_its_folder(console: Served, path: str) -> None:
     request = console.http.build_request("GET", "http://console/")
     request.url = httpx.URL("http://console", raw_path=path.encode())
@@ -128,14 +168,25 @@ async def test_no_path_climbs_out_of_its_folder(console: Served, path: str) -> N
     assert "FastAPI" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/compte/cles/options", "/compte/cles", "/compte/cles/k/retirer", "/compte/sessions/fermer"])
-async def test_a_token_gets_no_passkey_and_no_session_beside_the_session_of_another(console: Served, path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    ["/compte/cles/options", "/compte/cles", "/compte/cles/k/retirer", "/compte/sessions/fermer"],
+)
+async def test_a_token_gets_no_passkey_and_no_session_beside_the_session_of_another(
+    console: Served, path: str
+) -> None:
     """A token ends and is revoked; what it could plant in its account would stay."""
     mine = cookies_of(await log_in(console, await code_of(console, Role.OBSERVER)))
     token = await console.as_role(Role.ADMIN)
-    answer = await console.http.post(path, json={"credential": {}}, headers=sent(mine) | token | {CSRF_HEADER: mine[CSRF_COOKIE]})
+    answer = await console.http.post(
+        path, json={"credential": {}}, headers=sent(mine) | token | {CSRF_HEADER: mine[CSRF_COOKIE]}
+    )
     assert answer.status_code == 401
     assert COOKIE not in cookies_of(answer)
-    own = await console.http.post(path, json={"credential": {}}, headers=sent(mine) | {CSRF_HEADER: mine[CSRF_COOKIE]})
+    own = await console.http.post(
+        path, json={"credential": {}}, headers=sent(mine) | {CSRF_HEADER: mine[CSRF_COOKIE]}
+    )
     assert own.status_code not in (401, 403)
-    assert (await console.http.post(path, json={"credential": {}}, headers=sent(mine))).status_code == 403
+    assert (
+        await console.http.post(path, json={"credential": {}}, headers=sent(mine))
+    ).status_code == 403

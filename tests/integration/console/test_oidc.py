@@ -15,15 +15,15 @@ import pytest
 import pytest_asyncio
 from pydantic import ValidationError
 
-from services.console.pages.shell import CSP
-from services.runtime import oidc_provider
-from services.runtime.access import new_principal
-from services.runtime.embedded.ports import free_ports
-from services.runtime.oidc_settings import OidcSettings
-from services.runtime.principals import Account, Principal, Trace
-from services.runtime.rights import Role
-from services.runtime.sessions import COOKIE, CSRF_COOKIE
-from services.runtime.settings import Settings
+from services.console.web.shell import CSP
+from services.runtime.identity import oidc_provider
+from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.oidc_settings import OidcSettings
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Account, Principal, Trace
+from services.runtime.identity.sessions import COOKIE, CSRF_COOKIE
+from services.runtime.process.ports import free_ports
+from services.runtime.process.settings import Settings
 from tests.integration.console.serving import Served, served
 from tests.integration.console.test_attacks import cookies_of, sent
 from tests.waiting import until
@@ -37,7 +37,9 @@ class Provider:
         port = free_ports(1)[0]
         self.issuer = f"http://127.0.0.1:{port}"
         program = Path(__file__).parents[2] / "oidc_provider.py"
-        self._process = subprocess.Popen([sys.executable, str(program), str(port), CLIENT, SECRET, BACK])
+        self._process = subprocess.Popen(
+            [sys.executable, str(program), str(port), CLIENT, SECRET, BACK]
+        )
         self.http = httpx.Client(base_url=self.issuer, timeout=20, trust_env=False)
         until(self._answers)
 
@@ -50,7 +52,10 @@ class Provider:
     def says(self, subject: str, fault: str = "", **more: Any) -> None:
         """Whom it logs in from now on, and how it lies about it."""
         new_key = more.pop("new_key", False)
-        self.http.post("/control", json={"subject": subject, "fault": fault, "claims": more, "new_key": new_key})
+        self.http.post(
+            "/control",
+            json={"subject": subject, "fault": fault, "claims": more, "new_key": new_key},
+        )
 
     def asked(self, path: str) -> int:
         return int(self.http.get("/asked").json().get(path, 0))
@@ -126,12 +131,16 @@ def acts(console: Served, principal: Principal) -> list[str]:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_who_the_provider_confirms_comes_in_as_the_account_and_with_its_role(console: Served, provider: Provider) -> None:
+async def test_who_the_provider_confirms_comes_in_as_the_account_and_with_its_role(
+    console: Served, provider: Provider
+) -> None:
     page = await console.http.get("/connexion?next=/aide")
     assert "Se connecter avec le compte du Département" in page.text
     assert page.headers["content-security-policy"] == CSP
     owner = await account(console)
-    provider.says("s-1", preferred_username=login_of(console, owner), role="admin", groups=["admin"])
+    provider.says(
+        "s-1", preferred_username=login_of(console, owner), role="admin", groups=["admin"]
+    )
     answer = await come_in(console, provider, "/aide")
     assert (answer.status_code, answer.headers["location"]) == (303, "/aide")
     assert who_came(console, answer) == owner
@@ -140,10 +149,14 @@ async def test_who_the_provider_confirms_comes_in_as_the_account_and_with_its_ro
     assert "Max-Age=0" in attempt
 
     provider.says("s-1", preferred_username="renamed")
-    assert who_came(console, await come_in(console, provider)) == owner, "the account is the subject's now, whatever the claim says"
+    assert who_came(console, await come_in(console, provider)) == owner, (
+        "the account is the subject's now, whatever the claim says"
+    )
     provider.says("s-2", preferred_username=login_of(console, owner))
     other = await come_in(console, provider)
-    assert (other.status_code, COOKIE in cookies_of(other)) == (403, False), "a name that was given anew opens nothing"
+    assert (other.status_code, COOKIE in cookies_of(other)) == (403, False), (
+        "a name that was given anew opens nothing"
+    )
     assert provider.asked("/keys") == 1, "keys are kept"
 
 
@@ -153,7 +166,9 @@ async def test_logging_out_is_a_matter_of_this_machine(console: Served, provider
     provider.says(f"s-{owner.id}", preferred_username=login_of(console, owner))
     mine = cookies_of(await come_in(console, provider))
     before = provider.http.get("/asked").json()
-    out = await console.http.post("/deconnexion", data={"csrf": mine[CSRF_COOKIE]}, headers=sent(mine))
+    out = await console.http.post(
+        "/deconnexion", data={"csrf": mine[CSRF_COOKIE]}, headers=sent(mine)
+    )
     assert out.headers["location"] == "/connexion"
     assert console.app.state.sessions.read(mine[COOKIE]) is None
     assert {k: v for k, v in provider.http.get("/asked").json().items() if k != "/asked"} == {
@@ -162,10 +177,27 @@ async def test_logging_out_is_a_matter_of_this_machine(console: Served, provider
 
 
 @pytest.mark.parametrize(
-    "fault", ["nonce", "no_nonce", "audience", "expired", "issuer", "future", "party", "access", "anonymous", "none", "secret", "public", "forged"]
-)  # fmt: skip
+    "fault",
+    [
+        "nonce",
+        "no_nonce",
+        "audience",
+        "expired",
+        "issuer",
+        "future",
+        "party",
+        "access",
+        "anonymous",
+        "none",
+        "secret",
+        "public",
+        "forged",
+    ],
+)
 @pytest.mark.asyncio(loop_scope="module")
-async def test_what_is_not_signed_for_us_now_opens_nothing(console: Served, provider: Provider, fault: str) -> None:
+async def test_what_is_not_signed_for_us_now_opens_nothing(
+    console: Served, provider: Provider, fault: str
+) -> None:
     owner = await account(console)
     provider.says(f"s-{owner.id}", fault, preferred_username=login_of(console, owner))
     answer = await come_in(console, provider)
@@ -195,7 +227,9 @@ async def test_whoever_has_no_account_gets_none(console: Served, provider: Provi
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_neither_a_closed_account_nor_an_administrators_is_given_away(console: Served, provider: Provider) -> None:
+async def test_neither_a_closed_account_nor_an_administrators_is_given_away(
+    console: Served, provider: Provider
+) -> None:
     admin, closed = await account(console, Role.ADMIN), await account(console)
     await console.access.set_enabled(closed.id, enabled=False)
     for owner in (admin, closed):
@@ -205,14 +239,18 @@ async def test_neither_a_closed_account_nor_an_administrators_is_given_away(cons
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_an_answer_counts_once_in_the_browser_that_asked(console: Served, provider: Provider) -> None:
+async def test_an_answer_counts_once_in_the_browser_that_asked(
+    console: Served, provider: Provider
+) -> None:
     owner = await account(console)
     provider.says(f"s-{owner.id}", preferred_username=login_of(console, owner))
     back, cookies = await leave(console, provider)
     stranger = await console.http.get(back)
     assert stranger.status_code == 401, "no cookie: planted by another site"
     _, other = await leave(console, provider)
-    assert (await console.http.get(back, headers=sent(other))).status_code == 401, "state of another attempt"
+    assert (await console.http.get(back, headers=sent(other))).status_code == 401, (
+        "state of another attempt"
+    )
     broken = {"vigie_oidc": cookies["vigie_oidc"][:-8] + "AAAAAAA="}
     assert (await console.http.get(back, headers=sent(broken))).status_code == 401
     asked = provider.asked("/token")
@@ -223,12 +261,16 @@ async def test_an_answer_counts_once_in_the_browser_that_asked(console: Served, 
     code = httpx.URL(back).params["code"]
     fresh, cookies = await leave(console, provider)
     replayed = str(httpx.URL(fresh).copy_set_param("code", code))
-    assert (await console.http.get(replayed, headers=sent(cookies))).status_code == 401, "a used code under a fresh attempt"
+    assert (await console.http.get(replayed, headers=sent(cookies))).status_code == 401, (
+        "a used code under a fresh attempt"
+    )
     fresh, cookies = await leave(console, provider)
     foreign = str(httpx.URL(fresh).copy_set_param("iss", "https://another.example"))
     assert (await console.http.get(foreign, headers=sent(cookies))).status_code == 401
     fresh, cookies = await leave(console, provider)
-    denied = str(httpx.URL(fresh).copy_remove_param("code").copy_set_param("error", "access_denied"))
+    denied = str(
+        httpx.URL(fresh).copy_remove_param("code").copy_set_param("error", "access_denied")
+    )
     assert (await console.http.get(denied, headers=sent(cookies))).status_code == 401
 
 
@@ -240,7 +282,9 @@ async def test_it_leads_to_a_page_of_this_site(console: Served, provider: Provid
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_new_keys_of_the_provider_are_fetched(console: Served, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_new_keys_of_the_provider_are_fetched(
+    console: Served, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner = await account(console)
     provider.says(f"s-{owner.id}", new_key=True, preferred_username=login_of(console, owner))
     asked = provider.asked("/keys")
@@ -255,10 +299,14 @@ async def test_new_keys_of_the_provider_are_fetched(console: Served, provider: P
 async def test_where_it_is_wanted_newcomers_get_an_account_under_a_verified_address(
     console_settings: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configured(monkeypatch, provider, CLAIM="email", NEW_ROLE="observer", NAME="FranceConnect Agents")
+    configured(
+        monkeypatch, provider, CLAIM="email", NEW_ROLE="observer", NAME="FranceConnect Agents"
+    )
     address = f"{token_hex(4)}@departement.example"
     async with served(console_settings) as console:
-        assert "Se connecter avec FranceConnect Agents" in (await console.http.get("/connexion")).text
+        assert (
+            "Se connecter avec FranceConnect Agents" in (await console.http.get("/connexion")).text
+        )
         for word in ({}, {"email_verified": False}, {"email_verified": "true"}):
             provider.says(address, email=address, **word)
             assert (await come_in(console, provider)).status_code == 403
@@ -270,7 +318,9 @@ async def test_where_it_is_wanted_newcomers_get_an_account_under_a_verified_addr
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_without_the_provider_everybody_comes_in_all_the_same(console_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_provider_everybody_comes_in_all_the_same(
+    console_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     provider = Provider()
     try:
         configured(monkeypatch, provider)
@@ -286,9 +336,13 @@ async def test_without_the_provider_everybody_comes_in_all_the_same(console_sett
             assert (refused.status_code, 'name="password"' in refused.text) == (503, True)
             await until_known(console, owner)
             await console.app.state.sessions.set_password(
-                next(a for a in console.access.all(Account) if a.id == owner.id), "un mot de passe long"
+                next(a for a in console.access.all(Account) if a.id == owner.id),
+                "un mot de passe long",
             )
-            local = await console.http.post("/connexion", data={"user": login_of(console, owner), "password": "un mot de passe long"})
+            local = await console.http.post(
+                "/connexion",
+                data={"user": login_of(console, owner), "password": "un mot de passe long"},
+            )
             assert (local.status_code, who_came(console, local)) == (303, owner)
     finally:
         provider.close()
@@ -309,10 +363,27 @@ async def test_without_a_setting_there_is_no_provider(console_settings: Settings
 @pytest.mark.parametrize(
     ("settings", "variable"),
     [
-        ({"oidc_issuer": "http://id.departement.example", "oidc_client_id": "v"}, "VIGIE_OIDC_ISSUER"),
+        (
+            {"oidc_issuer": "http://id.departement.example", "oidc_client_id": "v"},
+            "VIGIE_OIDC_ISSUER",
+        ),
         ({"oidc_issuer": "https://id.departement.example"}, "VIGIE_OIDC_CLIENT_ID"),
-        ({"oidc_issuer": "https://id.departement.example", "oidc_client_id": "v", "oidc_scope": "profile"}, "VIGIE_OIDC_SCOPE"),
-        ({"oidc_issuer": "https://id.departement.example", "oidc_client_id": "v", "oidc_new_role": "admin"}, "VIGIE_OIDC_NEW_ROLE"),
+        (
+            {
+                "oidc_issuer": "https://id.departement.example",
+                "oidc_client_id": "v",
+                "oidc_scope": "profile",
+            },
+            "VIGIE_OIDC_SCOPE",
+        ),
+        (
+            {
+                "oidc_issuer": "https://id.departement.example",
+                "oidc_client_id": "v",
+                "oidc_new_role": "admin",
+            },
+            "VIGIE_OIDC_NEW_ROLE",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(settings: dict[str, Any], variable: str) -> None:

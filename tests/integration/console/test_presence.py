@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from services.console.live_rows import hidden_from
-from services.console.presence import KEPT_MS, Entry, PresenceStore
-from services.console.store import connect, of
-from services.runtime.rights import RIGHTS, Role
-from services.runtime.settings import Settings
+from services.console.live.presence import KEPT_MS, Entry, PresenceStore
+from services.console.live.row_events import hidden_from
+from services.console.read_model.store import connect, of
+from services.runtime.identity.permissions import RIGHTS, Role
+from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console.conftest import appending, projecting, until
 from tests.integration.console.crisis import START
@@ -20,12 +20,21 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 OBSERVER = RIGHTS[Role.OBSERVER].__contains__
 
 
-async def test_who_comes_and_goes_is_told_over_the_live_stream(console_settings: Settings, territory: Territory) -> None:
+async def test_who_comes_and_goes_is_told_over_the_live_stream(
+    console_settings: Settings, territory: Territory
+) -> None:
     realm = a_realm()
-    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+    async with (
+        appending(console_settings.kafka) as writer,
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
-        async with listening(console, realm) as reader, listening(console, realm, hidden=hidden_from(OBSERVER)) as observer:
+        async with (
+            listening(console, realm) as reader,
+            listening(console, realm, hidden=hidden_from(OBSERVER)) as observer,
+        ):
             client = connect(console_settings.redis)
             known = PresenceStore(client)
             await known.enter(realm, Entry("incident:i-1", "a-1"))

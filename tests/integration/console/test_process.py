@@ -15,10 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app as vigie
-from services.runtime.access import AccessStore, new_principal
-from services.runtime.embedded.ports import free_ports
-from services.runtime.rights import Role
-from services.runtime.settings import Settings
+from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.process.ports import free_ports
+from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console.conftest import appending, until
 from tests.integration.console.crisis import INCIDENT
@@ -29,12 +29,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @asynccontextmanager
-async def process(settings: Settings, module: str, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    settings: Settings, module: str, **more: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process of ours, stopped with SIGTERM; it must stop by itself and with code 0."""
     env = os.environ | {
-        "VIGIE_DATA_DIR": str(settings.data_dir), "VIGIE_KAFKA": settings.kafka, "VIGIE_REDIS": settings.redis,
-        "VIGIE_TERRITORY": str(settings.territory), **more,
-    }  # fmt: skip
+        "VIGIE_DATA_DIR": str(settings.data_dir),
+        "VIGIE_KAFKA": settings.kafka,
+        "VIGIE_REDIS": settings.redis,
+        "VIGIE_TERRITORY": str(settings.territory),
+        **more,
+    }
     running = await asyncio.create_subprocess_exec(sys.executable, "-m", module, env=env)
     try:
         yield running
@@ -56,14 +61,26 @@ async def test_the_processes_serve_the_shell_and_stop_cleanly(
         _, token = await access.create_token(new_principal(Role.ADMIN))
     async with (
         appending(console_settings.kafka) as writer,
-        process(console_settings, "services.console.projector", VIGIE_HEALTH_PORT=str(health[0])),
-        process(console_settings, "services.console", VIGIE_CONSOLE=f"127.0.0.1:{port}", VIGIE_HEALTH_PORT=str(health[1])),
-        answering(console_settings, writer) as seen, httpx.AsyncClient() as http,
-    ):  # fmt: skip
+        process(
+            console_settings,
+            "services.console.read_model.projector",
+            VIGIE_HEALTH_PORT=str(health[0]),
+        ),
+        process(
+            console_settings,
+            "services.console",
+            VIGIE_CONSOLE=f"127.0.0.1:{port}",
+            VIGIE_HEALTH_PORT=str(health[1]),
+        ),
+        answering(console_settings, writer) as seen,
+        httpx.AsyncClient() as http,
+    ):
         await play(writer, realm, territory)
 
         async def ready() -> bool:
-            found = await http.get(f"{url}/api/v1/overview?realm={realm}", headers={"Authorization": f"Bearer {token}"})
+            found = await http.get(
+                f"{url}/api/v1/overview?realm={realm}", headers={"Authorization": f"Bearer {token}"}
+            )
             probes = [(await http.get(f"http://127.0.0.1:{p}/readyz")).status_code for p in health]
             return probes == [200, 200] and found.json()["counts"]["notifications"] == 1
 
@@ -72,7 +89,9 @@ async def test_the_processes_serve_the_shell_and_stop_cleanly(
         monkeypatch.setenv("VIGIE_TOKEN", token)
 
         async def shell(*command: str) -> tuple[int, str]:
-            result = await asyncio.to_thread(CliRunner().invoke, vigie, [*command, "--realm", realm])
+            result = await asyncio.to_thread(
+                CliRunner().invoke, vigie, [*command, "--realm", realm]
+            )
             return result.exit_code, result.stdout
 
         await guess_passwords_as_ever_other_callers(url, http)
@@ -83,15 +102,32 @@ async def test_the_processes_serve_the_shell_and_stop_cleanly(
         assert code == 0
         assert "pmi-04" in out
         assert "cen-1" not in out
-        for command in (["activities"], ["plans"], ["notifications"], ["timeline"], ["timeline", INCIDENT]):
+        for command in (
+            ["activities"],
+            ["plans"],
+            ["notifications"],
+            ["timeline"],
+            ["timeline", INCIDENT],
+        ):
             assert (await shell(*command))[0] == 0
-        for command in (["ack", INCIDENT], ["level", "N3", "--reason", "ordre"], ["plan", "activate", "PT-ELEC"],
-                        ["card", "done", "PT-ELEC", "c1"], ["note", "Une ligne"], ["resolve", INCIDENT, "--force"], ["escalate", INCIDENT]):  # fmt: skip
+        for command in (
+            ["ack", INCIDENT],
+            ["level", "N3", "--reason", "ordre"],
+            ["plan", "activate", "PT-ELEC"],
+            ["card", "done", "PT-ELEC", "c1"],
+            ["note", "Une ligne"],
+            ["resolve", INCIDENT, "--force"],
+            ["escalate", INCIDENT],
+        ):
             before = len(seen)
             assert (await shell(*command))[0] == 0
             assert len(seen) == before + 1
         assert (await shell("timeline", "unknown"))[0] == 1
-        async with http.stream("GET", f"{url}/api/v1/stream?realm={realm}", headers={"Authorization": f"Bearer {token}"}) as stream:
+        async with http.stream(
+            "GET",
+            f"{url}/api/v1/stream?realm={realm}",
+            headers={"Authorization": f"Bearer {token}"},
+        ) as stream:
             assert "event: hello" in [line async for line in _first(stream, 2)]
 
 
@@ -100,7 +136,9 @@ async def guess_passwords_as_ever_other_callers(url: str, http: httpx.AsyncClien
     statuses = []
     for n in range(12):
         form = {"user": "admin", "password": f"a wrong password {n}"}
-        answer = await http.post(f"{url}/connexion", data=form, headers={"X-Forwarded-For": f"203.0.113.{n}"})
+        answer = await http.post(
+            f"{url}/connexion", data=form, headers={"X-Forwarded-For": f"203.0.113.{n}"}
+        )
         statuses.append(answer.status_code)
     assert statuses[0] == 401
     assert statuses[-1] == 429

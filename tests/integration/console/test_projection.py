@@ -12,20 +12,27 @@ import orjson
 import pytest
 from aiokafka.errors import KafkaError
 
-from schemas.alerts import IncidentCounts, IncidentReported, MetricChanged, SiteContact, SiteReported, SiteStatusChanged
+from schemas.alerts import (
+    IncidentCounts,
+    IncidentReported,
+    MetricChanged,
+    SiteContact,
+    SiteReported,
+    SiteStatusChanged,
+)
 from schemas.causes import CauseChanged, Members
 from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, RealmClosed
 from schemas.topics import PARTITIONS, SERVICES
-from services.console import store
-from services.console.chronicle import Chronicle, Version
-from services.console.readmodel import ReadModel
+from services.appliance.embedded.store import RunningStore
+from services.console.read_model import store
+from services.console.read_model.history import Chronicle, Version
+from services.console.read_model.queries import ReadModel
+from services.console.read_model.time_travel import History
+from services.console.read_model.trimming import Trimmer
 from services.console.resources import when
-from services.console.timetravel import History
-from services.console.trimming import Trimmer
-from services.runtime.chain import Position
-from services.runtime.embedded.store import RunningStore
-from services.runtime.settings import Settings
+from services.runtime.log.chain import Position
+from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.faults.matrix import proves
 from tests.integration.console import crisis
@@ -34,7 +41,7 @@ from tests.integration.console.crisis import INCIDENT, MINUTE, START
 from tests.integration.console.logwriter import LogWriter
 
 STANDS_S = 11
-"""Longer than the store's clients wait for an answer (services.console.store.connect)."""
+"""Longer than the store's clients wait for an answer (services.console.read_model.store.connect)."""
 
 
 def a_realm() -> str:
@@ -45,14 +52,26 @@ async def play(writer: LogWriter, realm: str, territory: Territory) -> None:
     """Two sites cut, N1 then N2, a ladder, an interrupted activity, a proposed plan, a message sent."""
     await writer.open(realm, territory, START)
     await writer.append(
-        "alerts", realm, crisis.report("r-1", "pmi-04", START), crisis.site("pmi-04", START), crisis.incident(START, ("pmi-04",), "opened"),
-        crisis.level(START, 1, 0), at=START,
-    )  # fmt: skip
+        "alerts",
+        realm,
+        crisis.report("r-1", "pmi-04", START),
+        crisis.site("pmi-04", START),
+        crisis.incident(START, ("pmi-04",), "opened"),
+        crisis.level(START, 1, 0),
+        at=START,
+    )
     at = START + 2 * MINUTE
     await writer.append(
-        "alerts", realm, crisis.report("r-2", "cen-1", at), crisis.site("cen-1", at), crisis.incident(at, ("pmi-04", "cen-1"), "level", 2),
-        crisis.level(at, 2, 1), crisis.ladder(at), crisis.task(at), at=at,
-    )  # fmt: skip
+        "alerts",
+        realm,
+        crisis.report("r-2", "cen-1", at),
+        crisis.site("cen-1", at),
+        crisis.incident(at, ("pmi-04", "cen-1"), "level", 2),
+        crisis.level(at, 2, 1),
+        crisis.ladder(at),
+        crisis.task(at),
+        at=at,
+    )
     await writer.append("continuity", realm, crisis.activity(at), crisis.plan(at), at=at)
     await writer.append("delivery", realm, crisis.notification(at), at=at)
 
@@ -60,7 +79,11 @@ async def play(writer: LogWriter, realm: str, territory: Territory) -> None:
 async def complete(model: ReadModel, realm: str) -> bool:
     """The last record of `play` in each of the three logs is shown."""
     counts = (await model.overview(realm)).counts
-    return counts["notifications"] == 1 and counts["reports"] >= 2 and (await model.plan(realm, "PT-ELEC")).state == "proposed"
+    return (
+        counts["notifications"] == 1
+        and counts["reports"] >= 2
+        and (await model.plan(realm, "PT-ELEC")).state == "proposed"
+    )
 
 
 async def test_the_picture_shows_what_the_logs_hold(
@@ -96,17 +119,33 @@ async def test_what_the_log_tells_in_parts_is_shown_whole(
     async with projecting(console_settings):
         await play(writer, realm, territory)
         row = crisis.site("pmi-04", at).row
-        told = row.causes[0].model_copy(update={"reports": said[:5], "sources": sources, "reports_count": 5})
+        told = row.causes[0].model_copy(
+            update={"reports": said[:5], "sources": sources, "reports_count": 5}
+        )
         cause = crisis.cause("pmi-04", at)
         await writer.append(
-            "alerts", realm, CauseChanged(cause=cause, reports=Members(added=said), sources=Members(added=sources)),
-            SiteStatusChanged(row=row.model_copy(update={"causes": (told,)})), at=at,
-        )  # fmt: skip
+            "alerts",
+            realm,
+            CauseChanged(cause=cause, reports=Members(added=said), sources=Members(added=sources)),
+            SiteStatusChanged(row=row.model_copy(update={"causes": (told,)})),
+            at=at,
+        )
         await writer.append(
-            "alerts", realm, CauseChanged(cause=cause, reports=Members(dropped=said[:1], added=("r-9",)), sources=Members(added=("rh",))),
+            "alerts",
+            realm,
+            CauseChanged(
+                cause=cause,
+                reports=Members(dropped=said[:1], added=("r-9",)),
+                sources=Members(added=("rh",)),
+            ),
             SiteReported(row=SiteContact(id="pmi-04", last_word_at=later)),
-            IncidentReported(row=IncidentCounts(id=INCIDENT, updated_at=later, reports_count=9, duplicates_count=7)), at=later,
-        )  # fmt: skip
+            IncidentReported(
+                row=IncidentCounts(
+                    id=INCIDENT, updated_at=later, reports_count=9, duplicates_count=7
+                )
+            ),
+            at=later,
+        )
 
         async def shown() -> bool:
             return (await model.incident(realm, INCIDENT)).reports_count == 9
@@ -116,9 +155,16 @@ async def test_what_the_log_tells_in_parts_is_shown_whole(
         (listed,) = (await model.sites(realm, q="pmi-04", members_too=True)).items
         before = await model.site(realm, "pmi-04", as_of=at)
         before_that = await model.incident(realm, INCIDENT, as_of=at)
-    assert (now.causes[0].reports, now.causes[0].sources) == ([*said[1:], "r-9"], ["site_manager", "rh"])
+    assert (now.causes[0].reports, now.causes[0].sources) == (
+        [*said[1:], "r-9"],
+        ["site_manager", "rh"],
+    )
     assert listed == now
-    assert (now.last_word_at, incident.updated_at, incident.duplicates_count) == (when(later), when(later), 7)
+    assert (now.last_word_at, incident.updated_at, incident.duplicates_count) == (
+        when(later),
+        when(later),
+        7,
+    )
     assert (before.causes[0].reports, before.last_word_at) == (list(said), when(at))
     assert (before_that.reports_count, before_that.updated_at) == (2, when(at))
 
@@ -133,7 +179,9 @@ async def test_a_flushed_store_is_rebuilt_without_anybody_asking(
         await play(writer, realm, territory)
         await until(lambda: complete(model, realm))
         before = await model.overview(realm)
-        await writer.append_vain("continuity", realm, START + 3 * MINUTE)  # at the end of a log: what nobody accepts keeps nothing waiting
+        await writer.append_vain(
+            "continuity", realm, START + 3 * MINUTE
+        )  # at the end of a log: what nobody accepts keeps nothing waiting
         await client.flushall()
         await until(lambda: complete(model, realm))
         after = await model.overview(realm)
@@ -144,9 +192,17 @@ async def test_a_flushed_store_is_rebuilt_without_anybody_asking(
     assert after.log == before.log
 
 
-@proves("store", "stop", note="longer than its clients wait: what they sent is done when it goes on, and sent again")
+@proves(
+    "store",
+    "stop",
+    note="longer than its clients wait: what they sent is done when it goes on, and sent again",
+)
 async def test_a_store_that_stood_still_shows_every_fact_once(
-    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory, cache: RunningStore
+    writer: LogWriter,
+    console_settings: Settings,
+    model: ReadModel,
+    territory: Territory,
+    cache: RunningStore,
 ) -> None:
     realm = a_realm()
     clock = asyncio.get_running_loop().time
@@ -157,7 +213,12 @@ async def test_a_store_that_stood_still_shows_every_fact_once(
         try:
             goes_on = clock() + STANDS_S
             for n in range(20):
-                await writer.append("alerts", realm, crisis.report(f"r-{n + 10}", "pmi-04", START + 3 * MINUTE), at=START + 3 * MINUTE)
+                await writer.append(
+                    "alerts",
+                    realm,
+                    crisis.report(f"r-{n + 10}", "pmi-04", START + 3 * MINUTE),
+                    at=START + 3 * MINUTE,
+                )
 
             async def long_enough() -> bool:
                 return clock() > goes_on
@@ -184,7 +245,12 @@ async def test_two_projectors_count_nothing_twice(
     async with projecting(console_settings), projecting(console_settings):
         await play(writer, realm, territory)
         for n in range(50):
-            await writer.enqueue("alerts", realm, crisis.report(f"r-{n + 10}", "pmi-04", START + 3 * MINUTE), at=START + 3 * MINUTE)
+            await writer.enqueue(
+                "alerts",
+                realm,
+                crisis.report(f"r-{n + 10}", "pmi-04", START + 3 * MINUTE),
+                at=START + 3 * MINUTE,
+            )
         await writer.flush()
 
         async def all_there() -> bool:
@@ -204,7 +270,12 @@ async def test_a_projector_resumes_where_the_store_stands(
     async with projecting(console_settings):
         await play(writer, realm, territory)
         await until(lambda: complete(model, realm))
-    await writer.append("alerts", realm, crisis.site("cen-1", START + 9 * MINUTE, "normal", 0), at=START + 9 * MINUTE)
+    await writer.append(
+        "alerts",
+        realm,
+        crisis.site("cen-1", START + 9 * MINUTE, "normal", 0),
+        at=START + 9 * MINUTE,
+    )
     async with projecting(console_settings):
 
         async def reopened() -> bool:
@@ -242,7 +313,9 @@ async def test_a_time_that_was_read_once_is_known_without_the_broker_and_another
     realm, path = a_realm(), tmp_path / "chronicle.db"
     await play(writer, realm, territory)
     for service in SERVICES:
-        await writer.append(service, realm, MetricChanged(key="x", value=1.0, at=START), at=START + 90 * MINUTE)
+        await writer.append(
+            service, realm, MetricChanged(key="x", value=1.0, at=START), at=START + 90 * MINUTE
+        )
     filled = History(console_settings.kafka, path)
     then = (await filled.at(realm, START + MINUTE)).rows("sites")
     assert then
@@ -253,7 +326,12 @@ async def test_a_time_that_was_read_once_is_known_without_the_broker_and_another
         await alone.at(realm, START + 100 * MINUTE)
     alone.close()
     partition, foreign = partition_of(realm, PARTITIONS), Chronicle.open(path)
-    foreign.add("alerts", partition, [Version(realm, "sites", "nowhere", START, 0, b"{}")], Position(next=1_000_000, tail="of another log"))
+    foreign.add(
+        "alerts",
+        partition,
+        [Version(realm, "sites", "nowhere", START, 0, b"{}")],
+        Position(next=1_000_000, tail="of another log"),
+    )
     del foreign
     again = History(console_settings.kafka, path)
     await again.at(realm, START + 100 * MINUTE)
@@ -287,7 +365,11 @@ async def test_lines_that_the_store_let_go_are_read_from_the_logs(
 
 
 async def test_of_closed_realms_only_the_last_take_room_in_the_store_and_all_are_read_as_before(
-    writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory, monkeypatch: pytest.MonkeyPatch
+    writer: LogWriter,
+    console_settings: Settings,
+    model: ReadModel,
+    territory: Territory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(store, "CLOSED_KEPT", 1)
     client, over = store.connect(console_settings.redis), START + 5 * MINUTE
@@ -296,14 +378,25 @@ async def test_of_closed_realms_only_the_last_take_room_in_the_store_and_all_are
     async def told() -> list[object]:
         overview = await model.overview(first)
         return [
-            overview.model_copy(update={"epoch": "", "server_time": overview.at, "log": []}), await model.realm(first), await model.timeline(first, kind=("all",)),
-            await model.timeline(first, incident=INCIDENT), await model.incident(first, INCIDENT), await model.sites(first),
-            await model.activities(first), await model.plans(first), await model.notifications(first), await model.report(first, "r-1"),
-            await model.cap(first, INCIDENT, "vigie"), await model.draft_retex(first),
-        ]  # fmt: skip
+            overview.model_copy(update={"epoch": "", "server_time": overview.at, "log": []}),
+            await model.realm(first),
+            await model.timeline(first, kind=("all",)),
+            await model.timeline(first, incident=INCIDENT),
+            await model.incident(first, INCIDENT),
+            await model.sites(first),
+            await model.activities(first),
+            await model.plans(first),
+            await model.notifications(first),
+            await model.report(first, "r-1"),
+            await model.cap(first, INCIDENT, "vigie"),
+            await model.draft_retex(first),
+        ]
 
     async def parts(realm: str) -> set[str]:
-        return {key.decode().split(":", 2)[2] async for key in client.scan_iter(match=f"vigie:{realm}:*", count=1000)}
+        return {
+            key.decode().split(":", 2)[2]
+            async for key in client.scan_iter(match=f"vigie:{realm}:*", count=1000)
+        }
 
     async def laid_aside() -> bool:
         return await parts(first) <= set(store.LEFT) and (await model.realm(last)).state == "closed"
@@ -325,7 +418,9 @@ async def test_of_closed_realms_only_the_last_take_room_in_the_store_and_all_are
         await until(laid_aside)
         assert await told() == before
         assert {realm.name for realm in await model.realms()} >= {first, last}
-    await client.hset(store.rows(first, "sites"), "cen-1", b"{}")  # as of a projector that was killed before it had taken all away
+    await client.hset(
+        store.rows(first, "sites"), "cen-1", b"{}"
+    )  # as of a projector that was killed before it had taken all away
     async with projecting(console_settings):
         await until(laid_aside)
     await client.aclose()
@@ -334,7 +429,11 @@ async def test_of_closed_realms_only_the_last_take_room_in_the_store_and_all_are
 async def closed(model: ReadModel, realm: str) -> bool:
     """All three services said so."""
     found = await model.overview(realm)
-    return all(place.at.timestamp() * 1000 == START + 5 * MINUTE for place in found.log if place.at is not None)
+    return all(
+        place.at.timestamp() * 1000 == START + 5 * MINUTE
+        for place in found.log
+        if place.at is not None
+    )
 
 
 async def test_after_a_declared_loss_everything_is_projected_again(
@@ -348,9 +447,13 @@ async def test_after_a_declared_loss_everything_is_projected_again(
         before = await model.overview(realm)
     key = store.position("alerts", partition_of(realm, PARTITIONS))
     read = orjson.loads(await client.get(key))
-    await client.set(key, orjson.dumps(read | {"tail": "0" * 32}))  # what was read is not what the log holds
+    await client.set(
+        key, orjson.dumps(read | {"tail": "0" * 32})
+    )  # what was read is not what the log holds
     await client.hset(store.rows(realm, "sites"), "pmi-99", b"{}")
-    await writer.append("alerts", realm, LossDeclared(detail="test"), at=START + 5 * MINUTE, cause=LossDeclared)
+    await writer.append(
+        "alerts", realm, LossDeclared(detail="test"), at=START + 5 * MINUTE, cause=LossDeclared
+    )
     async with projecting(console_settings):
 
         async def rebuilt() -> bool:

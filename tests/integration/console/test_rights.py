@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from services.runtime.access import new_principal
-from services.runtime.rights import Role
-from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER
-from services.runtime.settings import Settings
+from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER
+from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console.conftest import appending, projecting, until
 from tests.integration.console.crisis import INCIDENT, LADDER, NOTIFICATION
@@ -23,9 +23,16 @@ from tests.rights import CONSOLE, Open, Who, routes_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NAMED = {
-    "/incidents/{id}": INCIDENT, "/sites/{id}": "cen-1", "/activities/{id}": "CPL-01", "/plans/{id}": "PT-ELEC", "/reports/{id}": "r-1",
-    "/signalements/{id}": "r-1", "/escalations/{id}": LADDER, "/notifications/{id}": NOTIFICATION, "/reference/{section}": "sites",
-}  # fmt: skip
+    "/incidents/{id}": INCIDENT,
+    "/sites/{id}": "cen-1",
+    "/activities/{id}": "CPL-01",
+    "/plans/{id}": "PT-ELEC",
+    "/reports/{id}": "r-1",
+    "/signalements/{id}": "r-1",
+    "/escalations/{id}": LADDER,
+    "/notifications/{id}": NOTIFICATION,
+    "/reference/{section}": "sites",
+}
 PICTURE_WORDS = ("Nanterre", "PT-ELEC", "astreinte_direction", "pmi-04", "CPL-01", "p-1")
 """Words of the crisis that is played: none of them is in a refusal."""
 BODY = b'{"id": "nobody"}'
@@ -45,7 +52,10 @@ class Doors:
         await self.console.access.put(principal)
         code = await self.console.access.issue_code(principal.id, expires_at=None)
         session = await self.console.app.state.sessions.login_with_code(code, address="::1")
-        self._headers[role] = {"Cookie": f"{COOKIE}={session.cookie}; {CSRF_COOKIE}={session.csrf}", CSRF_HEADER: session.csrf}
+        self._headers[role] = {
+            "Cookie": f"{COOKIE}={session.cookie}; {CSRF_COOKIE}={session.csrf}",
+            CSRF_HEADER: session.csrf,
+        }
 
     async def ask(self, role: Role | None, route: str) -> tuple[int, dict[str, str], str]:
         """Status, headers, and text without the address that was asked for. Of a stream only its beginning."""
@@ -57,7 +67,9 @@ class Doors:
         path = re.sub(r"\{[^}]*\}", lambda found: self.realm if "name" in found[0] else "0", path)
         begun = asyncio.Event()
         sent: list[Any] = []
-        asked = [{"type": "http.request", "body": b"" if method == "GET" else BODY, "more_body": False}]
+        asked = [
+            {"type": "http.request", "body": b"" if method == "GET" else BODY, "more_body": False}
+        ]
 
         async def receive() -> Any:
             if asked:
@@ -70,16 +82,34 @@ class Doors:
             if route.endswith("/stream") or not message.get("more_body", True):
                 begun.set()
 
-        headers = {"content-type": "application/json", "prefer": "wait=0", "accept-language": "fr", **self._headers[role]}
+        headers = {
+            "content-type": "application/json",
+            "prefer": "wait=0",
+            "accept-language": "fr",
+            **self._headers[role],
+        }
         scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http", "path": path,
-            "raw_path": path.encode(), "query_string": f"realm={self.realm}".encode(), "root_path": "", "server": ("console", 80),
-            "client": ("::1", 1), "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
-        }  # fmt: skip
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": f"realm={self.realm}".encode(),
+            "root_path": "",
+            "server": ("console", 80),
+            "client": ("::1", 1),
+            "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
+        }
         async with asyncio.timeout(60):
             await self.console.app(scope, receive, send)
         text = b"".join(m.get("body", b"") for m in sent[1:]).decode("utf-8", "replace")
-        return sent[0]["status"], {k.decode(): v.decode() for k, v in sent[0]["headers"]}, text.replace(path, "")
+        return (
+            sent[0]["status"],
+            {k.decode(): v.decode() for k, v in sent[0]["headers"]},
+            text.replace(path, ""),
+        )
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -94,7 +124,9 @@ async def doors(console_settings: Settings, territory: Territory) -> AsyncIterat
             await made.open_for(role)
 
         async def there() -> bool:
-            status, _, text = await made.ask(Role.ADMIN, f"GET /api/v1/notifications/{NOTIFICATION}")
+            status, _, text = await made.ask(
+                Role.ADMIN, f"GET /api/v1/notifications/{NOTIFICATION}"
+            )
             return status == 200 and "p-1" in text
 
         await until(there)
@@ -106,15 +138,24 @@ async def test_every_route_has_its_row_and_every_row_its_route(doors: Doors) -> 
 
 
 @pytest.mark.parametrize("role", [*Role, None], ids=lambda r: r.value if r else "stranger")
-async def test_each_role_comes_in_where_its_row_says_and_sees_nothing_elsewhere(doors: Doors, role: Role | None) -> None:
+async def test_each_role_comes_in_where_its_row_says_and_sees_nothing_elsewhere(
+    doors: Doors, role: Role | None
+) -> None:
     wrong: list[str] = []
     for route, who in CONSOLE.items():
         if route == "POST /deconnexion":  # it would end the session of all other rows
             continue
         status, headers, text = await doors.ask(role, route)
-        if not _as_its_row_says(role, route, who, status, headers.get("location", "")) or status >= 500:
+        if (
+            not _as_its_row_says(role, route, who, status, headers.get("location", ""))
+            or status >= 500
+        ):
             wrong.append(f"{route}: {status} {text[:160]}")
-        if not isinstance(who, Open) and role not in who and any(word in text for word in PICTURE_WORDS):
+        if (
+            not isinstance(who, Open)
+            and role not in who
+            and any(word in text for word in PICTURE_WORDS)
+        ):
             wrong.append(f"{route} tells {text[:400]}")
     assert not wrong, "\n".join(wrong)
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from services.console import store
-from services.console import stream as streams
-from services.console.api.live import LiveResponse
-from services.console.live_rows import hidden_from
-from services.console.stream import Hub, Live
-from services.runtime.rights import RIGHTS, Role
-from services.runtime.settings import Settings
+from services.console.live import stream as streams
+from services.console.live.api import LiveResponse
+from services.console.live.row_events import hidden_from
+from services.console.live.stream import Hub, Live
+from services.console.read_model import store
+from services.runtime.identity.permissions import RIGHTS, Role
+from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console import crisis
 from tests.integration.console.conftest import appending, projecting, until
@@ -54,7 +54,11 @@ class Listening:
 
 def parse(block: str) -> tuple[str, Any, str | None]:
     fields = dict(line.split(": ", 1) for line in block.split("\n"))
-    return fields.get("event", ""), json.loads(fields["data"]) if "data" in fields else None, fields.get("id")
+    return (
+        fields.get("event", ""),
+        json.loads(fields["data"]) if "data" in fields else None,
+        fields.get("id"),
+    )
 
 
 @asynccontextmanager
@@ -69,12 +73,21 @@ async def listening(
         await frames.aclose()
 
 
-async def test_changes_arrive_as_the_resources_that_rest_gives(console_settings: Settings, territory: Territory) -> None:
+async def test_changes_arrive_as_the_resources_that_rest_gives(
+    console_settings: Settings, territory: Territory
+) -> None:
     realm = a_realm()
-    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+    async with (
+        appending(console_settings.kafka) as writer,
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
-        async with listening(console, realm) as reader, listening(console, realm, hidden=hidden_from(KIOSK)) as kiosk:
+        async with (
+            listening(console, realm) as reader,
+            listening(console, realm, hidden=hidden_from(KIOSK)) as kiosk,
+        ):
             _, hello, _ = await reader.next()
             assert hello["epoch"]
             assert hello["last_id"].startswith(hello["epoch"])
@@ -88,7 +101,12 @@ async def test_changes_arrive_as_the_resources_that_rest_gives(console_settings:
             await writer.append("alerts", realm, *facts, at=at)
             site, _ = await reader.until("sites", id="cen-1")
             headers = await console.as_role(Role.OBSERVER)
-            assert site == (await console.http.get(f"/api/v1/sites/cen-1?realm={realm}", headers=headers)).json()
+            assert (
+                site
+                == (
+                    await console.http.get(f"/api/v1/sites/cen-1?realm={realm}", headers=headers)
+                ).json()
+            )
             incident, _ = await reader.until("incidents")
             assert incident["reports"] == ["r-1"]
             names = set()
@@ -105,9 +123,15 @@ async def opened(console: Served, realm: str) -> bool:
     return bool((await console.app.state.model.realm(realm)).reference)
 
 
-async def test_a_reader_who_comes_back_misses_nothing(console_settings: Settings, territory: Territory) -> None:
+async def test_a_reader_who_comes_back_misses_nothing(
+    console_settings: Settings, territory: Territory
+) -> None:
     realm = a_realm()
-    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+    async with (
+        appending(console_settings.kafka) as writer,
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
         async with listening(console, realm) as reader:
@@ -115,8 +139,12 @@ async def test_a_reader_who_comes_back_misses_nothing(console_settings: Settings
             _, last = await reader.until("sites", id="pmi-04")
             while last is None:
                 last = (await reader.next())[2]
-        await writer.append("alerts", realm, crisis.site("cen-2", START + MINUTE), at=START + MINUTE)
-        await writer.append("alerts", realm, crisis.site("cen-3", START + MINUTE), at=START + MINUTE)
+        await writer.append(
+            "alerts", realm, crisis.site("cen-2", START + MINUTE), at=START + MINUTE
+        )
+        await writer.append(
+            "alerts", realm, crisis.site("cen-3", START + MINUTE), at=START + MINUTE
+        )
 
         async def projected() -> bool:
             return bool((await console.app.state.model.site(realm, "cen-3")).status == "closed")
@@ -135,13 +163,19 @@ async def test_a_slow_reader_is_bounded_and_told_to_read_again(
 ) -> None:
     monkeypatch.setattr(streams, "QUEUE", 5)
     realm = a_realm()
-    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+    async with (
+        appending(console_settings.kafka) as writer,
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
         async with listening(console, realm) as slow:
             await slow.next()
             for n in range(20):
-                await writer.append("alerts", realm, crisis.report(f"r-{n}", "pmi-04", START), at=START)
+                await writer.append(
+                    "alerts", realm, crisis.report(f"r-{n}", "pmi-04", START), at=START
+                )
             feed = console.app.state.hub._feeds[realm][0]
 
             async def overflowed() -> bool:
@@ -156,7 +190,11 @@ async def test_who_comes_in_while_a_round_is_made_for_others_misses_nothing_of_i
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     realm = a_realm()
-    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+    async with (
+        appending(console_settings.kafka) as writer,
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
         async with listening(console, realm) as reader:
@@ -193,7 +231,11 @@ async def test_a_change_that_cannot_be_told_holds_up_nothing_behind_it(
 
     monkeypatch.setattr(streams, "render", stumbles)
     realm = a_realm()
-    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+    async with (
+        appending(console_settings.kafka) as writer,
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
         async with listening(console, realm) as reader:
@@ -208,10 +250,16 @@ async def test_a_change_that_cannot_be_told_holds_up_nothing_behind_it(
             assert data["why"] == "too_long_away"
 
 
-async def test_another_life_of_the_store_is_a_resync(console_settings: Settings, territory: Territory) -> None:
+async def test_another_life_of_the_store_is_a_resync(
+    console_settings: Settings, territory: Territory
+) -> None:
     realm = a_realm()
     client = store.connect(console_settings.redis)
-    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+    async with (
+        appending(console_settings.kafka) as writer,
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
         async with listening(console, realm) as reader:
@@ -225,10 +273,16 @@ async def test_another_life_of_the_store_is_a_resync(console_settings: Settings,
     await client.aclose()
 
 
-async def test_a_quiet_stream_pings(console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_quiet_stream_pings(
+    console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(streams, "PING_S", 0.05)
     realm = a_realm()
-    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+    async with (
+        appending(console_settings.kafka) as writer,
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
         async with listening(console, realm) as reader:
@@ -242,7 +296,11 @@ async def test_a_reader_of_the_store_that_gets_no_answer_begins_again_and_one_th
     monkeypatch.setattr(streams, "PING_S", 0.05)
     monkeypatch.setattr(streams, "TURN_S", 0.5)
     realm = a_realm()
-    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+    async with (
+        appending(console_settings.kafka) as writer,
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
         async with listening(console, realm) as old:
@@ -270,13 +328,22 @@ async def test_a_reader_of_the_store_that_gets_no_answer_begins_again_and_one_th
                 assert hub._feeds[realm][0] is not feed
 
 
-async def test_a_browser_that_went_before_its_first_frame_is_forgotten(console_settings: Settings, territory: Territory) -> None:
+async def test_a_browser_that_went_before_its_first_frame_is_forgotten(
+    console_settings: Settings, territory: Territory
+) -> None:
     realm = a_realm()
-    async with appending(console_settings.kafka) as writer, projecting(console_settings), served(console_settings) as console:
+    async with (
+        appending(console_settings.kafka) as writer,
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
         hub: Hub = console.app.state.hub
-        response = LiveResponse(await hub.stream(realm, lang="fr", hidden=frozenset(), last_id=None), media_type="text/event-stream")
+        response = LiveResponse(
+            await hub.stream(realm, lang="fr", hidden=frozenset(), last_id=None),
+            media_type="text/event-stream",
+        )
         assert hub.clients == 1
 
         async def gone() -> dict[str, str]:

@@ -27,7 +27,11 @@ def foreseeing(vigie: RunningVigie, log: Path) -> Iterator[subprocess.Popen[byte
     environment = psutil.Process(vigie.processes()["planner"]).environ() | own
     with log.open("ab") as out:
         planner = subprocess.Popen(
-            [sys.executable, "-m", "services.continuity.planning"], cwd=ROOT, env=environment, stdout=out, stderr=out
+            [sys.executable, "-m", "services.continuity.reassignment.planner_process"],
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=out,
         )
     try:
         yield planner
@@ -38,7 +42,9 @@ def foreseeing(vigie: RunningVigie, log: Path) -> Iterator[subprocess.Popen[byte
 
 def test_a_ranking_comes_to_the_api(vigie: RunningVigie, tmp_path: Path) -> None:
     def rankings() -> list[dict[str, Any]]:
-        assert [planner.poll() for planner in planners] == [None, None], log.read_text(encoding="utf-8")[-2000:]
+        assert [planner.poll() for planner in planners] == [None, None], log.read_text(
+            encoding="utf-8"
+        )[-2000:]
         items: list[dict[str, Any]] = vigie.get("/api/v1/contingency?n=1&lost=people")["items"]
         return [r for r in items if r["present"] is None]  # other tests have a crisis here
 

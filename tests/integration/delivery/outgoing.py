@@ -9,7 +9,7 @@ from schemas.delivery import NotificationRow
 from schemas.words import Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
 from services.messages import Names, compose, phrases
-from services.runtime.sms_text import plain
+from services.runtime.http.sms_text import plain
 
 NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
 LINK = "https://vigie.example/a/token"
@@ -19,14 +19,30 @@ RETURNS = "https://vigie.example/r/token"
 def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
     """A call to `address` that expects an answer."""
     row = NotificationRow(
-        id=NOTIFICATION, incident="i1", level=Level.N3, role="directeur_pole", scope="SOL", person="dir-sol",
-        channels=(Channel.EMAIL,), state=NotificationState.ATTEMPTED, template="incident_wave", values={"number": "92-2027-0211-01"},
-        planned_at=1_802_340_000_000, ack_by=1_802_340_600_000,
-    )  # fmt: skip
+        id=NOTIFICATION,
+        incident="i1",
+        level=Level.N3,
+        role="directeur_pole",
+        scope="SOL",
+        person="dir-sol",
+        channels=(Channel.EMAIL,),
+        state=NotificationState.ATTEMPTED,
+        template="incident_wave",
+        values={"number": "92-2027-0211-01"},
+        planned_at=1_802_340_000_000,
+        ack_by=1_802_340_600_000,
+    )
     made: dict[str, Any] = {
-        "realm": "92", "row": row, "attempt": "a1", "number": 1, "possible_duplicate": False, "address": address,
-        "text": compose(row, Names(), phrases(lang), LINK), "returns_url": RETURNS, **changes,
-    }  # fmt: skip
+        "realm": "92",
+        "row": row,
+        "attempt": "a1",
+        "number": 1,
+        "possible_duplicate": False,
+        "address": address,
+        "text": compose(row, Names(), phrases(lang), LINK),
+        "returns_url": RETURNS,
+        **changes,
+    }
     return Outgoing(**made)
 
 
@@ -34,4 +50,9 @@ def of_subject(address: str, subject: str) -> Outgoing:
     """The same with other words."""
     text = outgoing(address).text
     sms = plain(f"{subject} {text.sms}")
-    return outgoing(address, text=replace(text, subject=subject, sms=sms, sms_one_way=plain(f"{subject} {text.sms_one_way}")))
+    return outgoing(
+        address,
+        text=replace(
+            text, subject=subject, sms=sms, sms_one_way=plain(f"{subject} {text.sms_one_way}")
+        ),
+    )

@@ -79,35 +79,62 @@ class OvhApi:
         stamp = seen.get("X-Ovh-Timestamp", "")
         if abs(int(stamp or 0) - self.now.timestamp()) > 30:
             return said(400, "Client::BadRequest", "Query out of time")
-        signed = "+".join((SECRET, "consumer", request.method, str(request.url), body.decode(), stamp))
+        signed = "+".join(
+            (SECRET, "consumer", request.method, str(request.url), body.decode(), stamp)
+        )
         right = "$1$" + hashlib.sha1(signed.encode()).hexdigest()
-        if (seen.get("X-Ovh-Application"), seen.get("X-Ovh-Consumer"), seen.get("X-Ovh-Signature")) != ("application", "consumer", right):
+        if (
+            seen.get("X-Ovh-Application"),
+            seen.get("X-Ovh-Consumer"),
+            seen.get("X-Ovh-Signature"),
+        ) != ("application", "consumer", right):
             return said(400, "Client::BadRequest", "Invalid signature")
         return None
 
     def _take_job(self, job: dict[str, Any]) -> web.Response:
         if unknown := [name for name in job if name not in DESCRIBED]:
-            return said(400, "Client::BadRequest", f"Received not described parameters: ({', '.join(unknown)})")
+            return said(
+                400,
+                "Client::BadRequest",
+                f"Received not described parameters: ({', '.join(unknown)})",
+            )
         if wrong := [name for name, value in job.items() if not DESCRIBED[name](value)]:
             return said(400, "Client::BadRequest", f"[{wrong[0]}] Given data is not valid")
         if "message" not in job:
             return said(400, "Client::BadRequest", "[message] Missing parameter")
         if len([form for form in RECEIVERS if form in job]) != 1:
-            return said(400, "Client::BadRequest", "Exactly one of receivers, receiversDocumentUrl, receiversSlotId")
+            return said(
+                400,
+                "Client::BadRequest",
+                "Exactly one of receivers, receiversDocumentUrl, receiversSlotId",
+            )
         if not job.get("senderForResponse") and job.get("sender") not in SENDERS:
             return said(403, "Client::Forbidden", f"Sender {job.get('sender')} does not exist")
         valid = [number for number in job["receivers"] if number != UNKNOWN]
         ids = [1000 + len(self.taken) + n for n in range(len(valid))]
         self.taken |= dict.fromkeys(ids, job)
         refused = [number for number in job["receivers"] if number == UNKNOWN]
-        return web.json_response({"totalCreditsRemoved": len(valid), "invalidReceivers": refused, "ids": ids, "validReceivers": valid})
+        return web.json_response(
+            {
+                "totalCreditsRemoved": len(valid),
+                "invalidReceivers": refused,
+                "ids": ids,
+                "validReceivers": valid,
+            }
+        )
 
     def _list(self, path: str, request: web.Request) -> web.Response:
         if unknown := set(request.query) - {"creationDatetime.from", "deliveryReceipt"}:
-            return said(400, "Client::BadRequest", f"Received not described parameters: ({', '.join(sorted(unknown))})")
+            return said(
+                400,
+                "Client::BadRequest",
+                f"Received not described parameters: ({', '.join(sorted(unknown))})",
+            )
         since = datetime.fromisoformat(request.query["creationDatetime.from"])
         if since.tzinfo is None or since > self.now or self.now - since > timedelta(days=1):
-            return said(400, "Client::BadRequest", "[creationDatetime.from] Given data is not valid")
+            return said(
+                400, "Client::BadRequest", "[creationDatetime.from] Given data is not valid"
+            )
         if path == "/incoming":
             return web.json_response(sorted(self.answers))
         wanted = int(request.query["deliveryReceipt"])
@@ -118,7 +145,9 @@ class OvhApi:
         """Give the address of its jobs."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self.handle)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:

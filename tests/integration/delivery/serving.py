@@ -9,7 +9,9 @@ from aiohttp import web
 
 
 @asynccontextmanager
-async def serving(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+async def serving(
+    handle: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
     """The address of a server that answers every request with `handle`."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)

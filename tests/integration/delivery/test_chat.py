@@ -24,13 +24,22 @@ class Homeserver:
     async def handle(self, request: web.Request) -> web.Response:
         path = request.path
         if path.endswith("/login"):
-            return web.json_response({"access_token": "t", "user_id": "@vigie:vigie.example", "home_server": "vigie.example"})
+            return web.json_response(
+                {
+                    "access_token": "t",
+                    "user_id": "@vigie:vigie.example",
+                    "home_server": "vigie.example",
+                }
+            )
         if "/join/" in path:
             return web.json_response({"room_id": ROOM})
         if "/send/m.room.message" in path:
             if self.status == 200:
                 self.said.append(orjson.loads(await request.read()))
-            return web.json_response({"event_id": "$1"} if self.status == 200 else {"errcode": "M_FORBIDDEN"}, status=self.status)
+            return web.json_response(
+                {"event_id": "$1"} if self.status == 200 else {"errcode": "M_FORBIDDEN"},
+                status=self.status,
+            )
         if path.endswith("/joined_rooms"):
             return web.json_response({"joined_rooms": [ROOM]})
         return web.json_response({}, status=404 if ".well-known" in path else 200)
@@ -38,7 +47,10 @@ class Homeserver:
 
 async def say(homeserver: Homeserver, schemes: str = "matrix", address: str = "") -> Result:
     async with serving(homeserver.handle) as url:
-        to = address or f"matrix://vigie:secret@{url.removeprefix('http://')}/{ROOM}?discovery=no&retry=0"
+        to = (
+            address
+            or f"matrix://vigie:secret@{url.removeprefix('http://')}/{ROOM}?discovery=no&retry=0"
+        )
         return await driver(ChatSettings(chat_schemes=schemes)).call(outgoing(to), 30)
 
 
@@ -57,7 +69,9 @@ async def test_a_no_of_apprise_is_a_doubt() -> None:
 
 async def test_only_services_that_the_settings_name_are_spoken_to() -> None:
     homeserver = Homeserver()
-    assert await say(homeserver, schemes="slack") == Result("failed", error="chat_service_not_allowed")
+    assert await say(homeserver, schemes="slack") == Result(
+        "failed", error="chat_service_not_allowed"
+    )
     assert await say(homeserver, address="matrix://") == Result("failed", error="address_invalid")
     assert homeserver.said == []
 

@@ -26,12 +26,16 @@ TO = "dir-sol@example.org"
 class Relay:
     """Handler of aiosmtpd with scripted answers."""
 
-    def __init__(self, rcpt: str = "250 OK", data: str = "250 2.0.0 queued", hang: str = "") -> None:
+    def __init__(
+        self, rcpt: str = "250 OK", data: str = "250 2.0.0 queued", hang: str = ""
+    ) -> None:
         self.rcpt, self.data, self.hang = rcpt, data, hang
         self.taken: list[Envelope] = []
         self.dropped = False
 
-    async def handle_RCPT(self, server: SMTP, session: Any, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Any, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
         if self.hang == "rcpt":
             await asyncio.Event().wait()
         if self.rcpt.startswith("250"):
@@ -55,7 +59,11 @@ async def start_relay() -> AsyncIterator[Any]:
 
     async def start(relay: Relay, **options: Any) -> tuple[str, int]:
         server = await asyncio.get_running_loop().create_server(
-            lambda: SMTP(relay, hostname="relay.example.net", loop=asyncio.get_running_loop(), **options), "127.0.0.1", 0
+            lambda: SMTP(
+                relay, hostname="relay.example.net", loop=asyncio.get_running_loop(), **options
+            ),
+            "127.0.0.1",
+            0,
         )
         servers.append(server)
         host, port = server.sockets[0].getsockname()
@@ -74,7 +82,9 @@ async def test_a_relay_is_tried_without_a_message(start_relay: Any) -> None:
 
 
 async def test_a_login_that_is_refused_is_found_by_the_trial(start_relay: Any) -> None:
-    def refuse(server: SMTP, session: Any, envelope: Envelope, mechanism: str, data: LoginPassword) -> AuthResult:
+    def refuse(
+        server: SMTP, session: Any, envelope: Envelope, mechanism: str, data: LoginPassword
+    ) -> AuthResult:
         return AuthResult(success=False, handled=False)
 
     at = await start_relay(Relay(), authenticator=refuse, auth_require_tls=False)
@@ -97,7 +107,9 @@ async def test_an_accepted_mail_is_whole(start_relay: Any) -> None:
     assert mail["List-Id"] == "Vigie 92 <92.vigie.example.net>"
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["Subject"] == "Vigie N3 – Incident, tout le département – votre réponse avant 11:10"
-    assert mail["References"] == mail["In-Reply-To"] == "<incident.i1.92@example.net>", "mailboxes put the mails of an incident together"
+    assert mail["References"] == mail["In-Reply-To"] == "<incident.i1.92@example.net>", (
+        "mailboxes put the mails of an incident together"
+    )
     plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
     assert plain is not None
     assert html is not None
@@ -107,9 +119,14 @@ async def test_an_accepted_mail_is_whole(start_relay: Any) -> None:
 
 async def test_no_relay_has_to_write_a_mail_anew(start_relay: Any) -> None:
     """Seven bits also where all lines are short: a relay without 8BITMIME would change the body, and a signature over it (DKIM) would break."""
-    relay, row = Relay(), outgoing(TO).row.model_copy(update={"answer_expected": False, "template": "information"})
+    relay, row = (
+        Relay(),
+        outgoing(TO).row.model_copy(update={"answer_expected": False, "template": "information"}),
+    )
     told = compose(row, Names(), phrases("fr"), None)
-    assert (await driver(await start_relay(relay)).call(outgoing(TO, row=row, text=told), 5)).outcome == "accepted"
+    assert (
+        await driver(await start_relay(relay)).call(outgoing(TO, row=row, text=told), 5)
+    ).outcome == "accepted"
     content = bytes(relay.taken[0].content or b"")
     assert content.isascii()
     assert b"8bit" not in content
@@ -120,10 +137,15 @@ async def test_no_relay_has_to_write_a_mail_anew(start_relay: Any) -> None:
     assert plain.get_content().replace("\r\n", "\n") == told.plain()
 
 
-async def test_the_same_notification_has_the_same_message_id_in_every_attempt(start_relay: Any) -> None:
+async def test_the_same_notification_has_the_same_message_id_in_every_attempt(
+    start_relay: Any,
+) -> None:
     relay = Relay()
     mails = driver(await start_relay(relay))
-    first, second = await mails.call(outgoing(TO), 5), await mails.call(outgoing(TO, number=2, possible_duplicate=True), 5)
+    first, second = (
+        await mails.call(outgoing(TO), 5),
+        await mails.call(outgoing(TO, number=2, possible_duplicate=True), 5),
+    )
     assert first.provider_id == second.provider_id
 
 
@@ -136,14 +158,20 @@ async def test_the_same_notification_has_the_same_message_id_in_every_attempt(st
         ({"data": "452 4.3.1 no space"}, "smtp_452 4.3.1", True),
     ],
 )
-async def test_a_refusal_is_a_failure_with_its_code_and_never_the_address(start_relay: Any, answers: Any, error: str, retry: bool) -> None:
+async def test_a_refusal_is_a_failure_with_its_code_and_never_the_address(
+    start_relay: Any, answers: Any, error: str, retry: bool
+) -> None:
     result = await driver(await start_relay(Relay(**answers))).call(outgoing(TO), 5)
     assert (result.outcome, result.error, result.retry) == ("failed", error, retry)
 
 
 @proves("provider", "stop", doubled="said")
-@pytest.mark.parametrize(("hang", "outcome"), [("rcpt", "failed"), ("data", "ambiguous"), ("drop", "ambiguous")])
-async def test_silence_before_the_message_is_a_failure_and_after_it_a_doubt(start_relay: Any, hang: str, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("hang", "outcome"), [("rcpt", "failed"), ("data", "ambiguous"), ("drop", "ambiguous")]
+)
+async def test_silence_before_the_message_is_a_failure_and_after_it_a_doubt(
+    start_relay: Any, hang: str, outcome: str
+) -> None:
     relay = Relay(hang=hang)
     result = await driver(await start_relay(relay)).call(outgoing(TO), 0.3)
     assert (result.outcome, len(relay.taken)) == (outcome, 0 if outcome == "failed" else 1)
@@ -184,7 +212,9 @@ async def test_a_relay_that_never_greets_costs_no_more_than_the_time_left() -> N
     assert (result.outcome, result.retry) == ("failed", True)
 
 
-@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")  # the loopback server of this test
+@pytest.mark.filterwarnings(
+    "ignore:Requiring AUTH while not requiring TLS:UserWarning"
+)  # the loopback server of this test
 async def test_login_with_the_credentials_of_the_url(start_relay: Any) -> None:
     def check(server: Any, session: Any, envelope: Any, mechanism: str, auth: Any) -> AuthResult:
         assert isinstance(auth, LoginPassword)
@@ -198,21 +228,27 @@ async def test_login_with_the_credentials_of_the_url(start_relay: Any) -> None:
 
 
 async def test_an_address_that_smtp_cannot_carry_fails_alone(start_relay: Any) -> None:
-    result = await driver(await start_relay(Relay())).call(outgoing("a\r\nRCPT TO:<b@example.org>"), 5)
+    result = await driver(await start_relay(Relay())).call(
+        outgoing("a\r\nRCPT TO:<b@example.org>"), 5
+    )
     assert (result.outcome, result.retry) == ("failed", False)
 
 
 async def test_tls_is_required_when_the_url_says_so(start_relay: Any) -> None:
     relay = Relay()
     host, port = await start_relay(relay)
-    result = await Email(f"smtp+starttls://{host}:{port}", "vigie@example.net").call(outgoing(TO), 5)
+    result = await Email(f"smtp+starttls://{host}:{port}", "vigie@example.net").call(
+        outgoing(TO), 5
+    )
     assert (result.outcome, relay.taken) == ("failed", [])
 
 
 async def test_bounces_come_back_to_an_address_of_their_own(start_relay: Any) -> None:
     relay = Relay()
     host, port = await start_relay(relay)
-    await Email(f"smtp://{host}:{port}", "vigie@example.net", "bounces@example.net").call(outgoing(TO), 5)
+    await Email(f"smtp://{host}:{port}", "vigie@example.net", "bounces@example.net").call(
+        outgoing(TO), 5
+    )
     assert relay.taken[0].mail_from == "bounces@example.net"
     assert b"From: Vigie <vigie@example.net>" in bytes(relay.taken[0].content or b"")
 

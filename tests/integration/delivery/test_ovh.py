@@ -37,12 +37,16 @@ class Inbox:
     def awaited(self, channel: Channel) -> frozenset[str]:
         return frozenset(self.waiting) if channel is Channel.SMS else frozenset()
 
-    async def receipt(self, channel: Channel, provider_id: str, state: str, error: str | None) -> bool:
+    async def receipt(
+        self, channel: Channel, provider_id: str, state: str, error: str | None
+    ) -> bool:
         self.receipts.append((channel, provider_id, state, error))
         self.waiting.discard(provider_id)
         return True
 
-    async def reply(self, channel: Channel, address: str, words: str, *, name: str | None = None) -> bool:
+    async def reply(
+        self, channel: Channel, address: str, words: str, *, name: str | None = None
+    ) -> bool:
         self.replies.append((channel, address, words, name))
         return True
 
@@ -51,11 +55,20 @@ class Inbox:
 
 
 @asynccontextmanager
-async def sending(api: OvhApi, inbox: Inbox | None = None, sender: str = "VIGIE", *, polls: bool = False) -> AsyncIterator[OvhSms]:
+async def sending(
+    api: OvhApi, inbox: Inbox | None = None, sender: str = "VIGIE", *, polls: bool = False
+) -> AsyncIterator[OvhSms]:
     async with api.running() as url:
         keys = ovh.OvhKeys.read(TOKEN)
         assert keys is not None
-        made = OvhSms(url, keys, origin(sender), inbox or Inbox(), polls=polls, clock=lambda: NOW.timestamp() + 0.5)
+        made = OvhSms(
+            url,
+            keys,
+            origin(sender),
+            inbox or Inbox(),
+            polls=polls,
+            clock=lambda: NOW.timestamp() + 0.5,
+        )
         async with made as sms:
             yield sms
 
@@ -67,18 +80,35 @@ def api() -> OvhApi:
 
 async def test_a_job_has_only_parameters_that_the_api_describes(api: OvhApi) -> None:
     async with sending(api) as sms:
-        assert await sms.call(outgoing(TO, attempt=ATTEMPT), 10) == Result("accepted", provider_id="1000", receipts=False)
+        assert await sms.call(outgoing(TO, attempt=ATTEMPT), 10) == Result(
+            "accepted", provider_id="1000", receipts=False
+        )
     job = api.taken[1000]
     assert set(job) <= set(DESCRIBED)
-    assert (job["receivers"], job["sender"], job["priority"], job["coding"], job["validityPeriod"]) == ([TO], "VIGIE", "high", "7bit", 70)
+    assert (
+        job["receivers"],
+        job["sender"],
+        job["priority"],
+        job["coding"],
+        job["validityPeriod"],
+    ) == ([TO], "VIGIE", "high", "7bit", 70)
     assert job["noStopClause"] is True
     assert job["tag"] == ATTEMPT.replace("-", "")[:20]
     assert LINK in job["message"]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(danger=st.booleans(), expected=st.booleans(), answerable=st.booleans(), subject=st.sampled_from(["eau", "水" * 100]))
-async def test_every_message_passes_the_api(danger: bool, expected: bool, answerable: bool, subject: str) -> None:
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    danger=st.booleans(),
+    expected=st.booleans(),
+    answerable=st.booleans(),
+    subject=st.sampled_from(["eau", "水" * 100]),
+)
+async def test_every_message_passes_the_api(
+    danger: bool, expected: bool, answerable: bool, subject: str
+) -> None:
     api, made = OvhApi(NOW), of_subject(TO, subject)
     row = made.row.model_copy(update={"danger": danger, "answer_expected": expected})
     async with sending(api, sender="38000" if answerable else "VIGIE") as sms:
@@ -107,18 +137,29 @@ async def test_a_wrong_signature_is_refused(api: OvhApi) -> None:
 async def test_a_number_that_the_api_calls_invalid_is_final(api: OvhApi) -> None:
     async with sending(api) as sms:
         refused = await sms.call(outgoing(UNKNOWN), 10)
-    assert (refused.outcome, refused.error, refused.retry) == ("failed", "sms_receiver_refused", False)
+    assert (refused.outcome, refused.error, refused.retry) == (
+        "failed",
+        "sms_receiver_refused",
+        False,
+    )
 
 
 @pytest.mark.parametrize(
     "garbage",
     [
-        b"", b"<html>Welcome to the hotel</html>", b"{}", b"[]", b'"ok"', b'{"status": "ok"}',
+        b"",
+        b"<html>Welcome to the hotel</html>",
+        b"{}",
+        b"[]",
+        b'"ok"',
+        b'{"status": "ok"}',
         b'{"ids": [], "validReceivers": [], "invalidReceivers": [], "totalCreditsRemoved": 0}',
         b'{"ids": 7, "validReceivers": "x", "invalidReceivers": null}',
     ],
-)  # fmt: skip
-async def test_a_yes_that_is_not_the_documented_answer_is_a_doubt(api: OvhApi, garbage: bytes) -> None:
+)
+async def test_a_yes_that_is_not_the_documented_answer_is_a_doubt(
+    api: OvhApi, garbage: bytes
+) -> None:
     api.garbage = garbage
     async with sending(api) as sms:
         result = await sms.call(outgoing(TO), 10)
@@ -135,7 +176,10 @@ async def test_receipts_are_asked_for_and_told(api: OvhApi) -> None:
             assert (await sms.call(outgoing(TO), 10)).receipts is True
         api.receipts = {1000: 1, 1001: 16, 1002: 4, 999: 1}
         await sms.ask()
-    assert inbox.receipts == [(Channel.SMS, "1000", "received", None), (Channel.SMS, "1001", "failed", "dlr_16")]
+    assert inbox.receipts == [
+        (Channel.SMS, "1000", "received", None),
+        (Channel.SMS, "1001", "failed", "dlr_16"),
+    ]
 
 
 async def test_nobody_is_asked_while_no_receipt_is_waited_for(api: OvhApi) -> None:
@@ -172,11 +216,19 @@ async def test_keys_without_the_right_to_ask_cost_no_message(api: OvhApi) -> Non
 
 # ── settings ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-OVH: dict[str, Any] = {"sms_url": "https://eu.api.ovh.com/1.0/sms/sms-ab1234-1/jobs", "sms_sender": "VIGIE", "sms_token": TOKEN}
+OVH: dict[str, Any] = {
+    "sms_url": "https://eu.api.ovh.com/1.0/sms/sms-ab1234-1/jobs",
+    "sms_sender": "VIGIE",
+    "sms_token": TOKEN,
+}
 
 
 def faults(**given: Any) -> list[tuple[str, bool]]:
-    return [(f.variable, f.error) for f in lint(SmsSettings(**given)) if f.variable != "VIGIE_SMS_SENDER"]
+    return [
+        (f.variable, f.error)
+        for f in lint(SmsSettings(**given))
+        if f.variable != "VIGIE_SMS_SENDER"
+    ]
 
 
 def test_three_keys_mean_ovh_and_its_receipts_are_off_until_they_are_asked_for() -> None:
@@ -188,6 +240,10 @@ def test_three_keys_mean_ovh_and_its_receipts_are_off_until_they_are_asked_for()
 
 def test_what_cannot_be_is_an_error() -> None:
     assert faults(**OVH, sms_receipts="callback") == [("VIGIE_SMS_RECEIPTS", True)]
-    assert faults(**OVH | {"sms_url": "https://eu.api.ovh.com/1.0/sms/"}, sms_receipts="poll") == [("VIGIE_SMS_URL", True)]
-    assert faults(**OVH | {"sms_token": "bearer"}, sms_receipts="poll") == [("VIGIE_SMS_RECEIPTS", True)]
+    assert faults(**OVH | {"sms_url": "https://eu.api.ovh.com/1.0/sms/"}, sms_receipts="poll") == [
+        ("VIGIE_SMS_URL", True)
+    ]
+    assert faults(**OVH | {"sms_token": "bearer"}, sms_receipts="poll") == [
+        ("VIGIE_SMS_RECEIPTS", True)
+    ]
     assert faults(**OVH | {"sms_token": "bearer"}) == []

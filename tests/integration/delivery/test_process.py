@@ -27,18 +27,25 @@ from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.directory import Contact, ContactPoint
 from schemas.envelope import Place
 from schemas.realms import live_partitions, partition_of
-from schemas.reference import ChannelRule, ChannelRules, ChannelsSection, ReferencePublished, Roster, RosterSection
+from schemas.reference import (
+    ChannelRule,
+    ChannelRules,
+    ChannelsSection,
+    ReferencePublished,
+    Roster,
+    RosterSection,
+)
 from schemas.runtime import RealmOpened
 from schemas.topics import PARTITIONS
 from schemas.words import Answer, Channel, Level, NotificationState
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.input_marks import InputMarks
-from services.runtime.kafka import RecordProducer
-from services.runtime.links import AckLinks, answer_id
-from services.runtime.reader import LogReader
-from services.runtime.settings import Settings
-from services.runtime.vault import Vault
-from services.verify.auditor.auditing import Auditor
+from services.appliance.embedded.kafka import RunningKafka
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.identity.signed_links import AckLinks, answer_id
+from services.runtime.kafka.clients import RecordProducer
+from services.runtime.log.reader import LogReader
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.vault import Vault
+from services.verify.auditor.auditor import Auditor
 from tests import forked
 from tests.faults.matrix import proves
 from tests.integration.delivery.smsc import running_smsc
@@ -87,44 +94,81 @@ class World:
         self.hooks.append(json.loads(await request.read())["data"])
         return web.Response(status=204)
 
-    async def put(self, message: Message, id: str = "", realm: str = "", place: Place | None = None) -> None:
+    async def put(
+        self, message: Message, id: str = "", realm: str = "", place: Place | None = None
+    ) -> None:
         await self.producer.send(
-            "delivery.inputs", realm or self.realm, message, id=id or str(uuid4()), source="/test", at=1_802_340_000_000 if realm else None,
-            place=place, place_hash="0" * 32 if place else None,
-        )  # fmt: skip
+            "delivery.inputs",
+            realm or self.realm,
+            message,
+            id=id or str(uuid4()),
+            source="/test",
+            at=1_802_340_000_000 if realm else None,
+            place=place,
+            place_hash="0" * 32 if place else None,
+        )
 
     async def open(self, realm: str) -> None:
         """What alerts forwards when a realm is opened and its roster published."""
-        opened = RealmOpened(territory="92", title_code="t", started_at=1_802_340_000_000, lineage=realm)
+        opened = RealmOpened(
+            territory="92", title_code="t", started_at=1_802_340_000_000, lineage=realm
+        )
         simulated = realm if "~" in realm else ""
-        await self.put(opened, f"open-{realm}", realm, Place("alerts", partition_of(realm, PARTITIONS), 0, 1, 0))
+        await self.put(
+            opened,
+            f"open-{realm}",
+            realm,
+            Place("alerts", partition_of(realm, PARTITIONS), 0, 1, 0),
+        )
         roster = RosterSection(roster=ROSTER)
-        await self.put(ReferencePublished(reference="r", data=roster, last=True), realm=simulated or self.realm)
+        await self.put(
+            ReferencePublished(reference="r", data=roster, last=True), realm=simulated or self.realm
+        )
 
     async def plan(self, realm: str = "", **changes: Any) -> str:
         notification = str(uuid4())
         planned: dict[str, Any] = {
-            "notification": notification, "level": Level.N3, "role": "dgs", "person": "dgs", "channels": (Channel.EMAIL,),
-            "template": "incident_wave", "planned_at": 1_802_340_000_000, **changes,
-        }  # fmt: skip
+            "notification": notification,
+            "level": Level.N3,
+            "role": "dgs",
+            "person": "dgs",
+            "channels": (Channel.EMAIL,),
+            "template": "incident_wave",
+            "planned_at": 1_802_340_000_000,
+            **changes,
+        }
         await self.put(NotificationPlanned(**planned), realm=realm)
         return notification
 
     async def doubt_briefly(self) -> None:
         """Rules under which a doubt is over in seconds."""
-        rules = ChannelRules(channels=tuple(_quick(channel) for channel in (Channel.EMAIL, Channel.WEBHOOK)))
+        rules = ChannelRules(
+            channels=tuple(_quick(channel) for channel in (Channel.EMAIL, Channel.WEBHOOK))
+        )
         for data in (ChannelsSection(rules=rules), RosterSection(roster=ROSTER)):
-            await self.put(ReferencePublished(reference="quick", data=data, last=isinstance(data, RosterSection)))
+            await self.put(
+                ReferencePublished(
+                    reference="quick", data=data, last=isinstance(data, RosterSection)
+                )
+            )
 
     async def start(self, failpoint: str = "", **more: str) -> Process:
         """A delivery process."""
         environment = os.environ | {
-            "VIGIE_DATA_DIR": str(self.settings.data_dir), "VIGIE_KAFKA": self.settings.kafka, "VIGIE_INSTANCE": "delivery-0",
-            "VIGIE_SMTP_URL": self.smtp, "VIGIE_MAIL_FROM": "vigie@example.net", "VIGIE_WEBHOOK_SECRET": SECRET,
-            "VIGIE_PUBLIC_URL": "https://vigie.example", "VIGIE_FAILPOINT": failpoint, **more,
-        }  # fmt: skip
+            "VIGIE_DATA_DIR": str(self.settings.data_dir),
+            "VIGIE_KAFKA": self.settings.kafka,
+            "VIGIE_INSTANCE": "delivery-0",
+            "VIGIE_SMTP_URL": self.smtp,
+            "VIGIE_MAIL_FROM": "vigie@example.net",
+            "VIGIE_WEBHOOK_SECRET": SECRET,
+            "VIGIE_PUBLIC_URL": "https://vigie.example",
+            "VIGIE_FAILPOINT": failpoint,
+            **more,
+        }
         log = self.settings.data_dir / f"delivery-{failpoint or 'whole'}.log"
-        return await asyncio.to_thread(forked.start, "services.delivery", environment=environment, log=log)
+        return await asyncio.to_thread(
+            forked.start, "services.delivery", environment=environment, log=log
+        )
 
     @asynccontextmanager
     async def delivery(self, failpoint: str = "", **more: str) -> AsyncIterator[Process]:
@@ -143,8 +187,12 @@ class World:
             assert await asyncio.to_thread(process.wait, PATIENCE_S) == -9, failpoint
         return notification
 
-    async def state(self, notification: str, *states: NotificationState, timeout_s: float = PATIENCE_S) -> NotificationRow:
-        await eventually(lambda: notification in self.rows and self.rows[notification].state in states, timeout_s)
+    async def state(
+        self, notification: str, *states: NotificationState, timeout_s: float = PATIENCE_S
+    ) -> NotificationRow:
+        await eventually(
+            lambda: notification in self.rows and self.rows[notification].state in states, timeout_s
+        )
         return self.rows[notification]
 
     async def words(self, more: int) -> None:
@@ -178,10 +226,15 @@ def own_settings(start_broker: Any, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 async def world(own_settings: Settings) -> AsyncIterator[World]:
     settings = own_settings
-    async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer, Vault.open(settings) as vault:
+    async with (
+        RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer,
+        Vault.open(settings) as vault,
+    ):
         made = World(settings, producer, "", "")
         server = await asyncio.get_running_loop().create_server(
-            lambda: SMTP(made, hostname="relay.example.net", loop=asyncio.get_running_loop()), "127.0.0.1", 0
+            lambda: SMTP(made, hostname="relay.example.net", loop=asyncio.get_running_loop()),
+            "127.0.0.1",
+            0,
         )
         app = web.Application()
         app.router.add_post("/hook", made.handle_hook)
@@ -191,9 +244,10 @@ async def world(own_settings: Settings) -> AsyncIterator[World]:
         made.smtp = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         made.hook = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
         points = (
-            ContactPoint(channel=Channel.EMAIL, address=ADDRESS), ContactPoint(channel=Channel.WEBHOOK, address=made.hook),
+            ContactPoint(channel=Channel.EMAIL, address=ADDRESS),
+            ContactPoint(channel=Channel.WEBHOOK, address=made.hook),
             ContactPoint(channel=Channel.SMS, address=NUMBER),
-        )  # fmt: skip
+        )
         await vault.directory.put(Contact(person="dgs", points=points))
         following = asyncio.create_task(made.follow())
         await made.open(made.realm)
@@ -214,8 +268,18 @@ async def test_planned_sent_answered_and_an_exercise_that_reaches_nobody(world: 
         await world.state(exercise, NotificationState.PLANNED)
         sms = await world.plan(channels=(Channel.SMS,))
         row = await world.state(sms, NotificationState.ACCEPTED)
-        assert [(a.channel, a.error) for a in row.attempts] == [(Channel.SMS, "channel_not_configured"), (Channel.EMAIL, None)]
-        answer = AnswerNotification(author="dgs", role="dgs", notification=notification, person="dgs", answer=Answer.ACK, channel="link")
+        assert [(a.channel, a.error) for a in row.attempts] == [
+            (Channel.SMS, "channel_not_configured"),
+            (Channel.EMAIL, None),
+        ]
+        answer = AnswerNotification(
+            author="dgs",
+            role="dgs",
+            notification=notification,
+            person="dgs",
+            answer=Answer.ACK,
+            channel="link",
+        )
         for _ in range(2):  # a link works once
             await world.put(answer, id=answer_id("token"))
         row = await world.state(notification, NotificationState.ANSWERED)
@@ -247,7 +311,9 @@ async def test_an_sms_goes_out_is_received_and_answered_over_smpp(world: World) 
 async def test_the_auditor_finds_every_promise_kept_in_what_these_tests_left(world: World) -> None:
     async with world.delivery():
         await world.state(await world.plan(), NotificationState.ACCEPTED)
-        auditor = Auditor(world.settings.kafka, "redis://127.0.0.1:1/0")  # a store that is away is no breach
+        auditor = Auditor(
+            world.settings.kafka, "redis://127.0.0.1:1/0"
+        )  # a store that is away is no breach
         try:
             async for verdict in auditor.verdicts():
                 if verdict.state != "reading":
@@ -262,7 +328,11 @@ KILL_POINTS = ("before-claim", "after-claim", "before-call", "after-call", "afte
 
 @proves("sender", "kill", doubled="said")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("points", [("after-claim", "after-call"), pytest.param(KILL_POINTS, marks=pytest.mark.soak)], ids=len)
+@pytest.mark.parametrize(
+    "points",
+    [("after-claim", "after-call"), pytest.param(KILL_POINTS, marks=pytest.mark.soak)],
+    ids=len,
+)
 async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt_is_called_twice(
     world: World, points: tuple[str, ...]
 ) -> None:
@@ -279,23 +349,32 @@ async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt
         doubted = [a.number for a in row.attempts if a.state == "ambiguous"]
         assert set(made) <= set(told) <= {*made, *doubted}
         assert all(a.possible_duplicate for a in row.attempts if doubted and a.number > doubted[0])
-    assert any(a.state == "ambiguous" for row in rows for a in row.attempts), "a kill between claim and outcome leaves a doubt"
+    assert any(a.state == "ambiguous" for row in rows for a in row.attempts), (
+        "a kill between claim and outcome leaves a doubt"
+    )
     bookmark = next(world.settings.data.run.glob("sender-*.json"))
-    assert set(json.loads(bookmark.read_bytes())["positions"]) == {str(p) for p in live_partitions(PARTITIONS)}
+    assert set(json.loads(bookmark.read_bytes())["positions"]) == {
+        str(p) for p in live_partitions(PARTITIONS)
+    }
 
 
 @proves("sender", "kill", doubled="said")
 @proves("sender", "stop", doubled="said")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.soak)])
-async def test_random_kills_and_standstills_forget_nobody_and_send_nothing_that_was_not_planned(world: World, kills: int) -> None:
+async def test_random_kills_and_standstills_forget_nobody_and_send_nothing_that_was_not_planned(
+    world: World, kills: int
+) -> None:
     """SIGKILL, or SIGSTOP past the limit of a claim, at a random word of the log: seeded, while notifications keep coming."""
     rnd = random.Random(kills)
     await world.doubt_briefly()
     planned: list[str] = []
     process = await world.start()
     for _ in range(kills):
-        planned += [await world.plan(channels=(rnd.choice((Channel.EMAIL, Channel.WEBHOOK)),)) for _ in range(rnd.randint(3, 6))]
+        planned += [
+            await world.plan(channels=(rnd.choice((Channel.EMAIL, Channel.WEBHOOK)),))
+            for _ in range(rnd.randint(3, 6))
+        ]
         world.mine |= set(planned)
         await world.words(rnd.randint(0, 9))
         if rnd.random() < 0.2:
@@ -319,13 +398,15 @@ async def test_random_kills_and_standstills_forget_nobody_and_send_nothing_that_
         told = {number for id, number in calls if id == row.id}
         taken = {a.number for a in row.attempts if a.state == "accepted"}
         doubted = {a.number for a in row.attempts if a.state == "ambiguous"}
-        assert taken <= told <= taken | doubted, "told by what the log says, or by an attempt that it calls doubtful"
-        assert all(a.possible_duplicate for a in row.attempts if doubted and a.number > min(doubted)), (
-            "a repetition says that it may be one"
+        assert taken <= told <= taken | doubted, (
+            "told by what the log says, or by an attempt that it calls doubtful"
         )
-    strangers = {id for id, _ in world.mails if not any(n in id for n in world.rows)} | {h["notification"] for h in world.hooks} - set(
-        world.rows
-    )
+        assert all(
+            a.possible_duplicate for a in row.attempts if doubted and a.number > min(doubted)
+        ), "a repetition says that it may be one"
+    strangers = {id for id, _ in world.mails if not any(n in id for n in world.rows)} | {
+        h["notification"] for h in world.hooks
+    } - set(world.rows)
     assert strangers == set(), "sent, and never planned"
     assert any(row.state is NotificationState.ACCEPTED for row in rows)
 
@@ -343,4 +424,12 @@ _LIMIT_S = 5
 
 def _quick(channel: Channel) -> ChannelRule:
     """A doubt is over in ten seconds."""
-    return ChannelRule(channel=channel, per_minute=6_000, burst=100, doubt="at_least_once", limit_s=_LIMIT_S, grace_s=5, tries=5)
+    return ChannelRule(
+        channel=channel,
+        per_minute=6_000,
+        burst=100,
+        doubt="at_least_once",
+        limit_s=_LIMIT_S,
+        grace_s=5,
+        tries=5,
+    )

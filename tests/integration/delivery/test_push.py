@@ -25,7 +25,14 @@ from services.delivery.channels import Outgoing
 from services.delivery.channels.base import Result
 from services.delivery.channels.push import Push, lint
 from services.delivery.channels.push.encryption import MOST, encrypt
-from services.runtime.webpush import PushSettings, Subscription, SubscriptionKeys, VapidKey, to_bytes, to_text
+from services.runtime.http.web_push import (
+    PushSettings,
+    Subscription,
+    SubscriptionKeys,
+    VapidKey,
+    to_bytes,
+    to_text,
+)
 from tests.integration.delivery.outgoing import NOTIFICATION, outgoing
 from tests.integration.delivery.serving import serving
 
@@ -38,17 +45,24 @@ class Browser:
 
     def __init__(self) -> None:
         self.private, self.secret = ec.generate_private_key(ec.SECP256R1()), os.urandom(16)
-        self.public = self.private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        self.public = self.private.public_key().public_bytes(
+            Encoding.X962, PublicFormat.UncompressedPoint
+        )
 
     def subscription(self, endpoint: str) -> Subscription:
-        return Subscription(endpoint=endpoint, keys=SubscriptionKeys(p256dh=to_text(self.public), auth=to_text(self.secret)))
+        return Subscription(
+            endpoint=endpoint,
+            keys=SubscriptionKeys(p256dh=to_text(self.public), auth=to_text(self.secret)),
+        )
 
     def read(self, body: bytes) -> bytes:
         """As RFC 8291 says, from its own side."""
         salt, (size, length) = body[:16], struct.unpack(">IB", body[16:21])
         sender, sealed = body[21 : 21 + length], body[21 + length :]
         assert len(sealed) <= size
-        shared = self.private.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender))
+        shared = self.private.exchange(
+            ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender)
+        )
         info = b"WebPush: info\0" + self.public + sender
         keying = HKDFExpand(SHA256(), 32, info).derive(_extract(self.secret, shared))
         pseudo = _extract(salt, keying)
@@ -86,16 +100,26 @@ def settings(services: str = "127.0.0.1") -> PushSettings:
     return PushSettings(push_contact=CONTACT, push_services=services)  # type: ignore[arg-type]
 
 
-async def call(handle: Any, inbox: Gone, browser: Browser, timeout_s: float = 10, **changes: Any) -> Result:
+async def call(
+    handle: Any, inbox: Gone, browser: Browser, timeout_s: float = 10, **changes: Any
+) -> Result:
     async with serving(handle) as url, Push(settings(), VAPID, inbox) as push:
-        return await push.call(outgoing(browser.subscription(f"{url}/send/abc").address, **changes), timeout_s)
+        return await push.call(
+            outgoing(browser.subscription(f"{url}/send/abc").address, **changes), timeout_s
+        )
 
 
 async def test_the_browser_alone_reads_a_message_that_says_who_sent_it() -> None:
     browser, asked = Browser(), list[tuple[dict[str, str], bytes, str]]()
 
     async def handle(request: web.Request) -> web.Response:
-        asked.append(({k.lower(): v for k, v in request.headers.items()}, await request.read(), f"http://{request.host}"))
+        asked.append(
+            (
+                {k.lower(): v for k, v in request.headers.items()},
+                await request.read(),
+                f"http://{request.host}",
+            )
+        )
         return web.Response(status=201, headers={"Location": "https://push.example/m/1"})
 
     assert await call(handle, Gone(), browser) == Result("accepted")
@@ -109,7 +133,11 @@ async def test_the_browser_alone_reads_a_message_that_says_who_sent_it() -> None
         "fr",
     )
     assert shown["title"].startswith("N3 – Incident")
-    assert (headers["content-encoding"], headers["urgency"], headers["ttl"]) == ("aes128gcm", "high", str((10 + 60) * 60))
+    assert (headers["content-encoding"], headers["urgency"], headers["ttl"]) == (
+        "aes128gcm",
+        "high",
+        str((10 + 60) * 60),
+    )
     assert len(headers["topic"]) <= 32
     claims = verified(headers["authorization"])
     assert (claims["aud"], claims["sub"]) == (origin, CONTACT)
@@ -144,13 +172,17 @@ async def test_a_subscription_that_ended_leaves_the_directory(status: int) -> No
     assert inbox.ended == [(Channel.APP, "dir-sol")]
 
 
-@pytest.mark.parametrize(("status", "retry"), [(429, True), (503, True), (400, False), (403, False), (413, False)])
+@pytest.mark.parametrize(
+    ("status", "retry"), [(429, True), (503, True), (400, False), (403, False), (413, False)]
+)
 async def test_other_refusals_are_told_by_code_and_end_nothing(status: int, retry: bool) -> None:
     async def handle(_: web.Request) -> web.Response:
         return web.Response(status=status, text="no")
 
     inbox = Gone()
-    assert await call(handle, inbox, Browser()) == Result("failed", error=f"push_{status}", retry=retry)
+    assert await call(handle, inbox, Browser()) == Result(
+        "failed", error=f"push_{status}", retry=retry
+    )
     assert inbox.ended == []
 
 
@@ -161,32 +193,59 @@ async def test_only_known_services_are_asked_and_only_subscriptions_are_addresse
     async with serving(never) as url, Push(settings("push.example"), VAPID, Gone()) as push:
         stranger = outgoing(Browser().subscription(f"{url}/x").address)
         assert await push.call(stranger, 5) == Result("failed", error="push_service_unknown")
-        for wrong in ("", "{}", "device-7", '{"endpoint": "https://push.example/x", "keys": {"p256dh": "AA", "auth": "AA"}}'):
-            assert await push.call(replace(stranger, address=wrong), 5) == Result("failed", error="address_invalid")
+        for wrong in (
+            "",
+            "{}",
+            "device-7",
+            '{"endpoint": "https://push.example/x", "keys": {"p256dh": "AA", "auth": "AA"}}',
+        ):
+            assert await push.call(replace(stranger, address=wrong), 5) == Result(
+                "failed", error="address_invalid"
+            )
 
 
 @pytest.mark.parametrize(
     ("endpoint", "serves"),
     [
-        ("https://fcm.googleapis.com/fcm/send/x", True), ("https://updates.push.services.mozilla.com/wpush/v2/x", True),
-        ("https://par02p.notify.windows.com/w/?token=x", True), ("https://web.push.apple.com/x", True),
-        ("http://fcm.googleapis.com/x", False), ("https://fcm.googleapis.com.evil.example/x", False), ("https://evil.example/fcm.googleapis.com", False),
-        ("https://u:p@fcm.googleapis.com/x", False), ("https://127.0.0.1/x", False), ("file:///etc/passwd", False), ("https://[x/", False),
-        ("https://evil.example\\.fcm.googleapis.com/", False), ("https://evil.example%2f.fcm.googleapis.com/", False), ("https://evil.example\0.fcm.googleapis.com/", False),
-        ("https://evil.example .fcm.googleapis.com/", False), ("https://evil.example;.fcm.googleapis.com/", False),
+        ("https://fcm.googleapis.com/fcm/send/x", True),
+        ("https://updates.push.services.mozilla.com/wpush/v2/x", True),
+        ("https://par02p.notify.windows.com/w/?token=x", True),
+        ("https://web.push.apple.com/x", True),
+        ("http://fcm.googleapis.com/x", False),
+        ("https://fcm.googleapis.com.evil.example/x", False),
+        ("https://evil.example/fcm.googleapis.com", False),
+        ("https://u:p@fcm.googleapis.com/x", False),
+        ("https://127.0.0.1/x", False),
+        ("file:///etc/passwd", False),
+        ("https://[x/", False),
+        ("https://evil.example\\.fcm.googleapis.com/", False),
+        ("https://evil.example%2f.fcm.googleapis.com/", False),
+        ("https://evil.example\0.fcm.googleapis.com/", False),
+        ("https://evil.example .fcm.googleapis.com/", False),
+        ("https://evil.example;.fcm.googleapis.com/", False),
     ],
-)  # fmt: skip
-def test_messages_go_to_the_services_of_browsers_and_nowhere_else(endpoint: str, serves: bool) -> None:
+)
+def test_messages_go_to_the_services_of_browsers_and_nowhere_else(
+    endpoint: str, serves: bool
+) -> None:
     assert PushSettings(push_contact=CONTACT).serves(endpoint) is serves
 
 
 def test_the_example_of_the_specification_comes_out_byte_for_byte() -> None:
     """RFC 8291, 5."""
     keys = SubscriptionKeys(
-        p256dh="BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", auth="BTBZMqHH6r4Tts7J_aSIgg"
+        p256dh="BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        auth="BTBZMqHH6r4Tts7J_aSIgg",
     )
-    private = ec.derive_private_key(int.from_bytes(to_bytes("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")), ec.SECP256R1())
-    made = encrypt(b"When I grow up, I want to be a watermelon", keys, salt=to_bytes("DGv6ra1nlYgDCS1FRnbzlw"), private=private)
+    private = ec.derive_private_key(
+        int.from_bytes(to_bytes("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")), ec.SECP256R1()
+    )
+    made = encrypt(
+        b"When I grow up, I want to be a watermelon",
+        keys,
+        salt=to_bytes("DGv6ra1nlYgDCS1FRnbzlw"),
+        private=private,
+    )
     assert made == urlsafe_b64decode(
         "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"
     )
@@ -200,8 +259,13 @@ async def test_a_long_text_is_cut_to_what_a_push_service_takes() -> None:
         return web.Response(status=201)
 
     made = outgoing("x")
-    words = {f: getattr(made.text, f) for f in made.text.__slots__} | {"push": "é" * 9_000, "push_title": "€" * 900}
-    assert (await call(handle, Gone(), browser, text=made.text.__class__(**words))).outcome == "accepted"
+    words = {f: getattr(made.text, f) for f in made.text.__slots__} | {
+        "push": "é" * 9_000,
+        "push_title": "€" * 900,
+    }
+    assert (
+        await call(handle, Gone(), browser, text=made.text.__class__(**words))
+    ).outcome == "accepted"
     assert len(bodies[0]) <= 4096
     assert orjson.loads(browser.read(bodies[0]))["body"].startswith("é" * 300)
     with pytest.raises(ValueError, match="longer"):
@@ -209,10 +273,21 @@ async def test_a_long_text_is_cut_to_what_a_push_service_takes() -> None:
 
 
 def test_the_linter_wants_an_address_and_pages_that_browsers_trust() -> None:
-    def found(contact: str, public_url: str = "https://vigie.example", **more: Any) -> list[tuple[str, bool]]:
-        return [(f.variable, f.error) for f in lint(PushSettings(push_contact=contact, **more), public_url)]
+    def found(
+        contact: str, public_url: str = "https://vigie.example", **more: Any
+    ) -> list[tuple[str, bool]]:
+        return [
+            (f.variable, f.error)
+            for f in lint(PushSettings(push_contact=contact, **more), public_url)
+        ]
 
-    assert found("") == found(CONTACT) == found("https://vigie.example/contact") == found(CONTACT, "http://127.0.0.1:8092") == []
+    assert (
+        found("")
+        == found(CONTACT)
+        == found("https://vigie.example/contact")
+        == found(CONTACT, "http://127.0.0.1:8092")
+        == []
+    )
     assert found("veille@vigie.example") == [("VIGIE_PUSH_CONTACT", True)]
     assert found(CONTACT, "http://vigie.example") == [("VIGIE_PUBLIC_URL", False)]
     assert found(CONTACT, push_services="") == [("VIGIE_PUSH_SERVICES", True)]

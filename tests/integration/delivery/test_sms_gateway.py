@@ -49,7 +49,10 @@ class Gateway:
 
     async def jobs(self, request: web.Request) -> web.Response:
         body = await request.read()
-        self.headers.append({k.lower(): v for k, v in request.headers.items()} | {"body": body.decode(), "url": str(request.url)})
+        self.headers.append(
+            {k.lower(): v for k, v in request.headers.items()}
+            | {"body": body.decode(), "url": str(request.url)}
+        )
         if self.hang:
             await asyncio.Event().wait()
         if self.garbage is not None:
@@ -60,18 +63,34 @@ class Gateway:
         if job.get("sender", "VIGIE") not in SENDERS:
             return web.json_response({"message": "sender"}, status=400)
         if job["receivers"] == ["+33600000000"]:
-            return web.json_response({"ids": [], "validReceivers": [], "invalidReceivers": job["receivers"], "totalCreditsRemoved": 0})
+            return web.json_response(
+                {
+                    "ids": [],
+                    "validReceivers": [],
+                    "invalidReceivers": job["receivers"],
+                    "totalCreditsRemoved": 0,
+                }
+            )
         key = request.headers["idempotency-key"]
         self.taken.setdefault(key, job)
         if not job.get("noStopClause") and is_held(self.now):
             self.held.append(key)
-        return web.json_response({"ids": [17], "validReceivers": job["receivers"], "invalidReceivers": [], "totalCreditsRemoved": 1})
+        return web.json_response(
+            {
+                "ids": [17],
+                "validReceivers": job["receivers"],
+                "invalidReceivers": [],
+                "totalCreditsRemoved": 1,
+            }
+        )
 
     @asynccontextmanager
     async def running(self, sender: str = "VIGIE", **options: Any) -> AsyncIterator[SmsGateway]:
         app = web.Application()
         app.router.add_post("/jobs", self.jobs)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/jobs"
@@ -87,16 +106,26 @@ async def test_a_call_is_an_alert_at_every_hour() -> None:
     async with gateway.running() as driver:
         assert await driver.call(outgoing(TO), 10) == Result("accepted", provider_id="17")
     job = gateway.taken["a1"]
-    assert (job["receivers"], job["sender"], job["priority"], job["coding"], job["validityPeriod"]) == ([TO], "VIGIE", "high", "7bit", 70)
+    assert (
+        job["receivers"],
+        job["sender"],
+        job["priority"],
+        job["coding"],
+        job["validityPeriod"],
+    ) == ([TO], "VIGIE", "high", "7bit", 70)
     assert (job["tag"], job["callback"]) == ("a1", RETURNS)
     assert LINK in job["message"]
     assert gateway.held == []
     assert gateway.headers[0]["authorization"] == "Bearer t0k3n"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(at=st.datetimes(timezones=st.just(PARIS)), danger=st.booleans(), expected=st.booleans())
-async def test_no_hour_and_no_sunday_holds_a_message_back(at: datetime, danger: bool, expected: bool) -> None:
+async def test_no_hour_and_no_sunday_holds_a_message_back(
+    at: datetime, danger: bool, expected: bool
+) -> None:
     gateway = Gateway(now=at)
     made = outgoing(TO)
     row = made.row.model_copy(update={"danger": danger, "answer_expected": expected})
@@ -105,7 +134,9 @@ async def test_no_hour_and_no_sunday_holds_a_message_back(at: datetime, danger: 
     assert gateway.held == []
 
 
-@pytest.mark.parametrize(("subject", "parts"), [("eau", 1), ("eau" * 40, 2), ("水" * 30, 2), ("水" * 90, 3)])
+@pytest.mark.parametrize(
+    ("subject", "parts"), [("eau", 1), ("eau" * 40, 2), ("水" * 30, 2), ("水" * 90, 3)]
+)
 async def test_how_many_messages_the_provider_counts_is_told(subject: str, parts: int) -> None:
     """In GSM-7, or in UCS-2 as soon as one letter asks for it."""
     async with Gateway().running() as driver:
@@ -128,9 +159,18 @@ async def test_what_the_gateway_says_is_told_by_code_and_never_by_its_words() ->
         results = [await driver.call(outgoing(TO), 10) for _ in range(4)]
         refused = await driver.call(outgoing("+33600000000"), 10)
         nobody = await driver.call(outgoing("12 34 56"), 10)
-    assert [(r.error, r.retry) for r in results] == [("sms_429", True), ("sms_503", True), ("sms_400", False), ("sms_401", False)]
+    assert [(r.error, r.retry) for r in results] == [
+        ("sms_429", True),
+        ("sms_503", True),
+        ("sms_400", False),
+        ("sms_401", False),
+    ]
     assert {r.outcome for r in results} == {"failed"}
-    assert (refused.outcome, refused.error, refused.retry) == ("failed", "sms_receiver_refused", False)
+    assert (refused.outcome, refused.error, refused.retry) == (
+        "failed",
+        "sms_receiver_refused",
+        False,
+    )
     assert (nobody.outcome, nobody.error) == ("failed", "address_invalid")
 
 
@@ -139,7 +179,9 @@ async def test_silence_is_a_doubt_and_a_closed_door_is_not() -> None:
     async with gateway.running() as driver:
         assert (await driver.call(outgoing(TO), 0.5)).outcome == "ambiguous"
     async with SmsGateway("http://127.0.0.1:1/jobs", "t", origin("VIGIE")) as driver:
-        assert await driver.call(outgoing(TO), 5) == Result("failed", error="sms_connection", retry=True)
+        assert await driver.call(outgoing(TO), 5) == Result(
+            "failed", error="sms_connection", retry=True
+        )
 
 
 async def test_repeating_an_attempt_repeats_its_key() -> None:
@@ -150,7 +192,9 @@ async def test_repeating_an_attempt_repeats_its_key() -> None:
     assert len(gateway.taken) == 1
 
 
-@pytest.mark.parametrize("garbage", [b"", b"<html>Welcome to the hotel</html>", b'{"status": "ok"}', b'{"ids": [17]}'])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"<html>Welcome to the hotel</html>", b'{"status": "ok"}', b'{"ids": [17]}']
+)
 async def test_a_yes_that_is_not_the_documented_answer_is_a_doubt(garbage: bytes) -> None:
     gateway = Gateway(garbage=garbage)
     async with gateway.running() as driver:
@@ -161,11 +205,16 @@ async def test_a_yes_that_is_not_the_documented_answer_is_a_doubt(garbage: bytes
 @pytest.mark.parametrize(
     ("answer", "id"),
     [
-        ({"messages": [{"id": "m-1"}]}, "m-1"), ({"messages": [{"id": 7}]}, "7"), ({"messages": []}, None),
-        ({"messages": [{"id": None}]}, None), ({"messages": {"0": "x"}}, None),
+        ({"messages": [{"id": "m-1"}]}, "m-1"),
+        ({"messages": [{"id": 7}]}, "7"),
+        ({"messages": []}, None),
+        ({"messages": [{"id": None}]}, None),
+        ({"messages": {"0": "x"}}, None),
     ],
-)  # fmt: skip
-async def test_the_settings_say_where_another_gateway_writes_its_id(answer: dict[str, Any], id: str | None) -> None:
+)
+async def test_the_settings_say_where_another_gateway_writes_its_id(
+    answer: dict[str, Any], id: str | None
+) -> None:
     gateway = Gateway(garbage=orjson.dumps(answer))
     async with gateway.running(id_at="/messages/0/id") as driver:
         result = await driver.call(outgoing(TO), 10)

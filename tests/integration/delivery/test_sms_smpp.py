@@ -18,7 +18,7 @@ from services.delivery.channels.base import Result
 from services.delivery.channels.sms import Smpp
 from services.delivery.channels.sms.origin import origin
 from services.delivery.channels.sms.smpp.session import Smsc as Address
-from services.runtime.kafka import BrokerAway
+from services.runtime.kafka.clients import BrokerAway
 from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, of_subject, outgoing
 from tests.integration.delivery.smsc import PATIENCE_S, Smsc, running_smsc
@@ -37,7 +37,9 @@ class Box:
     receipts: list[tuple[str, str, str | None]] = field(default_factory=list)
     replies: list[tuple[str, str]] = field(default_factory=list)
 
-    async def receipt(self, channel: Channel, provider_id: str, state: Any, error: str | None) -> bool:
+    async def receipt(
+        self, channel: Channel, provider_id: str, state: Any, error: str | None
+    ) -> bool:
         if self.away:
             raise BrokerAway("no broker")
         if provider_id not in self.known:
@@ -48,16 +50,22 @@ class Box:
     def awaited(self, _: Channel) -> frozenset[str]:
         raise AssertionError("an SMSC sends receipts by itself")
 
-    async def reply(self, channel: Channel, address: str, words: str, *, name: str | None = None) -> bool:
+    async def reply(
+        self, channel: Channel, address: str, words: str, *, name: str | None = None
+    ) -> bool:
         self.replies.append((address, words))
         return True
 
 
 @asynccontextmanager
-async def bound(password: str = "secret", sender: str = "38000") -> AsyncIterator[tuple[Smsc, Smpp, Box]]:
+async def bound(
+    password: str = "secret", sender: str = "38000"
+) -> AsyncIterator[tuple[Smsc, Smpp, Box]]:
     async with running_smsc() as smsc:
         box = Box()
-        async with Smpp(Address("127.0.0.1", smsc.port, "vigie", password), origin(sender), box) as smpp:
+        async with Smpp(
+            Address("127.0.0.1", smsc.port, "vigie", password), origin(sender), box
+        ) as smpp:
             yield smsc, smpp, box
 
 
@@ -65,17 +73,29 @@ async def test_a_call_is_one_message_with_a_receipt_asked_for() -> None:
     async with bound() as (smsc, smpp, _):
         assert await smpp.call(outgoing(TO), PATIENCE_S) == Result("accepted", provider_id="m1")
         sent = await smsc.saw("submit")
-        assert (sent["destination"], sent["source"], sent["ton"], sent["coding"], sent["wants"]) == ("33612345678", "38000", 3, 0, 1)
-        assert sent["text"].startswith("Vigie N3 : Incident, tout le département. Prenez en charge avant ")
+        assert (
+            sent["destination"],
+            sent["source"],
+            sent["ton"],
+            sent["coding"],
+            sent["wants"],
+        ) == ("33612345678", "38000", 3, 0, 1)
+        assert sent["text"].startswith(
+            "Vigie N3 : Incident, tout le département. Prenez en charge avant "
+        )
         assert LINK in sent["text"]
         left = datetime.fromisoformat(sent["validity"]) - datetime.now(UTC)
-        assert timedelta(minutes=65) < left < timedelta(minutes=75), "an hour and ten minutes: nobody is rung for yesterday"
+        assert timedelta(minutes=65) < left < timedelta(minutes=75), (
+            "an hour and ten minutes: nobody is rung for yesterday"
+        )
     assert smsc.of("unbind"), "a stop says goodbye"
 
 
 async def test_how_many_messages_a_long_text_is_is_told() -> None:
     async with bound() as (_, smpp, _):
-        assert [(await smpp.call(of_subject(TO, "eau" * n), PATIENCE_S)).parts for n in (1, 40, 100)] == [1, 2, 3]
+        assert [
+            (await smpp.call(of_subject(TO, "eau" * n), PATIENCE_S)).parts for n in (1, 40, 100)
+        ] == [1, 2, 3]
 
 
 async def test_the_smsc_is_tried_without_a_message() -> None:
@@ -118,7 +138,9 @@ async def test_what_was_written_and_not_answered_is_a_doubt() -> None:
         smsc.tell(do="mute")
         mute = await smpp.call(outgoing(TO), 1.0)
         assert (mute.outcome, mute.error) == ("ambiguous", "sms_no_answer")
-        assert (await smpp.call(outgoing(TO), PATIENCE_S)).outcome == "accepted", "the session goes on"
+        assert (await smpp.call(outgoing(TO), PATIENCE_S)).outcome == "accepted", (
+            "the session goes on"
+        )
 
 
 @proves("provider", "restarts", doubled="said")
@@ -178,13 +200,17 @@ async def test_replies_arrive_with_number_and_words_also_after_a_reconnection() 
         assert box.replies == [(TO, "OK, j'arrive à pied")]
 
 
-async def test_a_reply_is_read_in_the_alphabet_of_its_handset_and_a_long_one_by_its_first_part() -> None:
+async def test_a_reply_is_read_in_the_alphabet_of_its_handset_and_a_long_one_by_its_first_part() -> (
+    None
+):
     """The SMSC of the tests writes `ç` as Latin-1, as many do. Part 2 of a long reply is no answer of its own, whatever it begins with."""
     first, second = ([0, 3, 77, 2, n] for n in (1, 2))
     async with bound() as (smsc, _, box):
         await smsc.saw("bind")
         smsc.tell(do="reply", source="33612345678", text="Reçu")
-        smsc.tell(do="reply", source="33612345678", text="1 je pars de Sceaux et je serai", header=first)
+        smsc.tell(
+            do="reply", source="33612345678", text="1 je pars de Sceaux et je serai", header=first
+        )
         smsc.tell(do="reply", source="33612345678", text="2 ou 3 minutes en retard", header=second)
         assert (await smsc.saw("reply_answered", 3))["status"] == OK
         assert box.replies == [(TO, "Reçu"), (TO, "1 je pars de Sceaux et je serai")]

@@ -29,12 +29,19 @@ async def test_the_gateway_is_asked_to_speak_and_to_listen_for_two_keys() -> Non
     orders: list[tuple[dict[str, Any], dict[str, str]]] = []
 
     async def handle(request: web.Request) -> web.Response:
-        orders.append((orjson.loads(await request.read()), {k.lower(): v for k, v in request.headers.items()}))
+        orders.append(
+            (orjson.loads(await request.read()), {k.lower(): v for k, v in request.headers.items()})
+        )
         return web.json_response({"id": "call-7"}, status=202)
 
     assert await call(handle) == Result("accepted", provider_id="call-7")
     order, headers = orders[0]
-    assert (order["to"], order["from"], order["keys"], order["callback"]) == (TO, "+33140000000", ["1", "2"], RETURNS)
+    assert (order["to"], order["from"], order["keys"], order["callback"]) == (
+        TO,
+        "+33140000000",
+        ["1", "2"],
+        RETURNS,
+    )
     assert (headers["authorization"], headers["idempotency-key"]) == ("Bearer t0k3n", "a1")
     assert "Appuyez sur 1" in order["text"]
     assert LINK not in order["text"], "nobody can open what is read to them"
@@ -50,7 +57,10 @@ async def test_a_headcount_listens_for_each_of_its_three_answers() -> None:
 
     row = outgoing(TO).row.model_copy(update={"template": "headcount"})
     await call(handle, row=row, text=compose(row, Names(), phrases("fr"), LINK))
-    assert (orders[0]["keys"], "Appuyez sur 1 si vous allez bien, sur 2" in orders[0]["text"]) == (["1", "2", "3"], True)
+    assert (orders[0]["keys"], "Appuyez sur 1 si vous allez bien, sur 2" in orders[0]["text"]) == (
+        ["1", "2", "3"],
+        True,
+    )
 
 
 async def test_a_number_is_dialled_however_the_directory_writes_it() -> None:
@@ -77,7 +87,9 @@ async def test_information_waits_for_no_key() -> None:
     assert (orders[0]["keys"], "Appuyez" in orders[0]["text"]) == ([], False)
 
 
-@pytest.mark.parametrize(("status", "retry"), [(429, True), (503, True), (400, False), (402, False)])
+@pytest.mark.parametrize(
+    ("status", "retry"), [(429, True), (503, True), (400, False), (402, False)]
+)
 async def test_refusals_are_told_by_code(status: int, retry: bool) -> None:
     async def handle(_: web.Request) -> web.Response:
         return web.json_response({"message": f"no credit for {TO}"}, status=status)
@@ -110,7 +122,17 @@ async def test_silence_and_an_answer_that_breaks_off_are_doubts() -> None:
     assert await call(endless, 0.5) == Result("ambiguous", error="voice_answer_unreadable")
 
 
-@pytest.mark.parametrize("garbage", [b"", b"<html>Welcome to the hotel</html>", b"{}", b'{"id": ""}', b'{"id": null}', b'{"id": true}'])
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"<html>Welcome to the hotel</html>",
+        b"{}",
+        b'{"id": ""}',
+        b'{"id": null}',
+        b'{"id": true}',
+    ],
+)
 async def test_a_yes_that_is_not_the_documented_answer_is_a_doubt(garbage: bytes) -> None:
     async def handle(_: web.Request) -> web.Response:
         return web.Response(body=garbage)
@@ -122,7 +144,10 @@ async def test_the_settings_say_where_a_gateway_writes_the_id_of_a_call() -> Non
     async def handle(_: web.Request) -> web.Response:
         return web.json_response({"call": {"sid": "CA7"}})
 
-    async with serving(handle) as url, Voice(f"{url}/calls", "t", "+33140000000", 40, "/call/sid") as voice:
+    async with (
+        serving(handle) as url,
+        Voice(f"{url}/calls", "t", "+33140000000", 40, "/call/sid") as voice,
+    ):
         assert await voice.call(outgoing(TO), 10) == Result("accepted", provider_id="CA7")
 
 
@@ -139,4 +164,8 @@ def test_the_linter_wants_a_caller_that_phones_let_pass() -> None:
 
     assert found() == []
     assert found(voice_url="https://v.example", voice_token="t", voice_caller="+33140000000") == []
-    assert found(voice_url="http://v.example", voice_caller="0140000000") == ["VIGIE_VOICE_URL", "VIGIE_VOICE_TOKEN", "VIGIE_VOICE_CALLER"]
+    assert found(voice_url="http://v.example", voice_caller="0140000000") == [
+        "VIGIE_VOICE_URL",
+        "VIGIE_VOICE_TOKEN",
+        "VIGIE_VOICE_CALLER",
+    ]

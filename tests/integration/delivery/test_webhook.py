@@ -22,9 +22,20 @@ class Receiver:
     """An HTTP server that answers with `status`, or not at all."""
 
     def __init__(
-        self, status: int = 204, hang: bool = False, drop: bool = False, location: str = "", headers: dict[str, str] | None = None
+        self,
+        status: int = 204,
+        hang: bool = False,
+        drop: bool = False,
+        location: str = "",
+        headers: dict[str, str] | None = None,
     ) -> None:
-        self.status, self.hang, self.drop, self.location, self.headers = status, hang, drop, location, headers or {}
+        self.status, self.hang, self.drop, self.location, self.headers = (
+            status,
+            hang,
+            drop,
+            location,
+            headers or {},
+        )
         self.got: list[tuple[dict[str, str], bytes]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -33,13 +44,18 @@ class Receiver:
             await asyncio.Event().wait()
         if self.drop and request.transport is not None:
             request.transport.abort()
-        return web.Response(status=self.status, headers={"Location": self.location} if self.location else self.headers)
+        return web.Response(
+            status=self.status,
+            headers={"Location": self.location} if self.location else self.headers,
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self.handle)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:
@@ -65,9 +81,16 @@ async def test_a_signed_message_arrives() -> None:
     assert (result.outcome, result.provider_id) == ("accepted", NOTIFICATION)
     ((headers, body),) = receiver.got
     assert headers["webhook-id"] == NOTIFICATION
-    assert headers["webhook-signature"] == signature(SECRET, NOTIFICATION, int(headers["webhook-timestamp"]), body)
+    assert headers["webhook-signature"] == signature(
+        SECRET, NOTIFICATION, int(headers["webhook-timestamp"]), body
+    )
     data = json.loads(body)["data"]
-    assert (data["notification"], data["level"], data["answer_url"], data["possible_duplicate"]) == (NOTIFICATION, 3, LINK, False)
+    assert (
+        data["notification"],
+        data["level"],
+        data["answer_url"],
+        data["possible_duplicate"],
+    ) == (NOTIFICATION, 3, LINK, False)
 
 
 async def test_a_repetition_carries_the_same_id_and_says_so() -> None:
@@ -81,10 +104,17 @@ async def test_a_repetition_carries_the_same_id_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("status", "outcome", "retry"),
     [
-        (200, "accepted", False), (202, "accepted", False), (301, "failed", False), (400, "failed", False),
-        (410, "failed", False), (429, "failed", True), (500, "failed", True), (503, "failed", True), (504, "ambiguous", False),
+        (200, "accepted", False),
+        (202, "accepted", False),
+        (301, "failed", False),
+        (400, "failed", False),
+        (410, "failed", False),
+        (429, "failed", True),
+        (500, "failed", True),
+        (503, "failed", True),
+        (504, "ambiguous", False),
     ],
-)  # fmt: skip
+)
 async def test_the_status_says_what_became_of_it(status: int, outcome: str, retry: bool) -> None:
     result = await call(Receiver(status))
     assert (result.outcome, result.retry) == (outcome, retry)
@@ -93,11 +123,22 @@ async def test_the_status_says_what_became_of_it(status: int, outcome: str, retr
 @pytest.mark.parametrize(
     ("status", "said", "asked_s"),
     [
-        (429, "120", 120), (503, "0", 0), (503, "Fri, 27 Nov 2026 08:02:30 GMT", 150), (429, "Fri, 27 Nov 2026 07:00:00 GMT", 0),
-        (503, "9" * 30, 86_400), (503, "soon", None), (503, "Fri, 27 Nov 99999999999999 08:00:00 GMT", None), (503, "-5", None), (503, "", None), (400, "120", None), (200, "120", None),
+        (429, "120", 120),
+        (503, "0", 0),
+        (503, "Fri, 27 Nov 2026 08:02:30 GMT", 150),
+        (429, "Fri, 27 Nov 2026 07:00:00 GMT", 0),
+        (503, "9" * 30, 86_400),
+        (503, "soon", None),
+        (503, "Fri, 27 Nov 99999999999999 08:00:00 GMT", None),
+        (503, "-5", None),
+        (503, "", None),
+        (400, "120", None),
+        (200, "120", None),
     ],
-)  # fmt: skip
-async def test_when_the_receiver_asks_to_be_called_again_is_told(status: int, said: str, asked_s: int | None) -> None:
+)
+async def test_when_the_receiver_asks_to_be_called_again_is_told(
+    status: int, said: str, asked_s: int | None
+) -> None:
     """A date counts from the receiver's own clock."""
     headers = {"Retry-After": said, "Date": "Fri, 27 Nov 2026 08:00:00 GMT"}
     assert (await call(Receiver(status, headers=headers))).retry_after_s == asked_s
@@ -126,7 +167,15 @@ async def test_nobody_there_is_a_passing_failure() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://example.org/hook", "ftp://127.0.0.1/", "file:///etc/passwd", "https://", "http://[::1", "", "http://127.0.0.1.example.org/"],
+    [
+        "http://example.org/hook",
+        "ftp://127.0.0.1/",
+        "file:///etc/passwd",
+        "https://",
+        "http://[::1",
+        "",
+        "http://127.0.0.1.example.org/",
+    ],
 )
 async def test_only_https_and_loopback_are_called(url: str) -> None:
     async with Webhook(SECRET) as webhook:

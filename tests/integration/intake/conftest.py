@@ -14,10 +14,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import BY_NAME
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.embedded.ports import free_ports
-from services.runtime.kafka_security import client_options
-from services.runtime.settings import DataDir
+from services.appliance.embedded.kafka import RunningKafka
+from services.runtime.kafka.security import client_options
+from services.runtime.process.ports import free_ports
+from services.runtime.process.settings import DataDir
 from tests import forked
 from tests.brokers import LOGIN
 from tests.waiting import eventually
@@ -26,20 +26,30 @@ from tests.waiting import eventually
 class FrontProcess:
     """`python -m services.intake` on a data directory; may be killed and started again."""
 
-    def __init__(self, data_dir: Path, kafka: str, port: int, console: str, extra: dict[str, str]) -> None:
+    def __init__(
+        self, data_dir: Path, kafka: str, port: int, console: str, extra: dict[str, str]
+    ) -> None:
         self.data = DataDir(data_dir)
         self.url = f"http://127.0.0.1:{port}"
         self._environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("VIGIE_")}, **LOGIN, **extra, "VIGIE_DATA_DIR": str(data_dir),
-            "VIGIE_KAFKA": kafka, "VIGIE_HTTP": f"127.0.0.1:{port}", "VIGIE_CONSOLE": console, "VIGIE_LOG_LEVEL": "WARNING",
-        }  # fmt: skip
+            **{k: v for k, v in os.environ.items() if not k.startswith("VIGIE_")},
+            **LOGIN,
+            **extra,
+            "VIGIE_DATA_DIR": str(data_dir),
+            "VIGIE_KAFKA": kafka,
+            "VIGIE_HTTP": f"127.0.0.1:{port}",
+            "VIGIE_CONSOLE": console,
+            "VIGIE_LOG_LEVEL": "WARNING",
+        }
         self._process: forked.Process | None = None
         self.pass_fds: tuple[int, ...] = ()
 
     def start(self) -> None:
         self.data.root.parent.mkdir(parents=True, exist_ok=True)
         log = self.data.root.parent / "front.log"
-        self._process = forked.start("services.intake", environment=self._environment, log=log, pass_fds=self.pass_fds)
+        self._process = forked.start(
+            "services.intake", environment=self._environment, log=log, pass_fds=self.pass_fds
+        )
 
     def kill(self) -> None:
         """SIGKILL, and wait."""
@@ -63,7 +73,10 @@ class FrontProcess:
         """As the administrator of this machine."""
         token = (self.data.secrets / "admin.token").read_text().strip()
         return httpx.AsyncClient(
-            base_url=self.url, headers={"Authorization": f"Bearer {token}"} | more.pop("headers", {}), timeout=20, **more
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"} | more.pop("headers", {}),
+            timeout=20,
+            **more,
         )
 
     async def accepting(self) -> None:
@@ -88,7 +101,9 @@ def new_front(broker: RunningKafka, tmp_path: Path) -> Iterator[Starter]:
     """`new_front(kafka=…, console=…, NAME=value)` starts a front of its own; stopped at the end."""
     with ExitStack() as stack:
 
-        def start(*, kafka: str = broker.address, console: str = "127.0.0.1:9", **extra: str) -> FrontProcess:
+        def start(
+            *, kafka: str = broker.address, console: str = "127.0.0.1:9", **extra: str
+        ) -> FrontProcess:
             front = FrontProcess(tmp_path / "data", kafka, free_ports(1)[0], console, extra)
             front.start()
             stack.callback(front.stop)
@@ -108,7 +123,12 @@ async def front(new_front: Starter) -> FrontProcess:
 async def records(kafka: str, topic: str, key: str) -> list[Any]:
     """Everything that lies on a topic under a key, now."""
     partitions = [TopicPartition(topic, p) for p in range(BY_NAME[topic].partitions)]
-    consumer: Any = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="none", **client_options())
+    consumer: Any = AIOKafkaConsumer(
+        bootstrap_servers=kafka,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        **client_options(),
+    )
     await consumer.start()
     try:
         consumer.assign(partitions)

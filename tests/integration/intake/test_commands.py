@@ -10,27 +10,53 @@ from pathlib import Path
 
 import httpx
 
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.settings import Settings
-from services.runtime.vault import Vault
+from services.appliance.embedded.kafka import RunningKafka
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.vault import Vault
 from tests import forked
 from tests.integration.intake.conftest import FrontProcess
 from tests.unit.intake.machines.cap_messages import info, message, vigilance
 
 
-async def vigie(front: FrontProcess, broker: RunningKafka, *args: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"VIGIE_DATA_DIR": str(front.data.root), "VIGIE_URL": front.url, "VIGIE_KAFKA": broker.address}
+async def vigie(
+    front: FrontProcess, broker: RunningKafka, *args: str
+) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "VIGIE_DATA_DIR": str(front.data.root),
+        "VIGIE_URL": front.url,
+        "VIGIE_KAFKA": broker.address,
+    }
     return await asyncio.to_thread(forked.run, args, environment=environment, timeout_s=90)
 
 
-async def test_a_token_counts_when_the_command_returns(front: FrontProcess, broker: RunningKafka) -> None:
-    made = await vigie(front, broker, "token", "create", "--role", "source", "--speaks-as", "enedis", "--type", "outage_power", "--quiet")
+async def test_a_token_counts_when_the_command_returns(
+    front: FrontProcess, broker: RunningKafka
+) -> None:
+    made = await vigie(
+        front,
+        broker,
+        "token",
+        "create",
+        "--role",
+        "source",
+        "--speaks-as",
+        "enedis",
+        "--type",
+        "outage_power",
+        "--quiet",
+    )
     assert (made.returncode, made.stderr) == (0, "")
     token = made.stdout.strip()
     assert made.stdout == token + "\n"
-    async with httpx.AsyncClient(base_url=front.url, headers={"Authorization": f"Bearer {token}"}) as http:
+    async with httpx.AsyncClient(
+        base_url=front.url, headers={"Authorization": f"Bearer {token}"}
+    ) as http:
         me = (await http.get("/api/v1/whoami")).json()
-        assert (me["role"], me["source"], me["scope"]["types"]) == ("source", "enedis", ["outage_power"])
+        assert (me["role"], me["source"], me["scope"]["types"]) == (
+            "source",
+            "enedis",
+            ["outage_power"],
+        )
         listed = json.loads((await vigie(front, broker, "token", "list", "--json")).stdout)["items"]
         id = next(t["id"] for t in listed if t["principal"] == me["id"])
         assert (await vigie(front, broker, "token", "revoke", id)).returncode == 0
@@ -40,14 +66,41 @@ async def test_a_token_counts_when_the_command_returns(front: FrontProcess, brok
 
 
 async def test_a_report_from_the_shell(front: FrontProcess, broker: RunningKafka) -> None:
-    posted = await vigie(front, broker, "report", "--type", "fire", "--severity", "4", "--realm", "92~test-shell", "--key", "k", "--json")
+    posted = await vigie(
+        front,
+        broker,
+        "report",
+        "--type",
+        "fire",
+        "--severity",
+        "4",
+        "--realm",
+        "92~test-shell",
+        "--key",
+        "k",
+        "--json",
+    )
     assert json.loads(posted.stdout)["realm"] == "92~test-shell"
-    refused = await vigie(front, broker, "report", "--type", "fire", "--severity", "4", "--realm", "nowhere~", "--key", "k")
+    refused = await vigie(
+        front,
+        broker,
+        "report",
+        "--type",
+        "fire",
+        "--severity",
+        "4",
+        "--realm",
+        "nowhere~",
+        "--key",
+        "k",
+    )
     assert refused.returncode == 1
     assert "realm" in refused.stderr
 
 
-async def test_a_cap_message_from_the_shell(front: FrontProcess, broker: RunningKafka, tmp_path: Path) -> None:
+async def test_a_cap_message_from_the_shell(
+    front: FrontProcess, broker: RunningKafka, tmp_path: Path
+) -> None:
     file = tmp_path / "bulletin.xml"
     file.write_bytes(message(vigilance(), status="Exercise"))
     assert (await vigie(front, broker, "cap", str(file))).returncode == 1
@@ -62,12 +115,19 @@ async def test_a_cap_message_from_the_shell(front: FrontProcess, broker: Running
     assert (await vigie(front, broker, "cap", str(tmp_path / "none.xml"))).returncode == 2
 
 
-async def test_people_are_imported_and_erased(front: FrontProcess, broker: RunningKafka, tmp_path: Path) -> None:
+async def test_people_are_imported_and_erased(
+    front: FrontProcess, broker: RunningKafka, tmp_path: Path
+) -> None:
     file = tmp_path / "people.csv"
-    file.write_text("person,name,language,channel,address,verified_at\np-1,,fr,sms,+33100000000,2026-11-01\n")
+    file.write_text(
+        "person,name,language,channel,address,verified_at\np-1,,fr,sms,+33100000000,2026-11-01\n"
+    )
     done = await vigie(front, broker, "directory", "import", str(file))
     assert (done.returncode, done.stdout) == (0, "1 personnes, 1 moyens de contact\n")
-    assert json.loads((await vigie(front, broker, "directory", "count", "--json")).stdout)["people"] >= 1
+    assert (
+        json.loads((await vigie(front, broker, "directory", "count", "--json")).stdout)["people"]
+        >= 1
+    )
     async with Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as vault:
         found = await vault.directory.get("p-1", wait_s=10)
         assert found is not None
@@ -75,11 +135,15 @@ async def test_people_are_imported_and_erased(front: FrontProcess, broker: Runni
         assert (await vigie(front, broker, "directory", "erase", "p-1")).returncode == 0
         assert await vault.directory.get("p-1") is None
     again = await vigie(front, broker, "directory", "erase", "p-1")
-    assert again.returncode == 1, "whoever mistypes a token must not believe that somebody is erased"
+    assert again.returncode == 1, (
+        "whoever mistypes a token must not believe that somebody is erased"
+    )
     assert "p-1 n’est pas dans l’annuaire" in again.stderr
 
 
-async def test_without_a_front_the_commands_say_where_they_looked(front: FrontProcess, broker: RunningKafka) -> None:
+async def test_without_a_front_the_commands_say_where_they_looked(
+    front: FrontProcess, broker: RunningKafka
+) -> None:
     front.stop()
     found = await vigie(front, broker, "token", "list")
     assert found.returncode == 1

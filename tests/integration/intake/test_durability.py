@@ -13,11 +13,11 @@ import httpx
 import orjson
 import pytest
 
-from services.intake.idempotency import Known, Ledger, keyed_id
-from services.intake.log_words import LogWords
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.settings import Settings
-from services.runtime.vault import Vault
+from services.appliance.embedded.kafka import RunningKafka
+from services.intake.reports.deduplication import Known, Ledger, keyed_id
+from services.intake.reports.redaction import LogWords
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.vault import Vault
 from tests.brokers import Brokers
 from tests.faults.matrix import proves
 from tests.integration.intake.conftest import FrontProcess, Starter, records, report
@@ -30,7 +30,9 @@ def ids(found: list[Any]) -> list[str]:
     return [dict(r.headers)["ce_id"].decode() for r in found]
 
 
-async def test_an_accepted_report_is_on_the_log_with_its_envelope(front: FrontProcess, on_log: OnLog) -> None:
+async def test_an_accepted_report_is_on_the_log_with_its_envelope(
+    front: FrontProcess, on_log: OnLog
+) -> None:
     body = report(realm="92~test-envelope", recorded_at="2027-02-11T10:00:00+01:00", alias="E1")
     async with front.client() as http:
         receipt = (await http.post("/api/v1/reports", json=body)).json()
@@ -47,7 +49,9 @@ async def test_an_accepted_report_is_on_the_log_with_its_envelope(front: FrontPr
 
 
 @proves("intake", "clock", note="its own clock decides nothing")
-async def test_the_time_of_a_live_report_is_the_append_time(front: FrontProcess, on_log: OnLog) -> None:
+async def test_the_time_of_a_live_report_is_the_append_time(
+    front: FrontProcess, on_log: OnLog
+) -> None:
     async with front.client() as http:
         receipt = (await http.post("/api/v1/reports", json=report(realm="92T"))).json()
     [record] = await on_log("92T")
@@ -57,10 +61,14 @@ async def test_the_time_of_a_live_report_is_the_append_time(front: FrontProcess,
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
-async def test_keys_survive_the_end_of_the_process(front: FrontProcess, on_log: OnLog, end: str) -> None:
+async def test_keys_survive_the_end_of_the_process(
+    front: FrontProcess, on_log: OnLog, end: str
+) -> None:
     realm = f"92~test-keys-{end}"
     async with front.client() as http:
-        first = await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "k"})
+        first = await http.post(
+            "/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "k"}
+        )
     if end == "stop":
         assert front.stop() == 0
     else:
@@ -68,9 +76,19 @@ async def test_keys_survive_the_end_of_the_process(front: FrontProcess, on_log: 
     front.start()
     await front.accepting()
     async with front.client() as http:
-        again = await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "k"})
-        other = await http.post("/api/v1/reports", json=report(realm=realm, severity=1), headers={"Idempotency-Key": "k"})
-    assert (again.status_code, again.headers["idempotency-replayed"], again.json()) == (202, "true", first.json())
+        again = await http.post(
+            "/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "k"}
+        )
+        other = await http.post(
+            "/api/v1/reports",
+            json=report(realm=realm, severity=1),
+            headers={"Idempotency-Key": "k"},
+        )
+    assert (again.status_code, again.headers["idempotency-replayed"], again.json()) == (
+        202,
+        "true",
+        first.json(),
+    )
     assert (other.status_code, other.json()["code"]) == (422, "key_reused")
     assert len(await on_log(realm)) == 1
 
@@ -91,21 +109,31 @@ async def test_keys_survive_the_loss_of_the_index(front: FrontProcess) -> None:
 
 
 @proves("intake", "corrupted", note="the input that its index is a copy of")
-async def test_what_the_input_has_lost_is_taken_when_its_sender_comes_again(front: FrontProcess, on_log: OnLog) -> None:
+async def test_what_the_input_has_lost_is_taken_when_its_sender_comes_again(
+    front: FrontProcess, on_log: OnLog
+) -> None:
     """The index went on answering for reports that no log held any more: the sender was told 202 and nothing came of it."""
     realm = "92~test-lost"
     async with front.client() as http:
-        await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "kept"})
+        await http.post(
+            "/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "kept"}
+        )
     front.stop()
     ledger = Ledger(front.data.root / "intake" / "answers.db", LogWords(b"key"))
     (sender,) = ledger._reading.execute("SELECT DISTINCT sender FROM reports").fetchone()
-    ledger._store([Known(keyed_id(realm, sender, "lost"), realm, "00" * 16, 1, sender, None)], {0: 1 << 40})
+    ledger._store(
+        [Known(keyed_id(realm, sender, "lost"), realm, "00" * 16, 1, sender, None)], {0: 1 << 40}
+    )
     ledger.close()
     front.start()
     await front.accepting()
     async with front.client() as http:
-        kept = await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "kept"})
-        lost = await http.post("/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "lost"})
+        kept = await http.post(
+            "/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "kept"}
+        )
+        lost = await http.post(
+            "/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "lost"}
+        )
     assert (kept.status_code, kept.headers.get("idempotency-replayed")) == (202, "true")
     assert (lost.status_code, lost.headers.get("idempotency-replayed")) == (202, None)
     assert len(await on_log(realm)) == 2
@@ -127,7 +155,11 @@ async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
             key = f"{n}-{i}"
             while key not in accepted:
                 try:
-                    answer = await http.post("/api/v1/reports", json=report(realm=realm, headline=key), headers={"Idempotency-Key": key})
+                    answer = await http.post(
+                        "/api/v1/reports",
+                        json=report(realm=realm, headline=key),
+                        headers={"Idempotency-Key": key},
+                    )
                 except httpx.TransportError:
                     await asyncio.sleep(0.05)
                     continue
@@ -140,7 +172,9 @@ async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
         senders = [asyncio.create_task(sender(n, http)) for n in range(4)]
         for _ in range(kills):
             before = len(accepted)
-            while len(accepted) < before + random.randrange(10, 40) and not all(s.done() for s in senders):
+            while len(accepted) < before + random.randrange(10, 40) and not all(
+                s.done() for s in senders
+            ):
                 await asyncio.sleep(0.001)
             front.kill()
             front.start()
@@ -158,7 +192,9 @@ async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
 
 
 @proves("intake", "stop")
-async def test_a_front_that_stood_still_goes_on_with_what_was_under_way(front: FrontProcess, on_log: OnLog) -> None:
+async def test_a_front_that_stood_still_goes_on_with_what_was_under_way(
+    front: FrontProcess, on_log: OnLog
+) -> None:
     """Requests wait in it and in its socket; whoever gave up comes again with the same key."""
     realm = "92~test-still"
     accepted: dict[str, str] = {}
@@ -169,7 +205,9 @@ async def test_a_front_that_stood_still_goes_on_with_what_was_under_way(front: F
             while key not in accepted:
                 body, headers = report(realm=realm, headline=key), {"Idempotency-Key": key}
                 try:
-                    answer = await http.post("/api/v1/reports", json=body, headers=headers, timeout=2)
+                    answer = await http.post(
+                        "/api/v1/reports", json=body, headers=headers, timeout=2
+                    )
                 except httpx.TransportError:
                     given_up.set()
                     continue
@@ -204,13 +242,21 @@ async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lo
     await front.accepting()
     body, key = report(realm="92~test-away"), {"Idempotency-Key": "k"}
     async with front.client() as http:
-        before = (await http.post("/api/v1/reports", json=report(realm="92~test-away", headline="before"))).json()
+        before = (
+            await http.post("/api/v1/reports", json=report(realm="92~test-away", headline="before"))
+        ).json()
         own.kill()
         began = time.monotonic()
         away = await http.post("/api/v1/reports", json=body, headers=key)
-        assert (away.status_code, away.headers["retry-after"], away.json()["code"]) == (503, "2", "broker_away")
+        assert (away.status_code, away.headers["retry-after"], away.json()["code"]) == (
+            503,
+            "2",
+            "broker_away",
+        )
         assert time.monotonic() - began < 4
-        many = await asyncio.gather(*(http.post("/api/v1/reports", json=report(headline=str(n))) for n in range(50)))
+        many = await asyncio.gather(
+            *(http.post("/api/v1/reports", json=report(headline=str(n))) for n in range(50))
+        )
         assert {a.status_code for a in many} == {503}
         ready = (await http.get("/readyz")).json()
         assert ready["checks"]["log"] != "ok"
@@ -232,7 +278,9 @@ async def test_without_a_broker_senders_are_asked_to_try_again_and_nothing_is_lo
     assert {before["report_id"], after.json()["report_id"]} == set(ids(found))
 
 
-async def test_a_front_started_without_a_broker_waits_for_it(own: RunningKafka, new_front: Starter) -> None:
+async def test_a_front_started_without_a_broker_waits_for_it(
+    own: RunningKafka, new_front: Starter
+) -> None:
     front = new_front(kafka=own.address, VIGIE_INTAKE_ACK_TIMEOUT_S="2")
     await front.accepting()
     front.stop()
@@ -263,6 +311,12 @@ async def test_bodies_of_every_kind_over_real_http(front: FrontProcess) -> None:
             body = bytearray(valid)
             for _ in range(random.randrange(4)):
                 body[random.randrange(len(body))] = random.randrange(256)
-            content = bytes(body) if n % 10 else random.randbytes(random.randrange(3_000_000 if n % 50 == 0 else 2000))
-            answer = await http.post("/api/v1/reports", content=content, headers={"content-type": "application/json"})
+            content = (
+                bytes(body)
+                if n % 10
+                else random.randbytes(random.randrange(3_000_000 if n % 50 == 0 else 2000))
+            )
+            answer = await http.post(
+                "/api/v1/reports", content=content, headers={"content-type": "application/json"}
+            )
             assert answer.status_code in (202, 413, 422), (answer.status_code, answer.text)

@@ -11,13 +11,13 @@ import httpx
 import pytest
 import uvicorn
 
-from services.runtime.access import AccessStore
-from services.runtime.deadletters import DeadLetter, Lane
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.embedded.ports import free_ports
-from services.runtime.problems import ProblemError
-from services.runtime.settings import Settings
-from services.runtime.vault import Vault
+from services.appliance.embedded.kafka import RunningKafka
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.kafka.dead_letters import DeadLetter, Lane
+from services.runtime.process.ports import free_ports
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.vault import Vault
 from tests.faults.matrix import proves
 from tests.integration.intake.conftest import FrontProcess, Starter, records, report
 from tests.waiting import eventually
@@ -40,7 +40,14 @@ class Console:
                 pass
 
         self._server = Quiet(
-            uvicorn.Config(self, host="127.0.0.1", port=self.port, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                self,
+                host="127.0.0.1",
+                port=self.port,
+                log_config=None,
+                lifespan="off",
+                timeout_graceful_shutdown=1,
+            )
         )
         self._task = asyncio.create_task(self._server._serve(None))
         await eventually(lambda: self._server is not None and self._server.started)
@@ -54,13 +61,21 @@ class Console:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
         if path == "/api/v1/stream":
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": [(b"content-type", b"text/event-stream")],
+                }
+            )
             watching = asyncio.create_task(self._watch(receive))
             while not watching.done():
                 getting = asyncio.create_task(self.next_event.get())
                 await asyncio.wait({getting, watching}, return_when=asyncio.FIRST_COMPLETED)
                 if getting.done():
-                    await send({"type": "http.response.body", "body": getting.result(), "more_body": True})
+                    await send(
+                        {"type": "http.response.body", "body": getting.result(), "more_body": True}
+                    )
                 else:
                     getting.cancel()
             return
@@ -76,21 +91,40 @@ class Console:
             await self._json(send, 404, b'{"code":"not_found"}', [])
         elif path == "/openapi.json":
             await self._json(
-                send, 200, b'{"openapi":"3.1.0","paths":{"/api/v1/incidents":{"get":{}}},"components":{"schemas":{"Incident":{}}}}', []
+                send,
+                200,
+                b'{"openapi":"3.1.0","paths":{"/api/v1/incidents":{"get":{}}},"components":{"schemas":{"Incident":{}}}}',
+                [],
             )
         else:
             seen = b"\n".join(
-                [scope["method"].encode(), scope["raw_path"], scope["query_string"], *(k + b": " + v for k, v in scope["headers"])]
+                [
+                    scope["method"].encode(),
+                    scope["raw_path"],
+                    scope["query_string"],
+                    *(k + b": " + v for k, v in scope["headers"]),
+                ]
             )
             await self._json(
                 send,
                 201,
                 seen + b"\n\n" + body,
-                [(b"connection", b"x-secret"), (b"x-secret", b"1"), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")],
+                [
+                    (b"connection", b"x-secret"),
+                    (b"x-secret", b"1"),
+                    (b"set-cookie", b"a=1"),
+                    (b"set-cookie", b"b=2"),
+                ],
             )
 
     async def _json(self, send: Any, status: int, body: bytes, headers: list[Any]) -> None:
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json"), *headers]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-type", b"application/json"), *headers],
+            }
+        )
         await send({"type": "http.response.body", "body": body})
 
     async def _watch(self, receive: Any) -> None:
@@ -114,12 +148,19 @@ async def front(console: Console, new_front: Starter) -> FrontProcess:
     return made
 
 
-async def test_requests_pass_whole_and_without_what_belongs_to_one_connection(front: FrontProcess) -> None:
+async def test_requests_pass_whole_and_without_what_belongs_to_one_connection(
+    front: FrontProcess,
+) -> None:
     async with front.client() as http:
         answer = await http.post(
             "/api/v1/a%20b/c?x=1&y=%C3%A9",
             content=b"\x00body",
-            headers={"X-Kept": "1", "X-Dropped": "1", "Connection": "x-dropped", "X-Forwarded-For": "6.6.6.6"},
+            headers={
+                "X-Kept": "1",
+                "X-Dropped": "1",
+                "Connection": "x-dropped",
+                "X-Forwarded-For": "6.6.6.6",
+            },
         )
     head, _, body = answer.text.partition("\n\n")
     assert answer.status_code == 201
@@ -131,7 +172,10 @@ async def test_requests_pass_whole_and_without_what_belongs_to_one_connection(fr
     assert body == "\x00body"
     assert "x-secret" not in answer.headers
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
-    assert (answer.headers["x-content-type-options"], answer.headers["x-frame-options"]) == ("nosniff", "DENY")
+    assert (answer.headers["x-content-type-options"], answer.headers["x-frame-options"]) == (
+        "nosniff",
+        "DENY",
+    )
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
@@ -145,7 +189,9 @@ async def test_bodies_without_a_length_are_streamed(front: FrontProcess) -> None
     assert answer.content.endswith(b"\n\n" + b"x" * 2_500_000)
 
 
-async def test_a_live_stream_arrives_event_by_event_and_ends_with_its_reader(front: FrontProcess, console: Console) -> None:
+async def test_a_live_stream_arrives_event_by_event_and_ends_with_its_reader(
+    front: FrontProcess, console: Console
+) -> None:
     async with front.client() as http, http.stream("GET", "/api/v1/stream") as stream:
         events = stream.aiter_bytes()
         for n in range(3):
@@ -166,7 +212,11 @@ async def test_who_still_waits_when_the_front_stops_is_told_to_come_again_and_a_
         await asyncio.sleep(0.3)
         stopping = asyncio.create_task(asyncio.to_thread(front.stop))
         answer = await step
-        assert (answer.status_code, answer.json()["code"], "retry-after" in answer.headers) == (503, "outcome_unknown", True)
+        assert (answer.status_code, answer.json()["code"], "retry-after" in answer.headers) == (
+            503,
+            "outcome_unknown",
+            True,
+        )
         assert [chunk async for chunk in chunks] == []
         assert await stopping == 0
     log = (front.data.root.parent / "front.log").read_text()
@@ -180,17 +230,25 @@ async def test_the_console_may_go_and_come_back(front: FrontProcess, console: Co
         await console.stop()
         away = await http.get("/api/v1/incidents")
         assert (away.status_code, away.json()["code"]) == (503, "console_away")
-        assert (await http.post("/api/v1/reports", json=report(realm="92~test-console"))).status_code == 202
+        assert (
+            await http.post("/api/v1/reports", json=report(realm="92~test-console"))
+        ).status_code == 202
         await console.start()
         assert (await http.get("/api/v1/incidents")).status_code == 201
 
 
-async def test_a_report_that_the_read_model_has_not_seen_yet_is_received(front: FrontProcess) -> None:
+async def test_a_report_that_the_read_model_has_not_seen_yet_is_received(
+    front: FrontProcess,
+) -> None:
     async with front.client() as http:
-        id = (await http.post("/api/v1/reports", json=report(realm="92~test-received"))).json()["report_id"]
+        id = (await http.post("/api/v1/reports", json=report(realm="92~test-received"))).json()[
+            "report_id"
+        ]
         found = await http.get(f"/api/v1/reports/{id}")
         assert (found.status_code, found.json()["state"]) == (200, "received")
-        assert (await http.get("/api/v1/reports/00000000-0000-0000-0000-000000000000")).status_code == 404
+        assert (
+            await http.get("/api/v1/reports/00000000-0000-0000-0000-000000000000")
+        ).status_code == 404
 
 
 async def test_readiness_and_the_document_speak_for_both(front: FrontProcess) -> None:
@@ -205,7 +263,9 @@ async def test_readiness_and_the_document_speak_for_both(front: FrontProcess) ->
 
 
 @proves("intake", "restarts")
-async def test_connections_queue_in_the_socket_of_the_supervisor_while_the_front_restarts(new_front: Starter, front: FrontProcess) -> None:
+async def test_connections_queue_in_the_socket_of_the_supervisor_while_the_front_restarts(
+    new_front: Starter, front: FrontProcess
+) -> None:
     front.stop()
     with socket.create_server(("127.0.0.1", 0), backlog=64) as held:
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
@@ -222,7 +282,9 @@ async def test_connections_queue_in_the_socket_of_the_supervisor_while_the_front
             assert (await waiting).status_code == 200
 
 
-async def test_a_token_counts_in_every_process_at_once_and_without_kafka(front: FrontProcess, broker: RunningKafka) -> None:
+async def test_a_token_counts_in_every_process_at_once_and_without_kafka(
+    front: FrontProcess, broker: RunningKafka
+) -> None:
     settings = Settings(data_dir=front.data.root, kafka=broker.address)
     async with AccessStore.open(settings, "console") as elsewhere, front.client() as http:
         await asyncio.wait_for(elsewhere.caught_up.wait(), 60)
@@ -232,21 +294,40 @@ async def test_a_token_counts_in_every_process_at_once_and_without_kafka(front: 
         await eventually(lambda: elsewhere.bearer(made["token"]) is None)
         kept = (await http.post("/api/v1/tokens", json={"role": "cell"})).json()["token"]
         assert await elsewhere.authenticate_bearer(kept) is not None
-    assert AccessStore.open(Settings(data_dir=front.data.root, kafka="127.0.0.1:9"), "console").bearer(kept) is not None
+    assert (
+        AccessStore.open(Settings(data_dir=front.data.root, kafka="127.0.0.1:9"), "console").bearer(
+            kept
+        )
+        is not None
+    )
 
 
-async def test_a_token_that_a_starting_process_cannot_know_yet_is_no_stranger(front: FrontProcess) -> None:
+async def test_a_token_that_a_starting_process_cannot_know_yet_is_no_stranger(
+    front: FrontProcess,
+) -> None:
     """The local file of accounts is gone and the log away: the caller is told to come again, not turned away for ever."""
-    async with AccessStore.open(Settings(data_dir=front.data.root, kafka="127.0.0.1:9"), "elsewhere") as starting:
-        for token in ((front.data.secrets / "admin.token").read_text().strip(), "a routing key that a source had already"):
+    async with AccessStore.open(
+        Settings(data_dir=front.data.root, kafka="127.0.0.1:9"), "elsewhere"
+    ) as starting:
+        for token in (
+            (front.data.secrets / "admin.token").read_text().strip(),
+            "a routing key that a source had already",
+        ):
             with pytest.raises(ProblemError) as refused:
                 await starting.authenticate_bearer(token)
             assert refused.value.problem.code == "starting"
 
 
-async def test_texts_are_read_and_erased_across_processes(front: FrontProcess, broker: RunningKafka) -> None:
-    async with Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as elsewhere, front.client() as http:
-        id = (await http.post("/api/v1/reports", json=report(realm="92~test-texts"))).json()["report_id"]
+async def test_texts_are_read_and_erased_across_processes(
+    front: FrontProcess, broker: RunningKafka
+) -> None:
+    async with (
+        Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as elsewhere,
+        front.client() as http,
+    ):
+        id = (await http.post("/api/v1/reports", json=report(realm="92~test-texts"))).json()[
+            "report_id"
+        ]
         item = await elsewhere.texts.get(f"report-{id}", wait_s=60)
         assert item is not None
         assert item.fields == {"headline": "Panne"}
@@ -254,14 +335,23 @@ async def test_texts_are_read_and_erased_across_processes(front: FrontProcess, b
         assert (await http.get(f"/api/v1/reports/{id}/raw")).json()["code"] == "erased"
 
 
-async def test_refused_messages_of_known_senders_lie_in_the_dead_letters(front: FrontProcess, broker: RunningKafka) -> None:
+async def test_refused_messages_of_known_senders_lie_in_the_dead_letters(
+    front: FrontProcess, broker: RunningKafka
+) -> None:
     async with front.client() as http:
         made = (await http.post("/api/v1/tokens", json={"role": "source"})).json()
-        me, sender = made["principal"]["id"], {"Authorization": f"Bearer {made['token']}", "Content-Type": "application/json"}
+        me, sender = (
+            made["principal"]["id"],
+            {"Authorization": f"Bearer {made['token']}", "Content-Type": "application/json"},
+        )
         await http.post("/api/v1/reports", content=b'{"type": "boredom"}', headers=sender)
 
     async def letters() -> list[DeadLetter]:
-        return [x for r in await records(broker.address, "dead-letters", "92") if (x := DeadLetter.load(r.value)).source == me]
+        return [
+            x
+            for r in await records(broker.address, "dead-letters", "92")
+            if (x := DeadLetter.load(r.value)).source == me
+        ]
 
     await eventually(letters, 60)
     letter = (await letters())[-1]

@@ -9,12 +9,12 @@ import orjson
 
 from schemas.reports import ReportReceived
 from schemas.topics import inputs
-from services.intake.idempotency import Ledger
-from services.intake.log_words import LogWords
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.input_marks import InputMarks
-from services.runtime.kafka import RecordProducer, headers_of, partition_for
-from services.runtime.keys import MasterKey
+from services.appliance.embedded.kafka import RunningKafka
+from services.intake.reports.deduplication import Ledger
+from services.intake.reports.redaction import LogWords
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.kafka.clients import RecordProducer, headers_of, partition_for
+from services.runtime.secrets.keyring import MasterKey
 from tests.marks import MARKS
 
 REALM = "92known"
@@ -28,7 +28,9 @@ async def test_a_record_of_a_stranger_silences_nobody(broker: RunningKafka, tmp_
         said = {"report_id": id, "fingerprint": "ab" * 16, "source_key": "s-1", "alias": None}
         headers = headers_of(ReportReceived.wire_type(), id=id, source="/s-1")
         async with RecordProducer(broker.address, marks) as producer:
-            await producer.send_raw(topic, partition_for(topic, REALM), REALM.encode(), orjson.dumps(said), headers)
+            await producer.send_raw(
+                topic, partition_for(topic, REALM), REALM.encode(), orjson.dumps(said), headers
+            )
     ledger = Ledger(tmp_path / "answers.db", LogWords(b"key"))
     try:
         await ledger.catch_up(broker.address, MARKS)

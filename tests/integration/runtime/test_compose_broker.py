@@ -18,9 +18,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from ruamel.yaml import YAML
 
-from services.runtime.embedded.kafka import KafkaNode, RunningKafka
-from services.runtime.kafka_security import KafkaSecurity
-from services.runtime.settings import REPOSITORY
+from services.appliance.embedded.kafka import KafkaNode, RunningKafka
+from services.runtime.kafka.security import KafkaSecurity
+from services.runtime.process.settings import REPOSITORY
 from tests.brokers import make_node
 
 PASSWORD: Final = "0a1b2c3d"

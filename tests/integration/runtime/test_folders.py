@@ -7,28 +7,40 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.embedded.kafka import BrokerFailed
-from services.runtime.embedded.node import make_node as embedded_node
-from services.runtime.settings import Settings
+from services.appliance.embedded.kafka import BrokerFailed
+from services.appliance.embedded.node import make_node as embedded_node
+from services.runtime.process.settings import Settings
 from tests.brokers import make_node
 
 
 @pytest.mark.parametrize("name", ["données d’été 😀", " a b ", r"a\tb", "a=b#c!", "100 %d %i"])
-def test_a_folder_of_any_name_holds_what_the_broker_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_folder_of_any_name_holds_what_the_broker_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """Java reads its settings in Latin-1: the logs were written to a folder of another name, beside the one that is kept and backed up."""
     monkeypatch.setenv("LC_ALL", "C")
     folder = tmp_path / name / "kafka"
-    node = replace(make_node(folder), log_file=tmp_path / name / "broker.jsonl")  # makes the folder, for its password
-    (tmp_path / name / "broker.jsonl").write_bytes(b"\n" * 10_500_000)  # full: the next line is written to a new one
+    node = replace(
+        make_node(folder), log_file=tmp_path / name / "broker.jsonl"
+    )  # makes the folder, for its password
+    (tmp_path / name / "broker.jsonl").write_bytes(
+        b"\n" * 10_500_000
+    )  # full: the next line is written to a new one
     node.prepare()
     assert node.is_formatted(folder)
-    assert {f.name for f in (tmp_path / name).iterdir()} == {"broker.jsonl", "broker.jsonl.1", "kafka"}
+    assert {f.name for f in (tmp_path / name).iterdir()} == {
+        "broker.jsonl",
+        "broker.jsonl.1",
+        "kafka",
+    }
     assert (tmp_path / name / "broker.jsonl").stat().st_size < 1_000_000
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("name", ["a,b", "a${env:HOME}"])
-def test_what_kafka_reads_otherwise_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+def test_what_kafka_reads_otherwise_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str
+) -> None:
     folder, secrets = tmp_path / name, tmp_path / "secrets"
     secrets.mkdir()
     with pytest.raises(BrokerFailed, match="Kafka takes"):

@@ -16,13 +16,13 @@ from schemas.reassignment import ApproveReassignments
 from schemas.runtime import InputDuplicate, InputRefused
 from schemas.topics import inputs, log, urgent
 from schemas.words import Level
-from services.console.lines import author_source
-from services.runtime.kafka import headers_of, partition_for, value_of
-from services.runtime.kafka_security import client_options
-from services.runtime.metrics_token import bear_token
-from services.runtime.partitions import PartitionReader
-from services.runtime.settings import Settings
-from services.runtime.transaction import Transaction
+from services.console.logbook.lines import author_source
+from services.runtime.kafka.clients import headers_of, partition_for, value_of
+from services.runtime.kafka.security import client_options
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.transaction import Transaction
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.metrics_token import bear_token
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -34,20 +34,36 @@ Place = tuple[str, int, int]
 
 def open_exercise(vigie: RunningVigie) -> str:
     realm = f"92~ex-faux-{secrets.token_hex(3)}"
-    body = {"id": realm, "title_code": "ESSAI", "started_at": "2027-02-11T09:40:00+01:00", "speed": 1}
-    assert vigie.http.post("/api/v1/realms", json=body, headers={"Prefer": "wait=20"}).status_code == 200
+    body = {
+        "id": realm,
+        "title_code": "ESSAI",
+        "started_at": "2027-02-11T09:40:00+01:00",
+        "speed": 1,
+    }
+    assert (
+        vigie.http.post("/api/v1/realms", json=body, headers={"Prefer": "wait=20"}).status_code
+        == 200
+    )
     return realm
 
 
 async def append(kafka: str, topic: str, realm: str, value: bytes, headers: Any) -> Place:
-    async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **client_options()) as producer:
-        sent = await producer.send_and_wait(topic, value, key=realm.encode(), partition=partition_for(topic, realm), headers=headers)
+    async with AIOKafkaProducer(
+        bootstrap_servers=kafka, acks="all", **client_options()
+    ) as producer:
+        sent = await producer.send_and_wait(
+            topic, value, key=realm.encode(), partition=partition_for(topic, realm), headers=headers
+        )
     return topic, sent.partition, sent.offset
 
 
 def forge(kafka: str, topic: str, realm: str, command: Command) -> Place:
     """As a door would, but for the mark."""
-    headers = headers_of(command.wire_type(), id=f"cmd-{secrets.token_hex(12)}", source=author_source("p-dupont", "admin"))
+    headers = headers_of(
+        command.wire_type(),
+        id=f"cmd-{secrets.token_hex(12)}",
+        source=author_source("p-dupont", "admin"),
+    )
     return asyncio.run(append(kafka, topic, realm, value_of(command), headers))
 
 
@@ -78,9 +94,13 @@ def written_for(kafka: str, place: Place, realm: str) -> list[Any]:
 def counted(vigie: RunningVigie, process: str) -> float:
     data = vigie.folder / "data"
     port = json.loads((data / "run" / "ports.json").read_text())[process]
-    said = httpx.get(f"http://127.0.0.1:{port}/metrics", headers=bear_token(data / "secrets"), trust_env=False).text
+    said = httpx.get(
+        f"http://127.0.0.1:{port}/metrics", headers=bear_token(data / "secrets"), trust_env=False
+    ).text
     wanted = 'vigie_dead_letters_total{reason="unsigned"'
-    return sum(float(line.rpartition(" ")[2]) for line in said.splitlines() if line.startswith(wanted))
+    return sum(
+        float(line.rpartition(" ")[2]) for line in said.splitlines() if line.startswith(wanted)
+    )
 
 
 def test_who_lacks_the_key_decides_nothing_and_is_on_record(vigie: RunningVigie) -> None:
@@ -89,9 +109,15 @@ def test_who_lacks_the_key_decides_nothing_and_is_on_record(vigie: RunningVigie)
     level = SetLevel(scope="territory", level=Level.N4, force=True, **SOMEBODY)
     forged = {
         forge(kafka, inputs("alerts"), realm, level): realm,
-        forge(kafka, inputs("alerts"), realm, ResolveIncident(incident="i", force=True, **SOMEBODY)): realm,
-        forge(kafka, inputs("continuity"), realm, ApproveReassignments(proposal="p", **SOMEBODY)): realm,
-        forge(kafka, inputs("delivery"), realm, HoldSending(until=4_000_000_000_000, **SOMEBODY)): realm,
+        forge(
+            kafka, inputs("alerts"), realm, ResolveIncident(incident="i", force=True, **SOMEBODY)
+        ): realm,
+        forge(
+            kafka, inputs("continuity"), realm, ApproveReassignments(proposal="p", **SOMEBODY)
+        ): realm,
+        forge(
+            kafka, inputs("delivery"), realm, HoldSending(until=4_000_000_000_000, **SOMEBODY)
+        ): realm,
         forge(kafka, urgent("alerts"), LIVE, level): LIVE,
     }
     for place, where in forged.items():
@@ -103,7 +129,9 @@ def test_who_lacks_the_key_decides_nothing_and_is_on_record(vigie: RunningVigie)
 
     def buried() -> bool:
         letters = json.loads(vigie.cli("dlq", "list", "--limit", "1000", "--json").stdout)["items"]
-        found = {(x["topic"], x["partition"], x["offset"]) for x in letters if x["code"] == "unsigned"}
+        found = {
+            (x["topic"], x["partition"], x["offset"]) for x in letters if x["code"] == "unsigned"
+        }
         return forged.keys() <= found
 
     until(buried, 30)
@@ -112,16 +140,21 @@ def test_who_lacks_the_key_decides_nothing_and_is_on_record(vigie: RunningVigie)
     assert vigie.cli("verify").returncode == 0
 
 
-def test_the_same_decision_through_the_api_counts_once_however_often_it_is_copied(vigie: RunningVigie) -> None:
+def test_the_same_decision_through_the_api_counts_once_however_often_it_is_copied(
+    vigie: RunningVigie,
+) -> None:
     kafka, realm = Settings(data_dir=vigie.folder / "data").kafka, open_exercise(vigie)
     body = {"scope": "territory", "level": 2}
-    answer = vigie.http.post(f"/api/v1/level?realm={realm}", json=body, headers={"Prefer": "wait=20"})
+    answer = vigie.http.post(
+        f"/api/v1/level?realm={realm}", json=body, headers={"Prefer": "wait=20"}
+    )
     assert answer.status_code == 200, answer.text
     wire = SetLevel.wire_type()
     (place,) = [
-        at for at, made in asyncio.run(transactions(kafka, "alerts", realm)).items()
+        at
+        for at, made in asyncio.run(transactions(kafka, "alerts", realm)).items()
         if made.realm == realm and made.src.type == wire
-    ]  # fmt: skip
+    ]
 
     async def copy() -> Place:
         async with PartitionReader(kafka) as reader:

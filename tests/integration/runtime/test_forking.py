@@ -16,11 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
-from services.runtime.supervisor import forkserver
-from services.runtime.supervisor.forking import Forked, ForkServer
+from services.appliance.supervisor import forkserver
+from services.appliance.supervisor.forking import Forked, ForkServer
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere services are started by exec")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere services are started by exec"
+)
 MODULE = "tests.integration.runtime.forked"
 
 
@@ -42,7 +44,12 @@ class Service:
     async def start(cls, forks: ForkServer, told: Path) -> Service:
         read, write = os.pipe()
         os.write(write, b"through the descriptor")
-        environment = {**os.environ, "SAID": "of the service", "TOLD_FD": str(read), "VIGIE_PROCESS": "alerts"}
+        environment = {
+            **os.environ,
+            "SAID": "of the service",
+            "TOLD_FD": str(read),
+            "VIGIE_PROCESS": "alerts",
+        }
         try:
             return cls(await forks.fork(MODULE, (str(told),), environment, (read,), 1000), told)
         finally:
@@ -65,16 +72,24 @@ class Service:
         await self.process.wait()
 
 
-async def test_a_fork_is_as_if_it_had_been_started_by_exec(forks: ForkServer, tmp_path: Path) -> None:
+async def test_a_fork_is_as_if_it_had_been_started_by_exec(
+    forks: ForkServer, tmp_path: Path
+) -> None:
     one, two = [await Service.start(forks, tmp_path / name) for name in ("one", "two")]
     found = await one.found()
     await two.found()
     assert found["pid"] == found["session"] == one.process.pid != two.process.pid
-    assert (found["said"], found["stranger"], found["through"]) == ("of the service", None, "through the descriptor")
+    assert (found["said"], found["stranger"], found["through"]) == (
+        "of the service",
+        None,
+        "through the descriptor",
+    )
     assert found["argv0"].endswith("forked.py")
     assert found["interrupt"]
     assert found["warm"] == ["aiokafka"], "it has what the fork server imported"
-    assert len(found["fds"]) == 5, "input, output, error output, what it was given, and the directory that it lists"
+    assert len(found["fds"]) == 5, (
+        "input, output, error output, what it was given, and the directory that it lists"
+    )
     itself = psutil.Process(one.process.pid)
     assert itself.ppid() == os.getpid()
     assert " ".join(itself.cmdline()).startswith("vigie: alerts")
@@ -84,7 +99,9 @@ async def test_a_fork_is_as_if_it_had_been_started_by_exec(forks: ForkServer, tm
     assert (code, said[0], said[-1]) == (1, "spoken", "ValueError: of no use")
 
 
-async def test_a_service_outlives_the_fork_server_and_the_next_one_gets_a_new_server(forks: ForkServer, tmp_path: Path) -> None:
+async def test_a_service_outlives_the_fork_server_and_the_next_one_gets_a_new_server(
+    forks: ForkServer, tmp_path: Path
+) -> None:
     one = await Service.start(forks, tmp_path / "one")
     await one.found()
     _kill_the_newest_server()
@@ -96,7 +113,9 @@ async def test_a_service_outlives_the_fork_server_and_the_next_one_gets_a_new_se
     await two.end()
 
 
-async def test_a_warm_server_has_imported_more_and_comes_again_when_it_was_killed(forks: ForkServer, tmp_path: Path) -> None:
+async def test_a_warm_server_has_imported_more_and_comes_again_when_it_was_killed(
+    forks: ForkServer, tmp_path: Path
+) -> None:
     cold = asyncio.create_task(Service.start(forks, tmp_path / "cold"))  # both ask at once
     warm = await Service.start(forks.warm("colorsys"), tmp_path / "warm")
     assert (await (await cold).found())["warm"] == ["aiokafka"]
@@ -123,7 +142,9 @@ def test_a_server_ends_quietly_with_its_supervisor(unread: bytes) -> None:
 
 
 def _kill_the_newest_server() -> None:
-    server = max(filter(_is_server, psutil.Process().children()), key=psutil.Process.create_time)  # other tests of this run have one, too
+    server = max(
+        filter(_is_server, psutil.Process().children()), key=psutil.Process.create_time
+    )  # other tests of this run have one, too
     server.kill()
     server.wait(60)
 
@@ -131,5 +152,7 @@ def _kill_the_newest_server() -> None:
 def _is_server(process: psutil.Process) -> bool:
     try:
         return " ".join(process.cmdline()).startswith("vigie: fork server")
-    except psutil.ZombieProcess:  # what another test has left to its end, and nobody has asked for its exit code
+    except (
+        psutil.ZombieProcess
+    ):  # what another test has left to its end, and nobody has asked for its exit code
         return False

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 import psutil
 import pytest
 
-from services.runtime.settings import DataDir
-from services.runtime.supervisor.lock import is_held
-from services.runtime.supervisor.orphans import find_orphans
-from services.runtime.supervisor.status import read_status
+from services.appliance.supervisor.orphans import find_orphans
+from services.appliance.supervisor.status import read_status
+from services.runtime.process.lock import is_held
+from services.runtime.process.settings import DataDir
 from tests.faults.matrix import proves
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -44,8 +44,17 @@ def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
 def within(seconds: float) -> float:
     """`seconds` on a machine as busy as this one is now: by its load, and by what a bare interpreter needs to import what every process does."""
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import aiokafka, fastapi, pydantic, redis.asyncio, structlog, uvicorn"], check=True)
-    slowness = max(os.getloadavg()[0] / (os.cpu_count() or 1), (time.monotonic() - began) / IMPORTS_S)
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import aiokafka, fastapi, pydantic, redis.asyncio, structlog, uvicorn",
+        ],
+        check=True,
+    )
+    slowness = max(
+        os.getloadavg()[0] / (os.cpu_count() or 1), (time.monotonic() - began) / IMPORTS_S
+    )
     return seconds * min(max(slowness, 1.0), BUSY_FACTOR)
 
 
@@ -58,12 +67,26 @@ def state_of(vigie: RunningVigie, name: str) -> tuple[int | None, str]:
 def begun(vigie: RunningVigie, name: str) -> bool:
     """True once the running supervisor has begun this process."""
     status = read_status(vigie.folder / "data" / "run" / "status.json")
-    return status is not None and status["pid"] == vigie.pid and any(p["name"] == name and p["pid"] for p in status["processes"])
+    return (
+        status is not None
+        and status["pid"] == vigie.pid
+        and any(p["name"] == name and p["pid"] for p in status["processes"])
+    )
 
 
 def report_is_accepted(vigie: RunningVigie) -> bool:
-    body = {"site_id": "cen-1", "type": "outage_power", "severity": 2, "occurred_at": datetime.now(UTC).isoformat()}
-    return vigie.http.post("/api/v1/reports", json=body, headers={"Idempotency-Key": str(uuid.uuid4())}).status_code == 202
+    body = {
+        "site_id": "cen-1",
+        "type": "outage_power",
+        "severity": 2,
+        "occurred_at": datetime.now(UTC).isoformat(),
+    }
+    return (
+        vigie.http.post(
+            "/api/v1/reports", json=body, headers={"Idempotency-Key": str(uuid.uuid4())}
+        ).status_code
+        == 202
+    )
 
 
 def test_the_whole_stack_stays_under_one_and_a_half_gib(vigie: RunningVigie) -> None:
@@ -81,7 +104,20 @@ def test_the_whole_stack_stays_under_one_and_a_half_gib(vigie: RunningVigie) -> 
 @proves("worker", "kill", case="continuity")
 @proves("sender", "kill", case="delivery")
 @proves("store", "kill", case="store")
-@pytest.mark.parametrize("name", ["intake", "console", "projector", "conductor", "planner", "alerts", "continuity", "delivery", "store"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "intake",
+        "console",
+        "projector",
+        "conductor",
+        "planner",
+        "alerts",
+        "continuity",
+        "delivery",
+        "store",
+    ],
+)
 def test_a_killed_process_is_ready_again_within_5_seconds(
     vigie: RunningVigie, name: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -106,7 +142,9 @@ def test_reports_are_accepted_again_after_the_broker_was_killed_and_every_proces
     assert {name: pid for name, pid in vigie.processes().items() if name != "broker"} == before
 
 
-def test_the_doctor_finds_the_running_system_sound_but_for_its_channels(vigie: RunningVigie) -> None:
+def test_the_doctor_finds_the_running_system_sound_but_for_its_channels(
+    vigie: RunningVigie,
+) -> None:
     until(vigie.ready, PATIENCE_S)
     done = vigie.cli("doctor", "--json")
     found = {f["check"]: f for f in json.loads(done.stdout)["items"]}
@@ -122,7 +160,10 @@ def test_the_read_model_is_made_again_on_demand_and_says_the_same(vigie: Running
     assert done.returncode == 0, done.stderr
     after = vigie.get("/api/v1/overview")
     assert after["epoch"] != before["epoch"]
-    told_before, told_after = before["counts"].pop("notifications"), after["counts"].pop("notifications")
+    told_before, told_after = (
+        before["counts"].pop("notifications"),
+        after["counts"].pop("notifications"),
+    )
     assert (after["counts"], after["sites"]) == (before["counts"], before["sites"])
     assert told_after >= told_before, "ladders and proposals go on meanwhile"
     done = vigie.cli("verify")
@@ -154,7 +195,9 @@ def test_a_killed_supervisor_takes_its_processes_along_and_the_next_up_goes_on(
 
 
 @proves("supervisor", "restarts", note="killed, and twice more while it starts")
-def test_a_supervisor_that_is_killed_again_and_again_while_it_starts_comes_up_at_last(vigie: RunningVigie) -> None:
+def test_a_supervisor_that_is_killed_again_and_again_while_it_starts_comes_up_at_last(
+    vigie: RunningVigie,
+) -> None:
     """Nobody waits for what the last one left behind."""
     os.kill(vigie.pid, signal.SIGKILL)
     for reached in ("broker", "alerts"):

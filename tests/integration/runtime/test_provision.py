@@ -7,26 +7,39 @@ from dataclasses import replace
 import pytest
 
 from schemas.topics import BY_NAME, TOPICS
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.embedded.ports import free_ports
-from services.runtime.embedded.store import RunningStore
-from services.runtime.embedded.store import is_serving as store_is_serving
-from services.runtime.provision import BrokerUnreachable, TopicsDiffer, provision
+from services.appliance.embedded.kafka import RunningKafka
+from services.appliance.embedded.store import RunningStore
+from services.appliance.embedded.store import is_serving as store_is_serving
+from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision
+from services.runtime.process.ports import free_ports
 
 
-async def test_a_second_provisioning_finds_everything_and_creates_nothing(broker: RunningKafka) -> None:
+async def test_a_second_provisioning_finds_everything_and_creates_nothing(
+    broker: RunningKafka,
+) -> None:
     again = await provision(broker.address)
     assert again.created == ()
     assert set(again.existing) == {t.name for t in TOPICS}
 
 
-async def test_a_topic_with_other_partitions_or_policy_is_refused_by_name(broker: RunningKafka) -> None:
-    differing = replace(BY_NAME["alerts.inputs"], partitions=4, append_time=False), replace(BY_NAME["texts"], max_message_bytes=1000)
+async def test_a_topic_with_other_partitions_or_policy_is_refused_by_name(
+    broker: RunningKafka,
+) -> None:
+    differing = (
+        replace(BY_NAME["alerts.inputs"], partitions=4, append_time=False),
+        replace(BY_NAME["texts"], max_message_bytes=1000),
+    )
     with pytest.raises(TopicsDiffer) as refused:
         await provision(broker.address, topics=differing)
     assert "topic alerts.inputs has 8 partitions instead of 4" in refused.value.differences
-    assert "topic alerts.inputs has message.timestamp.type=LogAppendTime instead of CreateTime" in refused.value.differences
-    assert f"topic texts has max.message.bytes={BY_NAME['texts'].max_message_bytes} instead of 1000" in refused.value.differences
+    assert (
+        "topic alerts.inputs has message.timestamp.type=LogAppendTime instead of CreateTime"
+        in refused.value.differences
+    )
+    assert (
+        f"topic texts has max.message.bytes={BY_NAME['texts'].max_message_bytes} instead of 1000"
+        in refused.value.differences
+    )
 
 
 async def test_an_address_without_a_broker_is_named() -> None:

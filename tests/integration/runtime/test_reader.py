@@ -13,16 +13,16 @@ from aiokafka.client import AIOKafkaClient
 from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, OpenRealm
 from schemas.topics import PARTITIONS, lanes, log
-from services.runtime.chain import View, append, declare, empty
-from services.runtime.core import Machine
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.exits import Stop
-from services.runtime.inputs import InputRecord
-from services.runtime.kafka import RecordProducer, headers_of, value_of
-from services.runtime.partitions import PartitionReader
-from services.runtime.reader import HistoryChanged, LogReader
-from services.runtime.snapshots import SLOTS, Published, SnapshotWriter, newest_manifests
-from services.runtime.take import take
+from services.appliance.embedded.kafka import RunningKafka
+from services.runtime.decider.inputs import InputRecord
+from services.runtime.decider.machine import Machine
+from services.runtime.kafka.clients import RecordProducer, headers_of, value_of
+from services.runtime.log.chain import View, append, declare, empty
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.reader import HistoryChanged, LogReader
+from services.runtime.log.snapshots import SLOTS, Published, SnapshotWriter, newest_manifests
+from services.runtime.process.exits import Stop
+from services.runtime.worker.recovery import take
 from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, make_topics, topics_of
 from tests.faults.runtime.toy import ToyDecider, ToyReport, ToyState
@@ -70,7 +70,9 @@ class Log:
                     else OpenRealm(author="a", role="admin", territory="92", started_at=0)
                 )
                 headers = headers_of(message.wire_type(), id=f"r{self.given}", source="t")
-                record = InputRecord("x", P, self.given, b"92", value_of(message), headers, 1000 + self.given)
+                record = InputRecord(
+                    "x", P, self.given, b"92", value_of(message), headers, 1000 + self.given
+                )
                 self.view, sent = append(self.machine, self.view, record, "run")
                 self.given += 1
                 await self.raw(producer, sent.raw)
@@ -84,7 +86,9 @@ async def test_a_reader_takes_accepted_records_only_and_resumes_where_it_was(toy
     await written.write(3)
     async with RecordProducer(toys.kafka) as producer:
         await written.raw(producer, b"junk")
-        written.view = View(written.view.position._replace(next=written.view.position.next + 1), written.view.realms)
+        written.view = View(
+            written.view.position._replace(next=written.view.position.next + 1), written.view.realms
+        )
     await written.write(2)
     async with LogReader(toys.kafka, toys.toy) as reader:
         seqs = [a.transaction.seq async for a in reader.read_to_end()]
@@ -96,7 +100,9 @@ async def test_a_reader_takes_accepted_records_only_and_resumes_where_it_was(toy
         assert [a.transaction.seq async for a in reader.read_to_end()] == [6, 7]
 
 
-async def test_a_reader_whose_history_is_gone_says_so_at_the_start_and_while_idle(toys: Toys) -> None:
+async def test_a_reader_whose_history_is_gone_says_so_at_the_start_and_while_idle(
+    toys: Toys,
+) -> None:
     written = Log(toys)
     await written.write(3)
     async with LogReader(toys.kafka, toys.toy) as reader:
@@ -119,7 +125,9 @@ async def test_after_a_declared_loss_a_reader_of_the_lost_history_begins_again(t
     written = Log(toys)
     await written.write(3)
     at = written.view.position
-    loss = declare(toys.toy, 1, at, LossDeclared(detail="x"), partition=P, now=0, run="r", history=1)
+    loss = declare(
+        toys.toy, 1, at, LossDeclared(detail="x"), partition=P, now=0, run="r", history=1
+    )
     async with RecordProducer(toys.kafka) as producer:
         await written.raw(producer, loss)
     lost = at._replace(tail="of the lost history", history=0)
@@ -128,7 +136,9 @@ async def test_after_a_declared_loss_a_reader_of_the_lost_history_begins_again(t
             pass
 
 
-async def test_who_looks_again_and_again_asks_the_broker_about_one_topic_once(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_looks_again_and_again_asks_the_broker_about_one_topic_once(
+    toys: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Eleven processes look every second whether their log is still the one they read: each time the metadata of all topics is a tenth of a core."""
     written, asked = Log(toys), list[set[str]]()
     await written.write(3)
@@ -144,11 +154,15 @@ async def test_who_looks_again_and_again_asks_the_broker_about_one_topic_once(to
         monkeypatch.setattr(AIOKafkaClient, "_metadata_update", noted)
         for offset in (0, 1, 2):
             assert (await reader.at(topic, {P: offset}))[P].offset == offset
-    assert all(topics == {topic} for topics in asked), "and at most as often as the metadata grow old"
+    assert all(topics == {topic} for topics in asked), (
+        "and at most as often as the metadata grow old"
+    )
 
 
 @proves("worker", "corrupted", note="its snapshot")
-async def test_a_take_starts_from_the_newest_snapshot_and_the_other_when_it_is_torn(toys: Toys) -> None:
+async def test_a_take_starts_from_the_newest_snapshot_and_the_other_when_it_is_torn(
+    toys: Toys,
+) -> None:
     written = Log(toys)
     await written.write(4)
     older = written.view
@@ -161,7 +175,10 @@ async def test_a_take_starts_from_the_newest_snapshot_and_the_other_when_it_is_t
         await written.write(2)
         taken = await take(reader, written.machine, P)
         assert (taken.view, taken.folded, taken.next_slot) == (written.view, 2, SLOTS[0])
-        torn = replace(newest, realms={"92": {"state": (replace(newest.realms["92"]["state"][0], hash="0" * 32),)}})
+        torn = replace(
+            newest,
+            realms={"92": {"state": (replace(newest.realms["92"]["state"][0], hash="0" * 32),)}},
+        )
         await producer.send_raw(f"{toys.toy}.snapshots", P, b"b/manifest", torn.dump(), [])
         taken = await take(reader, written.machine, P)
         assert (taken.view, taken.folded) == (written.view, 5)

@@ -22,12 +22,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from schemas.topics import inputs
-from services.runtime.embedded.kafka import KafkaNode, RunningKafka
-from services.runtime.embedded.password import USER
-from services.runtime.embedded.sockets import socket_folder
-from services.runtime.embedded.store import RunningStore, StoreNode
-from services.runtime.kafka_security import KafkaSecurity
-from services.runtime.settings import REPOSITORY, DataDir
+from services.appliance.embedded.kafka import KafkaNode, RunningKafka
+from services.appliance.embedded.store import RunningStore, StoreNode
+from services.runtime.kafka.security import KafkaSecurity
+from services.runtime.process.settings import REPOSITORY, DataDir
+from services.runtime.process.sockets import socket_folder
+from services.runtime.secrets.broker_password import USER
 from tests.brokers import make_node
 from tests.system import RunningVigie
 
@@ -87,7 +87,11 @@ def test_both_listeners_close_on_who_does_not_log_in(broker: RunningKafka, liste
 
 def test_the_password_is_the_owners_alone_and_in_no_command_line(broker: RunningKafka) -> None:
     folder = broker.node.folder
-    holding = [path for path in folder.iterdir() if path.is_file() and broker.node.password in path.read_text(errors="replace")]
+    holding = [
+        path
+        for path in folder.iterdir()
+        if path.is_file() and broker.node.password in path.read_text(errors="replace")
+    ]
     assert {path.name for path in holding} >= {"server.properties"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in holding} == {0o600}
     assert broker.node.password not in " ".join(broker.node.command())
@@ -122,16 +126,37 @@ def test_another_user_of_the_machine_gets_nowhere(vigie: RunningVigie, tmp_path:
         pytest.fail("this test becomes another user: run it as root, with runuser")
     data = DataDir(vigie.folder / "data")
     status = json.loads(data.status.read_text(encoding="utf-8"))
-    paths = {"store": status["redis"].removeprefix("unix://").partition("?")[0], "console": status["console"].removeprefix("unix:")}
+    paths = {
+        "store": status["redis"].removeprefix("unix://").partition("?")[0],
+        "console": status["console"].removeprefix("unix:"),
+    }
     known = json.loads(data.ports.read_text(encoding="utf-8"))
     ports = {name: known[name] for name in ("kafka", "controller")}
-    command = ["runuser", "-u", "nobody", "--", "/usr/bin/env", "python3", "-c", AS_ANOTHER_USER, json.dumps(paths), json.dumps(ports)]
+    command = [
+        "runuser",
+        "-u",
+        "nobody",
+        "--",
+        "/usr/bin/env",
+        "python3",
+        "-c",
+        AS_ANOTHER_USER,
+        json.dumps(paths),
+        json.dumps(ports),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd="/")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"store": "PermissionError", "console": "PermissionError", "kafka": 0, "controller": 0}
+    assert json.loads(done.stdout) == {
+        "store": "PermissionError",
+        "console": "PermissionError",
+        "kafka": 0,
+        "controller": 0,
+    }
 
 
-def test_no_server_of_the_system_listens_but_behind_a_login_or_with_health_alone(vigie: RunningVigie) -> None:
+def test_no_server_of_the_system_listens_but_behind_a_login_or_with_health_alone(
+    vigie: RunningVigie,
+) -> None:
     known = json.loads(DataDir(vigie.folder / "data").ports.read_text(encoding="utf-8"))
     assert not {"redis", "console-http"} & set(known)
 
@@ -139,7 +164,11 @@ def test_no_server_of_the_system_listens_but_behind_a_login_or_with_health_alone
 def test_what_the_system_writes_is_its_owners_alone(vigie: RunningVigie) -> None:
     """The folders were private, the files in them were not: a copy of them was open to all."""
     data = DataDir(vigie.folder / "data")
-    written = [path for folder in (data.logs, data.run, data.store, data.secrets) for path in folder.iterdir()]
+    written = [
+        path
+        for folder in (data.logs, data.run, data.store, data.secrets)
+        for path in folder.iterdir()
+    ]
     assert {path.name for path in written} >= {"vigie.jsonl", "status.json", "store.sock"}
     assert {path: oct(path.stat().st_mode) for path in written if path.stat().st_mode & 0o077} == {}
 
@@ -149,7 +178,9 @@ class OpenNode(KafkaNode):
 
     def _format(self, data: Path) -> None:
         properties = str(self.folder / "server.properties")
-        done = self._run("kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", properties)
+        done = self._run(
+            "kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", properties
+        )
         assert done.returncode == 0, f"{data}: {done.stderr}"
 
     def _listeners(self) -> dict[str, object]:
@@ -167,7 +198,16 @@ class OpenNode(KafkaNode):
 async def test_data_from_before_the_password_go_on(tmp_path: Path) -> None:
     """An installation that is upgraded keeps its log. So does one whose secrets were put back from elsewhere."""
     node = make_node(tmp_path)
-    before = OpenNode(node.folder, node.port, node.controller_port, node.java, node.jars, node.log_file, "", classes=node.classes)
+    before = OpenNode(
+        node.folder,
+        node.port,
+        node.controller_port,
+        node.java,
+        node.jars,
+        node.log_file,
+        "",
+        classes=node.classes,
+    )
     before.prepare()
     (node.folder / "credential").unlink()
     await serve(before, fill)
@@ -195,17 +235,23 @@ async def fill(node: KafkaNode) -> None:
 
 async def read_back(node: KafkaNode) -> None:
     login = node.security.options()
-    async with AIOKafkaConsumer("kept", bootstrap_servers=node.address, auto_offset_reset="earliest", **login) as consumer:
+    async with AIOKafkaConsumer(
+        "kept", bootstrap_servers=node.address, auto_offset_reset="earliest", **login
+    ) as consumer:
         record = await asyncio.wait_for(consumer.getone(), 30)
     assert record.value == b"before"
     with pytest.raises(KafkaError):
-        await AIOKafkaAdminClient(bootstrap_servers=node.address, request_timeout_ms=PATIENCE_MS).start()
+        await AIOKafkaAdminClient(
+            bootstrap_servers=node.address, request_timeout_ms=PATIENCE_MS
+        ).start()
 
 
 @pytest.fixture
 def old_store(tmp_path: Path) -> Iterator[RunningStore]:
     shutil.copy(KEPT_RDB, tmp_path / "store.rdb")
-    running = RunningStore(StoreNode(tmp_path, socket_folder(tmp_path) / "store.sock", tmp_path / "store.log"))
+    running = RunningStore(
+        StoreNode(tmp_path, socket_folder(tmp_path) / "store.sock", tmp_path / "store.log")
+    )
     yield running
     running.stop()
 
@@ -218,13 +264,24 @@ async def test_the_store_reads_what_an_older_one_saved(old_store: RunningStore) 
         assert client.zcard("vigie:92:log") == 40
 
 
-@pytest.mark.parametrize("command", [("REPLICAOF", "127.0.0.1", "1"), ("SHUTDOWN",), ("DEBUG", "SLEEP", "0")])
-def test_the_store_has_no_command_that_copies_or_stops_it(store: RunningStore, command: tuple[str, ...]) -> None:
-    with redis.Redis.from_url(store.url) as client, pytest.raises(redis.ResponseError, match="unknown command"):
+@pytest.mark.parametrize(
+    "command", [("REPLICAOF", "127.0.0.1", "1"), ("SHUTDOWN",), ("DEBUG", "SLEEP", "0")]
+)
+def test_the_store_has_no_command_that_copies_or_stops_it(
+    store: RunningStore, command: tuple[str, ...]
+) -> None:
+    with (
+        redis.Redis.from_url(store.url) as client,
+        pytest.raises(redis.ResponseError, match="unknown command"),
+    ):
         client.execute_command(*command)
 
 
 def test_the_store_listens_at_its_socket_alone(store: RunningStore) -> None:
-    listening = [c for c in psutil.Process(store.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    listening = [
+        c
+        for c in psutil.Process(store.pid).net_connections("inet")
+        if c.status == psutil.CONN_LISTEN
+    ]
     assert listening == []
     assert stat.S_IMODE(store.node.socket.stat().st_mode) == 0o700

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import psutil
 
-from services.runtime.settings import DataDir
-from services.runtime.supervisor.orphans import MARK, end_orphans
-from services.runtime.supervisor.plan import NotAlive, Plan
-from services.runtime.supervisor.status import Addresses, read_status
-from services.runtime.supervisor.stream import Stream
-from services.runtime.supervisor.supervisor import Supervisor
+from services.appliance.supervisor.orphans import MARK, end_orphans
+from services.appliance.supervisor.plan import NotAlive, Plan
+from services.appliance.supervisor.status import Addresses, read_status
+from services.appliance.supervisor.stream import Stream
+from services.appliance.supervisor.supervisor import Supervisor
+from services.runtime.process.settings import DataDir
 from tests.faults.matrix import proves
 from tests.waiting import eventually, until
 
@@ -40,7 +40,15 @@ time.sleep(600)
 """
 
 
-def plan(folder: Path, name: str, code: str, *, order: int = 0, stop_s: float = 5.0, restarts: bool = True) -> Plan:
+def plan(
+    folder: Path,
+    name: str,
+    code: str,
+    *,
+    order: int = 0,
+    stop_s: float = 5.0,
+    restarts: bool = True,
+) -> Plan:
     ready = folder / f"{name}.ready"
 
     async def probe() -> str | None:
@@ -49,7 +57,15 @@ def plan(folder: Path, name: str, code: str, *, order: int = 0, stop_s: float = 
         return None
 
     environment = {**os.environ, MARK: str(os.getpid()), "VIGIE_DATA_DIR": str(folder)}
-    return Plan(name, (sys.executable, "-c", code, str(ready)), environment, probe if restarts else None, order, stop_s, restarts)
+    return Plan(
+        name,
+        (sys.executable, "-c", code, str(ready)),
+        environment,
+        probe if restarts else None,
+        order,
+        stop_s,
+        restarts,
+    )
 
 
 @asynccontextmanager
@@ -66,7 +82,9 @@ async def supervised(folder: Path) -> AsyncIterator[tuple[Supervisor, io.StringI
         stream.close()
 
 
-async def test_a_killed_process_is_back_within_5_seconds_and_the_status_tells(tmp_path: Path) -> None:
+async def test_a_killed_process_is_back_within_5_seconds_and_the_status_tells(
+    tmp_path: Path,
+) -> None:
     async with supervised(tmp_path) as (supervisor, _, data):
         (child,) = supervisor.start([plan(tmp_path, "alerts", STEADY)])
         await asyncio.wait_for(child.ready.wait(), 60)
@@ -83,9 +101,13 @@ async def test_a_killed_process_is_back_within_5_seconds_and_the_status_tells(tm
 
 
 @proves("worker", "restarts", note="any process of the supervisor")
-async def test_a_process_that_always_ends_is_restarted_ever_more_slowly_and_says_why(tmp_path: Path) -> None:
+async def test_a_process_that_always_ends_is_restarted_ever_more_slowly_and_says_why(
+    tmp_path: Path,
+) -> None:
     async with supervised(tmp_path) as (supervisor, _, _):
-        (child,) = supervisor.start([plan(tmp_path, "alerts", "raise SystemExit('the keyring is damaged')")])
+        (child,) = supervisor.start(
+            [plan(tmp_path, "alerts", "raise SystemExit('the keyring is damaged')")]
+        )
         await eventually(lambda: child.status.state == "backing_off" and child.status.restarts >= 2)
         assert child.status.why is not None
         assert "the keyring is damaged" in child.status.why
@@ -93,24 +115,33 @@ async def test_a_process_that_always_ends_is_restarted_ever_more_slowly_and_says
 
 
 async def test_the_exception_is_the_reason_whatever_a_library_says_after_it(tmp_path: Path) -> None:
-    code = "import atexit; atexit.register(print, 'unclosed producer'); raise KeyError('the domain')"
+    code = (
+        "import atexit; atexit.register(print, 'unclosed producer'); raise KeyError('the domain')"
+    )
     async with supervised(tmp_path) as (supervisor, _, _):
         (child,) = supervisor.start([plan(tmp_path, "alerts", code)])
         await eventually(lambda: child.status.state == "backing_off")
         assert child.status.why == "exit 1: KeyError: 'the domain'"
 
 
-async def test_a_named_exit_is_explained_with_its_repair_and_waits_for_a_person(tmp_path: Path) -> None:
+async def test_a_named_exit_is_explained_with_its_repair_and_waits_for_a_person(
+    tmp_path: Path,
+) -> None:
     async with supervised(tmp_path) as (supervisor, _, _):
         (child,) = supervisor.start([plan(tmp_path, "alerts", "raise SystemExit(76)")])
         await eventually(lambda: child.status.state == "backing_off")
-        assert child.status.why == "logic.newer (the log was written by a newer version): start the newer version"
+        assert (
+            child.status.why
+            == "logic.newer (the log was written by a newer version): start the newer version"
+        )
         assert child.status.restarts == 0
 
 
-async def test_a_loss_is_explained_with_its_repair_although_two_exits_have_its_code(tmp_path: Path) -> None:
+async def test_a_loss_is_explained_with_its_repair_although_two_exits_have_its_code(
+    tmp_path: Path,
+) -> None:
     """The line of the log is long: what `vigie status` showed of it ended before it said what to do."""
-    code = "from services.runtime.exits import stop; stop('log.truncated', 'partition 0 of alerts.log no longer holds the record at offset 257')"
+    code = "from services.runtime.process.exits import stop; stop('log.truncated', 'partition 0 of alerts.log no longer holds the record at offset 257')"
     async with supervised(tmp_path) as (supervisor, _, _):
         (child,) = supervisor.start([plan(tmp_path, "alerts", code)])
         await eventually(lambda: child.status.state == "backing_off")
@@ -119,15 +150,23 @@ async def test_a_loss_is_explained_with_its_repair_although_two_exits_have_its_c
         assert child.status.why.endswith("then `vigie repair --accept-loss`")
 
 
-async def test_processes_stop_in_order_and_none_is_killed_that_stops_in_time(tmp_path: Path) -> None:
+async def test_processes_stop_in_order_and_none_is_killed_that_stops_in_time(
+    tmp_path: Path,
+) -> None:
     async with supervised(tmp_path) as (supervisor, out, _):
-        children = supervisor.start([plan(tmp_path, "broker", STEADY, order=9), plan(tmp_path, "intake", STEADY, order=0)])
+        children = supervisor.start(
+            [plan(tmp_path, "broker", STEADY, order=9), plan(tmp_path, "intake", STEADY, order=0)]
+        )
         for child in children:
             await asyncio.wait_for(child.ready.wait(), 60)
         await supervisor.stop()
         assert [child.exit_code for child in children] == [0, 0]
         assert [child.status.state for child in children] == ["stopped", "stopped"]
-    told = [line.split("│")[0].strip() for line in out.getvalue().splitlines() if line.endswith("leaving")]
+    told = [
+        line.split("│")[0].strip()
+        for line in out.getvalue().splitlines()
+        if line.endswith("leaving")
+    ]
     assert told == ["intake", "broker"]
 
 
@@ -142,7 +181,10 @@ async def test_only_a_process_that_does_not_stop_in_its_time_is_killed(tmp_path:
 async def test_a_process_that_runs_once_is_not_started_again(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (supervisor, _, _):
         good, bad = supervisor.start(
-            [plan(tmp_path, "demo", "print('played')", restarts=False), plan(tmp_path, "other", "raise SystemExit(1)", restarts=False)]
+            [
+                plan(tmp_path, "demo", "print('played')", restarts=False),
+                plan(tmp_path, "other", "raise SystemExit(1)", restarts=False),
+            ]
         )
         await asyncio.wait_for(asyncio.gather(good.over.wait(), bad.over.wait()), 60)
         assert (good.status.state, bad.status.state) == ("ended", "failed")
@@ -167,8 +209,12 @@ asyncio.run(main())
 
 
 @proves("supervisor", "kill")
-def test_children_end_with_a_killed_supervisor_and_the_next_one_ends_what_hangs(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(tmp_path)], stdout=subprocess.PIPE) as supervisor:
+def test_children_end_with_a_killed_supervisor_and_the_next_one_ends_what_hangs(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(tmp_path)], stdout=subprocess.PIPE
+    ) as supervisor:
         try:
             assert supervisor.stdout is not None
             assert supervisor.stdout.readline() == b"started\n"

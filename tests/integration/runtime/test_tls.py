@@ -25,15 +25,15 @@ from pydantic import ValidationError
 
 from schemas.runtime import OpenRealm
 from schemas.topics import PARTITIONS, inputs, log
-from services.console.store import connect
-from services.runtime.embedded.kafka import KafkaNode, RunningKafka
-from services.runtime.embedded.store import RunningStore, answers
-from services.runtime.input_marks import InputMarks
-from services.runtime.kafka import BrokerAway, RecordProducer
-from services.runtime.kafka_security import KafkaSecurity
-from services.runtime.lag import read_lag
-from services.runtime.partitions import PartitionReader
-from services.runtime.provision import BrokerUnreachable, provision
+from services.appliance.embedded.kafka import KafkaNode, RunningKafka
+from services.appliance.embedded.store import RunningStore, answers
+from services.console.read_model.store import connect
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.kafka.security import KafkaSecurity
+from services.runtime.kafka.topics import BrokerUnreachable, provision
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.worker.lag import read_lag
 from tests.brokers import LOGIN, forget, make_node
 from tests.waiting import eventually
 
@@ -61,17 +61,37 @@ def certificate(name: str, issuer: tuple[x509.Name, Any] | None) -> tuple[x509.C
     now = datetime.now(UTC)
     by, signer = issuer or (subject, key)
     made = (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(by).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(by)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-        .add_extension(x509.KeyUsage(digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
-                                     key_agreement=False, key_cert_sign=issuer is None, crl_sign=issuer is None, encipher_only=False,
-                                     decipher_only=False), critical=True)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=True,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                key_cert_sign=issuer is None,
+                crl_sign=issuer is None,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
         .sign(signer, SHA256())
-    )  # fmt: skip
+    )
     return made, key
 
 
@@ -82,7 +102,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     server, key = certificate("a server", (ca.subject, ca_key))
     (folder / "ca.pem").write_bytes(ca.public_bytes(Encoding.PEM))
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / "server.pem").write_bytes(private + server.public_bytes(Encoding.PEM) + ca.public_bytes(Encoding.PEM))
+    (folder / "server.pem").write_bytes(
+        private + server.public_bytes(Encoding.PEM) + ca.public_bytes(Encoding.PEM)
+    )
     return Certificates(folder)
 
 
@@ -103,21 +125,25 @@ class SecuredNode(KafkaNode):
             "inter.broker.listener.name": "SASL_SSL",
             "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
             "sasl.mechanism.inter.broker.protocol": "PLAIN",
-            "listener.name.sasl_ssl.plain.sasl.jaas.config":
-                f'org.apache.kafka.common.security.plain.PlainLoginModule required username="vigie" password="{PASSWORD}" user_vigie="{PASSWORD}";',
+            "listener.name.sasl_ssl.plain.sasl.jaas.config": f'org.apache.kafka.common.security.plain.PlainLoginModule required username="vigie" password="{PASSWORD}" user_vigie="{PASSWORD}";',
             "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
-            "ssl.keystore.type": "PEM", "ssl.keystore.location": self.folder / "server.pem",
-            "ssl.truststore.type": "PEM", "ssl.truststore.location": self.folder / "ca.pem",
-        }  # fmt: skip
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self.folder / "server.pem",
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self.folder / "ca.pem",
+        }
         lines = [line for line in plain.splitlines() if line.partition("=")[0] not in changed]
         return "\n".join([*lines, *(f"{k}={v}" for k, v in changed.items())]) + "\n"
 
 
 def environment(certificates: Certificates, **changes: str) -> dict[str, str]:
     return {
-        "VIGIE_KAFKA_TLS": "1", "VIGIE_KAFKA_CA": str(certificates.ca), "VIGIE_KAFKA_USER": "vigie", "VIGIE_KAFKA_PASSWORD": PASSWORD,
+        "VIGIE_KAFKA_TLS": "1",
+        "VIGIE_KAFKA_CA": str(certificates.ca),
+        "VIGIE_KAFKA_USER": "vigie",
+        "VIGIE_KAFKA_PASSWORD": PASSWORD,
         "VIGIE_KAFKA_SASL": "SCRAM-SHA-512",
-    } | changes  # fmt: skip
+    } | changes
 
 
 @pytest.fixture
@@ -130,11 +156,21 @@ def secured(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.fixture(scope="module")
-def broker(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
+def broker(
+    certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningKafka]:
     plain = make_node(tmp_path_factory.mktemp("secured"))
     for file in (certificates.ca, certificates.server):
         (plain.folder / file.name).write_bytes(file.read_bytes())
-    node = SecuredNode(plain.folder, plain.port, plain.controller_port, plain.java, plain.jars, plain.log_file, PASSWORD)
+    node = SecuredNode(
+        plain.folder,
+        plain.port,
+        plain.controller_port,
+        plain.java,
+        plain.jars,
+        plain.log_file,
+        PASSWORD,
+    )
     node.prepare()
     running = RunningKafka(node)
     patch = pytest.MonkeyPatch()
@@ -151,11 +187,21 @@ def broker(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory)
     running.stop()
 
 
-async def test_every_client_and_a_worker_get_in(broker: RunningKafka, secured: None, tmp_path: Path) -> None:
+async def test_every_client_and_a_worker_get_in(
+    broker: RunningKafka, secured: None, tmp_path: Path
+) -> None:
     await provision(broker.address)
-    env = os.environ | {"VIGIE_KAFKA": broker.address, "VIGIE_DATA_DIR": str(tmp_path / "data"), "VIGIE_LOG_COLOUR": "0"}
-    command = OpenRealm(author="somebody", role="admin", territory="92", started_at=1_800_000_000_000)
-    async with RecordProducer(broker.address, InputMarks.open(tmp_path / "data" / "secrets")) as producer:
+    env = os.environ | {
+        "VIGIE_KAFKA": broker.address,
+        "VIGIE_DATA_DIR": str(tmp_path / "data"),
+        "VIGIE_LOG_COLOUR": "0",
+    }
+    command = OpenRealm(
+        author="somebody", role="admin", territory="92", started_at=1_800_000_000_000
+    )
+    async with RecordProducer(
+        broker.address, InputMarks.open(tmp_path / "data" / "secrets")
+    ) as producer:
         await producer.send(inputs("alerts"), "92", command, id="open:92", source="/test")
     with (tmp_path / "worker.log").open("wb") as output:
         worker = await asyncio.create_subprocess_exec(
@@ -176,7 +222,9 @@ async def test_every_client_and_a_worker_get_in(broker: RunningKafka, secured: N
         await worker.wait()
 
 
-async def test_a_password_may_be_said_as_it_is_inside_tls(broker: RunningKafka, secured: None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_password_may_be_said_as_it_is_inside_tls(
+    broker: RunningKafka, secured: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VIGIE_KAFKA_SASL", "PLAIN")
     forget()
     await provision(broker.address)
@@ -186,12 +234,22 @@ async def test_a_password_may_be_said_as_it_is_inside_tls(broker: RunningKafka, 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"VIGIE_KAFKA_PASSWORD": "guessed"}, {"VIGIE_KAFKA_PASSWORD": "guessed", "VIGIE_KAFKA_SASL": "PLAIN"}, {"VIGIE_KAFKA_CA": ""}],
+    [
+        {"VIGIE_KAFKA_PASSWORD": "guessed"},
+        {"VIGIE_KAFKA_PASSWORD": "guessed", "VIGIE_KAFKA_SASL": "PLAIN"},
+        {"VIGIE_KAFKA_CA": ""},
+    ],
     ids=["another password", "another password as it is", "an unknown authority"],
 )
-@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")  # aiokafka forgets a connection whose handshake is cut off
+@pytest.mark.filterwarnings(
+    "ignore:unclosed transport:ResourceWarning"
+)  # aiokafka forgets a connection whose handshake is cut off
 async def test_nobody_else_gets_in(
-    broker: RunningKafka, secured: None, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+    broker: RunningKafka,
+    secured: None,
+    certificates: Certificates,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str],
 ) -> None:
     for name, value in changes.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
@@ -220,7 +278,9 @@ def no_login(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"tls": True, "cert": "/etc/hostname"}, "go together"),
     ],
 )
-def test_settings_that_are_not_whole_are_refused_by_name(settings: dict[str, Any], says: str) -> None:
+def test_settings_that_are_not_whole_are_refused_by_name(
+    settings: dict[str, Any], says: str
+) -> None:
     with pytest.raises(ValidationError, match=says):
         KafkaSecurity(**settings)
 
@@ -235,7 +295,9 @@ def test_a_password_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "from a file" not in repr(known)
 
 
-async def test_the_store_is_reached_through_tls_and_only_when_its_name_is_known(store: RunningStore, certificates: Certificates) -> None:
+async def test_the_store_is_reached_through_tls_and_only_when_its_name_is_known(
+    store: RunningStore, certificates: Certificates
+) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates.server)
 

@@ -14,15 +14,15 @@ import psutil
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from services.runtime.embedded.classes import kept_classes
-from services.runtime.embedded.jars import classpath
-from services.runtime.embedded.java import configured_java, find_java
-from services.runtime.embedded.kafka import RunningKafka
-from services.runtime.kafka_security import client_options
-from services.runtime.settings import DataDir, Settings
-from services.runtime.supervisor.lock import DataDirLock
-from services.runtime.supervisor.orphans import find_orphans
-from services.runtime.supervisor.supervisor import FREE_MB
+from services.appliance.embedded.classes import kept_classes
+from services.appliance.embedded.jars import classpath
+from services.appliance.embedded.java import configured_java, find_java
+from services.appliance.embedded.kafka import RunningKafka
+from services.appliance.supervisor.orphans import find_orphans
+from services.appliance.supervisor.supervisor import FREE_MB
+from services.runtime.kafka.security import client_options
+from services.runtime.process.lock import DataDirLock
+from services.runtime.process.settings import DataDir, Settings
 from tests.brokers import make_node
 from tests.faults.matrix import proves
 from tests.system import RunningVigie
@@ -75,7 +75,10 @@ def test_a_second_up_on_the_same_directory_names_the_first(tmp_path: Path) -> No
         last = refusal(RunningVigie(tmp_path))
     finally:
         lock.release()
-    assert last == f"vigie up: Vigie already runs on {data.root} (process {os.getpid()}): stop it first, or give another place with --data"
+    assert (
+        last
+        == f"vigie up: Vigie already runs on {data.root} (process {os.getpid()}): stop it first, or give another place with --data"
+    )
 
 
 def test_a_missing_or_too_old_java_is_named(tmp_path: Path) -> None:
@@ -101,14 +104,21 @@ def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> Non
 
 
 def test_a_wrong_address_is_a_wrong_usage_not_a_traceback(tmp_path: Path) -> None:
-    assert refusal(RunningVigie(tmp_path, options=("--http", "8092"))) == "vigie up: VIGIE_HTTP: must be HOST:PORT, not '8092'"
+    assert (
+        refusal(RunningVigie(tmp_path, options=("--http", "8092")))
+        == "vigie up: VIGIE_HTTP: must be HOST:PORT, not '8092'"
+    )
 
 
 @proves("supervisor", "full_disk", note="it does not start, and says why")
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     if (
         os.geteuid() != 0
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", tmp_path], check=False, capture_output=True).returncode
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", tmp_path],
+            check=False,
+            capture_output=True,
+        ).returncode
     ):
         pytest.skip("a small disk needs the right to mount one")
     try:
@@ -116,10 +126,14 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", tmp_path], check=True)
     assert last.startswith(f"vigie up: the disk of {tmp_path / 'data'} is full (")
-    assert last.endswith(f" MB free, {FREE_MB} needed): make room, or give another place with --data")
+    assert last.endswith(
+        f" MB free, {FREE_MB} needed): make room, or give another place with --data"
+    )
 
 
-def test_a_topic_that_differs_is_refused_by_name_and_never_altered(foreign_broker: RunningKafka, tmp_path: Path) -> None:
+def test_a_topic_that_differs_is_refused_by_name_and_never_altered(
+    foreign_broker: RunningKafka, tmp_path: Path
+) -> None:
     last = refusal(RunningVigie(tmp_path, options=("--kafka", foreign_broker.address)))
     assert "topic alerts.log has 2 partitions instead of 8" in last
 
@@ -128,16 +142,26 @@ def test_a_topic_that_differs_is_refused_by_name_and_never_altered(foreign_broke
 def test_the_jars_of_a_damaged_cache_are_never_run(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys\n"
-        "from services.runtime.embedded import jars\n"
+        "from services.appliance.embedded import jars\n"
         "cache = pathlib.Path(sys.argv[1]); folder = cache / f'kafka-{jars.KAFKA_VERSION}'; folder.mkdir(parents=True)\n"
         "(folder / 'slf4j-api-1.7.36.jar').write_bytes(b'damaged')\n"
         "jars.locked_jars = lambda: [j for j in locked if 'slf4j-api' in j.coordinate]\n"
     )
     mended = subprocess.run(
-        [sys.executable, "-c", code.replace("jars.locked_jars = lambda", "locked = jars.locked_jars()\njars.locked_jars = lambda")
-         + "print(jars.classpath(cache, print)[0].stat().st_size > 1000)", str(tmp_path)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            code.replace(
+                "jars.locked_jars = lambda",
+                "locked = jars.locked_jars()\njars.locked_jars = lambda",
+            )
+            + "print(jars.classpath(cache, print)[0].stat().st_size > 1000)",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     first, last = mended.stdout.strip().splitlines()
     assert first.startswith("slf4j-api-1.7.36.jar in ")
     assert first.endswith("does not match its checksum: fetching it again")
@@ -147,7 +171,9 @@ def test_the_jars_of_a_damaged_cache_are_never_run(tmp_path: Path) -> None:
 def test_the_broker_starts_with_the_classes_that_are_kept(vigie: RunningVigie) -> None:
     kept = kept_classes(find_java(configured_java()), tuple(classpath(Settings().cache_dir, print)))
     assert kept is not None
-    assert str(kept) in {mapped.path for mapped in psutil.Process(vigie.processes()["broker"]).memory_maps()}
+    assert str(kept) in {
+        mapped.path for mapped in psutil.Process(vigie.processes()["broker"]).memory_maps()
+    }
     assert "classes" not in vigie.processes(), "they are not made again"
 
 

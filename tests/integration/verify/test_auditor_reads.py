@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.alerts import NoteAdded
 from schemas.topics import log
-from services.runtime.kafka_security import client_options
-from services.verify.auditor import auditing
-from services.verify.auditor.auditing import Auditor
+from services.runtime.kafka.security import client_options
+from services.verify.auditor import auditor as auditor_auditor
+from services.verify.auditor.auditor import Auditor
 from services.verify.auditor.verdict import Verdict
 from tests.brokers import Brokers
 from tests.integration.console.logwriter import Chains
@@ -26,7 +26,12 @@ MB_PER_S = 1024 / 60
 """1 GB in 60 s."""
 START_S = 12.0
 """Of the first answers of a broker on a machine that others use, and of one judgement."""
-FACTS = [NoteAdded(line=f"l-{n}", text_id=f"t-{n}", author="p-1", role="cell", occurred_at=1_800_000_000_000) for n in range(300)]
+FACTS = [
+    NoteAdded(
+        line=f"l-{n}", text_id=f"t-{n}", author="p-1", role="cell", occurred_at=1_800_000_000_000
+    )
+    for n in range(300)
+]
 NO_STORE = "redis://127.0.0.1:1/0"
 
 
@@ -35,7 +40,9 @@ class Writer:
 
     def __init__(self, kafka: str) -> None:
         self._chains = Chains()
-        self._producer = AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True, linger_ms=5, **client_options())
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=kafka, enable_idempotence=True, linger_ms=5, **client_options()
+        )
 
     async def __aenter__(self) -> Self:
         await self._producer.start()
@@ -64,7 +71,9 @@ async def read_until(verdicts: AsyncIterator[Verdict], greens: int) -> list[Verd
     return found
 
 
-@pytest.mark.parametrize("megabytes", [24, pytest.param(1024, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize(
+    "megabytes", [24, pytest.param(1024, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+)
 async def test_a_restarted_auditor_is_green_within_a_minute_per_gigabyte_and_stays_green_under_load(
     megabytes: int, start_broker: Brokers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,15 +81,21 @@ async def test_a_restarted_auditor_is_green_within_a_minute_per_gigabyte_and_sta
     broker = await start_broker()
     async with Writer(broker.address) as writer:
         await writer.write(megabytes)
-        auditor, began, began_ms = Auditor(broker.address, NO_STORE), time.monotonic(), time.time() * 1000
+        auditor, began, began_ms = (
+            Auditor(broker.address, NO_STORE),
+            time.monotonic(),
+            time.time() * 1000,
+        )
         async with contextlib.aclosing(auditor.verdicts()) as verdicts:
             async with asyncio.timeout(START_S + megabytes / MB_PER_S):
                 *reading, green = await read_until(verdicts, 1)
             print(f"{megabytes} MB: green after {time.monotonic() - began:.1f} s")
             assert {verdict.state for verdict in reading} <= {"reading"}
-            assert all(began_ms - 1000 <= verdict.since <= green.at for verdict in (*reading, green))
+            assert all(
+                began_ms - 1000 <= verdict.since <= green.at for verdict in (*reading, green)
+            )
 
-            monkeypatch.setattr(auditing, "JUDGE_S", 0.3)
+            monkeypatch.setattr(auditor_auditor, "JUDGE_S", 0.3)
             writing = asyncio.create_task(writer.write(4))
             under_load = await asyncio.wait_for(read_until(verdicts, 5), 30)
             writing.cancel()

@@ -18,9 +18,9 @@ from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, StepTo, T
 from schemas.words import Certainty, EventType, MsgType
 from services.alerts.decider import AlertsDecider
 from services.alerts.state import State
-from services.cli.checks import History
-from services.cli.scenarios import Event, Scenario, load_scenario
 from services.runtime.testing import MemoryService
+from services.simulation.checks import History
+from services.simulation.scenarios import Event, Scenario, load_scenario
 from services.territory.publish import reference_commands
 from tests.shipped import territory
 
@@ -45,17 +45,35 @@ def report_of(event: Event) -> ReportReceived:
     m = b.get("measure")
     certainty = Certainty.RUMOUR if b.get("rumour") else Certainty(b.get("certainty", "confirmed"))
     return ReportReceived(
-        report_id=f"r-{event.id}", source=b["source"]["name"], source_key="player", site_id=b.get("site_id"), commune=b.get("commune"),
-        zone=tuple(b.get("zone", ())), type=EventType(b["type"]), severity=b["severity"], certainty=certainty,
-        msg_type=MsgType(b.get("msg_type", "Alert")), references=tuple(b.get("references", ())), alias=b.get("alias"),
-        occurred_at=_instant(b["occurred_at"]), recorded_at=event.reported_at,
-        effective=tuple(Window(start=_instant(w["from"]), end=_instant(w["to"]) if "to" in w else None) for w in b.get("effective", ())),
-        expected_duration_h=b.get("expected_duration_h"), estimated_end=_instant(b["estimated_end"]) if "estimated_end" in b else None,
-        capacity_lost_pct=b.get("capacity_lost_pct"), persons_concerned=b.get("persons_concerned"),
-        measure=Measure(**m) if m else None, phenomenon=b.get("phenomenon"), colour=b.get("colour"),
-        lifts=tuple(EventType(t) for t in b.get("lifts", ())), affected_activities=tuple(b.get("affected_activities", ())),
+        report_id=f"r-{event.id}",
+        source=b["source"]["name"],
+        source_key="player",
+        site_id=b.get("site_id"),
+        commune=b.get("commune"),
+        zone=tuple(b.get("zone", ())),
+        type=EventType(b["type"]),
+        severity=b["severity"],
+        certainty=certainty,
+        msg_type=MsgType(b.get("msg_type", "Alert")),
+        references=tuple(b.get("references", ())),
+        alias=b.get("alias"),
+        occurred_at=_instant(b["occurred_at"]),
+        recorded_at=event.reported_at,
+        effective=tuple(
+            Window(start=_instant(w["from"]), end=_instant(w["to"]) if "to" in w else None)
+            for w in b.get("effective", ())
+        ),
+        expected_duration_h=b.get("expected_duration_h"),
+        estimated_end=_instant(b["estimated_end"]) if "estimated_end" in b else None,
+        capacity_lost_pct=b.get("capacity_lost_pct"),
+        persons_concerned=b.get("persons_concerned"),
+        measure=Measure(**m) if m else None,
+        phenomenon=b.get("phenomenon"),
+        colour=b.get("colour"),
+        lifts=tuple(EventType(t) for t in b.get("lifts", ())),
+        affected_activities=tuple(b.get("affected_activities", ())),
         plan_hint=b.get("plan_hint"),
-    )  # fmt: skip
+    )
 
 
 @cache
@@ -66,10 +84,19 @@ def _opened(realm: str, at: int) -> MemoryService[State]:
 
 def _open(realm: str, at: int, roster: Roster | None) -> MemoryService[State]:
     service = MemoryService(AlertsDecider(), check=False)
-    service.feed(realm, OpenRealm(author="system:test", role="admin", territory="92", started_at=at), id="open", at=at)
+    service.feed(
+        realm,
+        OpenRealm(author="system:test", role="admin", territory="92", started_at=at),
+        id="open",
+        at=at,
+    )
     for id, section in reference_commands(territory(), realm, "system:test", "admin"):
         replaced = roster is not None and isinstance(section.data, RosterSection)
-        command = section.model_copy(update={"data": RosterSection(roster=roster)}) if replaced else section
+        command = (
+            section.model_copy(update={"data": RosterSection(roster=roster)})
+            if replaced
+            else section
+        )
         service.feed(realm, command, id=id, at=at)
     return service
 
@@ -82,8 +109,14 @@ def entitled_source(said: dict[str, Any]) -> str:
         named = [v for v in rules.vigilances if said.get("phenomenon") in v.phenomena]
         return (named or rules.vigilances)[0].sources[0]
     rule = next((r for r in rules.measures if measure is not None and r.name == measure.name), None)
-    wide = rule is not None and (not rule.scopes or (measure.scope or "site").partition(":")[0] in rule.scopes)
-    return rule.sources[0] if rule is not None and wide and "site_manager" not in rule.sources else "site_manager"
+    wide = rule is not None and (
+        not rule.scopes or (measure.scope or "site").partition(":")[0] in rule.scopes
+    )
+    return (
+        rule.sources[0]
+        if rule is not None and wide and "site_manager" not in rule.sources
+        else "site_manager"
+    )
 
 
 @dataclass
@@ -103,7 +136,11 @@ class Scene:
 
     def __post_init__(self) -> None:
         opened = self.start if self.opened is None else self.opened
-        made = _opened(self.realm, opened) if self.roster is None else _open(self.realm, opened, self.roster)
+        made = (
+            _opened(self.realm, opened)
+            if self.roster is None
+            else _open(self.realm, opened, self.roster)
+        )
         self.service = made.copy(check=self.check)
         assert self.state.version == territory().version
 
@@ -120,7 +157,14 @@ class Scene:
         return self.start + int(minute * MINUTE_MS)
 
     def report(
-        self, minute: float, type: str, site: str | None = None, *, occurred: float | None = None, id: str | None = None, **values: Any
+        self,
+        minute: float,
+        type: str,
+        site: str | None = None,
+        *,
+        occurred: float | None = None,
+        id: str | None = None,
+        **values: Any,
     ) -> str:
         """A confirmed report of severity 3, recorded at T + minute. Returns its id.
 
@@ -130,9 +174,13 @@ class Scene:
         id = id or f"rep-{self._count}"
         given = {"source": entitled_source(values), "severity": 3} | values
         message = ReportReceived(
-            report_id=id, site_id=site, type=EventType(type), occurred_at=self.at(minute if occurred is None else occurred),
-            recorded_at=self.at(minute), **given,
-        )  # fmt: skip
+            report_id=id,
+            site_id=site,
+            type=EventType(type),
+            occurred_at=self.at(minute if occurred is None else occurred),
+            recorded_at=self.at(minute),
+            **given,
+        )
         self.feed(message, at=self.at(minute), id=id)
         return id
 
@@ -140,14 +188,18 @@ class Scene:
         """Move the clock, through every deadline."""
         return self.feed(StepTo() if "~" in self.realm else Tick(), at=self.at(minute))
 
-    def command(self, command: Command, minute: float | None = None) -> CommandApplied | CommandRefused:
+    def command(
+        self, command: Command, minute: float | None = None
+    ) -> CommandApplied | CommandRefused:
         """A decision, and its answer."""
         facts = self.feed(command, at=None if minute is None else self.at(minute))
         answers = [f for f in facts if isinstance(f, CommandApplied | CommandRefused)]
         assert len(answers) == 1, facts
         return answers[0]
 
-    def play(self, scenario: Scenario, events: Iterable[Event] | None = None, until: float | None = None) -> None:
+    def play(
+        self, scenario: Scenario, events: Iterable[Event] | None = None, until: float | None = None
+    ) -> None:
         """Events in reported order, deadlines between them at their own time, as the conductor orders them."""
         for event in scenario.events if events is None else events:
             if until is not None and event.reported_at > self.at(until):
@@ -186,8 +238,12 @@ class Scene:
 
     def history(self) -> History:
         """The facts as the checks of `vigie play --check` read them."""
-        records = [f for stored in self.service.log.of(self.realm) for f in stored.transaction.facts]
-        return History(self.start, records, {s.id: {"kind": s.kind, "pole": s.pole} for s in territory().sites})
+        records = [
+            f for stored in self.service.log.of(self.realm) for f in stored.transaction.facts
+        ]
+        return History(
+            self.start, records, {s.id: {"kind": s.kind, "pole": s.pole} for s in territory().sites}
+        )
 
 
 def rows(facts: Iterable[Fact]) -> dict[str, dict[str, Any]]:
@@ -198,5 +254,7 @@ def rows(facts: Iterable[Fact]) -> dict[str, dict[str, Any]]:
             found.setdefault(fact.collection, {})[fact.row.id] = fact.row  # type: ignore[attr-defined]
     for whole, part in part_collections().items():
         for id, row in found.get(part, {}).items():
-            found[whole][id] = found[whole][id].model_copy(update={n: v for n, v in row if n != "id"})
+            found[whole][id] = found[whole][id].model_copy(
+                update={n: v for n, v in row if n != "id"}
+            )
     return found

@@ -29,7 +29,12 @@ def _level(scene: Scene) -> int:
 
 def test_the_sites_in_an_area_are_the_zone_and_not_all_of_its_communes(scene: Scene) -> None:
     incident = scene.incident_of(_drawn(scene, 1, "outage_power"))
-    assert (incident.kind, incident.communes, incident.zone_sites, incident.members) == ("power", ("92050",), SITES, ())
+    assert (incident.kind, incident.communes, incident.zone_sites, incident.members) == (
+        "power",
+        ("92050",),
+        SITES,
+        (),
+    )
     scene.step(32)
     assert {s for s, row in scene.state.sites.items() if row.status == "unknown"} == set(SITES)
 
@@ -52,7 +57,11 @@ def test_a_leak_in_an_area_that_has_sites_in_it_is_near_them(scene: Scene) -> No
     """§13: the plan for gas was proposed only for a leak that a site told of."""
     id = _drawn(scene, 1, "gas_leak", source="pompiers")
     trigger = scene.state.triggers["PT-GAZ:2"]
-    assert (trigger.state, trigger.incident, trigger.why[0].reports) == ("held", scene.incident_of(id).id, (id,))
+    assert (trigger.state, trigger.incident, trigger.why[0].reports) == (
+        "held",
+        scene.incident_of(id).id,
+        (id,),
+    )
     assert scene.incident_of(id).level == 2
 
 
@@ -62,7 +71,9 @@ def test_nobody_knows_how_far_a_leak_in_a_commune_is(scene: Scene) -> None:
 
 
 def test_what_is_announced_or_only_told_hits_nobody(scene: Scene) -> None:
-    planned = _drawn(scene, 1, "outage_power", effective=(Window(start=scene.at(600), end=scene.at(660)),))
+    planned = _drawn(
+        scene, 1, "outage_power", effective=(Window(start=scene.at(600), end=scene.at(660)),)
+    )
     assert scene.incident_of(planned).zone_sites == ()
     info = _drawn(scene, 2, "info")
     assert scene.state.reports[info].sites == SITES
@@ -76,7 +87,15 @@ def test_an_area_is_not_the_whole_territory(scene: Scene) -> None:
 
 
 def test_an_area_on_no_map_waits_for_a_person_and_acts_when_it_is_linked(scene: Scene) -> None:
-    id = scene.report(1, "outage_power", None, severity=5, area="text-1", source="prefecture", capacity_lost_pct=100)
+    id = scene.report(
+        1,
+        "outage_power",
+        None,
+        severity=5,
+        area="text-1",
+        source="prefecture",
+        capacity_lost_pct=100,
+    )
     row = scene.state.reports[id]
     assert "area_unknown" in row.flags
     assert _level(scene) < 4, "nobody knows whether it is about the territory at all"
@@ -85,14 +104,23 @@ def test_an_area_on_no_map_waits_for_a_person_and_acts_when_it_is_linked(scene: 
     scene.command(LinkReport(author="coord-pca", role="coordinator", report=id, site="par-12"), 9)
     assert scene.site("par-12").status == "closed"
     (cause,) = scene.site("par-12").causes
-    assert (cause.type, cause.since, scene.state.tasks[task.id].state) == (EventType.OUTAGE_POWER, scene.at(1), "void")
+    assert (cause.type, cause.since, scene.state.tasks[task.id].state) == (
+        EventType.OUTAGE_POWER,
+        scene.at(1),
+        "void",
+    )
 
 
 def test_a_bulletin_about_a_place_on_no_map_sets_no_vigilance(scene: Scene) -> None:
-    scene.report(1, "weather_alert", None, severity=5, area="text-1", phenomenon="vent", colour="rouge")
+    scene.report(
+        1, "weather_alert", None, severity=5, area="text-1", phenomenon="vent", colour="rouge"
+    )
     assert "vigilance:vent" not in scene.state.flags
 
 
 def test_an_unconfirmed_word_about_an_unknown_place_is_in_the_queue_too(scene: Scene) -> None:
     id = scene.report(1, "fire", "nowhere-9", certainty="unconfirmed")
-    assert {t.kind for t in scene.state.tasks.values() if t.report == id and t.state == "open"} == {"link_site", "verify_report"}
+    assert {t.kind for t in scene.state.tasks.values() if t.report == id and t.state == "open"} == {
+        "link_site",
+        "verify_report",
+    }

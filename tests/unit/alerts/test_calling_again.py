@@ -8,8 +8,20 @@ import pytest
 
 from schemas.alerts import AttentionRequested
 from schemas.base import DAY_MS
-from schemas.calling import AnswerReceived, NotificationPlanned, NotificationWithdrawn, RoleUncovered
-from schemas.commands import AcknowledgeIncident, EscalateIncident, MergeIncidents, ReopenIncident, ResolveIncident, SetLevel
+from schemas.calling import (
+    AnswerReceived,
+    NotificationPlanned,
+    NotificationWithdrawn,
+    RoleUncovered,
+)
+from schemas.commands import (
+    AcknowledgeIncident,
+    EscalateIncident,
+    MergeIncidents,
+    ReopenIncident,
+    ResolveIncident,
+    SetLevel,
+)
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.reference import EscalationPolicy, PublishReference
 from schemas.reports import Measure, Window
@@ -17,7 +29,15 @@ from schemas.runtime import CommandApplied
 from schemas.words import Answer, Certainty, MsgType
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
-from tests.unit.alerts.test_escalation import CRISIS, N2_FIRST, PMI, Calls, _answer, _ladder, _without
+from tests.unit.alerts.test_escalation import (
+    CRISIS,
+    N2_FIRST,
+    PMI,
+    Calls,
+    _answer,
+    _ladder,
+    _without,
+)
 
 N1_FIRST = ("rs-pmi-04", "ast-technique")
 DAY = DAY_MS // 60_000
@@ -30,11 +50,19 @@ def scene() -> Scene:
 
 
 def _close(scene: Scene, incident: str, minute: float) -> None:
-    assert isinstance(scene.command(ResolveIncident(**CELL, incident=incident, force=True), minute), CommandApplied)
+    assert isinstance(
+        scene.command(ResolveIncident(**CELL, incident=incident, force=True), minute),
+        CommandApplied,
+    )
 
 
 def _gone(scene: Scene, person: str, minute: float) -> None:
-    scene.command(NoteReachability(people=(ReachRow(id=person, points=()),), author="system:directory", role="admin"), minute)
+    scene.command(
+        NoteReachability(
+            people=(ReachRow(id=person, points=()),), author="system:directory", role="admin"
+        ),
+        minute,
+    )
 
 
 # ── incidents that open again ──────────────────────────────────────────────────────────────────────────────────────
@@ -76,11 +104,18 @@ def test_a_crisis_that_is_opened_again_calls_once(scene: Scene) -> None:
     scene.report(0, "closure", "cen-2")
     incident = scene.incidents()[0].id
     _close(scene, incident, 10)
-    scene.command(SetLevel(**CELL | {"role": "dgs_directeur_de_crise"}, scope="territory", level=0, force=True), 11)
+    scene.command(
+        SetLevel(
+            **CELL | {"role": "dgs_directeur_de_crise"}, scope="territory", level=0, force=True
+        ),
+        11,
+    )
     calls.new()
     scene.command(ReopenIncident(**CELL, incident=incident), 20)
     calls.expect(*CRISIS)
-    assert [e.state for e in scene.state.escalations.values() if e.started_at >= scene.at(20)] == ["running"]
+    assert [e.state for e in scene.state.escalations.values() if e.started_at >= scene.at(20)] == [
+        "running"
+    ]
 
 
 def test_a_merge_into_an_incident_that_calls_nobody_goes_on_calling(scene: Scene) -> None:
@@ -114,7 +149,11 @@ def _answered_danger(scene: Scene, calls: Calls) -> str:
 
 def _other_site_of_the_commune(scene: Scene) -> str:
     sites = {s.id: s for s in territory().sites}
-    return next(s.id for s in sites.values() if s.commune == sites[PMI].commune and s.id != PMI and s.kind != "site_central")
+    return next(
+        s.id
+        for s in sites.values()
+        if s.commune == sites[PMI].commune and s.id != PMI and s.kind != "site_central"
+    )
 
 
 @pytest.mark.parametrize("what", ["fire", "security_incident"])
@@ -124,7 +163,10 @@ def test_another_danger_calls_again_who_had_answered_the_first(scene: Scene, wha
     scene.report(30, what, PMI, severity=3, msg_type=MsgType.UPDATE, references=("leak",))
     assert scene.incidents()[0].id == incident
     calls.expect(*N2_FIRST)
-    assert (_ladder(scene, incident).state, scene.state.incidents[incident].state) == ("running", "open")
+    assert (_ladder(scene, incident).state, scene.state.incidents[incident].state) == (
+        "running",
+        "open",
+    )
 
 
 def test_a_danger_at_another_site_of_the_incident_calls_again(scene: Scene) -> None:
@@ -148,7 +190,15 @@ def test_a_danger_at_another_site_of_the_incident_calls_again(scene: Scene) -> N
         {"type": "fire", "references": ("leak",), "certainty": Certainty.UNCONFIRMED},
         {"type": "outage_power", "capacity_lost_pct": 50},
     ],
-    ids=["the same", "another source", "what is done about it", "over", "announced", "unconfirmed", "no danger"],
+    ids=[
+        "the same",
+        "another source",
+        "what is done about it",
+        "over",
+        "announced",
+        "unconfirmed",
+        "no danger",
+    ],
 )
 def test_what_is_no_new_danger_leaves_the_answer(scene: Scene, again: dict[str, Any]) -> None:
     calls = Calls(scene)
@@ -207,7 +257,10 @@ def test_a_yes_that_was_not_needed_may_be_taken_back_without_noise(scene: Scene)
         _answer(scene, calls, person, 1 + n)
     _answer(scene, calls, "ast-technique", 9, Answer.DECLINE)
     calls.expect("ast-technique-s")
-    assert (_ladder(scene, scene.incidents()[0].id).state, len(scene.incidents()[0].acknowledged_by)) == ("answered", 3)
+    assert (
+        _ladder(scene, scene.incidents()[0].id).state,
+        len(scene.incidents()[0].acknowledged_by),
+    ) == ("answered", 3)
 
 
 def test_who_took_it_in_charge_on_the_page_uncalled_may_take_it_back(scene: Scene) -> None:
@@ -216,7 +269,10 @@ def test_who_took_it_in_charge_on_the_page_uncalled_may_take_it_back(scene: Scen
     incident = scene.incidents()[0].id
     calls.new()
     scene.command(AcknowledgeIncident(author="cel-rh", role="cell", incident=incident), 4)
-    scene.command(AcknowledgeIncident(author="cel-rh", role="cell", incident=incident, answer=Answer.DECLINE), 5)
+    scene.command(
+        AcknowledgeIncident(author="cel-rh", role="cell", incident=incident, answer=Answer.DECLINE),
+        5,
+    )
     assert (_ladder(scene, incident).state, scene.incidents()[0].state) == ("running", "open")
     scene.step(15)
     calls.expect("ast-direction")
@@ -227,8 +283,15 @@ def test_who_answers_on_the_page_is_not_rung_as_well(scene: Scene, answer: Answe
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     mine = calls.of("rs-pmi-04")
-    scene.command(AcknowledgeIncident(author="rs-pmi-04", role="site_manager", incident=scene.incidents()[0].id, answer=answer), 1)
-    assert [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)] == [(mine.notification, answer.value)]
+    scene.command(
+        AcknowledgeIncident(
+            author="rs-pmi-04", role="site_manager", incident=scene.incidents()[0].id, answer=answer
+        ),
+        1,
+    )
+    assert [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)] == [
+        (mine.notification, answer.value)
+    ]
 
 
 def test_one_answer_ends_all_calls_of_a_ladder_to_that_person(scene: Scene) -> None:
@@ -237,10 +300,18 @@ def test_one_answer_ends_all_calls_of_a_ladder_to_that_person(scene: Scene) -> N
     scene.step(35)
     first, again = [c for c in scene.named(NotificationPlanned) if c.person == "ast-technique"]
     scene.feed(
-        AnswerReceived(notification=first.notification, person="ast-technique", answer=Answer.ACK, channel="sms", at=scene.at(36)),
+        AnswerReceived(
+            notification=first.notification,
+            person="ast-technique",
+            answer=Answer.ACK,
+            channel="sms",
+            at=scene.at(36),
+        ),
         at=scene.at(36),
     )
-    assert [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)] == [(again.notification, "ack")]
+    assert [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)] == [
+        (again.notification, "ack")
+    ]
     calls.new()
 
 
@@ -251,7 +322,9 @@ def test_a_standing_alert_can_be_climbed_by_hand(scene: Scene) -> None:
     scene.step(200)
     assert _ladder(scene, incident).state == "exhausted"
     calls.new()
-    assert isinstance(scene.command(EscalateIncident(**CELL, incident=incident), 201), CommandApplied)
+    assert isinstance(
+        scene.command(EscalateIncident(**CELL, incident=incident), 201), CommandApplied
+    )
     calls.expect(*N1_FIRST)
     scene.step(216)
     calls.expect("ast-direction")
@@ -266,11 +339,18 @@ def test_a_standing_alert_can_be_climbed_by_hand(scene: Scene) -> None:
 def test_an_information_goes_to_the_deputy_when_nothing_reaches_the_holder(scene: Scene) -> None:
     calls = Calls(scene)
     _gone(scene, "dir-education", 0)
-    scene.feed(AttentionRequested(code="alarm", roles=("directeur_pole",), pole="education", base="rto", pct=50), at=scene.at(1))
+    scene.feed(
+        AttentionRequested(
+            code="alarm", roles=("directeur_pole",), pole="education", base="rto", pct=50
+        ),
+        at=scene.at(1),
+    )
     calls.expect("dir-education-s")
 
 
-def test_a_director_who_is_gone_is_noticed_although_another_pole_has_none_left(scene: Scene) -> None:
+def test_a_director_who_is_gone_is_noticed_although_another_pole_has_none_left(
+    scene: Scene,
+) -> None:
     calls = Calls(scene)
     scene.report(1, "closure", "cen-2")
     _answer(scene, calls, "dir-solidarites", 2, Answer.DECLINE)
@@ -278,14 +358,23 @@ def test_a_director_who_is_gone_is_noticed_although_another_pole_has_none_left(s
     assert _ladder(scene, "territory").uncovered_roles == ("directeur_pole:solidarites",)
     mine = next(c for c in scene.named(NotificationPlanned) if c.person == "dir-education")
     _gone(scene, "dir-education", 4)
-    assert (mine.notification, "person_gone") in [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)]
+    assert (mine.notification, "person_gone") in [
+        (w.notification, w.why) for w in scene.named(NotificationWithdrawn)
+    ]
 
 
-def test_a_role_that_is_never_skipped_and_that_nobody_holds_is_its_deputys_also_after_the_quorum() -> None:
+def test_a_role_that_is_never_skipped_and_that_nobody_holds_is_its_deputys_also_after_the_quorum() -> (
+    None
+):
     scene = Scene(roster=_without("elu_astreinte", deputies=["elu_astreinte"]))
     policy = territory().policy.model_copy(update={"never_skipped": ("elu_astreinte",)})
     data = EscalationPolicy(policy=policy)
-    scene.command(PublishReference(author="coord-pca", role="coordinator", reference="r-2", data=data, last=True), 0)
+    scene.command(
+        PublishReference(
+            author="coord-pca", role="coordinator", reference="r-2", data=data, last=True
+        ),
+        0,
+    )
     calls = Calls(scene)
     scene.report(1, "closure", "cen-2")
     for n, person in enumerate(CRISIS[:8]):
@@ -321,14 +410,24 @@ def test_a_new_incident_of_a_crisis_that_nobody_answered_calls_everybody(scene: 
 
 def test_what_nobody_answered_is_in_the_call_that_begins_anew(scene: Scene) -> None:
     """Its alert stood until somebody takes it, and fell silent when another incident reached the crisis."""
-    scene.report(0, "closure", PMI, severity=1, measure=Measure(name="river_level", value=6.6, unit="m", object="station:paris-austerlitz"))
+    scene.report(
+        0,
+        "closure",
+        PMI,
+        severity=1,
+        measure=Measure(name="river_level", value=6.6, unit="m", object="station:paris-austerlitz"),
+    )
     for minute in range(60, 301, 60):  # a record holds so many calls
         scene.step(minute)
     old = _ladder(scene, "territory")
     assert (old.state, int(old.level)) == ("exhausted", 4)
     scene.report(301, "fire", "sit-02", severity=5)
     ladder = next(e for e in scene.state.escalations.values() if e.state == "running")
-    assert (ladder.scope, int(ladder.level), set(ladder.incidents)) == ("territory", 4, {i.id for i in scene.incidents()})
+    assert (ladder.scope, int(ladder.level), set(ladder.incidents)) == (
+        "territory",
+        4,
+        {i.id for i in scene.incidents()},
+    )
     assert len(ladder.incidents) == 2
 
 
@@ -337,7 +436,10 @@ def test_a_new_incident_after_all_of_a_crisis_were_closed_calls_everybody(scene:
     _close(scene, _crisis(scene, calls), 60)
     scene.report(90, "fire", "sit-02", severity=5)
     calls.expect(*CRISIS)
-    assert sorted(e.state for e in scene.state.escalations.values() if e.level == 3) == ["running", "superseded"]
+    assert sorted(e.state for e in scene.state.escalations.values() if e.level == 3) == [
+        "running",
+        "superseded",
+    ]
 
 
 def test_a_crisis_goes_on_when_its_first_incident_is_forgotten() -> None:
@@ -358,7 +460,12 @@ def test_a_crisis_goes_on_when_its_first_incident_is_forgotten() -> None:
     assert isinstance(done, CommandApplied)
     assert {c.incident for c in calls.new()} == {second}
     assert isinstance(
-        scene.command(SetLevel(**CELL | {"role": "dgs_directeur_de_crise"}, scope="territory", level=1, force=True), late + 3),
+        scene.command(
+            SetLevel(
+                **CELL | {"role": "dgs_directeur_de_crise"}, scope="territory", level=1, force=True
+            ),
+            late + 3,
+        ),
         CommandApplied,
     )
     _close(scene, second, late + 4)

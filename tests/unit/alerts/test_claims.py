@@ -12,12 +12,12 @@ from schemas.commands import CompleteTask, ConfirmReport, DenyReport, LinkReport
 from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, EventType, IncidentState, MsgType
-from services.alerts.draft import Draft
+from services.alerts.decision import Draft
 from services.alerts.evolve.causes import cause_changed
 from services.alerts.evolve.crisis import incident_changed
-from services.alerts.metrics.base import Asked
-from services.alerts.metrics.sites import logistics_need
-from services.runtime.decider import Deadline, Firing
+from services.alerts.levels.metrics.base import Asked
+from services.alerts.levels.metrics.sites import logistics_need
+from services.runtime.decider.protocol import Deadline, Firing
 from tests.unit.alerts.scene import Scene
 
 COLLEGE, PMI, PARK = "clg-0921353W", "pmi-04", "par-05"
@@ -35,11 +35,22 @@ def _cell(kind: type, **values: object) -> object:
 def test_what_a_report_says_is_kept(scene: Scene) -> None:
     """D1: of its urgency nothing was left."""
     said: dict[str, Any] = {
-        "commune": "92050", "zone": ("92050",), "severity": 1, "certainty": Certainty.UNCONFIRMED, "urgency": "Immediate",
-        "msg_type": MsgType.UPDATE, "references": ("r-0",), "measure": Measure(name="x", value=1.0, value_of=2.0, object="road:D7"),
-        "phenomenon": "vent", "colour": "jaune", "effective": (Window(start=scene.at(0), end=scene.at(9)),), "lifts": (EventType.FIRE,),
-        "capacity_lost_pct": 10, "affected_activities": ("EDU-01",), "plan_hint": "PT-CRUE",
-    }  # fmt: skip
+        "commune": "92050",
+        "zone": ("92050",),
+        "severity": 1,
+        "certainty": Certainty.UNCONFIRMED,
+        "urgency": "Immediate",
+        "msg_type": MsgType.UPDATE,
+        "references": ("r-0",),
+        "measure": Measure(name="x", value=1.0, value_of=2.0, object="road:D7"),
+        "phenomenon": "vent",
+        "colour": "jaune",
+        "effective": (Window(start=scene.at(0), end=scene.at(9)),),
+        "lifts": (EventType.FIRE,),
+        "capacity_lost_pct": 10,
+        "affected_activities": ("EDU-01",),
+        "plan_hint": "PT-CRUE",
+    }
     id = scene.report(0, "partial_closure", COLLEGE, **said)
     row = scene.state.reports[id]
     assert {name: getattr(row, name) for name in said} == said
@@ -50,13 +61,23 @@ def test_what_a_report_says_is_kept(scene: Scene) -> None:
 
 def test_a_second_source_on_an_open_cause_adds_no_second_cause(scene: Scene) -> None:
     first = scene.report(1, "outage_power", COLLEGE, occurred=0, capacity_lost_pct=80)
-    second = scene.report(9, "outage_power", COLLEGE, occurred=-5, capacity_lost_pct=90, severity=4, source="education_nationale")
+    second = scene.report(
+        9,
+        "outage_power",
+        COLLEGE,
+        occurred=-5,
+        capacity_lost_pct=90,
+        severity=4,
+        source="education_nationale",
+    )
 
     row = scene.state.reports[second]
     assert (row.state, row.of, row.reason) == ("duplicate", first, "same_cause")
     (cause,) = scene.site(COLLEGE).causes
     assert cause.sources == ("site_manager", "education_nationale")
-    assert (cause.severity, cause.loss_pct, cause.since) == (4, 90, scene.at(-5)), "the worse of both, the earlier time"
+    assert (cause.severity, cause.loss_pct, cause.since) == (4, 90, scene.at(-5)), (
+        "the worse of both, the earlier time"
+    )
     assert scene.incident_of(first).duplicates_count == 1
 
 
@@ -66,7 +87,12 @@ def test_the_same_id_a_second_time_has_no_effect_at_all(scene: Scene) -> None:
     again = scene.state.reports[id]
     facts = scene.feed(
         ReportReceived(
-            report_id=id, source="site_manager", site_id=COLLEGE, type=EventType.CLOSURE, severity=5, occurred_at=again.occurred_at
+            report_id=id,
+            source="site_manager",
+            site_id=COLLEGE,
+            type=EventType.CLOSURE,
+            severity=5,
+            occurred_at=again.occurred_at,
         ),
         at=scene.at(2),
     )
@@ -80,9 +106,12 @@ def test_the_last_of_two_words_stands_while_the_clock_does(scene: Scene, seconds
 
     def say(id: str, type_: EventType, **values: Any) -> None:
         report = ReportReceived(
-            report_id=id, site_id=PMI, type=type_, severity=4,
+            report_id=id,
+            site_id=PMI,
+            type=type_,
+            severity=4,
             **{"source": "site_manager", "occurred_at": None} | values,
-        )  # fmt: skip
+        )
         scene.feed(report, at=scene.at(0))
 
     named = scene.at(seconds / 60)
@@ -99,7 +128,14 @@ def test_the_last_of_two_words_stands_while_the_clock_does(scene: Scene, seconds
 def test_a_word_that_is_dated_days_ahead_moves_no_report(scene: Scene) -> None:
     window = (Window(start=scene.at(3000), end=scene.at(3100)),)
     scene.report(0, "outage_power", PMI, occurred=2900, effective=window)
-    report = ReportReceived(report_id="r", source="cell", site_id=PMI, type=EventType.OUTAGE_WATER, severity=3, occurred_at=None)
+    report = ReportReceived(
+        report_id="r",
+        source="cell",
+        site_id=PMI,
+        type=EventType.OUTAGE_WATER,
+        severity=3,
+        occurred_at=None,
+    )
     scene.feed(report, at=scene.at(0))
     assert scene.state.reports["r"].occurred_at == scene.at(0)
 
@@ -107,14 +143,33 @@ def test_a_word_that_is_dated_days_ahead_moves_no_report(scene: Scene) -> None:
 def test_what_names_no_time_is_of_when_it_is_recorded(scene: Scene) -> None:
     """In an exercise, whose time the front door does not know."""
     scene.step(10)
-    scene.feed(ReportReceived(report_id="r", source="cell", site_id=COLLEGE, type=EventType.CLOSURE, severity=4, occurred_at=None))
+    scene.feed(
+        ReportReceived(
+            report_id="r",
+            source="cell",
+            site_id=COLLEGE,
+            type=EventType.CLOSURE,
+            severity=4,
+            occurred_at=None,
+        )
+    )
     row = scene.state.reports["r"]
     assert (row.occurred_at, row.recorded_at, row.flags) == (scene.at(10), scene.at(10), ())
 
 
 def test_another_measure_on_the_same_site_is_another_cause(scene: Scene) -> None:
-    scene.report(1, "sanitary_alert", PMI, measure=Measure(name="room_temperature", value=31.0, unit="°C", scope="site"))
-    scene.report(2, "sanitary_alert", PMI, measure=Measure(name="vaccine_fridge_temperature", value=8.5, unit="°C", scope="site"))
+    scene.report(
+        1,
+        "sanitary_alert",
+        PMI,
+        measure=Measure(name="room_temperature", value=31.0, unit="°C", scope="site"),
+    )
+    scene.report(
+        2,
+        "sanitary_alert",
+        PMI,
+        measure=Measure(name="vaccine_fridge_temperature", value=8.5, unit="°C", scope="site"),
+    )
     assert len(scene.site(PMI).causes) == 2
 
 
@@ -122,8 +177,18 @@ def test_another_measure_on_the_same_site_is_another_cause(scene: Scene) -> None
 
 
 def test_an_update_with_refs_replaces_the_values(scene: Scene) -> None:
-    first = scene.report(1, "outage_power", COLLEGE, capacity_lost_pct=100, severity=4, expected_duration_h=2)
-    scene.report(5, "outage_power", COLLEGE, capacity_lost_pct=30, severity=2, msg_type=MsgType.UPDATE, references=(first,))
+    first = scene.report(
+        1, "outage_power", COLLEGE, capacity_lost_pct=100, severity=4, expected_duration_h=2
+    )
+    scene.report(
+        5,
+        "outage_power",
+        COLLEGE,
+        capacity_lost_pct=30,
+        severity=2,
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+    )
     (cause,) = scene.site(COLLEGE).causes
     assert (cause.loss_pct, cause.severity) == (30, 2)
     assert scene.status(COLLEGE) == "degraded"
@@ -132,15 +197,35 @@ def test_an_update_with_refs_replaces_the_values(scene: Scene) -> None:
 
 def test_an_older_update_replaces_nothing(scene: Scene) -> None:
     first = scene.report(10, "outage_power", COLLEGE, capacity_lost_pct=100)
-    scene.report(12, "outage_power", COLLEGE, occurred=5, capacity_lost_pct=10, msg_type=MsgType.UPDATE, references=(first,))
+    scene.report(
+        12,
+        "outage_power",
+        COLLEGE,
+        occurred=5,
+        capacity_lost_pct=10,
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+    )
     assert scene.site(COLLEGE).causes[0].loss_pct == 100
 
 
 @pytest.mark.parametrize(("type", "counts"), [("weather_alert", 3), ("info", 5)])
-def test_an_update_replaces_the_severity_of_what_says_the_same_and_of_nothing_else(scene: Scene, type: str, counts: int) -> None:
+def test_an_update_replaces_the_severity_of_what_says_the_same_and_of_nothing_else(
+    scene: Scene, type: str, counts: int
+) -> None:
     """D3: a bulletin that was lowered held N4 up; a word that brought no news of it took its severity away."""
-    first = scene.report(0, "weather_alert", source="meteo_france", phenomenon="vent", colour="orange", severity=5)
-    scene.report(5, type, source="meteo_france", phenomenon="vent", severity=3, msg_type=MsgType.UPDATE, references=(first,))
+    first = scene.report(
+        0, "weather_alert", source="meteo_france", phenomenon="vent", colour="orange", severity=5
+    )
+    scene.report(
+        5,
+        type,
+        source="meteo_france",
+        phenomenon="vent",
+        severity=3,
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+    )
     assert max(severity for severity, _ in scene.state.severities.values()) == counts
     assert ("superseded" in scene.state.reports[first].flags) is (counts == 3)
 
@@ -148,8 +233,13 @@ def test_an_update_replaces_the_severity_of_what_says_the_same_and_of_nothing_el
 def test_an_update_of_another_type_is_a_cause_of_its_own(scene: Scene) -> None:
     """A leak of gas that was told as an update of a damage was no leak."""
     damage = scene.report(0, "damage_report", COLLEGE, capacity_lost_pct=10)
-    leak = scene.report(9, "gas_leak", COLLEGE, severity=4, msg_type=MsgType.UPDATE, references=(damage,))
-    assert [(c.type, c.severity) for c in scene.site(COLLEGE).causes] == [("damage_report", 3), ("gas_leak", 4)]
+    leak = scene.report(
+        9, "gas_leak", COLLEGE, severity=4, msg_type=MsgType.UPDATE, references=(damage,)
+    )
+    assert [(c.type, c.severity) for c in scene.site(COLLEGE).causes] == [
+        ("damage_report", 3),
+        ("gas_leak", 4),
+    ]
     assert scene.incident_of(leak) == scene.incident_of(damage)
 
 
@@ -157,18 +247,33 @@ def test_an_update_takes_nothing_from_what_another_source_said(scene: Scene) -> 
     """D4: of two sources the worse; D3: an Update replaces what it refers to. It had replaced the whole cause."""
     first = scene.report(0, "outage_power", COLLEGE, capacity_lost_pct=40, severity=2)
     mine = {"msg_type": MsgType.UPDATE, "references": (first,)}
-    theirs = scene.report(5, "outage_power", COLLEGE, source="supervision", capacity_lost_pct=100, severity=4)
+    theirs = scene.report(
+        5, "outage_power", COLLEGE, source="supervision", capacity_lost_pct=100, severity=4
+    )
     scene.report(10, "outage_power", COLLEGE, **mine, capacity_lost_pct=30, severity=1)
     (cause,) = scene.site(COLLEGE).causes
     assert (cause.severity, cause.loss_pct, scene.status(COLLEGE)) == (4, 100, "closed")
-    for minute, lost in ((15, 60), (20, 50)):  # a monitor always refers to its first one: its newest word is what it says
+    for minute, lost in (
+        (15, 60),
+        (20, 50),
+    ):  # a monitor always refers to its first one: its newest word is what it says
         told = {"source": "supervision", "msg_type": MsgType.UPDATE, "references": (theirs,)}
         scene.report(minute, "outage_power", COLLEGE, **told, capacity_lost_pct=lost, severity=3)
         assert scene.site(COLLEGE).causes[0].loss_pct == lost, "it was the worse, and says less now"
     scene.report(25, "outage_power", COLLEGE, **mine, capacity_lost_pct=10, severity=1)
-    assert (scene.site(COLLEGE).causes[0].severity, scene.site(COLLEGE).causes[0].loss_pct) == (3, 50)
+    assert (scene.site(COLLEGE).causes[0].severity, scene.site(COLLEGE).causes[0].loss_pct) == (
+        3,
+        50,
+    )
     scene.report(
-        30, "outage_power", COLLEGE, msg_type=MsgType.UPDATE, references=(theirs,), source="enedis", capacity_lost_pct=20, severity=2
+        30,
+        "outage_power",
+        COLLEGE,
+        msg_type=MsgType.UPDATE,
+        references=(theirs,),
+        source="enedis",
+        capacity_lost_pct=20,
+        severity=2,
     )
     assert scene.site(COLLEGE).causes[0].sources == ("site_manager", "supervision", "enedis")
 
@@ -176,7 +281,14 @@ def test_an_update_takes_nothing_from_what_another_source_said(scene: Scene) -> 
 def test_what_one_source_opens_in_part_another_still_says_is_shut(scene: Scene) -> None:
     shut = scene.report(0, "closure", COLLEGE, severity=2)
     scene.report(5, "closure", COLLEGE, source="education_nationale", severity=4)
-    scene.report(10, "partial_closure", COLLEGE, capacity_lost_pct=20, msg_type=MsgType.UPDATE, references=(shut,))
+    scene.report(
+        10,
+        "partial_closure",
+        COLLEGE,
+        capacity_lost_pct=20,
+        msg_type=MsgType.UPDATE,
+        references=(shut,),
+    )
     assert scene.status(COLLEGE) == "closed"
     assert {(c.type, c.sources) for c in scene.site(COLLEGE).causes} == {
         ("closure", ("education_nationale",)),
@@ -185,7 +297,9 @@ def test_what_one_source_opens_in_part_another_still_says_is_shut(scene: Scene) 
 
 
 @pytest.mark.parametrize(("occurred", "status"), [(30, "degraded"), (-5, "closed")])
-def test_an_update_that_opens_a_part_replaces_the_closure(scene: Scene, occurred: float, status: str) -> None:
+def test_an_update_that_opens_a_part_replaces_the_closure(
+    scene: Scene, occurred: float, status: str
+) -> None:
     shut = scene.report(0, "closure", COLLEGE)
     part = {"capacity_lost_pct": 20, "msg_type": MsgType.UPDATE, "references": (shut,)}
     scene.report(30, "partial_closure", COLLEGE, occurred=occurred, **part)
@@ -195,20 +309,26 @@ def test_an_update_that_opens_a_part_replaces_the_closure(scene: Scene, occurred
 
 def test_references_may_use_the_senders_own_ids(scene: Scene) -> None:
     first = scene.report(1, "closure", COLLEGE, alias="their-1", source_key="k")
-    scene.report(2, "closure", COLLEGE, msg_type=MsgType.CANCEL, references=("their-1",), source_key="k")
+    scene.report(
+        2, "closure", COLLEGE, msg_type=MsgType.CANCEL, references=("their-1",), source_key="k"
+    )
     assert scene.status(COLLEGE) == "normal"
     assert "cancelled" in scene.state.reports[first].flags
 
 
 def test_a_corrected_message_calls_nobody_until_a_person_confirms_it(scene: Scene) -> None:
     """D6: as any single unconfirmed word; the reason stands with the report."""
-    id = scene.report(1, "fire", COLLEGE, severity=5, certainty="unconfirmed", corrected_by="p-cell")
+    id = scene.report(
+        1, "fire", COLLEGE, severity=5, certainty="unconfirmed", corrected_by="p-cell"
+    )
     row = scene.state.reports[id]
     assert (row.corrected_by, row.confirmation) == ("p-cell", "unconfirmed")
     assert [why.value for why in row.why if why.code == "corrected"] == ["p-cell"]
     assert not scene.state.incidents
     later = scene.report(2, "fire", COLLEGE, severity=5)
-    assert "corrected_by" not in scene.state.reports[later].model_dump(mode="json"), "a source's own word is recorded as before"
+    assert "corrected_by" not in scene.state.reports[later].model_dump(mode="json"), (
+        "a source's own word is recorded as before"
+    )
 
 
 def test_a_cancel_with_refs_lifts_the_cause_and_keeps_the_report(scene: Scene) -> None:
@@ -236,7 +356,13 @@ def test_a_cancel_ends_nothing_that_was_said_of_a_later_time(order: tuple[int, .
 
 def test_a_reopening_that_is_withdrawn_leaves_the_site_as_it_was(scene: Scene) -> None:
     shut = scene.report(0, "closure", COLLEGE, severity=4)
-    open_ = scene.report(10, "reopening", COLLEGE, severity=1, measure=Measure(name="desks_available", value=1.0, value_of=2.0))
+    open_ = scene.report(
+        10,
+        "reopening",
+        COLLEGE,
+        severity=1,
+        measure=Measure(name="desks_available", value=1.0, value_of=2.0),
+    )
     incident = scene.incident_of(shut)
     scene.command(_cell(ResolveIncident, incident=incident.id, force=True, reason="text:x"), 11)  # type: ignore[arg-type]
     assert scene.status(COLLEGE) == "degraded"
@@ -246,7 +372,9 @@ def test_a_reopening_that_is_withdrawn_leaves_the_site_as_it_was(scene: Scene) -
     assert scene.state.incidents[incident.id].state == "open"
 
 
-def test_a_reopening_that_is_withdrawn_brings_back_nothing_that_was_withdrawn_too(scene: Scene) -> None:
+def test_a_reopening_that_is_withdrawn_brings_back_nothing_that_was_withdrawn_too(
+    scene: Scene,
+) -> None:
     shut = scene.report(0, "closure", COLLEGE)
     open_ = scene.report(10, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,))
     scene.report(11, "closure", COLLEGE, severity=1, msg_type=MsgType.CANCEL, references=(shut,))
@@ -271,7 +399,9 @@ def test_what_was_denied_by_mistake_holds_again_once_it_is_confirmed(scene: Scen
 
 
 @pytest.mark.parametrize("by_person", [True, False])
-def test_a_withdrawn_report_asks_for_no_link_and_has_no_effect_once_it_is_linked(scene: Scene, by_person: bool) -> None:
+def test_a_withdrawn_report_asks_for_no_link_and_has_no_effect_once_it_is_linked(
+    scene: Scene, by_person: bool
+) -> None:
     id = scene.report(0, "closure", "clg-unknown")
     if by_person:
         scene.command(_cell(DenyReport, report=id), 5)  # type: ignore[arg-type]
@@ -286,7 +416,14 @@ def test_a_withdrawn_report_asks_for_no_link_and_has_no_effect_once_it_is_linked
 
 def test_a_cancel_without_refs_applies_its_value_or_asks_a_person(scene: Scene) -> None:
     scene.report(0, "weather_alert", source="meteo_france", phenomenon="canicule", colour="orange")
-    scene.report(5, "weather_alert", source="meteo_france", phenomenon="canicule", colour="jaune", msg_type=MsgType.CANCEL)
+    scene.report(
+        5,
+        "weather_alert",
+        source="meteo_france",
+        phenomenon="canicule",
+        colour="jaune",
+        msg_type=MsgType.CANCEL,
+    )
     assert scene.state.flags["vigilance:canicule"].value == "jaune"
 
     rumour = scene.report(6, "info", source="rumour", certainty=Certainty.RUMOUR, severity=3)
@@ -296,13 +433,23 @@ def test_a_cancel_without_refs_applies_its_value_or_asks_a_person(scene: Scene) 
 
 
 @pytest.mark.parametrize("object", [None, "network:electricity", "zone:nord"])
-def test_no_customer_cut_any_more_is_the_all_clear_whatever_the_operator_names(scene: Scene, object: str | None) -> None:
+def test_no_customer_cut_any_more_is_the_all_clear_whatever_the_operator_names(
+    scene: Scene, object: str | None
+) -> None:
     """D3, D20: without its network the Cancel joined nothing: 30 000 customers stayed cut for ever."""
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     said: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
-    cut = scene.report(1, "outage_power", **said, severity=4, measure=Measure(name="customers_cut", value=30_000.0, object=object))
+    cut = scene.report(
+        1,
+        "outage_power",
+        **said,
+        severity=4,
+        measure=Measure(name="customers_cut", value=30_000.0, object=object),
+    )
     none = Measure(name="customers_cut", value=0.0, object=object)
-    clear = scene.report(100, "outage_power", **said, severity=1, msg_type=MsgType.CANCEL, measure=none)
+    clear = scene.report(
+        100, "outage_power", **said, severity=1, msg_type=MsgType.CANCEL, measure=none
+    )
     assert scene.incident_of(clear) == scene.incident_of(cut)
     assert scene.incident_of(cut).customers_cut == 0
     assert not scene.state.placeless.get("outage_power")
@@ -313,12 +460,22 @@ def test_no_customer_cut_any_more_is_the_all_clear_whatever_the_operator_names(s
 # ── D5 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1), (1, 0, 2), (1, 2, 0), (2, 1, 0)])
-def test_open_and_shut_at_the_same_time_from_two_sources_keeps_the_graver_and_asks_to_verify(order: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    "order", [(0, 1, 2), (0, 2, 1), (2, 0, 1), (1, 0, 2), (1, 2, 0), (2, 1, 0)]
+)
+def test_open_and_shut_at_the_same_time_from_two_sources_keeps_the_graver_and_asks_to_verify(
+    order: tuple[int, ...],
+) -> None:
     scene = Scene()
     said: list[dict[str, Any]] = [
         {"type": "closure", "occurred": 1},
-        {"type": "reopening", "occurred": 10, "source": "rh", "lifts": (EventType.CLOSURE,), "severity": 1},
+        {
+            "type": "reopening",
+            "occurred": 10,
+            "source": "rh",
+            "lifts": (EventType.CLOSURE,),
+            "severity": 1,
+        },
         {"type": "closure", "occurred": 12, "source": "education_nationale"},
     ]
     for n, which in enumerate(order):
@@ -351,14 +508,18 @@ def test_a_contradiction_that_a_person_has_looked_into_is_none_any_more(scene: S
 def test_shut_again_long_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
     scene.report(1, "closure", COLLEGE)
     scene.report(60, "closure", COLLEGE, source="education_nationale")
-    scene.report(61, "reopening", COLLEGE, occurred=20, source="rh", lifts=(EventType.CLOSURE,), severity=1)
+    scene.report(
+        61, "reopening", COLLEGE, occurred=20, source="rh", lifts=(EventType.CLOSURE,), severity=1
+    )
     row = scene.site(COLLEGE)
     assert (row.status, row.flags, row.since) == ("closed", (), scene.at(60))
 
 
 def test_what_is_announced_just_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
     scene.report(0, "reopening", COLLEGE, source="rh", lifts=(EventType.CLOSURE,), severity=1)
-    scene.report(4, "closure", COLLEGE, effective=(Window(start=scene.at(1440), end=scene.at(1500)),))
+    scene.report(
+        4, "closure", COLLEGE, effective=(Window(start=scene.at(1440), end=scene.at(1500)),)
+    )
     assert scene.site(COLLEGE).flags == ()
     assert not scene.state.tasks
 
@@ -368,16 +529,22 @@ def test_of_evacuation_and_shelter_the_latest_order_stands(scene: Scene) -> None
     scene.report(6, "shelter_in_place", COLLEGE, severity=4)
     assert scene.status(COLLEGE) == "sheltering"
     scene.report(7, "evacuation", COLLEGE, occurred=4, severity=4, source="pompiers")
-    assert scene.status(COLLEGE) == "sheltering", "an older order that arrives later changes nothing"
+    assert scene.status(COLLEGE) == "sheltering", (
+        "an older order that arrives later changes nothing"
+    )
     scene.report(9, "evacuation", COLLEGE, severity=4, source="pompiers")
     assert scene.status(COLLEGE) == "evacuated"
     assert [c.type for c in scene.site(COLLEGE).causes] == ["evacuation"]
-    assert {r.type for r in scene.state.reports.values()} == {"evacuation", "shelter_in_place"}, "both stay in the log"
+    assert {r.type for r in scene.state.reports.values()} == {"evacuation", "shelter_in_place"}, (
+        "both stay in the log"
+    )
 
 
 @pytest.mark.parametrize("left", ["evacuation", "fire"])
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_a_later_order_to_leave_ends_the_one_to_shelter_whichever_is_known_first(scene: Scene, order: tuple[int, ...], left: str) -> None:
+def test_a_later_order_to_leave_ends_the_one_to_shelter_whichever_is_known_first(
+    scene: Scene, order: tuple[int, ...], left: str
+) -> None:
     said: list[dict[str, Any]] = [
         {"type": "shelter_in_place", "occurred": 5, "source": "pompiers"},
         {"type": left, "occurred": 10, "source": "pompiers"},
@@ -393,12 +560,18 @@ def test_an_order_to_shelter_after_the_one_to_leave_stands(scene: Scene) -> None
     scene.report(12, "shelter_in_place", COLLEGE, source="prefecture")
     scene.report(14, "evacuation", COLLEGE, occurred=10)
     (shelter,) = [c for c in scene.site(COLLEGE).causes if c.type == "shelter_in_place"]
-    assert (shelter.since, shelter.sources, shelter.contested) == (scene.at(12), ("prefecture",), False)
+    assert (shelter.since, shelter.sources, shelter.contested) == (
+        scene.at(12),
+        ("prefecture",),
+        False,
+    )
     assert scene.status(COLLEGE) == "sheltering"
 
 
 @pytest.mark.parametrize("by_person", [True, False])
-def test_an_order_to_leave_that_is_withdrawn_has_ended_nothing(scene: Scene, by_person: bool) -> None:
+def test_an_order_to_leave_that_is_withdrawn_has_ended_nothing(
+    scene: Scene, by_person: bool
+) -> None:
     scene.report(5, "shelter_in_place", COLLEGE)
     order = scene.report(10, "evacuation", COLLEGE)
     if by_person:
@@ -412,7 +585,9 @@ def test_an_order_to_leave_that_is_withdrawn_has_ended_nothing(scene: Scene, by_
 
 def test_an_announced_order_to_leave_ends_the_one_to_shelter_when_it_begins(scene: Scene) -> None:
     scene.report(5, "shelter_in_place", COLLEGE)
-    scene.report(10, "evacuation", COLLEGE, effective=(Window(start=scene.at(60), end=scene.at(120)),))
+    scene.report(
+        10, "evacuation", COLLEGE, effective=(Window(start=scene.at(60), end=scene.at(120)),)
+    )
     assert scene.status(COLLEGE) == "sheltering"
     scene.step(61)
     assert scene.status(COLLEGE) == "evacuated"
@@ -442,7 +617,9 @@ def test_a_site_whose_only_word_is_unconfirmed_is_unknown(scene: Scene) -> None:
 
 
 def test_what_is_only_announced_is_no_word_on_how_a_site_is_now(scene: Scene) -> None:
-    scene.report(0, "partial_closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),))
+    scene.report(
+        0, "partial_closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),)
+    )
     scene.report(300, "fire", COLLEGE, certainty=Certainty.UNCONFIRMED, source="voisin")
     assert scene.status(COLLEGE) == "unknown"
 
@@ -451,7 +628,9 @@ def test_what_is_only_announced_is_no_word_on_how_a_site_is_now(scene: Scene) ->
 def test_a_second_independent_source_confirms(scene: Scene, second: Certainty) -> None:
     first = scene.report(1, "closure", COLLEGE, occurred=0, certainty=Certainty.UNCONFIRMED)
     same = scene.report(2, "closure", COLLEGE, certainty=Certainty.UNCONFIRMED)
-    assert scene.state.reports[same].confirmation == "unconfirmed", "the same source twice is one source"
+    assert scene.state.reports[same].confirmation == "unconfirmed", (
+        "the same source twice is one source"
+    )
 
     scene.report(3, "closure", COLLEGE, certainty=second, source="education_nationale")
     assert scene.state.reports[first].confirmation == "confirmed"
@@ -463,11 +642,16 @@ def test_a_second_independent_source_confirms(scene: Scene, second: Certainty) -
 @pytest.mark.parametrize("order", list(permutations((Certainty.RUMOUR, Certainty.UNCONFIRMED))))
 def test_a_rumour_is_no_second_source(scene: Scene, order: tuple[Certainty, ...]) -> None:
     """D6: what a social network and one neighbour said was a confirmed fire, if the network had said it first."""
-    said = [scene.report(n, "fire", COLLEGE, certainty=c, source=c.value, severity=5) for n, c in enumerate(order)]
+    said = [
+        scene.report(n, "fire", COLLEGE, certainty=c, source=c.value, severity=5)
+        for n, c in enumerate(order)
+    ]
     assert [scene.state.reports[r].confirmation for r in said] == [c.value for c in order]
     assert (scene.status(COLLEGE), scene.state.level()) == ("unknown", 0)
     scene.report(5, "fire", COLLEGE, certainty=Certainty.UNCONFIRMED, source="gardien", severity=4)
-    assert {scene.state.reports[r].confirmation for r in said} == {"confirmed"}, "two who saw it confirm what was rumoured, too"
+    assert {scene.state.reports[r].confirmation for r in said} == {"confirmed"}, (
+        "two who saw it confirm what was rumoured, too"
+    )
 
 
 @pytest.mark.parametrize(
@@ -487,18 +671,30 @@ def test_a_denial_or_an_announcement_confirms_nothing(scene: Scene, said: dict[s
 
 
 def test_a_count_of_another_day_confirms_nothing(scene: Scene) -> None:
-    doubt = scene.report(0, "staff_shortage", COLLEGE, certainty=Certainty.UNCONFIRMED, capacity_lost_pct=50)
+    doubt = scene.report(
+        0, "staff_shortage", COLLEGE, certainty=Certainty.UNCONFIRMED, capacity_lost_pct=50
+    )
     scene.report(3 * 24 * 60, "staff_shortage", COLLEGE, source="rh", capacity_lost_pct=20)
     assert scene.state.reports[doubt].confirmation == "unconfirmed"
 
 
-SUPPLIER = {"type": "supplier_failure", "measure": Measure(name="sites_not_delivered", value=54.0, object="supplier:cuisine-centrale-sud")}
-ROAD = {"type": "transport_disruption", "measure": Measure(name="road_closed", value=True, object="road:N118")}
+SUPPLIER = {
+    "type": "supplier_failure",
+    "measure": Measure(
+        name="sites_not_delivered", value=54.0, object="supplier:cuisine-centrale-sud"
+    ),
+}
+ROAD = {
+    "type": "transport_disruption",
+    "measure": Measure(name="road_closed", value=True, object="road:N118"),
+}
 
 
 @pytest.mark.parametrize("second", [Certainty.UNCONFIRMED, Certainty.CONFIRMED])
 @pytest.mark.parametrize("said", [SUPPLIER, ROAD], ids=["supplier", "road"])
-def test_a_second_source_confirms_what_has_no_site(scene: Scene, said: dict[str, Any], second: Certainty) -> None:
+def test_a_second_source_confirms_what_has_no_site(
+    scene: Scene, said: dict[str, Any], second: Certainty
+) -> None:
     """A supplier or a road that two sources tell of stayed a rumour for ever."""
     first = scene.report(0, **said, severity=4, certainty=Certainty.UNCONFIRMED)
     again = scene.report(1, **said, severity=4, certainty=Certainty.UNCONFIRMED)
@@ -515,24 +711,45 @@ def test_that_a_road_is_open_does_not_confirm_that_it_is_closed(scene: Scene) ->
     doubts = [scene.report(0, **told, measure=ROAD["measure"])]
     open_ = Measure(name="road_closed", value=False, object="road:N118")
     doubts.append(scene.report(5, **told, source="siter", measure=open_))
-    doubts.append(scene.report(6, **told, source="police", measure=Measure(name="road_closed", value=True, object="road:A86")))
+    doubts.append(
+        scene.report(
+            6,
+            **told,
+            source="police",
+            measure=Measure(name="road_closed", value=True, object="road:A86"),
+        )
+    )
     assert {scene.state.reports[r].confirmation for r in doubts} == {"unconfirmed"}
 
 
 @pytest.mark.parametrize("second", [Certainty.UNCONFIRMED, Certainty.CONFIRMED])
-@pytest.mark.parametrize(("calm", "confirmed"), [({}, False), ({"severity": 4}, True), ({"occurred": -5}, True), ({"site": PMI}, True)])
+@pytest.mark.parametrize(
+    ("calm", "confirmed"),
+    [({}, False), ({"severity": 4}, True), ({"occurred": -5}, True), ({"site": PMI}, True)],
+)
 def test_a_site_that_had_nothing_to_report_since_ends_an_older_claim(
     scene: Scene, calm: dict[str, Any], confirmed: bool, second: Certainty
 ) -> None:
     """The doubt of three days before was confirmed by today's cut, and dated that back by three days."""
     day = 3 * 24 * 60
-    doubt = scene.report(0, "outage_power", COLLEGE, source="voisin", certainty=Certainty.UNCONFIRMED, capacity_lost_pct=100)
+    doubt = scene.report(
+        0,
+        "outage_power",
+        COLLEGE,
+        source="voisin",
+        certainty=Certainty.UNCONFIRMED,
+        capacity_lost_pct=100,
+    )
     scene.report(10, "info", **{"site": COLLEGE, "severity": 1} | calm)
     today = scene.report(day, "outage_power", COLLEGE, certainty=second, capacity_lost_pct=100)
     assert (scene.state.reports[doubt].confirmation == "confirmed") is confirmed
     since = [c.since for c in scene.site(COLLEGE).causes] if COLLEGE in scene.state.sites else []
-    assert since == ([scene.at(0)] if confirmed else [scene.at(day)] if second is Certainty.CONFIRMED else [])
-    assert (scene.state.reports[today].confirmation == "confirmed") is (confirmed or second is Certainty.CONFIRMED)
+    assert since == (
+        [scene.at(0)] if confirmed else [scene.at(day)] if second is Certainty.CONFIRMED else []
+    )
+    assert (scene.state.reports[today].confirmation == "confirmed") is (
+        confirmed or second is Certainty.CONFIRMED
+    )
 
 
 CUT = {"type": "outage_power", "site": COLLEGE, "severity": 3, "capacity_lost_pct": 60.0}
@@ -542,9 +759,14 @@ CUT = {"type": "outage_power", "site": COLLEGE, "severity": 3, "capacity_lost_pc
 def test_two_sources_confirm_each_other_in_either_order(order: tuple[str, ...]) -> None:
     """Told second, the unconfirmed word stayed a doubt with its task, about a cut that everybody knew."""
     scene = Scene(check=True)
-    said = [scene.report(n, **CUT, certainty=Certainty(c), source=c, occurred=0) for n, c in enumerate(order)]
+    said = [
+        scene.report(n, **CUT, certainty=Certainty(c), source=c, occurred=0)
+        for n, c in enumerate(order)
+    ]
     assert {scene.state.reports[r].confirmation for r in said} == {"confirmed"}
-    assert [t for t in scene.state.tasks.values() if t.state == "open" and t.kind == "verify_report"] == []
+    assert [
+        t for t in scene.state.tasks.values() if t.state == "open" and t.kind == "verify_report"
+    ] == []
     (cause,) = scene.site(COLLEGE).causes
     assert (cause.since, set(cause.sources)) == (scene.at(0), set(order))
     assert not scene.state.rumours
@@ -568,7 +790,9 @@ def test_two_sources_confirm_each_other_in_either_order(order: tuple[str, ...]) 
     ],
     ids=lambda m: str(next(iter(m))),
 )
-def test_who_says_more_than_was_confirmed_waits_for_a_person(scene: Scene, more: dict[str, Any]) -> None:
+def test_who_says_more_than_was_confirmed_waits_for_a_person(
+    scene: Scene, more: dict[str, Any]
+) -> None:
     scene.report(0, **CUT)
     before = scene.site(COLLEGE)
     told: dict[str, Any] = {"certainty": Certainty.UNCONFIRMED, "source": "voisin"} | CUT | more
@@ -650,7 +874,9 @@ def test_a_future_time_without_windows_is_flagged_and_not_believed(scene: Scene)
     assert scene.site(COLLEGE).since == scene.at(10)
 
 
-def test_an_unknown_site_is_kept_for_a_person_who_links_it_with_the_original_times(scene: Scene) -> None:
+def test_an_unknown_site_is_kept_for_a_person_who_links_it_with_the_original_times(
+    scene: Scene,
+) -> None:
     id = scene.report(30, "closure", "clg-unknown", occurred=10, commune="92050", severity=3)
     assert scene.state.reports[id].flags == ("late", "site_unknown")
     assert "clg-unknown" not in scene.state.sites
@@ -665,9 +891,17 @@ def test_an_unknown_site_is_kept_for_a_person_who_links_it_with_the_original_tim
 
 
 @pytest.mark.parametrize(
-    "said", [{"type": "fire", "severity": 5}, {"type": "closure"}, {"type": "outage_power"}, {"type": "staff_shortage"}]
+    "said",
+    [
+        {"type": "fire", "severity": 5},
+        {"type": "closure"},
+        {"type": "outage_power"},
+        {"type": "staff_shortage"},
+    ],
 )
-def test_the_incident_of_an_unknown_site_goes_along_when_it_is_linked(scene: Scene, said: dict[str, Any]) -> None:
+def test_the_incident_of_an_unknown_site_goes_along_when_it_is_linked(
+    scene: Scene, said: dict[str, Any]
+) -> None:
     """D8: there were two of one fact from then on, and people were called for both."""
     given = dict(said)
     id = scene.report(0, given.pop("type"), "clg-unknown", **given)
@@ -679,7 +913,9 @@ def test_the_incident_of_an_unknown_site_goes_along_when_it_is_linked(scene: Sce
     assert scene.incident_of(other).id == before.id
 
 
-def test_an_unknown_site_whose_matter_is_known_is_that_incident_once_it_is_linked(scene: Scene) -> None:
+def test_an_unknown_site_whose_matter_is_known_is_that_incident_once_it_is_linked(
+    scene: Scene,
+) -> None:
     known = scene.report(0, "closure", COLLEGE)
     id = scene.report(1, "closure", "clg-unknown", source="police", severity=4)
     apart = scene.incident_of(id)
@@ -687,7 +923,9 @@ def test_an_unknown_site_whose_matter_is_known_is_that_incident_once_it_is_linke
     assert scene.incidents() == [scene.incident_of(known)]
     assert scene.state.incidents[apart.id].merged_into == scene.incident_of(known).id
     assert scene.state.incidents[apart.id].reports_count == 0
-    assert {e.state for e in scene.state.escalations.values() if e.scope == apart.id} == {"superseded"}
+    assert {e.state for e in scene.state.escalations.values() if e.scope == apart.id} == {
+        "superseded"
+    }
 
 
 def test_reports_are_counted_where_they_are_when_one_of_them_is_linked(scene: Scene) -> None:
@@ -699,7 +937,10 @@ def test_reports_are_counted_where_they_are_when_one_of_them_is_linked(scene: Sc
 
 
 def test_what_is_planned_acts_only_inside_its_windows(scene: Scene) -> None:
-    windows = (Window(start=scene.at(60), end=scene.at(120)), Window(start=scene.at(180), end=scene.at(240)))
+    windows = (
+        Window(start=scene.at(60), end=scene.at(120)),
+        Window(start=scene.at(180), end=scene.at(240)),
+    )
     id = scene.report(0, "closure", COLLEGE, effective=windows, severity=4)
     seen = []
     for minute in (30, 90, 150, 200, 300):
@@ -711,7 +952,13 @@ def test_what_is_planned_acts_only_inside_its_windows(scene: Scene) -> None:
 
 
 def test_an_announced_severity_counts_only_when_it_is_current(scene: Scene) -> None:
-    scene.report(0, "closure", COLLEGE, effective=(Window(start=scene.at(60), end=scene.at(120)),), severity=4)
+    scene.report(
+        0,
+        "closure",
+        COLLEGE,
+        effective=(Window(start=scene.at(60), end=scene.at(120)),),
+        severity=4,
+    )
     assert scene.state.level() == 0
     assert [i.severity for i in scene.incidents()] == [0]
     assert not scene.state.calls, "nobody is woken for next week"
@@ -722,12 +969,21 @@ def test_an_announced_severity_counts_only_when_it_is_current(scene: Scene) -> N
 
 @pytest.mark.parametrize(
     ("said", "level"),
-    [({"type": "transport_disruption", "commune": "92050", "severity": 4}, 2), ({"type": "weather_alert", "severity": 5}, 3)],
+    [
+        ({"type": "transport_disruption", "commune": "92050", "severity": 4}, 2),
+        ({"type": "weather_alert", "severity": 5}, 3),
+    ],
 )
 def test_what_makes_no_cause_counts_from_its_window_on(said: dict[str, Any], level: int) -> None:
     """A storm that an authority announced for the evening is no crisis before."""
     scene, given = Scene(check=True), dict(said)
-    scene.report(0, given.pop("type"), source="meteo_france", effective=(Window(start=scene.at(60), end=scene.at(120)),), **given)
+    scene.report(
+        0,
+        given.pop("type"),
+        source="meteo_france",
+        effective=(Window(start=scene.at(60), end=scene.at(120)),),
+        **given,
+    )
     scene.step(59)
     assert scene.state.level() == 0
     scene.step(60)
@@ -740,13 +996,20 @@ def test_what_is_confirmed_or_linked_inside_its_window_counts(scene: Scene, site
     doubt = Certainty.UNCONFIRMED if site == COLLEGE else Certainty.CONFIRMED
     window = Window(start=scene.at(60), end=scene.at(600))
     id = scene.report(0, "closure", site, severity=4, certainty=doubt, effective=(window,))
-    known = _cell(ConfirmReport, report=id) if site == COLLEGE else _cell(LinkReport, report=id, site=COLLEGE)
+    known = (
+        _cell(ConfirmReport, report=id)
+        if site == COLLEGE
+        else _cell(LinkReport, report=id, site=COLLEGE)
+    )
     scene.command(known, 70)  # type: ignore[arg-type]
     assert (scene.status(COLLEGE), scene.state.level()) == ("closed", 2)
 
 
 def test_between_two_windows_it_is_announced_again(scene: Scene) -> None:
-    windows = (Window(start=scene.at(0), end=scene.at(60)), Window(start=scene.at(120), end=scene.at(180)))
+    windows = (
+        Window(start=scene.at(0), end=scene.at(60)),
+        Window(start=scene.at(120), end=scene.at(180)),
+    )
     scene.report(0, "closure", COLLEGE, effective=windows, severity=4)
     seen = []
     for minute in (1, 61, 121, 181):
@@ -760,12 +1023,28 @@ def test_an_announced_cut_has_customers_and_a_zone_only_inside_its_window() -> N
     scene = Scene(check=True)
     cut = Measure(name="customers_cut", value=25_000.0, object="network:electricity")
     window = Window(start=scene.at(100), end=scene.at(200))
-    id = scene.report(0, "outage_power", source="enedis", zone=("92050",), severity=3, measure=cut, effective=(window,))
+    id = scene.report(
+        0,
+        "outage_power",
+        source="enedis",
+        zone=("92050",),
+        severity=3,
+        measure=cut,
+        effective=(window,),
+    )
     today = cut.model_copy(update={"value": 40.0})
-    other = scene.report(1, "outage_power", source="enedis", zone=("92002",), severity=2, measure=today, occurred=-1)
-    assert scene.incident_of(other).customers_cut == 40, "it is older than what was announced, and the only one that is current"
+    other = scene.report(
+        1, "outage_power", source="enedis", zone=("92002",), severity=2, measure=today, occurred=-1
+    )
+    assert scene.incident_of(other).customers_cut == 40, (
+        "it is older than what was announced, and the only one that is current"
+    )
     scene.step(99)
-    assert (scene.incident_of(id).customers_cut, scene.state.level(), len(scene.state.zones)) == (None, 1, 0)
+    assert (scene.incident_of(id).customers_cut, scene.state.level(), len(scene.state.zones)) == (
+        None,
+        1,
+        0,
+    )
     scene.step(100)
     assert (scene.incident_of(id).customers_cut, scene.state.level()) == (25_000, 2)
     scene.step(129)
@@ -778,16 +1057,32 @@ def test_an_announced_cut_has_customers_and_a_zone_only_inside_its_window() -> N
 
 def test_people_of_an_announced_evacuation_are_not_evacuated_yet(scene: Scene) -> None:
     window = Window(start=scene.at(60), end=scene.at(120))
-    scene.report(0, "evacuation", source="prefecture", zone=("92050",), persons_concerned=500, effective=(window,))
+    scene.report(
+        0,
+        "evacuation",
+        source="prefecture",
+        zone=("92050",),
+        persons_concerned=500,
+        effective=(window,),
+    )
     assert "PCA-logement:0" not in scene.state.triggers
     scene.step(60)
     assert scene.state.triggers["PCA-logement:0"].why[0].value == 500
 
 
-def test_a_count_of_absent_people_ends_with_its_day_and_the_newest_of_the_day_replaces(scene: Scene) -> None:
+def test_a_count_of_absent_people_ends_with_its_day_and_the_newest_of_the_day_replaces(
+    scene: Scene,
+) -> None:
     def absent(minute: float, pct: float, occurred: float | None = None) -> None:
         measure = Measure(name="absence_rate", value=pct, unit="%", scope="site")
-        scene.report(minute, "staff_shortage", COLLEGE, occurred=occurred, capacity_lost_pct=pct, measure=measure)
+        scene.report(
+            minute,
+            "staff_shortage",
+            COLLEGE,
+            occurred=occurred,
+            capacity_lost_pct=pct,
+            measure=measure,
+        )
 
     absent(0, 50)
     absent(30, 20)
@@ -806,16 +1101,33 @@ def test_a_count_of_absent_people_ends_with_its_day_and_the_newest_of_the_day_re
 def test_several_counts_of_ill_people_are_their_maximum(scene: Scene) -> None:
     for minute, n in ((1, 20), (5, 12), (9, 31)):
         scene.report(
-            minute, "sanitary_alert", "clg-0921631Y", measure=Measure(name="ill_persons", value=float(n), unit="persons", scope="site")
+            minute,
+            "sanitary_alert",
+            "clg-0921631Y",
+            measure=Measure(name="ill_persons", value=float(n), unit="persons", scope="site"),
         )
     assert scene.state.illness["cuisine-centrale-sud"]["clg-0921631Y"][0] == 31
 
 
-def test_the_newest_temperature_of_the_day_replaces_and_of_malaises_the_maximum_stays(scene: Scene) -> None:
+def test_the_newest_temperature_of_the_day_replaces_and_of_malaises_the_maximum_stays(
+    scene: Scene,
+) -> None:
     for minute, heat, ill in ((0, 34.0, 4.0), (120, 27.0, 2.0)):
         severity = 3 if heat > 30 else 1
-        scene.report(minute, "sanitary_alert", COLLEGE, severity=severity, measure=Measure(name="room_temperature", value=heat, unit="°C"))
-        scene.report(minute, "sanitary_alert", PMI, severity=severity, measure=Measure(name="ill_persons", value=ill, object="hazard:heat"))
+        scene.report(
+            minute,
+            "sanitary_alert",
+            COLLEGE,
+            severity=severity,
+            measure=Measure(name="room_temperature", value=heat, unit="°C"),
+        )
+        scene.report(
+            minute,
+            "sanitary_alert",
+            PMI,
+            severity=severity,
+            measure=Measure(name="ill_persons", value=ill, object="hazard:heat"),
+        )
     assert (scene.status(COLLEGE), scene.site(COLLEGE).causes[0].measure.value) == ("normal", 27)
     assert (scene.status(PMI), scene.site(PMI).causes[0].measure.value) == ("degraded", 4)
 
@@ -829,7 +1141,13 @@ def test_a_rate_of_a_zone_touches_no_site(scene: Scene) -> None:
 
 def test_a_system_that_an_unknown_site_misses_is_not_down_for_all(scene: Scene) -> None:
     """An office whose id was mistyped took a system away from everybody (D8)."""
-    said = {"source": "supervision", "severity": 3, "capacity_lost_pct": 100, "commune": "92050", "measure": Measure(object="system:paie")}
+    said = {
+        "source": "supervision",
+        "severity": 3,
+        "capacity_lost_pct": 100,
+        "commune": "92050",
+        "measure": Measure(object="system:paie"),
+    }
     id = scene.report(0, "outage_it", "office-12", **said)
     assert "system:paie" not in scene.state.flags
     scene.command(_cell(LinkReport, report=id, site="sit-01"), 5)  # type: ignore[arg-type]
@@ -856,18 +1174,27 @@ def test_the_verdict_on_a_report_is_written_once_per_change(scene: Scene) -> Non
     assert [f.row.id for f in scene.named(ReportChanged)] == [id]
 
 
-def test_a_matter_that_is_told_for_days_never_fills_a_transaction_and_its_updates_still_count() -> None:
+def test_a_matter_that_is_told_for_days_never_fills_a_transaction_and_its_updates_still_count() -> (
+    None
+):
     """A monitor that updates its report every minute, for 20 hours: each is decided, and a reference to any of them finds the cause (D3, D4)."""
     scene = Scene()
     first = scene.report(0, "outage_it", "cen-1", severity=2)
-    said = [scene.report(1 + n, "outage_it", "cen-1", severity=2, msg_type="Update", references=(first,)) for n in range(1200)]
+    said = [
+        scene.report(
+            1 + n, "outage_it", "cen-1", severity=2, msg_type="Update", references=(first,)
+        )
+        for n in range(1200)
+    ]
     assert not [f for f in scene.facts if type(f).__name__ in ("InputFailed", "InputRefused")]
     assert max(len(stored.raw) for stored in scene.service.log.of(scene.realm)[-300:]) < 8 * 1024
     (shown,) = scene.site("cen-1").causes
     cause = scene.state.causes[shown.id]
     assert (cause.reports[0], cause.reports[-1], len(cause.reports)) == (first, said[-1], 500)
     scene.report(1300, "outage_it", "cen-1", severity=3, msg_type="Update", references=(said[600],))
-    assert scene.site("cen-1").causes[0].severity == 3, "its own report is no longer named, and known all the same"
+    assert scene.site("cen-1").causes[0].severity == 3, (
+        "its own report is no longer named, and known all the same"
+    )
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
@@ -882,10 +1209,17 @@ def test_a_matter_that_is_told_for_days_never_fills_a_transaction_and_its_update
         ("reopening", {"name": "desks_available", "value_of": 5.0}),
     ],
 )
-def test_a_word_that_only_a_float_knows_is_no_number(value: str, type: str, measure: dict[str, Any]) -> None:
+def test_a_word_that_only_a_float_knows_is_no_number(
+    value: str, type: str, measure: dict[str, Any]
+) -> None:
     """It is kept as it was said (D1); in a row it stood as null in the log and as NaN in the state."""
     scene = Scene(check=True)
-    id = scene.report(0, type, COLLEGE if "site" in str(measure) or "of" in str(measure) else None, measure=Measure(value=value, **measure))
+    id = scene.report(
+        0,
+        type,
+        COLLEGE if "site" in str(measure) or "of" in str(measure) else None,
+        measure=Measure(value=value, **measure),
+    )
     assert not [f for f in scene.facts if type_of(f) == "InputFailed"]
     assert scene.state.reports[id].measure is not None
     assert all(i.customers_cut is None for i in scene.incidents())
@@ -897,8 +1231,12 @@ def type_of(fact: object) -> str:
 
 def test_a_count_of_people_beyond_all_bounds_is_taken() -> None:
     scene = Scene(check=True)
-    id = scene.report(0, "evacuation", commune="92050", measure=Measure(name="evacuees", value=1e30, scope="zone"))
-    assert scene.incident_of(id).persons_concerned is None, "no area has so many people: somebody confirms it first (D76)"
+    id = scene.report(
+        0, "evacuation", commune="92050", measure=Measure(name="evacuees", value=1e30, scope="zone")
+    )
+    assert scene.incident_of(id).persons_concerned is None, (
+        "no area has so many people: somebody confirms it first (D76)"
+    )
     scene.command(_cell(ConfirmReport, report=id), 5)  # type: ignore[arg-type]
     assert scene.incident_of(id).persons_concerned == 1_000_000_000
 
@@ -925,7 +1263,10 @@ def test_what_is_announced_began_not_when_it_was_announced(scene: Scene) -> None
     scene.report(-4320, "closure", COLLEGE, effective=(window,), severity=2)
     scene.report(0, "closure", COLLEGE)
     assert (scene.status(COLLEGE), scene.site(COLLEGE).since) == ("closed", scene.at(0))
-    assert [(c.since, c.planned) for c in scene.site(COLLEGE).causes] == [(scene.at(-4320), True), (scene.at(0), False)]
+    assert [(c.since, c.planned) for c in scene.site(COLLEGE).causes] == [
+        (scene.at(-4320), True),
+        (scene.at(0), False),
+    ]
 
 
 @pytest.mark.parametrize("announced_first", [True, False])
@@ -939,9 +1280,16 @@ def test_what_is_announced_and_what_holds_now_are_two_causes(announced_first: bo
     ]
     for n, given in enumerate(said[::-1] if announced_first else said):
         scene.report(n, "outage_power", COLLEGE, **given)
-    assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct, scene.state.level()) == ("degraded", 70, 1)
+    assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct, scene.state.level()) == (
+        "degraded",
+        70,
+        1,
+    )
     scene.report(60, "reopening", COLLEGE, severity=1)
-    assert (scene.status(COLLEGE), [c.planned for c in scene.site(COLLEGE).causes]) == ("normal", [True])
+    assert (scene.status(COLLEGE), [c.planned for c in scene.site(COLLEGE).causes]) == (
+        "normal",
+        [True],
+    )
     assert not scene.state.tasks, "the only open type, and only what held by then"
     scene.step(1440)
     assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct) == ("closed", 0)
@@ -953,24 +1301,41 @@ def test_an_announcement_that_is_told_again_or_corrected_stays_one_cause(scene: 
     def window(start: float, end: float) -> tuple[Window, ...]:
         return (Window(start=scene.at(start), end=scene.at(end)),)
 
-    first = scene.report(0, "outage_power", COLLEGE, source="enedis", effective=window(1440, 1500), capacity_lost_pct=100)
+    first = scene.report(
+        0,
+        "outage_power",
+        COLLEGE,
+        source="enedis",
+        effective=window(1440, 1500),
+        capacity_lost_pct=100,
+    )
     scene.report(5, "outage_power", COLLEGE, effective=window(1440, 1500), capacity_lost_pct=100)
     moved = {"source": "enedis", "msg_type": MsgType.UPDATE, "references": (first,)}
-    scene.report(10, "outage_power", COLLEGE, **moved, effective=window(2880, 2940), capacity_lost_pct=100)
+    scene.report(
+        10, "outage_power", COLLEGE, **moved, effective=window(2880, 2940), capacity_lost_pct=100
+    )
     graver = scene.report(15, "outage_power", COLLEGE, **moved, severity=4, capacity_lost_pct=100)
-    assert (scene.state.level(), scene.incident_of(graver).severity) == (0, 0), "graver, and announced still"
+    assert (scene.state.level(), scene.incident_of(graver).severity) == (0, 0), (
+        "graver, and announced still"
+    )
     (cause,) = scene.site(COLLEGE).causes
     assert (cause.windows, cause.planned, cause.severity) == (window(2880, 2940), True, 4)
-    scene.report(20, "outage_power", COLLEGE, source="enedis", msg_type=MsgType.CANCEL, references=(graver,))
+    scene.report(
+        20, "outage_power", COLLEGE, source="enedis", msg_type=MsgType.CANCEL, references=(graver,)
+    )
     assert not scene.site(COLLEGE).causes
 
 
 @pytest.mark.parametrize("end", [None, 600.0])
-def test_an_update_that_names_windows_leaves_what_another_source_says_of_now(scene: Scene, end: float | None) -> None:
+def test_an_update_that_names_windows_leaves_what_another_source_says_of_now(
+    scene: Scene, end: float | None
+) -> None:
     first = scene.report(0, "closure", COLLEGE)
     scene.report(5, "closure", COLLEGE, source="rh")
     window = Window(start=scene.at(300), end=None if end is None else scene.at(end))
-    scene.report(10, "closure", COLLEGE, msg_type=MsgType.UPDATE, references=(first,), effective=(window,))
+    scene.report(
+        10, "closure", COLLEGE, msg_type=MsgType.UPDATE, references=(first,), effective=(window,)
+    )
     now, later = sorted(scene.site(COLLEGE).causes, key=lambda c: c.planned)
     assert (now.sources, now.since, later.windows) == (("rh",), scene.at(5), (window,))
     scene.report(20, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,), source="rh")
@@ -982,13 +1347,22 @@ def test_an_update_that_names_windows_leaves_what_another_source_says_of_now(sce
 def test_an_update_whose_windows_are_over_ends_its_cause(scene: Scene) -> None:
     first = scene.report(0, "closure", COLLEGE)
     window = Window(start=scene.at(0), end=scene.at(40))
-    scene.report(50, "closure", COLLEGE, msg_type=MsgType.UPDATE, references=(first,), effective=(window,))
+    scene.report(
+        50, "closure", COLLEGE, msg_type=MsgType.UPDATE, references=(first,), effective=(window,)
+    )
     assert (scene.status(COLLEGE), scene.site(COLLEGE).causes) == ("normal", ())
 
 
 @pytest.mark.parametrize(("rate", "capacity"), [(60.0, 40), (100.0, 0), (150.0, 100), (-20.0, 100)])
-def test_a_rate_of_absence_takes_what_it_says_of_the_capacity_and_the_presence(scene: Scene, rate: float, capacity: float) -> None:
-    scene.report(0, "staff_shortage", COLLEGE, measure=Measure(name="absence_rate", value=rate, unit="%", scope="site"))
+def test_a_rate_of_absence_takes_what_it_says_of_the_capacity_and_the_presence(
+    scene: Scene, rate: float, capacity: float
+) -> None:
+    scene.report(
+        0,
+        "staff_shortage",
+        COLLEGE,
+        measure=Measure(name="absence_rate", value=rate, unit="%", scope="site"),
+    )
     assert scene.site(COLLEGE).capacity_pct == capacity
     [[said]] = [day.values() for day in scene.state.presence.values()]
     assert max(said.values()).pct == capacity
@@ -996,7 +1370,9 @@ def test_a_rate_of_absence_takes_what_it_says_of_the_capacity_and_the_presence(s
 
 def test_a_reception_centre_that_is_not_open_is_no_need(scene: Scene) -> None:
     scene.report(0, "info", "gym-03", measure=Measure(name="reception_centre", value=False))
-    draft = Draft(scene.state, Firing(Deadline(scene.at(1), "x"), scene.realm, scene.realm, scene.at(1)))
+    draft = Draft(
+        scene.state, Firing(Deadline(scene.at(1), "x"), scene.realm, scene.realm, scene.at(1))
+    )
     assert logistics_need(Asked({}, draft.territory, {})).value(draft, None) == 0
 
 
@@ -1017,7 +1393,8 @@ def test_the_cause_of_a_key_is_the_open_one_in_whatever_order_they_are_read() ->
     scene.report(20, "reopening", COLLEGE, severity=1)
     scene.report(30, "closure", COLLEGE)
     causes = [
-        c if c.lifted_at is not None else c.model_copy(update={"since": scene.at(5)}) for c in scene.state.causes.values()
+        c if c.lifted_at is not None else c.model_copy(update={"since": scene.at(5)})
+        for c in scene.state.causes.values()
     ]  # it turned out to have begun earlier
     for order in (causes, causes[::-1]):
         read = Scene().state
@@ -1027,14 +1404,23 @@ def test_the_cause_of_a_key_is_the_open_one_in_whatever_order_they_are_read() ->
 
 
 @pytest.mark.parametrize("again", [5, 12])
-def test_an_incident_long_closed_that_is_opened_and_closed_again_is_among_the_closed(again: int) -> None:
+def test_an_incident_long_closed_that_is_opened_and_closed_again_is_among_the_closed(
+    again: int,
+) -> None:
     scene = Scene()
     row = scene.incident_of(scene.report(0, "closure", COLLEGE))
     state = scene.state
-    rows = [row.model_copy(update={"id": f"i-{n:02d}", "state": IncidentState.CLOSED, "closed_at": scene.at(n)}) for n in range(80)]
+    rows = [
+        row.model_copy(
+            update={"id": f"i-{n:02d}", "state": IncidentState.CLOSED, "closed_at": scene.at(n)}
+        )
+        for n in range(80)
+    ]
     for r in rows:
         state = incident_changed(state, r)
-    state = incident_changed(state, rows[again].model_copy(update={"state": IncidentState.OPEN, "closed_at": None}))
+    state = incident_changed(
+        state, rows[again].model_copy(update={"state": IncidentState.OPEN, "closed_at": None})
+    )
     assert rows[again].id not in state.closed_incidents
     assert len(state.closed_incidents) == 64
     state = incident_changed(state, rows[again].model_copy(update={"closed_at": scene.at(100)}))

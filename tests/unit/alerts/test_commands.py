@@ -65,12 +65,18 @@ UNKNOWN: list[tuple[type[Command], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "values", "code"), UNKNOWN, ids=lambda v: v.__name__ if isinstance(v, type) else "")
-def test_what_is_not_there_is_404(scene: Scene, kind: type[Command], values: dict[str, Any], code: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "values", "code"), UNKNOWN, ids=lambda v: v.__name__ if isinstance(v, type) else ""
+)
+def test_what_is_not_there_is_404(
+    scene: Scene, kind: type[Command], values: dict[str, Any], code: str
+) -> None:
     assert _refused(scene.command(_by("coordinator", kind, **values), 1)) == (404, code)
 
 
-@pytest.mark.parametrize(("kind", "values", "code"), UNKNOWN, ids=lambda v: v.__name__ if isinstance(v, type) else "")
+@pytest.mark.parametrize(
+    ("kind", "values", "code"), UNKNOWN, ids=lambda v: v.__name__ if isinstance(v, type) else ""
+)
 @pytest.mark.parametrize("role", ["kiosk", "source", "auditor", "observateur", "nobody"])
 def test_who_may_not_decide_is_403_before_anything_else(
     scene: Scene, kind: type[Command], values: dict[str, Any], code: str, role: str
@@ -83,21 +89,34 @@ def test_an_observer_may_write_a_note_and_nothing_else(scene: Scene) -> None:
     assert isinstance(done, CommandApplied)
     (note,) = scene.named(NoteAdded)
     assert (note.line, note.text_id, note.occurred_at) == (done.result["line"], "t-1", scene.at(3))
-    assert _refused(scene.command(_by("observer", SetLevel, scope="territory", level=Level.N2), 4))[0] == 403
+    assert (
+        _refused(scene.command(_by("observer", SetLevel, scope="territory", level=Level.N2), 4))[0]
+        == 403
+    )
 
 
 def test_an_incident_with_open_causes_is_closed_only_by_force_with_a_reason(scene: Scene) -> None:
     scene.report(0, "closure", PMI, severity=2)
     incident = scene.incidents()[0].id
-    assert _refused(scene.command(_by("coordinator", ResolveIncident, incident=incident), 1)) == (409, "causes_open")
+    assert _refused(scene.command(_by("coordinator", ResolveIncident, incident=incident), 1)) == (
+        409,
+        "causes_open",
+    )
     unreasoned = ResolveIncident(author="p", role="coordinator", incident=incident, force=True)
     assert _refused(scene.command(unreasoned, 2)) == (409, "reason_needed")
-    done = scene.command(_by("coordinator", ResolveIncident, incident=incident, force=True, expected=0), 3)
+    done = scene.command(
+        _by("coordinator", ResolveIncident, incident=incident, force=True, expected=0), 3
+    )
     assert isinstance(done, CommandApplied)
     assert done.result == {"incident": incident, "state": "closed", "version": 1}
     assert scene.status(PMI) == "closed", "closing an incident reopens no site"
-    assert _refused(scene.command(_by("coordinator", ResolveIncident, incident=incident), 4)) == (409, "incident_not_open")
-    assert _refused(scene.command(_by("coordinator", AcknowledgeIncident, incident=incident), 5)) == (409, "incident_not_open")
+    assert _refused(scene.command(_by("coordinator", ResolveIncident, incident=incident), 4)) == (
+        409,
+        "incident_not_open",
+    )
+    assert _refused(
+        scene.command(_by("coordinator", AcknowledgeIncident, incident=incident), 5)
+    ) == (409, "incident_not_open")
     again = scene.command(_by("coordinator", ReopenIncident, incident=incident), 6)
     assert isinstance(again, CommandApplied)
     assert scene.incidents()[0].state == "open"
@@ -106,7 +125,14 @@ def test_an_incident_with_open_causes_is_closed_only_by_force_with_a_reason(scen
 def test_versions_count_decisions_not_reports(scene: Scene) -> None:
     scene.report(0, "outage_power", PMI, severity=2, capacity_lost_pct=10)
     for n in range(5):
-        scene.report(1 + n, "outage_power", f"pmi-0{5 + n % 3}", source=f"s{n}", severity=2, capacity_lost_pct=10)
+        scene.report(
+            1 + n,
+            "outage_power",
+            f"pmi-0{5 + n % 3}",
+            source=f"s{n}",
+            severity=2,
+            capacity_lost_pct=10,
+        )
     assert scene.incidents()[0].version == 0
     scene.command(_by("coordinator", AcknowledgeIncident, incident=scene.incidents()[0].id), 10)
     assert scene.incidents()[0].version == 1
@@ -119,42 +145,77 @@ def test_a_task_is_taken_once_and_done_once(scene: Scene) -> None:
     (task,) = scene.state.tasks.values()
     assert isinstance(scene.command(_by("cell", TakeTask, task=task.id), 3), CommandApplied)
     assert _refused(scene.command(_by("cell", TakeTask, task=task.id), 4)) == (409, "task_not_open")
-    assert isinstance(scene.command(_by("cell", CompleteTask, task=task.id, outcome="done"), 5), CommandApplied)
+    assert isinstance(
+        scene.command(_by("cell", CompleteTask, task=task.id, outcome="done"), 5), CommandApplied
+    )
     row = scene.state.tasks[task.id]
-    assert (row.state, row.taken_by, row.outcome, row.done_at) == ("done", "person", "done", scene.at(5))
-    assert _refused(scene.command(_by("cell", CompleteTask, task=task.id), 6)) == (409, "task_not_open")
+    assert (row.state, row.taken_by, row.outcome, row.done_at) == (
+        "done",
+        "person",
+        "done",
+        scene.at(5),
+    )
+    assert _refused(scene.command(_by("cell", CompleteTask, task=task.id), 6)) == (
+        409,
+        "task_not_open",
+    )
 
 
 def test_a_report_with_a_known_site_is_not_linked_again(scene: Scene) -> None:
     id = scene.report(0, "closure", PMI)
-    assert _refused(scene.command(_by("cell", LinkReport, report=id, site="pmi-05"), 1)) == (409, "site_known_already")
+    assert _refused(scene.command(_by("cell", LinkReport, report=id, site="pmi-05"), 1)) == (
+        409,
+        "site_known_already",
+    )
     other = scene.report(2, "closure", "nowhere", commune="92050")
-    assert _refused(scene.command(_by("cell", LinkReport, report=other, site="nowhere-2"), 3)) == (404, "site_unknown")
+    assert _refused(scene.command(_by("cell", LinkReport, report=other, site="nowhere-2"), 3)) == (
+        404,
+        "site_unknown",
+    )
 
 
 def test_a_split_takes_some_reports_of_that_incident_and_not_all(scene: Scene) -> None:
     one = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     other = scene.report(1, "closure", "sst-13", severity=2)
     incident = scene.incident_of(one).id
-    assert _refused(scene.command(_by("cell", SplitIncident, incident=incident, reports=(other,)), 2)) == (409, "report_elsewhere")
-    assert _refused(scene.command(_by("cell", SplitIncident, incident=incident, reports=(one,)), 3)) == (409, "nothing_left")
-    assert _refused(scene.command(_by("cell", MergeIncidents, incident=incident, into=incident), 4)) == (409, "same_incident")
+    assert _refused(
+        scene.command(_by("cell", SplitIncident, incident=incident, reports=(other,)), 2)
+    ) == (409, "report_elsewhere")
+    assert _refused(
+        scene.command(_by("cell", SplitIncident, incident=incident, reports=(one,)), 3)
+    ) == (409, "nothing_left")
+    assert _refused(
+        scene.command(_by("cell", MergeIncidents, incident=incident, into=incident), 4)
+    ) == (409, "same_incident")
 
 
 def test_as_many_reports_leave_an_incident_at_once_as_one_record_holds(scene: Scene) -> None:
     """More were a failed input, which nobody who decides can understand. What is left follows by a second split and a merge."""
-    ids = [scene.report(n, "outage_power", PMI, source=f"s{n}", severity=2, capacity_lost_pct=10 + n % 50) for n in range(202)]
+    ids = [
+        scene.report(
+            n, "outage_power", PMI, source=f"s{n}", severity=2, capacity_lost_pct=10 + n % 50
+        )
+        for n in range(202)
+    ]
     incident = scene.incident_of(ids[0]).id
-    assert _refused(scene.command(_by("cell", SplitIncident, incident=incident, reports=tuple(ids[:101])), 300)) == (
+    assert _refused(
+        scene.command(_by("cell", SplitIncident, incident=incident, reports=tuple(ids[:101])), 300)
+    ) == (
         409,
         "too_many_reports",
     )
     for n in (0, 100):
         assert isinstance(
-            scene.command(_by("cell", SplitIncident, incident=incident, reports=tuple(ids[n : n + 100])), 301 + n), CommandApplied
+            scene.command(
+                _by("cell", SplitIncident, incident=incident, reports=tuple(ids[n : n + 100])),
+                301 + n,
+            ),
+            CommandApplied,
         )
     one, other = scene.incident_of(ids[0]).id, scene.incident_of(ids[150]).id
-    assert isinstance(scene.command(_by("cell", MergeIncidents, incident=other, into=one), 500), CommandApplied)
+    assert isinstance(
+        scene.command(_by("cell", MergeIncidents, incident=other, into=one), 500), CommandApplied
+    )
     scene.step(501)
     assert {scene.incident_of(id).id for id in ids[:200]} == {one}
     assert {scene.incident_of(id).id for id in ids[200:]} == {incident}
@@ -162,18 +223,29 @@ def test_as_many_reports_leave_an_incident_at_once_as_one_record_holds(scene: Sc
 
 def test_a_role_of_the_organisation_decides_like_the_cell(scene: Scene) -> None:
     scene.report(0, "closure", PMI, severity=2)
-    done = scene.command(_by("directeur_pole", AcknowledgeIncident, incident=scene.incidents()[0].id), 1)
+    done = scene.command(
+        _by("directeur_pole", AcknowledgeIncident, incident=scene.incidents()[0].id), 1
+    )
     assert isinstance(done, CommandApplied)
 
 
 def test_reference_data_are_published_by_the_administration_only(scene: Scene) -> None:
     _, command = reference_commands(territory(), scene.realm, "system:x", "admin")[0]
     for role in ("cell", "director", "directeur_pole", "observer"):
-        refused = scene.command(PublishReference(author="p", role=role, reference="v", data=command.data))
+        refused = scene.command(
+            PublishReference(author="p", role=role, reference="v", data=command.data)
+        )
         assert _refused(refused) == (403, "role_not_allowed")
     for author, role in (("p", "coordinator"), ("system:x", "system")):
-        assert isinstance(scene.command(PublishReference(author=author, role=role, reference="v", data=command.data)), CommandApplied)
-    assert scene.state.version == territory().version, "a version is in force with its last section, not before"
+        assert isinstance(
+            scene.command(
+                PublishReference(author=author, role=role, reference="v", data=command.data)
+            ),
+            CommandApplied,
+        )
+    assert scene.state.version == territory().version, (
+        "a version is in force with its last section, not before"
+    )
 
 
 def test_sites_are_judged_again_under_new_reference_data(scene: Scene) -> None:
@@ -182,9 +254,15 @@ def test_sites_are_judged_again_under_new_reference_data(scene: Scene) -> None:
     for id, command in reference_commands(territory(), scene.realm, "system:x", "admin"):
         data = command.data
         if data.section == "sites":
-            sites = tuple(s.model_copy(update={"generator": True}) if s.id == PMI else s for s in data.sites)
+            sites = tuple(
+                s.model_copy(update={"generator": True}) if s.id == PMI else s for s in data.sites
+            )
             data = data.model_copy(update={"sites": sites})
-        scene.feed(command.model_copy(update={"reference": "next", "data": data}), id=f"next-{id}", at=scene.at(5))
+        scene.feed(
+            command.model_copy(update={"reference": "next", "data": data}),
+            id=f"next-{id}",
+            at=scene.at(5),
+        )
     assert (scene.status(PMI), scene.site(PMI).capacity_pct) == ("degraded", 40)
 
 
@@ -196,7 +274,12 @@ def test_an_input_that_no_rule_knows_is_recorded_as_failed(scene: Scene) -> None
 
 
 def test_the_re_entry_of_data_is_a_task(scene: Scene) -> None:
-    scene.feed(AttentionRequested(code="reentry", roles=("coordinateur_pca",), activity="SOL-05", base="pdma", pct=100), at=scene.at(1))
+    scene.feed(
+        AttentionRequested(
+            code="reentry", roles=("coordinateur_pca",), activity="SOL-05", base="pdma", pct=100
+        ),
+        at=scene.at(1),
+    )
     (task,) = scene.state.tasks.values()
     assert (task.kind, task.report) == ("reentry", "SOL-05")
 
@@ -206,7 +289,11 @@ def test_the_re_entry_of_data_is_a_task(scene: Scene) -> None:
 
 def _counted(scene: Scene, minute: float, site: str, found: int, expected: int) -> None:
     scene.report(
-        minute, "headcount", site, severity=1, measure=Measure(name="headcount_found", value=found, value_of=expected, scope="site")
+        minute,
+        "headcount",
+        site,
+        severity=1,
+        measure=Measure(name="headcount_found", value=found, value_of=expected, scope="site"),
     )
 
 
@@ -214,7 +301,9 @@ def _closing(incident: str, **values: Any) -> ResolveIncident:
     return ResolveIncident(author="person", role="coordinator", incident=incident, **values)
 
 
-def test_an_incident_with_people_who_were_not_found_is_closed_with_a_written_reason_only(scene: Scene) -> None:
+def test_an_incident_with_people_who_were_not_found_is_closed_with_a_written_reason_only(
+    scene: Scene,
+) -> None:
     incident = scene.incident_of(scene.report(0, "fire", "cen-1")).id
     _counted(scene, 5, "cen-1", 4, 6)
     scene.report(10, "reopening", "cen-1", severity=1, lifts=(EventType.FIRE,))
@@ -234,11 +323,20 @@ def test_a_complete_headcount_and_one_of_another_incident_need_no_reason(scene: 
     assert isinstance(scene.command(_closing(first), 11), CommandApplied)
 
 
-def test_a_headcount_of_a_closed_incident_does_not_keep_the_plan_of_the_next_one_active(scene: Scene) -> None:
+def test_a_headcount_of_a_closed_incident_does_not_keep_the_plan_of_the_next_one_active(
+    scene: Scene,
+) -> None:
     first = scene.incident_of(scene.report(0, "gas_leak", "cen-1", severity=4)).id
     _counted(scene, 5, "cen-1", 4, 6)
     scene.command(_closing(first, force=True, reason="text:r"), 11)
     scene.report(60, "gas_leak", "par-01", severity=4)
     _counted(scene, 65, "par-01", 3, 3)
-    scene.report(66, "info", "par-01", severity=1, source="pompiers", measure=Measure(name="all_clear", value=True))
+    scene.report(
+        66,
+        "info",
+        "par-01",
+        severity=1,
+        source="pompiers",
+        measure=Measure(name="all_clear", value=True),
+    )
     assert scene.state.triggers["PT-GAZ:stand-down"].state == "held"

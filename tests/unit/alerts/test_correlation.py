@@ -11,10 +11,10 @@ from schemas.commands import LinkReport, MergeIncidents, ResolveIncident, SetLev
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
-from services.alerts.draft import Draft
-from services.alerts.metrics.base import Asked
-from services.alerts.metrics.windows import cut_sites
-from services.runtime.decider import Deadline, Firing
+from services.alerts.decision import Draft
+from services.alerts.levels.metrics.base import Asked
+from services.alerts.levels.metrics.windows import cut_sites
+from services.runtime.decider.protocol import Deadline, Firing
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -52,7 +52,9 @@ def test_power_cuts_near_in_time_and_place_are_one_incident(scene: Scene) -> Non
 
     assert scene.incident_of(a) == scene.incident_of(same_commune) == scene.incident_of(again)
     assert scene.incident_of(far) != scene.incident_of(a)
-    assert scene.incident_of(later) not in (scene.incident_of(a), scene.incident_of(far)), "more than an hour after the last cut"
+    assert scene.incident_of(later) not in (scene.incident_of(a), scene.incident_of(far)), (
+        "more than an hour after the last cut"
+    )
     assert [k for k, _ in _kinds(scene)] == ["power"] * 3
 
 
@@ -66,11 +68,23 @@ def test_power_takes_what_it_causes_on_its_sites(scene: Scene) -> None:
     root = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     taken = [
         scene.report(30, "outage_it", "sit-01", capacity_lost_pct=60),
-        scene.report(31, "outage_telecom", commune="92050", measure=_measure(object="network:mobile")),
+        scene.report(
+            31, "outage_telecom", commune="92050", measure=_measure(object="network:mobile")
+        ),
         scene.report(32, "evacuation", PMI, severity=4),
-        scene.report(33, "sanitary_alert", PMI, measure=_measure("vaccine_fridge_temperature", 8.5, unit="°C", scope="site")),
+        scene.report(
+            33,
+            "sanitary_alert",
+            PMI,
+            measure=_measure("vaccine_fridge_temperature", 8.5, unit="°C", scope="site"),
+        ),
         scene.report(34, "transport_disruption", source="idfm"),
-        scene.report(35, "headcount", PMI, measure=_measure("headcount_found", 4.0, value_of=6.0, scope="site")),
+        scene.report(
+            35,
+            "headcount",
+            PMI,
+            measure=_measure("headcount_found", 4.0, value_of=6.0, scope="site"),
+        ),
     ]
     assert {scene.state.reports[r].incident for r in taken} == {scene.state.reports[root].incident}
     after = scene.report(12 * 60 + 1, "outage_it", commune="92050", capacity_lost_pct=60)
@@ -107,17 +121,44 @@ def test_a_flood_takes_the_plain_by_and_by(scene: Scene) -> None:
     river(200, 6.6)
     late_cut = scene.report(210, "outage_power", "sst-09", capacity_lost_pct=100)
     assert scene.incident_of(late_cut) == scene.incident_of(root)
-    absent = scene.report(220, "staff_shortage", "cen-1", source="rh", measure=_measure("absence_rate", 22.0, unit="%", scope="global"))
+    absent = scene.report(
+        220,
+        "staff_shortage",
+        "cen-1",
+        source="rh",
+        measure=_measure("absence_rate", 22.0, unit="%", scope="global"),
+    )
     assert scene.incident_of(absent) == scene.incident_of(root)
 
 
 def test_a_green_or_yellow_bulletin_opens_nothing_and_joins_what_is_open(scene: Scene) -> None:
     for colour in ("vert", "jaune"):
-        calm = scene.report(0, "weather_alert", source="meteo_france", phenomenon="canicule", colour=colour, severity=1)
+        calm = scene.report(
+            0,
+            "weather_alert",
+            source="meteo_france",
+            phenomenon="canicule",
+            colour=colour,
+            severity=1,
+        )
         assert scene.incident_of(calm) is None
-    orange = scene.report(10, "weather_alert", source="meteo_france", phenomenon="canicule", colour="orange", severity=2)
+    orange = scene.report(
+        10,
+        "weather_alert",
+        source="meteo_france",
+        phenomenon="canicule",
+        colour="orange",
+        severity=2,
+    )
     for colour in ("jaune", "vert"):
-        over = scene.report(20, "weather_alert", source="meteo_france", phenomenon="canicule", colour=colour, severity=1)
+        over = scene.report(
+            20,
+            "weather_alert",
+            source="meteo_france",
+            phenomenon="canicule",
+            colour=colour,
+            severity=1,
+        )
         assert scene.incident_of(over) == scene.incident_of(orange) is not None
     assert len(scene.incidents()) == 1
 
@@ -125,20 +166,59 @@ def test_a_green_or_yellow_bulletin_opens_nothing_and_joins_what_is_open(scene: 
 @pytest.mark.parametrize(
     ("phenomenon", "kind", "taken"),
     [
-        ("canicule", "heat", {"type": "sanitary_alert", "measure": Measure(name="room_temperature", value=34.0, unit="°C", scope="site")}),
-        ("canicule", "heat", {"type": "sanitary_alert", "measure": Measure(name="ill_persons", value=4.0, object="hazard:heat")}),
-        ("canicule", "heat", {"type": "outage_it", "measure": Measure(name="room_temperature", value=33.0, unit="°C", scope="site")}),
+        (
+            "canicule",
+            "heat",
+            {
+                "type": "sanitary_alert",
+                "measure": Measure(name="room_temperature", value=34.0, unit="°C", scope="site"),
+            },
+        ),
+        (
+            "canicule",
+            "heat",
+            {
+                "type": "sanitary_alert",
+                "measure": Measure(name="ill_persons", value=4.0, object="hazard:heat"),
+            },
+        ),
+        (
+            "canicule",
+            "heat",
+            {
+                "type": "outage_it",
+                "measure": Measure(name="room_temperature", value=33.0, unit="°C", scope="site"),
+            },
+        ),
         ("canicule", "heat", {"type": "partial_closure"}),
         ("neige-verglas", "snow", {"type": "outage_heating"}),
-        ("neige-verglas", "snow", {"type": "staff_shortage", "measure": Measure(name="absence_rate", value=40.0, unit="%", scope="site")}),
-        ("neige-verglas", "snow", {"type": "supplier_failure", "measure": Measure(object="supplier:concessionnaire")}),
+        (
+            "neige-verglas",
+            "snow",
+            {
+                "type": "staff_shortage",
+                "measure": Measure(name="absence_rate", value=40.0, unit="%", scope="site"),
+            },
+        ),
+        (
+            "neige-verglas",
+            "snow",
+            {"type": "supplier_failure", "measure": Measure(object="supplier:concessionnaire")},
+        ),
         ("vent", "wind", {"type": "closure"}),
     ],
 )
-def test_a_hazard_takes_what_its_family_absorbs(scene: Scene, phenomenon: str, kind: str, taken: dict[str, Any]) -> None:
+def test_a_hazard_takes_what_its_family_absorbs(
+    scene: Scene, phenomenon: str, kind: str, taken: dict[str, Any]
+) -> None:
     scene.report(0, "weather_alert", source="meteo_france", phenomenon=phenomenon, colour="orange")
     given = dict(taken)
-    id = scene.report(10, given.pop("type"), None if "object" in str(given) and "supplier" in str(given) else KITCHEN[0], **given)
+    id = scene.report(
+        10,
+        given.pop("type"),
+        None if "object" in str(given) and "supplier" in str(given) else KITCHEN[0],
+        **given,
+    )
     assert scene.incident_of(id).kind == kind
     assert len(scene.incidents()) == 1
 
@@ -156,9 +236,22 @@ def test_ill_people_are_one_incident_per_kitchen_over_communes(scene: Scene) -> 
         )
         for n, site in enumerate(KITCHEN[:4])
     ]
-    ids.append(scene.report(9, "supplier_failure", measure=_measure("sites_not_delivered", 54.0, object="supplier:cuisine-centrale-sud")))
     ids.append(
-        scene.report(10, "info", source="ars", measure=_measure("food_outbreak_suspected", True, object="supplier:cuisine-centrale-sud"))
+        scene.report(
+            9,
+            "supplier_failure",
+            measure=_measure("sites_not_delivered", 54.0, object="supplier:cuisine-centrale-sud"),
+        )
+    )
+    ids.append(
+        scene.report(
+            10,
+            "info",
+            source="ars",
+            measure=_measure(
+                "food_outbreak_suspected", True, object="supplier:cuisine-centrale-sud"
+            ),
+        )
     )
     ids.append(scene.report(11, "partial_closure", KITCHEN[7], affected_activities=("EDU-01",)))
     assert {scene.state.reports[i].incident for i in ids} == {scene.incidents()[0].id}
@@ -169,8 +262,20 @@ def test_systems_are_apart_until_an_isolation_makes_them_one(scene: Scene) -> No
     a = scene.report(0, "outage_it", "sit-01", severity=4, measure=_measure(object="system:ad"))
     b = scene.report(1, "outage_it", measure=_measure(object="system:billetterie"), severity=2)
     assert scene.incident_of(a) != scene.incident_of(b)
-    c = scene.report(5, "outage_it", "cen-1", severity=5, measure=_measure("total_isolation", True, object="system:*"))
-    d = scene.report(6, "outage_telecom", "clg-0921354X", severity=2, measure=_measure(object="system:telephonie"))
+    c = scene.report(
+        5,
+        "outage_it",
+        "cen-1",
+        severity=5,
+        measure=_measure("total_isolation", True, object="system:*"),
+    )
+    d = scene.report(
+        6,
+        "outage_telecom",
+        "clg-0921354X",
+        severity=2,
+        measure=_measure(object="system:telephonie"),
+    )
     assert scene.incident_of(c) == scene.incident_of(d) == scene.incident_of(a)
 
 
@@ -181,20 +286,43 @@ def test_security_gas_fire_strike_and_absence_keep_their_keys(scene: Scene) -> N
     scene.report(0, "gas_leak", "sst-13")
     ordered = scene.report(5, "shelter_in_place", "pmi-03")
     assert scene.incident_of(ordered).kind == "gas"
-    scene.report(0, "staff_shortage", "clg-0922143E", measure=_measure("absence_rate", 33.0, unit="%", scope="site"))
+    scene.report(
+        0,
+        "staff_shortage",
+        "clg-0922143E",
+        measure=_measure("absence_rate", 33.0, unit="%", scope="site"),
+    )
     scene.report(1, "info", source="rh", measure=_measure("strike_notice", True))
-    struck = scene.report(2, "staff_shortage", "sst-10", measure=_measure("absence_rate", 40.0, unit="%", scope="site"))
+    struck = scene.report(
+        2,
+        "staff_shortage",
+        "sst-10",
+        measure=_measure("absence_rate", 40.0, unit="%", scope="site"),
+    )
     assert scene.incident_of(struck).kind == "strike"
     assert sorted(_kinds(scene)) == [
-        ("absence", "kind:college"), ("gas", "92002"), ("security", "territory"), ("strike", "2027-02-11"),
-    ]  # fmt: skip
+        ("absence", "kind:college"),
+        ("gas", "92002"),
+        ("security", "territory"),
+        ("strike", "2027-02-11"),
+    ]
 
 
-@pytest.mark.parametrize("hazard", [
-    {"type": "info", "source": "rh", "measure": _measure("strike_notice", True)},
-    {"type": "weather_alert", "source": "meteo_france", "phenomenon": "neige-verglas", "colour": "orange"},
-])  # fmt: skip
-def test_absences_belong_to_snow_or_strike_also_when_others_were_known_before(scene: Scene, hazard: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "hazard",
+    [
+        {"type": "info", "source": "rh", "measure": _measure("strike_notice", True)},
+        {
+            "type": "weather_alert",
+            "source": "meteo_france",
+            "phenomenon": "neige-verglas",
+            "colour": "orange",
+        },
+    ],
+)
+def test_absences_belong_to_snow_or_strike_also_when_others_were_known_before(
+    scene: Scene, hazard: dict[str, Any]
+) -> None:
     absent = {"measure": _measure("absence_rate", 33.0, unit="%", scope="site")}
     before = scene.report(0, "staff_shortage", "clg-0922143E", **absent)
     said = dict(hazard)
@@ -218,8 +346,15 @@ SEDIF = {"measure": Measure(object="network:sedif")}
 def test_water_cuts_of_which_nobody_says_the_network_belong_to_the_open_incident(
     scene: Scene, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    a, b = (scene.report(n, "outage_water", said.get("site_id"), **{k: v for k, v in said.items() if k != "site_id"})
-            for n, said in enumerate((first, second)))  # fmt: skip
+    a, b = (
+        scene.report(
+            n,
+            "outage_water",
+            said.get("site_id"),
+            **{k: v for k, v in said.items() if k != "site_id"},
+        )
+        for n, said in enumerate((first, second))
+    )
     assert scene.incident_of(a) == scene.incident_of(b)
     other = scene.report(5, "outage_water", "sst-13", measure=_measure(object="network:eau-sud"))
     assert scene.incident_of(other) != scene.incident_of(a), "another network is another matter"
@@ -234,7 +369,10 @@ def test_a_supplier_that_fails_a_site_is_the_kitchen_of_that_site(scene: Scene) 
 def test_a_fire_in_the_commune_of_a_gas_leak_is_no_order(scene: Scene) -> None:
     leak = scene.report(0, "gas_leak", "sst-13")
     near, burnt = [s.id for s in territory().sites if s.commune == "92002" and s.id != "sst-13"][:2]
-    taken = [scene.report(n, type, near) for n, type in enumerate(("evacuation", "shelter_in_place", "closure", "outage_power"))]
+    taken = [
+        scene.report(n, type, near)
+        for n, type in enumerate(("evacuation", "shelter_in_place", "closure", "outage_power"))
+    ]
     assert {scene.state.reports[r].incident for r in taken} == {scene.state.reports[leak].incident}
     assert scene.incident_of(scene.report(9, "fire", burnt, severity=4)).kind == "fire"
 
@@ -242,9 +380,13 @@ def test_a_fire_in_the_commune_of_a_gas_leak_is_no_order(scene: Scene) -> None:
 def test_a_fire_takes_what_happens_on_its_site_and_roads_and_it_for_two_hours(scene: Scene) -> None:
     root = scene.report(0, "fire", "cen-1", severity=5)
     road = scene.report(38, "transport_disruption", source="siter", commune="92050")
-    core = scene.report(55, "outage_it", "sit-01", capacity_lost_pct=50, measure=_measure(object="system:reseau"))
+    core = scene.report(
+        55, "outage_it", "sit-01", capacity_lost_pct=50, measure=_measure(object="system:reseau")
+    )
     shut = scene.report(300, "closure", "cen-1", severity=5)
-    assert {scene.state.reports[r].incident for r in (root, road, core, shut)} == {scene.incidents()[0].id}
+    assert {scene.state.reports[r].incident for r in (root, road, core, shut)} == {
+        scene.incidents()[0].id
+    }
     late = scene.report(300, "outage_it", "cen-2", capacity_lost_pct=20)
     assert scene.incident_of(late).kind == "it"
 
@@ -260,8 +402,12 @@ def test_a_reference_wins_over_every_other_rule(scene: Scene) -> None:
     assert scene.state.reports[id].why[-1].code == "D21"
 
 
-def test_a_cause_without_key_joins_the_gravest_on_its_site_then_a_single_hazard(scene: Scene) -> None:
-    scene.report(0, "weather_alert", source="meteo_france", phenomenon="neige-verglas", colour="orange")
+def test_a_cause_without_key_joins_the_gravest_on_its_site_then_a_single_hazard(
+    scene: Scene,
+) -> None:
+    scene.report(
+        0, "weather_alert", source="meteo_france", phenomenon="neige-verglas", colour="orange"
+    )
     scene.report(1, "outage_power", PMI, capacity_lost_pct=100)
     on_site = scene.report(2, "partial_closure", PMI)
     hazard = scene.report(3, "closure", "par-01", severity=2)
@@ -276,27 +422,43 @@ def test_what_has_ended_on_a_site_takes_nothing_from_the_hazard_of_now(scene: Sc
     """D23: a closure for the heat belonged to the cut that the site had been through in the morning."""
     cut = scene.report(0, "outage_power", COLLEGE, capacity_lost_pct=100)
     scene.report(60, "reopening", COLLEGE, lifts=(EventType.OUTAGE_POWER,), severity=1)
-    hot = scene.report(90, "weather_alert", source="meteo_france", phenomenon="canicule", colour="orange")
+    hot = scene.report(
+        90, "weather_alert", source="meteo_france", phenomenon="canicule", colour="orange"
+    )
     shut = scene.report(300, "closure", COLLEGE, severity=2)
     assert scene.incident_of(shut) == scene.incident_of(hot)
     scene.command(_command(ResolveIncident, incident=scene.incident_of(hot).id, force=True), 310)
     again = scene.report(320, "outage_heating", COLLEGE, severity=2)
-    assert scene.incident_of(again) == scene.incident_of(cut), "without one it stays with what the site is a member of"
+    assert scene.incident_of(again) == scene.incident_of(cut), (
+        "without one it stays with what the site is a member of"
+    )
 
 
-def test_what_an_incident_absorbs_in_its_area_comes_before_what_else_is_the_matter_on_the_site(scene: Scene) -> None:
+def test_what_an_incident_absorbs_in_its_area_comes_before_what_else_is_the_matter_on_the_site(
+    scene: Scene,
+) -> None:
     """The first rule that applies: D22 before D23. An order around a leak of gas joined the incident of who was absent there."""
-    absent: dict[str, Any] = {"severity": 2, "measure": _measure("absence_rate", 30.0, unit="%", scope="site")}
+    absent: dict[str, Any] = {
+        "severity": 2,
+        "measure": _measure("absence_rate", 30.0, unit="%", scope="site"),
+    }
     for site in ("pmi-03", KITCHEN[3]):
         scene.report(0, "staff_shortage", site, **absent)
     leak = scene.report(10, "gas_leak", "sst-13", severity=4)
     ordered = scene.report(12, "evacuation", "pmi-03", severity=4, source="pompiers")
-    kitchen = scene.report(15, "supplier_failure", severity=4, measure=_measure(object="supplier:cuisine-centrale-sud"))
+    kitchen = scene.report(
+        15, "supplier_failure", severity=4, measure=_measure(object="supplier:cuisine-centrale-sud")
+    )
     meals = scene.report(17, "partial_closure", KITCHEN[3], affected_activities=("EDU-01",))
-    assert (scene.incident_of(ordered), scene.incident_of(meals)) == (scene.incident_of(leak), scene.incident_of(kitchen))
+    assert (scene.incident_of(ordered), scene.incident_of(meals)) == (
+        scene.incident_of(leak),
+        scene.incident_of(kitchen),
+    )
     burnt = scene.report(20, "fire", "pmi-03", severity=5)
     out = scene.report(21, "shelter_in_place", "pmi-03", severity=4)
-    assert scene.incident_of(out) == scene.incident_of(burnt), "nearer still is what burns on the site itself"
+    assert scene.incident_of(out) == scene.incident_of(burnt), (
+        "nearer still is what burns on the site itself"
+    )
 
 
 def test_info_headcounts_and_rumours_open_nothing(scene: Scene) -> None:
@@ -306,9 +468,17 @@ def test_info_headcounts_and_rumours_open_nothing(scene: Scene) -> None:
     assert scene.state.level() == 0
 
 
-def test_a_site_that_offers_its_desks_serves_the_incident_and_its_trouble_belongs_to_it(scene: Scene) -> None:
+def test_a_site_that_offers_its_desks_serves_the_incident_and_its_trouble_belongs_to_it(
+    scene: Scene,
+) -> None:
     scene.report(0, "fire", "cen-1", severity=5)
-    scene.report(60, "info", "sst-08", severity=1, measure=_measure("desks_offered", 24.0, unit="count", scope="site"))
+    scene.report(
+        60,
+        "info",
+        "sst-08",
+        severity=1,
+        measure=_measure("desks_offered", 24.0, unit="count", scope="site"),
+    )
     full = scene.report(DAY, "partial_closure", "sst-08", capacity_lost_pct=20, severity=2)
     assert scene.incident_of(full).kind == "fire"
 
@@ -324,7 +494,10 @@ def _two(scene: Scene) -> tuple[Any, Any]:
 
 def test_a_merge_moves_members_and_reports_and_keeps_one_id(scene: Scene) -> None:
     a, b = _two(scene)
-    assert isinstance(scene.command(_command(MergeIncidents, incident=a.id, into=b.id, expected=a.version), 5), CommandApplied)
+    assert isinstance(
+        scene.command(_command(MergeIncidents, incident=a.id, into=b.id, expected=a.version), 5),
+        CommandApplied,
+    )
     merged, kept = scene.state.incidents[a.id], scene.state.incidents[b.id]
     assert (merged.state, merged.merged_into) == ("merged", b.id)
     assert kept.members == (PMI, "sst-13")
@@ -350,16 +523,30 @@ def test_a_merge_and_a_split_are_logged_with_a_reason(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("kind", [MergeIncidents, SplitIncident])
-def test_what_a_pilot_has_lowered_is_not_raised_by_regrouping_the_same_facts(scene: Scene, kind: type) -> None:
+def test_what_a_pilot_has_lowered_is_not_raised_by_regrouping_the_same_facts(
+    scene: Scene, kind: type
+) -> None:
     """A merge makes the higher level of both (D25), and the same facts raise nothing again (D31)."""
     grave = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
     scene.report(1, "outage_power", "pmi-05", capacity_lost_pct=100, severity=2)
     other = scene.report(2, "outage_power", "sst-13", capacity_lost_pct=100, severity=2)
     a, b = scene.incident_of(grave), scene.incident_of(other)
     for scope in (a.id, "territory"):
-        scene.command(_command(SetLevel, scope=scope, level=Level.N1, force=True).model_copy(update={"role": "directeur_pole"}), 5)
+        scene.command(
+            _command(SetLevel, scope=scope, level=Level.N1, force=True).model_copy(
+                update={"role": "directeur_pole"}
+            ),
+            5,
+        )
     assert (scene.incident_of(grave).level, scene.state.level()) == (1, 1)
-    scene.command(_command(kind, incident=a.id, **({"into": b.id} if kind is MergeIncidents else {"reports": (grave,)})), 9)
+    scene.command(
+        _command(
+            kind,
+            incident=a.id,
+            **({"into": b.id} if kind is MergeIncidents else {"reports": (grave,)}),
+        ),
+        9,
+    )
     assert (scene.incident_of(grave).level, scene.state.level()) == (1, 1)
     scene.report(10, "fire", "sst-13", severity=5)
     assert scene.state.level() >= 2, "a new fact does"
@@ -375,11 +562,15 @@ def test_a_split_is_not_undone_by_correlation(scene: Scene) -> None:
     assert apart.id != incident.id
     assert (apart.members, scene.incident_of(a).members) == (("pmi-05",), (PMI,))
     again = scene.report(9, "outage_power", "pmi-05", source="enedis", capacity_lost_pct=100)
-    assert scene.incident_of(again) == scene.state.incidents[apart.id], "one more word on a cause that was split off"
+    assert scene.incident_of(again) == scene.state.incidents[apart.id], (
+        "one more word on a cause that was split off"
+    )
     assert scene.site("pmi-05").causes[0].incident == apart.id
 
 
-def test_a_new_cut_on_a_site_that_was_split_off_belongs_to_what_it_was_split_into(scene: Scene) -> None:
+def test_a_new_cut_on_a_site_that_was_split_off_belongs_to_what_it_was_split_into(
+    scene: Scene,
+) -> None:
     a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
     b = scene.report(1, "outage_power", "pmi-05", capacity_lost_pct=100)
     scene.command(_command(SplitIncident, incident=scene.incident_of(a).id, reports=(b,)), 5)
@@ -420,7 +611,10 @@ def test_people_are_counted_however_they_are_told_of_and_where_they_are(scene: S
     scene.report(5, "fire", "cen-1", source="pompiers", persons_concerned=620)
     assert scene.incident_of(told).persons_concerned == 660, "of one site the most, once"
     scene.command(_command(SplitIncident, incident=scene.incident_of(fire).id, reports=(other,)), 6)
-    assert (scene.incident_of(fire).persons_concerned, scene.incident_of(other).persons_concerned) == (620, 40)
+    assert (
+        scene.incident_of(fire).persons_concerned,
+        scene.incident_of(other).persons_concerned,
+    ) == (620, 40)
 
 
 def test_the_customers_of_a_figure_that_is_split_off_leave_with_it(scene: Scene) -> None:
@@ -430,8 +624,18 @@ def test_the_customers_of_a_figure_that_is_split_off_leave_with_it(scene: Scene)
     before = scene.report(1, "outage_power", **said, measure=_measure("customers_cut", 40.0))
     figure = scene.report(2, "outage_power", **said, measure=_measure("customers_cut", 25_000.0))
     scene.command(_command(SplitIncident, incident=scene.incident_of(cut).id, reports=(figure,)), 5)
-    assert (scene.incident_of(before).customers_cut, scene.incident_of(figure).customers_cut) == (40, 25_000)
-    scene.report(9, "info", source="enedis", severity=1, references=(figure,), measure=_measure("customers_cut", 0.0))
+    assert (scene.incident_of(before).customers_cut, scene.incident_of(figure).customers_cut) == (
+        40,
+        25_000,
+    )
+    scene.report(
+        9,
+        "info",
+        source="enedis",
+        severity=1,
+        references=(figure,),
+        measure=_measure("customers_cut", 0.0),
+    )
     scene.step(200)
     assert scene.state.triggers["PT-ELEC:2"].state == "released"
 
@@ -441,31 +645,45 @@ def test_danger_to_people_stays_danger_when_it_is_split_off(scene: Scene) -> Non
     fire = scene.report(0, "fire", "cen-1", severity=4)
     told = scene.report(1, "info", "cen-1", severity=5)
     scene.report(2, "outage_heating", "cen-1", severity=2)
-    scene.command(_command(SplitIncident, incident=scene.incident_of(fire).id, reports=(fire, told)), 5)
+    scene.command(
+        _command(SplitIncident, incident=scene.incident_of(fire).id, reports=(fire, told)), 5
+    )
     apart = scene.incident_of(fire)
     assert (apart.danger, apart.severity) == (True, 4), "an info counts for no severity"
     assert all(c.danger for c in scene.state.calls.values() if c.incident == apart.id)
 
 
-def test_what_has_the_key_of_a_merged_incident_belongs_to_what_it_was_merged_into(scene: Scene) -> None:
+def test_what_has_the_key_of_a_merged_incident_belongs_to_what_it_was_merged_into(
+    scene: Scene,
+) -> None:
     a = scene.report(0, "outage_it", "cen-1", measure=_measure(object="system:paie"))
     b = scene.report(1, "closure", "sst-13")
     c = scene.report(2, "damage_report", "par-01")
-    scene.command(_command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5)
-    scene.command(_command(MergeIncidents, incident=scene.incident_of(b).id, into=scene.incident_of(c).id), 6)
+    scene.command(
+        _command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5
+    )
+    scene.command(
+        _command(MergeIncidents, incident=scene.incident_of(b).id, into=scene.incident_of(c).id), 6
+    )
     later = scene.report(7, "outage_it", "cen-2", measure=_measure(object="system:paie"))
     assert scene.incident_of(later) == scene.incident_of(c)
 
 
-def test_a_cut_near_a_merged_power_incident_belongs_to_what_it_was_merged_into(scene: Scene) -> None:
+def test_a_cut_near_a_merged_power_incident_belongs_to_what_it_was_merged_into(
+    scene: Scene,
+) -> None:
     """D25: later correlation undoes no merge; each cut in the cluster opened a new incident."""
     a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     b = scene.report(1, "closure", "sst-13", severity=2)
-    scene.command(_command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5)
+    scene.command(
+        _command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5
+    )
     said: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
     later = [
         scene.report(10, "outage_power", "pmi-05", capacity_lost_pct=100),
-        scene.report(11, "outage_power", PMI, capacity_lost_pct=100, measure=_measure("ups_charge", 5.0)),
+        scene.report(
+            11, "outage_power", PMI, capacity_lost_pct=100, measure=_measure("ups_charge", 5.0)
+        ),
         scene.report(12, "outage_power", **said, measure=_measure("customers_cut", 900.0)),
         scene.report(300, "info", **said, severity=1, measure=_measure("customers_cut", 0.0)),
     ]
@@ -486,7 +704,9 @@ def test_what_only_counts_more_is_told_to_pictures_alone(scene: Scene) -> None:
     scene.report(1, "outage_power", "pmi-05", capacity_lost_pct=100)
     scene.report(2, "outage_power", "pmi-05", severity=4, source="enedis")
     incident = scene.incident_of(cut)
-    assert (routed()[1:], len(incident.members), incident.severity) == ([False, True], 2, 4), "its level rose: a refused plan may return"
+    assert (routed()[1:], len(incident.members), incident.severity) == ([False, True], 2, 4), (
+        "its level rose: a refused plan may return"
+    )
     end = _measure("estimated_end", "2027-02-11T18:00:00+01:00")
     scene.report(3, "info", PMI, references=(cut,), severity=1, measure=end)
     assert routed()[3:] == [True], "an end is announced"
@@ -496,29 +716,55 @@ def test_what_only_counts_more_is_told_to_pictures_alone(scene: Scene) -> None:
 
 def test_a_merge_keeps_what_both_know_of_people_ends_and_silence(scene: Scene) -> None:
     cut = {"source": "enedis", "commune": "92050", "severity": 4}
-    a = scene.report(0, "outage_power", **cut, measure=_measure("customers_cut", 30_000.0, object="network:electricity"))
-    scene.report(1, "info", **{**cut, "severity": 1}, references=(a,), measure=_measure("estimated_end", "2027-02-11T18:00:00+01:00"))
+    a = scene.report(
+        0,
+        "outage_power",
+        **cut,
+        measure=_measure("customers_cut", 30_000.0, object="network:electricity"),
+    )
+    scene.report(
+        1,
+        "info",
+        **{**cut, "severity": 1},
+        references=(a,),
+        measure=_measure("estimated_end", "2027-02-11T18:00:00+01:00"),
+    )
     b = scene.report(2, "evacuation", "sst-13", persons_concerned=40)
     silent = set(scene.incident_of(a).zone_sites)
     assert silent
-    scene.command(_command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5)
+    scene.command(
+        _command(MergeIncidents, incident=scene.incident_of(a).id, into=scene.incident_of(b).id), 5
+    )
     kept = scene.incident_of(b)
-    assert (kept.persons_concerned, kept.estimated_end is not None, set(kept.zone_sites)) == (40, True, silent)
+    assert (kept.persons_concerned, kept.estimated_end is not None, set(kept.zone_sites)) == (
+        40,
+        True,
+        silent,
+    )
     scene.step(29)
     assert not [s for s in silent if scene.status(s) == "unknown"]
     scene.step(31)
-    assert {s for s in silent if scene.status(s) == "unknown"} == silent, "silent in the zone for 30 minutes (D18)"
+    assert {s for s in silent if scene.status(s) == "unknown"} == silent, (
+        "silent in the zone for 30 minutes (D18)"
+    )
 
 
 def test_cuts_of_both_count_together_after_a_merge(scene: Scene) -> None:
     """The scope of a metric is the incident with all that was merged into it."""
     near, far = (PMI, "pmi-05", "clg-0921589C"), ("sst-13", "pmi-03")
-    a = [scene.report(n, "outage_power", site, capacity_lost_pct=100) for n, site in enumerate(near)]
-    b = [scene.report(5 + n, "outage_power", site, capacity_lost_pct=100) for n, site in enumerate(far)]
+    a = [
+        scene.report(n, "outage_power", site, capacity_lost_pct=100) for n, site in enumerate(near)
+    ]
+    b = [
+        scene.report(5 + n, "outage_power", site, capacity_lost_pct=100)
+        for n, site in enumerate(far)
+    ]
     one, other = scene.incident_of(a[0]), scene.incident_of(b[0])
     assert one != other
     scene.command(_command(MergeIncidents, incident=one.id, into=other.id), 20)
-    draft = Draft(scene.state, Firing(Deadline(scene.at(20), "x"), scene.realm, scene.realm, scene.at(20)))
+    draft = Draft(
+        scene.state, Firing(Deadline(scene.at(20), "x"), scene.realm, scene.realm, scene.at(20))
+    )
     metric = cut_sites(Asked({"window_min": 60}, draft.territory, {}))
     assert metric.value(draft, other.id) == 5
 
@@ -529,27 +775,47 @@ def test_an_incident_of_any_size_can_be_merged() -> None:
     for n in range(400):
         scene.report(1 + n * 0.01, "info", PMI, severity=1, labels={"text": "x" * 500})
     merged, into = scene.incident_of(a).id, scene.incident_of(b).id
-    assert isinstance(scene.command(_command(MergeIncidents, incident=merged, into=into), 10), CommandApplied)
+    assert isinstance(
+        scene.command(_command(MergeIncidents, incident=merged, into=into), 10), CommandApplied
+    )
     assert scene.incident_of(a).id in (merged, into)
     for _ in range(400 // 60 + 1):
         scene.step(10)
     assert {r.incident for r in scene.state.reports.values()} == {into}
     assert scene.state.incidents[into].reports_count == 402
     assert not [f for f in scene.facts if type(f).__name__ in ("InputFailed", "DeadlineFailed")]
-    assert scene.service.next_due(scene.realm) is None or scene.service.next_due(scene.realm) > scene.at(10)
+    assert scene.service.next_due(scene.realm) is None or scene.service.next_due(
+        scene.realm
+    ) > scene.at(10)
 
 
-@pytest.mark.parametrize("said", [
-    {"type": "transport_disruption", "commune": "92050", "measure": _measure("road_closed", True, object="road:A86")},
-    {"type": "transport_disruption", "measure": _measure("road_closed", True, object="road:A86")},
-    {"type": "closure", "commune": "92050"},
-])  # fmt: skip
-def test_what_is_told_again_of_a_commune_or_a_road_is_one_incident(scene: Scene, said: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        {
+            "type": "transport_disruption",
+            "commune": "92050",
+            "measure": _measure("road_closed", True, object="road:A86"),
+        },
+        {
+            "type": "transport_disruption",
+            "measure": _measure("road_closed", True, object="road:A86"),
+        },
+        {"type": "closure", "commune": "92050"},
+    ],
+)
+def test_what_is_told_again_of_a_commune_or_a_road_is_one_incident(
+    scene: Scene, said: dict[str, Any]
+) -> None:
     """D23: each word of a machine that repeats itself every minute opened one more."""
     told = [scene.report(n, source="siter", **said) for n in range(5)]
     assert len({scene.state.reports[r].incident for r in told}) == 1
     other = scene.report(
-        6, "transport_disruption", source="siter", commune="92050", measure=_measure("road_closed", True, object="road:D7")
+        6,
+        "transport_disruption",
+        source="siter",
+        commune="92050",
+        measure=_measure("road_closed", True, object="road:D7"),
     )
     assert scene.incident_of(other) != scene.incident_of(told[0]), "another road is another matter"
 
@@ -561,12 +827,16 @@ def test_decisions_on_an_older_version_are_refused(scene: Scene) -> None:
     assert (refused.status, refused.code) == (412, "version_changed")
 
 
-def test_a_late_report_is_an_addendum_to_an_incident_closed_less_than_72_hours_ago(scene: Scene) -> None:
+def test_a_late_report_is_an_addendum_to_an_incident_closed_less_than_72_hours_ago(
+    scene: Scene,
+) -> None:
     a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     scene.report(60, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
     incident = scene.incident_of(a)
     scene.command(_command(ResolveIncident, incident=incident.id), 120)
-    over = scene.report(DAY, "outage_power", PMI, occurred=5, source="enedis", capacity_lost_pct=100)
+    over = scene.report(
+        DAY, "outage_power", PMI, occurred=5, source="enedis", capacity_lost_pct=100
+    )
     assert scene.incident_of(over).id == incident.id
     assert scene.state.incidents[incident.id].state == "closed", "its cause is lifted"
     still = scene.report(DAY + 1, "outage_power", "pmi-05", occurred=6, capacity_lost_pct=100)
@@ -581,7 +851,9 @@ def test_a_late_report_of_another_family_is_no_addendum(scene: Scene) -> None:
     scene.command(_command(ResolveIncident, incident=scene.incident_of(a).id), 65)
     theft = scene.report(70, "security_incident", PMI, occurred=50, severity=4)
     assert (scene.incident_of(theft).kind, scene.incident_of(a).state) == ("security", "closed")
-    cold = scene.report(80, "sanitary_alert", PMI, occurred=50, measure=_measure("vaccine_fridge_temperature", 12.0))
+    cold = scene.report(
+        80, "sanitary_alert", PMI, occurred=50, measure=_measure("vaccine_fridge_temperature", 12.0)
+    )
     assert scene.incident_of(cold).kind != "power", "the site has an open cause"
     left = scene.report(90, "evacuation", "pmi-05", occurred=50)
     assert scene.incident_of(left).kind != "power"
@@ -616,13 +888,17 @@ def test_an_incident_that_a_late_report_opens_again_calls_again(scene: Scene) ->
     before = len(scene.state.calls)
     scene.report(200, "outage_power", "pmi-05", occurred=6, capacity_lost_pct=100, severity=4)
     incident = scene.incident_of(a)
-    assert (incident.state, scene.state.escalations[scene.state.ladders[incident.id]].state) == ("open", "running")
+    assert (incident.state, scene.state.escalations[scene.state.ladders[incident.id]].state) == (
+        "open",
+        "running",
+    )
     assert len(scene.state.calls) > before
 
 
 @pytest.mark.parametrize("how", ["by reference", "late"])
 @pytest.mark.parametrize(
-    ("severity", "lost", "state", "level"), [(5, 100, "open", 3), (2, 100, "open", 2), (2, 10, "closed", 2), (1, 5, "closed", 2)]
+    ("severity", "lost", "state", "level"),
+    [(5, 100, "open", 3), (2, 100, "open", 2), (2, 10, "closed", 2), (1, 5, "closed", 2)],
 )
 def test_a_graver_word_on_a_cause_opens_the_incident_that_was_closed_over_it(
     scene: Scene, how: str, severity: int, lost: float, state: str, level: int
@@ -637,7 +913,9 @@ def test_a_graver_word_on_a_cause_opens_the_incident_that_was_closed_over_it(
     if how == "late":
         told = scene.report(30, "damage_report", "cen-1", occurred=5, source="pompiers", **said)
     else:
-        told = scene.report(30, "damage_report", "cen-1", msg_type="Update", references=(first,), **said)
+        told = scene.report(
+            30, "damage_report", "cen-1", msg_type="Update", references=(first,), **said
+        )
     assert (scene.incident_of(told).id, scene.incident_of(told).state) == (incident, state)
     assert scene.incident_of(told).level == level
     assert (len(scene.state.calls) > calls) is (state == "open")
@@ -647,27 +925,46 @@ def test_a_graver_word_on_a_cause_opens_the_incident_that_was_closed_over_it(
 
 
 def test_three_leaks_in_three_communes_are_no_violence(scene: Scene) -> None:
-    sites = [next(s.id for s in territory().sites if s.commune == c and s.kind == "college") for c in ("92050", "92012", "92002")]
+    sites = [
+        next(s.id for s in territory().sites if s.commune == c and s.kind == "college")
+        for c in ("92050", "92012", "92002")
+    ]
     for n, site in enumerate(sites):
         scene.report(60 * n, "damage_report", site, capacity_lost_pct=20)
     assert [i.kind for i in scene.incidents()] == ["site", "site", "site"]
     assert not scene.state.triggers
 
 
-@pytest.mark.parametrize(("site", "minute", "kind"), [("near", 700, "security"), ("near", 721, "site"), ("far", 10, "site")])
-def test_damage_is_violence_near_a_security_incident_for_twelve_hours(scene: Scene, site: str, minute: float, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("site", "minute", "kind"),
+    [("near", 700, "security"), ("near", 721, "site"), ("far", 10, "site")],
+)
+def test_damage_is_violence_near_a_security_incident_for_twelve_hours(
+    scene: Scene, site: str, minute: float, kind: str
+) -> None:
     """One site in the commune next to it, one at the other end of the département."""
     scene.report(0, "security_incident", commune="92050", source="police")
     place = {"near": "92062", "far": "92002"}[site]
-    told = scene.report(minute, "damage_report", next(s.id for s in territory().sites if s.commune == place))
+    told = scene.report(
+        minute, "damage_report", next(s.id for s in territory().sites if s.commune == place)
+    )
     assert scene.incident_of(told).kind == kind
 
 
 def test_closures_far_from_a_security_incident_are_their_own(scene: Scene) -> None:
     first = scene.report(0, "security_incident", commune="92050", source="police")
-    there = scene.report(60, "closure", next(s.id for s in territory().sites if s.commune == "92050"), severity=2)
-    far = scene.report(61, "closure", next(s.id for s in territory().sites if s.commune == "92002"), severity=2)
-    late = scene.report(61 + 24 * 60, "closure", next(s.id for s in territory().sites if s.commune == "92062"), severity=2)
+    there = scene.report(
+        60, "closure", next(s.id for s in territory().sites if s.commune == "92050"), severity=2
+    )
+    far = scene.report(
+        61, "closure", next(s.id for s in territory().sites if s.commune == "92002"), severity=2
+    )
+    late = scene.report(
+        61 + 24 * 60,
+        "closure",
+        next(s.id for s in territory().sites if s.commune == "92062"),
+        severity=2,
+    )
     violence = scene.incident_of(first).id
     assert scene.incident_of(there).id == violence
     assert [scene.incident_of(r).kind for r in (far, late)] == ["site", "site"]
@@ -675,32 +972,75 @@ def test_closures_far_from_a_security_incident_are_their_own(scene: Scene) -> No
 
 @pytest.mark.parametrize("phenomenon", ["vent", "neige-verglas"])
 def test_damage_in_a_storm_is_of_the_storm(scene: Scene, phenomenon: str) -> None:
-    storm = scene.report(0, "weather_alert", source="meteo_france", phenomenon=phenomenon, colour="orange", severity=3)
-    told = [scene.report(9 + n, "damage_report", s) for n, s in enumerate(("pmi-04", "sst-13", "par-01", "pmi-05", "sst-01"))]
+    storm = scene.report(
+        0,
+        "weather_alert",
+        source="meteo_france",
+        phenomenon=phenomenon,
+        colour="orange",
+        severity=3,
+    )
+    told = [
+        scene.report(9 + n, "damage_report", s)
+        for n, s in enumerate(("pmi-04", "sst-13", "par-01", "pmi-05", "sst-01"))
+    ]
     assert {scene.incident_of(r).id for r in told} == {scene.incident_of(storm).id}
     assert "PT-VIOLENCES:2" not in scene.state.triggers
 
 
-@pytest.mark.parametrize(("severity", "occurred", "state"), [(5, 30, "open"), (3, 30, "closed"), (5, 5, "closed")])
-def test_a_bulletin_that_is_raised_opens_the_incident_that_was_closed(scene: Scene, severity: int, occurred: float, state: str) -> None:
+@pytest.mark.parametrize(
+    ("severity", "occurred", "state"), [(5, 30, "open"), (3, 30, "closed"), (5, 5, "closed")]
+)
+def test_a_bulletin_that_is_raised_opens_the_incident_that_was_closed(
+    scene: Scene, severity: int, occurred: float, state: str
+) -> None:
     """Extreme weather of an authority is N3: in a closed incident it counted for nothing."""
     said: dict[str, Any] = {"source": "meteo_france", "phenomenon": "vent"}
     first = scene.report(0, "weather_alert", **said, colour="orange", severity=3)
     scene.command(_command(ResolveIncident, incident=scene.incident_of(first).id), 10)
-    scene.report(30, "weather_alert", **said, colour="orange", severity=severity, occurred=occurred, msg_type="Update", references=(first,))
+    scene.report(
+        30,
+        "weather_alert",
+        **said,
+        colour="orange",
+        severity=severity,
+        occurred=occurred,
+        msg_type="Update",
+        references=(first,),
+    )
     assert scene.incident_of(first).state == state
     assert (scene.state.level() == 3) is (state == "open")
 
 
-def test_communes_that_are_reopened_end_what_was_said_of_them_and_of_no_others(scene: Scene) -> None:
+def test_communes_that_are_reopened_end_what_was_said_of_them_and_of_no_others(
+    scene: Scene,
+) -> None:
     """An evacuation of communes had no end but its cancellation: its people counted as evacuated for ever."""
-    said = {"source": "prefecture", "severity": 4, "measure": _measure("evacuees", 300.0, scope="zone")}
+    said = {
+        "source": "prefecture",
+        "severity": 4,
+        "measure": _measure("evacuees", 300.0, scope="zone"),
+    }
     two = scene.report(0, "evacuation", zone=("92050", "92012"), **said)
     scene.report(1, "evacuation", commune="92002", **said)
-    part = scene.report(50, "reopening", source="prefecture", commune="92050", lifts=(EventType.EVACUATION,), severity=1)
+    part = scene.report(
+        50,
+        "reopening",
+        source="prefecture",
+        commune="92050",
+        lifts=(EventType.EVACUATION,),
+        severity=1,
+    )
     assert len(scene.state.placeless["evacuation"]) == 2
     assert [(t.kind, t.report) for t in scene.state.tasks.values()] == [("lift_which", part)]
-    scene.report(60, "reopening", source="prefecture", zone=("92012", "92050"), lifts=(EventType.EVACUATION,), severity=1)
+    scene.report(
+        60,
+        "reopening",
+        source="prefecture",
+        zone=("92012", "92050"),
+        lifts=(EventType.EVACUATION,),
+        severity=1,
+    )
     (left,) = scene.state.placeless["evacuation"]
     assert scene.state.causes[left].commune == "92002"
     assert scene.incident_of(two) is not None

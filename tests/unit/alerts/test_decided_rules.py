@@ -8,12 +8,12 @@ import pytest
 
 from schemas.reports import Measure, Window
 from schemas.words import Certainty
-from services.alerts.draft import Draft
-from services.alerts.metrics import METRICS
-from services.alerts.metrics.base import Asked, Metric
-from services.alerts.metrics.declared import catering_down
-from services.alerts.metrics.people import forecast_absence, rumour_severity
-from services.runtime.decider import Deadline, Firing
+from services.alerts.decision import Draft
+from services.alerts.levels.metrics import METRICS
+from services.alerts.levels.metrics.base import Asked, Metric
+from services.alerts.levels.metrics.declared import catering_down
+from services.alerts.levels.metrics.people import forecast_absence, rumour_severity
+from services.runtime.decider.protocol import Deadline, Firing
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -57,15 +57,29 @@ def test_meals_fail_at_a_college_for_whatever_reason(scene: Scene) -> None:
     scene.report(2, "supplier_failure", OWN[2], capacity_lost_pct=60)
     scene.report(3, "partial_closure", OWN[3], capacity_lost_pct=50)
     scene.report(4, "closure", WITHOUT[0])
-    assert _catering(scene) == 3, "half of the meals is enough, and who has no kitchen has none to lose"
+    assert _catering(scene) == 3, (
+        "half of the meals is enough, and who has no kitchen has none to lose"
+    )
 
 
 def test_a_college_is_without_meals_once(scene: Scene) -> None:
     scene.report(0, "closure", SERVED[0])
-    scene.report(1, "supplier_failure", source="concessionnaire_restauration", severity=4, capacity_lost_pct=100,
-                 measure=Measure(object=f"supplier:{SHARED}"))  # fmt: skip
+    scene.report(
+        1,
+        "supplier_failure",
+        source="concessionnaire_restauration",
+        severity=4,
+        capacity_lost_pct=100,
+        measure=Measure(object=f"supplier:{SHARED}"),
+    )
     assert _catering(scene) == len(SERVED)
-    scene.report(2, "reopening", source="concessionnaire_restauration", severity=1, measure=Measure(object=f"supplier:{SHARED}"))
+    scene.report(
+        2,
+        "reopening",
+        source="concessionnaire_restauration",
+        severity=1,
+        measure=Measure(object=f"supplier:{SHARED}"),
+    )
     assert _catering(scene) == 1, "it is closed still"
 
 
@@ -82,14 +96,22 @@ def test_a_cut_of_water_takes_the_meals_and_not_the_college(scene: Scene) -> Non
 def test_an_announced_rate_speaks_of_its_day_and_is_over_after_it(scene: Scene, name: str) -> None:
     assert "forecast_absence" in METRICS
     day = (Window(start=scene.at(24 * 60), end=scene.at(34 * 60)),)
-    scene.report(0, "staff_shortage", source="rh", effective=day, measure=Measure(name=name, value=45.0, unit="%", scope="global"))
+    scene.report(
+        0,
+        "staff_shortage",
+        source="rh",
+        effective=day,
+        measure=Measure(name=name, value=45.0, unit="%", scope="global"),
+    )
     assert _read(scene, forecast_absence, 1, scope="global") == 45
     assert _read(scene, forecast_absence, 33 * 60, scope="global") == 45
     assert _read(scene, forecast_absence, 34 * 60, scope="global") == 0
     assert _read(scene, forecast_absence, 1, scope="kind:college") == 0
 
 
-def test_a_newer_rate_of_the_same_day_replaces_it_and_another_day_stands_beside(scene: Scene) -> None:
+def test_a_newer_rate_of_the_same_day_replaces_it_and_another_day_stands_beside(
+    scene: Scene,
+) -> None:
     def announce(minute: float, rate: float, hour: float) -> None:
         day = (Window(start=scene.at(hour * 60), end=scene.at((hour + 8) * 60)),)
         measure = Measure(name="forecast_absence", value=rate, unit="%", scope="global")
@@ -103,6 +125,11 @@ def test_a_newer_rate_of_the_same_day_replaces_it_and_another_day_stands_beside(
 
 
 def test_a_forecast_without_a_day_is_of_tomorrow(scene: Scene) -> None:
-    scene.report(0, "staff_shortage", source="rh", measure=Measure(name="forecast_absence", value=45.0, unit="%", scope="global"))
+    scene.report(
+        0,
+        "staff_shortage",
+        source="rh",
+        measure=Measure(name="forecast_absence", value=45.0, unit="%", scope="global"),
+    )
     assert _read(scene, forecast_absence, 38 * 60, scope="global") == 45
     assert _read(scene, forecast_absence, 39 * 60, scope="global") == 0

@@ -10,7 +10,7 @@ from schemas.commands import ConfirmReport
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied
 from schemas.words import Level
-from services.alerts.entitlement import CELL
+from services.alerts.reports.entitlement import CELL
 from tests.unit.alerts.scene import Scene, report_of, scenario
 
 RIVER = "river:paris-austerlitz"
@@ -21,17 +21,25 @@ def scene() -> Scene:
     return Scene(check=True)
 
 
-def _river(scene: Scene, minute: float, level: float, source: str = "vigicrues", severity: int = 5) -> str:
+def _river(
+    scene: Scene, minute: float, level: float, source: str = "vigicrues", severity: int = 5
+) -> str:
     measure = Measure(name="river_level", value=level, unit="m", object="station:paris-austerlitz")
     return scene.report(minute, "flood_level", source=source, severity=severity, measure=measure)
 
 
 def _info(scene: Scene, minute: float, name: str, source: str, **values: Any) -> str:
-    return scene.report(minute, "info", source=source, measure=Measure(name=name, value=True, unit="bool"), **values)
+    return scene.report(
+        minute, "info", source=source, measure=Measure(name=name, value=True, unit="bool"), **values
+    )
 
 
 def _tasks(scene: Scene, report: str) -> list[tuple[str, str | None]]:
-    return [(t.kind, t.owner) for t in scene.state.tasks.values() if t.report == report and t.state in ("open", "taken")]
+    return [
+        (t.kind, t.owner)
+        for t in scene.state.tasks.values()
+        if t.report == report and t.state in ("open", "taken")
+    ]
 
 
 def _confirm(scene: Scene, minute: float, report: str) -> Any:
@@ -65,8 +73,13 @@ def test_a_second_source_confirms_the_report_and_not_its_measure(scene: Scene) -
     assert "flag:cod_active" not in scene.state.flags
 
 
-@pytest.mark.parametrize(("level", "source", "flag"), [(46.0, "vigicrues", "to_confirm"), (6.6, "site_manager", "measure_unentitled")])
-def test_a_river_level_that_may_not_count_leaves_an_incident_to_look_at(scene: Scene, level: float, source: str, flag: str) -> None:
+@pytest.mark.parametrize(
+    ("level", "source", "flag"),
+    [(46.0, "vigicrues", "to_confirm"), (6.6, "site_manager", "measure_unentitled")],
+)
+def test_a_river_level_that_may_not_count_leaves_an_incident_to_look_at(
+    scene: Scene, level: float, source: str, flag: str
+) -> None:
     id = _river(scene, 0, level, source)
     assert scene.state.reports[id].flags == (flag,)
     assert RIVER not in scene.state.flags
@@ -105,28 +118,48 @@ def test_a_reading_near_the_last_one_leaves_the_jump_alone(scene: Scene) -> None
 @pytest.mark.parametrize(
     ("phenomenon", "source", "stands"),
     [
-        ("vent", "meteo_france", True), ("vent", "vigicrues", False), ("vent", "prefecture", False), ("vent", "site_manager", False),
-        ("crues", "vigicrues", True), ("crues", "meteo_france", False),
+        ("vent", "meteo_france", True),
+        ("vent", "vigicrues", False),
+        ("vent", "prefecture", False),
+        ("vent", "site_manager", False),
+        ("crues", "vigicrues", True),
+        ("crues", "meteo_france", False),
     ],
-)  # fmt: skip
-def test_colours_come_from_who_gives_them(scene: Scene, phenomenon: str, source: str, stands: bool) -> None:
-    id = scene.report(0, "weather_alert", source=source, phenomenon=phenomenon, colour="rouge", severity=4)
+)
+def test_colours_come_from_who_gives_them(
+    scene: Scene, phenomenon: str, source: str, stands: bool
+) -> None:
+    id = scene.report(
+        0, "weather_alert", source=source, phenomenon=phenomenon, colour="rouge", severity=4
+    )
     assert (f"vigilance:{phenomenon}" in scene.state.flags) is stands
-    assert (scene.state.reports[id].incident is not None) is stands, "without a colour that counts there is no bulletin"
+    assert (scene.state.reports[id].incident is not None) is stands, (
+        "without a colour that counts there is no bulletin"
+    )
     assert (scene.state.level() > 0) is stands
 
 
 def test_the_prefecture_repeats_a_colour_and_creates_none(scene: Scene) -> None:
-    scene.report(0, "weather_alert", source="meteo_france", phenomenon="vent", colour="orange", severity=3)
-    repeated = scene.report(5, "weather_alert", source="prefecture", phenomenon="vent", colour="orange", severity=3)
-    graver = scene.report(6, "weather_alert", source="prefecture", phenomenon="vent", colour="rouge", severity=4)
+    scene.report(
+        0, "weather_alert", source="meteo_france", phenomenon="vent", colour="orange", severity=3
+    )
+    repeated = scene.report(
+        5, "weather_alert", source="prefecture", phenomenon="vent", colour="orange", severity=3
+    )
+    graver = scene.report(
+        6, "weather_alert", source="prefecture", phenomenon="vent", colour="rouge", severity=4
+    )
     assert scene.state.reports[repeated].held is None
     assert scene.state.reports[graver].flags == ("measure_unentitled",)
     assert scene.state.flags["vigilance:vent"].value == "orange"
 
 
 def test_a_system_is_down_for_all_by_the_word_of_it_alone(scene: Scene) -> None:
-    down: dict[str, Any] = {"severity": 4, "capacity_lost_pct": 100, "measure": Measure(object="system:paie")}
+    down: dict[str, Any] = {
+        "severity": 4,
+        "capacity_lost_pct": 100,
+        "measure": Measure(object="system:paie"),
+    }
     id = scene.report(0, "outage_it", source="communication", **down)
     assert scene.state.reports[id].flags == ("measure_unentitled",)
     assert "system:paie" not in scene.state.flags
@@ -135,13 +168,17 @@ def test_a_system_is_down_for_all_by_the_word_of_it_alone(scene: Scene) -> None:
 
 
 def test_a_site_without_its_systems_is_hit_and_asks_nobody(scene: Scene) -> None:
-    id = scene.report(0, "outage_it", "pmi-05", measure=Measure(object="system:paie"), capacity_lost_pct=40)
+    id = scene.report(
+        0, "outage_it", "pmi-05", measure=Measure(object="system:paie"), capacity_lost_pct=40
+    )
     assert (scene.state.reports[id].held, scene.status("pmi-05")) == (None, "degraded")
     assert "system:paie" not in scene.state.flags
 
 
 @pytest.mark.parametrize(("source", "level"), [("site_manager", 3), ("pompiers", 4)])
-def test_a_central_site_is_lost_for_long_by_the_word_of_some(scene: Scene, source: str, level: int) -> None:
+def test_a_central_site_is_lost_for_long_by_the_word_of_some(
+    scene: Scene, source: str, level: int
+) -> None:
     id = scene.report(0, "closure", "cen-2", severity=4, expected_duration_h=100, source=source)
     assert scene.state.level() == level
     assert scene.status("cen-2") == "closed", "whoever says so"
@@ -150,7 +187,9 @@ def test_a_central_site_is_lost_for_long_by_the_word_of_some(scene: Scene, sourc
 
 def test_a_long_failure_on_a_closed_central_site_makes_it_no_longer_closed(scene: Scene) -> None:
     scene.report(0, "closure", "cen-2", severity=4, expected_duration_h=5, source="pompiers")
-    scene.report(1, "outage_it", "cen-2", severity=4, expected_duration_h=720, capacity_lost_pct=100)
+    scene.report(
+        1, "outage_it", "cen-2", severity=4, expected_duration_h=720, capacity_lost_pct=100
+    )
     assert scene.state.level() == 3
 
 
@@ -162,14 +201,22 @@ def test_a_person_confirms_how_long_a_central_site_is_lost(scene: Scene) -> None
 
 
 def test_a_count_beyond_its_own_whole_waits(scene: Scene) -> None:
-    count = Measure(name="headcount_found", value=240.0, value_of=214.0, unit="persons", scope="site")
+    count = Measure(
+        name="headcount_found", value=240.0, value_of=214.0, unit="persons", scope="site"
+    )
     id = scene.report(0, "headcount", "clg-0921494Z", measure=count)
     assert scene.state.reports[id].flags == ("to_confirm",)
 
 
 def test_a_reopening_whose_desks_are_held_opens_nothing(scene: Scene) -> None:
     scene.report(0, "closure", "cen-2", severity=4)
-    scene.report(5, "reopening", "cen-2", severity=1, measure=Measure(name="desks_available", value=99_999.0, value_of=100_000.0))
+    scene.report(
+        5,
+        "reopening",
+        "cen-2",
+        severity=1,
+        measure=Measure(name="desks_available", value=99_999.0, value_of=100_000.0),
+    )
     assert scene.status("cen-2") == "closed"
 
 
@@ -185,7 +232,13 @@ def test_a_level_by_an_info_alone_has_an_incident_that_calls(scene: Scene) -> No
 def test_transport_is_back_by_a_word_on_the_same_thing(scene: Scene) -> None:
     """A delay of one line put all trains and buses back."""
     scene.report(0, "transport_disruption", source="idfm", severity=4)
-    scene.report(5, "transport_disruption", source="idfm", severity=1, measure=Measure(object="network:rer-c"))
+    scene.report(
+        5,
+        "transport_disruption",
+        source="idfm",
+        severity=1,
+        measure=Measure(object="network:rer-c"),
+    )
     assert scene.state.flags["network:transit"].value == "down"
     scene.report(9, "transport_disruption", source="idfm", severity=1)
     assert scene.state.flags["network:transit"].value == "up"
@@ -194,7 +247,10 @@ def test_transport_is_back_by_a_word_on_the_same_thing(scene: Scene) -> None:
 def test_a_measure_that_no_rule_reads_says_so(scene: Scene) -> None:
     odd = scene.report(0, "info", measure=Measure(name="moral", value=3.0))
     read = scene.report(1, "info", measure=Measure(name="meals_saved", value=3.0))
-    assert (scene.state.reports[odd].flags, scene.state.reports[read].flags) == (("unknown_measure",), ())
+    assert (scene.state.reports[odd].flags, scene.state.reports[read].flags) == (
+        ("unknown_measure",),
+        (),
+    )
 
 
 def test_every_measure_of_the_shipped_scenarios_counts() -> None:
@@ -208,6 +264,10 @@ def test_every_measure_of_the_shipped_scenarios_counts() -> None:
             row = scene.state.reports[report.report_id]
             counted += row.measure is not None and row.measure.name is not None
             if row.held is not None:
-                computer_rooms.append((row.source, row.type.value, row.held.measure and row.held.measure.name))
+                computer_rooms.append(
+                    (row.source, row.type.value, row.held.measure and row.held.measure.name)
+                )
     assert counted >= 387
-    assert set(computer_rooms) <= {("site_manager", "outage_it", None)}, "no measure: a room's manager speaks of systems of all"
+    assert set(computer_rooms) <= {("site_manager", "outage_it", None)}, (
+        "no measure: a room's manager speaks of systems of all"
+    )

@@ -20,7 +20,14 @@ from schemas.calling import (
     RoleUncovered,
     Unreachable,
 )
-from schemas.commands import AcknowledgeIncident, CompleteTask, EscalateIncident, ReapplyPolicy, ResolveIncident, SetLevel
+from schemas.commands import (
+    AcknowledgeIncident,
+    CompleteTask,
+    EscalateIncident,
+    ReapplyPolicy,
+    ResolveIncident,
+    SetLevel,
+)
 from schemas.reference import EscalationPolicy, Holder, PublishReference, Roster, RosterSection
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
@@ -44,7 +51,11 @@ class Calls:
 
     def new(self) -> list[NotificationPlanned]:
         """Those to managers of sites about their own site are tested on their own (test_managers)."""
-        planned = [c for c in self.scene.named(NotificationPlanned) if c.template not in ("site_order", "verify_request")]
+        planned = [
+            c
+            for c in self.scene.named(NotificationPlanned)
+            if c.template not in ("site_order", "verify_request")
+        ]
         fresh, self._seen = planned[self._seen :], len(planned)
         return fresh
 
@@ -57,13 +68,23 @@ class Calls:
         self.expect()
 
     def of(self, person: str) -> NotificationPlanned:
-        return next(c for c in reversed(self.scene.named(NotificationPlanned)) if c.person == person)
+        return next(
+            c for c in reversed(self.scene.named(NotificationPlanned)) if c.person == person
+        )
 
 
-def _answer(scene: Scene, calls: Calls, person: str, minute: float, answer: Answer = Answer.ACK) -> None:
+def _answer(
+    scene: Scene, calls: Calls, person: str, minute: float, answer: Answer = Answer.ACK
+) -> None:
     call = calls.of(person)
     scene.feed(
-        AnswerReceived(notification=call.notification, person=person, answer=answer, channel="sms", at=scene.at(minute)),
+        AnswerReceived(
+            notification=call.notification,
+            person=person,
+            answer=answer,
+            channel="sms",
+            at=scene.at(minute),
+        ),
         at=scene.at(minute),
     )
 
@@ -76,7 +97,11 @@ def _without(*roles: str, deputies: Iterable[str] = ()) -> Roster:
     """The roster of the territory, these roles held by nobody; `deputies`: those that keep a deputy."""
     roster = next(s.roster for s in territory().sections if isinstance(s, RosterSection))
     holders = tuple(
-        Holder(role=h.role, scope=h.scope, holder=None, deputy=h.deputy if h.role in deputies else None) if h.role in roles else h
+        Holder(
+            role=h.role, scope=h.scope, holder=None, deputy=h.deputy if h.role in deputies else None
+        )
+        if h.role in roles
+        else h
         for h in roster.holders
     )
     return Roster(holders=holders, channels=roster.channels)
@@ -84,9 +109,31 @@ def _without(*roles: str, deputies: Iterable[str] = ()) -> Roster:
 
 N2_FIRST = ("ast-direction", "dir-solidarites", "coord-pca", "ast-technique")
 CRISIS = (
-    "ast-direction", "ast-technique", "dgs", "coord-pca", "main-courante", "cel-situation", "cel-rh", "cel-logistique", "cel-si", "cel-com", "cel-juridique",
-    *(f"dir-{p}" for p in ("solidarites", "education", "attractivite", "logement", "communication", "rh_finances", "commande_logistique", "evaluation_orga")),
-)  # fmt: skip
+    "ast-direction",
+    "ast-technique",
+    "dgs",
+    "coord-pca",
+    "main-courante",
+    "cel-situation",
+    "cel-rh",
+    "cel-logistique",
+    "cel-si",
+    "cel-com",
+    "cel-juridique",
+    *(
+        f"dir-{p}"
+        for p in (
+            "solidarites",
+            "education",
+            "attractivite",
+            "logement",
+            "communication",
+            "rh_finances",
+            "commande_logistique",
+            "evaluation_orga",
+        )
+    ),
+)
 
 
 # ── N1, N2 ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -125,11 +172,15 @@ MACHINE: dict[str, Any] = {"source": "supervision", "source_key": "src-pd"}
 
 
 @pytest.mark.parametrize("severity", [3, 4], ids=["n1", "n2"])
-def test_who_acknowledges_at_the_source_of_an_alert_stops_its_ladder(scene: Scene, severity: int) -> None:
+def test_who_acknowledges_at_the_source_of_an_alert_stops_its_ladder(
+    scene: Scene, severity: int
+) -> None:
     calls = Calls(scene)
     alert = scene.report(0, "outage_it", PMI, severity=severity, capacity_lost_pct=10.0, **MACHINE)
     calls.new()
-    scene.report(3, "info", PMI, acknowledges=True, references=(alert,), **(MACHINE | {"severity": 1}))
+    scene.report(
+        3, "info", PMI, acknowledges=True, references=(alert,), **(MACHINE | {"severity": 1})
+    )
     incident = scene.incidents()[0]
     assert (incident.state, incident.acknowledged_by) == ("acknowledged", ("src-pd",))
     assert _ladder(scene, incident.id).state == "answered"
@@ -139,15 +190,24 @@ def test_who_acknowledges_at_the_source_of_an_alert_stops_its_ladder(scene: Scen
 
 
 @pytest.mark.parametrize(
-    "other", [{"source": "site_manager"}, {"source": "supervision", "source_key": "src-other"}], ids=["person", "machine"]
+    "other",
+    [{"source": "site_manager"}, {"source": "supervision", "source_key": "src-other"}],
+    ids=["person", "machine"],
 )
-def test_what_others_report_too_waits_for_the_people_who_are_called(scene: Scene, other: dict[str, Any]) -> None:
+def test_what_others_report_too_waits_for_the_people_who_are_called(
+    scene: Scene, other: dict[str, Any]
+) -> None:
     calls = Calls(scene)
     alert = scene.report(0, "outage_it", PMI, capacity_lost_pct=10.0, **MACHINE)
     scene.report(1, "outage_it", PMI, capacity_lost_pct=10.0, **other)
     calls.new()
-    scene.report(3, "info", PMI, acknowledges=True, references=(alert,), **(MACHINE | {"severity": 1}))
-    assert (scene.incidents()[0].state, _ladder(scene, scene.incidents()[0].id).state) == ("open", "running")
+    scene.report(
+        3, "info", PMI, acknowledges=True, references=(alert,), **(MACHINE | {"severity": 1})
+    )
+    assert (scene.incidents()[0].state, _ladder(scene, scene.incidents()[0].id).state) == (
+        "open",
+        "running",
+    )
     scene.step(15)
     calls.expect("ast-direction")
 
@@ -155,7 +215,9 @@ def test_what_others_report_too_waits_for_the_people_who_are_called(scene: Scene
 def test_no_source_stops_the_ladder_of_a_crisis(scene: Scene) -> None:
     alert = scene.report(0, "outage_it", "sit-01", severity=5, capacity_lost_pct=10.0, **MACHINE)
     crisis = scene.state.ladders["territory"]
-    scene.report(3, "info", "sit-01", acknowledges=True, references=(alert,), **(MACHINE | {"severity": 1}))
+    scene.report(
+        3, "info", "sit-01", acknowledges=True, references=(alert,), **(MACHINE | {"severity": 1})
+    )
     assert scene.state.escalations[crisis].state == "running"
     assert scene.incidents()[0].acknowledged_by == ("src-pd",)
 
@@ -197,9 +259,16 @@ def test_a_decline_calls_the_deputy_at_once(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("instead", "called"), [("dir-education", "dir-education"), ("cel-rh", "dir-solidarites-s"), ("x", "dir-solidarites-s")]
+    ("instead", "called"),
+    [
+        ("dir-education", "dir-education"),
+        ("cel-rh", "dir-solidarites-s"),
+        ("x", "dir-solidarites-s"),
+    ],
 )
-def test_who_cannot_come_may_name_somebody_of_the_same_role(scene: Scene, instead: str, called: str) -> None:
+def test_who_cannot_come_may_name_somebody_of_the_same_role(
+    scene: Scene, instead: str, called: str
+) -> None:
     """Whoever holds no such role is not called by a link: then the deputy is."""
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
@@ -207,7 +276,12 @@ def test_who_cannot_come_may_name_somebody_of_the_same_role(scene: Scene, instea
     call = calls.of("dir-solidarites")
     scene.feed(
         AnswerReceived(
-            notification=call.notification, person=call.person, answer=Answer.DECLINE, channel="link", at=scene.at(1), instead=instead
+            notification=call.notification,
+            person=call.person,
+            answer=Answer.DECLINE,
+            channel="link",
+            at=scene.at(1),
+            instead=instead,
         ),
         at=scene.at(1),
     )
@@ -224,7 +298,14 @@ def test_the_deputy_whom_a_former_cycle_called_in_vain_is_called_again(scene: Sc
     _answer(scene, calls, "ast-technique", 31, Answer.DECLINE)
     (deputy,) = calls.expect("ast-technique-s")
     assert (deputy.wave, deputy.cycle) == (1, 2)
-    scene.feed(Unreachable(notification=calls.of("ast-technique").notification, person="ast-technique", at=scene.at(32)), at=scene.at(32))
+    scene.feed(
+        Unreachable(
+            notification=calls.of("ast-technique").notification,
+            person="ast-technique",
+            at=scene.at(32),
+        ),
+        at=scene.at(32),
+    )
     calls.expect_nobody()
 
 
@@ -233,7 +314,10 @@ def test_who_cannot_be_reached_is_replaced_like_who_declines(scene: Scene) -> No
     scene.report(0, "closure", PMI, severity=4)
     calls.new()
     call = calls.of("ast-technique")
-    scene.feed(Unreachable(notification=call.notification, person="ast-technique", at=scene.at(1)), at=scene.at(1))
+    scene.feed(
+        Unreachable(notification=call.notification, person="ast-technique", at=scene.at(1)),
+        at=scene.at(1),
+    )
     calls.expect("ast-technique-s")
 
 
@@ -241,7 +325,9 @@ def test_an_uncovered_role_is_told_its_deputy_called_and_the_next_wave_fires_at_
     scene = Scene(roster=_without("coordinateur_pca", deputies=["coordinateur_pca"]))
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
-    called = calls.expect("dir-solidarites", "coord-pca-s", "ast-technique", "ast-direction", "dir-solidarites-s")
+    called = calls.expect(
+        "dir-solidarites", "coord-pca-s", "ast-technique", "ast-direction", "dir-solidarites-s"
+    )
     assert {c.planned_at for c in called} == {scene.at(0)}
     assert [(u.role, u.scope) for u in scene.named(RoleUncovered)] == [("coordinateur_pca", None)]
     assert _ladder(scene, scene.incidents()[0].id).uncovered_roles == ("coordinateur_pca",)
@@ -249,7 +335,13 @@ def test_an_uncovered_role_is_told_its_deputy_called_and_the_next_wave_fires_at_
 
 def test_a_ladder_of_holes_still_ends_with_somebody() -> None:
     scene = Scene(
-        roster=_without("coordinateur_pca", "astreinte_technique", "directeur_pole", "astreinte_direction", "suppleant_directeur_pole")
+        roster=_without(
+            "coordinateur_pca",
+            "astreinte_technique",
+            "directeur_pole",
+            "astreinte_direction",
+            "suppleant_directeur_pole",
+        )
     )
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
@@ -263,7 +355,16 @@ def test_after_the_last_wave_it_starts_again_three_times_then_an_alert_stands(sc
     for minute in range(0, 200, 1):
         scene.step(minute)
         fired += [(minute, c.wave, c.cycle) for c in calls.new() if c.person != "rs-pmi-04"]
-    assert fired == [(0, 1, 1), (15, 2, 1), (30, 1, 2), (45, 2, 2), (60, 1, 3), (75, 2, 3), (90, 1, 4), (105, 2, 4)]
+    assert fired == [
+        (0, 1, 1),
+        (15, 2, 1),
+        (30, 1, 2),
+        (45, 2, 2),
+        (60, 1, 3),
+        (75, 2, 3),
+        (90, 1, 4),
+        (105, 2, 4),
+    ]
     ladder = _ladder(scene, scene.incidents()[0].id)
     assert (ladder.state, ladder.next_at) == ("exhausted", None)
 
@@ -285,21 +386,27 @@ def test_answers_add_up_over_the_cycles(scene: Scene) -> None:
 # ── rises ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_rise_starts_the_higher_ladder_at_once_and_withdraws_what_nobody_answered(scene: Scene) -> None:
+def test_a_rise_starts_the_higher_ladder_at_once_and_withdraws_what_nobody_answered(
+    scene: Scene,
+) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     low = calls.expect("rs-pmi-04", "ast-technique")
     _answer(scene, calls, "ast-technique", 1)
     scene.report(2, "closure", PMI, severity=4, source="supervision")
     high = calls.expect(*N2_FIRST)
-    assert {(c.level, c.previous_level, c.template) for c in high} == {(2, 1, "level_raised")}, "who said yes to N1 must say it again"
+    assert {(c.level, c.previous_level, c.template) for c in high} == {(2, 1, "level_raised")}, (
+        "who said yes to N1 must say it again"
+    )
     withdrawn = {w.notification for w in scene.named(NotificationWithdrawn)}
     assert withdrawn == {c.notification for c in low if c.person == "rs-pmi-04"}
     scene.step(300)
     assert not [c for c in calls.new() if c.level == 1]
 
 
-def test_whoever_had_taken_it_in_charge_must_say_so_again_although_the_higher_ladder_does_not_name_them(scene: Scene) -> None:
+def test_whoever_had_taken_it_in_charge_must_say_so_again_although_the_higher_ladder_does_not_name_them(
+    scene: Scene,
+) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
     scene.step(10)
@@ -307,14 +414,22 @@ def test_whoever_had_taken_it_in_charge_must_say_so_again_although_the_higher_la
     _answer(scene, calls, "dir-solidarites-s", 11)
     incident = scene.incidents()[0]
     assert incident.state == "acknowledged"
-    scene.command(SetLevel(author="coord-pca", role="coordinator", level=Level.N3, scope=incident.id), 12)
+    scene.command(
+        SetLevel(author="coord-pca", role="coordinator", level=Level.N3, scope=incident.id), 12
+    )
     called = {c.person: c for c in calls.expect(*CRISIS, "dir-solidarites-s")}
-    assert {(c.level, c.previous_level, c.template) for c in called.values()} == {(3, 2, "level_raised")}
+    assert {(c.level, c.previous_level, c.template) for c in called.values()} == {
+        (3, 2, "level_raised")
+    }
     again = {person for person, c in called.items() if not c.values.get("first_call")}
-    assert again == {*called} & {*N2_FIRST, "dir-solidarites-s"}, "nobody else is asked to answer again"
+    assert again == {*called} & {*N2_FIRST, "dir-solidarites-s"}, (
+        "nobody else is asked to answer again"
+    )
     assert called["dir-solidarites-s"].role == "suppleant_directeur_pole"
     incident = scene.incidents()[0]
-    assert (incident.state, incident.acknowledged_by) == ("open", ()), "nobody has answered for the crisis yet"
+    assert (incident.state, incident.acknowledged_by) == ("open", ()), (
+        "nobody has answered for the crisis yet"
+    )
     _answer(scene, calls, "dir-solidarites-s", 13)
     assert _ladder(scene, "territory").acknowledged_by == ("dir-solidarites-s",)
     assert scene.incidents()[0].state == "acknowledged"
@@ -329,7 +444,9 @@ def test_whoever_had_an_incident_in_charge_that_joins_the_crisis_hears_of_it(sce
     _answer(scene, calls, "ast-technique", 2)
     own = next(i.id for i in scene.incidents() if PMI in i.members)
     scene.command(SetLevel(author="coord-pca", role="coordinator", level=Level.N3, scope=own), 5)
-    assert {(c.template, c.answer_expected) for c in calls.expect("dgs", "ast-technique")} == {("information", False)}
+    assert {(c.template, c.answer_expected) for c in calls.expect("dgs", "ast-technique")} == {
+        ("information", False)
+    }
 
 
 def test_n3_is_one_ladder_of_the_realm(scene: Scene) -> None:
@@ -343,7 +460,9 @@ def test_n3_is_one_ladder_of_the_realm(scene: Scene) -> None:
     _answer(scene, calls, "dgs", 2)
     scene.report(5, "fire", "sit-02", severity=5)
     (told,) = calls.expect("dgs")
-    assert (told.answer_expected, told.template) == (False, "information"), "it joins: information, no new acknowledgement"
+    assert (told.answer_expected, told.template) == (False, "information"), (
+        "it joins: information, no new acknowledgement"
+    )
     assert len(_ladder(scene, "territory").incidents) == 2
     assert len([e for e in scene.state.escalations.values() if e.level >= 3]) == 1
 
@@ -368,7 +487,11 @@ def test_eight_answers_end_the_first_wave_of_n3(scene: Scene) -> None:
     for n, person in enumerate(CRISIS[:8]):
         _answer(scene, calls, person, 1 + n)
     ladder = _ladder(scene, "territory")
-    assert (ladder.state, ladder.waves[0].state, ladder.waves[1].state) == ("answered", "satisfied", "skipped")
+    assert (ladder.state, ladder.waves[0].state, ladder.waves[1].state) == (
+        "answered",
+        "satisfied",
+        "skipped",
+    )
     scene.step(60)
     calls.expect_nobody()
 
@@ -386,7 +509,9 @@ def test_from_n3_to_n4_everybody_must_answer_again(scene: Scene) -> None:
     assert states == [("N3", "superseded"), ("N4", "running")]
 
 
-def test_an_active_cod_calls_its_liaison_officer_at_once_and_no_other_crisis_does(scene: Scene) -> None:
+def test_an_active_cod_calls_its_liaison_officer_at_once_and_no_other_crisis_does(
+    scene: Scene,
+) -> None:
     """D73: N4 calls them in any case, N3 while the COD is active."""
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2")
@@ -430,13 +555,18 @@ def test_an_active_cod_that_has_no_liaison_officer_calls_the_deputy_and_says_so_
 def test_n4_calls_those_on_duty_and_the_directors_of_all_poles_at_once(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2", severity=4, expected_duration_h=100, source="pompiers")
-    assert sorted(c.person for c in calls.new()) == sorted({*CRISIS, "president", "elu-astreinte", "liaison-cod"})
+    assert sorted(c.person for c in calls.new()) == sorted(
+        {*CRISIS, "president", "elu-astreinte", "liaison-cod"}
+    )
 
 
 def test_one_person_in_two_roles_of_a_step_is_called_once() -> None:
     roster = _without()
     holders = tuple(
-        h.model_copy(update={"holder": "dgs"}) if h.role in ("astreinte_direction", "cellule_rh") else h for h in roster.holders
+        h.model_copy(update={"holder": "dgs"})
+        if h.role in ("astreinte_direction", "cellule_rh")
+        else h
+        for h in roster.holders
     )
     scene = Scene(roster=roster.model_copy(update={"holders": holders}))
     calls = Calls(scene)
@@ -450,7 +580,10 @@ def test_one_person_in_two_roles_of_a_step_is_called_once() -> None:
 def director_on_duty() -> Scene:
     """A scene in which the director of a pôle is the duty executive, too."""
     roster = _without()
-    holders = tuple(h.model_copy(update={"holder": "dir-education"}) if h.role == "astreinte_direction" else h for h in roster.holders)
+    holders = tuple(
+        h.model_copy(update={"holder": "dir-education"}) if h.role == "astreinte_direction" else h
+        for h in roster.holders
+    )
     return Scene(roster=roster.model_copy(update={"holders": holders}))
 
 
@@ -460,7 +593,10 @@ def test_who_declines_in_two_roles_is_replaced_in_both(director_on_duty: Scene) 
     assert [c.person for c in calls.new()].count("dir-education") == 1
     _answer(director_on_duty, calls, "dir-education", 1, Answer.DECLINE)
     called = {c.person: c for c in calls.expect("ast-direction-s", "dir-education-s")}
-    assert (called["dir-education-s"].role, called["dir-education-s"].scope) == ("directeur_pole", "education")
+    assert (called["dir-education-s"].role, called["dir-education-s"].scope) == (
+        "directeur_pole",
+        "education",
+    )
 
 
 def test_who_does_not_answer_in_two_roles_is_replaced_in_both(director_on_duty: Scene) -> None:
@@ -475,28 +611,44 @@ def test_a_step_that_means_nobody_calls_the_next_one_at_once(scene: Scene) -> No
     calls = Calls(scene)
     scene.report(0, "outage_telecom", severity=2)
     calls.expect("ast-technique")
-    scene.command(SetLevel(author="coord-pca", role="coordinator", level=Level.N2, scope=scene.incidents()[0].id), 1)
+    scene.command(
+        SetLevel(
+            author="coord-pca", role="coordinator", level=Level.N2, scope=scene.incidents()[0].id
+        ),
+        1,
+    )
     calls.expect("ast-direction", "coord-pca", "ast-technique")
     scene.step(11)
     calls.expect("dgs")
-    assert [w.state for w in _ladder(scene, scene.incidents()[0].id).waves] == ["fired", "fired", "fired"]
+    assert [w.state for w in _ladder(scene, scene.incidents()[0].id).waves] == [
+        "fired",
+        "fired",
+        "fired",
+    ]
 
 
 def test_a_strike_of_no_pole_calls_the_director_on_call_at_once(scene: Scene) -> None:
     calls = Calls(scene)
-    scene.report(0, "info", source="rh", severity=2, measure=Measure(name="strike_notice", value=True))
+    scene.report(
+        0, "info", source="rh", severity=2, measure=Measure(name="strike_notice", value=True)
+    )
     calls.expect("ast-direction")
 
 
 @pytest.mark.parametrize(
     ("said", "called"),
     [
-        ({"type": "staff_shortage", "site": PMI, "capacity_lost_pct": 30}, {"rs-pmi-04", "dir-solidarites"}),
+        (
+            {"type": "staff_shortage", "site": PMI, "capacity_lost_pct": 30},
+            {"rs-pmi-04", "dir-solidarites"},
+        ),
         ({"type": "sanitary_alert", "site": PMI}, {"rs-pmi-04", "ast-direction"}),
         ({"type": "closure", "site": PMI}, {"rs-pmi-04", "ast-technique"}),
     ],
 )
-def test_what_is_no_technical_matter_calls_no_technician(scene: Scene, said: dict[str, Any], called: set[str]) -> None:
+def test_what_is_no_technical_matter_calls_no_technician(
+    scene: Scene, said: dict[str, Any], called: set[str]
+) -> None:
     """D73, `qui_par_nature`."""
     calls = Calls(scene)
     scene.report(0, **said, severity=2)
@@ -526,7 +678,9 @@ def test_acknowledging_on_the_page_is_an_answer(scene: Scene) -> None:
     scene.report(0, "closure", PMI, severity=2)
     calls.new()
     incident = scene.incidents()[0]
-    done = scene.command(AcknowledgeIncident(author="rs-pmi-04", role="site_manager", incident=incident.id), 4)
+    done = scene.command(
+        AcknowledgeIncident(author="rs-pmi-04", role="site_manager", incident=incident.id), 4
+    )
     assert isinstance(done, CommandApplied)
     assert done.result == {"incident": incident.id, "state": "acknowledged", "version": 1}
     assert _ladder(scene, incident.id).state == "answered"
@@ -545,7 +699,10 @@ def test_escalating_by_hand_fires_the_next_wave_now(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     calls.new()
-    scene.command(EscalateIncident(author="coord-pca", role="coordinator", incident=scene.incidents()[0].id), 3)
+    scene.command(
+        EscalateIncident(author="coord-pca", role="coordinator", incident=scene.incidents()[0].id),
+        3,
+    )
     calls.expect("ast-direction")
     scene.step(18)
     assert {(c.cycle, c.wave) for c in calls.new()} == {(2, 1)}
@@ -555,12 +712,22 @@ def _with_waves(scene: Scene, minute: float, second: int) -> None:
     """Another policy: N1 calls the technician alone, then, after so many minutes, the head of administration."""
     waves = territory().policy.ladders["N1"]
     second = waves[1].model_copy(update={"after_min": second, "who": ("dgs_directeur_de_crise",)})
-    ladders = {**territory().policy.ladders, "N1": (waves[0].model_copy(update={"who": ("astreinte_technique",)}), second)}
+    ladders = {
+        **territory().policy.ladders,
+        "N1": (waves[0].model_copy(update={"who": ("astreinte_technique",)}), second),
+    }
     policy = EscalationPolicy(policy=territory().policy.model_copy(update={"ladders": ladders}))
-    scene.command(PublishReference(author="coord-pca", role="coordinator", reference=f"r-{minute}", data=policy, last=True), minute)
+    scene.command(
+        PublishReference(
+            author="coord-pca", role="coordinator", reference=f"r-{minute}", data=policy, last=True
+        ),
+        minute,
+    )
 
 
-def _reapply(scene: Scene, minute: float, role: str = "coordinator") -> CommandApplied | CommandRefused:
+def _reapply(
+    scene: Scene, minute: float, role: str = "coordinator"
+) -> CommandApplied | CommandRefused:
     incident = next(iter(scene.state.incidents))
     return scene.command(ReapplyPolicy(author="coord-pca", role=role, incident=incident), minute)
 
@@ -599,10 +766,15 @@ def test_an_answer_stands_when_another_policy_is_applied(scene: Scene) -> None:
     scene.report(0, "closure", PMI, severity=2)
     incident = scene.incidents()[0].id
     calls.new()
-    scene.command(AcknowledgeIncident(author="rs-pmi-04", role="site_manager", incident=incident), 1)
+    scene.command(
+        AcknowledgeIncident(author="rs-pmi-04", role="site_manager", incident=incident), 1
+    )
     _with_waves(scene, 2, second=4)
     _reapply(scene, 3)
-    assert (_ladder(scene, incident).state, _ladder(scene, incident).acknowledged_by) == ("answered", ("rs-pmi-04",))
+    assert (_ladder(scene, incident).state, _ladder(scene, incident).acknowledged_by) == (
+        "answered",
+        ("rs-pmi-04",),
+    )
     scene.step(60)
     calls.expect_nobody()
 
@@ -612,7 +784,16 @@ def test_a_policy_is_applied_again_when_there_is_another_one_and_somebody_may(sc
     refused = [_reapply(scene, 1)]
     _with_waves(scene, 2, second=30)
     refused += [_reapply(scene, 3, role="technician")]
-    scene.command(ResolveIncident(author="c", role="coordinator", incident=scene.incidents()[0].id, force=True, reason="text:no"), 4)
+    scene.command(
+        ResolveIncident(
+            author="c",
+            role="coordinator",
+            incident=scene.incidents()[0].id,
+            force=True,
+            reason="text:no",
+        ),
+        4,
+    )
     refused += [_reapply(scene, 5)]
     codes = [r.code for r in refused if isinstance(r, CommandRefused)]
     assert codes == ["policy_in_force", "role_not_allowed", "incident_not_open"]
@@ -622,8 +803,19 @@ def test_closing_an_incident_ends_its_ladder(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     planned = calls.new()
-    scene.command(ResolveIncident(author="c", role="coordinator", incident=scene.incidents()[0].id, force=True, reason="text:no"), 3)
-    assert {w.notification for w in scene.named(NotificationWithdrawn)} == {c.notification for c in planned}
+    scene.command(
+        ResolveIncident(
+            author="c",
+            role="coordinator",
+            incident=scene.incidents()[0].id,
+            force=True,
+            reason="text:no",
+        ),
+        3,
+    )
+    assert {w.notification for w in scene.named(NotificationWithdrawn)} == {
+        c.notification for c in planned
+    }
     scene.step(300)
     calls.expect_nobody()
 
@@ -638,7 +830,9 @@ def test_after_a_stall_only_the_newest_due_step_fires() -> None:
     calls.new()
     scene.report(16, "info", "par-01", severity=1)
     called = calls.new()
-    assert {c.person for c in called} == {"elu-astreinte"}, "wave 2 was due at 10, wave 3 at 15: the newest fires"
+    assert {c.person for c in called} == {"elu-astreinte"}, (
+        "wave 2 was due at 10, wave 3 at 15: the newest fires"
+    )
     assert called[0].planned_at == scene.at(16)
     assert [w.state for w in _ladder(scene, "territory").waves] == ["fired", "superseded", "fired"]
 
@@ -651,7 +845,9 @@ def test_a_running_ladder_keeps_the_policy_it_started_with(scene: Scene) -> None
     calls.new()
     before = _ladder(scene, scene.incidents()[0].id).policy
     for id, command in reference_commands(territory(), scene.realm, "system:t", "admin"):
-        scene.feed(command.model_copy(update={"reference": "next"}), id=f"next-{id}", at=scene.at(5))
+        scene.feed(
+            command.model_copy(update={"reference": "next"}), id=f"next-{id}", at=scene.at(5)
+        )
     assert scene.state.version == "next"
     scene.step(15)
     calls.expect("ast-direction")
@@ -674,18 +870,25 @@ def test_an_alarm_reaches_the_roles_that_it_names(scene: Scene) -> None:
     )
     scene.feed(asked, at=scene.at(1))
     told = calls.expect("dir-education", "coord-pca")
-    assert {(c.template, c.answer_expected, c.values["activity"], c.values["pct"]) for c in told} == {("alarm_rto", False, "EDU-01", 50)}
+    assert {
+        (c.template, c.answer_expected, c.values["activity"], c.values["pct"]) for c in told
+    } == {("alarm_rto", False, "EDU-01", 50)}
 
 
 def test_an_alarm_for_a_role_that_nobody_holds_is_told() -> None:
     scene = Scene(roster=_without("elu_astreinte"))
-    scene.feed(AttentionRequested(code="alarm", roles=("elu_astreinte",), base="rto", pct=100), at=scene.at(1))
+    scene.feed(
+        AttentionRequested(code="alarm", roles=("elu_astreinte",), base="rto", pct=100),
+        at=scene.at(1),
+    )
     assert [u.role for u in scene.named(RoleUncovered)] == ["elu_astreinte"]
 
 
 def test_alarms_come_hourly_to_who_answered_the_call_of_the_crisis(scene: Scene) -> None:
     """D73: at the next full hour and without the voice; to others, and before there is a crisis, at once."""
-    asked = AttentionRequested(code="alarm", roles=("dgs_directeur_de_crise", "elu_astreinte"), base="rto", pct=100)
+    asked = AttentionRequested(
+        code="alarm", roles=("dgs_directeur_de_crise", "elu_astreinte"), base="rto", pct=100
+    )
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2", severity=3)
     calls.new()
@@ -739,12 +942,17 @@ def test_quiet_hours_end_at_seven_on_the_wall_when_the_clocks_change() -> None:
     scene = Scene(start=start)
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
-    assert _held(calls)["rs-pmi-04"] == start + 7 * 60 * MINUTE_MS, "23:00 to 07:00 with one hour less"
+    assert _held(calls)["rs-pmi-04"] == start + 7 * 60 * MINUTE_MS, (
+        "23:00 to 07:00 with one hour less"
+    )
 
 
 def test_a_site_manager_who_stands_in_for_somebody_on_call_is_on_call() -> None:
     roster = next(s.roster for s in territory().sections if isinstance(s, RosterSection))
-    holders = tuple(h.model_copy(update={"deputy": "rs-pmi-04"}) if h.role == "astreinte_technique" else h for h in roster.holders)
+    holders = tuple(
+        h.model_copy(update={"deputy": "rs-pmi-04"}) if h.role == "astreinte_technique" else h
+        for h in roster.holders
+    )
     _, calls = _night(30, roster.model_copy(update={"holders": holders}))
     assert _held(calls) == {"rs-pmi-04": None, "ast-technique": None}
 
@@ -771,7 +979,9 @@ def test_what_was_held_back_is_urged_when_people_are_in_danger_by_now() -> None:
     assert held.quiet_until is not None
     _answer(scene, calls, "ast-technique", 1)
     scene.report(5, "evacuation", PMI)
-    assert [u.notification for u in scene.named(NotificationUrged)] == [held.notification], "who answered is not called again"
+    assert [u.notification for u in scene.named(NotificationUrged)] == [held.notification], (
+        "who answered is not called again"
+    )
     scene.report(6, "fire", PMI)
     assert len(scene.named(NotificationUrged)) == 1
 
@@ -780,7 +990,12 @@ def test_quiet_hours_hold_back_the_alarms_of_n1_for_who_is_not_on_call() -> None
     scene, calls = _night(30)
     calls.new()
     asked = AttentionRequested(
-        code="alarm", roles=("directeur_pole", "coordinateur_pca"), pole="education", activity="EDU-01", base="rto", pct=50
+        code="alarm",
+        roles=("directeur_pole", "coordinateur_pca"),
+        pole="education",
+        activity="EDU-01",
+        base="rto",
+        pct=50,
     )
     scene.feed(asked, at=scene.at(40))
     assert _held(calls) == {"dir-education": scene.at(600), "coord-pca": None}
@@ -800,7 +1015,9 @@ def _reliefs(scene: Scene) -> list[Any]:
     return [t for t in scene.state.tasks.values() if t.kind == "relief"]
 
 
-def test_an_hour_before_the_end_of_a_shift_of_the_cell_a_named_person_has_to_decide(scene: Scene) -> None:
+def test_an_hour_before_the_end_of_a_shift_of_the_cell_a_named_person_has_to_decide(
+    scene: Scene,
+) -> None:
     calls = _crisis(scene)
     _answer(scene, calls, "cel-rh", 5)
     scene.step(5 + 9 * 60 - 1)
@@ -813,8 +1030,16 @@ def test_an_hour_before_the_end_of_a_shift_of_the_cell_a_named_person_has_to_dec
         ("coord-pca", False, scene.at(5 + 600)),
     ]
     (task,) = _reliefs(scene)
-    assert (task.post, task.owner, task.due_at, task.state) == ("cellule_rh", "coordinateur_pca", scene.at(5 + 600), "open")
-    done = scene.command(CompleteTask(author="coord-pca", role="coordinator", task=task.id, outcome="done"), 5 + 9 * 60 + 1)
+    assert (task.post, task.owner, task.due_at, task.state) == (
+        "cellule_rh",
+        "coordinateur_pca",
+        scene.at(5 + 600),
+        "open",
+    )
+    done = scene.command(
+        CompleteTask(author="coord-pca", role="coordinator", task=task.id, outcome="done"),
+        5 + 9 * 60 + 1,
+    )
     assert isinstance(done, CommandApplied)
     assert _reliefs(scene)[0].taken_by == "coord-pca"
     scene.step(5 + 24 * 60)
@@ -845,7 +1070,14 @@ def test_whoever_goes_and_the_end_of_the_crisis_end_a_shift(scene: Scene) -> Non
     _answer(scene, calls, "cel-rh", 30, Answer.DECLINE)
     incident = scene.incidents()[0].id
     for scope in (incident, "territory"):
-        command = SetLevel(author="dgs", role="dgs_directeur_de_crise", scope=scope, level=Level.N1, reason="text:why", force=True)
+        command = SetLevel(
+            author="dgs",
+            role="dgs_directeur_de_crise",
+            scope=scope,
+            level=Level.N1,
+            reason="text:why",
+            force=True,
+        )
         assert isinstance(scene.command(command, 100), CommandApplied)
     scene.step(24 * 60)
     assert not _reliefs(scene)
@@ -855,7 +1087,9 @@ def test_whoever_goes_and_the_end_of_the_crisis_end_a_shift(scene: Scene) -> Non
 # ── cards and proposals of a plan without a pôle (D50, D52) ────────────────────────────────────────────────────────
 
 
-def test_an_overdue_card_of_a_role_of_sites_or_poles_reaches_those_that_the_incident_concerns(scene: Scene) -> None:
+def test_an_overdue_card_of_a_role_of_sites_or_poles_reaches_those_that_the_incident_concerns(
+    scene: Scene,
+) -> None:
     calls = Calls(scene)
     first = scene.report(0, "gas_leak", PMI, severity=3)
     scene.report(1, "evacuation", "pmi-05", references=(first,))
@@ -864,7 +1098,14 @@ def test_an_overdue_card_of_a_role_of_sites_or_poles_reaches_those_that_the_inci
     assert set(incident.members) >= {PMI, "pmi-05"}
     calls.new()
     for role in ("responsable_site", "directeur_pole"):
-        asked = AttentionRequested(code="card_overdue", roles=(role,), plan="PT-GAZ", card="F1", limit_at=scene.at(5), incident=incident.id)
+        asked = AttentionRequested(
+            code="card_overdue",
+            roles=(role,),
+            plan="PT-GAZ",
+            card="F1",
+            limit_at=scene.at(5),
+            incident=incident.id,
+        )
         scene.feed(asked, at=scene.at(6))
     told = calls.expect("rs-pmi-04", "rs-pmi-05", "dir-solidarites")
     assert {(c.role, c.scope) for c in told} == {
@@ -877,7 +1118,13 @@ def test_an_overdue_card_of_a_role_of_sites_or_poles_reaches_those_that_the_inci
 
 def test_what_concerns_no_site_of_such_a_role_is_told_to_nobody_and_said(scene: Scene) -> None:
     calls = Calls(scene)
-    asked = AttentionRequested(code="card_overdue", roles=("responsable_site",), plan="PT-GAZ", card="F1", limit_at=scene.at(5))
+    asked = AttentionRequested(
+        code="card_overdue",
+        roles=("responsable_site",),
+        plan="PT-GAZ",
+        card="F1",
+        limit_at=scene.at(5),
+    )
     scene.feed(asked, at=scene.at(6))
     calls.expect_nobody()
     assert [u.role for u in scene.named(RoleUncovered)] == ["responsable_site"]

@@ -21,7 +21,10 @@ PAIE: dict[str, Any] = {
     "capacity_lost_pct": 100,
     "measure": Measure(object="system:paie"),
 }
-COLLEGES = tuple(min(s.id for s in territory().sites if s.kitchen == kitchen) for kitchen in ("cuisine-centrale-sud", "sur-place"))
+COLLEGES = tuple(
+    min(s.id for s in territory().sites if s.kitchen == kitchen)
+    for kitchen in ("cuisine-centrale-sud", "sur-place")
+)
 RIVER = "station:paris-austerlitz"
 
 
@@ -36,24 +39,40 @@ def _said(scene: Scene, id: str) -> Any:
 
 def test_a_withdrawn_vigilance_is_what_the_reports_before_it_said(scene: Scene) -> None:
     def vigilance(minute: float, colour: str | None, **more: Any) -> str:
-        return scene.report(minute, "weather_alert", source="vigicrues", phenomenon="crues", colour=colour, **more)
+        return scene.report(
+            minute, "weather_alert", source="vigicrues", phenomenon="crues", colour=colour, **more
+        )
 
     vigilance(0, "jaune")
     red = vigilance(10, "rouge", severity=5)
     vigilance(12, "rouge", msg_type=MsgType.CANCEL, references=(red,))
-    assert _said(scene, "vigilance:crues") == "jaune", "it repeats what it withdraws, and does not say it"
+    assert _said(scene, "vigilance:crues") == "jaune", (
+        "it repeats what it withdraws, and does not say it"
+    )
     assert scene.state.flags["vigilance:crues"].since == scene.at(0)
 
 
 @pytest.mark.parametrize("denied", [True, False])
-def test_what_only_a_withdrawn_report_declared_is_as_if_nobody_had(scene: Scene, denied: bool) -> None:
-    flag = scene.report(0, "info", source="prefecture", measure=Measure(name="cod_active", value=True))
+def test_what_only_a_withdrawn_report_declared_is_as_if_nobody_had(
+    scene: Scene, denied: bool
+) -> None:
+    flag = scene.report(
+        0, "info", source="prefecture", measure=Measure(name="cod_active", value=True)
+    )
     system = scene.report(1, "outage_it", **PAIE)
     cut = scene.report(
-        2, "outage_power", source="enedis", commune="92050", measure=Measure(name="customers_cut", value=3e4, object="network:electricity")
+        2,
+        "outage_power",
+        source="enedis",
+        commune="92050",
+        measure=Measure(name="customers_cut", value=3e4, object="network:electricity"),
     )
     incident = scene.incident_of(cut).id
-    assert (_said(scene, "flag:cod_active"), _said(scene, "system:paie"), _said(scene, "network:electricity")) == (True, "down", "down")
+    assert (
+        _said(scene, "flag:cod_active"),
+        _said(scene, "system:paie"),
+        _said(scene, "network:electricity"),
+    ) == (True, "down", "down")
     for n, id in enumerate((flag, system, cut)):
         row = scene.state.reports[id]
         if denied:
@@ -68,7 +87,11 @@ def test_what_only_a_withdrawn_report_declared_is_as_if_nobody_had(scene: Scene,
                 measure=row.measure,
                 commune=row.commune,
             )
-    assert (_said(scene, "flag:cod_active"), _said(scene, "system:paie"), _said(scene, "network:electricity")) == (False, "up", "up")
+    assert (
+        _said(scene, "flag:cod_active"),
+        _said(scene, "system:paie"),
+        _said(scene, "network:electricity"),
+    ) == (False, "up", "up")
     assert scene.state.incidents[incident].customers_cut is None
 
 
@@ -78,14 +101,26 @@ def test_a_system_is_up_again_when_the_outage_has_ended(scene: Scene, end: str) 
     lease = Lease(until=scene.at(10)) if end == "lapse" else None
     windows = (Window(start=scene.at(0), end=scene.at(10)),) if end == "window" else ()
     duration = 0.1 if end == "person" else None
-    id = scene.report(0, "outage_it", **PAIE, lease=lease, effective=windows, expected_duration_h=duration)
+    id = scene.report(
+        0, "outage_it", **PAIE, lease=lease, effective=windows, expected_duration_h=duration
+    )
     assert _said(scene, "system:paie") == "down"
     if end == "machine":
-        scene.report(10, "reopening", source="supervision", source_key="k", references=(id,), lifts=(EventType.OUTAGE_IT,), severity=1)
+        scene.report(
+            10,
+            "reopening",
+            source="supervision",
+            source_key="k",
+            references=(id,),
+            lifts=(EventType.OUTAGE_IT,),
+            severity=1,
+        )
     elif end == "person":
         scene.step(10)
         (task,) = [t for t in scene.state.tasks.values() if t.state == "open"]
-        scene.command(CompleteTask(author="c", role="coordinator", task=task.id, outcome="lifted"), 10)
+        scene.command(
+            CompleteTask(author="c", role="coordinator", task=task.id, outcome="lifted"), 10
+        )
     scene.step(20)
     assert _said(scene, "system:paie") == "up"
     assert scene.state.flags["system:paie"].since == scene.at(10)
@@ -93,7 +128,13 @@ def test_a_system_is_up_again_when_the_outage_has_ended(scene: Scene, end: str) 
 
 def test_an_outage_of_two_systems_ends_when_both_are_restored(scene: Scene) -> None:
     """§3: restored one by one, it never ended."""
-    scene.report(0, "outage_it", "sst-01", capacity_lost_pct=50, measure=Measure(object="system:paie|system:ad"))
+    scene.report(
+        0,
+        "outage_it",
+        "sst-01",
+        capacity_lost_pct=50,
+        measure=Measure(object="system:paie|system:ad"),
+    )
     for minute, system, status in ((5, "ad", "degraded"), (6, "paie", "normal")):
         restored = Measure(name="system_restored", value=True, object=f"system:{system}")
         scene.report(minute, "info", source="supervision", severity=1, measure=restored)
@@ -102,7 +143,11 @@ def test_an_outage_of_two_systems_ends_when_both_are_restored(scene: Scene) -> N
 
 @pytest.mark.parametrize("site", ["sst-01", None])
 def test_a_network_is_restored_as_a_system_is(scene: Scene, site: str | None) -> None:
-    given: dict[str, Any] = {"source": "operateur", "commune": "92050", "measure": Measure(object="network:mobile")}
+    given: dict[str, Any] = {
+        "source": "operateur",
+        "commune": "92050",
+        "measure": Measure(object="network:mobile"),
+    }
     outage = scene.report(0, "outage_telecom", site, severity=4, capacity_lost_pct=100, **given)
     assert _said(scene, "network:mobile") == "down"
     restored = Measure(name="system_restored", value=True, object="network:mobile")
@@ -113,27 +158,54 @@ def test_a_network_is_restored_as_a_system_is(scene: Scene, site: str | None) ->
 
 
 @pytest.mark.parametrize("end", ["colleges_served", "reopening"])
-def test_a_failure_that_a_site_told_ends_when_its_supplier_serves_again(scene: Scene, end: str) -> None:
+def test_a_failure_that_a_site_told_ends_when_its_supplier_serves_again(
+    scene: Scene, end: str
+) -> None:
     kitchen, college, of_another = "supplier:cuisine-centrale-sud", *COLLEGES
-    scene.report(0, "supplier_failure", college, severity=4, measure=Measure(name="sites_not_delivered", value=54.0, object=kitchen))
+    scene.report(
+        0,
+        "supplier_failure",
+        college,
+        severity=4,
+        measure=Measure(name="sites_not_delivered", value=54.0, object=kitchen),
+    )
     scene.report(1, "supplier_failure", college, capacity_lost_pct=100)
     scene.report(2, "supplier_failure", of_another, capacity_lost_pct=100)
     if end == "reopening":
         scene.report(60, "reopening", severity=1, measure=Measure(object=kitchen))
     else:
-        scene.report(60, "info", severity=1, measure=Measure(name="colleges_served", value=54.0, value_of=54.0, object=kitchen))
-    assert [(c.site, c.lifted_at) for c in sorted(scene.state.causes.values(), key=lambda c: c.since)] == [
-        (college, scene.at(60)), (college, scene.at(60)), (of_another, None),
-    ]  # fmt: skip
+        scene.report(
+            60,
+            "info",
+            severity=1,
+            measure=Measure(name="colleges_served", value=54.0, value_of=54.0, object=kitchen),
+        )
+    assert [
+        (c.site, c.lifted_at) for c in sorted(scene.state.causes.values(), key=lambda c: c.since)
+    ] == [
+        (college, scene.at(60)),
+        (college, scene.at(60)),
+        (of_another, None),
+    ]
     scene.report(70, "supplier_failure", college, capacity_lost_pct=100)
-    assert [c.type for c in scene.site(college).causes] == ["supplier_failure"], "a newer word stays"
+    assert [c.type for c in scene.site(college).causes] == ["supplier_failure"], (
+        "a newer word stays"
+    )
 
 
 def test_the_end_of_one_outage_leaves_what_another_says(scene: Scene) -> None:
     ids = [scene.report(n, "outage_it", **PAIE) for n in range(7)]
     for n, id in enumerate(ids):
         assert _said(scene, "system:paie") == "down"
-        scene.report(10 + n, "reopening", source="supervision", source_key="k", references=(id,), lifts=(EventType.OUTAGE_IT,), severity=1)
+        scene.report(
+            10 + n,
+            "reopening",
+            source="supervision",
+            source_key="k",
+            references=(id,),
+            lifts=(EventType.OUTAGE_IT,),
+            severity=1,
+        )
     assert _said(scene, "system:paie") == "up"
 
 
@@ -146,7 +218,9 @@ def test_of_two_sources_that_contradict_each_other_the_graver_stands_and_a_perso
 
     def road(minute: float, closed: bool, source: str, occurred: float = 0) -> str:
         measure = Measure(name="road_closed", value=closed, object="road:N118")
-        return scene.report(minute, "transport_disruption", occurred=occurred, source=source, measure=measure)
+        return scene.report(
+            minute, "transport_disruption", occurred=occurred, source=source, measure=measure
+        )
 
     said = {
         source: road(1 + n, source == "siter", source)
@@ -154,7 +228,12 @@ def test_of_two_sources_that_contradict_each_other_the_graver_stands_and_a_perso
     }
     assert _said(scene, "road:N118") is True
     (task,) = scene.state.tasks.values()
-    assert (task.kind, task.report, task.candidates, task.state) == ("contested", said["siter"], (said["police"],), "open")
+    assert (task.kind, task.report, task.candidates, task.state) == (
+        "contested",
+        said["siter"],
+        (said["police"],),
+        "open",
+    )
     if ends_by == "withdrawal":
         scene.command(DenyReport(author="c", role="coordinator", report=said["siter"]), 5)
     else:
@@ -165,24 +244,52 @@ def test_of_two_sources_that_contradict_each_other_the_graver_stands_and_a_perso
 
 @pytest.mark.parametrize("source", ["siter", "police"])
 def test_who_corrects_itself_or_speaks_later_contradicts_nobody(scene: Scene, source: str) -> None:
-    scene.report(1, "transport_disruption", occurred=0, source="siter", measure=Measure(name="road_closed", value=True, object="road:N118"))
-    said = {"source": source, "measure": Measure(name="road_closed", value=False, object="road:N118")}
+    scene.report(
+        1,
+        "transport_disruption",
+        occurred=0,
+        source="siter",
+        measure=Measure(name="road_closed", value=True, object="road:N118"),
+    )
+    said = {
+        "source": source,
+        "measure": Measure(name="road_closed", value=False, object="road:N118"),
+    }
     scene.report(2, "transport_disruption", occurred=0 if source == "siter" else 1, **said)
     assert _said(scene, "road:N118") is False
     assert not scene.state.tasks
 
 
 def test_of_two_words_on_whether_all_is_over_the_graver_is_no(scene: Scene) -> None:
-    for minute, source, value in ((1, "prefecture", True), (2, "pompiers", False), (3, "sdis", True)):
-        scene.report(minute, "info", occurred=0, source=source, measure=Measure(name="all_clear", value=value))
+    for minute, source, value in (
+        (1, "prefecture", True),
+        (2, "pompiers", False),
+        (3, "sdis", True),
+    ):
+        scene.report(
+            minute,
+            "info",
+            occurred=0,
+            source=source,
+            measure=Measure(name="all_clear", value=value),
+        )
         assert _said(scene, "flag:all_clear") is (minute == 1)
 
 
 @pytest.mark.parametrize("times", [2, 8])
-def test_an_older_word_does_not_change_what_a_newer_one_has_said_again(scene: Scene, times: int) -> None:
+def test_an_older_word_does_not_change_what_a_newer_one_has_said_again(
+    scene: Scene, times: int
+) -> None:
     def level(minute: float, m: float, occurred: float | None = None) -> None:
         measure = Measure(name="river_level", value=m, unit="m", object=RIVER)
-        scene.report(minute, "flood_level", source="vigicrues", occurred=occurred, severity=2, measure=measure)
+        scene.report(
+            minute,
+            "flood_level",
+            source="vigicrues",
+            occurred=occurred,
+            severity=2,
+            measure=measure,
+        )
 
     for n in range(times):
         level(n * 10, 6.6)
@@ -193,7 +300,9 @@ def test_an_older_word_does_not_change_what_a_newer_one_has_said_again(scene: Sc
     assert _said(scene, f"river:{RIVER.removeprefix('station:')}") == 5.9
 
 
-DEGRADED: dict[str, Any] = {"type": "outage_it"} | PAIE | {"capacity_lost_pct": 40, "source": "cellule_si"}
+DEGRADED: dict[str, Any] = (
+    {"type": "outage_it"} | PAIE | {"capacity_lost_pct": 40, "source": "cellule_si"}
+)
 
 
 @pytest.mark.parametrize(
@@ -224,14 +333,30 @@ def test_a_system_is_down_since_the_first_word_that_holds_in_whatever_order_they
 
 def test_an_older_word_for_a_time_of_its_own_says_nothing_of_now(scene: Scene) -> None:
     scene.report(20, "outage_it", **PAIE)
-    scene.report(25, "outage_it", occurred=0, effective=(Window(start=scene.at(0), end=scene.at(30)),), **PAIE)
+    scene.report(
+        25,
+        "outage_it",
+        occurred=0,
+        effective=(Window(start=scene.at(0), end=scene.at(30)),),
+        **PAIE,
+    )
     assert scene.state.flags["system:paie"].since == scene.at(20)
 
 
-def test_after_an_outage_has_ended_without_a_word_of_return_the_next_begins_anew(scene: Scene) -> None:
+def test_after_an_outage_has_ended_without_a_word_of_return_the_next_begins_anew(
+    scene: Scene,
+) -> None:
     """The machine closed the first alert; a late word of that one does not date the second back."""
     id = scene.report(0, "outage_it", **PAIE)
-    scene.report(5, "reopening", source="supervision", source_key="k", references=(id,), lifts=(EventType.OUTAGE_IT,), severity=1)
+    scene.report(
+        5,
+        "reopening",
+        source="supervision",
+        source_key="k",
+        references=(id,),
+        lifts=(EventType.OUTAGE_IT,),
+        severity=1,
+    )
     scene.report(10, "outage_it", **PAIE)
     scene.report(15, "outage_it", occurred=2, **PAIE)
     flag = scene.state.flags["system:paie"]
@@ -241,23 +366,42 @@ def test_after_an_outage_has_ended_without_a_word_of_return_the_next_begins_anew
 # ── taken back (D3, D7) ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _restricted(scene: Scene, minute: float, value: bool, *, type: str = "outage_water", network: str = "nord", **more: Any) -> str:
+def _restricted(
+    scene: Scene,
+    minute: float,
+    value: bool,
+    *,
+    type: str = "outage_water",
+    network: str = "nord",
+    **more: Any,
+) -> str:
     said = {"source": "prefecture", "severity": 4, "zone": ("92050", "92012")} | more
-    return scene.report(minute, type, measure=Measure(name="water_restriction", value=value, object=f"network:{network}"), **said)
+    return scene.report(
+        minute,
+        type,
+        measure=Measure(name="water_restriction", value=value, object=f"network:{network}"),
+        **said,
+    )
 
 
 @pytest.mark.parametrize("said", [{}, {"msg_type": MsgType.CANCEL}, {"type": "info"}])
-def test_what_takes_a_declaration_back_ends_the_word_that_made_it(scene: Scene, said: dict[str, Any]) -> None:
+def test_what_takes_a_declaration_back_ends_the_word_that_made_it(
+    scene: Scene, said: dict[str, Any]
+) -> None:
     """The end of a restriction was one more cut of water; nothing ended the first, and the incident could not be closed."""
     order = _restricted(scene, 0, True)
     scene.report(5, "outage_water", "pmi-04", capacity_lost_pct=40)
     south = _restricted(scene, 6, True, network="sud", zone=("92002",))
     back = _restricted(scene, 100, False, severity=1, **said)
     assert scene.incident_of(back) == scene.incident_of(order)
-    assert [scene.state.causes[c].reports for c in scene.state.placeless["outage_water"]] == [(south,)], (
-        "of another network somebody else speaks"
-    )
-    assert (_said(scene, "flag:water_restriction"), _said(scene, "network:nord"), _said(scene, "network:sud")) == (True, "up", "degraded")
+    assert [scene.state.causes[c].reports for c in scene.state.placeless["outage_water"]] == [
+        (south,)
+    ], "of another network somebody else speaks"
+    assert (
+        _said(scene, "flag:water_restriction"),
+        _said(scene, "network:nord"),
+        _said(scene, "network:sud"),
+    ) == (True, "up", "degraded")
     assert scene.status("pmi-04") == "degraded", "a site speaks for itself"
 
 
@@ -270,7 +414,9 @@ def test_part_of_the_communes_takes_back_nothing_for_the_others(scene: Scene) ->
 
 @pytest.mark.parametrize("type", ["outage_water", "info"])
 @pytest.mark.parametrize("late", [False, True])
-def test_a_declaration_for_several_zones_holds_until_the_last_is_free(scene: Scene, type: str, late: bool) -> None:
+def test_a_declaration_for_several_zones_holds_until_the_last_is_free(
+    scene: Scene, type: str, late: bool
+) -> None:
     """The order that was lifted in the north released what the one in the south asked for."""
     _restricted(scene, 0, True, type=type, zone=("92050",))
     _restricted(scene, 6, True, type=type, zone=("92002",))
@@ -293,9 +439,21 @@ def test_what_nobody_had_declared_there_takes_nothing_back(scene: Scene) -> None
 # ── a Cancel that says that all is well ────────────────────────────────────────────────────────────────────────────
 
 
-def _vigilance(scene: Scene, minute: float, colour: str, *, hours: float | None = None, **more: Any) -> str:
-    window = () if hours is None else (Window(start=scene.at(minute), end=scene.at(minute + 60 * hours)),)
-    said = {"source": "meteo_france", "severity": 3, "phenomenon": "vent", "colour": colour, "effective": window} | more
+def _vigilance(
+    scene: Scene, minute: float, colour: str, *, hours: float | None = None, **more: Any
+) -> str:
+    window = (
+        ()
+        if hours is None
+        else (Window(start=scene.at(minute), end=scene.at(minute + 60 * hours)),)
+    )
+    said = {
+        "source": "meteo_france",
+        "severity": 3,
+        "phenomenon": "vent",
+        "colour": colour,
+        "effective": window,
+    } | more
     return scene.report(minute, "weather_alert", **said)
 
 
@@ -303,8 +461,12 @@ def _green(scene: Scene, minute: float, *cancelled: str) -> None:
     _vigilance(scene, minute, "vert", severity=1, msg_type=MsgType.CANCEL, references=cancelled)
 
 
-@pytest.mark.parametrize("colours", [("orange", "orange"), ("orange", "jaune"), ("jaune", "orange")])
-def test_a_cancel_with_green_leaves_the_colour_of_another_message(scene: Scene, colours: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "colours", [("orange", "orange"), ("orange", "jaune"), ("jaune", "orange")]
+)
+def test_a_cancel_with_green_leaves_the_colour_of_another_message(
+    scene: Scene, colours: tuple[str, str]
+) -> None:
     """Two messages of one phenomenon: the end of one is not the end of the other."""
     first, second = (_vigilance(scene, n, colour, hours=12) for n, colour in enumerate(colours))
     _green(scene, 60, first)
@@ -323,7 +485,9 @@ def test_after_the_newer_message_is_cancelled_the_older_holds_while_its_time_is_
     assert _said(scene, "vigilance:vent") == colour
 
 
-def test_a_cancel_with_green_does_not_bring_back_what_its_message_had_replaced(scene: Scene) -> None:
+def test_a_cancel_with_green_does_not_bring_back_what_its_message_had_replaced(
+    scene: Scene,
+) -> None:
     first = _vigilance(scene, 0, "jaune", hours=12)
     second = _vigilance(scene, 30, "orange", hours=12, msg_type=MsgType.UPDATE, references=(first,))
     _green(scene, 90, second)
@@ -334,7 +498,10 @@ def test_a_declaration_that_is_older_than_its_end_is_over_when_it_comes(scene: S
     _restricted(scene, 0, True)
     _restricted(scene, 100, False)
     late = _restricted(scene, 110, True, occurred=50)
-    assert (scene.state.reports[late].reason, _said(scene, "flag:water_restriction")) == ("over_already", False)
+    assert (scene.state.reports[late].reason, _said(scene, "flag:water_restriction")) == (
+        "over_already",
+        False,
+    )
     assert not scene.state.placeless
     again = _restricted(scene, 120, True)
     assert scene.state.reports[again].reason is None
@@ -349,18 +516,35 @@ def test_the_end_of_what_nobody_declared_opens_nothing(scene: Scene) -> None:
 def test_the_word_that_made_an_isolation_ends_with_it(scene: Scene) -> None:
     """D40: what it cut was back, and its incident could not be closed."""
     said = {"source": "rssi", "severity": 5}
-    id = scene.report(0, "outage_it", measure=Measure(name="total_isolation", value=True, object="system:*"), **said)
-    scene.report(90, "outage_it", measure=Measure(name="total_isolation", value=False, object="system:*"), **said)
+    id = scene.report(
+        0,
+        "outage_it",
+        measure=Measure(name="total_isolation", value=True, object="system:*"),
+        **said,
+    )
+    scene.report(
+        90,
+        "outage_it",
+        measure=Measure(name="total_isolation", value=False, object="system:*"),
+        **said,
+    )
     assert not scene.state.placeless
-    done = scene.command(ResolveIncident(author="c", role="coordinator", incident=scene.incident_of(id).id), 100)
+    done = scene.command(
+        ResolveIncident(author="c", role="coordinator", incident=scene.incident_of(id).id), 100
+    )
     assert isinstance(done, CommandApplied)
 
 
 SOUTH: dict[str, Any] = {"source": "concessionnaire_restauration", "severity": 3}
-FAILS: dict[str, Any] = {"type": "supplier_failure", "measure": Measure(object="supplier:cuisine-centrale-sud")} | SOUTH
+FAILS: dict[str, Any] = {
+    "type": "supplier_failure",
+    "measure": Measure(object="supplier:cuisine-centrale-sud"),
+} | SOUTH
 SERVES: dict[str, Any] = {
     "type": "info",
-    "measure": Measure(name="colleges_served", value=88.0, value_of=88.0, object="supplier:cuisine-centrale-sud"),
+    "measure": Measure(
+        name="colleges_served", value=88.0, value_of=88.0, object="supplier:cuisine-centrale-sud"
+    ),
 } | SOUTH
 DOWN: dict[str, Any] = {"type": "outage_it"} | PAIE
 UP: dict[str, Any] = {
@@ -371,7 +555,9 @@ UP: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("fails", "works"), [(FAILS, SERVES), (FAILS, SERVES | {"type": "reopening"}), (DOWN, UP)])
+@pytest.mark.parametrize(
+    ("fails", "works"), [(FAILS, SERVES), (FAILS, SERVES | {"type": "reopening"}), (DOWN, UP)]
+)
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_a_failure_before_and_one_after_a_return_are_two_in_whatever_order_they_are_told(
     fails: dict[str, Any], works: dict[str, Any], order: tuple[int, ...]
@@ -388,7 +574,9 @@ def test_a_failure_before_and_one_after_a_return_are_two_in_whatever_order_they_
 
 
 @pytest.mark.parametrize(("fails", "works"), [(FAILS, SERVES), (DOWN, UP)])
-def test_a_late_word_on_a_failure_that_is_over_is_over_already(scene: Scene, fails: dict[str, Any], works: dict[str, Any]) -> None:
+def test_a_late_word_on_a_failure_that_is_over_is_over_already(
+    scene: Scene, fails: dict[str, Any], works: dict[str, Any]
+) -> None:
     for minute, said, occurred in ((5, works, 5), (9, fails, 0)):
         given = dict(said)
         id = scene.report(minute, given.pop("type"), occurred=occurred, **given)
@@ -401,11 +589,16 @@ def test_a_return_that_is_none_ends_no_failure_that_is_told_late(scene: Scene, f
     when = {"effective": (Window(start=scene.at(600)),)} if fate == "announced" else {}
     works = scene.report(5, **UP, occurred=-5 if fate == "older" else 5, **when)
     if fate == "withdrawn":
-        scene.report(7, "info", source="supervision", severity=1, msg_type="Cancel", references=(works,))
+        scene.report(
+            7, "info", source="supervision", severity=1, msg_type="Cancel", references=(works,)
+        )
     scene.report(8, **DOWN)
     id = scene.report(9, **DOWN, occurred=0)
     assert scene.state.reports[id].reason != "over_already"
-    assert {scene.state.causes[c].since for ids in scene.state.placeless.values() for c in ids} == {scene.at(0), scene.at(8)}
+    assert {scene.state.causes[c].since for ids in scene.state.placeless.values() for c in ids} == {
+        scene.at(0),
+        scene.at(8),
+    }
 
 
 # ── announced (D9) ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -416,16 +609,25 @@ def test_a_return_that_is_none_ends_no_failure_that_is_told_late(scene: Scene, f
     [
         (DOWN, "system:paie", ["up", "down", "up", "down", "up"]),
         (FAILS, "kitchen:cuisine-centrale-sud", ["up", "down", "up", "down", "up"]),
-        ({"type": "transport_disruption", "measure": Measure(name="road_closed", value=True, object="road:N118")}, "road:N118",
-         [False, True, False, True, False]),
+        (
+            {
+                "type": "transport_disruption",
+                "measure": Measure(name="road_closed", value=True, object="road:N118"),
+            },
+            "road:N118",
+            [False, True, False, True, False],
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_announced_is_so_in_each_of_its_windows_and_at_no_other_time(
     scene: Scene, said: dict[str, Any], id: str, seen: list[object]
 ) -> None:
     """A road closed for one night stayed closed, and a system was down from the first night of its works to the last."""
     given = dict(said)
-    nights = (Window(start=scene.at(60), end=scene.at(120)), Window(start=scene.at(180), end=scene.at(240)))
+    nights = (
+        Window(start=scene.at(60), end=scene.at(120)),
+        Window(start=scene.at(180), end=scene.at(240)),
+    )
     scene.report(0, given.pop("type"), effective=nights, **given)
     found = []
     for minute in (30, 60, 120, 180, 240):
@@ -439,12 +641,23 @@ def test_what_is_announced_is_so_in_each_of_its_windows_and_at_no_other_time(
 
 def test_what_another_source_says_without_an_end_outlasts_the_window(scene: Scene) -> None:
     said: dict[str, Any] = {"measure": Measure(name="road_closed", value=True, object="road:N118")}
-    scene.report(0, "transport_disruption", effective=(Window(start=scene.at(-10), end=scene.at(60)),), source="siter", **said)
+    scene.report(
+        0,
+        "transport_disruption",
+        effective=(Window(start=scene.at(-10), end=scene.at(60)),),
+        source="siter",
+        **said,
+    )
     scene.report(5, "transport_disruption", source="police", **said)
     scene.step(90)
     assert _said(scene, "road:N118") is True
-    over = scene.report(95, "transport_disruption", source="siter", effective=(Window(start=scene.at(-90), end=scene.at(-60)),),
-                        measure=Measure(name="road_closed", value=True, object="road:A86"))  # fmt: skip
+    over = scene.report(
+        95,
+        "transport_disruption",
+        source="siter",
+        effective=(Window(start=scene.at(-90), end=scene.at(-60)),),
+        measure=Measure(name="road_closed", value=True, object="road:A86"),
+    )
     assert "road:A86" not in scene.state.flags, over
 
 
@@ -454,7 +667,11 @@ NOTICE = Measure(name="strike_notice", value=True)
 def _notice(scene: Scene, minute: float, day: float | None, **values: Any) -> str:
     """A strike notice for T + `day` minutes, for a day's time."""
     window = () if day is None else (Window(start=scene.at(day), end=scene.at(day + 1440)),)
-    return scene.report(minute, "info", **{"source": "rh", "severity": 2, "measure": NOTICE, "effective": window} | values)
+    return scene.report(
+        minute,
+        "info",
+        **{"source": "rh", "severity": 2, "measure": NOTICE, "effective": window} | values,
+    )
 
 
 def _strike_day(scene: Scene) -> int | None:
@@ -483,7 +700,9 @@ def test_of_two_strikes_the_nearer_is_the_next(scene: Scene, order: tuple[float,
     """The notice of a later strike does not put off what the nearer one asks for."""
     told = {day: _notice(scene, minute, day) for minute, day in enumerate(order)}
     assert _strike_day(scene) == scene.at(5000)
-    scene.report(10, "info", source="rh", severity=1, msg_type=MsgType.CANCEL, references=(told[5000],))
+    scene.report(
+        10, "info", source="rh", severity=1, msg_type=MsgType.CANCEL, references=(told[5000],)
+    )
     assert _strike_day(scene) == scene.at(12000)
 
 
@@ -496,6 +715,11 @@ def test_a_strike_that_is_over_is_not_the_next(scene: Scene) -> None:
 def test_a_strike_notice_that_stands_alone_again_names_its_day(scene: Scene) -> None:
     """What stands after a withdrawal, also of a declaration that it was over, has the day that it named."""
     _notice(scene, 0, 5000)
-    over = scene.report(10, "info", source="rh", severity=1, measure=Measure(name="strike_notice", value=False))
+    over = scene.report(
+        10, "info", source="rh", severity=1, measure=Measure(name="strike_notice", value=False)
+    )
     scene.report(20, "info", source="rh", severity=1, msg_type=MsgType.CANCEL, references=(over,))
-    assert (scene.state.flags["flag:strike_notice"].value, _strike_day(scene)) == (True, scene.at(5000))
+    assert (scene.state.flags["flag:strike_notice"].value, _strike_day(scene)) == (
+        True,
+        scene.at(5000),
+    )

@@ -16,12 +16,22 @@ def scene() -> Scene:
 
 
 def count(scene: Scene, minute: float, found: float, **values: object) -> str:
-    measure = Measure(name="headcount_found", value=found, value_of=214, unit="persons", scope="site")
+    measure = Measure(
+        name="headcount_found", value=found, value_of=214, unit="persons", scope="site"
+    )
     return scene.report(minute, "headcount", SITE, severity=1, measure=measure, **values)
 
 
 def all_clear(scene: Scene, minute: float, site: str | None, **values: object) -> None:
-    scene.report(minute, "info", site, severity=1, source="pompiers", measure=Measure(name="all_clear", value=1, unit="bool"), **values)
+    scene.report(
+        minute,
+        "info",
+        site,
+        severity=1,
+        source="pompiers",
+        measure=Measure(name="all_clear", value=1, unit="bool"),
+        **values,
+    )
 
 
 def test_a_site_that_shelters_keeps_its_people(scene: Scene) -> None:
@@ -42,7 +52,9 @@ def test_people_of_an_evacuated_site_are_counted_until_all_are_found(scene: Scen
 
 
 @pytest.mark.parametrize("source", ["site_manager", "ssiap", "pompiers", "recensement"])
-def test_whoever_counts_on_the_spot_and_a_headcount_by_message_are_believed(scene: Scene, source: str) -> None:
+def test_whoever_counts_on_the_spot_and_a_headcount_by_message_are_believed(
+    scene: Scene, source: str
+) -> None:
     """«recensement» is Vigie's own, from the answers of the people."""
     scene.report(1, "evacuation", SITE, severity=4)
     count(scene, 20, 214, source=source)
@@ -81,13 +93,17 @@ def test_a_closure_after_the_evacuation_ends_the_count(scene: Scene) -> None:
 
 def proposals(scene: Scene) -> list[tuple[str, str | None]]:
     """State and outcome of the tasks that ask for a headcount, oldest first."""
-    rows = sorted((t for t in scene.state.tasks.values() if t.kind == "headcount"), key=lambda t: t.opened_at)
+    rows = sorted(
+        (t for t in scene.state.tasks.values() if t.kind == "headcount"), key=lambda t: t.opened_at
+    )
     assert {t.site for t in rows} <= {SITE}
     return [(t.state.value, t.outcome) for t in rows]
 
 
 @pytest.mark.parametrize("order", ["evacuation", "fire", "shelter_in_place"])
-def test_an_order_that_concerns_people_proposes_a_headcount_at_once(scene: Scene, order: str) -> None:
+def test_an_order_that_concerns_people_proposes_a_headcount_at_once(
+    scene: Scene, order: str
+) -> None:
     scene.report(1, order, SITE, severity=4)
     assert proposals(scene) == [("open", None)]
     (task,) = [t for t in scene.state.tasks.values() if t.kind == "headcount"]

@@ -31,7 +31,11 @@ def _publish_without(scene: Scene, gone: str, minute: float) -> None:
         data = section.data
         if isinstance(data, Sites):
             data = Sites(sites=tuple(s for s in data.sites if s.id != gone))
-        scene.feed(section.model_copy(update={"data": data, "reference": "next"}), id=f"{id}-next", at=scene.at(minute))
+        scene.feed(
+            section.model_copy(update={"data": data, "reference": "next"}),
+            id=f"{id}-next",
+            at=scene.at(minute),
+        )
 
 
 def test_a_site_that_the_reference_data_drop_stops_no_report() -> None:
@@ -45,8 +49,12 @@ def test_a_site_that_the_reference_data_drop_stops_no_report() -> None:
     assert PMI not in scene.state.territory.sites
 
     scene.report(6, "info", source="prefecture", msg_type=MsgType.CANCEL, severity=1)
-    assert [t.candidates for t in scene.state.tasks.values() if t.kind == "link_denial"] == [(rumour, doubt)]
-    scene.report(7, "outage_power", PMI, msg_type=MsgType.UPDATE, references=(cut,), capacity_lost_pct=50)
+    assert [t.candidates for t in scene.state.tasks.values() if t.kind == "link_denial"] == [
+        (rumour, doubt)
+    ]
+    scene.report(
+        7, "outage_power", PMI, msg_type=MsgType.UPDATE, references=(cut,), capacity_lost_pct=50
+    )
     scene.step(40)
     assert isinstance(scene.command(_cell(ConfirmReport, report=doubt), 41), CommandApplied)
     assert not _failed(scene)
@@ -60,7 +68,9 @@ def _days(scene: Scene, first: int, last: int) -> None:
         scene.report(day * DAY, "info", "par-02", severity=1)
 
 
-def test_a_cause_that_was_overlooked_in_a_merged_and_closed_incident_stops_no_word_of_its_site() -> None:
+def test_a_cause_that_was_overlooked_in_a_merged_and_closed_incident_stops_no_word_of_its_site() -> (
+    None
+):
     scene = Scene(realm="92", check=True)
     overlooked = scene.incident_of(scene.report(0, "closure", PMI))
     into = scene.incident_of(scene.report(1, "damage_report", OTHER))
@@ -88,9 +98,20 @@ def test_a_crisis_of_weeks_can_still_be_answered_when_its_first_incident_is_forg
 
     call = next(iter(scene.state.calls.values()))
     scene.feed(
-        AnswerReceived(notification=call.notification, person=call.person, answer=Answer.ACK, channel="app", at=scene.at(14 * DAY)),
+        AnswerReceived(
+            notification=call.notification,
+            person=call.person,
+            answer=Answer.ACK,
+            channel="app",
+            at=scene.at(14 * DAY),
+        ),
         at=scene.at(14 * DAY),
     )
-    assert isinstance(scene.command(_cell(AcknowledgeIncident, incident=second.id), 14 * DAY + 1), CommandApplied)
-    assert isinstance(scene.command(_cell(ResolveIncident, incident=second.id, force=True), 14 * DAY + 2), CommandApplied)
+    assert isinstance(
+        scene.command(_cell(AcknowledgeIncident, incident=second.id), 14 * DAY + 1), CommandApplied
+    )
+    assert isinstance(
+        scene.command(_cell(ResolveIncident, incident=second.id, force=True), 14 * DAY + 2),
+        CommandApplied,
+    )
     assert not _failed(scene)

@@ -10,7 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.calling import NotificationPlanned
-from schemas.commands import AcknowledgeIncident, ConfirmReport, DenyReport, MergeIncidents, ResolveIncident, SetLevel, SplitIncident
+from schemas.commands import (
+    AcknowledgeIncident,
+    ConfirmReport,
+    DenyReport,
+    MergeIncidents,
+    ResolveIncident,
+    SetLevel,
+    SplitIncident,
+)
 from schemas.maintenance import Coverage, EndMaintenance, LeasesRenewed, PlanMaintenance, Renewal
 from schemas.reports import Lease, Measure, ReportReceived, Window
 from schemas.runtime import InputDuplicate, StepTo
@@ -18,13 +26,24 @@ from schemas.words import Certainty, EventType, Level, MsgType
 from services.alerts.decider import AlertsDecider
 from services.alerts.evolve.causes import cause_changed
 from services.alerts.state import State
-from services.runtime.agenda import Agenda
-from services.runtime.decider import Deadline
-from services.runtime.maps import Map
+from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import Deadline
 from tests.hashseeds import printed
 from tests.unit.alerts.scene import Scene, report_of, scenario
 
-SITES = ("pmi-04", "pmi-05", "cen-2", "clg-0921353W", "clg-0921239X", "clg-0921631Y", "par-03", "sit-01", "nowhere", None)
+SITES = (
+    "pmi-04",
+    "pmi-05",
+    "cen-2",
+    "clg-0921353W",
+    "clg-0921239X",
+    "clg-0921631Y",
+    "par-03",
+    "sit-01",
+    "nowhere",
+    None,
+)
 MEASURES = (
     None,
     Measure(name="customers_cut", value=30_000.0, object="network:electricity"),
@@ -63,8 +82,14 @@ def reports(draw: st.DrawFn, types: tuple[EventType, ...] = tuple(EventType)) ->
         "site_id": draw(st.sampled_from(SITES)),
         "commune": draw(st.sampled_from((None, "92050", "92012", "92999"))),
         "severity": draw(st.integers(1, 5)),
-        "certainty": draw(st.sampled_from((Certainty.CONFIRMED, Certainty.CONFIRMED, Certainty.UNCONFIRMED, Certainty.RUMOUR))),
-        "msg_type": draw(st.sampled_from((MsgType.ALERT, MsgType.ALERT, MsgType.UPDATE, MsgType.CANCEL))),
+        "certainty": draw(
+            st.sampled_from(
+                (Certainty.CONFIRMED, Certainty.CONFIRMED, Certainty.UNCONFIRMED, Certainty.RUMOUR)
+            )
+        ),
+        "msg_type": draw(
+            st.sampled_from((MsgType.ALERT, MsgType.ALERT, MsgType.UPDATE, MsgType.CANCEL))
+        ),
         "refers": draw(st.integers(0, 6)),
         "lease": draw(st.sampled_from((None, None, 10, 200))),
         "source_key": "k",
@@ -72,46 +97,87 @@ def reports(draw: st.DrawFn, types: tuple[EventType, ...] = tuple(EventType)) ->
         "capacity_lost_pct": draw(st.sampled_from((None, 0.0, 30.0, 100.0))),
         "expected_duration_h": draw(st.sampled_from((None, 0.5, 4.0, 100.0))),
         "measure": draw(st.sampled_from(MEASURES)),
-        "lifts": draw(st.sampled_from(((), (EventType.CLOSURE,), (EventType.OUTAGE_POWER, EventType.FIRE)))),
+        "lifts": draw(
+            st.sampled_from(((), (EventType.CLOSURE,), (EventType.OUTAGE_POWER, EventType.FIRE)))
+        ),
         "phenomenon": draw(st.sampled_from((None, "crues", "canicule", "orages"))),
         "colour": draw(st.sampled_from((None, "jaune", "rouge", "mauve"))),
-        "effective": draw(st.sampled_from(((), ((start, start + 60),), ((start, None),), ((0, 30), (start + 30, start + 40))))),
+        "effective": draw(
+            st.sampled_from(
+                ((), ((start, start + 60),), ((start, None),), ((0, 30), (start + 30, start + 40)))
+            )
+        ),
     }
 
 
 def _feed(scene: Scene, given_: dict[str, Any], clock: float, ids: list[str]) -> float:
     values = dict(given_)
     clock += values.pop("after")
-    late, refers, effective, lease = values.pop("late"), values.pop("refers"), values.pop("effective"), values.pop("lease")
+    late, refers, effective, lease = (
+        values.pop("late"),
+        values.pop("refers"),
+        values.pop("effective"),
+        values.pop("lease"),
+    )
     references = (ids[-refers],) if 0 < refers <= len(ids) else ()
-    windows = tuple(Window(start=scene.at(a), end=None if b is None else scene.at(b)) for a, b in effective)
+    windows = tuple(
+        Window(start=scene.at(a), end=None if b is None else scene.at(b)) for a, b in effective
+    )
     id = f"r{len(ids)}"
     ids.append(id)
     message = ReportReceived(
-        report_id=id, references=references, effective=windows, occurred_at=scene.at(clock - late), recorded_at=scene.at(clock),
-        lease=None if lease is None else Lease(until=scene.at(clock + lease)), **values,
-    )  # fmt: skip
+        report_id=id,
+        references=references,
+        effective=windows,
+        occurred_at=scene.at(clock - late),
+        recorded_at=scene.at(clock),
+        lease=None if lease is None else Lease(until=scene.at(clock + lease)),
+        **values,
+    )
     scene.feed(message, at=scene.at(clock), id=id)
     return clock
 
 
 def _decide(scene: Scene, which: int) -> None:
     """Some decision on what is there; refused ones are fine."""
-    incidents, who = scene.state.open_incidents, {"author": "dgs", "role": "admin", "reason": "text:x"}
+    incidents, who = (
+        scene.state.open_incidents,
+        {"author": "dgs", "role": "admin", "reason": "text:x"},
+    )
     now = scene.service.clock
     last = max(scene.state.reports, default="none")
     makers: list[Callable[[], Any]] = [
         lambda: AcknowledgeIncident(incident=incidents[-1] if incidents else "none", **who),
         lambda: ResolveIncident(incident=incidents[0] if incidents else "none", force=True, **who),
-        lambda: MergeIncidents(incident=incidents[-1] if incidents else "none", into=incidents[0] if incidents else "none", **who),
-        lambda: SplitIncident(incident=incidents[0] if incidents else "none", reports=(last,), **who),
+        lambda: MergeIncidents(
+            incident=incidents[-1] if incidents else "none",
+            into=incidents[0] if incidents else "none",
+            **who,
+        ),
+        lambda: SplitIncident(
+            incident=incidents[0] if incidents else "none", reports=(last,), **who
+        ),
         lambda: ConfirmReport(report=last, **who),
         lambda: DenyReport(report=last, **who),
         lambda: SetLevel(scope="territory", level=Level(which % 5), force=True, **who),
-        lambda: PlanMaintenance(covers=_COVERED[which % len(_COVERED)], starts_at=now, ends_at=now + (1 + which) * 600_000, **who),
-        lambda: PlanMaintenance(covers=_COVERED[which % len(_COVERED)], starts_at=now, ends_at=now + 3_600_000, rrule="FREQ=DAILY", **who),
+        lambda: PlanMaintenance(
+            covers=_COVERED[which % len(_COVERED)],
+            starts_at=now,
+            ends_at=now + (1 + which) * 600_000,
+            **who,
+        ),
+        lambda: PlanMaintenance(
+            covers=_COVERED[which % len(_COVERED)],
+            starts_at=now,
+            ends_at=now + 3_600_000,
+            rrule="FREQ=DAILY",
+            **who,
+        ),
         lambda: EndMaintenance(window=max(scene.state.maintenance, default="none"), **who),
-        lambda: LeasesRenewed(source_key="k", leases=tuple(Renewal(report=r, until=now + 600_000) for r in scene.state.leases)),
+        lambda: LeasesRenewed(
+            source_key="k",
+            leases=tuple(Renewal(report=r, until=now + 600_000) for r in scene.state.leases),
+        ),
     ]
     scene.feed(makers[which % len(makers)]())
 
@@ -130,23 +196,33 @@ def play(scene: Scene, history: list[tuple[dict[str, Any], int, int]]) -> None:
 
 
 def _indexes(state: State) -> dict[str, Any]:
-    return {f.name: getattr(state, f.name) for f in fields(state) if not f.init and f.name != "rules"}
+    return {
+        f.name: getattr(state, f.name) for f in fields(state) if not f.init and f.name != "rules"
+    }
 
 
 @FEW
-@given(st.lists(st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=12))
-def test_no_input_fails_and_every_prefix_replays_to_the_same_state(history: list[tuple[dict[str, Any], int, int]]) -> None:
+@given(
+    st.lists(st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=12)
+)
+def test_no_input_fails_and_every_prefix_replays_to_the_same_state(
+    history: list[tuple[dict[str, Any], int, int]],
+) -> None:
     scene, decider = Scene(check=True), AlertsDecider()
     play(scene, history)
     state = scene.state
     loaded = decider.load(state.realm, state.lineage, decider.dump(state))
     assert loaded == state
-    assert _indexes(loaded) == _indexes(state), "an index does not depend on the order in which rows came"
+    assert _indexes(loaded) == _indexes(state), (
+        "an index does not depend on the order in which rows came"
+    )
 
 
 @FEW
 @given(st.lists(reports(), min_size=1, max_size=8), st.data())
-def test_the_same_report_twice_changes_nothing(history: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_the_same_report_twice_changes_nothing(
+    history: list[dict[str, Any]], data: st.DataObject
+) -> None:
     scene, clock, ids = Scene(), 0.0, list[str]()
     for report in history:
         clock = _feed(scene, report, clock, ids)
@@ -154,28 +230,40 @@ def test_the_same_report_twice_changes_nothing(history: list[dict[str, Any]], da
     before = scene.state
     again = data.draw(st.sampled_from(ids))
     row = scene.state.reports[again]
-    same = ReportReceived(report_id=again, source=row.source, type=row.type, severity=5, occurred_at=row.occurred_at)
+    same = ReportReceived(
+        report_id=again, source=row.source, type=row.type, severity=5, occurred_at=row.occurred_at
+    )
     assert not scene.feed(same, at=scene.at(clock), id="another-envelope")
     assert [type(f) for f in scene.feed(same, at=scene.at(clock), id=again)] == [InputDuplicate]
     assert scene.state == before
 
 
 STATUS_TYPES = (
-    EventType.CLOSURE, EventType.OUTAGE_POWER, EventType.EVACUATION, EventType.FIRE, EventType.SHELTER_IN_PLACE, EventType.REOPENING,
-)  # fmt: skip
+    EventType.CLOSURE,
+    EventType.OUTAGE_POWER,
+    EventType.EVACUATION,
+    EventType.FIRE,
+    EventType.SHELTER_IN_PLACE,
+    EventType.REOPENING,
+)
 
 
 @FEW
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(STATUS_TYPES), st.sampled_from(SITES[:4]), st.integers(1, 5), st.sampled_from(("site_manager", "rh")), st.booleans(),
+            st.sampled_from(STATUS_TYPES),
+            st.sampled_from(SITES[:4]),
+            st.integers(1, 5),
+            st.sampled_from(("site_manager", "rh")),
+            st.booleans(),
             st.booleans(),
         ),
-        min_size=2, max_size=9,
+        min_size=2,
+        max_size=9,
     ),
     st.randoms(use_true_random=False),
-)  # fmt: skip
+)
 def test_the_order_of_arrival_does_not_change_what_sites_show(
     said: list[tuple[EventType, str, int, str, bool, bool]], shuffle: Any
 ) -> None:
@@ -188,10 +276,18 @@ def test_the_order_of_arrival_does_not_change_what_sites_show(
     }
     tomorrow = (Window(start=Scene().at(1440), end=Scene().at(1500)),)
     messages = [
-        {"type": t.value, "site": site, "occurred": float(n), "severity": severity, "source": source, "lifts": lifts[which], "id": f"r{n}",
-         "effective": tomorrow if announced and t is not EventType.REOPENING else ()}
+        {
+            "type": t.value,
+            "site": site,
+            "occurred": float(n),
+            "severity": severity,
+            "source": source,
+            "lifts": lifts[which],
+            "id": f"r{n}",
+            "effective": tomorrow if announced and t is not EventType.REOPENING else (),
+        }
         for n, (t, site, severity, source, which, announced) in enumerate(said)
-    ]  # fmt: skip
+    ]
 
     def shown(order: list[dict[str, Any]]) -> dict[str, Any]:
         scene = Scene()
@@ -203,7 +299,10 @@ def test_the_order_of_arrival_does_not_change_what_sites_show(
                 row.status,
                 row.capacity_pct,
                 row.flags,
-                {(c.type, c.planned, c.since, c.severity, c.loss_pct, frozenset(c.sources)) for c in row.causes},
+                {
+                    (c.type, c.planned, c.since, c.severity, c.loss_pct, frozenset(c.sources))
+                    for c in row.causes
+                },
             )
             for id, row in scene.state.sites.items()
         }
@@ -214,20 +313,43 @@ def test_the_order_of_arrival_does_not_change_what_sites_show(
 
 
 PAYROLL: dict[str, dict[str, Any]] = {
-    "down": {"type": "outage_it", "severity": 4, "capacity_lost_pct": 100, "measure": Measure(object="system:paie")},
-    "degraded": {"type": "outage_it", "severity": 3, "capacity_lost_pct": 40, "measure": Measure(object="system:paie")},
-    "up": {"type": "info", "severity": 1, "measure": Measure(name="system_restored", value=True, object="system:paie")},
+    "down": {
+        "type": "outage_it",
+        "severity": 4,
+        "capacity_lost_pct": 100,
+        "measure": Measure(object="system:paie"),
+    },
+    "degraded": {
+        "type": "outage_it",
+        "severity": 3,
+        "capacity_lost_pct": 40,
+        "measure": Measure(object="system:paie"),
+    },
+    "up": {
+        "type": "info",
+        "severity": 1,
+        "measure": Measure(name="system_restored", value=True, object="system:paie"),
+    },
 }
 
 
 @FEW
 @given(
-    st.lists(st.tuples(st.sampled_from(sorted(PAYROLL)), st.sampled_from(("supervision", "cellule_si"))), min_size=2, max_size=6),
+    st.lists(
+        st.tuples(st.sampled_from(sorted(PAYROLL)), st.sampled_from(("supervision", "cellule_si"))),
+        min_size=2,
+        max_size=6,
+    ),
     st.randoms(use_true_random=False),
 )
-def test_the_order_of_arrival_does_not_change_since_when_a_system_is_down(said: list[tuple[str, str]], shuffle: Any) -> None:
+def test_the_order_of_arrival_does_not_change_since_when_a_system_is_down(
+    said: list[tuple[str, str]], shuffle: Any
+) -> None:
     """D7. Since when it is up is no such thing: who is told of a return first, and of an older one then, has stopped the clocks."""
-    messages = [PAYROLL[value] | {"source": source, "occurred": float(n), "id": f"r{n}"} for n, (value, source) in enumerate(said)]
+    messages = [
+        PAYROLL[value] | {"source": source, "occurred": float(n), "id": f"r{n}"}
+        for n, (value, source) in enumerate(said)
+    ]
 
     def shown(order: list[dict[str, Any]]) -> tuple[Any, int | None]:
         scene = Scene()
@@ -244,20 +366,35 @@ def test_the_order_of_arrival_does_not_change_since_when_a_system_is_down(said: 
 
 @settings(FEW, max_examples=12)
 @given(st.lists(st.tuples(reports(), st.booleans(), st.integers(0, 120)), min_size=1, max_size=7))
-def test_no_ladder_falls_silent_while_nobody_has_answered(history: list[tuple[dict[str, Any], bool, int]]) -> None:
+def test_no_ladder_falls_silent_while_nobody_has_answered(
+    history: list[tuple[dict[str, Any], bool, int]],
+) -> None:
     """D33, D35: as long as nobody lowers or closes anything, each open incident with a level has a ladder that calls, was answered or called all in vain."""
     scene, clock, ids = Scene(), 0.0, list[str]()
     for report, answered, wait in history:
         clock = _feed(scene, report, clock, ids)
         if answered and scene.state.open_incidents:
-            scene.feed(AcknowledgeIncident(incident=scene.state.open_incidents[-1], author="dgs", role="admin"))
+            scene.feed(
+                AcknowledgeIncident(
+                    incident=scene.state.open_incidents[-1], author="dgs", role="admin"
+                )
+            )
         clock += wait
         scene.step(clock)
         ladders = list(scene.state.escalations.values())
         assert all((row.state == "running") == (row.next_at is not None) for row in ladders)
         assert all(row.acknowledged_by for row in ladders if row.state == "answered")
-        called = {i for row in ladders if row.state in ("running", "answered", "exhausted") for i in row.incidents}
-        loud = {i for i in scene.state.open_incidents if scene.state.incidents[i].level and scene.state.incidents[i].quiet is None}
+        called = {
+            i
+            for row in ladders
+            if row.state in ("running", "answered", "exhausted")
+            for i in row.incidents
+        }
+        loud = {
+            i
+            for i in scene.state.open_incidents
+            if scene.state.incidents[i].level and scene.state.incidents[i].quiet is None
+        }
         assert loud <= called
     planned = [f.notification for f in scene.facts if isinstance(f, NotificationPlanned)]
     assert len(planned) == len(set(planned)), "nobody is called twice by one call"
@@ -277,13 +414,25 @@ HITS = [(*matter, site) for matter, sites in MATTERS.items() for site in sites]
 
 
 @FEW
-@given(st.lists(st.tuples(st.sampled_from(HITS), st.integers(1, 5)), min_size=2, max_size=10), st.randoms(use_true_random=False))
-def test_the_order_of_arrival_does_not_change_what_belongs_together(said: list[tuple[Any, int]], shuffle: Any) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from(HITS), st.integers(1, 5)), min_size=2, max_size=10),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_arrival_does_not_change_what_belongs_together(
+    said: list[tuple[Any, int]], shuffle: Any
+) -> None:
     """D22, D24: one incident per shared cause, whoever is heard first. Exceptions, stated: what a rule takes in only while its incident is there or young
     (absorption by a flood, a cut, a fire; the cluster of a cut after its hour), and what joins the gravest or the single one of that moment (D23).
     """
     messages = [
-        {"type": type, "site": site, "occurred": float(n), "severity": severity, "measure": cause and Measure(object=cause), "id": f"r{n}"}
+        {
+            "type": type,
+            "site": site,
+            "occurred": float(n),
+            "severity": severity,
+            "measure": cause and Measure(object=cause),
+            "id": f"r{n}",
+        }
         for n, ((type, cause, site), severity) in enumerate(said)
     ]
 
@@ -295,7 +444,11 @@ def test_the_order_of_arrival_does_not_change_what_belongs_together(said: list[t
         groups: dict[str, set[str]] = {}
         for row in scene.state.reports.values():
             groups.setdefault(str(row.incident), set()).add(row.id)
-        return {(i.kind, i.key, frozenset(reports)) for id, reports in groups.items() for i in (scene.state.incidents[id],)}
+        return {
+            (i.kind, i.key, frozenset(reports))
+            for id, reports in groups.items()
+            for i in (scene.state.incidents[id],)
+        }
 
     permuted = list(messages)
     shuffle.shuffle(permuted)
@@ -305,7 +458,9 @@ def test_the_order_of_arrival_does_not_change_what_belongs_together(said: list[t
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.one_of(st.none(), st.integers(0, 20)))))
-def test_the_agenda_gives_the_earliest_deadline_whatever_was_armed_before(steps: list[tuple[str, int | None]]) -> None:
+def test_the_agenda_gives_the_earliest_deadline_whatever_was_armed_before(
+    steps: list[tuple[str, int | None]],
+) -> None:
     agenda, model = Agenda(), dict[str, int]()
     for key, due in steps:
         agenda = agenda.arm(key, due)
@@ -348,7 +503,9 @@ def test_a_live_realm_forgets_what_nobody_can_refer_to_any_more() -> None:
     still = scene.report(2, "closure", "sst-13", severity=2)
     scene.report(60, "reopening", "pmi-04", lifts=(EventType.CLOSURE,), severity=1)
     incident = scene.incident_of(closed)
-    scene.command(ResolveIncident(author="c", role="coordinator", incident=incident.id, reason="text:x"), 61)
+    scene.command(
+        ResolveIncident(author="c", role="coordinator", incident=incident.id, reason="text:x"), 61
+    )
 
     scene.report(8 * day - 5, "info", "par-02", severity=1)
     assert {old, closed, still} <= set(scene.state.reports)
@@ -360,7 +517,11 @@ def test_a_live_realm_forgets_what_nobody_can_refer_to_any_more() -> None:
     assert incident.id not in scene.state.incidents
     assert still in scene.state.reports, "its incident is open"
     assert scene.status("sst-13") == "closed"
-    assert not any(c.notification in scene.state.calls for c in scene.named(NotificationPlanned) if c.incident == incident.id)
+    assert not any(
+        c.notification in scene.state.calls
+        for c in scene.named(NotificationPlanned)
+        if c.incident == incident.id
+    )
 
 
 def test_a_simulated_realm_has_nothing_due_when_nothing_is_left_to_happen() -> None:
@@ -372,7 +533,14 @@ def test_a_simulated_realm_has_nothing_due_when_nothing_is_left_to_happen() -> N
 def test_the_presence_of_a_day_is_what_the_newest_word_says_whatever_was_read_first() -> None:
     scene = Scene()
     first = scene.report(0, "staff_shortage", "cen-2", capacity_lost_pct=0.0)
-    scene.report(10, "staff_shortage", "cen-2", capacity_lost_pct=0.0, msg_type=MsgType.CANCEL, references=(first,))
+    scene.report(
+        10,
+        "staff_shortage",
+        "cen-2",
+        capacity_lost_pct=0.0,
+        msg_type=MsgType.CANCEL,
+        references=(first,),
+    )
     scene.report(20, "staff_shortage", "cen-2", capacity_lost_pct=30.0)
     causes = list(scene.state.causes.values())
     assert len(causes) == 2, "the second begins after the first was over"

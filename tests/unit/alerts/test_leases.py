@@ -20,22 +20,65 @@ def scene() -> Scene:
     return Scene()
 
 
-def _alert(scene: Scene, minute: float, until: float, *, explicit: bool = True, site: str | None = COLLEGE, **values: Any) -> str:
+def _alert(
+    scene: Scene,
+    minute: float,
+    until: float,
+    *,
+    explicit: bool = True,
+    site: str | None = COLLEGE,
+    **values: Any,
+) -> str:
     lease = Lease(until=scene.at(until), explicit=explicit)
-    return scene.report(minute, "outage_it", site, source="supervision", source_key="src-1", dialect="alertmanager", lease=lease, **values)
-
-
-def _renew(scene: Scene, minute: float, report: str, until: float, *, explicit: bool = True, source: str = "src-1") -> None:
-    scene.feed(
-        LeasesRenewed(source_key=source, leases=(Renewal(report=report, until=scene.at(until), explicit=explicit),)), at=scene.at(minute)
+    return scene.report(
+        minute,
+        "outage_it",
+        site,
+        source="supervision",
+        source_key="src-1",
+        dialect="alertmanager",
+        lease=lease,
+        **values,
     )
 
 
-def _end(scene: Scene, minute: float, report: str, *, site: str | None = COLLEGE, occurred: float | None = None) -> None:
+def _renew(
+    scene: Scene,
+    minute: float,
+    report: str,
+    until: float,
+    *,
+    explicit: bool = True,
+    source: str = "src-1",
+) -> None:
+    scene.feed(
+        LeasesRenewed(
+            source_key=source,
+            leases=(Renewal(report=report, until=scene.at(until), explicit=explicit),),
+        ),
+        at=scene.at(minute),
+    )
+
+
+def _end(
+    scene: Scene,
+    minute: float,
+    report: str,
+    *,
+    site: str | None = COLLEGE,
+    occurred: float | None = None,
+) -> None:
     scene.report(
-        minute, "reopening", site, severity=1, lifts=(EventType.OUTAGE_IT,), references=(report,), source="supervision", source_key="src-1",
+        minute,
+        "reopening",
+        site,
+        severity=1,
+        lifts=(EventType.OUTAGE_IT,),
+        references=(report,),
+        source="supervision",
+        source_key="src-1",
         occurred=occurred,
-    )  # fmt: skip
+    )
 
 
 def _is_open(scene: Scene, report: str) -> bool:
@@ -53,17 +96,31 @@ def test_an_alert_that_nobody_renews_is_over_when_its_lease_lapses(scene: Scene)
     lease = scene.state.leases[report]
     assert (lease.state, lease.until) == ("lapsed", scene.at(4))
     (end,) = [r for r in scene.state.reports.values() if r.dialect == "lease"]
-    assert (end.type, end.occurred_at, end.references) == ("reopening", scene.at(4), (report, report))
+    assert (end.type, end.occurred_at, end.references) == (
+        "reopening",
+        scene.at(4),
+        (report, report),
+    )
 
 
 def test_the_same_end_a_second_time_ends_nothing_that_was_heard_of_since(scene: Scene) -> None:
     """D4: an end that was delivered again took an alert that came between with it."""
-    end = {"report_id": "the-end", "source": "supervision", "source_key": "src-1", "type": EventType.REOPENING, "severity": 1,
-           "lifts": (EventType.OUTAGE_IT,), "references": ("the-alert",)}  # fmt: skip
+    end = {
+        "report_id": "the-end",
+        "source": "supervision",
+        "source_key": "src-1",
+        "type": EventType.REOPENING,
+        "severity": 1,
+        "lifts": (EventType.OUTAGE_IT,),
+        "references": ("the-alert",),
+    }
     for minute in (0, 10):
         if minute:
             _alert(scene, 5, 600, id="the-alert")
-        scene.feed(ReportReceived(**end, occurred_at=scene.at(minute), recorded_at=scene.at(minute)), at=scene.at(minute))
+        scene.feed(
+            ReportReceived(**end, occurred_at=scene.at(minute), recorded_at=scene.at(minute)),
+            at=scene.at(minute),
+        )
     assert _is_open(scene, "the-alert")
     assert scene.state.leases["the-alert"].state == "held"
 
@@ -103,9 +160,16 @@ def test_a_patience_never_overrules_an_end_that_the_sender_named(scene: Scene) -
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
-    [((6, False), (4, True), 4), ((6, False), (9, False), 9), ((6, True), (4, True), 4), ((6, True), (9, False), 9)],
+    [
+        ((6, False), (4, True), 4),
+        ((6, False), (9, False), 9),
+        ((6, True), (4, True), 4),
+        ((6, True), (9, False), 9),
+    ],
 )
-def test_the_newest_word_on_the_end_stands(scene: Scene, first: tuple[int, bool], second: tuple[int, bool], expected: int) -> None:
+def test_the_newest_word_on_the_end_stands(
+    scene: Scene, first: tuple[int, bool], second: tuple[int, bool], expected: int
+) -> None:
     report = _alert(scene, 0, first[0], explicit=first[1])
     _renew(scene, 1, report, second[0], explicit=second[1])
     assert scene.state.leases[report].until == scene.at(expected)
@@ -117,7 +181,10 @@ def test_an_end_later_than_a_lapse_stands_instead_of_it(scene: Scene) -> None:
     _end(scene, 9, report, occurred=8)
     (cause,) = scene.state.causes.values()
     assert cause.lifted_at == scene.at(8)
-    assert (scene.state.leases[report].state, scene.state.leases[report].until) == ("ended", scene.at(8))
+    assert (scene.state.leases[report].state, scene.state.leases[report].until) == (
+        "ended",
+        scene.at(8),
+    )
 
 
 def test_what_was_ended_is_not_renewed(scene: Scene) -> None:
@@ -158,11 +225,22 @@ def test_a_silenced_alert_says_by_which_window(scene: Scene) -> None:
     report = _alert(scene, 0, 300, labels={"alertname": "A"})
     covers = Coverage(sources=("src-1",), matchers=(Matcher(name="alertname", value="A"),))
     scene.command(
-        PlanMaintenance(author="src-1", role="source", origin="alertmanager", covers=covers, starts_at=scene.at(1), ends_at=scene.at(10)), 1
+        PlanMaintenance(
+            author="src-1",
+            role="source",
+            origin="alertmanager",
+            covers=covers,
+            starts_at=scene.at(1),
+            ends_at=scene.at(10),
+        ),
+        1,
     )
     scene.step(2)
     window = next(iter(scene.state.maintenance))
-    assert (scene.state.leases[report].quiet, scene.state.leases[report].quiet_by) == ("maintenance", (window,))
+    assert (scene.state.leases[report].quiet, scene.state.leases[report].quiet_by) == (
+        "maintenance",
+        (window,),
+    )
     late = _alert(scene, 3, 300, labels={"alertname": "A", "instance": "2"}, site="pmi-04")
     assert scene.state.leases[late].quiet_by == (window,)
     calls = len(scene.named(NotificationPlanned))

@@ -14,7 +14,7 @@ from schemas.predicates import metric_key
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.settings import REPOSITORY
 from tests.unit.alerts.scene import Scene
 
 PMI, COLLEGES = "pmi-04", ("clg-0921353W", "clg-0920594W", "clg-0920882J", "clg-0921589C")
@@ -31,11 +31,26 @@ def _river(scene: Scene, minute: float, level: float) -> None:
 
 
 def _vigilance(scene: Scene, minute: float, colour: str, phenomenon: str = "canicule") -> None:
-    scene.report(minute, "weather_alert", source="meteo_france", phenomenon=phenomenon, colour=colour, severity=2)
+    scene.report(
+        minute,
+        "weather_alert",
+        source="meteo_france",
+        phenomenon=phenomenon,
+        colour=colour,
+        severity=2,
+    )
 
 
-def _lower(scene: Scene, minute: float, level: int, role: str = "dgs_directeur_de_crise", **more: Any) -> Any:
-    given = {"author": "dgs", "role": role, "reason": "text:why", "scope": "territory", "level": Level(level)} | more
+def _lower(
+    scene: Scene, minute: float, level: int, role: str = "dgs_directeur_de_crise", **more: Any
+) -> Any:
+    given = {
+        "author": "dgs",
+        "role": role,
+        "reason": "text:why",
+        "scope": "territory",
+        "level": Level(level),
+    } | more
     return scene.command(SetLevel(**given), minute)
 
 
@@ -48,16 +63,36 @@ def _lower(scene: Scene, minute: float, level: int, role: str = "dgs_directeur_d
         ({"type": "partial_closure", "site": "cen-2", "severity": 3, "capacity_lost_pct": 20}, 2),
         ({"type": "outage_it", "site": "sit-01", "severity": 5}, 3),
         ({"type": "closure", "site": "cen-2", "severity": 3}, 3),
-        ({"type": "closure", "site": "cen-2", "severity": 5, "expected_duration_h": 72, "source": "pompiers"}, 4),
+        (
+            {
+                "type": "closure",
+                "site": "cen-2",
+                "severity": 5,
+                "expected_duration_h": 72,
+                "source": "pompiers",
+            },
+            4,
+        ),
         ({"type": "weather_alert", "source": "meteo_france", "severity": 5}, 3),
-        ({"type": "weather_alert", "source": "meteo_france", "phenomenon": "canicule", "colour": "rouge", "severity": 5}, 3),
+        (
+            {
+                "type": "weather_alert",
+                "source": "meteo_france",
+                "phenomenon": "canicule",
+                "colour": "rouge",
+                "severity": 5,
+            },
+            3,
+        ),
         ({"type": "flood_level", "source": "vigicrues", "severity": 5}, 3),
         ({"type": "security_incident", "source": "prefecture", "severity": 5}, 4),
         ({"type": "weather_alert", "source": "site_manager", "severity": 5}, 1),
         ({"type": "info", "site": "cen-1", "severity": 5}, 0),
     ],
 )
-def test_one_report_raises_as_the_policy_says(scene: Scene, given: dict[str, Any], level: int) -> None:
+def test_one_report_raises_as_the_policy_says(
+    scene: Scene, given: dict[str, Any], level: int
+) -> None:
     values = dict(given)
     scene.report(1, values.pop("type"), values.pop("site", None), **values)
     assert scene.state.level() == level
@@ -72,7 +107,12 @@ def test_three_sites_of_one_pole_are_n2_and_two_poles_with_three_out_are_n3(scen
         scene.report(5 + n, "closure", site)
     assert scene.state.level() == 3
     reason = scene.state.levels["territory"].why[-1]
-    assert (reason.metric, reason.value, reason.threshold, len(reason.reports)) == ("poles_out", 2, 2, 6)
+    assert (reason.metric, reason.value, reason.threshold, len(reason.reports)) == (
+        "poles_out",
+        2,
+        2,
+        6,
+    )
 
 
 def test_preventive_closures_of_severity_two_are_not_out(scene: Scene) -> None:
@@ -85,7 +125,8 @@ def test_preventive_closures_of_severity_two_are_not_out(scene: Scene) -> None:
 def test_the_first_report_of_the_tutorial_is_no_crisis(scene: Scene) -> None:
     """D72: N2 at most, and fewer than eight people are called although nobody answers."""
     found = re.search(
-        r"vigie report --site (\S+) --type (\S+) --severity (\d)", (REPOSITORY / "docs/tutorial/first-five-minutes.md").read_text()
+        r"vigie report --site (\S+) --type (\S+) --severity (\d)",
+        (REPOSITORY / "docs/tutorial/first-five-minutes.md").read_text(),
     )
     assert found is not None
     scene.report(0, found[2], found[1], severity=int(found[3]))
@@ -96,7 +137,9 @@ def test_the_first_report_of_the_tutorial_is_no_crisis(scene: Scene) -> None:
 
 def test_closing_to_the_public_is_no_major_incident(scene: Scene) -> None:
     """D72: parks, gymnasiums, sports grounds and museums close as a matter of course; leaving one is another matter."""
-    for n, site in enumerate(("par-05", "par-06", "par-07", "gym-01", "gym-02", "gym-03", "spo-01", "cul-01")):
+    for n, site in enumerate(
+        ("par-05", "par-06", "par-07", "gym-01", "gym-02", "gym-03", "spo-01", "cul-01")
+    ):
         scene.report(n, "closure" if n % 2 else "partial_closure", site, severity=4)
     assert scene.state.level() == 1
     assert scene.status("gym-01") == "closed"
@@ -104,21 +147,35 @@ def test_closing_to_the_public_is_no_major_incident(scene: Scene) -> None:
     assert scene.state.level() == 2
 
 
-def test_what_a_merged_incident_holds_up_is_refused_of_the_one_that_it_went_into(scene: Scene) -> None:
+def test_what_a_merged_incident_holds_up_is_refused_of_the_one_that_it_went_into(
+    scene: Scene,
+) -> None:
     """D31: a trigger names the incident that made it hold, also when that was merged since."""
     cuts = [
-        scene.report(n, "outage_power", site, severity=2, capacity_lost_pct=10) for n, site in enumerate(("pmi-04", "pmi-05", "pmi-06"))
+        scene.report(n, "outage_power", site, severity=2, capacity_lost_pct=10)
+        for n, site in enumerate(("pmi-04", "pmi-05", "pmi-06"))
     ]
     into = scene.incident_of(scene.report(5, "closure", "sst-13", severity=2)).id
-    merge = MergeIncidents(author="c", role="coordinator", reason="text:why", incident=scene.incident_of(cuts[0]).id, into=into)
+    merge = MergeIncidents(
+        author="c",
+        role="coordinator",
+        reason="text:why",
+        incident=scene.incident_of(cuts[0]).id,
+        into=into,
+    )
     scene.command(merge, 6)
-    assert (scene.state.triggers["PT-ELEC:2"].state, scene.state.incidents[into].level) == ("held", 2)
+    assert (scene.state.triggers["PT-ELEC:2"].state, scene.state.incidents[into].level) == (
+        "held",
+        2,
+    )
     refused = _lower(scene, 7, 1, role="directeur_pole", scope=into)
     assert isinstance(refused, CommandRefused)
     assert refused.code == "predicate_holds"
 
 
-def test_a_falling_measure_lowers_nothing_and_a_river_crosses_a_threshold_once(scene: Scene) -> None:
+def test_a_falling_measure_lowers_nothing_and_a_river_crosses_a_threshold_once(
+    scene: Scene,
+) -> None:
     for n, level in enumerate((4.5, 4.7, 5.1, 5.05, 5.2, 5.81, 5.7, 5.9, 5.0)):
         _river(scene, n * 10, level)
     assert [f.row.level for f in scene.named(LevelChanged)] == [1, 2, 3]
@@ -162,7 +219,13 @@ def test_the_values_that_held_a_trigger_are_kept_with_it(scene: Scene) -> None:
     _river(scene, 0, 5.02)
     row = scene.state.triggers["PT-CRUE:2"]
     (why,) = row.why
-    assert (why.metric, why.op, why.threshold, why.value, why.reports) == ("river_level", ">=", 5.0, 5.02, ("rep-1",))
+    assert (why.metric, why.op, why.threshold, why.value, why.reports) == (
+        "river_level",
+        ">=",
+        5.0,
+        5.02,
+        ("rep-1",),
+    )
     assert row.incident == scene.incidents()[0].id
 
 
@@ -177,13 +240,27 @@ def test_the_level_of_an_incident_is_its_own(scene: Scene) -> None:
 # ── N4 proposed, metrics of continuity ─────────────────────────────────────────────────────────────────────────────
 
 
-def _metric(scene: Scene, minute: float, name: str, args: dict[str, Any], value: float, reports: tuple[str, ...] = ()) -> None:
-    scene.feed(MetricChanged(key=metric_key(name, args), value=value, at=scene.at(minute), reports=reports), at=scene.at(minute))
+def _metric(
+    scene: Scene,
+    minute: float,
+    name: str,
+    args: dict[str, Any],
+    value: float,
+    reports: tuple[str, ...] = (),
+) -> None:
+    scene.feed(
+        MetricChanged(
+            key=metric_key(name, args), value=value, at=scene.at(minute), reports=reports
+        ),
+        at=scene.at(minute),
+    )
 
 
 def test_n4_is_proposed_not_set_by_a_dmia_that_is_over(scene: Scene) -> None:
     scene.report(0, "closure", "cen-2", severity=3)
-    _metric(scene, 30, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 100.0)
+    _metric(
+        scene, 30, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 100.0
+    )
     row = scene.state.levels["territory"]
     assert (row.level, row.proposed) == (3, 4)
     assert row.proposed_why[0].metric == "activity_dmia_pct"
@@ -193,14 +270,18 @@ def test_n4_is_proposed_not_set_by_a_dmia_that_is_over(scene: Scene) -> None:
 
 def test_a_proposed_level_can_be_refused_with_a_reason(scene: Scene) -> None:
     scene.report(0, "closure", "cen-2", severity=3)
-    _metric(scene, 30, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 100.0)
+    _metric(
+        scene, 30, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 100.0
+    )
     assert _lower(scene, 31, 3, role="director").code == "not_pilot"
     assert _lower(scene, 32, 3, reason=None).code == "reason_needed"
     assert isinstance(_lower(scene, 33, 3), CommandApplied)
     row = scene.state.levels["territory"]
     assert (row.level, row.proposed, row.proposed_why) == (3, None, ())
     assert row.why[-1].args == {"author": "dgs", "level": 3, "refused": 4, "reason": "text:why"}
-    _metric(scene, 40, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 101.0)
+    _metric(
+        scene, 40, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 101.0
+    )
     assert scene.state.levels["territory"].proposed is None, "the same facts propose nothing again"
     assert _lower(scene, 41, 3).code == "level_unchanged"
 
@@ -215,7 +296,9 @@ def test_an_rto_half_used_makes_n2_of_the_incident_behind_it(scene: Scene) -> No
 
 
 def test_a_level_makes_the_plans_hold_that_ask_for_it(scene: Scene) -> None:
-    scene.report(0, "info", source="prefecture", measure=Measure(name="cod_active", value=True, unit="bool"))
+    scene.report(
+        0, "info", source="prefecture", measure=Measure(name="cod_active", value=True, unit="bool")
+    )
     assert scene.state.level() == 3
     assert scene.state.levels["territory"].proposed == 4
     assert {"PCA-communication:0", "PCA-evaluation_orga:0"} <= set(scene.state.triggers)
@@ -224,7 +307,9 @@ def test_a_level_makes_the_plans_hold_that_ask_for_it(scene: Scene) -> None:
 # ── down ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_down_only_by_a_pilot_of_the_level_with_a_reason_and_not_while_it_holds(scene: Scene) -> None:
+def test_down_only_by_a_pilot_of_the_level_with_a_reason_and_not_while_it_holds(
+    scene: Scene,
+) -> None:
     _vigilance(scene, 0, "rouge")
     assert _lower(scene, 10, 2, role="director").code == "not_pilot"
     assert _lower(scene, 11, 2, reason=None).code == "reason_needed"
@@ -268,7 +353,10 @@ def test_after_what_raised_it_is_over_the_pilot_lowers_without_force(scene: Scen
     scene.report(60, "reopening", "cen-2", lifts=(EventType.CLOSURE,), severity=1)
     assert scene.state.level() == 3
     incident = scene.incidents()[0]
-    closed = scene.command(ResolveIncident(author="c", role="coordinator", incident=incident.id, reason="text:done"), 61)
+    closed = scene.command(
+        ResolveIncident(author="c", role="coordinator", incident=incident.id, reason="text:done"),
+        61,
+    )
     assert isinstance(closed, CommandApplied)
     assert scene.state.level() == 3, "closing an incident lowers nothing"
     assert isinstance(_lower(scene, 62, 0), CommandApplied)
@@ -288,7 +376,9 @@ def test_a_level_may_be_raised_by_hand_and_versions_guard_it(scene: Scene) -> No
 # ── stand-down, and what time alone changes ────────────────────────────────────────────────────────────────────────
 
 
-def test_the_measured_part_of_a_stand_down_is_told_once_its_plan_was_triggered(scene: Scene) -> None:
+def test_the_measured_part_of_a_stand_down_is_told_once_its_plan_was_triggered(
+    scene: Scene,
+) -> None:
     assert not scene.state.triggers, "no river is below a threshold that was never passed"
     _river(scene, 0, 4.7)
     assert "PT-CRUE:stand-down" not in scene.state.triggers
@@ -296,7 +386,9 @@ def test_the_measured_part_of_a_stand_down_is_told_once_its_plan_was_triggered(s
     row = scene.state.triggers["PT-CRUE:stand-down"]
     assert (row.state, row.since, row.level) == ("held", scene.at(100), 0)
     _river(scene, 160, 4.5)
-    assert scene.state.triggers["PT-CRUE:stand-down"].state == "released", "no margin: the hour begins again"
+    assert scene.state.triggers["PT-CRUE:stand-down"].state == "released", (
+        "no margin: the hour begins again"
+    )
 
 
 def test_two_quiet_nights_are_noticed_when_nothing_else_happens(scene: Scene) -> None:
@@ -308,4 +400,6 @@ def test_two_quiet_nights_are_noticed_when_nothing_else_happens(scene: Scene) ->
     scene.step(20 + 2881)
     assert scene.state.triggers["PT-VIOLENCES:stand-down"].state == "held"
     assert scene.state.triggers["PT-VIOLENCES:2"].state == "released"
-    assert scene.service.next_due(scene.realm) is None or scene.service.next_due(scene.realm) > scene.at(2902)
+    assert scene.service.next_due(scene.realm) is None or scene.service.next_due(
+        scene.realm
+    ) > scene.at(2902)

@@ -18,11 +18,15 @@ def scene() -> Scene:
 
 
 def _lower(scene: Scene, minute: float, incident: str) -> CommandApplied | CommandRefused:
-    command = SetLevel(author="d", role="directeur_pole", reason="text:why", scope=incident, level=Level.N1)
+    command = SetLevel(
+        author="d", role="directeur_pole", reason="text:why", scope=incident, level=Level.N1
+    )
     return scene.command(command, minute)
 
 
-def test_lowering_is_proposed_when_the_last_cause_is_over_and_a_person_decides(scene: Scene) -> None:
+def test_lowering_is_proposed_when_the_last_cause_is_over_and_a_person_decides(
+    scene: Scene,
+) -> None:
     first = scene.report(0, "outage_power", PMI, severity=4, capacity_lost_pct=100)
     scene.report(1, "partial_closure", PMI, capacity_lost_pct=10)
     incident = scene.incident_of(first).id
@@ -31,7 +35,10 @@ def test_lowering_is_proposed_when_the_last_cause_is_over_and_a_person_decides(s
     scene.report(30, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
     assert scene.incident_of(first).over_since is None, "it is closed in part still"
     scene.report(40, "reopening", PMI, lifts=(EventType.PARTIAL_CLOSURE,), severity=1)
-    assert (scene.incident_of(first).over_since, scene.incident_of(first).level) == (scene.at(40), 2)
+    assert (scene.incident_of(first).over_since, scene.incident_of(first).level) == (
+        scene.at(40),
+        2,
+    )
     assert isinstance(_lower(scene, 41, incident), CommandApplied)
 
 
@@ -43,7 +50,9 @@ def test_it_is_proposed_no_longer_when_something_is_open_again(scene: Scene) -> 
     assert scene.incident_of(first).over_since is None
 
 
-def test_a_hazard_is_over_when_its_vigilance_is_yellow_and_its_causes_are_over(scene: Scene) -> None:
+def test_a_hazard_is_over_when_its_vigilance_is_yellow_and_its_causes_are_over(
+    scene: Scene,
+) -> None:
     said = {"source": "meteo_france", "phenomenon": "vent", "severity": 3}
     storm = scene.report(0, "weather_alert", colour="orange", **said)
     scene.report(10, "damage_report", COLLEGE, capacity_lost_pct=20)

@@ -16,18 +16,42 @@ def scene() -> Scene:
     return Scene()
 
 
-def _begin(scene: Scene, minute: float, key: str, *, source: str = "src-1", severity: int = 3, began: int = 1) -> str:
+def _begin(
+    scene: Scene,
+    minute: float,
+    key: str,
+    *,
+    source: str = "src-1",
+    severity: int = 3,
+    began: int = 1,
+) -> str:
     return scene.report(
-        minute, "outage_it", COLLEGE, source="supervision", source_key=source, dialect="alertmanager", severity=severity,
+        minute,
+        "outage_it",
+        COLLEGE,
+        source="supervision",
+        source_key=source,
+        dialect="alertmanager",
+        severity=severity,
         alias=f"{key}@{began}:outage_it:{COLLEGE}",
-    )  # fmt: skip
+    )
 
 
-def _end(scene: Scene, minute: float, key: str, report: str, *, source: str = "src-1", began: int = 1) -> None:
+def _end(
+    scene: Scene, minute: float, key: str, report: str, *, source: str = "src-1", began: int = 1
+) -> None:
     scene.report(
-        minute, "reopening", COLLEGE, severity=1, lifts=(EventType.OUTAGE_IT,), references=(report,), source="supervision", source_key=source,
-        dialect="alertmanager", alias=f"{key}@{began}:outage_it:{COLLEGE}{END}",
-    )  # fmt: skip
+        minute,
+        "reopening",
+        COLLEGE,
+        severity=1,
+        lifts=(EventType.OUTAGE_IT,),
+        references=(report,),
+        source="supervision",
+        source_key=source,
+        dialect="alertmanager",
+        alias=f"{key}@{began}:outage_it:{COLLEGE}{END}",
+    )
 
 
 def test_a_site_is_well_again_when_the_last_of_its_alerts_is_over(scene: Scene) -> None:
@@ -42,9 +66,17 @@ def test_a_site_is_well_again_when_the_last_of_its_alerts_is_over(scene: Scene) 
 def test_an_end_ends_all_that_was_said_of_its_own_alert(scene: Scene) -> None:
     first = _begin(scene, 0, "disk@pool-1")
     scene.report(
-        2, "outage_it", COLLEGE, source="supervision", source_key="src-1", dialect="alertmanager", msg_type=MsgType.UPDATE, references=(first,),
-        alias="disk@pool-1@1#1", severity=4,
-    )  # fmt: skip
+        2,
+        "outage_it",
+        COLLEGE,
+        source="supervision",
+        source_key="src-1",
+        dialect="alertmanager",
+        msg_type=MsgType.UPDATE,
+        references=(first,),
+        alias="disk@pool-1@1#1",
+        severity=4,
+    )
     second = _begin(scene, 3, "disk@pool-1", began=2)
     _end(scene, 5, "disk@pool-1", second, began=2)
     assert scene.status(COLLEGE) == "normal"
@@ -63,7 +95,16 @@ def test_a_source_that_speaks_again_leaves_the_silence_of_another(scene: Scene) 
     def silent(minute: float, name: str, **values: object) -> str:
         measure = Measure(name="source_silent", value=True, object=f"system:source.{name}")
         alias = f"silence.{name}@1:outage_it:{COLLEGE}{END if values else ''}"
-        return scene.report(minute, "outage_it", COLLEGE, source="systeme", source_key="vigie", measure=measure, alias=alias, **values)
+        return scene.report(
+            minute,
+            "outage_it",
+            COLLEGE,
+            source="systeme",
+            source_key="vigie",
+            measure=measure,
+            alias=alias,
+            **values,
+        )
 
     night, day = silent(0, "nuit"), silent(1, "jour")
     silent(5, "nuit", msg_type=MsgType.CANCEL, references=(night,))
@@ -75,9 +116,18 @@ def test_a_source_that_speaks_again_leaves_the_silence_of_another(scene: Scene) 
 @pytest.mark.parametrize(
     ("alias", "matter"),
     [
-        ("disk@1:outage_it:cen-1", "disk"), ("disk@1:outage_it:#end", "disk"), ("disk@1#12", "disk"), ("a@b@1:outage_it:x:y", "a@b"), ("a\n@1#2", "a\n"),
-        ("mon alerte", None), ("alerte@exemple.fr,b1#1795590000000.weather_alert.vent", None), ("disk@un:outage_it:", None), (None, None),
+        ("disk@1:outage_it:cen-1", "disk"),
+        ("disk@1:outage_it:#end", "disk"),
+        ("disk@1#12", "disk"),
+        ("a@b@1:outage_it:x:y", "a@b"),
+        ("a\n@1#2", "a\n"),
+        ("mon alerte", None),
+        ("alerte@exemple.fr,b1#1795590000000.weather_alert.vent", None),
+        ("disk@un:outage_it:", None),
+        (None, None),
     ],
-)  # fmt: skip
-def test_the_alias_of_a_machine_s_report_says_whose_it_is(alias: str | None, matter: str | None) -> None:
+)
+def test_the_alias_of_a_machine_s_report_says_whose_it_is(
+    alias: str | None, matter: str | None
+) -> None:
     assert matter_of(alias) == matter

@@ -11,7 +11,13 @@ from schemas.alerts import AttentionRequested as Asked
 from schemas.alerts import LevelChanged, MetricChanged
 from schemas.base import MINUTE_MS, Command
 from schemas.calling import EscalationChanged, NotificationPlanned, NotificationWithdrawn
-from schemas.commands import MergeIncidents, ReopenIncident, ResolveIncident, SetLevel, SplitIncident
+from schemas.commands import (
+    MergeIncidents,
+    ReopenIncident,
+    ResolveIncident,
+    SetLevel,
+    SplitIncident,
+)
 from schemas.maintenance import (
     ChangeMaintenance,
     Coverage,
@@ -36,12 +42,25 @@ def scene() -> Scene:
     return Scene()
 
 
-def _plan(scene: Scene, minute: float, until: float, *, since: float | None = None, rrule: str | None = None, **covers: Any) -> str:
+def _plan(
+    scene: Scene,
+    minute: float,
+    until: float,
+    *,
+    since: float | None = None,
+    rrule: str | None = None,
+    **covers: Any,
+) -> str:
     given: dict[str, Any] = {name: tuple(values) for name, values in covers.items()}
     command = PlanMaintenance(
-        author="coord-pca", role="coordinator", reason="text:works", covers=Coverage(**given), rrule=rrule,
-        starts_at=scene.at(minute if since is None else since), ends_at=scene.at(until),
-    )  # fmt: skip
+        author="coord-pca",
+        role="coordinator",
+        reason="text:works",
+        covers=Coverage(**given),
+        rrule=rrule,
+        starts_at=scene.at(minute if since is None else since),
+        ends_at=scene.at(until),
+    )
     answer = scene.command(command, minute)
     assert isinstance(answer, CommandApplied), answer
     return str(answer.result["window"])
@@ -81,7 +100,9 @@ def test_a_report_inside_a_window_is_shown_and_calls_nobody(scene: Scene) -> Non
     assert not _calls(scene)
     assert not scene.named(EscalationChanged)
     assert not scene.named(LevelChanged)
-    assert [(f.incident, f.quiet, f.by) for f in scene.named(PagingWithheld)] == [(incident.id, "maintenance", (window,))]
+    assert [(f.incident, f.quiet, f.by) for f in scene.named(PagingWithheld)] == [
+        (incident.id, "maintenance", (window,))
+    ]
 
 
 def test_the_end_of_a_window_with_the_cause_still_open_calls(scene: Scene) -> None:
@@ -129,13 +150,19 @@ def test_planned_works_on_many_sites_raise_no_level_and_hold_no_trigger(scene: S
 
 def test_damage_by_planned_works_holds_no_trigger_of_violence(scene: Scene) -> None:
     """Damage beside an attack in one commune is PT-VIOLENCES and N2, as soon as the works no longer cover it."""
-    sites = [s.id for s in territory().sites if s.commune == "92050" and s.kind != "site_central"][:4]
+    sites = [s.id for s in territory().sites if s.commune == "92050" and s.kind != "site_central"][
+        :4
+    ]
     _plan(scene, 0, 120, types=[EventType.DAMAGE_REPORT])
     scene.report(0, "security_incident", sites[0])
     for n, site in enumerate(sites[1:]):
         scene.report(1 + n, "damage_report", site)
     scene.step(119)
-    assert (scene.state.level(), dict(scene.state.triggers), len(scene.state.security)) == (1, {}, 1)
+    assert (scene.state.level(), dict(scene.state.triggers), len(scene.state.security)) == (
+        1,
+        {},
+        1,
+    )
     scene.step(121)
     assert scene.state.level() == 2
     assert scene.state.triggers["PT-VIOLENCES:2"].state == "held"
@@ -144,7 +171,12 @@ def test_damage_by_planned_works_holds_no_trigger_of_violence(scene: Scene) -> N
 def test_a_planned_isolation_takes_no_system_down(scene: Scene) -> None:
     _plan(scene, 0, 120, types=[EventType.OUTAGE_IT])
     scene.report(
-        5, "outage_it", "sit-01", severity=4, capacity_lost_pct=100, measure=Measure(name="total_isolation", value=True, object="system:*")
+        5,
+        "outage_it",
+        "sit-01",
+        severity=4,
+        capacity_lost_pct=100,
+        measure=Measure(name="total_isolation", value=True, object="system:*"),
     )
     scene.step(119)
     assert not scene.state.triggers
@@ -154,9 +186,18 @@ def test_a_planned_isolation_takes_no_system_down(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("type", "severity"),
-    [("fire", 3), ("evacuation", 3), ("gas_leak", 2), ("shelter_in_place", 3), ("security_incident", 3), ("outage_power", 5)],
+    [
+        ("fire", 3),
+        ("evacuation", 3),
+        ("gas_leak", 2),
+        ("shelter_in_place", 3),
+        ("security_incident", 3),
+        ("outage_power", 5),
+    ],
 )
-def test_danger_to_people_and_severity_5_are_never_covered(scene: Scene, type: str, severity: int) -> None:
+def test_danger_to_people_and_severity_5_are_never_covered(
+    scene: Scene, type: str, severity: int
+) -> None:
     _plan(scene, 0, 240, sites=[COLLEGE])
     report = scene.report(10, type, COLLEGE, severity=severity)
     assert scene.incident_of(report).quiet is None
@@ -207,27 +248,70 @@ def test_a_word_that_the_window_does_not_cover_makes_the_same_cause_speak(scene:
 @pytest.mark.parametrize(
     ("covers", "covered"),
     [
-        ({"sites": [COLLEGE]}, True), ({"sites": [OTHER]}, False), ({"kinds": ["college"]}, True), ({"kinds": ["parc"]}, False),
-        ({"types": [EventType.OUTAGE_IT]}, True), ({"types": [EventType.OUTAGE_POWER]}, False), ({"sources": ["supervision"]}, True),
-        ({"sources": ["src-1"]}, True), ({"sources": ["rh"]}, False), ({"sites": [COLLEGE], "types": [EventType.OUTAGE_POWER]}, False),
-        ({"matchers": [Matcher(name="alertname", value="Down")]}, True), ({"matchers": [Matcher(name="alertname", value="Do.*", regex=True)]}, True),
+        ({"sites": [COLLEGE]}, True),
+        ({"sites": [OTHER]}, False),
+        ({"kinds": ["college"]}, True),
+        ({"kinds": ["parc"]}, False),
+        ({"types": [EventType.OUTAGE_IT]}, True),
+        ({"types": [EventType.OUTAGE_POWER]}, False),
+        ({"sources": ["supervision"]}, True),
+        ({"sources": ["src-1"]}, True),
+        ({"sources": ["rh"]}, False),
+        ({"sites": [COLLEGE], "types": [EventType.OUTAGE_POWER]}, False),
+        ({"matchers": [Matcher(name="alertname", value="Down")]}, True),
+        ({"matchers": [Matcher(name="alertname", value="Do.*", regex=True)]}, True),
         ({"matchers": [Matcher(name="alertname", value="ow", regex=True)]}, False),
-        ({"sources": ["supervision"], "matchers": [Matcher(name="alertname", value="Down", equal=False)]}, False),
+        (
+            {
+                "sources": ["supervision"],
+                "matchers": [Matcher(name="alertname", value="Down", equal=False)],
+            },
+            False,
+        ),
         ({"sources": ["supervision"], "matchers": [Matcher(name="env", value="")]}, True),
-        ({"sources": ["supervision"], "matchers": [Matcher(name="env", value=".+", regex=True, equal=False)]}, True),
-        ({"matchers": [Matcher(name="alertname", value="Down"), Matcher(name="env", value="prod")]}, False),
+        (
+            {
+                "sources": ["supervision"],
+                "matchers": [Matcher(name="env", value=".+", regex=True, equal=False)],
+            },
+            True,
+        ),
+        (
+            {
+                "matchers": [
+                    Matcher(name="alertname", value="Down"),
+                    Matcher(name="env", value="prod"),
+                ]
+            },
+            False,
+        ),
     ],
-)  # fmt: skip
-def test_all_that_a_window_names_must_hold(scene: Scene, covers: dict[str, Any], covered: bool) -> None:
+)
+def test_all_that_a_window_names_must_hold(
+    scene: Scene, covers: dict[str, Any], covered: bool
+) -> None:
     _plan(scene, 0, 60, **covers)
-    report = scene.report(1, "outage_it", COLLEGE, source="supervision", source_key="src-1", labels={"alertname": "Down"})
+    report = scene.report(
+        1,
+        "outage_it",
+        COLLEGE,
+        source="supervision",
+        source_key="src-1",
+        labels={"alertname": "Down"},
+    )
     assert (scene.incident_of(report).quiet == "maintenance") is covered
     assert bool(_calls(scene)) is not covered
 
 
 def test_a_cause_without_a_site_is_covered_too(scene: Scene) -> None:
     _plan(scene, 0, 60, sources=["supervision"])
-    report = scene.report(1, "outage_it", source="supervision", measure=Measure(object="system:messagerie"), capacity_lost_pct=100)
+    report = scene.report(
+        1,
+        "outage_it",
+        source="supervision",
+        measure=Measure(object="system:messagerie"),
+        capacity_lost_pct=100,
+    )
     assert scene.incident_of(report).quiet == "maintenance"
     assert scene.state.flags["system:messagerie"].maintenance
     scene.step(61)
@@ -239,7 +323,9 @@ def test_a_cause_without_a_site_is_covered_too(scene: Scene) -> None:
 # ── before, during, after ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_window_planned_over_what_runs_already_ends_its_ladder_and_its_end_calls_again(scene: Scene) -> None:
+def test_a_window_planned_over_what_runs_already_ends_its_ladder_and_its_end_calls_again(
+    scene: Scene,
+) -> None:
     report = scene.report(0, "outage_power", COLLEGE)
     called = len(_calls(scene))
     assert called
@@ -272,7 +358,15 @@ def test_a_cut_that_works_cover_by_now_is_not_restored(scene: Scene) -> None:
 def test_customers_cut_by_works_are_shown_alone_and_never_count(scene: Scene, late: bool) -> None:
     def figure(minute: float, source: str, customers: float, occurred: float) -> str:
         measure = Measure(name="customers_cut", value=customers, object="network:electricity")
-        return scene.report(minute, "outage_power", zone=("92050",), severity=2, source=source, measure=measure, occurred=occurred)
+        return scene.report(
+            minute,
+            "outage_power",
+            zone=("92050",),
+            severity=2,
+            source=source,
+            measure=measure,
+            occurred=occurred,
+        )
 
     _plan(scene, 0, 60, sources=["enedis"])
     planned = figure(5, "enedis", 25_000.0, 5)
@@ -287,13 +381,17 @@ def test_customers_cut_by_works_are_shown_alone_and_never_count(scene: Scene, la
     assert (scene.state.level(), dict(scene.state.triggers)) == (1, {})
 
     scene.step(61)
-    assert scene.incident_of(planned).customers_cut == (25_000 if late else 400), "the newest figure"
+    assert scene.incident_of(planned).customers_cut == (25_000 if late else 400), (
+        "the newest figure"
+    )
     assert ("PT-ELEC:2" in scene.state.triggers) is late
 
 
 def test_a_recurring_window_covers_each_of_its_nights_and_nothing_between(scene: Scene) -> None:
     first = datetime(2027, 2, 14, 22, tzinfo=PARIS)
-    scene = Scene(start=int(first.timestamp() * 1000), opened=int(first.timestamp() * 1000) - 60 * MINUTE_MS)
+    scene = Scene(
+        start=int(first.timestamp() * 1000), opened=int(first.timestamp() * 1000) - 60 * MINUTE_MS
+    )
     day, night = 24 * 60, 8 * 60
     window = _plan(scene, -30, night, since=0, rrule="FREQ=WEEKLY;BYDAY=SU", sites=[COLLEGE])
     assert scene.state.maintenance[window].state == "planned"
@@ -308,7 +406,12 @@ def test_a_recurring_window_covers_each_of_its_nights_and_nothing_between(scene:
     scene.report(7 * day + 61, "outage_power", COLLEGE, severity=3)
     assert scene.site(COLLEGE).causes[0].maintenance == (window,)
     assert len(_calls(scene)) == calls
-    assert [f.change for f in scene.named(MaintenanceChanged) if f.change != "sweep"] == ["planned", "begun", "paused", "begun"]
+    assert [f.change for f in scene.named(MaintenanceChanged) if f.change != "sweep"] == [
+        "planned",
+        "begun",
+        "paused",
+        "begun",
+    ]
 
 
 def test_ending_a_window_early_calls_for_what_is_still_open(scene: Scene) -> None:
@@ -318,7 +421,12 @@ def test_ending_a_window_early_calls_for_what_is_still_open(scene: Scene) -> Non
     assert isinstance(answer, CommandApplied)
     scene.step(31)
     row = scene.state.maintenance[window]
-    assert (row.state, row.over_by, row.over_at, row.version) == ("over", "coord-pca", scene.at(30), 1)
+    assert (row.state, row.over_by, row.over_at, row.version) == (
+        "over",
+        "coord-pca",
+        scene.at(30),
+        1,
+    )
     assert scene.incident_of(report).quiet is None
     assert _calls(scene)
 
@@ -327,7 +435,13 @@ def test_changing_a_window_covers_what_it_now_names(scene: Scene) -> None:
     window = _plan(scene, 0, 240, sites=[COLLEGE])
     scene.report(10, "outage_power", COLLEGE)
     new = ChangeMaintenance(
-        **_who(window=window, covers=Coverage(sites=(OTHER,)), starts_at=scene.at(0), ends_at=scene.at(300), expected=0)
+        **_who(
+            window=window,
+            covers=Coverage(sites=(OTHER,)),
+            starts_at=scene.at(0),
+            ends_at=scene.at(300),
+            expected=0,
+        )
     )
     assert isinstance(scene.command(new, 20), CommandApplied)
     scene.step(21)
@@ -341,7 +455,16 @@ def test_alarms_of_activities_wait_with_their_incident(scene: Scene) -> None:
     _plan(scene, 0, 240, sites=[COLLEGE])
     report = scene.report(10, "outage_power", COLLEGE)
     incident = scene.incident_of(report).id
-    scene.feed(Asked(code="alarm", roles=("dgs_directeur_de_crise",), base="rto", pct=80, activity="EDU-01", incident=incident))
+    scene.feed(
+        Asked(
+            code="alarm",
+            roles=("dgs_directeur_de_crise",),
+            base="rto",
+            pct=80,
+            activity="EDU-01",
+            incident=incident,
+        )
+    )
     assert not _calls(scene)
     assert scene.named(PagingWithheld)[-1].roles == ("dgs_directeur_de_crise",)
     key = next(m.key for m in _continuity_leaves())
@@ -354,7 +477,12 @@ def test_alarms_of_activities_wait_with_their_incident(scene: Scene) -> None:
 def _continuity_leaves() -> list[Any]:
     from schemas.predicates import measured
 
-    return [m for level in territory().policy.levels for m in measured(level.when) if m.metric == "activity_rto_pct"]
+    return [
+        m
+        for level in territory().policy.levels
+        for m in measured(level.when)
+        if m.metric == "activity_rto_pct"
+    ]
 
 
 def test_what_speaks_aloud_merged_into_works_makes_them_call_once(scene: Scene) -> None:
@@ -363,7 +491,12 @@ def test_what_speaks_aloud_merged_into_works_makes_them_call_once(scene: Scene) 
     loud = scene.incident_of(scene.report(11, "damage_report", PMI, severity=4))
     assert works.id != loud.id
     before = len(_calls(scene))
-    assert isinstance(scene.command(MergeIncidents(**_who(incident=loud.id, into=works.id, reason="text:why")), 12), CommandApplied)
+    assert isinstance(
+        scene.command(
+            MergeIncidents(**_who(incident=loud.id, into=works.id, reason="text:why")), 12
+        ),
+        CommandApplied,
+    )
     assert scene.state.incidents[works.id].quiet is None
     called = [c.person for c in _calls(scene)[before:]]
     assert called
@@ -374,10 +507,21 @@ def test_works_split_off_what_speaks_aloud_are_quiet(scene: Scene) -> None:
     _plan(scene, 0, 240, sites=[COLLEGE])
     loud = scene.report(9, "outage_power", PMI, capacity_lost_pct=100)
     works = scene.report(10, "outage_power", COLLEGE, capacity_lost_pct=100)
-    scene.command(MergeIncidents(**_who(incident=scene.incident_of(works).id, into=scene.incident_of(loud).id, reason="text:why")), 11)
+    scene.command(
+        MergeIncidents(
+            **_who(
+                incident=scene.incident_of(works).id,
+                into=scene.incident_of(loud).id,
+                reason="text:why",
+            )
+        ),
+        11,
+    )
     both = scene.incident_of(loud)
     assert scene.incident_of(works).id == both.id
-    answer = scene.command(SplitIncident(**_who(incident=both.id, reports=(works,), reason="text:why")), 12)
+    answer = scene.command(
+        SplitIncident(**_who(incident=both.id, reports=(works,), reason="text:why")), 12
+    )
     assert isinstance(answer, CommandApplied), answer
     assert scene.incident_of(works).quiet == "maintenance"
     assert scene.incident_of(loud).quiet is None
@@ -390,7 +534,10 @@ def test_works_split_off_what_speaks_aloud_are_quiet(scene: Scene) -> None:
     ("values", "expected"),
     [
         ({"covers": Coverage()}, (409, "window_covers_all")),
-        ({"covers": Coverage(matchers=(Matcher(name="env", value="prod", equal=False),))}, (409, "window_covers_all")),
+        (
+            {"covers": Coverage(matchers=(Matcher(name="env", value="prod", equal=False),))},
+            (409, "window_covers_all"),
+        ),
         ({"covers": Coverage(types=(EventType.FIRE,))}, (409, "window_danger")),
         ({"covers": Coverage(sites=("nowhere",))}, (404, "site_unknown")),
         ({"ends_at": 5}, (409, "window_empty")),
@@ -400,7 +547,9 @@ def test_works_split_off_what_speaks_aloud_are_quiet(scene: Scene) -> None:
         ({"role": "source"}, (403, "role_not_allowed")),
     ],
 )
-def test_a_window_that_cannot_be_is_refused(scene: Scene, values: dict[str, Any], expected: tuple[int, str]) -> None:
+def test_a_window_that_cannot_be_is_refused(
+    scene: Scene, values: dict[str, Any], expected: tuple[int, str]
+) -> None:
     values = dict(values)
     ends = scene.at(values.pop("ends", 60))
     given = _who(covers=Coverage(sites=(COLLEGE,)), starts_at=scene.at(0), ends_at=ends) | values
@@ -410,12 +559,19 @@ def test_a_window_that_cannot_be_is_refused(scene: Scene, values: dict[str, Any]
 
 def test_a_source_silences_its_own_alerts_and_sees_no_other_window(scene: Scene) -> None:
     own = PlanMaintenance(
-        author="src-1", role="source", covers=Coverage(sources=("src-1",), matchers=(Matcher(name="a", value="b"),)), origin="alertmanager",
-        starts_at=scene.at(0), ends_at=scene.at(60),
-    )  # fmt: skip
+        author="src-1",
+        role="source",
+        covers=Coverage(sources=("src-1",), matchers=(Matcher(name="a", value="b"),)),
+        origin="alertmanager",
+        starts_at=scene.at(0),
+        ends_at=scene.at(60),
+    )
     assert isinstance(scene.command(own, 0), CommandApplied)
     others = _plan(scene, 1, 60, sites=[COLLEGE])
-    assert _refusal(scene, EndMaintenance(author="src-1", role="source", window=others), 2) == (404, "window_unknown")
+    assert _refusal(scene, EndMaintenance(author="src-1", role="source", window=others), 2) == (
+        404,
+        "window_unknown",
+    )
 
 
 def test_what_is_over_stays_over(scene: Scene) -> None:
@@ -467,17 +623,28 @@ def test_a_consequence_that_was_reported_first_is_explained_afterwards(scene: Sc
         ("damage_report", {}),  # not a consequence that the reference data name
     ],
 )
-def test_what_the_cause_does_not_explain_calls(scene: Scene, type: str, values: dict[str, Any]) -> None:
+def test_what_the_cause_does_not_explain_calls(
+    scene: Scene, type: str, values: dict[str, Any]
+) -> None:
     scene.report(0, "outage_power", COLLEGE)
     report = scene.report(5, type, COLLEGE, **values)
     assert scene.incident_of(report).quiet is None
 
 
-def test_a_consequence_of_level_n3_has_its_alarms_told_and_calls_when_it_is_opened_again(scene: Scene) -> None:
+def test_a_consequence_of_level_n3_has_its_alarms_told_and_calls_when_it_is_opened_again(
+    scene: Scene,
+) -> None:
     """D65: what is explained calls nobody below N3; an RTO that was over on a central site was told to nobody."""
     network = scene.incident_of(scene.report(0, "outage_it", "cen-2", capacity_lost_pct=50)).id
     scene.report(5, "outage_power", "cen-2", severity=4, capacity_lost_pct=100)
-    alarm = Asked(code="alarm", roles=("dgs_directeur_de_crise",), base="rto", pct=100, incident=network, activity="CPL-01")
+    alarm = Asked(
+        code="alarm",
+        roles=("dgs_directeur_de_crise",),
+        base="rto",
+        pct=100,
+        incident=network,
+        activity="CPL-01",
+    )
 
     def told(minute: float) -> int:
         before = len(scene.named(NotificationPlanned))
@@ -506,9 +673,16 @@ def test_works_stay_quiet_however_often_a_monitor_repeats_itself(update: bool) -
     """A cause names 500 of its reports; the first that it no longer named spoke aloud, raised the level and called people at night."""
     scene = Scene(check=False)
     scene.command(
-        PlanMaintenance(author="c", role="coordinator", reason="text:x", covers=Coverage(sites=("cen-1",)), starts_at=scene.at(-10), ends_at=scene.at(600)),
+        PlanMaintenance(
+            author="c",
+            role="coordinator",
+            reason="text:x",
+            covers=Coverage(sites=("cen-1",)),
+            starts_at=scene.at(-10),
+            ends_at=scene.at(600),
+        ),
         -5,
-    )  # fmt: skip
+    )
     first = scene.report(0, "outage_it", "cen-1", severity=4)
     more: dict[str, Any] = {"msg_type": "Update", "references": (first,)} if update else {}
     for n in range(510):
@@ -518,7 +692,11 @@ def test_works_stay_quiet_however_often_a_monitor_repeats_itself(update: bool) -
     assert not scene.state.calls
     state = scene.state
     loaded = AlertsDecider().load(state.realm, state.lineage, AlertsDecider().dump(state))
-    assert (loaded.voices, loaded.severities, loaded.hushed) == (state.voices, state.severities, state.hushed)
+    assert (loaded.voices, loaded.severities, loaded.hushed) == (
+        state.voices,
+        state.severities,
+        state.hushed,
+    )
     scene.step(601)
     assert scene.incidents()[0].quiet is None
     assert scene.state.calls, "at the end of the window what is open calls"
@@ -528,11 +706,21 @@ def test_a_window_over_what_runs_quiets_it_however_often_it_was_told() -> None:
     scene = Scene()
     first = scene.report(0, "outage_it", "cen-1", severity=3)
     for n in range(510):
-        scene.report(1 + n, "outage_it", "cen-1", severity=3, msg_type="Update", references=(first,))
+        scene.report(
+            1 + n, "outage_it", "cen-1", severity=3, msg_type="Update", references=(first,)
+        )
     assert scene.incidents()[0].quiet is None
     covers = Coverage(sites=("cen-1",))
     scene.command(
-        PlanMaintenance(author="c", role="coordinator", reason="text:x", covers=covers, starts_at=scene.at(511), ends_at=scene.at(900)), 511
+        PlanMaintenance(
+            author="c",
+            role="coordinator",
+            reason="text:x",
+            covers=covers,
+            starts_at=scene.at(511),
+            ends_at=scene.at(900),
+        ),
+        511,
     )
     scene.step(512)
     assert scene.incidents()[0].quiet == "maintenance"

@@ -26,11 +26,21 @@ def told(scene: Scene, template: str) -> list[NotificationPlanned]:
     return [f for f in scene.named(NotificationPlanned) if f.template == template]
 
 
-@pytest.mark.parametrize(("type", "order"), [("evacuation", "evacuated"), ("fire", "evacuated"), ("shelter_in_place", "sheltering")])
-def test_a_manager_is_told_of_an_order_that_another_gave(scene: Scene, type: str, order: str) -> None:
+@pytest.mark.parametrize(
+    ("type", "order"),
+    [("evacuation", "evacuated"), ("fire", "evacuated"), ("shelter_in_place", "sheltering")],
+)
+def test_a_manager_is_told_of_an_order_that_another_gave(
+    scene: Scene, type: str, order: str
+) -> None:
     scene.report(1, type, COLLEGE, severity=4, source="pompiers")
     (one,) = told(scene, "site_order")
-    assert (one.person, one.scope, one.danger, one.answer_expected) == (f"rs-{COLLEGE}", COLLEGE, True, False)
+    assert (one.person, one.scope, one.danger, one.answer_expected) == (
+        f"rs-{COLLEGE}",
+        COLLEGE,
+        True,
+        False,
+    )
     assert one.values["order"] == order
     assert one.values["site"] == COLLEGE
     assert one.values["since"] == one.values["ordered_at"] == scene.at(1)
@@ -44,7 +54,9 @@ def test_a_manager_who_gave_the_order_is_not_told_of_it(scene: Scene) -> None:
 
 def test_a_rumour_of_an_order_is_told_to_nobody(scene: Scene) -> None:
     scene.report(1, "evacuation", COLLEGE, severity=4, source="rumour", certainty=Certainty.RUMOUR)
-    scene.report(2, "evacuation", COLLEGE, severity=4, source="commune", certainty=Certainty.UNCONFIRMED)
+    scene.report(
+        2, "evacuation", COLLEGE, severity=4, source="commune", certainty=Certainty.UNCONFIRMED
+    )
     assert not told(scene, "site_order")
 
 
@@ -71,17 +83,27 @@ def test_the_managers_of_silent_sites_in_a_hit_zone_are_asked_once_each(scene: S
 
 def _answer_crisis(scene: Scene, minute: float) -> None:
     call = next(f for f in scene.named(NotificationPlanned) if f.answer_expected and f.level >= 3)
-    answer = AnswerReceived(notification=call.notification, person=call.person, answer=Answer.ACK, channel="app", at=scene.at(minute))
+    answer = AnswerReceived(
+        notification=call.notification,
+        person=call.person,
+        answer=Answer.ACK,
+        channel="app",
+        at=scene.at(minute),
+    )
     scene.feed(answer, at=scene.at(minute))
 
 
 @pytest.mark.parametrize("level_first", [True, False])
-def test_those_in_charge_of_a_crisis_are_thanked_once_when_it_is_over(scene: Scene, *, level_first: bool) -> None:
+def test_those_in_charge_of_a_crisis_are_thanked_once_when_it_is_over(
+    scene: Scene, *, level_first: bool
+) -> None:
     """The last incident is closed and the level has fallen, in either order."""
     scene.report(0, "closure", "cen-2")
     incident = scene.incidents()[0].id
     _answer_crisis(scene, 1)
-    lower = SetLevel(**CELL | {"role": "dgs_directeur_de_crise"}, scope="territory", level=0, force=True)
+    lower = SetLevel(
+        **CELL | {"role": "dgs_directeur_de_crise"}, scope="territory", level=0, force=True
+    )
     close = ResolveIncident(**CELL, incident=incident, force=True)
     for minute, decision in enumerate((lower, close) if level_first else (close, lower), 10):
         assert not told(scene, "crisis_end")

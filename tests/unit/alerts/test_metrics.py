@@ -12,10 +12,10 @@ from schemas.commands import DenyReport
 from schemas.predicates import Measured
 from schemas.reports import Measure, Window
 from schemas.words import EventType, MsgType
-from services.alerts.draft import Draft
-from services.alerts.metrics import bind
-from services.alerts.metrics.windows import fullest
-from services.runtime.decider import Deadline, Firing
+from services.alerts.decision import Draft
+from services.alerts.levels.metrics import bind
+from services.alerts.levels.metrics.windows import fullest
+from services.runtime.decider.protocol import Deadline, Firing
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 from tests.unit.alerts.test_laws import FEW
@@ -35,15 +35,26 @@ def _value(scene: Scene, metric: str, minute: float, **args: Any) -> float | Non
     """Of the territory, at T + minute."""
     at = scene.at(minute)
     draft = Draft(scene.state, Firing(Deadline(at, "test"), scene.realm, scene.realm, at))
-    return bind(Measured(metric=metric, op=">=", value=1, args=args), draft.territory, {}).value(draft, None)
+    return bind(Measured(metric=metric, op=">=", value=1, args=args), draft.territory, {}).value(
+        draft, None
+    )
 
 
 def _withdraw(scene: Scene, minute: float, report: str, denied: bool) -> None:
     row = scene.state.reports[report]
     if denied:
-        scene.command(DenyReport(author="c", role="coordinator", reason="text:x", report=report), minute)
+        scene.command(
+            DenyReport(author="c", role="coordinator", reason="text:x", report=report), minute
+        )
     else:
-        scene.report(minute, row.type.value, row.site, msg_type=MsgType.CANCEL, references=(report,), severity=1)
+        scene.report(
+            minute,
+            row.type.value,
+            row.site,
+            msg_type=MsgType.CANCEL,
+            references=(report,),
+            severity=1,
+        )
 
 
 # ── withdrawn (D3, D6) ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -51,29 +62,39 @@ def _withdraw(scene: Scene, minute: float, report: str, denied: bool) -> None:
 
 @pytest.mark.parametrize("denied", [True, False])
 def test_cuts_and_events_that_were_withdrawn_hold_no_threshold(scene: Scene, denied: bool) -> None:
-    cuts = [scene.report(n, "outage_power", site, severity=2, capacity_lost_pct=10) for n, site in enumerate(PMI[:2])]
+    cuts = [
+        scene.report(n, "outage_power", site, severity=2, capacity_lost_pct=10)
+        for n, site in enumerate(PMI[:2])
+    ]
     fights = [scene.report(n, "security_incident", commune="92050", source=f"s{n}") for n in (3, 4)]
     for report in (*cuts, *fights):
         _withdraw(scene, 5, report, denied)
     scene.report(6, "outage_power", PMI[2], severity=2, capacity_lost_pct=10)
     scene.report(7, "security_incident", commune="92050", source="police")
     assert (len(scene.state.cuts), len(scene.state.security)) == (1, 1)
-    assert not scene.state.triggers, "three cuts in ten minutes are PT-ELEC, three events in a commune PT-VIOLENCES"
+    assert not scene.state.triggers, (
+        "three cuts in ten minutes are PT-ELEC, three events in a commune PT-VIOLENCES"
+    )
 
 
 def test_absences_of_yesterday_that_were_withdrawn_are_no_day_of_an_epidemic(scene: Scene) -> None:
     for day in range(2):
         said = [
-            scene.report(day * DAY + n / 10, "staff_shortage", site, severity=2, measure=ABSENT) for n, site in enumerate(COLLEGES[:11])
+            scene.report(day * DAY + n / 10, "staff_shortage", site, severity=2, measure=ABSENT)
+            for n, site in enumerate(COLLEGES[:11])
         ]
         for n, report in enumerate(said if day == 0 else ()):
             _withdraw(scene, 30 + n / 10, report, denied=False)
-    assert _value(scene, "sites_below_opening", DAY + 30, kind="college", days=2) == 0, "only one day is known"
+    assert _value(scene, "sites_below_opening", DAY + 30, kind="college", days=2) == 0, (
+        "only one day is known"
+    )
     assert scene.state.level() == 1
 
 
 def test_of_the_cut_sites_only_those_where_current_is_back_are_restored(scene: Scene) -> None:
-    cuts = [scene.report(n, "outage_power", site, capacity_lost_pct=100) for n, site in enumerate(PMI)]
+    cuts = [
+        scene.report(n, "outage_power", site, capacity_lost_pct=100) for n, site in enumerate(PMI)
+    ]
     assert _value(scene, "restored_share", 5, cause="outage_power") == 0
     _withdraw(scene, 5, cuts[0], denied=False)
     _withdraw(scene, 6, cuts[1], denied=True)
@@ -85,11 +106,15 @@ def test_of_the_cut_sites_only_those_where_current_is_back_are_restored(scene: S
 # ── durations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_short_closure_of_a_central_site_that_was_announced_long_before_is_short(scene: Scene) -> None:
+def test_a_short_closure_of_a_central_site_that_was_announced_long_before_is_short(
+    scene: Scene,
+) -> None:
     """Ten hours, told ten days ahead: not the 72 h that are N4 and a transverse loss."""
     day, end = 10 * DAY, 10 * DAY + 600
     window = Window(start=scene.at(day), end=scene.at(end))
-    scene.report(0, "closure", "cen-2", severity=4, effective=(window,), estimated_end=scene.at(end))
+    scene.report(
+        0, "closure", "cen-2", severity=4, effective=(window,), estimated_end=scene.at(end)
+    )
     scene.step(day + 1)
     assert scene.status("cen-2") == "closed"
     assert _value(scene, "expected_unavailability_h", day + 1, kind="site_central") == 10
@@ -121,12 +146,19 @@ def test_an_event_in_several_communes_counts_in_each_of_them(scene: Scene) -> No
 
 
 @FEW
-@given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from("abcde")), max_size=20), st.integers(0, 30))
-def test_the_fullest_window_holds_as_many_different_things_as_any(said: list[tuple[int, str]], width: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.sampled_from("abcde")), max_size=20),
+    st.integers(0, 30),
+)
+def test_the_fullest_window_holds_as_many_different_things_as_any(
+    said: list[tuple[int, str]], width: int
+) -> None:
     events = [(at, what, "") for at, what in sorted(said)]
     best = fullest(events, width)
     assert not best or best[-1][0] - best[0][0] <= width
-    most = max((len({w for b, w, _ in events if at <= b <= at + width}) for at, _, _ in events), default=0)
+    most = max(
+        (len({w for b, w, _ in events if at <= b <= at + width}) for at, _, _ in events), default=0
+    )
     assert len({what for _, what, _ in best}) == most
 
 
@@ -136,15 +168,28 @@ def test_the_fullest_window_holds_as_many_different_things_as_any(said: list[tup
 @FEW
 @given(
     st.lists(
-        st.tuples(st.sampled_from(("outage_power", "security_incident", "damage_report", "staff_shortage")), st.sampled_from(PMI), st.booleans()),
-        min_size=1, max_size=8,
+        st.tuples(
+            st.sampled_from(
+                ("outage_power", "security_incident", "damage_report", "staff_shortage")
+            ),
+            st.sampled_from(PMI),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=8,
     )
-)  # fmt: skip
-def test_what_was_all_withdrawn_leaves_nothing_that_counts(said: list[tuple[str, str, bool]]) -> None:
+)
+def test_what_was_all_withdrawn_leaves_nothing_that_counts(
+    said: list[tuple[str, str, bool]],
+) -> None:
     scene = Scene()
     for n, (type, site, _denied) in enumerate(said):
-        scene.report(n, type, site, id=f"r{n}", measure=ABSENT if type == "staff_shortage" else None)
+        scene.report(
+            n, type, site, id=f"r{n}", measure=ABSENT if type == "staff_shortage" else None
+        )
     for n, (_type, _site, denied) in enumerate(said):
         _withdraw(scene, 20 + n, f"r{n}", denied)
     assert (scene.state.cuts, scene.state.security, dict(scene.state.presence)) == ((), (), {})
-    assert not [key for key in scene.state.agenda.due if key.startswith("decay:")], "nothing is left that time alone would change"
+    assert not [key for key in scene.state.agenda.due if key.startswith("decay:")], (
+        "nothing is left that time alone would change"
+    )

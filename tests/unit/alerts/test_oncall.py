@@ -9,7 +9,13 @@ import pytest
 from schemas import reference as ref
 from schemas.alerts import TaskChanged
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
-from schemas.calling import AnswerReceived, NotificationPlanned, NotificationWithdrawn, RoleUncovered, Unreachable
+from schemas.calling import (
+    AnswerReceived,
+    NotificationPlanned,
+    NotificationWithdrawn,
+    RoleUncovered,
+    Unreachable,
+)
 from schemas.oncall import (
     DrillLadders,
     DutyChanged,
@@ -34,19 +40,36 @@ AUTHOR = {"author": "coord-pca", "role": "coordinator"}
 TECHNIQUE = "astreinte_technique"
 
 
-def override(person: str | None = "cel-si", start: float = 0, end: float = 60, **values: Any) -> OverrideDuty:
+def override(
+    person: str | None = "cel-si", start: float = 0, end: float = 60, **values: Any
+) -> OverrideDuty:
     given = {"role_on_call": TECHNIQUE, "reason": "text:r", **AUTHOR} | values
-    return OverrideDuty(person=person, start=START + round(start * MINUTE_MS), end=START + round(end * MINUTE_MS), **given)
+    return OverrideDuty(
+        person=person,
+        start=START + round(start * MINUTE_MS),
+        end=START + round(end * MINUTE_MS),
+        **given,
+    )
 
 
 def shifts(*persons: str, hours: float = 12) -> tuple[Shift, ...]:
     step = round(hours * HOUR_MS)
-    return tuple(Shift(start=START + n * step, end=START + (n + 1) * step, person=p) for n, p in enumerate(persons))
+    return tuple(
+        Shift(start=START + n * step, end=START + (n + 1) * step, person=p)
+        for n, p in enumerate(persons)
+    )
 
 
 def imported(*persons: str, name: str = "cal", **values: Any) -> ImportDuties:
     made = shifts(*persons)
-    given = {"role_on_call": TECHNIQUE, "calendar": name, "start": made[0].start, "end": made[-1].end, "shifts": made, **AUTHOR} | values
+    given = {
+        "role_on_call": TECHNIQUE,
+        "calendar": name,
+        "start": made[0].start,
+        "end": made[-1].end,
+        "shifts": made,
+        **AUTHOR,
+    } | values
     return ImportDuties(**given)
 
 
@@ -64,7 +87,9 @@ def test_an_override_stands_at_once_and_its_withdrawal_too() -> None:
     assert holder(scene) == "ast-technique"
 
 
-def test_whoever_holds_a_duty_of_the_organisation_may_plan_but_not_speak_for_the_directory() -> None:
+def test_whoever_holds_a_duty_of_the_organisation_may_plan_but_not_speak_for_the_directory() -> (
+    None
+):
     scene = Scene()
     assert isinstance(scene.command(override(role="coordinateur_pca"), 0), CommandApplied)
     no = scene.command(NoteReachability(people=(), author="coord-pca", role="coordinateur_pca"), 0)
@@ -78,7 +103,11 @@ def test_the_author_of_a_second_override_is_told_that_it_covers_another() -> Non
     done = scene.command(override("cel-rh", 30, 90), 0)
     assert isinstance(done, CommandApplied)
     assert done.result["overlaps"] == 1
-    assert (holder(scene, 10), holder(scene, 45), holder(scene, 75)) == ("cel-si", "cel-rh", "cel-rh")
+    assert (holder(scene, 10), holder(scene, 45), holder(scene, 75)) == (
+        "cel-si",
+        "cel-rh",
+        "cel-rh",
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,12 +139,24 @@ def test_a_swap_exchanges_two_persons() -> None:
     scene.command(imported("ast-technique", "ast-technique-s"), 0)
     first, second = shifts("a", "b")
     swap = {"role_on_call": TECHNIQUE, "reason": "text:r", **AUTHOR}
-    spans = {"start": first.start, "end": first.end, "other_start": second.start, "other_end": second.end}
+    spans = {
+        "start": first.start,
+        "end": first.end,
+        "other_start": second.start,
+        "other_end": second.end,
+    }
     assert isinstance(scene.command(SwapDuties(**swap, **spans), 0), CommandApplied)
     assert (holder(scene, 1), holder(scene, 12 * 60 + 1)) == ("ast-technique-s", "ast-technique")
-    half = SwapDuties(**swap, **spans | {"end": first.end + HOUR_MS, "other_start": second.start + 2 * HOUR_MS})
+    half = SwapDuties(
+        **swap, **spans | {"end": first.end + HOUR_MS, "other_start": second.start + 2 * HOUR_MS}
+    )
     assert scene.command(half, 0).code == "not_one_person"  # type: ignore[union-attr]
-    assert scene.command(SwapDuties(**swap, **spans | {"other_start": first.start, "other_end": first.end}), 0).code == "spans_overlap"  # type: ignore[union-attr]
+    assert (
+        scene.command(
+            SwapDuties(**swap, **spans | {"other_start": first.start, "other_end": first.end}), 0
+        ).code
+        == "spans_overlap"
+    )  # type: ignore[union-attr]
 
 
 def test_importing_a_calendar_again_replaces_it() -> None:
@@ -142,15 +183,20 @@ def test_a_gap_calls_the_deputy_and_is_recorded() -> None:
     scene.command(override(None, -1, 60), 0)
     scene.report(1, "closure", "pmi-04", severity=2)
     assert [(u.role, u.scope) for u in scene.named(RoleUncovered)] == [(TECHNIQUE, None)]
-    assert {"ast-technique-s", "ast-direction"} <= {c.person for c in scene.named(NotificationPlanned)}, "deputy at once, next wave at once"
+    assert {"ast-technique-s", "ast-direction"} <= {
+        c.person for c in scene.named(NotificationPlanned)
+    }, "deputy at once, next wave at once"
 
 
 def test_quiet_channels_are_tried_last() -> None:
     scene = Scene(start=START + 13 * HOUR_MS)
     points = tuple(
-        Reach(channel=c, verified_at=START, quiet=(22 * 60, 7 * 60) if c is Channel.APP else None) for c in (Channel.APP, Channel.SMS)
+        Reach(channel=c, verified_at=START, quiet=(22 * 60, 7 * 60) if c is Channel.APP else None)
+        for c in (Channel.APP, Channel.SMS)
     )
-    scene.command(NoteReachability(people=(ReachRow(id="ast-technique", points=points),), **AUTHOR), 0)
+    scene.command(
+        NoteReachability(people=(ReachRow(id="ast-technique", points=points),), **AUTHOR), 0
+    )
     scene.report(1, "closure", "pmi-04", severity=2)
     call = next(c for c in scene.named(NotificationPlanned) if c.person == "ast-technique")
     assert call.channels == ("sms", "app")
@@ -160,7 +206,11 @@ def test_quiet_hours_until_midnight_may_be_written_as_24_00_and_nobody_is_lost_b
     scene = Scene()
     quiet = Reach(channel=Channel.APP, verified_at=1, quiet=(540, 1440))
     heard = Reach(channel=Channel.SMS, verified_at=1)
-    told = NoteReachability(people=(ReachRow(id="ast-technique", points=(quiet, heard)),), author="system:directory", role="admin")
+    told = NoteReachability(
+        people=(ReachRow(id="ast-technique", points=(quiet, heard)),),
+        author="system:directory",
+        role="admin",
+    )
     scene.command(told, 0)
     scene.report(1, "closure", "pmi-04", severity=2)
     (call,) = [c for c in scene.named(NotificationPlanned) if c.person == "ast-technique"]
@@ -170,14 +220,21 @@ def test_quiet_hours_until_midnight_may_be_written_as_24_00_and_nobody_is_lost_b
 def test_a_channel_that_was_never_verified_is_tried_last_but_tried() -> None:
     scene = Scene()
     points = (Reach(channel=Channel.APP), Reach(channel=Channel.SMS, verified_at=START))
-    scene.command(NoteReachability(people=(ReachRow(id="ast-technique", points=points),), **AUTHOR), 0)
+    scene.command(
+        NoteReachability(people=(ReachRow(id="ast-technique", points=points),), **AUTHOR), 0
+    )
     scene.report(1, "closure", "pmi-04", severity=2)
-    assert next(c for c in scene.named(NotificationPlanned) if c.person == "ast-technique").channels == ("sms", "app")
+    assert next(
+        c for c in scene.named(NotificationPlanned) if c.person == "ast-technique"
+    ).channels == ("sms", "app")
 
 
 def test_what_the_directory_said_before_leaves_no_trace() -> None:
     scene = Scene()
-    told = NoteReachability(people=(ReachRow(id="cel-si", points=(Reach(channel=Channel.SMS, verified_at=START),)),), **AUTHOR)
+    told = NoteReachability(
+        people=(ReachRow(id="cel-si", points=(Reach(channel=Channel.SMS, verified_at=START),)),),
+        **AUTHOR,
+    )
     first, second = scene.command(told, 0), scene.command(told, 1)
     assert (first.result["changed"], second.result["changed"]) == (1, 0)  # type: ignore[union-attr]
 
@@ -198,7 +255,9 @@ def test_the_proof_is_made_after_publication_then_every_morning_at_eight() -> No
     for hour in range(72):
         scene.step(60 * hour + 20)
     at_ = [(p.at - START) / HOUR_MS for p in proofs(scene)]
-    assert at_ == pytest.approx([1 / 3, 22 + 1 / 3, 46 + 1 / 3, 70 + 1 / 3], abs=0.01), "from Thursday 09:40 on, 08:00 of the next days"
+    assert at_ == pytest.approx([1 / 3, 22 + 1 / 3, 46 + 1 / 3, 70 + 1 / 3], abs=0.01), (
+        "from Thursday 09:40 on, 08:00 of the next days"
+    )
     assert all(p.ready == p.hours and not p.holes for p in proofs(scene))
     assert scene.named(NotificationPlanned) == []
 
@@ -211,9 +270,10 @@ def test_the_drill_is_made_once_a_month_from_its_day_on_and_calls_nobody() -> No
     scene = live()
     for day in range(34):
         scene.step(day * 24 * 60 + 30)
-    assert [(d.id, round((d.at - START) / DAY_MS, 1)) for d in drills(scene)] == [("2027-02", 0.0), ("2027-03", 20.0)], (
-        "at once when the day is past, then on 3 March"
-    )
+    assert [(d.id, round((d.at - START) / DAY_MS, 1)) for d in drills(scene)] == [
+        ("2027-02", 0.0),
+        ("2027-03", 20.0),
+    ], "at once when the day is past, then on 3 March"
     assert all(r.reached == r.posts for d in drills(scene) for r in d.rungs)
     assert scene.named(NotificationPlanned) == []
 
@@ -256,9 +316,18 @@ def test_a_hole_within_48_hours_is_told_once_and_becomes_a_task_of_its_owner() -
         ("coord-pca", "readiness_hole", False),
         ("dgs", "readiness_hole", False),
     }
-    assert (told[0].values["hole"], told[0].values["hole_role"], told[0].values["fix"]) == ("no_holder", TECHNIQUE, "find_holder")
+    assert (told[0].values["hole"], told[0].values["hole_role"], told[0].values["fix"]) == (
+        "no_holder",
+        TECHNIQUE,
+        "find_holder",
+    )
     (task,) = [t.row for t in scene.named(TaskChanged)]
-    assert (task.kind, task.post, task.owner, task.state) == ("readiness_hole", TECHNIQUE, "coordinateur_pca", "open")
+    assert (task.kind, task.post, task.owner, task.state) == (
+        "readiness_hole",
+        TECHNIQUE,
+        "coordinateur_pca",
+        "open",
+    )
     scene.step(24 * 60)
     assert len(scene.named(NotificationPlanned)) == 2, "the next morning says nothing new"
 
@@ -269,7 +338,10 @@ def test_a_filled_hole_ends_its_task() -> None:
     scene.step(2)
     scene.command(WithdrawDuty(duty=str(gap.result["duty"]), **AUTHOR), 3)  # type: ignore[union-attr]
     scene.step(4)
-    assert [(t.row.state, t.row.outcome) for t in scene.named(TaskChanged)] == [("open", None), ("void", "filled")]
+    assert [(t.row.state, t.row.outcome) for t in scene.named(TaskChanged)] == [
+        ("open", None),
+        ("void", "filled"),
+    ]
     assert proofs(scene)[-1].holes == ()
 
 
@@ -279,7 +351,11 @@ def test_a_hole_of_a_site_goes_to_the_director_of_its_pole() -> None:
     scene.step(2)
     assert {c.person for c in scene.named(NotificationPlanned)} == {"coord-pca", "dir-solidarites"}
     (task,) = [t.row for t in scene.named(TaskChanged)]
-    assert (task.owner, task.site, task.post) == ("directeur_pole:solidarites", "pmi-04", "responsable_site:pmi-04")
+    assert (task.owner, task.site, task.post) == (
+        "directeur_pole:solidarites",
+        "pmi-04",
+        "responsable_site:pmi-04",
+    )
 
 
 def test_a_hole_far_ahead_waits_until_it_is_48_hours_away() -> None:
@@ -290,9 +366,10 @@ def test_a_hole_far_ahead_waits_until_it_is_48_hours_away() -> None:
     assert scene.named(NotificationPlanned) == []
     for day in range(1, 5):
         scene.step(day * 24 * 60)
-    assert {c.template for c in scene.named(NotificationPlanned)} == {"readiness_digest", "readiness_hole"}, (
-        "Monday's digest, then the alert"
-    )
+    assert {c.template for c in scene.named(NotificationPlanned)} == {
+        "readiness_digest",
+        "readiness_hole",
+    }, "Monday's digest, then the alert"
 
 
 def test_ninety_days_without_a_word_everybody_is_unproven_and_one_message_says_so() -> None:
@@ -302,7 +379,16 @@ def test_ninety_days_without_a_word_everybody_is_unproven_and_one_message_says_s
     assert len(proofs(scene)) == 2, "one proof stands for the mornings that were missed"
     last = proofs(scene)[-1]
     assert last.more > 0
-    assert len([c for c in scene.named(NotificationPlanned) if c.template == "readiness_hole" and c.person == "coord-pca"]) <= 9
+    assert (
+        len(
+            [
+                c
+                for c in scene.named(NotificationPlanned)
+                if c.template == "readiness_hole" and c.person == "coord-pca"
+            ]
+        )
+        <= 9
+    )
     assert len([t for t in scene.state.tasks.values() if t.done_at is None]) <= 50
 
 
@@ -311,7 +397,10 @@ def test_the_directory_restores_the_proof_of_a_person() -> None:
     old = Reach(channel=Channel.SMS, verified_at=START - 91 * DAY_MS)
     scene.command(NoteReachability(people=(ReachRow(id="dgs", points=(old,)),), **AUTHOR), 1)
     scene.step(2)
-    assert [(h.kind, h.person) for h in proofs(scene)[-1].holes] == [("late", "dgs-s"), ("unverified", "dgs")]
+    assert [(h.kind, h.person) for h in proofs(scene)[-1].holes] == [
+        ("late", "dgs-s"),
+        ("unverified", "dgs"),
+    ]
     fresh = tuple(Reach(channel=c, verified_at=START) for c in (Channel.SMS, Channel.VOICE))
     scene.command(NoteReachability(people=(ReachRow(id="dgs", points=fresh),), **AUTHOR), 3)
     scene.step(4)
@@ -326,8 +415,14 @@ def test_a_territory_without_rules_about_readiness_proves_nothing() -> None:
     for id, command in reference_commands(territory(), "92", "system:t", "admin"):
         data = command.data
         if isinstance(data, ref.EscalationPolicy):
-            data = data.model_copy(update={"policy": data.policy.model_copy(update={"readiness": None})})
-        scene.feed(command.model_copy(update={"data": data, "reference": "bare"}), id=f"bare-{id}", at=scene.at(0))
+            data = data.model_copy(
+                update={"policy": data.policy.model_copy(update={"readiness": None})}
+            )
+        scene.feed(
+            command.model_copy(update={"data": data, "reference": "bare"}),
+            id=f"bare-{id}",
+            at=scene.at(0),
+        )
     before = len(proofs(scene))
     scene.step(3 * 24 * 60)
     assert len(proofs(scene)) == before
@@ -352,13 +447,26 @@ def ladder(*people: ReachRow, realm: str = "92") -> tuple[Scene, str]:
 
 
 def reach(person: str, *channels: str, verified_at: int | None = START) -> ReachRow:
-    return ReachRow(id=person, points=tuple(Reach(channel=Channel(c), verified_at=verified_at) for c in channels))
+    return ReachRow(
+        id=person,
+        points=tuple(Reach(channel=Channel(c), verified_at=verified_at) for c in channels),
+    )
 
 
 def answered(scene: Scene, person: str, minute: float, proved: Channel | None) -> None:
     call = next(c for c in scene.named(NotificationPlanned) if c.person == person)
     at = scene.at(minute)
-    scene.feed(AnswerReceived(notification=call.notification, person=person, answer=Answer.ACK, channel="sms", at=at, proved=proved), at=at)
+    scene.feed(
+        AnswerReceived(
+            notification=call.notification,
+            person=person,
+            answer=Answer.ACK,
+            channel="sms",
+            at=at,
+            proved=proved,
+        ),
+        at=at,
+    )
 
 
 def test_an_answer_renews_the_proof_of_the_channel_it_came_by_once_a_day() -> None:
@@ -369,7 +477,9 @@ def test_an_answer_renews_the_proof_of_the_channel_it_came_by_once_a_day() -> No
     told = {r.channel: r.verified_at for r in scene.state.reach["ast-technique"].points}
     assert told == {Channel.APP: START - 80 * DAY_MS, Channel.SMS: scene.at(5)}
     assert len(scene.named(ReachabilityChanged)) == 2, "the directory's word, then one renewal"
-    assert scene.state.prove_at == due, "a renewed proof opens no hole: nothing is proved again for it"
+    assert scene.state.prove_at == due, (
+        "a renewed proof opens no hole: nothing is proved again for it"
+    )
 
 
 def test_an_answer_renews_what_only_the_reference_data_say() -> None:
@@ -390,28 +500,60 @@ def test_an_answer_in_an_exercise_or_by_no_channel_proves_nothing() -> None:
 
 
 def test_a_ladder_goes_on_at_once_when_a_person_whom_it_waits_for_is_erased() -> None:
-    scene, id = ladder(reach("rs-pmi-04", "sms"), reach("ast-technique", "sms"), reach("ast-technique-s", "sms"))
-    erased = NoteReachability(people=(ReachRow(id="ast-technique", points=()),), author="system:directory", role="admin")
+    scene, id = ladder(
+        reach("rs-pmi-04", "sms"), reach("ast-technique", "sms"), reach("ast-technique-s", "sms")
+    )
+    erased = NoteReachability(
+        people=(ReachRow(id="ast-technique", points=()),), author="system:directory", role="admin"
+    )
     scene.command(erased, 2)
     planned = scene.named(NotificationPlanned)
     assert [(c.person, c.planned_at) for c in planned if c.person.startswith("ast-technique")] == [
-        ("ast-technique", scene.at(1)), ("ast-technique-s", scene.at(2)),
-    ]  # fmt: skip
+        ("ast-technique", scene.at(1)),
+        ("ast-technique-s", scene.at(2)),
+    ]
     gone = next(c for c in planned if c.person == "ast-technique")
-    assert [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)] == [(gone.notification, "person_gone")]
+    assert [(w.notification, w.why) for w in scene.named(NotificationWithdrawn)] == [
+        (gone.notification, "person_gone")
+    ]
     before = len(scene.facts)
-    scene.feed(Unreachable(notification=gone.notification, person="ast-technique", at=scene.at(3)), at=scene.at(3))
-    scene.command(erased.model_copy(update={"people": (ReachRow(id="ast-technique", points=()),)}), 4)
-    assert not [f for f in scene.facts[before:] if isinstance(f, NotificationPlanned | RoleUncovered)], "once is enough"
+    scene.feed(
+        Unreachable(notification=gone.notification, person="ast-technique", at=scene.at(3)),
+        at=scene.at(3),
+    )
+    scene.command(
+        erased.model_copy(update={"people": (ReachRow(id="ast-technique", points=()),)}), 4
+    )
+    assert not [
+        f for f in scene.facts[before:] if isinstance(f, NotificationPlanned | RoleUncovered)
+    ], "once is enough"
     assert scene.state.escalations[id].state == "running"
 
 
-def test_without_a_deputy_the_next_rung_is_called_at_once_and_an_answer_that_was_given_stands() -> None:
+def test_without_a_deputy_the_next_rung_is_called_at_once_and_an_answer_that_was_given_stands() -> (
+    None
+):
     scene, _ = ladder(reach("rs-pmi-04", "sms"))
-    scene.command(NoteReachability(people=(ReachRow(id="rs-pmi-04", points=()),), author="system:directory", role="admin"), 2)
-    assert [c.planned_at for c in scene.named(NotificationPlanned) if c.person in ("ast-direction", "rs-pmi-04-s")] == [scene.at(2)]
+    scene.command(
+        NoteReachability(
+            people=(ReachRow(id="rs-pmi-04", points=()),), author="system:directory", role="admin"
+        ),
+        2,
+    )
+    assert [
+        c.planned_at
+        for c in scene.named(NotificationPlanned)
+        if c.person in ("ast-direction", "rs-pmi-04-s")
+    ] == [scene.at(2)]
     scene, _ = ladder(reach("ast-technique", "sms"))
     answered(scene, "ast-technique", 2, None)
     calls = len(scene.named(NotificationPlanned))
-    scene.command(NoteReachability(people=(ReachRow(id="ast-technique", points=()),), author="system:directory", role="admin"), 3)
+    scene.command(
+        NoteReachability(
+            people=(ReachRow(id="ast-technique", points=()),),
+            author="system:directory",
+            role="admin",
+        ),
+        3,
+    )
     assert len(scene.named(NotificationPlanned)) == calls

@@ -7,11 +7,18 @@ import pytest
 from schemas.alerts import ReportRead, TaskChanged, TriggerMeasured
 from schemas.base import Fact
 from schemas.calling import NotificationPlanned
-from schemas.commands import AcknowledgeIncident, CompleteTask, ConfirmReport, InstructSite, MarkReportsRead, PreviewConfirmation
+from schemas.commands import (
+    AcknowledgeIncident,
+    CompleteTask,
+    ConfirmReport,
+    InstructSite,
+    MarkReportsRead,
+    PreviewConfirmation,
+)
 from schemas.maintenance import Coverage, PlanMaintenance
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, TaskState
-from services.alerts.rules import INSTRUCTION_DUE_MS
+from services.alerts.reference.constants import INSTRUCTION_DUE_MS
 from tests.unit.alerts.scene import Scene
 
 COLLEGE = "clg-0921243B"
@@ -58,7 +65,9 @@ def test_reading_is_no_work_on_an_incident(scene: Scene) -> None:
 
 def test_a_site_manager_does_not_read_for_the_cell(scene: Scene) -> None:
     scene.report(0, "outage_power", COLLEGE, id="rep-1")
-    answer = scene.feed(MarkReportsRead(author="p-1", role="site_manager", reports=("rep-1",)), at=scene.at(2))[-1]
+    answer = scene.feed(
+        MarkReportsRead(author="p-1", role="site_manager", reports=("rep-1",)), at=scene.at(2)
+    )[-1]
     assert isinstance(answer, CommandRefused)
     assert answer.status == 403
 
@@ -73,7 +82,9 @@ def test_the_look_ahead_tells_what_confirming_then_does_and_records_nothing(scen
     told = _answer(looked).result
     done = scene.feed(ConfirmReport(**BY, report="rep-1"), at=scene.at(2))
     people = {f.person for f in done if isinstance(f, NotificationPlanned)}
-    new = {t.plan for t in scene.state.triggers.values()} - {t.plan for t in before.triggers.values()}
+    new = {t.plan for t in scene.state.triggers.values()} - {
+        t.plan for t in before.triggers.values()
+    }
     assert told["people"] == len(people) > 0
     assert told["level"] == scene.state.level() > told["level_before"]
     assert told["plans"] == ",".join(sorted(new))
@@ -87,7 +98,9 @@ def test_the_look_ahead_is_refused_for_what_is_confirmed_already(scene: Scene) -
     assert answer.code == "confirmed_already"
 
 
-def _instruct(scene: Scene, text: str = "text-1", minute: float = 3, incident: str | None = None) -> list[Fact]:
+def _instruct(
+    scene: Scene, text: str = "text-1", minute: float = 3, incident: str | None = None
+) -> list[Fact]:
     command = InstructSite(**BY, site=COLLEGE, text_id=text, incident=incident)
     return scene.feed(command, at=scene.at(minute))
 
@@ -97,7 +110,12 @@ def test_an_instruction_is_a_task_of_the_manager_and_a_message_to_them(scene: Sc
     incident = scene.incident_of("rep-1").id
     facts = _instruct(scene, incident=incident)
     (task,) = [f.row for f in facts if isinstance(f, TaskChanged)]
-    assert (task.kind, task.site, task.incident, task.text_id) == ("instruction", COLLEGE, incident, "text-1")
+    assert (task.kind, task.site, task.incident, task.text_id) == (
+        "instruction",
+        COLLEGE,
+        incident,
+        "text-1",
+    )
     assert task.owner == f"responsable_site:{COLLEGE}"
     assert task.asked_by == "p-cell"
     assert task.due_at == scene.at(3) + INSTRUCTION_DUE_MS
@@ -107,12 +125,17 @@ def test_an_instruction_is_a_task_of_the_manager_and_a_message_to_them(scene: Sc
     assert not call.answer_expected
 
 
-def test_two_instructions_for_one_site_wait_side_by_side_and_each_is_confirmed(scene: Scene) -> None:
+def test_two_instructions_for_one_site_wait_side_by_side_and_each_is_confirmed(
+    scene: Scene,
+) -> None:
     _instruct(scene, "text-1", 3)
     _instruct(scene, "text-2", 4)
     tasks = [t for t in scene.state.tasks.values() if t.kind == "instruction"]
     assert [t.state for t in tasks] == [TaskState.OPEN, TaskState.OPEN]
-    scene.feed(CompleteTask(author="p-1", role="site_manager", task=tasks[0].id, outcome="understood"), at=scene.at(6))
+    scene.feed(
+        CompleteTask(author="p-1", role="site_manager", task=tasks[0].id, outcome="understood"),
+        at=scene.at(6),
+    )
     after = scene.state.tasks
     assert [after[t.id].state for t in tasks] == [TaskState.DONE, TaskState.OPEN]
     assert after[tasks[0].id].outcome == "understood"
@@ -122,7 +145,14 @@ def test_two_instructions_for_one_site_wait_side_by_side_and_each_is_confirmed(s
 def test_planned_works_do_not_withhold_an_instruction(scene: Scene) -> None:
     covers = Coverage(sites=(COLLEGE,))
     scene.command(
-        PlanMaintenance(author="c", role="coordinator", reason="text:x", covers=covers, starts_at=scene.at(-10), ends_at=scene.at(600)),
+        PlanMaintenance(
+            author="c",
+            role="coordinator",
+            reason="text:x",
+            covers=covers,
+            starts_at=scene.at(-10),
+            ends_at=scene.at(600),
+        ),
         -5,
     )
     scene.report(0, "outage_power", COLLEGE, id="rep-1")
@@ -131,9 +161,16 @@ def test_planned_works_do_not_withhold_an_instruction(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "code"), [({"site": "x"}, "site_unknown"), ({"incident": "x"}, "incident_unknown"), ({"report": "x"}, "report_unknown")]
+    ("given", "code"),
+    [
+        ({"site": "x"}, "site_unknown"),
+        ({"incident": "x"}, "incident_unknown"),
+        ({"report": "x"}, "report_unknown"),
+    ],
 )
-def test_an_instruction_about_what_nobody_knows_is_refused(scene: Scene, given: dict[str, str], code: str) -> None:
+def test_an_instruction_about_what_nobody_knows_is_refused(
+    scene: Scene, given: dict[str, str], code: str
+) -> None:
     values = {"site": COLLEGE, "text_id": "text-1"} | given
     answer = scene.feed(InstructSite.model_validate(BY | values), at=scene.at(1))[-1]
     assert isinstance(answer, CommandRefused)
@@ -145,7 +182,11 @@ def test_a_trigger_that_holds_tells_its_value_when_it_moves_and_only_then(scene:
     hit = ["clg-0921243B", "clg-0921786S", "clg-0921507N", "clg-0921868F"]
     for n, site in enumerate(hit[:3]):
         scene.report(n, "closure", site, severity=3)
-    held = {t.id: t for t in scene.state.triggers.values() if t.state == "held" and any(w.metric == "sites_closed" for w in t.why)}
+    held = {
+        t.id: t
+        for t in scene.state.triggers.values()
+        if t.state == "held" and any(w.metric == "sites_closed" for w in t.why)
+    }
     assert held, [t.id for t in scene.state.triggers.values()]
     facts = scene.report(5, "closure", hit[3], severity=3)
     assert facts

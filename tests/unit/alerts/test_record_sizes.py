@@ -14,7 +14,7 @@ from schemas.alerts import IncidentChanged, IncidentReported, SiteReported, Site
 from schemas.causes import Cause, CauseChanged, Members
 from schemas.routes import destinations, public_topics
 from schemas.words import EventType, MsgType
-from services.alerts.causes import KEPT_REPORTS
+from services.alerts.causes.cause_lifecycle import KEPT_REPORTS
 from services.alerts.evolve import evolve
 from services.alerts.state import State
 from tests.unit.alerts.scene import Scene
@@ -31,7 +31,14 @@ def _standing(count: int) -> Scene:
     """A site of which so many reports by three sources tell one cause."""
     scene = Scene()
     for n in range(count):
-        scene.report(n * APART, "outage_power", SITE, source=("site_manager", "enedis", "rh")[n % 3], severity=2, id=f"rep-{n:05}")
+        scene.report(
+            n * APART,
+            "outage_power",
+            SITE,
+            source=("site_manager", "enedis", "rh")[n % 3],
+            severity=2,
+            id=f"rep-{n:05}",
+        )
     return scene
 
 
@@ -57,7 +64,15 @@ def _new_source(scene: Scene) -> None:
 
 
 def _withdrawn(scene: Scene) -> None:
-    scene.report(1, "outage_power", SITE, severity=2, msg_type=MsgType.CANCEL, references=("rep-00003",), id="rep-more1")
+    scene.report(
+        1,
+        "outage_power",
+        SITE,
+        severity=2,
+        msg_type=MsgType.CANCEL,
+        references=("rep-00003",),
+        id="rep-more1",
+    )
 
 
 def _reopened(scene: Scene) -> None:
@@ -67,11 +82,24 @@ def _reopened(scene: Scene) -> None:
 def _nearly_all_withdrawn(scene: Scene) -> None:
     """What is dated after the Cancel stays: few of many."""
     scene.report(0.95, "outage_power", SITE, occurred=0.9, severity=2, id="rep-late1")
-    scene.report(1, "outage_power", SITE, occurred=0.8, severity=2, msg_type=MsgType.CANCEL, references=("rep-00003",), id="rep-more1")
+    scene.report(
+        1,
+        "outage_power",
+        SITE,
+        occurred=0.8,
+        severity=2,
+        msg_type=MsgType.CANCEL,
+        references=("rep-00003",),
+        id="rep-more1",
+    )
 
 
-@pytest.mark.parametrize("said", [_one_more, _graver, _new_source, _withdrawn, _reopened, _nearly_all_withdrawn])
-def test_what_an_input_writes_is_as_large_with_many_reports_as_with_ten(said: Callable[[Scene], None]) -> None:
+@pytest.mark.parametrize(
+    "said", [_one_more, _graver, _new_source, _withdrawn, _reopened, _nearly_all_withdrawn]
+)
+def test_what_an_input_writes_is_as_large_with_many_reports_as_with_ten(
+    said: Callable[[Scene], None],
+) -> None:
     few, many = _standing(10), _standing(400)
     said(few)
     said(many)
@@ -95,9 +123,21 @@ def test_one_more_report_on_what_stands_tells_neither_site_nor_incident_anew() -
     site, incident = scene.site(SITE), scene.incident_of("rep-00000")
     status, changed = len(scene.named(SiteStatusChanged)), len(scene.named(IncidentChanged))
     _one_more(scene)
-    assert (len(scene.named(SiteStatusChanged)), len(scene.named(IncidentChanged))) == (status, changed)
-    assert scene.site(SITE).last_word_at == scene.named(SiteReported)[-1].row.last_word_at == scene.at(1) > site.last_word_at
-    assert scene.incident_of("rep-00000").reports_count == scene.named(IncidentReported)[-1].row.reports_count == incident.reports_count + 1
+    assert (len(scene.named(SiteStatusChanged)), len(scene.named(IncidentChanged))) == (
+        status,
+        changed,
+    )
+    assert (
+        scene.site(SITE).last_word_at
+        == scene.named(SiteReported)[-1].row.last_word_at
+        == scene.at(1)
+        > site.last_word_at
+    )
+    assert (
+        scene.incident_of("rep-00000").reports_count
+        == scene.named(IncidentReported)[-1].row.reports_count
+        == incident.reports_count + 1
+    )
 
 
 def test_a_status_that_changes_is_told_once_more() -> None:
@@ -115,7 +155,9 @@ ids = st.lists(st.sampled_from("abcdefghij"), unique=True).map(tuple)
 
 
 @given(ids, ids)
-def test_a_change_between_two_lists_makes_one_of_the_other(before: tuple[str, ...], after: tuple[str, ...]) -> None:
+def test_a_change_between_two_lists_makes_one_of_the_other(
+    before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
     moved = Members.between(before, after)
     assert moved.applied(before) == after
     assert len(moved.dropped) + len(moved.kept or ()) <= len(before)
@@ -125,7 +167,9 @@ def _whole(fact: Any, after: State) -> Any:
     """The fact as it was written before changes were: the whole value."""
     match fact:
         case CauseChanged(cause=cause):
-            return CauseChanged(cause=after.causes[cause.id].model_copy(update={"reports_count": None}))
+            return CauseChanged(
+                cause=after.causes[cause.id].model_copy(update={"reports_count": None})
+            )
         case SiteReported(row=row):
             return SiteStatusChanged(row=after.sites[row.id])
         case IncidentReported(row=row):
@@ -138,8 +182,12 @@ def _uncounted(cause: Cause) -> Cause:
 
 
 @FEW
-@given(st.lists(st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=10))
-def test_changes_fold_to_what_whole_values_fold_to(history: list[tuple[dict[str, Any], int, int]]) -> None:
+@given(
+    st.lists(st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=10)
+)
+def test_changes_fold_to_what_whole_values_fold_to(
+    history: list[tuple[dict[str, Any], int, int]],
+) -> None:
     scene = Scene()
     changes = wholes = scene.state
     begun = len(scene.service.log.of(scene.realm))
@@ -152,4 +200,8 @@ def test_changes_fold_to_what_whole_values_fold_to(history: list[tuple[dict[str,
     assert changes == scene.state
     assert {id: _uncounted(c) for id, c in changes.causes.items()} == dict(wholes.causes)
     assert (changes.incidents, changes.sites) == (wholes.incidents, wholes.sites)
-    assert (changes.hushed, changes.voices, changes.severities) == (wholes.hushed, wholes.voices, wholes.severities)
+    assert (changes.hushed, changes.voices, changes.severities) == (
+        wholes.hushed,
+        wholes.voices,
+        wholes.severities,
+    )

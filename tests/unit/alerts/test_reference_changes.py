@@ -10,7 +10,16 @@ from schemas.alerts import HistoryForgotten, SiteStatusChanged
 from schemas.base import DAY_MS, Command
 from schemas.calling import EscalationChanged
 from schemas.commands import ReapplyPolicy
-from schemas.reference import EscalationPolicy, PublishReference, ReferencePublished, Section, SectionData, Sites, Wave, version_of
+from schemas.reference import (
+    EscalationPolicy,
+    PublishReference,
+    ReferencePublished,
+    Section,
+    SectionData,
+    Sites,
+    Wave,
+    version_of,
+)
 from schemas.reference_changes import (
     ApproveReference,
     ChangeState,
@@ -45,7 +54,11 @@ def _version(desks: int = 7, site: str = COLLEGE) -> tuple[SectionData, ...]:
     def one(section: SectionData) -> SectionData:
         if not isinstance(section, Sites):
             return section
-        return Sites(sites=tuple(s.model_copy(update={"desks": desks}) if s.id == site else s for s in section.sites))
+        return Sites(
+            sites=tuple(
+                s.model_copy(update={"desks": desks}) if s.id == site else s for s in section.sites
+            )
+        )
 
     return tuple(one(section) for section in territory().sections)
 
@@ -57,27 +70,46 @@ def _slower() -> tuple[SectionData, ...]:
         if not isinstance(section, EscalationPolicy):
             return section
         ladders: dict[str, tuple[Wave, ...]] = {
-            name: tuple(wave.model_copy(update={"ack_min": 60}) for wave in waves) for name, waves in section.policy.ladders.items()
+            name: tuple(wave.model_copy(update={"ack_min": 60}) for wave in waves)
+            for name, waves in section.policy.ladders.items()
         }
         return EscalationPolicy(policy=section.policy.model_copy(update={"ladders": ladders}))
 
     return tuple(one(section) for section in territory().sections)
 
 
-def _draft(scene: Scene, sections: tuple[SectionData, ...], minute: float = 0, without: Section | None = None) -> str:
+def _draft(
+    scene: Scene,
+    sections: tuple[SectionData, ...],
+    minute: float = 0,
+    without: Section | None = None,
+) -> str:
     reference = version_of(sections)
     for section in sections:
         if section.section is not without:
-            scene.command(DraftReference(author="ana", role="coordinator", reference=reference, data=section), minute)
+            scene.command(
+                DraftReference(author="ana", role="coordinator", reference=reference, data=section),
+                minute,
+            )
     return reference
 
 
 def _proposal(reference: str, sections: tuple[SectionData, ...], **values: Any) -> ProposeReference:
-    given = {"author": "ana", "role": "coordinator", "reason": "text:why", "base": BASE, "reference": reference}
-    return ProposeReference.model_validate(given | {"sections": tuple(differences(territory().sections, sections))} | values)
+    given = {
+        "author": "ana",
+        "role": "coordinator",
+        "reason": "text:why",
+        "base": BASE,
+        "reference": reference,
+    }
+    return ProposeReference.model_validate(
+        given | {"sections": tuple(differences(territory().sections, sections))} | values
+    )
 
 
-def _propose(scene: Scene, sections: tuple[SectionData, ...] | None = None, minute: float = 0, **values: Any) -> str:
+def _propose(
+    scene: Scene, sections: tuple[SectionData, ...] | None = None, minute: float = 0, **values: Any
+) -> str:
     sections = _version() if sections is None else sections
     answer = scene.command(_proposal(_draft(scene, sections, minute), sections, **values), minute)
     assert isinstance(answer, CommandApplied), answer
@@ -85,7 +117,9 @@ def _propose(scene: Scene, sections: tuple[SectionData, ...] | None = None, minu
 
 
 def _approve(scene: Scene, change: str, minute: float, **values: Any) -> None:
-    answer = scene.command(ApproveReference(**{"author": "bea", "role": "director", "change": change} | values), minute)
+    answer = scene.command(
+        ApproveReference(**{"author": "bea", "role": "director", "change": change} | values), minute
+    )
     assert isinstance(answer, CommandApplied), answer
 
 
@@ -106,10 +140,16 @@ def _row(scene: Scene, change: str) -> ReferenceChangeRow:
     return scene.state.reference_changes[change]
 
 
-def _load(scene: Scene, sections: tuple[SectionData, ...], minute: float, until: int | None = None) -> None:
+def _load(
+    scene: Scene, sections: tuple[SectionData, ...], minute: float, until: int | None = None
+) -> None:
     for n, section in enumerate(sections[:until]):
         command = PublishReference(
-            author="system:reference", role="admin", reference=version_of(sections), data=section, last=n == len(sections) - 1
+            author="system:reference",
+            role="admin",
+            reference=version_of(sections),
+            data=section,
+            last=n == len(sections) - 1,
         )
         assert isinstance(scene.command(command, minute), CommandApplied)
 
@@ -121,12 +161,23 @@ def _published(scene: Scene, reference: str) -> list[ReferencePublished]:
 # ── a proposal, a second person, an effective date ─────────────────────────────────────────────────────────────────
 
 
-def test_a_change_comes_into_force_at_its_time_after_a_second_person_approved_it(scene: Scene) -> None:
+def test_a_change_comes_into_force_at_its_time_after_a_second_person_approved_it(
+    scene: Scene,
+) -> None:
     sections = _version()
-    change = _propose(scene, sections, effective_at=scene.at(60), foreseen=Foreseen(crises=3, moved=1, later=2))
+    change = _propose(
+        scene, sections, effective_at=scene.at(60), foreseen=Foreseen(crises=3, moved=1, later=2)
+    )
     row = _row(scene, change)
-    assert (row.state, row.base, row.reference, row.version) == (ChangeState.PROPOSED, BASE, version_of(sections), 0)
-    assert [(d.section, d.added, d.changed, d.dropped, d.named) for d in row.sections] == [(Section.SITES, 0, 1, 0, (f"~{COLLEGE}",))]
+    assert (row.state, row.base, row.reference, row.version) == (
+        ChangeState.PROPOSED,
+        BASE,
+        version_of(sections),
+        0,
+    )
+    assert [(d.section, d.added, d.changed, d.dropped, d.named) for d in row.sections] == [
+        (Section.SITES, 0, 1, 0, (f"~{COLLEGE}",))
+    ]
     assert row.foreseen is not None
     assert row.foreseen.later == 2
 
@@ -138,18 +189,29 @@ def test_a_change_comes_into_force_at_its_time_after_a_second_person_approved_it
     _step(scene, 60)
 
     row = _row(scene, change)
-    assert (scene.state.version, row.state, row.in_force_at) == (row.reference, ChangeState.IN_FORCE, scene.at(60))
+    assert (scene.state.version, row.state, row.in_force_at) == (
+        row.reference,
+        ChangeState.IN_FORCE,
+        scene.at(60),
+    )
     assert scene.state.territory.sites[COLLEGE].desks == 7
     assert scene.state.published_at == scene.at(60)
-    assert [(d.what, d.by, d.role) for d in row.decisions] == [("proposed", "ana", "coordinator"), ("approved", "bea", "director")]
-    assert [f.data.section for f in _published(scene, row.reference)] == [s.section for s in sections], "a whole version, in order"
+    assert [(d.what, d.by, d.role) for d in row.decisions] == [
+        ("proposed", "ana", "coordinator"),
+        ("approved", "bea", "director"),
+    ]
+    assert [f.data.section for f in _published(scene, row.reference)] == [
+        s.section for s in sections
+    ], "a whole version, in order"
     assert [f.last for f in _published(scene, row.reference)] == [False] * 8 + [True]
     assert not scene.state.drafted, "what was kept for it is let go"
     assert not scene.named(DeadlineFailed)
 
 
 @pytest.mark.parametrize("effective", [None, -90], ids=["no_time", "time_that_is_over"])
-def test_without_a_time_to_come_it_is_in_force_at_its_approval(scene: Scene, effective: float | None) -> None:
+def test_without_a_time_to_come_it_is_in_force_at_its_approval(
+    scene: Scene, effective: float | None
+) -> None:
     change = _propose(scene, effective_at=None if effective is None else scene.at(effective))
     _approve(scene, change, 10)
     _step(scene, 11)
@@ -166,31 +228,55 @@ def test_a_time_that_passes_before_the_approval_makes_it_hold_at_once(scene: Sce
 
 
 @pytest.mark.parametrize(
-    ("author", "code"), [("ana", "second_person_needed"), ("system:reference", "person_needed")], ids=["proposer", "program"]
+    ("author", "code"),
+    [("ana", "second_person_needed"), ("system:reference", "person_needed")],
+    ids=["proposer", "program"],
 )
 @pytest.mark.parametrize("kind", [ApproveReference, DeclineReference], ids=["approve", "decline"])
-def test_the_second_person_is_another_person(scene: Scene, kind: Any, author: str, code: str) -> None:
+def test_the_second_person_is_another_person(
+    scene: Scene, kind: Any, author: str, code: str
+) -> None:
     change = _propose(scene)
     role = "system" if author.startswith("system:") else "coordinator"
-    assert _refusal(scene, kind(author=author, role=role, reason="text:why", change=change), 1) == (409, code)
+    assert _refusal(scene, kind(author=author, role=role, reason="text:why", change=change), 1) == (
+        409,
+        code,
+    )
     assert _row(scene, change).state is ChangeState.PROPOSED
 
 
 def test_a_second_person_declines_with_a_reason(scene: Scene) -> None:
     change = _propose(scene)
-    assert _refusal(scene, DeclineReference(author="bea", role="director", change=change), 1) == (409, "reason_needed")
-    answer = scene.command(DeclineReference(author="bea", role="director", change=change, reason="text:no", expected=0), 2)
+    assert _refusal(scene, DeclineReference(author="bea", role="director", change=change), 1) == (
+        409,
+        "reason_needed",
+    )
+    answer = scene.command(
+        DeclineReference(
+            author="bea", role="director", change=change, reason="text:no", expected=0
+        ),
+        2,
+    )
     assert isinstance(answer, CommandApplied)
-    assert (_row(scene, change).state, _row(scene, change).decisions[-1].reason) == (ChangeState.DECLINED, "text:no")
+    assert (_row(scene, change).state, _row(scene, change).decisions[-1].reason) == (
+        ChangeState.DECLINED,
+        "text:no",
+    )
     assert not scene.state.drafted
-    assert _refusal(scene, ApproveReference(author="bea", role="director", change=change), 3) == (409, "change_decided")
+    assert _refusal(scene, ApproveReference(author="bea", role="director", change=change), 3) == (
+        409,
+        "change_decided",
+    )
 
 
 def test_only_its_proposer_withdraws_what_nobody_decided_yet(scene: Scene) -> None:
     change = _propose(scene)
     others = WithdrawReference(author="bea", role="director", change=change, reason="text:no")
     assert _refusal(scene, others, 1) == (409, "proposer_only")
-    assert _refusal(scene, others.model_copy(update={"author": "ana", "reason": None}), 1) == (409, "reason_needed")
+    assert _refusal(scene, others.model_copy(update={"author": "ana", "reason": None}), 1) == (
+        409,
+        "reason_needed",
+    )
     assert isinstance(scene.command(others.model_copy(update={"author": "ana"}), 1), CommandApplied)
     assert _row(scene, change).state is ChangeState.WITHDRAWN
     assert _refusal(scene, others, 2) == (409, "change_decided")
@@ -201,7 +287,12 @@ def test_anybody_who_may_decide_withdraws_what_is_approved_before_its_time(scene
     _approve(scene, change, 1)
     program = WithdrawReference(author="system:x", role="system", change=change, reason="text:no")
     assert _refusal(scene, program, 2) == (409, "person_needed")
-    assert isinstance(scene.command(WithdrawReference(author="cid", role="admin", change=change, reason="text:no"), 2), CommandApplied)
+    assert isinstance(
+        scene.command(
+            WithdrawReference(author="cid", role="admin", change=change, reason="text:no"), 2
+        ),
+        CommandApplied,
+    )
     _step(scene, 120)
     assert scene.state.version == BASE
     assert _row(scene, change).state is ChangeState.WITHDRAWN
@@ -210,14 +301,19 @@ def test_anybody_who_may_decide_withdraws_what_is_approved_before_its_time(scene
 def test_who_decides_on_an_older_look_is_told(scene: Scene) -> None:
     change = _propose(scene, effective_at=scene.at(60))
     _approve(scene, change, 1, expected=0)
-    late = WithdrawReference(author="ana", role="coordinator", change=change, reason="text:no", expected=0)
+    late = WithdrawReference(
+        author="ana", role="coordinator", change=change, reason="text:no", expected=0
+    )
     assert _refusal(scene, late, 2) == (412, "version_changed")
 
 
 @pytest.mark.parametrize("role", ["cell", "technician", "observer", "source"])
 def test_who_may_not_decide_about_reference_data_is_refused(scene: Scene, role: str) -> None:
     change = _propose(scene)
-    assert _refusal(scene, ApproveReference(author="bea", role=role, change=change), 1) == (403, "role_not_allowed")
+    assert _refusal(scene, ApproveReference(author="bea", role=role, change=change), 1) == (
+        403,
+        "role_not_allowed",
+    )
 
 
 # ── what cannot be proposed ────────────────────────────────────────────────────────────────────────────────────────
@@ -233,7 +329,10 @@ def test_a_version_without_one_of_its_sections_is_not_proposed(scene: Scene) -> 
 def test_the_version_in_force_is_no_change(scene: Scene) -> None:
     reference = _draft(scene, territory().sections)
     assert not scene.state.drafted
-    assert _refusal(scene, _proposal(reference, territory().sections)) == (409, "reference_in_force")
+    assert _refusal(scene, _proposal(reference, territory().sections)) == (
+        409,
+        "reference_in_force",
+    )
 
 
 def test_what_is_proposed_is_not_proposed_again_nor_altered(scene: Scene) -> None:
@@ -241,15 +340,26 @@ def test_what_is_proposed_is_not_proposed_again_nor_altered(scene: Scene) -> Non
     change = _propose(scene, sections)
     kept = scene.state.drafted
     other = _version(desks=99)[1]
-    scene.command(DraftReference(author="mal", role="coordinator", reference=version_of(sections), data=other), 1)
+    scene.command(
+        DraftReference(
+            author="mal", role="coordinator", reference=version_of(sections), data=other
+        ),
+        1,
+    )
     assert scene.state.drafted == kept
-    assert _refusal(scene, _proposal(version_of(sections), sections, author="bea"), 1) == (409, "reference_proposed")
+    assert _refusal(scene, _proposal(version_of(sections), sections, author="bea"), 1) == (
+        409,
+        "reference_proposed",
+    )
     assert _row(scene, change).state is ChangeState.PROPOSED
 
 
 def test_a_proposal_without_a_reason_is_refused(scene: Scene) -> None:
     sections = _version()
-    assert _refusal(scene, _proposal(_draft(scene, sections), sections, reason=None)) == (409, "reason_needed")
+    assert _refusal(scene, _proposal(_draft(scene, sections), sections, reason=None)) == (
+        409,
+        "reason_needed",
+    )
 
 
 def test_rules_that_the_decider_cannot_read_are_not_proposed(scene: Scene) -> None:
@@ -258,15 +368,25 @@ def test_rules_that_the_decider_cannot_read_are_not_proposed(scene: Scene) -> No
             return section
         levels = [level.model_dump(mode="json") for level in section.policy.levels]
         levels[1]["when"] = {"metric": "no_such_metric", "op": ">=", "value": 1, "args": {}}
-        return EscalationPolicy.model_validate({"policy": section.policy.model_dump(mode="json") | {"levels": levels}})
+        return EscalationPolicy.model_validate(
+            {"policy": section.policy.model_dump(mode="json") | {"levels": levels}}
+        )
 
     sections = tuple(one(section) for section in territory().sections)
-    assert _refusal(scene, _proposal(_draft(scene, sections), sections)) == (409, "reference_unusable")
+    assert _refusal(scene, _proposal(_draft(scene, sections), sections)) == (
+        409,
+        "reference_unusable",
+    )
 
 
 def test_a_realm_without_reference_data_has_nothing_to_change() -> None:
     service = MemoryService(AlertsDecider(), check=True)
-    service.feed("92~test-bare", OpenRealm(author="system:test", role="admin", territory="92", started_at=0), id="open", at=0)
+    service.feed(
+        "92~test-bare",
+        OpenRealm(author="system:test", role="admin", territory="92", started_at=0),
+        id="open",
+        at=0,
+    )
     facts = service.feed("92~test-bare", _proposal("a" * 16, _version()), id="propose", at=1).facts
     assert [f.data["code"] for f in facts if f.name == "CommandRefused"] == ["no_reference"]
 
@@ -276,10 +396,15 @@ def test_a_realm_holds_a_bounded_number_of_versions(scene: Scene) -> None:
     for desks in range(21, 26):
         _propose(scene, _version(desks), minute=desks - 20)
     sections = _version(30)
-    assert _refusal(scene, _proposal(_draft(scene, sections, 26), sections), 26) == (409, "too_many_changes")
+    assert _refusal(scene, _proposal(_draft(scene, sections, 26), sections), 26) == (
+        409,
+        "too_many_changes",
+    )
     for desks in range(31, 40):
         _draft(scene, _version(desks), desks, without=Section.PLANS)
-    assert len({d.reference for d in scene.state.drafted.values()}) == 5 + 3, "what nobody proposed makes room"
+    assert len({d.reference for d in scene.state.drafted.values()}) == 5 + 3, (
+        "what nobody proposed makes room"
+    )
 
 
 # ── what comes in between ──────────────────────────────────────────────────────────────────────────────────────────
@@ -288,18 +413,30 @@ def test_a_realm_holds_a_bounded_number_of_versions(scene: Scene) -> None:
 def test_a_version_loaded_in_between_is_not_lost_by_an_approval(scene: Scene) -> None:
     change = _propose(scene)
     _load(scene, _version(11, OTHER), 5)
-    assert _refusal(scene, ApproveReference(author="bea", role="director", change=change), 6) == (409, "base_changed")
-    assert _refusal(scene, _proposal(_draft(scene, _version(12), 7), _version(12)), 7) == (409, "base_changed")
+    assert _refusal(scene, ApproveReference(author="bea", role="director", change=change), 6) == (
+        409,
+        "base_changed",
+    )
+    assert _refusal(scene, _proposal(_draft(scene, _version(12), 7), _version(12)), 7) == (
+        409,
+        "base_changed",
+    )
     assert scene.state.territory.sites[OTHER].desks == 11
 
 
 def test_an_approved_change_fails_when_another_version_comes_into_force(scene: Scene) -> None:
-    late, soon = _propose(scene, effective_at=scene.at(90)), _propose(scene, _version(8), effective_at=scene.at(30))
+    late, soon = (
+        _propose(scene, effective_at=scene.at(90)),
+        _propose(scene, _version(8), effective_at=scene.at(30)),
+    )
     _approve(scene, late, 1)
     _approve(scene, soon, 2)
     _step(scene, 31)
     assert _row(scene, soon).state is ChangeState.IN_FORCE
-    assert (_row(scene, late).state, _row(scene, late).cause) == (ChangeState.FAILED, "base_changed")
+    assert (_row(scene, late).state, _row(scene, late).cause) == (
+        ChangeState.FAILED,
+        "base_changed",
+    )
     _step(scene, 120)
     assert scene.state.version == _row(scene, soon).reference
     assert not scene.state.drafted
@@ -310,9 +447,15 @@ def test_a_change_does_not_begin_in_the_middle_of_a_load(scene: Scene) -> None:
     _approve(scene, change, 1)
     loaded = _version(11, OTHER)
     _load(scene, loaded, 29, until=3)
-    assert _refusal(scene, ApproveReference(author="bea", role="director", change=other), 29) == (409, "load_under_way")
+    assert _refusal(scene, ApproveReference(author="bea", role="director", change=other), 29) == (
+        409,
+        "load_under_way",
+    )
     _step(scene, 31)
-    assert (_row(scene, change).state, _row(scene, change).cause) == (ChangeState.FAILED, "load_under_way")
+    assert (_row(scene, change).state, _row(scene, change).cause) == (
+        ChangeState.FAILED,
+        "load_under_way",
+    )
     assert not _published(scene, _row(scene, change).reference)
 
 
@@ -327,7 +470,10 @@ def test_a_load_ends_a_change_of_which_a_part_is_published(scene: Scene) -> None
     assert 0 < len(_published(scene, row.reference)) < 8
     assert (row.state, row.cause) == (ChangeState.FAILED, "load_under_way")
     assert scene.state.version == version_of(loaded)
-    assert (scene.state.territory.sites[COLLEGE].desks, scene.state.territory.sites[OTHER].desks) == (
+    assert (
+        scene.state.territory.sites[COLLEGE].desks,
+        scene.state.territory.sites[OTHER].desks,
+    ) == (
         next(s.desks for s in territory().sites if s.id == COLLEGE),
         11,
     ), "nothing of it is in the version that was loaded"
@@ -373,7 +519,12 @@ def test_sites_are_judged_again_under_the_new_version_in_batches() -> None:
     def one(section: SectionData) -> SectionData:
         if not isinstance(section, Sites):
             return section
-        return Sites(sites=tuple(s.model_copy(update={"generator": True}) if s.id in plain else s for s in section.sites))
+        return Sites(
+            sites=tuple(
+                s.model_copy(update={"generator": True}) if s.id in plain else s
+                for s in section.sites
+            )
+        )
 
     before = {site: scene.site(site).capacity_pct for site in plain}
     change = _propose(scene, tuple(one(section) for section in territory().sections), minute=10)
@@ -382,7 +533,11 @@ def test_sites_are_judged_again_under_the_new_version_in_batches() -> None:
     assert _row(scene, change).judged is None
     assert _row(scene, change).next_at is None
     assert [f.change for f in scene.named(ReferenceChangeRecorded)].count("judging") == 2
-    changed = {f.row.id for f in scene.named(SiteStatusChanged) if f.row.id in plain and f.row.capacity_pct != before[f.row.id]}
+    changed = {
+        f.row.id
+        for f in scene.named(SiteStatusChanged)
+        if f.row.id in plain and f.row.capacity_pct != before[f.row.id]
+    }
     assert changed == set(plain)
     assert not scene.named(DeadlineFailed)
 
@@ -398,9 +553,13 @@ def test_its_steps_are_kept_over_a_restart(scene: Scene) -> None:
 
 def test_what_is_over_is_forgotten_and_what_is_open_is_not(scene: Scene) -> None:
     waiting, declined = _propose(scene), _propose(scene, _version(8))
-    scene.command(DeclineReference(author="bea", role="director", change=declined, reason="text:no"), 1)
+    scene.command(
+        DeclineReference(author="bea", role="director", change=declined, reason="text:no"), 1
+    )
     _draft(scene, _version(9), 2)
     later = scene.at(2) + DAY_MS
-    state = evolve(scene.state, HistoryForgotten(reported_before=later, closed_before=later, next_at=None))
+    state = evolve(
+        scene.state, HistoryForgotten(reported_before=later, closed_before=later, next_at=None)
+    )
     assert set(state.reference_changes) == {waiting}
     assert {d.reference for d in state.drafted.values()} == {_row(scene, waiting).reference}

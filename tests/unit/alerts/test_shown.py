@@ -6,9 +6,9 @@ import pytest
 
 from schemas.causes import Cause
 from schemas.words import EventType
-from services.alerts import shown
-from services.alerts.shown import ShownCauses
-from services.alerts.values import changed
+from services.alerts.causes import site_impact
+from services.alerts.causes.site_impact import ShownCauses
+from services.alerts.rows import changed
 from tests.shipped import territory
 
 SITE = next(s for s in territory().sites if not s.generator)
@@ -17,8 +17,17 @@ POWERED = next(s for s in territory().sites if s.generator)
 
 def cause(id: str = "c1", loss_pct: float = 100.0, at: str = SITE.id) -> Cause:
     return Cause(
-        id=id, key=f"{at}|outage_power", site=at, type=EventType.OUTAGE_POWER, incident="i1", severity=3, loss_pct=loss_pct, since=0, last_at=0, known_at=0
-    )  # fmt: skip
+        id=id,
+        key=f"{at}|outage_power",
+        site=at,
+        type=EventType.OUTAGE_POWER,
+        incident="i1",
+        severity=3,
+        loss_pct=loss_pct,
+        since=0,
+        last_at=0,
+        known_at=0,
+    )
 
 
 def test_the_same_cause_is_not_looked_at_again() -> None:
@@ -37,8 +46,13 @@ def test_a_changed_cause_is_and_the_others_beside_it_are_not() -> None:
 def test_causes_of_one_id_in_two_realms_show_what_each_is() -> None:
     causes = ShownCauses([])
     for loss in (100.0, 20.0, 100.0):
-        assert causes.of(f"92~test-{loss:.0f}", SITE.id, SITE, [cause(loss_pct=loss)])[0].loss == loss
-    assert causes.of("92", POWERED.id, POWERED, [cause(at=POWERED.id)])[0].marks == ("cause:outage_power", "hit")
+        assert (
+            causes.of(f"92~test-{loss:.0f}", SITE.id, SITE, [cause(loss_pct=loss)])[0].loss == loss
+        )
+    assert causes.of("92", POWERED.id, POWERED, [cause(at=POWERED.id)])[0].marks == (
+        "cause:outage_power",
+        "hit",
+    )
 
 
 def test_a_version_with_another_rule_of_presence_counts_by_its_own() -> None:
@@ -49,7 +63,7 @@ def test_a_version_with_another_rule_of_presence_counts_by_its_own() -> None:
 
 
 def test_only_so_many_sites_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shown, "_KEPT", 2)
+    monkeypatch.setattr(site_impact, "_KEPT", 2)
     causes, one = ShownCauses([]), cause()
     first = causes.of("92", "a", SITE, [one])[0]
     assert causes.of("92", "a", SITE, [one])[0] is first

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from schemas.base import MINUTE_MS
-from schemas.commands import CompleteTask, ConfirmReport, DenyReport, ReopenIncident, ResolveIncident
+from schemas.commands import (
+    CompleteTask,
+    ConfirmReport,
+    DenyReport,
+    ReopenIncident,
+    ResolveIncident,
+)
 from schemas.reports import Measure, Window
 from schemas.words import Certainty, EventType
 from tests.shipped import territory
@@ -48,16 +54,25 @@ def scene() -> Scene:
         ("headcount", None, 2, "normal", 100),
     ],
 )
-def test_the_table_of_types(scene: Scene, type: str, loss: float | None, severity: int, status: str, capacity: float) -> None:
+def test_the_table_of_types(
+    scene: Scene, type: str, loss: float | None, severity: int, status: str, capacity: float
+) -> None:
     scene.report(1, type, COLLEGE, capacity_lost_pct=loss, severity=severity)
     assert (scene.status(COLLEGE), scene.site(COLLEGE).capacity_pct) == (status, capacity)
 
 
 @pytest.mark.parametrize(
     ("supplier", "lost", "meals"),
-    [(None, None, 100), (None, 40, 40), ("supplier:{kitchen}", None, 100), ("supplier:linge", 100, 0)],
+    [
+        (None, None, 100),
+        (None, 40, 40),
+        ("supplier:{kitchen}", None, 100),
+        ("supplier:linge", 100, 0),
+    ],
 )
-def test_a_supplier_that_a_site_misses_takes_from_its_meals(scene: Scene, supplier: str | None, lost: float | None, meals: float) -> None:
+def test_a_supplier_that_a_site_misses_takes_from_its_meals(
+    scene: Scene, supplier: str | None, lost: float | None, meals: float
+) -> None:
     kitchen = next(s.kitchen for s in territory().sites if s.id == COLLEGE)
     measure = None if supplier is None else Measure(object=supplier.format(kitchen=kitchen))
     scene.report(1, "supplier_failure", COLLEGE, capacity_lost_pct=lost, measure=measure)
@@ -70,7 +85,9 @@ def test_a_generator_leaves_at_least_forty_per_cent(scene: Scene) -> None:
     assert territory().sites[0].generator
     scene.report(1, "outage_power", "cen-1", capacity_lost_pct=100)
     assert (scene.status("cen-1"), scene.site("cen-1").capacity_pct) == ("degraded", 40)
-    assert [w.code for w in scene.site("cen-1").why] == ["D14:degraded", "generator"], "why it is not closed"
+    assert [w.code for w in scene.site("cen-1").why] == ["D14:degraded", "generator"], (
+        "why it is not closed"
+    )
     scene.report(2, "evacuation", "cen-1")
     assert [w.code for w in scene.site("cen-1").why] == ["D14:evacuated"]
 
@@ -93,7 +110,11 @@ def test_a_site_says_when_what_ended_there_had_ended_though_it_shows_the_same(sc
     scene.report(70, "info", PMI, severity=1)
     assert scene.site(PMI).lifted_at == scene.at(20)
     scene.report(80, "reopening", PMI, occurred=75, lifts=(EventType.OUTAGE_HEATING,))
-    assert (scene.status(PMI), scene.site(PMI).since, scene.site(PMI).lifted_at) == ("normal", scene.at(75), scene.at(75))
+    assert (scene.status(PMI), scene.site(PMI).since, scene.site(PMI).lifted_at) == (
+        "normal",
+        scene.at(75),
+        scene.at(75),
+    )
 
 
 def test_a_closure_after_a_fire_turns_evacuated_to_closed(scene: Scene) -> None:
@@ -108,7 +129,9 @@ def test_only_a_later_closure_turns_evacuated_to_closed(scene: Scene) -> None:
     assert scene.status(PMI) == "evacuated"
 
 
-def test_a_site_that_was_shut_before_the_fire_is_closed_once_that_is_said_again(scene: Scene) -> None:
+def test_a_site_that_was_shut_before_the_fire_is_closed_once_that_is_said_again(
+    scene: Scene,
+) -> None:
     scene.report(0, "closure", PMI)
     scene.report(60, "fire", PMI, severity=4)
     assert scene.status(PMI) == "evacuated"
@@ -130,21 +153,38 @@ def test_a_reopening_without_lifts_lifts_the_only_type_or_asks(scene: Scene) -> 
 
 
 @pytest.mark.parametrize("site", [COLLEGE, None])
-def test_nobody_is_asked_any_more_what_a_reopening_lifted_when_nothing_is_left_of_it(scene: Scene, site: str | None) -> None:
+def test_nobody_is_asked_any_more_what_a_reopening_lifted_when_nothing_is_left_of_it(
+    scene: Scene, site: str | None
+) -> None:
     """The task of two causes outlived both."""
     said: dict[str, Any] = {} if site else {"source": "prefecture", "zone": ("92050", "92012")}
-    for minute, type in enumerate(("evacuation", "shelter_in_place" if site is None else "outage_water")):
+    for minute, type in enumerate(
+        ("evacuation", "shelter_in_place" if site is None else "outage_water")
+    ):
         scene.report(minute, type, site, **said)
-    part = {"commune": "92050", "source": "prefecture", "lifts": (EventType.EVACUATION,)} if site is None else {}
+    part = (
+        {"commune": "92050", "source": "prefecture", "lifts": (EventType.EVACUATION,)}
+        if site is None
+        else {}
+    )
     scene.report(5, "reopening", site, severity=1, **part)
     (task,) = [task for task in scene.state.tasks.values() if task.kind != "headcount"]
     assert task.kind == "lift_which"
-    scene.report(8, "reopening", site, severity=1, lifts=(EventType.EVACUATION, EventType.OUTAGE_WATER), **said)
+    scene.report(
+        8,
+        "reopening",
+        site,
+        severity=1,
+        lifts=(EventType.EVACUATION, EventType.OUTAGE_WATER),
+        **said,
+    )
     assert scene.state.tasks[task.id].state == "void"
 
 
 def test_a_reopening_without_lifts_is_not_about_what_is_only_announced(scene: Scene) -> None:
-    scene.report(0, "closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),))
+    scene.report(
+        0, "closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),)
+    )
     scene.report(1, "outage_water", COLLEGE, capacity_lost_pct=50)
     scene.report(60, "reopening", COLLEGE, severity=1)
     assert scene.status(COLLEGE) == "normal"
@@ -162,11 +202,15 @@ def test_a_reopening_that_is_announced_lifts_nothing_yet(scene: Scene) -> None:
     assert scene.status(COLLEGE) == "closed"
     assert scene.site(COLLEGE).causes[0].expected_end == scene.at(600)
     scene.report(20, "closure", COLLEGE, occurred=5, source="rectorat")
-    assert scene.site(COLLEGE).causes[0].sources == ("site_manager", "rectorat"), "a late word on it is not over already"
+    assert scene.site(COLLEGE).causes[0].sources == ("site_manager", "rectorat"), (
+        "a late word on it is not over already"
+    )
     scene.step(600)
     assert (scene.status(COLLEGE), scene.site(COLLEGE).flags) == ("closed", ("overdue",))
     assert [t.kind for t in scene.state.tasks.values()] == ["overdue_cause"]
-    scene.report(605, "reopening", COLLEGE, lifts=(EventType.CLOSURE,), effective=monday, severity=1)
+    scene.report(
+        605, "reopening", COLLEGE, lifts=(EventType.CLOSURE,), effective=monday, severity=1
+    )
     assert scene.status(COLLEGE) == "normal"
     assert scene.site(COLLEGE).since == scene.at(600), "it opened with its window"
 
@@ -175,20 +219,35 @@ def test_a_reopening_that_is_announced_lifts_nothing_yet(scene: Scene) -> None:
     ("down", "up", "flag"),
     [
         ({"type": "supplier_failure"}, {"type": "reopening"}, "kitchen:cuisine-centrale-sud"),
-        ({"type": "outage_it", "capacity_lost_pct": 100}, {"type": "info", "name": "system_restored", "value": True}, "system:paie"),
-        ({"type": "transport_disruption", "name": "road_closed", "value": True},
-         {"type": "transport_disruption", "name": "road_closed", "value": False}, "road:A86"),
+        (
+            {"type": "outage_it", "capacity_lost_pct": 100},
+            {"type": "info", "name": "system_restored", "value": True},
+            "system:paie",
+        ),
+        (
+            {"type": "transport_disruption", "name": "road_closed", "value": True},
+            {"type": "transport_disruption", "name": "road_closed", "value": False},
+            "road:A86",
+        ),
     ],
-)  # fmt: skip
-def test_a_return_that_is_announced_takes_nothing_back_yet(scene: Scene, down: dict[str, Any], up: dict[str, Any], flag: str) -> None:
+)
+def test_a_return_that_is_announced_takes_nothing_back_yet(
+    scene: Scene, down: dict[str, Any], up: dict[str, Any], flag: str
+) -> None:
     """D9: a kitchen that was down served all its meals until the day on which it would begin again."""
     seen = []
     for minute, said in ((0, down), (10, up)):
         given, about = dict(said), flag.replace("kitchen:", "supplier:")
-        measure = Measure(name=given.pop("name", None), value=given.pop("value", None), object=about)
+        measure = Measure(
+            name=given.pop("name", None), value=given.pop("value", None), object=about
+        )
         announced = (Window(start=scene.at(600), end=None),) if minute else ()
-        source = {"road": "siter", "kitchen": "concessionnaire_restauration"}.get(flag.partition(":")[0], "operateur")
-        scene.report(minute, given.pop("type"), source=source, measure=measure, effective=announced, **given)
+        source = {"road": "siter", "kitchen": "concessionnaire_restauration"}.get(
+            flag.partition(":")[0], "operateur"
+        )
+        scene.report(
+            minute, given.pop("type"), source=source, measure=measure, effective=announced, **given
+        )
         seen.append(scene.state.flags[flag])
     assert seen[0] == seen[1]
     assert len(scene.state.placeless) == (down["type"] != "transport_disruption")
@@ -196,11 +255,17 @@ def test_a_return_that_is_announced_takes_nothing_back_yet(scene: Scene, down: d
 
 def test_desks_that_stay_shut_are_a_partial_closure(scene: Scene) -> None:
     scene.report(1, "fire", "cen-1", severity=5)
-    desks = Measure(name="desks_available", value=820.0, value_of=1569.0, unit="count", scope="site")
+    desks = Measure(
+        name="desks_available", value=820.0, value_of=1569.0, unit="count", scope="site"
+    )
     scene.report(600, "reopening", "cen-1", lifts=(EventType.FIRE,), severity=1, measure=desks)
     assert (scene.status("cen-1"), scene.site("cen-1").capacity_pct) == ("degraded", 52.3)
-    desks = Measure(name="desks_available", value=1569.0, value_of=1569.0, unit="count", scope="site")
-    scene.report(900, "reopening", "cen-1", lifts=(EventType.PARTIAL_CLOSURE,), severity=1, measure=desks)
+    desks = Measure(
+        name="desks_available", value=1569.0, value_of=1569.0, unit="count", scope="site"
+    )
+    scene.report(
+        900, "reopening", "cen-1", lifts=(EventType.PARTIAL_CLOSURE,), severity=1, measure=desks
+    )
     assert scene.status("cen-1") == "normal"
 
 
@@ -208,7 +273,9 @@ def test_the_total_of_the_desks_is_that_of_the_site_when_nobody_says_another(sce
     scene.report(1, "fire", "cen-2", severity=4)
     desks = Measure(name="desks_available", value=90.0, unit="count", scope="site")
     scene.report(60, "reopening", "cen-2", lifts=(EventType.FIRE,), severity=1, measure=desks)
-    assert (scene.status("cen-2"), scene.site("cen-2").capacity_pct) == ("degraded", 25), "90 of 360"
+    assert (scene.status("cen-2"), scene.site("cen-2").capacity_pct) == ("degraded", 25), (
+        "90 of 360"
+    )
 
 
 def test_past_its_expected_end_a_cause_stays_and_a_task_asks(scene: Scene) -> None:
@@ -221,7 +288,9 @@ def test_past_its_expected_end_a_cause_stays_and_a_task_asks(scene: Scene) -> No
     (task,) = scene.state.tasks.values()
     assert (task.kind, task.site, task.state) == ("overdue_cause", COLLEGE, "open")
 
-    scene.command(CompleteTask(author="rs-x", role="site_manager", task=task.id, outcome="lifted"), 70)
+    scene.command(
+        CompleteTask(author="rs-x", role="site_manager", task=task.id, outcome="lifted"), 70
+    )
     assert scene.status(COLLEGE) == "normal"
     assert scene.state.tasks[task.id].state == "done"
 
@@ -230,14 +299,27 @@ def test_past_its_expected_end_a_cause_stays_and_a_task_asks(scene: Scene) -> No
 
 
 def _cut(scene: Scene, customers: float = 180_000, minute: float = 5) -> str:
-    measure = Measure(name="customers_cut", value=customers, unit="count", object="network:electricity")
-    return scene.report(minute, "outage_power", source="enedis", commune="92050", zone=("92050",), severity=4, measure=measure)
+    measure = Measure(
+        name="customers_cut", value=customers, unit="count", object="network:electricity"
+    )
+    return scene.report(
+        minute,
+        "outage_power",
+        source="enedis",
+        commune="92050",
+        zone=("92050",),
+        severity=4,
+        measure=measure,
+    )
 
 
 def _cut_of(scene: Scene, minute: float, customers: float, **more: object) -> str:
     given: dict[str, object] = {"source": "enedis", "zone": ("92050",), "severity": 4} | more
     return scene.report(
-        minute, "outage_power", measure=Measure(name="customers_cut", value=customers, object="network:electricity"), **given
+        minute,
+        "outage_power",
+        measure=Measure(name="customers_cut", value=customers, object="network:electricity"),
+        **given,
     )  # type: ignore[arg-type]
 
 
@@ -254,10 +336,14 @@ def test_silence_in_the_operators_zone_is_unknown_after_thirty_minutes(scene: Sc
     scene.step(35)
     silent = _unknown(scene)
     nanterre = {s.id for s in territory().sites if s.commune == "92050"}
-    assert silent == nanterre - {PMI}, "« rien à signaler » is a word; what was said before the cut is none"
+    assert silent == nanterre - {PMI}, (
+        "« rien à signaler » is a word; what was said before the cut is none"
+    )
     tasks = {t.site: t for t in scene.state.tasks.values() if t.kind == "verify_site"}
     assert set(tasks) == silent
-    assert {t.due_at - t.opened_at for t in tasks.values() if t.due_at} == {30 * MINUTE_MS}, "the delay of the policy: later it is overdue"
+    assert {t.due_at - t.opened_at for t in tasks.values() if t.due_at} == {30 * MINUTE_MS}, (
+        "the delay of the policy: later it is overdue"
+    )
 
     scene.report(40, "info", "par-05", severity=1)
     assert scene.status("par-05") == "normal"
@@ -267,16 +353,28 @@ def test_silence_in_the_operators_zone_is_unknown_after_thirty_minutes(scene: Sc
 
 
 @pytest.mark.parametrize("by_person", [True, False])
-def test_the_silence_in_the_zone_of_an_incident_that_is_opened_again_is_judged(scene: Scene, by_person: bool) -> None:
+def test_the_silence_in_the_zone_of_an_incident_that_is_opened_again_is_judged(
+    scene: Scene, by_person: bool
+) -> None:
     incident = scene.incident_of(_cut(scene)).id
     scene.report(8, "info", PMI, severity=1)
-    scene.command(ResolveIncident(author="c", role="coordinator", reason="text:x", incident=incident, force=True), 10)
+    scene.command(
+        ResolveIncident(
+            author="c", role="coordinator", reason="text:x", incident=incident, force=True
+        ),
+        10,
+    )
     scene.step(50)
     assert not _unknown(scene)
     if by_person:
         scene.command(ReopenIncident(author="c", role="coordinator", incident=incident), 60)
     else:
-        assert scene.incident_of(scene.report(60, "outage_power", "pmi-05", occurred=8, capacity_lost_pct=100)).id == incident
+        assert (
+            scene.incident_of(
+                scene.report(60, "outage_power", "pmi-05", occurred=8, capacity_lost_pct=100)
+            ).id
+            == incident
+        )
     scene.step(89)
     assert not _unknown(scene)
     scene.step(90)
@@ -305,14 +403,23 @@ def test_a_cut_that_a_flood_has_taken_in_has_its_zone_and_its_all_clear(scene: S
     plain = next(c.insee for c in scene.state.territory.communes.values() if c.seine_flood_plan)
     here = [s.id for s in territory().sites if s.commune == plain]
     scene.report(0, "weather_alert", source="vigicrues", phenomenon="crues", colour="orange")
-    scene.report(1, "flood_level", source="vigicrues", measure=Measure(name="river_level", value=6.6, object="station:paris-austerlitz"))
+    scene.report(
+        1,
+        "flood_level",
+        source="vigicrues",
+        measure=Measure(name="river_level", value=6.6, object="station:paris-austerlitz"),
+    )
     said = {"source": "enedis", "commune": plain}
-    cut = scene.report(5, "outage_power", measure=Measure(name="customers_cut", value=30_000.0), **said)
+    cut = scene.report(
+        5, "outage_power", measure=Measure(name="customers_cut", value=30_000.0), **said
+    )
     scene.report(6, "outage_power", here[0], capacity_lost_pct=100)
     assert scene.incident_of(cut).kind == "flood"
     scene.step(35)
     assert set(here[1:]) <= _unknown(scene)
-    clear = scene.report(100, "info", severity=1, measure=Measure(name="customers_cut", value=0.0), **said)
+    clear = scene.report(
+        100, "info", severity=1, measure=Measure(name="customers_cut", value=0.0), **said
+    )
     assert scene.incident_of(clear) == scene.incident_of(cut)
     assert scene.incident_of(cut).customers_cut == 0
     assert not scene.state.placeless
@@ -326,7 +433,9 @@ def test_a_doubt_that_is_denied_is_no_word_of_a_silent_site(scene: Scene) -> Non
     doubt = scene.report(10, "outage_power", PMI, certainty=Certainty.UNCONFIRMED, source="voisin")
     assert scene.status(PMI) == "unknown"
     scene.step(36)
-    assert [t.state for t in scene.state.tasks.values() if (t.kind, t.site) == ("verify_site", PMI)] == ["open"]
+    assert [
+        t.state for t in scene.state.tasks.values() if (t.kind, t.site) == ("verify_site", PMI)
+    ] == ["open"]
     scene.command(DenyReport(author="c", role="coordinator", report=doubt), 40)
     assert (scene.status(PMI), scene.site(PMI).since) == ("unknown", scene.at(10))
     scene.report(50, "info", PMI, severity=1)
@@ -343,12 +452,31 @@ def test_a_small_cut_has_no_zone_until_two_sites_of_a_commune_report(scene: Scen
     assert "pmi-06" in _unknown(scene)
 
 
-@pytest.mark.parametrize("said", [{"type": "reopening"}, {"type": "info"}, {"type": "outage_water", "msg_type": "Cancel"}])
-def test_only_the_order_itself_makes_the_zone_of_a_water_incident(scene: Scene, said: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [{"type": "reopening"}, {"type": "info"}, {"type": "outage_water", "msg_type": "Cancel"}],
+)
+def test_only_the_order_itself_makes_the_zone_of_a_water_incident(
+    scene: Scene, said: dict[str, str]
+) -> None:
     """That the water of another commune is fit to drink made its silent sites unknown."""
-    order = scene.report(0, "outage_water", source="prefecture", zone=("92050",), measure=Measure(name="water_restriction", value=True))
+    order = scene.report(
+        0,
+        "outage_water",
+        source="prefecture",
+        zone=("92050",),
+        measure=Measure(name="water_restriction", value=True),
+    )
     given = dict(said)
-    scene.report(5, given.pop("type"), source="prefecture", zone=("92002",), references=(order,), severity=1, **given)
+    scene.report(
+        5,
+        given.pop("type"),
+        source="prefecture",
+        zone=("92002",),
+        references=(order,),
+        severity=1,
+        **given,
+    )
     scene.step(60)
     assert {s.commune for s in territory().sites if s.id in _unknown(scene)} <= {"92050"}
 
@@ -371,27 +499,43 @@ def test_a_silent_site_stays_closed_by_an_outage_of_its_own(scene: Scene) -> Non
 
 
 def test_a_word_of_before_that_is_confirmed_now_does_not_end_the_silence(scene: Scene) -> None:
-    before = scene.report(-200, "sanitary_alert", PMI, certainty=Certainty.UNCONFIRMED, source="voisin", severity=2)
+    before = scene.report(
+        -200, "sanitary_alert", PMI, certainty=Certainty.UNCONFIRMED, source="voisin", severity=2
+    )
     scene.report(-190, "info", PMI, severity=1)
     _cut(scene)
-    since = scene.report(20, "sanitary_alert", "pmi-05", certainty=Certainty.UNCONFIRMED, source="voisin", severity=2)
+    since = scene.report(
+        20, "sanitary_alert", "pmi-05", certainty=Certainty.UNCONFIRMED, source="voisin", severity=2
+    )
     scene.step(36)
     for report in (before, since):
         scene.command(ConfirmReport(author="c", role="coordinator", report=report), 60)
     assert scene.status(PMI) == "unknown"
-    assert [t.state for t in scene.state.tasks.values() if (t.kind, t.site) == ("verify_site", PMI)] == ["open"]
+    assert [
+        t.state for t in scene.state.tasks.values() if (t.kind, t.site) == ("verify_site", PMI)
+    ] == ["open"]
     assert scene.status("pmi-05") == "normal"
 
 
 @pytest.mark.parametrize(("recorded", "status"), [(99, "unknown"), (101, "closed")])
-def test_of_the_words_after_the_all_clear_only_those_end_its_silence(scene: Scene, recorded: float, status: str) -> None:
+def test_of_the_words_after_the_all_clear_only_those_end_its_silence(
+    scene: Scene, recorded: float, status: str
+) -> None:
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     _cut_of(scene, 1, 30_000)
     for minute in sorted((recorded, 100)):
         if minute == 100:
             _cut_of(scene, 100, 0)
         else:
-            scene.report(minute, "sanitary_alert", PMI, id="doubt", certainty=Certainty.UNCONFIRMED, source="voisin", severity=2)
+            scene.report(
+                minute,
+                "sanitary_alert",
+                PMI,
+                id="doubt",
+                certainty=Certainty.UNCONFIRMED,
+                source="voisin",
+                severity=2,
+            )
     scene.step(161)
     assert scene.status(PMI) == "unknown"
     scene.command(ConfirmReport(author="c", role="coordinator", report="doubt"), 170)
@@ -427,19 +571,36 @@ def test_a_figure_that_came_after_the_all_clear_and_is_older_is_over(scene: Scen
     _cut_of(scene, 1, 30_000)
     _cut_of(scene, 60, 0)
     late = scene.report(
-        70, "outage_power", source="enedis", zone=("92050",), occurred=20, measure=Measure(name="customers_cut", value=35_000.0)
+        70,
+        "outage_power",
+        source="enedis",
+        zone=("92050",),
+        occurred=20,
+        measure=Measure(name="customers_cut", value=35_000.0),
     )
     assert scene.state.reports[late].reason == "over_already"
     assert not scene.state.placeless
     assert scene.incident_of(late).customers_cut == 0
-    again = scene.report(80, "outage_power", source="enedis", zone=("92050",), measure=Measure(name="customers_cut", value=900.0))
+    again = scene.report(
+        80,
+        "outage_power",
+        source="enedis",
+        zone=("92050",),
+        measure=Measure(name="customers_cut", value=900.0),
+    )
     assert scene.state.placeless["outage_power"], "a newer one is not"
     assert scene.incident_of(again) == scene.incident_of(late)
 
 
 def test_what_is_announced_for_later_is_no_other_cause_after_the_all_clear(scene: Scene) -> None:
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
-    scene.report(0, "partial_closure", PMI, severity=2, effective=(Window(start=scene.at(5000), end=scene.at(6000)),))
+    scene.report(
+        0,
+        "partial_closure",
+        PMI,
+        severity=2,
+        effective=(Window(start=scene.at(5000), end=scene.at(6000)),),
+    )
     _cut_of(scene, 1, 30_000)
     _cut_of(scene, 100, 0)
     scene.step(160)
@@ -465,11 +626,15 @@ def test_an_all_clear_that_is_older_than_the_newest_figure_is_none(scene: Scene)
     _cut_of(scene, 80, 0, occurred=30)
     scene.step(400)
     assert scene.status(PMI) == "closed"
-    assert not [c for c in scene.state.causes.values() if c.site is None and c.lifted_at is not None]
+    assert not [
+        c for c in scene.state.causes.values() if c.site is None and c.lifted_at is not None
+    ]
 
 
 @pytest.mark.parametrize(("customers", "hit"), [(20_000, False), (20_001, True)])
-def test_the_communes_named_before_are_the_zone_once_the_figure_grows(scene: Scene, customers: float, hit: bool) -> None:
+def test_the_communes_named_before_are_the_zone_once_the_figure_grows(
+    scene: Scene, customers: float, hit: bool
+) -> None:
     first = _cut_of(scene, 0, 15_000)
     _cut_of(scene, 10, customers, zone=(), msg_type="Update", references=(first,))
     scene.step(39)
@@ -480,7 +645,9 @@ def test_the_communes_named_before_are_the_zone_once_the_figure_grows(scene: Sce
 
 def test_river_levels_put_exposed_sites_into_the_zone_by_threshold(scene: Scene) -> None:
     def reads(minute: float, level: float) -> None:
-        measure = Measure(name="river_level", value=level, unit="m", object="station:paris-austerlitz")
+        measure = Measure(
+            name="river_level", value=level, unit="m", object="station:paris-austerlitz"
+        )
         scene.report(minute, "flood_level", source="vigicrues", severity=2, measure=measure)
 
     exposed = {s.id: s.flood_exposure for s in territory().sites}
@@ -512,7 +679,9 @@ def test_what_is_overdue_when_it_is_reported_waits_for_a_person_too(scene: Scene
 
 
 @pytest.mark.parametrize(("until", "asked"), [(None, True), (3 * 60, False)])
-def test_what_was_announced_without_an_end_is_overdue_after_its_duration(scene: Scene, until: int | None, asked: bool) -> None:
+def test_what_was_announced_without_an_end_is_overdue_after_its_duration(
+    scene: Scene, until: int | None, asked: bool
+) -> None:
     """S03: a kitchen stops from tomorrow on, for 72 h. A window that has an end ends the cause itself (D9)."""
     window = Window(start=scene.at(60), end=None if until is None else scene.at(until))
     scene.report(0, "closure", COLLEGE, effective=(window,), expected_duration_h=1)
@@ -525,8 +694,17 @@ def test_what_was_announced_without_an_end_is_overdue_after_its_duration(scene: 
 
 
 def test_what_is_put_off_is_not_overdue_before_it_begins(scene: Scene) -> None:
-    told = scene.report(0, "closure", COLLEGE, effective=(Window(start=scene.at(60)),), expected_duration_h=1)
-    scene.report(30, "closure", COLLEGE, msg_type="Update", references=(told,), effective=(Window(start=scene.at(600)),))
+    told = scene.report(
+        0, "closure", COLLEGE, effective=(Window(start=scene.at(60)),), expected_duration_h=1
+    )
+    scene.report(
+        30,
+        "closure",
+        COLLEGE,
+        msg_type="Update",
+        references=(told,),
+        effective=(Window(start=scene.at(600)),),
+    )
     scene.step(599)
     assert _waiting(scene) == []
     scene.step(601)
@@ -538,7 +716,9 @@ def test_another_end_is_an_answer_and_every_overdue_type_is_asked_about(scene: S
     scene.report(0, "outage_heating", COLLEGE, expected_duration_h=1.5)
     scene.step(95)
     assert _waiting(scene) == [("overdue_cause", ("closure", "outage_heating"))]
-    scene.report(100, "closure", COLLEGE, msg_type="Update", references=(closure,), expected_duration_h=5)
+    scene.report(
+        100, "closure", COLLEGE, msg_type="Update", references=(closure,), expected_duration_h=5
+    )
     (task,) = [t for t in scene.state.tasks.values() if t.state == "open"]
     scene.command(CompleteTask(author="c", role="coordinator", task=task.id, outcome="lifted"), 101)
     assert [(c.type, c.overdue) for c in scene.site(COLLEGE).causes] == [("closure", False)]
@@ -550,12 +730,16 @@ def test_another_end_is_an_answer_and_every_overdue_type_is_asked_about(scene: S
 
 
 @pytest.mark.parametrize("by_person", [True, False])
-def test_the_task_of_a_cause_without_a_site_ends_with_it_and_ends_it(scene: Scene, by_person: bool) -> None:
+def test_the_task_of_a_cause_without_a_site_ends_with_it_and_ends_it(
+    scene: Scene, by_person: bool
+) -> None:
     id = scene.report(0, "outage_power", source="enedis", commune="92050", expected_duration_h=1)
     scene.step(61)
     (task,) = scene.state.tasks.values()
     if by_person:
-        scene.command(CompleteTask(author="c", role="coordinator", task=task.id, outcome="lifted"), 70)
+        scene.command(
+            CompleteTask(author="c", role="coordinator", task=task.id, outcome="lifted"), 70
+        )
     else:
         scene.report(70, "outage_power", source="enedis", msg_type="Cancel", references=(id,))
     assert scene.state.tasks[task.id].state == ("done" if by_person else "void")

@@ -23,7 +23,9 @@ def scene() -> Scene:
 
 def _bulletin(scene: Scene, minute: float, colour: str, phenomenon: str = "vent") -> None:
     source = "vigicrues" if phenomenon == "crues" else "meteo_france"
-    scene.report(minute, "weather_alert", source=source, phenomenon=phenomenon, colour=colour, severity=3)
+    scene.report(
+        minute, "weather_alert", source=source, phenomenon=phenomenon, colour=colour, severity=3
+    )
 
 
 def _messages(scene: Scene) -> list[NotificationPlanned]:
@@ -37,7 +39,11 @@ def test_a_yellow_vigilance_at_night_waits_for_the_digest_of_the_morning(scene: 
     assert (scene.incidents(), scene.state.level(), _messages(scene)) == ([], 0, [])
     scene.step(MORNING)
     told = _messages(scene)
-    assert [m.role for m in told] == ["astreinte_technique", "astreinte_direction", "coordinateur_pca"]
+    assert [m.role for m in told] == [
+        "astreinte_technique",
+        "astreinte_direction",
+        "coordinateur_pca",
+    ]
     assert {m.template for m in told} == {"vigilance_digest"}
     assert told[0].values == {"phenomena": "crues|vent", "plans": "PT-CRUE"}
     assert not {c for m in told for c in m.channels} - {Channel.APP, Channel.EMAIL}

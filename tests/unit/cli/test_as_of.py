@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import documents
 from services.cli.__main__ import COMMANDS, _load, app
+from services.cli.crisis import documents
 
 NOT_OF_A_TIME = {
-    "export": "the evidence of all times", "whatif": "replays from a time by --at", "dlq": "letters lie outside the picture", "token": "rights, not the picture",
+    "export": "the evidence of all times",
+    "whatif": "replays from a time by --at",
+    "dlq": "letters lie outside the picture",
+    "token": "rights, not the picture",
     **dict.fromkeys(("play", "report", "line", "cap", "bench", "card", "plan", "text"), "writes"),
-}  # fmt: skip
+}
 WRITES = [
     "ack",
     "escalate",
@@ -50,10 +53,14 @@ WRITES = [
 ]
 
 
-def test_what_is_validated_is_what_was_known_at_the_time_that_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_validated_is_what_was_known_at_the_time_that_was_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(documents, "decide", lambda _path, _realm, body, **_more: told.append(body))
-    CliRunner().invoke(app, ["sitrep", "--validate", "--as-of", "2027-02-11T10:15"], catch_exceptions=False)
+    CliRunner().invoke(
+        app, ["sitrep", "--validate", "--as-of", "2027-02-11T10:15"], catch_exceptions=False
+    )
     assert [body["as_of"] for body in told] == ["2027-02-11T10:15:00+01:00"]
 
 

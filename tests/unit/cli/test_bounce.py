@@ -9,7 +9,9 @@ from services.cli.__main__ import app
 from tests.unit.delivery.channels.test_bounces import report
 
 
-@pytest.mark.parametrize("mail", [b"", b"Subject: Absent\r\n\r\nEn conge", report("delayed", "4.4.1", full=False)])
+@pytest.mark.parametrize(
+    "mail", [b"", b"Subject: Absent\r\n\r\nEn conge", report("delayed", "4.4.1", full=False)]
+)
 def test_what_changes_nothing_is_done(mail: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIGIE_URL", "http://127.0.0.1:1")
     assert CliRunner().invoke(app, ["bounce"], input=mail).exit_code == 0
@@ -17,4 +19,7 @@ def test_what_changes_nothing_is_done(mail: bytes, monkeypatch: pytest.MonkeyPat
 
 def test_while_vigie_is_away_the_mail_server_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIGIE_URL", "http://127.0.0.1:1")
-    assert CliRunner().invoke(app, ["bounce"], input=report("failed", "5.1.1", full=True)).exit_code == 75
+    assert (
+        CliRunner().invoke(app, ["bounce"], input=report("failed", "5.1.1", full=True)).exit_code
+        == 75
+    )

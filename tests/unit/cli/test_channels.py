@@ -29,7 +29,9 @@ def test_channels_are_shown_with_their_promises_and_faults(monkeypatch: pytest.M
     assert "at most once" in shown.output
 
 
-def test_an_address_that_cannot_be_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_cannot_be_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("VIGIE_VOICE_URL", "ftp://user:hidden@x")
     told = CliRunner().invoke(app, ["channels"])
     assert told.exit_code == 1

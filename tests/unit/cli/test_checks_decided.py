@@ -9,16 +9,24 @@ import pytest
 from schemas.alerts import ReportChanged
 from schemas.base import RowFact
 from schemas.continuity import PlanChanged
-from services.cli.checks import History, run_checks
-from services.runtime.transaction import FactRecord
+from services.runtime.log.transaction import FactRecord
+from services.simulation.checks import History, run_checks
 
 
 def _fact(kind: type[RowFact], minute: int, data: dict[str, Any]) -> FactRecord:
-    return FactRecord(type=kind.wire_type(), id=f"{minute}-{data['row']['id']}", at=minute * 60_000, data=data)
+    return FactRecord(
+        type=kind.wire_type(), id=f"{minute}-{data['row']['id']}", at=minute * 60_000, data=data
+    )
 
 
 def _report(id: str, certainty: str, confirmation: str, incident: str | None) -> FactRecord:
-    row = {"id": id, "alias": id, "certainty": certainty, "confirmation": confirmation, "incident": incident}
+    row = {
+        "id": id,
+        "alias": id,
+        "certainty": certainty,
+        "confirmation": confirmation,
+        "incident": incident,
+    }
     return _fact(ReportChanged, 1, {"row": row})
 
 
@@ -30,11 +38,14 @@ def _judge(facts: list[FactRecord], **check: Any) -> bool:
 @pytest.mark.parametrize(
     ("certainty", "confirmation", "incident", "beside", "ok"),
     [
-        ("rumour", "rumour", None, None, True), ("rumour", "rumour", "i", "confirmed", False),
-        ("unconfirmed", "unconfirmed", None, None, True), ("unconfirmed", "unconfirmed", "i", "confirmed", True),
-        ("unconfirmed", "unconfirmed", "i", "unconfirmed", False), ("unconfirmed", "confirmed", "i", "confirmed", False),
+        ("rumour", "rumour", None, None, True),
+        ("rumour", "rumour", "i", "confirmed", False),
+        ("unconfirmed", "unconfirmed", None, None, True),
+        ("unconfirmed", "unconfirmed", "i", "confirmed", True),
+        ("unconfirmed", "unconfirmed", "i", "unconfirmed", False),
+        ("unconfirmed", "confirmed", "i", "confirmed", False),
     ],
-)  # fmt: skip
+)
 def test_a_rumour_stands_alone_and_an_unconfirmed_report_beside_a_confirmed_one(
     certainty: str, confirmation: str, incident: str | None, beside: str | None, ok: bool
 ) -> None:
@@ -44,7 +55,11 @@ def test_a_rumour_stands_alone_and_an_unconfirmed_report_beside_a_confirmed_one(
 
 
 def _plan(minute: int, change: str, level: int, proposed: int | None = None) -> FactRecord:
-    return _fact(PlanChanged, minute, {"row": {"id": "PT-ELEC", "level": level, "proposed_level": proposed}, "change": change})
+    return _fact(
+        PlanChanged,
+        minute,
+        {"row": {"id": "PT-ELEC", "level": level, "proposed_level": proposed}, "change": change},
+    )
 
 
 def test_a_level_that_is_proposed_of_an_active_plan_is_proposed() -> None:

@@ -14,18 +14,20 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from services.appliance.supervisor.up import Options
 from services.cli.__main__ import COMMANDS, _Commands, _load, app, main
 from services.cli.client import Away, Client
-from services.cli.up import up
-from services.runtime.settings import REPOSITORY, Settings
-from services.runtime.supervisor.up import Options
+from services.cli.system.up import up
+from services.runtime.process.settings import REPOSITORY, Settings
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_a_terminal_that_has_no_typographic_letter_shows_the_rest(encoding: str) -> None:
     """A machine with an old locale: `scenario list` ended at the first dash."""
     command = [sys.executable, "-m", "services.cli", "scenario", "list"]
-    done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True, check=False)
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"S21" in done.stdout
 
@@ -53,7 +55,9 @@ def test_a_command_that_is_listed_runs_as_itself() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_offers_to_change_the_shell(name: str) -> None:
     """Some groups offered `--install-completion`, for a program of the name of the group."""
-    assert not [parameter.name for parameter in _load(name).params if "completion" in (parameter.name or "")]
+    assert not [
+        parameter.name for parameter in _load(name).params if "completion" in (parameter.name or "")
+    ]
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
@@ -71,13 +75,32 @@ def test_help_imports_no_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["status", "incidents", "doctor", "verify", "rebuild", "whatif 92 --territory .", "play S04", "support x.zip"]
+    "command",
+    [
+        "status",
+        "incidents",
+        "doctor",
+        "verify",
+        "rebuild",
+        "whatif 92 --territory .",
+        "play S04",
+        "support x.zip",
+    ],
 )
 @pytest.mark.parametrize(
-    ("variable", "value"), [("VIGIE_HTTP", "foo"), ("VIGIE_REDIS", "127.0.0.1:6379"), ("VIGIE_KAFKA_REPLICATION", "three")]
+    ("variable", "value"),
+    [
+        ("VIGIE_HTTP", "foo"),
+        ("VIGIE_REDIS", "127.0.0.1:6379"),
+        ("VIGIE_KAFKA_REPLICATION", "three"),
+    ],
 )
 def test_a_variable_that_cannot_be_read_is_named_in_one_line(
-    command: str, variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str,
+    variable: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv(variable, value)
     monkeypatch.setattr(sys, "argv", ["vigie", *command.split()])
@@ -90,9 +113,16 @@ def test_a_variable_that_cannot_be_read_is_named_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("settings", "wrong"), [({"url": "http://[::1"}, "VIGIE_URL"), ({"token": "é"}, "VIGIE_TOKEN"), ({"token": "a\nb"}, "VIGIE_TOKEN")]
+    ("settings", "wrong"),
+    [
+        ({"url": "http://[::1"}, "VIGIE_URL"),
+        ({"token": "é"}, "VIGIE_TOKEN"),
+        ({"token": "a\nb"}, "VIGIE_TOKEN"),
+    ],
 )
-def test_an_address_or_a_token_that_is_none_is_named(settings: dict[str, Any], wrong: str, tmp_path: Path) -> None:
+def test_an_address_or_a_token_that_is_none_is_named(
+    settings: dict[str, Any], wrong: str, tmp_path: Path
+) -> None:
     with pytest.raises(Away, match=wrong):
         Client(Settings(data_dir=tmp_path, **settings))
 
@@ -101,7 +131,7 @@ def test_an_address_or_a_token_that_is_none_is_named(settings: dict[str, Any], w
 def test_a_broker_without_a_port_is_named_before_anything_starts(
     kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("services.cli.up.run_up", lambda _: pytest.fail("started"))
+    monkeypatch.setattr("services.cli.system.up.run_up", lambda _: pytest.fail("started"))
     with pytest.raises(typer.Exit):
         up(data=tmp_path, kafka=kafka)
     assert "HOST:PORT" in capsys.readouterr().err
@@ -109,20 +139,31 @@ def test_a_broker_without_a_port_is_named_before_anything_starts(
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("VIGIE_INTAKE_IN_FLIGHT", "0"), ("VIGIE_SMTP_URL", "mail:25"), ("VIGIE_LOG_LEVEL", "LOUD"), ("VIGIE_KAFKA_TLS", "maybe")],
+    [
+        ("VIGIE_INTAKE_IN_FLIGHT", "0"),
+        ("VIGIE_SMTP_URL", "mail:25"),
+        ("VIGIE_LOG_LEVEL", "LOUD"),
+        ("VIGIE_KAFKA_TLS", "maybe"),
+    ],
 )
 def test_what_a_process_would_not_take_is_named_before_anything_starts(
-    variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    variable: str,
+    value: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The process ended again and again, and the start waited for it for ever."""
-    monkeypatch.setattr("services.cli.up.run_up", lambda _: pytest.fail("started"))
+    monkeypatch.setattr("services.cli.system.up.run_up", lambda _: pytest.fail("started"))
     monkeypatch.setenv(variable, value)
     with pytest.raises(typer.Exit):
         up(data=tmp_path)
     assert capsys.readouterr().err.startswith(f"vigie up: {variable}: ")
 
 
-def test_the_servers_may_be_named_in_secret_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_servers_may_be_named_in_secret_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It started servers of its own beside them."""
     (tmp_path / "vigie_redis").write_text("redis://vigie:secret@store:6379/0\n")
     (tmp_path / "vigie_kafka").write_text("kafka:9092\n")
@@ -132,9 +173,11 @@ def test_the_servers_may_be_named_in_secret_files(tmp_path: Path, monkeypatch: p
     async def run_up(options: Options) -> None:
         asked.append(options)
 
-    monkeypatch.setattr("services.cli.up.run_up", run_up)
+    monkeypatch.setattr("services.cli.system.up.run_up", run_up)
     up(data=tmp_path / "data")
-    assert [(o.kafka, o.redis) for o in asked] == [("kafka:9092", "redis://vigie:secret@store:6379/0")]
+    assert [(o.kafka, o.redis) for o in asked] == [
+        ("kafka:9092", "redis://vigie:secret@store:6379/0")
+    ]
 
 
 def test_an_empty_flag_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +187,7 @@ def test_an_empty_flag_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.Mon
     async def run_up(options: Options) -> None:
         asked.append(options)
 
-    monkeypatch.setattr("services.cli.up.run_up", run_up)
+    monkeypatch.setattr("services.cli.system.up.run_up", run_up)
     up(data=tmp_path, http="", kafka="", redis="")
     assert [(o.settings.http, o.kafka, o.redis) for o in asked] == [("127.0.0.1:8092", None, None)]
 
@@ -155,7 +198,9 @@ def test_a_scenario_is_played_until_a_minute_that_there_is(until: str) -> None:
 
 
 @pytest.mark.parametrize("command", [["repair"], ["seal", "archive.zip"]])
-def test_where_no_installation_is_none_is_begun(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_installation_is_none_is_begun(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It made an empty one and started its broker, to say after forty seconds that topics were missing."""
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "typo"))
     monkeypatch.chdir(tmp_path)
@@ -165,7 +210,9 @@ def test_where_no_installation_is_none_is_begun(command: list[str], tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_all_that_is_dead_is_tried_again_although_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_is_dead_is_tried_again_although_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tried: list[str] = []
 
     def decided(path: str, *_: Any, **__: Any) -> None:
@@ -173,8 +220,10 @@ def test_all_that_is_dead_is_tried_again_although_one_is_refused(monkeypatch: py
         if "n1" in path:
             raise typer.Exit(1)
 
-    monkeypatch.setattr("services.cli.decide.fetch", lambda *_, **__: {"items": [{"id": "n1"}, {"id": "n2"}]})
-    monkeypatch.setattr("services.cli.decide.decide", decided)
+    monkeypatch.setattr(
+        "services.cli.crisis.decide.fetch", lambda *_, **__: {"items": [{"id": "n1"}, {"id": "n2"}]}
+    )
+    monkeypatch.setattr("services.cli.crisis.decide.decide", decided)
     done = CliRunner().invoke(app, ["resend", "--dead"])
     assert (done.exit_code, tried) == (1, ["notifications/n1/replay", "notifications/n2/replay"])
 
@@ -182,10 +231,15 @@ def test_all_that_is_dead_is_tried_again_although_one_is_refused(monkeypatch: py
 @pytest.mark.parametrize(
     "command",
     [
-        ["directory", "count"], ["directory", "erase", "dgs"], ["play", "S04"], ["verify"], ["snapshot"], ["dlq", "list"],
+        ["directory", "count"],
+        ["directory", "erase", "dgs"],
+        ["play", "S04"],
+        ["verify"],
+        ["snapshot"],
+        ["dlq", "list"],
         ["whatif", "92", "--territory", str(REPOSITORY / "territories" / "92")],
     ],
-)  # fmt: skip
+)
 def test_without_a_broker_one_sentence_says_so_and_nothing_is_begun(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,5 +247,8 @@ def test_without_a_broker_one_sentence_says_so_and_nothing_is_begun(
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "empty"))
     monkeypatch.delenv("VIGIE_KAFKA", raising=False)
     done = CliRunner().invoke(app, command)
-    assert (done.exit_code, done.output.strip().removeprefix("vigie dlq: ")) == (1, "no broker: start `vigie up`, or set VIGIE_KAFKA")
+    assert (done.exit_code, done.output.strip().removeprefix("vigie dlq: ")) == (
+        1,
+        "no broker: start `vigie up`, or set VIGIE_KAFKA",
+    )
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app
-from services.cli.contingency import _show
+from services.cli.crisis.contingency import _show
 from tests.unit.continuity.reassignment.cases import META, ROWS
 
 GIVEN = ["--situations", str(ROWS), "--meta", str(META), "--name", "S10-fire"]
@@ -25,14 +25,21 @@ def document() -> dict[str, Any]:
 
 
 def test_losses_are_ranked_from_a_crisis_given_as_tables(document: dict[str, Any]) -> None:
-    assert (document["unmet_now"], document["losses"], document["unmet"]) == ({"U1": 0, "U2": 0, "U3": 0}, 253, 0)
+    assert (document["unmet_now"], document["losses"], document["unmet"]) == (
+        {"U1": 0, "U2": 0, "U3": 0},
+        253,
+        0,
+    )
     assert document["screened"] == 253
 
 
 def test_people_read_french(document: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     _show(document)
     words = " ".join(capsys.readouterr().out.split())
-    assert "bâtiment perdu, agents saufs, manque déjà U1 0 U2 0 U3 0 : 0 pertes sur 253 laissent davantage de manque" in words
+    assert (
+        "bâtiment perdu, agents saufs, manque déjà U1 0 U2 0 U3 0 : 0 pertes sur 253 laissent davantage de manque"
+        in words
+    )
     assert "Effectifs qui manqueraient" in words
 
 

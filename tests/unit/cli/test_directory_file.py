@@ -2,7 +2,7 @@ import pytest
 
 from schemas.oncall import DAY_MIN
 from schemas.words import Channel
-from services.cli.directory import COLUMNS, DirectoryInvalid, contacts_of
+from services.cli.oncall.directory import COLUMNS, DirectoryInvalid, contacts_of
 
 HEAD = ",".join(COLUMNS)
 
@@ -44,10 +44,20 @@ def test_missing_columns_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["06 12 34 56 78", "06.12.34.56.78", "+33 (0)6 12 34 56 78", "0033612345678", "33612345678", " +33612345678 "]
+    "written",
+    [
+        "06 12 34 56 78",
+        "06.12.34.56.78",
+        "+33 (0)6 12 34 56 78",
+        "0033612345678",
+        "33612345678",
+        " +33612345678 ",
+    ],
 )
 @pytest.mark.parametrize("channel", [Channel.SMS, Channel.VOICE])
-def test_a_number_is_kept_as_networks_want_it_however_it_is_written(channel: Channel, written: str) -> None:
+def test_a_number_is_kept_as_networks_want_it_however_it_is_written(
+    channel: Channel, written: str
+) -> None:
     ((point,),) = (c.points for c in contacts_of([HEAD, f"p-1,A,,{channel},{written},"]))
     assert point.address == "+33612345678"
 
@@ -71,5 +81,7 @@ def test_what_nothing_would_ever_reach_is_refused_before_the_night(point: str) -
 
 
 def test_quiet_hours_may_end_at_midnight() -> None:
-    ((point,),) = (c.points for c in contacts_of([f"{HEAD},quiet", "p-1,A,,sms,+33612345678,,21:00-24:00"]))
+    ((point,),) = (
+        c.points for c in contacts_of([f"{HEAD},quiet", "p-1,A,,sms,+33612345678,,21:00-24:00"])
+    )
     assert point.quiet == (21 * 60, DAY_MIN)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from schemas.base import DAY_MS
-from services.cli import doctor
-from services.cli.doctor import Finding
-from services.runtime.access import AccessStore, new_principal
-from services.runtime.principals import Token
-from services.runtime.rights import Role
-from services.runtime.settings import DataDir, Settings
-from services.runtime.supervisor.lock import DataDirLock
+from services.cli.system import doctor
+from services.cli.system.doctor import Finding
+from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Token
+from services.runtime.process.lock import DataDirLock
+from services.runtime.process.settings import DataDir, Settings
 
 
 @pytest.fixture
@@ -35,7 +35,11 @@ def test_a_secret_that_others_may_read_is_a_fault_with_its_cure(data: DataDir) -
     assert states(list(doctor.secrets(data))) == {"secrets": "ok"}
     key.chmod(0o644)
     [finding] = doctor.secrets(data)
-    assert (finding.state, "master.key" in finding.found, "chmod" in finding.act) == ("fault", True, True)
+    assert (finding.state, "master.key" in finding.found, "chmod" in finding.act) == (
+        "fault",
+        True,
+        True,
+    )
 
 
 async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
@@ -45,12 +49,23 @@ async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
     now = 1_800_000_000_000
     for name, days in (("late", 400), ("soon", 20), ("over", -3), ("long ago", -90)):
         access.note(new_principal(Role.SOURCE).model_copy(update={"id": name}))
-        access.note(Token(id=f"t-{name}", principal=name, hash=name, created_at=0, expires_at=now + days * DAY_MS))
+        access.note(
+            Token(
+                id=f"t-{name}",
+                principal=name,
+                hash=name,
+                created_at=0,
+                expires_at=now + days * DAY_MS,
+            )
+        )
     access.note(Token(id="t-for ever", principal="late", hash="x", created_at=0))
     access._records.save()
     [finding] = doctor.ending_tokens(settings, now)
     assert finding.state == "warning"
-    assert finding.found == "2 end about now: t-over of over on 2027-01-12, t-soon of soon on 2027-02-04"
+    assert (
+        finding.found
+        == "2 end about now: t-over of over on 2027-01-12, t-soon of soon on 2027-02-04"
+    )
     assert "rotate" in finding.act
     [finding] = doctor.ending_tokens(settings, now - 100 * 365 * DAY_MS)
     assert (finding.state, finding.found) == ("ok", "none ends within a month")
@@ -67,7 +82,9 @@ def test_a_full_or_slow_disk_is_said(data: DataDir, monkeypatch: pytest.MonkeyPa
     assert states(list(doctor.disk(data))) == {"disk room": "fault", "disk speed": "warning"}
 
 
-def test_a_disk_that_takes_nothing_more_is_a_fault_not_a_traceback(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_takes_nothing_more_is_a_fault_not_a_traceback(
+    data: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: Path) -> float:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -85,8 +102,15 @@ def test_secrets_that_cannot_be_looked_at_are_a_fault(data: DataDir) -> None:
 
 
 def test_plain_http_on_a_network_is_a_warning(tmp_path: Path) -> None:
-    for address, state in (("127.0.0.1:8092", "ok"), ("[::1]:8092", "ok"), ("0.0.0.0:8092", "warning"), ("10.0.0.7:80", "warning")):
-        assert states(list(doctor.listening(Settings(data_dir=tmp_path, http=address)))) == {"listening": state}, address
+    for address, state in (
+        ("127.0.0.1:8092", "ok"),
+        ("[::1]:8092", "ok"),
+        ("0.0.0.0:8092", "warning"),
+        ("10.0.0.7:80", "warning"),
+    ):
+        assert states(list(doctor.listening(Settings(data_dir=tmp_path, http=address)))) == {
+            "listening": state
+        }, address
 
 
 def test_what_runs_is_looked_at_where_it_listens(tmp_path: Path) -> None:
@@ -111,12 +135,21 @@ async def test_what_does_not_answer_is_a_fault_not_a_traceback(tmp_path: Path) -
 
 
 async def test_without_any_channel_nobody_can_be_called(tmp_path: Path) -> None:
-    [finding] = [f for f in await doctor.examine(Settings(data_dir=tmp_path)) if f.check == "channels"]
+    [finding] = [
+        f for f in await doctor.examine(Settings(data_dir=tmp_path)) if f.check == "channels"
+    ]
     assert finding.state == "fault"
 
 
 def test_a_variable_that_nothing_reads_is_said_with_the_one_that_was_meant() -> None:
-    given = ["VIGIE_SMPT_URL", "VIGIE_HTTP", "VIGIE_JAVA", "VIGIE_SERVICE_HOST", "VIGIE_KAFKA_BOOTSTRAP_PORT_9092_TCP_ADDR", "PATH"]
+    given = [
+        "VIGIE_SMPT_URL",
+        "VIGIE_HTTP",
+        "VIGIE_JAVA",
+        "VIGIE_SERVICE_HOST",
+        "VIGIE_KAFKA_BOOTSTRAP_PORT_9092_TCP_ADDR",
+        "PATH",
+    ]
     [finding] = doctor.variables(given)
     assert (finding.state, finding.found) == ("warning", "VIGIE_SMPT_URL is read by nothing")
     assert "VIGIE_SMTP_URL" in finding.act

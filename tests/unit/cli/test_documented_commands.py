@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from services.cli.__main__ import COMMANDS, _load
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.settings import REPOSITORY
 
-PAGES = (REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md")))
+PAGES = (
+    REPOSITORY / "README.md",
+    REPOSITORY / "CONTRIBUTING.md",
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+)
 _LINE = re.compile(r"^(?:\S*/)?vigie\s+(?P<rest>.*)$")
 _INLINE = re.compile(r"`(?:\S*/)?vigie ([a-z][^`]*)`")
 
@@ -33,11 +37,15 @@ def commands(page: Path) -> Iterator[tuple[int, str]]:
 ALL = [(page, number, text) for page in PAGES for number, text in commands(page)]
 
 
-@pytest.mark.parametrize(("page", "number", "text"), ALL, ids=[f"{p.relative_to(REPOSITORY)}:{n}" for p, n, _ in ALL])
+@pytest.mark.parametrize(
+    ("page", "number", "text"), ALL, ids=[f"{p.relative_to(REPOSITORY)}:{n}" for p, n, _ in ALL]
+)
 def test_a_documented_command_exists(page: Path, number: int, text: str) -> None:
     if text.startswith("--"):
         return
-    name, *rest = shlex.split(text.replace("’", "'") if text.count("'") % 2 == 0 else text.replace("'", " "))
+    name, *rest = shlex.split(
+        text.replace("’", "'") if text.count("'") % 2 == 0 else text.replace("'", " ")
+    )
     for one in name.split("|"):
         assert one in COMMANDS, f"{page}:{number}: no command vigie {one}"
     check(_load(name.split("|")[0]), rest, f"{page}:{number}")
@@ -52,10 +60,17 @@ def check(command: Any, words: list[str], where: str) -> None:
                 assert found is not None, f"{where}: no {command.name} {one}"
                 check(found, words[1:] if "|" not in words[0] else [], where)
         return
-    known = {name for p in command.params if p.param_type_name == "option" for name in (*p.opts, *p.secondary_opts)}
+    known = {
+        name
+        for p in command.params
+        if p.param_type_name == "option"
+        for name in (*p.opts, *p.secondary_opts)
+    }
     for word in words:
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", word):
-            assert option in {*known, "--help"}, f"{where}: {command.name} takes no {option}; there are {', '.join(sorted(known))}"
+            assert option in {*known, "--help"}, (
+                f"{where}: {command.name} takes no {option}; there are {', '.join(sorted(known))}"
+            )
 
 
 def test_the_pages_are_read() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from schemas.base import MINUTE_MS
 from schemas.reference_changes import Foreseen
-from services.cli.foreseeing import MOST_NAMED, figures_of
-from services.cli.milestones import Course, Difference, Milestone
-from services.cli.whatif import Outcome
+from services.cli.data.territory_effects import MOST_NAMED, figures_of
+from services.cli.exercises.whatif import Outcome
+from services.simulation.milestones import Course, Difference, Milestone
 
 
 def outcome(realm: str, *found: Difference) -> Outcome:
@@ -21,19 +21,34 @@ def person(what: str, before: int | None, after: int | None) -> Difference:
 
 
 def test_calls_are_counted_once_and_by_what_becomes_of_them() -> None:
-    sooner = outcome("92~ex-1", person("called", 20, 15), person("reached", 21, 16), person("called", None, 30))
+    sooner = outcome(
+        "92~ex-1", person("called", 20, 15), person("reached", 21, 16), person("called", None, 30)
+    )
     later = outcome(
-        "92~ex-2", person("called", 20, 25), person("called", 20, None), Difference(Milestone("level", "territory", "N2"), 1, None)
+        "92~ex-2",
+        person("called", 20, 25),
+        person("called", 20, None),
+        Difference(Milestone("level", "territory", "N2"), 1, None),
     )
     calm = outcome("92~ex-3")
     assert figures_of([sooner, later, calm], unread=2) == Foreseen(
-        crises=3, moved=2, earlier=1, later=1, lost=1, added=1, levels=1, unread=2, worse=("92~ex-2",)
+        crises=3,
+        moved=2,
+        earlier=1,
+        later=1,
+        lost=1,
+        added=1,
+        levels=1,
+        unread=2,
+        worse=("92~ex-2",),
     )
 
 
 def test_plans_and_activities_are_counted_apart() -> None:
     found = outcome(
-        "92", Difference(Milestone("plan", "PT-CRUE", "active"), 1, 2), Difference(Milestone("activity", "SOL-01", "degraded"), None, 2)
+        "92",
+        Difference(Milestone("plan", "PT-CRUE", "active"), 1, 2),
+        Difference(Milestone("activity", "SOL-01", "degraded"), None, 2),
     )
     assert figures_of([found], 0) == Foreseen(crises=1, moved=1, plans=1, activities=1)
 

@@ -15,19 +15,34 @@ import pytest
 
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, inputs
-from services.cli.changed import ChangeInvalid, patched, read_patch
-from services.cli.directory import DirectoryInvalid, contacts_of
-from services.runtime.heads import state
-from services.runtime.inputs import Envelope, InputRecord, parse_message, read_envelope
-from services.runtime.settings import REPOSITORY
-from services.runtime.signing import SigningKey
+from services.cli.oncall.directory import DirectoryInvalid, contacts_of
+from services.runtime.decider.inputs import Envelope, InputRecord, parse_message, read_envelope
+from services.runtime.log.heads import state
+from services.runtime.process.settings import REPOSITORY
+from services.runtime.secrets.signing import SigningKey
+from services.simulation.reference_change import ChangeInvalid, patched, read_patch
 from services.verify.archive import LINE_BYTES
 from services.verify.bundle import BundleUnreadable, judge_bundle
 from services.verify.seal import STATEMENT, SealUnreadable, entry_of, judge_seal
 from tests.shipped import territory
 from tests.unit.verify.test_bundle import made
 
-ODD = (None, True, -1, 10**30, 1e308, "", "\x00", "’" * 3000, [], {}, [[[]]], {"a": {"b": []}}, "2026-02-30T25:61:00", "../../etc/passwd")
+ODD = (
+    None,
+    True,
+    -1,
+    10**30,
+    1e308,
+    "",
+    "\x00",
+    "’" * 3000,
+    [],
+    {},
+    [[[]]],
+    {"a": {"b": []}},
+    "2026-02-30T25:61:00",
+    "../../etc/passwd",
+)
 ROUNDS = 400
 
 
@@ -42,7 +57,13 @@ def spoilt(random: Random, body: bytes) -> bytes:
         case 2:
             return body[:at] + random.randbytes(random.randint(1, 8)) + body[at:]
         case _:
-            return body[:at] + random.choice((b"\x00", b'"', b"\n", b"{", b"&a [*a,*a]", b",,,", "é".encode("latin-1"))) + body[at + 1 :]
+            return (
+                body[:at]
+                + random.choice(
+                    (b"\x00", b'"', b"\n", b"{", b"&a [*a,*a]", b",,,", "é".encode("latin-1"))
+                )
+                + body[at + 1 :]
+            )
 
 
 def altered(random: Random, value: Any) -> Any:
@@ -73,7 +94,10 @@ def repacked(random: Random, source: Path, target: Path) -> Path:
             if name.endswith(".json") and random.random() < 0.5:
                 body = json.dumps(altered(random, json.loads(body))).encode()
             elif name.endswith(".jsonl") and random.random() < 0.5:
-                body = b"\n".join(json.dumps(altered(random, json.loads(line))).encode() for line in body.splitlines())
+                body = b"\n".join(
+                    json.dumps(altered(random, json.loads(line))).encode()
+                    for line in body.splitlines()
+                )
             elif random.random() < 0.1:
                 body = spoilt(random, body)
             if random.random() < 0.97:
@@ -90,7 +114,9 @@ def test_a_bundle_of_any_form_is_judged_or_refused(tmp_path: Path) -> None:
             repacked(random, sound, file)
         else:
             file.write_bytes(spoilt(random, sound.read_bytes()))
-        said.append(refusal(lambda: judge_bundle(tmp_path / "forged.zip", None), BundleUnreadable, OSError))
+        said.append(
+            refusal(lambda: judge_bundle(tmp_path / "forged.zip", None), BundleUnreadable, OSError)
+        )
     assert "" not in said
     assert 20 < said.count(None) < ROUNDS - 50
 
@@ -99,7 +125,9 @@ def test_a_line_without_an_end_is_not_read_into_memory(tmp_path: Path) -> None:
     sound = made(tmp_path / "sound.zip", SigningKey.open(tmp_path / "secrets"))
     with ZipFile(sound) as whole, ZipFile(tmp_path / "bomb.zip", "w", ZIP_DEFLATED) as bomb:
         for name in whole.namelist():
-            bomb.writestr(name, b" " * (LINE_BYTES * 8) if name == "log/alerts.jsonl" else whole.read(name))
+            bomb.writestr(
+                name, b" " * (LINE_BYTES * 8) if name == "log/alerts.jsonl" else whole.read(name)
+            )
     broken = dict(judge_bundle(tmp_path / "bomb.zip", None).broken)
     assert broken["files"].startswith("log/alerts.jsonl was changed")
     assert "longer than" in broken["form"]
@@ -112,7 +140,9 @@ def sealed(file: Path, key: SigningKey) -> Path:
         records.append(json.dumps({"seq": seq, "prev": head, "facts": []}).encode())
         head = blake2b(records[-1], digest_size=16).hexdigest()
     body, name = b"".join(r + b"\n" for r in records), entry_of("alerts.log/0")
-    said = state(key, 0, {"alerts.log/0": (3, head)}, before={}, files={name: sha256(body).hexdigest()})
+    said = state(
+        key, 0, {"alerts.log/0": (3, head)}, before={}, files={name: sha256(body).hexdigest()}
+    )
     with ZipFile(file, "w", ZIP_DEFLATED) as zip:
         zip.writestr(name, body)
         zip.writestr(STATEMENT, json.dumps(said))
@@ -130,7 +160,9 @@ def test_a_seal_of_any_form_is_judged_or_refused(tmp_path: Path) -> None:
             repacked(random, sound, file)
         else:
             file.write_bytes(spoilt(random, sound.read_bytes()))
-        said.append(refusal(lambda: judge_seal(tmp_path / "forged.zip", None), SealUnreadable, OSError))
+        said.append(
+            refusal(lambda: judge_seal(tmp_path / "forged.zip", None), SealUnreadable, OSError)
+        )
     assert "" not in said
     assert 20 < said.count(None) < ROUNDS - 50
 
@@ -182,7 +214,9 @@ def test_a_patch_of_any_bytes_fits_or_is_refused(tmp_path: Path, sections: Any) 
 
 def records(random: Random) -> Iterator[InputRecord]:
     """What a program might write to `alerts.inputs` that is none of ours."""
-    golden = json.loads((REPOSITORY / "schemas" / "golden" / "vigie.AcknowledgeIncident.v1.json").read_text())
+    golden = json.loads(
+        (REPOSITORY / "schemas" / "golden" / "vigie.AcknowledgeIncident.v1.json").read_text()
+    )
     headers = {
         "ce_id": b"1",
         "ce_type": b"vigie.AcknowledgeIncident.v1",
@@ -191,13 +225,38 @@ def records(random: Random) -> Iterator[InputRecord]:
         "ce_at": b"1800000000000",
     }
     for _ in range(ROUNDS * 5):
-        kept = [(k, spoilt(random, v) if random.random() < 0.3 else v) for k, v in headers.items() if random.random() < 0.9]
-        kept += [(random.choice(("ce_place", "ce_placehash", "ce_at", "traceparent")), random.randbytes(random.randint(0, 40)))]
+        kept = [
+            (k, spoilt(random, v) if random.random() < 0.3 else v)
+            for k, v in headers.items()
+            if random.random() < 0.9
+        ]
+        kept += [
+            (
+                random.choice(("ce_place", "ce_placehash", "ce_at", "traceparent")),
+                random.randbytes(random.randint(0, 40)),
+            )
+        ]
         value = random.choice(
-            (None, b"", json.dumps(altered(random, golden)).encode(), spoilt(random, json.dumps(golden).encode()), b"[" * 5000)
+            (
+                None,
+                b"",
+                json.dumps(altered(random, golden)).encode(),
+                spoilt(random, json.dumps(golden).encode()),
+                b"[" * 5000,
+            )
         )
-        key = random.choice((b"92", b"92", b"92~ex-7", None, b"", random.randbytes(6), b"92" * 5000))
-        yield InputRecord(inputs("alerts"), partition_of("92", PARTITIONS), 1, key, value, tuple(kept), 1_800_000_000_000)
+        key = random.choice(
+            (b"92", b"92", b"92~ex-7", None, b"", random.randbytes(6), b"92" * 5000)
+        )
+        yield InputRecord(
+            inputs("alerts"),
+            partition_of("92", PARTITIONS),
+            1,
+            key,
+            value,
+            tuple(kept),
+            1_800_000_000_000,
+        )
 
 
 def test_a_record_of_a_stranger_is_a_message_or_a_reason() -> None:

@@ -25,22 +25,45 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         if request.url.path == "/api/v1/incidents":
             return httpx.Response(200, json={"items": KNOWN, "next": None})
         seen.append(f"{request.url} {request.content.decode()}")
-        return httpx.Response(200, json={"items": [], "next": None, "state": "applied", "result": {"callout": "c"}})
+        return httpx.Response(
+            200, json={"items": [], "next": None, "state": "applied", "result": {"callout": "c"}}
+        )
 
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "none"))
     monkeypatch.setenv("VIGIE_URL", "http://vigie.example")
-    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answer)))
+    monkeypatch.setattr(
+        "services.cli.client.httpx.Client",
+        partial(httpx.Client, transport=httpx.MockTransport(answer)),
+    )
     return seen
 
 
 @pytest.mark.parametrize("named", [NUMBER, ID])
-@pytest.mark.parametrize("command", [
-    "timeline {}", "ack {}", "escalate {}", "reapply {}", "resolve {}", "note texte --incident {}", "level N3 --scope {}", "retex {} --json",
-    "sites --incident {}", "activities --incident {}", "plans --incident {}", "notifications --incident {}", "reassignments --incident {}",
-    "plan activate PT-ELEC --incident {}", "headcount start cen-2 --incident {}", "callout draft texte --incident {}",
-    "improvement add texte --owner rh --due 2027-03-01 --incident {}",
-])  # fmt: skip
-def test_an_incident_is_named_by_its_id_or_its_number(asked: list[str], command: str, named: str) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        "timeline {}",
+        "ack {}",
+        "escalate {}",
+        "reapply {}",
+        "resolve {}",
+        "note texte --incident {}",
+        "level N3 --scope {}",
+        "retex {} --json",
+        "sites --incident {}",
+        "activities --incident {}",
+        "plans --incident {}",
+        "notifications --incident {}",
+        "reassignments --incident {}",
+        "plan activate PT-ELEC --incident {}",
+        "headcount start cen-2 --incident {}",
+        "callout draft texte --incident {}",
+        "improvement add texte --owner rh --due 2027-03-01 --incident {}",
+    ],
+)
+def test_an_incident_is_named_by_its_id_or_its_number(
+    asked: list[str], command: str, named: str
+) -> None:
     shown = CliRunner().invoke(app, command.format(named).split())
     assert [line for line in asked[:1] if ID in line and NUMBER not in line], (shown.output, asked)
 

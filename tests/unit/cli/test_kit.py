@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import kit
-from services.runtime.settings import REPOSITORY
+from services.cli.system import kit
+from services.runtime.process.settings import REPOSITORY
 
 
-def test_the_packages_go_into_the_folder_that_was_named_from_where_one_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_packages_go_into_the_folder_that_was_named_from_where_one_stands(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The command that fetches them runs in the folder of the sources: a relative path named a folder there, and the kit had none."""
     commands: list[list[str]] = []
     monkeypatch.setattr(kit, "_run", commands.append)

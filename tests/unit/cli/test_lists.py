@@ -14,54 +14,127 @@ from typer.testing import CliRunner
 from services.cli.__main__ import app
 from tests.shipped import FOLDER
 
-TOKEN = {"principal": "p", "role": "cell", "label": "", "created_at": 0, "revoked_at": None, "expires_at": None}
-USER = {"role": "cell", "duty": None, "enabled": True, "has_password": True, "has_second_factor": False}
+TOKEN = {
+    "principal": "p",
+    "role": "cell",
+    "label": "",
+    "created_at": 0,
+    "revoked_at": None,
+    "expires_at": None,
+}
+USER = {
+    "role": "cell",
+    "duty": None,
+    "enabled": True,
+    "has_password": True,
+    "has_second_factor": False,
+}
 SOURCE = {
-    "dialect": "cap", "enabled": True, "site": None, "last_seen": None, "refused": {}, "last_refusal": None, "silent": False, "heartbeat_s": None,
-    "per_minute": 0.0, "accepted": 0,
-}  # fmt: skip
-POST = {"role_name": "r", "scope_name": None, "now": {"holder": None, "deputy": None, "until": None}, "holder": []}
+    "dialect": "cap",
+    "enabled": True,
+    "site": None,
+    "last_seen": None,
+    "refused": {},
+    "last_refusal": None,
+    "silent": False,
+    "heartbeat_s": None,
+    "per_minute": 0.0,
+    "accepted": 0,
+}
+POST = {
+    "role_name": "r",
+    "scope_name": None,
+    "now": {"holder": None, "deputy": None, "until": None},
+    "holder": [],
+}
 
 
 @pytest.fixture(autouse=True)
 def paged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each list has two pages of one item."""
-    rows: dict[str, dict[str, Any]] = {"tokens": TOKEN, "users": USER, "sources": SOURCE, "oncall": POST}
+    rows: dict[str, dict[str, Any]] = {
+        "tokens": TOKEN,
+        "users": USER,
+        "sources": SOURCE,
+        "oncall": POST,
+    }
 
     def answer(request: httpx.Request) -> httpx.Response:
         name = request.url.path.rpartition("/")[2]
         n = 2 if request.url.params.get("cursor") == "more" else 1
-        item = rows[name] | {"id": f"x-{n}", "login": f"x-{n}", "name": f"x-{n}", "role_name": f"x-{n}"}
+        item = rows[name] | {
+            "id": f"x-{n}",
+            "login": f"x-{n}",
+            "name": f"x-{n}",
+            "role_name": f"x-{n}",
+        }
         beside = {"limits": [], "gaps": []} if name == "oncall" else {}
-        return httpx.Response(200, json={"items": [item], "next": "more" if n == 1 else None} | beside)
+        return httpx.Response(
+            200, json={"items": [item], "next": "more" if n == 1 else None} | beside
+        )
 
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "none"))
     monkeypatch.setenv("VIGIE_URL", "http://vigie.example")
-    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answer)))
+    monkeypatch.setattr(
+        "services.cli.client.httpx.Client",
+        partial(httpx.Client, transport=httpx.MockTransport(answer)),
+    )
 
 
 @pytest.mark.parametrize("command", ["token list", "user list", "source list", "oncall who"])
 def test_a_list_is_read_to_its_end(command: str) -> None:
     shown = CliRunner().invoke(app, command.split())
-    assert (shown.exit_code, "x-1" in shown.output, "x-2" in shown.output) == (0, True, True), shown.output
+    assert (shown.exit_code, "x-1" in shown.output, "x-2" in shown.output) == (0, True, True), (
+        shown.output
+    )
     found = json.loads(CliRunner().invoke(app, [*command.split(), "--json"]).output)
     assert ([item["id"] for item in found["items"]], found["next"]) == (["x-1", "x-2"], None)
 
 
-@pytest.mark.parametrize(("command", "said", "codes"), [
-    ("changes 2027-02-11T09:00", ("Pris en charge N2", "Activé", "Fermé", "ouverte"), ("acknowledged", "proposed", "closed")),
-    ("improvement list", ("à faire", "Coordonnateur PCA"), ("open", "coordinateur_pca")),
-])  # fmt: skip
-def test_states_are_told_in_words(monkeypatch: pytest.MonkeyPatch, command: str, said: tuple[str, ...], codes: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("command", "said", "codes"),
+    [
+        (
+            "changes 2027-02-11T09:00",
+            ("Pris en charge N2", "Activé", "Fermé", "ouverte"),
+            ("acknowledged", "proposed", "closed"),
+        ),
+        ("improvement list", ("à faire", "Coordonnateur PCA"), ("open", "coordinateur_pca")),
+    ],
+)
+def test_states_are_told_in_words(
+    monkeypatch: pytest.MonkeyPatch, command: str, said: tuple[str, ...], codes: tuple[str, ...]
+) -> None:
     def change(collection: str, before: str | None, after: str) -> dict[str, Any]:
-        return {"collection": collection, "id": "x", "title": "X", "before": before, "after": after, "at": None}
+        return {
+            "collection": collection,
+            "id": "x",
+            "title": "X",
+            "before": before,
+            "after": after,
+            "at": None,
+        }
 
     moved = [
-        change("incidents", None, "acknowledged N2"), change("plans", "proposed", "active"), change("sites", "normal", "closed"), change("tasks", None, "open"),
-    ]  # fmt: skip
-    action = {"id": "x", "text": "X", "owner": "coordinateur_pca", "due_at": "2027-03-01T08:00:00Z", "state": "open"}
-    answers = {"changes": {"since": "2027-02-11T08:00:00Z", "items": moved}, "improvements": {"items": [action], "next": None}}
-    door = httpx.MockTransport(lambda request: httpx.Response(200, json=answers[request.url.path.rpartition("/")[2]]))
+        change("incidents", None, "acknowledged N2"),
+        change("plans", "proposed", "active"),
+        change("sites", "normal", "closed"),
+        change("tasks", None, "open"),
+    ]
+    action = {
+        "id": "x",
+        "text": "X",
+        "owner": "coordinateur_pca",
+        "due_at": "2027-03-01T08:00:00Z",
+        "state": "open",
+    }
+    answers = {
+        "changes": {"since": "2027-02-11T08:00:00Z", "items": moved},
+        "improvements": {"items": [action], "next": None},
+    }
+    door = httpx.MockTransport(
+        lambda request: httpx.Response(200, json=answers[request.url.path.rpartition("/")[2]])
+    )
     monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=door))
     shown = CliRunner().invoke(app, command.split())
     assert shown.exit_code == 0, shown.output
@@ -75,13 +148,19 @@ def test_a_level_that_is_none_is_a_fault_of_use(given: str) -> None:
 
 
 def test_a_folder_is_checked_as_one_document(tmp_path: Path) -> None:
-    found = json.loads(CliRunner().invoke(app, ["territory", "check", str(FOLDER), "--json"]).stdout)
+    found = json.loads(
+        CliRunner().invoke(app, ["territory", "check", str(FOLDER), "--json"]).stdout
+    )
     assert found["problems"] == []
     assert found["version"]
     assert {"section", "bytes"} == found["sections"][0].keys()
     said = CliRunner().invoke(app, ["territory", "check", str(tmp_path), "--json"])
     told = json.loads(said.stdout)
-    assert (said.exit_code, told["version"], {"file", "line", "what"} == told["problems"][0].keys()) == (1, None, True)
+    assert (
+        said.exit_code,
+        told["version"],
+        {"file", "line", "what"} == told["problems"][0].keys(),
+    ) == (1, None, True)
 
 
 @pytest.mark.parametrize("command", ["channels", "scenario list"])
@@ -90,11 +169,16 @@ def test_a_list_of_one_page_has_its_items_under_the_same_name(command: str) -> N
 
 
 @pytest.mark.parametrize("command", ["incidents", "note texte"])
-def test_where_nothing_listens_the_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_where_nothing_listens_the_sentence_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     def refused(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("Connection refused", request=request)
 
-    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(refused)))
+    monkeypatch.setattr(
+        "services.cli.client.httpx.Client",
+        partial(httpx.Client, transport=httpx.MockTransport(refused)),
+    )
     shown = CliRunner().invoke(app, command.split())
     assert (shown.exit_code, "`vigie up`" in shown.output) == (1, True), shown.output
 

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from schemas.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.cli.__main__ import app
-from services.cli.paper import _cards, _ladders, _phones, _sites, pack
-from services.runtime.settings import REPOSITORY
+from services.cli.crisis.paper import _cards, _ladders, _phones, _sites, pack
+from services.runtime.process.settings import REPOSITORY
 from tests.shipped import territory
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -19,14 +19,22 @@ AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 def somebody(person: str) -> Contact:
     return Contact(
-        person=person, name="Camille Exemple", points=(ContactPoint(channel=Channel.SMS, address="+33600000001", verified_at=None),)
+        person=person,
+        name="Camille Exemple",
+        points=(ContactPoint(channel=Channel.SMS, address="+33600000001", verified_at=None),),
     )
 
 
 def test_every_wave_card_and_site_is_on_it() -> None:
     policy = territory().policy
-    assert [len(ladder["waves"]) for ladder in _ladders(territory())] == [len(waves) for waves in policy.ladders.values()]
-    assert sum(len(r["cards"]) for r in _cards(territory())) == sum(len(p.cards) for p in territory().plans) > 20
+    assert [len(ladder["waves"]) for ladder in _ladders(territory())] == [
+        len(waves) for waves in policy.ladders.values()
+    ]
+    assert (
+        sum(len(r["cards"]) for r in _cards(territory()))
+        == sum(len(p.cards) for p in territory().plans)
+        > 20
+    )
     sites = _sites(territory(), "https://vigie.example")
     assert {s["id"] for s in sites} == {s.id for s in territory().sites}
     assert all(s["qr"].startswith("<svg") for s in sites)
@@ -59,7 +67,9 @@ def test_a_condition_of_a_call_is_on_it() -> None:
 
 
 def test_codes_are_told_in_words() -> None:
-    said = " ".join(cell for ladder in _ladders(territory()) for wave in ladder["waves"] for cell in wave)
+    said = " ".join(
+        cell for ladder in _ladders(territory()) for wave in ladder["waves"] for cell in wave
+    )
     said += " ".join(r["role"] + r["cards"][0][0] for r in _cards(territory()))
     said += " ".join(row[0] for row in _phones(territory(), [somebody("dgs")])) + " ".join(
         site["facts"] for site in _sites(territory(), "")
@@ -73,7 +83,9 @@ def test_codes_are_told_in_words() -> None:
 
 
 def test_a_name_in_letters_that_no_font_has_does_not_stop_the_pack() -> None:
-    made = pack(territory(), url="", people=[somebody("dgs").model_copy(update={"name": "王"})], at=AT)
+    made = pack(
+        territory(), url="", people=[somebody("dgs").model_copy(update={"name": "王"})], at=AT
+    )
     assert made.startswith(b"%PDF-")
     assert b"pdfuaid" not in made, "no claim that does not hold"
 
@@ -82,11 +94,17 @@ def test_the_command_writes_a_list_for_its_owner_alone(tmp_path: Path) -> None:
     (tmp_path / "pack.pdf").write_text("an older pack, without the list", encoding="utf-8")
     (tmp_path / "pack.pdf").chmod(0o644)
     directory = tmp_path / "people.csv"
-    directory.write_text("person,name,language,channel,address,verified_at\ndgs,Camille Exemple,fr,sms,+33600000001,2026-01-01\n")
+    directory.write_text(
+        "person,name,language,channel,address,verified_at\ndgs,Camille Exemple,fr,sms,+33600000001,2026-01-01\n"
+    )
     (tmp_path / "pack.pdf").write_bytes(b"one without the list, for all to read")
     (tmp_path / "pack.pdf").chmod(0o644)
-    done = CliRunner().invoke(app, ["paper", str(tmp_path / "pack.pdf"), "--directory", str(directory), "--url", ""])
+    done = CliRunner().invoke(
+        app, ["paper", str(tmp_path / "pack.pdf"), "--directory", str(directory), "--url", ""]
+    )
     assert done.exit_code == 0, done.output
     assert (tmp_path / "pack.pdf").stat().st_mode & 0o077 == 0
-    wrong = CliRunner().invoke(app, ["paper", str(tmp_path / "x.pdf"), "--directory", str(REPOSITORY / "README.md")])
+    wrong = CliRunner().invoke(
+        app, ["paper", str(tmp_path / "x.pdf"), "--directory", str(REPOSITORY / "README.md")]
+    )
     assert wrong.exit_code == 1

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from schemas.responders import RespondersInvalid
 from services.cli.client import Client
-from services.cli.play import Player, _pace, _responders, _summary
-from services.cli.scenarios import Event, Scenario
+from services.cli.exercises.play import Player, _pace, _responders, _summary
+from services.simulation.scenarios import Event, Scenario
 
 
 @pytest.mark.parametrize(("said", "pace"), [("max", None), ("20", 20.0), ("0.5", 0.5)])
@@ -40,14 +40,20 @@ def test_a_play_that_goes_on_in_its_realm_says_what_it_said_before() -> None:
     said: dict[str, Any] = {}
 
     class Door:
-        def call(self, _method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+        def call(
+            self, _method: str, path: str, body: Any, headers: dict[str, str]
+        ) -> tuple[int, Any]:
             assert said.setdefault(headers["Idempotency-Key"], (path, body)) == (path, body)
             return 200, {"report_id": "r", "state": "applied"}
 
     minute = 60_000
-    events = tuple(Event(f"E{n}", at * minute, {"type": "info"}) for n, at in enumerate((0, 20, 40, 40, 60)))
+    events = tuple(
+        Event(f"E{n}", at * minute, {"type": "info"}) for n, at in enumerate((0, 20, 40, 40, 60))
+    )
     for until in (30 * minute, 60 * minute):
-        Player(cast("Client", Door()), Scenario("EX", "", 0, events), "92~ex-on", None).play(until, lambda: None)
+        Player(cast("Client", Door()), Scenario("EX", "", 0, events), "92~ex-on", None).play(
+            until, lambda: None
+        )
     assert len(said) == len(events) + len([0, 20, 30, 40, 40, 60, 60])
 
 

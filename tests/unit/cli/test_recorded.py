@@ -9,18 +9,24 @@ from typing import Any, Self
 import pytest
 
 from schemas.runtime import CloseRealm, OpenRealm
-from services.cli import recorded
 from services.runtime.testing import MemoryService
+from services.simulation import recording
 from tests.faults.runtime.toy import ToyDecider
 
 T0 = 1_800_000_000_000
 
 
-async def test_a_realm_that_somebody_mistyped_is_none_to_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_realm_that_somebody_mistyped_is_none_to_replay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It has no recording: one such name in the log, and no crisis was replayed any more."""
     service: MemoryService[Any] = MemoryService(ToyDecider(), clock=T0)
     for realm in ("92~ex-1", "92"):
-        service.feed(realm, OpenRealm(author="p1", role="admin", territory="92", started_at=T0), id=f"open-{realm}")
+        service.feed(
+            realm,
+            OpenRealm(author="p1", role="admin", territory="92", started_at=T0),
+            id=f"open-{realm}",
+        )
     for realm in ("93", "92~ex-l"):
         service.feed(realm, CloseRealm(author="p1", role="admin"), id=f"close-{realm}")
 
@@ -36,5 +42,5 @@ async def test_a_realm_that_somebody_mistyped_is_none_to_replay(monkeypatch: pyt
             for stored in service.log:
                 yield SimpleNamespace(transaction=stored.transaction)
 
-    monkeypatch.setattr(recorded, "LogReader", Reader)
-    assert await recorded.realms_of("") == ["92", "92~ex-1"]
+    monkeypatch.setattr(recording, "LogReader", Reader)
+    assert await recording.realms_of("") == ["92", "92~ex-1"]

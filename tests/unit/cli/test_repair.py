@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import repair
 from services.cli.__main__ import app
-from services.runtime.repair import Finding, Repaired
-from services.runtime.settings import Settings
+from services.cli.data import repair
+from services.runtime.log.repair import Finding, Repaired
+from services.runtime.process.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,9 @@ def test_a_loss_that_only_a_reader_had_seen_is_accepted_where_a_person_names_it(
     async def sound(_kafka: str, _service: str) -> list[Finding]:
         return []
 
-    async def accept(_kafka: str, service: str, partition: int, _logic: int, detail: str) -> Repaired:
+    async def accept(
+        _kafka: str, service: str, partition: int, _logic: int, detail: str
+    ) -> Repaired:
         done.append((service, partition))
         return Repaired(service, partition, 7, 1, detail)
 

@@ -4,30 +4,48 @@ from __future__ import annotations
 
 import tomllib
 
-from services.cli.sbom import _name, bill
-from services.runtime.embedded.jars import locked_jars
-from services.runtime.settings import REPOSITORY
+from services.appliance.embedded.jars import locked_jars
+from services.cli.system.sbom import _name, bill
+from services.runtime.process.settings import REPOSITORY
 
 
 def test_it_names_what_the_lock_file_names() -> None:
-    locked = {(p["name"], p.get("version")) for p in tomllib.loads((REPOSITORY / "uv.lock").read_text())["package"]}
-    found = {part["name"]: part["version"] for part in bill()["components"] if part["purl"].startswith("pkg:pypi/")}
+    locked = {
+        (p["name"], p.get("version"))
+        for p in tomllib.loads((REPOSITORY / "uv.lock").read_text())["package"]
+    }
+    found = {
+        part["name"]: part["version"]
+        for part in bill()["components"]
+        if part["purl"].startswith("pkg:pypi/")
+    }
     assert {(_name(name), version) for name, version in found.items()} <= locked
     wanted = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
-    direct = {_name(text.split(";")[0].split("[")[0].split(">")[0].split("=")[0].strip()) for text in wanted}
+    direct = {
+        _name(text.split(";")[0].split("[")[0].split(">")[0].split("=")[0].strip())
+        for text in wanted
+    }
     assert direct <= {_name(name) for name in found}
 
 
 def test_it_names_every_jar_with_its_hash() -> None:
-    jars = {part["name"]: part["hashes"][0]["content"] for part in bill()["components"] if part["purl"].startswith("pkg:maven/")}
+    jars = {
+        part["name"]: part["hashes"][0]["content"]
+        for part in bill()["components"]
+        if part["purl"].startswith("pkg:maven/")
+    }
     assert jars == {jar.coordinate.split(":")[1]: jar.sha256 for jar in locked_jars()}
 
 
 def test_every_reference_leads_somewhere() -> None:
     document = bill()
-    known = {part["bom-ref"] for part in document["components"]} | {document["metadata"]["component"]["bom-ref"]}
+    known = {part["bom-ref"] for part in document["components"]} | {
+        document["metadata"]["component"]["bom-ref"]
+    }
     assert len(known) == len(document["components"]) + 1
-    assert {ref for need in document["dependencies"] for ref in (need["ref"], *need["dependsOn"])} <= known
+    assert {
+        ref for need in document["dependencies"] for ref in (need["ref"], *need["dependsOn"])
+    } <= known
 
 
 def test_the_same_installation_gives_the_same_bill() -> None:

@@ -8,36 +8,67 @@ from typing import Any
 
 import pytest
 
-from services.cli import doctor, read, shown, source, status
-from services.runtime.settings import DataDir
-from services.runtime.supervisor.lock import DataDirLock
+from services.cli import output
+from services.cli.crisis import read
+from services.cli.system import doctor, source, status
+from services.runtime.process.lock import DataDirLock
+from services.runtime.process.settings import DataDir
 
 WORDS = "[/srv/x] est plein [red] [a-1]"
 
 
-def test_a_headline_is_no_markup_and_no_command_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_headline_is_no_markup_and_no_command_to_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """One report with such a headline ended `vigie incidents` for everybody."""
-    read.show({"items": [{"headline": f"{WORDS}\x1b[2J\a"}], "next": None}, False, "Incidents", [("Quoi", lambda item: item["headline"])])
+    read.show(
+        {"items": [{"headline": f"{WORDS}\x1b[2J\a"}], "next": None},
+        False,
+        "Incidents",
+        [("Quoi", lambda item: item["headline"])],
+    )
     said = capsys.readouterr().out
     assert WORDS in said
     assert not {"\x1b", "\a"} & set(said)
 
 
-def test_words_that_turn_the_direction_of_writing_are_seen_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+def test_words_that_turn_the_direction_of_writing_are_seen_as_such(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """«\u202egnp.erutcaf» reads as a picture."""
     said = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x08, 0x0D)))
-    read.show({"items": [{"text": f"avant{said}après"}], "next": None}, False, "Main courante", [("Quoi", lambda item: item["text"])])
+    read.show(
+        {"items": [{"text": f"avant{said}après"}], "next": None},
+        False,
+        "Main courante",
+        [("Quoi", lambda item: item["text"])],
+    )
     shown_words = capsys.readouterr().out
     assert not set(said) & set(shown_words)
     assert "avant\N{REPLACEMENT CHARACTER}" in shown_words
 
 
-def test_the_reason_of_an_end_is_shown_in_one_line_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_reason_of_an_end_is_shown_in_one_line_of_a_pipe(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     process: dict[str, Any] = {
-        "name": "broker", "pid": None, "state": "backing_off", "since": "2026-11-26T20:00:00+00:00", "restarts": 3,
+        "name": "broker",
+        "pid": None,
+        "state": "backing_off",
+        "since": "2026-11-26T20:00:00+00:00",
+        "restarts": 3,
         "why": f"exit 1: {WORDS}, see /srv/vigie/logs/broker.jsonl",
-    }  # fmt: skip
-    status._show({"state": "starting", "http": "127.0.0.1:8092", "processes": [process], "lag": None, "levels": None, "holds": None})
+    }
+    status._show(
+        {
+            "state": "starting",
+            "http": "127.0.0.1:8092",
+            "processes": [process],
+            "lag": None,
+            "levels": None,
+            "holds": None,
+        }
+    )
     assert process["why"] in capsys.readouterr().out
 
 
@@ -46,11 +77,22 @@ def test_a_finding_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.count(WORDS) == 2
 
 
-def test_a_source_is_shown_by_its_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_source_is_shown_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     one = {
-        "name": "[/x]", "enabled": False, "dialect": "native", "site": None, "last_seen": None, "silent": True, "heartbeat_s": None, "per_minute": 60,
-        "accepted": 0, "refused": {}, "last_refusal": {"fields": [{"field": "headline", "detail": WORDS}]},
-    }  # fmt: skip
+        "name": "[/x]",
+        "enabled": False,
+        "dialect": "native",
+        "site": None,
+        "last_seen": None,
+        "silent": True,
+        "heartbeat_s": None,
+        "per_minute": 60,
+        "accepted": 0,
+        "refused": {},
+        "last_refusal": {"fields": [{"field": "headline", "detail": WORDS}]},
+    }
     monkeypatch.setattr(source, "fetch", lambda *_: {"items": [one], "next": None})
     source.list_(as_json=False)
     said = capsys.readouterr().out
@@ -63,7 +105,9 @@ def test_the_status_of_a_system_shows_no_password(
 ) -> None:
     data = DataDir(tmp_path)
     data.make()
-    data.status.write_text('{"state": "ready", "redis": "redis://:hunter2@store:6379/0", "http": "127.0.0.1:8092", "processes": []}')
+    data.status.write_text(
+        '{"state": "ready", "redis": "redis://:hunter2@store:6379/0", "http": "127.0.0.1:8092", "processes": []}'
+    )
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(status, "_overviews", lambda _: None)
     monkeypatch.setattr(status, "ANSWER_S", 0.01)
@@ -81,8 +125,17 @@ def test_the_status_says_that_the_disk_is_full_and_who_is_gone(
     """The states are written on the full disk: they said that everything was ready while the broker was down."""
     data = DataDir(tmp_path)
     data.make()
-    broker = {"name": "broker", "pid": 2**22 + 7, "state": "ready", "since": "2026-11-26T20:00:00+00:00", "restarts": 0, "why": None}
-    data.status.write_text(json.dumps({"state": "ready", "redis": "", "http": "127.0.0.1:8092", "processes": [broker]}))
+    broker = {
+        "name": "broker",
+        "pid": 2**22 + 7,
+        "state": "ready",
+        "since": "2026-11-26T20:00:00+00:00",
+        "restarts": 0,
+        "why": None,
+    }
+    data.status.write_text(
+        json.dumps({"state": "ready", "redis": "", "http": "127.0.0.1:8092", "processes": [broker]})
+    )
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(status, "_overviews", lambda _: None)
     monkeypatch.setattr(status, "free_mb", lambda _: 3)
@@ -101,20 +154,36 @@ def test_the_status_says_that_the_disk_is_full_and_who_is_gone(
 
 
 @pytest.mark.parametrize(
-    ("ahead_ms", "said"), [(7_200_000, ["the newest record is 7200 s ahead of this machine"]), (1500, []), (-60_000, [])]
+    ("ahead_ms", "said"),
+    [(7_200_000, ["the newest record is 7200 s ahead of this machine"]), (1500, []), (-60_000, [])],
 )
 def test_the_status_says_that_records_come_from_the_future(ahead_ms: int, said: list[str]) -> None:
     found = status.clock_faults(1_800_000_000_000 + ahead_ms, 1_800_000_000_000)
     assert [fault.partition(": ")[0] for fault in found] == said
 
 
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/0", "rediss://u:p@h:1/0?ssl_ca_certs=/x", "unix:///run/store.sock", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0",
+        "rediss://u:p@h:1/0?ssl_ca_certs=/x",
+        "unix:///run/store.sock",
+        "",
+    ],
+)
 def test_an_address_without_a_login_stays(url: str) -> None:
     assert status.without_login(url) == url.replace("u:p@", "")
 
 
-ROWS = [["92-2027-0211-01", "Coupure électrique à Nanterre-Préfecture", "", "97ed5fd9-5a4f-5e00-aa42-9b75d1b980ff"]]
-NAMES = ["Numéro", "Titre", "Escalade", shown.IDENTIFIER]
+ROWS = [
+    [
+        "92-2027-0211-01",
+        "Coupure électrique à Nanterre-Préfecture",
+        "",
+        "97ed5fd9-5a4f-5e00-aa42-9b75d1b980ff",
+    ]
+]
+NAMES = ["Numéro", "Titre", "Escalade", output.IDENTIFIER]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 200])
@@ -122,8 +191,8 @@ def test_an_identifier_is_in_one_piece_at_any_width(
     columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nine columns of six letters are no table: at 80 columns an identifier went over six lines."""
-    monkeypatch.setattr(shown, "PIPED_COLUMNS", columns)
-    shown.in_columns("Incidents : 1", NAMES, ROWS)
+    monkeypatch.setattr(output, "PIPED_COLUMNS", columns)
+    output.in_columns("Incidents : 1", NAMES, ROWS)
     said = capsys.readouterr().out
     assert ROWS[0][-1] in said
     assert max(map(len, said.splitlines())) <= columns
@@ -132,24 +201,49 @@ def test_an_identifier_is_in_one_piece_at_any_width(
 def test_what_does_not_fit_side_by_side_stands_one_below_the_other(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(shown, "PIPED_COLUMNS", 60)
-    shown.in_columns("Incidents : 1", NAMES, ROWS)
+    monkeypatch.setattr(output, "PIPED_COLUMNS", 60)
+    output.in_columns("Incidents : 1", NAMES, ROWS)
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
-    assert [line[0] for line in lines] == ["Incidents", "Numéro", "Titre", "Identifiant"], "what is empty is left out"
+    assert [line[0] for line in lines] == ["Incidents", "Numéro", "Titre", "Identifiant"], (
+        "what is empty is left out"
+    )
 
 
 def test_codes_of_messages_lines_and_proposals_are_told_in_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = {
-        "id": "n-1", "planned_at": None, "level": 3, "wave": 1, "cycle": 1, "role": "cellule_si", "channel": "sms", "state": "failed",
-        "acknowledged_at": None, "why": "channel_not_configured",
-    }  # fmt: skip
+        "id": "n-1",
+        "planned_at": None,
+        "level": 3,
+        "wave": 1,
+        "cycle": 1,
+        "role": "cellule_si",
+        "channel": "sms",
+        "state": "failed",
+        "acknowledged_at": None,
+        "why": "channel_not_configured",
+    }
     line = {
-        "id": "l-1", "occurred_at": None, "recorded_at": None, "late_min": 0, "kind": "alarm", "text": "t", "source": None, "certainty": None,
-        "author": "system", "corrects": None,
-    }  # fmt: skip
-    monkeypatch.setattr(read, "fetch", lambda path, *_args, **_filters: {"items": [message if "notif" in path else line], "next": None})
+        "id": "l-1",
+        "occurred_at": None,
+        "recorded_at": None,
+        "late_min": 0,
+        "kind": "alarm",
+        "text": "t",
+        "source": None,
+        "certainty": None,
+        "author": "system",
+        "corrects": None,
+    }
+    monkeypatch.setattr(
+        read,
+        "fetch",
+        lambda path, *_args, **_filters: {
+            "items": [message if "notif" in path else line],
+            "next": None,
+        },
+    )
     read.notifications(as_json=False)
     read.timeline(as_json=False)
     said = capsys.readouterr().out

@@ -17,10 +17,20 @@ from services.cli.__main__ import app, main
 
 Answering = Callable[[httpx.Request], httpx.Response]
 COMMANDS = (
-    ["incidents"], ["sites", "--json"], ["reassignments"], ["timeline", "i-1"], ["changes", "2027-02-11T10:00"], ["ack", "i-1"], ["token", "list"],
-    ["source", "list"], ["user", "list"], ["report", "--type", "outage_power", "--severity", "3"], ["oncall", "who"], ["readiness"],
+    ["incidents"],
+    ["sites", "--json"],
+    ["reassignments"],
+    ["timeline", "i-1"],
+    ["changes", "2027-02-11T10:00"],
+    ["ack", "i-1"],
+    ["token", "list"],
+    ["source", "list"],
+    ["user", "list"],
+    ["report", "--type", "outage_power", "--severity", "3"],
+    ["oncall", "who"],
+    ["readiness"],
     ["export", "i-1"],
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -31,7 +41,10 @@ def answered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Answe
     monkeypatch.chdir(tmp_path)
 
     def by(answering: Answering) -> None:
-        monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answering)))
+        monkeypatch.setattr(
+            "services.cli.client.httpx.Client",
+            partial(httpx.Client, transport=httpx.MockTransport(answering)),
+        )
 
     return by
 
@@ -42,11 +55,17 @@ def answered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Answe
     [
         httpx.Response(302, headers={"location": "https://portal.example/login"}),
         httpx.Response(200, headers={"content-type": "application/json"}, content=b"[]"),
-        httpx.Response(500, headers={"content-type": "application/json"}, content=b'{"title":"broken","errors":"all"}'),
+        httpx.Response(
+            500,
+            headers={"content-type": "application/json"},
+            content=b'{"title":"broken","errors":"all"}',
+        ),
     ],
     ids=["portal", "list", "errors"],
-)  # fmt: skip
-def test_what_is_not_vigie_is_told_so(command: list[str], answer: httpx.Response, answered: Callable[[Answering], None]) -> None:
+)
+def test_what_is_not_vigie_is_told_so(
+    command: list[str], answer: httpx.Response, answered: Callable[[Answering], None]
+) -> None:
     """A portal on the way, an address of something else: each command ended with a KeyError."""
     answered(lambda _: answer)
     done = CliRunner().invoke(app, command)
@@ -55,7 +74,9 @@ def test_what_is_not_vigie_is_told_so(command: list[str], answer: httpx.Response
     assert ("is not Vigie" if answer.status_code < 400 else "broken") in done.output
 
 
-def test_a_page_in_place_of_an_answer_names_the_address(answered: Callable[[Answering], None]) -> None:
+def test_a_page_in_place_of_an_answer_names_the_address(
+    answered: Callable[[Answering], None],
+) -> None:
     answered(lambda _: httpx.Response(200, html="<html>Bienvenue</html>"))
     done = CliRunner().invoke(app, ["incidents"])
     assert done.exit_code == 1
@@ -65,7 +86,9 @@ def test_a_page_in_place_of_an_answer_names_the_address(answered: Callable[[Answ
 
 def test_an_answer_that_cannot_be_unpacked_is_none(answered: Callable[[Answering], None]) -> None:
     def broken(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"not gzip"))
+        return httpx.Response(
+            200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"not gzip")
+        )
 
     answered(broken)
     done = CliRunner().invoke(app, ["incidents"])
@@ -86,9 +109,14 @@ def test_a_key_of_any_letters_is_sent(key: str, answered: Callable[[Answering], 
     assert key in (raw.decode("latin-1"), raw.decode("utf-8", "replace"))
 
 
-@pytest.mark.parametrize("words", [["ack", "\udce9"], ["note", "site \udce9vacu\udce9"], ["incidents", "--q", "\udce9"]])
+@pytest.mark.parametrize(
+    "words", [["ack", "\udce9"], ["note", "site \udce9vacu\udce9"], ["incidents", "--q", "\udce9"]]
+)
 def test_words_that_are_no_utf_8_are_told_so(
-    words: list[str], answered: Callable[[Answering], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    answered: Callable[[Answering], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As a terminal in Latin-1 sends them."""
     answered(lambda _: httpx.Response(200, json={"state": "applied", "items": [], "next": None}))
@@ -103,9 +131,17 @@ def test_what_people_write_in_brackets_is_shown(answered: Callable[[Answering], 
     """`[urgent]` was taken for a style and left out of the main courante; `[/]` ended the command."""
     text = "[urgent] site [/] fermé :warning:"
     line = {
-        "occurred_at": None, "recorded_at": None, "late_min": 0, "kind": "note", "text": text, "source": None, "certainty": None, "author": "p",
-        "id": "l-1", "corrects": None,
-    }  # fmt: skip
+        "occurred_at": None,
+        "recorded_at": None,
+        "late_min": 0,
+        "kind": "note",
+        "text": text,
+        "source": None,
+        "certainty": None,
+        "author": "p",
+        "id": "l-1",
+        "corrects": None,
+    }
     answered(lambda _: httpx.Response(200, json={"items": [line], "next": None}))
     done = CliRunner().invoke(app, ["timeline"])
     assert done.exit_code == 0, done.exception
@@ -115,10 +151,29 @@ def test_what_people_write_in_brackets_is_shown(answered: Callable[[Answering], 
 @pytest.mark.parametrize("command", ["token", "user", "source"])
 def test_names_in_brackets_end_no_list(command: str, answered: Callable[[Answering], None]) -> None:
     row = {
-        "id": "t-1", "principal": "p", "role": "cell", "label": "[/x]", "created_at": 0, "revoked_at": None, "expires_at": None, "login": "[/x]",
-        "duty": "[/x]", "enabled": False, "has_password": True, "has_second_factor": False, "name": "[/x]", "dialect": "cap", "site": "[/x]",
-        "last_seen": None, "refused": {}, "last_refusal": None, "silent": False, "heartbeat_s": None, "per_minute": 0.0, "accepted": 0,
-    }  # fmt: skip
+        "id": "t-1",
+        "principal": "p",
+        "role": "cell",
+        "label": "[/x]",
+        "created_at": 0,
+        "revoked_at": None,
+        "expires_at": None,
+        "login": "[/x]",
+        "duty": "[/x]",
+        "enabled": False,
+        "has_password": True,
+        "has_second_factor": False,
+        "name": "[/x]",
+        "dialect": "cap",
+        "site": "[/x]",
+        "last_seen": None,
+        "refused": {},
+        "last_refusal": None,
+        "silent": False,
+        "heartbeat_s": None,
+        "per_minute": 0.0,
+        "accepted": 0,
+    }
     answered(lambda _: httpx.Response(200, json={"items": [row], "next": None}))
     done = CliRunner().invoke(app, [command, "list"])
     assert done.exit_code == 0, done.exception
@@ -142,14 +197,22 @@ def test_a_wrong_field_is_told_once(answered: Callable[[Answering], None]) -> No
     one = {"field": "sites", "code": "enum", "detail": "personne n’y travaille"}
     other = {"field": "channels.0", "code": "enum", "detail": "inconnu"}
     answered(
-        lambda _: httpx.Response(422, json={"detail": "Un champ n’est pas bon. sites: personne n’y travaille", "errors": [one, other]})
+        lambda _: httpx.Response(
+            422,
+            json={
+                "detail": "Un champ n’est pas bon. sites: personne n’y travaille",
+                "errors": [one, other],
+            },
+        )
     )
     told = CliRunner().invoke(app, ["incidents"]).output
     assert told.count("sites: personne n’y travaille") == 1
     assert "channels.0: inconnu" in told
 
 
-def test_an_output_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_cannot_be_written_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def full(**_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -157,17 +220,27 @@ def test_an_output_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.Mo
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "vigie: the output cannot be written: No space left on device\n"
+    assert (
+        capsys.readouterr().err == "vigie: the output cannot be written: No space left on device\n"
+    )
 
 
 def test_a_key_to_judge_a_bundle_needs_a_bundle() -> None:
     assert CliRunner().invoke(app, ["verify", "--key", "/srv/key.pem"]).exit_code == 2
 
 
-def test_a_bundle_is_the_file_of_its_owner_alone(answered: Callable[[Answering], None], tmp_path: Path) -> None:
+def test_a_bundle_is_the_file_of_its_owner_alone(
+    answered: Callable[[Answering], None], tmp_path: Path
+) -> None:
     """It holds the words of reports and decisions (D58)."""
     bundle = httpx.Response(200, content=b"PK", headers={"content-type": "application/zip"})
-    answered(lambda asked: bundle if asked.url.path.endswith("/export") else httpx.Response(200, json={"items": []}))
+    answered(
+        lambda asked: (
+            bundle
+            if asked.url.path.endswith("/export")
+            else httpx.Response(200, json={"items": []})
+        )
+    )
     done = CliRunner().invoke(app, ["export", "i-1", "--out", str(tmp_path / "i-1.zip")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "i-1.zip").stat().st_mode & 0o777 == 0o600

@@ -10,17 +10,23 @@ from typing import Any, Self
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.cli import territory
+from services.appliance.supervisor.up import UpFailed
 from services.cli.__main__ import app
 from services.cli.client import Away
-from services.cli.prepare import open_territory
-from services.runtime.settings import Settings
-from services.runtime.supervisor.up import UpFailed
+from services.cli.data import territory
+from services.cli.system.prepare import open_territory
+from services.runtime.process.settings import Settings
 from tests.shipped import FOLDER
 
 
 def line(source: str, target: str, count: int) -> dict[str, Any]:
-    return {"from": {"site": source}, "to": {"site": target}, "need_site": None, "metier_name": "agent d’accueil", "count": count}
+    return {
+        "from": {"site": source},
+        "to": {"site": target},
+        "need_site": None,
+        "metier_name": "agent d’accueil",
+        "count": count,
+    }
 
 
 PAGES = {
@@ -39,7 +45,12 @@ class Console:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
     def get(self, path: str) -> Any:
         assert "state=approved%2Cdispatched%2Caccepted%2Carrived" in path
@@ -96,9 +107,13 @@ def test_with_a_word_it_is_migrated_with_the_list(published: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "pages", [{}, {"": {"items": [line("cen-1", "cen-2", 4)], "next": None}}], ids=["nothing answers", "nobody is concerned"]
+    "pages",
+    [{}, {"": {"items": [line("cen-1", "cen-2", 4)], "next": None}}],
+    ids=["nothing answers", "nobody is concerned"],
 )
-def test_otherwise_it_is_published_without_a_word(pages: dict[str, Any], published: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_otherwise_it_is_published_without_a_word(
+    pages: dict[str, Any], published: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Console, "pages", pages)
     said = load()
     assert said.exit_code == 0, said.output
@@ -110,14 +125,22 @@ def _checked(folder: Path) -> Result:
     return CliRunner().invoke(app, ["territory", "check", str(folder)])
 
 
-def test_a_rule_that_a_decider_cannot_use_is_said_before_anything_is_published(tmp_path: Path) -> None:
+def test_a_rule_that_a_decider_cannot_use_is_said_before_anything_is_published(
+    tmp_path: Path,
+) -> None:
     """It would be refused as an input: a realm without rules, and nobody told but the dead letters."""
     folder = Path(shutil.copytree(FOLDER, tmp_path / "92"))
     assert _checked(folder).exit_code == 0
     plans = folder / "plans.yaml"
-    plans.write_text(plans.read_text(encoding="utf-8").replace("metric: river_level", "metric: riverlevel", 1), encoding="utf-8")
+    plans.write_text(
+        plans.read_text(encoding="utf-8").replace("metric: river_level", "metric: riverlevel", 1),
+        encoding="utf-8",
+    )
     said = _checked(folder)
-    assert (said.exit_code, "alerts cannot use these rules: KeyError 'riverlevel'" in said.output) == (1, True)
+    assert (
+        said.exit_code,
+        "alerts cannot use these rules: KeyError 'riverlevel'" in said.output,
+    ) == (1, True)
 
 
 async def test_a_start_without_a_territory_says_so_in_one_line(tmp_path: Path) -> None:
@@ -127,14 +150,23 @@ async def test_a_start_without_a_territory_says_so_in_one_line(tmp_path: Path) -
     assert f"vigie territory check {tmp_path}" in str(failed.value)
 
 
-@pytest.mark.parametrize(("name", "content", "said"), [
-    ("communes.geojson", None, "communes.geojson:0: cannot be read: No such file or directory"),
-    ("communes.geojson", "{", "communes.geojson:0: no outlines by INSEE code"),
-    ("communes.geojson", '{"features": []}', "communes.geojson:0: no outlines by INSEE code"),
-    ("geocodes.csv", "a,b\n1,2\n", "geocodes.csv:1: missing columns: value_name"),
-    ("geocodes.csv", "value_name,value,communes,sender\nNUTS3,FR105,99999,\n", "geocodes.csv:2: commune '99999' is not in communes.csv"),
-])  # fmt: skip
-def test_a_map_that_no_screen_could_draw_is_a_problem_of_the_folder(tmp_path: Path, name: str, content: str | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("communes.geojson", None, "communes.geojson:0: cannot be read: No such file or directory"),
+        ("communes.geojson", "{", "communes.geojson:0: no outlines by INSEE code"),
+        ("communes.geojson", '{"features": []}', "communes.geojson:0: no outlines by INSEE code"),
+        ("geocodes.csv", "a,b\n1,2\n", "geocodes.csv:1: missing columns: value_name"),
+        (
+            "geocodes.csv",
+            "value_name,value,communes,sender\nNUTS3,FR105,99999,\n",
+            "geocodes.csv:2: commune '99999' is not in communes.csv",
+        ),
+    ],
+)
+def test_a_map_that_no_screen_could_draw_is_a_problem_of_the_folder(
+    tmp_path: Path, name: str, content: str | None, said: str
+) -> None:
     """The check was content, and the console ended at every start."""
     folder = shutil.copytree(FOLDER, tmp_path / "92")
     if content is None:

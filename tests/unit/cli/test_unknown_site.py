@@ -14,7 +14,12 @@ from typer.testing import CliRunner
 
 from services.cli.__main__ import app
 
-SITES = {"cen-1": "Siège", "col-117": "Collège Georges Seurat", "pmi-04": "Centre PMI Nanterre 1", "pmi-05": "PMI Nanterre 2"}
+SITES = {
+    "cen-1": "Siège",
+    "col-117": "Collège Georges Seurat",
+    "pmi-04": "Centre PMI Nanterre 1",
+    "pmi-05": "PMI Nanterre 2",
+}
 REPORT = ["report", "--type", "outage_power", "--severity", "3", "--site"]
 
 
@@ -29,9 +34,15 @@ def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[httpx.Request]
         if request.method == "POST":
             posted.append(request)
             return httpx.Response(202, json={"report_id": "r-1"})
-        return httpx.Response(200, json={"items": [{"id": id, "name": name} for id, name in SITES.items()], "next": None})
+        return httpx.Response(
+            200,
+            json={"items": [{"id": id, "name": name} for id, name in SITES.items()], "next": None},
+        )
 
-    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answering)))
+    monkeypatch.setattr(
+        "services.cli.client.httpx.Client",
+        partial(httpx.Client, transport=httpx.MockTransport(answering)),
+    )
     return posted
 
 
@@ -45,7 +56,9 @@ def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[httpx.Request]
         ("nanterre", "pmi-04 (Centre PMI Nanterre 1) or pmi-05"),
     ],
 )
-def test_an_unknown_site_is_refused_with_those_that_may_be_meant(sent: list[httpx.Request], site: str, meant: str) -> None:
+def test_an_unknown_site_is_refused_with_those_that_may_be_meant(
+    sent: list[httpx.Request], site: str, meant: str
+) -> None:
     done = CliRunner().invoke(app, [*REPORT, site])
     assert done.exit_code == 1
     assert f"no site {site}: nothing was sent" in done.output
@@ -54,7 +67,9 @@ def test_an_unknown_site_is_refused_with_those_that_may_be_meant(sent: list[http
 
 
 @pytest.mark.parametrize("arguments", [["cen-1"], ["zzz-9", "--unknown-site"]])
-def test_a_known_site_and_one_that_is_meant_so_are_sent(sent: list[httpx.Request], arguments: list[str]) -> None:
+def test_a_known_site_and_one_that_is_meant_so_are_sent(
+    sent: list[httpx.Request], arguments: list[str]
+) -> None:
     done = CliRunner().invoke(app, [*REPORT, *arguments])
     assert (done.exit_code, done.stdout) == (0, "r-1\n")
     assert len(sent) == 1
@@ -71,14 +86,23 @@ def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
         lines.append(line := json.loads(request.content))
         if "117" in line["text"] or not line.get("known_site"):
             return httpx.Response(202, json={"report_id": "r-1"})
-        fault = {"field": "text", "code": "unknown_site", "detail": "aucun site 999 dans le territoire"}
+        fault = {
+            "field": "text",
+            "code": "unknown_site",
+            "detail": "aucun site 999 dans le territoire",
+        }
         return httpx.Response(422, json={"detail": f"text: {fault['detail']}", "errors": [fault]})
 
-    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answering)))
+    monkeypatch.setattr(
+        "services.cli.client.httpx.Client",
+        partial(httpx.Client, transport=httpx.MockTransport(answering)),
+    )
     return lines
 
 
-def test_a_line_about_an_unknown_site_is_refused_and_says_what_to_do(typed: list[dict[str, Any]]) -> None:
+def test_a_line_about_an_unknown_site_is_refused_and_says_what_to_do(
+    typed: list[dict[str, Any]],
+) -> None:
     done = CliRunner().invoke(app, ["line", "999 ELEC"])
     assert (done.exit_code, done.stdout) == (1, "")
     assert "aucun site 999 dans le territoire" in done.stderr
@@ -88,24 +112,39 @@ def test_a_line_about_an_unknown_site_is_refused_and_says_what_to_do(typed: list
 
 
 @pytest.mark.parametrize("arguments", [["117 ELEC"], ["999 ELEC", "--unknown-site"]])
-def test_a_line_about_a_known_site_and_one_that_is_meant_so_are_sent(typed: list[dict[str, Any]], arguments: list[str]) -> None:
+def test_a_line_about_a_known_site_and_one_that_is_meant_so_are_sent(
+    typed: list[dict[str, Any]], arguments: list[str]
+) -> None:
     done = CliRunner().invoke(app, ["line", *arguments])
     assert (done.exit_code, done.stdout) == (0, "r-1\n")
     assert len(typed) == 1
 
 
-def test_a_report_does_not_wait_for_a_list_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, sent: list[httpx.Request]) -> None:
+def test_a_report_does_not_wait_for_a_list_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, sent: list[httpx.Request]
+) -> None:
     def answering(request: httpx.Request) -> httpx.Response:
         sent.append(request)
-        posting: Callable[[], httpx.Response] = partial(httpx.Response, 202, json={"report_id": "r-2"})
-        return posting() if request.method == "POST" else httpx.Response(403, json={"title": "forbidden"})
+        posting: Callable[[], httpx.Response] = partial(
+            httpx.Response, 202, json={"report_id": "r-2"}
+        )
+        return (
+            posting()
+            if request.method == "POST"
+            else httpx.Response(403, json={"title": "forbidden"})
+        )
 
-    monkeypatch.setattr("services.cli.client.httpx.Client", partial(httpx.Client, transport=httpx.MockTransport(answering)))
+    monkeypatch.setattr(
+        "services.cli.client.httpx.Client",
+        partial(httpx.Client, transport=httpx.MockTransport(answering)),
+    )
     assert CliRunner().invoke(app, [*REPORT, "zzz-9"]).exit_code == 0
     assert [request.method for request in sent] == ["GET", "POST"]
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("reprot", "report"), ("statsu", "status"), ("incident", "incidents")])
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("reprot", "report"), ("statsu", "status"), ("incident", "incidents")]
+)
 def test_a_mistyped_command_names_the_one_that_is_meant(typed: str, meant: str) -> None:
     done = CliRunner().invoke(app, [typed])
     assert done.exit_code == 2

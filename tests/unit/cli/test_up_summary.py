@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.up import command_name, summary
-from services.runtime.settings import Settings
+from services.cli.system.up import command_name, summary
+from services.runtime.process.settings import Settings
 
 
 @pytest.fixture
@@ -38,7 +38,9 @@ def test_without_a_first_code_nothing_is_said_of_it(settings: Settings) -> None:
     assert "admin.code" not in summary(settings, demo=False)
 
 
-def test_a_command_is_named_as_it_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_is_named_as_it_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(tmp_path / ".venv" / "bin" / "vigie"), "up"])

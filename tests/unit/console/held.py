@@ -13,27 +13,27 @@ from fastapi import FastAPI
 
 from schemas.base import Command, Instant, Model
 from services.console.app import create_app, take_in
-from services.console.costs import Costs
-from services.console.decisions import Outcome
 from services.console.documents.pdf import Typesetter
-from services.console.faults import RealmUnknown
-from services.console.geometry import Outlines, load_outlines
-from services.console.lines import LineRecord
-from services.console.pages.answering import KeepAnswer, SendAnswer
-from services.console.pages.routes import pages_router
-from services.console.picture import Members, Picture, row_models
-from services.console.queries.base import not_ahead
-from services.console.readmodel import ReadModel
-from services.console.reference import NO_REFERENCE, Reference
+from services.console.http.decisions import Outcome
+from services.console.http.fair_queue import Costs
+from services.console.http.problems import RealmUnknown
+from services.console.logbook.lines import LineRecord
+from services.console.messages.answer_page import KeepAnswer, SendAnswer
+from services.console.read_model.queries import ReadModel
+from services.console.read_model.query_base import not_ahead
+from services.console.read_model.reference_index import NO_REFERENCE, Reference
+from services.console.read_model.shapes import realm as realm_resource
+from services.console.read_model.snapshot import Members, Picture, row_models
+from services.console.read_model.store import of, timeline_of
 from services.console.resources import Realm
-from services.console.shapes import realm as realm_resource
-from services.console.store import of, timeline_of
-from services.runtime.health import Health
-from services.runtime.links import AckLinks
-from services.runtime.principals import Principal, Scope
-from services.runtime.rights import Role
-from services.runtime.sessions import COOKIE
-from services.runtime.vault import TextItem
+from services.console.sites.geometry import Outlines, load_outlines
+from services.console.web.routes import pages_router
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal, Scope
+from services.runtime.identity.sessions import COOKIE
+from services.runtime.identity.signed_links import AckLinks
+from services.runtime.process.health import Health
+from services.runtime.secrets.vault import TextItem
 from tests.shipped import FOLDER, territory
 
 Rows = dict[str, dict[str, Model]]
@@ -47,7 +47,10 @@ def outlines() -> Outlines:
 
 @cache
 def reference() -> Reference:
-    return Reference.of(territory().version, {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)})
+    return Reference.of(
+        territory().version,
+        {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)},
+    )
 
 
 @dataclass
@@ -66,9 +69,18 @@ class Held:
         """Fields as the projection keeps them."""
         began = self.fields.get("started_at", self.clock)
         return {
-            "name": self.name, "territory": "92", "title_code": "S04", "state": "open", "started_at": began, "opened_at": began, "began_at": began,
-            "lineage": self.name, "reference": self.reference.version, "reference_at": began, **self.fields,
-        }  # fmt: skip
+            "name": self.name,
+            "territory": "92",
+            "title_code": "S04",
+            "state": "open",
+            "started_at": began,
+            "opened_at": began,
+            "began_at": began,
+            "lineage": self.name,
+            "reference": self.reference.version,
+            "reference_at": began,
+            **self.fields,
+        }
 
     def put(self, collection: str, row: Mapping[str, Any]) -> None:
         """A row, by its `id`."""
@@ -93,10 +105,17 @@ class _Picture(Picture):
 
     async def reports_of(self, incident: str) -> list[str]:
         reports = cast("dict[str, Any]", self._rows.get("reports", {}))
-        return [r.id for r in sorted(reports.values(), key=lambda r: (r.recorded_at, r.id)) if r.incident == incident]
+        return [
+            r.id
+            for r in sorted(reports.values(), key=lambda r: (r.recorded_at, r.id))
+            if r.incident == incident
+        ]
 
     async def feeds(self) -> Mapping[str, Instant]:
-        return {f"source:{cast('Any', r).source}": cast("Any", r).recorded_at for r in self._rows.get("reports", {}).values()}
+        return {
+            f"source:{cast('Any', r).source}": cast("Any", r).recorded_at
+            for r in self._rows.get("reports", {}).values()
+        }
 
     async def count(self, collection: str) -> int:
         return len(self._rows.get(collection, {}))
@@ -109,7 +128,9 @@ class _Redis:
         self._realms = realms
         self.hashes: dict[str, dict[str, bytes]] = {}
 
-    async def zrange(self, index: str, upper: str, _lower: str, *, offset: int, num: int, **_more: Any) -> list[bytes]:
+    async def zrange(
+        self, index: str, upper: str, _lower: str, *, offset: int, num: int, **_more: Any
+    ) -> list[bytes]:
         found = [
             line.key
             for held in self._realms.values()
@@ -121,7 +142,10 @@ class _Redis:
 
     async def hmget(self, key: str, names: Sequence[str | bytes]) -> list[bytes | None]:
         kept = {
-            line.key: orjson.dumps(line.dump()) for held in self._realms.values() if key == of(held.name, "lines") for line in held.lines
+            line.key: orjson.dumps(line.dump())
+            for held in self._realms.values()
+            if key == of(held.name, "lines")
+            for line in held.lines
         }
         return [kept.get(n.decode() if isinstance(n, bytes) else n) for n in names]
 
@@ -167,7 +191,11 @@ class HeldModel(ReadModel):
         return "e1"
 
     async def realms(self, *, as_of: Instant | None = None) -> list[Realm]:
-        return [realm_resource(one.told, one.clock) for one in self.held.values() if as_of is None or one.told["opened_at"] <= as_of]
+        return [
+            realm_resource(one.told, one.clock)
+            for one in self.held.values()
+            if as_of is None or one.told["opened_at"] <= as_of
+        ]
 
 
 @dataclass(frozen=True)
@@ -201,7 +229,14 @@ class Deciding:
         self.asked: list[Command] = []
 
     async def decide(
-        self, _service: str, realm: str, principal: Principal, make: Any, *, reason: str | None = None, **_more: Any
+        self,
+        _service: str,
+        realm: str,
+        principal: Principal,
+        make: Any,
+        *,
+        reason: str | None = None,
+        **_more: Any,
     ) -> Outcome:
         self.asked.append(make(principal.id, principal.acting_role, "text:t" if reason else None))
         return Outcome("cmd-1", realm, None)
@@ -230,13 +265,24 @@ async def _never(*_args: object) -> Any:
     raise AssertionError("no test answers a call here")
 
 
-def application(model: ReadModel, links: AckLinks, send: SendAnswer = _never, keep: KeepAnswer = _never) -> FastAPI:
+def application(
+    model: ReadModel, links: AckLinks, send: SendAnswer = _never, keep: KeepAnswer = _never
+) -> FastAPI:
     """The console over a model, as far as it only reads."""
     app = create_app(Health())
-    app.state.model, app.state.live_realm, app.state.access, app.state.sessions = model, "92", _Access(), _Sessions()
+    app.state.model, app.state.live_realm, app.state.access, app.state.sessions = (
+        model,
+        "92",
+        _Access(),
+        _Sessions(),
+    )
     app.state.guest = app.state.oidc = None
     app.state.decisions = Deciding()
-    app.state.cap_sender, app.state.sources, app.state.typesetter = "vigie.92", _Sources(), Typesetter(outlines())
+    app.state.cap_sender, app.state.sources, app.state.typesetter = (
+        "vigie.92",
+        _Sources(),
+        Typesetter(outlines()),
+    )
     app.state.costs = Costs()
     take_in(app, pages_router(model, links, send, keep))
     return app
@@ -248,11 +294,26 @@ class Browser:
     def __init__(self, app: FastAPI) -> None:
         self.app = app
         self.decisions: Deciding = app.state.decisions
-        self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app, raise_app_exceptions=True), base_url="http://console")
+        self._http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app, raise_app_exceptions=True),
+            base_url="http://console",
+        )
 
-    async def get(self, path: str, *, role: str = "admin", lang: str = "fr", accept: str = "text/html", live: str = "") -> httpx.Response:
+    async def get(
+        self,
+        path: str,
+        *,
+        role: str = "admin",
+        lang: str = "fr",
+        accept: str = "text/html",
+        live: str = "",
+    ) -> httpx.Response:
         """`live`: as a page that keeps itself fresh."""
-        headers = ({"X-Vigie-Live": live} if live else {}) | {"Cookie": f"{COOKIE}={role}", "Accept-Language": lang, "Accept": accept}
+        headers = ({"X-Vigie-Live": live} if live else {}) | {
+            "Cookie": f"{COOKIE}={role}",
+            "Accept-Language": lang,
+            "Accept": accept,
+        }
         return await self._http.get(path, headers=headers)
 
     async def post(self, path: str, body: object = None, *, role: str = "admin") -> httpx.Response:
@@ -264,7 +325,9 @@ class Browser:
 LINKS: Final = AckLinks(b"k" * 32)
 
 
-def browsing(*realms: Held, send: SendAnswer = _never, keep: KeepAnswer = _never) -> tuple[Browser, HeldModel]:
+def browsing(
+    *realms: Held, send: SendAnswer = _never, keep: KeepAnswer = _never
+) -> tuple[Browser, HeldModel]:
     """A browser over these realms, and the model behind. `send`, `keep`: what becomes of an answer from a link of `LINKS`."""
     model = HeldModel(*realms)
     return Browser(application(model, LINKS, send, keep)), model

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from schemas.reassignment import OrderRow
 from schemas.words import Channel
-from services.console.api.announcing import Told, text_of, told_of
 from services.console.i18n import SOURCE, translator
-from services.console.pages.announcing import Announced, announced_of
+from services.console.reassignment.announcement_api import Told, text_of, told_of
+from services.console.reassignment.announcement_page import Announced, announced_of
 from services.console.resources import CallOut, Estimate, Proposal, ProposalDecision
 
 AT = datetime(2027, 11, 14, 4, 15, tzinfo=UTC)
@@ -16,17 +16,31 @@ AT = datetime(2027, 11, 14, 4, 15, tzinfo=UTC)
 
 def order(site: str, part: int = 0, **counts: int) -> OrderRow:
     return OrderRow.model_validate(
-        {"id": f"d-1/{site}/{part}", "proposal": "p-1", "decision": "d-1", "site": site, "dispatched_at": part} | counts
+        {
+            "id": f"d-1/{site}/{part}",
+            "proposal": "p-1",
+            "decision": "d-1",
+            "site": site,
+            "dispatched_at": part,
+        }
+        | counts
     )
 
 
 def test_the_parts_of_an_order_are_told_as_one_and_who_only_stays_is_not_told() -> None:
     told = told_of(
-        [order("cen-1", 1, leave=30, stay_home=10), order("cen-1", leave=100, stay_home=60), order("cen-2", come=40), order("cen-3")]
+        [
+            order("cen-1", 1, leave=30, stay_home=10),
+            order("cen-1", leave=100, stay_home=60),
+            order("cen-2", come=40),
+            order("cen-3"),
+        ]
     )
     assert told == [Told("d-1", "cen-1", 130, 70, 0), Told("d-1", "cen-2", 0, 0, 40)]
     assert len({one.callout for one in told}) == 2
-    assert told_of([order("cen-1", leave=1)])[0].callout == told[0].callout, "the same for everybody who asks: nobody is told twice"
+    assert told_of([order("cen-1", leave=1)])[0].callout == told[0].callout, (
+        "the same for everybody who asks: nobody is told twice"
+    )
 
 
 def test_the_message_counts_and_names_nobody() -> None:
@@ -36,13 +50,16 @@ def test_the_message_counts_and_names_nobody() -> None:
         "Réaffectation décidée, Siège. Agents qui partent travailler ailleurs : 60. Agents qui travaillent à domicile : 70. "
         "Votre responsable de site vous dira si vous êtes concerné ; sans message de sa part, rien ne change pour vous."
     )
-    assert "qui viennent : < 3." in text_of(Told("d-1", "cen-2", 0, 0, 2), "Site 2", _).replace("\u00a0", " "), "few are not counted out"
+    assert "qui viennent : < 3." in text_of(Told("d-1", "cen-2", 0, 0, 2), "Site 2", _).replace(
+        "\u00a0", " "
+    ), "few are not counted out"
 
 
 def test_the_message_says_from_when_and_until_when() -> None:
     """D80: an order of a Sunday night for Monday morning."""
     sunday, monday = (
-        int(datetime(2027, 11, day, hour, 15 * (day == 14), tzinfo=UTC).timestamp() * 1000) for day, hour in ((14, 2), (15, 7))
+        int(datetime(2027, 11, day, hour, 15 * (day == 14), tzinfo=UTC).timestamp() * 1000)
+        for day, hour in ((14, 2), (15, 7))
     )
     given = {
         "id": "d-1/cen-1/0",
@@ -53,31 +70,86 @@ def test_the_message_says_from_when_and_until_when() -> None:
         "dispatched_at": sunday,
         "starts_at": monday,
     }
-    told, open_ended = (told_of([OrderRow.model_validate(given | more)])[0] for more in ({"ends_at": monday + 36_000_000}, {}))
+    told, open_ended = (
+        told_of([OrderRow.model_validate(given | more)])[0]
+        for more in ({"ends_at": monday + 36_000_000}, {})
+    )
     _ = translator(SOURCE)
-    assert "Période : à partir de lundi 8 h 00, jusqu’à lundi 18 h 00." in text_of(told, "Siège", _).replace("\u00a0", " ")
-    assert "Période : à partir de lundi 8 h 00, jusqu’à nouvel ordre." in text_of(open_ended, "Siège", _).replace("\u00a0", " ")
-    assert "Period: from Monday 8:00, until further notice." in text_of(open_ended, "HQ", translator("en"))
+    assert "Période : à partir de lundi 8 h 00, jusqu’à lundi 18 h 00." in text_of(
+        told, "Siège", _
+    ).replace("\u00a0", " ")
+    assert "Période : à partir de lundi 8 h 00, jusqu’à nouvel ordre." in text_of(
+        open_ended, "Siège", _
+    ).replace("\u00a0", " ")
+    assert "Period: from Monday 8:00, until further notice." in text_of(
+        open_ended, "HQ", translator("en")
+    )
 
 
 def callout(state: str, decision: str | None, people: int, **more: int) -> CallOut:
     given = dict.fromkeys(CallOut.model_fields) | dict.fromkeys(
-        ("level", "cost_cents", "handed", "received", "answered", "failed", "ambiguous", "withdrawn", "spent_cents", "safe", "help", "away", "reminded", "unreachable"), 0
-    )  # fmt: skip
+        (
+            "level",
+            "cost_cents",
+            "handed",
+            "received",
+            "answered",
+            "failed",
+            "ambiguous",
+            "withdrawn",
+            "spent_cents",
+            "safe",
+            "help",
+            "away",
+            "reminded",
+            "unreachable",
+        ),
+        0,
+    )
     estimate = Estimate(channel=Channel.SMS, people=people, seconds=61, cost_cents=people * 4)
-    return CallOut.model_validate(given | {
-        "id": f"{state}-{decision}", "realm": "92", "kind": "callout", "state": state, "decision": decision, "sites": [], "danger": False, "answer_expected": False,
-        "channels": [], "by": "p-1", "drafted_at": AT, "people": people, "estimates": [estimate], "cost_cents": people * 4,
-    } | more)  # fmt: skip
+    return CallOut.model_validate(
+        given
+        | {
+            "id": f"{state}-{decision}",
+            "realm": "92",
+            "kind": "callout",
+            "state": state,
+            "decision": decision,
+            "sites": [],
+            "danger": False,
+            "answer_expected": False,
+            "channels": [],
+            "by": "p-1",
+            "drafted_at": AT,
+            "people": people,
+            "estimates": [estimate],
+            "cost_cents": people * 4,
+        }
+        | more
+    )
 
 
-def test_the_screen_sums_what_is_drafted_and_what_is_sent_of_the_approvals_of_one_proposal() -> None:
+def test_the_screen_sums_what_is_drafted_and_what_is_sent_of_the_approvals_of_one_proposal() -> (
+    None
+):
     decisions = [
-        ProposalDecision(id=id, verb=verb, lines=[], agents=3, by="p-1", role="dgs", at=AT, rules=[])
-        for id, verb in (("d-1", "approve"), ("d-2", "approve"), ("d-3", "decline"), ("d-4", "approve"))
+        ProposalDecision(
+            id=id, verb=verb, lines=[], agents=3, by="p-1", role="dgs", at=AT, rules=[]
+        )
+        for id, verb in (
+            ("d-1", "approve"),
+            ("d-2", "approve"),
+            ("d-3", "decline"),
+            ("d-4", "approve"),
+        )
     ]
     proposal = Proposal.model_construct(decisions=decisions)
     calls = [
-        callout("draft", "d-1", 100, unreachable=7), callout("running", "d-2", 50, handed=20), callout("done", "other", 9), callout("draft", None, 9),
-    ]  # fmt: skip
-    assert announced_of(proposal, calls) == Announced(untold=1, people=100, unreachable=7, eur=4.0, minutes=2, sent=50, handed=20)
+        callout("draft", "d-1", 100, unreachable=7),
+        callout("running", "d-2", 50, handed=20),
+        callout("done", "other", 9),
+        callout("draft", None, 9),
+    ]
+    assert announced_of(proposal, calls) == Announced(
+        untold=1, people=100, unreachable=7, eur=4.0, minutes=2, sent=50, handed=20
+    )

@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 
 from schemas.callouts import HeadcountAnswer
-from services.console.faults import NotFound, Rebuilding, StoreAway
+from services.console.http.problems import NotFound, Rebuilding, StoreAway
 from services.console.resources import CommandResult
-from services.runtime.links import Link
+from services.runtime.identity.signed_links import Link
 from tests.unit.console.held import LINKS, Browser, Held, HeldModel, browsing
 from tests.unit.console.test_every_screen import REALM, START, crisis, words
 
@@ -21,10 +21,22 @@ CALL = str(UUID(int=7))
 
 def called(state: str = "accepted", **more: Any) -> Held:
     held = crisis()
-    held.put("notifications", {
-        "id": CALL, "incident": "i-1", "level": 2, "role": "astreinte_direction", "person": "p-1", "channel": "sms", "channels": ("sms",), "state": state,
-        "template": "incident_wave", "planned_at": START, **more,
-    })  # fmt: skip
+    held.put(
+        "notifications",
+        {
+            "id": CALL,
+            "incident": "i-1",
+            "level": 2,
+            "role": "astreinte_direction",
+            "person": "p-1",
+            "channel": "sms",
+            "channels": ("sms",),
+            "state": state,
+            "template": "incident_wave",
+            "planned_at": START,
+            **more,
+        },
+    )
     return held
 
 
@@ -33,14 +45,25 @@ def token() -> str:
 
 
 def answering(
-    held: Held, state: str, kept: list[HeadcountAnswer] | None = None, asked: list[str] | None = None
+    held: Held,
+    state: str,
+    kept: list[HeadcountAnswer] | None = None,
+    asked: list[str] | None = None,
 ) -> tuple[Browser, HeldModel]:
     asked = [] if asked is None else asked
 
-    async def send(link: Link, _token: str, _said: object, *, recalls: bool = False, instead: str | None = None) -> CommandResult:
+    async def send(
+        link: Link, _token: str, _said: object, *, recalls: bool = False, instead: str | None = None
+    ) -> CommandResult:
         if instead is not None:
             asked.append(instead)
-        return CommandResult(id="c-1", command_id="c-1", realm=link.realm, state=state, detail="non" if state == "refused" else None)
+        return CommandResult(
+            id="c-1",
+            command_id="c-1",
+            realm=link.realm,
+            state=state,
+            detail="non" if state == "refused" else None,
+        )
 
     async def keep(_notification: str, said: HeadcountAnswer) -> None:
         assert kept is not None
@@ -65,12 +88,18 @@ async def test_the_page_names_the_incident_that_the_message_named() -> None:
 
 async def test_an_answer_that_is_refused_can_be_given_again() -> None:
     browser, _ = answering(called(), "refused")
-    assert "Je prends en charge" in words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
+    assert "Je prends en charge" in words(
+        (await browser.post(f"/a/{token()}", {"answer": "ack"})).text
+    )
 
 
 @pytest.mark.parametrize(
     ("why", "said"),
-    [("closed", "L’incident est clos."), ("superseded", "Un autre appel l’a remplacé"), ("person_gone", "Il n’y a plus rien à faire ici.")],
+    [
+        ("closed", "L’incident est clos."),
+        ("superseded", "Un autre appel l’a remplacé"),
+        ("person_gone", "Il n’y a plus rien à faire ici."),
+    ],
 )
 async def test_a_call_that_was_called_back_asks_for_nothing(why: str, said: str) -> None:
     """Whoever opened an old message drove to an incident that was closed."""
@@ -78,14 +107,19 @@ async def test_a_call_that_was_called_back_asks_for_nothing(why: str, said: str)
     seen = words((await browser.get(f"/a/{token()}")).text)
     assert "Cet appel n’attend plus de réponse." in seen
     assert said in seen
-    assert not any(asked in seen for asked in ("Je prends en charge", "Vous êtes attendu", "l’escalade continue"))
+    assert not any(
+        asked in seen
+        for asked in ("Je prends en charge", "Vous êtes attendu", "l’escalade continue")
+    )
     pressed = words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
     assert "n’attend plus de réponse" in pressed
     assert "Vous prenez" not in pressed
 
 
 @pytest.mark.parametrize("away", [StoreAway, Rebuilding, NotFound])
-async def test_a_link_takes_answers_while_nothing_can_be_read(away: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_link_takes_answers_while_nothing_can_be_read(
+    away: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever followed it read « read model unavailable », and the ladder went on without them."""
     kept: list[HeadcountAnswer] = []
     browser, model = answering(called(), "pending", kept)
@@ -96,15 +130,21 @@ async def test_a_link_takes_answers_while_nothing_can_be_read(away: type[Excepti
     monkeypatch.setattr(model, "notification", fails)
     page = await browser.get(f"/a/{token()}")
     assert page.status_code == 200
-    assert {"ack", "decline", "1", "2", "3"} == set(re.findall(r'name="answer" value="(\w+)"', page.text))
+    assert {"ack", "decline", "1", "2", "3"} == set(
+        re.findall(r'name="answer" value="(\w+)"', page.text)
+    )
     for said in ("ack", "2"):
-        assert "Réponse reçue" in words((await browser.post(f"/a/{token()}", {"answer": said})).text)
+        assert "Réponse reçue" in words(
+            (await browser.post(f"/a/{token()}", {"answer": said})).text
+        )
     assert kept == [HeadcountAnswer.HELP]
     assert "Répondre à l’appel" not in words((await browser.get(f"/a/{token()[:-4]}AAAA")).text)
 
 
 @pytest.mark.parametrize("away", [StoreAway, Rebuilding, NotFound])
-async def test_an_answer_counts_while_nothing_can_be_read(away: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_counts_while_nothing_can_be_read(
+    away: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever answered read « read model unavailable » and did not know that the answer was kept."""
     browser, model = answering(called(), "pending")
 
@@ -119,7 +159,14 @@ async def test_an_answer_counts_while_nothing_can_be_read(away: type[Exception],
 
 # ── what the page says (D70) ─────────────────────────────────────────────────────────────────────────────────────────
 
-ABOUT: dict[str, Any] = {"number": "92-2027-0211-01", "kind": "power", "members": 3, "communes": 1, "places": "92050", "since": START}
+ABOUT: dict[str, Any] = {
+    "number": "92-2027-0211-01",
+    "kind": "power",
+    "members": 3,
+    "communes": 1,
+    "places": "92050",
+    "since": START,
+}
 
 
 def shown(page: str) -> str:
@@ -135,7 +182,9 @@ async def test_the_page_says_what_where_since_when_and_what_is_asked() -> None:
 
 
 async def test_who_takes_it_is_told_what_comes_next_and_may_take_it_back() -> None:
-    browser, _ = answering(called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "applied")
+    browser, _ = answering(
+        called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "applied"
+    )
     page = (await browser.get(f"/a/{token()}")).text
     assert 'href="/incidents/i-1' in page
     assert 'name="answer" value="recall"' in page
@@ -143,7 +192,9 @@ async def test_who_takes_it_is_told_what_comes_next_and_may_take_it_back() -> No
 
 
 async def test_who_takes_it_back_is_noted_as_unable() -> None:
-    browser, _ = answering(called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "applied")
+    browser, _ = answering(
+        called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "applied"
+    )
     seen = shown((await browser.post(f"/a/{token()}", {"answer": "recall"})).text)
     assert "Réponse enregistrée : vous ne pouvez pas." in seen
     assert "Finalement" not in seen
@@ -153,7 +204,9 @@ async def test_who_asks_for_help_reads_that_the_cell_knows_and_112() -> None:
     kept: list[HeadcountAnswer] = []
     browser, _ = answering(called(template="headcount", values={"site": "cen-1"}), "applied", kept)
     page = (await browser.post(f"/a/{token()}", {"answer": "2"})).text
-    assert re.search(r"Vous avez demandé de l’aide à \d\d:\d\d\. La cellule est prévenue\.", shown(page))
+    assert re.search(
+        r"Vous avez demandé de l’aide à \d\d:\d\d\. La cellule est prévenue\.", shown(page)
+    )
     assert 'href="tel:112"' in page
     assert 'class="done needs-help"' in page
     assert re.search(r'value="2" aria-pressed="true"', page)
@@ -169,13 +222,22 @@ async def test_who_is_safe_is_shown_that_answer() -> None:
     assert "needs-help" not in page
 
 
-async def test_a_colleague_of_the_same_role_can_be_called_instead_and_is_shown_by_function() -> None:
+async def test_a_colleague_of_the_same_role_can_be_called_instead_and_is_shown_by_function() -> (
+    None
+):
     asked: list[str] = []
     browser, _ = answering(called(values=ABOUT), "applied", asked=asked)
     page = (await browser.get(f"/a/{token()}")).text
     colleagues = re.findall(r'<option value="([^"]+)">([^<]+)</option>', page)
     assert colleagues
-    assert all(function.startswith(("Astreinte", "Suppl.")) or "astreinte" in function.lower() for _, function in colleagues)
-    seen = shown((await browser.post(f"/a/{token()}", {"answer": "delegate", "instead": colleagues[0][0]})).text)
+    assert all(
+        function.startswith(("Astreinte", "Suppl.")) or "astreinte" in function.lower()
+        for _, function in colleagues
+    )
+    seen = shown(
+        (
+            await browser.post(f"/a/{token()}", {"answer": "delegate", "instead": colleagues[0][0]})
+        ).text
+    )
     assert "Réponse enregistrée : vous ne pouvez pas." in seen
     assert asked == [colleagues[0][0]]

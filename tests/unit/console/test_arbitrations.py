@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow
 from schemas.words import ActivityState, ClockBase
-from services.console.geometry import Outlines, Plane
+from services.console.continuity.activities_page import shown_of
+from services.console.continuity.arbitrations import arbitrations_of
 from services.console.i18n import translator
-from services.console.pages.activities import shown_of
-from services.console.pages.arbitrations import arbitrations_of
-from services.console.reference import Reference
+from services.console.read_model.reference_index import Reference
+from services.console.read_model.shapes import Shaper
 from services.console.resources import Activity, Alarm
-from services.console.shapes import Shaper
+from services.console.sites.geometry import Outlines, Plane
 from services.console.texts.names import Names
 from tests.shipped import territory
 
@@ -26,10 +26,22 @@ _ = translator("fr")
 
 
 def alarm(
-    activity: str, minutes_ago: int, demands: str | None = "arbitration", base: ClockBase = ClockBase.RTO, **changes: object
+    activity: str,
+    minutes_ago: int,
+    demands: str | None = "arbitration",
+    base: ClockBase = ClockBase.RTO,
+    **changes: object,
 ) -> Alarm:
     at = NOW_MS - minutes_ago * MINUTE
-    row = {"id": f"{activity}-{minutes_ago}", "activity": activity, "pole": "p", "base": base, "pct": 100, "raised_at": at, "limit_at": at}
+    row = {
+        "id": f"{activity}-{minutes_ago}",
+        "activity": activity,
+        "pole": "p",
+        "base": base,
+        "pct": 100,
+        "raised_at": at,
+        "limit_at": at,
+    }
     return SHAPER.alarm(AlarmRow.model_validate(row | {"demands": demands} | changes))
 
 
@@ -37,16 +49,37 @@ def activity(id: str, mtpd_in: int | None = None, **changes: object) -> Activity
     """`mtpd_in`: minutes until the DMIA of a running clock; None: its clocks have stopped."""
 
     def clock(base: ClockBase, limit_h: float, in_min: int) -> ClockRow:
-        state = {"state": "running", "deadline": NOW_MS + in_min * MINUTE, "started_at": NOW_MS - 300 * MINUTE, "as_of": NOW_MS}
-        given = {"base": base, "limit_h": limit_h, **(state if mtpd_in is not None else {"state": "never"})}
-        return ClockRow.model_validate(given | ({"consumed_pct": 100.0 if in_min <= 0 else 50.0} if mtpd_in is not None else {}))
+        state = {
+            "state": "running",
+            "deadline": NOW_MS + in_min * MINUTE,
+            "started_at": NOW_MS - 300 * MINUTE,
+            "as_of": NOW_MS,
+        }
+        given = {
+            "base": base,
+            "limit_h": limit_h,
+            **(state if mtpd_in is not None else {"state": "never"}),
+        }
+        return ClockRow.model_validate(
+            given
+            | ({"consumed_pct": 100.0 if in_min <= 0 else 50.0} if mtpd_in is not None else {})
+        )
 
     static = REFERENCE.activities[id]
     row = {
-        "id": id, "pole": static.pole, "criticality": static.criticality, "state": "interrupted", "computed": "nominal", "capacity_pct": 100.0,
-        "computed_pct": 100.0, "mbco_pct": static.mbco_pct, "since": NOW_MS, "rto": clock(ClockBase.RTO, 2, -60), "dmia": clock(ClockBase.DMIA, 4, mtpd_in or 0),
+        "id": id,
+        "pole": static.pole,
+        "criticality": static.criticality,
+        "state": "interrupted",
+        "computed": "nominal",
+        "capacity_pct": 100.0,
+        "computed_pct": 100.0,
+        "mbco_pct": static.mbco_pct,
+        "since": NOW_MS,
+        "rto": clock(ClockBase.RTO, 2, -60),
+        "dmia": clock(ClockBase.DMIA, 4, mtpd_in or 0),
         "next_strategy": "SR-TELE",
-    }  # fmt: skip
+    }
     return SHAPER.activity(static, ActivityRow.model_validate(row | changes))
 
 
@@ -56,14 +89,22 @@ def test_the_most_critical_activity_is_arbitrated_first_then_the_one_that_waits_
     known = [activity(low, 60), activity(first, 60), activity(second, -5)]
     found = arbitrations_of([alarm(low, 90), alarm(first, 10), alarm(second, 30)], known, NOW, _)
     assert [(x.activity, x.waiting, x.mtpd_over) for x in found] == [
-        (second, timedelta(minutes=30), True), (first, timedelta(minutes=10), False), (low, timedelta(minutes=90), False),
-    ]  # fmt: skip
+        (second, timedelta(minutes=30), True),
+        (first, timedelta(minutes=10), False),
+        (low, timedelta(minutes=90), False),
+    ]
     assert {x.strategy for x in found} == {"télétravail"}
 
 
 def test_what_is_arbitrated_or_demands_something_else_does_not_wait() -> None:
-    written = alarm("SOL-01", 5, arbitrated_at=NOW_MS, arbitrated_by="dir-solidarites", reason="text:t")
-    others = [alarm("SOL-01", 6, None), alarm("SOL-01", 7, "next_strategy", ClockBase.DMIA), alarm("gone", 8)]
+    written = alarm(
+        "SOL-01", 5, arbitrated_at=NOW_MS, arbitrated_by="dir-solidarites", reason="text:t"
+    )
+    others = [
+        alarm("SOL-01", 6, None),
+        alarm("SOL-01", 7, "next_strategy", ClockBase.DMIA),
+        alarm("gone", 8),
+    ]
     assert arbitrations_of([written, *others], [activity("SOL-01", 60)], NOW, _) == []
 
 
@@ -75,8 +116,14 @@ def test_an_alarm_waits_on_although_its_clock_has_stopped() -> None:
 def test_the_declared_state_stands_beside_the_computed_one_with_its_author() -> None:
     said = activity("SOL-01", 60, declared="interrupted", declared_by="dir-solidarites")
     old = alarm("SOL-01", 3, "reentry", ClockBase.PDMA)
-    shown = shown_of(said, 1.0, [old, alarm("SOL-01", 9, "reentry", ClockBase.PDMA)], NOW, REFERENCE.names, _)
-    assert (shown.state, shown.computed, shown.declared) == (ActivityState.INTERRUPTED, ActivityState.NOMINAL, ActivityState.INTERRUPTED)
+    shown = shown_of(
+        said, 1.0, [old, alarm("SOL-01", 9, "reentry", ClockBase.PDMA)], NOW, REFERENCE.names, _
+    )
+    assert (shown.state, shown.computed, shown.declared) == (
+        ActivityState.INTERRUPTED,
+        ActivityState.NOMINAL,
+        ActivityState.INTERRUPTED,
+    )
     assert shown.declared_by == "Dir. Solidarités"
     assert shown.reentry_at == old.raised_at
     assert shown.rto is not None
@@ -86,5 +133,13 @@ def test_the_declared_state_stands_beside_the_computed_one_with_its_author() -> 
 
 def test_an_activity_of_which_nobody_said_anything_has_neither_author_nor_limits() -> None:
     quiet = SHAPER.activity(REFERENCE.activities["SOL-01"], None)
-    shown = shown_of(quiet, 1.0, [alarm("SOL-02", 3, "reentry", ClockBase.PDMA)], NOW, REFERENCE.names, _)
-    assert (shown.declared, shown.declared_by, shown.rto, shown.mtpd, shown.reentry_at) == (None, "", None, None, None)
+    shown = shown_of(
+        quiet, 1.0, [alarm("SOL-02", 3, "reentry", ClockBase.PDMA)], NOW, REFERENCE.names, _
+    )
+    assert (shown.declared, shown.declared_by, shown.rto, shown.mtpd, shown.reentry_at) == (
+        None,
+        "",
+        None,
+        None,
+        None,
+    )

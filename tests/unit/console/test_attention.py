@@ -8,7 +8,15 @@ from schemas.alerts import IncidentRow, TaskRow
 from schemas.base import MINUTE_MS
 from schemas.continuity import PlanRow
 from schemas.words import Certainty, IncidentState, Level, PlanState, TaskState
-from services.console.attention import MOST, RESERVE, Attention, Facts, Urgency, attention_of, demands_of
+from services.console.attention.rows import (
+    MOST,
+    RESERVE,
+    Attention,
+    Facts,
+    Urgency,
+    attention_of,
+    demands_of,
+)
 from tests.shipped import territory
 
 ROLE = "coordinateur_pca"
@@ -28,9 +36,19 @@ def _plans(count: int, minute: float = 0) -> dict[str, Any]:
 def _incident(id: str, minute: float = 0, **values: Any) -> IncidentRow:
     at = int(minute * MINUTE_MS)
     given = {
-        "number": "92-1", "kind": "fire", "key": id, "state": IncidentState.OPEN, "level": Level.N2, "severity": 4, "opened_at": at,
-        "certainty": Certainty.CONFIRMED, "known_at": at, "updated_at": at, "version": 0, "danger": True,
-    }  # fmt: skip
+        "number": "92-1",
+        "kind": "fire",
+        "key": id,
+        "state": IncidentState.OPEN,
+        "level": Level.N2,
+        "severity": 4,
+        "opened_at": at,
+        "certainty": Certainty.CONFIRMED,
+        "known_at": at,
+        "updated_at": at,
+        "version": 0,
+        "danger": True,
+    }
     return IncidentRow(id=id, **(given | values))
 
 
@@ -45,7 +63,9 @@ def test_the_least_urgent_wait_in_the_digest_and_come_up_as_there_is_room() -> N
 def test_danger_to_people_never_waits_and_the_rate_holds() -> None:
     fires = {f"i{n}": _incident(f"i{n}", minute=1) for n in range(15)}
     found = seen(Facts(POLICY, incidents=fires, plans=_plans(20)), ROLE, 2 * MINUTE_MS)
-    assert sum(d.count for d in found.queue if d.urgency is Urgency.DANGER) == 15, "those beyond the limit are told by the last row"
+    assert sum(d.count for d in found.queue if d.urgency is Urgency.DANGER) == 15, (
+        "those beyond the limit are told by the last row"
+    )
     assert found.queue[0].kind == "danger"
     assert Urgency.DANGER not in {d.urgency for d in found.digest}
     assert found.rate == MOST
@@ -53,7 +73,15 @@ def test_danger_to_people_never_waits_and_the_rate_holds() -> None:
 
 def test_fifty_silent_sites_of_an_incident_are_one_row() -> None:
     tasks = {
-        f"t{n}": TaskRow(id=f"t{n}", kind="verify_site", state=TaskState.OPEN, opened_at=n, site=f"s{n}", incident="i1") for n in range(50)
+        f"t{n}": TaskRow(
+            id=f"t{n}",
+            kind="verify_site",
+            state=TaskState.OPEN,
+            opened_at=n,
+            site=f"s{n}",
+            incident="i1",
+        )
+        for n in range(50)
     }
     (row,) = seen(Facts(POLICY, tasks=tasks), None, 50).queue
     assert (row.key, row.count) == ("silent:i1", 50)

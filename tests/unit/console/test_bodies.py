@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from services.console.bodies import LIMIT
+from services.console.http.request_limits import LIMIT
 from tests.unit.console.held import LINKS, HeldModel, application
 
 
@@ -38,5 +38,9 @@ async def test_nobody_fills_the_memory_with_a_body(path: str, declared: bool) ->
 async def test_a_body_within_the_bound_is_read() -> None:
     transport = httpx.ASGITransport(app=application(HeldModel(), LINKS))
     async with httpx.AsyncClient(transport=transport, base_url="http://console") as client:
-        answer = await client.post("/api/v1/level", content=b'{"level":1}'.ljust(LIMIT), headers={"content-type": "application/json"})
+        answer = await client.post(
+            "/api/v1/level",
+            content=b'{"level":1}'.ljust(LIMIT),
+            headers={"content-type": "application/json"},
+        )
     assert answer.status_code == 401

@@ -9,8 +9,8 @@ import pytest
 
 from schemas.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.console.api.callouts import NewCallOut, audience, corrected
-from services.runtime.problems import ProblemError
+from services.console.messages.callouts_api import NewCallOut, audience, corrected
+from services.runtime.http.problems import ProblemError
 
 
 class Directory:
@@ -25,10 +25,18 @@ class Directory:
 
 
 def person(token: str, site: str | None, *channels: Channel) -> Contact:
-    return Contact(person=token, site=site, points=tuple(ContactPoint(channel=c, address=f"secret-{c}") for c in channels))
+    return Contact(
+        person=token,
+        site=site,
+        points=tuple(ContactPoint(channel=c, address=f"secret-{c}") for c in channels),
+    )
 
 
-PEOPLE = Directory(person("b", "cen-1", Channel.SMS, Channel.EMAIL, Channel.SMS), person("a", "cen-2", Channel.EMAIL), person("c", None))
+PEOPLE = Directory(
+    person("b", "cen-1", Channel.SMS, Channel.EMAIL, Channel.SMS),
+    person("a", "cen-2", Channel.EMAIL),
+    person("c", None),
+)
 
 
 async def test_a_site_means_those_who_work_there() -> None:
@@ -63,7 +71,13 @@ def author_of_a_correction(**wrong: Any) -> Any:
 
 async def test_a_correction_goes_where_the_wrong_message_went() -> None:
     made = await corrected(author_of_a_correction(), NewCallOut(text="x", corrects="c0"))
-    assert (made.sites, made.everybody, made.incident, made.danger, made.channels) == (["cen-1"], False, "i1", True, [Channel.EMAIL])
+    assert (made.sites, made.everybody, made.incident, made.danger, made.channels) == (
+        ["cen-1"],
+        False,
+        "i1",
+        True,
+        [Channel.EMAIL],
+    )
 
 
 async def test_a_correction_of_what_everybody_got_goes_to_everybody() -> None:
@@ -72,7 +86,10 @@ async def test_a_correction_of_what_everybody_got_goes_to_everybody() -> None:
 
 
 async def test_a_correction_may_name_other_sites_and_channels() -> None:
-    made = await corrected(author_of_a_correction(), NewCallOut(text="x", corrects="c0", sites=["cen-2"], channels=[Channel.SMS]))
+    made = await corrected(
+        author_of_a_correction(),
+        NewCallOut(text="x", corrects="c0", sites=["cen-2"], channels=[Channel.SMS]),
+    )
     assert (made.sites, made.everybody, made.channels) == (["cen-2"], False, [Channel.SMS])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.words import Channel
 from services.console.i18n import translator
-from services.console.pages.calls import Call, calls_of
+from services.console.messages.page import Call, calls_of
 from services.console.resources import CallOut, Estimate
 from services.console.texts.names import Names
 
@@ -17,10 +17,26 @@ SITES = ["cen-1", "col-1", "col-2", "col-3", "col-4"]
 
 def call(lang: str = "fr", **given: Any) -> Call:
     fields: dict[str, Any] = dict.fromkeys(CallOut.model_fields, 0) | {
-        "id": "c1", "realm": "92", "kind": "callout", "state": "running", "decision": None, "corrects": None, "incident": None, "sites": [], "danger": False,
-        "answer_expected": False, "channels": [Channel.SMS], "by": "coordinator", "drafted_at": AT, "started_at": None, "ended_at": None,
-        "estimates": [], "eta_at": None, "managers_called_at": None, "text": None,
-    }  # fmt: skip
+        "id": "c1",
+        "realm": "92",
+        "kind": "callout",
+        "state": "running",
+        "decision": None,
+        "corrects": None,
+        "incident": None,
+        "sites": [],
+        "danger": False,
+        "answer_expected": False,
+        "channels": [Channel.SMS],
+        "by": "coordinator",
+        "drafted_at": AT,
+        "started_at": None,
+        "ended_at": None,
+        "estimates": [],
+        "eta_at": None,
+        "managers_called_at": None,
+        "text": None,
+    }
     return calls_of([CallOut.model_validate(fields | given)], Names(), translator(lang))[0]
 
 
@@ -35,8 +51,14 @@ def plain(text: str) -> str:
 def test_a_draft_says_what_it_takes_and_has_told_nobody() -> None:
     sms = Estimate(channel=Channel.SMS, people=5288, seconds=265, cost_cents=26_440)
     found = call(state="draft", people=5300, unreachable=12, cost_cents=26_440, estimates=[sms])
-    assert (found.state, found.done, plain(found.cost)) == ("Prêt, personne n’est prévenu", 0, "264,40 €")
-    assert [(e.channel, e.people, e.minutes, plain(e.cost)) for e in found.estimates] == [(Channel.SMS, 5288, 5, "264,40 €")]
+    assert (found.state, found.done, plain(found.cost)) == (
+        "Prêt, personne n’est prévenu",
+        0,
+        "264,40 €",
+    )
+    assert [(e.channel, e.people, e.minutes, plain(e.cost)) for e in found.estimates] == [
+        (Channel.SMS, 5288, 5, "264,40 €")
+    ]
     assert not found.answers
     assert call(state="stopped").state == "Abandonné, personne n’a été prévenu"
     assert plain(call("en", state="stopped", started_at=AT, spent_cents=7).cost) == "€0.07"
@@ -44,7 +66,10 @@ def test_a_draft_says_what_it_takes_and_has_told_nobody() -> None:
 
 def test_whom_it_means_is_said_by_place() -> None:
     assert title() == "Diffusion d’alerte : tous les agents"
-    assert title(kind="headcount", sites=SITES) == "Recensement : cen-1, col-1, col-2 et 2 autres sites"
+    assert (
+        title(kind="headcount", sites=SITES)
+        == "Recensement : cen-1, col-1, col-2 et 2 autres sites"
+    )
     assert title("en", kind="headcount", sites=SITES[:1]) == "Headcount: cen-1"
 
 
@@ -54,13 +79,32 @@ def test_progress_is_whole_only_when_nobody_is_missing() -> None:
 
 
 def test_a_headcount_says_who_answered_what_and_how_many_are_silent() -> None:
-    found = call(kind="headcount", sites=SITES, started_at=AT, people=10, answered=7, handed=10, safe=4, help=1, away=2)
+    found = call(
+        kind="headcount",
+        sites=SITES,
+        started_at=AT,
+        people=10,
+        answered=7,
+        handed=10,
+        safe=4,
+        help=1,
+        away=2,
+    )
     assert (found.done, found.silent) == (7, 3)
-    assert [f"{n} {words}" for _, words, n in found.answers] == ["4 en sécurité", "1 demande de l’aide", "2 pas concernés ou absents"]
+    assert [f"{n} {words}" for _, words, n in found.answers] == [
+        "4 en sécurité",
+        "1 demande de l’aide",
+        "2 pas concernés ou absents",
+    ]
 
 
 def test_what_is_over_is_over() -> None:
-    assert [call(state=state).is_over for state in ("draft", "running", "stopped", "done")] == [False, False, True, True]
+    assert [call(state=state).is_over for state in ("draft", "running", "stopped", "done")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_message_that_has_gone_out_may_be_corrected() -> None:

@@ -5,26 +5,40 @@ from __future__ import annotations
 from schemas import continuity as c
 from schemas import reference as ref
 from schemas.words import ActivityState, ClockBase, ClockState
-from services.console.capacity import Capacity, pole_capacities
-from services.console.reference import Reference
+from services.console.continuity.pole_capacity import Capacity, pole_capacities
+from services.console.read_model.reference_index import Reference
 from tests.shipped import territory
 
 CLOCK = c.ClockRow(base=ClockBase.RTO, state=ClockState.NEVER, limit_h=1)
 
 
 def reference() -> Reference:
-    return Reference.of(territory().version, {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)})
+    return Reference.of(
+        territory().version,
+        {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)},
+    )
 
 
 def row(static: ref.Activity, capacity_pct: float) -> c.ActivityRow:
     return c.ActivityRow(
-        id=static.id, pole=static.pole, criticality=static.criticality, state=ActivityState.DEGRADED, capacity_pct=capacity_pct,
-        mbco_pct=static.mbco_pct, since=0, rto=CLOCK, dmia=CLOCK,
-    )  # fmt: skip
+        id=static.id,
+        pole=static.pole,
+        criticality=static.criticality,
+        state=ActivityState.DEGRADED,
+        capacity_pct=capacity_pct,
+        mbco_pct=static.mbco_pct,
+        since=0,
+        rto=CLOCK,
+        dmia=CLOCK,
+    )
 
 
 def weighted(activities: list[tuple[ref.Activity, float]]) -> float:
-    return round(sum(max(one.staff, 1) * pct for one, pct in activities) / sum(max(one.staff, 1) for one, _ in activities), 2)
+    return round(
+        sum(max(one.staff, 1) * pct for one, pct in activities)
+        / sum(max(one.staff, 1) for one, _ in activities),
+        2,
+    )
 
 
 def test_a_pole_has_the_capacity_and_the_minimum_of_its_activities_by_their_staff() -> None:
@@ -32,16 +46,26 @@ def test_a_pole_has_the_capacity_and_the_minimum_of_its_activities_by_their_staf
     first, *others = [one for one in known.activities.values() if one.pole == "solidarites"]
     assert len({one.staff for one in (first, *others)}) > 1, "a plain mean would be another figure"
     found = pole_capacities(known, {first.id: row(first, 30.0)})
-    assert found["solidarites"].now_pct == weighted([(first, 30.0), *((one, 100.0) for one in others)])
-    assert found["solidarites"].minimum_pct == weighted([(one, one.mbco_pct) for one in (first, *others)])
-    assert all(capacity.now_pct == 100 and capacity.below == 0 for pole, capacity in found.items() if pole != "solidarites")
+    assert found["solidarites"].now_pct == weighted(
+        [(first, 30.0), *((one, 100.0) for one in others)]
+    )
+    assert found["solidarites"].minimum_pct == weighted(
+        [(one, one.mbco_pct) for one in (first, *others)]
+    )
+    assert all(
+        capacity.now_pct == 100 and capacity.below == 0
+        for pole, capacity in found.items()
+        if pole != "solidarites"
+    )
     assert set(found) == set(known.poles)
 
 
 def test_an_activity_at_its_minimum_is_not_below_it_and_the_sum_hides_none() -> None:
     known = reference()
     mine = [one for one in known.activities.values() if one.pole == "education"]
-    at_minimum = pole_capacities(known, {one.id: row(one, one.mbco_pct) for one in mine})["education"]
+    at_minimum = pole_capacities(known, {one.id: row(one, one.mbco_pct) for one in mine})[
+        "education"
+    ]
     assert at_minimum == Capacity(at_minimum.minimum_pct, at_minimum.minimum_pct, 0)
     small = min((one for one in mine if one.mbco_pct), key=lambda one: one.staff)
     hidden = pole_capacities(known, {small.id: row(small, small.mbco_pct - 0.01)})["education"]

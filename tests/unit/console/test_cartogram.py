@@ -7,12 +7,16 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.console.pages.cartogram import assigned, four_letters, name_lines, placed
+from services.console.sites.cartogram import assigned, four_letters, name_lines, placed
 from tests.shipped import territory
 
 tables = st.integers(1, 5).flatmap(
     lambda rows: st.integers(rows, 6).flatmap(
-        lambda columns: st.lists(st.lists(st.integers(0, 30), min_size=columns, max_size=columns), min_size=rows, max_size=rows)
+        lambda columns: st.lists(
+            st.lists(st.integers(0, 30), min_size=columns, max_size=columns),
+            min_size=rows,
+            max_size=rows,
+        )
     )
 )
 
@@ -22,7 +26,9 @@ def test_the_assignment_is_the_cheapest_of_all(costs: list[list[int]]) -> None:
     found = assigned(costs)
     assert len(set(found)) == len(costs)
     every = itertools.permutations(range(len(costs[0])), len(costs))
-    assert sum(costs[i][k] for i, k in enumerate(found)) == min(sum(costs[i][k] for i, k in enumerate(way)) for way in every)
+    assert sum(costs[i][k] for i, k in enumerate(found)) == min(
+        sum(costs[i][k] for i, k in enumerate(way)) for way in every
+    )
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 1000)), max_size=40))
@@ -46,7 +52,10 @@ def test_names_are_cut_where_they_may_be() -> None:
     assert name_lines("Boulogne-Billancourt") == ("Boulogne-", "Billancourt")
     assert name_lines("Le Plessis-Robinson") == ("Le Plessis-", "Robinson")
     assert name_lines("Villeneuve-la-Garenne") == ("Villeneuve-", "la-Garenne")
-    assert [four_letters(n) for n in ("Nanterre", "Fontenay-aux-Roses", "Ville-d'Avray", "La Garenne-Colombes")] == [
+    assert [
+        four_letters(n)
+        for n in ("Nanterre", "Fontenay-aux-Roses", "Ville-d'Avray", "La Garenne-Colombes")
+    ] == [
         "Nant",
         "FoRo",
         "ViAv",

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import re
 
-from services.console.lines import LineRecord
-from services.runtime.vault import TextItem
+from services.console.logbook.lines import LineRecord
+from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Held, browsing
-from tests.unit.console.test_every_screen import MINUTE, NOW, REALM, START, clocked, crisis, incident, realm, report, shown, site, told
+from tests.unit.console.test_every_screen import (
+    MINUTE,
+    NOW,
+    REALM,
+    START,
+    clocked,
+    crisis,
+    incident,
+    realm,
+    report,
+    shown,
+    site,
+    told,
+)
 
-MANUAL = {"code": "manual", "args": {"author": "coord-pca", "level": 4, "reason": "text:why-1"}, "at": START + 5 * MINUTE}
+MANUAL = {
+    "code": "manual",
+    "args": {"author": "coord-pca", "level": 4, "reason": "text:why-1"},
+    "at": START + 5 * MINUTE,
+}
 
 
 def leaking() -> Held:
@@ -24,7 +41,11 @@ async def test_danger_to_people_stands_above_everything_else() -> None:
     browser, _ = browsing(leaking())
     page = (await browser.get(f"/?realm={REALM}")).text
     rows = page.partition('id="rows"')[2].partition("</table>")[0]
-    assert rows.index("Danger pour des personnes") < rows.index('data-site="cen-1"') < rows.index('data-site="pmi-01"')
+    assert (
+        rows.index("Danger pour des personnes")
+        < rows.index('data-site="cen-1"')
+        < rows.index('data-site="pmi-01"')
+    )
     assert re.search(r'<use href="#s-danger"/></svg>Danger</span>', rows)
     assert rows.count("#s-danger") == 1
 
@@ -61,10 +82,20 @@ async def test_the_first_sentence_is_shown_to_those_who_may_read_reports_alone()
 
 def doubted() -> Held:
     held = crisis()
-    held.put("reports", report("r-2", confirmation="rumour", certainty="rumour", type="gas_leak", incident=None))
-    held.put("reports", report("r-3", site=None, commune="92050", confirmation="confirmed", type="fire", incident=None))
+    held.put(
+        "reports",
+        report("r-2", confirmation="rumour", certainty="rumour", type="gas_leak", incident=None),
+    )
+    held.put(
+        "reports",
+        report(
+            "r-3", site=None, commune="92050", confirmation="confirmed", type="fire", incident=None
+        ),
+    )
     due = {"state": "open", "opened_at": START, "due_at": NOW + 30 * MINUTE}
-    held.put("tasks", {"id": "t-2", "kind": "verify_report", "site": "pmi-01", "report": "r-2", **due})
+    held.put(
+        "tasks", {"id": "t-2", "kind": "verify_report", "site": "pmi-01", "report": "r-2", **due}
+    )
     held.put("tasks", {"id": "t-3", "kind": "link_site", "report": "r-3", **due})
     return held
 
@@ -84,8 +115,25 @@ async def test_a_rumour_waits_for_a_decision_in_words_with_a_link_to_the_report(
 
 def proposing() -> Held:
     held = crisis()
-    why = {"code": "level", "metric": "sites_out", "op": ">=", "threshold": 30, "value": 31, "args": {"level": 4}}
-    held.put("levels", {"id": "territory", "level": 3, "since": START, "proposed": 4, "proposed_why": (why,), "version": 2})
+    why = {
+        "code": "level",
+        "metric": "sites_out",
+        "op": ">=",
+        "threshold": 30,
+        "value": 31,
+        "args": {"level": 4},
+    }
+    held.put(
+        "levels",
+        {
+            "id": "territory",
+            "level": 3,
+            "since": START,
+            "proposed": 4,
+            "proposed_why": (why,),
+            "version": 2,
+        },
+    )
     return held
 
 
@@ -109,9 +157,26 @@ async def test_the_level_can_be_changed_while_nothing_is_open() -> None:
 
 async def test_a_level_that_a_person_decided_keeps_who_when_and_why() -> None:
     held = crisis()
-    measured = {"code": "level", "metric": "sites_out", "op": ">=", "threshold": 3, "value": 4, "args": {"level": 3}, "at": START}
+    measured = {
+        "code": "level",
+        "metric": "sites_out",
+        "op": ">=",
+        "threshold": 3,
+        "value": 4,
+        "args": {"level": 3},
+        "at": START,
+    }
     held.put("incidents", incident(level=4, why=(measured, MANUAL)))
-    held.put("levels", {"id": "territory", "level": 4, "since": START + 5 * MINUTE, "why": (MANUAL,), "version": 2})
+    held.put(
+        "levels",
+        {
+            "id": "territory",
+            "level": 4,
+            "since": START + 5 * MINUTE,
+            "why": (MANUAL,),
+            "version": 2,
+        },
+    )
     browser, model = browsing(held)
     model.words.kept["why-1"] = TextItem({"text": "Préfet informé"})
     for path in ("/incidents/i-1", "/sitrep"):
@@ -136,7 +201,14 @@ async def test_what_breaks_next_is_shown_and_what_has_broken_is_counted() -> Non
 
 async def test_a_plan_is_told_by_its_name_and_what_its_activation_does() -> None:
     held = crisis()
-    why = {"code": "trigger", "metric": "sites_out", "op": ">=", "threshold": 2, "value": 2, "at": START}
+    why = {
+        "code": "trigger",
+        "metric": "sites_out",
+        "op": ">=",
+        "threshold": 2,
+        "value": 2,
+        "at": START,
+    }
     plan = {
         "id": "PT-ELEC",
         "state": "proposed",
@@ -155,7 +227,10 @@ async def test_a_plan_is_told_by_its_name_and_what_its_activation_does() -> None
     decide = page.partition('data-key="decide"')[2].partition("</section>")[0]
     assert f"<b>{name}</b>" in decide.replace("&#39;", "'")
     seen = await shown(browser, "/incidents/i-1")
-    assert re.search(r"À l’activation\s: \d+ fiches partent pour .+ ; 1 site touché\.", seen.replace("\u00a0", " "))
+    assert re.search(
+        r"À l’activation\s: \d+ fiches partent pour .+ ; 1 site touché\.",
+        seen.replace("\u00a0", " "),
+    )
 
 
 def alarm(n: int, at: int, site: str, pct: int = 50) -> LineRecord:
@@ -181,7 +256,9 @@ async def test_alarms_of_one_activity_are_one_line_and_early_ones_wait_to_be_ask
     assert (await browser.get(f"/main-courante?realm={REALM}")).text.count("data-recorded=") == 1
     assert "EDU-02 : RTO consommé à 100 % sur 12 sites" in seen
     assert "12 alarmes avant échéance ne sont pas affichées" in seen
-    assert "RTO consommé à 50 % sur 12 sites" in (await shown(browser, "/main-courante?genre=alarm")).replace("\u00a0", " ")
+    assert "RTO consommé à 50 % sur 12 sites" in (
+        await shown(browser, "/main-courante?genre=alarm")
+    ).replace("\u00a0", " ")
 
 
 async def test_calls_that_could_not_be_made_are_one_line() -> None:
@@ -207,13 +284,40 @@ async def test_calls_that_could_not_be_made_are_one_line() -> None:
 
 
 async def test_a_plan_shows_its_value_now_beside_the_value_that_proposed_it() -> None:
-    why = {"code": "predicate", "metric": "sites_hit", "args": {"kinds": ["college"]}, "op": ">=", "threshold": 2, "value": 2, "at": START}
+    why = {
+        "code": "predicate",
+        "metric": "sites_hit",
+        "args": {"kinds": ["college"]},
+        "op": ">=",
+        "threshold": 2,
+        "value": 2,
+        "at": START,
+    }
     held = crisis()
-    held.put("plans", {
-        "id": "PT-ELEC", "state": "proposed", "level": 0, "proposed_level": 2, "version": 1, "proposed_at": START, "why": (why,),
-        "decides": "directeur_pole",
-    })  # fmt: skip
-    held.put("triggers", {"id": "PT-ELEC:2", "plan": "PT-ELEC", "level": 2, "state": "held", "since": START, "why": (why,)})
+    held.put(
+        "plans",
+        {
+            "id": "PT-ELEC",
+            "state": "proposed",
+            "level": 0,
+            "proposed_level": 2,
+            "version": 1,
+            "proposed_at": START,
+            "why": (why,),
+            "decides": "directeur_pole",
+        },
+    )
+    held.put(
+        "triggers",
+        {
+            "id": "PT-ELEC:2",
+            "plan": "PT-ELEC",
+            "level": 2,
+            "state": "held",
+            "since": START,
+            "why": (why,),
+        },
+    )
     browser, _ = browsing(held)
     assert "maintenant" not in await shown(browser, "/plans")
     held.put("trigger_values", {"id": "PT-ELEC:2", "current": (why | {"value": 12, "at": NOW},)})

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.console.continuity.clocks import Bar, Running
 from services.console.i18n import translator
-from services.console.pages.clocks import Bar, Running
 
 AT = datetime(2027, 2, 11, 9, tzinfo=UTC)
 
@@ -15,8 +15,20 @@ AT = datetime(2027, 2, 11, 9, tzinfo=UTC)
 @pytest.mark.parametrize(("rto_over", "words"), [(False, "RTO dépassé"), (True, "DMIA dépassée")])
 def test_the_limit_that_is_over_is_told_in_its_gender(rto_over: bool, words: str) -> None:
     clock = Running(
-        "COM-01", "Communication", 1, None, 4.0, 32.0, AT, AT, AT + timedelta(minutes=30), rto_over, False, None, None,
+        "COM-01",
+        "Communication",
+        1,
+        None,
+        4.0,
+        32.0,
+        AT,
+        AT,
+        AT + timedelta(minutes=30),
+        rto_over,
+        False,
+        None,
+        None,
         Bar(at=100.0, tick=50.0, tone="over", forecast=False, frozen_at=AT, until=None),
-    )  # fmt: skip
+    )
     _ = translator("fr")
     assert f"{_(clock.next_base)} {_(clock.passed)}" == words

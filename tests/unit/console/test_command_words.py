@@ -12,21 +12,30 @@ from pydantic import ValidationError
 import schemas
 from schemas.base import MESSAGES, Command
 from schemas.export import sample as sample_of
-from services.console.command_words import CHECKED_ELSEWHERE, PUBLISHED, check_words
-from services.runtime.problems import ProblemError
+from services.console.http.command_texts import CHECKED_ELSEWHERE, PUBLISHED, check_words
+from services.runtime.http.problems import ProblemError
 
 for _module in pkgutil.iter_modules(schemas.__path__):
     importlib.import_module(f"schemas.{_module.name}")
 
 CANARY = "Mme Zébulon"
-COMMANDS = sorted((c for c in MESSAGES.values() if issubclass(c, Command) and c.__name__ not in PUBLISHED), key=lambda c: c.__name__)
+COMMANDS = sorted(
+    (c for c in MESSAGES.values() if issubclass(c, Command) and c.__name__ not in PUBLISHED),
+    key=lambda c: c.__name__,
+)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return the path of every string in a dumped command."""
     if isinstance(value, str):
         return [path]
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    members = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [place for key, inner in members for place in places(inner, (*path, key))]
 
 
@@ -39,7 +48,9 @@ def planted(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=lambda kind: kind.__name__)
-def test_a_word_in_any_field_of_any_command_is_refused_with_the_name_of_the_field(kind: type[Command]) -> None:
+def test_a_word_in_any_field_of_any_command_is_refused_with_the_name_of_the_field(
+    kind: type[Command],
+) -> None:
     sample = sample_of(kind, full=True)
     check_words(kind.model_validate(sample))
     looked_at = 0
@@ -60,7 +71,16 @@ def test_a_word_in_any_field_of_any_command_is_refused_with_the_name_of_the_fiel
 
 
 def test_ids_codes_and_rules_are_let_through() -> None:
-    for word in ("4f0e8a52-8a3c-5f39-9c53-0d6c7d7f1a3e", "92~ex-7", "pole:solidarites", "text:cmd-0a-1b", "ACT-12|SR-TELE", "p-dupont"):
-        command = MESSAGES["vigie.ConfirmReport.v1"].model_validate({"author": "p-1", "role": "cell", "report": word})
+    for word in (
+        "4f0e8a52-8a3c-5f39-9c53-0d6c7d7f1a3e",
+        "92~ex-7",
+        "pole:solidarites",
+        "text:cmd-0a-1b",
+        "ACT-12|SR-TELE",
+        "p-dupont",
+    ):
+        command = MESSAGES["vigie.ConfirmReport.v1"].model_validate(
+            {"author": "p-1", "role": "cell", "report": word}
+        )
         assert isinstance(command, Command)
         check_words(command)

@@ -9,15 +9,25 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 
-from services.console.compressing import SMALLEST, Compressed, accepts_gzip, gzip
+from services.console.http.compression import SMALLEST, Compressed, accepts_gzip, gzip
 
 PAGE = "<p>Rien d’ouvert</p>" * 200
 
 
 @pytest.mark.parametrize(
     ("accepted", "yes"),
-    [("gzip", True), ("gzip, deflate, br", True), ("br;q=1, GZIP;q=0.5", True), ("*", True), ("", False), ("br", False), ("gzip;q=0", False), ("gzip; q=0.0", False), ("identity, gzipped", False)],
-)  # fmt: skip
+    [
+        ("gzip", True),
+        ("gzip, deflate, br", True),
+        ("br;q=1, GZIP;q=0.5", True),
+        ("*", True),
+        ("", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0", False),
+        ("identity, gzipped", False),
+    ],
+)
 def test_who_accepts_it(accepted: str, yes: bool) -> None:
     assert accepts_gzip(accepted) is yes
 
@@ -35,19 +45,30 @@ def app() -> FastAPI:
     app.get("/small")(lambda: HTMLResponse("x" * (SMALLEST - 1)))
     app.get("/data")(lambda: JSONResponse({"text": PAGE}))
     app.get("/encoded")(lambda: HTMLResponse(b"y" * 5_000, headers={"Content-Encoding": "br"}))
-    app.get("/stream")(lambda: StreamingResponse(iter([b"a" * 2_000, b"b" * 2_000]), media_type="text/html"))
+    app.get("/stream")(
+        lambda: StreamingResponse(iter([b"a" * 2_000, b"b" * 2_000]), media_type="text/html")
+    )
     return app
 
 
 async def test_what_is_compressed_and_what_is_not(app: FastAPI) -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://console") as http:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://console"
+    ) as http:
         found = await http.get("/page", headers={"Accept-Encoding": "gzip"})
-        assert (found.headers["content-encoding"], found.headers["vary"], found.text) == ("gzip", "Cookie, Accept-Encoding", PAGE)
+        assert (found.headers["content-encoding"], found.headers["vary"], found.text) == (
+            "gzip",
+            "Cookie, Accept-Encoding",
+            PAGE,
+        )
         assert int(found.headers["content-length"]) < len(PAGE) / 10
         plain = await http.get("/page", headers={"Accept-Encoding": "identity"})
         assert ("content-encoding" in plain.headers, plain.text) == (False, PAGE)
         for path in ("/small", "/data", "/stream"):
-            assert "content-encoding" not in (await http.get(path, headers={"Accept-Encoding": "gzip"})).headers, path
+            assert (
+                "content-encoding"
+                not in (await http.get(path, headers={"Accept-Encoding": "gzip"})).headers
+            ), path
         async with http.stream("GET", "/encoded", headers={"Accept-Encoding": "gzip"}) as encoded:
             assert encoded.headers["content-encoding"] == "br"
             assert b"".join([piece async for piece in encoded.aiter_raw()]) == b"y" * 5_000

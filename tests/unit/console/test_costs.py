@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from services.console.costs import Costs, Turns, Waits
-from services.runtime.problems import ProblemError
+from services.console.http.fair_queue import Costs, Turns, Waits
+from services.runtime.http.problems import ProblemError
 
 
 class Work:
@@ -75,4 +75,6 @@ def test_a_user_with_many_waiting_requests_is_answered_at_once() -> None:
 
 def test_every_kind_of_work_has_turns_of_its_own() -> None:
     costs = Costs()
-    assert len({id(costs.past), id(costs.documents), id(costs.calendars)}) == 3, "a document of the past needs both"
+    assert len({id(costs.past), id(costs.documents), id(costs.calendars)}) == 3, (
+        "a document of the past needs both"
+    )

@@ -16,15 +16,17 @@ from schemas.directory import Contact, ContactPoint
 from schemas.reassignment import OrderRow
 from schemas.runtime import SetPace
 from schemas.words import Channel
-from services.console import store
-from services.console.api import callouts, commands, headcounts
-from services.console.api.announcing import Announce, announce
-from services.console.api.context import Author, deciding
-from services.console.decisions import Answers, Decisions, Key, Outcome
-from services.console.faults import RealmUnknown
-from services.runtime.principals import Principal
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Permission, Role
+from services.console.http import commands_api
+from services.console.http.context import Author, deciding
+from services.console.http.decisions import Answers, Decisions, Key, Outcome
+from services.console.http.problems import RealmUnknown
+from services.console.messages import callouts_api as callouts
+from services.console.messages import headcounts_api
+from services.console.read_model import store
+from services.console.reassignment.announcement_api import Announce, announce
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.principals import Principal
 
 REALM = "92~ex-1"
 WHO = Principal(id="a", role=Role.COORDINATOR)
@@ -61,7 +63,9 @@ class Deciders:
         self.stand_still = False
         self.decisions = Decisions(self, Texts(), Answers(self.redis), b"k" * 32)  # type: ignore[arg-type]
 
-    async def send(self, _topic: str, realm: str, message: Command, *, id: str, **_more: object) -> tuple[int, int]:
+    async def send(
+        self, _topic: str, realm: str, message: Command, *, id: str, **_more: object
+    ) -> tuple[int, int]:
         if id not in self.sent and not self.stand_still:
             answer = {
                 "id": id,
@@ -83,9 +87,11 @@ class Deciders:
 
     def author(self, key: Key | None, **state: object) -> Author:
         request: Any = SimpleNamespace(
-            app=SimpleNamespace(state=SimpleNamespace(decisions=self.decisions, **state)), state=SimpleNamespace(), headers={},
+            app=SimpleNamespace(state=SimpleNamespace(decisions=self.decisions, **state)),
+            state=SimpleNamespace(),
+            headers={},
             url=SimpleNamespace(path="/"),
-        )  # fmt: skip
+        )
         return Author(WHO, REALM, "fr", key, None, 0, request)
 
 
@@ -103,7 +109,10 @@ class OneRealm:
 
 async def test_the_same_request_is_the_same_decision_whatever_its_command_holds_by_now() -> None:
     deciders = Deciders()
-    first, again = await deciders.decide(Key("a", "pause"), 1.0), await deciders.decide(Key("a", "pause"), 5.0)
+    first, again = (
+        await deciders.decide(Key("a", "pause"), 1.0),
+        await deciders.decide(Key("a", "pause"), 5.0),
+    )
     assert (again.id, again.answer, again.replayed) == (first.id, first.answer, True)
     assert len(deciders.sent) == 1
 
@@ -117,14 +126,27 @@ async def test_another_request_under_a_key_is_refused_decided_or_not(stand_still
         await deciders.decide(Key("a", "resume"), 1.0)
 
 
-async def asked(body: bytes, path: str = "/api/v1/callouts", query: str = "", **headers: str) -> str:
+async def asked(
+    body: bytes, path: str = "/api/v1/callouts", query: str = "", **headers: str
+) -> str:
     async def receive() -> Any:
         return {"type": "http.request", "body": body}
 
-    heads = [(name.replace("_", "-").encode(), value.encode()) for name, value in ({"idempotency_key": "a"} | headers).items()]
+    heads = [
+        (name.replace("_", "-").encode(), value.encode())
+        for name, value in ({"idempotency_key": "a"} | headers).items()
+    ]
     app = SimpleNamespace(state=SimpleNamespace(live_realm="92", model=None))
     request = Request(
-        {"type": "http", "method": "POST", "path": path, "query_string": query.encode(), "headers": heads, "app": app}, receive
+        {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "query_string": query.encode(),
+            "headers": heads,
+            "app": app,
+        },
+        receive,
     )
     author = await deciding(Permission.PICTURE_READ)(request, principal=WHO)  # type: ignore[call-arg]
     assert author.key is not None
@@ -134,9 +156,14 @@ async def asked(body: bytes, path: str = "/api/v1/callouts", query: str = "", **
 async def test_a_request_is_where_it_goes_on_which_version_and_what_its_body_says() -> None:
     same = {await asked(b'{"a": 1, "b": 2}'), await asked(b'{"b":2,"a":1}')}
     others = {
-        await asked(b'{"a": 1}'), await asked(b'{"a": 1, "b": 2}', path="/api/v1/headcounts"), await asked(b'{"a": 1, "b": 2}', if_match='"3"'),
-        await asked(b'{"a": 1, "b": 2}', query="dry_run=true"), await asked(b""), await asked(b"[" * 500 + b"]" * 500), await asked(b"BEGIN:VCALENDAR"),
-    }  # fmt: skip
+        await asked(b'{"a": 1}'),
+        await asked(b'{"a": 1, "b": 2}', path="/api/v1/headcounts"),
+        await asked(b'{"a": 1, "b": 2}', if_match='"3"'),
+        await asked(b'{"a": 1, "b": 2}', query="dry_run=true"),
+        await asked(b""),
+        await asked(b"[" * 500 + b"]" * 500),
+        await asked(b"BEGIN:VCALENDAR"),
+    }
     assert len(same) == 1
     assert len(others) == 7
     assert not same & others
@@ -144,14 +171,22 @@ async def test_a_request_is_where_it_goes_on_which_version_and_what_its_body_say
 
 class Directory:
     async def get(self, person: str) -> Contact:
-        return Contact(person=person, site="cen-1", points=(ContactPoint(channel=Channel.SMS, address="+33600000000"),))
+        return Contact(
+            person=person,
+            site="cen-1",
+            points=(ContactPoint(channel=Channel.SMS, address="+33600000000"),),
+        )
 
     def ids(self) -> list[str]:
         return ["p-1"]
 
 
 def replayed(answer: Response) -> tuple[int, str | None, Any]:
-    return answer.status_code, answer.headers.get("Idempotency-Replayed"), orjson.loads(answer.body)["result"]
+    return (
+        answer.status_code,
+        answer.headers.get("Idempotency-Replayed"),
+        orjson.loads(answer.body)["result"],
+    )
 
 
 async def test_many_are_told_once_per_key_and_another_text_is_not_lost_in_silence() -> None:
@@ -167,7 +202,10 @@ async def test_many_are_told_once_per_key_and_another_text_is_not_lost_in_silenc
         await call("two", "Venez.")
 
     async def count(asked: str, sites: list[str]) -> Response:
-        return await headcounts.start(deciders.author(Key("b", asked), directory=Directory()), headcounts.NewHeadcount(sites=sites))
+        return await headcounts_api.start(
+            deciders.author(Key("b", asked), directory=Directory()),
+            headcounts_api.NewHeadcount(sites=sites),
+        )
 
     assert replayed(await count("one", ["cen-1"])) == (200, None, {"n": 2})
     assert replayed(await count("one", ["cen-1"])) == (200, "true", {"n": 2})
@@ -187,7 +225,14 @@ class Reassigned:
     async def orders(self, _realm: str, id: str) -> list[OrderRow]:
         return [
             OrderRow.model_validate(
-                {"id": f"d-1/{site}/0", "proposal": id, "decision": "d-1", "site": site, "dispatched_at": 0, "leave": 9}
+                {
+                    "id": f"d-1/{site}/0",
+                    "proposal": id,
+                    "decision": "d-1",
+                    "site": site,
+                    "dispatched_at": 0,
+                    "leave": 9,
+                }
             )
             for site in ("cen-1", "cen-2")
         ]
@@ -195,11 +240,14 @@ class Reassigned:
     async def callouts(self, _realm: str, **_more: object) -> Any:
         sent = self._deciders.sent.values()
         started = {command.callout for command in sent if isinstance(command, StartCallOut)}
-        drafted = {command.callout: "d-1" for command in sent if isinstance(command, DraftCallOut)} or dict.fromkeys(
-            ("staff-d-1-cen-1", "staff-d-1-cen-2"), "d-1"
-        )
+        drafted = {
+            command.callout: "d-1" for command in sent if isinstance(command, DraftCallOut)
+        } or dict.fromkeys(("staff-d-1-cen-1", "staff-d-1-cen-2"), "d-1")
         return SimpleNamespace(
-            items=[SimpleNamespace(id=id, decision=d, state="running" if id in started else "draft") for id, d in drafted.items()]
+            items=[
+                SimpleNamespace(id=id, decision=d, state="running" if id in started else "draft")
+                for id, d in drafted.items()
+            ]
         )
 
 
@@ -213,7 +261,11 @@ async def test_what_was_sent_to_the_agents_answers_the_same_when_asked_again() -
     assert replayed(first)[2] == replayed(again)[2]
     assert len(deciders.sent) == 2
     with pytest.raises(ProblemError) as nothing:
-        await announce(deciders.author(Key("b", "start"), model=Reassigned(deciders)), "p-1", Announce(start=True))
+        await announce(
+            deciders.author(Key("b", "start"), model=Reassigned(deciders)),
+            "p-1",
+            Announce(start=True),
+        )
     assert nothing.value.problem.sentence("en") == "Nothing to send: not drafted, or sent already."
     assert nothing.value.problem.sentence("fr") == "Rien à envoyer : pas préparé, ou déjà parti."
 
@@ -227,7 +279,7 @@ async def test_a_decision_of_which_nothing_is_kept_any_more_is_not_under_way() -
     author = deciders.author(None, model=realm)
 
     async def state(id: str) -> str:
-        return (await commands.one(id, author.request, Response(), author)).state
+        return (await commands_api.one(id, author.request, Response(), author)).state
 
     assert await state(sent.id) == "pending"
     realm.state = None
@@ -246,8 +298,12 @@ async def test_what_was_under_way_when_its_realm_was_closed_is_told_as_failed() 
     deciders.stand_still = True
     sent = await deciders.decide(None, 1.0)
     author = deciders.author(None, model=OneRealm("closed"))
-    told = await commands.one(sent.id, author.request, Response(), author)
-    assert (told.state, told.code, told.detail) == ("failed", "realm_closed", "L’exercice est terminé.")
+    told = await commands_api.one(sent.id, author.request, Response(), author)
+    assert (told.state, told.code, told.detail) == (
+        "failed",
+        "realm_closed",
+        "L’exercice est terminé.",
+    )
 
 
 async def test_nobody_waits_for_a_decision_when_the_process_stops() -> None:
@@ -263,4 +319,6 @@ async def test_nobody_waits_for_a_decision_when_the_process_stops() -> None:
 def test_a_key_names_one_realm() -> None:
     decisions = Deciders().decisions
     assert decisions.realm_id(WHO, Key("a", "x")) == decisions.realm_id(WHO, Key("a", "x"))
-    assert len({decisions.realm_id(WHO, key) for key in (Key("a", ""), Key("b", ""), None, None)}) == 4
+    assert (
+        len({decisions.realm_id(WHO, key) for key in (Key("a", ""), Key("b", ""), None, None)}) == 4
+    )

@@ -13,13 +13,14 @@ from schemas.base import HOUR_MS
 from schemas.delivery import ProbedChannel, ProbeRow
 from schemas.oncall import DrillRow, DutyRow, Place, RungRow
 from schemas.words import Channel
-from services.console.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.i18n import translator
-from services.console.oncall import Desk
-from services.console.pages import duty, times
-from services.console.reference import Reference
-from services.console.resources.oncall import Readiness
+from services.console.oncall import page as oncall_page
+from services.console.oncall.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
+from services.console.oncall.resources import Readiness
+from services.console.oncall.schedule import Desk
+from services.console.read_model.reference_index import Reference
 from services.console.texts.names import Names
+from services.console.web import times
 from tests.shipped import territory
 from tests.unit.console.held import Held, browsing, reference
 from tests.unit.oncall.rotas import at, calendar, override
@@ -35,21 +36,33 @@ def desk(*duties: DutyRow, lang: str = "fr") -> Desk:
     return Desk("92", REFERENCE, {d.id: d for d in duties}, {}, NOW - HOUR_MS, lang)
 
 
-def week(*duties: DutyRow, start: str = "2027-02-08T00:00", end: str = "2027-02-15T00:00") -> list[duty.Row]:
+def week(
+    *duties: DutyRow, start: str = "2027-02-08T00:00", end: str = "2027-02-15T00:00"
+) -> list[oncall_page.Row]:
     monday = date.fromisoformat(start[:10])
-    edges = duty.edges_of(monday)
+    edges = oncall_page.edges_of(monday)
     assert (edges[0], edges[-1]) == (at(start), at(end))
     found = desk(*duties).on_call(NOW, edges[0], edges[-1])
-    return duty.rows_of(found, edges, datetime.fromtimestamp(NOW / 1000, UTC), "fr")
+    return oncall_page.rows_of(found, edges, datetime.fromtimestamp(NOW / 1000, UTC), "fr")
 
 
 def test_who_is_on_call_now_and_until_when() -> None:
-    found = desk(override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00")).on_call(NOW, NOW, NOW + 48 * HOUR_MS, role=TECHNIQUE)
+    found = desk(override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00")).on_call(
+        NOW, NOW, NOW + 48 * HOUR_MS, role=TECHNIQUE
+    )
     (post,) = found.items
-    assert (post.role_name, post.scope, post.now.holder, post.now.deputy) == ("Astreinte technique", None, "cel-si", "ast-technique-s")
+    assert (post.role_name, post.scope, post.now.holder, post.now.deputy) == (
+        "Astreinte technique",
+        None,
+        "cel-si",
+        "ast-technique-s",
+    )
     assert post.now.until is not None
     assert times.ms(post.now.until) == at("2027-02-11T20:00")
-    assert [(s.persons, s.by) for s in post.holder] == [(["cel-si"], "override"), (["ast-technique"], "roster")]
+    assert [(s.persons, s.by) for s in post.holder] == [
+        (["cel-si"], "override"),
+        (["ast-technique"], "roster"),
+    ]
     assert found.gaps == []
 
 
@@ -65,8 +78,11 @@ def test_a_gap_names_post_place_and_span() -> None:
     gap = override(None, "2027-02-11T12:00", "2027-02-11T13:00", place=Place.DEPUTY)
     (found,) = desk(gap).on_call(NOW, NOW, NOW + 48 * HOUR_MS).gaps
     assert (found.role, found.place, times.ms(found.start), times.ms(found.end)) == (
-        TECHNIQUE, Place.DEPUTY, at("2027-02-11T12:00"), at("2027-02-11T13:00"),
-    )  # fmt: skip
+        TECHNIQUE,
+        Place.DEPUTY,
+        at("2027-02-11T12:00"),
+        at("2027-02-11T13:00"),
+    )
 
 
 def test_broken_limits_are_said_in_words() -> None:
@@ -79,23 +95,33 @@ def test_broken_limits_are_said_in_words() -> None:
 
 def test_a_drill_is_told_with_its_channels_newest_first() -> None:
     rungs = (
-        RungRow(ladder="3", wave=1, posts=4, reached=4, slowest_min=3), RungRow(ladder="3", wave=2, posts=2, reached=1, silent=("responsable_site:pmi-04",)),
-    )  # fmt: skip
+        RungRow(ladder="3", wave=1, posts=4, reached=4, slowest_min=3),
+        RungRow(ladder="3", wave=2, posts=2, reached=1, silent=("responsable_site:pmi-04",)),
+    )
     old = DrillRow(id="2027-01", at=NOW - 30 * 24 * HOUR_MS, reference="v1", rungs=rungs[:1])
     new = DrillRow(id="2027-02", at=NOW, reference="v1", rungs=rungs)
     channels = (
-        ProbedChannel(channel=Channel.EMAIL, outcome="answered"), ProbedChannel(channel=Channel.SMS, outcome="failed", error="sms_connection"),
-    )  # fmt: skip
-    probes = {"2027-02": ProbeRow(id="2027-02", asked_at=NOW, done_at=NOW + 1000, channels=channels)}
+        ProbedChannel(channel=Channel.EMAIL, outcome="answered"),
+        ProbedChannel(channel=Channel.SMS, outcome="failed", error="sms_connection"),
+    )
+    probes = {
+        "2027-02": ProbeRow(id="2027-02", asked_at=NOW, done_at=NOW + 1000, channels=channels)
+    }
     found = replace(desk(), drills={d.id: d for d in (old, new)}, probes=probes).drilled()
-    assert [(d.month, d.ok, d.probed_at is None) for d in found] == [("2027-02", False, False), ("2027-01", True, True)]
+    assert [(d.month, d.ok, d.probed_at is None) for d in found] == [
+        ("2027-02", False, False),
+        ("2027-01", True, True),
+    ]
     assert [r.ok for r in found[0].rungs] == [True, False]
     assert found[0].rungs[1].silent[0].startswith("Responsable de site, ")
     assert [(c.channel_name, c.text, c.error) for c in found[0].channels] == [
-        ("courriel", "a répondu", None), ("SMS", "n’a pas répondu", "sms_connection"),
-    ]  # fmt: skip
+        ("courriel", "a répondu", None),
+        ("SMS", "n’a pas répondu", "sms_connection"),
+    ]
     late = RungRow(ladder="3", wave=1, posts=4, reached=4, late=1, slowest_min=90)
-    (one,) = replace(desk(), drills={"m": DrillRow(id="2027-02", at=NOW, reference="v1", rungs=(late,))}).drilled()
+    (one,) = replace(
+        desk(), drills={"m": DrillRow(id="2027-02", at=NOW, reference="v1", rungs=(late,))}
+    ).drilled()
     assert not one.ok, "reached too late is not reached"
 
 
@@ -103,7 +129,9 @@ def test_readiness_counts_and_names_holes() -> None:
     ready = desk().readiness(NOW)
     assert (ready.ready, ready.ready_pct, ready.items) == (ready.hours, 100.0, [])
     holes = desk(override(None, "2027-02-11T12:00", "2027-02-11T13:00")).readiness(NOW)
-    assert [(h.text, h.fix_text, h.in_h, h.sites) for h in holes.items] == [("Pas de titulaire", "Trouver un titulaire", 2.3, 253)]
+    assert [(h.text, h.fix_text, h.in_h, h.sites) for h in holes.items] == [
+        ("Pas de titulaire", "Trouver un titulaire", 2.3, 253)
+    ]
     assert (holes.urgent_count, holes.nobody_count) == (1, 0)
     band = next(r.band for r in holes.roles if r.role == TECHNIQUE)
     assert [state for _, _, state in band] == ["ready", "reserve", "ready"]
@@ -113,22 +141,30 @@ def test_nobody_counts_as_reached_by_a_channel_without_a_provider() -> None:
     """The directory may say what it wants: no message leaves by it."""
 
     def probed(*outcomes: tuple[Channel, str], at: int = NOW) -> ProbeRow:
-        channels = tuple(ProbedChannel.model_validate({"channel": c, "outcome": o}) for c, o in outcomes)
+        channels = tuple(
+            ProbedChannel.model_validate({"channel": c, "outcome": o}) for c, o in outcomes
+        )
         return ProbeRow(id=str(at), asked_at=at, done_at=at + 1, channels=channels)
 
     none = probed(*((c, "not_configured") for c in Channel))
     found = replace(desk(), probes={none.id: none}).readiness(NOW)
     assert (found.ready, found.ready_pct) == (0, 0)
-    assert set(found.without_provider) == {"app", "sms", "voice", "email"}, "those by which somebody should be reached"
+    assert set(found.without_provider) == {"app", "sms", "voice", "email"}, (
+        "those by which somebody should be reached"
+    )
     assert {h.kind for h in found.items} >= {"unreachable"}
 
-    later = probed(*((c, "failed" if c is Channel.SMS else "answered") for c in Channel), at=NOW + HOUR_MS)
+    later = probed(
+        *((c, "failed" if c is Channel.SMS else "answered") for c in Channel), at=NOW + HOUR_MS
+    )
     mended = replace(desk(), probes={none.id: none, later.id: later}).readiness(NOW)
     assert (mended.ready_pct, mended.without_provider) == (100, []), (
         "the newest test counts; a provider that is there and failed once is no missing one"
     )
 
-    row = DrillRow(id=none.id, at=NOW, reference="v1", rungs=(RungRow(ladder="3", wave=1, posts=4, reached=4),))
+    row = DrillRow(
+        id=none.id, at=NOW, reference="v1", rungs=(RungRow(ladder="3", wave=1, posts=4, reached=4),)
+    )
     (drill,) = replace(desk(), drills={row.id: row}, probes={none.id: none}).drilled()
     assert not drill.ok, "all of it on paper"
 
@@ -137,7 +173,12 @@ def test_readiness_of_a_site_says_who_by_what_in_how_many_minutes() -> None:
     site = next(s for s in TERRITORY.sites if s.id == "pmi-04")
     found = desk().readiness(NOW, site=site)
     manager = next(r for r in found.reached if r.role == "responsable_site")
-    assert (manager.scope, manager.person, manager.channel, manager.minutes) == ("pmi-04", "rs-pmi-04", "app", pytest.approx(1.0, abs=0.01))
+    assert (manager.scope, manager.person, manager.channel, manager.minutes) == (
+        "pmi-04",
+        "rs-pmi-04",
+        "app",
+        pytest.approx(1.0, abs=0.01),
+    )
     assert len({r.role for r in found.reached}) == 9
 
 
@@ -155,8 +196,10 @@ def test_a_row_of_the_grid_has_84_columns_and_the_current_cell_is_framed() -> No
     assert all(sum(c.columns for c in row.cells) == 84 for row in rows)
     row = next(r for r in rows if r.key == f"{TECHNIQUE}-h")
     assert [(c.persons, c.columns, c.current) for c in row.cells] == [
-        (("ast-technique",), 40, False), (("cel-si",), 6, True), (("ast-technique",), 38, False),
-    ]  # fmt: skip
+        (("ast-technique",), 40, False),
+        (("cel-si",), 6, True),
+        (("ast-technique",), 38, False),
+    ]
 
 
 def test_a_gap_shorter_than_a_column_is_seen() -> None:
@@ -167,20 +210,27 @@ def test_a_gap_shorter_than_a_column_is_seen() -> None:
 
 
 def test_the_week_of_the_change_has_as_many_columns() -> None:
-    assert len(duty.edges_of(date(2027, 3, 22))) == 85
-    edges = duty.edges_of(date(2027, 3, 22))
+    assert len(oncall_page.edges_of(date(2027, 3, 22))) == 85
+    edges = oncall_page.edges_of(date(2027, 3, 22))
     assert (edges[-1] - edges[0]) / HOUR_MS == 167
-    assert duty.monday_of(date(2027, 3, 28)) == date(2027, 3, 22)
+    assert oncall_page.monday_of(date(2027, 3, 28)) == date(2027, 3, 22)
 
 
 def test_bands_and_days_of_the_page() -> None:
     proof = desk(override(None, "2027-02-12T00:00", "2027-02-13T00:00")).readiness(NOW)
-    band = next(b for b in duty.bands_of(proof) if b.name == "Astreinte technique")
+    band = next(b for b in oncall_page.bands_of(proof) if b.name == "Astreinte technique")
     assert [bar.tone for bar in band.bars] == ["y", "w", "y"]
     assert sum(bar.width for bar in band.bars) == pytest.approx(760, abs=0.2)
-    days = duty.days_of(date(2027, 2, 8), datetime.fromtimestamp(NOW / 1000, UTC), frozenset({"2027-02-09"}), "fr")
-    assert [(d.today, d.holiday) for d in days][:4] == [(False, False), (False, True), (False, False), (True, False)]
-    assert len(duty.ticks_of(proof)) == 8
+    days = oncall_page.days_of(
+        date(2027, 2, 8), datetime.fromtimestamp(NOW / 1000, UTC), frozenset({"2027-02-09"}), "fr"
+    )
+    assert [(d.today, d.holiday) for d in days][:4] == [
+        (False, False),
+        (False, True),
+        (False, False),
+        (True, False),
+    ]
+    assert len(oncall_page.ticks_of(proof)) == 8
     assert (proof.end - proof.start) == timedelta(days=14)
 
 
@@ -192,7 +242,14 @@ def test_a_feed_address_says_its_post_and_cannot_be_made_up(tmp_path: Path) -> N
     link = FeedLink("92", "directeur_pole", "education")
     token = links.token(link)
     assert links.read(token) == link
-    for wrong in (token[:-1], token + "A", "x", "", "é", FeedLinks(b"o" * 32, tmp_path / "salt").token(link)):
+    for wrong in (
+        token[:-1],
+        token + "A",
+        "x",
+        "",
+        "é",
+        FeedLinks(b"o" * 32, tmp_path / "salt").token(link),
+    ):
         with pytest.raises(FeedLinkInvalid):
             links.read(wrong)
 
@@ -208,15 +265,22 @@ def test_renewing_ends_every_address(tmp_path: Path) -> None:
 
 def test_changes_in_force_are_those_that_still_count() -> None:
     over = override("cel-si", "2027-02-10T08:00", "2027-02-10T20:00")
-    gone = override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00").model_copy(update={"state": "withdrawn"})
+    gone = override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00").model_copy(
+        update={"state": "withdrawn"}
+    )
     nobody = override(None, "2027-02-11T12:00", "2027-02-11T13:00", place=Place.DEPUTY)
-    tour = calendar(("cel-si", "2027-02-12T08:00", "2027-02-12T20:00"), ("cel-rh", "2027-02-13T08:00", "2027-02-13T20:00"))
+    tour = calendar(
+        ("cel-si", "2027-02-12T08:00", "2027-02-12T20:00"),
+        ("cel-rh", "2027-02-13T08:00", "2027-02-13T20:00"),
+    )
     rows = [desk().duty(row) for row in (over, gone, nobody, tour)]
-    found = duty.decided_of(rows, datetime.fromtimestamp(NOW / 1000, UTC), REFERENCE.names, translator("fr"))
+    found = oncall_page.decided_of(
+        rows, datetime.fromtimestamp(NOW / 1000, UTC), REFERENCE.names, translator("fr")
+    )
     assert [(d.kind.split()[0], d.post, d.place, d.persons) for d in found] == [
         ("remplacement", "Astreinte technique", Place.DEPUTY, "personne"),
         ("calendrier", "Astreinte technique", Place.HOLDER, "cel-si, cel-rh"),
-    ]  # fmt: skip
+    ]
 
 
 async def test_posts_are_read_page_by_page() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from services.console.erasures import Erasures, Subject
-from services.console.queries.journal import _said
-from services.runtime.erasing import Erased, erased_of
-from services.runtime.principals import Principal
-from services.runtime.problems import ProblemError
-from services.runtime.vault import TextItem
+from services.console.logbook.erasures import Erasures, Subject
+from services.console.logbook.queries import _said
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.principals import Principal
+from services.runtime.secrets.erasure import Erased, erased_of
+from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, browsing
 from tests.unit.console.test_every_screen import REALM, crisis, report
 from tests.unit.runtime.test_vault import Setup
@@ -43,7 +43,9 @@ async def test_a_second_person_erases_what_the_first_has_proposed(vault: Setup) 
     assert await erasures.propose(SUBJECT, "p-1", "autre", NOW + 1) == made, "the same again"
     assert await refused(erasures.propose(SUBJECT, "p-2", "aussi", NOW)) == "erasure_proposed"
     assert await refused(erasures.approvable(SUBJECT, "p-1")) == "second_person"
-    assert erased_of(await vault.texts.get(SUBJECT.text_id)) is None, "nothing is erased by one person"
+    assert erased_of(await vault.texts.get(SUBJECT.text_id)) is None, (
+        "nothing is erased by one person"
+    )
     vault.follow()
     assert [one.id for one in erasures.open()] == ["r-1"]
     await erasures.erase(SUBJECT, await erasures.approvable(SUBJECT, "p-2"), NOW + 2)
@@ -86,17 +88,27 @@ def console(vault: Setup) -> tuple[Browser, Register]:
 ERASE = f"/api/v1/reports/r-1/erase?realm={REALM}"
 
 
-async def test_the_route_erases_a_report_after_two_persons_and_the_page_says_so(vault: Setup) -> None:
+async def test_the_route_erases_a_report_after_two_persons_and_the_page_says_so(
+    vault: Setup,
+) -> None:
     browser, register = console(vault)
-    await vault.texts.put("report-r-1", TextItem({"headline": "Mme Durand", "attachments": ["p1"]}, b"raw"))
+    await vault.texts.put(
+        "report-r-1", TextItem({"headline": "Mme Durand", "attachments": ["p1"]}, b"raw")
+    )
     await vault.texts.put("attachment-p1", TextItem({}, b"jpeg"))
     assert (await browser.post(ERASE, {"reason": "nom"}, role="cell")).status_code == 403
     assert (await browser.post(ERASE, {}, role="admin")).status_code == 422, "it takes a reason"
-    assert (await browser.post(ERASE, {"approve": True}, role="admin")).json()["code"] == "no_erasure"
+    assert (await browser.post(ERASE, {"approve": True}, role="admin")).json()[
+        "code"
+    ] == "no_erasure"
     proposed = await browser.post(ERASE, {"reason": "nom d’une mineure"}, role="admin")
     assert (proposed.status_code, proposed.json()["state"]) == (200, "proposed")
-    assert (await browser.post(ERASE, {"approve": True}, role="admin")).json()["code"] == "second_person"
-    before = await browser.get(f"/signalements/r-1?realm={REALM}", role="admin")  # a rendered page is shared for five seconds
+    assert (await browser.post(ERASE, {"approve": True}, role="admin")).json()[
+        "code"
+    ] == "second_person"
+    before = await browser.get(
+        f"/signalements/r-1?realm={REALM}", role="admin"
+    )  # a rendered page is shared for five seconds
     assert "Mme Durand" in before.text
     erased = await browser.post(ERASE, {"approve": True}, role="coordinator")
     assert (erased.status_code, erased.json()["state"]) == (200, "erased")
@@ -104,8 +116,16 @@ async def test_the_route_erases_a_report_after_two_persons_and_the_page_says_so(
     assert "Durand" not in page
     assert "Texte effacé le" in page
     assert "nom d’une mineure" in page
-    shown = (await browser.get(f"/api/v1/reports/r-1?realm={REALM}", role="cell", accept="application/json")).json()
-    assert (shown["headline"], shown["attachments"], shown["erased_reason"]) == (None, [], "nom d’une mineure")
+    shown = (
+        await browser.get(
+            f"/api/v1/reports/r-1?realm={REALM}", role="cell", accept="application/json"
+        )
+    ).json()
+    assert (shown["headline"], shown["attachments"], shown["erased_reason"]) == (
+        None,
+        [],
+        "nom d’une mineure",
+    )
     assert await vault.texts.get("attachment-p1") is None
     assert [act for _, act, _ in register.acts] == ["text.erasure_proposed", "text.erased"]
     assert [type(one).__name__ for one in browser.decisions.asked] == ["AddNote", "AddNote"]
@@ -117,7 +137,9 @@ async def test_proposals_are_listed_for_who_may_approve_them(vault: Setup) -> No
     await browser.post(ERASE, {"reason": "nom"}, role="admin")
     vault.follow()
     listed = await browser.get("/api/v1/erasures", role="coordinator", accept="application/json")
-    assert [(one["id"], one["kind"], one["state"], one["reason"]) for one in listed.json()["items"]] == [
-        ("r-1", "report", "proposed", "nom")
-    ]
-    assert (await browser.get("/api/v1/erasures", role="cell", accept="application/json")).status_code == 403
+    assert [
+        (one["id"], one["kind"], one["state"], one["reason"]) for one in listed.json()["items"]
+    ] == [("r-1", "report", "proposed", "nom")]
+    assert (
+        await browser.get("/api/v1/erasures", role="cell", accept="application/json")
+    ).status_code == 403

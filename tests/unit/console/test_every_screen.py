@@ -7,12 +7,12 @@ import re
 import pytest
 
 from schemas.runtime import CommandRefused
-from services.console.lines import LineRecord, key_of
-from services.console.pages import screens
+from services.console.logbook.lines import LineRecord, key_of
+from services.console.logbook.sentences import few
 from services.console.texts import Names
 from services.console.texts import line as said
-from services.console.texts.lines import few
-from services.runtime.vault import TextItem
+from services.console.web import screens
+from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, Held, browsing, reference
 from tests.unit.console.test_lines import lines
 
@@ -33,25 +33,64 @@ def realm(**fields: object) -> Held:
 
 def incident(id: str = "i-1", **changes: object) -> dict[str, object]:
     return {
-        "id": id, "number": "92-2027-0211-01", "kind": "power", "key": "power:92050", "state": "open", "level": 1, "severity": 3,
-        "certainty": "confirmed", "opened_at": START, "known_at": START, "updated_at": START, "version": 0, "members": ("pmi-01",),
-        "communes": ("92050",), "reports_count": 1, **changes,
-    }  # fmt: skip
+        "id": id,
+        "number": "92-2027-0211-01",
+        "kind": "power",
+        "key": "power:92050",
+        "state": "open",
+        "level": 1,
+        "severity": 3,
+        "certainty": "confirmed",
+        "opened_at": START,
+        "known_at": START,
+        "updated_at": START,
+        "version": 0,
+        "members": ("pmi-01",),
+        "communes": ("92050",),
+        "reports_count": 1,
+        **changes,
+    }
 
 
 def site(id: str = "pmi-01", **cause: object) -> dict[str, object]:
     one = {
-        "id": f"c-{id}", "incident": "i-1", "type": "outage_power", "effect": "closed", "since": START, "certainty": "confirmed", "severity": 3,
-        "loss_pct": 100, "sources": ("site_manager",), **cause,
-    }  # fmt: skip
-    return {"id": id, "status": "closed", "since": START, "capacity_pct": 0, "causes": (one,), "last_word_at": START}
+        "id": f"c-{id}",
+        "incident": "i-1",
+        "type": "outage_power",
+        "effect": "closed",
+        "since": START,
+        "certainty": "confirmed",
+        "severity": 3,
+        "loss_pct": 100,
+        "sources": ("site_manager",),
+        **cause,
+    }
+    return {
+        "id": id,
+        "status": "closed",
+        "since": START,
+        "capacity_pct": 0,
+        "causes": (one,),
+        "last_word_at": START,
+    }
 
 
 def report(id: str = "r-1", **changes: object) -> dict[str, object]:
     return {
-        "id": id, "state": "applied", "incident": "i-1", "confirmation": "confirmed", "source": "site_manager", "site": "pmi-01",
-        "type": "outage_power", "severity": 3, "certainty": "confirmed", "msg_type": "Alert", "occurred_at": START, "recorded_at": START, **changes,
-    }  # fmt: skip
+        "id": id,
+        "state": "applied",
+        "incident": "i-1",
+        "confirmation": "confirmed",
+        "source": "site_manager",
+        "site": "pmi-01",
+        "type": "outage_power",
+        "severity": 3,
+        "certainty": "confirmed",
+        "msg_type": "Alert",
+        "occurred_at": START,
+        "recorded_at": START,
+        **changes,
+    }
 
 
 def crisis() -> Held:
@@ -127,19 +166,42 @@ async def test_a_day_of_another_year_is_told_with_its_year() -> None:
     assert "Rétablissement annoncé à 31/12/9999" in await shown(browser, "/")
 
 
-@pytest.mark.parametrize("at", ["999999999999999", "-999999999999999", "9999-12-31T23:59:59Z", "0001-01-01", "9999-12-31T23:59"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "999999999999999",
+        "-999999999999999",
+        "9999-12-31T23:59:59Z",
+        "0001-01-01",
+        "9999-12-31T23:59",
+    ],
+)
 async def test_a_time_that_has_no_date_is_refused_and_ends_nothing(at: str) -> None:
     browser, _ = browsing(crisis())
-    for path in ("/", "/releve", "/sitrep", "/api/v1/overview", "/api/v1/changes?since=0", "/api/v1/sitreps/draft"):
-        answer = await browser.get(f"{path}{'&' if '?' in path else '?'}realm={REALM}&as_of={at}", accept="application/json")
+    for path in (
+        "/",
+        "/releve",
+        "/sitrep",
+        "/api/v1/overview",
+        "/api/v1/changes?since=0",
+        "/api/v1/sitreps/draft",
+    ):
+        answer = await browser.get(
+            f"{path}{'&' if '?' in path else '?'}realm={REALM}&as_of={at}",
+            accept="application/json",
+        )
         assert answer.status_code == 422, path
-    assert (await browser.get(f"/api/v1/changes?realm={REALM}&since={at}", accept="application/json")).status_code == 422
+    assert (
+        await browser.get(f"/api/v1/changes?realm={REALM}&since={at}", accept="application/json")
+    ).status_code == 422
 
 
 async def test_nothing_is_known_of_a_time_to_come() -> None:
     """The countdowns of the year 2099 stood under « what was known then »."""
     browser, _model = browsing(crisis())
-    then = await browser.get(f"/api/v1/overview?realm={REALM}&as_of=2099-01-01T00:00:00Z", accept="application/json")
+    then = await browser.get(
+        f"/api/v1/overview?realm={REALM}&as_of=2099-01-01T00:00:00Z", accept="application/json"
+    )
     assert then.json()["at"] == "2027-02-11T09:40:00Z"
     assert "11 février 2027" in await shown(browser, "/?as_of=2099-01-01T00:00")
 
@@ -149,20 +211,41 @@ async def test_a_number_too_long_for_a_sitrep_is_none() -> None:
     assert (await browser.get(f"/sitrep/{'9' * 5000}?realm={REALM}")).status_code == 404
 
 
-def ladder(id: str, name: str, scope: str, state: str, at: int, incidents: tuple[str, ...] = ()) -> dict[str, object]:
+def ladder(
+    id: str, name: str, scope: str, state: str, at: int, incidents: tuple[str, ...] = ()
+) -> dict[str, object]:
     wave = {
-        "wave": 1, "cycle": 1, "due_at": at, "fired_at": at, "state": "fired", "roles": ("astreinte_direction",), "notifications": (), "expected": 1,
-    }  # fmt: skip
+        "wave": 1,
+        "cycle": 1,
+        "due_at": at,
+        "fired_at": at,
+        "state": "fired",
+        "roles": ("astreinte_direction",),
+        "notifications": (),
+        "expected": 1,
+    }
     return {
-        "id": id, "ladder": name, "scope": scope, "incidents": incidents, "state": state, "policy": "v1", "started_at": at, "wave": 1, "cycle": 1,
-        "waves": (wave,), "level": int(name[1]),
-    }  # fmt: skip
+        "id": id,
+        "ladder": name,
+        "scope": scope,
+        "incidents": incidents,
+        "state": state,
+        "policy": "v1",
+        "started_at": at,
+        "wave": 1,
+        "cycle": 1,
+        "waves": (wave,),
+        "level": int(name[1]),
+    }
 
 
 async def test_the_calls_of_a_crisis_long_over_are_not_those_of_today() -> None:
     """The ladder N3 of last month stood on the cell's screen, on each incident and in the point de situation."""
     held = crisis()
-    held.put("escalations", ladder("e-old", "N3", "territory", "ended", START - 30 * 86_400_000, ("i-0",)))
+    held.put(
+        "escalations",
+        ladder("e-old", "N3", "territory", "ended", START - 30 * 86_400_000, ("i-0",)),
+    )
     held.put("escalations", ladder("e-own", "N1", "i-1", "answered", START, ("i-1",)))
     browser, _ = browsing(held)
     for path in ("/", "/incidents/i-1", "/mur", "/releve", "/sitrep"):
@@ -187,19 +270,45 @@ async def test_an_incident_shows_its_own_calls_and_the_room_those_of_the_realm()
 
 
 def clocked(id: str, at: int, **more: object) -> dict[str, object]:
-    clock = {"state": "running", "limit_h": 2, "started_at": at, "deadline": at + 120 * MINUTE, "as_of": at, "ticking": True}
+    clock = {
+        "state": "running",
+        "limit_h": 2,
+        "started_at": at,
+        "deadline": at + 120 * MINUTE,
+        "as_of": at,
+        "ticking": True,
+    }
     return {
-        "id": id, "pole": "education", "criticality": 1, "state": "interrupted", "capacity_pct": 4, "mbco_pct": 42, "since": at,
-        "rto": {"base": "rto", **clock}, "dmia": {"base": "dmia", **clock, "limit_h": 4, "deadline": at + 240 * MINUTE}, **more,
-    }  # fmt: skip
+        "id": id,
+        "pole": "education",
+        "criticality": 1,
+        "state": "interrupted",
+        "capacity_pct": 4,
+        "mbco_pct": 42,
+        "since": at,
+        "rto": {"base": "rto", **clock},
+        "dmia": {"base": "dmia", **clock, "limit_h": 4, "deadline": at + 240 * MINUTE},
+        **more,
+    }
 
 
 async def test_an_incident_shows_the_activities_that_suffer_from_it() -> None:
     """The clocks of every other incident stood under « Activités atteintes »."""
     held = crisis()
-    held.put("incidents", incident("i-2", number="92-2027-0211-02", kind="fire", key="fire:cen-1", members=("cen-1",)))
-    held.put("activities", clocked("CPL-01", START, incident="i-1", path=(({"kind": "site", "id": "pmi-01"},),)))
-    held.put("activities", clocked("SOL-01", START, incident="i-2", path=(({"kind": "site", "id": "cen-1"},),)))
+    held.put(
+        "incidents",
+        incident(
+            "i-2", number="92-2027-0211-02", kind="fire", key="fire:cen-1", members=("cen-1",)
+        ),
+    )
+    held.put(
+        "activities",
+        clocked("CPL-01", START, incident="i-1", path=(({"kind": "site", "id": "pmi-01"},),)),
+    )
+    held.put(
+        "activities",
+        clocked("SOL-01", START, incident="i-2", path=(({"kind": "site", "id": "cen-1"},),)),
+    )
     browser, _ = browsing(held)
     for id, its, other in (("i-1", "CPL-01", "SOL-01"), ("i-2", "SOL-01", "CPL-01")):
         seen = await shown(browser, f"/incidents/{id}")
@@ -210,7 +319,10 @@ async def test_an_incident_shows_the_activities_that_suffer_from_it() -> None:
 async def test_a_search_forgives_accents_in_every_view() -> None:
     """What the browser looks for has none: an incident or a task with an accent in its title was never found."""
     held = crisis()
-    held.put("tasks", {"id": "t-1", "kind": "verify_site", "state": "open", "opened_at": START, "site": "pmi-01"})
+    held.put(
+        "tasks",
+        {"id": "t-1", "kind": "verify_site", "state": "open", "opened_at": START, "site": "pmi-01"},
+    )
     held.put("tasks", {"id": "t-2", "kind": "reentry", "state": "open", "opened_at": START})
     browser, _ = browsing(held)
     page = (await browser.get(f"/?realm={REALM}&vue=incidents")).text
@@ -230,7 +342,10 @@ async def test_a_proposal_that_comes_has_its_place_on_a_page_that_had_none() -> 
 
 async def test_a_page_that_is_shown_is_never_sent_to_an_exercise() -> None:
     """The wall of a quiet live realm went over to an exercise that began, and stayed there."""
-    exercise, live = crisis(), Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
+    exercise, live = (
+        crisis(),
+        Held("92", clock=NOW, reference=reference(), fields={"started_at": START}),
+    )
     browser, _ = browsing(live, exercise)
     for path in ("/", "/mur"):
         assert (await browser.get(path)).status_code == 303, "a newcomer is"
@@ -240,28 +355,46 @@ async def test_a_page_that_is_shown_is_never_sent_to_an_exercise() -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/activites?activite=X", "Aucune activité ne porte l’identifiant « X »"), ("/reaffectation?proposition=X", "Aucune proposition ne porte"),
-        ("/?incident=X", "Cet incident n’est pas ouvert ici"), ("/?pole=X", "Aucun pôle ne porte l’identifiant « X »"),
+        ("/activites?activite=X", "Aucune activité ne porte l’identifiant « X »"),
+        ("/reaffectation?proposition=X", "Aucune proposition ne porte"),
+        ("/?incident=X", "Cet incident n’est pas ouvert ici"),
+        ("/?pole=X", "Aucun pôle ne porte l’identifiant « X »"),
         ("/signaler?site=X", "Le site « X » n’est pas de ceux"),
     ],
-)  # fmt: skip
+)
 async def test_an_address_that_names_nothing_is_told_so(path: str, said: str) -> None:
     """The page of something else stood there without a word."""
     browser, _ = browsing(crisis())
     assert said in (await shown(browser, path)).replace("\u00a0", " ")
-    for known in ("/activites?activite=CPL-01", "/?incident=i-1", "/?pole=education", "/signaler?site=pmi-01", "/"):
-        assert not re.search("ne porte l’identifiant|n’est pas ouvert ici|n’est pas de ceux", await shown(browser, known))
+    for known in (
+        "/activites?activite=CPL-01",
+        "/?incident=i-1",
+        "/?pole=education",
+        "/signaler?site=pmi-01",
+        "/",
+    ):
+        assert not re.search(
+            "ne porte l’identifiant|n’est pas ouvert ici|n’est pas de ceux",
+            await shown(browser, known),
+        )
 
 
-@pytest.mark.parametrize("path", ["/main-courante?incident=X", "/main-courante?ligne=X", "/retex?incident=X", "/sitrep/7"])
+@pytest.mark.parametrize(
+    "path",
+    ["/main-courante?incident=X", "/main-courante?ligne=X", "/retex?incident=X", "/sitrep/7"],
+)
 async def test_a_page_of_nothing_is_not_found(path: str) -> None:
     browser, _ = browsing(crisis())
-    assert (await browser.get(f"{path}{'&' if '?' in path else '?'}realm={REALM}")).status_code == 404
+    assert (
+        await browser.get(f"{path}{'&' if '?' in path else '?'}realm={REALM}")
+    ).status_code == 404
 
 
 async def test_lessons_learned_lead_to_no_incident_that_went_into_another() -> None:
     held = crisis()
-    held.put("incidents", incident("i-2", number="92-2027-0211-02", state="merged", merged_into="i-1"))
+    held.put(
+        "incidents", incident("i-2", number="92-2027-0211-02", state="merged", merged_into="i-1")
+    )
     browser, _ = browsing(held)
     page = (await browser.get(f"/retex?realm={REALM}")).text
     assert "92-2027-0211-02" not in page.partition("<article")[0]
@@ -271,9 +404,19 @@ async def test_lessons_learned_lead_to_no_incident_that_went_into_another() -> N
 
 def told(n: int, at: int, **more: object) -> LineRecord:
     base = {
-        "key": key_of(at, "alerts", n, 0), "id": f"l-{n}", "type": "ReportChanged", "kind": "fact", "occurred_at": at, "recorded_at": at, "author": "system",
-        "place": f"alerts/1/{n}/0", "change": "applied", "values": {"type": "outage_power"}, "certainty": "confirmed", "source": "site_manager",
-    }  # fmt: skip
+        "key": key_of(at, "alerts", n, 0),
+        "id": f"l-{n}",
+        "type": "ReportChanged",
+        "kind": "fact",
+        "occurred_at": at,
+        "recorded_at": at,
+        "author": "system",
+        "place": f"alerts/1/{n}/0",
+        "change": "applied",
+        "values": {"type": "outage_power"},
+        "certainty": "confirmed",
+        "source": "site_manager",
+    }
     return LineRecord(**base | more)
 
 
@@ -292,25 +435,53 @@ async def test_a_line_of_yesterday_has_its_hour() -> None:
 async def test_the_lines_of_a_site_are_found_behind_those_of_all_others() -> None:
     """« Aucune ligne » stood on the page of every site that the newest thousand lines did not name."""
     held = crisis()
-    held.lines += [told(1, START, site="pmi-01"), *(told(n, START + n, site="pmi-02") for n in range(2, 1200))]
+    held.lines += [
+        told(1, START, site="pmi-01"),
+        *(told(n, START + n, site="pmi-02") for n in range(2, 1200)),
+    ]
     browser, _ = browsing(held)
     seen = await shown(browser, "/sites/pmi-01")
     assert "Aucune ligne" not in seen
-    found = (await browser.get(f"/api/v1/log?realm={REALM}&site=pmi-01", accept="application/json")).json()["items"]
+    found = (
+        await browser.get(f"/api/v1/log?realm={REALM}&site=pmi-01", accept="application/json")
+    ).json()["items"]
     assert [line["id"] for line in found] == ["l-1"]
 
 
 async def test_the_page_of_a_report_says_all_that_it_said_in_words() -> None:
     """Its commune was a number, its figures were not there."""
     held = crisis()
-    held.put("reports", report(
-        site=None, commune="92050", type="flood_level", phenomenon="crues", colour="orange", flags=("maintenance",), plan_hint="PT-CRUE",
-        measure={"name": "niveau", "value": 6.2, "unit": "m", "object": "station:paris-austerlitz"}, lifts=("outage_power",),
-    ))  # fmt: skip
+    held.put(
+        "reports",
+        report(
+            site=None,
+            commune="92050",
+            type="flood_level",
+            phenomenon="crues",
+            colour="orange",
+            flags=("maintenance",),
+            plan_hint="PT-CRUE",
+            measure={
+                "name": "niveau",
+                "value": 6.2,
+                "unit": "m",
+                "object": "station:paris-austerlitz",
+            },
+            lifts=("outage_power",),
+        ),
+    )
     held.put("reports", report("r-2", state="refused", reason="same_id"))
     browser, _ = browsing(held)
     seen = await shown(browser, "/signalements/r-1")
-    for word in ("Nanterre", "niveau 6,2 m", "crues", "orange", "travaux prévus", "PT-CRUE", "Coupure d’électricité"):
+    for word in (
+        "Nanterre",
+        "niveau 6,2 m",
+        "crues",
+        "orange",
+        "travaux prévus",
+        "PT-CRUE",
+        "Coupure d’électricité",
+    ):
         assert word in seen, word
     assert "92050" not in seen
     assert "maintenance" not in seen
@@ -344,7 +515,14 @@ async def test_a_correction_leads_to_the_line_that_it_corrects() -> None:
 async def test_a_refusal_is_told_with_what_it_names() -> None:
     """The log said « L’annuaire ne connaît pas cette personne : ?. »"""
     (line,) = lines(
-        "alerts", CommandRefused(command_id="c-1", command="OverrideDuty", status=404, code="person_unknown", values={"person": "p-77"})
+        "alerts",
+        CommandRefused(
+            command_id="c-1",
+            command="OverrideDuty",
+            status=404,
+            code="person_unknown",
+            values={"person": "p-77"},
+        ),
     )
     assert said(line, Names(), "fr").endswith("p-77.")
 
@@ -374,15 +552,28 @@ async def test_a_page_that_is_not_theirs_says_so_in_words() -> None:
     [
         ("power", "cluster:92050", "famille électricité : Nanterre", "family power: Nanterre"),
         ("power", "cluster:pmi-01", "famille électricité : PMI", "family power: PMI"),
-        ("power", "cluster:8d1b6f7e-0000-5000-8000-000000000000", "famille électricité ", "family power "),
+        (
+            "power",
+            "cluster:8d1b6f7e-0000-5000-8000-000000000000",
+            "famille électricité ",
+            "family power ",
+        ),
         ("absence", "kind:college", "famille absences : collèges", "family absences: collèges"),
-        ("it", "*", "famille informatique : tout le système d’information", "family IT: the whole information system"),
+        (
+            "it",
+            "*",
+            "famille informatique : tout le système d’information",
+            "family IT: the whole information system",
+        ),
         ("it", "messagerie", "famille informatique : messagerie électronique", "family IT: e-mail"),
         ("wind", "orages", "famille vent : orages", "family wind: storms"),
-        ("flood", "crues", "famille crue ", "family flood "), ("security", "territory", "famille sûreté ", "family security "),
+        ("flood", "crues", "famille crue ", "family flood "),
+        ("security", "territory", "famille sûreté ", "family security "),
     ],
-)  # fmt: skip
-async def test_an_incident_says_in_words_over_what_it_was_opened(kind: str, key: str, french: str, english: str) -> None:
+)
+async def test_an_incident_says_in_words_over_what_it_was_opened(
+    kind: str, key: str, french: str, english: str
+) -> None:
     """Its page said « clé cluster:92050 »."""
     held = realm()
     held.put("incidents", incident(kind=kind, key=key))
@@ -397,17 +588,27 @@ async def test_an_incident_says_in_words_over_what_it_was_opened(kind: str, key:
 async def test_a_crisis_cell_sees_on_every_page_that_nobody_is_called(outcome: str) -> None:
     """Only the page of who is on call said so, as one line among others."""
     live = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
-    channels = [{"channel": "email", "outcome": "not_configured"}, {"channel": "sms", "outcome": outcome}]
-    live.put("probes", {"id": "2027-02", "asked_at": START, "done_at": START + 1000, "channels": channels})
+    channels = [
+        {"channel": "email", "outcome": "not_configured"},
+        {"channel": "sms", "outcome": outcome},
+    ]
+    live.put(
+        "probes",
+        {"id": "2027-02", "asked_at": START, "done_at": START + 1000, "channels": channels},
+    )
     browser, _ = browsing(live)
     for path in ("/", "/mur", "/activites", "/astreintes"):
         answer = await browser.get(f"{path}?realm=92")
-        assert ("Aucun canal n’est configuré : Vigie n’appelle personne." in words(answer.text)) == (outcome == "not_configured"), path
+        assert (
+            "Aucun canal n’est configuré : Vigie n’appelle personne." in words(answer.text)
+        ) == (outcome == "not_configured"), path
 
 
 async def test_a_request_that_is_not_theirs_is_refused_in_words() -> None:
     browser, _ = browsing(crisis())
-    answer = await browser.get(f"/api/v1/log?realm={REALM}", role="site_manager", accept="application/json")
+    answer = await browser.get(
+        f"/api/v1/log?realm={REALM}", role="site_manager", accept="application/json"
+    )
     assert answer.status_code == 403
     assert "Responsable de site" in answer.json()["detail"]
     assert "Cellule de crise" in answer.json()["detail"]
@@ -432,7 +633,17 @@ async def test_what_waits_for_a_decision_is_shown_without_an_incident_too() -> N
     held = realm()
     held.put("levels", {"id": "territory", "level": 3, "since": START, "proposed": 4})
     plan = next(iter(reference().plans))
-    held.put("plans", {"id": plan, "state": "proposed", "level": 0, "proposed_level": 2, "proposed_at": START, "decides": "directeur_pole"})
+    held.put(
+        "plans",
+        {
+            "id": plan,
+            "state": "proposed",
+            "level": 0,
+            "proposed_level": 2,
+            "proposed_at": START,
+            "decides": "directeur_pole",
+        },
+    )
     browser, _ = browsing(held)
     assert "N4 proposé" in await shown(browser, "/")
     assert f"#plan-{plan}" in (await browser.get(f"/?realm={REALM}")).text
@@ -455,7 +666,9 @@ async def test_each_reader_of_a_report_is_written_down(monkeypatch: pytest.Monke
     browser, model = browsing(held)
     model.words.kept["t-1"] = TextItem({"headline": "une phrase"})
     read: list[str] = []
-    monkeypatch.setattr(screens.log, "info", lambda event, **told: read.append(f"{event} {told['reader']}"))
+    monkeypatch.setattr(
+        screens.log, "info", lambda event, **told: read.append(f"{event} {told['reader']}")
+    )
     for role in ("cell", "cell@pmi-01", "cell", "cell@pmi-01"):
         assert "une phrase" in await shown(browser, "/signalements/r-1", role=role)
     assert read == ["report.text_read cell-1", "report.text_read cell-2"]
@@ -463,8 +676,12 @@ async def test_each_reader_of_a_report_is_written_down(monkeypatch: pytest.Monke
 
 async def test_the_live_realm_offers_the_exercises_that_run_and_no_measurement() -> None:
     live = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
-    browser, _model = browsing(live, realm(), Held("92~test-bench", clock=NOW, reference=reference()))
-    assert re.findall(r'class="btn s" href="/\?realm=([^"]+)"', (await browser.get("/?realm=92")).text) == [REALM]
+    browser, _model = browsing(
+        live, realm(), Held("92~test-bench", clock=NOW, reference=reference())
+    )
+    assert re.findall(
+        r'class="btn s" href="/\?realm=([^"]+)"', (await browser.get("/?realm=92")).text
+    ) == [REALM]
 
 
 async def test_realms_are_all_in_the_list_page_by_page() -> None:
@@ -481,27 +698,53 @@ async def test_realms_are_all_in_the_list_page_by_page() -> None:
 @pytest.mark.parametrize(
     ("path", "body", "unknown"),
     [
-        ("incidents/i-1/resolve", {"force": True, "reason": "x"}, []), ("incidents/i-1/resolve", {"forse": True, "raison": "x"}, ["forse", "raison"]),
-        ("oncall/overrides", {"role": "r", "person": "p", "from": "2027-02-11T09:40:00Z", "to": "2027-02-11T10:40:00Z", "reason": "x", "start": 1}, ["start"]),
-        ("incidents/i-1/escalate", {f"f{n:02}": n for n in range(40)}, [f"f{n:02}" for n in range(20)]), ("level", {"level": 1, "scop": "i-1"}, ["scop"]),
-        ("incidents/i-1/escalate", None, []), ("incidents/i-1/escalate", {"é" * 100: 1}, ["é" * 64]),
+        ("incidents/i-1/resolve", {"force": True, "reason": "x"}, []),
+        ("incidents/i-1/resolve", {"forse": True, "raison": "x"}, ["forse", "raison"]),
+        (
+            "oncall/overrides",
+            {
+                "role": "r",
+                "person": "p",
+                "from": "2027-02-11T09:40:00Z",
+                "to": "2027-02-11T10:40:00Z",
+                "reason": "x",
+                "start": 1,
+            },
+            ["start"],
+        ),
+        (
+            "incidents/i-1/escalate",
+            {f"f{n:02}": n for n in range(40)},
+            [f"f{n:02}" for n in range(20)],
+        ),
+        ("level", {"level": 1, "scop": "i-1"}, ["scop"]),
+        ("incidents/i-1/escalate", None, []),
+        ("incidents/i-1/escalate", {"é" * 100: 1}, ["é" * 64]),
     ],
-)  # fmt: skip
-async def test_a_typo_in_a_field_of_a_decision_is_told(path: str, body: object, unknown: list[str]) -> None:
+)
+async def test_a_typo_in_a_field_of_a_decision_is_told(
+    path: str, body: object, unknown: list[str]
+) -> None:
     """It was read over: the decision was taken without what was meant."""
     browser, _ = browsing(crisis())
     answer = await browser.post(f"/api/v1/{path}?realm={REALM}", body)
     assert (answer.status_code, answer.json()["unknown_fields"]) == (202, unknown)
 
 
-@pytest.mark.parametrize("path", ["poles", "communes", "levels", "realms", "sites", "activities", "plans"])
+@pytest.mark.parametrize(
+    "path", ["poles", "communes", "levels", "realms", "sites", "activities", "plans"]
+)
 async def test_a_list_is_read_page_by_page(path: str) -> None:
     browser, _ = browsing(crisis())
     whole = (await browser.get(f"/api/v1/{path}?realm={REALM}")).json()["items"]
     size = max(1, len(whole) // 3)
     seen, cursor = [], ""
     while cursor is not None:
-        page = (await browser.get(f"/api/v1/{path}?realm={REALM}&limit={size}{cursor and f'&cursor={cursor}'}")).json()
+        page = (
+            await browser.get(
+                f"/api/v1/{path}?realm={REALM}&limit={size}{cursor and f'&cursor={cursor}'}"
+            )
+        ).json()
         assert len(page["items"]) <= size
         seen += page["items"]
         cursor = page["next"]

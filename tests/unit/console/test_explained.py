@@ -14,9 +14,23 @@ def _held(plans: tuple[str, ...]) -> tuple[HeldModel, str]:
         id = scene.report(n / 10, "outage_power", "pmi-04", severity=3)
     incident = scene.incident_of(id).id
     found = rows(scene.facts)
-    held = Held(scene.realm, {name: dict(found[name]) for name in ("incidents", "reports")}, clock=scene.at(60), reference=reference())
+    held = Held(
+        scene.realm,
+        {name: dict(found[name]) for name in ("incidents", "reports")},
+        clock=scene.at(60),
+        reference=reference(),
+    )
     for plan in plans:
-        held.put("plans", {"id": plan, "state": "proposed", "level": 1, "incident": incident, "decides": "directeur_pole"})
+        held.put(
+            "plans",
+            {
+                "id": plan,
+                "state": "proposed",
+                "level": 1,
+                "incident": incident,
+                "decides": "directeur_pole",
+            },
+        )
     return HeldModel(held), incident
 
 

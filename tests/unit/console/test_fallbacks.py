@@ -11,8 +11,8 @@ from schemas import alerts as a
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas.words import ActivityState, ClockBase, ClockState, IncidentState, PlanState, SiteStatus
-from services.console.fallbacks import Collision, Situation, collisions
-from services.console.reference import Reference
+from services.console.continuity.fallbacks import Collision, Situation, collisions
+from services.console.read_model.reference_index import Reference
 from tests.integration.console import crisis
 from tests.shipped import territory
 
@@ -23,21 +23,39 @@ CHILDREN, GYMNASIUMS = "SOL-02", "EDU-06"
 
 @cache
 def reference() -> Reference:
-    return Reference.of(territory().version, {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)})
+    return Reference.of(
+        territory().version,
+        {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)},
+    )
 
 
 def _activity(id: str, state: ActivityState = ActivityState.INTERRUPTED) -> c.ActivityRow:
-    static, clock = reference().activities[id], c.ClockRow(base=ClockBase.RTO, state=ClockState.NEVER, limit_h=1)
+    static, clock = (
+        reference().activities[id],
+        c.ClockRow(base=ClockBase.RTO, state=ClockState.NEVER, limit_h=1),
+    )
     return c.ActivityRow(
-        id=id, pole=static.pole, criticality=static.criticality, state=state, capacity_pct=0, mbco_pct=static.mbco_pct, since=0, rto=clock, dmia=clock,
-    )  # fmt: skip
+        id=id,
+        pole=static.pole,
+        criticality=static.criticality,
+        state=state,
+        capacity_pct=0,
+        mbco_pct=static.mbco_pct,
+        since=0,
+        rto=clock,
+        dmia=clock,
+    )
 
 
 def _plan(id: str, state: PlanState) -> c.PlanRow:
-    return c.PlanRow(id=id, state=state, decides=reference().plans[id].decides, pole=reference().plans[id].pole)
+    return c.PlanRow(
+        id=id, state=state, decides=reference().plans[id].decides, pole=reference().plans[id].pole
+    )
 
 
-def _situation(mine: PlanState = PlanState.PROPOSED, other: PlanState = PlanState.ACTIVE) -> Situation:
+def _situation(
+    mine: PlanState = PlanState.PROPOSED, other: PlanState = PlanState.ACTIVE
+) -> Situation:
     return Situation(
         activities={id: _activity(id) for id in (CHILDREN, GYMNASIUMS)},
         plans={SOLIDARITY: _plan(SOLIDARITY, mine), EDUCATION: _plan(EDUCATION, other)},
@@ -46,7 +64,16 @@ def _situation(mine: PlanState = PlanState.PROPOSED, other: PlanState = PlanStat
 
 def test_two_plans_that_need_more_places_than_are_free_collide() -> None:
     assert collisions(reference(), _situation()) == [
-        Collision(SOLIDARITY, EDUCATION, "gymnase", (GYMNASIUMS, CHILDREN), needed=300, free=240, sound=12, held=())
+        Collision(
+            SOLIDARITY,
+            EDUCATION,
+            "gymnase",
+            (GYMNASIUMS, CHILDREN),
+            needed=300,
+            free=240,
+            sound=12,
+            held=(),
+        )
     ]
 
 
@@ -57,12 +84,20 @@ def test_both_are_told_when_both_are_to_be_decided() -> None:
 
 @pytest.mark.parametrize("other", [PlanState.VALID, PlanState.REFUSED, PlanState.LIFTED])
 def test_a_plan_that_is_not_in_play_takes_nothing(other: PlanState) -> None:
-    assert [x for x in collisions(reference(), _situation(other=other)) if x.other == EDUCATION] == []
+    assert [
+        x for x in collisions(reference(), _situation(other=other)) if x.other == EDUCATION
+    ] == []
 
 
-@pytest.mark.parametrize("mine", [PlanState.VALID, PlanState.REFUSED, PlanState.LIFTED, PlanState.RETEX_CLOSED])
-def test_a_plan_that_nothing_proposes_is_told_too_before_somebody_activates_it(mine: PlanState) -> None:
-    assert [(x.plan, x.other) for x in collisions(reference(), _situation(mine=mine))] == [(SOLIDARITY, EDUCATION)]
+@pytest.mark.parametrize(
+    "mine", [PlanState.VALID, PlanState.REFUSED, PlanState.LIFTED, PlanState.RETEX_CLOSED]
+)
+def test_a_plan_that_nothing_proposes_is_told_too_before_somebody_activates_it(
+    mine: PlanState,
+) -> None:
+    assert [(x.plan, x.other) for x in collisions(reference(), _situation(mine=mine))] == [
+        (SOLIDARITY, EDUCATION)
+    ]
 
 
 @pytest.mark.parametrize("mine", [PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.ARCHIVED])
@@ -85,12 +120,29 @@ def test_closed_sites_and_places_that_are_taken_are_not_free() -> None:
     gyms = sorted(id for id, site in reference().sites.items() if site.kind == "gymnase")
     shut = a.SiteRow(id=gyms[0], status=SiteStatus.CLOSED, since=0, capacity_pct=0)
     line = g.ReassignmentRow(
-        id="l-1", site="cen-1", activity="RHF-01", metier="gestionnaire_paie", supply="displaced", place=gyms[1], count=8, criticality=1,
-        proposal="p", decision="d", state=g.LineState.ARRIVED, needed=8, approved_by="x", approved_role="director", approved_at=0, rules=(),
-    )  # fmt: skip
+        id="l-1",
+        site="cen-1",
+        activity="RHF-01",
+        metier="gestionnaire_paie",
+        supply="displaced",
+        place=gyms[1],
+        count=8,
+        criticality=1,
+        proposal="p",
+        decision="d",
+        state=g.LineState.ARRIVED,
+        needed=8,
+        approved_by="x",
+        approved_role="director",
+        approved_at=0,
+        rules=(),
+    )
     (found,) = collisions(reference(), replace(now, sites={gyms[0]: shut}, moved={"l-1": line}))
     assert (found.sound, found.free) == (11, 11 * 20 - 8)
-    (back,) = collisions(reference(), replace(now, moved={"l-1": line.model_copy(update={"state": g.LineState.RELEASED})}))
+    (back,) = collisions(
+        reference(),
+        replace(now, moved={"l-1": line.model_copy(update={"state": g.LineState.RELEASED})}),
+    )
     assert back.free == 240
 
 
@@ -98,19 +150,40 @@ def test_a_site_that_the_other_plan_holds_is_named() -> None:
     now = _situation()
     gym = min(id for id, site in reference().sites.items() if site.kind == "gymnase")
     held = c.StrategyRow(
-        id=f"{GYMNASIUMS}/1", activity=GYMNASIUMS, strategy="SR-SITE:gymnase", state="active", expected_capacity_pct=50, site=gym, desks=20,
-        started_at=0, started_by="x",
-    )  # fmt: skip
+        id=f"{GYMNASIUMS}/1",
+        activity=GYMNASIUMS,
+        strategy="SR-SITE:gymnase",
+        state="active",
+        expected_capacity_pct=50,
+        site=gym,
+        desks=20,
+        started_at=0,
+        started_by="x",
+    )
     (found,) = collisions(reference(), replace(now, strategies={held.id: held}))
-    assert (found.held, found.activities, found.needed, found.free) == ((gym,), (CHILDREN,), 280, 220)
+    assert (found.held, found.activities, found.needed, found.free) == (
+        (gym,),
+        (CHILDREN,),
+        280,
+        220,
+    )
 
 
 def test_in_a_flood_exposed_sites_take_nobody() -> None:
     gym = min(id for id, site in reference().sites.items() if site.kind == "gymnase")
     flood = crisis.incident(0, (), "opened").row.model_copy(update={"kind": "flood"})
-    low = {**reference().sites, gym: reference().sites[gym].model_copy(update={"flood_exposure": "tier1"})}
+    low = {
+        **reference().sites,
+        gym: reference().sites[gym].model_copy(update={"flood_exposure": "tier1"}),
+    }
     wet = replace(reference(), names=replace(reference().names, sites=low))
     (found,) = collisions(wet, replace(_situation(), incidents={flood.id: flood}))
     assert found.sound == 11
-    (over,) = collisions(wet, replace(_situation(), incidents={flood.id: flood.model_copy(update={"state": IncidentState.CLOSED})}))
+    (over,) = collisions(
+        wet,
+        replace(
+            _situation(),
+            incidents={flood.id: flood.model_copy(update={"state": IncidentState.CLOSED})},
+        ),
+    )
     assert over.sound == 12

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from services.console.lines import LineRecord
-from services.runtime.vault import TextItem
+from services.console.logbook.lines import LineRecord
+from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import NOW, REALM, crisis, incident, realm, shown, told
 
@@ -21,12 +21,32 @@ async def test_every_site_of_the_territory_has_a_link() -> None:
 
 
 def noted() -> LineRecord:
-    return told(5, NOW, type="NoteAdded", kind="note", change=None, source=None, author="cellule-1", text_id="t-9", values={})
+    return told(
+        5,
+        NOW,
+        type="NoteAdded",
+        kind="note",
+        change=None,
+        source=None,
+        author="cellule-1",
+        text_id="t-9",
+        values={},
+    )
 
 
 async def test_one_search_finds_sites_incidents_lines_and_people() -> None:
     held = crisis()
-    held.put("incidents", incident("i-0", number="92-2027-0201-01", kind="fire", key="fire:pmi-01", state="closed", closed_at=NOW))
+    held.put(
+        "incidents",
+        incident(
+            "i-0",
+            number="92-2027-0201-01",
+            kind="fire",
+            key="fire:pmi-01",
+            state="closed",
+            closed_at=NOW,
+        ),
+    )
     held.lines.append(noted())
     browser, model = browsing(held)
     model.words.kept["t-9"] = TextItem({"text": "Le gardien de Darracq a les clés"})
@@ -47,7 +67,9 @@ async def test_a_search_shows_only_what_the_reader_may_read() -> None:
     seen = await shown(browser, "/recherche?q=darracq", role="site_manager@pmi-01")
     assert "PMI Darracq" in seen
     assert "gardien" not in seen
-    assert "Dir. Éducation" not in await shown(browser, "/recherche?q=dir+education", role="site_manager@pmi-01")
+    assert "Dir. Éducation" not in await shown(
+        browser, "/recherche?q=dir+education", role="site_manager@pmi-01"
+    )
 
 
 async def test_a_manager_of_sites_begins_at_their_own_sites() -> None:
@@ -59,15 +81,29 @@ async def test_a_manager_of_sites_begins_at_their_own_sites() -> None:
     page = (await browser.get(f"/mes-sites?realm={REALM}", role="site_manager@pmi-01")).text
     cell = re.search(r'href="(/\?[^"]*vue=a-traiter[^"]*)"', page)
     assert cell is not None
-    assert (await browser.get(cell[1].replace("&amp;", "&"), role="site_manager@pmi-01")).status_code == 200
+    assert (
+        await browser.get(cell[1].replace("&amp;", "&"), role="site_manager@pmi-01")
+    ).status_code == 200
 
 
 async def test_a_director_reads_first_what_is_asked_of_them() -> None:
     held = crisis()
-    held.put("plans", {"id": "PT-ELEC", "state": "proposed", "level": 0, "proposed_level": 2, "version": 1, "decides": "directeur_pole"})
+    held.put(
+        "plans",
+        {
+            "id": "PT-ELEC",
+            "state": "proposed",
+            "level": 0,
+            "proposed_level": 2,
+            "version": 1,
+            "decides": "directeur_pole",
+        },
+    )
     browser, _ = browsing(held)
     director = await shown(browser, "/", role="director@pole:education")
-    assert director.index("Ce qui vous est demandé") < director.index("Incident 92-2027-0211-01, ouvert")
+    assert director.index("Ce qui vous est demandé") < director.index(
+        "Incident 92-2027-0211-01, ouvert"
+    )
     cell = await shown(browser, "/")
     assert cell.index("Incident 92-2027-0211-01, ouvert") < cell.index("À décider")
 
@@ -76,7 +112,9 @@ async def test_a_director_reads_first_what_is_asked_of_them() -> None:
     ("level", "taken", "title", "alarm"),
     [(1, (), "", ""), (2, (), "(1) ", ""), (3, (), "(1) ", "i-1"), (3, ("coord-pca",), "", "")],
 )
-async def test_the_tab_counts_what_nobody_has_taken_in_charge(level: int, taken: tuple[str, ...], title: str, alarm: str) -> None:
+async def test_the_tab_counts_what_nobody_has_taken_in_charge(
+    level: int, taken: tuple[str, ...], title: str, alarm: str
+) -> None:
     held = crisis()
     held.put("incidents", incident(level=level, acknowledged_by=taken))
     held.put("levels", {"id": "territory", "level": level, "since": NOW, "version": 1})
@@ -91,8 +129,12 @@ async def test_the_manager_of_a_site_sees_what_became_of_a_report() -> None:
     held.put("incidents", incident(level=2))
     browser, _ = browsing(held)
     seen = await shown(browser, "/mes-sites", role="site_manager@pmi-01")
-    assert re.search("Coupure d’électricité : reçu à 09:40 , pas encore lu par la cellule , incident N2", seen)
+    assert re.search(
+        "Coupure d’électricité : reçu à 09:40 , pas encore lu par la cellule , incident N2", seen
+    )
     assert "en attente de prise en charge" in seen
     held.put("incidents", incident(level=2, acknowledged_by=("coord-pca",)))
     browser, _ = browsing(held)
-    assert "pris en charge par la cellule" in await shown(browser, "/mes-sites", role="site_manager@pmi-01")
+    assert "pris en charge par la cellule" in await shown(
+        browser, "/mes-sites", role="site_manager@pmi-01"
+    )

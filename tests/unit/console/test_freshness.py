@@ -10,8 +10,8 @@ from schemas import reference as ref
 from schemas.base import DAY_MS
 from schemas.oncall import Reach, ReachRow
 from schemas.words import Channel
-from services.console.freshness import stale
-from services.console.reference import Reference
+from services.console.continuity.freshness import stale
+from services.console.read_model.reference_index import Reference
 from services.oncall.localtime import PARIS
 from tests.shipped import territory
 
@@ -30,13 +30,17 @@ def test_a_bia_of_more_than_twelve_months_is_old(day: str, old: list[str]) -> No
 
 
 @pytest.mark.parametrize(("age_ms", "old"), [(90 * DAY_MS, []), (90 * DAY_MS + 1, ["directory"])])
-def test_a_directory_of_which_nothing_was_proved_for_ninety_days_is_old(age_ms: int, old: list[str]) -> None:
+def test_a_directory_of_which_nothing_was_proved_for_ninety_days_is_old(
+    age_ms: int, old: list[str]
+) -> None:
     assert stale(REFERENCE, {}, PUBLISHED, PUBLISHED + age_ms) == old
 
 
 def test_one_proved_channel_keeps_the_directory_fresh() -> None:
     now = PUBLISHED + 120 * DAY_MS
-    told = {"dgs": ReachRow(id="dgs", points=(Reach(channel=Channel.SMS, verified_at=now - DAY_MS),))}
+    told = {
+        "dgs": ReachRow(id="dgs", points=(Reach(channel=Channel.SMS, verified_at=now - DAY_MS),))
+    }
     assert stale(REFERENCE, told, PUBLISHED, now) == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 
-from services.console.geometry import MARGIN, WIDTH, load_outlines, path_of, plane_of
+from services.console.sites.geometry import MARGIN, WIDTH, load_outlines, path_of, plane_of
 from tests.shipped import FOLDER
 
 
@@ -15,7 +15,9 @@ def test_every_outline_lies_in_the_view_box() -> None:
     for path in outlines.paths.values():
         assert path.startswith("M")
         assert path.endswith("Z")
-        numbers = [tuple(map(float, pair.split(","))) for pair in re.findall(r"[-\d.]+,[-\d.]+", path)]
+        numbers = [
+            tuple(map(float, pair.split(","))) for pair in re.findall(r"[-\d.]+,[-\d.]+", path)
+        ]
         assert all(0 <= x <= WIDTH and 0 <= y <= outlines.plane.height for x, y in numbers)
 
 

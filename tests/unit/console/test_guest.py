@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.runtime.access_http import guest_in
-from services.runtime.rights import Permission
+from services.runtime.identity.http_access import guest_in
+from services.runtime.identity.permissions import Permission
 from tests.unit.console.held import LINKS, Browser, HeldModel, application
 from tests.unit.console.test_every_screen import REALM, crisis, words
 
@@ -15,7 +15,13 @@ def test_a_guest_reads_one_exercise_and_changes_nothing() -> None:
     assert guest is not None
     assert guest.scope.realms == ("92~ex-demo-1",)
     assert guest.may(Permission.PICTURE_READ)
-    writing = (Permission.REPORT_POST, Permission.LEVEL_SET, Permission.REALM_RUN, Permission.NOTE_WRITE, Permission.PLAN_DECIDE)
+    writing = (
+        Permission.REPORT_POST,
+        Permission.LEVEL_SET,
+        Permission.REALM_RUN,
+        Permission.NOTE_WRITE,
+        Permission.PLAN_DECIDE,
+    )
     assert not any(guest.may(p) for p in writing)
 
 
@@ -33,7 +39,9 @@ async def test_a_guest_is_shown_the_way_in_where_others_go_out() -> None:
     app.state.guest = guest_in(REALM)
     browser = Browser(app)
     page = await browser.get(f"/?realm={REALM}", role="")
-    assert page.text.count(f'href="/connexion?next=%2F%3Frealm%3D{REALM}"') == 2  # in the menu, and beside « Lecture seule »
+    assert (
+        page.text.count(f'href="/connexion?next=%2F%3Frealm%3D{REALM}"') == 2
+    )  # in the menu, and beside « Lecture seule »
     assert "Se déconnecter" not in page.text
     assert "Se déconnecter" in (await browser.get(f"/?realm={REALM}", role="observer")).text
     refused = await browser.get(f"/personnes?realm={REALM}", role="")

@@ -13,31 +13,76 @@ from fastapi.testclient import TestClient
 
 from schemas.maintenance import EndMaintenance
 from services.console.__main__ import _describe
-from services.console.api.answering import answer
-from services.console.api.context import Body, check_scope, parse_time
-from services.console.api.maintenance import Window
 from services.console.app import create_app, openapi
-from services.console.decisions import Decisions, Key, Outcome
-from services.runtime.health import Health
-from services.runtime.principals import Principal, Scope
-from services.runtime.problems import MEDIA_TYPE, SCHEMA, Problem, ProblemError, fault
-from services.runtime.rights import Role
-from services.runtime.settings import Settings
+from services.console.http.answers import answer
+from services.console.http.context import Body, check_scope, parse_time
+from services.console.http.decisions import Decisions, Key, Outcome
+from services.console.maintenance.api import Window
+from services.runtime.http.problems import MEDIA_TYPE, SCHEMA, Problem, ProblemError, fault
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal, Scope
+from services.runtime.process.health import Health
+from services.runtime.process.settings import Settings
 from tests.shipped import territory
 
 READS = (
-    "realms", "overview", "incidents", "incidents/{id}", "incidents/{id}/timeline", "incidents/{id}/explain", "sites", "sites/{id}",
-    "activities", "activities/{id}", "plans", "plans/{id}", "poles", "communes", "tasks", "notifications", "escalations", "escalations/{id}",
-    "reports/{id}", "log", "commands/{id}", "reference", "levels", "flags", "sending/hold", "stream", "changes",
-)  # fmt: skip
+    "realms",
+    "overview",
+    "incidents",
+    "incidents/{id}",
+    "incidents/{id}/timeline",
+    "incidents/{id}/explain",
+    "sites",
+    "sites/{id}",
+    "activities",
+    "activities/{id}",
+    "plans",
+    "plans/{id}",
+    "poles",
+    "communes",
+    "tasks",
+    "notifications",
+    "escalations",
+    "escalations/{id}",
+    "reports/{id}",
+    "log",
+    "commands/{id}",
+    "reference",
+    "levels",
+    "flags",
+    "sending/hold",
+    "stream",
+    "changes",
+)
 DECISIONS = (
-    "realms", "realms/{name}/step", "realms/{name}/pause", "realms/{name}/close", "incidents/{id}/acknowledge", "incidents/{id}/escalate",
+    "realms",
+    "realms/{name}/step",
+    "realms/{name}/pause",
+    "realms/{name}/close",
+    "incidents/{id}/acknowledge",
+    "incidents/{id}/escalate",
     "incidents/{id}/reapply-policy",
-    "incidents/{id}/resolve", "incidents/{id}/reopen", "incidents/{id}/merge", "incidents/{id}/split", "incidents/{id}/notes", "level",
-    "reports/{id}/confirm", "reports/{id}/deny", "reports/{id}/link", "plans/{id}/activate", "plans/{id}/refuse", "plans/{id}/postpone",
-    "plans/{id}/stand-down", "plans/{id}/cards/{card}/start", "plans/{id}/cards/{card}/done", "plans/{id}/cards/{card}/not-applicable",
-    "tasks/{id}/take", "tasks/{id}/done", "sending/hold", "log",
-)  # fmt: skip
+    "incidents/{id}/resolve",
+    "incidents/{id}/reopen",
+    "incidents/{id}/merge",
+    "incidents/{id}/split",
+    "incidents/{id}/notes",
+    "level",
+    "reports/{id}/confirm",
+    "reports/{id}/deny",
+    "reports/{id}/link",
+    "plans/{id}/activate",
+    "plans/{id}/refuse",
+    "plans/{id}/postpone",
+    "plans/{id}/stand-down",
+    "plans/{id}/cards/{card}/start",
+    "plans/{id}/cards/{card}/done",
+    "plans/{id}/cards/{card}/not-applicable",
+    "tasks/{id}/take",
+    "tasks/{id}/done",
+    "sending/hold",
+    "log",
+)
 
 
 def test_what_the_asyncapi_document_points_to_is_beside_it() -> None:
@@ -45,7 +90,11 @@ def test_what_the_asyncapi_document_points_to_is_beside_it() -> None:
     with TestClient(create_app(Health()), base_url="http://console") as http:
         messages = http.get("/asyncapi.json").json()["components"]["messages"]
         for wire in ("vigie.IncidentChanged.v1", "vigie.NotificationPlanned.v1"):
-            (points_to,) = [message["payload"]["$ref"] for message in messages.values() if message["name"] == wire]
+            (points_to,) = [
+                message["payload"]["$ref"]
+                for message in messages.values()
+                if message["name"] == wire
+            ]
             assert http.get(f"/{points_to}").json()["$id"] == f"urn:vigie:{wire}"
         assert http.get("/json/vigie.Nothing.v1.json").json()["code"] == "not_found"
 
@@ -69,10 +118,23 @@ def test_every_read_of_a_realm_takes_as_of() -> None:
 
 
 COLLIDING = (
-    "level", "incidents/{id}/resolve", "incidents/{id}/merge", "incidents/{id}/split", "plans/{id}/activate", "plans/{id}/refuse", "plans/{id}/postpone",
-    "plans/{id}/stand-down", "plans/{id}/retex-closed", "reassignments/{proposal}/approve", "reassignments/{proposal}/decline", "maintenance/{id}/change", "maintenance/{id}/end",
-    "reference/changes/{id}/approve", "reference/changes/{id}/decline", "reference/changes/{id}/withdraw",
-)  # fmt: skip
+    "level",
+    "incidents/{id}/resolve",
+    "incidents/{id}/merge",
+    "incidents/{id}/split",
+    "plans/{id}/activate",
+    "plans/{id}/refuse",
+    "plans/{id}/postpone",
+    "plans/{id}/stand-down",
+    "plans/{id}/retex-closed",
+    "reassignments/{proposal}/approve",
+    "reassignments/{proposal}/decline",
+    "maintenance/{id}/change",
+    "maintenance/{id}/end",
+    "reference/changes/{id}/approve",
+    "reference/changes/{id}/decline",
+    "reference/changes/{id}/withdraw",
+)
 
 
 def test_the_headers_of_decisions_stand_in_the_document() -> None:
@@ -82,7 +144,11 @@ def test_the_headers_of_decisions_stand_in_the_document() -> None:
     for path, methods in app.openapi()["paths"].items():
         if "412" in methods.get("post", {}).get("responses", {}):
             names = [p["name"] for p in methods["post"]["parameters"] if p["in"] == "header"]
-            assert sorted(names) == ["Idempotency-Key", *["If-Match"] * (path.removeprefix("/api/v1/") in COLLIDING), "Prefer"], path
+            assert sorted(names) == [
+                "Idempotency-Key",
+                *["If-Match"] * (path.removeprefix("/api/v1/") in COLLIDING),
+                "Prefer",
+            ], path
 
 
 def test_every_operation_says_with_which_problems_it_may_end() -> None:
@@ -92,14 +158,22 @@ def test_every_operation_says_with_which_problems_it_may_end() -> None:
     for path, methods in document["paths"].items():
         for operation in methods.values():
             answers = operation["responses"]
-            assert {"503"} | ({"401", "403"} if path.startswith("/api/") else set()) <= answers.keys(), path
-            assert "404" in answers or not {"id", "realm"} & {p["name"] for p in operation.get("parameters", ())}, path
+            assert {"503"} | (
+                {"401", "403"} if path.startswith("/api/") else set()
+            ) <= answers.keys(), path
+            assert "404" in answers or not {"id", "realm"} & {
+                p["name"] for p in operation.get("parameters", ())
+            }, path
             for status, said in answers.items():
                 if status >= "400":
-                    assert said["content"] == {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}, (path, status)
+                    assert said["content"] == {
+                        MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}
+                    }, (path, status)
 
 
-async def test_the_document_is_made_when_the_system_has_started_and_not_by_the_first_who_asks(tmp_path: Path) -> None:
+async def test_the_document_is_made_when_the_system_has_started_and_not_by_the_first_who_asks(
+    tmp_path: Path,
+) -> None:
     made, data = asyncio.Event(), Settings(data_dir=tmp_path).data
     data.make()
     app: Any = SimpleNamespace(openapi=made.set)
@@ -112,28 +186,61 @@ async def test_the_document_is_made_when_the_system_has_started_and_not_by_the_f
 
 
 def test_a_problem_is_what_the_document_says_that_it_is() -> None:
-    refused = Problem("invalid", faults=(fault("a", "b", "c", "d"),), retry_after_s=2).document("fr", "/x")
+    refused = Problem("invalid", faults=(fault("a", "b", "c", "d"),), retry_after_s=2).document(
+        "fr", "/x"
+    )
     assert set(SCHEMA["required"]) <= refused.keys() <= SCHEMA["properties"].keys()
-    assert refused["errors"][0].keys() == SCHEMA["properties"]["errors"]["items"]["properties"].keys()
+    assert (
+        refused["errors"][0].keys() == SCHEMA["properties"]["errors"]["items"]["properties"].keys()
+    )
 
 
 def test_every_list_is_paged() -> None:
     """`?limit=` was read over by a dozen lists."""
     document = openapi()
     for path, methods in document["paths"].items():
-        answer = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
-        fields = document["components"]["schemas"].get(answer.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
+        answer = (
+            methods.get("get", {})
+            .get("responses", {})
+            .get("200", {})
+            .get("content", {})
+            .get("application/json", {})
+            .get("schema", {})
+        )
+        fields = (
+            document["components"]["schemas"]
+            .get(answer.get("$ref", "").rpartition("/")[2], {})
+            .get("properties", {})
+        )
         if "anyOf" in fields.get("next", {}):  # null alone: one document, as the readiness proof
             assert {"limit", "cursor"} <= {p["name"] for p in methods["get"]["parameters"]}, path
 
 
-@pytest.mark.parametrize("text", ["2027-02-11T09:40:00+01:00", "2027-02-11T09:40:00 01:00", "2027-02-11T08:40:00Z", "1802335200000"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2027-02-11T09:40:00+01:00",
+        "2027-02-11T09:40:00 01:00",
+        "2027-02-11T08:40:00Z",
+        "1802335200000",
+    ],
+)
 def test_times_are_understood_as_they_arrive(text: str) -> None:
     assert parse_time(text) == 1_802_335_200_000
 
 
 @pytest.mark.parametrize(
-    "text", ["2027-02-11T09:40:00", "yesterday", "", "2027-13-01T00:00:00Z", "1802335200.5", "+1802335200000", "1e12", "١٨٠٢٣٣٥٢٠٠٠٠٠"]
+    "text",
+    [
+        "2027-02-11T09:40:00",
+        "yesterday",
+        "",
+        "2027-13-01T00:00:00Z",
+        "1802335200.5",
+        "+1802335200000",
+        "1e12",
+        "١٨٠٢٣٣٥٢٠٠٠٠٠",
+    ],
 )
 def test_other_times_are_refused_by_name(text: str) -> None:
     with pytest.raises(ProblemError) as refused:
@@ -153,12 +260,25 @@ def test_unknown_fields_of_a_body_are_ignored() -> None:
     assert Body.model_validate({"reason": "x", "later": 1}).reason == "x"
 
 
-@pytest.mark.parametrize(("pattern", "understood"), [("(", False), (r"(a)\1", False), ("(?=a)b", False), ("web-.*|[[:alpha:]]+", True)])
-def test_a_matcher_that_cannot_be_understood_is_refused_where_it_stands(pattern: str, understood: bool) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "understood"),
+    [("(", False), (r"(a)\1", False), ("(?=a)b", False), ("web-.*|[[:alpha:]]+", True)],
+)
+def test_a_matcher_that_cannot_be_understood_is_refused_where_it_stands(
+    pattern: str, understood: bool
+) -> None:
     """The command refused it, which answered 500."""
-    matchers = [{"name": "job", "value": "x"}, {"name": "alertname", "value": pattern, "regex": True}]
+    matchers = [
+        {"name": "job", "value": "x"},
+        {"name": "alertname", "value": pattern, "regex": True},
+    ]
     window = Window.model_validate(
-        {"reason": "travaux", "starts_at": "2027-02-11T09:40:00Z", "ends_at": "2027-02-11T10:40:00Z", "matchers": matchers}
+        {
+            "reason": "travaux",
+            "starts_at": "2027-02-11T09:40:00Z",
+            "ends_at": "2027-02-11T10:40:00Z",
+            "matchers": matchers,
+        }
     )
     author: Any = SimpleNamespace(principal=Principal(id="a", role=Role.CELL))
     if understood:
@@ -166,7 +286,9 @@ def test_a_matcher_that_cannot_be_understood_is_refused_where_it_stands(pattern:
         return
     with pytest.raises(ProblemError) as refused:
         window.fields(author)
-    assert [(f.field, f.code) for f in refused.value.problem.faults] == [("matchers.1.value", "regex")]
+    assert [(f.field, f.code) for f in refused.value.problem.faults] == [
+        ("matchers.1.value", "regex")
+    ]
 
 
 class _Nothing:
@@ -177,7 +299,9 @@ async def test_what_a_command_cannot_hold_is_a_fault_of_the_one_who_asked() -> N
     decisions = Decisions(_Nothing(), _Nothing(), _Nothing(), b"k" * 32)  # type: ignore[arg-type]
 
     def make(by: str, role: str, reason: str | None) -> EndMaintenance:
-        return EndMaintenance.model_validate({"author": by, "role": role, "reason": reason, "window": 7})
+        return EndMaintenance.model_validate(
+            {"author": by, "role": role, "reason": reason, "window": 7}
+        )
 
     with pytest.raises(ProblemError) as refused:
         await decisions.decide("alerts", "92", Principal(id="a", role=Role.CELL), make)
@@ -186,12 +310,20 @@ async def test_what_a_command_cannot_hold_is_a_fault_of_the_one_who_asked() -> N
 
 @pytest.mark.parametrize("state", ["applied", "refused"])
 def test_what_was_decided_says_too_which_fields_it_did_not_know(state: str) -> None:
-    decided = {"id": "cmd-1", "realm": "92", "command": "ResolveIncident", "state": state, "values": {}, "at": 0}
+    decided = {
+        "id": "cmd-1",
+        "realm": "92",
+        "command": "ResolveIncident",
+        "state": state,
+        "values": {},
+        "at": 0,
+    }
     if state == "refused":
         decided |= {"status": 409, "code": "causes_open"}
     for unknown in (["forse"], []):
         request: Any = SimpleNamespace(
-            state=SimpleNamespace(unknown_fields=unknown), url=SimpleNamespace(path="/api/v1/incidents/i-1/resolve")
+            state=SimpleNamespace(unknown_fields=unknown),
+            url=SimpleNamespace(path="/api/v1/incidents/i-1/resolve"),
         )
         answered = answer(request, Outcome("cmd-1", "92", decided), "fr")
         assert answered.status_code == (200 if state == "applied" else 409)
@@ -211,11 +343,19 @@ def test_the_id_of_a_command_is_its_key() -> None:
     assert id not in different
     assert len(different) == 3
     assert decisions.issued(id)
-    for forged in (id[:-1] + ("0" if id[-1] != "0" else "1"), "cmd-x-y", "", "nope", id.replace("cmd", "cme")):
+    for forged in (
+        id[:-1] + ("0" if id[-1] != "0" else "1"),
+        "cmd-x-y",
+        "",
+        "nope",
+        id.replace("cmd", "cme"),
+    ):
         assert not decisions.issued(forged)
 
 
-def test_an_address_that_does_not_exist_is_a_page_for_a_browser_and_a_problem_for_a_program() -> None:
+def test_an_address_that_does_not_exist_is_a_page_for_a_browser_and_a_problem_for_a_program() -> (
+    None
+):
     client = TestClient(create_app(Health(ready={})))
     browser = {"accept": "text/html,application/xhtml+xml", "accept-language": "fr"}
     page = client.get("/incident", headers=browser)

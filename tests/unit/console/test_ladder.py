@@ -8,11 +8,11 @@ from schemas.calling import EscalationRow, WaveRow
 from schemas.delivery import AttemptRow, NotificationRow
 from schemas.reference import Pole
 from schemas.words import Channel, Level, NotificationState
-from services.console.geometry import Outlines, Plane
 from services.console.i18n import translator
-from services.console.pages.ladder import Doubt, Ladder, ladder_of
-from services.console.reference import NO_REFERENCE
-from services.console.shapes import Shaper
+from services.console.incidents.escalation_page import Doubt, Ladder, ladder_of
+from services.console.read_model.reference_index import NO_REFERENCE
+from services.console.read_model.shapes import Shaper
+from services.console.sites.geometry import Outlines, Plane
 from services.console.texts.names import Names
 
 AT = 1_802_340_000_000
@@ -21,48 +21,124 @@ AT = 1_802_340_000_000
 def called(state: NotificationState, *attempts: tuple[str, bool]) -> NotificationRow:
     """Somebody who was called by attempts (state, possible duplicate)."""
     return NotificationRow(
-        id="n", escalation="e", wave=1, cycle=1, level=Level.N1, role="astreinte_technique", person="ast-technique", channels=(Channel.SMS,),
-        state=state, template="incident_wave", answer_expected=True, planned_at=AT,
+        id="n",
+        escalation="e",
+        wave=1,
+        cycle=1,
+        level=Level.N1,
+        role="astreinte_technique",
+        person="ast-technique",
+        channels=(Channel.SMS,),
+        state=state,
+        template="incident_wave",
+        answer_expected=True,
+        planned_at=AT,
         attempts=tuple(
-            AttemptRow(id=f"a{n}", number=n, channel=Channel.SMS, state=made, planned_at=AT, granted_at=AT, possible_duplicate=twice)
+            AttemptRow(
+                id=f"a{n}",
+                number=n,
+                channel=Channel.SMS,
+                state=made,
+                planned_at=AT,
+                granted_at=AT,
+                possible_duplicate=twice,
+            )
             for n, (made, twice) in enumerate(attempts, 1)
         ),
-    )  # fmt: skip
+    )
 
 
-@pytest.mark.parametrize(("row", "words"), [
-    (called(NotificationState.AMBIGUOUS, ("ambiguous", False)), ["peut-être non reçu"]),
-    (called(NotificationState.ACCEPTED, ("ambiguous", False), ("accepted", True)), ["peut-être reçu deux fois"]),
-    (called(NotificationState.ATTEMPTED, ("ambiguous", False), ("planned", True)), []),
-    (called(NotificationState.RECEIVED, ("received", False)), []),
-    (called(NotificationState.RECEIVED, ("received", False)).model_copy(update={"unread_at": AT}), ["a écrit, et n’a pas été compris"]),
-    (called(NotificationState.ANSWERED, ("received", False)).model_copy(update={"unread_at": AT, "answer": "ack"}), []),
-])  # fmt: skip
-def test_the_ladder_says_of_whom_nobody_knows_what_they_were_told(row: NotificationRow, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (called(NotificationState.AMBIGUOUS, ("ambiguous", False)), ["peut-être non reçu"]),
+        (
+            called(NotificationState.ACCEPTED, ("ambiguous", False), ("accepted", True)),
+            ["peut-être reçu deux fois"],
+        ),
+        (called(NotificationState.ATTEMPTED, ("ambiguous", False), ("planned", True)), []),
+        (called(NotificationState.RECEIVED, ("received", False)), []),
+        (
+            called(NotificationState.RECEIVED, ("received", False)).model_copy(
+                update={"unread_at": AT}
+            ),
+            ["a écrit, et n’a pas été compris"],
+        ),
+        (
+            called(NotificationState.ANSWERED, ("received", False)).model_copy(
+                update={"unread_at": AT, "answer": "ack"}
+            ),
+            [],
+        ),
+    ],
+)
+def test_the_ladder_says_of_whom_nobody_knows_what_they_were_told(
+    row: NotificationRow, words: list[str]
+) -> None:
     assert [doubt.word for doubt in doubts(row)] == words
 
 
-@pytest.mark.parametrize(("row", "told"), [
-    (called(NotificationState.FAILED, ("failed", False)), ("non parvenu", True, True)),
-    (called(NotificationState.FAILED).model_copy(update={"why": "no_verified_channel"}), ("aucun canal vérifié", True, True)),
-    (called(NotificationState.SUPERSEDED, ("failed", False)).model_copy(update={"withdrawn": "closed"}), ("non parvenu", True, False)),
-    (called(NotificationState.AMBIGUOUS, ("ambiguous", False)), ("peut-être non reçu", False, True)),
-    (called(NotificationState.ACCEPTED, ("ambiguous", False), ("accepted", True)), ("peut-être reçu deux fois", False, False)),
-])  # fmt: skip
-def test_what_reached_nobody_or_perhaps_nobody_may_be_sent_again(row: NotificationRow, told: tuple[str, bool, bool]) -> None:
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (called(NotificationState.FAILED, ("failed", False)), ("non parvenu", True, True)),
+        (
+            called(NotificationState.FAILED).model_copy(update={"why": "no_verified_channel"}),
+            ("aucun canal vérifié", True, True),
+        ),
+        (
+            called(NotificationState.SUPERSEDED, ("failed", False)).model_copy(
+                update={"withdrawn": "closed"}
+            ),
+            ("non parvenu", True, False),
+        ),
+        (
+            called(NotificationState.AMBIGUOUS, ("ambiguous", False)),
+            ("peut-être non reçu", False, True),
+        ),
+        (
+            called(NotificationState.ACCEPTED, ("ambiguous", False), ("accepted", True)),
+            ("peut-être reçu deux fois", False, False),
+        ),
+    ],
+)
+def test_what_reached_nobody_or_perhaps_nobody_may_be_sent_again(
+    row: NotificationRow, told: tuple[str, bool, bool]
+) -> None:
     assert [(doubt.word, doubt.failed, doubt.again) for doubt in doubts(row)] == [told]
 
 
 def test_a_post_that_nobody_holds_is_named_with_its_place() -> None:
-    poles = {"solidarites": Pole(id="solidarites", name="Pôle Solidarités", name_en="Social", type="operational")}
-    shown = ladder(called(NotificationState.PLANNED), Names(poles=poles), "directeur_pole:solidarites", "cabinet")
+    poles = {
+        "solidarites": Pole(
+            id="solidarites", name="Pôle Solidarités", name_en="Social", type="operational"
+        )
+    }
+    shown = ladder(
+        called(NotificationState.PLANNED),
+        Names(poles=poles),
+        "directeur_pole:solidarites",
+        "cabinet",
+    )
     assert shown.uncovered == ["Dir. Solidarités", "cabinet"]
 
 
-@pytest.mark.parametrize(("state", "silent"), [("running", 1), ("exhausted", 1), ("answered", 0), ("superseded", 0), ("ended", 0)])
-def test_who_never_answered_is_counted_as_long_as_an_answer_is_waited_for(state: str, silent: int) -> None:
+@pytest.mark.parametrize(
+    ("state", "silent"),
+    [("running", 1), ("exhausted", 1), ("answered", 0), ("superseded", 0), ("ended", 0)],
+)
+def test_who_never_answered_is_counted_as_long_as_an_answer_is_waited_for(
+    state: str, silent: int
+) -> None:
     """Once every rung has fired the alert stays: nobody may read there that everybody answered."""
-    assert len(ladder(called(NotificationState.ACCEPTED, ("accepted", False)), Names(), state=state).silent) == silent
+    assert (
+        len(
+            ladder(
+                called(NotificationState.ACCEPTED, ("accepted", False)), Names(), state=state
+            ).silent
+        )
+        == silent
+    )
 
 
 def doubts(row: NotificationRow) -> list[Doubt]:
@@ -72,12 +148,31 @@ def doubts(row: NotificationRow) -> list[Doubt]:
 def ladder(row: NotificationRow, names: Names, *uncovered: str, state: str = "running") -> Ladder:
     """Of one rung that called one person."""
     wave = WaveRow(
-        wave=1, cycle=1, due_at=AT, fired_at=AT, state="fired", roles=("astreinte_technique",), expected=1, ack_min=15,
-        channels=(Channel.SMS,), notifications=("n",),
-    )  # fmt: skip
+        wave=1,
+        cycle=1,
+        due_at=AT,
+        fired_at=AT,
+        state="fired",
+        roles=("astreinte_technique",),
+        expected=1,
+        ack_min=15,
+        channels=(Channel.SMS,),
+        notifications=("n",),
+    )
     shaper = Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
     escalation = EscalationRow(
-        id="e", ladder="N1", scope="i", incidents=("i",), state=state, policy="r1", started_at=AT, wave=1, cycle=1, waves=(wave,),
+        id="e",
+        ladder="N1",
+        scope="i",
+        incidents=("i",),
+        state=state,
+        policy="r1",
+        started_at=AT,
+        wave=1,
+        cycle=1,
+        waves=(wave,),
         uncovered_roles=uncovered,
-    )  # fmt: skip
-    return ladder_of(shaper.escalation(escalation), [shaper.notification(row)], names, translator("fr"))
+    )
+    return ladder_of(
+        shaper.escalation(escalation), [shaper.notification(row)], names, translator("fr")
+    )

@@ -11,7 +11,12 @@ import pytest
 
 from services.console.app import Leaving
 
-SCOPE = {"type": "http", "method": "POST", "path": "/api/v1/realms/92~ex-1/step", "headers": [(b"accept-language", b"en")]}
+SCOPE = {
+    "type": "http",
+    "method": "POST",
+    "path": "/api/v1/realms/92~ex-1/step",
+    "headers": [(b"accept-language", b"en")],
+}
 
 
 async def ended(*, begun: bool) -> list[MutableMapping[str, Any]]:

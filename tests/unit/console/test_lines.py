@@ -14,28 +14,53 @@ from schemas import export
 from schemas.alerts import FlagChanged, FlagRow, NoteAdded, TriggerChanged, TriggerRow
 from schemas.calling import RoleUncovered
 from schemas.commands import SetLevel
-from schemas.continuity import ActivityDeclared, AlarmArbitrated, AlarmRaised, AlarmRow, PlanChanged, PlanRow, StrategyChanged, StrategyRow
+from schemas.continuity import (
+    ActivityDeclared,
+    AlarmArbitrated,
+    AlarmRaised,
+    AlarmRow,
+    PlanChanged,
+    PlanRow,
+    StrategyChanged,
+    StrategyRow,
+)
 from schemas.delivery import ChannelsProbed, ProbeRow
 from schemas.reassignment import Decision, ProposalChanged, ProposalRow, ProposalState
 from schemas.runtime import Rebased
 from schemas.words import ActivityState, ClockBase
-from services.console.geometry import Outlines, Plane
-from services.console.line_facts import LINES
-from services.console.lines import LineRecord, author_source, key_before, key_of, line_of
-from services.console.reference import NO_REFERENCE
-from services.console.shapes import Shaper
+from services.console.logbook.line_values import LINES
+from services.console.logbook.lines import LineRecord, author_source, key_before, key_of, line_of
+from services.console.logbook.sentences import _MAKERS
+from services.console.read_model.reference_index import NO_REFERENCE
+from services.console.read_model.shapes import Shaper
+from services.console.sites.geometry import Outlines, Plane
 from services.console.texts import line as said
-from services.console.texts.lines import _MAKERS
 from services.console.texts.names import Names
-from services.runtime.transaction import Transaction
+from services.runtime.log.transaction import Transaction
 from tests.integration.console import crisis
 from tests.integration.console.logwriter import Chains
 
 START = crisis.START
-ALARM = AlarmRow(id="a", activity="SOL-01", pole="p", base=ClockBase.RTO, pct=100, raised_at=START, limit_at=START)
-STRATEGY = StrategyRow.model_validate({
-    "id": "SOL-01/1", "activity": "SOL-01", "strategy": "SR-TELE", "state": "active", "expected_capacity_pct": 80, "started_at": START, "started_by": "p",
-})  # fmt: skip
+ALARM = AlarmRow(
+    id="a",
+    activity="SOL-01",
+    pole="p",
+    base=ClockBase.RTO,
+    pct=100,
+    raised_at=START,
+    limit_at=START,
+)
+STRATEGY = StrategyRow.model_validate(
+    {
+        "id": "SOL-01/1",
+        "activity": "SOL-01",
+        "strategy": "SR-TELE",
+        "state": "active",
+        "expected_capacity_pct": 80,
+        "started_at": START,
+        "started_by": "p",
+    }
+)
 
 
 def lines(service: str, *facts: object, at: int = START, **more: object) -> list[LineRecord]:
@@ -49,11 +74,21 @@ def test_a_late_report_keeps_both_times() -> None:
     late = crisis.report("r-1", "pmi-04", START, recorded_at=START + 20 * crisis.MINUTE)
     (line,) = lines("alerts", late, at=START + 20 * crisis.MINUTE)
     assert (line.occurred_at, line.recorded_at) == (START, START + 20 * crisis.MINUTE)
-    assert (line.kind, line.certainty, line.source, line.incident) == ("fact", "confirmed", "site_manager", crisis.INCIDENT)
+    assert (line.kind, line.certainty, line.source, line.incident) == (
+        "fact",
+        "confirmed",
+        "site_manager",
+        crisis.INCIDENT,
+    )
 
 
 def test_what_a_person_caused_carries_their_token_and_role() -> None:
-    (by_person,) = lines("alerts", crisis.level(START, 3, 2), cause=SetLevel, source=author_source("p-7", "dgs_directeur_de_crise"))
+    (by_person,) = lines(
+        "alerts",
+        crisis.level(START, 3, 2),
+        cause=SetLevel,
+        source=author_source("p-7", "dgs_directeur_de_crise"),
+    )
     (by_itself,) = lines("alerts", crisis.level(START, 3, 2))
     assert (by_person.author, by_person.role) == ("p-7", "dgs_directeur_de_crise")
     assert (by_itself.author, by_itself.role) == ("system", None)
@@ -61,109 +96,273 @@ def test_what_a_person_caused_carries_their_token_and_role() -> None:
 
 def test_a_corrected_report_is_told_with_who_corrected_it() -> None:
     """The author of the line was the system."""
-    (line,) = lines("alerts", crisis.report("r-1", "pmi-04", START, corrected_by="cell-1a2b3c4d", confirmation="unconfirmed"))
+    (line,) = lines(
+        "alerts",
+        crisis.report(
+            "r-1", "pmi-04", START, corrected_by="cell-1a2b3c4d", confirmation="unconfirmed"
+        ),
+    )
     assert (line.author, line.values["corrected_by"]) == ("cell-1a2b3c4d", "cell-1a2b3c4d")
     assert "(message refusé, corrigé par" in said(line, Names(), "fr")
     assert "(refused message, corrected by" in said(line, Names(), "en")
 
 
 def test_a_note_is_its_authors_and_its_text_is_elsewhere() -> None:
-    note = NoteAdded(line="l-1", text_id="t-1", author="p-1", role="cell", incident="i-1", corrects="l-0", occurred_at=START - 1)
+    note = NoteAdded(
+        line="l-1",
+        text_id="t-1",
+        author="p-1",
+        role="cell",
+        incident="i-1",
+        corrects="l-0",
+        occurred_at=START - 1,
+    )
     (line,) = lines("alerts", note)
-    assert (line.id, line.kind, line.text_id, line.corrects, line.occurred_at) == ("l-1", "note", "t-1", "l-0", START - 1)
+    assert (line.id, line.kind, line.text_id, line.corrects, line.occurred_at) == (
+        "l-1",
+        "note",
+        "t-1",
+        "l-0",
+        START - 1,
+    )
 
 
 def test_every_line_has_a_sentence_of_its_own() -> None:
     assert set(LINES) == set(_MAKERS)
 
 
-@pytest.mark.parametrize(("fact", "sentence"), [
-    (ActivityDeclared(activity="SOL-01", state=ActivityState.INTERRUPTED, author="p", occurred_at=START - 1, reason="text:t"), "SOL-01 déclarée «\u00a0interrompue\u00a0»"),
-    (ActivityDeclared(activity="SOL-01", state=None, author="p", occurred_at=START), "SOL-01\u00a0: état déclaré retiré, l’état calculé compte de nouveau"),
-    (AlarmArbitrated(row=ALARM), "SOL-01\u00a0: arbitrage sur le RTO consommé"),
-    (StrategyChanged(row=STRATEGY), "SOL-01\u00a0: télétravail, 80\u00a0% attendus"),
-    (StrategyChanged(row=STRATEGY.model_copy(update={"state": "ended"})), "SOL-01\u00a0: fin de «\u00a0télétravail\u00a0»"),
-    (StrategyChanged(row=STRATEGY.model_copy(update={"state": "ended", "site": "sit-02", "ended_by": "system:fallback"})),
-     "SOL-01\u00a0: fin de «\u00a0télétravail\u00a0», site de repli perdu (sit-02)"),
-    (AlarmRaised(row=ALARM.model_copy(update={"base": ClockBase.PDMA, "pct": 260})), "SOL-01\u00a0: données plus vieilles que la PDMA (260\u00a0%)"),
-])  # fmt: skip
-def test_what_a_person_decides_about_an_activity_is_told_in_words(fact: object, sentence: str) -> None:
+@pytest.mark.parametrize(
+    ("fact", "sentence"),
+    [
+        (
+            ActivityDeclared(
+                activity="SOL-01",
+                state=ActivityState.INTERRUPTED,
+                author="p",
+                occurred_at=START - 1,
+                reason="text:t",
+            ),
+            "SOL-01 déclarée «\u00a0interrompue\u00a0»",
+        ),
+        (
+            ActivityDeclared(activity="SOL-01", state=None, author="p", occurred_at=START),
+            "SOL-01\u00a0: état déclaré retiré, l’état calculé compte de nouveau",
+        ),
+        (AlarmArbitrated(row=ALARM), "SOL-01\u00a0: arbitrage sur le RTO consommé"),
+        (StrategyChanged(row=STRATEGY), "SOL-01\u00a0: télétravail, 80\u00a0% attendus"),
+        (
+            StrategyChanged(row=STRATEGY.model_copy(update={"state": "ended"})),
+            "SOL-01\u00a0: fin de «\u00a0télétravail\u00a0»",
+        ),
+        (
+            StrategyChanged(
+                row=STRATEGY.model_copy(
+                    update={"state": "ended", "site": "sit-02", "ended_by": "system:fallback"}
+                )
+            ),
+            "SOL-01\u00a0: fin de «\u00a0télétravail\u00a0», site de repli perdu (sit-02)",
+        ),
+        (
+            AlarmRaised(row=ALARM.model_copy(update={"base": ClockBase.PDMA, "pct": 260})),
+            "SOL-01\u00a0: données plus vieilles que la PDMA (260\u00a0%)",
+        ),
+    ],
+)
+def test_what_a_person_decides_about_an_activity_is_told_in_words(
+    fact: object, sentence: str
+) -> None:
     (line,) = lines("continuity", fact)
     assert said(line, Names(), "fr") == sentence
 
 
-@pytest.mark.parametrize(("change", "row", "kind", "sentence"), [
-    ("held", {}, "watch", "PT-ELEC\u00a0: la condition tient de nouveau"),
-    ("released", {}, "watch", "PT-ELEC\u00a0: la condition ne tient plus"),
-    ("raised", {"state": "active", "level": 2, "proposed_level": 3}, "watch", "PT-ELEC proposé au niveau 3"),
-    ("moved", {"state": "active"}, "fact", "PT-ELEC\u00a0: les fiches suivent le nouveau jour annoncé"),
-    ("resumed", {"state": "active"}, "fact", "PT-ELEC\u00a0: la condition de levée ne tient plus"),
-    ("box", {"state": "active", "boxes": ({"text": "courant revenu", "by": "p", "at": START},)}, "action", "PT-ELEC\u00a0: condition de levée cochée"),
-    ("box", {"state": "active", "boxes": ({"text": "courant revenu"},)}, "action", "PT-ELEC\u00a0: condition de levée décochée"),
-    ("activated", {"state": "active"}, "decision", "PT-ELEC activé"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "row", "kind", "sentence"),
+    [
+        ("held", {}, "watch", "PT-ELEC\u00a0: la condition tient de nouveau"),
+        ("released", {}, "watch", "PT-ELEC\u00a0: la condition ne tient plus"),
+        (
+            "raised",
+            {"state": "active", "level": 2, "proposed_level": 3},
+            "watch",
+            "PT-ELEC proposé au niveau 3",
+        ),
+        (
+            "moved",
+            {"state": "active"},
+            "fact",
+            "PT-ELEC\u00a0: les fiches suivent le nouveau jour annoncé",
+        ),
+        (
+            "resumed",
+            {"state": "active"},
+            "fact",
+            "PT-ELEC\u00a0: la condition de levée ne tient plus",
+        ),
+        (
+            "box",
+            {"state": "active", "boxes": ({"text": "courant revenu", "by": "p", "at": START},)},
+            "action",
+            "PT-ELEC\u00a0: condition de levée cochée",
+        ),
+        (
+            "box",
+            {"state": "active", "boxes": ({"text": "courant revenu"},)},
+            "action",
+            "PT-ELEC\u00a0: condition de levée décochée",
+        ),
+        ("activated", {"state": "active"}, "decision", "PT-ELEC activé"),
+    ],
+)
 def test_what_becomes_of_a_plan_is_told_in_words_and_only_persons_decide(
     change: str, row: dict[str, Any], kind: str, sentence: str
 ) -> None:
     """A condition that held again was told as a decision: « PT-ELEC : Proposé »."""
-    plan = PlanRow.model_validate({"id": "PT-ELEC", "pole": None, "state": "proposed", "decides": "coordinateur_pca", "level": 1} | row)
+    plan = PlanRow.model_validate(
+        {
+            "id": "PT-ELEC",
+            "pole": None,
+            "state": "proposed",
+            "decides": "coordinateur_pca",
+            "level": 1,
+        }
+        | row
+    )
     (line,) = lines("continuity", PlanChanged(row=plan, change=change))
     assert (line.kind, said(line, Names(), "fr")) == (kind, sentence)
 
 
-@pytest.mark.parametrize(("state", "since", "sentence"), [
-    ("held", START, "PT-ELEC\u00a0: la condition tient"),
-    ("held", START - 1, "PT-ELEC\u00a0: la condition tient, pour d’autres raisons aussi"),
-    ("released", START, "PT-ELEC\u00a0: la condition ne tient plus"),
-])  # fmt: skip
-def test_what_becomes_of_a_plans_condition_is_told_in_words(state: Literal["held", "released"], since: int, sentence: str) -> None:
-    (line,) = lines("alerts", TriggerChanged(row=TriggerRow(id="PT-ELEC:2", plan="PT-ELEC", level=2, state=state, since=since)))
+@pytest.mark.parametrize(
+    ("state", "since", "sentence"),
+    [
+        ("held", START, "PT-ELEC\u00a0: la condition tient"),
+        ("held", START - 1, "PT-ELEC\u00a0: la condition tient, pour d’autres raisons aussi"),
+        ("released", START, "PT-ELEC\u00a0: la condition ne tient plus"),
+    ],
+)
+def test_what_becomes_of_a_plans_condition_is_told_in_words(
+    state: Literal["held", "released"], since: int, sentence: str
+) -> None:
+    (line,) = lines(
+        "alerts",
+        TriggerChanged(
+            row=TriggerRow(id="PT-ELEC:2", plan="PT-ELEC", level=2, state=state, since=since)
+        ),
+    )
     assert said(line, Names(), "fr") == sentence
 
 
-@pytest.mark.parametrize(("id", "value", "sentence"), [
-    ("network:electricity", "down", "Réseau électrique\u00a0: hors service"),
-    ("network:eau-sud", "up", "Eau sud\u00a0: de nouveau en service"),
-    ("system:si_social", "degraded", "SI social\u00a0: en mode dégradé"),
-    ("supplier:cuisine-centrale-sud", 40.0, "Cuisine centrale sud\u00a0: 40\u00a0%"),
-    ("river:paris-austerlitz", 6.2, "Seine à Austerlitz\u00a0: 6,2\u00a0m"),
-    ("road:RD1", True, "Route RD1 fermée"),
-    ("road:RD1", False, "Route RD1 rouverte"),
-])  # fmt: skip
-def test_what_is_declared_is_told_in_words_and_units(id: str, value: bool | float | str, sentence: str) -> None:
+@pytest.mark.parametrize(
+    ("id", "value", "sentence"),
+    [
+        ("network:electricity", "down", "Réseau électrique\u00a0: hors service"),
+        ("network:eau-sud", "up", "Eau sud\u00a0: de nouveau en service"),
+        ("system:si_social", "degraded", "SI social\u00a0: en mode dégradé"),
+        ("supplier:cuisine-centrale-sud", 40.0, "Cuisine centrale sud\u00a0: 40\u00a0%"),
+        ("river:paris-austerlitz", 6.2, "Seine à Austerlitz\u00a0: 6,2\u00a0m"),
+        ("road:RD1", True, "Route RD1 fermée"),
+        ("road:RD1", False, "Route RD1 rouverte"),
+    ],
+)
+def test_what_is_declared_is_told_in_words_and_units(
+    id: str, value: bool | float | str, sentence: str
+) -> None:
     """The log said `electricity : arrêté`, `paris-austerlitz : 6,2 %` and `RD1 : True`."""
     (line,) = lines("alerts", FlagChanged(row=FlagRow(id=id, value=value, since=START)))
     assert said(line, Names(), "fr") == sentence
 
 
-@pytest.mark.parametrize(("row", "sentence"), [
-    ({"state": "acknowledged", "acknowledged_by": ("coordinator-95c6c4aa", "cellule_si")}, "pris en charge\u00a0: Coordonnateur PCA et SI / RSSI"),
-    ({"state": "acknowledged", "acknowledged_by": ("coordinator-95c6c4aa", "coordinator-11aa22bb")}, "pris en charge\u00a0: Coordonnateur PCA"),
-    ({"state": "open", "acknowledged_by": ()}, "\u00a0: plus personne ne le prend en charge"),
-])  # fmt: skip
-def test_who_takes_an_incident_in_charge_is_told_and_that_nobody_does_any_more(row: dict[str, Any], sentence: str) -> None:
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        (
+            {"state": "acknowledged", "acknowledged_by": ("coordinator-95c6c4aa", "cellule_si")},
+            "pris en charge\u00a0: Coordonnateur PCA et SI / RSSI",
+        ),
+        (
+            {
+                "state": "acknowledged",
+                "acknowledged_by": ("coordinator-95c6c4aa", "coordinator-11aa22bb"),
+            },
+            "pris en charge\u00a0: Coordonnateur PCA",
+        ),
+        ({"state": "open", "acknowledged_by": ()}, "\u00a0: plus personne ne le prend en charge"),
+    ],
+)
+def test_who_takes_an_incident_in_charge_is_told_and_that_nobody_does_any_more(
+    row: dict[str, Any], sentence: str
+) -> None:
     """An answer from a link or an SMS is decided without an author: its line said nobody's name, and the same when it was taken back."""
     (line,) = lines("alerts", crisis.incident(START, ("pmi-04",), "acknowledged", **row))
-    assert said(line, Names(), "fr") == f"Incident 92-2027-0211-01{sentence if sentence.startswith(chr(0xA0)) else ' ' + sentence}"
+    assert (
+        said(line, Names(), "fr")
+        == f"Incident 92-2027-0211-01{sentence if sentence.startswith(chr(0xA0)) else ' ' + sentence}"
+    )
 
 
-def proposal(change: str, decided_lines: tuple[str, ...], agents: int, unmet: int, lang: str) -> str:
-    decided = Decision(id="d", verb="approve", lines=decided_lines, agents=agents, by="p", role="cell", at=START, rules=("R6",))
+def proposal(
+    change: str, decided_lines: tuple[str, ...], agents: int, unmet: int, lang: str
+) -> str:
+    decided = Decision(
+        id="d",
+        verb="approve",
+        lines=decided_lines,
+        agents=agents,
+        by="p",
+        role="cell",
+        at=START,
+        rules=("R6",),
+    )
     row = ProposalRow(
-        id="p", number=3, state=ProposalState.OPEN, reference="r", requested_at=START, computed_at=START, sites_hit=1, elapsed_h=1.0, transit=True,
-        telework=True, demand=1481, unmet_agents=unmet, agents=agents, decisions=() if change == "computed" else (decided,),
-    )  # fmt: skip
+        id="p",
+        number=3,
+        state=ProposalState.OPEN,
+        reference="r",
+        requested_at=START,
+        computed_at=START,
+        sites_hit=1,
+        elapsed_h=1.0,
+        transit=True,
+        telework=True,
+        demand=1481,
+        unmet_agents=unmet,
+        agents=agents,
+        decisions=() if change == "computed" else (decided,),
+    )
     (line,) = lines("continuity", ProposalChanged(row=row, change=change))
     return said(line, Names(), lang).replace("\u00a0", " ").replace("\u202f", " ")
 
 
-@pytest.mark.parametrize(("change", "decided", "agents", "unmet", "lang", "sentence"), [
-    ("computed", (), 1740, 13, "fr", "Réaffectation n° 3 proposée : 1 740 agents, 13 besoins sans réponse sur 1 481"),
-    ("computed", (), 1, 1, "fr", "Réaffectation n° 3 proposée : 1 agent, 1 besoin sans réponse sur 1 481"),
-    ("computed", (), 1740, 0, "en", "Reassignment no. 3 proposed: 1,740 agents, 0 needs without an answer of 1,481"),
-    ("approved", ("a",), 1, 0, "fr", "Réaffectation n° 3 : 1 ligne approuvée, 1 agent (R6)"),
-    ("declined", ("a", "b"), 12, 0, "fr", "Réaffectation n° 3 : 2 lignes écartées, 12 agents"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "decided", "agents", "unmet", "lang", "sentence"),
+    [
+        (
+            "computed",
+            (),
+            1740,
+            13,
+            "fr",
+            "Réaffectation n° 3 proposée : 1 740 agents, 13 besoins sans réponse sur 1 481",
+        ),
+        (
+            "computed",
+            (),
+            1,
+            1,
+            "fr",
+            "Réaffectation n° 3 proposée : 1 agent, 1 besoin sans réponse sur 1 481",
+        ),
+        (
+            "computed",
+            (),
+            1740,
+            0,
+            "en",
+            "Reassignment no. 3 proposed: 1,740 agents, 0 needs without an answer of 1,481",
+        ),
+        ("approved", ("a",), 1, 0, "fr", "Réaffectation n° 3 : 1 ligne approuvée, 1 agent (R6)"),
+        ("declined", ("a", "b"), 12, 0, "fr", "Réaffectation n° 3 : 2 lignes écartées, 12 agents"),
+    ],
+)
 def test_a_proposal_counts_in_the_numbers_and_plurals_of_its_reader(
     change: str, decided: tuple[str, ...], agents: int, unmet: int, lang: str, sentence: str
 ) -> None:
@@ -173,32 +372,47 @@ def test_a_proposal_counts_in_the_numbers_and_plurals_of_its_reader(
 def test_the_reason_of_a_decision_follows_its_sentence_and_a_note_is_its_own() -> None:
     shaper = Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
     (decision,) = lines("continuity", AlarmArbitrated(row=ALARM))
-    (note,) = lines("alerts", NoteAdded(line="l-1", text_id="t-1", author="p-1", role="cell", occurred_at=START))
-    assert shaper.line(decision, "on attend").text == "SOL-01\u00a0: arbitrage sur le RTO consommé\u00a0: on attend"
+    (note,) = lines(
+        "alerts", NoteAdded(line="l-1", text_id="t-1", author="p-1", role="cell", occurred_at=START)
+    )
+    assert (
+        shaper.line(decision, "on attend").text
+        == "SOL-01\u00a0: arbitrage sur le RTO consommé\u00a0: on attend"
+    )
     assert shaper.line(note, "on attend").text == "on attend"
 
 
 def test_growth_of_an_incident_is_told_by_its_reports_not_twice() -> None:
     assert lines("alerts", crisis.incident(START, ("pmi-04",), "member")) == []
-    assert [line.change for line in lines("alerts", crisis.incident(START, ("pmi-04",), "opened"))] == ["opened"]
+    assert [
+        line.change for line in lines("alerts", crisis.incident(START, ("pmi-04",), "opened"))
+    ] == ["opened"]
 
 
 def test_keys_order_by_time_then_cause_before_effect() -> None:
     keys = [
-        key_of(START, "alerts", 7, 0), key_of(START, "alerts", 7, 1), key_of(START, "alerts", 12, 0), key_of(START, "continuity", 3, 0),
-        key_of(START, "delivery", 1, 0), key_of(START + 1, "alerts", 1, 0),
-    ]  # fmt: skip
+        key_of(START, "alerts", 7, 0),
+        key_of(START, "alerts", 7, 1),
+        key_of(START, "alerts", 12, 0),
+        key_of(START, "continuity", 3, 0),
+        key_of(START, "delivery", 1, 0),
+        key_of(START + 1, "alerts", 1, 0),
+    ]
     assert keys == sorted(keys)
     assert max(keys[:-1]) < key_before(START) <= keys[-1]
 
 
-@pytest.mark.parametrize("fact", [crisis.ladder(START), crisis.task(START), crisis.level(START, 2, 1)])
+@pytest.mark.parametrize(
+    "fact", [crisis.ladder(START), crisis.task(START), crisis.level(START, 2, 1)]
+)
 def test_lines_read_back_as_they_were_written(fact: object) -> None:
     for line in lines("alerts", fact):
         assert LineRecord.load(line.dump()) == line
 
 
-def enumerated(schema: dict[str, Any], defs: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+def enumerated(
+    schema: dict[str, Any], defs: dict[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """(path of a field, its words) of every field outside of lists that says one of some words."""
     if "$ref" in schema:
         yield from enumerated(defs[schema["$ref"].rpartition("/")[2]], defs, path)
@@ -223,7 +437,10 @@ def with_word(sample: dict[str, Any], path: tuple[str, ...], word: str) -> dict[
     return changed
 
 
-SHAPERS = [Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), lang) for lang in ("fr", "en")]
+SHAPERS = [
+    Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), lang)
+    for lang in ("fr", "en")
+]
 
 
 @pytest.mark.parametrize("name", sorted(LINES))
@@ -233,7 +450,9 @@ def test_every_word_that_a_fact_may_say_can_be_read(name: str) -> None:
     schema = kind.model_json_schema()
     fields = list(enumerated(schema, schema.get("$defs", {})))
     said = 0
-    for sample in orjson.loads((export.FOLDER / "golden" / f"{kind.wire_type()}.json").read_bytes())["samples"]:
+    for sample in orjson.loads(
+        (export.FOLDER / "golden" / f"{kind.wire_type()}.json").read_bytes()
+    )["samples"]:
         for path, word in ((path, word) for path, words in fields for word in words):
             if (changed := with_word(sample, path, word)) is None:
                 continue
@@ -250,14 +469,26 @@ def test_every_word_that_a_fact_may_say_can_be_read(name: str) -> None:
 @pytest.mark.parametrize(
     ("email", "kind", "sentence"),
     [
-        ("not_configured", "watch", "Essai des canaux : aucun n’est configuré, aucun message ne part"),
-        ("answered", "runtime", "Essai des canaux : 1 a répondu"), ("failed", "watch", "Essai des canaux : pas de réponse de courriel"),
+        (
+            "not_configured",
+            "watch",
+            "Essai des canaux : aucun n’est configuré, aucun message ne part",
+        ),
+        ("answered", "runtime", "Essai des canaux : 1 a répondu"),
+        ("failed", "watch", "Essai des canaux : pas de réponse de courriel"),
     ],
-)  # fmt: skip
-def test_a_test_of_channels_that_found_none_says_that_nothing_leaves(email: str, kind: str, sentence: str) -> None:
+)
+def test_a_test_of_channels_that_found_none_says_that_nothing_leaves(
+    email: str, kind: str, sentence: str
+) -> None:
     """« 0 a répondu » stood there beside « les 10 vagues seraient entendues »."""
-    channels = [{"channel": "sms", "outcome": "not_configured"}, {"channel": "email", "outcome": email}]
-    row = ProbeRow.model_validate({"id": "2027-02", "asked_at": START, "done_at": START, "channels": channels})
+    channels = [
+        {"channel": "sms", "outcome": "not_configured"},
+        {"channel": "email", "outcome": email},
+    ]
+    row = ProbeRow.model_validate(
+        {"id": "2027-02", "asked_at": START, "done_at": START, "channels": channels}
+    )
     (line,) = lines("delivery", ChannelsProbed(row=row))
     assert line.kind == kind
     assert said(line, Names(), "fr").replace("\u00a0", " ") == sentence
@@ -279,6 +510,7 @@ def test_a_log_that_goes_on_elsewhere_is_named() -> None:
         == "Journal « alertes » : il repart d’une sauvegarde, sur un second site ou d’une entrée refaite"
     )
     assert (
-        said(delivery, Names(), "en") == "Log “messages”: it goes on from a backup, on a second site or from an input that was made again"
+        said(delivery, Names(), "en")
+        == "Log “messages”: it goes on from a backup, on a second site or from an input that was made again"
     )
     assert alerts.id != delivery.id

@@ -6,9 +6,9 @@ import zlib
 
 import pytest
 
-from services.console import stream
-from services.console.compressing import STREAM_HEAD
-from services.console.stream import Frame, Piece, Subscriber, entry_of, event_id, hello, order
+from services.console.http.compression import STREAM_HEAD
+from services.console.live import stream
+from services.console.live.stream import Frame, Piece, Subscriber, entry_of, event_id, hello, order
 
 
 def test_ids_of_another_epoch_are_not_ours() -> None:
@@ -54,7 +54,9 @@ def test_the_same_compressed_bytes_serve_whoever_was_told_what_before() -> None:
         assert len(news.packed) < len(news.plain) / 10
         reading = zlib.decompressobj(zlib.MAX_WBITS | 16)
         read = [reading.decompress(sent) for sent in (STREAM_HEAD, *browser.frames)]
-        assert read == [b"", greeting, *(p.plain for p in before), news.plain], "each is whole as soon as it has come"
+        assert read == [b"", greeting, *(p.plain for p in before), news.plain], (
+            "each is whole as soon as it has come"
+        )
 
 
 def test_pings_do_not_queue() -> None:

@@ -10,13 +10,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.console.api import live
 from services.console.app import take_in
-from services.console.stream import Live
-from services.runtime.access import AccessStore, new_principal
-from services.runtime.access_http import guest_in
-from services.runtime.rights import Role
-from services.runtime.sessions import COOKIE, Session, Sessions
+from services.console.live import api as live_api
+from services.console.live.stream import Live
+from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.http_access import guest_in
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.sessions import COOKIE, Session, Sessions
 from services.runtime.testing.keyed import memory_access
 
 EXERCISE = "92~ex-demo-1"
@@ -42,7 +42,7 @@ class Doors:
         self.access: AccessStore = memory_access(folder)
         self.sessions, self.hub = Sessions(self.access), OneFrame()
         app = FastAPI()
-        take_in(app, live.router)
+        take_in(app, live_api.router)
         app.state.access, app.state.sessions, app.state.hub = self.access, self.sessions, self.hub
         app.state.model, app.state.live_realm, app.state.guest = None, "92", guest_in(EXERCISE)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vigie")
@@ -54,7 +54,11 @@ class Doors:
 
     async def open(self, realm: str = "92", **headers: str) -> Callable[[], bool]:
         """Asked again as long as the stream goes on."""
-        answer = await self.http.get("/api/v1/stream", params={"realm": realm}, headers={"Accept-Encoding": "identity", **headers})
+        answer = await self.http.get(
+            "/api/v1/stream",
+            params={"realm": realm},
+            headers={"Accept-Encoding": "identity", **headers},
+        )
         assert answer.status_code == 200
         assert self.hub.still_allowed()
         return self.hub.still_allowed
@@ -75,10 +79,14 @@ async def test_a_stream_ends_with_its_session_and_no_other(doors: Doors) -> None
     assert not there()
 
 
-async def test_a_stream_ends_when_its_session_is_over(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_ends_when_its_session_is_over(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = await doors.somebody()
     still = await doors.open(Cookie=f"{COOKIE}={mine.cookie}")
-    monkeypatch.setattr("services.runtime.sessions.time.time_ns", lambda: mine.expires_at * 1_000_000)
+    monkeypatch.setattr(
+        "services.runtime.identity.sessions.time.time_ns", lambda: mine.expires_at * 1_000_000
+    )
     assert not still()
 
 

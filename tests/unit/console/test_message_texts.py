@@ -9,10 +9,10 @@ import pytest
 
 from schemas.delivery import NotificationRow
 from schemas.words import Level, NotificationState
-from services.console.message_texts import Wording, texts_of
-from services.console.queries.people import People
+from services.console.messages.queries import People
+from services.console.messages.texts import Wording, texts_of
 from services.messages import Names, compose, phrases
-from services.runtime.links import AckLinks, Link
+from services.runtime.identity.signed_links import AckLinks, Link
 from tests.scenarios.memory import MemoryPlayer, scenario
 from tests.scenarios.remembered import Remembered
 from tests.shipped import territory
@@ -37,10 +37,17 @@ def queries() -> Queries:
 def call(**changes: object) -> NotificationRow:
     return NotificationRow.model_validate(
         {
-            "id": "33333333-0000-5000-8000-000000000001", "level": Level.N3, "role": "cellule_com", "person": "cellule-com", "template": "incident_wave",
-            "state": NotificationState.PLANNED, "planned_at": 1_804_754_520_000, "values": {"kind": "power", "number": "n"}, **changes,
+            "id": "33333333-0000-5000-8000-000000000001",
+            "level": Level.N3,
+            "role": "cellule_com",
+            "person": "cellule-com",
+            "template": "incident_wave",
+            "state": NotificationState.PLANNED,
+            "planned_at": 1_804_754_520_000,
+            "values": {"kind": "power", "number": "n"},
+            **changes,
         }
-    )  # fmt: skip
+    )
 
 
 async def test_each_notification_of_an_exercise_says_its_texts(queries: Queries) -> None:
@@ -48,8 +55,13 @@ async def test_each_notification_of_an_exercise_says_its_texts(queries: Queries)
     assert page.items
     for told in page.items:
         assert told.texts is not None
-        assert "Coupure d'électricité" in told.texts.sms or "coupure d'électricité" in told.texts.sms
-        assert "Coupure d’électricité" in told.texts.voice or "coupure d’électricité" in told.texts.voice
+        assert (
+            "Coupure d'électricité" in told.texts.sms or "coupure d'électricité" in told.texts.sms
+        )
+        assert (
+            "Coupure d’électricité" in told.texts.voice
+            or "coupure d’électricité" in told.texts.voice
+        )
         assert "\n" in told.texts.push
         assert told.texts.email_subject.startswith("Vigie")
         assert "Hauts-de-Seine" in told.texts.email_body

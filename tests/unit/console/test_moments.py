@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.base import END_OF_TIME
-from services.console.pages import times
+from services.console.logbook.sentences import _local
 from services.console.resources.base import iso, when
-from services.console.texts.lines import _local
+from services.console.web import times
 
 
 @pytest.mark.parametrize("at", [END_OF_TIME - 1, END_OF_TIME + 4 * 3_600_000, 2**62])

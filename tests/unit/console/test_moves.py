@@ -8,9 +8,9 @@ import pytest
 
 from schemas.reassignment import TRAVEL, LineState, ProposalRow, ProposalState, ReassignmentRow
 from services.console.i18n import translator
-from services.console.pages.moves import facts_of, groups_of, moves_view, orders_of
+from services.console.read_model.shapes import Shaper
+from services.console.reassignment.page import facts_of, groups_of, moves_view, orders_of
 from services.console.resources import ReassignmentLine
-from services.console.shapes import Shaper
 from tests.unit.console.held import browsing, outlines, reference
 from tests.unit.console.test_every_screen import crisis, realm, shown
 
@@ -19,29 +19,71 @@ NOW = datetime(2027, 2, 11, 10, tzinfo=UTC)
 SHAPER = Shaper("92", reference(), outlines(), "fr")
 
 
-def line(id: str, count: int, needed: int, state: LineState = LineState.DISPATCHED, metier: str = "agent_accueil") -> ReassignmentLine:
-    return SHAPER.reassignment(ReassignmentRow(
-        id=id, site="cen-1", activity="RHF-01", metier=metier, supply="displaced", need_site="sst-01", need_activity="SOL-01", need_metier=metier,
-        place="sst-01", count=count, criticality=1, proposal="p", decision="d", state=state, needed=needed, approved_by="x",
-        approved_role="director", approved_at=0, rules=(),
-    ))  # fmt: skip
+def line(
+    id: str,
+    count: int,
+    needed: int,
+    state: LineState = LineState.DISPATCHED,
+    metier: str = "agent_accueil",
+) -> ReassignmentLine:
+    return SHAPER.reassignment(
+        ReassignmentRow(
+            id=id,
+            site="cen-1",
+            activity="RHF-01",
+            metier=metier,
+            supply="displaced",
+            need_site="sst-01",
+            need_activity="SOL-01",
+            need_metier=metier,
+            place="sst-01",
+            count=count,
+            criticality=1,
+            proposal="p",
+            decision="d",
+            state=state,
+            needed=needed,
+            approved_by="x",
+            approved_role="director",
+            approved_at=0,
+            rules=(),
+        )
+    )
 
 
 @pytest.mark.parametrize("state", [LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED])
 def test_who_is_no_longer_needed_goes_back_without_having_to_arrive_first(state: LineState) -> None:
     given = [line("l-1", 4, 0, state), line("l-2", 6, 6, state)]
-    usual = {LineState.DISPATCHED: "accept", LineState.ACCEPTED: "arrive", LineState.ARRIVED: "release"}[state]
+    usual = {
+        LineState.DISPATCHED: "accept",
+        LineState.ACCEPTED: "arrive",
+        LineState.ARRIVED: "release",
+    }[state]
     groups = groups_of(given, _)
-    assert {(tuple(g.ids), g.still, g.next) for g in groups} == {(("l-1",), "plus nécessaires", "release"), (("l-2",), "", usual)}
+    assert {(tuple(g.ids), g.still, g.next) for g in groups} == {
+        (("l-1",), "plus nécessaires", "release"),
+        (("l-2",), "", usual),
+    }
     orders = orders_of("cen-1", given, _)
-    assert {(tuple(o.ids), o.still, o.next) for o in orders} == {(("l-1",), "plus nécessaires", "release"), (("l-2",), "", usual)}
+    assert {(tuple(o.ids), o.still, o.next) for o in orders} == {
+        (("l-1",), "plus nécessaires", "release"),
+        (("l-2",), "", usual),
+    }
     assert len({g.key for g in groups}) == len({o.key for o in orders}) == 2
 
 
 def test_fewer_than_three_are_not_counted_out_also_of_several_metiers() -> None:
     """Two lines of one agent each: « 2 » would say that each is one."""
-    given = [line("l-1", 1, 1), line("l-2", 1, 0, metier="cadre"), line("l-3", 1, 1, metier="cuisinier")]
-    assert {g.shown for g in groups_of(given, _)} == {o.shown for o in orders_of("cen-1", given, _)} == {"< 3"}
+    given = [
+        line("l-1", 1, 1),
+        line("l-2", 1, 0, metier="cadre"),
+        line("l-3", 1, 1, metier="cuisinier"),
+    ]
+    assert (
+        {g.shown for g in groups_of(given, _)}
+        == {o.shown for o in orders_of("cen-1", given, _)}
+        == {"< 3"}
+    )
     (partly,) = groups_of([line("l-1", 6, 1)], _)
     assert partly.still == "< 3 encore nécessaires"
 
@@ -49,31 +91,64 @@ def test_fewer_than_three_are_not_counted_out_also_of_several_metiers() -> None:
 def test_the_co2_of_a_proposal_is_one_figure_also_where_people_approved_a_part_before() -> None:
     """The head told that of the new lines, the list of its qualities that of all: as « 40 kg » beside « 1 415 kg »."""
     row = ProposalRow(
-        id="p", number=2, state=ProposalState.OPEN, reference="r", requested_at=0, computed_at=0, sites_hit=1, elapsed_h=1, transit=True, telework=True,
-        objective={"C": 1_415_385}, lines=1, agents=4, kept=97,
-    )  # fmt: skip
+        id="p",
+        number=2,
+        state=ProposalState.OPEN,
+        reference="r",
+        requested_at=0,
+        computed_at=0,
+        sites_hit=1,
+        elapsed_h=1,
+        transit=True,
+        telework=True,
+        objective={"C": 1_415_385},
+        lines=1,
+        agents=4,
+        kept=97,
+    )
     proposal = SHAPER.proposal(row).model_copy(update={"lines": [line("l-1", 4, 4)]})
     view = moves_view([proposal], proposal, [], [], NOW, reference().names, _)
-    assert [f["value"] for f in facts_of(proposal, _) if str(f["name"]).startswith("CO₂")] == [view.kg] == [1415]
+    assert (
+        [f["value"] for f in facts_of(proposal, _) if str(f["name"]).startswith("CO₂")]
+        == [view.kg]
+        == [1415]
+    )
 
 
 def test_the_minutes_of_travel_are_those_that_people_travel() -> None:
     """Level D has 60 minutes in it for each agent beyond a pôle's share: nobody travels those."""
     row = ProposalRow(
-        id="p", number=2, state=ProposalState.OPEN, reference="r", requested_at=0, computed_at=0, sites_hit=1, elapsed_h=1, transit=True, telework=True,
-        objective={"D": 5428 + 7 * 60, TRAVEL: 5428}, lines=1, agents=4,
-    )  # fmt: skip
+        id="p",
+        number=2,
+        state=ProposalState.OPEN,
+        reference="r",
+        requested_at=0,
+        computed_at=0,
+        sites_hit=1,
+        elapsed_h=1,
+        transit=True,
+        telework=True,
+        objective={"D": 5428 + 7 * 60, TRAVEL: 5428},
+        lines=1,
+        agents=4,
+    )
     proposal = SHAPER.proposal(row)
-    assert [f["value"] for f in facts_of(proposal, _) if str(f["name"]).startswith("Trajets")] == [5428]
+    assert [f["value"] for f in facts_of(proposal, _) if str(f["name"]).startswith("Trajets")] == [
+        5428
+    ]
     before = proposal.model_copy(update={"objective": {"D": 5848}})
-    assert not [f for f in facts_of(before, _) if str(f["name"]).startswith("Trajets")], "of an older proposal nobody knows them"
+    assert not [f for f in facts_of(before, _) if str(f["name"]).startswith("Trajets")], (
+        "of an older proposal nobody knows them"
+    )
 
 
 async def test_before_the_first_proposal_the_page_does_not_say_that_nobody_lacks_a_place() -> None:
     """The planner may be at work, away, or have failed: sites are hit all the same."""
     browser, _ = browsing(crisis())
     page = await shown(browser, "/reaffectation")
-    assert "1 site a perdu des postes ou des agents. Aucune proposition n’est encore arrivée" in page
+    assert (
+        "1 site a perdu des postes ou des agents. Aucune proposition n’est encore arrivée" in page
+    )
     assert "Recalculer" in page
     assert "Aucun site ne manque" not in page
     quiet, _ = browsing(realm())
@@ -83,9 +158,15 @@ async def test_before_the_first_proposal_the_page_does_not_say_that_nobody_lacks
 def test_a_line_to_decide_says_how_many_of_its_agents_are_elsewhere_for_nothing() -> None:
     given = [
         line("l-1", 6, 6, LineState.PROPOSED).model_copy(update={"recalled": 4, "held": 0}),
-        line("l-2", 5, 5, LineState.PROPOSED, metier="cadre").model_copy(update={"recalled": 1, "held": 3}),
+        line("l-2", 5, 5, LineState.PROPOSED, metier="cadre").model_copy(
+            update={"recalled": 1, "held": 3}
+        ),
     ]
     (group,) = groups_of(given, _)
     assert group.back == "5 rappelés d’où ils ne servent plus, 3 encore ailleurs, à libérer d’abord"
-    assert groups_of([line("l-1", 6, 6, LineState.PROPOSED)], _)[0].back == "", "of a proposal that does not say nobody knows"
-    assert groups_of([given[0].model_copy(update={"state": LineState.DISPATCHED})], _)[0].back == "", "it is decided"
+    assert groups_of([line("l-1", 6, 6, LineState.PROPOSED)], _)[0].back == "", (
+        "of a proposal that does not say nobody knows"
+    )
+    assert (
+        groups_of([given[0].model_copy(update={"state": LineState.DISPATCHED})], _)[0].back == ""
+    ), "it is decided"

@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from schemas.words import Certainty, SiteStatus
+from services.console.accounts.login import inside
+from services.console.attention.cell_page import Limit, SiteLine, folded, groups_of, site_line
+from services.console.continuity.clocks import bar_of
 from services.console.i18n import translator
-from services.console.pages import times
-from services.console.pages.cell import Limit, SiteLine, folded, groups_of, site_line
-from services.console.pages.clocks import bar_of
-from services.console.pages.journal import entries
-from services.console.pages.login import inside
-from services.console.pages.places import extent, overlap, place_labels, spread
-from services.console.pages.renders import LIFE_S, Renders
+from services.console.logbook.line_list import entries
+from services.console.read_model.shapes import Shaper
 from services.console.resources import Clock, Line
-from services.console.shapes import Shaper
+from services.console.sites.map import extent, overlap, place_labels, spread
 from services.console.texts.names import Names
+from services.console.web import times
+from services.console.web.render_cache import LIFE_S, Renders
 from tests.unit.alerts.scene import Scene
 from tests.unit.console.held import outlines, reference
 
@@ -27,8 +27,24 @@ _ = translator("fr")
 
 
 def site(id: str, status: str, limit_min: float | None = None) -> SiteLine:
-    limit = None if limit_min is None else Limit("CPL-01", NOW + timedelta(minutes=limit_min), limit_min <= 0)
-    return SiteLine(id, id, "Nanterre", SiteStatus(status), "", NOW, "100 %", limit, 1, id, status == "evacuated")
+    limit = (
+        None
+        if limit_min is None
+        else Limit("CPL-01", NOW + timedelta(minutes=limit_min), limit_min <= 0)
+    )
+    return SiteLine(
+        id,
+        id,
+        "Nanterre",
+        SiteStatus(status),
+        "",
+        NOW,
+        "100 %",
+        limit,
+        1,
+        id,
+        status == "evacuated",
+    )
 
 
 def test_danger_comes_first_then_what_presses_then_silence_then_the_rest() -> None:
@@ -42,19 +58,40 @@ def test_danger_comes_first_then_what_presses_then_silence_then_the_rest() -> No
     ]
     groups = groups_of(lines, NOW, _)
     assert [(g.key, [x.id for x in g.lines]) for g in groups] == [
-        ("danger", ["e"]), ("limite", ["over", "late"]), ("silence", ["u"]), ("reste", ["far", "r"]),
-    ]  # fmt: skip
+        ("danger", ["e"]),
+        ("limite", ["over", "late"]),
+        ("silence", ["u"]),
+        ("reste", ["far", "r"]),
+    ]
 
 
 def test_search_text_forgives_accents_case_and_apostrophes() -> None:
     assert folded("L’Île ÉVACUÉE") == "l'ile evacuee"
 
 
-def clock(base: str, limit_h: float, consumed: float, minutes_left: float, *, ticking: bool = True, state: str = "running") -> Clock:
-    return Clock.model_validate({
-        "base": base, "state": state, "limit_h": limit_h, "started_at": NOW, "deadline": NOW + timedelta(minutes=minutes_left), "stopped_at": None,
-        "consumed_pct": consumed, "as_of": NOW, "ticking": ticking, "alarms": [],
-    })  # fmt: skip
+def clock(
+    base: str,
+    limit_h: float,
+    consumed: float,
+    minutes_left: float,
+    *,
+    ticking: bool = True,
+    state: str = "running",
+) -> Clock:
+    return Clock.model_validate(
+        {
+            "base": base,
+            "state": state,
+            "limit_h": limit_h,
+            "started_at": NOW,
+            "deadline": NOW + timedelta(minutes=minutes_left),
+            "stopped_at": None,
+            "consumed_pct": consumed,
+            "as_of": NOW,
+            "ticking": ticking,
+            "alarms": [],
+        }
+    )
 
 
 def test_a_running_clock_goes_straight_on_to_its_deadline_and_past_it() -> None:
@@ -65,9 +102,13 @@ def test_a_running_clock_goes_straight_on_to_its_deadline_and_past_it() -> None:
     assert clock("rto", 1, 50, 30, ticking=False).percent_at(NOW + timedelta(hours=5)) == 50
 
 
-@pytest.mark.parametrize(("consumed", "tone"), [(10, "run"), (50, "warn"), (99, "warn"), (100, "late")])
+@pytest.mark.parametrize(
+    ("consumed", "tone"), [(10, "run"), (50, "warn"), (99, "warn"), (100, "late")]
+)
 def test_a_bar_turns_with_the_rto(consumed: float, tone: str) -> None:
-    bar = bar_of(clock("rto", 1, consumed, 1), clock("dmia", 2, consumed / 2, 60), NOW, forecast=False)
+    bar = bar_of(
+        clock("rto", 1, consumed, 1), clock("dmia", 2, consumed / 2, 60), NOW, forecast=False
+    )
     assert (bar.tone, bar.tick) == (tone, 50)
 
 
@@ -82,28 +123,57 @@ def test_glyphs_are_pushed_apart_and_always_the_same_way() -> None:
     placed = spread(points, 6)
     assert placed == spread(points, 6)
     assert placed[3] == (90.0, 90.0)
-    assert min(abs(a[0] - b[0]) + abs(a[1] - b[1]) for k, a in enumerate(placed) for b in placed[:k]) >= 4
+    assert (
+        min(abs(a[0] - b[0]) + abs(a[1] - b[1]) for k, a in enumerate(placed) for b in placed[:k])
+        >= 4
+    )
 
 
 def test_two_names_on_the_map_do_not_cover_each_other() -> None:
     path = "M0,0L100,0L100,100L0,100Z"
     assert extent(path) == (0, 0, 100, 100)
-    found = place_labels([("Nanterre", (50, 50), path), ("Puteaux", (50, 50), path)], [], (-200, -200, 500, 500), 20)
-    boxes = [(x - 0.28 * 20 * len(n), y - 16, 0.56 * 20 * len(n), 20) for n, (x, y) in found.items()]
+    found = place_labels(
+        [("Nanterre", (50, 50), path), ("Puteaux", (50, 50), path)], [], (-200, -200, 500, 500), 20
+    )
+    boxes = [
+        (x - 0.28 * 20 * len(n), y - 16, 0.56 * 20 * len(n), 20) for n, (x, y) in found.items()
+    ]
     assert not overlap(boxes[0], boxes[1])
 
 
 def line(k: int, type: str = "SiteStatusChanged", change: str = "unknown", minute: int = 0) -> Line:
     at = NOW.replace(second=0) - timedelta(minutes=minute)
-    return Line.model_validate({
-        "id": f"l{k}", "realm": "92", "occurred_at": at, "recorded_at": at, "late_min": 0, "author": "system", "role": None, "kind": "watch",
-        "type": type, "change": change, "text": f"texte {k}", "incident": None, "site": None, "report": None, "certainty": None, "source": None,
-        "corrects": None, "place": f"alerts/6/{k}/0",
-    })  # fmt: skip
+    return Line.model_validate(
+        {
+            "id": f"l{k}",
+            "realm": "92",
+            "occurred_at": at,
+            "recorded_at": at,
+            "late_min": 0,
+            "author": "system",
+            "role": None,
+            "kind": "watch",
+            "type": type,
+            "change": change,
+            "text": f"texte {k}",
+            "incident": None,
+            "site": None,
+            "report": None,
+            "certainty": None,
+            "source": None,
+            "corrects": None,
+            "place": f"alerts/6/{k}/0",
+        }
+    )
 
 
 def test_silent_sites_of_one_minute_are_told_together_and_others_are_not() -> None:
-    found = entries([line(1), line(2), line(3, minute=2), line(4, "AlarmRaised", "alarm", minute=2)], Names(), _, 10)
+    found = entries(
+        [line(1), line(2), line(3, minute=2), line(4, "AlarmRaised", "alarm", minute=2)],
+        Names(),
+        _,
+        10,
+    )
     assert [e.id for e in found] == ["l1", "l3", "l4"]
     assert found[0].text.startswith("2 sites sans nouvelles")
 
@@ -116,18 +186,32 @@ def test_times_are_those_of_paris_on_both_sides_of_summer() -> None:
 
 def test_a_moment_of_another_day_has_its_date_and_its_time() -> None:
     said = [times.hm_dated(NOW - timedelta(hours=h), NOW, "fr") for h in (0, 10, 11)]
-    assert said == ["10:16", "00:16", "mer. 10/02 23:16"], "the day ends at midnight in Paris, not in Greenwich"
+    assert said == ["10:16", "00:16", "mer. 10/02 23:16"], (
+        "the day ends at midnight in Paris, not in Greenwich"
+    )
     assert times.hm_dated(NOW + timedelta(days=2), NOW, "en") == "Sat 13/02 10:16"
     assert times.hm_dated(None, NOW, "fr") == ""
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(-5, "00:00"), (336, "05:36"), (3599, "59:59"), (3600, "1 h 00"), (200_000, "2 j")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "00:00"), (336, "05:36"), (3599, "59:59"), (3600, "1 h 00"), (200_000, "2 j")],
+)
 def test_a_countdown_stops_at_zero(seconds: int, text: str) -> None:
     assert times.countdown(NOW + timedelta(seconds=seconds), NOW, "fr") == text
 
 
 @pytest.mark.parametrize(
-    "target", ["//evil.example/", "/\\evil.example", "https://evil.example", "javascript:x", "", "evil", "/a\r\nSet-Cookie: x"]
+    "target",
+    [
+        "//evil.example/",
+        "/\\evil.example",
+        "https://evil.example",
+        "javascript:x",
+        "",
+        "evil",
+        "/a\r\nSet-Cookie: x",
+    ],
 )
 def test_a_login_leads_only_inside(target: str) -> None:
     assert inside(target) == "/"
@@ -180,8 +264,12 @@ async def test_a_failed_render_is_not_kept() -> None:
     assert await renders.get("a", make) == b"page"
 
 
-@pytest.mark.parametrize(("certainty", "said"), [("unconfirmed", "non confirmé"), (None, "silence")])
-def test_an_unknown_site_says_whether_it_is_silent_or_doubted(certainty: str | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("certainty", "said"), [("unconfirmed", "non confirmé"), (None, "silence")]
+)
+def test_an_unknown_site_says_whether_it_is_silent_or_doubted(
+    certainty: str | None, said: str
+) -> None:
     """A site of which a neighbour had told a fire was shown as silent."""
     scene = Scene()
     if certainty:
@@ -190,5 +278,7 @@ def test_an_unknown_site_says_whether_it_is_silent_or_doubted(certainty: str | N
         scene.report(0, "security_incident", "pmi-05")
         scene.step(40)
     reference_ = reference()
-    shown = Shaper(scene.realm, reference_, outlines(), "fr").site(reference_.sites["pmi-04"], scene.site("pmi-04"))
+    shown = Shaper(scene.realm, reference_, outlines(), "fr").site(
+        reference_.sites["pmi-04"], scene.site("pmi-04")
+    )
     assert (shown.status, site_line(shown, None, _).why) == ("unknown", said)

@@ -18,17 +18,17 @@ from schemas.topics import inputs
 from schemas.words import EventType
 from services.alerts.decider import AlertsDecider
 from services.alerts.state import State
-from services.console import store
-from services.console.chronicle import Chronicle, Fold, versions
-from services.console.picture import Members, Past, Rows
-from services.console.projection import Projection
-from services.runtime.chain import Position, append
-from services.runtime.core import Machine
-from services.runtime.foldhash import fold_records
-from services.runtime.inputs import InputRecord
-from services.runtime.kafka import headers_of, value_of
+from services.console.read_model import store
+from services.console.read_model.history import Chronicle, Fold, versions
+from services.console.read_model.projection import Projection
+from services.console.read_model.snapshot import Members, Past, Rows
+from services.runtime.decider.inputs import InputRecord
+from services.runtime.decider.machine import Machine
+from services.runtime.kafka.clients import headers_of, value_of
+from services.runtime.log.chain import Position, append
+from services.runtime.log.state_hash import fold_records
+from services.runtime.log.transaction import Transaction
 from services.runtime.testing.memory import Stored
-from services.runtime.transaction import Transaction
 from tests.golden.record import FOLDER, REALM
 from tests.unit.alerts.scene import Scene
 from tests.unit.alerts.test_laws import FEW, play, reports
@@ -89,8 +89,15 @@ def _cut(row: a.SiteRow) -> a.SiteRow:
 
 
 @FEW
-@given(st.lists(st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=10), st.lists(st.integers(1, 9)))
-def test_rows_and_lists_of_the_picture_are_those_of_the_decider(history: list[tuple[dict[str, Any], int, int]], sizes: list[int]) -> None:
+@given(
+    st.lists(
+        st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=10
+    ),
+    st.lists(st.integers(1, 9)),
+)
+def test_rows_and_lists_of_the_picture_are_those_of_the_decider(
+    history: list[tuple[dict[str, Any], int, int]], sizes: list[int]
+) -> None:
     scene = Scene()
     play(scene, history)
     log = scene.service.log.of(scene.realm)
@@ -98,10 +105,16 @@ def test_rows_and_lists_of_the_picture_are_those_of_the_decider(history: list[tu
     causes, kept = list(scene.state.causes), _store([_Record(s) for s in log], sizes)
 
     async def shown() -> tuple[Any, Any, Any]:
-        return await past.rows(a.SiteRow), await past.rows(a.IncidentRow), await past.members_of(causes)
+        return (
+            await past.rows(a.SiteRow),
+            await past.rows(a.IncidentRow),
+            await past.members_of(causes),
+        )
 
     sites, incidents, members = asyncio.run(shown())
-    assert {id: _cut(row) for id, row in sites.items()} == {id: _cut(row) for id, row in scene.state.sites.items()}
+    assert {id: _cut(row) for id, row in sites.items()} == {
+        id: _cut(row) for id, row in scene.state.sites.items()
+    }
     assert incidents == dict(scene.state.incidents)
     assert members == _told(scene.state)
     for cause, both in members.items():
@@ -112,7 +125,9 @@ def test_rows_and_lists_of_the_picture_are_those_of_the_decider(history: list[tu
 
 def test_a_picture_of_the_past_names_the_reports_of_that_time() -> None:
     scene = Scene()
-    said = [scene.report(n, "outage_power", "cen-1", id=f"r-{n}", source=f"s-{n}") for n in range(12)]
+    said = [
+        scene.report(n, "outage_power", "cen-1", id=f"r-{n}", source=f"s-{n}") for n in range(12)
+    ]
     chronicle = _chronicle(s.transaction for s in scene.service.log.of(scene.realm))
     (cause,) = scene.state.causes
     for n in (0, 6, 11):
@@ -128,31 +143,59 @@ def test_a_cause_that_an_older_log_wrote_whole_is_told_with_all_its_reports_once
     machine = Machine(AlertsDecider())
     view = fold_records(machine.decider, enumerate(raws))
     before = view.realms[REALM].domain
-    cause = next(c for c in before.causes.values() if c.site is not None and c.lifted_at is None and c.type is EventType.OUTAGE_POWER)
+    cause = next(
+        c
+        for c in before.causes.values()
+        if c.site is not None and c.lifted_at is None and c.type is EventType.OUTAGE_POWER
+    )
     assert cause.reports_count is None
     now, written = view.realms[REALM].now, [Transaction.load(raw) for raw in raws]
     for n in range(2):
         id = f"after-{n}"
         report = ReportReceived(
-            report_id=id, source="site_manager", site_id=cause.site, type=cause.type, severity=2, occurred_at=now, recorded_at=now
+            report_id=id,
+            source="site_manager",
+            site_id=cause.site,
+            type=cause.type,
+            severity=2,
+            occurred_at=now,
+            recorded_at=now,
         )
         headers = headers_of(report.wire_type(), id=id, source="/test", at=now)
         offset = written[-1].src.offset + 1
-        record = InputRecord(inputs("alerts"), written[-1].src.partition, offset, REALM.encode(), value_of(report), headers, now)
+        record = InputRecord(
+            inputs("alerts"),
+            written[-1].src.partition,
+            offset,
+            REALM.encode(),
+            value_of(report),
+            headers,
+            now,
+        )
         view, appended = append(machine, view, record, "test")
         written.append(appended.transaction)
-        (told,) = [f for r in appended.transaction.facts if isinstance(f := r.message(), CauseChanged) and f.cause.id == cause.id]
+        (told,) = [
+            f
+            for r in appended.transaction.facts
+            if isinstance(f := r.message(), CauseChanged) and f.cause.id == cause.id
+        ]
         assert told.reports is not None
         assert told.reports.added == ((*cause.reports, id) if n == 0 else (id,))
     fold = Fold(_chronicle(written), REALM, EVER)
     after: Cause = view.realms[REALM].domain.causes[cause.id]
-    assert fold.members_of("reports", cause.id) == after.reports == (*cause.reports, "after-0", "after-1")
+    assert (
+        fold.members_of("reports", cause.id)
+        == after.reports
+        == (*cause.reports, "after-0", "after-1")
+    )
 
 
 def test_a_row_is_joined_anew_only_when_it_or_its_part_is_another() -> None:
     """Pages keep what they made of a row by the row itself: a report changes one of thousands."""
     rows, realm = Rows(), "92"
-    sites: dict[str, Model] = {id: a.SiteRow(id=id, status="normal", since=0, capacity_pct=100) for id in ("a", "b", "c")}
+    sites: dict[str, Model] = {
+        id: a.SiteRow(id=id, status="normal", since=0, capacity_pct=100) for id in ("a", "b", "c")
+    }
     parts: dict[str, Model] = {id: a.SiteContact(id=id, last_word_at=1) for id in ("a", "b")}
     first = rows.join(realm, "sites", sites, parts)
     assert rows.join(realm, "sites", sites, parts) is first

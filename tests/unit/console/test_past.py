@@ -6,16 +6,17 @@ from datetime import UTC, datetime
 
 import pytest
 
+from services.console.attention import handover_page
 from services.console.i18n import translator
-from services.console.pages import handover, times
-from services.console.pages.leaflets import glossary
-from services.console.pages.past import parsed
-from services.console.pages.shell import Reader
 from services.console.resources import Change, Changes
 from services.console.texts.names import Names
-from services.runtime.principals import Principal
-from services.runtime.problems import ProblemError
-from services.runtime.rights import READS, Permission, Role
+from services.console.web import times
+from services.console.web.past_screens import parsed
+from services.console.web.shell import Reader
+from services.console.web.static_pages import glossary
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import READS, Permission, Role
+from services.runtime.identity.principals import Principal
 
 NOON = datetime(2027, 2, 11, 11, 0, tzinfo=UTC)
 NOON_MS = 1_802_343_600_000
@@ -23,7 +24,14 @@ _ = translator("fr")
 
 
 @pytest.mark.parametrize(
-    "text", ["2027-02-11T12:00", "2027-02-11T12:00:00", "2027-02-11T11:00:00Z", "2027-02-11T12:00:00 01:00", str(NOON_MS)]
+    "text",
+    [
+        "2027-02-11T12:00",
+        "2027-02-11T12:00:00",
+        "2027-02-11T11:00:00Z",
+        "2027-02-11T12:00:00 01:00",
+        str(NOON_MS),
+    ],
 )
 def test_a_time_of_an_address_is_paris_time_unless_it_says_otherwise(text: str) -> None:
     assert parsed(text, "as_of") == NOON_MS
@@ -52,17 +60,24 @@ def change(collection: str, id: str, before: str | None, after: str) -> Change:
 
 def test_changes_are_told_in_words_gravest_kind_first() -> None:
     changes = Changes(
-        realm="92", since=NOON, until=NOON,
+        realm="92",
+        since=NOON,
+        until=NOON,
         items=[
-            change("sites", "cen-1", "normal", "evacuated"), change("levels", "territory", "N1", "N3"),
-            change("incidents", "i1", None, "open N2"), change("tasks", "t1", "open", "done"),
+            change("sites", "cen-1", "normal", "evacuated"),
+            change("levels", "territory", "N1", "N3"),
+            change("incidents", "i1", None, "open N2"),
+            change("tasks", "t1", "open", "done"),
             change("tasks", "t2", "open", "void"),
         ],
-    )  # fmt: skip
-    sections = handover.sections_of(changes, Names(), _)
+    )
+    sections = handover_page.sections_of(changes, Names(), _)
     assert [(s.title, s.moved[0].before, s.moved[0].after) for s in sections] == [
-        ("Niveaux", "N1", "N3"), ("Incidents", "rien", "Ouvert N2"), ("Sites", "Normal", "Évacué"), ("Tâches", "ouverte", "faite"),
-    ]  # fmt: skip
+        ("Niveaux", "N1", "N3"),
+        ("Incidents", "rien", "Ouvert N2"),
+        ("Sites", "Normal", "Évacué"),
+        ("Tâches", "ouverte", "faite"),
+    ]
     assert [m.after for m in sections[-1].moved] == ["faite", "sans objet"]
     assert sections[0].moved[0].title == "Département"
     assert sections[2].moved[0].link == "/sites/cen-1"
@@ -79,14 +94,24 @@ def test_what_was_at_rest_when_a_realm_was_opened_has_not_changed() -> None:
         realm="92",
         since=NOON,
         until=NOON,
-        items=[*opened, change("plans", "PT-ELEC", None, "valid"), change("sites", "cen-2", None, "closed")],
+        items=[
+            *opened,
+            change("plans", "PT-ELEC", None, "valid"),
+            change("sites", "cen-2", None, "closed"),
+        ],
     )
-    assert [(s.key, [m.key for m in s.moved]) for s in handover.sections_of(changes, Names(), _)] == [("sites", ["sites-cen-2"])]
+    assert [
+        (s.key, [m.key for m in s.moved]) for s in handover_page.sections_of(changes, Names(), _)
+    ] == [("sites", ["sites-cen-2"])]
 
 
 def test_a_span_that_was_not_offered_is_the_usual_one() -> None:
-    assert handover.since_of("30", NOON).minute == 30
-    assert handover.since_of("99999999999", NOON) == handover.since_of(None, NOON) == datetime(2027, 2, 11, 3, 0, tzinfo=UTC)
+    assert handover_page.since_of("30", NOON).minute == 30
+    assert (
+        handover_page.since_of("99999999999", NOON)
+        == handover_page.since_of(None, NOON)
+        == datetime(2027, 2, 11, 3, 0, tzinfo=UTC)
+    )
 
 
 def test_the_glossary_is_in_the_readers_order() -> None:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas.alerts import SiteRow
-from services.console.geometry import load_outlines
+from services.console.attention.cell_page import groups_of, site_line
 from services.console.i18n import translator
-from services.console.pages.cell import groups_of, site_line
-from services.console.shapes import Shaper
+from services.console.read_model.shapes import Shaper
+from services.console.sites.geometry import load_outlines
 from tests.shipped import FOLDER
 from tests.unit.console.held import browsing, reference
 from tests.unit.console.test_every_screen import REALM, START, crisis, shown, site
@@ -27,7 +27,9 @@ COUNTED = {"found": 208, "expected": 214, "at": START, "report": "r-2"}
         ("evacuated", COUNTED, "comptage en cours : 208 sur 214"),
     ],
 )
-async def test_a_site_that_nobody_leaves_says_so(status: str, headcount: dict[str, object] | None, said: str) -> None:
+async def test_a_site_that_nobody_leaves_says_so(
+    status: str, headcount: dict[str, object] | None, said: str
+) -> None:
     held = crisis()
     held.put("sites", site() | {"status": status, "headcount": headcount})
     browser, _ = browsing(held)
@@ -39,10 +41,22 @@ async def test_the_agents_of_a_site_that_nobody_counted_are_shown_as_an_estimate
     """D78: after an hour without a count the proposal rests on the staff planned there."""
     held = crisis()
     held.put("sites", site() | {"status": "evacuated"})
-    held.put("proposals", {
-        "id": "p-1", "number": 1, "state": "open", "reference": "v1", "requested_at": START, "computed_at": START, "sites_hit": 1,
-        "elapsed_h": 1.0, "transit": True, "telework": True, "estimated": ["pmi-01"],
-    })  # fmt: skip
+    held.put(
+        "proposals",
+        {
+            "id": "p-1",
+            "number": 1,
+            "state": "open",
+            "reference": "v1",
+            "requested_at": START,
+            "computed_at": START,
+            "sites_hit": 1,
+            "elapsed_h": 1.0,
+            "transit": True,
+            "telework": True,
+            "estimated": ["pmi-01"],
+        },
+    )
     browser, _ = browsing(held)
     page = await shown(browser, "/reaffectation")
     assert "Effectif estimé" in page
@@ -54,7 +68,17 @@ async def test_a_proposed_headcount_is_one_button() -> None:
     """D79: on the page of the site, on the manager's own and in the cell."""
     held = crisis()
     held.put("sites", site() | {"status": "evacuated"})
-    held.put("tasks", {"id": "t-1", "kind": "headcount", "state": "open", "opened_at": START, "site": "pmi-01", "incident": "i-1"})
+    held.put(
+        "tasks",
+        {
+            "id": "t-1",
+            "kind": "headcount",
+            "state": "open",
+            "opened_at": START,
+            "site": "pmi-01",
+            "incident": "i-1",
+        },
+    )
     browser, _ = browsing(held)
     for path in ("/sites/pmi-01", "/?vue=taches"):
         page = await browser.get(f"{path}{'&' if '?' in path else '?'}realm={REALM}")
@@ -80,7 +104,9 @@ def test_among_equally_pressing_sites_that_of_vulnerable_people_comes_first() ->
     shape = Shaper(REALM, reference(), load_outlines(FOLDER), "fr")
     shut = {"status": "closed", "since": START, "capacity_pct": 0}
     lines = [
-        site_line(shape.site(shape.reference.sites[id], SiteRow(id=id, **shut)), None, translator("fr"))
+        site_line(
+            shape.site(shape.reference.sites[id], SiteRow(id=id, **shut)), None, translator("fr")
+        )
         for id in ("log-01", "mdph-01", "par-01")
     ]
     (group,) = groups_of(lines, datetime.fromtimestamp(START / 1000, UTC), translator("fr"))
@@ -94,7 +120,9 @@ async def test_people_who_are_not_accounted_for_stand_first_in_the_cell() -> Non
     held.put("sites", site("clg-0921243B") | {"status": "sheltering"})
     held.put("sites", site("pmi-02") | {"status": "evacuated"})
     held.put("sites", site("pmi-03") | {"status": "evacuated", "headcount": COUNTED})
-    held.put("sites", site("pmi-04") | {"status": "evacuated", "headcount": COUNTED | {"found": 214}})
+    held.put(
+        "sites", site("pmi-04") | {"status": "evacuated", "headcount": COUNTED | {"found": 214}}
+    )
     browser, _ = browsing(held)
     page = (await browser.get(f"/?realm={REALM}")).text
     rows = page.partition('id="rows"')[2].partition("</table>")[0]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.console.i18n import translator
-from services.console.texts.periods import moment_words, order_words
+from services.console.reassignment.periods import moment_words, order_words
 
 SUNDAY = datetime(2027, 11, 14, 2, 15, tzinfo=UTC)
 
@@ -25,7 +25,10 @@ def test_a_moment_is_as_short_as_it_is_clear(at: datetime, fr: str, en: str) -> 
 
 
 def test_an_order_that_holds_at_once_says_so() -> None:
-    assert order_words(SUNDAY, None, SUNDAY, translator("fr")) == "dès maintenant, jusqu’à nouvel ordre"
+    assert (
+        order_words(SUNDAY, None, SUNDAY, translator("fr"))
+        == "dès maintenant, jusqu’à nouvel ordre"
+    )
 
 
 def test_an_order_of_an_earlier_version_says_nothing() -> None:

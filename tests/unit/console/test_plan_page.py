@@ -13,9 +13,18 @@ DAY = 24 * 60 * MINUTE
 
 def _plan(state: PlanState, **changes: object) -> dict[str, object]:
     return {
-        "id": "PT-ELEC", "state": state, "level": 2, "decides": "coordinateur_pca", "proposed_at": NOW - DAY, "trigger_since": NOW - DAY,
-        "decided_at": NOW - DAY, "decided_by": "p-1", "version": 3, "incident": "i-1", **changes,
-    }  # fmt: skip
+        "id": "PT-ELEC",
+        "state": state,
+        "level": 2,
+        "decides": "coordinateur_pca",
+        "proposed_at": NOW - DAY,
+        "trigger_since": NOW - DAY,
+        "decided_at": NOW - DAY,
+        "decided_by": "p-1",
+        "version": 3,
+        "incident": "i-1",
+        **changes,
+    }
 
 
 @pytest.mark.parametrize(
@@ -28,7 +37,9 @@ def _plan(state: PlanState, **changes: object) -> dict[str, object]:
         (PlanState.PROPOSED, {"activate", "refuse", "postpone"}),
     ],
 )
-async def test_who_may_decide_can_activate_whatever_was_said_before(state: PlanState, verbs: set[str]) -> None:
+async def test_who_may_decide_can_activate_whatever_was_said_before(
+    state: PlanState, verbs: set[str]
+) -> None:
     held = crisis()
     held.put("plans", _plan(state))
     browser, _ = browsing(held)
@@ -55,7 +66,13 @@ async def test_cards_of_another_day_are_due_and_done_at_an_hour() -> None:
     """A flood lasts for weeks: « due ven. 12/02 » says no hour."""
     cards = (
         {"id": "F1", "role": "cellule_logistique", "due_at": NOW + DAY},
-        {"id": "F2", "role": "cellule_logistique", "due_at": NOW - DAY, "state": "done", "at": NOW - DAY},
+        {
+            "id": "F2",
+            "role": "cellule_logistique",
+            "due_at": NOW - DAY,
+            "state": "done",
+            "at": NOW - DAY,
+        },
     )
     held = crisis()
     held.put("plans", _plan(PlanState.ACTIVE, cards=cards))

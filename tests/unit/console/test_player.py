@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from services.console.exercises.page import coming
+from services.console.exercises.texts import announcements
 from services.console.i18n import translator
-from services.console.pages.exercise_words import announcements
-from services.console.pages.ladder import Ladder, Rung
-from services.console.pages.player import coming
+from services.console.incidents.escalation_page import Ladder, Rung
 from services.console.resources import Notification
 from services.messages import Names
 from tests.shipped import territory
@@ -21,10 +21,26 @@ AT = datetime(2027, 2, 11, 9, tzinfo=UTC)
 
 def ladder(positive: int, cycle: int = 1) -> Ladder:
     rung = Rung(3, cycle, AT, None, "waiting", 7, positive, 5, "SMS", 1, [], [], 1, "soon")
-    return Ladder("e", "N3", "running", AT, [], rung, AT + timedelta(minutes=5), [], [], positive, 7, None, "r")
+    return Ladder(
+        "e",
+        "N3",
+        "running",
+        AT,
+        [],
+        rung,
+        AT + timedelta(minutes=5),
+        [],
+        [],
+        positive,
+        7,
+        None,
+        "r",
+    )
 
 
-@pytest.mark.parametrize(("positive", "said"), [(0, "0 réponse sur 7"), (1, "1 réponse sur 7"), (2, "2 réponses sur 7")])
+@pytest.mark.parametrize(
+    ("positive", "said"), [(0, "0 réponse sur 7"), (1, "1 réponse sur 7"), (2, "2 réponses sur 7")]
+)
 def test_the_answers_of_the_next_rung_are_counted_in_words(positive: int, said: str) -> None:
     (first,) = coming(ladder(positive), [], [], [], AT, translator("fr"))
     assert first.why == said
@@ -37,18 +53,40 @@ def test_the_next_rung_says_its_cycle_from_the_second_on() -> None:
 
 def call() -> Notification:
     fields: dict[str, Any] = dict.fromkeys(Notification.model_fields, None) | {
-        "id": "n", "realm": "92~ex-1", "level": 3, "role": "cellule_com", "person_token": "p", "channels": [], "state": "planned",
-        "template": "incident_wave", "values": {"number": "1", "kind": "power", "commune": "92050", "places": "92050", "since": 1_802_335_200_000},
-        "answer_expected": True, "danger": False, "planned_at": AT, "ack_by": AT + timedelta(minutes=10), "attempts": [],
-        "possible_duplicate": False, "bundle_count": 0,
-    }  # fmt: skip
+        "id": "n",
+        "realm": "92~ex-1",
+        "level": 3,
+        "role": "cellule_com",
+        "person_token": "p",
+        "channels": [],
+        "state": "planned",
+        "template": "incident_wave",
+        "values": {
+            "number": "1",
+            "kind": "power",
+            "commune": "92050",
+            "places": "92050",
+            "since": 1_802_335_200_000,
+        },
+        "answer_expected": True,
+        "danger": False,
+        "planned_at": AT,
+        "ack_by": AT + timedelta(minutes=10),
+        "attempts": [],
+        "possible_duplicate": False,
+        "bundle_count": 0,
+    }
     return Notification.model_construct(**fields)
 
 
 def test_an_organiser_reads_the_words_that_announce_and_end_an_exercise() -> None:
-    start, wave, end = announcements("92~ex-1", "Grande coupure", call(), NAMES, AT, translator("fr"))
+    start, wave, end = announcements(
+        "92~ex-1", "Grande coupure", call(), NAMES, AT, translator("fr")
+    )
     assert start.text.startswith('EXERCICE Vigie : début de l\'exercice "Grande coupure".')
-    assert wave.text.startswith("EXERCICE EXERCICE EXERCICE, Vigie N3 : Coupure d'électricité, Nanterre, depuis ")
+    assert wave.text.startswith(
+        "EXERCICE EXERCICE EXERCICE, Vigie N3 : Coupure d'électricité, Nanterre, depuis "
+    )
     assert "Rejoignez la cellule de crise avant 10:10." in wave.text
     assert end.text.startswith('EXERCICE Vigie : FIN DE L\'EXERCICE "Grande coupure" à 10:00.')
 

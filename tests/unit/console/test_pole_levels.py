@@ -10,7 +10,7 @@ from schemas.alerts import LevelRow
 from schemas.commands import ResolveIncident, SetLevel
 from schemas.runtime import CommandApplied
 from schemas.words import EventType, Level
-from services.console.pole_levels import pole_levels
+from services.console.sites.pole_levels import pole_levels
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -56,7 +56,9 @@ def test_it_rises_at_once_in_its_own_pole_alone_and_tells_why(scene: Scene) -> N
     assert {w.args["level"] for w in row.why} == {2}
 
 
-def test_it_falls_neither_with_the_measure_nor_with_the_reopening_only_by_decision_with_a_reason(scene: Scene) -> None:
+def test_it_falls_neither_with_the_measure_nor_with_the_reopening_only_by_decision_with_a_reason(
+    scene: Scene,
+) -> None:
     pole = POLE_OF[PMI]
     scene.report(0, "closure", PMI, severity=4)
     scene.report(60, "reopening", PMI, lifts=(EventType.CLOSURE,), severity=1)
@@ -68,13 +70,24 @@ def test_it_falls_neither_with_the_measure_nor_with_the_reopening_only_by_decisi
     assert isinstance(_lower(scene, 603, 1), CommandApplied), "all that raised it is over"
     assert _levels(scene) == {pole: 1}
     row = _rows(scene)[pole]
-    assert (row.since, row.why[-1].code, row.why[-1].args["author"]) == (scene.at(603), "manual", "dgs")
-    closed = scene.command(ResolveIncident(author="c", role="coordinator", incident=scene.incidents()[0].id, reason="text:done"), 604)
+    assert (row.since, row.why[-1].code, row.why[-1].args["author"]) == (
+        scene.at(603),
+        "manual",
+        "dgs",
+    )
+    closed = scene.command(
+        ResolveIncident(
+            author="c", role="coordinator", incident=scene.incidents()[0].id, reason="text:done"
+        ),
+        604,
+    )
     assert isinstance(closed, CommandApplied)
     assert _levels(scene) == {}
 
 
-def test_the_highest_of_its_incidents_counts_and_the_next_one_when_that_is_lowered(scene: Scene) -> None:
+def test_the_highest_of_its_incidents_counts_and_the_next_one_when_that_is_lowered(
+    scene: Scene,
+) -> None:
     scene.report(0, "outage_power", PMI, severity=4, capacity_lost_pct=100)
     scene.report(1, "closure", "pmi-05", severity=2)
     assert [int(i.level) for i in scene.incidents()] == [2, 1]

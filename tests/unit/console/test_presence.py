@@ -8,12 +8,12 @@ import pytest
 from fastapi import FastAPI
 
 from schemas.directory import Contact
-from services.console.api.presence import short_name
-from services.console.live_rows import hidden_from
-from services.console.presence import BEAT_S, KEPT_MS, Entry, PresenceStore
-from services.console.store import Client
-from services.runtime.principals import Principal
-from services.runtime.rights import RIGHTS, Role
+from services.console.live.presence import BEAT_S, KEPT_MS, Entry, PresenceStore
+from services.console.live.presence_api import short_name
+from services.console.live.row_events import hidden_from
+from services.console.read_model.store import Client
+from services.runtime.identity.permissions import RIGHTS, Role
+from services.runtime.identity.principals import Principal
 from tests.unit.console.held import Browser, browsing
 from tests.unit.console.test_every_screen import REALM, crisis
 
@@ -39,7 +39,11 @@ class Memory:
     async def zrangebyscore(self, key: str, low: str | int, high: str | int) -> list[bytes]:
         least = float("-inf") if low == "-inf" else float(str(low).strip("("))
         most = float("inf") if high == "+inf" else float(high)
-        found = [(score, m) for m, score in self.sets.get(key, {}).items() if least < score <= most or low == score == high]
+        found = [
+            (score, m)
+            for m, score in self.sets.get(key, {}).items()
+            if least < score <= most or low == score == high
+        ]
         return [m for _, m in sorted(found)]
 
     async def pexpire(self, _key: str, _ms: int) -> None:
@@ -132,7 +136,9 @@ def watched() -> tuple[Browser, PresenceStore]:
 
 
 async def _here(browser: Browser, role: str, place: str, **more: object) -> dict[str, object]:
-    answer = await browser.post(f"/api/v1/presence?realm={REALM}", {"place": place, **more}, role=role)
+    answer = await browser.post(
+        f"/api/v1/presence?realm={REALM}", {"place": place, **more}, role=role
+    )
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -141,19 +147,27 @@ async def test_two_people_on_one_incident_see_each_other_and_not_themselves() ->
     browser, _ = watched()
     assert (await _here(browser, "cell", "incident:i-1"))["people"] == []
     told = await _here(browser, "coordinator", "incident:i-1")
-    assert told["people"] == [{"name": "Camille M.", "role": "Situation", "places": ["incident:i-1"]}]
-    back = await browser.get(f"/api/v1/presence?realm={REALM}&place=incident:i-1", role="cell", accept="application/json")
+    assert told["people"] == [
+        {"name": "Camille M.", "role": "Situation", "places": ["incident:i-1"]}
+    ]
+    back = await browser.get(
+        f"/api/v1/presence?realm={REALM}&place=incident:i-1", role="cell", accept="application/json"
+    )
     assert [p["role"] for p in back.json()["people"]] == ["Coordonnateur PCA"]
     assert back.headers["cache-control"] == "no-store"
     await _here(browser, "coordinator", "incident:i-1", here=False)
-    back = await browser.get(f"/api/v1/presence?realm={REALM}&place=incident:i-1", role="cell", accept="application/json")
+    back = await browser.get(
+        f"/api/v1/presence?realm={REALM}&place=incident:i-1", role="cell", accept="application/json"
+    )
     assert back.json()["people"] == []
 
 
 async def test_the_cell_sees_everybody_and_an_incident_only_who_looks_at_it() -> None:
     browser, _ = watched()
     await _here(browser, "cell", "incident:i-2")
-    assert [p["places"] for p in (await _here(browser, "coordinator", "cell"))["people"]] == [["incident:i-2"]]
+    assert [p["places"] for p in (await _here(browser, "coordinator", "cell"))["people"]] == [
+        ["incident:i-2"]
+    ]
     assert (await _here(browser, "coordinator", "incident:i-1"))["people"] == []
 
 
@@ -164,10 +178,14 @@ async def test_no_account_that_is_off_or_not_of_the_cell_is_shown() -> None:
     assert (await _here(browser, "coordinator", "cell"))["people"] == []
 
 
-@pytest.mark.parametrize("role", [r.value for r in Role if r not in (Role.ADMIN, Role.COORDINATOR, Role.CELL)])
+@pytest.mark.parametrize(
+    "role", [r.value for r in Role if r not in (Role.ADMIN, Role.COORDINATOR, Role.CELL)]
+)
 async def test_presence_is_for_who_may_read_names(role: str) -> None:
     browser, _ = watched()
-    assert (await browser.post(f"/api/v1/presence?realm={REALM}", {"place": "cell"}, role=role)).status_code == 403
+    assert (
+        await browser.post(f"/api/v1/presence?realm={REALM}", {"place": "cell"}, role=role)
+    ).status_code == 403
     assert "presence" in hidden_from(RIGHTS[Role(role)].__contains__)
     if role not in ("kiosk", "source", "poster"):
         page = await browser.get(f"/?realm={REALM}&vue=a-traiter", role=role)
@@ -177,7 +195,10 @@ async def test_presence_is_for_who_may_read_names(role: str) -> None:
 async def test_pages_of_the_cell_ask_who_else_is_there() -> None:
     browser, _ = watched()
     assert 'data-presence="cell"' in (await browser.get(f"/?realm={REALM}", role="cell")).text
-    assert 'data-presence="incident:i-1"' in (await browser.get(f"/incidents/i-1?realm={REALM}", role="cell")).text
+    assert (
+        'data-presence="incident:i-1"'
+        in (await browser.get(f"/incidents/i-1?realm={REALM}", role="cell")).text
+    )
 
 
 @pytest.mark.parametrize("place", ["", "mur", "incident:", "incident:a b", "incident:" + "x" * 65])
@@ -187,6 +208,9 @@ async def test_a_place_that_is_no_page_is_refused(place: str) -> None:
     assert answer.status_code == 422
 
 
-@pytest.mark.parametrize(("name", "short"), [("Camille Moreau", "Camille M."), ("Jean de La Tour", "Jean T."), ("Camille", "Camille")])
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("Camille Moreau", "Camille M."), ("Jean de La Tour", "Jean T."), ("Camille", "Camille")],
+)
 def test_a_name_is_told_as_among_colleagues(name: str, short: str) -> None:
     assert short_name(name) == short

@@ -16,15 +16,41 @@ from hypothesis import strategies as st
 from schemas.alerts import MetricChanged
 from schemas.base import Fact, UnknownType
 from schemas.realms import partition_of
-from schemas.runtime import CommandApplied, CommandRefused, InputFailed, InputRefused, LossDeclared, RealmOpened, Rebased
+from schemas.runtime import (
+    CommandApplied,
+    CommandRefused,
+    InputFailed,
+    InputRefused,
+    LossDeclared,
+    RealmOpened,
+    Rebased,
+)
 from schemas.topics import PARTITIONS, SERVICES
-from services.console.chronicle import Chronicle, Fold, versions
-from services.console.effects import CommandAnswered, InputLost, LineAdded, RealmTouched, RowPut, effects
-from services.console.projection import Projected, Projection, dump_position, load_position
-from services.console.store import COMMAND_TTL_S, SIMULATED_COMMAND_TTL_S, command, position, sent
-from services.runtime import copies
-from services.runtime.chain import Position, follow
-from services.runtime.transaction import FactRecord, Transaction
+from services.console.read_model.history import Chronicle, Fold, versions
+from services.console.read_model.projection import (
+    Projected,
+    Projection,
+    dump_position,
+    load_position,
+)
+from services.console.read_model.row_effects import (
+    CommandAnswered,
+    InputLost,
+    LineAdded,
+    RealmTouched,
+    RowPut,
+    effects,
+)
+from services.console.read_model.store import (
+    COMMAND_TTL_S,
+    SIMULATED_COMMAND_TTL_S,
+    command,
+    position,
+    sent,
+)
+from services.runtime.log.chain import Position, follow
+from services.runtime.log.transaction import FactRecord, Transaction
+from services.runtime.process import sqlite_cache
 from tests.integration.console import crisis
 from tests.integration.console.logwriter import Chains
 
@@ -37,27 +63,44 @@ class Accepted:
         self.transaction, self.partition, self.position = transaction, partition, position
 
 
-def accepted(chains: Chains, service: str, facts: Sequence[object], at: int, realm: str = REALM, **more: object) -> Accepted:
+def accepted(
+    chains: Chains,
+    service: str,
+    facts: Sequence[object],
+    at: int,
+    realm: str = REALM,
+    **more: object,
+) -> Accepted:
     partition, raw = chains.make(service, realm, facts, at, **more)  # type: ignore[arg-type]
     return Accepted(Transaction.load(raw), partition, chains.positions[service, partition])
 
 
 steps = st.lists(
-    st.tuples(st.integers(0, 5), st.sampled_from(["pmi-01", "pmi-02", "pmi-03"]), st.sampled_from(["closed", "degraded", "unknown"])),
+    st.tuples(
+        st.integers(0, 5),
+        st.sampled_from(["pmi-01", "pmi-02", "pmi-03"]),
+        st.sampled_from(["closed", "degraded", "unknown"]),
+    ),
     max_size=30,
 )
 
 
 def told(chronicle: Chronicle, one: Accepted, service: str = "alerts") -> None:
-    chronicle.add(service, one.partition, versions(one.transaction, one.position.head_offset), one.position)
+    chronicle.add(
+        service, one.partition, versions(one.transaction, one.position.head_offset), one.position
+    )
 
 
 def rows(chronicle: Chronicle, collection: str, until: int) -> dict[str, Any]:
-    return {id: orjson.loads(row) for id, row in Fold(chronicle, REALM, until).rows(collection).items()}
+    return {
+        id: orjson.loads(row) for id, row in Fold(chronicle, REALM, until).rows(collection).items()
+    }
 
 
 @given(steps, st.integers(-1, 160))
-def test_what_was_known_at_a_time_is_the_last_row_known_by_then(moves: list[tuple[int, str, str]], minute: int) -> None:
+def test_what_was_known_at_a_time_is_the_last_row_known_by_then(
+    moves: list[tuple[int, str, str]], minute: int
+) -> None:
     chains, at, chronicle = Chains(), START, Chronicle.in_memory()
     expected: dict[str, str] = {}
     until = START + minute * crisis.MINUTE
@@ -69,7 +112,10 @@ def test_what_was_known_at_a_time_is_the_last_row_known_by_then(moves: list[tupl
     assert {id: row["status"] for id, row in rows(chronicle, "sites", until).items()} == expected
     fold = Fold(chronicle, REALM, until)
     assert fold.count("sites") == len(expected)
-    assert {id: orjson.loads(row)["status"] for id, row in fold.some("sites", ["pmi-01", "pmi-02", "pmi-03"]).items()} == expected
+    assert {
+        id: orjson.loads(row)["status"]
+        for id, row in fold.some("sites", ["pmi-01", "pmi-02", "pmi-03"]).items()
+    } == expected
 
 
 def test_deadlines_that_fired_late_count_at_their_own_time() -> None:
@@ -82,14 +128,26 @@ def test_deadlines_that_fired_late_count_at_their_own_time() -> None:
 
 def test_reports_belong_to_the_incident_that_they_had_then() -> None:
     chains, chronicle = Chains(), Chronicle.in_memory()
-    for at, id, incident in ((START, "r-1", "i-1"), (START + 1, "r-2", "i-2"), (START + 2, "r-1", "i-2")):
-        told(chronicle, accepted(chains, "alerts", [crisis.report(id, "pmi-01", START, incident=incident)], at))
-    then = [[row["id"] for row in Fold(chronicle, REALM, at).reports_of("i-2")] for at in (START, START + 1, START + 2)]
+    for at, id, incident in (
+        (START, "r-1", "i-1"),
+        (START + 1, "r-2", "i-2"),
+        (START + 2, "r-1", "i-2"),
+    ):
+        told(
+            chronicle,
+            accepted(chains, "alerts", [crisis.report(id, "pmi-01", START, incident=incident)], at),
+        )
+    then = [
+        [row["id"] for row in Fold(chronicle, REALM, at).reports_of("i-2")]
+        for at in (START, START + 1, START + 2)
+    ]
     assert then == [[], ["r-2"], ["r-1", "r-2"]]
     assert Fold(chronicle, REALM, START + 2).reports_of("i-1") == []
 
 
-def test_what_was_read_of_a_log_is_there_after_a_restart_and_gone_when_the_log_is_another(tmp_path: Path) -> None:
+def test_what_was_read_of_a_log_is_there_after_a_restart_and_gone_when_the_log_is_another(
+    tmp_path: Path,
+) -> None:
     path, chains = tmp_path / "chronicle.db", Chains()
     one = accepted(chains, "alerts", [crisis.site("pmi-01", START, "closed")], START)
     first = Chronicle.open(path)
@@ -104,13 +162,19 @@ def test_what_was_read_of_a_log_is_there_after_a_restart_and_gone_when_the_log_i
     del again
 
 
-def test_a_chronicle_is_looked_through_once_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked, opened = [], copies._opened
-    monkeypatch.setattr(copies, "_opened", lambda path, *more: looked.append(path) or opened(path, *more))
+def test_a_chronicle_is_looked_through_once_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, opened = [], sqlite_cache._opened
+    monkeypatch.setattr(
+        sqlite_cache, "_opened", lambda path, *more: looked.append(path) or opened(path, *more)
+    )
     chronicle = Chronicle.open(tmp_path / "chronicle.db")
     one = accepted(Chains(), "alerts", [crisis.site("pmi-01", START, "closed")], START)
     told(chronicle, one)
-    assert set(rows(chronicle, "sites", START)) == {"pmi-01"}, "what one connection writes the other reads"
+    assert set(rows(chronicle, "sites", START)) == {"pmi-01"}, (
+        "what one connection writes the other reads"
+    )
     assert len(looked) == 1
 
 
@@ -118,7 +182,11 @@ def test_a_time_is_covered_once_every_service_went_on_beyond_it() -> None:
     chains, chronicle = Chains(), Chronicle.in_memory()
     for service in SERVICES:
         assert not chronicle.covers(REALM, START)
-        told(chronicle, accepted(chains, service, [MetricChanged(key="x", value=1.0, at=START)], START + 1), service)
+        told(
+            chronicle,
+            accepted(chains, service, [MetricChanged(key="x", value=1.0, at=START)], START + 1),
+            service,
+        )
     assert chronicle.covers(REALM, START)
     assert not chronicle.covers(REALM, START + 1), "more of the same millisecond may come"
 
@@ -139,14 +207,23 @@ def test_commands_are_answered_whatever_became_of_them() -> None:
         CommandApplied(command_id="c-1", command="SetLevel", result={"level": 3}),
         CommandRefused(command_id="c-2", command="SetLevel", status=409, code="predicate_holds"),
         InputFailed(input_id="c-3", input_type="vigie.SetLevel.v1", error="ValueError: x"),
-        InputRefused(input_id="c-4", input_type="vigie.SetLevel.v1", code="invalid", detail="level"),
+        InputRefused(
+            input_id="c-4", input_type="vigie.SetLevel.v1", code="invalid", detail="level"
+        ),
         InputFailed(input_id="r-1", input_type="vigie.ReportReceived.v1", error="ValueError: x"),
     ]
     one = accepted(Chains(), "alerts", facts, START)
     found = list(effects(one.transaction, 0))
     answers = {e.id: (e.state, e.status) for e in found if isinstance(e, CommandAnswered)}
-    assert answers == {"c-1": ("applied", None), "c-2": ("refused", 409), "c-3": ("failed", None), "c-4": ("failed", None)}
-    assert [(e.id, e.state, e.source_key) for e in found if isinstance(e, InputLost)] == [("r-1", "failed", "test")]
+    assert answers == {
+        "c-1": ("applied", None),
+        "c-2": ("refused", 409),
+        "c-3": ("failed", None),
+        "c-4": ("failed", None),
+    }
+    assert [(e.id, e.state, e.source_key) for e in found if isinstance(e, InputLost)] == [
+        ("r-1", "failed", "test")
+    ]
 
 
 def test_a_realm_is_what_alerts_says_of_it() -> None:
@@ -165,7 +242,8 @@ def test_the_runtimes_own_facts_are_no_lines() -> None:
 def test_a_batch_writes_the_last_row_and_every_line_and_stands_on_its_positions() -> None:
     chains = Chains()
     records = [
-        accepted(chains, "alerts", [crisis.site("pmi-01", START + n, status)], START + n) for n, status in enumerate(["closed", "degraded"])
+        accepted(chains, "alerts", [crisis.site("pmi-01", START + n, status)], START + n)
+        for n, status in enumerate(["closed", "degraded"])
     ]
     key = position("alerts", records[0].partition)
     made = Projection({}).batch("e1", {key: "before"}, records)
@@ -179,16 +257,30 @@ def test_a_batch_writes_the_last_row_and_every_line_and_stands_on_its_positions(
     assert made.batch.epoch == "e1"
 
 
-def test_answers_of_commands_are_kept_from_when_they_were_asked_also_when_the_logs_are_read_again_later() -> None:
-    answered = accepted(Chains(), "alerts", [CommandApplied(command_id="c-1", command="CloseRealm")], START).transaction
-    stepped = accepted(Chains(), "alerts", [CommandApplied(command_id="c-1", command="StepRequested")], START).transaction
-    kept = ((answered, "92", COMMAND_TTL_S), (answered, REALM, COMMAND_TTL_S), (stepped, REALM, SIMULATED_COMMAND_TTL_S))
+def test_answers_of_commands_are_kept_from_when_they_were_asked_also_when_the_logs_are_read_again_later() -> (
+    None
+):
+    answered = accepted(
+        Chains(), "alerts", [CommandApplied(command_id="c-1", command="CloseRealm")], START
+    ).transaction
+    stepped = accepted(
+        Chains(), "alerts", [CommandApplied(command_id="c-1", command="StepRequested")], START
+    ).transaction
+    kept = (
+        (answered, "92", COMMAND_TTL_S),
+        (answered, REALM, COMMAND_TTL_S),
+        (stepped, REALM, SIMULATED_COMMAND_TTL_S),
+    )
     for tx, realm, kept_s in kept:
         one = Accepted(replace(tx, realm=realm), 0, Position())
         left = []
         for age_s in (-5, 0, 60, kept_s - 1, kept_s, 10 * kept_s):
             now = answered.src.appended_at + 1000 * age_s
-            commands = Projection({realm: {}}, clock_ms=partial(int, now)).batch("e1", {}, [one]).batch.commands
+            commands = (
+                Projection({realm: {}}, clock_ms=partial(int, now))
+                .batch("e1", {}, [one])
+                .batch.commands
+            )
             left += [c[-1] for c in commands if c[:2] == ("SET", command("c-1"))]
             assert any(c[0] == "PUBLISH" for c in commands) == (age_s < kept_s)
             assert [c[2] for c in commands if c[:2] == ("EXPIRE", sent("c-1"))] == [
@@ -209,20 +301,39 @@ def test_a_position_reads_back_as_it_was_written() -> None:
 def test_rates_count_first_words_only() -> None:
     chains = Chains()
     first = accepted(chains, "alerts", [crisis.report("r-1", "pmi-01", START)], START)
-    verdict = accepted(chains, "alerts", [crisis.report("r-1", "pmi-01", START, confirmation="denied")], START + 1)
-    puts = [e for one in (first, verdict) for e in effects(one.transaction, 0) if isinstance(e, RowPut)]
-    changes = [e.line.change for one in (first, verdict) for e in effects(one.transaction, 0) if isinstance(e, LineAdded)]
+    verdict = accepted(
+        chains, "alerts", [crisis.report("r-1", "pmi-01", START, confirmation="denied")], START + 1
+    )
+    puts = [
+        e for one in (first, verdict) for e in effects(one.transaction, 0) if isinstance(e, RowPut)
+    ]
+    changes = [
+        e.line.change
+        for one in (first, verdict)
+        for e in effects(one.transaction, 0)
+        if isinstance(e, LineAdded)
+    ]
     assert [p.new for p in puts] == [True, False]
     assert changes == ["applied", "verdict"]
 
 
 LIVE = "92"
-OTHER = next(r for r in map(str, range(100, 10_000)) if partition_of(r, PARTITIONS) != partition_of(LIVE, PARTITIONS))
+OTHER = next(
+    r
+    for r in map(str, range(100, 10_000))
+    if partition_of(r, PARTITIONS) != partition_of(LIVE, PARTITIONS)
+)
 DRILL = "92~ex-1"
 
 
 def opened(chains: Chains, service: str, realm: str) -> Accepted:
-    return accepted(chains, service, [RealmOpened(territory="92", title_code="test", started_at=START, lineage=realm)], START, realm)
+    return accepted(
+        chains,
+        service,
+        [RealmOpened(territory="92", title_code="test", started_at=START, lineage=realm)],
+        START,
+        realm,
+    )
 
 
 def written(projected: Projected) -> set[tuple[str, str]]:
@@ -234,15 +345,23 @@ def written(projected: Projected) -> set[tuple[str, str]]:
 def test_what_was_done_to_a_log_of_exercises_is_no_line_out_of_their_future() -> None:
     chains, projection = Chains(), Projection({})
     projection.batch("e", {}, [opened(chains, "alerts", DRILL)])
-    repaired = accepted(chains, "alerts", [LossDeclared(detail="disk")], START, DRILL, cause=LossDeclared)
+    repaired = accepted(
+        chains, "alerts", [LossDeclared(detail="disk")], START, DRILL, cause=LossDeclared
+    )
     assert projection.batch("e", {}, [repaired]).lines == {}
 
 
-@pytest.mark.parametrize("fact", [LossDeclared(detail="disk"), Rebased(cluster_id="k2", next_offset=7)])
+@pytest.mark.parametrize(
+    "fact", [LossDeclared(detail="disk"), Rebased(cluster_id="k2", next_offset=7)]
+)
 @pytest.mark.parametrize("again", [False, True])
-def test_what_was_done_to_a_log_stands_in_the_main_courante_of_each_live_realm_that_it_tells_of(fact: Fact, again: bool) -> None:
+def test_what_was_done_to_a_log_stands_in_the_main_courante_of_each_live_realm_that_it_tells_of(
+    fact: Fact, again: bool
+) -> None:
     chains, projection = Chains(), Projection({})
-    first = [opened(chains, "alerts", realm) for realm in (LIVE, OTHER, DRILL)] + [opened(chains, "continuity", LIVE)]
+    first = [opened(chains, "alerts", realm) for realm in (LIVE, OTHER, DRILL)] + [
+        opened(chains, "continuity", LIVE)
+    ]
     for one in first:
         projection.batch("e", {position(one.transaction.service, one.partition): ""}, [one])
     if again:  # the next process knows the realms from the store

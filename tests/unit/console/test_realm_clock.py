@@ -7,11 +7,25 @@ from typing import Any
 import pytest
 
 from schemas.base import MINUTE_MS, Instant, Message
-from schemas.runtime import OpenRealm, PaceChanged, RealmOpened, SetPace, StepAccepted, StepRequested, StepTo
-from services.console.effects import RealmTouched, effects
-from services.console.realm_clock import STANDING_MS, anchor_clock, find_limit, is_standing, show_clock
-from services.console.shapes import realm as realm_resource
-from services.runtime.transaction import FactRecord, Source, Transaction
+from schemas.runtime import (
+    OpenRealm,
+    PaceChanged,
+    RealmOpened,
+    SetPace,
+    StepAccepted,
+    StepRequested,
+    StepTo,
+)
+from services.console.read_model.realm_clock import (
+    STANDING_MS,
+    anchor_clock,
+    find_limit,
+    is_standing,
+    show_clock,
+)
+from services.console.read_model.row_effects import RealmTouched, effects
+from services.console.read_model.shapes import realm as realm_resource
+from services.runtime.log.transaction import FactRecord, Source, Transaction
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import crisis
 
@@ -34,12 +48,23 @@ class Exercise:
     def __init__(self, speed: float | None) -> None:
         self.fields: dict[str, Any] = {}
         self.clock: Instant = START
-        opened = {"territory": "92", "title_code": "EX1", "started_at": START, "lineage": "x", "speed": speed}
+        opened = {
+            "territory": "92",
+            "title_code": "EX1",
+            "started_at": START,
+            "lineage": "x",
+            "speed": speed,
+        }
         self.tell(OpenRealm, REAL, START, opened)
 
-    def tell(self, kind: type[Message], real: Instant, at: Instant, data: dict[str, Any] | None = None) -> None:
+    def tell(
+        self, kind: type[Message], real: Instant, at: Instant, data: dict[str, Any] | None = None
+    ) -> None:
         """Fold one record of the log of alerts."""
-        facts = tuple(FactRecord(fact.wire_type(), str(n), at, data or {}) for n, fact in enumerate(FACTS[kind]))
+        facts = tuple(
+            FactRecord(fact.wire_type(), str(n), at, data or {})
+            for n, fact in enumerate(FACTS[kind])
+        )
         source = Source("alerts.inputs", 0, 0, "", "i", kind.wire_type(), "x", real, "", "")
         tx = Transaction(1, 1, "", 0, "", "alerts", REALM, "x", source, at, facts, None)
         anchor = anchor_clock(self.fields, tx)
@@ -104,13 +129,19 @@ def test_the_clock_stands_when_nobody_asks_for_more_and_says_so() -> None:
     assert not is_standing(exercise.fields, exercise.clock, REAL + 1_000)
     exercise.tell(StepTo, REAL + 3_000, START + MINUTE_MS)
     over = REAL + 3_000
-    assert not is_standing(exercise.fields, exercise.clock, over + 500), "a player asks for the next step at once"
-    found = realm_resource({"name": REALM, **exercise.fields}, exercise.clock, over + 14 * MINUTE_MS)
+    assert not is_standing(exercise.fields, exercise.clock, over + 500), (
+        "a player asks for the next step at once"
+    )
+    found = realm_resource(
+        {"name": REALM, **exercise.fields}, exercise.clock, over + 14 * MINUTE_MS
+    )
     assert found.standing
     assert found.shown_clock == found.clock
     assert found.clock_limit is None
     exercise.ask(over + 20 * MINUTE_MS, START + 5 * MINUTE_MS)
-    assert exercise.shown(over + 20 * MINUTE_MS) == START + MINUTE_MS, "it goes on from where it stood"
+    assert exercise.shown(over + 20 * MINUTE_MS) == START + MINUTE_MS, (
+        "it goes on from where it stood"
+    )
     assert exercise.shown(over + 20 * MINUTE_MS + 1_000) == START + MINUTE_MS + 20_000
 
 
@@ -140,7 +171,13 @@ def test_of_the_past_the_clock_is_as_it_was_told() -> None:
 async def test_a_page_says_that_the_clock_of_an_exercise_stands() -> None:
     """After the end of the player it ran on for five minutes, again and again, under «en cours»."""
     held = crisis()
-    held.fields |= {"speed": 20.0, "stepping_to": held.clock, "clock_from": held.clock, "clock_real": 0, "clock_floor": held.clock}
+    held.fields |= {
+        "speed": 20.0,
+        "stepping_to": held.clock,
+        "clock_from": held.clock,
+        "clock_real": 0,
+        "clock_floor": held.clock,
+    }
     browser, _ = browsing(held)
     page = (await browser.get(f"/?realm={held.name}")).text
     assert "scénario terminé, horloge arrêtée" in page

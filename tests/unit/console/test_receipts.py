@@ -8,10 +8,10 @@ import pytest
 
 from schemas.alerts import TaskChanged, TaskRow
 from schemas.commands import CompleteTask, InstructSite, MarkReportsRead, PreviewConfirmation
-from services.console.api.instructions import sentence_of
-from services.console.lines import LineRecord
+from services.console.logbook.lines import LineRecord
+from services.console.sites.instructions_api import sentence_of
 from services.console.texts import line as said
-from services.runtime.vault import TextItem
+from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, Held, HeldModel, browsing, reference
 from tests.unit.console.test_every_screen import MINUTE, NOW, REALM, START, crisis, report, shown
 from tests.unit.console.test_lines import lines
@@ -25,10 +25,18 @@ def instructed(**changes: object) -> tuple[Browser, HeldModel]:
     """A crisis in which the cell has instructed the site."""
     held = crisis()
     task = {
-        "id": "t-1", "kind": "instruction", "state": "open", "opened_at": NOW - 5 * MINUTE, "due_at": NOW + 25 * MINUTE,
-        "site": "pmi-01", "incident": "i-1", "report": "r-1", "owner": "responsable_site:pmi-01", "text_id": "x-1",
+        "id": "t-1",
+        "kind": "instruction",
+        "state": "open",
+        "opened_at": NOW - 5 * MINUTE,
+        "due_at": NOW + 25 * MINUTE,
+        "site": "pmi-01",
+        "incident": "i-1",
+        "report": "r-1",
+        "owner": "responsable_site:pmi-01",
+        "text_id": "x-1",
         "asked_by": "p-cell",
-    }  # fmt: skip
+    }
     held.put("tasks", task | changes)
     browser, model = browsing(held)
     model.words.kept["x-1"] = TextItem({"text": WORDS})
@@ -81,12 +89,17 @@ async def test_only_who_may_read_the_words_reads_for_the_cell(role: str) -> None
     assert await _post(browser, "/incidents/i-1/read", role) == 403
     page = (await browser.get(f"/incidents/i-1?realm={REALM}", role=role)).text
     assert "data-read=" not in page
-    assert 'data-read="/api/v1/incidents/i-1/read"' in (await browser.get(f"/incidents/i-1?realm={REALM}", role="cell")).text
+    assert (
+        'data-read="/api/v1/incidents/i-1/read"'
+        in (await browser.get(f"/incidents/i-1?realm={REALM}", role="cell")).text
+    )
 
 
 async def test_a_look_at_the_past_reads_nothing() -> None:
     browser, _ = browsing(crisis())
-    page = (await browser.get(f"/incidents/i-1?realm={REALM}&as_of={NOW - MINUTE}", role="cell")).text
+    page = (
+        await browser.get(f"/incidents/i-1?realm={REALM}&as_of={NOW - MINUTE}", role="cell")
+    ).text
     assert "data-read=" not in page
     assert "data-presence=" not in page
 
@@ -117,10 +130,14 @@ async def test_the_cell_sees_what_the_site_answered_and_may_take_the_instruction
 async def test_the_words_of_an_instruction_are_for_the_cell_and_the_site() -> None:
     browser, _ = instructed()
     for role, told in (("cell", WORDS), (MANAGER, WORDS), (OTHER, None), ("observer", None)):
-        answer = await browser.get(f"/api/v1/sites/pmi-01/instructions?realm={REALM}", role=role, accept="application/json")
+        answer = await browser.get(
+            f"/api/v1/sites/pmi-01/instructions?realm={REALM}", role=role, accept="application/json"
+        )
         (found,) = answer.json()["items"]
         assert found["text"] == told, role
-        assert (WORDS in (await browser.get(f"/sites/pmi-01?realm={REALM}", role=role)).text) is (told is not None), role
+        assert (WORDS in (await browser.get(f"/sites/pmi-01?realm={REALM}", role=role)).text) is (
+            told is not None
+        ), role
 
 
 async def test_the_cell_sends_an_instruction_whose_words_stay_off_the_log() -> None:
@@ -133,16 +150,26 @@ async def test_the_cell_sends_an_instruction_whose_words_stay_off_the_log() -> N
     assert WORDS not in sent.model_dump_json()
 
 
-@pytest.mark.parametrize(("text", "sentence"), [(" Coupez l’eau ", "Coupez l’eau."), ("Sortez !", "Sortez !"), ("Restez.", "Restez.")])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [(" Coupez l’eau ", "Coupez l’eau."), ("Sortez !", "Sortez !"), ("Restez.", "Restez.")],
+)
 def test_an_instruction_is_a_sentence(text: str, sentence: str) -> None:
     assert sentence_of(text) == sentence
 
 
-@pytest.mark.parametrize(("body", "role", "status"), [
-    ({"text": "  "}, "cell", 422), ({"text": "x" * 201}, "cell", 422), ({"text": WORDS}, MANAGER, 403),
-    ({"text": WORDS}, "director@pole:education", 403),
-])  # fmt: skip
-async def test_an_instruction_is_short_and_from_who_answers_for_the_site(body: dict[str, str], role: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("body", "role", "status"),
+    [
+        ({"text": "  "}, "cell", 422),
+        ({"text": "x" * 201}, "cell", 422),
+        ({"text": WORDS}, MANAGER, 403),
+        ({"text": WORDS}, "director@pole:education", 403),
+    ],
+)
+async def test_an_instruction_is_short_and_from_who_answers_for_the_site(
+    body: dict[str, str], role: str, status: int
+) -> None:
     browser, _ = browsing(crisis())
     assert await _post(browser, "/sites/pmi-01/instructions", role, body) == status
     assert browser.decisions.asked == []
@@ -159,18 +186,33 @@ def _said(line: LineRecord) -> str:
 
 def test_the_main_courante_tells_the_life_of_an_instruction() -> None:
     row = {
-        "id": "t-1", "kind": "instruction", "state": "open", "opened_at": NOW, "site": "pmi-01", "text_id": "x-1",
-        "owner": "responsable_site:pmi-01", "candidates": [],
-    }  # fmt: skip
+        "id": "t-1",
+        "kind": "instruction",
+        "state": "open",
+        "opened_at": NOW,
+        "site": "pmi-01",
+        "text_id": "x-1",
+        "owner": "responsable_site:pmi-01",
+        "candidates": [],
+    }
     sent, understood, withdrawn = (
-        _told(row | changes) for changes in ({}, {"state": "done", "outcome": "understood"}, {"state": "done", "outcome": "withdrawn"})
+        _told(row | changes)
+        for changes in (
+            {},
+            {"state": "done", "outcome": "understood"},
+            {"state": "done", "outcome": "withdrawn"},
+        )
     )
     assert sent.text_id == "x-1"
-    assert (sent.kind, sent.change) == ("decision", "sent"), "an open task is told elsewhere, an instruction is not"
+    assert (sent.kind, sent.change) == ("decision", "sent"), (
+        "an open task is told elsewhere, an instruction is not"
+    )
     assert understood.text_id is None
     assert [_said(line) for line in (sent, understood, withdrawn)] == [
-        "Consigne envoyée, PMI Darracq", "Consigne comprise, PMI Darracq", "Consigne retirée, PMI Darracq",
-    ]  # fmt: skip
+        "Consigne envoyée, PMI Darracq",
+        "Consigne comprise, PMI Darracq",
+        "Consigne retirée, PMI Darracq",
+    ]
 
 
 async def test_a_rumour_tells_what_confirming_it_would_do() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from services.console.store import of
+from services.console.read_model.store import of
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM, crisis, report
 
@@ -13,11 +13,15 @@ async def test_a_report_shows_the_urgency_that_it_was_sent_with() -> None:
     held = crisis()
     held.put("reports", report() | {"urgency": "Immediate"})
     browser, _ = browsing(held)
-    answer = await browser.get(f"/api/v1/reports/{report()['id']}?realm={REALM}", accept="application/json")
+    answer = await browser.get(
+        f"/api/v1/reports/{report()['id']}?realm={REALM}", accept="application/json"
+    )
     assert (answer.status_code, answer.json()["urgency"]) == (200, "Immediate")
 
 
-async def test_a_report_to_a_realm_that_was_never_opened_was_refused_and_its_sender_hears_so() -> None:
+async def test_a_report_to_a_realm_that_was_never_opened_was_refused_and_its_sender_hears_so() -> (
+    None
+):
     """It was `received` for ever."""
     browser, model = browsing(crisis())
     told = {"state": "refused", "reason": "realm_unknown", "at": 1_000, "source_key": "source-1"}
@@ -40,14 +44,29 @@ async def test_a_reopening_that_lifted_nothing_names_the_newer_alert() -> None:
     minute, start = 60_000, int(report()["occurred_at"])  # type: ignore[call-overload]
     site = held.rows["sites"]["pmi-01"]
     cause = {
-        "id": "c-1", "incident": "i-1", "type": "outage_power", "effect": "closed", "since": start, "certainty": "confirmed",
-        "severity": 3, "loss_pct": 100.0, "reports": ["r-1", "r-late"],
-    }  # fmt: skip
+        "id": "c-1",
+        "incident": "i-1",
+        "type": "outage_power",
+        "effect": "closed",
+        "since": start,
+        "certainty": "confirmed",
+        "severity": 3,
+        "loss_pct": 100.0,
+        "reports": ["r-1", "r-late"],
+    }
     held.put("sites", {**site.model_dump(), "causes": [cause]})
-    held.put("reports", report("r-late", occurred_at=start + 20 * minute, recorded_at=start + 40 * minute))
+    held.put(
+        "reports",
+        report("r-late", occurred_at=start + 20 * minute, recorded_at=start + 40 * minute),
+    )
     over = {"type": "reopening", "severity": 1, "lifts": ["outage_power"]}
-    held.put("reports", report("r-before", occurred_at=start - minute, recorded_at=start + minute, **over))
-    held.put("reports", report("r-after", occurred_at=start + minute, recorded_at=start + minute, **over))
+    held.put(
+        "reports",
+        report("r-before", occurred_at=start - minute, recorded_at=start + minute, **over),
+    )
+    held.put(
+        "reports", report("r-after", occurred_at=start + minute, recorded_at=start + minute, **over)
+    )
     browser, _ = browsing(held)
 
     async def newer(id: str) -> str | None:

@@ -11,20 +11,28 @@ from functools import cache
 import pytest
 
 from schemas.base import Command
-from schemas.commands import ActivatePlan, AddImprovement, ArbitrateAlarm, CompleteCard, RefusePlan, ResolveIncident, StandDownPlan
+from schemas.commands import (
+    ActivatePlan,
+    AddImprovement,
+    ArbitrateAlarm,
+    CompleteCard,
+    RefusePlan,
+    ResolveIncident,
+    StandDownPlan,
+)
 from schemas.continuity import AlarmRaised
 from schemas.reassignment import ApproveReassignments, ProposalState, ReassignmentRow
 from schemas.words import ClockState, SiteStatus
+from services.console.documents import queries as documents_queries
 from services.console.documents.document import Document, Section
 from services.console.documents.pdf import Typesetter
 from services.console.documents.retex import RetexFacts, agent_days, draft_retex
-from services.console.faults import NotFound
-from services.console.pages import times
-from services.console.queries import documents
+from services.console.http.problems import NotFound
+from services.console.logbook.sentences import few
 from services.console.texts import words
-from services.console.texts.lines import few
+from services.console.web import times
 from services.continuity.state import lines_of
-from services.runtime.vault import TextItem
+from services.runtime.secrets.vault import TextItem
 from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
 from tests.shipped import FOLDER
@@ -39,14 +47,19 @@ class Texts:
     """What persons wrote."""
 
     def get_many(self, ids: list[str]) -> dict[str, TextItem]:
-        return {id: TextItem({"text": "Doubler l’alimentation du siège"}) for id in ids if id == "t-1"}
+        return {
+            id: TextItem({"text": "Doubler l’alimentation du siège"}) for id in ids if id == "t-1"
+        }
 
 
 @cache
 def worked_crisis() -> MemoryPlayer:
     """S04 to T+30; a plan was activated, one card done in time, one alarm arbitrated, one action decided, lines approved; then time passed."""
     played = played_to("S04", 30, realm="92~ex-retex", planner=True)
-    now, author = played.played.start + 30 * MINUTE, {"author": "p-dgs", "role": "dgs_directeur_de_crise"}
+    now, author = (
+        played.played.start + 30 * MINUTE,
+        {"author": "p-dgs", "role": "dgs_directeur_de_crise"},
+    )
 
     def say(id: str, command: object) -> None:
         played.system.feed("continuity", played.realm, command, id=id, at=now)  # type: ignore[arg-type]
@@ -54,23 +67,54 @@ def worked_crisis() -> MemoryPlayer:
     say("c-1", ActivatePlan(plan="PT-ELEC", **author))
     cards = played.system.services["continuity"].state(played.realm).plans["PT-ELEC"].cards
     say("c-2", CompleteCard(plan="PT-ELEC", card=cards[-1].id, **author))
-    alarms = [f.message() for f in played.system.facts(played.realm, ["continuity"]) if f.name == "AlarmRaised"]
-    demanded = next(a.row for a in alarms if isinstance(a, AlarmRaised) and a.row.demands == "arbitration")
+    alarms = [
+        f.message()
+        for f in played.system.facts(played.realm, ["continuity"])
+        if f.name == "AlarmRaised"
+    ]
+    demanded = next(
+        a.row for a in alarms if isinstance(a, AlarmRaised) and a.row.demands == "arbitration"
+    )
     say("c-3", ArbitrateAlarm(alarm=demanded.id, reason="text:t-0", **author))
-    say("c-4", AddImprovement(text_id="t-1", owner="coordinateur_pca", due_at=now + 30 * 86_400_000, **author))
+    say(
+        "c-4",
+        AddImprovement(
+            text_id="t-1", owner="coordinateur_pca", due_at=now + 30 * 86_400_000, **author
+        ),
+    )
     state = played.system.services["continuity"].state(played.realm)
     proposal = next(row for row in state.proposals.values() if row.state is ProposalState.OPEN)
-    say("c-5", ApproveReassignments(proposal=proposal.id, lines=tuple(line.id for line in lines_of(state, proposal.id)[:MOVED]), **author))
+    say(
+        "c-5",
+        ApproveReassignments(
+            proposal=proposal.id,
+            lines=tuple(line.id for line in lines_of(state, proposal.id)[:MOVED]),
+            **author,
+        ),
+    )
     for n, kwh in enumerate((120, 80.5)):
         at = now + (20 + n) * MINUTE
-        body = {"site_id": "cen-4", "type": "info", "severity": 1, "certainty": "confirmed", "occurred_at": times.of(at).isoformat()}
-        played.report(f"shed-{n}", body | {"measure": {"name": "energy_kwh", "value": kwh, "unit": "kWh", "scope": "site"}}, at)
+        body = {
+            "site_id": "cen-4",
+            "type": "info",
+            "severity": 1,
+            "certainty": "confirmed",
+            "occurred_at": times.of(at).isoformat(),
+        }
+        played.report(
+            f"shed-{n}",
+            body
+            | {"measure": {"name": "energy_kwh", "value": kwh, "unit": "kWh", "scope": "site"}},
+            at,
+        )
     played.system.step(played.realm, now + 60 * MINUTE)
     return played
 
 
 def moved() -> list[ReassignmentRow]:
-    return list(worked_crisis().system.services["continuity"].state(worked_crisis().realm).moved.values())
+    return list(
+        worked_crisis().system.services["continuity"].state(worked_crisis().realm).moved.values()
+    )
 
 
 @cache
@@ -93,8 +137,12 @@ def rows(id: str) -> list[tuple[str, ...]]:
 
 def test_delays_stand_beside_their_targets() -> None:
     delays = {row[0]: row[1:] for row in rows("delays")}
-    plan = worked_crisis().system.services["continuity"].state(worked_crisis().realm).plans["PT-ELEC"]
-    waited = times.lasted(timedelta(milliseconds=plan.decided_at - plan.proposed_at), "fr").replace("\u00a0", " ")
+    plan = (
+        worked_crisis().system.services["continuity"].state(worked_crisis().realm).plans["PT-ELEC"]
+    )
+    waited = times.lasted(timedelta(milliseconds=plan.decided_at - plan.proposed_at), "fr").replace(
+        "\u00a0", " "
+    )
     assert delays["PT-ELEC : de la proposition à la décision"][0] == waited
     assert delays["PCA-solidarites : de la proposition à la décision"][0] == "pas encore"
     assert delays["Escalade N3, vague 1 : 7 réponses attendues"][:2] == ("pas encore", "10 min")
@@ -119,7 +167,11 @@ def test_alarms_count_as_acted_on_only_when_somebody_wrote_why() -> None:
 
 def test_what_was_said_of_an_activity_that_the_analysis_saw_is_no_undeclared_dependency() -> None:
     named = [line.text.split(" ")[0] for line in section("undeclared").lines]
-    seen = {f.message().row.id for f in worked_crisis().system.facts(worked_crisis().realm, ["continuity"]) if f.name == "ActivityChanged"}  # type: ignore[attr-defined]
+    seen = {
+        f.message().row.id
+        for f in worked_crisis().system.facts(worked_crisis().realm, ["continuity"])
+        if f.name == "ActivityChanged"
+    }  # type: ignore[attr-defined]
     assert not seen & set(named)
 
 
@@ -133,22 +185,32 @@ def test_improvements_have_owner_date_and_words_and_nothing_is_estimated() -> No
 def test_the_surroundings_are_what_was_done_and_what_was_measured_of_it() -> None:
     """D61: the cards of the plans in effect whose effect can be measured, and sums of reports; nothing is estimated."""
     assert rows("environment") == [
-        ("CO2 des réaffectations, calculé", f"{words.number(retex().figures['moves:co2_g'] / 1000, 'fr')} kg", ""),
+        (
+            "CO2 des réaffectations, calculé",
+            f"{words.number(retex().figures['moves:co2_g'] / 1000, 'fr')} kg",
+            "",
+        ),
         ("énergie délestée", "200,5 kWh", "2"),
     ]
-    shedding, meals = sorted((line.text for line in section("environment").lines), key=lambda text: "Délestage" not in text)
+    shedding, meals = sorted(
+        (line.text for line in section("environment").lines),
+        key=lambda text: "Délestage" not in text,
+    )
     assert shedding.startswith("PT-ELEC, Délestage")
     assert "\u00a0: faite jeu" in shedding
     assert "effet non mesuré" not in shedding
     assert meals == "PT-ELEC, Repas froids si service < 2 h\u00a0: à faire."
     (incident,) = retex().incidents
-    alone = asyncio.run(Remembered(worked_crisis(), Texts()).draft_retex(worked_crisis().realm, incident=incident)).sheet("fr")
+    alone = asyncio.run(
+        Remembered(worked_crisis(), Texts()).draft_retex(worked_crisis().realm, incident=incident)
+    ).sheet("fr")
     mine = alone.section("environment")
     assert mine is not None
     assert mine.table is not None
-    assert [row.cells[0] for row in mine.table.rows] == ["CO2 des réaffectations, calculé", "énergie délestée"], (
-        "a word on a site is its incident's"
-    )
+    assert [row.cells[0] for row in mine.table.rows] == [
+        "CO2 des réaffectations, calculé",
+        "énergie délestée",
+    ], "a word on a site is its incident's"
 
 
 def facts_of(read: Remembered, realm: str, incident: str | None = None) -> list[RetexFacts]:
@@ -160,14 +222,18 @@ def facts_of(read: Remembered, realm: str, incident: str | None = None) -> list[
         return draft_retex(by_lang)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(documents, "draft_retex", draft)
+        patched.setattr(documents_queries, "draft_retex", draft)
         asyncio.run(read.draft_retex(realm, incident=incident))
     return given
 
 
 def test_what_could_have_been_measured_is_named_in_words() -> None:
     given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
-    nothing = draft_retex([replace(facts, reports=(), moved=()) for facts in given]).sheet("fr").section("environment")
+    nothing = (
+        draft_retex([replace(facts, reports=(), moved=()) for facts in given])
+        .sheet("fr")
+        .section("environment")
+    )
     assert nothing is not None
     text = nothing.lines[-1].text
     assert text.endswith("personnes accueillies au frais, batardeaux et barrières posés.")
@@ -176,9 +242,16 @@ def test_what_could_have_been_measured_is_named_in_words() -> None:
 
 def test_a_gesture_that_nobody_measured_says_so() -> None:
     given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
-    unmeasured = draft_retex([replace(facts, reports=()) for facts in given]).sheet("fr").section("environment")
+    unmeasured = (
+        draft_retex([replace(facts, reports=()) for facts in given])
+        .sheet("fr")
+        .section("environment")
+    )
     assert unmeasured is not None
-    assert any("Délestage" in line.text and line.text.endswith(", effet non mesuré (énergie délestée).") for line in unmeasured.lines)
+    assert any(
+        "Délestage" in line.text and line.text.endswith(", effet non mesuré (énergie délestée).")
+        for line in unmeasured.lines
+    )
 
 
 def test_whom_the_crisis_moved_is_told_in_agent_days_travel_co2_and_money() -> None:
@@ -188,7 +261,9 @@ def test_whom_the_crisis_moved_is_told_in_agent_days_travel_co2_and_money() -> N
     assert agents > 2
     title, told, days, at_home, hours, co2, cost = rows("moves")[0]
     assert (title, int(told), int(days)) == ("Ensemble", agents, agents)
-    assert float(hours.replace(",", ".")) == pytest.approx(sum(2 * row.count * row.minutes for row in lines) / 60, abs=0.06)
+    assert float(hours.replace(",", ".")) == pytest.approx(
+        sum(2 * row.count * row.minutes for row in lines) / 60, abs=0.06
+    )
     assert float(co2.replace(",", ".")) == pytest.approx(grams / 1000, abs=0.06)
     assert at_home == few(sum(row.count for row in lines if row.place == "telework"))
     assert int(cost.replace("\u202f", "").replace(" ", "")) == agents * 230
@@ -198,17 +273,28 @@ def test_whom_the_crisis_moved_is_told_in_agent_days_travel_co2_and_money() -> N
     note = section("moves").table
     assert note is not None
     assert f"{agents} agents sans arrivée dite" in note.note
-    assert "Coût\u00a0: 230 € l’agent-jour. Chiffre provisoire des données de référence" in note.note
+    assert (
+        "Coût\u00a0: 230 € l’agent-jour. Chiffre provisoire des données de référence" in note.note
+    )
     assert all(row.refs for row in note.rows[1:]), "each cites the decision"
 
 
 @pytest.mark.parametrize(
     ("came", "went", "days"),
-    [("2027-02-12T09:00", "2027-02-12T18:00", 1), ("2027-02-12T09:00", "2027-02-16T10:00", 3), ("2027-02-13T09:00", "2027-02-14T10:00", 1)],
+    [
+        ("2027-02-12T09:00", "2027-02-12T18:00", 1),
+        ("2027-02-12T09:00", "2027-02-16T10:00", 3),
+        ("2027-02-13T09:00", "2027-02-14T10:00", 1),
+    ],
 )
-def test_a_day_counts_when_it_was_begun_and_weekends_do_not(came: str, went: str, days: int) -> None:
+def test_a_day_counts_when_it_was_begun_and_weekends_do_not(
+    came: str, went: str, days: int
+) -> None:
     """A Friday; a Friday to a Tuesday; a weekend, which is one day all the same."""
-    at = [int(datetime.fromisoformat(t).replace(tzinfo=times.PARIS).timestamp() * 1000) for t in (came, went)]
+    at = [
+        int(datetime.fromisoformat(t).replace(tzinfo=times.PARIS).timestamp() * 1000)
+        for t in (came, went)
+    ]
     row = moved()[0].model_copy(update={"count": 4, "arrived_at": at[0], "ended_at": at[1]})
     assert agent_days(row, times.of(at[1])) == 4 * days
 
@@ -222,15 +308,25 @@ def test_a_point_de_situation_of_the_same_crisis_tells_whom_it_moved_and_what_wa
     assert staff.table is not None
     assert decisions is not None
     agents = sum(row.count for row in moved())
-    counted = next(row for row in staff.table.rows if row.cells[0] == "Agents réaffectés, ordres partis")
+    counted = next(
+        row for row in staff.table.rows if row.cells[0] == "Agents réaffectés, ordres partis"
+    )
     assert counted.cells[1] == str(agents)
     assert counted.refs, "it cites the decision"
-    proposal = next(p for p in played.system.services["continuity"].state(played.realm).proposals.values() if p.state is ProposalState.OPEN)
+    proposal = next(
+        p
+        for p in played.system.services["continuity"].state(played.realm).proposals.values()
+        if p.state is ProposalState.OPEN
+    )
     waiting = proposal.agents - sum(d.agents for d in proposal.decisions)
     said = [line.text.replace("\u00a0", " ").replace("\u202f", "") for line in decisions.lines]
     assert f"Réaffectation n° {proposal.number} : {waiting} agents à décider." in said
     assert not any("SR-" in text for text in said)
-    unsettled = [row for row in played.system.services["continuity"].state(played.realm).alarms.values() if row.demands == "arbitration"]
+    unsettled = [
+        row
+        for row in played.system.services["continuity"].state(played.realm).alarms.values()
+        if row.demands == "arbitration"
+    ]
     told = [text for text in said if "arbitrage" in text]
     assert len(told) == 5, "four, the most critical first, and how many there are besides"
     assert told[0].startswith("CPL-01 : RTO consommé")
@@ -244,7 +340,9 @@ def test_one_incident_or_nothing() -> None:
     (incident,) = retex().incidents
     alone = asyncio.run(Remembered(played, Texts()).draft_retex(played.realm, incident=incident))
     assert alone.incidents == (incident,)
-    assert [s.id for s in alone.sheet("fr").sections] == [s.id for s in retex().sheet("en").sections]
+    assert [s.id for s in alone.sheet("fr").sections] == [
+        s.id for s in retex().sheet("en").sections
+    ]
 
 
 @cache
@@ -261,7 +359,11 @@ def ended_crisis() -> MemoryPlayer:
     for plan in STOOD_DOWN:
         say("continuity", ActivatePlan(plan=plan, incident=incident.id, **author), now)
     say("continuity", RefusePlan(plan="PT-ELEC", reason="text:t-0", **author), now)
-    for n, heard in enumerate(h for h in continuity.state(played.realm).sites.values() if h.causes or h.status is not SiteStatus.NORMAL):
+    for n, heard in enumerate(
+        h
+        for h in continuity.state(played.realm).sites.values()
+        if h.causes or h.status is not SiteStatus.NORMAL
+    ):
         lifts = sorted({cause.type.value for cause in heard.causes})
         body = {
             "site_id": heard.site,
@@ -273,8 +375,16 @@ def ended_crisis() -> MemoryPlayer:
         played.report(f"open-{n}", body | {"lifts": lifts} if lifts else body, now + n)
     played.system.step(played.realm, now + 60 * MINUTE)
     for plan in STOOD_DOWN:
-        say("continuity", StandDownPlan(plan=plan, force=True, reason="text:t-0", **author), now + 60 * MINUTE)
-    say("alerts", ResolveIncident(incident=incident.id, force=True, reason="text:t-0", **author), now + 60 * MINUTE)
+        say(
+            "continuity",
+            StandDownPlan(plan=plan, force=True, reason="text:t-0", **author),
+            now + 60 * MINUTE,
+        )
+    say(
+        "alerts",
+        ResolveIncident(incident=incident.id, force=True, reason="text:t-0", **author),
+        now + 60 * MINUTE,
+    )
     played.system.step(played.realm, now + 23 * 60 * MINUTE)
     return played
 
@@ -290,7 +400,12 @@ def cells_of(document: Document, id: str) -> dict[str, tuple[str, ...]]:
     found = document.sheet("fr").section(id)
     assert found is not None
     assert found.table is not None
-    return {row.cells[0].replace("\u00a0", " "): tuple(cell.replace("\u00a0", " ") for cell in row.cells[1:]) for row in found.table.rows}
+    return {
+        row.cells[0].replace("\u00a0", " "): tuple(
+            cell.replace("\u00a0", " ") for cell in row.cells[1:]
+        )
+        for row in found.table.rows
+    }
 
 
 def test_an_incident_that_is_over_still_tells_which_limits_held(ended: Document) -> None:
@@ -301,17 +416,26 @@ def test_an_incident_that_is_over_still_tells_which_limits_held(ended: Document)
     assert ended.sheet("fr").draft == ""
 
 
-def test_the_delay_of_a_decision_ends_with_the_decision_not_with_the_stand_down(ended: Document) -> None:
-    plan = ended_crisis().system.services["continuity"].state(ended_crisis().realm).plans["PCA-communication"]
+def test_the_delay_of_a_decision_ends_with_the_decision_not_with_the_stand_down(
+    ended: Document,
+) -> None:
+    plan = (
+        ended_crisis()
+        .system.services["continuity"]
+        .state(ended_crisis().realm)
+        .plans["PCA-communication"]
+    )
     assert plan.decided_at is not None
     assert plan.proposed_at is not None
     waited = timedelta(milliseconds=plan.decided_at - plan.proposed_at) - timedelta(hours=1)
-    assert cells_of(ended, "delays")["PCA-communication : de la proposition à la décision"][0] == times.lasted(waited, "fr").replace(
-        "\u00a0", " "
-    )
+    assert cells_of(ended, "delays")["PCA-communication : de la proposition à la décision"][
+        0
+    ] == times.lasted(waited, "fr").replace("\u00a0", " ")
 
 
-def test_cards_are_late_until_the_stand_down_and_those_of_a_refused_plan_never(ended: Document) -> None:
+def test_cards_are_late_until_the_stand_down_and_those_of_a_refused_plan_never(
+    ended: Document,
+) -> None:
     """Cards due 5, 30, 120 … min after an activation that lasted an hour."""
     section = ended.sheet("fr").section("plans")
     assert section is not None
@@ -327,11 +451,22 @@ def test_a_limit_that_broke_in_an_earlier_interruption_is_not_told_as_held(ended
     def short(facts: RetexFacts) -> RetexFacts:
         """As if the last interruption of each activity had been short."""
         clocks = (
-            (a, a.rto.model_copy(update={"consumed_pct": 3.0}), a.mtpd.model_copy(update={"consumed_pct": 3.0})) for a in facts.activities
+            (
+                a,
+                a.rto.model_copy(update={"consumed_pct": 3.0}),
+                a.mtpd.model_copy(update={"consumed_pct": 3.0}),
+            )
+            for a in facts.activities
         )
-        return replace(facts, activities=[a.model_copy(update={"rto": rto, "mtpd": mtpd}) for a, rto, mtpd in clocks])
+        return replace(
+            facts,
+            activities=[a.model_copy(update={"rto": rto, "mtpd": mtpd}) for a, rto, mtpd in clocks],
+        )
 
-    verdicts = {name.split(" ")[0]: cells[-1] for name, cells in cells_of(draft_retex([short(facts) for facts in given]), "real").items()}
+    verdicts = {
+        name.split(" ")[0]: cells[-1]
+        for name, cells in cells_of(draft_retex([short(facts) for facts in given]), "real").items()
+    }
     assert verdicts["COM-01"] == "DMIA dépassée, à une interruption précédente"
     assert verdicts["RHF-01"] == "tenu"
 
@@ -342,11 +477,25 @@ def test_a_limit_has_not_held_while_its_clock_still_runs(ended: Document) -> Non
     def running(facts: RetexFacts) -> RetexFacts:
         """As if every activity were still below its minimum, with time left."""
         left = {"state": ClockState.RUNNING, "consumed_pct": 3.0}
-        return replace(facts, activities=[
-            a.model_copy(update={"rto": a.rto.model_copy(update=left), "mtpd": a.mtpd.model_copy(update=left)}) for a in facts.activities
-        ])  # fmt: skip
+        return replace(
+            facts,
+            activities=[
+                a.model_copy(
+                    update={
+                        "rto": a.rto.model_copy(update=left),
+                        "mtpd": a.mtpd.model_copy(update=left),
+                    }
+                )
+                for a in facts.activities
+            ],
+        )
 
-    verdicts = {name.split(" ")[0]: cells[-1] for name, cells in cells_of(draft_retex([running(facts) for facts in given]), "real").items()}
+    verdicts = {
+        name.split(" ")[0]: cells[-1]
+        for name, cells in cells_of(
+            draft_retex([running(facts) for facts in given]), "real"
+        ).items()
+    }
     assert verdicts["RHF-01"] == "en cours"
 
 

@@ -15,10 +15,10 @@ from schemas.base import Message
 from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived
 from services.console.app import create_app
-from services.runtime.health import Health
-from services.runtime.kafka import BrokerAway
-from services.runtime.links import AckLinks, Link, ReturnLinks, Returns
-from services.runtime.vault import TextItem
+from services.runtime.identity.signed_links import AckLinks, Link, ReturnLinks, Returns
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.process.health import Health
+from services.runtime.secrets.vault import TextItem
 
 LINKS = ReturnLinks(b"r" * 32)
 NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
@@ -34,7 +34,9 @@ class Kafka:
     async def put(self, text_id: str, item: TextItem) -> None:
         self.texts[text_id] = item
 
-    async def send(self, topic: str, realm: str, message: Message, *, id: str, source: str, **_: Any) -> tuple[int, int]:
+    async def send(
+        self, topic: str, realm: str, message: Message, *, id: str, source: str, **_: Any
+    ) -> tuple[int, int]:
         if self.away:
             raise BrokerAway("no broker")
         self.sent.append((topic, realm, id, message))
@@ -45,11 +47,15 @@ class Kafka:
 async def gateway() -> AsyncIterator[tuple[httpx.AsyncClient, Kafka]]:
     app, kafka = create_app(Health()), Kafka()
     app.state.producer, app.state.return_links, app.state.texts = kafka, LINKS, kafka
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://console") as http:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://console"
+    ) as http:
         yield http, kafka
 
 
-async def test_receipts_and_keys_become_inputs_of_the_attempt(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
+async def test_receipts_and_keys_become_inputs_of_the_attempt(
+    gateway: tuple[httpx.AsyncClient, Kafka],
+) -> None:
     http, kafka = gateway
     url = f"/r/{LINKS.token(KNOWN)}"
     for body in (
@@ -62,13 +68,19 @@ async def test_receipts_and_keys_become_inputs_of_the_attempt(gateway: tuple[htt
         assert (await http.post(url, json=body)).status_code == 204
     assert {(topic, realm) for topic, realm, _, _ in kafka.sent} == {("delivery.inputs", "92")}
     received, failed, pressed = (message for *_, message in kafka.sent)
-    assert received == ReceiptReceived(notification=NOTIFICATION, attempt="attempt-1", state="received")
-    assert failed == ReceiptReceived(notification=NOTIFICATION, attempt="attempt-1", state="failed", error="busy")
+    assert received == ReceiptReceived(
+        notification=NOTIFICATION, attempt="attempt-1", state="received"
+    )
+    assert failed == ReceiptReceived(
+        notification=NOTIFICATION, attempt="attempt-1", state="failed", error="busy"
+    )
     assert isinstance(pressed, AnswerNotification)
     assert (pressed.person, pressed.answer, pressed.channel) == ("dgs", "ack", "voice")
 
 
-async def test_keys_of_a_headcount_are_kept_apart_and_told_as_an_answer(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
+async def test_keys_of_a_headcount_are_kept_apart_and_told_as_an_answer(
+    gateway: tuple[httpx.AsyncClient, Kafka],
+) -> None:
     http, kafka = gateway
     url = f"/r/{LINKS.token(replace(KNOWN, headcount=True))}"
     for key in ("2", "9"):
@@ -86,10 +98,14 @@ async def test_a_repeated_receipt_has_the_same_id(gateway: tuple[httpx.AsyncClie
     assert len({id for _, _, id, _ in kafka.sent}) == 1
 
 
-async def test_what_is_not_safe_must_be_said_again(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
+async def test_what_is_not_safe_must_be_said_again(
+    gateway: tuple[httpx.AsyncClient, Kafka],
+) -> None:
     http, kafka = gateway
     kafka.away = True
-    assert (await http.post(f"/r/{LINKS.token(KNOWN)}", json={"status": "delivered"})).status_code == 503
+    assert (
+        await http.post(f"/r/{LINKS.token(KNOWN)}", json={"status": "delivered"})
+    ).status_code == 503
 
 
 async def test_no_other_token_opens_this_door(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
@@ -99,5 +115,7 @@ async def test_no_other_token_opens_this_door(gateway: tuple[httpx.AsyncClient, 
     over = LINKS.token(Returns("92", NOTIFICATION, "dgs", "attempt-1", 1_000))
     for token in ("x", persons, over, LINKS.token(KNOWN)[:-4] + "abcd"):
         assert (await http.post(f"/r/{token}", json={"status": "delivered"})).status_code == 404
-    assert (await http.post(f"/r/{LINKS.token(KNOWN)}", json={"error": "a sentence about +33612345678"})).status_code == 422
+    assert (
+        await http.post(f"/r/{LINKS.token(KNOWN)}", json={"error": "a sentence about +33612345678"})
+    ).status_code == 422
     assert kafka.sent == []

@@ -9,43 +9,76 @@ from typing import Any
 import pytest
 
 from schemas.oncall import Place
-from services.console.api import oncall
-from services.oncall.assigning import Duty
-from services.runtime.rights import Role
+from services.console.oncall import api as oncall_api
+from services.oncall.assignment import Duty
+from services.runtime.identity.permissions import Role
 from tests.rights import CONSOLE, LIMITS, Limit, Open
 from tests.unit.console.held import Browser, Held, browsing, reference
 from tests.unit.console.test_every_screen import REALM, START, crisis
 
 POLE = reference().sites["pmi-01"].pole
 OTHER_SITE = next(site for site in reference().sites.values() if site.pole not in (POLE, "multi"))
-ACTIVITY = next(activity for activity in reference().activities.values() if activity.pole != OTHER_SITE.pole)
+ACTIVITY = next(
+    activity for activity in reference().activities.values() if activity.pole != OTHER_SITE.pole
+)
 PLAN = next(plan for plan in reference().plans.values() if plan.pole not in (None, OTHER_SITE.pole))
 CARDS = next(plan for plan in reference().plans.values() if plan.id == "PT-CANICULE")
 SPAN = {"from": "2027-02-11T08:00:00Z", "to": "2027-02-11T20:00:00Z"}
 DUTY = SPAN | {"role": "responsable_site", "scope": "pmi-01", "reason": "échange"}
-WINDOW = {"sites": ["pmi-01"], "starts_at": SPAN["from"], "ends_at": SPAN["to"], "reason": "travaux"}
+WINDOW = {
+    "sites": ["pmi-01"],
+    "starts_at": SPAN["from"],
+    "ends_at": SPAN["to"],
+    "reason": "travaux",
+}
 REASON: dict[str, Any] = {"reason": "parce que"}
 LATER = {"until": "2027-02-12T08:00:00Z"}
 BODIES: dict[str, dict[str, Any]] = {
-    "POST /api/v1/incidents/{id}/merge": {"into": "i-2"}, "POST /api/v1/incidents/{id}/split": {"reports": ["r-1"]},
-    "POST /api/v1/incidents/{id}/notes": {"text": "vu"}, "POST /api/v1/log": {"text": "vu", "incident": "i-1"},
-    "POST /api/v1/level": {"level": 3, "force": True}, "POST /api/v1/activities/{id}/declare": {"state": "interrupted"},
+    "POST /api/v1/incidents/{id}/merge": {"into": "i-2"},
+    "POST /api/v1/incidents/{id}/split": {"reports": ["r-1"]},
+    "POST /api/v1/incidents/{id}/notes": {"text": "vu"},
+    "POST /api/v1/log": {"text": "vu", "incident": "i-1"},
+    "POST /api/v1/level": {"level": 3, "force": True},
+    "POST /api/v1/activities/{id}/declare": {"state": "interrupted"},
     "POST /api/v1/activities/{id}/data-age": {"age_h": 2},
     "POST /api/v1/activities/{id}/strategies": {"strategy": "SR-TELE", "expected_capacity_pct": 50},
-    "POST /api/v1/alarms/{id}/arbitrate": REASON, "POST /api/v1/plans/{id}/postpone": LATER,
-    "POST /api/v1/reports/{id}/link": {"site": "pmi-01"}, "POST /api/v1/maintenance": WINDOW, "POST /api/v1/maintenance/{id}/change": WINDOW,
+    "POST /api/v1/alarms/{id}/arbitrate": REASON,
+    "POST /api/v1/plans/{id}/postpone": LATER,
+    "POST /api/v1/reports/{id}/link": {"site": "pmi-01"},
+    "POST /api/v1/maintenance": WINDOW,
+    "POST /api/v1/maintenance/{id}/change": WINDOW,
     "POST /api/v1/oncall/overrides": DUTY | {"nobody": True},
     "POST /api/v1/oncall/swaps": DUTY | {"other_from": SPAN["from"], "other_to": SPAN["to"]},
-    "POST /api/v1/improvements": {"text": "écrire la procédure", "owner": "cellule_rh", "due_at": SPAN["to"], "incident": "i-1"},
-    "POST /api/v1/improvements/{id}/drop": REASON, "POST /api/v1/sending/hold": LATER | REASON,
-    "POST /api/v1/callouts": {"text": "le site ferme", "sites": ["pmi-01"]}, "POST /api/v1/headcounts": {"sites": ["pmi-01"]},
-    "POST /api/v1/sites/{id}/instructions": {"text": "restez à l’abri"}, "POST /api/v1/presence": {"place": "cell"},
-}  # fmt: skip
+    "POST /api/v1/improvements": {
+        "text": "écrire la procédure",
+        "owner": "cellule_rh",
+        "due_at": SPAN["to"],
+        "incident": "i-1",
+    },
+    "POST /api/v1/improvements/{id}/drop": REASON,
+    "POST /api/v1/sending/hold": LATER | REASON,
+    "POST /api/v1/callouts": {"text": "le site ferme", "sites": ["pmi-01"]},
+    "POST /api/v1/headcounts": {"sites": ["pmi-01"]},
+    "POST /api/v1/sites/{id}/instructions": {"text": "restez à l’abri"},
+    "POST /api/v1/presence": {"place": "cell"},
+}
 IDS = {
-    "/incidents/": "i-1", "/notifications/": "n-1", "/activities/": ACTIVITY.id, "/strategies/": "s-1", "/alarms/": "a-1", "/plans/": PLAN.id,
-    "/tasks/": "t-1", "/reports/": "r-1", "/maintenance/": "m-1", "/duties/": "d-1", "/improvements/": "im-1", "/callouts/": "co-1",
-    "/headcounts/": "co-1", "/realms/": REALM, "/sites/": "pmi-01",
-}  # fmt: skip
+    "/incidents/": "i-1",
+    "/notifications/": "n-1",
+    "/activities/": ACTIVITY.id,
+    "/strategies/": "s-1",
+    "/alarms/": "a-1",
+    "/plans/": PLAN.id,
+    "/tasks/": "t-1",
+    "/reports/": "r-1",
+    "/maintenance/": "m-1",
+    "/duties/": "d-1",
+    "/improvements/": "im-1",
+    "/callouts/": "co-1",
+    "/headcounts/": "co-1",
+    "/realms/": REALM,
+    "/sites/": "pmi-01",
+}
 APART = {"POST /api/v1/oncall/import", *(route for route in CONSOLE if "/cards/" in route)}
 """They have tests of their own: a calendar is asked line by line, a card by its role."""
 
@@ -53,49 +86,162 @@ APART = {"POST /api/v1/oncall/import", *(route for route in CONSOLE if "/cards/"
 def held() -> Held:
     """A crisis at one site, with one thing of each kind about it."""
     realm = crisis()
-    realm.put("notifications", {
-        "id": "n-1", "incident": "i-1", "level": 2, "role": "astreinte_direction", "person": "p-1", "state": "failed",
-        "template": "incident_wave", "planned_at": START,
-    })  # fmt: skip
-    realm.put("alarms", {
-        "id": "a-1", "activity": ACTIVITY.id, "pole": ACTIVITY.pole, "base": "rto", "pct": 100, "raised_at": START, "limit_at": START, "to": (),
-        "demands": "arbitration",
-    })  # fmt: skip
-    realm.put("strategies", {
-        "id": "s-1", "activity": ACTIVITY.id, "strategy": "SR-TELE", "state": "active", "expected_capacity_pct": 50, "started_at": START,
-        "started_by": "p-1",
-    })  # fmt: skip
-    realm.put("tasks", {"id": "t-1", "kind": "overdue_cause", "state": "open", "opened_at": START, "site": "pmi-01"})
-    realm.put("duties", {
-        "id": "d-1", "kind": "override", "role": "responsable_site", "scope": "pmi-01", "place": "holder", "start": START, "end": START + 1,
-        "shifts": (), "by": "p-1", "decided_at": START, "number": 1,
-    })  # fmt: skip
-    realm.put("improvements", {
-        "id": "im-1", "text_id": "t", "owner": "cellule_rh", "due_at": START, "incident": "i-1", "opened_at": START, "opened_by": "p-1",
-    })  # fmt: skip
-    realm.put("callouts", {
-        "id": "co-1", "state": "draft", "text_id": "t", "sites": ("pmi-01",), "level": 1, "by": "p-1", "drafted_at": START,
-    })  # fmt: skip
-    realm.put("maintenance", {
-        "id": "m-1", "state": "active", "covers": {"sites": ("pmi-01",)}, "starts_at": START, "ends_at": START + 1, "author": "p-1",
-        "role": "cell", "planned_at": START, "changed_at": START,
-    })  # fmt: skip
+    realm.put(
+        "notifications",
+        {
+            "id": "n-1",
+            "incident": "i-1",
+            "level": 2,
+            "role": "astreinte_direction",
+            "person": "p-1",
+            "state": "failed",
+            "template": "incident_wave",
+            "planned_at": START,
+        },
+    )
+    realm.put(
+        "alarms",
+        {
+            "id": "a-1",
+            "activity": ACTIVITY.id,
+            "pole": ACTIVITY.pole,
+            "base": "rto",
+            "pct": 100,
+            "raised_at": START,
+            "limit_at": START,
+            "to": (),
+            "demands": "arbitration",
+        },
+    )
+    realm.put(
+        "strategies",
+        {
+            "id": "s-1",
+            "activity": ACTIVITY.id,
+            "strategy": "SR-TELE",
+            "state": "active",
+            "expected_capacity_pct": 50,
+            "started_at": START,
+            "started_by": "p-1",
+        },
+    )
+    realm.put(
+        "tasks",
+        {
+            "id": "t-1",
+            "kind": "overdue_cause",
+            "state": "open",
+            "opened_at": START,
+            "site": "pmi-01",
+        },
+    )
+    realm.put(
+        "duties",
+        {
+            "id": "d-1",
+            "kind": "override",
+            "role": "responsable_site",
+            "scope": "pmi-01",
+            "place": "holder",
+            "start": START,
+            "end": START + 1,
+            "shifts": (),
+            "by": "p-1",
+            "decided_at": START,
+            "number": 1,
+        },
+    )
+    realm.put(
+        "improvements",
+        {
+            "id": "im-1",
+            "text_id": "t",
+            "owner": "cellule_rh",
+            "due_at": START,
+            "incident": "i-1",
+            "opened_at": START,
+            "opened_by": "p-1",
+        },
+    )
+    realm.put(
+        "callouts",
+        {
+            "id": "co-1",
+            "state": "draft",
+            "text_id": "t",
+            "sites": ("pmi-01",),
+            "level": 1,
+            "by": "p-1",
+            "drafted_at": START,
+        },
+    )
+    realm.put(
+        "maintenance",
+        {
+            "id": "m-1",
+            "state": "active",
+            "covers": {"sites": ("pmi-01",)},
+            "starts_at": START,
+            "ends_at": START + 1,
+            "author": "p-1",
+            "role": "cell",
+            "planned_at": START,
+            "changed_at": START,
+        },
+    )
     line = {
-        "id": "l-1", "site": "pmi-01", "activity": ACTIVITY.id, "metier": "m", "supply": "displaced", "place": "telework", "count": 2,
+        "id": "l-1",
+        "site": "pmi-01",
+        "activity": ACTIVITY.id,
+        "metier": "m",
+        "supply": "displaced",
+        "place": "telework",
+        "count": 2,
         "criticality": 1,
-    }  # fmt: skip
-    realm.put("proposals", {
-        "id": "p-1", "number": 1, "state": "open", "reference": "v", "requested_at": START, "computed_at": START, "sites_hit": 1,
-        "elapsed_h": 1, "transit": True, "telework": True,
-    })  # fmt: skip
+    }
+    realm.put(
+        "proposals",
+        {
+            "id": "p-1",
+            "number": 1,
+            "state": "open",
+            "reference": "v",
+            "requested_at": START,
+            "computed_at": START,
+            "sites_hit": 1,
+            "elapsed_h": 1,
+            "transit": True,
+            "telework": True,
+        },
+    )
     realm.put("proposal_lines", {"id": "p-1/0", "proposal": "p-1", "part": 0, "lines": (line,)})
-    realm.put("reassignments", line | {
-        "id": "l-2", "proposal": "p-1", "decision": "d-1", "state": "dispatched", "needed": 2, "approved_by": "p-1", "approved_role": "director",
-        "approved_at": START, "rules": (),
-    })  # fmt: skip
-    realm.put("reassignment_orders", {
-        "id": "o-1", "proposal": "p-1", "decision": "d-1", "site": "pmi-01", "leave": 2, "lines": ("l-1",), "dispatched_at": START,
-    })  # fmt: skip
+    realm.put(
+        "reassignments",
+        line
+        | {
+            "id": "l-2",
+            "proposal": "p-1",
+            "decision": "d-1",
+            "state": "dispatched",
+            "needed": 2,
+            "approved_by": "p-1",
+            "approved_role": "director",
+            "approved_at": START,
+            "rules": (),
+        },
+    )
+    realm.put(
+        "reassignment_orders",
+        {
+            "id": "o-1",
+            "proposal": "p-1",
+            "decision": "d-1",
+            "site": "pmi-01",
+            "leave": 2,
+            "lines": ("l-1",),
+            "dispatched_at": START,
+        },
+    )
     return realm
 
 
@@ -117,7 +263,11 @@ async def asked(browser: Browser, route: str, role: str) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"] if json else ""
 
 
-DECISIONS = [route for route in CONSOLE if LIMITS.get(route) in (Limit.TERRITORY, Limit.PLACE) and route not in APART]
+DECISIONS = [
+    route
+    for route in CONSOLE
+    if LIMITS.get(route) in (Limit.TERRITORY, Limit.PLACE) and route not in APART
+]
 OWN_ALERTS = {route: frozenset({Role.SOURCE}) for route in CONSOLE if "/maintenance" in route}
 """A source silences its own alerts alone, wherever they are."""
 
@@ -137,7 +287,12 @@ async def test_nobody_decides_beyond_the_own_sites_and_poles(twin: str) -> None:
     assert browser.decisions.asked == []
 
 
-FREE = {"GET /api/v1/realms", "GET /api/v1/me/push", "POST /api/v1/me/push", "POST /api/v1/me/push/end"}
+FREE = {
+    "GET /api/v1/realms",
+    "GET /api/v1/me/push",
+    "POST /api/v1/me/push",
+    "POST /api/v1/me/push/end",
+}
 """The list shows only what the account sees; the others are about its own device."""
 
 
@@ -152,25 +307,39 @@ async def test_nobody_looks_or_decides_beyond_the_own_realms() -> None:
         if (told := await asked(browser, route, f"{role}@realm:92~ex-9")) != (403, "out_of_scope"):
             wrong.append(f"{role} {route}: {told}")
     assert wrong == []
-    assert (await browser.get("/api/v1/realms", role="cell@realm:92~ex-9", accept="application/json")).json()["items"] == []
+    assert (
+        await browser.get("/api/v1/realms", role="cell@realm:92~ex-9", accept="application/json")
+    ).json()["items"] == []
     assert browser.decisions.asked == []
 
 
 @pytest.mark.parametrize(
     ("role", "card", "status"),
     [
-        ("technician", "directeur_pole", 403), ("technician", "cellule_situation", 403), ("technician", "astreinte_technique", 202),
-        ("director", "directeur_pole", 202), ("director", "responsable_site", 202), ("director", "cellule_situation", 403),
-        ("site_manager", "responsable_site", 202), ("site_manager", "directeur_pole", 403), ("cell", "directeur_pole", 202),
-        ("coordinator", "cellule_situation", 202), ("admin", "astreinte_technique", 202), ("director@pole:education", "directeur_pole", 202),
+        ("technician", "directeur_pole", 403),
+        ("technician", "cellule_situation", 403),
+        ("technician", "astreinte_technique", 202),
+        ("director", "directeur_pole", 202),
+        ("director", "responsable_site", 202),
+        ("director", "cellule_situation", 403),
+        ("site_manager", "responsable_site", 202),
+        ("site_manager", "directeur_pole", 403),
+        ("cell", "directeur_pole", 202),
+        ("coordinator", "cellule_situation", 202),
+        ("admin", "astreinte_technique", 202),
+        ("director@pole:education", "directeur_pole", 202),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("verb", ["start", "done", "not-applicable"])
-async def test_a_card_is_worked_on_by_its_role(role: str, card: str, status: int, verb: str) -> None:
+async def test_a_card_is_worked_on_by_its_role(
+    role: str, card: str, status: int, verb: str
+) -> None:
     """A technician of another site did the card of the directors."""
     browser, _ = browsing(held())
     id = next(one.id for one in CARDS.cards if one.role == card)
-    answer = await browser.post(f"/api/v1/plans/{CARDS.id}/cards/{id}/{verb}?realm={REALM}", {}, role=role)
+    answer = await browser.post(
+        f"/api/v1/plans/{CARDS.id}/cards/{id}/{verb}?realm={REALM}", {}, role=role
+    )
     assert answer.status_code == status, answer.text
     assert len(browser.decisions.asked) == int(status == 202)
 
@@ -180,9 +349,9 @@ async def test_a_calendar_of_another_pole_is_refused(monkeypatch: pytest.MonkeyP
         return SimpleNamespace(name="astreintes")
 
     duty = Duty("responsable_site", "pmi-01", Place.HOLDER, START, START + 1, ())
-    monkeypatch.setattr(oncall, "read_bounded", read)
-    monkeypatch.setattr(oncall, "_contacts", lambda _vault: [])
-    monkeypatch.setattr(oncall, "duties_of", lambda *_: [duty])
+    monkeypatch.setattr(oncall_api, "read_bounded", read)
+    monkeypatch.setattr(oncall_api, "_contacts", lambda _vault: [])
+    monkeypatch.setattr(oncall_api, "duties_of", lambda *_: [duty])
     browser, _ = browsing(held())
     browser.app.state.vault = None
     for role in (f"director@pole:{OTHER_SITE.pole}", f"cell@{OTHER_SITE.id}"):
@@ -193,10 +362,19 @@ async def test_a_calendar_of_another_pole_is_refused(monkeypatch: pytest.MonkeyP
 
 async def test_a_callout_reaches_the_own_sites_and_everybody_is_the_territorys() -> None:
     browser, _ = browsing(held())
-    for body in ({"sites": ["pmi-01", OTHER_SITE.id]}, {"everybody": True}, {"sites": ["pmi-01"], "everybody": True}, {}):
-        answer = await browser.post(f"/api/v1/callouts?realm={REALM}", {"text": "fermé"} | body, role="coordinator@pmi-01")
+    for body in (
+        {"sites": ["pmi-01", OTHER_SITE.id]},
+        {"everybody": True},
+        {"sites": ["pmi-01"], "everybody": True},
+        {},
+    ):
+        answer = await browser.post(
+            f"/api/v1/callouts?realm={REALM}", {"text": "fermé"} | body, role="coordinator@pmi-01"
+        )
         assert (answer.status_code, answer.json()["code"]) == (403, "out_of_scope")
-    started = await browser.post(f"/api/v1/callouts/co-1/start?realm={REALM}", role="coordinator@pmi-01")
+    started = await browser.post(
+        f"/api/v1/callouts/co-1/start?realm={REALM}", role="coordinator@pmi-01"
+    )
     assert started.status_code == 202
 
 
@@ -204,13 +382,28 @@ class _Answers:
     """Knows the answer of one command, of the live realm."""
 
     async def read(self, id: str) -> dict[str, Any]:
-        return {"id": id, "realm": "92", "command": "SetLevel", "state": "applied", "at": START, "values": {}, "author": "source-1"}
+        return {
+            "id": id,
+            "realm": "92",
+            "command": "SetLevel",
+            "state": "applied",
+            "at": START,
+            "values": {},
+            "author": "source-1",
+        }
 
 
 async def test_the_answer_of_a_command_is_told_in_its_realm_and_to_whom_it_concerns() -> None:
     """An account of the exercise, and any source, read the answers of the live realm."""
     browser, _ = browsing(held())
     browser.app.state.decisions = SimpleNamespace(answers=_Answers())
-    for role, status in (("cell@realm:92~ex-1", 403), ("cell", 200), ("source", 200), ("source@pmi-01", 404)):
-        answer = await browser.get(f"/api/v1/commands/cmd-1?realm={REALM}", role=role, accept="application/json")
+    for role, status in (
+        ("cell@realm:92~ex-1", 403),
+        ("cell", 200),
+        ("source", 200),
+        ("source@pmi-01", 404),
+    ):
+        answer = await browser.get(
+            f"/api/v1/commands/cmd-1?realm={REALM}", role=role, accept="application/json"
+        )
         assert answer.status_code == status, role

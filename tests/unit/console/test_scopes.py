@@ -23,20 +23,50 @@ DECISIONS = [
 
 def held() -> object:
     realm = crisis()
-    realm.put("alarms", {
-        "id": "a-1", "activity": ACTIVITY.id, "pole": ACTIVITY.pole, "base": "rto", "pct": 100, "raised_at": START, "limit_at": START, "to": (),
-        "demands": "arbitration",
-    })  # fmt: skip
-    realm.put("strategies", {
-        "id": "s-1", "activity": ACTIVITY.id, "strategy": "SR-TELE", "state": "active", "expected_capacity_pct": 50, "started_at": START, "started_by": "p-1",
-    })  # fmt: skip
-    realm.put("tasks", {"id": "t-1", "kind": "overdue_cause", "state": "open", "opened_at": START, "site": "pmi-01"})
+    realm.put(
+        "alarms",
+        {
+            "id": "a-1",
+            "activity": ACTIVITY.id,
+            "pole": ACTIVITY.pole,
+            "base": "rto",
+            "pct": 100,
+            "raised_at": START,
+            "limit_at": START,
+            "to": (),
+            "demands": "arbitration",
+        },
+    )
+    realm.put(
+        "strategies",
+        {
+            "id": "s-1",
+            "activity": ACTIVITY.id,
+            "strategy": "SR-TELE",
+            "state": "active",
+            "expected_capacity_pct": 50,
+            "started_at": START,
+            "started_by": "p-1",
+        },
+    )
+    realm.put(
+        "tasks",
+        {
+            "id": "t-1",
+            "kind": "overdue_cause",
+            "state": "open",
+            "opened_at": START,
+            "site": "pmi-01",
+        },
+    )
     realm.put("tasks", {"id": "t-2", "kind": "link_denial", "state": "open", "opened_at": START})
     return realm
 
 
 @pytest.mark.parametrize(("path", "body"), DECISIONS)
-async def test_a_director_decides_about_the_own_pole_alone(path: str, body: dict[str, object]) -> None:
+async def test_a_director_decides_about_the_own_pole_alone(
+    path: str, body: dict[str, object]
+) -> None:
     browser, _ = browsing(held())
     url = f"/api/v1{path}?realm={REALM}"
     refused = await browser.post(url, body, role=f"director@pole:{OTHER}")
@@ -51,24 +81,44 @@ async def test_a_director_decides_about_the_own_pole_alone(path: str, body: dict
 async def test_a_site_manager_does_the_tasks_of_the_own_sites_and_of_none(verb: str) -> None:
     """The outcome `lifted` of an overdue cause reopens a site: that of another one too, until now."""
     browser, _ = browsing(held())
-    refused = await browser.post(f"/api/v1/tasks/t-1/{verb}?realm={REALM}", role="site_manager@pmi-02")
+    refused = await browser.post(
+        f"/api/v1/tasks/t-1/{verb}?realm={REALM}", role="site_manager@pmi-02"
+    )
     assert (refused.status_code, refused.json()["code"]) == (403, "out_of_scope")
-    for role, task in (("site_manager@pmi-01", "t-1"), ("site_manager@pmi-02", "t-2"), ("cell", "t-1")):
-        assert (await browser.post(f"/api/v1/tasks/{task}/{verb}?realm={REALM}", role=role)).status_code == 202
-    unknown = await browser.post(f"/api/v1/tasks/t-9/{verb}?realm={REALM}", role="site_manager@pmi-02")
+    for role, task in (
+        ("site_manager@pmi-01", "t-1"),
+        ("site_manager@pmi-02", "t-2"),
+        ("cell", "t-1"),
+    ):
+        assert (
+            await browser.post(f"/api/v1/tasks/{task}/{verb}?realm={REALM}", role=role)
+        ).status_code == 202
+    unknown = await browser.post(
+        f"/api/v1/tasks/t-9/{verb}?realm={REALM}", role="site_manager@pmi-02"
+    )
     assert unknown.status_code == 404
 
 
 SPAN = {"from": "2027-02-11T08:00:00Z", "to": "2027-02-11T20:00:00Z"}
 POSTS = [
     ("/oncall/overrides", SPAN | {"nobody": True, "reason": "absent"}),
-    ("/oncall/swaps", SPAN | {"other_from": "2027-02-12T08:00:00Z", "other_to": "2027-02-12T20:00:00Z", "reason": "échange"}),
+    (
+        "/oncall/swaps",
+        SPAN
+        | {
+            "other_from": "2027-02-12T08:00:00Z",
+            "other_to": "2027-02-12T20:00:00Z",
+            "reason": "échange",
+        },
+    ),
     ("/oncall/duties/d-1/withdraw", {}),
 ]
 
 
 @pytest.mark.parametrize(("path", "body"), POSTS)
-async def test_a_director_plans_the_duty_of_the_own_pole_and_of_the_territory(path: str, body: dict[str, object]) -> None:
+async def test_a_director_plans_the_duty_of_the_own_pole_and_of_the_territory(
+    path: str, body: dict[str, object]
+) -> None:
     """Nobody leaves the post of another pôle empty."""
     realm = crisis()
     site = next(s.id for s in reference().sites.values() if s.pole == ACTIVITY.pole)
@@ -79,32 +129,57 @@ async def test_a_director_plans_the_duty_of_the_own_pole_and_of_the_territory(pa
         (site, ACTIVITY.pole, 202),
         (None, OTHER, 202),
     ):
-        realm.put("duties", {
-            "id": "d-1", "kind": "override", "role": "directeur_pole", "scope": post, "place": "holder", "start": START, "end": START + 1, "shifts": (),
-            "by": "p-1", "decided_at": START, "number": 1,
-        })  # fmt: skip
+        realm.put(
+            "duties",
+            {
+                "id": "d-1",
+                "kind": "override",
+                "role": "directeur_pole",
+                "scope": post,
+                "place": "holder",
+                "start": START,
+                "end": START + 1,
+                "shifts": (),
+                "by": "p-1",
+                "decided_at": START,
+                "number": 1,
+            },
+        )
         browser, _ = browsing(realm)
         asked = body if "withdraw" in path else body | {"role": "directeur_pole", "scope": post}
-        answer = await browser.post(f"/api/v1{path}?realm={REALM}", asked, role=f"director@pole:{other}")
-        assert (answer.status_code, len(browser.decisions.asked)) == (status, int(status == 202)), post
-    assert (await browser.post(f"/api/v1{path}?realm={REALM}", asked, role="coordinator")).status_code == 202
+        answer = await browser.post(
+            f"/api/v1{path}?realm={REALM}", asked, role=f"director@pole:{other}"
+        )
+        assert (answer.status_code, len(browser.decisions.asked)) == (status, int(status == 202)), (
+            post
+        )
+    assert (
+        await browser.post(f"/api/v1{path}?realm={REALM}", asked, role="coordinator")
+    ).status_code == 202
 
 
 async def test_a_report_is_linked_to_the_own_sites_alone() -> None:
     browser, _ = browsing(held())
     for site, status in (("pmi-02", 403), ("pmi-01", 202)):
-        answer = await browser.post(f"/api/v1/reports/r-1/link?realm={REALM}", {"site": site}, role="cell@pmi-01")
+        answer = await browser.post(
+            f"/api/v1/reports/r-1/link?realm={REALM}", {"site": site}, role="cell@pmi-01"
+        )
         assert answer.status_code == status
 
 
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        (f"/plans/{PLAN.id}/boxes/-1", {}), (f"/activities/{ACTIVITY.id}/data-age", {"age_h": "inf"}), (f"/realms/{REALM}/step", {"minutes": "inf"}),
-        (f"/realms/{REALM}/step", {"minutes": 1e300}), (f"/realms/{REALM}/resume", {"speed": "inf"}),
+        (f"/plans/{PLAN.id}/boxes/-1", {}),
+        (f"/activities/{ACTIVITY.id}/data-age", {"age_h": "inf"}),
+        (f"/realms/{REALM}/step", {"minutes": "inf"}),
+        (f"/realms/{REALM}/step", {"minutes": 1e300}),
+        (f"/realms/{REALM}/resume", {"speed": "inf"}),
     ],
-)  # fmt: skip
-async def test_a_number_that_is_none_is_refused_at_the_door(path: str, body: dict[str, object]) -> None:
+)
+async def test_a_number_that_is_none_is_refused_at_the_door(
+    path: str, body: dict[str, object]
+) -> None:
     """It was an error of the program."""
     browser, _ = browsing(held())
     assert (await browser.post(f"/api/v1{path}?realm={REALM}", body)).status_code == 422

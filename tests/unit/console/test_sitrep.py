@@ -11,7 +11,7 @@ from services.console.documents.facts import Facts
 from services.console.documents.pdf import Typesetter
 from services.console.documents.standalone import as_html
 from services.console.documents.text import WIDTH, as_text
-from services.console.lines import LineRecord
+from services.console.logbook.lines import LineRecord
 from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
 from tests.shipped import FOLDER
@@ -29,7 +29,11 @@ def power_cut() -> MemoryPlayer:
 @cache
 def report() -> Document:
     played = power_cut()
-    return asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=played.played.start + int(AT_MIN * MINUTE_MS)))
+    return asyncio.run(
+        Remembered(played).draft_sitrep(
+            played.realm, as_of=played.played.start + int(AT_MIN * MINUTE_MS)
+        )
+    )
 
 
 def said(section: str, lang: str = "fr") -> str:
@@ -37,13 +41,23 @@ def said(section: str, lang: str = "fr") -> str:
     assert found is not None
     cells = [" | ".join(row.cells) for row in found.table.rows] if found.table else []
     return "\n".join(
-        [found.title, found.aside, *(line.text for line in found.lines), *cells, found.table.note if found.table else ""]
+        [
+            found.title,
+            found.aside,
+            *(line.text for line in found.lines),
+            *cells,
+            found.table.note if found.table else "",
+        ]
     ).replace("\u00a0", " ")
 
 
 def test_it_says_what_is_the_case_and_why() -> None:
     sheet = report().sheet("fr")
-    assert (sheet.title.replace("\u00a0", " "), sheet.badge, sheet.badge_text) == ("Point de situation n° 1", "N3", "Crise départementale")
+    assert (sheet.title.replace("\u00a0", " "), sheet.badge, sheet.badge_text) == (
+        "Point de situation n° 1",
+        "N3",
+        "Crise départementale",
+    )
     assert sheet.draft
     assert "11:16 au plus tard" in sheet.intro
     assert "180\u202f000 clients coupés" in said("essential")
@@ -59,10 +73,16 @@ def test_who_is_absent_takes_no_desk_away() -> None:
     """A strike: the number was that of the absent, in a document that goes to the prefecture."""
     played = played_to("S03", 2 * DAY_MIN + 600)
     at = played.played.start + (2 * DAY_MIN + 600) * MINUTE_MS
-    found = asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=at)).sheet("fr").section("staff")
+    found = (
+        asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=at))
+        .sheet("fr")
+        .section("staff")
+    )
     assert found is not None
     assert found.table is not None
-    assert [row.cells[1] for row in found.table.rows if row.cells[0] == "Postes de travail perdus"] == ["0"]
+    assert [
+        row.cells[1] for row in found.table.rows if row.cells[0] == "Postes de travail perdus"
+    ] == ["0"]
 
 
 def test_the_clock_of_a_site_knows_the_end_that_is_announced_there() -> None:
@@ -77,7 +97,11 @@ def test_the_clock_of_a_site_knows_the_end_that_is_announced_there() -> None:
     local = [clock for clock in asyncio.run(facts()).clocks if clock.site is not None]
     broken = [clock for clock in local if clock.breach_at is not None]
     assert broken
-    assert all(clock.expected_end is not None and clock.expected_end > clock.breach_at for clock in broken if clock.breach_at)
+    assert all(
+        clock.expected_end is not None and clock.expected_end > clock.breach_at
+        for clock in broken
+        if clock.breach_at
+    )
     assert any(clock.expected_end is not None for clock in local if clock.breach_at is None)
 
 
@@ -86,7 +110,10 @@ def test_sites_without_news_stand_apart_and_every_site_is_counted_once() -> None
     assert table is not None
     assert table.table is not None
     *poles, total = table.table.rows
-    columns = [sum(int(c) for c in column if c != "–") for column in zip(*(row.cells[1:] for row in poles), strict=True)]
+    columns = [
+        sum(int(c) for c in column if c != "–")
+        for column in zip(*(row.cells[1:] for row in poles), strict=True)
+    ]
     assert columns == [int(c) if c != "–" else 0 for c in total.cells[1:]]
     assert sum(columns) == 253
     assert columns[4] == report().figures["sites:unknown"] == 14
@@ -101,7 +128,9 @@ def test_every_citation_is_a_line_that_was_known_then() -> None:
     for source in document.sources:
         assert known[source.key].id == source.id
         assert source.at <= document.as_of
-    assert {n for section in document.sheet("fr").sections for n in section.refs} == {s.n for s in document.sources}
+    assert {n for section in document.sheet("fr").sections for n in section.refs} == {
+        s.n for s in document.sources
+    }
 
 
 def _lines() -> list[LineRecord]:
@@ -140,19 +169,27 @@ def test_the_same_facts_give_the_same_bytes() -> None:
     played = power_cut()
     again = asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=report().as_of))
     assert again.frozen() == report().frozen()
-    assert digest(again.frozen()) == digest(Document.model_validate_json(report().frozen()).frozen())
+    assert digest(again.frozen()) == digest(
+        Document.model_validate_json(report().frozen()).frozen()
+    )
 
 
 def test_a_remark_is_told_as_one_and_changes_the_hash() -> None:
     played = power_cut()
     with_remark = asyncio.run(
         Remembered(played).draft_sitrep(
-            played.realm, as_of=report().as_of, remarks={"partners": "Enedis rappelle à 11:00."}, validated_by="cell"
+            played.realm,
+            as_of=report().as_of,
+            remarks={"partners": "Enedis rappelle à 11:00."},
+            validated_by="cell",
         )
     )
     partners = with_remark.sheet("fr").section("partners")
     assert partners is not None
-    assert (partners.lines[-1].text, partners.lines[-1].mark) == ("Enedis rappelle à 11:00.", "remark")
+    assert (partners.lines[-1].text, partners.lines[-1].mark) == (
+        "Enedis rappelle à 11:00.",
+        "remark",
+    )
     assert with_remark.sheet("fr").draft == ""
     assert digest(with_remark.frozen()) != digest(report().frozen())
 
@@ -176,7 +213,9 @@ async def test_the_pdf_is_accessible_two_pages_long_and_made_once() -> None:
     assert b"pdfuaid" in one
     assert b"/Count 2" in one
     assert one.startswith(b"%PDF-")
-    assert await Typesetter(OUTLINES(FOLDER)).pdf(report(), "fr") == one, "the same bytes by another process"
+    assert await Typesetter(OUTLINES(FOLDER)).pdf(report(), "fr") == one, (
+        "the same bytes by another process"
+    )
     english = await setter.pdf(report(), "en")
     assert english != one
 
@@ -187,7 +226,11 @@ def test_a_document_of_a_live_realm_has_its_pdf_at_any_millisecond() -> None:
 
 
 def test_letters_without_a_font_do_not_stop_the_pdf() -> None:
-    strange = report().model_copy(update={"sheets": {"fr": report().sheet("fr").model_copy(update={"intro": "\U0001f525 \u6c34"})}})
+    strange = report().model_copy(
+        update={
+            "sheets": {"fr": report().sheet("fr").model_copy(update={"intro": "\U0001f525 \u6c34"})}
+        }
+    )
     made = asyncio.run(Typesetter(OUTLINES(FOLDER)).pdf(strange, "fr"))
     assert made.startswith(b"%PDF-")
     assert b"pdfuaid" not in made, "no claim that does not hold"

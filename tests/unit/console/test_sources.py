@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.console.pages.sources import source_lines
-from services.console.sources import SourceList
+from services.console.sites.source_status import SourceList
+from services.console.sites.sources_page import source_lines
 
 
 async def test_the_list_of_the_front_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,19 +19,35 @@ async def test_the_list_of_the_front_is_read_to_its_end(monkeypatch: pytest.Monk
             return httpx.Response(200, json={"items": [{"name": "b"}], "next": None})
         return httpx.Response(200, json={"items": [{"name": "a"}], "next": "more"})
 
-    monkeypatch.setattr("services.console.sources.httpx.AsyncClient", partial(httpx.AsyncClient, transport=httpx.MockTransport(answer)))
+    monkeypatch.setattr(
+        "services.console.sites.source_status.httpx.AsyncClient",
+        partial(httpx.AsyncClient, transport=httpx.MockTransport(answer)),
+    )
     request: Any = SimpleNamespace(headers={})
     assert await SourceList("http://front").of(request) == [{"name": "a"}, {"name": "b"}]
 
 
 def test_a_source_that_exceeds_its_rate_is_named_before_those_that_are_well() -> None:
     well = {
-        "name": "a", "dialect": "generic", "site": None, "enabled": True, "silent": False, "over_rate": False, "last_seen": 1, "last_refusal": None,
-        "heartbeat_s": None, "per_minute": 1.0, "accepted": 1, "refused": {},
-    }  # fmt: skip
+        "name": "a",
+        "dialect": "generic",
+        "site": None,
+        "enabled": True,
+        "silent": False,
+        "over_rate": False,
+        "last_seen": 1,
+        "last_refusal": None,
+        "heartbeat_s": None,
+        "per_minute": 1.0,
+        "accepted": 1,
+        "refused": {},
+    }
     chatty = well | {"name": "b", "over_rate": True, "refused": {"over_rate": 7}}
     names: Any = SimpleNamespace(site=str)
     translate: Any = str
     lines = source_lines([well, chatty], names, translate)
-    assert [(line.name, line.word, line.tone) for line in lines] == [("b", "dépasse son débit", "over"), ("a", "entendue", "")]
+    assert [(line.name, line.word, line.tone) for line in lines] == [
+        ("b", "dépasse son débit", "over"),
+        ("a", "entendue", ""),
+    ]
     assert lines[0].reasons == "over_rate 7"

@@ -10,26 +10,34 @@ import pytest
 from schemas import words as codes
 from schemas.alerts import FAMILIES, IncidentRow, Why
 from schemas.predicates import CONTINUITY_METRICS, measured
-from services.alerts.families import _ABSORBS
-from services.alerts.rules import PHENOMENON_KIND
+from services.alerts.incidents.families import _ABSORBS
+from services.alerts.reference.constants import PHENOMENON_KIND
 from services.console import texts
 from services.console.i18n import french_spaces, preferred, translator
 from services.console.i18n.__main__ import extracted, load
-from services.console.queries.journal import command_result
+from services.console.incidents.titles import REFUSALS
+from services.console.logbook.queries import command_result
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import Names
-from services.console.texts.titles import REFUSALS
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.settings import REPOSITORY
 from tests.shipped import territory
 
 TERRITORY = territory()
 NAMES = Names.of(TERRITORY.sections)
-DECIDERS = [p for s in ("alerts", "continuity", "delivery") for p in (REPOSITORY / "services" / s).rglob("*.py")]
+DECIDERS = [
+    p
+    for s in ("alerts", "continuity", "delivery")
+    for p in (REPOSITORY / "services" / s).rglob("*.py")
+]
 
 
 def test_every_refusal_of_a_decider_has_a_sentence() -> None:
-    raised = {c for p in DECIDERS for c in re.findall(r'Refused\((?:40[0-9]|412), "([a-z_]+)"', p.read_text("utf-8"))}
+    raised = {
+        c
+        for p in DECIDERS
+        for c in re.findall(r'Refused\((?:40[0-9]|412), "([a-z_]+)"', p.read_text("utf-8"))
+    }
     assert raised
     assert raised <= set(REFUSALS)
 
@@ -37,14 +45,24 @@ def test_every_refusal_of_a_decider_has_a_sentence() -> None:
 def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> None:
     assert "neuf" in texts.refusal("neuf", {}, "fr")
     assert texts.refusal("incident_above", {}, "fr").endswith("?.")
-    assert "Coordonnateur PCA" in texts.refusal("role_too_low", {"needed": "coordinateur_pca"}, "fr")
+    assert "Coordonnateur PCA" in texts.refusal(
+        "role_too_low", {"needed": "coordinateur_pca"}, "fr"
+    )
 
 
-@pytest.mark.parametrize(("code", "command", "lang", "who"), [
-    ("role_not_allowed", "HoldSending", "fr", "Rôle requis\u00a0: Coordonnateur PCA."),
-    ("role_not_allowed", "StartCallOut", "en", "Role required: Continuity coordinator."),
-    ("not_allowed", "IssueSitrep", "fr", "aux cellules, à la main courante, à l’astreinte technique, aux responsables de site et à ceux qui décident au-dessus d’eux."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("code", "command", "lang", "who"),
+    [
+        ("role_not_allowed", "HoldSending", "fr", "Rôle requis\u00a0: Coordonnateur PCA."),
+        ("role_not_allowed", "StartCallOut", "en", "Role required: Continuity coordinator."),
+        (
+            "not_allowed",
+            "IssueSitrep",
+            "fr",
+            "aux cellules, à la main courante, à l’astreinte technique, aux responsables de site et à ceux qui décident au-dessus d’eux.",
+        ),
+    ],
+)
 def test_who_may_not_reads_who_may(code: str, command: str, lang: str, who: str) -> None:
     answer = {
         "id": "c",
@@ -61,11 +79,16 @@ def test_who_may_not_reads_who_may(code: str, command: str, lang: str, who: str)
 @pytest.mark.parametrize(
     ("table", "enum"),
     [
-        (w.SITE_STATUS, codes.SiteStatus), (w.ACTIVITY_STATE, codes.ActivityState), (w.INCIDENT_STATE, codes.IncidentState),
-        (w.PLAN_STATE, codes.PlanState), (w.CARD_STATE, codes.CardState), (w.NOTIFICATION_STATE, codes.NotificationState),
-        (w.CHANNEL, codes.Channel), (w.EVENT, codes.EventType),
+        (w.SITE_STATUS, codes.SiteStatus),
+        (w.ACTIVITY_STATE, codes.ActivityState),
+        (w.INCIDENT_STATE, codes.IncidentState),
+        (w.PLAN_STATE, codes.PlanState),
+        (w.CARD_STATE, codes.CardState),
+        (w.NOTIFICATION_STATE, codes.NotificationState),
+        (w.CHANNEL, codes.Channel),
+        (w.EVENT, codes.EventType),
     ],
-)  # fmt: skip
+)
 def test_every_state_has_a_word(table: dict[object, str], enum: type) -> None:
     assert set(table) == set(enum)
 
@@ -75,21 +98,39 @@ def test_every_family_of_incidents_has_a_title_and_a_word() -> None:
     assert {"power", "weather", "site"} <= kinds
     for lang in ("fr", "en"):
         for kind in kinds:
-            assert not texts.incident_title(incident(kind=kind, members=("cen-1",)), NAMES, lang).startswith(kind), kind
+            assert not texts.incident_title(
+                incident(kind=kind, members=("cen-1",)), NAMES, lang
+            ).startswith(kind), kind
     assert kinds <= set(FAMILIES) == set(world.FAMILY)
 
 
 def test_every_metric_of_the_territory_is_said_in_words() -> None:
-    rules = [rule.when for rule in TERRITORY.policy.levels] + [t.when for p in TERRITORY.plans for t in p.triggers]
+    rules = [rule.when for rule in TERRITORY.policy.levels] + [
+        t.when for p in TERRITORY.plans for t in p.triggers
+    ]
     for m in (m for rule in rules for m in measured(rule)):
-        why = Why(code="predicate", metric=m.metric, args=m.args, op=m.op, threshold=m.value, value=m.value)
+        why = Why(
+            code="predicate",
+            metric=m.metric,
+            args=m.args,
+            op=m.op,
+            threshold=m.value,
+            value=m.value,
+        )
         assert texts.said(why, NAMES, "fr").label != m.metric, m
     for metric in CONTINUITY_METRICS:
         assert texts.said(Why(code="predicate", metric=metric), NAMES, "en").label != metric
 
 
 def test_a_reason_reads_value_then_threshold() -> None:
-    why = Why(code="predicate", metric="sites_closed", args={"kind": "college"}, op=">=", threshold=3, value=11)
+    why = Why(
+        code="predicate",
+        metric="sites_closed",
+        args={"kind": "college"},
+        op=">=",
+        threshold=3,
+        value=11,
+    )
     assert texts.reason(why, NAMES, "fr") == "collèges fermés\u00a0: 11 (≥ 3)"
     level = Why(code="predicate", metric="level", op=">=", threshold=3, value=3)
     assert texts.said(level, NAMES, "fr").value == "N3"
@@ -97,9 +138,20 @@ def test_a_reason_reads_value_then_threshold() -> None:
 
 def incident(**more: object) -> IncidentRow:
     base = {
-        "id": "i", "number": "92-1", "kind": "power", "key": "cluster:92050", "state": "open", "level": 1, "severity": 3, "certainty": "confirmed",
-        "opened_at": 0, "known_at": 0, "updated_at": 0, "version": 0, "members": ("a", "b"),
-    }  # fmt: skip
+        "id": "i",
+        "number": "92-1",
+        "kind": "power",
+        "key": "cluster:92050",
+        "state": "open",
+        "level": 1,
+        "severity": 3,
+        "certainty": "confirmed",
+        "opened_at": 0,
+        "known_at": 0,
+        "updated_at": 0,
+        "version": 0,
+        "members": ("a", "b"),
+    }
     return IncidentRow.model_validate(base | more)
 
 
@@ -108,7 +160,10 @@ def test_a_title_names_the_place_and_never_more_than_it_can() -> None:
         return texts.incident_title(incident(**more), NAMES, "fr").replace("\u00a0", " ")
 
     assert title(communes=("92062", "92050")) == "Coupure électrique : Nanterre et Puteaux"
-    assert title(communes=("92026", "92050", "92062", "92073")) == "Coupure électrique : Nanterre, Courbevoie et 2 autres communes"
+    assert (
+        title(communes=("92026", "92050", "92062", "92073"))
+        == "Coupure électrique : Nanterre, Courbevoie et 2 autres communes"
+    )
     assert title(members=("cen-1",)) == "Coupure électrique : Siège, Nanterre"
     assert title(kind="flood", key="seine") == "Crue de la Seine"
     assert title() == "Coupure électrique"
@@ -147,7 +202,9 @@ def test_the_english_catalogue_is_complete_and_keeps_every_value() -> None:
             continue
         french, english = (x if isinstance(x, tuple | list) else (x,) for x in (m.id, m.string))
         assert all(english), m.id
-        assert set(re.findall(r"{(\w+)", french[-1])) == set(re.findall(r"{(\w+)", english[-1])), m.id
+        assert set(re.findall(r"{(\w+)", french[-1])) == set(re.findall(r"{(\w+)", english[-1])), (
+            m.id
+        )
 
 
 TEMPLATES = sorted((Path(texts.__file__).parents[1] / "templates").glob("*.html"))

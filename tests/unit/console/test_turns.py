@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.console.lines import LineRecord
-from services.console.queries.changes import between
+from services.console.logbook.lines import LineRecord
+from services.console.read_model.changes import between
+from services.console.read_model.state_since import turns
 from services.console.resources import Change, when
-from services.console.turns import turns
 
 
 def line(at: int, type: str, change: str, incident: str | None = None, **values: Any) -> LineRecord:
     return LineRecord(
-        key=f"{at:05d}", id=str(at), type=type, kind="fact", occurred_at=at, recorded_at=at, author="system", place=f"alerts/0/{at}/0",
-        change=change, incident=incident, values=values,
-    )  # fmt: skip
+        key=f"{at:05d}",
+        id=str(at),
+        type=type,
+        kind="fact",
+        occurred_at=at,
+        recorded_at=at,
+        author="system",
+        place=f"alerts/0/{at}/0",
+        change=change,
+        incident=incident,
+        values=values,
+    )
 
 
 def test_a_report_that_joins_and_a_second_who_takes_it_in_charge_turn_no_incident() -> None:
@@ -28,7 +37,9 @@ def test_a_report_that_joins_and_a_second_who_takes_it_in_charge_turn_no_inciden
     ]
     assert turns(lines, {}) == {("incidents", "i"): 3}
     assert turns(lines[3:], {("incidents", "i"): "acknowledged N3"}) == {}
-    assert turns([*lines, line(7, "IncidentChanged", "closed", "i", level=3)], {}) == {("incidents", "i"): 7}
+    assert turns([*lines, line(7, "IncidentChanged", "closed", "i", level=3)], {}) == {
+        ("incidents", "i"): 7
+    }
 
 
 def test_a_ladder_is_answered_since_its_answer_and_a_task_taken_since_it_was_taken() -> None:
@@ -54,7 +65,17 @@ def test_a_card_that_is_worked_turns_no_plan() -> None:
 
 def test_the_difference_of_two_times_tells_the_turn_and_not_the_last_touch() -> None:
     """The hand-over wrote beside an incident when a report had joined it last."""
-    after = {id: Change(collection="incidents", id=id, title=id, before=None, after="acknowledged N3", at=when(9)) for id in ("i", "j")}
+    after = {
+        id: Change(
+            collection="incidents",
+            id=id,
+            title=id,
+            before=None,
+            after="acknowledged N3",
+            at=when(9),
+        )
+        for id in ("i", "j")
+    }
     told = between("incidents", {}, after, {("incidents", "i"): 3})
     assert [(c.id, c.at) for c in told] == [("i", when(3)), ("j", when(9))]
 
@@ -62,9 +83,13 @@ def test_the_difference_of_two_times_tells_the_turn_and_not_the_last_touch() -> 
 def test_a_check_that_came_and_went_in_between_is_left_out() -> None:
     """The hand-over of a power cut listed every doubt that a site had lifted by itself."""
     after = {
-        state: Change(collection="tasks", id=state, title=state, before=None, after=state, at=when(9))
+        state: Change(
+            collection="tasks", id=state, title=state, before=None, after=state, at=when(9)
+        )
         for state in ("open", "taken", "done", "void")
     }
     assert [c.after for c in between("tasks", {}, after, {})] == ["open", "taken"]
     before = {"void": after["open"]}
-    assert [(c.before, c.after) for c in between("tasks", before, {"void": after["void"]}, {})] == [("open", "void")]
+    assert [(c.before, c.after) for c in between("tasks", before, {"void": after["void"]}, {})] == [
+        ("open", "void")
+    ]

@@ -8,16 +8,23 @@ from services.console.documents.document import Document, Line, Section, Sheet
 from services.console.documents.pdf import _data
 from services.console.documents.standalone import as_html
 from services.console.documents.text import as_text
-from services.console.pages.shell import Choice, html
-from services.runtime.plain import show_plain
+from services.console.web.shell import Choice, html
+from services.runtime.http.control_characters import show_plain
 
 TURNS = "".join(map(chr, (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
-WITHOUT_A_SHAPE = "\u00ad\u180e\u200b\u200c\u200d\u2028\u2029\u2060\u206a\u3164\ufeff\ufff9\U000e0041"
+WITHOUT_A_SHAPE = (
+    "\u00ad\u180e\u200b\u200c\u200d\u2028\u2029\u2060\u206a\u3164\ufeff\ufff9\U000e0041"
+)
 CONTROLS = "\x00\x07\x08\x1b\x7f\x9b"
 
 
 def test_a_page_shows_no_character_that_turns_the_words_around_it() -> None:
-    words = {"title": f"a{TURNS}{CONTROLS}b", "detail": f"feu{TURNS}", "link": None, "link_label": ""}
+    words = {
+        "title": f"a{TURNS}{CONTROLS}b",
+        "detail": f"feu{TURNS}",
+        "link": None,
+        "link_label": "",
+    }
     page = html("message.html", words, Choice("fr", None))
     assert not set(TURNS + CONTROLS) & set(page.decode())
 
@@ -36,8 +43,24 @@ def test_signs_that_are_made_of_several_stay_one() -> None:
 def test_every_form_of_a_document_shows_them() -> None:
     words = f"a{TURNS}b"
     section = Section(id="s", title=words, lines=(Line(text=words),))
-    sheet = Sheet(title=words, subtitle="", intro="", footer="", page_of="{n}/{of}", sources_title="", sections=(section,))
-    document = Document(kind="retex", realm="92", territory="92", simulated=False, as_of=0, level=0, sheets={"fr": sheet})
+    sheet = Sheet(
+        title=words,
+        subtitle="",
+        intro="",
+        footer="",
+        page_of="{n}/{of}",
+        sources_title="",
+        sections=(section,),
+    )
+    document = Document(
+        kind="retex",
+        realm="92",
+        territory="92",
+        simulated=False,
+        as_of=0,
+        level=0,
+        sheets={"fr": sheet},
+    )
     assert not set(TURNS) & set(as_text(document, "fr"))
     assert not set(TURNS) & set(as_html(document, "fr", "").body.decode())
     assert not set(TURNS) & set(_data(document, "fr", "", "").decode())

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from schemas.reference_changes import Foreseen, ReferenceChangeRecorded, ReferenceChangeRow
-from services.console.geometry import Outlines, Plane
 from services.console.i18n import translator
-from services.console.pages.versions import changes_of, foreseen_of
-from services.console.reference import Reference
+from services.console.read_model.reference_index import Reference
+from services.console.read_model.shapes import Shaper
+from services.console.reference.page import changes_of, foreseen_of
 from services.console.resources import ReferenceChange
-from services.console.shapes import Shaper
+from services.console.sites.geometry import Outlines, Plane
 from services.console.texts import line as said
 from services.console.texts.names import Names
 from tests.unit.console.test_lines import lines
@@ -22,26 +22,54 @@ SHAPER = Shaper("92", Reference("b" * 16), Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1
 
 
 def shaped(state: str = "proposed", base: str = "b" * 16, **values: Any) -> ReferenceChange:
-    row = ReferenceChangeRow.model_validate({
-        "id": "c-1", "state": state, "reference": "a" * 16, "base": base, "sections": [{"section": "sites", "changed": 30, "named": ["-x", "~y"]}],
-        "decisions": [{"what": "proposed", "by": "ana", "role": "coordinator", "at": 1, "reason": "text:t"}],
-    } | values)  # fmt: skip
+    row = ReferenceChangeRow.model_validate(
+        {
+            "id": "c-1",
+            "state": state,
+            "reference": "a" * 16,
+            "base": base,
+            "sections": [{"section": "sites", "changed": 30, "named": ["-x", "~y"]}],
+            "decisions": [
+                {
+                    "what": "proposed",
+                    "by": "ana",
+                    "role": "coordinator",
+                    "at": 1,
+                    "reason": "text:t",
+                }
+            ],
+        }
+        | values
+    )
     return SHAPER.reference_change(row, {"text:t": {"text": "Parce que"}})
 
 
 @pytest.mark.parametrize(
     ("state", "reader", "may", "decides", "withdraws"),
     [
-        ("proposed", "ana", True, False, True), ("proposed", "bea", True, True, False), ("proposed", "bea", False, False, False),
-        ("approved", "ana", True, False, True), ("approved", "bea", True, False, True), ("approved", "bea", False, False, False),
-        ("in_force", "bea", True, False, False), ("declined", "ana", True, False, False),
+        ("proposed", "ana", True, False, True),
+        ("proposed", "bea", True, True, False),
+        ("proposed", "bea", False, False, False),
+        ("approved", "ana", True, False, True),
+        ("approved", "bea", True, False, True),
+        ("approved", "bea", False, False, False),
+        ("in_force", "bea", True, False, False),
+        ("declined", "ana", True, False, False),
     ],
     ids=[
-        "proposed_to_its_proposer", "proposed_to_another", "proposed_to_a_reader", "approved_to_its_proposer", "approved_to_another",
-        "approved_to_a_reader", "in_force", "declined",
+        "proposed_to_its_proposer",
+        "proposed_to_another",
+        "proposed_to_a_reader",
+        "approved_to_its_proposer",
+        "approved_to_another",
+        "approved_to_a_reader",
+        "in_force",
+        "declined",
     ],
-)  # fmt: skip
-def test_each_reader_is_offered_what_they_may_do(state: str, reader: str, may: bool, decides: bool, withdraws: bool) -> None:
+)
+def test_each_reader_is_offered_what_they_may_do(
+    state: str, reader: str, may: bool, decides: bool, withdraws: bool
+) -> None:
     (change,) = changes_of([shaped(state)], reader, Names(), _, may=may)
     assert (change.may_decide, change.may_withdraw) == (decides, withdraws)
 
@@ -55,7 +83,12 @@ def test_a_change_from_another_version_is_outdated() -> None:
 def test_rows_are_grouped_by_what_happens_to_them_and_the_rest_is_counted() -> None:
     (change,) = changes_of([shaped()], "bea", Names(), _, may=True)
     (differs,) = change.sections
-    assert (differs.word, differs.changed, differs.named, differs.more) == ("sites", 30, [("retirés", "x"), ("modifiés", "y")], 28)
+    assert (differs.word, differs.changed, differs.named, differs.more) == (
+        "sites",
+        30,
+        [("retirés", "x"), ("modifiés", "y")],
+        28,
+    )
     assert change.found.decisions[0].reason == "Parce que"
 
 
@@ -67,40 +100,81 @@ def test_rows_are_grouped_by_what_happens_to_them_and_the_rest_is_counted() -> N
         (
             {"crises": 3, "moved": 1, "later": 2, "levels": 1, "worse": ["92~ex-1"], "unread": 1},
             [
-                "3 crises rejouées, 1 autrement.", "2 appels auraient été plus tardifs", "1 niveau changé",
-                "Un poste y serait appelé plus tard, ou plus du tout\u00a0: 92~ex-1", "1 crise ne peut plus être rejouée.",
+                "3 crises rejouées, 1 autrement.",
+                "2 appels auraient été plus tardifs",
+                "1 niveau changé",
+                "Un poste y serait appelé plus tard, ou plus du tout\u00a0: 92~ex-1",
+                "1 crise ne peut plus être rejouée.",
             ],
         ),
     ],
     ids=["none", "unmoved", "moved"],
-)  # fmt: skip
-def test_what_was_foreseen_is_said_in_sentences(figures: dict[str, Any], sentences: list[str]) -> None:
-    assert [s.replace("\u202f", "\u00a0") for s in foreseen_of(Foreseen.model_validate({"crises": 0} | figures), _)] == sentences
+)
+def test_what_was_foreseen_is_said_in_sentences(
+    figures: dict[str, Any], sentences: list[str]
+) -> None:
+    assert [
+        s.replace("\u202f", "\u00a0")
+        for s in foreseen_of(Foreseen.model_validate({"crises": 0} | figures), _)
+    ] == sentences
 
 
 @pytest.mark.parametrize(
     ("change", "kind", "sentence"),
     [
-        ("proposed", "decision", "proposée (sites), effet dès l’approbation"), ("approved", "decision", "approuvée, en vigueur le"), ("declined", "decision", "refusée"),
-        ("withdrawn", "decision", "retirée"), ("failed", "alarm", "n’entre pas en vigueur, une autre version est entrée en vigueur entre-temps"),
+        ("proposed", "decision", "proposée (sites), effet dès l’approbation"),
+        ("approved", "decision", "approuvée, en vigueur le"),
+        ("declined", "decision", "refusée"),
+        ("withdrawn", "decision", "retirée"),
+        (
+            "failed",
+            "alarm",
+            "n’entre pas en vigueur, une autre version est entrée en vigueur entre-temps",
+        ),
     ],
     ids=["proposed", "approved", "declined", "withdrawn", "failed"],
-)  # fmt: skip
+)
 def test_each_step_is_a_line(change: str, kind: str, sentence: str) -> None:
-    row = ReferenceChangeRow.model_validate({
-        "id": "c-1", "state": "proposed", "reference": "a" * 16, "base": "b" * 16, "sections": [{"section": "sites"}], "cause": "base_changed",
-        "decisions": [{"what": "proposed", "by": "ana", "role": "coordinator", "at": 1, "reason": "text:t"}], "next_at": 1,
-    })  # fmt: skip
+    row = ReferenceChangeRow.model_validate(
+        {
+            "id": "c-1",
+            "state": "proposed",
+            "reference": "a" * 16,
+            "base": "b" * 16,
+            "sections": [{"section": "sites"}],
+            "cause": "base_changed",
+            "decisions": [
+                {
+                    "what": "proposed",
+                    "by": "ana",
+                    "role": "coordinator",
+                    "at": 1,
+                    "reason": "text:t",
+                }
+            ],
+            "next_at": 1,
+        }
+    )
     (line,) = lines("alerts", ReferenceChangeRecorded(row=row, change=change))
-    assert (line.kind, line.change, line.text_id) == (kind, change, "t" if kind == "decision" else None)
+    assert (line.kind, line.change, line.text_id) == (
+        kind,
+        change,
+        "t" if kind == "decision" else None,
+    )
     assert sentence in said(line, Names(), "fr")
     assert "a" * 16 in said(line, Names(), "en")
 
 
 @pytest.mark.parametrize("change", ["publishing", "in_force", "judging"])
 def test_its_sections_are_no_lines(change: str) -> None:
-    row = ReferenceChangeRow.model_validate({
-        "id": "c-1", "state": "in_force", "reference": "a" * 16, "base": "b" * 16, "sections": [],
-        "decisions": [{"what": "proposed", "by": "ana", "role": "coordinator", "at": 1}],
-    })  # fmt: skip
+    row = ReferenceChangeRow.model_validate(
+        {
+            "id": "c-1",
+            "state": "in_force",
+            "reference": "a" * 16,
+            "base": "b" * 16,
+            "sections": [],
+            "decisions": [{"what": "proposed", "by": "ana", "role": "coordinator", "at": 1}],
+        }
+    )
     assert lines("alerts", ReferenceChangeRecorded(row=row, change=change)) == []

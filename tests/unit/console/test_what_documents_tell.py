@@ -13,10 +13,10 @@ from services.console.documents.document import Document, Section
 from services.console.documents.telling import told_once
 from services.console.documents.text import as_text
 from services.console.i18n import translator
-from services.console.lines import LineRecord
+from services.console.logbook.lines import LineRecord
 from services.console.texts import words as w
 from services.console.texts import world
-from services.runtime.rights import Role
+from services.runtime.identity.permissions import Role
 from tests.scenarios.memory import MemoryPlayer, played_to, scenario
 from tests.scenarios.remembered import Remembered
 
@@ -48,7 +48,11 @@ def unanswered() -> MemoryPlayer:
 def sitrep(at_min: float) -> Document:
     """Of S04 as it was then."""
     played = unanswered()
-    return asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=played.played.start + int(at_min * MINUTE_MS)))
+    return asyncio.run(
+        Remembered(played).draft_sitrep(
+            played.realm, as_of=played.played.start + int(at_min * MINUTE_MS)
+        )
+    )
 
 
 def section(document: Document, id: str, lang: str = "fr") -> Section:
@@ -65,18 +69,31 @@ def lines(document: Document, id: str, lang: str = "fr") -> list[str]:
 def test_an_incident_that_many_take_in_charge_is_told_once(document: str, id: str) -> None:
     """Each of them says it again, which left no room for anything else."""
     model, realm = Remembered(answered()), answered().realm
-    made = asyncio.run(model.draft_sitrep(realm) if document == "sitrep" else model.draft_retex(realm))
+    made = asyncio.run(
+        model.draft_sitrep(realm) if document == "sitrep" else model.draft_retex(realm)
+    )
     told = lines(made, id)
     assert sum("pris en charge" in line for line in told) == 1
     assert sum("réponses suffisantes" in line for line in told) == 1
     assert any("Niveau du territoire : N2 → N3" in line for line in told)
 
 
-def _line(n: int, type: str = "IncidentChanged", change: str = "acknowledged", **values: object) -> LineRecord:
+def _line(
+    n: int, type: str = "IncidentChanged", change: str = "acknowledged", **values: object
+) -> LineRecord:
     return LineRecord(
-        key=f"{n:03d}", id=f"l-{n}", type=type, kind="decision", occurred_at=n, recorded_at=n, author="system", place=f"alerts/0/{n}/0",
-        change=change, incident="i-1", values={"escalation": "e-1", **values},
-    )  # fmt: skip
+        key=f"{n:03d}",
+        id=f"l-{n}",
+        type=type,
+        kind="decision",
+        occurred_at=n,
+        recorded_at=n,
+        author="system",
+        place=f"alerts/0/{n}/0",
+        change=change,
+        incident="i-1",
+        values={"escalation": "e-1", **values},
+    )
 
 
 def _told(*oldest_first: LineRecord) -> list[int]:
@@ -84,24 +101,35 @@ def _told(*oldest_first: LineRecord) -> list[int]:
 
 
 def test_who_takes_it_when_nobody_had_it_any_more_is_told_again() -> None:
-    mine, again, nobody, other = (_line(n, state=state) for n, state in enumerate(("acknowledged", "acknowledged", "open", "acknowledged")))
+    mine, again, nobody, other = (
+        _line(n, state=state)
+        for n, state in enumerate(("acknowledged", "acknowledged", "open", "acknowledged"))
+    )
     assert _told(mine, again, nobody, other) == [0, 2, 3]
 
 
 def test_who_takes_it_after_a_rise_of_its_level_is_told_again() -> None:
-    assert _told(_line(0, state="acknowledged"), _line(1, change="level"), _line(2, state="acknowledged")) == [0, 1, 2]
+    assert _told(
+        _line(0, state="acknowledged"), _line(1, change="level"), _line(2, state="acknowledged")
+    ) == [0, 1, 2]
 
 
 def test_a_ladder_that_has_answers_enough_is_told_once_until_it_had_none() -> None:
     """A reminder after hours without news is answered, too."""
     changes = ("answered", "answered", "stale", "answered", "exhausted", "answered")
-    assert _told(*(_line(n, "EscalationChanged", change) for n, change in enumerate(changes))) == [0, 2, 4, 5]
+    assert _told(*(_line(n, "EscalationChanged", change) for n, change in enumerate(changes))) == [
+        0,
+        2,
+        4,
+        5,
+    ]
 
 
 def test_of_the_readings_of_a_river_the_highest_and_the_newest_are_told() -> None:
     """Forty of them left no room for anything else."""
     levels = [
-        _line(n, "FlagChanged", "fact", flag="river:austerlitz", value=value) for n, value in enumerate((4.5, 6.2, 8.1, 8.1, 5.0, 4.6))
+        _line(n, "FlagChanged", "fact", flag="river:austerlitz", value=value)
+        for n, value in enumerate((4.5, 6.2, 8.1, 8.1, 5.0, 4.6))
     ]
     other = _line(9, "FlagChanged", "fact", flag="river:suresnes", value=3.0)
     assert _told(*levels, other) == [2, 5, 9]
@@ -127,7 +155,10 @@ def test_a_moment_of_another_day_is_told_with_its_day() -> None:
 def test_every_kind_of_source_has_a_word() -> None:
     """A report without a source is its author's role's."""
     for lang in ("fr", "en"):
-        said = {kind: world.source(kind, translator(lang)) for kind in (*SOURCE_KINDS, *(role.value for role in Role))}
+        said = {
+            kind: world.source(kind, translator(lang))
+            for kind in (*SOURCE_KINDS, *(role.value for role in Role))
+        }
         assert {kind: word for kind, word in said.items() if "_" in word} == {}
         assert {kind for kind in said if kind not in world.SOURCE and kind not in w.ROLE} == set()
 
@@ -167,7 +198,10 @@ def test_a_system_that_fails_is_called_by_its_name() -> None:
 def test_limits_of_many_sites_at_one_time_are_one_line() -> None:
     morning = snow().played.start + (17 * 60 + 20) * MINUTE_MS
     document = asyncio.run(Remembered(snow()).draft_sitrep(snow().realm, as_of=morning))
-    assert any(line.startswith("09:00 : RTO de EDU-02 (") and line.endswith(" sites).") for line in lines(document, "ahead"))
+    assert any(
+        line.startswith("09:00 : RTO de EDU-02 (") and line.endswith(" sites).")
+        for line in lines(document, "ahead")
+    )
 
 
 def test_limits_that_single_sites_passed_are_no_silence() -> None:

@@ -9,14 +9,14 @@ import pytest
 
 from schemas import continuity as c
 from schemas import delivery as d
-from services.console.faults import RealmUnknown, StoreAway
-from services.console.geometry import Outlines, Plane
-from services.console.live_rows import hidden_from
-from services.console.reference import NO_REFERENCE
-from services.console.shapes import Shaper
-from services.console.stream import Hub
-from services.runtime.rights import RIGHTS, Role
-from services.runtime.vault import TextItem
+from services.console.http.problems import RealmUnknown, StoreAway
+from services.console.live.row_events import hidden_from
+from services.console.live.stream import Hub
+from services.console.read_model.reference_index import NO_REFERENCE
+from services.console.read_model.shapes import Shaper
+from services.console.sites.geometry import Outlines, Plane
+from services.runtime.identity.permissions import RIGHTS, Role
+from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import MINUTE, NOW, REALM, START, crisis, incident, report
 
@@ -27,18 +27,46 @@ HOUR = 60 * MINUTE
     ("role", "hidden"),
     [
         (Role.COORDINATOR, set()),
-        (Role.TECHNICIAN, {"log", "notifications", "escalations", "callouts", "sitreps", "reference_changes", "presence"}),
+        (
+            Role.TECHNICIAN,
+            {
+                "log",
+                "notifications",
+                "escalations",
+                "callouts",
+                "sitreps",
+                "reference_changes",
+                "presence",
+            },
+        ),
         (
             Role.KIOSK,
-            {"log", "notifications", "escalations", "callouts", "sitreps", "reference_changes", "reports", "maintenance", "presence"},
+            {
+                "log",
+                "notifications",
+                "escalations",
+                "callouts",
+                "sitreps",
+                "reference_changes",
+                "reports",
+                "maintenance",
+                "presence",
+            },
         ),
     ],
 )
 async def test_the_stream_hides_what_rest_refuses(role: Role, hidden: set[str]) -> None:
     assert hidden_from(RIGHTS[role].__contains__) == hidden
     browser, _ = browsing(crisis())
-    for event, path in (("callouts", "callouts"), ("sitreps", "sitreps"), ("reports", "reports/r-1"), ("maintenance", "maintenance")):
-        answer = await browser.get(f"/api/v1/{path}?realm={REALM}", role=role, accept="application/json")
+    for event, path in (
+        ("callouts", "callouts"),
+        ("sitreps", "sitreps"),
+        ("reports", "reports/r-1"),
+        ("maintenance", "maintenance"),
+    ):
+        answer = await browser.get(
+            f"/api/v1/{path}?realm={REALM}", role=role, accept="application/json"
+        )
         assert answer.status_code == (403 if event in hidden else 200), path
 
 
@@ -55,7 +83,12 @@ async def test_an_incident_is_found_by_the_type_of_what_was_lifted_since() -> No
     held.put("incidents", incident("i-2", kind="water", key="water:92050", members=()))
     held.put("reports", report("r-2", incident="i-2", type="outage_water", site=None))
     _, model = browsing(held)
-    for type, wanted in (("outage_power", ["i-1"]), ("power", ["i-1"]), ("outage_water", ["i-2"]), ("fire", [])):
+    for type, wanted in (
+        ("outage_power", ["i-1"]),
+        ("power", ["i-1"]),
+        ("outage_water", ["i-2"]),
+        ("fire", []),
+    ):
         assert [one.id for one in (await model.incidents(REALM, type=type)).items] == wanted
 
 
@@ -75,15 +108,23 @@ def clock(**changes: object) -> c.ClockRow:
 @pytest.mark.parametrize(
     ("row", "hours", "consumed"),
     [
-        (clock(), 0, 0), (clock(), 4, 50), (clock(), 12, 150), (clock(consumed_pct=20, as_of=START + 4 * HOUR), 6, 60),
-        (clock(consumed_pct=20, ticking=False), 6, 20), (clock(consumed_pct=20, state="stopped", deadline=None), 6, 20),
+        (clock(), 0, 0),
+        (clock(), 4, 50),
+        (clock(), 12, 150),
+        (clock(consumed_pct=20, as_of=START + 4 * HOUR), 6, 60),
+        (clock(consumed_pct=20, ticking=False), 6, 20),
+        (clock(consumed_pct=20, state="stopped", deadline=None), 6, 20),
     ],
-)  # fmt: skip
-def test_a_clock_is_told_as_it_stands_at_the_time_of_the_picture(row: c.ClockRow, hours: int, consumed: float) -> None:
+)
+def test_a_clock_is_told_as_it_stands_at_the_time_of_the_picture(
+    row: c.ClockRow, hours: int, consumed: float
+) -> None:
     """It was told as of the last change of its row: 0 % an hour before its end."""
     at = START + hours * HOUR
     shaper = Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr", at)
-    local = c.LocalClockRow.model_validate({"id": "a/cen-1", "activity": "a", "site": "cen-1", "capacity_pct": 0, "clocks": (row,)})
+    local = c.LocalClockRow.model_validate(
+        {"id": "a/cen-1", "activity": "a", "site": "cen-1", "capacity_pct": 0, "clocks": (row,)}
+    )
     told = shaper.local(local).mtpd
     assert told is not None
     assert (told.consumed_pct, told.as_of) == (consumed, datetime.fromtimestamp(at / 1000, UTC))
@@ -91,17 +132,30 @@ def test_a_clock_is_told_as_it_stands_at_the_time_of_the_picture(row: c.ClockRow
 
 async def test_why_sending_is_held_is_told_in_words_to_those_who_read_the_log() -> None:
     held = crisis()
-    held.put("holds", {"id": "sending", "held": True, "until": NOW + HOUR, "since": START, "reason": "text:t-1"})
+    held.put(
+        "holds",
+        {"id": "sending", "held": True, "until": NOW + HOUR, "since": START, "reason": "text:t-1"},
+    )
     browser, model = browsing(held)
     model.words.kept["t-1"] = TextItem({"text": "Test du standard"})
     for role, reason in (("coordinator", "Test du standard"), ("technician", None)):
-        found = (await browser.get(f"/api/v1/sending/hold?realm={REALM}", role=role, accept="application/json")).json()
+        found = (
+            await browser.get(
+                f"/api/v1/sending/hold?realm={REALM}", role=role, accept="application/json"
+            )
+        ).json()
         assert found["reason"] == reason, role
-        overview = (await browser.get(f"/api/v1/overview?realm={REALM}", role=role, accept="application/json")).json()
+        overview = (
+            await browser.get(
+                f"/api/v1/overview?realm={REALM}", role=role, accept="application/json"
+            )
+        ).json()
         assert overview["hold"]["reason"] is None, "a picture holds no free text"
     row = held.rows["holds"]["sending"]
     assert isinstance(row, d.HoldRow)
-    assert (await model.read(REALM)).shape.hold(row).reason is None, "the stream tells it to everybody"
+    assert (await model.read(REALM)).shape.hold(row).reason is None, (
+        "the stream tells it to everybody"
+    )
 
 
 async def test_a_realm_is_as_it_was_known() -> None:
@@ -113,9 +167,17 @@ async def test_a_realm_is_as_it_was_known() -> None:
         return answer.json()["code"] if answer.status_code != 200 else answer.status_code
 
     async def listed(at: int) -> int:
-        return len((await browser.get(f"/api/v1/realms?as_of={at}", accept="application/json")).json()["items"])
+        return len(
+            (await browser.get(f"/api/v1/realms?as_of={at}", accept="application/json")).json()[
+                "items"
+            ]
+        )
 
-    assert (await clock("2020-01-01T00:00:00Z"), await clock(str(START + MINUTE)), await clock("nonsense")) == (
+    assert (
+        await clock("2020-01-01T00:00:00Z"),
+        await clock(str(START + MINUTE)),
+        await clock("nonsense"),
+    ) == (
         "realm_unknown",
         200,
         "invalid",
@@ -123,10 +185,14 @@ async def test_a_realm_is_as_it_was_known() -> None:
     assert (await listed(START - 1), await listed(START)) == (0, 1)
 
 
-async def test_a_proposal_that_never_was_is_not_one_that_was_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proposal_that_never_was_is_not_one_that_was_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     browser, model = browsing(crisis())
     for verb in ("approve", "decline"):
-        answer = await browser.post(f"/api/v1/reassignments/nope/{verb}?realm={REALM}", {"reason": "Sans objet"})
+        answer = await browser.post(
+            f"/api/v1/reassignments/nope/{verb}?realm={REALM}", {"reason": "Sans objet"}
+        )
         assert (answer.status_code, answer.json()["code"]) == (404, "resource_unknown")
     assert browser.decisions.asked == []
 
@@ -134,6 +200,6 @@ async def test_a_proposal_that_never_was_is_not_one_that_was_replaced(monkeypatc
         raise StoreAway
 
     monkeypatch.setattr(model, "proposal", away)
-    assert (await browser.post(f"/api/v1/reassignments/nope/approve?realm={REALM}")).status_code == 202, (
-        "a decision waits for no read model"
-    )
+    assert (
+        await browser.post(f"/api/v1/reassignments/nope/approve?realm={REALM}")
+    ).status_code == 202, "a decision waits for no read model"

@@ -13,7 +13,13 @@ DUE = {"owner": "coordinateur_pca", "due_at": "2031-01-01T00:00:00Z"}
 
 
 @pytest.mark.parametrize(
-    ("path", "more"), [("log", {}), ("incidents/i-1/notes", {}), ("improvements", DUE), ("callouts", {"everybody": True})]
+    ("path", "more"),
+    [
+        ("log", {}),
+        ("incidents/i-1/notes", {}),
+        ("improvements", DUE),
+        ("callouts", {"everybody": True}),
+    ],
 )
 async def test_blank_lines_are_refused(path: str, more: dict[str, Any]) -> None:
     """The main courante keeps its lines for ever."""
@@ -27,6 +33,9 @@ async def test_an_action_of_an_incident_that_there_is_not_is_refused() -> None:
     """It stood in the lessons learned of no incident."""
     browser, _ = browsing(crisis())
     for incident, status in (("92-2027-0211-99", 404), ("i-1", 202)):
-        answer = await browser.post("/api/v1/improvements", {"realm": REALM, "text": "Un groupe", "incident": incident, **DUE})
+        answer = await browser.post(
+            "/api/v1/improvements",
+            {"realm": REALM, "text": "Un groupe", "incident": incident, **DUE},
+        )
         assert answer.status_code == status, answer.text
     assert len(browser.decisions.asked) == 1

@@ -41,29 +41,42 @@ def world() -> World:
 
 
 def lines(world: World, activity: str = ACTIVITY) -> list[m.ReassignmentRow]:
-    return sorted((row for row in world.state.moved.values() if row.worked_activity == activity), key=lambda row: row.id)
+    return sorted(
+        (row for row in world.state.moved.values() if row.worked_activity == activity),
+        key=lambda row: row.id,
+    )
 
 
 def step(world: World, command: type[m.Step], when: str, rows: list[m.ReassignmentRow]) -> None:
     ids = [row.id for row in rows]
     for n in range(0, len(ids), m.MOST_STEPS):
         some = ids[n : n + m.MOST_STEPS]
-        said = world.say(command.model_validate({**WHO, "line": some[0], "lines": tuple(some[1:])}), when)
+        said = world.say(
+            command.model_validate({**WHO, "line": some[0], "lines": tuple(some[1:])}), when
+        )
         assert isinstance(said, CommandApplied), said
     fire(world)
 
 
 def test_arrivals_bring_an_activity_back_and_stop_its_clocks(world: World) -> None:
     before = world.activity(ACTIVITY)
-    assert (before.state, before.rto.state, before.arrived) == (ActivityState.INTERRUPTED, ClockState.RUNNING, 0)
+    assert (before.state, before.rto.state, before.arrived) == (
+        ActivityState.INTERRUPTED,
+        ClockState.RUNNING,
+        0,
+    )
     step(world, m.ArriveReassignment, "10:30", lines(world))
     after, count = world.activity(ACTIVITY), sum(row.count for row in lines(world))
     staff = world.state.bia.needs[ACTIVITY].activity.staff  # type: ignore[union-attr]
     assert after.arrived == count
-    assert after.capacity_pct == pytest.approx(min(100.0, before.capacity_pct + 100 * count / staff), abs=0.2)
+    assert after.capacity_pct == pytest.approx(
+        min(100.0, before.capacity_pct + 100 * count / staff), abs=0.2
+    )
     assert after.computed_pct == before.computed_pct, "of its sites alone"
     assert after.state is ActivityState.RESTORED
-    assert [(c.state, clock(c.stopped_at)) for c in (after.rto, after.dmia)] == [(ClockState.STOPPED, "10:30")] * 2
+    assert [(c.state, clock(c.stopped_at)) for c in (after.rto, after.dmia)] == [
+        (ClockState.STOPPED, "10:30")
+    ] * 2
 
 
 def test_orders_that_nobody_has_carried_out_count_for_nothing(world: World) -> None:
@@ -78,14 +91,19 @@ def test_when_they_go_back_the_same_clock_goes_on(world: World) -> None:
     row = world.activity(ACTIVITY)
     assert (row.state, row.arrived) == (ActivityState.INTERRUPTED, 0)
     assert row.rto.state is ClockState.RUNNING
-    assert [(clock(a), clock(b)) for a, b in row.rto.pauses] == [("10:30", "11:00")], "D42: a pause, not counted"
+    assert [(clock(a), clock(b)) for a, b in row.rto.pauses] == [("10:30", "11:00")], (
+        "D42: a pause, not counted"
+    )
 
 
 def test_a_system_that_is_down_bounds_what_arrivals_give(world: World) -> None:
     system = world.state.bia.needs[ACTIVITY].activity.systems[0]  # type: ignore[union-attr]
     step(world, m.ArriveReassignment, "10:30", lines(world))
     world.flag(f"system:{system}", "down", "10:40")
-    assert (world.activity(ACTIVITY).capacity_pct, world.activity(ACTIVITY).state) == (0, ActivityState.INTERRUPTED)
+    assert (world.activity(ACTIVITY).capacity_pct, world.activity(ACTIVITY).state) == (
+        0,
+        ActivityState.INTERRUPTED,
+    )
 
 
 def test_a_strategy_that_a_person_declared_overrides_them(world: World) -> None:
@@ -104,7 +122,9 @@ def test_a_place_that_is_lost_takes_its_arrivals_away(world: World) -> None:
     world.until("11:20")
     answer(world, "11:21")
     fire(world)
-    assert world.activity(HOSTED).arrived == sum(row.count for row in away if row.place != away[0].place)
+    assert world.activity(HOSTED).arrived == sum(
+        row.count for row in away if row.place != away[0].place
+    )
 
 
 def test_a_state_that_is_read_back_counts_the_same(world: World) -> None:

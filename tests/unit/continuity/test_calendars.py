@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.reference import Calendar
-from services.continuity.calendars import DayWindow, OpenHours, local_day, local_instant, open_hours
+from services.continuity.activities.calendars import (
+    DayWindow,
+    OpenHours,
+    local_day,
+    local_instant,
+    open_hours,
+)
 from tests.shipped import territory
 from tests.unit.continuity.world import at, clock
 
@@ -28,8 +34,12 @@ def test_nothing_counts_at_night() -> None:
     assert OFFICE.is_open(at("2027-02-11 17:59"))
 
 
-@pytest.mark.parametrize(("day", "hours"), [("2027-03-28", 5), ("2027-10-31", 7), ("2027-03-27", 6)])
-def test_the_nights_of_the_clock_changes_have_five_and_seven_hours_before_six(day: str, hours: int) -> None:
+@pytest.mark.parametrize(
+    ("day", "hours"), [("2027-03-28", 5), ("2027-10-31", 7), ("2027-03-27", 6)]
+)
+def test_the_nights_of_the_clock_changes_have_five_and_seven_hours_before_six(
+    day: str, hours: int
+) -> None:
     midnight = at(f"{day} 00:00")
     assert NIGHTS.elapsed(midnight, at(f"{day} 12:00")) == hours * HOUR_MS
     assert clock(NIGHTS.advance(midnight, hours * HOUR_MS)) == "06:00"
@@ -43,14 +53,21 @@ def test_edges_are_the_next_opening_or_closing() -> None:
 
 def test_holidays_and_school_holidays_close_only_the_calendars_that_say_so() -> None:
     school = Calendar(
-        id="s", weekdays=(1, 2, 3, 4, 5), open_min=420, close_min=840, closed_on_holidays=True, closed_in_school_holidays=True
+        id="s",
+        weekdays=(1, 2, 3, 4, 5),
+        open_min=420,
+        close_min=840,
+        closed_on_holidays=True,
+        closed_in_school_holidays=True,
     )
     hours = open_hours(school, ("2027-05-06",), (("2027-02-15", "2027-02-19"),))
     assert hours is not None
     assert not hours.is_open(at("2027-05-06 10:00"))
     assert not hours.is_open(at("2027-02-19 10:00"))
     assert hours.is_open(at("2027-02-22 10:00"))
-    office = school.model_copy(update={"closed_in_school_holidays": False, "closed_on_holidays": False})
+    office = school.model_copy(
+        update={"closed_in_school_holidays": False, "closed_on_holidays": False}
+    )
     other = open_hours(office, ("2027-05-06",), (("2027-02-15", "2027-02-19"),))
     assert other is not None
     assert other.is_open(at("2027-05-06 10:00"))
@@ -80,8 +97,12 @@ def test_advance_is_the_inverse_of_elapsed(start_min: int, open_min: int) -> Non
 
 def test_the_payroll_window_counts_working_days_to_the_end_of_the_month() -> None:
     payroll = DayWindow(working_days_left=(12, 3))
-    held = [day for day in range(1, 29) if payroll.holds_on(local_day(at(f"2027-02-{day:02} 12:00")))]
-    assert held == list(range(10, 24)), "10 February leaves 12 working days, Tuesday the 23rd leaves 3"
+    held = [
+        day for day in range(1, 29) if payroll.holds_on(local_day(at(f"2027-02-{day:02} 12:00")))
+    ]
+    assert held == list(range(10, 24)), (
+        "10 February leaves 12 working days, Tuesday the 23rd leaves 3"
+    )
 
 
 def test_a_window_of_days_opens_and_closes_at_local_midnight() -> None:

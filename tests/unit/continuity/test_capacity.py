@@ -16,7 +16,9 @@ def test_capacity_is_the_mean_of_kinds_weighted_by_staff() -> None:
     staff = {s.id: max(s.staff, 1) for s in sites.values() if s.kind == "pole_social_sst"}
     share = staff["sst-01"] / sum(staff.values())
     assert world.activity("SOL-06").capacity_pct == pytest.approx(100 - 50 * share, abs=0.05)
-    assert world.activity("SOL-01").capacity_pct == pytest.approx(100 - 50 * share / 2, abs=0.05), "central sites are whole"
+    assert world.activity("SOL-01").capacity_pct == pytest.approx(100 - 50 * share / 2, abs=0.05), (
+        "central sites are whole"
+    )
 
 
 def test_a_degraded_activity_never_shows_its_whole_capacity() -> None:
@@ -44,14 +46,18 @@ def test_places_that_an_activity_serves_do_not_count() -> None:
 def test_closing_a_museum_is_no_interruption_but_a_power_cut_is() -> None:
     world = World()
     world.hit("cul-01", EventType.CLOSURE)
-    assert (world.activity("ATT-05").state, world.activity("ATT-05").capacity_pct) == (ActivityState.THREATENED, 100)
+    assert (world.activity("ATT-05").state, world.activity("ATT-05").capacity_pct) == (
+        ActivityState.THREATENED,
+        100,
+    )
     assert world.local("ATT-05", "cul-01") is None
     world.hit("cul-01", since="10:00")
     assert world.local("ATT-05", "cul-01") is not None
 
 
 @pytest.mark.parametrize(
-    ("value", "capacity", "state"), [("down", 0.0, "interrupted"), ("degraded", 100.0, "threatened"), ("up", 100.0, "nominal")]
+    ("value", "capacity", "state"),
+    [("down", 0.0, "interrupted"), ("degraded", 100.0, "threatened"), ("up", 100.0, "nominal")],
 )
 def test_a_required_system(value: str, capacity: float, state: str) -> None:
     world = World()
@@ -97,7 +103,9 @@ def test_a_supplier_that_fails_one_college_takes_its_meals_and_nothing_else() ->
     world, closed = World(), World()
     served = sorted(s.id for s in territory().sites if s.kitchen == "cuisine-centrale-sud")
     for site in served[:10]:
-        world.hit(site, EventType.SUPPLIER_FAILURE, loss=0, meals_lost_pct=100, effect=SiteStatus.NORMAL)
+        world.hit(
+            site, EventType.SUPPLIER_FAILURE, loss=0, meals_lost_pct=100, effect=SiteStatus.NORMAL
+        )
         closed.hit(site, EventType.CLOSURE)
     row = world.activity("EDU-01")
     assert (row.state, row.local_running) == (ActivityState.DEGRADED, 10)
@@ -118,7 +126,10 @@ def test_a_supplier_threatens_and_a_stated_share_limits() -> None:
     world.flag("supplier:concessionnaire_restauration", "down", "10:00")
     assert world.activity("EDU-01").state is ActivityState.THREATENED
     world.flag("supplier:concessionnaire_restauration", 60.0, "10:10")
-    assert (world.activity("EDU-01").state, world.activity("EDU-01").capacity_pct) == (ActivityState.DEGRADED, 60)
+    assert (world.activity("EDU-01").state, world.activity("EDU-01").capacity_pct) == (
+        ActivityState.DEGRADED,
+        60,
+    )
 
 
 def test_an_unknown_site_only_threatens() -> None:
@@ -167,7 +178,9 @@ def test_the_forecast_asks_only_for_what_must_end_before_the_activity_is_back() 
     world.hit("cen-1", EventType.EVACUATION, since="09:52", end="11:00", incident=None)
     world.hit("cen-3", since="09:53", end="2027-03-01 08:00", incident=None)
     row = world.activity("COM-03")
-    assert (clock(row.expected_end), row.forecast_breach_at) == ("11:00", None), "230 of 2300 agents cannot keep it under 37 %"
+    assert (clock(row.expected_end), row.forecast_breach_at) == ("11:00", None), (
+        "230 of 2300 agents cannot keep it under 37 %"
+    )
 
 
 def test_an_end_that_has_passed_says_nothing() -> None:

@@ -12,10 +12,17 @@ from hypothesis import strategies as st
 from schemas import reference as ref
 from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.words import ActivityState, ClockBase, ClockState, EventType, SiteStatus
-from services.continuity.bia import Need, compile_bia
-from services.continuity.calendars import PARIS, OpenHours, local_day
-from services.continuity.clocks import MOST_PAUSES, Interruption, Limit, begin, consumed_ms, limits_of
-from services.runtime.maps import Map
+from services.continuity.activities.calendars import PARIS, OpenHours, local_day
+from services.continuity.activities.clocks import (
+    MOST_PAUSES,
+    Interruption,
+    Limit,
+    begin,
+    consumed_ms,
+    limits_of,
+)
+from services.continuity.activities.impact_analysis import Need, compile_bia
+from services.runtime.decider.maps import Map
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World, clock
 from tests.unit.continuity.world import at as instant
@@ -46,7 +53,11 @@ def test_a_clock_starts_when_it_happened_not_when_it_was_learnt() -> None:
     local = world.local("ATT-05", "cul-04")
     assert local is not None
     assert clock(local.clocks[0].started_at) == "09:45"
-    assert world.alarms("ATT-05", "cul-04") == [("rto", 50, "10:20"), ("rto", 80, "10:20"), ("rto", 100, "10:20")], "at once, each once"
+    assert world.alarms("ATT-05", "cul-04") == [
+        ("rto", 50, "10:20"),
+        ("rto", 80, "10:20"),
+        ("rto", 100, "10:20"),
+    ], "at once, each once"
     world.until("10:45")
     assert world.alarms("ATT-05", "cul-04")[3:] == [("dmia", 80, "10:33"), ("dmia", 100, "10:45")]
 
@@ -57,10 +68,14 @@ def test_a_late_report_moves_a_running_clock_back() -> None:
     assert clock(world.activity("COM-03").rto.started_at) == "09:52"
     world.hit("cen-2", since="09:41", known="10:00")
     world.hit("cen-1", since="09:42", known="10:01", loss=60)
-    assert clock(world.activity("COM-03").rto.started_at) == "09:52", "still above the MBCO at 09:42"
+    assert clock(world.activity("COM-03").rto.started_at) == "09:52", (
+        "still above the MBCO at 09:42"
+    )
     world.hit("cen-3", since="09:43", known="10:02")
     world.hit("cen-5", since="09:44", known="10:03")
-    assert clock(world.activity("COM-03").rto.started_at) == "09:44", "in the order of the facts, the fourth one took it under 37 %"
+    assert clock(world.activity("COM-03").rto.started_at) == "09:44", (
+        "in the order of the facts, the fourth one took it under 37 %"
+    )
 
 
 def test_back_within_an_hour_is_the_same_clock_and_the_pause_does_not_count() -> None:
@@ -74,9 +89,16 @@ def test_back_within_an_hour_is_the_same_clock_and_the_pause_does_not_count() ->
     world.hit("ase-06", since="11:30")
     running = world.local("SOL-02", "ase-06")
     assert running is not None
-    assert [clock(t) for t in (running.clocks[0].started_at, running.clocks[0].deadline)] == ["10:00", "11:50"]
+    assert [clock(t) for t in (running.clocks[0].started_at, running.clocks[0].deadline)] == [
+        "10:00",
+        "11:50",
+    ]
     world.until("11:50")
-    assert world.alarms("SOL-02", "ase-06") == [("rto", 50, "10:30"), ("rto", 80, "11:38"), ("rto", 100, "11:50")], "50 % not again"
+    assert world.alarms("SOL-02", "ase-06") == [
+        ("rto", 50, "10:30"),
+        ("rto", 80, "11:38"),
+        ("rto", 100, "11:50"),
+    ], "50 % not again"
 
 
 def test_after_more_than_an_hour_a_new_clock_runs_with_alarms_of_its_own() -> None:
@@ -114,7 +136,9 @@ def test_what_only_rests_between_two_windows_ends_now() -> None:
     world.hit("ase-06", EventType.PARTIAL_CLOSURE, since="09:40", loss=10)
     world.hit("ase-06", EventType.OUTAGE_WATER, since="10:00")
     world.lift("ase-06", "10:05", EventType.PARTIAL_CLOSURE)
-    world.causes["ase-06"] = [c.model_copy(update={"planned": True}) for c in world.causes["ase-06"]]
+    world.causes["ase-06"] = [
+        c.model_copy(update={"planned": True}) for c in world.causes["ase-06"]
+    ]
     world.tell_site("ase-06", "10:30", "10:30", lifted="10:05")
     local = world.local("SOL-02", "ase-06")
     assert local is not None
@@ -132,7 +156,11 @@ def test_an_activity_is_back_when_the_last_of_what_it_needed_was_back() -> None:
     assert world.activity("SOL-06").state is ActivityState.INTERRUPTED
     world.lift(SST[needed - 1], "10:30", known="12:00")
     row = world.activity("SOL-06")
-    assert (row.state, clock(row.rto.stopped_at), clock(row.dmia.stopped_at)) == (ActivityState.RESTORED, "11:30", "11:30")
+    assert (row.state, clock(row.rto.stopped_at), clock(row.dmia.stopped_at)) == (
+        ActivityState.RESTORED,
+        "11:30",
+        "11:30",
+    )
 
 
 def _sites_back_until_restored() -> int:
@@ -166,7 +194,9 @@ def test_both_limits_of_an_activity_count_the_same_hours() -> None:
         world.hit(site, since="10:00")
     row = world.activity("SOL-06")
     assert (row.rto.limit_h, row.dmia.limit_h) == (8, 24)
-    assert row.dmia.deadline == world.instant("2027-02-15 16:00"), "24 h open from 08:30 to 17:30, Monday to Friday"
+    assert row.dmia.deadline == world.instant("2027-02-15 16:00"), (
+        "24 h open from 08:30 to 17:30, Monday to Friday"
+    )
     assert row.rto.deadline is not None
     assert row.rto.deadline < row.dmia.deadline
 
@@ -175,7 +205,10 @@ def test_an_rto_of_24_hours_counts_all_hours() -> None:
     world = World()
     world.hit("mdph-01", since="10:00")
     row = world.activity("SOL-08")
-    assert (row.rto.deadline, row.dmia.deadline) == (world.instant("2027-02-14 10:00"), world.instant("2027-02-16 10:00"))
+    assert (row.rto.deadline, row.dmia.deadline) == (
+        world.instant("2027-02-14 10:00"),
+        world.instant("2027-02-16 10:00"),
+    )
 
 
 def test_a_continuous_activity_counts_all_hours_whatever_its_calendar() -> None:
@@ -213,8 +246,12 @@ def test_entering_a_shorter_limit_raises_what_is_already_past() -> None:
     row = world.activity("SOL-05")
     assert row.dmia.limit_h == row.rto.limit_h == 24
     assert world.alarms("SOL-05") == [
-        ("rto", 50, "06:40"), ("rto", 80, "21:04"), ("rto", 100, "00:00"), ("dmia", 80, "00:00"), ("dmia", 100, "00:00"),
-    ]  # fmt: skip
+        ("rto", 50, "06:40"),
+        ("rto", 80, "21:04"),
+        ("rto", 100, "00:00"),
+        ("dmia", 80, "00:00"),
+        ("dmia", 100, "00:00"),
+    ]
 
 
 def test_the_cold_chain_shortens_a_local_limit_only_while_power_is_cut() -> None:
@@ -227,7 +264,11 @@ def test_the_cold_chain_shortens_a_local_limit_only_while_power_is_cut() -> None
     world.lift("pmi-04", "10:30", EventType.OUTAGE_POWER)
     local = world.local("SOL-04", "pmi-04")
     assert local is not None
-    assert (local.clocks[0].limit_h, local.clocks[1].limit_h, local.clocks[0].state) == (24, 48, ClockState.RUNNING)
+    assert (local.clocks[0].limit_h, local.clocks[1].limit_h, local.clocks[0].state) == (
+        24,
+        48,
+        ClockState.RUNNING,
+    )
 
 
 def test_time_alone_rewrites_a_row_only_at_its_own_instants() -> None:
@@ -264,7 +305,9 @@ def test_many_local_alarms_of_one_instant_come_in_bounded_steps() -> None:
     world.until("11:31")
     raised = [a for a in world.asked("alarm") if a.activity == "EDU-01" and a.site is not None]
     assert len(raised) == len({(a.site, a.base, a.pct) for a in raised}) == 54 * 5
-    per_step = [sum(f.name == "AlarmRaised" for f in s.transaction.facts) for s in world.service.log]
+    per_step = [
+        sum(f.name == "AlarmRaised" for f in s.transaction.facts) for s in world.service.log
+    ]
     assert max(per_step) <= 60 + 5
 
 
@@ -288,7 +331,12 @@ def test_a_clock_stops_when_its_cause_was_lifted_not_when_a_lesser_one_that_stay
     stopped = world.local("SOL-02", "ase-06")
     assert stopped is not None
     rto = stopped.clocks[0]
-    assert (rto.state, clock(rto.started_at), clock(rto.stopped_at), rto.consumed_pct) == (ClockState.STOPPED, "10:00", "10:55", 91.66)
+    assert (rto.state, clock(rto.started_at), clock(rto.stopped_at), rto.consumed_pct) == (
+        ClockState.STOPPED,
+        "10:00",
+        "10:55",
+        91.66,
+    )
     world.hit("ase-06", EventType.CLOSURE, since="11:20")
     running = world.local("SOL-02", "ase-06")
     assert running is not None
@@ -301,9 +349,15 @@ OFFICE = OpenHours(frozenset(range(1, 6)), 8 * 60, 18 * 60)
 
 
 @pytest.mark.parametrize("calendar", [None, OFFICE])
-@given(st.lists(st.tuples(st.integers(1, 600), st.integers(1, 60)), min_size=MOST_PAUSES + 2, max_size=90))
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 600), st.integers(1, 60)), min_size=MOST_PAUSES + 2, max_size=90
+    )
+)
 @settings(max_examples=60, deadline=None)
-def test_pauses_that_became_one_count_as_they_did(calendar: OpenHours | None, turns: list[tuple[int, int]]) -> None:
+def test_pauses_that_became_one_count_as_they_did(
+    calendar: OpenHours | None, turns: list[tuple[int, int]]
+) -> None:
     """Minutes out and minutes back, again and again: the clock has consumed what it ran, open hours or all, to the millisecond."""
     limit = Limit(ClockBase.RTO, 8, 8 * HOUR_MS, calendar)
     at = started = instant("2027-03-26 16:00")  # a Friday; the clocks change on the Sunday
@@ -315,7 +369,11 @@ def test_pauses_that_became_one_count_as_they_did(calendar: OpenHours | None, tu
         assert consumed_ms(limit, measured, until) == ran
         at = until + back_min * MINUTE_MS
         measured = begin(measured, at, limit)
-    assert (len(measured.pauses), measured.started_at, measured.resumed_at) == (MOST_PAUSES, started, at)
+    assert (len(measured.pauses), measured.started_at, measured.resumed_at) == (
+        MOST_PAUSES,
+        started,
+        at,
+    )
     assert all(a <= b <= c for (a, b), (c, _) in pairwise(measured.pauses))
 
 
@@ -325,7 +383,10 @@ def test_a_site_that_flaps_for_days_does_not_fill_the_transactions() -> None:
     minute = instant("2027-02-11 10:00")
     for n in range(3 * MOST_PAUSES):
         out, back = (
-            datetime.fromtimestamp((minute + (n * 20 + step) * MINUTE_MS) / 1000, PARIS).strftime("%Y-%m-%d %H:%M") for step in (0, 10)
+            datetime.fromtimestamp((minute + (n * 20 + step) * MINUTE_MS) / 1000, PARIS).strftime(
+                "%Y-%m-%d %H:%M"
+            )
+            for step in (0, 10)
         )
         world.hit("cen-1", EventType.CLOSURE, out)
         world.lift("cen-1", back)
@@ -342,9 +403,18 @@ def test_a_late_report_continues_a_local_clock_that_stopped_long_ago() -> None:
     world.hit("ase-06", EventType.CLOSURE, since="10:50", known="12:30")
     running = world.local("SOL-02", "ase-06")
     assert running is not None
-    assert [clock(t) for t in (running.clocks[0].started_at, running.clocks[0].pauses[0][0], running.clocks[0].pauses[0][1])] == [
-        "10:00", "10:40", "10:50",
-    ]  # fmt: skip
+    assert [
+        clock(t)
+        for t in (
+            running.clocks[0].started_at,
+            running.clocks[0].pauses[0][0],
+            running.clocks[0].pauses[0][1],
+        )
+    ] == [
+        "10:00",
+        "10:40",
+        "10:50",
+    ]
     assert [a for a in world.alarms("SOL-02", "ase-06") if a[0] == "rto"] == [
         ("rto", 50, "10:30"),
         ("rto", 80, "12:30"),

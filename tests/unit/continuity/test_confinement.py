@@ -7,7 +7,7 @@ import pytest
 from schemas import reassignment as m
 from schemas.alerts import AttentionRequested
 from schemas.words import EventType
-from services.continuity.reassigning import in_force
+from services.continuity.reassignment.orders import in_force
 from services.continuity.state import lines_of
 from tests.unit.continuity.test_reassigning import answer, approve, refused
 from tests.unit.continuity.world import World
@@ -34,15 +34,26 @@ def test_a_site_that_shelters_is_neither_source_nor_host_of_another_crisis() -> 
     world.hit("cen-2", EventType.SHELTER_IN_PLACE, since="09:40")
     world.until("09:43")
     said = condition(world, "cen-2")
-    assert (said.confinement, said.seat_pct, said.staff_pct, said.host_ok) == ("sheltering", 100, 100, False)
+    assert (said.confinement, said.seat_pct, said.staff_pct, said.host_ok) == (
+        "sheltering",
+        100,
+        100,
+        False,
+    )
     row = answer(world, "09:44")
-    ends = {end for line in lines_of(world.state, row.id) for end in (line.site, line.place, line.need_site)}
+    ends = {
+        end
+        for line in lines_of(world.state, row.id)
+        for end in (line.site, line.place, line.need_site)
+    }
     assert "cen-1" in ends
     assert "cen-2" not in ends
 
 
 @pytest.mark.parametrize(("found", "asked"), [(None, False), (5, False), (6, True)])
-def test_an_evacuated_site_is_a_source_once_everybody_is_found(found: int | None, asked: bool) -> None:
+def test_an_evacuated_site_is_a_source_once_everybody_is_found(
+    found: int | None, asked: bool
+) -> None:
     world = World(found=None)
     world.hit("cen-1", EventType.FIRE, since="09:40")
     if found is not None:
@@ -60,7 +71,9 @@ def test_an_evacuated_site_that_nobody_counts_is_taken_as_it_was_planned_after_a
     row = answer(world, "10:45")
     assert row.estimated == ("cen-1",)
     assert {line.site for line in lines_of(world.state, row.id)} == {"cen-1"}
-    assert [f.estimated for f in world.facts(AttentionRequested) if f.code == "reassignment_proposed"] == [True]
+    assert [
+        f.estimated for f in world.facts(AttentionRequested) if f.code == "reassignment_proposed"
+    ] == [True]
 
 
 def test_a_late_count_that_misses_somebody_keeps_an_estimated_site_back_again() -> None:
@@ -104,7 +117,11 @@ def test_who_left_before_goes_on_where_they_are() -> None:
     world.until("09:43")
     answer(world, "09:44")
     approve(world, "09:44")
-    before = {row.id: row.needed for row in world.state.moved.values() if row.site == "cen-2" and row.place != "cen-2"}
+    before = {
+        row.id: row.needed
+        for row in world.state.moved.values()
+        if row.site == "cen-2" and row.place != "cen-2"
+    }
     assert before
     world.causes["cen-2"] = []
     world.hit("cen-2", EventType.SHELTER_IN_PLACE, since="09:50")

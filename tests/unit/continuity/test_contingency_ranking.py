@@ -7,13 +7,21 @@ from dataclasses import replace
 from schemas import reference as ref
 from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow
 from schemas.words import EventType
-from services.continuity.contingency import Contingency, Lost
-from services.continuity.planner import MOST_GAPS, Job, Planner, answer, losses, relaxed, with_gains
-from services.continuity.present import Present
-from services.continuity.proposals import Proposals
-from services.continuity.reassignment.situation import SiteState, Situation
-from services.continuity.reassignment.tables import Tables
-from services.continuity.sensitivity import Start
+from services.continuity.contingency.current_crisis import Present
+from services.continuity.contingency.ranking import Contingency, Lost
+from services.continuity.contingency.sensitivity import Start
+from services.continuity.reassignment.model.situation import SiteState, Situation
+from services.continuity.reassignment.model.tables import Tables
+from services.continuity.reassignment.planner import (
+    MOST_GAPS,
+    Job,
+    Planner,
+    answer,
+    losses,
+    relaxed,
+    with_gains,
+)
+from services.continuity.reassignment.proposals import Proposals
 from tests.shipped import territory
 from tests.unit.continuity.reassignment.cases import cell, rule, site
 from tests.unit.continuity.test_reassigning import answer as answer_proposal
@@ -22,7 +30,9 @@ from tests.unit.continuity.world import REALM, World
 
 
 def _computed(reference: str) -> ContingencyComputed:
-    row = ContingencyRow(id="n1-people", n=1, lost="people", reference=reference, losses=253, unmet=50, worst=())
+    row = ContingencyRow(
+        id="n1-people", n=1, lost="people", reference=reference, losses=253, unmet=50, worst=()
+    )
     return ContingencyComputed(row=row)
 
 
@@ -39,7 +49,9 @@ def _observed(world: World, realm: str = "92") -> Planner:
 
 def test_a_ranking_of_the_version_in_force_is_recorded_with_its_time() -> None:
     world = World()
-    (fact,) = world.service.feed(REALM, _computed(territory().version), at=world.instant("09:50")).facts
+    (fact,) = world.service.feed(
+        REALM, _computed(territory().version), at=world.instant("09:50")
+    ).facts
     changed = fact.message()
     assert isinstance(changed, ContingencyChanged)
     assert (changed.row.unmet, changed.row.computed_at) == (50, world.instant("09:50"))
@@ -61,16 +73,22 @@ def test_a_planner_computes_what_the_log_lacks_the_quick_ones_first() -> None:
     assert planner.wanted(again)
     assert not planner.wanted(Job("92", version, 1, Lost.PEOPLE)), "it is in the log"
     more = Job("92", version, 1, Lost.PEOPLE, gains=True)
-    assert planner.next_job({again}) == more, "what failed once is not tried for ever, nor what would start from it"
+    assert planner.next_job({again}) == more, (
+        "what failed once is not tried for ever, nor what would start from it"
+    )
     assert planner.next_job({again, more}) == Job("92", version, 2, Lost.PEOPLE)
 
 
 def test_gains_follow_their_ranking_and_are_computed_once() -> None:
     world, version = World(), territory().version
-    assert not _observed(world).wanted(Job("92", version, 1, Lost.PEOPLE, gains=True)), "there is nothing to start from yet"
+    assert not _observed(world).wanted(Job("92", version, 1, Lost.PEOPLE, gains=True)), (
+        "there is nothing to start from yet"
+    )
     for row in (
         _computed(version),
-        ContingencyComputed(row=_computed(version).row.model_copy(update={"id": "n1-building", "lost": "building"})),
+        ContingencyComputed(
+            row=_computed(version).row.model_copy(update={"id": "n1-building", "lost": "building"})
+        ),
     ):
         world.service.feed(REALM, row, at=world.instant("09:50"))
     planner = _observed(world)
@@ -86,7 +104,11 @@ def test_gains_follow_their_ranking_and_are_computed_once() -> None:
 def test_a_new_version_asks_for_everything_again() -> None:
     world, before = World(), territory()
     world.service.feed(REALM, _computed(before.version), at=world.instant("09:50"))
-    world.service.feed(REALM, ref.ReferencePublished(reference="another", data=before.sections[-1], last=True), at=world.instant("10:00"))
+    world.service.feed(
+        REALM,
+        ref.ReferencePublished(reference="another", data=before.sections[-1], last=True),
+        at=world.instant("10:00"),
+    )
     planner = _observed(world)
     assert planner.next_job() == Job("92", "another", 1, Lost.PEOPLE)
     assert not planner.wanted(Job("92", before.version, 1, Lost.BUILDING))
@@ -101,7 +123,10 @@ def test_the_answer_holds_the_gravest_losses_and_who_is_missing() -> None:
     rules = [rule(f"SOL-{n:02}", 1) for n in range(20)]
     cells = [cell("a", r.activity, "infirmier", 1, 1) for r in rules]
     staffing = ref.Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=())
-    ranking, job = Contingency(Tables([site("a"), site("b", 500)], staffing), Lost.PEOPLE), Job("92", "v", 1, Lost.PEOPLE)
+    ranking, job = (
+        Contingency(Tables([site("a"), site("b", 500)], staffing), Lost.PEOPLE),
+        Job("92", "v", 1, Lost.PEOPLE),
+    )
     row = answer(ranking, job, list(losses(ranking, job))).row
     assert (row.id, row.losses, row.unmet) == ("n1-people", 2, 1)
     (loss,) = row.worst
@@ -111,7 +136,11 @@ def test_the_answer_holds_the_gravest_losses_and_who_is_missing() -> None:
 
 
 def test_the_answer_says_what_one_more_would_buy() -> None:
-    staffing = ref.Staffing(cells=(cell("a", "SOL-04", "infirmier", 1, 1),), rules=(rule("SOL-04", 1),), substitutions=())
+    staffing = ref.Staffing(
+        cells=(cell("a", "SOL-04", "infirmier", 1, 1),),
+        rules=(rule("SOL-04", 1),),
+        substitutions=(),
+    )
     sites = (site("a"), site("b", 500))
     start, job = Start(sites, staffing, Lost.PEOPLE), Job("92", "v", 1, Lost.PEOPLE)
     ranking = Contingency(Tables(sites, staffing), Lost.PEOPLE)
@@ -120,7 +149,9 @@ def test_the_answer_says_what_one_more_would_buy() -> None:
     row = with_gains(ranked, relaxed(start, ranked)).row
     assert row.gains is not None
     assert row.worst == ranked.worst
-    assert [(g.kind, g.what, g.agents, g.kept) for g in row.gains] == [("agent", "infirmier", -1, 1)]
+    assert [(g.kind, g.what, g.agents, g.kept) for g in row.gains] == [
+        ("agent", "infirmier", -1, 1)
+    ]
 
 
 # ── from the present of a crisis ───────────────────────────────────────────────────────────────────────────────────
@@ -158,9 +189,16 @@ def test_a_crisis_is_ranked_before_quiet_days() -> None:
 
 
 def test_pairs_from_a_crisis_say_of_which_sites_they_are() -> None:
-    staffing = ref.Staffing(cells=(cell("a", "SOL-04", "infirmier", 1, 1),), rules=(rule("SOL-04", 1),), substitutions=())
+    staffing = ref.Staffing(
+        cells=(cell("a", "SOL-04", "infirmier", 1, 1),),
+        rules=(rule("SOL-04", 1),),
+        substitutions=(),
+    )
     tables = Tables([site(id, 500 * n) for n, id in enumerate("abcde")], staffing)
-    ranking, job = Present(tables, Lost.PEOPLE, Situation({"e": SiteState(100, 0, False)})), Job("92", "v", 2, Lost.PEOPLE, "r:1")
+    ranking, job = (
+        Present(tables, Lost.PEOPLE, Situation({"e": SiteState(100, 0, False)})),
+        Job("92", "v", 2, Lost.PEOPLE, "r:1"),
+    )
     row = answer(ranking, job, list(losses(ranking, job))).row
     assert (row.paired, row.losses) == (("a", "b", "c"), 4 + 3 + 2)
     quiet = Contingency(tables, Lost.PEOPLE)

@@ -20,7 +20,9 @@ def proposed(world: World, when: str) -> list[m.LineRow]:
 
 
 @pytest.mark.parametrize(("end", "longest_min"), [("10:19", 36), ("11:43", 120), (None, 240)])
-def test_nobody_is_sent_who_would_arrive_after_the_power_is_back(end: str | None, longest_min: int) -> None:
+def test_nobody_is_sent_who_would_arrive_after_the_power_is_back(
+    end: str | None, longest_min: int
+) -> None:
     """Power back in 36 min gives no trip of 75 min, and nobody goes home for it either."""
     world = World()
     world.hit("cen-4", since="09:40", end=end)
@@ -65,7 +67,9 @@ def test_a_line_is_not_approved_once_its_agents_would_come_too_late() -> None:
     world = World()
     world.hit("cen-4", since="09:40", end="12:00")
     world.until("09:43")
-    (line, *_) = [line for line in proposed(world, "09:44") if line.place not in (line.site, "telework")]
+    (line, *_) = [
+        line for line in proposed(world, "09:44") if line.place not in (line.site, "telework")
+    ]
     assert refused(approve(world, "11:45", line.id)) == (412, "back_soon")
 
 
@@ -81,8 +85,14 @@ def test_an_order_of_a_sunday_night_begins_when_its_work_opens() -> None:
     assert sent["RHF-04"].starts_at == at("2027-11-15 08:00"), "of its own calendar"
     assert sent["SOL-05"].starts_at == at("2027-11-15 08:00"), "may stop for two days: office hours"
     assert {row.starts_at for row in world.state.moved.values()} == {now, at("2027-11-15 08:00")}
-    (order,) = [f.row for f in world.facts(m.ReassignmentOrdered) if f.row.site == "cen-1" and f.row.id.endswith("/0")]
-    assert (order.starts_at, order.ends_at) == (now, None), "some of it never closes; nobody knows the end"
+    (order,) = [
+        f.row
+        for f in world.facts(m.ReassignmentOrdered)
+        if f.row.site == "cen-1" and f.row.id.endswith("/0")
+    ]
+    assert (order.starts_at, order.ends_at) == (now, None), (
+        "some of it never closes; nobody knows the end"
+    )
 
 
 def test_an_order_tells_its_manager_from_when_and_until_when() -> None:
@@ -92,8 +102,14 @@ def test_an_order_tells_its_manager_from_when_and_until_when() -> None:
     answer(world, "09:44")
     approve(world, "09:45")
     fire(world)
-    told = [f for f in world.facts(AttentionRequested) if f.code == "reassignment_order" and f.site == "cen-4"]
-    assert [(f.begins_at, f.ends_at) for f in told] == [(at("2027-02-11 09:45"), at("2027-02-11 18:00"))]
+    told = [
+        f
+        for f in world.facts(AttentionRequested)
+        if f.code == "reassignment_order" and f.site == "cen-4"
+    ]
+    assert [(f.begins_at, f.ends_at) for f in told] == [
+        (at("2027-02-11 09:45"), at("2027-02-11 18:00"))
+    ]
 
 
 def test_work_that_opens_after_the_end_sends_nobody() -> None:

@@ -19,9 +19,26 @@ from services.continuity.state import NO_LOCAL
 from tests.hashseeds import printed
 from tests.unit.continuity.world import REALM, World
 
-SITES = ["cen-1", "cen-2", "cen-4", "sit-01", "sst-06", "pmi-04", "ase-06", "cul-04", "mdph-01", "clg-0921353W", "clg-0922578C"]
+SITES = [
+    "cen-1",
+    "cen-2",
+    "cen-4",
+    "sit-01",
+    "sst-06",
+    "pmi-04",
+    "ase-06",
+    "cul-04",
+    "mdph-01",
+    "clg-0921353W",
+    "clg-0922578C",
+]
 KINDS = [EventType.OUTAGE_POWER, EventType.CLOSURE, EventType.OUTAGE_WATER]
-hits = st.tuples(st.sampled_from(SITES), st.sampled_from(KINDS), st.integers(0, 59), st.sampled_from([20, 60, 100]))
+hits = st.tuples(
+    st.sampled_from(SITES),
+    st.sampled_from(KINDS),
+    st.integers(0, 59),
+    st.sampled_from([20, 60, 100]),
+)
 histories = st.lists(st.tuples(hits, st.integers(0, 40), st.booleans()), max_size=14)
 few = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -51,29 +68,50 @@ def test_every_alarm_of_a_clock_is_asked_for_once(history: list[Any]) -> None:
     world = _play(history)
     world.until("2027-02-12 06:00")
     for row in world.state.activities.values():
-        for clocks in [(row.rto, row.dmia), *(one.clocks for one in world.state.local.get(row.id, NO_LOCAL).values())]:
+        for clocks in [
+            (row.rto, row.dmia),
+            *(one.clocks for one in world.state.local.get(row.id, NO_LOCAL).values()),
+        ]:
             for clock in clocks:
                 if clock.state is ClockState.RUNNING:
                     assert len(clock.alarms) == len(set(clock.alarms))
     raised = [f.data["row"]["id"] for f in world.records() if f.name == "AlarmRaised"]
-    assert len(raised) == len(set(raised)) == sum(a.code == "alarm" for a in world.facts(AttentionRequested))
+    assert (
+        len(raised)
+        == len(set(raised))
+        == sum(a.code == "alarm" for a in world.facts(AttentionRequested))
+    )
 
 
 def _begun(world: World, activity: str) -> dict[str, Instant | None]:
-    return {site: one.clocks[0].started_at for site, one in world.state.local.get(activity, NO_LOCAL).items()}
+    return {
+        site: one.clocks[0].started_at
+        for site, one in world.state.local.get(activity, NO_LOCAL).items()
+    }
 
 
 @few
-@given(st.lists(hits, min_size=1, max_size=8, unique_by=lambda h: (h[0], h[1])), st.randoms(use_true_random=False))
-def test_what_is_known_in_the_end_does_not_depend_on_the_order_in_which_it_was_learnt(found: list[Any], random: Any) -> None:
+@given(
+    st.lists(hits, min_size=1, max_size=8, unique_by=lambda h: (h[0], h[1])),
+    st.randoms(use_true_random=False),
+)
+def test_what_is_known_in_the_end_does_not_depend_on_the_order_in_which_it_was_learnt(
+    found: list[Any], random: Any
+) -> None:
     def learnt(order: list[Any]) -> dict[str, tuple[Any, ...]]:
         world = World(start="10:00")
         for site, kind, since, loss in order:
             world.hit(site, kind, since=f"09:{since:02}", known="10:00", loss=loss)
         return {
-            row.id: (row.computed, row.capacity_pct, row.rto.started_at, row.dmia.deadline, _begun(world, row.id))
+            row.id: (
+                row.computed,
+                row.capacity_pct,
+                row.rto.started_at,
+                row.dmia.deadline,
+                _begun(world, row.id),
+            )
             for row in world.state.activities.values()
-        }  # fmt: skip
+        }
 
     shuffled = list(found)
     random.shuffle(shuffled)
@@ -93,11 +131,21 @@ def test_clocks_and_alarms_are_exact_however_late_time_is_told() -> None:
                 world.service.feed(REALM, StepTo(), at=end)
         world.until("13:00")
         clocks = {
-            row.id: (row.rto.started_at, row.rto.deadline, row.dmia.deadline, row.rto.alarms, row.dmia.alarms)
+            row.id: (
+                row.rto.started_at,
+                row.rto.deadline,
+                row.dmia.deadline,
+                row.rto.alarms,
+                row.dmia.alarms,
+            )
             for row in world.state.activities.values()
         }
         keys = ("activity", "site", "base", "pct", "raised_at", "limit_at")
-        return clocks, sorted(str([f.data["row"].get(key) for key in keys]) for f in world.records() if f.name == "AlarmRaised")
+        return clocks, sorted(
+            str([f.data["row"].get(key) for key in keys])
+            for f in world.records()
+            if f.name == "AlarmRaised"
+        )
 
     exact, late = played(late=False), played(late=True)
     assert len(exact[1]) > 20

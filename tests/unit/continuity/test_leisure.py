@@ -7,8 +7,16 @@ import time
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from services.continuity.leisure import BUSY_REST, LONGEST, LOOKS, QUIET_REST, Leisure, Worked, timed
-from services.runtime.lag import Standing
+from services.continuity.contingency.idle_time import (
+    BUSY_REST,
+    LONGEST,
+    LOOKS,
+    QUIET_REST,
+    Leisure,
+    Worked,
+    timed,
+)
+from services.runtime.worker.lag import Standing
 
 AFTER_S = 60.0
 ALONE, BESIDE = Worked(0.2, 0.21), Worked(0.2, 0.9)
@@ -64,7 +72,7 @@ async def test_a_crisis_without_a_quiet_minute_has_foresight_in_the_end(clock: C
 @pytest.mark.parametrize(
     ("quiet", "worked", "times"),
     [(True, ALONE, QUIET_REST), (False, ALONE, BUSY_REST), (True, BESIDE, BUSY_REST)],
-)  # fmt: skip
+)
 async def test_it_rests_three_times_as_long_as_it_worked_and_nine_times_beside_others(
     clock: Clock, quiet: bool, worked: Worked, times: float
 ) -> None:
@@ -107,10 +115,14 @@ def test_a_thread_that_waits_for_the_processor_sees_it() -> None:
 @pytest.mark.parametrize(
     ("lag", "due_in_ms", "quiet"),
     [(0, None, True), (0, 61_000, True), (0, 60_000, False), (0, -5, False), (1, None, False)],
-)  # fmt: skip
-def test_quiet_means_that_nothing_waits_and_nothing_is_due_within_a_minute(lag: int, due_in_ms: int | None, quiet: bool) -> None:
+)
+def test_quiet_means_that_nothing_waits_and_nothing_is_due_within_a_minute(
+    lag: int, due_in_ms: int | None, quiet: bool
+) -> None:
     now = 1_802_340_000_000
-    standing = Standing({"alerts": 0, "delivery": lag}, None if due_in_ms is None else now + due_in_ms)
+    standing = Standing(
+        {"alerts": 0, "delivery": lag}, None if due_in_ms is None else now + due_in_ms
+    )
     assert standing.is_quiet(now, 60_000) is quiet
 
 

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
-from services.continuity.contingency import Lost
-from services.continuity.leisure import Worked
-from services.continuity.planner import Job
-from services.continuity.planning import Planning
+from services.continuity.contingency.idle_time import Worked
+from services.continuity.contingency.ranking import Lost
+from services.continuity.reassignment.planner import Job
+from services.continuity.reassignment.planner_process import Planning
 from tests.marks import MARKS
 
 
 @pytest.mark.parametrize("gains", [False, True])
-async def test_a_ranking_that_breaks_is_given_up_and_the_planner_goes_on(gains: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_ranking_that_breaks_is_given_up_and_the_planner_goes_on(
+    gains: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def broken(*_: Any) -> None:
         math.sqrt(-1)
 
@@ -31,7 +33,9 @@ async def test_a_ranking_that_breaks_is_given_up_and_the_planner_goes_on(gains: 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has idle scheduling")
 @pytest.mark.parametrize(("quiet_s", "idle"), [(0.0, False), (60.0, True)])
-async def test_a_planner_that_ranks_at_once_waits_for_no_processor(quiet_s: float, idle: bool) -> None:
+async def test_a_planner_that_ranks_at_once_waits_for_no_processor(
+    quiet_s: float, idle: bool
+) -> None:
     planning = Planning("", MARKS, quiet_s=quiet_s)
     scheduler = await planning._quietly(os.sched_getscheduler, 0)
     assert (scheduler == os.SCHED_IDLE) is idle
@@ -48,7 +52,9 @@ class Unquiet:
         return Job("92", "v1", 1, Lost.PEOPLE, "crisis") if crises else self.quiet_day
 
 
-async def test_a_crisis_that_never_rests_leaves_a_quiet_day_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crisis_that_never_rests_leaves_a_quiet_day_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     planning = Planning("", MARKS, quiet_s=0)
     unquiet: Any = Unquiet()
     planning._planner = unquiet
@@ -69,7 +75,9 @@ async def test_a_crisis_that_never_rests_leaves_a_quiet_day_its_turn(monkeypatch
     assert len(ranked) > 3, "it goes on by itself after each rest"
 
 
-async def test_every_slice_is_followed_by_a_rest_that_it_has_earned(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_slice_is_followed_by_a_rest_that_it_has_earned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     planning: Any = Planning("", MARKS, quiet_s=60)
     rests: list[Worked] = []
 
@@ -78,7 +86,7 @@ async def test_every_slice_is_followed_by_a_rest_that_it_has_earned(monkeypatch:
 
     monkeypatch.setattr(planning._leisure, "rest", rest)
     monkeypatch.setattr(planning._planner, "wanted", lambda _: True)
-    monkeypatch.setattr("services.continuity.planning.SLICE_S", 0)
+    monkeypatch.setattr("services.continuity.reassignment.planner_process.SLICE_S", 0)
     found = await planning._computed(iter(range(4)), Job("92", "v1", 1, Lost.PEOPLE))
     assert found == [0, 1, 2, 3]
     assert len(rests) >= 4

@@ -42,7 +42,12 @@ def test_a_trigger_proposes_once_with_its_reason_and_asks_whoever_decides() -> N
     world.trigger("PT-ELEC", 2, "09:41")
     world.trigger("PT-ELEC", 2, "09:45")
     row = world.plan("PT-ELEC")
-    assert (row.state, row.level, row.incident, clock(row.trigger_since)) == (PlanState.PROPOSED, 2, "i-1", "09:41")
+    assert (row.state, row.level, row.incident, clock(row.trigger_since)) == (
+        PlanState.PROPOSED,
+        2,
+        "i-1",
+        "09:41",
+    )
     assert [why.metric for why in row.why] == ["customers_cut"]
     assert world.plan_changes("PT-ELEC") == ["listed", "proposed"]
     assert [a.roles for a in world.asked("plan_proposed")] == [("coordinateur_pca",)]
@@ -53,10 +58,19 @@ def _with_automatic(plan: str) -> World:
     world, sections = World(published=False), []
     for section in territory().sections:
         changed = isinstance(section, ref.Plans)
-        plans = [p.model_copy(update={"auto": p.id == plan}) for p in section.plans] if isinstance(section, ref.Plans) else []
+        plans = (
+            [p.model_copy(update={"auto": p.id == plan}) for p in section.plans]
+            if isinstance(section, ref.Plans)
+            else []
+        )
         sections.append(section.model_copy(update={"plans": tuple(plans)}) if changed else section)
     for n, section in enumerate(sections):
-        world.service.feed(REALM, ref.ReferencePublished(reference="automatic", data=section, last=n == len(sections) - 1))
+        world.service.feed(
+            REALM,
+            ref.ReferencePublished(
+                reference="automatic", data=section, last=n == len(sections) - 1
+            ),
+        )
     return world
 
 
@@ -64,12 +78,22 @@ def test_an_automatic_plan_is_active_as_soon_as_its_trigger_holds_and_asks_nobod
     world = _with_automatic("PCA-evaluation_orga")
     world.trigger("PCA-evaluation_orga", 0, "09:41")
     row = world.plan("PCA-evaluation_orga")
-    assert (row.state, row.decided_by, clock(row.decided_at), row.version) == (PlanState.ACTIVE, "system:plan", "09:41", 1)
+    assert (row.state, row.decided_by, clock(row.decided_at), row.version) == (
+        PlanState.ACTIVE,
+        "system:plan",
+        "09:41",
+        1,
+    )
     assert world.plan_changes("PCA-evaluation_orga") == ["listed", "proposed", "activated"]
     assert world.asked("plan_proposed") == []
     world.trigger("PCA-evaluation_orga", 2, "09:50", id="PCA-evaluation_orga:2")
     higher = world.plan("PCA-evaluation_orga")
-    assert (higher.state, higher.level, higher.proposed_level, higher.version) == (PlanState.ACTIVE, 2, None, 2)
+    assert (higher.state, higher.level, higher.proposed_level, higher.version) == (
+        PlanState.ACTIVE,
+        2,
+        None,
+        2,
+    )
     assert world.asked("plan_proposed") == []
     world.trigger("PT-ELEC", 2, "09:51")
     assert world.plan("PT-ELEC").state is PlanState.PROPOSED, "the others wait for a person"
@@ -88,7 +112,10 @@ def test_a_released_trigger_leaves_the_proposal_and_says_so() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     world.trigger("PT-ELEC", 2, "10:41", state="released")
-    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").trigger_held) == (PlanState.PROPOSED, False)
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").trigger_held) == (
+        PlanState.PROPOSED,
+        False,
+    )
     world.trigger("PT-ELEC", 2, "11:00")
     assert world.plan("PT-ELEC").trigger_held
     assert world.plan_changes("PT-ELEC")[1:] == ["proposed", "released", "held"]
@@ -108,12 +135,21 @@ def test_a_proposal_changes_no_metric_and_starts_no_clock() -> None:
 @pytest.mark.parametrize(
     ("role", "plan", "allowed"),
     [
-        ("site_manager", "PCA-education", False), ("observer", "PCA-education", False), ("cell", "PT-ELEC", False), ("director", "PCA-education", True),
-        ("directeur_pole", "PCA-education", True), ("director", "PT-CYBER", False), ("directeur_pole", "PT-CYBER", False),
-        ("suppleant_directeur_pole", "PT-ELEC", False), ("astreinte_direction", "PT-CYBER", True),
-        ("coordinator", "PT-ELEC", True), ("elected", "PT-ELEC", True), ("dgs_directeur_de_crise", "PT-ELEC", True), ("admin", "PT-ELEC", True),
+        ("site_manager", "PCA-education", False),
+        ("observer", "PCA-education", False),
+        ("cell", "PT-ELEC", False),
+        ("director", "PCA-education", True),
+        ("directeur_pole", "PCA-education", True),
+        ("director", "PT-CYBER", False),
+        ("directeur_pole", "PT-CYBER", False),
+        ("suppleant_directeur_pole", "PT-ELEC", False),
+        ("astreinte_direction", "PT-CYBER", True),
+        ("coordinator", "PT-ELEC", True),
+        ("elected", "PT-ELEC", True),
+        ("dgs_directeur_de_crise", "PT-ELEC", True),
+        ("admin", "PT-ELEC", True),
     ],
-)  # fmt: skip
+)
 def test_only_the_deciding_role_or_above_activates(role: str, plan: str, allowed: bool) -> None:
     world = World()
     answer = world.say(cmd.ActivatePlan(author="p", role=role, plan=plan), "10:00")
@@ -125,12 +161,21 @@ def test_only_the_deciding_role_or_above_activates(role: str, plan: str, allowed
 
 def test_an_activation_is_attributed_and_counted() -> None:
     row = _active(World()).plan("PT-ELEC")
-    assert (row.state, row.level, row.decided_by, clock(row.decided_at), row.version) == (PlanState.ACTIVE, 3, "p-1", "09:53", 1)
+    assert (row.state, row.level, row.decided_by, clock(row.decided_at), row.version) == (
+        PlanState.ACTIVE,
+        3,
+        "p-1",
+        "09:53",
+        1,
+    )
 
 
 def test_two_people_collide_on_the_version_of_decisions() -> None:
     world = _active(World())
-    assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", expected=0, **WHO), "10:00")) == (412, "version_mismatch")
+    assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", expected=0, **WHO), "10:00")) == (
+        412,
+        "version_mismatch",
+    )
     assert _code(world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "10:00")) == (409, "already")
 
 
@@ -138,7 +183,10 @@ def test_activation_below_the_level_asked_for_is_partial_until_the_rest_is_decid
     world = World()
     world.trigger("PT-ELEC", 3, "09:42")
     world.say(cmd.ActivatePlan(plan="PT-ELEC", level=Level.N2, **WHO), "09:50")
-    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").proposed_level) == (PlanState.PARTLY_ACTIVE, 3)
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").proposed_level) == (
+        PlanState.PARTLY_ACTIVE,
+        3,
+    )
     world.say(cmd.ActivatePlan(plan="PT-ELEC", level=Level.N3, **WHO), "09:55")
     assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").level) == (PlanState.ACTIVE, 3)
 
@@ -148,13 +196,20 @@ def test_a_higher_trigger_of_an_active_plan_proposes_the_higher_level() -> None:
     world.trigger("PT-ELEC", 2, "09:41")
     world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
     world.trigger("PT-ELEC", 3, "09:55")
-    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").level, world.plan("PT-ELEC").proposed_level) == (PlanState.ACTIVE, 2, 3)
+    assert (
+        world.plan("PT-ELEC").state,
+        world.plan("PT-ELEC").level,
+        world.plan("PT-ELEC").proposed_level,
+    ) == (PlanState.ACTIVE, 2, 3)
 
 
 def test_a_refusal_needs_a_reason_and_holds_for_a_day() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
-    assert _code(world.say(cmd.RefusePlan(plan="PT-ELEC", **WHO), "09:50")) == (409, "reason_needed")
+    assert _code(world.say(cmd.RefusePlan(plan="PT-ELEC", **WHO), "09:50")) == (
+        409,
+        "reason_needed",
+    )
     world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "09:51")
     world.trigger("PT-ELEC", 2, "15:00", report="r-new")
     assert world.plan("PT-ELEC").state is PlanState.REFUSED
@@ -183,7 +238,10 @@ def test_a_further_reason_is_added_to_a_proposal() -> None:
     world.trigger("PT-ELEC", 2, "09:41")
     world.trigger("PT-ELEC", 2, "09:45", id="PT-ELEC:2b", metric="outage_power_sites")
     world.trigger("PT-ELEC", 2, "09:50", report="r-newer")
-    assert [why.metric for why in world.plan("PT-ELEC").why] == ["customers_cut", "outage_power_sites"]
+    assert [why.metric for why in world.plan("PT-ELEC").why] == [
+        "customers_cut",
+        "outage_power_sites",
+    ]
     assert len(world.asked("plan_proposed")) == 1
 
 
@@ -215,8 +273,12 @@ def test_a_refused_plan_returns_when_the_level_of_its_incident_rises() -> None:
     assert world.plan("PT-ELEC").state is PlanState.PROPOSED
 
 
-@pytest.mark.parametrize(("state", "after"), [("held", PlanState.PROPOSED), ("released", PlanState.REFUSED)])
-def test_a_refused_plan_returns_after_a_day_while_its_trigger_holds(state: str, after: PlanState) -> None:
+@pytest.mark.parametrize(
+    ("state", "after"), [("held", PlanState.PROPOSED), ("released", PlanState.REFUSED)]
+)
+def test_a_refused_plan_returns_after_a_day_while_its_trigger_holds(
+    state: str, after: PlanState
+) -> None:
     world = _refused()
     if state == "released":
         world.trigger("PT-ELEC", 2, "12:00", state="released")
@@ -232,17 +294,30 @@ def test_a_postponed_proposal_returns_at_its_time() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     until = world.instant("10:30")
-    assert _code(world.say(cmd.PostponePlan(plan="PT-ELEC", until=until - DAY_MS, reason="text:1", **WHO), "09:50")) == (409, "until_past")
+    assert _code(
+        world.say(
+            cmd.PostponePlan(plan="PT-ELEC", until=until - DAY_MS, reason="text:1", **WHO), "09:50"
+        )
+    ) == (409, "until_past")
     world.say(cmd.PostponePlan(plan="PT-ELEC", until=until, reason="text:1", **WHO), "09:50")
     assert world.plan("PT-ELEC").state is PlanState.POSTPONED
     world.until("10:30")
-    assert (world.plan("PT-ELEC").state, world.plan_changes("PT-ELEC")[-1]) == (PlanState.PROPOSED, "returned")
+    assert (world.plan("PT-ELEC").state, world.plan_changes("PT-ELEC")[-1]) == (
+        PlanState.PROPOSED,
+        "returned",
+    )
 
 
 def test_what_does_not_exist_is_404() -> None:
     world = _active(World())
-    assert _code(world.say(cmd.ActivatePlan(plan="PT-RIEN", **WHO), "10:00")) == (404, "unknown_plan")
-    assert _code(world.say(cmd.CompleteCard(plan="PT-ELEC", card="F9", **WHO), "10:00")) == (404, "unknown_card")
+    assert _code(world.say(cmd.ActivatePlan(plan="PT-RIEN", **WHO), "10:00")) == (
+        404,
+        "unknown_plan",
+    )
+    assert _code(world.say(cmd.CompleteCard(plan="PT-ELEC", card="F9", **WHO), "10:00")) == (
+        404,
+        "unknown_card",
+    )
 
 
 def test_a_refused_command_changes_nothing() -> None:
@@ -260,10 +335,16 @@ def test_cards_count_from_the_trigger_so_hesitation_costs() -> None:
     world = _active(World())
     row = world.plan("PT-ELEC")
     assert [(c.id, clock(c.due_at), c.overdue) for c in row.cards] == [
-        ("F1", "09:46", True), ("F2", "09:51", True), ("F3", "10:41", False), ("F4", "10:41", False),
+        ("F1", "09:46", True),
+        ("F2", "09:51", True),
+        ("F3", "10:41", False),
+        ("F4", "10:41", False),
         ("F5", "10:11", False),
-    ]  # fmt: skip
-    assert [(a.card, a.roles) for a in world.asked("card_overdue")] == [("F1", ("cellule_si",)), ("F2", ("responsable_site",))]
+    ]
+    assert [(a.card, a.roles) for a in world.asked("card_overdue")] == [
+        ("F1", ("cellule_si",)),
+        ("F2", ("responsable_site",)),
+    ]
 
 
 def test_an_overdue_card_goes_to_its_owner_then_after_ten_minutes_to_the_pilot() -> None:
@@ -276,9 +357,13 @@ def test_an_overdue_card_goes_to_its_owner_then_after_ten_minutes_to_the_pilot()
     assert [(a.card, a.roles) for a in asked[2:]] == [("F2", ("dgs_directeur_de_crise",))]
     world.until("11:00")
     assert [(a.card, a.roles[0]) for a in world.asked("card_overdue")[3:]] == [
-        ("F5", "cellule_logistique"), ("F5", "dgs_directeur_de_crise"),
-        ("F3", "responsable_site"), ("F4", "directeur_pole"), ("F3", "dgs_directeur_de_crise"), ("F4", "dgs_directeur_de_crise"),
-    ]  # fmt: skip
+        ("F5", "cellule_logistique"),
+        ("F5", "dgs_directeur_de_crise"),
+        ("F3", "responsable_site"),
+        ("F4", "directeur_pole"),
+        ("F3", "dgs_directeur_de_crise"),
+        ("F4", "dgs_directeur_de_crise"),
+    ]
     assert world.next_deadline() is None
 
 
@@ -287,15 +372,23 @@ def test_a_card_is_started_done_or_not_applicable_with_a_reason() -> None:
     technician = {"author": "p-3", "role": "technician"}
     world.say(cmd.StartCard(plan="PT-ELEC", card="F2", **technician), "09:54")
     world.say(cmd.CompleteCard(plan="PT-ELEC", card="F2", **technician), "09:58")
-    assert _code(world.say(cmd.SkipCard(plan="PT-ELEC", card="F4", **technician), "09:59")) == (409, "reason_needed")
+    assert _code(world.say(cmd.SkipCard(plan="PT-ELEC", card="F4", **technician), "09:59")) == (
+        409,
+        "reason_needed",
+    )
     world.say(cmd.SkipCard(plan="PT-ELEC", card="F4", reason="text:2", **technician), "09:59")
     states = {c.id: (c.state, c.by, clock(c.at), c.overdue) for c in world.plan("PT-ELEC").cards}
     assert states["F2"] == (CardState.DONE, "p-3", "09:58", False)
     assert states["F4"] == (CardState.NOT_APPLICABLE, "p-3", "09:59", False)
-    assert _code(world.say(cmd.CompleteCard(plan="PT-ELEC", card="F2", **technician), "10:00")) == (409, "already")
+    assert _code(world.say(cmd.CompleteCard(plan="PT-ELEC", card="F2", **technician), "10:00")) == (
+        409,
+        "already",
+    )
 
 
-@pytest.mark.parametrize("command", [cmd.StartCard(plan="PT-ELEC", card="F1", author="p", role="observer")])
+@pytest.mark.parametrize(
+    "command", [cmd.StartCard(plan="PT-ELEC", card="F1", author="p", role="observer")]
+)
 def test_observers_do_not_work_on_cards(command: Command) -> None:
     assert _code(_active(World()).say(command, "10:00")) == (403, "not_allowed")
 
@@ -305,7 +398,10 @@ def test_cards_of_a_plan_that_is_not_active_wait() -> None:
     world.trigger("PT-ELEC", 2, "09:41")
     world.until("12:00")
     assert world.asked("card_overdue") == []
-    assert _code(world.say(cmd.StartCard(plan="PT-ELEC", card="F1", **WHO), "12:00")) == (409, "not_active")
+    assert _code(world.say(cmd.StartCard(plan="PT-ELEC", card="F1", **WHO), "12:00")) == (
+        409,
+        "not_active",
+    )
 
 
 def test_cards_of_a_strike_count_from_the_morning_of_its_day() -> None:
@@ -313,7 +409,11 @@ def test_cards_of_a_strike_count_from_the_morning_of_its_day() -> None:
     world.flag("flag:strike_notice", True, "09:00", speaks_of="2027-03-04 00:00")
     world.trigger("PT-GREVE", 1, "09:00")
     dues = [c.due_at for c in world.plan("PT-GREVE").cards]
-    assert dues == [world.instant("2027-03-02 06:00"), world.instant("2027-03-03 16:00"), world.instant("2027-03-04 07:30")]
+    assert dues == [
+        world.instant("2027-03-02 06:00"),
+        world.instant("2027-03-03 16:00"),
+        world.instant("2027-03-04 07:30"),
+    ]
 
 
 def test_cards_follow_a_strike_that_is_moved_to_another_day() -> None:
@@ -322,16 +422,34 @@ def test_cards_follow_a_strike_that_is_moved_to_another_day() -> None:
     world.flag("flag:strike_notice", True, "09:00", speaks_of="2027-03-04 00:00")
     world.trigger("PT-GREVE", 1, "09:00")
     world.say(cmd.ActivatePlan(plan="PT-GREVE", **WHO), "09:10")
-    world.say(cmd.CompleteCard(plan="PT-GREVE", card="F1", author="p-2", role="cellule_rh"), "10:00")
+    world.say(
+        cmd.CompleteCard(plan="PT-GREVE", card="F1", author="p-2", role="cellule_rh"), "10:00"
+    )
     world.until("2027-03-03 17:00")
     assert [c.overdue for c in world.plan("PT-GREVE").cards] == [False, True, False]
-    world.flag("flag:strike_notice", True, "2027-03-03 17:30", since="2027-03-01 09:00", speaks_of="2027-03-11 00:00")
+    world.flag(
+        "flag:strike_notice",
+        True,
+        "2027-03-03 17:30",
+        since="2027-03-01 09:00",
+        speaks_of="2027-03-11 00:00",
+    )
     row = world.plan("PT-GREVE")
-    dues = [world.instant(day) for day in ("2027-03-02 06:00", "2027-03-10 16:00", "2027-03-11 07:30")]
-    assert [(c.due_at, c.overdue, c.pilot_told) for c in row.cards] == [(due, False, False) for due in dues]
+    dues = [
+        world.instant(day) for day in ("2027-03-02 06:00", "2027-03-10 16:00", "2027-03-11 07:30")
+    ]
+    assert [(c.due_at, c.overdue, c.pilot_told) for c in row.cards] == [
+        (due, False, False) for due in dues
+    ]
     assert world.plan_changes("PT-GREVE")[-1] == "moved"
     asked = len(world.asked("card_overdue"))
-    world.flag("flag:strike_notice", True, "2027-03-08 08:00", since="2027-03-01 09:00", speaks_of="2027-03-09 00:00")
+    world.flag(
+        "flag:strike_notice",
+        True,
+        "2027-03-08 08:00",
+        since="2027-03-01 09:00",
+        speaks_of="2027-03-09 00:00",
+    )
     world.until("2027-03-08 16:00")
     assert [a.card for a in world.asked("card_overdue")[asked:]] == ["F2"]
 
@@ -342,7 +460,9 @@ def test_cards_of_a_proposal_follow_the_notice_and_keep_their_day_when_it_is_tak
     world.trigger("PT-GREVE", 1, "09:00")
     world.flag("flag:strike_notice", True, "09:30", since="09:00", speaks_of="2027-03-04 00:00")
     first = world.plan("PT-GREVE").cards
-    assert [c.due_at for c in first] == [world.instant(day) for day in ("2027-03-02 06:00", "2027-03-03 16:00", "2027-03-04 07:30")]
+    assert [c.due_at for c in first] == [
+        world.instant(day) for day in ("2027-03-02 06:00", "2027-03-03 16:00", "2027-03-04 07:30")
+    ]
     world.flag("flag:strike_notice", False, "10:00")
     assert world.plan("PT-GREVE").cards == first
 
@@ -353,7 +473,10 @@ def test_cards_of_a_proposal_follow_the_notice_and_keep_their_day_when_it_is_tak
 def test_stand_down_is_proposed_after_its_condition_held_long_enough() -> None:
     world = _active(World())
     world.trigger("PT-ELEC", 0, "13:30", id="PT-ELEC:stand-down")
-    assert (world.plan("PT-ELEC").state, clock(world.plan("PT-ELEC").stand_down_at)) == (PlanState.RECOVERING, "14:30")
+    assert (world.plan("PT-ELEC").state, clock(world.plan("PT-ELEC").stand_down_at)) == (
+        PlanState.RECOVERING,
+        "14:30",
+    )
     world.trigger("PT-ELEC", 0, "13:50", id="PT-ELEC:stand-down", state="released")
     assert world.plan("PT-ELEC").state is PlanState.ACTIVE
     world.trigger("PT-ELEC", 0, "14:00", id="PT-ELEC:stand-down")
@@ -373,7 +496,11 @@ def test_what_held_before_a_plan_was_activated_again_proposes_no_stand_down() ->
     world.say(cmd.StandDownPlan(plan="PT-ELEC", **WHO), "15:05")
     world.say(cmd.ActivatePlan(plan="PT-ELEC", level=Level.N1, **WHO), "2027-03-20 08:00")
     row = world.plan("PT-ELEC")
-    assert (row.state, row.stand_down_proposed, clock(row.stand_down_at)) == (PlanState.RECOVERING, False, "09:00")
+    assert (row.state, row.stand_down_proposed, clock(row.stand_down_at)) == (
+        PlanState.RECOVERING,
+        False,
+        "09:00",
+    )
     world.until("2027-03-20 09:00")
     assert world.plan("PT-ELEC").stand_down_proposed
     assert len(world.asked("stand_down_proposed")) == 2
@@ -381,8 +508,14 @@ def test_what_held_before_a_plan_was_activated_again_proposes_no_stand_down() ->
 
 def test_before_that_standing_down_asks_for_force_and_a_reason() -> None:
     world = _active(World())
-    assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", **WHO), "10:00")) == (409, "stand_down_not_held")
-    assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, **WHO), "10:00")) == (409, "reason_needed")
+    assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", **WHO), "10:00")) == (
+        409,
+        "stand_down_not_held",
+    )
+    assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, **WHO), "10:00")) == (
+        409,
+        "reason_needed",
+    )
     world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "10:01")
     assert world.plan("PT-ELEC").state is PlanState.LIFTED
 
@@ -406,7 +539,11 @@ def test_a_lifted_plan_is_proposed_again_by_a_new_trigger_only() -> None:
     assert world.plan("PT-ELEC").state is PlanState.LIFTED
     world.trigger("PT-ELEC", 2, "15:00", since="15:00")
     row = world.plan("PT-ELEC")
-    assert (row.state, clock(row.trigger_since), row.cards[0].state) == (PlanState.PROPOSED, "15:00", CardState.TO_DO)
+    assert (row.state, clock(row.trigger_since), row.cards[0].state) == (
+        PlanState.PROPOSED,
+        "15:00",
+        CardState.TO_DO,
+    )
 
 
 def test_a_plan_that_is_activated_again_by_hand_begins_without_the_last_crisis() -> None:
@@ -420,13 +557,21 @@ def test_a_plan_that_is_activated_again_by_hand_begins_without_the_last_crisis()
     world.say(cmd.StandDownPlan(plan="PT-TIAC", **WHO), "10:30")
     world.say(cmd.ActivatePlan(plan="PT-TIAC", level=Level.N1, **WHO), "2027-03-20 08:00")
     row = world.plan("PT-TIAC")
-    assert (row.state, row.level, row.proposed_level, row.incident, row.why) == (PlanState.ACTIVE, 1, None, None, ())
+    assert (row.state, row.level, row.proposed_level, row.incident, row.why) == (
+        PlanState.ACTIVE,
+        1,
+        None,
+        None,
+        (),
+    )
     assert [box.by for box in row.boxes] == [None, None]
     assert not row.stand_down_proposed
     assert {card.state for card in row.cards} == {CardState.TO_DO}
 
 
-def test_a_plan_that_was_stood_down_while_its_trigger_holds_is_activated_again_at_that_level() -> None:
+def test_a_plan_that_was_stood_down_while_its_trigger_holds_is_activated_again_at_that_level() -> (
+    None
+):
     world = _active(World())
     world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")
     world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "14:10")
@@ -453,7 +598,10 @@ def test_refusing_a_higher_level_leaves_the_stand_down_that_is_under_way() -> No
     world.trigger("PT-ELEC", 0, "10:00", id="PT-ELEC:stand-down")
     world.trigger("PT-ELEC", 3, "10:05")
     world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "10:10")
-    assert (world.plan("PT-ELEC").state, clock(world.plan("PT-ELEC").stand_down_at)) == (PlanState.RECOVERING, "11:00")
+    assert (world.plan("PT-ELEC").state, clock(world.plan("PT-ELEC").stand_down_at)) == (
+        PlanState.RECOVERING,
+        "11:00",
+    )
 
 
 def test_a_plan_active_in_part_is_so_still_when_its_stand_down_holds_no_more() -> None:
@@ -468,7 +616,11 @@ def test_a_plan_active_in_part_is_so_still_when_its_stand_down_holds_no_more() -
 
 
 @pytest.mark.parametrize(
-    "decision", [cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), cmd.ActivatePlan(plan="PT-ELEC", level=Level.N3, **WHO)]
+    "decision",
+    [
+        cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO),
+        cmd.ActivatePlan(plan="PT-ELEC", level=Level.N3, **WHO),
+    ],
 )
 def test_what_was_decided_of_the_rest_while_it_recovered_stands(decision: Command) -> None:
     world = World()
@@ -477,7 +629,10 @@ def test_what_was_decided_of_the_rest_while_it_recovered_stands(decision: Comman
     world.trigger("PT-ELEC", 0, "10:00", id="PT-ELEC:stand-down")
     assert isinstance(world.say(decision, "10:02"), CommandApplied)
     world.trigger("PT-ELEC", 0, "10:05", id="PT-ELEC:stand-down", state="released")
-    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").proposed_level) == (PlanState.ACTIVE, None)
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").proposed_level) == (
+        PlanState.ACTIVE,
+        None,
+    )
 
 
 def test_an_active_plan_says_whether_its_trigger_holds() -> None:
@@ -492,14 +647,29 @@ def test_an_active_plan_says_whether_its_trigger_holds() -> None:
 
 def test_a_negated_condition_of_a_stand_down_is_not_negated_twice() -> None:
     """alerts says of the whole measured part whether it holds; turned over again, the stand-down was proposed while it did not."""
-    measure = Measured(metric="river_level", args={"station": "paris-austerlitz"}, op=">=", value=4.5)
+    measure = Measured(
+        metric="river_level", args={"station": "paris-austerlitz"}, op=">=", value=4.5
+    )
     section = next(s for s in territory().sections if isinstance(s, ref.Plans))
     plans = tuple(
-        p.model_copy(update={"stand_down": ref.StandDown(text="sous 4,5 m", when=Not.model_validate({"not": measure}), hold_min=0)})
-        if p.id == "PT-ELEC" else p for p in section.plans
-    )  # fmt: skip
+        p.model_copy(
+            update={
+                "stand_down": ref.StandDown(
+                    text="sous 4,5 m", when=Not.model_validate({"not": measure}), hold_min=0
+                )
+            }
+        )
+        if p.id == "PT-ELEC"
+        else p
+        for p in section.plans
+    )
     world = World()
-    world.service.feed(REALM, ref.ReferencePublished(reference="negated", data=section.model_copy(update={"plans": plans}), last=True))
+    world.service.feed(
+        REALM,
+        ref.ReferencePublished(
+            reference="negated", data=section.model_copy(update={"plans": plans}), last=True
+        ),
+    )
     _active(world)
     assert world.plan("PT-ELEC").state is PlanState.ACTIVE
     world.trigger("PT-ELEC", 0, "13:30", id="PT-ELEC:stand-down")
@@ -518,7 +688,11 @@ def test_what_was_refused_for_one_incident_is_proposed_for_the_next() -> None:
     world.trigger("PT-ELEC", 2, "12:30", state="released")
     world.trigger("PT-ELEC", 2, "13:00", incident="i-2")
     row = world.plan("PT-ELEC")
-    assert (row.state, row.incident, clock(row.trigger_since)) == (PlanState.PROPOSED, "i-2", "13:00")
+    assert (row.state, row.incident, clock(row.trigger_since)) == (
+        PlanState.PROPOSED,
+        "i-2",
+        "13:00",
+    )
 
 
 # ── the library (D48) ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -530,20 +704,40 @@ def _publish(world: World, state: str, plan: str = "PT-ELEC", reference: str = "
         data = section
         if isinstance(section, ref.Plans):
             data = section.model_copy(
-                update={"plans": tuple(p.model_copy(update={"state": state}) if p.id == plan else p for p in section.plans)}
+                update={
+                    "plans": tuple(
+                        p.model_copy(update={"state": state}) if p.id == plan else p
+                        for p in section.plans
+                    )
+                }
             )
-        world.service.feed(REALM, ref.ReferencePublished(reference=f"{reference}-{state}", data=data, last=n == len(sections) - 1))
+        world.service.feed(
+            REALM,
+            ref.ReferencePublished(
+                reference=f"{reference}-{state}", data=data, last=n == len(sections) - 1
+            ),
+        )
     return world
 
 
 @pytest.mark.parametrize(
-    ("state", "shown"), [("brouillon", PlanState.DRAFT), ("en_revue", PlanState.IN_REVIEW), ("archive", PlanState.ARCHIVED)]
+    ("state", "shown"),
+    [
+        ("brouillon", PlanState.DRAFT),
+        ("en_revue", PlanState.IN_REVIEW),
+        ("archive", PlanState.ARCHIVED),
+    ],
 )
-def test_a_plan_that_is_not_valid_says_so_and_is_neither_proposed_nor_activated(state: str, shown: PlanState) -> None:
+def test_a_plan_that_is_not_valid_says_so_and_is_neither_proposed_nor_activated(
+    state: str, shown: PlanState
+) -> None:
     world = _publish(World(published=False), state)
     world.trigger("PT-ELEC", 3, "09:42")
     assert world.plan("PT-ELEC").state is shown
-    assert _code(world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")) == (409, "plan_not_valid")
+    assert _code(world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")) == (
+        409,
+        "plan_not_valid",
+    )
 
 
 def test_a_draft_becomes_valid_with_a_new_version_and_an_active_plan_stays_active() -> None:
@@ -557,7 +751,9 @@ def test_a_plan_that_was_stood_down_ends_with_its_lessons() -> None:
     world = _active(World())
     assert _code(world.say(cmd.CloseRetex(plan="PT-ELEC", **WHO), "10:00")) == (409, "not_lifted")
     world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")
-    assert _code(world.say(cmd.CloseRetex(plan="PT-ELEC", author="p-1", role="observer"), "15:00")) == (403, "role_too_low")
+    assert _code(
+        world.say(cmd.CloseRetex(plan="PT-ELEC", author="p-1", role="observer"), "15:00")
+    ) == (403, "role_too_low")
     world.say(cmd.CloseRetex(plan="PT-ELEC", **WHO), "15:00")
     row = world.plan("PT-ELEC")
     assert (row.state, clock(row.decided_at)) == (PlanState.RETEX_CLOSED, "14:00")

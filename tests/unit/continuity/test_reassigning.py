@@ -16,10 +16,10 @@ from schemas.realms import partition_of
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.topics import PARTITIONS
 from schemas.words import ActivityState, EventType, SiteStatus
-from services.continuity.proposals import AT_ONCE, Job, Proposals, key_of
-from services.continuity.reassigning import in_force
+from services.continuity.reassignment.orders import in_force
+from services.continuity.reassignment.proposals import AT_ONCE, Job, Proposals, key_of
 from services.continuity.state import lines_of
-from services.runtime.kafka import headers_of
+from services.runtime.kafka.clients import headers_of
 from services.runtime.testing.memory import Stored
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World
@@ -51,7 +51,9 @@ def answer(world: World, when: str) -> m.ProposalRow:
 def fire(world: World) -> list[Fact]:
     """Whatever is due now."""
     before = len(world.records())
-    while (due := world.service.next_due(REALM)) is not None and due <= world.service.realm(REALM).now:
+    while (due := world.service.next_due(REALM)) is not None and due <= world.service.realm(
+        REALM
+    ).now:
         world.service.feed(REALM, m.ProposalComputed(request="nobody's", part=0, parts=1))
     return [f.message() for f in world.records()[before:]]
 
@@ -76,19 +78,33 @@ def current(world: World) -> m.ProposalRow:
     return row
 
 
-def approve(world: World, when: str, *lines: str, **more: object) -> CommandApplied | CommandRefused:
-    command = m.ApproveReassignments.model_validate({**WHO, "proposal": current(world).id, "lines": lines or None, **more})
+def approve(
+    world: World, when: str, *lines: str, **more: object
+) -> CommandApplied | CommandRefused:
+    command = m.ApproveReassignments.model_validate(
+        {**WHO, "proposal": current(world).id, "lines": lines or None, **more}
+    )
     return world.say(command, when)
 
 
 def check_law(world: World) -> None:
     """No order that was not approved, no approved line without its order, each once, with rule and author."""
-    decided = {line: d for f in world.facts(m.ProposalChanged) for d in f.row.decisions if d.verb == "approve" for line in d.lines}
+    decided = {
+        line: d
+        for f in world.facts(m.ProposalChanged)
+        for d in f.row.decisions
+        if d.verb == "approve"
+        for line in d.lines
+    }
     sent = [f.row for f in world.facts(m.ReassignmentChanged) if f.change == "dispatched"]
     ordered = [line for f in world.facts(m.ReassignmentOrdered) for line in f.row.lines]
     assert sorted(row.id for row in sent) == sorted(decided) == sorted(ordered)
     for row in sent:
-        assert (row.approved_by, row.approved_role, row.rules) == (decided[row.id].by, decided[row.id].role, decided[row.id].rules)
+        assert (row.approved_by, row.approved_role, row.rules) == (
+            decided[row.id].by,
+            decided[row.id].role,
+            decided[row.id].rules,
+        )
         assert "D49" in row.rules
         assert row.approved_by
 
@@ -121,7 +137,11 @@ def test_the_next_question_waits_and_what_is_the_same_is_not_asked_again() -> No
 def test_sites_without_news_in_hit_communes_or_the_water_host_nobody() -> None:
     world = World()
     sites = {s.id: s for s in territory().sites}
-    commune = next(c for c in sorted({s.commune for s in sites.values()}) if sum(s.commune == c for s in sites.values()) > 4)
+    commune = next(
+        c
+        for c in sorted({s.commune for s in sites.values()})
+        if sum(s.commune == c for s in sites.values()) > 4
+    )
     inside = [s.id for s in sites.values() if s.commune == commune]
     for site in inside[:3]:
         world.hit(site, since="09:40")
@@ -140,13 +160,28 @@ def test_a_place_is_given_once_to_a_strategy_or_to_reassigned_agents() -> None:
     approve(world, "09:45")
     fire(world)
     desks = {s.id: s.desks for s in territory().sites if s.kind != "gymnase"}
-    sent = Counter({row.place: row.count for row in world.state.moved.values() if row.place in desks and row.place != row.site})
-    host, agents = next((place, count) for place, count in sorted(sent.items()) if desks[place] > count)
+    sent = Counter(
+        {
+            row.place: row.count
+            for row in world.state.moved.values()
+            if row.place in desks and row.place != row.site
+        }
+    )
+    host, agents = next(
+        (place, count) for place, count in sorted(sent.items()) if desks[place] > count
+    )
 
     def hold(site: str, seats: int) -> CommandApplied | CommandRefused:
         return world.say(
             ActivateStrategy(
-                activity="EOM-01", strategy="SR-SITE", expected_capacity_pct=80, site=site, desks=seats, force=True, reason="text:1", **WHO
+                activity="EOM-01",
+                strategy="SR-SITE",
+                expected_capacity_pct=80,
+                site=site,
+                desks=seats,
+                force=True,
+                reason="text:1",
+                **WHO,
             ),
             "09:50",
         )
@@ -155,7 +190,9 @@ def test_a_place_is_given_once_to_a_strategy_or_to_reassigned_agents() -> None:
     assert refused(no) == (409, "fallback_full")
     assert isinstance(no, CommandRefused)
     assert no.values["taken"] >= agents
-    other = next(site for site in sorted(desks) if site not in sent and desks[site] > 1 and site != "cen-1")
+    other = next(
+        site for site in sorted(desks) if site not in sent and desks[site] > 1 and site != "cen-1"
+    )
     assert isinstance(hold(other, 1), CommandApplied)
     assert isinstance(world.say(m.ComputeReassignments(**WHO), "09:51"), CommandApplied)
     conditions = {c.site: c for c in world.facts(m.ProposalRequested)[-1].situation.sites}
@@ -168,7 +205,10 @@ def test_isolation_stops_telework_unless_a_person_says_otherwise() -> None:
     world.flag("flag:total_isolation", True, "09:41")
     world.until("09:43")
     assert world.facts(m.ProposalRequested)[-1].situation.telework is False
-    assert isinstance(world.say(m.ComputeReassignments(telework=True, transit=False, **WHO), "09:44"), CommandApplied)
+    assert isinstance(
+        world.say(m.ComputeReassignments(telework=True, transit=False, **WHO), "09:44"),
+        CommandApplied,
+    )
     last = world.facts(m.ProposalRequested)[-1]
     assert (last.situation.telework, last.situation.transit, last.asked_by) == (True, False, "p-1")
 
@@ -209,11 +249,19 @@ def test_an_answer_to_an_older_question_changes_nothing() -> None:
 def test_preferences_keep_the_needs_and_change_the_ways() -> None:
     world = fire_on_the_way()
     found = {m.Preference.BEST: current(world)}
-    for preference, when in ((m.Preference.FEWEST, "09:45"), (m.Preference.LEAST_CO2, "09:46"), (m.Preference.FASTEST, "09:47")):
+    for preference, when in (
+        (m.Preference.FEWEST, "09:45"),
+        (m.Preference.LEAST_CO2, "09:46"),
+        (m.Preference.FASTEST, "09:47"),
+    ):
         world.say(m.ComputeReassignments(preference=preference, **WHO), when)
         found[preference] = answer(world, when)
     assert len({tuple(row.objective[u] for u in ("U1", "U2", "U3")) for row in found.values()}) == 1
-    assert found[m.Preference.FEWEST].travelling == min(row.travelling for row in found.values()) < found[m.Preference.BEST].travelling
+    assert (
+        found[m.Preference.FEWEST].travelling
+        == min(row.travelling for row in found.values())
+        < found[m.Preference.BEST].travelling
+    )
     assert found[m.Preference.LEAST_CO2].objective["C"] <= found[m.Preference.BEST].objective["C"]
     assert found[m.Preference.FASTEST].objective["D"] <= found[m.Preference.BEST].objective["D"]
 
@@ -221,9 +269,17 @@ def test_preferences_keep_the_needs_and_change_the_ways() -> None:
 def test_the_fire_of_the_headquarters_gives_the_figures_of_the_model() -> None:
     """docs/reference/reassignment-model.md, §5, S10-fire: demand 311, displaced 1460, 58 idle."""
     row = current(fire_on_the_way())
-    assert (row.demand, row.displaced, row.suspended_agents, row.idle_agents, row.unmet_agents) == (311, 1460, 19, 58, 0)
+    assert (row.demand, row.displaced, row.suspended_agents, row.idle_agents, row.unmet_agents) == (
+        311,
+        1460,
+        19,
+        58,
+        0,
+    )
     assert (row.objective["D"], row.objective["C"], row.open_level) == (5428, 10165, None)
-    assert row.objective[m.TRAVEL] == 5428, "nobody gives more than their share: all of level D are minutes that people travel"
+    assert row.objective[m.TRAVEL] == 5428, (
+        "nobody gives more than their share: all of level D are minutes that people travel"
+    )
     assert row.own_work + row.idle_agents <= row.displaced
     assert row.idle[0].why, "what is not possible names its reason"
 
@@ -231,10 +287,14 @@ def test_the_fire_of_the_headquarters_gives_the_figures_of_the_model() -> None:
 def test_what_cannot_be_computed_is_said_and_not_asked_for_ever() -> None:
     world = World()
     empty = ref.Staffing(
-        cells=(ref.StaffCell(site="nowhere", activity="SOL-01", metier="x", staff=1, minimum=1),), rules=(), substitutions=()
+        cells=(ref.StaffCell(site="nowhere", activity="SOL-01", metier="x", staff=1, minimum=1),),
+        rules=(),
+        substitutions=(),
     )
     world.service.feed(REALM, ref.ReferencePublished(reference="broken", data=empty))
-    world.service.feed(REALM, ref.ReferencePublished(reference="broken", data=territory().sections[-1], last=True))
+    world.service.feed(
+        REALM, ref.ReferencePublished(reference="broken", data=territory().sections[-1], last=True)
+    )
     world.hit("cen-1", EventType.EVACUATION, since="09:40")
     world.until("09:43")
     for id, part in solve(world):
@@ -263,10 +323,17 @@ def test_an_answer_that_continuity_cannot_take_is_not_given_again() -> None:
     first = job()
     assert first is not None
     (id, part), *_ = planner.solve(first)
-    world.service.feed_raw(partition_of(REALM, PARTITIONS), REALM.encode(), b"{", headers_of(part.wire_type(), id=id, source="t"))
+    world.service.feed_raw(
+        partition_of(REALM, PARTITIONS),
+        REALM.encode(),
+        b"{",
+        headers_of(part.wire_type(), id=id, source="t"),
+    )
     assert job() is None
     assert list(planner.jobs()) == []
-    assert isinstance(world.say(m.ComputeReassignments.model_validate(WHO), "09:50"), CommandApplied)
+    assert isinstance(
+        world.say(m.ComputeReassignments.model_validate(WHO), "09:50"), CommandApplied
+    )
     second = job()
     assert second is not None
     assert second.id != first.id
@@ -275,7 +342,9 @@ def test_an_answer_that_continuity_cannot_take_is_not_given_again() -> None:
 def _fail(world: World, when: str) -> m.ProposalRow:
     """The planner cannot compute the open request: whatever goes wrong in it is its answer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("services.continuity.proposals.solve_situation", lambda *_: math.sqrt(-1))
+        patch.setattr(
+            "services.continuity.reassignment.proposals.solve_situation", lambda *_: math.sqrt(-1)
+        )
         ((id, part),) = solve(world)
     world.service.feed(REALM, part, id=id, at=world.instant(when))
     return world.facts(m.ProposalChanged)[-1].row
@@ -286,13 +355,19 @@ def test_what_breaks_the_computation_is_the_answer_and_does_not_stop_the_planner
     world.hit("cen-1", EventType.EVACUATION, since="09:40")
     world.until("09:43")
     failed = _fail(world, "09:44")
-    assert (failed.state, failed.failure) == (m.ProposalState.FAILED, "ValueError: math domain error")
+    assert (failed.state, failed.failure) == (
+        m.ProposalState.FAILED,
+        "ValueError: math domain error",
+    )
 
 
 def test_the_proposal_in_force_stays_when_the_next_cannot_be_computed() -> None:
     world = fire_on_the_way()
     before = current(world)
-    assert isinstance(world.say(m.ComputeReassignments(**WHO, preference=m.Preference.FASTEST), "09:50"), CommandApplied)
+    assert isinstance(
+        world.say(m.ComputeReassignments(**WHO, preference=m.Preference.FASTEST), "09:50"),
+        CommandApplied,
+    )
     assert _fail(world, "09:51").state is m.ProposalState.FAILED
     assert current(world).id == before.id, "people still see it as open"
     assert isinstance(approve(world, "09:52"), CommandApplied)
@@ -302,7 +377,9 @@ def test_the_proposal_in_force_stays_when_the_next_cannot_be_computed() -> None:
     world.hit("cen-2", since="09:55")
     world.until("10:00")
     after = answer(world, "10:01")
-    assert [f.row.superseded_by for f in world.facts(m.ProposalChanged) if f.change == "superseded"] == [after.id]
+    assert [
+        f.row.superseded_by for f in world.facts(m.ProposalChanged) if f.change == "superseded"
+    ] == [after.id]
 
 
 # ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -320,7 +397,9 @@ def test_approved_lines_go_out_at_once_each_once_to_the_managers_by_count() -> N
     orders = {f.row.site: f.row for f in world.facts(m.ReassignmentOrdered)}
     assert orders["cen-1"].leave == sum(line.count for line in first)
     hosts = {line.place for line in first} - {"telework"}
-    assert {site: orders[site].come for site in hosts} == {h: sum(x.count for x in first if x.place == h) for h in hosts}
+    assert {site: orders[site].come for site in hosts} == {
+        h: sum(x.count for x in first if x.place == h) for h in hosts
+    }
     asked = {a.site: a for a in world.asked("reassignment_order")}
     assert asked.keys() == {"cen-1"} | hosts
     assert asked["cen-1"].roles == ("responsable_site",)
@@ -345,14 +424,22 @@ def test_everything_at_once_fits_into_transactions() -> None:
     fire(world)
     check_law(world)
     assert (
-        max(len(stored.raw) for stored in world.service.log.of(REALM) if "Reference" not in str(stored.transaction.facts[:1])) < MOST_BYTES
+        max(
+            len(stored.raw)
+            for stored in world.service.log.of(REALM)
+            if "Reference" not in str(stored.transaction.facts[:1])
+        )
+        < MOST_BYTES
     )
     assert sum(r.count for r in world.state.moved.values()) == row.agents
 
 
 def test_who_may_not_decide_is_refused_and_nothing_goes_out() -> None:
     world = fire_on_the_way()
-    assert refused(approve(world, "09:50", author="p-2", role="site_manager")) == (403, "role_too_low")
+    assert refused(approve(world, "09:50", author="p-2", role="site_manager")) == (
+        403,
+        "role_too_low",
+    )
     assert refused(approve(world, "09:50", author="p-2", role="observer")) == (403, "role_too_low")
     fire(world)
     assert world.facts(m.ReassignmentOrdered) == []
@@ -364,7 +451,12 @@ def test_a_stale_decision_hears_what_changed() -> None:
     assert isinstance(approve(world, "09:50", *some, expected=0), CommandApplied)
     said = approve(world, "09:51", expected=0)
     assert isinstance(said, CommandRefused)
-    assert (said.status, said.code, said.values["by"], said.values["lines"]) == (412, "version_mismatch", "p-1", 2)
+    assert (said.status, said.code, said.values["by"], said.values["lines"]) == (
+        412,
+        "version_mismatch",
+        "p-1",
+        2,
+    )
     assert refused(approve(world, "09:51", some[0])) == (409, "already")
     assert refused(approve(world, "09:51", "unknown")) == (404, "unknown_line")
     fire(world)
@@ -402,14 +494,23 @@ def test_nobody_is_sent_to_a_place_that_may_host_nobody_any_more(taken: str) -> 
     if taken == "silent":
         world.tell_site(host, "09:46", "09:46", SiteStatus.UNKNOWN)
     else:
-        hold = ActivateStrategy(activity="EOM-01", strategy="SR-SITE", expected_capacity_pct=80, site=host, desks=2, **WHO)
+        hold = ActivateStrategy(
+            activity="EOM-01",
+            strategy="SR-SITE",
+            expected_capacity_pct=80,
+            site=host,
+            desks=2,
+            **WHO,
+        )
         assert isinstance(world.say(hold, "09:46"), CommandApplied)
     assert refused(approve(world, "09:47", min(there))) == (412, "place_lost")
     assert isinstance(approve(world, "09:47"), CommandApplied)
     fire(world)
     assert set(world.state.moved) == {line.id for line in lines} - there
     world.until("10:10")
-    assert [f.number for f in world.facts(m.ProposalRequested)][-1] > 1, "the next proposal says where else"
+    assert [f.number for f in world.facts(m.ProposalRequested)][-1] > 1, (
+        "the next proposal says where else"
+    )
 
 
 def test_help_for_a_site_without_people_stays_away_when_the_site_itself_is_lost() -> None:
@@ -452,14 +553,20 @@ def test_nobody_leaves_a_site_that_is_back_since() -> None:
     world.until("09:43")
     answer(world, "09:44")
     lines = lines_of(world.state, current(world).id)
-    gone = {line.id for line in lines if (line.site, line.supply) == ("cen-1", "displaced") or line.need_site == "cen-1"}
+    gone = {
+        line.id
+        for line in lines
+        if (line.site, line.supply) == ("cen-1", "displaced") or line.need_site == "cen-1"
+    }
     assert 0 < len(gone) < len(lines)
     world.lift("cen-1", "09:46")
     assert refused(approve(world, "09:47", min(gone))) == (412, "site_back")
     assert isinstance(approve(world, "09:47"), CommandApplied)
     fire(world)
     check_law(world)
-    assert set(world.state.moved) == {line.id for line in lines} - gone - {line.id for line in lines if line.place == "cen-1"}
+    assert set(world.state.moved) == {line.id for line in lines} - gone - {
+        line.id for line in lines if line.place == "cen-1"
+    }
 
 
 def test_nobody_helps_where_nobody_is_missing_any_more() -> None:
@@ -478,7 +585,9 @@ def test_a_declined_line_never_goes_out() -> None:
     some = [line.id for line in lines_of(world.state, current(world).id)][:3]
     decline = m.DeclineReassignments(proposal=current(world).id, lines=tuple(some), **WHO)
     assert refused(world.say(decline, "09:50")) == (409, "reason_needed")
-    assert isinstance(world.say(decline.model_copy(update={"reason": "text:t"}), "09:51"), CommandApplied)
+    assert isinstance(
+        world.say(decline.model_copy(update={"reason": "text:t"}), "09:51"), CommandApplied
+    )
     assert isinstance(approve(world, "09:52"), CommandApplied)
     fire(world)
     check_law(world)
@@ -488,14 +597,19 @@ def test_a_declined_line_never_goes_out() -> None:
 def test_a_decision_while_the_planner_works_is_not_forgotten_by_its_answer() -> None:
     world = fire_on_the_way()
     places = {line.place for line in lines_of(world.state, current(world).id)}
-    world.hit(next(s.id for s in territory().sites if s.kind == "culture" and s.id not in places), since="09:50")
+    world.hit(
+        next(s.id for s in territory().sites if s.kind == "culture" and s.id not in places),
+        since="09:50",
+    )
     world.until("09:53")
     old = solve(world)
     assert isinstance(approve(world, "09:54"), CommandApplied)
     fire(world)
     moved = dict(world.state.moved)
     for id, part in old:
-        assert world.service.feed(REALM, part, id=id).facts == (), "it was computed without the approval"
+        assert world.service.feed(REALM, part, id=id).facts == (), (
+            "it was computed without the approval"
+        )
     row = answer(world, "09:55")
     assert row.kept == sum(r.count for r in moved.values())
     assert all(world.state.moved[id] == one for id, one in moved.items()), "what was approved stays"
@@ -510,7 +624,8 @@ def test_a_second_event_voids_only_what_lost_its_place() -> None:
     fire(world)
     before = dict(world.state.moved)
     host = max(
-        {r.place for r in before.values()} - {"telework", "cen-1"}, key=lambda h: (sum(r.count for r in before.values() if r.place == h), h)
+        {r.place for r in before.values()} - {"telework", "cen-1"},
+        key=lambda h: (sum(r.count for r in before.values() if r.place == h), h),
     )
     world.hit(host, since="10:30")
     world.until("11:00")
@@ -540,18 +655,35 @@ def test_accepted_arrived_released() -> None:
     world = fire_on_the_way()
     (line,) = [line.id for line in lines_of(world.state, current(world).id)][:1]
     manager = {"author": "p-3", "role": "site_manager"}
-    assert refused(world.say(m.AcceptReassignment(line=line, **manager), "09:49")) == (404, "unknown_line")
+    assert refused(world.say(m.AcceptReassignment(line=line, **manager), "09:49")) == (
+        404,
+        "unknown_line",
+    )
     approve(world, "09:50", line)
     fire(world)
-    assert refused(world.say(m.AcceptReassignment(line=line, author="p-4", role="observer"), "09:51")) == (403, "not_allowed")
-    assert isinstance(world.say(m.AcceptReassignment(line=line, **manager), "09:52"), CommandApplied)
-    assert refused(world.say(m.AcceptReassignment(line=line, **manager), "09:53")) == (409, "already")
-    assert isinstance(world.say(m.ArriveReassignment(line=line, **manager), "10:30"), CommandApplied)
-    assert isinstance(world.say(m.ReleaseReassignment(line=line, **manager), "17:00"), CommandApplied)
+    assert refused(
+        world.say(m.AcceptReassignment(line=line, author="p-4", role="observer"), "09:51")
+    ) == (403, "not_allowed")
+    assert isinstance(
+        world.say(m.AcceptReassignment(line=line, **manager), "09:52"), CommandApplied
+    )
+    assert refused(world.say(m.AcceptReassignment(line=line, **manager), "09:53")) == (
+        409,
+        "already",
+    )
+    assert isinstance(
+        world.say(m.ArriveReassignment(line=line, **manager), "10:30"), CommandApplied
+    )
+    assert isinstance(
+        world.say(m.ReleaseReassignment(line=line, **manager), "17:00"), CommandApplied
+    )
     last = world.facts(m.ReassignmentChanged)[-1].row
     assert (last.state, last.by, last.accepted_at, last.ended_at) == (
-        m.LineState.RELEASED, "p-3", world.instant("09:52"), world.instant("17:00"),
-    )  # fmt: skip
+        m.LineState.RELEASED,
+        "p-3",
+        world.instant("09:52"),
+        world.instant("17:00"),
+    )
     assert line not in world.state.moved
 
 
@@ -561,18 +693,27 @@ def test_one_word_of_a_site_for_many_lines_leaves_those_that_are_there_already()
     manager = {"author": "p-3", "role": "site_manager"}
     approve(world, "09:50", first, *more)
     fire(world)
-    assert isinstance(world.say(m.AcceptReassignment(line=more[0], **manager), "09:51"), CommandApplied)
+    assert isinstance(
+        world.say(m.AcceptReassignment(line=more[0], **manager), "09:51"), CommandApplied
+    )
     said = world.say(m.AcceptReassignment(line=first, lines=tuple(more), **manager), "09:52")
     assert isinstance(said, CommandApplied)
     agents = sum(world.state.moved[id].count for id in (first, *more[1:]))
     assert (said.result["lines"], said.result["agents"]) == (3, agents)
-    assert world.state.moved[more[0]].accepted_at == world.instant("09:51"), "what was said before stands"
-    assert refused(world.say(m.AcceptReassignment(line=first, lines=tuple(more), **manager), "09:53")) == (409, "already")
+    assert world.state.moved[more[0]].accepted_at == world.instant("09:51"), (
+        "what was said before stands"
+    )
+    assert refused(
+        world.say(m.AcceptReassignment(line=first, lines=tuple(more), **manager), "09:53")
+    ) == (409, "already")
     for no_line in ("no-such", ""):
         unknown = world.say(m.ArriveReassignment(line=first, lines=(no_line,), **manager), "10:00")
         assert refused(unknown) == (404, "unknown_line")
     assert world.state.moved[first].arrived_at is None, "refused whole"
-    assert isinstance(world.say(m.ArriveReassignment(line=first, lines=tuple(more), **manager), "10:30"), CommandApplied)
+    assert isinstance(
+        world.say(m.ArriveReassignment(line=first, lines=tuple(more), **manager), "10:30"),
+        CommandApplied,
+    )
     assert {world.state.moved[id].state for id in (first, *more)} == {m.LineState.ARRIVED}
 
 
@@ -585,7 +726,9 @@ def test_when_the_site_is_back_its_people_are_no_longer_needed_elsewhere() -> No
     for id, part in solve(world):
         world.service.feed(REALM, part, id=id, at=world.instant("14:31"))
     assert {r.needed for r in world.state.moved.values()} == {0}
-    assert all(r.state is m.LineState.DISPATCHED for r in world.state.moved.values()), "a person sends them home"
+    assert all(r.state is m.LineState.DISPATCHED for r in world.state.moved.values()), (
+        "a person sends them home"
+    )
     assert refused(world.say(m.ComputeReassignments(**WHO), "14:40")) == (409, "nothing_hit")
 
 
@@ -609,7 +752,9 @@ def cell(line: m.LineRow) -> tuple[str, str, str]:
     return line.site, line.activity, line.metier
 
 
-def test_an_approval_calls_back_who_is_elsewhere_for_nothing_so_that_nobody_has_two_orders() -> None:
+def test_an_approval_calls_back_who_is_elsewhere_for_nothing_so_that_nobody_has_two_orders() -> (
+    None
+):
     world = needs_have_moved()
     row = answer(world, "11:31")
     lines = lines_of(world.state, row.id)
@@ -624,12 +769,16 @@ def test_an_approval_calls_back_who_is_elsewhere_for_nothing_so_that_nobody_has_
     assert said.result["recalled"] == sum(r.count for r in back)
     fire(world)
     ended = [f.row for f in world.facts(m.ReassignmentChanged) if f.change == "released"]
-    assert {(r.id, r.by, r.ended_at) for r in ended} == {(r.id, "p-1", world.instant("11:32")) for r in back}
+    assert {(r.id, r.by, r.ended_at) for r in ended} == {
+        (r.id, "p-1", world.instant("11:32")) for r in back
+    }
     told = {a.site: (a.agents, a.come) for a in world.asked("reassignment_recalled")}
     hosts = Counter({r.place: 0 for r in back if r.place not in ("telework", one.site)})
     for r in back:
         hosts[r.place] += r.count if r.place in hosts else 0
-    assert told == {one.site: (said.result["recalled"], None)} | {host: (None, n) for host, n in hosts.items()}
+    assert told == {one.site: (said.result["recalled"], None)} | {
+        host: (None, n) for host, n in hosts.items()
+    }
     assert isinstance(approve(world, "11:33"), CommandApplied), "the others go as well"
     fire(world)
     check_law(world)
@@ -652,28 +801,51 @@ def test_agents_of_a_line_that_needs_others_of_them_still_wait_for_a_person() ->
     parts = solve(world)
     kept = {one.line: one for _, part in parts for one in part.kept}
     line = next(line for _, part in parts for line in part.lines if line.recalled)
-    away = next(r for r in world.state.moved.values() if cell(r) == cell(line) and r.id in kept and r.count > 1)
+    away = next(
+        r
+        for r in world.state.moved.values()
+        if cell(r) == cell(line) and r.id in kept and r.count > 1
+    )
     for id, part in parts:
-        needed = tuple(k.model_copy(update={"needed": 1}) if k.line == away.id else k for k in part.kept)
-        held = tuple(x.model_copy(update={"recalled": 0, "held": 1}) if x.id == line.id else x for x in part.lines)
-        world.service.feed(REALM, part.model_copy(update={"kept": needed, "lines": held}), id=id, at=world.instant("11:31"))
+        needed = tuple(
+            k.model_copy(update={"needed": 1}) if k.line == away.id else k for k in part.kept
+        )
+        held = tuple(
+            x.model_copy(update={"recalled": 0, "held": 1}) if x.id == line.id else x
+            for x in part.lines
+        )
+        world.service.feed(
+            REALM,
+            part.model_copy(update={"kept": needed, "lines": held}),
+            id=id,
+            at=world.instant("11:31"),
+        )
     assert refused(approve(world, "11:32", line.id)) == (412, "agents_elsewhere")
     assert isinstance(approve(world, "11:33"), CommandApplied)
     fire(world)
     assert line.id not in world.state.moved
     assert away.id in world.state.moved
-    assert isinstance(world.say(m.ReleaseReassignment(line=away.id, author="p-3", role="site_manager"), "11:34"), CommandApplied)
+    assert isinstance(
+        world.say(m.ReleaseReassignment(line=away.id, author="p-3", role="site_manager"), "11:34"),
+        CommandApplied,
+    )
     assert isinstance(approve(world, "11:35", line.id), CommandApplied)
     fire(world)
     check_law(world)
 
 
-def test_a_proposal_that_does_not_say_on_whom_it_counts_calls_back_all_who_are_elsewhere_for_nothing() -> None:
+def test_a_proposal_that_does_not_say_on_whom_it_counts_calls_back_all_who_are_elsewhere_for_nothing() -> (
+    None
+):
     """Logs from before this was computed."""
     world = needs_have_moved()
     for id, part in solve(world):
-        silent = tuple(line.model_copy(update={"recalled": None, "held": None}) for line in part.lines)
-        world.service.feed(REALM, part.model_copy(update={"lines": silent}), id=id, at=world.instant("11:31"))
+        silent = tuple(
+            line.model_copy(update={"recalled": None, "held": None}) for line in part.lines
+        )
+        world.service.feed(
+            REALM, part.model_copy(update={"lines": silent}), id=id, at=world.instant("11:31")
+        )
     cells = {cell(line) for line in lines_of(world.state, current(world).id)}
     away = [r.id for r in world.state.moved.values() if not r.needed and cell(r) in cells]
     assert away
@@ -701,7 +873,10 @@ def test_a_proposal_lapses_with_the_release_of_the_last_agents_of_a_crisis_that_
     ids = sorted(world.state.moved)
     for n in range(0, len(ids), m.MOST_STEPS):
         one, *more = ids[n : n + m.MOST_STEPS]
-        assert isinstance(world.say(m.ReleaseReassignment(**WHO, line=one, lines=tuple(more)), "15:00"), CommandApplied)
+        assert isinstance(
+            world.say(m.ReleaseReassignment(**WHO, line=one, lines=tuple(more)), "15:00"),
+            CommandApplied,
+        )
     assert not world.state.moved
     world.until("18:00")
     assert in_force(world.state) is None
@@ -719,11 +894,19 @@ def test_a_site_that_the_reference_data_drop_gives_its_people_back_with_a_list()
     host = min({r.place for r in before.values()} - {"telework", "cen-1"})
     for n, section in enumerate(territory().sections):
         if isinstance(section, ref.Sites):
-            section = section.model_copy(update={"sites": tuple(s for s in section.sites if s.id != host)})  # noqa: PLW2901
+            section = section.model_copy(  # noqa: PLW2901
+                update={"sites": tuple(s for s in section.sites if s.id != host)}
+            )
         if isinstance(section, ref.Staffing):
-            section = section.model_copy(update={"cells": tuple(c for c in section.cells if c.site != host)})  # noqa: PLW2901
+            section = section.model_copy(  # noqa: PLW2901
+                update={"cells": tuple(c for c in section.cells if c.site != host)}
+            )
         last = n == len(territory().sections) - 1
-        world.service.feed(REALM, ref.ReferencePublished(reference="smaller", data=section, last=last), at=world.instant("10:00"))
+        world.service.feed(
+            REALM,
+            ref.ReferencePublished(reference="smaller", data=section, last=last),
+            at=world.instant("10:00"),
+        )
     fire(world)
     void = {f.row.id: f.row for f in world.facts(m.ReassignmentChanged) if f.change == "void"}
     assert void.keys() == {id for id, r in before.items() if r.place == host}
@@ -737,7 +920,11 @@ def test_nobody_is_sent_to_a_site_that_the_reference_data_dropped_since() -> Non
     host = min({line.place for line in lines} - {"telework", "cen-1"})
     sites = next(s for s in territory().sections if isinstance(s, ref.Sites))
     smaller = sites.model_copy(update={"sites": tuple(s for s in sites.sites if s.id != host)})
-    world.service.feed(REALM, ref.ReferencePublished(reference="smaller", data=smaller, last=True), at=world.instant("09:45"))
+    world.service.feed(
+        REALM,
+        ref.ReferencePublished(reference="smaller", data=smaller, last=True),
+        at=world.instant("09:45"),
+    )
     there = {line.id for line in lines if host in (line.place, line.need_site)}
     assert refused(approve(world, "09:46", min(there))) == (412, "place_lost")
     assert isinstance(approve(world, "09:46"), CommandApplied)
@@ -755,4 +942,7 @@ def test_other_decisions_ask_no_planner() -> None:
     world.say(DeclareActivity(activity="COM-01", state=ActivityState.DEGRADED, **WHO), "10:00")
     world.until("12:00")
     assert world.facts(m.ProposalRequested) == []
-    assert not any(isinstance(f, AttentionRequested) and f.code.startswith("reassignment") for f in world.facts(AttentionRequested))
+    assert not any(
+        isinstance(f, AttentionRequested) and f.code.startswith("reassignment")
+        for f in world.facts(AttentionRequested)
+    )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from schemas import reassignment as m
 from schemas import reference as ref
-from services.continuity.reassignment.previous import DISPLACED, LineKey
-from services.continuity.reassignment.situation import SiteState, Situation
-from services.continuity.reassignment.tables import Tables
-from services.continuity.recalling import Called, called
+from services.continuity.reassignment.model.previous import DISPLACED, LineKey
+from services.continuity.reassignment.model.situation import SiteState, Situation
+from services.continuity.reassignment.model.tables import Tables
+from services.continuity.reassignment.recalls import Called, called
 from tests.unit.continuity.reassignment.cases import cell, rule, site
 
 CELL = ("a", "SOL-04", "infirmier")
@@ -20,14 +20,32 @@ def line(place: str = "b") -> LineKey:
 def sent(id: str, count: int, needed: int) -> m.ReassignmentRow:
     """Agents of the cell whom an approved line sent elsewhere."""
     return m.ReassignmentRow(
-        id=id, site=CELL[0], activity=CELL[1], metier=CELL[2], supply="displaced", place="c", count=count, criticality=1, proposal="p", decision="d",
-        state=m.LineState.DISPATCHED, needed=needed, approved_by="p-1", approved_role="director", approved_at=0, rules=("D49",),
-    )  # fmt: skip
+        id=id,
+        site=CELL[0],
+        activity=CELL[1],
+        metier=CELL[2],
+        supply="displaced",
+        place="c",
+        count=count,
+        criticality=1,
+        proposal="p",
+        decision="d",
+        state=m.LineState.DISPATCHED,
+        needed=needed,
+        approved_by="p-1",
+        approved_role="director",
+        approved_at=0,
+        rules=("D49",),
+    )
 
 
 def of(new: list[int], *moved: m.ReassignmentRow, kept: tuple[m.KeptRow, ...] = ()) -> list[Called]:
     """The site has ten agents of the cell and no seats."""
-    staffing = ref.Staffing(cells=(cell("a", "SOL-04", "infirmier", 10, 4),), rules=(rule("SOL-04", 1),), substitutions=())
+    staffing = ref.Staffing(
+        cells=(cell("a", "SOL-04", "infirmier", 10, 4),),
+        rules=(rule("SOL-04", 1),),
+        substitutions=(),
+    )
     tables = Tables([site("a"), site("b", 500), site("c", 500)], staffing)
     situation = Situation({"a": SiteState(100, 0, False)}, 0, True, True)
     return called(tables, situation, moved, kept, [(line(), count) for count in new])
@@ -44,14 +62,19 @@ def test_who_has_no_order_goes_first() -> None:
 
 def test_a_line_that_needs_nobody_is_ended_before_one_that_needs_some_is_touched() -> None:
     """Two free, two on a line that needs nobody, four beyond what another line needs."""
-    assert of([3, 4], sent("x", 2, 0), sent("y", 6, 2)) == [Called(recalled=1), Called(recalled=1, held=3)]
+    assert of([3, 4], sent("x", 2, 0), sent("y", 6, 2)) == [
+        Called(recalled=1),
+        Called(recalled=1, held=3),
+    ]
 
 
 def test_what_the_new_situation_needs_counts_and_not_what_the_former_did() -> None:
     moved = (sent("x", 6, 6), sent("y", 4, 4))
     assert of([2], *moved, kept=(m.KeptRow(line="x", needed=4),)) == [Called(held=2)]
     assert of([2], *moved, kept=(m.KeptRow(line="x", needed=0),)) == [Called(recalled=2)]
-    assert of([2], *moved, kept=(m.KeptRow(line="x", needed=0, void=True),)) == [Called()], "they are back: their place was lost"
+    assert of([2], *moved, kept=(m.KeptRow(line="x", needed=0, void=True),)) == [Called()], (
+        "they are back: their place was lost"
+    )
 
 
 def test_agents_of_a_cell_that_the_data_dropped_are_nobody() -> None:

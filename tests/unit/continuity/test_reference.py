@@ -21,12 +21,18 @@ from tests.unit.continuity.world import REALM, World, clock, opened_by_alerts, p
 
 def _publish(world: World, section: ref.SectionData, when: str) -> None:
     world.until(when)
-    world.service.feed(REALM, ref.ReferencePublished(reference="another", data=section, last=True), at=world.instant(when))
+    world.service.feed(
+        REALM,
+        ref.ReferencePublished(reference="another", data=section, last=True),
+        at=world.instant(when),
+    )
 
 
 def _activities(**changes: object) -> ref.Activities:
     section = next(s for s in territory().sections if isinstance(s, ref.Activities))
-    changed = tuple(a.model_copy(update=changes) if a.id == "COM-03" else a for a in section.activities)
+    changed = tuple(
+        a.model_copy(update=changes) if a.id == "COM-03" else a for a in section.activities
+    )
     return section.model_copy(update={"activities": changed})
 
 
@@ -44,16 +50,26 @@ def test_new_percentages_and_thresholds_count_for_clocks_that_run_already() -> N
     """Otherwise they wait for the next percentage of the version before."""
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:52")
-    watched = Measured(metric="activity_rto_pct", args={"activities": ["COM-03"]}, op=">=", value=55)
+    watched = Measured(
+        metric="activity_rto_pct", args={"activities": ["COM-03"]}, op=">=", value=55
+    )
 
     def watching(plan: ref.Plan) -> ref.Plan:
-        return plan.model_copy(update={"triggers": (ref.Trigger(level=2, text="", when=watched),)}) if plan.id == "PT-ELEC" else plan
+        return (
+            plan.model_copy(update={"triggers": (ref.Trigger(level=2, text="", when=watched),)})
+            if plan.id == "PT-ELEC"
+            else plan
+        )
 
     policy = next(s for s in territory().sections if isinstance(s, ref.EscalationPolicy))
     alarms = (*policy.policy.alarms, ref.Alarm(base="rto", pct=40, to=("coordinateur_pca",)))
     world.until("10:28")
     world.service.feed(REALM, ref.ReferencePublished(reference="another", data=_plans(watching)))
-    _publish(world, policy.model_copy(update={"policy": policy.policy.model_copy(update={"alarms": alarms})}), "10:28")
+    _publish(
+        world,
+        policy.model_copy(update={"policy": policy.policy.model_copy(update={"alarms": alarms})}),
+        "10:28",
+    )
     world.until("10:29")
     assert world.alarms("COM-03") == [("rto", 50, "10:22"), ("rto", 40, "10:28")]
     assert world.metrics(watched.key) == [60.0]
@@ -61,7 +77,11 @@ def test_new_percentages_and_thresholds_count_for_clocks_that_run_already() -> N
 
 def test_a_section_waits_for_the_last_one() -> None:
     world = World()
-    world.service.feed(REALM, ref.ReferencePublished(reference="another", data=_activities(mbco_pct=99)), at=world.instant("09:41"))
+    world.service.feed(
+        REALM,
+        ref.ReferencePublished(reference="another", data=_activities(mbco_pct=99)),
+        at=world.instant("09:41"),
+    )
     assert world.activity("COM-03").mbco_pct == 37
     assert world.state.reference == territory().version
 
@@ -70,25 +90,37 @@ def test_an_activity_that_a_new_version_drops_is_left_alone() -> None:
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:52")
     section = _activities()
-    _publish(world, section.model_copy(update={"activities": tuple(a for a in section.activities if a.id != "COM-03")}), "10:00")
+    _publish(
+        world,
+        section.model_copy(
+            update={"activities": tuple(a for a in section.activities if a.id != "COM-03")}
+        ),
+        "10:00",
+    )
     world.until("13:00")
     assert world.alarms("COM-03") == []
     assert not [f for f in world.records() if f.name == "DeadlineFailed"]
 
 
-def _publish_changed(world: World, change: Callable[[ref.SectionData], ref.SectionData], when: str) -> None:
+def _publish_changed(
+    world: World, change: Callable[[ref.SectionData], ref.SectionData], when: str
+) -> None:
     """Every section of the shipped territory after a change, as another version."""
     world.until(when)
     sections = [change(section) for section in territory().sections]
     for n, section in enumerate(sections):
-        published = ref.ReferencePublished(reference="another", data=section, last=n == len(sections) - 1)
+        published = ref.ReferencePublished(
+            reference="another", data=section, last=n == len(sections) - 1
+        )
         world.service.feed(REALM, published, at=world.instant(when))
 
 
 def _without_local_clocks(section: ref.SectionData) -> ref.SectionData:
     if not isinstance(section, ref.EscalationPolicy):
         return section
-    return section.model_copy(update={"policy": section.policy.model_copy(update={"local_clocks": ()})})
+    return section.model_copy(
+        update={"policy": section.policy.model_copy(update={"local_clocks": ()})}
+    )
 
 
 def _without_site(section: ref.SectionData) -> ref.SectionData:
@@ -96,7 +128,9 @@ def _without_site(section: ref.SectionData) -> ref.SectionData:
         case ref.Sites(sites=sites):
             return section.model_copy(update={"sites": tuple(s for s in sites if s.id != "pmi-04")})
         case ref.Staffing(cells=cells):
-            return section.model_copy(update={"cells": tuple(c for c in cells if c.site != "pmi-04")})
+            return section.model_copy(
+                update={"cells": tuple(c for c in cells if c.site != "pmi-04")}
+            )
         case _:
             return section
 
@@ -111,17 +145,23 @@ def test_a_local_clock_that_a_new_version_no_longer_gives_stops_and_holds_no_dea
     assert running.clocks[0].state is ClockState.RUNNING
     _publish_changed(world, change, "10:20")
     assert (stopped := world.local("SOL-04", "pmi-04")) is not None
-    assert [(c.state, clock(c.stopped_at), c.next_at) for c in stopped.clocks] == [(ClockState.STOPPED, "10:20", None)] * 2
+    assert [(c.state, clock(c.stopped_at), c.next_at) for c in stopped.clocks] == [
+        (ClockState.STOPPED, "10:20", None)
+    ] * 2
     assert world.activity("SOL-04").local_running == 0
     steps = sum(f.name == "AgendaChanged" for f in world.records())
     world.until("2027-02-13 10:00")
     assert world.alarms("SOL-04", "pmi-04") == []
-    assert sum(f.name == "AgendaChanged" for f in world.records()) < steps + 50, "time passes without a step in each millisecond"
+    assert sum(f.name == "AgendaChanged" for f in world.records()) < steps + 50, (
+        "time passes without a step in each millisecond"
+    )
 
 
 def _plans(change: Callable[[ref.Plan], ref.Plan | None]) -> ref.Plans:
     section = next(s for s in territory().sections if isinstance(s, ref.Plans))
-    return section.model_copy(update={"plans": tuple(made for p in section.plans if (made := change(p)) is not None)})
+    return section.model_copy(
+        update={"plans": tuple(made for p in section.plans if (made := change(p)) is not None)}
+    )
 
 
 def test_an_active_plan_that_a_new_version_drops_is_over_and_the_log_says_why() -> None:
@@ -130,7 +170,10 @@ def test_an_active_plan_that_a_new_version_drops_is_over_and_the_log_says_why() 
     world.trigger("PT-ELEC", 2, "09:41")
     world.say(ActivatePlan(author="p", role="coordinator", plan="PT-ELEC"), "09:50")
     _publish(world, _plans(lambda p: None if p.id == "PT-ELEC" else p), "10:00")
-    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").decided_by) == (PlanState.LIFTED, "system:reference")
+    assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").decided_by) == (
+        PlanState.LIFTED,
+        "system:reference",
+    )
     assert world.plan_changes("PT-ELEC")[-1] == "dropped"
     _publish(world, _plans(lambda p: p), "11:00")
     world.trigger("PT-ELEC", 2, "12:00")
@@ -148,17 +191,32 @@ def test_what_is_done_of_a_running_plan_stays_with_its_task() -> None:
     def longer(plan: ref.Plan) -> ref.Plan:
         if plan.id != "PT-TIAC" or plan.stand_down is None:
             return plan
-        cards = (ref.Card(id="F1", t_min=30, role="cellule_com", task="Répondre à la presse"), *plan.cards)
+        cards = (
+            ref.Card(id="F1", t_min=30, role="cellule_com", task="Répondre à la presse"),
+            *plan.cards,
+        )
         cards = tuple(card.model_copy(update={"id": f"F{n}"}) for n, card in enumerate(cards, 1))
-        boxes = AllOf(all=(Manual(manual="familles prévenues"), Manual(manual="analyses conformes")))
-        return plan.model_copy(update={"cards": cards, "stand_down": plan.stand_down.model_copy(update={"when": boxes})})
+        boxes = AllOf(
+            all=(Manual(manual="familles prévenues"), Manual(manual="analyses conformes"))
+        )
+        return plan.model_copy(
+            update={
+                "cards": cards,
+                "stand_down": plan.stand_down.model_copy(update={"when": boxes}),
+            }
+        )
 
     _publish(world, _plans(longer), "10:00")
     row = world.plan("PT-TIAC")
     assert [(c.id, c.state, clock(c.due_at)) for c in row.cards[:3]] == [
-        ("F1", CardState.TO_DO, "10:20"), ("F2", CardState.DONE, "10:00"), ("F3", CardState.TO_DO, "10:05"),
-    ]  # fmt: skip
-    assert [(box.text, box.by) for box in row.boxes] == [("familles prévenues", None), ("analyses conformes", "p")]
+        ("F1", CardState.TO_DO, "10:20"),
+        ("F2", CardState.DONE, "10:00"),
+        ("F3", CardState.TO_DO, "10:05"),
+    ]
+    assert [(box.text, box.by) for box in row.boxes] == [
+        ("familles prévenues", None),
+        ("analyses conformes", "p"),
+    ]
     world.say(TickBox(author="p", role="coordinator", plan="PT-TIAC", box=0), "10:10")
     assert world.plan("PT-TIAC").stand_down_proposed
 
@@ -174,13 +232,19 @@ def test_what_was_heard_before_the_first_reference_data_counts_with_them() -> No
     publish(world.service)
     assert world.activity("SOL-08").state is ActivityState.THREATENED
     assert clock(world.activity("ATT-02").rto.started_at) == "09:41"
-    assert world.state.due["dependency:kitchen:sct-nanterre"] == world.instant("12:00"), "announced for later"
+    assert world.state.due["dependency:kitchen:sct-nanterre"] == world.instant("12:00"), (
+        "announced for later"
+    )
 
 
 def test_an_incomplete_version_fails_as_an_input_and_changes_nothing() -> None:
     service: MemoryService[State] = MemoryService(ContinuityDecider())
-    opened_by_alerts(service, RealmOpened(territory="92", title_code="test", started_at=0, lineage=REALM))
-    made = service.feed(REALM, ref.ReferencePublished(reference="half", data=_activities(), last=True))
+    opened_by_alerts(
+        service, RealmOpened(territory="92", title_code="test", started_at=0, lineage=REALM)
+    )
+    made = service.feed(
+        REALM, ref.ReferencePublished(reference="half", data=_activities(), last=True)
+    )
     assert [f.name for f in made.facts] == ["InputFailed"]
     assert service.state(REALM).reference == ""
 
@@ -196,13 +260,19 @@ def test_new_reference_data_fit_into_a_record_while_every_clock_runs() -> None:
         if not isinstance(section, ref.EscalationPolicy):
             return section
         alarms = (*section.policy.alarms, ref.Alarm(base="rto", pct=1, to=("coordinateur_pca",)))
-        return section.model_copy(update={"policy": section.policy.model_copy(update={"alarms": alarms})})
+        return section.model_copy(
+            update={"policy": section.policy.model_copy(update={"alarms": alarms})}
+        )
 
     _publish_changed(world, earlier, "09:50")
     assert world.state.reference == "another"
     world.until("09:51")
     assert not [f.data for f in world.records() if f.name in ("InputFailed", "DeadlineFailed")]
-    running = [row for row in world.state.activities.values() if row.rto.state is ClockState.RUNNING and row.rto.consumed_pct >= 1]
+    running = [
+        row
+        for row in world.state.activities.values()
+        if row.rto.state is ClockState.RUNNING and row.rto.consumed_pct >= 1
+    ]
     assert running
     assert all(1 in row.rto.alarms for row in running)
 
@@ -211,22 +281,36 @@ def test_a_system_on_which_very_many_activities_depend_fits_into_records() -> No
     world, count = World(start="09:00"), 200
     section = next(s for s in territory().sections if isinstance(s, ref.Activities))
     needy = next(a for a in section.activities if a.id == "COM-01")
-    more = tuple(needy.model_copy(update={"id": f"COM-{n}", "systems": ("ad",)}) for n in range(100, 100 + count))
-    _publish(world, section.model_copy(update={"activities": (*section.activities, *more)}), "09:05")
+    more = tuple(
+        needy.model_copy(update={"id": f"COM-{n}", "systems": ("ad",)})
+        for n in range(100, 100 + count)
+    )
+    _publish(
+        world, section.model_copy(update={"activities": (*section.activities, *more)}), "09:05"
+    )
     world.flag("flag:total_isolation", True, "09:10")
     world.until("09:11")
     assert not [f.data for f in world.records() if f.name in ("InputFailed", "DeadlineFailed")]
     rows = [world.activity(a.id) for a in more]
-    assert {(row.state, clock(row.rto.started_at)) for row in rows} == {(ActivityState.INTERRUPTED, "09:10")}
+    assert {(row.state, clock(row.rto.started_at)) for row in rows} == {
+        (ActivityState.INTERRUPTED, "09:10")
+    }
 
 
 @pytest.mark.parametrize("held", ["flag", "days"])
 def test_a_shorter_limit_of_single_sites_counts_at_once(held: str) -> None:
     """D43: under a flag, and from the midnight on that opens its window. Their clocks waited for their own next percentage."""
     policy = next(s for s in territory().sections if isinstance(s, ref.EscalationPolicy))
-    when: dict[str, Any] = {"flag": "total_isolation"} if held == "flag" else {"days_of_month": (12,)}
-    shorter = (*policy.policy.surcharges, ref.Surcharge(activity="SOL-06", dmia_h=4, rto_h=2, **when))
-    section = policy.model_copy(update={"policy": policy.policy.model_copy(update={"surcharges": shorter})})
+    when: dict[str, Any] = (
+        {"flag": "total_isolation"} if held == "flag" else {"days_of_month": (12,)}
+    )
+    shorter = (
+        *policy.policy.surcharges,
+        ref.Surcharge(activity="SOL-06", dmia_h=4, rto_h=2, **when),
+    )
+    section = policy.model_copy(
+        update={"policy": policy.policy.model_copy(update={"surcharges": shorter})}
+    )
     world = World()
     world.service.feed(REALM, ref.ReferencePublished(reference="shorter", data=section, last=True))
     world.hit("sst-01", EventType.CLOSURE, since="10:00")

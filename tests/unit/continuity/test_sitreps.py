@@ -15,9 +15,15 @@ SHA = "ab" * 32
 def issue(world: World, number: int, as_of: str, known: str, role: str = "cell") -> str:
     """A person validates; `applied`, or the refusal."""
     command = IssueSitrep(
-        author="p-1", role=role, number=number, as_of=world.instant(as_of), text_id=f"t-{number}", sha256=SHA, counts={"sites:closed": 3},
+        author="p-1",
+        role=role,
+        number=number,
+        as_of=world.instant(as_of),
+        text_id=f"t-{number}",
+        sha256=SHA,
+        counts={"sites:closed": 3},
         incidents=("i-1",),
-    )  # fmt: skip
+    )
     return said(world.say(command, known))
 
 
@@ -28,7 +34,9 @@ def said(answer: CommandApplied | CommandRefused) -> str:
 def dues(world: World) -> list[str | None]:
     """When a point was asked for."""
     name = AttentionRequested.__name__
-    return [clock(r.at) for r in world.records() if r.name == name and r.data["code"] == "sitrep_due"]
+    return [
+        clock(r.at) for r in world.records() if r.name == name and r.data["code"] == "sitrep_due"
+    ]
 
 
 def test_the_rhythm_of_the_level_asks_for_the_next_one() -> None:
@@ -40,7 +48,13 @@ def test_the_rhythm_of_the_level_asks_for_the_next_one() -> None:
     assert dues(world) == ["10:41"], "asked for once: the task stays open until somebody validates"
     assert issue(world, 1, "14:00", "14:01") == "applied"
     row = world.facts(SitrepIssued)[-1].row
-    assert (row.number, row.level, clock(row.as_of), clock(row.issued_at), clock(row.next_at)) == (1, 2, "14:00", "14:01", "15:00")
+    assert (row.number, row.level, clock(row.as_of), clock(row.issued_at), clock(row.next_at)) == (
+        1,
+        2,
+        "14:00",
+        "14:01",
+        "15:00",
+    )
     assert (row.sha256, row.counts, row.incidents) == (SHA, {"sites:closed": 3}, ("i-1",))
     world.until("15:30")
     assert dues(world) == ["10:41", "15:00"]
@@ -74,12 +88,24 @@ def test_numbers_follow_each_other_and_time_goes_on() -> None:
 def test_an_improvement_has_an_owner_and_a_date_and_ends_with_a_word() -> None:
     world = World()
     due = world.instant("2027-03-11 18:00")
-    add = AddImprovement(author="p-1", role="coordinator", text_id="t-1", owner="coordinateur_pca", due_at=due)
+    add = AddImprovement(
+        author="p-1", role="coordinator", text_id="t-1", owner="coordinateur_pca", due_at=due
+    )
     assert said(world.say(add, "10:00")) == "applied"
     row = world.facts(ImprovementChanged)[-1].row
-    assert (row.state, row.owner, row.due_at, list(world.state.improvements)) == ("open", "coordinateur_pca", due, [row.id])
-    assert said(world.say(add.model_copy(update={"owner": "nobody"}), "10:01")) == "404 unknown_role"
-    assert said(world.say(add.model_copy(update={"due_at": world.instant("09:59")}), "10:02")) == "409 until_past"
+    assert (row.state, row.owner, row.due_at, list(world.state.improvements)) == (
+        "open",
+        "coordinateur_pca",
+        due,
+        [row.id],
+    )
+    assert (
+        said(world.say(add.model_copy(update={"owner": "nobody"}), "10:01")) == "404 unknown_role"
+    )
+    assert (
+        said(world.say(add.model_copy(update={"due_at": world.instant("09:59")}), "10:02"))
+        == "409 until_past"
+    )
     drop = CloseImprovement(author="p-2", role="coordinator", improvement=row.id, dropped=True)
     assert said(world.say(drop, "10:03")) == "409 reason_needed"
     assert said(world.say(drop.model_copy(update={"dropped": False}), "10:04")) == "applied"

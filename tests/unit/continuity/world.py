@@ -30,19 +30,27 @@ from schemas.alerts import (
     Why,
 )
 from schemas.base import Command, Fact, Instant
-from schemas.continuity import ActivityChanged, ActivityRow, AlarmRaised, AlarmRow, LocalClockRow, PlanChanged, PlanRow
+from schemas.continuity import (
+    ActivityChanged,
+    ActivityRow,
+    AlarmRaised,
+    AlarmRow,
+    LocalClockRow,
+    PlanChanged,
+    PlanRow,
+)
 from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.reference import ReferencePublished
 from schemas.runtime import CommandApplied, CommandRefused, RealmOpened, StepTo
 from schemas.topics import PARTITIONS
 from schemas.words import Certainty, EventType, IncidentState, Level, SiteStatus
-from services.continuity.calendars import PARIS
+from services.continuity.activities.calendars import PARIS
 from services.continuity.decider import ContinuityDecider
 from services.continuity.state import NO_LOCAL, State
-from services.runtime.decider import Deadline
+from services.runtime.decider.protocol import Deadline
+from services.runtime.log.transaction import FactRecord
 from services.runtime.testing import MemoryService
-from services.runtime.transaction import FactRecord
 from tests.shipped import territory
 
 REALM = "92~test-continuity"
@@ -63,7 +71,9 @@ def at(local: str) -> Instant:
 
 def clock(instant: Instant | None) -> str | None:
     """`09:52` of an instant, local time."""
-    return None if instant is None else datetime.fromtimestamp(instant / 1000, PARIS).strftime("%H:%M")
+    return (
+        None if instant is None else datetime.fromtimestamp(instant / 1000, PARIS).strftime("%H:%M")
+    )
 
 
 def opened_by_alerts(service: MemoryService[State], opened: RealmOpened) -> None:
@@ -76,14 +86,19 @@ def publish(service: MemoryService[State]) -> None:
     """The shipped territory, section by section."""
     for n, section in enumerate(territory().sections):
         last = n == len(territory().sections) - 1
-        service.feed(REALM, ReferencePublished(reference=territory().version, data=section, last=last))
+        service.feed(
+            REALM, ReferencePublished(reference=territory().version, data=section, last=last)
+        )
 
 
 @cache
 def _opened(started_at: Instant, *, published: bool) -> MemoryService[State]:
     """Made once, copied for each world."""
     service = MemoryService(ContinuityDecider())
-    opened_by_alerts(service, RealmOpened(territory="92", title_code="test", started_at=started_at, lineage=REALM))
+    opened_by_alerts(
+        service,
+        RealmOpened(territory="92", title_code="test", started_at=started_at, lineage=REALM),
+    )
     if published:
         publish(service)
     return service
@@ -143,21 +158,37 @@ class World:
         """A confirmed cause on a site; known at once unless `known` says later."""
         self.serial += 1
         status = (
-            effect or _CLOSED.get(type) or (SiteStatus.CLOSED if type is EventType.OUTAGE_POWER and loss >= 80 else SiteStatus.DEGRADED)
+            effect
+            or _CLOSED.get(type)
+            or (
+                SiteStatus.CLOSED
+                if type is EventType.OUTAGE_POWER and loss >= 80
+                else SiteStatus.DEGRADED
+            )
         )
         cause = CauseRow.model_validate(
             {
-                "id": f"c-{self.serial}", "incident": incident, "type": type, "effect": status, "since": self.instant(since),
-                "certainty": Certainty.CONFIRMED, "severity": 3, "loss_pct": loss, "reports": (f"r-{self.serial}",),
-                "expected_end": None if end is None else self.instant(end), **more,
+                "id": f"c-{self.serial}",
+                "incident": incident,
+                "type": type,
+                "effect": status,
+                "since": self.instant(since),
+                "certainty": Certainty.CONFIRMED,
+                "severity": 3,
+                "loss_pct": loss,
+                "reports": (f"r-{self.serial}",),
+                "expected_end": None if end is None else self.instant(end),
+                **more,
             }
-        )  # fmt: skip
+        )
         self.causes[site] = [c for c in self.causes.get(site, []) if c.type is not type] + [cause]
         return self.tell_site(site, known or since, since)
 
     def count(self, site: str, found: int, expected: int, when: str) -> list[Fact]:
         """People of an evacuated site were counted."""
-        counted = Headcount(found=found, expected=expected, at=self.instant(when), report=f"r-count-{site}")
+        counted = Headcount(
+            found=found, expected=expected, at=self.instant(when), report=f"r-count-{site}"
+        )
         self.counts[site] = counted
         began = min(c.since for c in self.causes[site])
         return self.tell_site(site, when, when, began=began)
@@ -166,7 +197,9 @@ class World:
         """The site reopens: the named causes, or all, are lifted."""
         self.causes[site] = [c for c in self.causes.get(site, []) if types and c.type not in types]
         left = self.causes[site]
-        return self.tell_site(site, known or when, when, lifted=when, began=min((c.since for c in left), default=None))
+        return self.tell_site(
+            site, known or when, when, lifted=when, began=min((c.since for c in left), default=None)
+        )
 
     def tell_site(
         self,
@@ -180,14 +213,26 @@ class World:
     ) -> list[Fact]:
         """The row that alerts would send. `began`: of what is left, when something was lifted."""
         causes = self.causes.get(site, [])
-        order = [SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED]
-        shown = status or next((s for s in order for c in causes if c.effect is s), SiteStatus.NORMAL)
+        order = [
+            SiteStatus.EVACUATED,
+            SiteStatus.SHELTERING,
+            SiteStatus.CLOSED,
+            SiteStatus.DEGRADED,
+        ]
+        shown = status or next(
+            (s for s in order for c in causes if c.effect is s), SiteStatus.NORMAL
+        )
         loss = max((c.loss_pct for c in causes), default=0.0)
         out = shown is SiteStatus.EVACUATED
         row = SiteRow(
-            headcount=self.counts.get(site, self.found) if out else None, id=site, status=shown, since=self.instant(since) if began is None else began, capacity_pct=100 - loss, causes=tuple(causes),
+            headcount=self.counts.get(site, self.found) if out else None,
+            id=site,
+            status=shown,
+            since=self.instant(since) if began is None else began,
+            capacity_pct=100 - loss,
+            causes=tuple(causes),
             lifted_at=None if lifted is None else self.instant(lifted),
-        )  # fmt: skip
+        )
         return self._tell(SiteStatusChanged(row=row), known)
 
     def flag(
@@ -201,18 +246,40 @@ class World:
         speaks_of: str | None = None,
     ) -> list[Fact]:
         row = FlagRow(
-            id=id, value=value, since=self.instant(since or when), effective_from=None if effective is None else self.instant(effective),
-            speaks_of=None if speaks_of is None else self.instant(speaks_of), incident="i-1", reports=("r-flag",),
-        )  # fmt: skip
+            id=id,
+            value=value,
+            since=self.instant(since or when),
+            effective_from=None if effective is None else self.instant(effective),
+            speaks_of=None if speaks_of is None else self.instant(speaks_of),
+            incident="i-1",
+            reports=("r-flag",),
+        )
         return self._tell(FlagChanged(row=row), when)
 
-    def announce(self, end: str | None, when: str, incident: str = "i-1", kind: str = "power", level: Level = Level.N3) -> list[Fact]:
+    def announce(
+        self,
+        end: str | None,
+        when: str,
+        incident: str = "i-1",
+        kind: str = "power",
+        level: Level = Level.N3,
+    ) -> list[Fact]:
         """An incident with its announced end."""
         row = IncidentRow(
-            id=incident, number="92-2027-0211-01", kind=kind, key=f"{kind}:92050", state=IncidentState.OPEN, level=level, severity=4,
-            certainty=Certainty.CONFIRMED, opened_at=self.instant("09:40"), known_at=self.instant("09:40"), updated_at=self.instant(when),
-            version=1, estimated_end=None if end is None else self.instant(end),
-        )  # fmt: skip
+            id=incident,
+            number="92-2027-0211-01",
+            kind=kind,
+            key=f"{kind}:92050",
+            state=IncidentState.OPEN,
+            level=level,
+            severity=4,
+            certainty=Certainty.CONFIRMED,
+            opened_at=self.instant("09:40"),
+            known_at=self.instant("09:40"),
+            updated_at=self.instant(when),
+            version=1,
+            estimated_end=None if end is None else self.instant(end),
+        )
         return self._tell(IncidentChanged(row=row, change="report"), when)
 
     def trigger(
@@ -228,11 +295,26 @@ class World:
         incident: str = "i-1",
         metric: str = "customers_cut",
     ) -> list[Fact]:
-        why = Why(code="predicate", metric=metric, op=">", threshold=20000, value=180000, at=self.instant(when), reports=(report,))
+        why = Why(
+            code="predicate",
+            metric=metric,
+            op=">",
+            threshold=20000,
+            value=180000,
+            at=self.instant(when),
+            reports=(report,),
+        )
         row = TriggerRow.model_validate(
-            {"id": id or f"{plan}:{level}", "plan": plan, "level": level, "state": state, "since": self.instant(since or when),
-             "incident": incident, "why": (why,)}
-        )  # fmt: skip
+            {
+                "id": id or f"{plan}:{level}",
+                "plan": plan,
+                "level": level,
+                "state": state,
+                "since": self.instant(since or when),
+                "incident": incident,
+                "why": (why,),
+            }
+        )
         return self._tell(TriggerChanged(row=row), when)
 
     def level(self, level: Level, when: str) -> list[Fact]:
@@ -241,7 +323,9 @@ class World:
 
     def say(self, command: Command, when: str) -> CommandApplied | CommandRefused:
         """A person decides; the answer."""
-        answers = [f for f in self._tell(command, when) if isinstance(f, CommandApplied | CommandRefused)]
+        answers = [
+            f for f in self._tell(command, when) if isinstance(f, CommandApplied | CommandRefused)
+        ]
         assert len(answers) == 1
         return answers[0]
 
@@ -257,7 +341,12 @@ class World:
     def local(self, activity: str, site: str) -> LocalClockRow | None:
         """Its clock there, unless it stopped so long ago that only a new one could follow."""
         found = self.state.local.get(activity, NO_LOCAL).get(site)
-        return None if found is None or (found.same_until is not None and found.same_until < self.service.realm(REALM).now) else found
+        return (
+            None
+            if found is None
+            or (found.same_until is not None and found.same_until < self.service.realm(REALM).now)
+            else found
+        )
 
     def plan(self, id: str) -> PlanRow:
         return self.state.plans[id]
@@ -267,11 +356,17 @@ class World:
 
     def facts(self, kind: type[F]) -> list[F]:
         name = kind.__name__
-        return [fact for f in self.records() if f.name == name and isinstance(fact := f.message(), kind)]
+        return [
+            fact for f in self.records() if f.name == name and isinstance(fact := f.message(), kind)
+        ]
 
     def alarms(self, activity: str, site: str | None = None) -> list[tuple[str, int, str | None]]:
         """(base, percentage, `HH:MM`) of the alarms of one clock, as raised."""
-        rows: list[AlarmRow] = [f.row for f in self.facts(AlarmRaised) if (f.row.activity, f.row.site) == (activity, site)]
+        rows: list[AlarmRow] = [
+            f.row
+            for f in self.facts(AlarmRaised)
+            if (f.row.activity, f.row.site) == (activity, site)
+        ]
         return [(row.base.value, row.pct, clock(row.raised_at)) for row in rows]
 
     def metrics(self, key: str) -> list[float]:

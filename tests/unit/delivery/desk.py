@@ -9,12 +9,19 @@ from typing import Any
 from schemas.base import Fact, Instant, Message
 from schemas.calling import NotificationPlanned, NotificationWithdrawn
 from schemas.commands import AnswerNotification, HoldSending, ReplayNotification
-from schemas.delivery import AttemptGranted, AttemptOutcome, AttemptRow, ClaimAttempt, NotificationRow, ReceiptReceived
+from schemas.delivery import (
+    AttemptGranted,
+    AttemptOutcome,
+    AttemptRow,
+    ClaimAttempt,
+    NotificationRow,
+    ReceiptReceived,
+)
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.words import Answer, Channel, Level
 from services.delivery.decider import DeliveryDecider
 from services.delivery.state import DeliveryState
-from services.runtime.decider import Firing, Input
+from services.runtime.decider.protocol import Firing, Input
 
 T0: Instant = 1_802_340_000_000
 EVERYTHING = ("app", "sms", "voice", "email", "webhook")
@@ -37,16 +44,24 @@ class Desk:
         """One input `after_s` after the last; returns the facts that it caused, deadlines before it not counted."""
         self.wait(after_s)
         self.inputs += 1
-        given = Input(f"in-{self.inputs}", self.realm, "92", "test", message, self.now, self.now, "c", "c")
+        given = Input(
+            f"in-{self.inputs}", self.realm, "92", "test", message, self.now, self.now, "c", "c"
+        )
         return self._take(self.decider.decide(self.state, given))
 
     def wait(self, seconds: float) -> list[Fact]:
         """Time passes; returns the facts of the deadlines that fired."""
         until, fired = self.now + round(seconds * 1000), []
-        while (deadline := self.decider.next_deadline(self.state)) is not None and deadline.due <= until:
+        while (
+            deadline := self.decider.next_deadline(self.state)
+        ) is not None and deadline.due <= until:
             self.now = max(self.now, deadline.due)
-            fired += self._take(self.decider.fire(self.state, Firing(deadline, self.realm, "92", self.now)))
-            assert self.state.agenda.due.get(deadline.key) != deadline.due, f"{deadline.key} was not disarmed"
+            fired += self._take(
+                self.decider.fire(self.state, Firing(deadline, self.realm, "92", self.now))
+            )
+            assert self.state.agenda.due.get(deadline.key) != deadline.due, (
+                f"{deadline.key} was not disarmed"
+            )
         self.now = until
         return fired
 
@@ -64,15 +79,27 @@ class Desk:
 
     def roster(self, **channels: Sequence[str]) -> None:
         """A new reference version with these verified channels."""
-        data = RosterSection(roster=Roster(holders=(), channels={p.replace("_", "-"): tuple(c) for p, c in channels.items()}))
+        data = RosterSection(
+            roster=Roster(
+                holders=(), channels={p.replace("_", "-"): tuple(c) for p, c in channels.items()}
+            )
+        )
         self.tell(ReferencePublished(reference="r1", data=data, last=True))
 
-    def plan(self, id: str = "n1", channels: Sequence[Channel] = (Channel.SMS,), **changes: Any) -> NotificationRow:
+    def plan(
+        self, id: str = "n1", channels: Sequence[Channel] = (Channel.SMS,), **changes: Any
+    ) -> NotificationRow:
         """alerts planned a notification to `dgs`."""
         planned: dict[str, Any] = {
-            "notification": id, "level": Level.N3, "role": "dgs_directeur_de_crise", "person": "dgs", "channels": tuple(channels),
-            "template": "incident_wave", "planned_at": self.now, **changes,
-        }  # fmt: skip
+            "notification": id,
+            "level": Level.N3,
+            "role": "dgs_directeur_de_crise",
+            "person": "dgs",
+            "channels": tuple(channels),
+            "template": "incident_wave",
+            "planned_at": self.now,
+            **changes,
+        }
         self.tell(NotificationPlanned(**planned))
         return self.row(id)
 
@@ -103,18 +130,42 @@ class Desk:
         """The run reports what the provider said."""
         attempt = self.attempt(id) if number is None else self.row(id).attempts[number - 1]
         error = None if outcome == "accepted" else "550 no such user"
-        said: dict[str, Any] = {"outcome": outcome, "error": error, "retry": retry, "retry_after_s": asked_s, "parts": parts}
+        said: dict[str, Any] = {
+            "outcome": outcome,
+            "error": error,
+            "retry": retry,
+            "retry_after_s": asked_s,
+            "parts": parts,
+        }
         said |= {"receipts": receipts}
         return self.tell(AttemptOutcome(notification=id, attempt=attempt.id, run=run, **said))
 
-    def receipt(self, state: Any = "received", *, number: int | None = None, id: str = "n1") -> list[Fact]:
+    def receipt(
+        self, state: Any = "received", *, number: int | None = None, id: str = "n1"
+    ) -> list[Fact]:
         """The provider reports a receipt."""
         attempt = self.attempt(id) if number is None else self.row(id).attempts[number - 1]
         return self.tell(ReceiptReceived(notification=id, attempt=attempt.id, state=state))
 
-    def answer(self, answer: Answer = Answer.ACK, *, person: str = "dgs", id: str = "n1", channel: str = "sms") -> list[Fact]:
+    def answer(
+        self,
+        answer: Answer = Answer.ACK,
+        *,
+        person: str = "dgs",
+        id: str = "n1",
+        channel: str = "sms",
+    ) -> list[Fact]:
         """A person answers."""
-        return self.tell(AnswerNotification(author=person, role="r", notification=id, person=person, answer=answer, channel=channel))
+        return self.tell(
+            AnswerNotification(
+                author=person,
+                role="r",
+                notification=id,
+                person=person,
+                answer=answer,
+                channel=channel,
+            )
+        )
 
     def withdraw(self, id: str = "n1") -> list[Fact]:
         """alerts no longer needs it."""
@@ -126,7 +177,14 @@ class Desk:
 
     def hold(self, seconds: float) -> list[Fact]:
         """The coordinator stops sending."""
-        return self.tell(HoldSending(author="coord-pca", role="coordinator", reason="text:1", until=self.now + round(seconds * 1000)))
+        return self.tell(
+            HoldSending(
+                author="coord-pca",
+                role="coordinator",
+                reason="text:1",
+                until=self.now + round(seconds * 1000),
+            )
+        )
 
 
 def desk(realm: str = "92", channels: Sequence[str] = EVERYTHING) -> Desk:

@@ -15,9 +15,23 @@ def test_an_answer_ends_the_notification_and_goes_to_alerts() -> None:
     d.claim()
     d.outcome("accepted")
     facts = d.answer()
-    assert AnswerReceived(notification="n1", person="dgs", answer=Answer.ACK, channel="sms", at=d.now, proved=Channel.SMS) in facts
+    assert (
+        AnswerReceived(
+            notification="n1",
+            person="dgs",
+            answer=Answer.ACK,
+            channel="sms",
+            at=d.now,
+            proved=Channel.SMS,
+        )
+        in facts
+    )
     assert isinstance(facts[-1], CommandApplied)
-    assert (d.row().state, d.row().answer, d.row().acknowledged_at) == (NotificationState.ANSWERED, "ack", d.now)
+    assert (d.row().state, d.row().answer, d.row().acknowledged_at) == (
+        NotificationState.ANSWERED,
+        "ack",
+        d.now,
+    )
 
 
 def test_an_answer_proves_the_channel_without_which_it_could_not_be() -> None:
@@ -98,7 +112,9 @@ def test_nobody_answers_for_somebody_else() -> None:
 def test_answers_to_nothing_are_refused_by_name() -> None:
     d = desk()
     d.plan("info", answer_expected=False)
-    codes = [f.code for f in (*d.answer(id="n9"), *d.answer(id="info")) if isinstance(f, CommandRefused)]
+    codes = [
+        f.code for f in (*d.answer(id="n9"), *d.answer(id="info")) if isinstance(f, CommandRefused)
+    ]
     assert codes == ["notification_unknown", "answer_not_expected"]
 
 
@@ -109,7 +125,11 @@ def test_an_answer_given_elsewhere_ends_the_call_and_is_told_to_nobody_again() -
     d.outcome("accepted")
     told = d.tell(NotificationWithdrawn(notification="n1", why="ack"))
     assert [type(f) for f in told] == [NotificationChanged], "alerts knows"
-    assert (d.row().state, d.row().answer, d.row().acknowledged_at) == (NotificationState.ANSWERED, "ack", d.now)
+    assert (d.row().state, d.row().answer, d.row().acknowledged_at) == (
+        NotificationState.ANSWERED,
+        "ack",
+        d.now,
+    )
     d.wait(3600)
     assert len(d.row().attempts) == 1, "the phone does not ring"
 

@@ -11,10 +11,16 @@ from schemas.delivery import AttemptGranted, ClaimAttempt
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import CommandRefused, DeadlineFailed, LossDeclared, Rebased
 from schemas.words import Channel, NotificationState
-from services.delivery.policies import POLICIES
+from services.delivery.notifications.channel_policies import POLICIES
 from tests.unit.delivery.desk import Desk, desk
 
-APP, SMS, VOICE, EMAIL, WEBHOOK = Channel.APP, Channel.SMS, Channel.VOICE, Channel.EMAIL, Channel.WEBHOOK
+APP, SMS, VOICE, EMAIL, WEBHOOK = (
+    Channel.APP,
+    Channel.SMS,
+    Channel.VOICE,
+    Channel.EMAIL,
+    Channel.WEBHOOK,
+)
 
 
 def channels_tried(d: Desk) -> list[Channel]:
@@ -39,7 +45,11 @@ def test_a_wave_that_says_app_does_not_ring_the_phone_but_falls_back_to_mail() -
 def test_a_person_without_a_verified_channel_is_unreachable_at_once() -> None:
     d = desk(channels=())
     row = d.plan()
-    assert (row.state, row.why, row.attempts) == (NotificationState.FAILED, "no_verified_channel", ())
+    assert (row.state, row.why, row.attempts) == (
+        NotificationState.FAILED,
+        "no_verified_channel",
+        (),
+    )
     assert d.facts[-1] == Unreachable(notification="n1", person="dgs", at=d.now)
 
 
@@ -52,7 +62,12 @@ def test_a_planned_notification_keeps_its_channels_when_the_roster_changes() -> 
 
 def test_a_roster_counts_only_when_its_version_is_whole() -> None:
     d = desk(channels=("sms",))
-    d.tell(ReferencePublished(reference="r2", data=RosterSection(roster=Roster(holders=(), channels={"dgs": ("voice",)}))))
+    d.tell(
+        ReferencePublished(
+            reference="r2",
+            data=RosterSection(roster=Roster(holders=(), channels={"dgs": ("voice",)})),
+        )
+    )
     assert d.plan(channels=(VOICE, SMS)).channels == (SMS,)
 
 
@@ -64,7 +79,11 @@ def test_only_the_first_claim_is_granted() -> None:
     d.plan()
     granted = d.claim("run-1")
     assert granted is not None
-    assert (granted.run, granted.channel, granted.limit_ms) == ("run-1", SMS, POLICIES[SMS].limit_ms)
+    assert (granted.run, granted.channel, granted.limit_ms) == (
+        "run-1",
+        SMS,
+        POLICIES[SMS].limit_ms,
+    )
     assert d.claim("run-2") is None
     assert d.claim("run-1") is None
     assert d.row().state is NotificationState.ATTEMPTED
@@ -143,11 +162,16 @@ def test_a_passing_failure_is_tried_again_after_its_pause_when_no_channel_is_lef
         d.claim()
         d.outcome("failed", retry=True)
         d.wait(120)
-    assert (len(d.row().attempts), d.row().state) == (POLICIES[EMAIL].tries, NotificationState.FAILED)
+    assert (len(d.row().attempts), d.row().state) == (
+        POLICIES[EMAIL].tries,
+        NotificationState.FAILED,
+    )
 
 
 @pytest.mark.parametrize(("asked_s", "waits_s"), [(5, 30), (90, 90), (86_400, 600), (None, 30)])
-def test_a_provider_is_not_called_before_the_time_that_it_asks_for_within_bounds(asked_s: int | None, waits_s: int) -> None:
+def test_a_provider_is_not_called_before_the_time_that_it_asks_for_within_bounds(
+    asked_s: int | None, waits_s: int
+) -> None:
     """Never earlier than our own pause, never later than somebody can wait."""
     d = desk(channels=("webhook",))
     d.plan(channels=())
@@ -204,7 +228,11 @@ def test_a_missing_receipt_on_the_last_channel_stays_accepted() -> None:
     d.claim()
     d.outcome("accepted")
     d.wait(3600)
-    assert (d.row().state, d.row().why, len(d.row().attempts)) == (NotificationState.ACCEPTED, "no_receipt", 1)
+    assert (d.row().state, d.row().why, len(d.row().attempts)) == (
+        NotificationState.ACCEPTED,
+        "no_receipt",
+        1,
+    )
     assert not any(isinstance(f, Unreachable) for f in d.facts)
 
 
@@ -265,7 +293,11 @@ def test_doubt_on_an_at_most_once_channel_is_never_repeated_there() -> None:
     d.plan(channels=(VOICE,))
     d.claim()
     d.wait(3600)
-    assert (d.row().state, d.row().why, len(d.row().attempts)) == (NotificationState.AMBIGUOUS, "perhaps_not_sent", 1)
+    assert (d.row().state, d.row().why, len(d.row().attempts)) == (
+        NotificationState.AMBIGUOUS,
+        "perhaps_not_sent",
+        1,
+    )
     assert not any(isinstance(f, Unreachable) for f in d.facts)
 
 
@@ -301,9 +333,14 @@ def test_a_late_outcome_leaves_a_repetition_that_is_already_claimed() -> None:
     assert len(d.row().attempts) == 2
 
 
-@pytest.mark.parametrize("loss", [lambda: LossDeclared(detail="tail lost"), lambda: Rebased(cluster_id="k2", next_offset=7)])
+@pytest.mark.parametrize(
+    "loss",
+    [lambda: LossDeclared(detail="tail lost"), lambda: Rebased(cluster_id="k2", next_offset=7)],
+)
 @pytest.mark.parametrize("claimed", [True, False])
-def test_a_declared_loss_makes_every_open_attempt_ambiguous(loss: Callable[[], LossDeclared | Rebased], claimed: bool) -> None:
+def test_a_declared_loss_makes_every_open_attempt_ambiguous(
+    loss: Callable[[], LossDeclared | Rebased], claimed: bool
+) -> None:
     """A grant may lie in the lost history: neither a granted nor a planned attempt can be trusted."""
     d = desk(channels=("voice",))
     d.plan(channels=(VOICE,))

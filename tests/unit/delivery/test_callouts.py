@@ -10,16 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.callouts import AGENT, CHUNK, Called, CallOutChanged, CallOutRow, DraftCallOut, StartCallOut, StopCallOut
+from schemas.callouts import (
+    AGENT,
+    CHUNK,
+    Called,
+    CallOutChanged,
+    CallOutRow,
+    DraftCallOut,
+    StartCallOut,
+    StopCallOut,
+)
 from schemas.delivery import NotificationRow
 from schemas.runtime import CommandRefused
 from schemas.words import Channel, Level, NotificationState
-from services.console.api.callouts import HEADCOUNT_PARTS, sms_parts
-from services.delivery.callouts import estimates
+from services.console.messages.callouts_api import HEADCOUNT_PARTS, sms_parts
+from services.delivery.callouts.callouts import estimates
 from services.delivery.channels.sms.wording import wording
-from services.delivery.policies import DEFAULT
+from services.delivery.notifications.channel_policies import DEFAULT
 from services.messages import Names, compose, phrases
-from services.runtime.sms_text import encode
+from services.runtime.http.sms_text import encode
 from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_pacing import HOURS, SATURDAY_2330, declared, handed
 
@@ -29,17 +38,29 @@ SMS, EMAIL = Channel.SMS, Channel.EMAIL
 
 
 def draft(
-    d: Desk, count: int, *, callout: str = "c1", channels: tuple[Channel, ...] = (SMS,), has: tuple[Channel, ...] = (SMS,), **changes: Any
+    d: Desk,
+    count: int,
+    *,
+    callout: str = "c1",
+    channels: tuple[Channel, ...] = (SMS,),
+    has: tuple[Channel, ...] = (SMS,),
+    **changes: Any,
 ) -> CallOutRow:
     """A draft of `count` people."""
     people = [Called(person=f"agent-{n}", channels=has) for n in range(count)]
     for start in range(0, max(count, 1), CHUNK):
         d.tell(
             DraftCallOut(
-                author="coord-pca", role="coordinator", callout=callout, text_id="text:1", channels=channels, people=tuple(people[start : start + CHUNK]),
-                last=start + CHUNK >= count, **changes,
+                author="coord-pca",
+                role="coordinator",
+                callout=callout,
+                text_id="text:1",
+                channels=channels,
+                people=tuple(people[start : start + CHUNK]),
+                last=start + CHUNK >= count,
+                **changes,
             )
-        )  # fmt: skip
+        )
     return row(d)
 
 
@@ -88,13 +109,23 @@ def test_a_long_sms_is_expected_to_cost_what_its_parts_do() -> None:
 @pytest.mark.parametrize("letter", ["a", "é", "€", "Ж"])
 @pytest.mark.parametrize("answer_expected", [True, False])
 @pytest.mark.parametrize("template", ["callout", "callout_correction"])
-def test_a_draft_expects_as_many_parts_as_are_sent(template: str, answer_expected: bool, letter: str, lang: str) -> None:
+def test_a_draft_expects_as_many_parts_as_are_sent(
+    template: str, answer_expected: bool, letter: str, lang: str
+) -> None:
     """Of a call-out's own text in the longest of its forms; a shorter form may be one part less."""
     link = LINK if answer_expected else None
     for length in range(1, 601, 7):
-        expected = sms_parts(letter * length, answer_expected=answer_expected, corrects=template != "callout")
+        expected = sms_parts(
+            letter * length, answer_expected=answer_expected, corrects=template != "callout"
+        )
         message = wording(
-            compose(called(template=template, answer_expected=answer_expected), Names(), phrases(lang), link, letter * length),
+            compose(
+                called(template=template, answer_expected=answer_expected),
+                Names(),
+                phrases(lang),
+                link,
+                letter * length,
+            ),
             answerable=True,
         )
         assert expected - 1 <= len(encode(message).segments) <= expected
@@ -102,13 +133,24 @@ def test_a_draft_expects_as_many_parts_as_are_sent(template: str, answer_expecte
 
 @pytest.mark.parametrize("lang", ["fr", "en"])
 def test_the_question_of_a_headcount_has_the_parts_that_are_expected(lang: str) -> None:
-    message = wording(compose(called(template="headcount", answer_expected=True), Names(), phrases(lang), LINK), answerable=True)
+    message = wording(
+        compose(called(template="headcount", answer_expected=True), Names(), phrases(lang), LINK),
+        answerable=True,
+    )
     assert len(encode(message).segments) == HEADCOUNT_PARTS
 
 
 def called(**changes: Any) -> NotificationRow:
     """One person of a call-out."""
-    return NotificationRow(id="n", level=Level.N1, role=AGENT, person="p", state=NotificationState.PLANNED, planned_at=0, **changes)
+    return NotificationRow(
+        id="n",
+        level=Level.N1,
+        role=AGENT,
+        person="p",
+        state=NotificationState.PLANNED,
+        planned_at=0,
+        **changes,
+    )
 
 
 def test_a_draft_tells_nobody_and_says_what_it_takes() -> None:
@@ -131,7 +173,9 @@ def test_a_long_message_is_paid_part_by_part_whatever_becomes_of_it() -> None:
     draft(d, 3)
     start(d)
     d.wait(1)
-    for one, outcome, parts in zip(told(d), ("accepted", "ambiguous", "failed"), (3, 2, 2), strict=True):
+    for one, outcome, parts in zip(
+        told(d), ("accepted", "ambiguous", "failed"), (3, 2, 2), strict=True
+    ):
         d.claim(id=one.id)
         d.outcome(outcome, id=one.id, parts=parts)
     d.receipt(id=told(d)[0].id)
@@ -140,19 +184,26 @@ def test_a_long_message_is_paid_part_by_part_whatever_becomes_of_it() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.lists(st.sampled_from(list(Channel)), unique=True, max_size=3), max_size=60), st.lists(st.sampled_from(list(Channel)), min_size=1, max_size=3)
-)  # fmt: skip
-def test_estimates_count_everybody_once_and_cost_what_is_declared(people: list[list[Channel]], wanted: list[Channel]) -> None:
+    st.lists(st.lists(st.sampled_from(list(Channel)), unique=True, max_size=3), max_size=60),
+    st.lists(st.sampled_from(list(Channel)), min_size=1, max_size=3),
+)
+def test_estimates_count_everybody_once_and_cost_what_is_declared(
+    people: list[list[Channel]], wanted: list[Channel]
+) -> None:
     d = desk()
     called = [Called(person=str(n), channels=tuple(has)) for n, has in enumerate(people)]
     found = estimates(called, tuple(wanted), DEFAULT, d.state.pacing)
     fallback = {Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT}
-    assert sum(e.people for e in found) == sum(bool((set(wanted) | fallback) & set(has)) for has in people)
+    assert sum(e.people for e in found) == sum(
+        bool((set(wanted) | fallback) & set(has)) for has in people
+    )
     for e in found:
         assert e.cost_cents == round(e.people * DEFAULT.channels[e.channel].cost_cents)
 
 
-def test_five_thousand_three_hundred_are_planned_in_three_seconds_and_danger_does_not_wait() -> None:
+def test_five_thousand_three_hundred_are_planned_in_three_seconds_and_danger_does_not_wait() -> (
+    None
+):
     d = declared(desk(), per_minute=1200, burst=20)
     draft(d, 5300)
     began = time.perf_counter()
@@ -236,10 +287,16 @@ def test_after_a_stop_nobody_else_is_told() -> None:
     states = {r.state for r in told(d) if r.id not in granted}
     assert states == {NotificationState.WITHDRAWN}
     after = row(d)
-    assert (after.state, after.withdrawn, after.handed) == ("stopped", len(told(d)) - len(granted), len(granted))
+    assert (after.state, after.withdrawn, after.handed) == (
+        "stopped",
+        len(told(d)) - len(granted),
+        len(granted),
+    )
     assert before.state == "running"
     assert not d.state.pacing.waiting
-    assert d.decider.next_deadline(d.state) is None or d.decider.next_deadline(d.state).key.startswith("attempt/")  # type: ignore[union-attr]
+    assert d.decider.next_deadline(d.state) is None or d.decider.next_deadline(
+        d.state
+    ).key.startswith("attempt/")  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("what", [StartCallOut, StopCallOut])
@@ -254,21 +311,45 @@ def test_refusals_name_what_stands_against_it(what: Any) -> None:
     draft(d, 3)
     start(d)
     stop(d)
-    assert code(what(author="a", role="coordinator", callout="c1")) in ("callout_started", "callout_over")
+    assert code(what(author="a", role="coordinator", callout="c1")) in (
+        "callout_started",
+        "callout_over",
+    )
 
 
 @pytest.mark.parametrize(
-    ("role", "counts"), [("site_manager", True), ("cell", True), ("cellule_situation", True), ("technician", False), ("observer", False)]
-)  # fmt: skip
-def test_a_headcount_is_started_and_closed_by_whoever_answers_for_the_site(role: str, counts: bool) -> None:
+    ("role", "counts"),
+    [
+        ("site_manager", True),
+        ("cell", True),
+        ("cellule_situation", True),
+        ("technician", False),
+        ("observer", False),
+    ],
+)
+def test_a_headcount_is_started_and_closed_by_whoever_answers_for_the_site(
+    role: str, counts: bool
+) -> None:
     """D79. To tell everybody anything else stays with the coordinator."""
     d = declared(desk())
     for kind in ("headcount", "callout"):
         asked = DraftCallOut(
-            author="a", role=role, callout=kind, kind=kind, channels=(SMS,), people=(Called(person="agent-1", channels=(SMS,)),), last=True
-        )  # fmt: skip
-        commands = (asked, StartCallOut(author="a", role=role, callout=kind), StopCallOut(author="a", role=role, callout=kind))
-        refused = [any(isinstance(f, CommandRefused) for f in d.tell(command)) for command in commands]
+            author="a",
+            role=role,
+            callout=kind,
+            kind=kind,
+            channels=(SMS,),
+            people=(Called(person="agent-1", channels=(SMS,)),),
+            last=True,
+        )
+        commands = (
+            asked,
+            StartCallOut(author="a", role=role, callout=kind),
+            StopCallOut(author="a", role=role, callout=kind),
+        )
+        refused = [
+            any(isinstance(f, CommandRefused) for f in d.tell(command)) for command in commands
+        ]
         assert refused == [not (counts and kind == "headcount")] * 3
 
 
@@ -304,7 +385,9 @@ def test_information_of_a_call_out_waits_for_monday_and_goes_by_mail_when_there_
 
 
 @pytest.mark.parametrize("passes", [{"danger": True}, {"answer_expected": True}])
-def test_a_call_out_about_danger_or_for_an_answer_passes_at_all_hours(passes: dict[str, Any]) -> None:
+def test_a_call_out_about_danger_or_for_an_answer_passes_at_all_hours(
+    passes: dict[str, Any],
+) -> None:
     night = declared(Desk(now=SATURDAY_2330), hours=HOURS)
     draft(night, 1, **passes)
     start(night)

@@ -31,10 +31,10 @@ from schemas.reference import Holder, ReferencePublished, Roster, RosterSection
 from schemas.replies import chosen
 from schemas.reports import ReportReceived
 from schemas.words import Channel, NotificationState
-from services.delivery.outbox import Headcount, Outbox
-from services.delivery.sender import new_outbox
-from services.delivery.telling import KEPT_MS, Teller
-from services.runtime.vault import TextItem
+from services.delivery.callouts.headcount_tally import KEPT_MS, Teller
+from services.delivery.sender.attempt_view import Headcount, Outbox
+from services.delivery.sender.sender import new_outbox
+from services.runtime.secrets.vault import TextItem
 from tests.unit.delivery.desk import T0, Desk
 from tests.unit.delivery.test_callouts import take
 
@@ -52,10 +52,18 @@ def asked(count: int = 10, realm: str = "92") -> Desk:
         chunk = tuple(people[at : at + CHUNK])
         d.tell(
             DraftCallOut(
-                author="c", role="coordinator", callout="c1", kind="headcount", sites=("cen-1",), danger=True, answer_expected=True,
-                channels=(SMS,), people=chunk, last=at + CHUNK >= count,
+                author="c",
+                role="coordinator",
+                callout="c1",
+                kind="headcount",
+                sites=("cen-1",),
+                danger=True,
+                answer_expected=True,
+                channels=(SMS,),
+                people=chunk,
+                last=at + CHUNK >= count,
             )
-        )  # fmt: skip
+        )
     d.tell(StartCallOut(author="c", role="coordinator", callout="c1"))
     for _ in range(1 + count // 45):
         d.wait(5)
@@ -68,7 +76,10 @@ def row(d: Desk) -> CallOutRow:
 
 
 def told(d: Desk) -> list[Any]:
-    return sorted((r for r in d.state.notifications.values() if r.campaign == "c1"), key=lambda r: int(r.person.split("-")[1]))
+    return sorted(
+        (r for r in d.state.notifications.values() if r.campaign == "c1"),
+        key=lambda r: int(r.person.split("-")[1]),
+    )
 
 
 def answer(d: Desk, count: int) -> None:
@@ -97,7 +108,11 @@ def test_the_manager_of_the_site_is_called_at_thirty_minutes_with_the_numbers() 
     assert not [r for r in d.state.notifications.values() if r.person == "chief"]
     d.wait(60)
     (call,) = (r for r in d.state.notifications.values() if r.person == "chief")
-    assert (call.template, call.values, call.attempts[0].channel) == ("headcount_manager", {"found": 7, "expected": 10}, Channel.VOICE)
+    assert (call.template, call.values, call.attempts[0].channel) == (
+        "headcount_manager",
+        {"found": 7, "expected": 10},
+        Channel.VOICE,
+    )
     assert row(d).managers_called_at is not None
 
 
@@ -145,7 +160,12 @@ def test_simulated_answers_are_counted_each_once_and_only_in_an_exercise() -> No
     for realm, counted in (("92~ex-7", (2, 1, 0)), ("92", (0, 0, 0))):
         d = asked(4, realm)
         answer(d, 3)
-        for said in (HeadcountAnswer.SAFE, HeadcountAnswer.HELP, HeadcountAnswer.SAFE, HeadcountAnswer.SAFE):
+        for said in (
+            HeadcountAnswer.SAFE,
+            HeadcountAnswer.HELP,
+            HeadcountAnswer.SAFE,
+            HeadcountAnswer.SAFE,
+        ):
             d.tell(HeadcountSaid(callout="c1", answer=said))
         d.tell(HeadcountSaid(callout="unknown", answer=HeadcountAnswer.SAFE))
         assert (row(d).safe, row(d).help, row(d).away) == counted
@@ -171,11 +191,15 @@ def test_no_fact_says_who_answered_what() -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("safe", ("1", "OK", "oui")), ("help", ("2 svp", "Non !", "AIDE", "sos")), ("away", ("3", "absent", "indisponible")),
+        ("safe", ("1", "OK", "oui")),
+        ("help", ("2 svp", "Non !", "AIDE", "sos")),
+        ("away", ("3", "absent", "indisponible")),
         (None, ("4", "", "où êtes-vous ?")),
     ],
-)  # fmt: skip
-def test_replies_are_one_two_or_three_or_say_the_same(said: str | None, words: Sequence[str]) -> None:
+)
+def test_replies_are_one_two_or_three_or_say_the_same(
+    said: str | None, words: Sequence[str]
+) -> None:
     assert [chosen(w) for w in words] == [said] * len(words)
 
 
@@ -197,25 +221,42 @@ class Kept:
 
     async def get(self, person: str) -> Contact | None:
         """p0 and p1 work at cen-1, p2 at cen-2, p3 was erased."""
-        return None if person == "p3" else Contact(person=person, site="cen-2" if person == "p2" else "cen-1")
+        return (
+            None
+            if person == "p3"
+            else Contact(person=person, site="cen-2" if person == "p2" else "cen-1")
+        )
 
     def reports(self) -> list[tuple[str | None, float | str | None, float | None]]:
         """Site, found, expected."""
         found = [m for _, m in self.sent if isinstance(m, ReportReceived)]
         assert all(m.measure is not None and m.measure.name == "headcount_found" for m in found)
-        return [(m.site_id, m.measure.value, m.measure.value_of) for m in found if m.measure is not None]
+        return [
+            (m.site_id, m.measure.value, m.measure.value_of) for m in found if m.measure is not None
+        ]
 
     async def send(
-        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None,
+        self,
+        topic: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        source: str,
+        correlation_id: str | None = None,
         traceparent: str | None = None,
-    ) -> tuple[int, int]:  # fmt: skip
+    ) -> tuple[int, int]:
         self.sent.append((topic, message))
         return 0, 0
 
 
-def headcount(outbox: Outbox, kept: Kept, *answers: str, sites: tuple[str, ...] = ("cen-1",)) -> None:
+def headcount(
+    outbox: Outbox, kept: Kept, *answers: str, sites: tuple[str, ...] = ("cen-1",)
+) -> None:
     asked = {f"n{n}": f"p{n}" for n in range(4)}
-    outbox.headcounts["c1"] = Headcount("92", sites, T0, over=False, persons=set(asked.values()), notifications=asked)
+    outbox.headcounts["c1"] = Headcount(
+        "92", sites, T0, over=False, persons=set(asked.values()), notifications=asked
+    )
     for n, said in enumerate(answers):
         kept.items[headcount_text_id(f"n{n}")] = TextItem({"headcount": said})
 
@@ -231,7 +272,11 @@ async def test_the_teller_counts_and_says_each_count_once() -> None:
     assert isinstance(report, ReportReceived)
     assert (topic, report.site_id) == ("alerts.inputs", "cen-1")
     assert report.measure is not None
-    assert (report.measure.name, report.measure.value, report.measure.value_of) == ("headcount_found", 3, 4)
+    assert (report.measure.name, report.measure.value, report.measure.value_of) == (
+        "headcount_found",
+        3,
+        4,
+    )
     kept.items[headcount_text_id("n2")] = TextItem({"headcount": "safe"})
     await teller.tell()
     assert [m for _, m in kept.sent][2] == HeadcountTallied(callout="c1", safe=3, help=0, away=0)
@@ -243,7 +288,9 @@ async def test_several_sites_are_counted_one_by_one() -> None:
     headcount(outbox, kept, "safe", sites=("cen-2", "cen-1"))
     teller = Teller(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
     await teller.tell()
-    assert kept.reports() == [("cen-2", 0, 2), ("cen-1", 1, 2)], "nobody found yet is told, and who has no place is missed at the first"
+    assert kept.reports() == [("cen-2", 0, 2), ("cen-1", 1, 2)], (
+        "nobody found yet is told, and who has no place is missed at the first"
+    )
     kept.sent.clear()
     kept.items[headcount_text_id("n2")] = TextItem({"headcount": "help"})
     await teller.tell()
@@ -251,7 +298,9 @@ async def test_several_sites_are_counted_one_by_one() -> None:
     kept.sent.clear()
     await Teller(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000).tell()
     ids = [m.report_id for _, m in kept.sent if isinstance(m, ReportReceived)]
-    assert ids == ["c1-cen-2-found-1", "c1-cen-1-found-1"], "after a start the same count is the same report"
+    assert ids == ["c1-cen-2-found-1", "c1-cen-1-found-1"], (
+        "after a start the same count is the same report"
+    )
 
 
 async def test_a_start_says_nothing_about_what_is_over_and_later_answers_count() -> None:

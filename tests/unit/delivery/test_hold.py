@@ -24,7 +24,11 @@ def test_nothing_is_offered_to_a_sender_during_a_hold_and_all_of_it_afterwards()
     d.wait(599)
     assert d.row().attempts == ()
     d.wait(1)
-    assert (d.row().state, d.attempt().state, d.row().why) == (NotificationState.PLANNED, "planned", None)
+    assert (d.row().state, d.attempt().state, d.row().why) == (
+        NotificationState.PLANNED,
+        "planned",
+        None,
+    )
     assert d.claim() is not None
 
 
@@ -97,7 +101,11 @@ def test_a_next_try_that_is_later_than_the_end_of_the_hold_is_no_longer_held() -
     d.hold(1)
     d.outcome("failed", retry=True)
     d.wait(1)
-    assert (d.row().state, d.row().why, dict(d.state.held)) == (NotificationState.ATTEMPTED, None, {})
+    assert (d.row().state, d.row().why, dict(d.state.held)) == (
+        NotificationState.ATTEMPTED,
+        None,
+        {},
+    )
     d.wait(30)
     assert d.attempt().state == "planned"
 
@@ -133,7 +141,10 @@ def test_what_is_called_back_or_answered_during_a_hold_stays_so() -> None:
     d.withdraw("a")
     d.answer(id="b")
     d.wait(601)
-    assert (d.row("a").state, d.row("b").state) == (NotificationState.WITHDRAWN, NotificationState.ANSWERED)
+    assert (d.row("a").state, d.row("b").state) == (
+        NotificationState.WITHDRAWN,
+        NotificationState.ANSWERED,
+    )
     assert not d.row("a").attempts
     assert not d.row("b").attempts
 
@@ -148,7 +159,13 @@ def test_what_is_called_back_or_answered_during_a_hold_stays_so() -> None:
 )
 def test_a_hold_needs_the_right_a_reason_and_an_end(changes: dict[str, Any], code: str) -> None:
     d = desk()
-    command = {"author": "a", "role": "coordinator", "reason": "text:1", "until": d.now + 1000, **changes}
+    command = {
+        "author": "a",
+        "role": "coordinator",
+        "reason": "text:1",
+        "until": d.now + 1000,
+        **changes,
+    }
     (refused,) = d.tell(HoldSending(**command))
     assert isinstance(refused, CommandRefused)
     assert refused.code == code
@@ -188,7 +205,9 @@ def test_reminders_of_a_headcount_come_to_an_end_during_a_hold() -> None:
     d.hold(3600)
     before = len(d.facts)
     d.wait(60)
-    assert len([f for f in d.facts[before:] if isinstance(f, NotificationChanged)]) == 2 * CHUNK + 20, "each is looked at once"
+    assert (
+        len([f for f in d.facts[before:] if isinstance(f, NotificationChanged)]) == 2 * CHUNK + 20
+    ), "each is looked at once"
     d.wait(3600)
     take(d)
     assert all(len(r.attempts) >= 2 for r in d.state.notifications.values())
@@ -197,12 +216,24 @@ def test_reminders_of_a_headcount_come_to_an_end_during_a_hold() -> None:
 def test_who_is_being_called_this_moment_is_not_reminded_as_well() -> None:
     d = desk()
     both = (Channel.SMS, Channel.VOICE)
-    draft(d, 2 * CHUNK + 20, kind="headcount", danger=True, answer_expected=True, channels=both, has=both)
+    draft(
+        d,
+        2 * CHUNK + 20,
+        kind="headcount",
+        danger=True,
+        answer_expected=True,
+        channels=both,
+        has=both,
+    )
     start(d)
     d.wait(400)
     take(d)
     d.wait(199)  # no receipt came: the phones ring one after the other
-    ringing = [id for id, row in d.state.notifications.items() if row.attempts[-1].state == "planned" and d.claim(id=id)]
+    ringing = [
+        id
+        for id, row in d.state.notifications.items()
+        if row.attempts[-1].state == "planned" and d.claim(id=id)
+    ]
     assert len(ringing) > CHUNK
     before = len(d.facts)
     d.wait(5)

@@ -13,8 +13,8 @@ from schemas.calling import Unreachable
 from schemas.delivery import AttemptGranted, ClaimAttempt, NotificationChanged
 from schemas.runtime import LossDeclared
 from schemas.words import Answer, Channel, NotificationState
-from services.delivery.attempts import is_settled, state_of
-from services.delivery.policies import POLICIES, Doubt
+from services.delivery.notifications.attempts import is_settled, state_of
+from services.delivery.notifications.channel_policies import POLICIES, Doubt
 from services.delivery.state import DeliveryState
 from tests.unit.delivery.desk import EVERYTHING, Desk, desk
 from tests.unit.delivery.test_pacing import declared
@@ -25,11 +25,26 @@ _number = st.integers(0, 3)
 STEPS = st.lists(
     st.one_of(
         st.tuples(
-            st.just("plan"), st.sampled_from(IDS), st.lists(st.sampled_from(list(Channel)), max_size=3), st.booleans(), st.booleans()
+            st.just("plan"),
+            st.sampled_from(IDS),
+            st.lists(st.sampled_from(list(Channel)), max_size=3),
+            st.booleans(),
+            st.booleans(),
         ),
         st.tuples(st.just("claim"), st.sampled_from(IDS), st.sampled_from(("run-1", "run-2"))),
-        st.tuples(st.just("outcome"), st.sampled_from(IDS), _number, st.sampled_from(("accepted", "failed", "ambiguous")), st.booleans()),
-        st.tuples(st.just("receipt"), st.sampled_from(IDS), _number, st.sampled_from(("received", "failed"))),
+        st.tuples(
+            st.just("outcome"),
+            st.sampled_from(IDS),
+            _number,
+            st.sampled_from(("accepted", "failed", "ambiguous")),
+            st.booleans(),
+        ),
+        st.tuples(
+            st.just("receipt"),
+            st.sampled_from(IDS),
+            _number,
+            st.sampled_from(("received", "failed")),
+        ),
         st.tuples(st.just("answer"), st.sampled_from(IDS), st.sampled_from(list(Answer))),
         st.tuples(st.just("withdraw"), st.sampled_from(IDS)),
         st.tuples(st.just("hold"), st.integers(1, 300)),
@@ -46,18 +61,34 @@ STEPS = st.lists(
 def act(d: Desk, step: tuple[Any, ...]) -> None:
     """One word; a word about something that does not exist is skipped."""
     name, *args = step
-    if name in ("claim", "outcome", "receipt") and not (args[0] in d.state.notifications and d.row(args[0]).attempts):
+    if name in ("claim", "outcome", "receipt") and not (
+        args[0] in d.state.notifications and d.row(args[0]).attempts
+    ):
         return
     match name:
         case "plan":
-            d.plan(args[0], channels=args[1], danger=args[2], answer_expected=args[3], template="incident_wave" if args[3] else "alarm_rto")
+            d.plan(
+                args[0],
+                channels=args[1],
+                danger=args[2],
+                answer_expected=args[3],
+                template="incident_wave" if args[3] else "alarm_rto",
+            )
         case "claim":
             d.claim(args[1], id=args[0])
         case "outcome":
             attempt = d.row(args[0]).attempts[min(args[1], len(d.row(args[0]).attempts)) - 1]
-            d.outcome(args[2], number=attempt.number, run=attempt.run or "run-1", id=args[0], retry=args[3])
+            d.outcome(
+                args[2],
+                number=attempt.number,
+                run=attempt.run or "run-1",
+                id=args[0],
+                retry=args[3],
+            )
         case "receipt":
-            d.receipt(args[2], number=min(args[1], len(d.row(args[0]).attempts)) or None, id=args[0])
+            d.receipt(
+                args[2], number=min(args[1], len(d.row(args[0]).attempts)) or None, id=args[0]
+            )
         case "answer":
             d.answer(args[1], id=args[0])
         case "withdraw":
@@ -82,13 +113,28 @@ def check(d: Desk) -> None:
         assert open_numbers in ([], [len(row.attempts)]), "only the newest attempt may be open"
         assert [a.number for a in row.attempts] == list(range(1, len(row.attempts) + 1))
         for attempt in row.attempts:
-            assert attempt.state != "granted" or attempt.due is not None, "a granted attempt without outcome waits for ever"
+            assert attempt.state != "granted" or attempt.due is not None, (
+                "a granted attempt without outcome waits for ever"
+            )
             assert d.state.agenda.due.get(f"attempt/{row.id}/{attempt.number}") == attempt.due
         waits = row.state in (NotificationState.PLANNED, NotificationState.ATTEMPTED)
-        queued = row.id in d.state.pacing.waiting and (d.state.sending_held or f"pace/{row.waits_for}" in d.state.agenda.due)
-        later = row.not_before is not None and d.state.agenda.due.get(f"later/{row.id}") == row.not_before
-        moving = bool(open_numbers) or any(a.due is not None for a in row.attempts) or row.id in d.state.held or queued or later
-        assert (row.id in d.state.pacing.waiting) == (row.waits_for is not None and not is_settled(row))
+        queued = row.id in d.state.pacing.waiting and (
+            d.state.sending_held or f"pace/{row.waits_for}" in d.state.agenda.due
+        )
+        later = (
+            row.not_before is not None
+            and d.state.agenda.due.get(f"later/{row.id}") == row.not_before
+        )
+        moving = (
+            bool(open_numbers)
+            or any(a.due is not None for a in row.attempts)
+            or row.id in d.state.held
+            or queued
+            or later
+        )
+        assert (row.id in d.state.pacing.waiting) == (
+            row.waits_for is not None and not is_settled(row)
+        )
         assert not waits or moving, "nobody will ever look at this notification again"
         assert not (row.danger and row.id in d.state.held)
         assert not (row.danger and (row.waits_for or row.not_before))
@@ -98,7 +144,9 @@ def check(d: Desk) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(_channels, STEPS)
-def test_whatever_happens_nothing_is_called_twice_and_everything_is_in_one_state(channels: list[str], steps: list[tuple[Any, ...]]) -> None:
+def test_whatever_happens_nothing_is_called_twice_and_everything_is_in_one_state(
+    channels: list[str], steps: list[tuple[Any, ...]]
+) -> None:
     d = desk(channels=channels)
     d.plan()
     for step in steps:
@@ -111,7 +159,9 @@ def test_whatever_happens_nothing_is_called_twice_and_everything_is_in_one_state
         doubted = False
         for attempt in row.attempts:
             repeats = doubted and POLICIES[attempt.channel].doubt is Doubt.AT_LEAST_ONCE
-            assert not repeats or attempt.possible_duplicate, "a repetition after doubt is not marked"
+            assert not repeats or attempt.possible_duplicate, (
+                "a repetition after doubt is not marked"
+            )
             doubted = doubted or attempt.state == "ambiguous"
         if row.state is NotificationState.FAILED:
             assert unreachable[row.id] >= 1
@@ -132,7 +182,9 @@ def test_a_provider_that_accepted_is_followed_by_another_channel_only_without_it
 
 @settings(max_examples=80, deadline=None)
 @given(_channels, STEPS)
-def test_with_time_every_notification_comes_to_rest(channels: list[str], steps: list[tuple[Any, ...]]) -> None:
+def test_with_time_every_notification_comes_to_rest(
+    channels: list[str], steps: list[tuple[Any, ...]]
+) -> None:
     """A sender that always fails, and nobody answers: after a day only rest states are left."""
     d = desk(channels=channels)
     for step in steps:
@@ -150,7 +202,9 @@ def test_with_time_every_notification_comes_to_rest(channels: list[str], steps: 
 
 @settings(max_examples=60, deadline=None)
 @given(_channels, STEPS)
-def test_the_state_is_the_fold_of_the_facts_and_survives_a_snapshot(channels: list[str], steps: list[tuple[Any, ...]]) -> None:
+def test_the_state_is_the_fold_of_the_facts_and_survives_a_snapshot(
+    channels: list[str], steps: list[tuple[Any, ...]]
+) -> None:
     d = desk(channels=channels)
     for step in steps:
         act(d, step)
@@ -162,7 +216,9 @@ def test_the_state_is_the_fold_of_the_facts_and_survives_a_snapshot(channels: li
 
 @settings(max_examples=50, deadline=None)
 @given(_channels, STEPS)
-def test_a_realm_that_is_not_live_never_grants_a_call(channels: list[str], steps: list[tuple[Any, ...]]) -> None:
+def test_a_realm_that_is_not_live_never_grants_a_call(
+    channels: list[str], steps: list[tuple[Any, ...]]
+) -> None:
     d = Desk("92~ex-1")
     d.roster(dgs=channels)
     for step in steps:

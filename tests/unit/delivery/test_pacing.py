@@ -15,10 +15,16 @@ from hypothesis import strategies as st
 
 from schemas.base import HOUR_MS, Instant
 from schemas.delivery import NotificationChanged
-from schemas.reference import ChannelRule, ChannelRules, ChannelsSection, InformationHours, ReferencePublished
+from schemas.reference import (
+    ChannelRule,
+    ChannelRules,
+    ChannelsSection,
+    InformationHours,
+    ReferencePublished,
+)
 from schemas.runtime import CommandRefused
 from schemas.words import Channel, Level, NotificationState
-from services.delivery.policies import Hours
+from services.delivery.notifications.channel_policies import Hours
 from tests.unit.delivery.desk import T0, Desk, desk
 
 SMS = Channel.SMS
@@ -45,7 +51,11 @@ def declared(
         information_hours=hours,
         cost_cents=cost_cents,
     )
-    d.tell(ReferencePublished(reference="r2", data=ChannelsSection(rules=ChannelRules(channels=(rule,))), last=True))
+    d.tell(
+        ReferencePublished(
+            reference="r2", data=ChannelsSection(rules=ChannelRules(channels=(rule,))), last=True
+        )
+    )
     return d
 
 
@@ -68,7 +78,11 @@ def handed(d: Desk) -> list[tuple[Instant, str]]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(60, 12_000), st.integers(1, 50), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3000)), max_size=6))
+@given(
+    st.floats(60, 12_000),
+    st.integers(1, 50),
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3000)), max_size=6),
+)
 def test_no_window_holds_more_than_the_declared_rate_and_nobody_waits_longer(
     per_minute: float, burst: int, arrivals: list[tuple[int, int]]
 ) -> None:
@@ -83,9 +97,13 @@ def test_no_window_holds_more_than_the_declared_rate_and_nobody_waits_longer(
     interval = 60_000 / per_minute
     for first, start in enumerate(times):
         for last in range(first + burst, len(times)):
-            assert times[last] - start >= (last - first + 1 - burst) * interval - 1, "faster than the provider takes"
+            assert times[last] - start >= (last - first + 1 - burst) * interval - 1, (
+                "faster than the provider takes"
+            )
     if times:
-        assert times[-1] - T0 <= sum(p for _, p in arrivals) + len(times) * interval + 1000, "slower than declared"
+        assert times[-1] - T0 <= sum(p for _, p in arrivals) + len(times) * interval + 1000, (
+            "slower than declared"
+        )
     assert not d.state.pacing.waiting
     assert not any(key.startswith("pace/") for key in d.state.agenda.due)
 
@@ -117,7 +135,11 @@ def test_calls_go_before_information_and_groups_take_turns() -> None:
         order = [id for _, id in handed(d)]
     calls = [id for id in order if not id.startswith("info")]
     assert [id for id in order if id.startswith("info")][1:] == order[-2:], "information goes last"
-    assert {id for id in calls[:8] if id.startswith("small")} == {"small-0", "small-1", "small-2"}, "forty calls do not keep three back"
+    assert {id for id in calls[:8] if id.startswith("small")} == {
+        "small-0",
+        "small-1",
+        "small-2",
+    }, "forty calls do not keep three back"
 
 
 def test_whoever_waits_no_longer_needs_a_place() -> None:
@@ -131,7 +153,9 @@ def test_whoever_waits_no_longer_needs_a_place() -> None:
     assert not d.state.pacing.waiting
 
 
-def test_nobody_leaves_the_queue_during_a_hold_and_its_end_lets_them_go_at_the_declared_rate() -> None:
+def test_nobody_leaves_the_queue_during_a_hold_and_its_end_lets_them_go_at_the_declared_rate() -> (
+    None
+):
     d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
     waves(d, 5)
     d.hold(60)
@@ -160,7 +184,9 @@ def test_a_new_rate_is_in_force_at_once_also_for_who_waits() -> None:
     assert all(d.row(f"e1-{n}").attempts for n in range(30))
 
 
-def test_five_thousand_three_hundred_leave_at_the_declared_rate_and_a_snapshot_keeps_their_order() -> None:
+def test_five_thousand_three_hundred_leave_at_the_declared_rate_and_a_snapshot_keeps_their_order() -> (
+    None
+):
     d = declared(desk(channels=("sms",)), per_minute=1200, burst=20)
     waves(d, 5300)
     dumped = json.loads(json.dumps(d.decider.dump(d.state)))
@@ -214,18 +240,28 @@ def night(channels: tuple[str, ...] = ("app", "sms", "voice", "email")) -> Desk:
 def test_quiet_hours_hold_back_app_and_sms_and_let_the_voice_of_a_call_pass() -> None:
     d = night()
     held = d.plan("call", channels=(Channel.APP, SMS), level=Level.N1, quiet_until=MORNING)
-    assert (held.why, held.not_before, held.attempts) == ("quiet_hours", MORNING, ()), "nor by mail, which would only stand in for them"
+    assert (held.why, held.not_before, held.attempts) == ("quiet_hours", MORNING, ()), (
+        "nor by mail, which would only stand in for them"
+    )
     assert d.plan("rung", channels=(SMS, VOICE), quiet_until=MORNING).attempts[0].channel is VOICE
-    told = d.plan("told", channels=(Channel.APP, SMS, VOICE), quiet_until=MORNING, answer_expected=False)
+    told = d.plan(
+        "told", channels=(Channel.APP, SMS, VOICE), quiet_until=MORNING, answer_expected=False
+    )
     assert told.attempts == (), "information rings nobody instead"
     d.wait(7.4 * 3600)
     assert not d.row("call").attempts
     d.wait(0.2 * 3600)
-    assert (d.row("call").attempts[0].planned_at, d.row("call").attempts[0].channel) == (MORNING, Channel.APP)
+    assert (d.row("call").attempts[0].planned_at, d.row("call").attempts[0].channel) == (
+        MORNING,
+        Channel.APP,
+    )
 
 
 def test_whoever_has_mail_alone_is_not_held_back() -> None:
-    assert night(("email",)).plan(channels=(SMS,), quiet_until=MORNING).attempts[0].channel is Channel.EMAIL
+    assert (
+        night(("email",)).plan(channels=(SMS,), quiet_until=MORNING).attempts[0].channel
+        is Channel.EMAIL
+    )
 
 
 def test_in_the_morning_what_was_held_back_is_told_together() -> None:
@@ -234,14 +270,18 @@ def test_in_the_morning_what_was_held_back_is_told_together() -> None:
         alarm(d, f"a{n}", quiet_until=MORNING)
         d.wait(60)
     for cycle in (1, 2):
-        d.plan(f"c{cycle}", channels=(SMS,), escalation="e1", wave=1, cycle=cycle, quiet_until=MORNING)
+        d.plan(
+            f"c{cycle}", channels=(SMS,), escalation="e1", wave=1, cycle=cycle, quiet_until=MORNING
+        )
         d.wait(60)
     d.plan("other", channels=(SMS,), escalation="e2", wave=1, cycle=1, quiet_until=MORNING)
     d.plan("withdrawn", channels=(SMS,), escalation="e3", wave=1, cycle=1, quiet_until=MORNING)
     d.withdraw("withdrawn")
     assert d.decider.load("92", "92", json.loads(json.dumps(d.decider.dump(d.state)))) == d.state
     d.wait(8 * 3600)
-    assert sorted(id for _, id in handed(d)) == ["a0", "c2", "other"], "the newest call of a ladder stands for those before it"
+    assert sorted(id for _, id in handed(d)) == ["a0", "c2", "other"], (
+        "the newest call of a ladder stands for those before it"
+    )
     assert {at for at, _ in handed(d)} == {MORNING}
     assert [item.values["activity"] for item in d.row("a0").bundle] == ["a1", "a2"]
     assert (d.row("c1").bundled_into, d.row("c2").bundle) == ("c2", ())
@@ -252,7 +292,14 @@ def test_in_the_morning_what_was_held_back_is_told_together() -> None:
 
 
 def alarm(d: Desk, id: str, **changes: Any) -> Any:
-    return d.plan(id, channels=(SMS,), answer_expected=False, template="alarm_rto", values={"activity": id, "pct": 50}, **changes)
+    return d.plan(
+        id,
+        channels=(SMS,),
+        answer_expected=False,
+        template="alarm_rto",
+        values={"activity": id, "pct": 50},
+        **changes,
+    )
 
 
 def test_the_first_alarm_goes_at_once_and_those_of_ten_minutes_in_one_message() -> None:
@@ -264,7 +311,9 @@ def test_the_first_alarm_goes_at_once_and_those_of_ten_minutes_in_one_message() 
     carrier, *told = (d.row(id) for id in ("a2", "a3", "a4"))
     assert [item.values["activity"] for item in carrier.bundle] == ["a3", "a4"]
     assert (len(carrier.attempts), carrier.bundle_count) == (1, 2)
-    assert {(row.state, row.bundled_into, row.why) for row in told} == {(NotificationState.SUPERSEDED, "a2", "bundled")}
+    assert {(row.state, row.bundled_into, row.why) for row in told} == {
+        (NotificationState.SUPERSEDED, "a2", "bundled")
+    }
     assert alarm(d, "a5").why == "bundled", "the digest was an alarm too"
 
 
@@ -301,7 +350,11 @@ def test_what_reached_nobody_is_tried_again_once_it_is_mended() -> None:
     assert d.row().state is NotificationState.FAILED
     d.roster(dgs=("sms", "email"))
     d.replay()
-    assert (d.row().state, d.attempt().number, d.attempt().channel) == (NotificationState.ATTEMPTED, 2, SMS)
+    assert (d.row().state, d.attempt().number, d.attempt().channel) == (
+        NotificationState.ATTEMPTED,
+        2,
+        SMS,
+    )
     d.claim("run-2")
     d.outcome("accepted", run="run-2")
     assert d.row().state is NotificationState.ACCEPTED
@@ -337,7 +390,10 @@ def test_a_replay_after_a_doubt_says_that_it_may_be_a_repetition() -> None:
     assert d.attempt().possible_duplicate
 
 
-@pytest.mark.parametrize(("role", "state", "code"), [("coordinator", "accepted", "not_dead"), ("technician", "failed", "role_not_allowed")])
+@pytest.mark.parametrize(
+    ("role", "state", "code"),
+    [("coordinator", "accepted", "not_dead"), ("technician", "failed", "role_not_allowed")],
+)
 def test_only_the_dead_are_replayed_and_not_by_everybody(role: str, state: str, code: str) -> None:
     d = desk(channels=("sms",))
     d.plan()

@@ -11,9 +11,9 @@ import pytest
 from schemas.calling import NotificationWithdrawn
 from schemas.delivery import ClaimAttempt
 from schemas.words import Channel, NotificationState
-from services.delivery import sender as sender_module
 from services.delivery.channels import Outgoing, Result
-from services.delivery.runs import ended_runs
+from services.delivery.sender import sender as sender_module
+from services.delivery.sender.runs import ended_runs
 from tests.faults.matrix import proves
 from tests.unit.delivery.desk import desk
 from tests.unit.delivery.test_sender import Provider, World, reached_by
@@ -41,12 +41,21 @@ def states(world: World, rows: list[str]) -> list[str]:
 async def test_no_more_attempts_are_claimed_than_calls_are_made_at_once(world: World) -> None:
     world.provider.hangs = asyncio.Event()
     rows = plan_first_pages(world)
-    await world.until(world.sender(calls_at_once=AT_ONCE), lambda: len(world.provider.calls) == AT_ONCE)
+    await world.until(
+        world.sender(calls_at_once=AT_ONCE), lambda: len(world.provider.calls) == AT_ONCE
+    )
     assert sorted(states(world, rows)) == ["granted"] * AT_ONCE + ["planned"] * (WAITING - AT_ONCE)
 
 
-@proves("sender", "kill", doubled="said", note="with pages waiting: only the calls under way are in doubt")
-async def test_a_sender_that_dies_with_pages_waiting_delays_them_by_its_restart_only(world: World) -> None:
+@proves(
+    "sender",
+    "kill",
+    doubled="said",
+    note="with pages waiting: only the calls under way are in doubt",
+)
+async def test_a_sender_that_dies_with_pages_waiting_delays_them_by_its_restart_only(
+    world: World,
+) -> None:
     """Nothing in this test moves the clock: the calls in doubt are made again at once, too."""
     world.provider.hangs = asyncio.Event()
     rows = plan_first_pages(world)
@@ -56,24 +65,34 @@ async def test_a_sender_that_dies_with_pages_waiting_delays_them_by_its_restart_
     world.provider.hangs = None
     world.provider.calls.clear()
     later = world.sender(calls_at_once=AT_ONCE, ended_runs=[dead.outbox.run])
-    await world.until(later, lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
+    await world.until(
+        later, lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows)
+    )
     assert len(world.provider.calls) == WAITING, "each once"
     assert {c.row.id for c in world.provider.calls if c.possible_duplicate} == under_way
 
 
-async def test_a_run_of_which_nobody_knows_that_it_ended_keeps_its_calls_until_their_deadline(world: World) -> None:
+async def test_a_run_of_which_nobody_knows_that_it_ended_keeps_its_calls_until_their_deadline(
+    world: World,
+) -> None:
     world.provider.hangs = asyncio.Event()
     rows = plan_first_pages(world)
     dead = world.sender(calls_at_once=AT_ONCE)
     await world.until(dead, lambda: len(world.provider.calls) == AT_ONCE)
     world.provider.hangs = None
-    await world.until(world.sender(), lambda: states(world, rows).count("accepted") == WAITING - AT_ONCE)
+    await world.until(
+        world.sender(), lambda: states(world, rows).count("accepted") == WAITING - AT_ONCE
+    )
     assert states(world, rows).count("granted") == AT_ONCE
     world.later(45_000)
-    await world.until(world.sender(), lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
+    await world.until(
+        world.sender(), lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows)
+    )
 
 
-async def test_a_channel_that_must_not_ring_twice_is_not_rung_again_after_a_death(world: World) -> None:
+async def test_a_channel_that_must_not_ring_twice_is_not_rung_again_after_a_death(
+    world: World,
+) -> None:
     reached_by(world, Channel.VOICE, "+33100000000")
     voice = Provider()
     voice.hangs = asyncio.Event()
@@ -84,7 +103,9 @@ async def test_a_channel_that_must_not_ring_twice_is_not_rung_again_after_a_deat
     later = world.sender(drivers={Channel.VOICE: voice}, ended_runs=[dead.outbox.run])
     await world.until(later, lambda: not {"planned", "granted"} & set(states(world, rows)))
     assert len(voice.calls) == len({call.row.id for call in voice.calls}) == WAITING
-    assert sorted(states(world, rows)) == ["accepted"] * (WAITING - AT_ONCE) + ["ambiguous"] * AT_ONCE
+    assert (
+        sorted(states(world, rows)) == ["accepted"] * (WAITING - AT_ONCE) + ["ambiguous"] * AT_ONCE
+    )
 
 
 class Slow(Provider):
@@ -102,11 +123,16 @@ class Slow(Provider):
 async def test_the_limit_of_a_call_does_not_run_while_it_waits_for_its_place(world: World) -> None:
     world.provider = Slow(world)
     rows = [world.plan(f"n{i}") for i in range(4)]
-    await world.until(world.sender(calls_at_once=1), lambda: all(s in ("accepted", "failed") for s in states(world, rows)))
+    await world.until(
+        world.sender(calls_at_once=1),
+        lambda: all(s in ("accepted", "failed") for s in states(world, rows)),
+    )
     assert states(world, rows) == ["accepted"] * 4
 
 
-async def test_a_page_that_is_withdrawn_while_it_waits_for_a_place_is_not_claimed(world: World) -> None:
+async def test_a_page_that_is_withdrawn_while_it_waits_for_a_place_is_not_claimed(
+    world: World,
+) -> None:
     gate = world.provider.hangs = asyncio.Event()
     first, second, third = (world.plan(f"n{i}") for i in range(3))
 
@@ -134,7 +160,9 @@ async def test_a_claim_that_is_not_granted_gives_its_place_back(world: World) ->
         return await send(topic, realm, message, **envelope)
 
     world.send = overtaken  # type: ignore[method-assign]
-    await world.until(world.sender(calls_at_once=1), lambda: states(world, rows[4:]) == ["accepted"] * 2)
+    await world.until(
+        world.sender(calls_at_once=1), lambda: states(world, rows[4:]) == ["accepted"] * 2
+    )
     assert [c.row.id for c in world.provider.calls] == rows[4:]
 
 
@@ -158,7 +186,10 @@ def test_a_first_page_or_danger_in_doubt_is_tried_again_at_once(wave: int, dange
     d.plan(channels=(), wave=wave, cycle=1, danger=danger)
     d.claim()
     d.wait(45)
-    assert [(a.state, a.possible_duplicate) for a in d.row().attempts] == [("ambiguous", False), ("planned", True)]
+    assert [(a.state, a.possible_duplicate) for a in d.row().attempts] == [
+        ("ambiguous", False),
+        ("planned", True),
+    ]
 
 
 def test_other_pages_in_doubt_wait_as_after_a_failure() -> None:
@@ -191,10 +222,15 @@ def test_a_run_learns_of_the_runs_before_it(tmp_path: Path) -> None:
 
 
 def test_a_run_whose_process_lives_has_not_ended(tmp_path: Path) -> None:
-    with ended_runs(tmp_path / "sender.runs", "run-1"), ended_runs(tmp_path / "sender.runs", "run-2") as ended:
+    with (
+        ended_runs(tmp_path / "sender.runs", "run-1"),
+        ended_runs(tmp_path / "sender.runs", "run-2") as ended,
+    ):
         assert ended == ()
     with ended_runs(tmp_path / "sender.runs", "run-3") as ended:
-        assert ended == ("run-1",), "one that could not enter itself leaves its calls to their deadlines"
+        assert ended == ("run-1",), (
+            "one that could not enter itself leaves its calls to their deadlines"
+        )
 
 
 def test_a_file_that_cannot_be_read_says_nothing_of_earlier_runs(tmp_path: Path) -> None:

@@ -14,19 +14,25 @@ import pytest
 from schemas.base import Message
 from schemas.calling import NotificationWithdrawn
 from schemas.commands import AnswerNotification
-from schemas.delivery import AttemptOutcome, ClaimAttempt, NotificationRow, ReceiptReceived, ReplyUnread
+from schemas.delivery import (
+    AttemptOutcome,
+    ClaimAttempt,
+    NotificationRow,
+    ReceiptReceived,
+    ReplyUnread,
+)
 from schemas.directory import Contact, ContactPoint
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
 from services.delivery.channels.sms.wording import wording
-from services.delivery.outbox import Headcount, Outbox
-from services.delivery.returns import GIVE_UP_S, READ_AGAIN_S, Returns
-from services.delivery.sender import new_outbox
-from services.delivery.waiting import Waiting
+from services.delivery.replies.inbox import Waiting
+from services.delivery.replies.returns import GIVE_UP_S, READ_AGAIN_S, Returns
+from services.delivery.sender.attempt_view import Headcount, Outbox
+from services.delivery.sender.sender import new_outbox
 from services.messages import Names, compose, phrases
-from services.runtime.kafka import BrokerAway
-from services.runtime.vault import TextItem
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.secrets.vault import TextItem
 from tests.unit.delivery.test_sender import World
 
 NUMBER = "+33612345678"
@@ -82,15 +88,26 @@ class Line:
     """Notification → what the provider calls it, if not `p-` and its number."""
 
     def __post_init__(self) -> None:
-        self.phones.contacts["dgs"] = Contact(person="dgs", points=(ContactPoint(channel=Channel.SMS, address="+33 6 12 34 56 78"),))
-        self.returns = Returns(self.outbox, self, self.phones, self.kept, monotonic=lambda: self.now_s)
+        self.phones.contacts["dgs"] = Contact(
+            person="dgs", points=(ContactPoint(channel=Channel.SMS, address="+33 6 12 34 56 78"),)
+        )
+        self.returns = Returns(
+            self.outbox, self, self.phones, self.kept, monotonic=lambda: self.now_s
+        )
         self.world.open("92", ("sms",))
         self.outbox.caught_up = True
 
     async def send(
-        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None,
+        self,
+        topic: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        source: str,
+        correlation_id: str | None = None,
         traceparent: str | None = None,
-    ) -> tuple[int, int]:  # fmt: skip
+    ) -> tuple[int, int]:
         self.sent.append((realm, message))
         self.world.put(message, realm, id)
         return 0, 0
@@ -102,7 +119,11 @@ class Line:
                 number = call.row.id[-1]
                 given = self.ids.get(f"n{number}", f"p-{number}")
                 outcome = AttemptOutcome(
-                    notification=call.row.id, attempt=call.attempt.id, run=self.outbox.run, outcome="accepted", provider_id=given
+                    notification=call.row.id,
+                    attempt=call.attempt.id,
+                    run=self.outbox.run,
+                    outcome="accepted",
+                    provider_id=given,
                 )
                 self.world.put(outcome, "92")
         self.read += len(new)
@@ -113,7 +134,10 @@ class Line:
         self.follow()
         for offer in self.outbox.to_claim():
             self.outbox.claiming([offer], offer.attempt)
-            self.world.put(ClaimAttempt(notification=offer.row.id, attempt=offer.attempt, run=self.outbox.run), "92")
+            self.world.put(
+                ClaimAttempt(notification=offer.row.id, attempt=offer.attempt, run=self.outbox.run),
+                "92",
+            )
         self.follow()
         return notification
 
@@ -141,14 +165,20 @@ async def test_a_receipt_of_no_attempt_is_asked_for_again_then_let_go() -> None:
 @pytest.mark.parametrize(
     ("taken_as", "receipt_of"),
     [
-        ("1F3A9C", "2046620"), ("2046620", "1F3A9C"), ("0000001f3a9c", "1F3A9C"), ("1f3a9c", "0002046620"), ("00012345678", "305419896"),
-        ("305419896", "12345678"), ("07220", "7220"), ("a-Z", "a-Z"),
+        ("1F3A9C", "2046620"),
+        ("2046620", "1F3A9C"),
+        ("0000001f3a9c", "1F3A9C"),
+        ("1f3a9c", "0002046620"),
+        ("00012345678", "305419896"),
+        ("305419896", "12345678"),
+        ("07220", "7220"),
+        ("a-Z", "a-Z"),
     ],
-)  # fmt: skip
+)
 async def test_a_receipt_is_of_its_message_in_whatever_base_the_provider_writes_the_id(
     taken_as: str, receipt_of: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.delivery.returns.WAIT_S", 0.05)
+    monkeypatch.setattr("services.delivery.replies.returns.WAIT_S", 0.05)
     line = Line(ids={"n1": taken_as, "n2": "7"})
     notification = line.told()
     line.follow()
@@ -156,9 +186,11 @@ async def test_a_receipt_is_of_its_message_in_whatever_base_the_provider_writes_
     assert line.world.row(notification).state == "received"
 
 
-async def test_a_number_that_may_be_that_of_another_message_is_read_as_the_provider_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_number_that_may_be_that_of_another_message_is_read_as_the_provider_writes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """`256` is the hexadecimal of the second and the decimal of the first, which was taken as `100`."""
-    monkeypatch.setattr("services.delivery.returns.WAIT_S", 0.05)
+    monkeypatch.setattr("services.delivery.replies.returns.WAIT_S", 0.05)
     line = Line(ids={"n1": "100", "n2": "256", "n3": "FF"})
     told = [line.told(id) for id in ("n1", "n2", "n3")]
     line.follow()
@@ -189,7 +221,10 @@ async def test_a_reply_answers_the_newest_open_call_of_that_person() -> None:
     line.follow()
     assert line.world.row(first).answer == "decline"
     answers = [m for _, m in line.sent if isinstance(m, AnswerNotification)]
-    assert [(a.person, a.channel, a.answer) for a in answers] == [("dgs", "sms", Answer.ACK), ("dgs", "sms", Answer.DECLINE)]
+    assert [(a.person, a.channel, a.answer) for a in answers] == [
+        ("dgs", "sms", Answer.ACK),
+        ("dgs", "sms", Answer.DECLINE),
+    ]
     assert NUMBER not in "".join(m.model_dump_json() for _, m in line.sent)
 
 
@@ -211,7 +246,9 @@ async def test_who_said_yes_by_sms_may_say_that_they_cannot_come_after_all() -> 
     for words in ("1", "oui", "2 finalement je ne peux pas"):
         assert await line.returns.reply(Channel.SMS, NUMBER, words)
         line.follow()
-    assert (line.world.row(first).answer, line.world.row(second).answer) == ("decline", "ack"), "the one that was answered last"
+    assert (line.world.row(first).answer, line.world.row(second).answer) == ("decline", "ack"), (
+        "the one that was answered last"
+    )
     line.told("n3")
     line.follow()
     await line.returns.reply(Channel.SMS, NUMBER, "1")
@@ -233,7 +270,9 @@ async def test_no_single_answer_is_kept_any_more_once_they_were_destroyed() -> N
     line = Line()
     notification = line.told(template="headcount")
     line.follow()
-    line.outbox.headcounts["c1"] = Headcount("92", ("cen-1",), 0, over=True, notifications={notification: "dgs"})
+    line.outbox.headcounts["c1"] = Headcount(
+        "92", ("cen-1",), 0, over=True, notifications={notification: "dgs"}
+    )
     line.outbox.forget_headcount("c1")
     assert await line.returns.reply(Channel.SMS, NUMBER, "2")
     assert (line.kept, line.sent) == ({}, [])
@@ -251,9 +290,13 @@ async def test_a_telephone_of_the_duty_answers_for_whoever_was_called_by_it() ->
 
 async def test_a_number_that_changed_hands_answers_for_its_new_holder() -> None:
     line = Line()
-    line.phones.contacts["before"] = line.phones.contacts.pop("dgs").model_copy(update={"person": "before"})
+    line.phones.contacts["before"] = line.phones.contacts.pop("dgs").model_copy(
+        update={"person": "before"}
+    )
     assert await line.returns.reply(Channel.SMS, NUMBER, "1")
-    line.phones.contacts["dgs"] = line.phones.contacts.pop("before").model_copy(update={"person": "dgs"})
+    line.phones.contacts["dgs"] = line.phones.contacts.pop("before").model_copy(
+        update={"person": "dgs"}
+    )
     notification = line.told()
     line.follow()
     line.now_s = READ_AGAIN_S
@@ -268,7 +311,10 @@ async def test_replies_that_come_while_the_directory_is_read_are_nobodys_loss() 
     line.follow()
     await asyncio.gather(*(line.returns.reply(Channel.SMS, NUMBER, words) for words in ("1", "1")))
     line.follow()
-    assert [m.notification for _, m in line.sent if isinstance(m, AnswerNotification)] == [second, second]
+    assert [m.notification for _, m in line.sent if isinstance(m, AnswerNotification)] == [
+        second,
+        second,
+    ]
     assert line.world.row(first).answer is None
 
 
@@ -291,9 +337,15 @@ async def test_whoever_writes_what_is_no_answer_is_told_once_how_to_answer() -> 
     for words in ("j’arrive", "j’arrive !!", "votre message a été lu automatiquement"):
         assert await line.returns.reply(Channel.SMS, NUMBER, words)
         line.follow()
-    assert [(realm, m) for realm, m in line.sent] == [("92", ReplyUnread(notification=notification, person="dgs", channel=Channel.SMS))]
+    assert [(realm, m) for realm, m in line.sent] == [
+        ("92", ReplyUnread(notification=notification, person="dgs", channel=Channel.SMS))
+    ]
     assert "arrive" not in "".join(m.model_dump_json() for _, m in line.sent)
-    (told,) = [row for id, row in line.world.service.state("92").notifications.items() if id != notification]
+    (told,) = [
+        row
+        for id, row in line.world.service.state("92").notifications.items()
+        if id != notification
+    ]
     assert (told.person, told.channels, told.answer_expected) == ("dgs", (Channel.SMS,), False)
     assert wording(compose(told, Names(), phrases("fr"), None), answerable=True) == (
         "Vigie N3 : SMS non compris. Appel en cours : Incident, tout le département. Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas."
@@ -303,7 +355,9 @@ async def test_whoever_writes_what_is_no_answer_is_told_once_how_to_answer() -> 
     assert line.world.row(notification).answer == "ack", "and their answer is to the call"
 
 
-async def test_a_reply_by_the_front_door_waits_until_the_log_was_read_then_answers_and_is_erased() -> None:
+async def test_a_reply_by_the_front_door_waits_until_the_log_was_read_then_answers_and_is_erased() -> (
+    None
+):
     line = Line()
     waiting = Waiting(line.kept, line.returns)
     await line.kept.put("reply-1", TextItem({"from": "06 12 34 56 78", "words": "1 j'arrive"}))
@@ -319,12 +373,16 @@ async def test_a_reply_by_the_front_door_waits_until_the_log_was_read_then_answe
     assert line.kept == {}
 
 
-async def test_replies_by_the_front_door_are_read_in_the_order_in_which_they_came_and_each_once() -> None:
+async def test_replies_by_the_front_door_are_read_in_the_order_in_which_they_came_and_each_once() -> (
+    None
+):
     line = Line()
     waiting = Waiting(line.kept, line.returns)
     notification = line.told(template="headcount")
     line.follow()
-    safe, help = (TextItem({"from": NUMBER, "words": words, "at": at}) for words, at in (("1", 1), ("2", 2)))
+    safe, help = (
+        TextItem({"from": NUMBER, "words": words, "at": at}) for words, at in (("1", 1), ("2", 2))
+    )
     await line.kept.put("reply-b", safe)
     await line.kept.put("reply-a", help)
     await waiting.read()
@@ -373,18 +431,31 @@ def test_what_may_come_back_outlives_a_start() -> None:
     assert after.asked
 
 
-async def test_an_address_that_is_nobodys_any_more_leaves_the_directory_and_the_ladders_hear_of_it() -> None:
+async def test_an_address_that_is_nobodys_any_more_leaves_the_directory_and_the_ladders_hear_of_it() -> (
+    None
+):
     line, old, new = Line(), "a subscription", "another one"
     points = tuple(ContactPoint(channel=Channel.APP, address=a, verified_at=1) for a in (old, new))
-    line.phones.contacts["dgs"] = Contact(person="dgs", points=(*points, ContactPoint(channel=Channel.SMS, address=old)))
+    line.phones.contacts["dgs"] = Contact(
+        person="dgs", points=(*points, ContactPoint(channel=Channel.SMS, address=old))
+    )
 
     async def gone(address: str) -> tuple[ReachRow, ...]:
         line.sent.clear()
         row = NotificationRow(
-            id="n", level=Level.N1, role="r", person="dgs", channels=(), state=NotificationState.ATTEMPTED, template="t", planned_at=0
+            id="n",
+            level=Level.N1,
+            role="r",
+            person="dgs",
+            channels=(),
+            state=NotificationState.ATTEMPTED,
+            template="t",
+            planned_at=0,
         )
         text = compose(row, Names(), phrases("fr"), None)
-        await line.returns.gone(Channel.APP, Outgoing("92", row, "a1", 1, False, address, text, "r"))
+        await line.returns.gone(
+            Channel.APP, Outgoing("92", row, "a1", 1, False, address, text, "r")
+        )
         return next((m.people for _, m in line.sent if isinstance(m, NoteReachability)), ())
 
     line.phones.away = True
@@ -393,7 +464,9 @@ async def test_an_address_that_is_nobodys_any_more_leaves_the_directory_and_the_
     (told,) = await gone(old)
     assert {r.channel for r in told.points} == {Channel.APP, Channel.SMS}
     assert line.phones.contacts["dgs"].addresses(Channel.APP) == (new,)
-    assert line.phones.contacts["dgs"].addresses(Channel.SMS) == (old,), "the same words on another channel are another address"
+    assert line.phones.contacts["dgs"].addresses(Channel.SMS) == (old,), (
+        "the same words on another channel are another address"
+    )
     (told,) = await gone(new)
     assert {r.channel for r in told.points} == {Channel.SMS}
     assert await gone("unknown") == ()

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from services.delivery.rounds import rounds
-from services.runtime.kafka import BrokerAway
+from services.delivery.sender.periodic import rounds
+from services.runtime.kafka.clients import BrokerAway
 
 
 @pytest.mark.parametrize(

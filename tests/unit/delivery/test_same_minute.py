@@ -16,7 +16,9 @@ from tests.unit.delivery.test_pacing import declared
 
 def call(d: Desk, id: str, **changes: Any) -> NotificationRow:
     """A call about the incident."""
-    return d.plan(id, channels=(Channel.SMS,), **{"incident": "i", "escalation": "e", "wave": 1, **changes})
+    return d.plan(
+        id, channels=(Channel.SMS,), **{"incident": "i", "escalation": "e", "wave": 1, **changes}
+    )
 
 
 def told(d: Desk, id: str, **changes: Any) -> NotificationRow:
@@ -24,7 +26,13 @@ def told(d: Desk, id: str, **changes: Any) -> NotificationRow:
     return d.plan(
         id,
         channels=(Channel.SMS,),
-        **{"incident": "i", "answer_expected": False, "template": "merged", "values": {"plan": id}, **changes},
+        **{
+            "incident": "i",
+            "answer_expected": False,
+            "template": "merged",
+            "values": {"plan": id},
+            **changes,
+        },
     )
 
 
@@ -166,7 +174,9 @@ def busy(free_in_s: int) -> Desk:
 def test_information_does_not_overtake_a_call_that_waits_for_its_provider(free_in_s: int) -> None:
     d = busy(free_in_s)
     assert call(d, "a", wave=2).why == "paced"
-    assert not d.plan("b", channels=(Channel.APP,), incident="i", answer_expected=False, template="merged").attempts
+    assert not d.plan(
+        "b", channels=(Channel.APP,), incident="i", answer_expected=False, template="merged"
+    ).attempts
     d.wait(free_in_s)
     assert d.row("a").attempts, "the call does not wait for information"
     d.wait(120)
@@ -176,10 +186,14 @@ def test_information_does_not_overtake_a_call_that_waits_for_its_provider(free_i
 def test_information_about_another_incident_passes_a_call_that_waits_for_its_provider() -> None:
     d = busy(20)
     call(d, "a", wave=2)
-    assert d.plan("b", channels=(Channel.APP,), incident="other", answer_expected=False, template="merged").attempts
+    assert d.plan(
+        "b", channels=(Channel.APP,), incident="other", answer_expected=False, template="merged"
+    ).attempts
 
 
-def test_danger_passes_a_call_that_waits_for_its_provider_and_the_call_comes_a_minute_later() -> None:
+def test_danger_passes_a_call_that_waits_for_its_provider_and_the_call_comes_a_minute_later() -> (
+    None
+):
     d = busy(20)
     call(d, "a", wave=2)
     assert d.plan("b", channels=(Channel.APP,), incident="i", danger=True).attempts
@@ -209,4 +223,6 @@ def test_a_snapshot_knows_which_calls_wait_for_their_provider() -> None:
     d = busy(20)
     call(d, "a", wave=2)
     d.state = d.decider.load("92", "92", d.decider.dump(d.state))
-    assert not d.plan("b", channels=(Channel.APP,), incident="i", answer_expected=False, template="merged").attempts
+    assert not d.plan(
+        "b", channels=(Channel.APP,), incident="i", answer_expected=False, template="merged"
+    ).attempts

@@ -14,7 +14,14 @@ from schemas.base import Message
 from schemas.calling import NotificationPlanned
 from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.commands import HoldSending, ReleaseSending
-from schemas.delivery import AttemptOutcome, ChannelsProbed, ClaimAttempt, NotificationRow, ProbeOutcome, ProbeRow
+from schemas.delivery import (
+    AttemptOutcome,
+    ChannelsProbed,
+    ClaimAttempt,
+    NotificationRow,
+    ProbeOutcome,
+    ProbeRow,
+)
 from schemas.directory import Contact, ContactPoint
 from schemas.envelope import Place
 from schemas.oncall import DrillRow, LaddersDrilled
@@ -24,15 +31,15 @@ from schemas.runtime import RealmOpened, Tick
 from schemas.topics import PARTITIONS
 from schemas.words import Channel, Level, NotificationState
 from services import messages
-from services.delivery import sender as sender_module
 from services.delivery.channels import Outgoing, Result
 from services.delivery.decider import DeliveryDecider
-from services.delivery.sender import Batch, Sender, new_outbox
-from services.runtime.kafka import BrokerAway
-from services.runtime.links import AckLinks, ReturnLinks
+from services.delivery.sender import sender as sender_module
+from services.delivery.sender.sender import Batch, Sender, new_outbox
+from services.runtime.identity.signed_links import AckLinks, ReturnLinks
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.log.transaction import Transaction
+from services.runtime.secrets.vault import TextItem
 from services.runtime.testing import MemoryService
-from services.runtime.transaction import Transaction
-from services.runtime.vault import TextItem
 from tests.faults.matrix import proves
 from tests.unit.delivery.desk import T0
 
@@ -63,8 +70,13 @@ class People:
 
     def __init__(self) -> None:
         self.contact: Contact | None = Contact(
-            person="dgs", name="D. G.", points=(ContactPoint(channel=Channel.EMAIL, address="old@example.org"), ContactPoint(channel=Channel.EMAIL, address="dgs@example.org", verified_at=T0))
-        )  # fmt: skip
+            person="dgs",
+            name="D. G.",
+            points=(
+                ContactPoint(channel=Channel.EMAIL, address="old@example.org"),
+                ContactPoint(channel=Channel.EMAIL, address="dgs@example.org", verified_at=T0),
+            ),
+        )
 
     async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:  # noqa: ARG002
         return self.contact if person in ("dgs", "second") else None
@@ -81,7 +93,9 @@ class Writings(dict[str, TextItem]):
 class World:
     """delivery on an in-memory log; senders come and go."""
 
-    service: MemoryService[Any] = field(default_factory=lambda: MemoryService(DeliveryDecider(), clock=T0))
+    service: MemoryService[Any] = field(
+        default_factory=lambda: MemoryService(DeliveryDecider(), clock=T0)
+    )
     people: People = field(default_factory=People)
     texts: Writings = field(default_factory=Writings)
     provider: Provider = field(default_factory=Provider)
@@ -93,15 +107,29 @@ class World:
     """Messages that are lost for ever: their sender was killed before it sent them."""
     now_s: float = 1000.0
 
-    def put(self, message: Message, realm: str = "92", id: str | None = None, **envelope: Any) -> Transaction:
-        self.log.append(tx := self.service.feed(realm, message, id=id or f"in-{len(self.log)}", **envelope))
+    def put(
+        self, message: Message, realm: str = "92", id: str | None = None, **envelope: Any
+    ) -> Transaction:
+        self.log.append(
+            tx := self.service.feed(realm, message, id=id or f"in-{len(self.log)}", **envelope)
+        )
         self.grown.set()
         return tx
 
     def open(self, realm: str, channels: Sequence[str]) -> None:
         opened = RealmOpened(territory="92", title_code="t", started_at=T0, lineage=realm)
-        self.put(opened, realm, place=Place("alerts", partition_of(realm, PARTITIONS), 0, 1, 0), place_hash="h")
-        roster = RosterSection(roster=Roster(holders=(), channels={"dgs": tuple(channels), "second": tuple(channels), "ghost": ("email",)}))
+        self.put(
+            opened,
+            realm,
+            place=Place("alerts", partition_of(realm, PARTITIONS), 0, 1, 0),
+            place_hash="h",
+        )
+        roster = RosterSection(
+            roster=Roster(
+                holders=(),
+                channels={"dgs": tuple(channels), "second": tuple(channels), "ghost": ("email",)},
+            )
+        )
         self.put(ReferencePublished(reference="r", data=roster, last=True), realm)
 
     def plan(self, id: str = "n1", realm: str = "92", **changes: Any) -> str:
@@ -109,12 +137,18 @@ class World:
         self.put(
             NotificationPlanned(
                 **{
-                    "notification": notification, "level": Level.N3, "role": "dgs", "person": "dgs", "channels": (Channel.EMAIL,),
-                    "template": "incident_wave", "planned_at": self.service.clock, **changes,
+                    "notification": notification,
+                    "level": Level.N3,
+                    "role": "dgs",
+                    "person": "dgs",
+                    "channels": (Channel.EMAIL,),
+                    "template": "incident_wave",
+                    "planned_at": self.service.clock,
+                    **changes,
                 }
             ),
             realm,
-        )  # fmt: skip
+        )
         return notification
 
     def row(self, notification: str, realm: str = "92") -> NotificationRow:
@@ -122,9 +156,16 @@ class World:
         return row
 
     async def send(
-        self, topic: str, realm: str, message: Message, *, id: str, source: str, correlation_id: str | None = None,
+        self,
+        topic: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        source: str,
+        correlation_id: str | None = None,
         traceparent: str | None = None,  # noqa: ARG002
-    ) -> tuple[int, int]:  # fmt: skip
+    ) -> tuple[int, int]:
         assert (topic, source) == ("delivery.inputs", "/delivery/sender")
         assert correlation_id
         if self.away:
@@ -196,24 +237,36 @@ async def test_a_planned_attempt_is_claimed_called_and_reported(world: World) ->
 
 
 def reached_by(world: World, channel: Channel, *addresses: str) -> None:
-    world.people.contact = Contact(person="dgs", points=tuple(ContactPoint(channel=channel, address=a, verified_at=T0) for a in addresses))
+    world.people.contact = Contact(
+        person="dgs",
+        points=tuple(ContactPoint(channel=channel, address=a, verified_at=T0) for a in addresses),
+    )
 
 
 @pytest.mark.parametrize(
     ("answers", "state"),
     [
         ((Result("failed", error="subscription_gone"), Result("accepted")), "accepted"),
-        ((Result("failed", error="subscription_gone"), Result("ambiguous", error="push_timeout")), "ambiguous"),
+        (
+            (
+                Result("failed", error="subscription_gone"),
+                Result("ambiguous", error="push_timeout"),
+            ),
+            "ambiguous",
+        ),
         ((Result("failed", error="subscription_gone"),), "failed"),
     ],
 )
-async def test_every_browser_of_a_person_gets_the_message(world: World, answers: tuple[Result, ...], state: str) -> None:
+async def test_every_browser_of_a_person_gets_the_message(
+    world: World, answers: tuple[Result, ...], state: str
+) -> None:
     world.open("92", ["app"])
     reached_by(world, Channel.APP, "telephone", "office")
     push = Provider(*answers)
     n = world.plan(channels=(Channel.APP,))
     await world.until(
-        world.sender(drivers={Channel.APP: push}), lambda: len(world.row(n).attempts) > 0 and world.row(n).attempts[0].ended_at
+        world.sender(drivers={Channel.APP: push}),
+        lambda: len(world.row(n).attempts) > 0 and world.row(n).attempts[0].ended_at,
     )
     assert [c.address for c in push.calls[:2]] == ["telephone", "office"]
     assert world.row(n).attempts[0].state == state
@@ -229,7 +282,10 @@ async def test_a_second_try_goes_to_the_second_number(world: World, passing: boo
     sender = world.sender(drivers={Channel.SMS: sms})
     await world.until(sender, lambda: world.row(n).attempts[0].state == "failed")
     world.later(30_000)
-    await world.until(world.sender(drivers={Channel.SMS: sms}), lambda: world.row(n).state is NotificationState.ACCEPTED)
+    await world.until(
+        world.sender(drivers={Channel.SMS: sms}),
+        lambda: world.row(n).state is NotificationState.ACCEPTED,
+    )
     assert [c.address for c in sms.calls] == ["+33600000001", "+33600000002"]
 
 
@@ -238,9 +294,14 @@ async def test_numbers_that_are_all_wrong_are_not_tried_again(world: World) -> N
     reached_by(world, Channel.SMS, "+33600000001", "+33600000002")
     sms = Provider(Result("failed", error="sms_invalid"))
     n = world.plan(channels=(Channel.SMS,))
-    await world.until(world.sender(drivers={Channel.SMS: sms}), lambda: world.row(n).attempts[0].state == "failed")
+    await world.until(
+        world.sender(drivers={Channel.SMS: sms}), lambda: world.row(n).attempts[0].state == "failed"
+    )
     world.later(30_000)
-    await world.until(world.sender(drivers={Channel.SMS: sms}), lambda: world.row(n).state is NotificationState.FAILED)
+    await world.until(
+        world.sender(drivers={Channel.SMS: sms}),
+        lambda: world.row(n).state is NotificationState.FAILED,
+    )
     assert [c.address for c in sms.calls] == ["+33600000001", "+33600000002"]
     assert [a.retry for a in world.row(n).attempts] == [True, False]
 
@@ -262,7 +323,12 @@ class Tried(Provider):
 
 def drilled(world: World, realm: str = "92") -> None:
     row = DrillRow(id="2027-03", at=T0, reference="r", rungs=())
-    world.put(LaddersDrilled(row=row), realm, place=Place("alerts", partition_of(realm, PARTITIONS), 0, 9, 0), place_hash="h")
+    world.put(
+        LaddersDrilled(row=row),
+        realm,
+        place=Place("alerts", partition_of(realm, PARTITIONS), 0, 9, 0),
+        place_hash="h",
+    )
 
 
 def probed(world: World) -> list[ProbeRow]:
@@ -273,20 +339,33 @@ def probed(world: World) -> list[ProbeRow]:
 async def test_a_drill_tries_every_channel_once_and_tells_nobody(world: World) -> None:
     mail, sms, voice = Tried(None), Tried("sms_connection"), Tried(RuntimeError("promise broken"))
     drilled(world)
-    sender = world.sender(drivers={Channel.EMAIL: mail, Channel.SMS: sms, Channel.VOICE: voice, Channel.CHAT: Provider()})
+    sender = world.sender(
+        drivers={
+            Channel.EMAIL: mail,
+            Channel.SMS: sms,
+            Channel.VOICE: voice,
+            Channel.CHAT: Provider(),
+        }
+    )
     await world.until(sender, lambda: len(probed(world)) == 2)
     asked, done = probed(world)
     assert (asked.done_at, asked.channels) == (None, ())
     assert (done.id, done.asked_at) == ("2027-03", asked.asked_at)
     assert {c.channel.value: c.error or c.outcome for c in done.channels} == {
-        "email": "answered", "sms": "sms_connection", "voice": "driver_error", "chat": "no_silent_test", "app": "not_configured",
+        "email": "answered",
+        "sms": "sms_connection",
+        "voice": "driver_error",
+        "chat": "no_silent_test",
+        "app": "not_configured",
         "webhook": "not_configured",
-    }  # fmt: skip
+    }
     assert [mail.probes, sms.probes, voice.probes] == [1, 1, 1]
     assert not any(p.calls for p in (mail, sms, voice))
 
 
-async def test_a_sender_killed_before_its_word_leaves_the_drill_to_the_next_one(world: World) -> None:
+async def test_a_sender_killed_before_its_word_leaves_the_drill_to_the_next_one(
+    world: World,
+) -> None:
     drilled(world)
     world.drop = (ProbeOutcome,)
     first = Tried(None)
@@ -297,7 +376,9 @@ async def test_a_sender_killed_before_its_word_leaves_the_drill_to_the_next_one(
     assert not later.outbox.probes, "and nothing is left to try"
 
 
-async def test_a_provider_that_was_configured_since_is_tried_at_the_start_and_answers_for_the_drill(world: World) -> None:
+async def test_a_provider_that_was_configured_since_is_tried_at_the_start_and_answers_for_the_drill(
+    world: World,
+) -> None:
     """The page said for the rest of the month that no message leaves, while they did."""
     drilled(world)
     await world.until(world.sender(drivers={}), lambda: len(probed(world)) == 2)
@@ -342,17 +423,24 @@ async def test_an_exercise_beside_the_live_realm_reaches_nobody(world: World) ->
     assert world.row(exercise, "92~ex-7").attempts[0].state == "planned"
 
 
-async def test_a_channel_without_provider_says_so_and_the_person_is_unreachable(world: World) -> None:
+async def test_a_channel_without_provider_says_so_and_the_person_is_unreachable(
+    world: World,
+) -> None:
     n = world.plan(channels=(Channel.SMS,))
-    await world.until(world.sender(drivers={}), lambda: world.row(n).state is NotificationState.FAILED)
+    await world.until(
+        world.sender(drivers={}), lambda: world.row(n).state is NotificationState.FAILED
+    )
     assert [(a.channel, a.error) for a in world.row(n).attempts] == [
-        (Channel.SMS, "channel_not_configured"), (Channel.EMAIL, "channel_not_configured"),
-    ]  # fmt: skip
+        (Channel.SMS, "channel_not_configured"),
+        (Channel.EMAIL, "channel_not_configured"),
+    ]
     assert world.row(n).why == "channel_not_configured"
 
 
 @pytest.mark.parametrize(("person", "error"), [("ghost", "person_unknown"), ("dgs", "no_address")])
-async def test_a_person_without_address_fails_by_name(world: World, person: str, error: str) -> None:
+async def test_a_person_without_address_fails_by_name(
+    world: World, person: str, error: str
+) -> None:
     world.people.contact = Contact(person="dgs")
     n = world.plan(person=person)
     await world.until(world.sender(), lambda: world.row(n).state is NotificationState.FAILED)
@@ -369,7 +457,9 @@ async def test_killed_before_the_claim_the_next_run_sends(world: World) -> None:
     assert len(world.provider.calls) == 1
 
 
-async def test_killed_between_grant_and_call_the_next_run_waits_for_the_doubt_and_sends_again_marked(world: World) -> None:
+async def test_killed_between_grant_and_call_the_next_run_waits_for_the_doubt_and_sends_again_marked(
+    world: World,
+) -> None:
     n = world.plan()
     dead = world.sender()
     dead.outbox.observe(world.log[-1])
@@ -385,7 +475,9 @@ async def test_killed_between_grant_and_call_the_next_run_waits_for_the_doubt_an
     assert (call.number, call.possible_duplicate) == (2, True)
 
 
-async def test_killed_between_call_and_outcome_the_attempt_is_doubted_and_repeated_once(world: World) -> None:
+async def test_killed_between_call_and_outcome_the_attempt_is_doubted_and_repeated_once(
+    world: World,
+) -> None:
     n = world.plan()
     world.drop = (AttemptOutcome,)
     await world.until(world.sender(), lambda: bool(world.provider.calls))
@@ -393,10 +485,15 @@ async def test_killed_between_call_and_outcome_the_attempt_is_doubted_and_repeat
     world.later(45_000)
     world.later(30_000)
     await world.until(world.sender(), lambda: world.row(n).state is NotificationState.ACCEPTED)
-    assert [(c.number, c.possible_duplicate) for c in world.provider.calls] == [(1, False), (2, True)]
+    assert [(c.number, c.possible_duplicate) for c in world.provider.calls] == [
+        (1, False),
+        (2, True),
+    ]
 
 
-async def test_offers_of_the_past_are_not_claimed_before_the_end_of_the_log_is_reached(world: World) -> None:
+async def test_offers_of_the_past_are_not_claimed_before_the_end_of_the_log_is_reached(
+    world: World,
+) -> None:
     n = world.plan()
 
     async def past() -> AsyncIterator[Batch]:
@@ -416,7 +513,9 @@ async def test_a_record_read_again_is_not_called_again(world: World) -> None:
 
 
 @proves("sender", "clock", note="limits run on a clock that does not jump")
-async def test_a_grant_that_comes_after_the_limit_is_not_called_and_tried_again(world: World) -> None:
+async def test_a_grant_that_comes_after_the_limit_is_not_called_and_tried_again(
+    world: World,
+) -> None:
     """The limit counts from before the claim was sent, on the sender's own clock."""
     n = world.plan()
     sender = world.sender()
@@ -437,8 +536,12 @@ async def test_a_slow_provider_holds_up_neither_the_log_nor_other_channels(world
     quick = Provider()
     slow, fast = world.plan("n1"), world.plan("n2", channels=(Channel.SMS,))
     world.people.contact = Contact(
-        person="dgs", points=(ContactPoint(channel=Channel.EMAIL, address="a@example.org"), ContactPoint(channel=Channel.SMS, address="+33100000000"))
-    )  # fmt: skip
+        person="dgs",
+        points=(
+            ContactPoint(channel=Channel.EMAIL, address="a@example.org"),
+            ContactPoint(channel=Channel.SMS, address="+33100000000"),
+        ),
+    )
     sender = world.sender(drivers={Channel.EMAIL: world.provider, Channel.SMS: quick})
     await world.until(sender, lambda: world.row(fast).state is NotificationState.ACCEPTED)
     assert world.row(slow).state is NotificationState.ATTEMPTED
@@ -474,7 +577,9 @@ async def test_claims_and_outcomes_wait_for_a_broker_that_is_away(world: World) 
 
 
 async def test_during_a_hold_nothing_is_claimed_but_danger(world: World) -> None:
-    hold = HoldSending(author="coord-pca", role="coordinator", reason="text:1", until=world.service.clock + 600_000)
+    hold = HoldSending(
+        author="coord-pca", role="coordinator", reason="text:1", until=world.service.clock + 600_000
+    )
     waiting = world.plan("n1")
     world.put(hold)
     danger = world.plan("n2", danger=True)
@@ -486,7 +591,9 @@ async def test_during_a_hold_nothing_is_claimed_but_danger(world: World) -> None
     await world.until(sender, lambda: world.row(waiting).state is NotificationState.ACCEPTED)
 
 
-async def test_a_message_that_cannot_be_made_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_message_that_cannot_be_made_fails_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bad, good = world.plan("n1", template="bad"), world.plan("n2")
     real = messages.compose
 
@@ -497,7 +604,11 @@ async def test_a_message_that_cannot_be_made_fails_alone(world: World, monkeypat
 
     monkeypatch.setattr(sender_module, "compose", compose)
     await world.until(
-        world.sender(), lambda: world.row(good).state is NotificationState.ACCEPTED and world.row(bad).attempts[0].state == "failed"
+        world.sender(),
+        lambda: (
+            world.row(good).state is NotificationState.ACCEPTED
+            and world.row(bad).attempts[0].state == "failed"
+        ),
     )
     assert world.row(bad).attempts[0].error == "message_not_made"
 
@@ -533,7 +644,11 @@ def test_whom_a_headcount_asks_is_read_from_the_log_and_kept_between_runs(world:
 
 def test_what_is_kept_between_runs_offers_the_same_attempts_and_no_claim(world: World) -> None:
     world.plan("n1")
-    world.put(HoldSending(author="c", role="coordinator", reason="text:1", until=world.service.clock + 600_000))
+    world.put(
+        HoldSending(
+            author="c", role="coordinator", reason="text:1", until=world.service.clock + 600_000
+        )
+    )
     first = world.sender()
     for transaction in world.log:
         first.outbox.observe(transaction)
@@ -552,9 +667,14 @@ async def test_a_call_out_says_what_the_cell_wrote_and_nothing_once_that_is_eras
     world.texts["t-1"] = TextItem({"text": "Le site est fermé, restez chez vous."})
     for id, text in (("c1", "t-1"), ("c2", "t-gone")):
         command = DraftCallOut(
-            author="coord-pca", role="coordinator", callout=id, text_id=text, channels=(Channel.EMAIL,),
-            people=(Called(person="dgs", channels=(Channel.EMAIL,)),), last=True,
-        )  # fmt: skip
+            author="coord-pca",
+            role="coordinator",
+            callout=id,
+            text_id=text,
+            channels=(Channel.EMAIL,),
+            people=(Called(person="dgs", channels=(Channel.EMAIL,)),),
+            last=True,
+        )
         world.put(command)
         world.put(StartCallOut(author="coord-pca", role="coordinator", callout=id))
         world.service.clock += 10
@@ -563,6 +683,14 @@ async def test_a_call_out_says_what_the_cell_wrote_and_nothing_once_that_is_eras
     def rows() -> list[NotificationRow]:
         return [r for r in world.service.state("92").notifications.values() if r.campaign]
 
-    await world.until(world.sender(), lambda: len(rows()) == 2 and all(r.attempts and r.attempts[-1].ended_at for r in rows()))
-    assert [o.text.lines[-1] for o in world.provider.calls] == ["Le site est fermé, restez chez vous."]
-    assert {(r.campaign, r.state, r.attempts[0].error) for r in rows()} == {("c1", "accepted", None), ("c2", "failed", "text_erased")}
+    await world.until(
+        world.sender(),
+        lambda: len(rows()) == 2 and all(r.attempts and r.attempts[-1].ended_at for r in rows()),
+    )
+    assert [o.text.lines[-1] for o in world.provider.calls] == [
+        "Le site est fermé, restez chez vous."
+    ]
+    assert {(r.campaign, r.state, r.attempts[0].error) for r in rows()} == {
+        ("c1", "accepted", None),
+        ("c2", "failed", "text_erased"),
+    }

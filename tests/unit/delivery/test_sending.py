@@ -14,13 +14,13 @@ from aiokafka.errors import KafkaConnectionError
 from schemas.realms import live_partitions
 from schemas.topics import PARTITIONS
 from schemas.words import Channel
-from services.delivery import sending
-from services.delivery.outbox import Outbox
-from services.delivery.sender import Batch
-from services.delivery.sending import Bookmark, batches
-from services.runtime.chain import Position
-from services.runtime.reader import Accepted, HistoryChanged
-from services.runtime.transaction import Transaction
+from services.delivery.sender import process as sender_process
+from services.delivery.sender.attempt_view import Outbox
+from services.delivery.sender.process import Bookmark, batches
+from services.delivery.sender.sender import Batch
+from services.runtime.log.chain import Position
+from services.runtime.log.reader import Accepted, HistoryChanged
+from services.runtime.log.transaction import Transaction
 from tests.faults.matrix import proves
 from tests.unit.delivery.test_sender import World
 
@@ -45,8 +45,12 @@ class ScriptedReader:
     scripts: ClassVar[list[tuple[list[Transaction], Exception | None]]] = []
     starts: ClassVar[list[dict[int, Position]]] = []
 
-    def __init__(self, kafka: str, service: str, start: dict[int, Position], *, partitions: range) -> None:
-        assert (kafka, service, partitions) == ("kafka", "delivery", LIVE), "only the partitions of live realms are ever read"
+    def __init__(
+        self, kafka: str, service: str, start: dict[int, Position], *, partitions: range
+    ) -> None:
+        assert (kafka, service, partitions) == ("kafka", "delivery", LIVE), (
+            "only the partitions of live realms are ever read"
+        )
         self.starts.append(dict(start))
         self.positions = {p: start.get(p, Position()) for p in partitions}
         self._records, self._error = self.scripts.pop(0)
@@ -84,8 +88,8 @@ class Healthy:
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> type[ScriptedReader]:
-    monkeypatch.setattr(sending, "LogReader", ScriptedReader)
-    monkeypatch.setattr(sending, "RETRY_S", 0)
+    monkeypatch.setattr(sender_process, "LogReader", ScriptedReader)
+    monkeypatch.setattr(sender_process, "RETRY_S", 0)
     ScriptedReader.scripts, ScriptedReader.starts = [], []
     return ScriptedReader
 
@@ -103,7 +107,9 @@ async def collect(box: Outbox, bookmark: Bookmark, until: int) -> list[Batch]:
     return found
 
 
-async def test_the_past_comes_first_and_says_so(reader: type[ScriptedReader], tmp_path: Path) -> None:
+async def test_the_past_comes_first_and_says_so(
+    reader: type[ScriptedReader], tmp_path: Path
+) -> None:
     records = log_of("n1", "n2")
     reader.scripts = [(records, None)]
     found = await collect(outbox(), Bookmark(tmp_path / "b.json"), len(records))
@@ -123,7 +129,9 @@ async def test_a_stop_keeps_the_place_and_the_next_run_goes_on_there_with_the_sa
     assert len(second.offers) == 2
 
 
-async def test_while_the_broker_is_away_it_tries_again_from_what_it_has_taken_in(reader: type[ScriptedReader], tmp_path: Path) -> None:
+async def test_while_the_broker_is_away_it_tries_again_from_what_it_has_taken_in(
+    reader: type[ScriptedReader], tmp_path: Path
+) -> None:
     records = log_of("n1")
     reader.scripts = [(records, KafkaConnectionError()), (log_of("n2")[-1:], None)]
     box = outbox()
@@ -145,7 +153,9 @@ async def test_after_a_declared_loss_it_begins_again_without_the_offers_of_the_l
 
 
 @proves("sender", "full_disk", note="its place in the log is not kept: it reads more again")
-def test_a_full_disk_costs_the_bookmark_and_no_offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_costs_the_bookmark_and_no_offer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -153,7 +163,7 @@ def test_a_full_disk_costs_the_bookmark_and_no_offer(tmp_path: Path, monkeypatch
     Bookmark(path).keep(box, {0: Position(next=1)})
     for transaction in log_of("n1"):
         box.observe(transaction)
-    monkeypatch.setattr(sending, "write_private", full)
+    monkeypatch.setattr(sender_process, "write_private", full)
     Bookmark(path).keep(box, {0: Position(next=9)})
     assert box.offers
     assert Bookmark(path).restore(outbox())[0].next == 1, "the older place stands"
@@ -161,7 +171,15 @@ def test_a_full_disk_costs_the_bookmark_and_no_offer(tmp_path: Path, monkeypatch
 
 @proves("sender", "corrupted", note="its place in the log")
 @pytest.mark.parametrize(
-    "damage", [b"", b"{}", b'{"positions": {"x": 1}}', b"[1]", b"\xff", b'{"positions": {}, "outbox": {"offers": [[1]]}}']
+    "damage",
+    [
+        b"",
+        b"{}",
+        b'{"positions": {"x": 1}}',
+        b"[1]",
+        b"\xff",
+        b'{"positions": {}, "outbox": {"offers": [[1]]}}',
+    ],
 )
 def test_a_damaged_bookmark_means_reading_from_the_beginning(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "b.json"

@@ -12,8 +12,8 @@ from schemas.delivery import AttemptOutcome, NotificationChanged, ReceiptReceive
 from schemas.responders import RespondersInvalid, parse_responders
 from schemas.runtime import RealmOpened
 from schemas.words import Answer, Channel, NotificationState
-from services.delivery.simulated import respond, responses
-from services.runtime.transaction import FactRecord
+from services.delivery.simulated_channels import respond, responses
+from services.runtime.log.transaction import FactRecord
 from tests.unit.delivery.desk import Desk, desk
 
 REALM = "92~ex-7"
@@ -21,13 +21,19 @@ REALM = "92~ex-7"
 
 def play(d: Desk, lines: list[dict[str, Any]]) -> None:
     """What the conductor does: the responses to each row, in the order of time, until nobody says anything more."""
-    waiting = [(d.now + delay, n, m) for n, (delay, m) in enumerate(responses(d.row(), parse_responders(lines)))]
+    waiting = [
+        (d.now + delay, n, m)
+        for n, (delay, m) in enumerate(responses(d.row(), parse_responders(lines)))
+    ]
     while waiting:
         at, _, message = waiting.pop(0)
         facts = d.tell(message, after_s=(at - d.now) / 1000)
         for fact in facts:
             if isinstance(fact, NotificationChanged):
-                waiting += [(d.now + delay, len(waiting), m) for delay, m in responses(fact.row, parse_responders(lines))]
+                waiting += [
+                    (d.now + delay, len(waiting), m)
+                    for delay, m in responses(fact.row, parse_responders(lines))
+                ]
         waiting.sort(key=lambda w: w[:2])
 
 
@@ -49,13 +55,23 @@ def test_the_first_line_that_fits_decides() -> None:
     ]
     start = d.now
     play(d, lines)
-    assert (d.row().state, d.row().answer, d.row().acknowledged_at) == (NotificationState.ANSWERED, "ack", start + 90_000)
+    assert (d.row().state, d.row().answer, d.row().acknowledged_at) == (
+        NotificationState.ANSWERED,
+        "ack",
+        start + 90_000,
+    )
 
 
 def test_a_channel_that_fails_is_followed_by_the_next_and_its_answer() -> None:
     d = desk(REALM, channels=("sms", "voice"))
     d.plan(channels=(Channel.SMS, Channel.VOICE))
-    play(d, [{"channel": "sms", "outcome": "failed"}, {"person": "dgs", "answer": "decline", "after_s": 5}])
+    play(
+        d,
+        [
+            {"channel": "sms", "outcome": "failed"},
+            {"person": "dgs", "answer": "decline", "after_s": 5},
+        ],
+    )
     assert [a.state for a in d.row().attempts] == ["failed", "received"]
     assert d.row().answer == Answer.DECLINE
 
@@ -63,7 +79,10 @@ def test_a_channel_that_fails_is_followed_by_the_next_and_its_answer() -> None:
 def test_nobody_answers_what_expects_no_answer() -> None:
     d = desk(REALM)
     row = d.plan(answer_expected=False)
-    assert not any(isinstance(m, AnswerNotification) for _, m in responses(row, parse_responders([{"answer": "ack"}])))
+    assert not any(
+        isinstance(m, AnswerNotification)
+        for _, m in responses(row, parse_responders([{"answer": "ack"}]))
+    )
 
 
 def test_a_row_without_a_waiting_attempt_gets_no_response() -> None:
@@ -83,8 +102,19 @@ def test_a_simulated_outcome_has_no_effect_in_a_live_realm() -> None:
 def test_the_conductor_gets_responses_with_ids_of_their_own() -> None:
     d = desk(REALM)
     row = d.plan()
-    fact = FactRecord("vigie.NotificationChanged.v1", "f1", d.now, NotificationChanged(row=row).model_dump(mode="json"))
-    opened = RealmOpened(territory="92", title_code="S04", started_at=d.now, lineage=REALM, responders=({"answer": "ack", "after_s": 30},))
+    fact = FactRecord(
+        "vigie.NotificationChanged.v1",
+        "f1",
+        d.now,
+        NotificationChanged(row=row).model_dump(mode="json"),
+    )
+    opened = RealmOpened(
+        territory="92",
+        title_code="S04",
+        started_at=d.now,
+        lineage=REALM,
+        responders=({"answer": "ack", "after_s": 30},),
+    )
     said = respond(fact, opened)
     assert [(r.after_ms, type(r.message).__name__) for r in said] == [
         (0, "AttemptOutcome"),
@@ -101,14 +131,27 @@ def test_responders_that_cannot_be_read_name_line_and_field_and_never_stop_a_con
     with pytest.raises(RespondersInvalid, match=r"responder 1: persn"):
         parse_responders([{"persn": "dgs"}])
     d = desk(REALM)
-    fact = FactRecord("vigie.NotificationChanged.v1", "f1", d.now, NotificationChanged(row=d.plan()).model_dump(mode="json"))
-    opened = RealmOpened(territory="92", title_code="S04", started_at=d.now, lineage=REALM, responders=({"answer": "perhaps"},))
+    fact = FactRecord(
+        "vigie.NotificationChanged.v1",
+        "f1",
+        d.now,
+        NotificationChanged(row=d.plan()).model_dump(mode="json"),
+    )
+    opened = RealmOpened(
+        territory="92",
+        title_code="S04",
+        started_at=d.now,
+        lineage=REALM,
+        responders=({"answer": "perhaps"},),
+    )
     assert len(respond(fact, opened)) == 2
 
 
 def test_a_simulated_person_says_how_they_are_when_a_headcount_asks() -> None:
     d = desk(REALM)
-    row = d.plan().model_copy(update={"template": "headcount", "campaign": "c1", "answer_expected": True})
+    row = d.plan().model_copy(
+        update={"template": "headcount", "campaign": "c1", "answer_expected": True}
+    )
     said = responses(row, parse_responders([{"answer": "ack", "says": "help", "after_s": 5}]))
     assert [(delay, m) for delay, m in said if isinstance(m, HeadcountSaid)] == [
         (5000, HeadcountSaid(callout="c1", answer=HeadcountAnswer.HELP))
@@ -116,4 +159,6 @@ def test_a_simulated_person_says_how_they_are_when_a_headcount_asks() -> None:
     assert [type(m) for delay, m in said if delay == 5000] == [AnswerNotification, HeadcountSaid]
     lines: list[dict[str, Any]]
     for lines in ([], [{"answer": "decline"}]):
-        assert not [m for _, m in responses(row, parse_responders(lines)) if isinstance(m, HeadcountSaid)]
+        assert not [
+            m for _, m in responses(row, parse_responders(lines)) if isinstance(m, HeadcountSaid)
+        ]

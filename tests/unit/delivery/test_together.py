@@ -11,10 +11,10 @@ import pytest
 from schemas.base import Message
 from schemas.delivery import AttemptOutcome, AttemptOutcomes, ClaimAttempt, ClaimAttempts
 from schemas.words import Channel, Level, NotificationState
-from services.delivery import sender as sender_module
 from services.delivery.decider import DeliveryDecider
-from services.delivery.outcomes import TOGETHER
-from services.runtime.transaction import Transaction
+from services.delivery.sender import sender as sender_module
+from services.delivery.sender.outcomes import TOGETHER
+from services.runtime.log.transaction import Transaction
 from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_sender import World
 
@@ -36,7 +36,9 @@ def plan_two_each(world: World, **changes: Any) -> dict[str, tuple[str, str]]:
     for number in range(INCIDENTS):
         incident = f"incident-{number}"
         pages = [
-            world.plan(f"n{2 * number + i}", incident=incident, person=person, wave=1, cycle=1, **changes)
+            world.plan(
+                f"n{2 * number + i}", incident=incident, person=person, wave=1, cycle=1, **changes
+            )
             for i, person in enumerate(("dgs", "second"), 1)
         ]
         planned[incident] = (pages[0], pages[1])
@@ -52,20 +54,28 @@ async def called(world: World, count: int, **options: Any) -> list[str]:
 # ── order ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_first_person_of_each_incident_is_called_before_anybodys_second(world: World) -> None:
+async def test_the_first_person_of_each_incident_is_called_before_anybodys_second(
+    world: World,
+) -> None:
     pages = plan_two_each(world)
     order = await called(world, 2 * INCIDENTS, calls_at_once=1)
-    assert order == [first for first, _ in pages.values()] + [second for _, second in pages.values()]
+    assert order == [first for first, _ in pages.values()] + [
+        second for _, second in pages.values()
+    ]
 
 
-async def test_danger_is_called_before_first_pages_and_a_grave_level_before_a_slight_one(world: World) -> None:
+async def test_danger_is_called_before_first_pages_and_a_grave_level_before_a_slight_one(
+    world: World,
+) -> None:
     slight = world.plan("n1", incident="a", wave=1, cycle=1, level=Level.N1)
     grave = world.plan("n2", incident="b", wave=1, cycle=1, level=Level.N3)
     danger = world.plan("n3", incident="c", wave=2, cycle=1, level=Level.N1, danger=True)
     assert await called(world, 3, calls_at_once=1) == [danger, grave, slight]
 
 
-async def test_an_incident_whose_first_person_was_called_waits_behind_the_others_after_a_restart_too(world: World) -> None:
+async def test_an_incident_whose_first_person_was_called_waits_behind_the_others_after_a_restart_too(
+    world: World,
+) -> None:
     pages = plan_two_each(world)
     firsts = [first for first, _ in pages.values()]
     dead = world.sender(calls_at_once=1)
@@ -84,9 +94,17 @@ async def test_a_page_that_is_tried_again_keeps_its_turn(world: World) -> None:
     for transaction in world.log:
         sender.outbox.observe(transaction)
     first, second = pages["incident-0"]
-    world.put(ClaimAttempt(notification=first, attempt=world.row(first).attempts[0].id, run="run-x"))
     world.put(
-        AttemptOutcome(notification=first, attempt=world.row(first).attempts[0].id, run="run-x", outcome="ambiguous", error="no_outcome")
+        ClaimAttempt(notification=first, attempt=world.row(first).attempts[0].id, run="run-x")
+    )
+    world.put(
+        AttemptOutcome(
+            notification=first,
+            attempt=world.row(first).attempts[0].id,
+            run="run-x",
+            outcome="ambiguous",
+            error="no_outcome",
+        )
     )
     for transaction in world.log[-2:]:
         sender.outbox.observe(transaction)
@@ -105,7 +123,9 @@ def inputs(world: World) -> list[str]:
 
 async def test_claims_and_outcomes_of_a_burst_go_together(world: World) -> None:
     rows = [world.plan(f"n{i}", wave=1, cycle=1) for i in range(PAGES)]
-    await world.until(world.sender(), lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
+    await world.until(
+        world.sender(), lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows)
+    )
     assert len(world.provider.calls) == PAGES
     assert len(inputs(world)) <= PAGES / 4, inputs(world)
 
@@ -116,16 +136,23 @@ async def test_one_page_is_claimed_and_reported_alone(world: World) -> None:
     assert inputs(world) == ["ClaimAttempt", "AttemptOutcome"]
 
 
-async def test_a_burst_writes_one_line_for_calls_that_end_together(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_burst_writes_one_line_for_calls_that_end_together(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = [world.plan(f"n{i}", wave=1, cycle=1) for i in range(PAGES)]
     with caplog.at_level("INFO"):
-        await world.until(world.sender(), lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
+        await world.until(
+            world.sender(),
+            lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows),
+        )
     assert len([r for r in caplog.records if "ended" in str(r.msg)]) <= PAGES / 4
 
 
 async def test_calls_of_a_burst_keep_their_own_correlation(world: World) -> None:
     rows = [world.plan(f"n{i}", wave=1, cycle=1) for i in range(4)]
-    planned = {t.src.correlation_id for t in world.log if t.src.type == "vigie.NotificationPlanned.v1"}
+    planned = {
+        t.src.correlation_id for t in world.log if t.src.type == "vigie.NotificationPlanned.v1"
+    }
     seen = set()
     sender = world.sender()
     carry_out = sender._carry_out
@@ -135,7 +162,9 @@ async def test_calls_of_a_burst_keep_their_own_correlation(world: World) -> None
         await carry_out(call)
 
     sender._carry_out = noted  # type: ignore[method-assign]
-    await world.until(sender, lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
+    await world.until(
+        sender, lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows)
+    )
     assert seen == planned
     assert len(seen) == 4
 
@@ -146,9 +175,15 @@ def traced(transaction: Transaction, trace: str, hop: str) -> Transaction:
 
 
 @pytest.mark.parametrize(
-    ("second_trace", "second_follows"), [("a", "00-" + "a" * 32 + "-" + "3" * 16 + "-01"), ("b", "00-" + "b" * 32 + "-" + "2" * 16 + "-01")]
+    ("second_trace", "second_follows"),
+    [
+        ("a", "00-" + "a" * 32 + "-" + "3" * 16 + "-01"),
+        ("b", "00-" + "b" * 32 + "-" + "2" * 16 + "-01"),
+    ],
 )
-def test_a_call_follows_the_common_claim_in_its_own_trace_only(world: World, second_trace: str, second_follows: str) -> None:
+def test_a_call_follows_the_common_claim_in_its_own_trace_only(
+    world: World, second_trace: str, second_follows: str
+) -> None:
     first, second = (world.plan(f"n{i}", wave=1, cycle=1) for i in (1, 2))
     outbox = world.sender().outbox
     pages = [t for t in world.log if t.src.type == "vigie.NotificationPlanned.v1"]
@@ -157,9 +192,19 @@ def test_a_call_follows_the_common_claim_in_its_own_trace_only(world: World, sec
     offers = outbox.to_claim()
     assert [offer.row.id for offer in offers] == [first, second]
     outbox.claiming(offers, "claims")
-    world.put(ClaimAttempts(claims=tuple(ClaimAttempt(notification=o.row.id, attempt=o.attempt, run=outbox.run) for o in offers)))
+    world.put(
+        ClaimAttempts(
+            claims=tuple(
+                ClaimAttempt(notification=o.row.id, attempt=o.attempt, run=outbox.run)
+                for o in offers
+            )
+        )
+    )
     calls = outbox.observe(traced(world.log[-1], "a", "3"))
-    assert [call.traceparent for call in calls] == ["00-" + "a" * 32 + "-" + "3" * 16 + "-01", second_follows]
+    assert [call.traceparent for call in calls] == [
+        "00-" + "a" * 32 + "-" + "3" * 16 + "-01",
+        second_follows,
+    ]
 
 
 @pytest.mark.parametrize("unread", [ClaimAttempts, AttemptOutcomes])
@@ -175,7 +220,9 @@ async def test_what_a_worker_of_an_earlier_version_cannot_read_is_sent_singly(
 
     monkeypatch.setattr(DeliveryDecider, "decide", earlier)
     rows = [world.plan(f"n{i}", wave=1, cycle=1) for i in range(PAGES)]
-    await world.until(world.sender(), lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows))
+    await world.until(
+        world.sender(), lambda: all(world.row(n).state is NotificationState.ACCEPTED for n in rows)
+    )
     assert len(world.provider.calls) == PAGES, "each once"
     assert inputs(world).count(unread.__name__) <= 3, "and it does not try again and again"
 
@@ -193,10 +240,15 @@ def planned_desk() -> Desk:
 def test_several_claims_and_outcomes_are_decided_as_one_after_the_other() -> None:
     singly, together = planned_desk(), planned_desk()
     ids = [*(f"n{i}" for i in range(4)), "n0"]
-    claims = [ClaimAttempt(notification=id, attempt=singly.attempt(id).id, run=f"run-{n}") for n, id in enumerate(ids)]
+    claims = [
+        ClaimAttempt(notification=id, attempt=singly.attempt(id).id, run=f"run-{n}")
+        for n, id in enumerate(ids)
+    ]
     words: tuple[Any, ...] = ("accepted", "failed", "ambiguous", "failed", "accepted")
     outcomes = [
-        AttemptOutcome(notification=id, attempt=singly.attempt(id).id, run=f"run-{n}", outcome=word, error=None)
+        AttemptOutcome(
+            notification=id, attempt=singly.attempt(id).id, run=f"run-{n}", outcome=word, error=None
+        )
         for n, (id, word) in enumerate(zip(ids, words, strict=True))
     ]
     for message in (*claims, *outcomes):
@@ -216,7 +268,12 @@ def test_outcomes_that_are_told_together_take_their_places_at_the_next_provider_
     out = [id for id in ids if d.row(id).attempts]
     for id in out:
         d.claim(id=id)
-    failed = tuple(AttemptOutcome(notification=id, attempt=d.attempt(id).id, run="run-1", outcome="failed", error="x") for id in out)
+    failed = tuple(
+        AttemptOutcome(
+            notification=id, attempt=d.attempt(id).id, run="run-1", outcome="failed", error="x"
+        )
+        for id in out
+    )
     free = d.state.pacing.room(Channel.WEBHOOK, d.state.rules.channels[Channel.WEBHOOK], d.now)
     d.tell(AttemptOutcomes(outcomes=failed))
     webhooks = [id for id in out if d.row(id).attempts[-1].channel is Channel.WEBHOOK]

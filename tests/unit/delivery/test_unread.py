@@ -11,7 +11,7 @@ from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.delivery import NotificationChanged, NotificationRow, ReplyUnread
 from schemas.words import Channel, NotificationState
 from services.delivery.channels.sms.wording import wording
-from services.delivery.unread import HELPED_MS
+from services.delivery.replies.unparsed_replies import HELPED_MS
 from services.messages import Names, compose, phrases
 from tests.unit.delivery.desk import Desk, desk
 
@@ -31,7 +31,12 @@ def test_the_call_keeps_waiting_and_says_when_they_wrote() -> None:
     assert [type(f) for f in facts] == [NotificationChanged, NotificationChanged]
     assert d.row() == before.model_copy(update={"unread_at": d.now})
     (told,) = helped(d)
-    assert (told.state, told.level, told.scope, told.escalation) == (NotificationState.PLANNED, 3, "SOL", None)
+    assert (told.state, told.level, told.scope, told.escalation) == (
+        NotificationState.PLANNED,
+        3,
+        "SOL",
+        None,
+    )
 
 
 def test_there_is_one_such_message_per_call_whatever_is_written() -> None:
@@ -44,9 +49,17 @@ def test_there_is_one_such_message_per_call_whatever_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("id", "person", "late_s"), [("n9", "dgs", 0), ("n1", "president", 0), ("info", "dgs", 0), ("n1", "dgs", HELPED_MS / 1000 + 1)]
+    ("id", "person", "late_s"),
+    [
+        ("n9", "dgs", 0),
+        ("n1", "president", 0),
+        ("info", "dgs", 0),
+        ("n1", "dgs", HELPED_MS / 1000 + 1),
+    ],
 )
-def test_nothing_comes_of_words_to_no_call_of_theirs_or_to_an_old_one(id: str, person: str, late_s: float) -> None:
+def test_nothing_comes_of_words_to_no_call_of_theirs_or_to_an_old_one(
+    id: str, person: str, late_s: float
+) -> None:
     d = desk()
     d.plan("n1")
     d.plan("info", answer_expected=False)
@@ -70,9 +83,15 @@ def test_it_asks_for_no_answer_to_itself_and_says_which_answers_there_are() -> N
         unread(d)
         return wording(compose(helped(d)[0], Names(), phrases(lang), None), answerable=True)
 
-    assert says().endswith("SMS non compris. Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas.")
-    assert says("en").endswith("SMS not understood. Begin your SMS with 1: I take it, or 2: I cannot.")
-    assert says(template="headcount").endswith("Commencez votre SMS par 1 : en sécurité, 2 : besoin d'aide, ou 3 : pas sur place.")
+    assert says().endswith(
+        "SMS non compris. Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas."
+    )
+    assert says("en").endswith(
+        "SMS not understood. Begin your SMS with 1: I take it, or 2: I cannot."
+    )
+    assert says(template="headcount").endswith(
+        "Commencez votre SMS par 1 : en sécurité, 2 : besoin d'aide, ou 3 : pas sur place."
+    )
 
 
 def test_whoever_has_answered_hears_that_it_still_counts() -> None:
@@ -81,19 +100,36 @@ def test_whoever_has_answered_hears_that_it_still_counts() -> None:
     d.answer()
     unread(d)
     assert d.row().answer == "ack"
-    assert "Votre réponse d’avant compte toujours." in compose(helped(d)[0], Names(), phrases("fr"), None).plain()
+    assert (
+        "Votre réponse d’avant compte toujours."
+        in compose(helped(d)[0], Names(), phrases("fr"), None).plain()
+    )
 
 
 def test_those_of_a_call_out_take_their_turn_behind_its_calls() -> None:
     d = desk()
     said: dict[str, Any] = {"author": "coord-pca", "role": "coordinateur_pca", "callout": "c"}
     people = tuple(Called(person=f"p{n}", channels=(Channel.SMS,)) for n in range(30))
-    d.tell(DraftCallOut(**said, kind="headcount", danger=True, answer_expected=True, channels=(Channel.SMS,), people=people, last=True))
+    d.tell(
+        DraftCallOut(
+            **said,
+            kind="headcount",
+            danger=True,
+            answer_expected=True,
+            channels=(Channel.SMS,),
+            people=people,
+            last=True,
+        )
+    )
     d.tell(StartCallOut(**said))
     d.wait(0.1)
     rows = [row for row in d.state.notifications.values() if row.campaign == "c"]
     assert len(rows) == 30
     for row in rows:
         unread(d, row.id, row.person)
-    assert {row.why for row in helped(d)} == {"paced"}, "thousands of them must not run over the provider"
-    assert d.state.callouts["c"].count(*NotificationState) == 30, "and count for nobody who is asked"
+    assert {row.why for row in helped(d)} == {"paced"}, (
+        "thousands of them must not run over the provider"
+    )
+    assert d.state.callouts["c"].count(*NotificationState) == 30, (
+        "and count for nobody who is asked"
+    )

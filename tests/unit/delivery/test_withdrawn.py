@@ -12,7 +12,9 @@ from tests.unit.delivery.desk import Desk, desk
 VALUES = {"kind": "power", "number": "n"}
 
 
-def called(d: Desk, id: str = "n1", channels: tuple[Channel, ...] = (Channel.SMS, Channel.VOICE)) -> None:
+def called(
+    d: Desk, id: str = "n1", channels: tuple[Channel, ...] = (Channel.SMS, Channel.VOICE)
+) -> None:
     """A call that a provider took."""
     d.plan(id, channels, escalation="e1", incident="i1", values=VALUES)
     d.claim(id=id)

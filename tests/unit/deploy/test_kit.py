@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.settings import REPOSITORY
 
 START = REPOSITORY / "deploy" / "kit" / "vigie.py"
 PROGRAM = """
@@ -51,17 +51,30 @@ def kit(tmp_path: Path) -> Path:
 def describe(folder: Path, **changes: Any) -> None:
     names = [p for p in folder.rglob("*") if p.is_file() and p.suffix in (".whl", ".py")]
     about = {
-        "id": "x", "territory": "92", "python": f"{sys.version_info.major}.{sys.version_info.minor}", "system": platform.system(),
-        "machine": platform.machine(), "files": {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in names},
-    } | changes  # fmt: skip
+        "id": "x",
+        "territory": "92",
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "files": {
+            p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in names
+        },
+    } | changes
     (folder / "manifest.json").write_text(json.dumps(about))
 
 
 def started(kit: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """By the bare interpreter: no site-packages, nothing of this environment."""
-    bare = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
+    bare = str(
+        Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    )
     return subprocess.run(
-        [bare, "-I", str(kit / "vigie.py"), *arguments], env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
+        [bare, "-I", str(kit / "vigie.py"), *arguments],
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -82,7 +95,10 @@ def test_it_needs_the_standard_library_alone() -> None:
 
 def test_it_unpacks_its_packages_once_and_runs_the_command(kit: Path) -> None:
     first = started(kit, "status", "--json")
-    assert (first.returncode, first.stdout.strip()) == (0, "whole inner runs ['status', '--json'] 92"), first.stderr
+    assert (first.returncode, first.stdout.strip()) == (
+        0,
+        "whole inner runs ['status', '--json'] 92",
+    ), first.stderr
     assert "premier démarrage" in first.stderr
     again = started(kit)
     assert (again.stdout.strip(), again.stderr) == ("whole inner runs ['up'] 92", "")
@@ -90,9 +106,15 @@ def test_it_unpacks_its_packages_once_and_runs_the_command(kit: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"python": "3.9"}, "demande Python 3.9"), ({"machine": "vax"}, "vax"), ({"files": {"wheels/gone.whl": ""}}, "il manque")],
+    [
+        ({"python": "3.9"}, "demande Python 3.9"),
+        ({"machine": "vax"}, "vax"),
+        ({"files": {"wheels/gone.whl": ""}}, "il manque"),
+    ],
 )
-def test_a_wrong_machine_or_a_missing_file_is_one_sentence(kit: Path, changes: dict[str, Any], says: str) -> None:
+def test_a_wrong_machine_or_a_missing_file_is_one_sentence(
+    kit: Path, changes: dict[str, Any], says: str
+) -> None:
     describe(kit, **changes)
     done = started(kit, "status")
     assert done.returncode == 1
@@ -100,12 +122,19 @@ def test_a_wrong_machine_or_a_missing_file_is_one_sentence(kit: Path, changes: d
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b'{"files": {')])
+@pytest.mark.parametrize(
+    "damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b'{"files": {')]
+)
 def test_a_damaged_list_of_files_is_told(kit: Path, damage: Callable[[Path], None]) -> None:
     """It is what says of every other file that it is whole."""
     damage(kit / "manifest.json")
-    done = subprocess.run([sys.executable, kit / "vigie.py", "--check"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "Vigie : manifest.json manque ou est abîmé : refaites le kit (vigie kit)\n")
+    done = subprocess.run(
+        [sys.executable, kit / "vigie.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Vigie : manifest.json manque ou est abîmé : refaites le kit (vigie kit)\n",
+    )
 
 
 def test_a_changed_file_is_found(kit: Path) -> None:
@@ -120,7 +149,9 @@ WITHOUT_LINKS = "import os, runpy, sys; sys.argv = sys.argv[1:]\ndef link(a, b):
 
 def test_a_stick_that_keeps_no_rights_gets_no_data(kit: Path, tmp_path: Path) -> None:
     """Most sticks are FAT: Vigie ended there with `Operation not permitted`, its keys open to everybody."""
-    bare = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
+    bare = str(
+        Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    )
     home = tmp_path / "home"
     home.mkdir()
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
@@ -134,8 +165,16 @@ def test_a_stick_that_keeps_no_rights_gets_no_data(kit: Path, tmp_path: Path) ->
 
 def test_a_folder_that_was_named_and_cannot_be_used_is_named(kit: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    bare = str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
+    bare = str(
+        Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    )
     environment = {"PATH": "/usr/bin:/bin", "VIGIE_KIT_DIR": str(tmp_path / "file" / "data")}
-    done = subprocess.run([bare, "-I", str(kit / "vigie.py"), "status"], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [bare, "-I", str(kit / "vigie.py"), "status"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "VIGIE_KIT_DIR=" in done.stderr

@@ -8,17 +8,20 @@ import pytest
 from ruamel.yaml import YAML
 
 from schemas.topics import TOPICS
+from services.appliance.embedded.jars import KAFKA_VERSION
 from services.cli.__main__ import _load
-from services.runtime.embedded.jars import KAFKA_VERSION
-from services.runtime.kafka_security import KafkaSecurity
-from services.runtime.provision import desired_config
-from services.runtime.settings import REPOSITORY, Settings
+from services.runtime.kafka.security import KafkaSecurity
+from services.runtime.kafka.topics import desired_config
+from services.runtime.process.settings import REPOSITORY, Settings
 
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
 
 
 def documents(name: str) -> dict[tuple[str, str], Any]:
-    return {(d["kind"], d["metadata"]["name"]): d for d in YAML(typ="safe").load_all((FOLDER / name).read_text())}
+    return {
+        (d["kind"], d["metadata"]["name"]): d
+        for d in YAML(typ="safe").load_all((FOLDER / name).read_text())
+    }
 
 
 @pytest.fixture(scope="module")
@@ -35,33 +38,45 @@ def test_three_nodes_three_copies_two_in_step(kafka: dict[tuple[str, str], Any])
     config = kafka["Kafka", "vigie"]["spec"]["kafka"]["config"]
     assert kafka["KafkaNodePool", "nodes"]["spec"]["replicas"] == 3
     assert {value for name, value in config.items() if name.endswith("replication.factor")} == {3}
-    assert {value for name, value in config.items() if name.endswith(("min.isr", "min.insync.replicas"))} == {2}
+    assert {
+        value for name, value in config.items() if name.endswith(("min.isr", "min.insync.replicas"))
+    } == {2}
     assert config["unclean.leader.election.enable"] is config["auto.create.topics.enable"] is False
     assert all(desired_config(topic, 3)["min.insync.replicas"] == "2" for topic in TOPICS)
 
 
-def test_it_is_the_kafka_that_is_tested_and_lets_in_only_whom_it_knows(kafka: dict[tuple[str, str], Any]) -> None:
+def test_it_is_the_kafka_that_is_tested_and_lets_in_only_whom_it_knows(
+    kafka: dict[tuple[str, str], Any],
+) -> None:
     spec = kafka["Kafka", "vigie"]["spec"]["kafka"]
     assert spec["version"] == KAFKA_VERSION
-    assert [(listener["tls"], listener["authentication"]["type"]) for listener in spec["listeners"]] == [(True, "scram-sha-512")]
+    assert [
+        (listener["tls"], listener["authentication"]["type"]) for listener in spec["listeners"]
+    ] == [(True, "scram-sha-512")]
     assert kafka["KafkaUser", "vigie"]["spec"]["authentication"]["type"] == "scram-sha-512"
 
 
 def container(vigie: dict[tuple[str, str], Any]) -> dict[str, Any]:
-    found: dict[str, Any] = vigie["Deployment", "vigie"]["spec"]["template"]["spec"]["containers"][0]
+    found: dict[str, Any] = vigie["Deployment", "vigie"]["spec"]["template"]["spec"]["containers"][
+        0
+    ]
     return found
 
 
 def test_every_variable_is_a_setting_and_the_secret_comes_as_a_file(
     vigie: dict[tuple[str, str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = {f"VIGIE_{n.upper()}" for n in Settings.model_fields} | {f"VIGIE_KAFKA_{n.upper()}" for n in KafkaSecurity.model_fields}
+    known = {f"VIGIE_{n.upper()}" for n in Settings.model_fields} | {
+        f"VIGIE_KAFKA_{n.upper()}" for n in KafkaSecurity.model_fields
+    }
     given = {e["name"]: e["value"] for e in container(vigie)["env"]}
     assert set(given) <= known | {"VIGIE_SECRETS_DIR"}
     assert not [name for name in given if "PASSWORD" in name]
-    items = next(v for v in vigie["Deployment", "vigie"]["spec"]["template"]["spec"]["volumes"] if v["name"] == "secrets")["secret"][
-        "items"
-    ]
+    items = next(
+        v
+        for v in vigie["Deployment", "vigie"]["spec"]["template"]["spec"]["volumes"]
+        if v["name"] == "secrets"
+    )["secret"]["items"]
     assert {item["path"].upper() for item in items} <= known
     assert given["VIGIE_KAFKA_REPLICATION"] == "3"
     assert given["VIGIE_KAFKA_SASL"] == KafkaSecurity().sasl
@@ -83,20 +98,37 @@ def test_nothing_runs_as_root_or_with_more_than_it_needs(vigie: dict[tuple[str, 
         assert pod["automountServiceAccountToken"] is False
         for each in pod["containers"]:
             rights = each["securityContext"]
-            assert rights == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+            assert rights == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
 
 
 def test_one_pod_alone_writes_to_the_volume(vigie: dict[tuple[str, str], Any]) -> None:
     assert vigie["Deployment", "vigie"]["spec"]["replicas"] == 1
     assert vigie["Deployment", "vigie"]["spec"]["strategy"] == {"type": "Recreate"}
-    assert vigie["Deployment", "vigie"]["spec"]["template"]["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch", (
-        "else each start opens the keys to the group, and doctor calls it a fault"
-    )
-    assert vigie["PersistentVolumeClaim", "vigie-data"]["spec"]["accessModes"] == ["ReadWriteOncePod"]
+    assert (
+        vigie["Deployment", "vigie"]["spec"]["template"]["spec"]["securityContext"][
+            "fsGroupChangePolicy"
+        ]
+        == "OnRootMismatch"
+    ), "else each start opens the keys to the group, and doctor calls it a fault"
+    assert vigie["PersistentVolumeClaim", "vigie-data"]["spec"]["accessModes"] == [
+        "ReadWriteOncePod"
+    ]
 
 
-def test_nobody_outside_the_pod_reaches_more_than_the_front_door(vigie: dict[tuple[str, str], Any]) -> None:
+def test_nobody_outside_the_pod_reaches_more_than_the_front_door(
+    vigie: dict[tuple[str, str], Any],
+) -> None:
     """Any pod of the cluster could speak to the console as any address."""
     policy = vigie["NetworkPolicy", "vigie"]["spec"]
-    assert policy["podSelector"]["matchLabels"] == vigie["Deployment", "vigie"]["spec"]["template"]["metadata"]["labels"]
-    assert (policy["policyTypes"], policy["ingress"]) == (["Ingress"], [{"ports": [{"port": 8092}]}])
+    assert (
+        policy["podSelector"]["matchLabels"]
+        == vigie["Deployment", "vigie"]["spec"]["template"]["metadata"]["labels"]
+    )
+    assert (policy["policyTypes"], policy["ingress"]) == (
+        ["Ingress"],
+        [{"ports": [{"port": 8092}]}],
+    )

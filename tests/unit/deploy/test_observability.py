@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from services.runtime.metrics import TABLE
-from services.runtime.settings import REPOSITORY
+from services.runtime.process.metrics import TABLE
+from services.runtime.process.settings import REPOSITORY
 
 FOLDER = REPOSITORY / "deploy" / "observability"
 SELECTED = re.compile(r"(vigie_[a-z_]+)\{([^}]*)\}")
@@ -28,13 +28,19 @@ def rules() -> list[dict[str, Any]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    return [p for file in sorted(FOLDER.glob("grafana-*.json")) for p in json.loads(file.read_text())["panels"]]
+    return [
+        p
+        for file in sorted(FOLDER.glob("grafana-*.json"))
+        for p in json.loads(file.read_text())["panels"]
+    ]
 
 
 def queries() -> Iterator[tuple[str, str]]:
     """(where, expression)."""
     yield from ((rule.get("alert") or rule["record"], rule["expr"]) for rule in rules())
-    yield from ((panel["title"], target["expr"]) for panel in panels() for target in panel["targets"])
+    yield from (
+        (panel["title"], target["expr"]) for panel in panels() for target in panel["targets"]
+    )
 
 
 def base(name: str) -> str:
@@ -47,21 +53,35 @@ def test_a_query_names_metrics_and_labels_that_exist(where: str, query: str) -> 
     assert names <= set(TABLE) or "vigie:" in query
     assert names or "vigie:" in query or "up{" in query
     for name, labels in SELECTED.findall(query):
-        assert {label.partition("=")[0].rstrip("!") for label in re.split(r",\s*", labels)} <= {*TABLE[base(name)].labels, "le"}
+        assert {label.partition("=")[0].rstrip("!") for label in re.split(r",\s*", labels)} <= {
+            *TABLE[base(name)].labels,
+            "le",
+        }
     for labels, name in BY.findall(query):
-        assert {label.strip() for label in labels.split(",")} <= {*TABLE[base(name)].labels, "le", *OF_THE_TARGET}
+        assert {label.strip() for label in labels.split(",")} <= {
+            *TABLE[base(name)].labels,
+            "le",
+            *OF_THE_TARGET,
+        }
     for name in names:
         if TABLE[name].kind == "histogram":
             assert f"{name}_bucket" in query
 
 
 def test_every_metric_is_on_a_dashboard() -> None:
-    shown = {base(name) for panel in panels() for target in panel["targets"] for name in re.findall(r"\bvigie_[a-z_]+", target["expr"])}
+    shown = {
+        base(name)
+        for panel in panels()
+        for target in panel["targets"]
+        for name in re.findall(r"\bvigie_[a-z_]+", target["expr"])
+    }
     assert set(TABLE) - shown == set()
 
 
 def test_every_metric_is_fed() -> None:
-    source = "".join(p.read_text() for p in (REPOSITORY / "services").rglob("*.py") if p.name != "metrics.py")
+    source = "".join(
+        p.read_text() for p in (REPOSITORY / "services").rglob("*.py") if p.name != "metrics.py"
+    )
     assert [name for name in TABLE if f'"{name}"' not in source] == []
 
 
@@ -73,7 +93,9 @@ def test_every_alert_says_what_it_means_and_where_the_remedy_is() -> None:
         page, _, anchor = notes["runbook"].partition("#")
         text = (REPOSITORY / page).read_text()
         headings = {
-            re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in text.splitlines() if line.startswith("#")
+            re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in text.splitlines()
+            if line.startswith("#")
         }
         assert not anchor or anchor in headings
 

@@ -12,15 +12,19 @@ from typing import Final
 
 import pytest
 
-from services.cli.settingsdoc import variables
-from services.runtime.settings import REPOSITORY
+from services.cli.system.settings_reference import variables
+from services.runtime.process.settings import REPOSITORY
 
 MOST_EXPOSED: Final = 2.0
 UNIT = REPOSITORY / "deploy" / "systemd" / "vigie.service"
 
 
 def said(name: str) -> list[str]:
-    return [line.partition("=")[2] for line in UNIT.read_text(encoding="utf-8").splitlines() if line.startswith(f"{name}=")]
+    return [
+        line.partition("=")[2]
+        for line in UNIT.read_text(encoding="utf-8").splitlines()
+        if line.startswith(f"{name}=")
+    ]
 
 
 def test_it_runs_vigie_up_with_settings_that_exist() -> None:
@@ -37,12 +41,17 @@ def test_a_stop_reaches_the_supervisor_alone_and_waits_for_it() -> None:
 def analyze(*arguments: str | Path) -> str:
     """What systemd says of the unit. `make test` installs it where it is missing."""
     assert shutil.which("systemd-analyze"), "this test needs systemd-analyze: make systemd"
-    done = subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
     return done.stdout + done.stderr
 
 
 def test_it_is_exposed_to_little() -> None:
-    found = re.search(r"Overall exposure level for vigie.service: ([0-9.]+)", analyze("security", "--offline=true", UNIT))
+    found = re.search(
+        r"Overall exposure level for vigie.service: ([0-9.]+)",
+        analyze("security", "--offline=true", UNIT),
+    )
     assert found is not None
     assert float(found[1]) <= MOST_EXPOSED
 
@@ -54,7 +63,9 @@ def test_priorities_may_still_be_set(call: str) -> None:
     assert "@resources" in groups()
     assert call in calls_of(allowed)
     assert call not in calls_of(name for part in refused for name in part)
-    assert not {"RestrictRealtime", "MemoryDenyWriteExecute"} & {line.partition("=")[0] for line in UNIT.read_text().splitlines()}
+    assert not {"RestrictRealtime", "MemoryDenyWriteExecute"} & {
+        line.partition("=")[0] for line in UNIT.read_text().splitlines()
+    }
 
 
 @cache
@@ -81,5 +92,9 @@ def calls_of(names: Iterable[str]) -> set[str]:
 
 def test_systemd_understands_it(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/vigie/.venv/bin/vigie", "/bin/true").replace("User=vigie", "User=root"))
+    unit.write_text(
+        UNIT.read_text(encoding="utf-8")
+        .replace("/opt/vigie/.venv/bin/vigie", "/bin/true")
+        .replace("User=vigie", "User=root")
+    )
     assert analyze("verify", unit) == ""

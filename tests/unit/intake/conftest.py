@@ -14,11 +14,11 @@ from schemas.base import parse_closed
 from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
 from services.intake.app import Intake
-from services.intake.front import Front
+from services.intake.routes import Front
 from services.intake.settings import IntakeSettings
-from services.runtime.kafka import BrokerAway
-from services.runtime.principals import Scope
-from services.runtime.rights import Role
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Scope
+from services.runtime.kafka.clients import BrokerAway
 from services.runtime.testing.keyed import MemoryKeyedLog, token_for
 
 
@@ -32,7 +32,14 @@ class MemoryInputs:
         """Where each of `appended` went."""
         self.away = False
 
-    async def append(self, topic: str, realm: str, partition: int, value: bytes, headers: list[tuple[str, bytes]]) -> tuple[int, int]:  # noqa: ARG002  its place among others does not matter here
+    async def append(
+        self,
+        topic: str,
+        realm: str,
+        partition: int,  # noqa: ARG002
+        value: bytes,
+        headers: list[tuple[str, bytes]],
+    ) -> tuple[int, int]:
         if self.away:
             raise BrokerAway("away")
         message = parse_closed(dict(headers)["ce_type"].decode(), orjson.loads(value))
@@ -66,9 +73,15 @@ class Door:
         self.intake.ledger.caught_up.set()
 
     def client(self, **headers: str) -> httpx.AsyncClient:
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.intake.front), base_url="http://vigie", headers=headers)
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.intake.front),
+            base_url="http://vigie",
+            headers=headers,
+        )
 
-    async def as_(self, role: Role, *, scope: Scope | None = None, speaks_as: str | None = None) -> httpx.AsyncClient:
+    async def as_(
+        self, role: Role, *, scope: Scope | None = None, speaks_as: str | None = None
+    ) -> httpx.AsyncClient:
         _, token = await token_for(self.intake.access, role, scope=scope, speaks_as=speaks_as)
         return self.client(Authorization=f"Bearer {token}")
 
@@ -91,7 +104,9 @@ async def post_report(front: Front, token: str, body: bytes) -> tuple[int, dict[
     """(status, JSON) of one request in plain ASGI: no HTTP client between the test and the front."""
     sent: list[Any] = []
     chunks = [body[i : i + 65_536] for i in range(0, len(body), 65_536)] or [b""]
-    messages = [{"type": "http.request", "body": c, "more_body": c is not chunks[-1]} for c in chunks]
+    messages = [
+        {"type": "http.request", "body": c, "more_body": c is not chunks[-1]} for c in chunks
+    ]
 
     async def receive() -> Any:
         return messages.pop(0)
@@ -99,12 +114,25 @@ async def post_report(front: Front, token: str, body: bytes) -> tuple[int, dict[
     async def send(message: Any) -> None:
         sent.append(message)
 
-    headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", b"application/json")]
-    await front({"type": "http", "method": "POST", "path": "/api/v1/reports", "headers": headers}, receive, send)
+    headers = [
+        (b"authorization", f"Bearer {token}".encode()),
+        (b"content-type", b"application/json"),
+    ]
+    await front(
+        {"type": "http", "method": "POST", "path": "/api/v1/reports", "headers": headers},
+        receive,
+        send,
+    )
     return sent[0]["status"], orjson.loads(sent[1]["body"])
 
 
 def report(**changes: Any) -> dict[str, Any]:
     """A well-formed body; None removes a field."""
-    body = {"site_id": "col-001", "type": "outage_power", "severity": 3, "occurred_at": "2027-02-11T09:40:00+01:00", "headline": "Panne"}
+    body = {
+        "site_id": "col-001",
+        "type": "outage_power",
+        "severity": 3,
+        "occurred_at": "2027-02-11T09:40:00+01:00",
+        "headline": "Panne",
+    }
     return {k: v for k, v in (body | changes).items() if v is not None}

@@ -9,23 +9,34 @@ from urllib.parse import quote
 import pytest
 
 from schemas.base import DAY_MS
-from services.intake.lane import RefusedMessages
-from services.runtime.deadletters import DeadLetter, Lane
-from services.runtime.principals import Scope
-from services.runtime.rights import Role
+from services.intake.dead_letters.dead_letter_api import RefusedMessages
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Scope
+from services.runtime.kafka.dead_letters import DeadLetter, Lane
 from tests.unit.intake.conftest import Door
 
 
 async def test_whoami_tells_rights_and_scope(door: Door) -> None:
-    async with await door.as_(Role.SOURCE, speaks_as="enedis", scope=Scope(types=("outage_power",))) as http:
+    async with await door.as_(
+        Role.SOURCE, speaks_as="enedis", scope=Scope(types=("outage_power",))
+    ) as http:
         found = (await http.get("/api/v1/whoami")).json()
-    assert (found["role"], found["source"], found["scope"]["types"]) == ("source", "enedis", ["outage_power"])
+    assert (found["role"], found["source"], found["scope"]["types"]) == (
+        "source",
+        "enedis",
+        ["outage_power"],
+    )
     assert found["permissions"] == ["maintenance.write", "report.post", "report.status"]
 
 
 async def test_tokens_are_made_used_and_revoked_over_http(door: Door) -> None:
     async with await door.as_(Role.ADMIN) as http:
-        made = (await http.post("/api/v1/tokens", json={"role": "source", "label": "capteurs", "scope": {"sites": ["a"]}})).json()
+        made = (
+            await http.post(
+                "/api/v1/tokens",
+                json={"role": "source", "label": "capteurs", "scope": {"sites": ["a"]}},
+            )
+        ).json()
         async with door.client(Authorization=f"Bearer {made['token']}") as sender:
             assert (await sender.get("/api/v1/whoami")).json()["id"] == made["principal"]["id"]
             assert (await sender.get("/api/v1/tokens")).status_code == 403
@@ -35,42 +46,79 @@ async def test_tokens_are_made_used_and_revoked_over_http(door: Door) -> None:
         assert next(t for t in listed if t["id"] == made["id"])["revoked_at"] is not None
         assert made["token"] not in json.dumps(listed)
         assert "hash" not in listed[0]
-        assert (await http.post("/api/v1/tokens", json={"role": "king"})).json()["errors"][0]["field"] == "role"
+        assert (await http.post("/api/v1/tokens", json={"role": "king"})).json()["errors"][0][
+            "field"
+        ] == "role"
         assert (await http.post("/api/v1/tokens", json={})).status_code == 422
         assert (await http.delete("/api/v1/tokens/none")).status_code == 404
         assert (await http.put("/api/v1/tokens")).status_code == 405
 
 
-@pytest.mark.parametrize(("asked", "days"), [({}, 365), ({"days": None}, 365), ({"days": 0}, None), ({"days": 7}, 7)])
-async def test_a_token_ends_after_a_year_when_nothing_is_said(door: Door, asked: dict[str, int | None], days: int | None) -> None:
+@pytest.mark.parametrize(
+    ("asked", "days"), [({}, 365), ({"days": None}, 365), ({"days": 0}, None), ({"days": 7}, 7)]
+)
+async def test_a_token_ends_after_a_year_when_nothing_is_said(
+    door: Door, asked: dict[str, int | None], days: int | None
+) -> None:
     async with await door.as_(Role.ADMIN) as http:
         made = (await http.post("/api/v1/tokens", json={"role": "source", **asked})).json()
-    left = None if made["expires_at"] is None else round((made["expires_at"] - time.time() * 1000) / DAY_MS, 2)
+    left = (
+        None
+        if made["expires_at"] is None
+        else round((made["expires_at"] - time.time() * 1000) / DAY_MS, 2)
+    )
     assert left == days
 
 
 async def test_what_an_unexpected_end_would_cut_off_has_none(door: Door) -> None:
     async with await door.as_(Role.ADMIN) as http:
-        source = (await http.post("/api/v1/sources", json={"name": "supervision", "dialect": "alertmanager"})).json()
+        source = (
+            await http.post(
+                "/api/v1/sources", json={"name": "supervision", "dialect": "alertmanager"}
+            )
+        ).json()
         made = (await http.post("/api/v1/tokens", json={"principal": source["id"]})).json()
         tokens = (await http.get("/api/v1/tokens")).json()["items"]
-    assert [t["expires_at"] for t in [made, *(t for t in tokens if t["principal"] == source["id"])]] == [None] * 3
+    assert [
+        t["expires_at"] for t in [made, *(t for t in tokens if t["principal"] == source["id"])]
+    ] == [None] * 3
 
 
 async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None:
     import pyotp
 
     async with await door.as_(Role.ADMIN) as http:
-        made = await http.post("/api/v1/users", json={"login": "cellule", "role": "cell", "duty": "cellule_situation"})
+        made = await http.post(
+            "/api/v1/users", json={"login": "cellule", "role": "cell", "duty": "cellule_situation"}
+        )
         assert made.status_code == 201
         assert door.intake.access.code(made.json()["code"]) is not None
-        assert (await http.post("/api/v1/users", json={"login": "Cellule", "role": "cell"})).status_code == 409
-        assert (await http.post("/api/v1/users/cellule/password", json={"password": "short"})).json()["errors"][0]["field"] == "password"
-        assert (await http.post("/api/v1/users/cellule/password", json={"password": "a long enough one"})).json()["has_password"]
+        assert (
+            await http.post("/api/v1/users", json={"login": "Cellule", "role": "cell"})
+        ).status_code == 409
+        assert (
+            await http.post("/api/v1/users/cellule/password", json={"password": "short"})
+        ).json()["errors"][0]["field"] == "password"
+        assert (
+            await http.post(
+                "/api/v1/users/cellule/password", json={"password": "a long enough one"}
+            )
+        ).json()["has_password"]
         secret = pyotp.random_base32()
         factor = "/api/v1/users/cellule/second-factor"
-        assert (await http.post(factor, json={"secret": secret, "second": "000000"})).status_code == 422
-        assert len((await http.post(factor, json={"secret": secret, "second": pyotp.TOTP(secret).now()})).json()["printed"]) == 10
+        assert (
+            await http.post(factor, json={"secret": secret, "second": "000000"})
+        ).status_code == 422
+        assert (
+            len(
+                (
+                    await http.post(
+                        factor, json={"secret": secret, "second": pyotp.TOTP(secret).now()}
+                    )
+                ).json()["printed"]
+            )
+            == 10
+        )
         assert not (await http.post("/api/v1/users/cellule/disable")).json()["enabled"]
         assert (await http.get("/api/v1/users")).json()["items"][0]["has_second_factor"]
         assert (await http.post("/api/v1/users/nobody/code")).status_code == 404
@@ -84,11 +132,18 @@ async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None
         assert (undone.subject, undone.epoch) == (None, owner.epoch + 1)
 
 
-@pytest.mark.parametrize(("method", "path", "said"), [
-    ("DELETE", "tokens/nix", "aucun jeton"), ("POST", "users/nix/code", "aucun compte"), ("POST", "users/nix/disable", "aucun compte"),
-    ("POST", "sources/nix/disable", "aucune source"),
-])  # fmt: skip
-async def test_a_name_that_nothing_has_is_said_to_be_one(door: Door, method: str, path: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "said"),
+    [
+        ("DELETE", "tokens/nix", "aucun jeton"),
+        ("POST", "users/nix/code", "aucun compte"),
+        ("POST", "users/nix/disable", "aucun compte"),
+        ("POST", "sources/nix/disable", "aucune source"),
+    ],
+)
+async def test_a_name_that_nothing_has_is_said_to_be_one(
+    door: Door, method: str, path: str, said: str
+) -> None:
     """« Rien à cette adresse » alone sent people to look for a wrong address."""
     async with await door.as_(Role.ADMIN) as http:
         answer = await http.request(method, f"/api/v1/{path}", headers={"Accept-Language": "fr"})
@@ -96,12 +151,20 @@ async def test_a_name_that_nothing_has_is_said_to_be_one(door: Door, method: str
     assert said in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("login", ["DOMAINE/jean", "x/disable", "a?b#c", "50%2F", "camille.martin@exemple.fr", "Élodie"])
+@pytest.mark.parametrize(
+    "login", ["DOMAINE/jean", "x/disable", "a?b#c", "50%2F", "camille.martin@exemple.fr", "Élodie"]
+)
 async def test_every_account_can_be_shut_whatever_it_is_called(door: Door, login: str) -> None:
     async with await door.as_(Role.ADMIN) as http:
-        assert (await http.post("/api/v1/users", json={"login": login, "role": "cell"})).status_code == 201
+        assert (
+            await http.post("/api/v1/users", json={"login": login, "role": "cell"})
+        ).status_code == 201
         shut = await http.post(f"/api/v1/users/{quote(login, safe='')}/disable")
-        assert (shut.status_code, shut.json()["login"], shut.json()["enabled"]) == (200, login, False)
+        assert (shut.status_code, shut.json()["login"], shut.json()["enabled"]) == (
+            200,
+            login,
+            False,
+        )
 
 
 async def test_a_login_can_be_typed_and_is_one_however_its_accents_are_encoded(door: Door) -> None:
@@ -110,17 +173,31 @@ async def test_a_login_can_be_typed_and_is_one_however_its_accents_are_encoded(d
             refused = await http.post("/api/v1/users", json={"login": wrong, "role": "cell"})
             assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "login")
         composed, apart = "\u00e9lodie", "e\u0301lodie"
-        assert (await http.post("/api/v1/users", json={"login": composed, "role": "cell"})).status_code == 201
-        assert (await http.post("/api/v1/users", json={"login": apart.upper(), "role": "cell"})).status_code == 409
+        assert (
+            await http.post("/api/v1/users", json={"login": composed, "role": "cell"})
+        ).status_code == 201
+        assert (
+            await http.post("/api/v1/users", json={"login": apart.upper(), "role": "cell"})
+        ).status_code == 409
         assert (await http.post(f"/api/v1/users/{quote(apart)}/code")).status_code == 201
 
 
 def letter(n: int) -> DeadLetter:
-    return DeadLetter(id=f"d-{n}", lane=Lane.REFUSED, service="intake", realm="92", at=n, code="invalid", detail="")
+    return DeadLetter(
+        id=f"d-{n}",
+        lane=Lane.REFUSED,
+        service="intake",
+        realm="92",
+        at=n,
+        code="invalid",
+        detail="",
+    )
 
 
 @pytest.mark.parametrize("path", ["users", "tokens", "sources", "refused"])
-async def test_a_list_of_the_door_is_read_page_by_page(door: Door, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_of_the_door_is_read_page_by_page(
+    door: Door, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`?limit=` was read over."""
 
     async def letters(*_: object) -> list[DeadLetter]:
@@ -136,18 +213,28 @@ async def test_a_list_of_the_door_is_read_page_by_page(door: Door, path: str, mo
         assert (len(whole["items"]) >= 3, whole["next"]) == (True, None)
         read, cursor = [], ""
         while cursor is not None:
-            page = (await http.get(f"/api/v1/{path}", params={"limit": 1} | ({"cursor": cursor} if cursor else {}))).json()
+            page = (
+                await http.get(
+                    f"/api/v1/{path}", params={"limit": 1} | ({"cursor": cursor} if cursor else {})
+                )
+            ).json()
             assert len(page["items"]) == 1
             read, cursor = read + page["items"], page["next"]
         assert read == whole["items"]
         for limit in ("0", "1001", "5000", "-1", "x", "１"):
             refused = await http.get(f"/api/v1/{path}", params={"limit": limit})
             assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "limit")
-        assert (await http.get(f"/api/v1/{path}", params={"cursor": "bogus"})).json()["code"] == "cursor_invalid"
+        assert (await http.get(f"/api/v1/{path}", params={"cursor": "bogus"})).json()[
+            "code"
+        ] == "cursor_invalid"
 
 
 @pytest.mark.parametrize("path", ["users", "tokens", "sources", "intake/strangers", "whoami"])
 async def test_a_list_of_the_door_may_be_asked_for_its_head(door: Door, path: str) -> None:
     async with await door.as_(Role.ADMIN) as http:
         whole, head = await http.get(f"/api/v1/{path}"), await http.head(f"/api/v1/{path}")
-        assert (head.status_code, head.headers["content-length"], head.content) == (200, str(len(whole.content)), b"")
+        assert (head.status_code, head.headers["content-length"], head.content) == (
+            200,
+            str(len(whole.content)),
+            b"",
+        )

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.intake.photos import NoPhoto, bare
-from services.intake.quota import DailyQuota
-from services.runtime.principals import Scope
-from services.runtime.rights import Role
-from services.runtime.vault import TextItem, attachment_text
+from services.intake.photos.image import NoPhoto, bare
+from services.intake.quotas import DailyQuota
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Scope
+from services.runtime.secrets.vault import TextItem, attachment_text
 from tests.unit.intake.conftest import Door, report
 
 SECRET = b"48.8924N 2.2153E, telephone de l'agent"
@@ -39,19 +39,34 @@ def jpeg(*more: bytes) -> bytes:
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 def png(*more: bytes) -> bytes:
     """One grey pixel."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + b"".join(more) + chunk(b"IDAT", zlib.compress(b"\0\x80")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + head
+        + b"".join(more)
+        + chunk(b"IDAT", zlib.compress(b"\0\x80"))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
     ("plain", "told"),
     [
-        (jpeg(), jpeg(segment(0xE1, b"Exif\0\0" + SECRET), segment(0xED, SECRET), segment(0xFE, SECRET)) + SECRET),
+        (
+            jpeg(),
+            jpeg(segment(0xE1, b"Exif\0\0" + SECRET), segment(0xED, SECRET), segment(0xFE, SECRET))
+            + SECRET,
+        ),
         (png(), png(chunk(b"eXIf", SECRET), chunk(b"tEXt", b"Author\0" + SECRET)) + SECRET),
     ],
 )
@@ -70,7 +85,12 @@ def test_a_picture_that_is_cut_off_is_refused(whole: bytes) -> None:
 def huge_png(side: int) -> bytes:
     """A few bytes that a browser would need `side` squared pixels for."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(side))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + head
+        + chunk(b"IDAT", zlib.compress(bytes(side)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def huge_jpeg(side: int) -> bytes:
@@ -85,7 +105,10 @@ def test_a_picture_that_would_blow_up_in_a_browser_is_refused(make: Callable[[in
         bare(make(30_000))
 
 
-@given(st.binary(max_size=400), st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff\xda", b"\x89PNG\r\n\x1a\n"]))
+@given(
+    st.binary(max_size=400),
+    st.sampled_from([b"", b"\xff\xd8", b"\xff\xd8\xff\xda", b"\x89PNG\r\n\x1a\n"]),
+)
 def test_any_bytes_are_a_photo_or_refused(rest: bytes, start: bytes) -> None:
     try:
         kind, picture = bare(start + rest)
@@ -97,14 +120,26 @@ def test_any_bytes_are_a_photo_or_refused(rest: bytes, start: bytes) -> None:
 
 async def test_a_photo_is_kept_once_and_named_by_a_report(door: Door) -> None:
     async with await door.as_(Role.SITE_MANAGER) as http:
-        first = await http.post("/api/v1/attachments", content=jpeg(segment(0xE1, SECRET)), headers={"Content-Type": "image/jpeg"})
+        first = await http.post(
+            "/api/v1/attachments",
+            content=jpeg(segment(0xE1, SECRET)),
+            headers={"Content-Type": "image/jpeg"},
+        )
         again = await http.post("/api/v1/attachments", content=jpeg())
         assert (first.status_code, first.json()) == (201, again.json())
-        assert (await http.post("/api/v1/reports", json=report(attachments=[first.json()["id"]]))).status_code == 202
-        assert (await http.get(first.json()["url"])).status_code == 403, "a site does not read texts"
+        assert (
+            await http.post("/api/v1/reports", json=report(attachments=[first.json()["id"]]))
+        ).status_code == 202
+        assert (await http.get(first.json()["url"])).status_code == 403, (
+            "a site does not read texts"
+        )
     async with await door.as_(Role.CELL) as cell:
         shown = await cell.get(first.json()["url"])
-        assert (shown.status_code, shown.content, shown.headers["content-type"]) == (200, jpeg(), "image/jpeg")
+        assert (shown.status_code, shown.content, shown.headers["content-type"]) == (
+            200,
+            jpeg(),
+            "image/jpeg",
+        )
         assert shown.headers["x-content-type-options"] == "nosniff"
         assert (await cell.get("/api/v1/attachments/none")).status_code == 404
     assert attachment_text(first.json()["id"]) in {e.key for e in door.texts_log.entries}
@@ -116,18 +151,29 @@ async def test_a_photo_is_kept_once_and_named_by_a_report(door: Door) -> None:
 async def test_a_photo_is_shown_in_its_realm_alone(door: Door) -> None:
     """A reader of the exercise saw a photo of the live realm."""
     exercise = Scope(realms=("92~ex-1",))
-    async with await door.as_(Role.SITE_MANAGER) as http, await door.as_(Role.CELL, scope=exercise) as pupil:
+    async with (
+        await door.as_(Role.SITE_MANAGER) as http,
+        await door.as_(Role.CELL, scope=exercise) as pupil,
+    ):
         live = (await http.post("/api/v1/attachments", content=jpeg())).json()["url"]
-        played = (await http.post("/api/v1/attachments?realm=92~ex-1", content=jpeg())).json()["url"]
+        played = (await http.post("/api/v1/attachments?realm=92~ex-1", content=jpeg())).json()[
+            "url"
+        ]
         assert live != played, "the same picture in two realms is two photos"
         assert (await pupil.get(live)).json()["code"] == "out_of_scope"
         assert (await pupil.get(played)).status_code == 200
         own = (await pupil.post("/api/v1/attachments", content=jpeg())).json()["url"]
         assert (await pupil.get(own)).status_code == 200, "heard in its own realm"
-        assert (await pupil.post("/api/v1/attachments?realm=92", content=jpeg())).json()["code"] == "out_of_scope"
+        assert (await pupil.post("/api/v1/attachments?realm=92", content=jpeg())).json()[
+            "code"
+        ] == "out_of_scope"
         assert (await http.post("/api/v1/attachments?realm=/", content=jpeg())).status_code == 422
-        await door.intake.vault.texts.put(attachment_text("old"), TextItem(raw=jpeg(), content_type="image/jpeg"))
-        assert (await pupil.get("/api/v1/attachments/old")).status_code == 403, "kept before photos had a realm"
+        await door.intake.vault.texts.put(
+            attachment_text("old"), TextItem(raw=jpeg(), content_type="image/jpeg")
+        )
+        assert (await pupil.get("/api/v1/attachments/old")).status_code == 403, (
+            "kept before photos had a realm"
+        )
         async with await door.as_(Role.CELL) as cell:
             assert (await cell.get("/api/v1/attachments/old")).status_code == 200
 
@@ -137,8 +183,13 @@ async def test_nobody_fills_the_log_with_photos(tmp_path: Path) -> None:
     door = Door(tmp_path, photos_per_day=2)
     photos = [jpeg(segment(0xE0, b"JFIF\0" + bytes((n,)))) for n in range(3)]
     async with await door.as_(Role.SITE_MANAGER) as http, await door.as_(Role.CELL) as other:
-        said = [await http.post("/api/v1/attachments", content=p) for p in (*photos[:2], photos[0], photos[2])]
-        assert [a.status_code for a in said] == [201, 201, 201, 403], "the same again is no second one"
+        said = [
+            await http.post("/api/v1/attachments", content=p)
+            for p in (*photos[:2], photos[0], photos[2])
+        ]
+        assert [a.status_code for a in said] == [201, 201, 201, 403], (
+            "the same again is no second one"
+        )
         assert said[-1].json()["code"] == "photo_quota"
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
         assert (await other.post("/api/v1/attachments", content=photos[2])).status_code == 201
@@ -150,14 +201,21 @@ async def test_a_photo_that_could_not_be_kept_uses_up_no_quota(tmp_path: Path) -
     door = Door(tmp_path, photos_per_day=2)
     async with await door.as_(Role.SITE_MANAGER) as http:
         door.texts_log.away = True
-        assert {(await http.post("/api/v1/attachments", content=jpeg())).status_code for _ in range(5)} == {503}
+        assert {
+            (await http.post("/api/v1/attachments", content=jpeg())).status_code for _ in range(5)
+        } == {503}
         door.texts_log.away = False
         assert (await http.post("/api/v1/attachments", content=jpeg())).status_code == 201
     await door.close()
 
 
-@pytest.mark.parametrize(("sizes", "kept"), [((1, 1, 1, 1), [True] * 3 + [False]), ((6, 5, 4), [True, False, True]), ((11,), [False])])
-def test_a_quota_is_of_items_and_of_bytes_and_begins_anew_each_day(sizes: tuple[int, ...], kept: list[bool]) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "kept"),
+    [((1, 1, 1, 1), [True] * 3 + [False]), ((6, 5, 4), [True, False, True]), ((11,), [False])],
+)
+def test_a_quota_is_of_items_and_of_bytes_and_begins_anew_each_day(
+    sizes: tuple[int, ...], kept: list[bool]
+) -> None:
     now = [0.0]
     quota = DailyQuota(3, 10, clock=lambda: now[0])
     assert [quota.take("a", size) for size in sizes] == kept
@@ -168,10 +226,18 @@ def test_a_quota_is_of_items_and_of_bytes_and_begins_anew_each_day(sizes: tuple[
 
 async def test_what_is_no_photo_is_refused_in_words(door: Door) -> None:
     async with await door.as_(Role.CELL) as http:
-        for body in (b"", b"<svg onload=alert(1)>", b"GIF89a" + bytes(40), jpeg()[:40], huge_png(30_000)):
+        for body in (
+            b"",
+            b"<svg onload=alert(1)>",
+            b"GIF89a" + bytes(40),
+            jpeg()[:40],
+            huge_png(30_000),
+        ):
             answer = await http.post("/api/v1/attachments", content=body)
             assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body")
-        assert (await http.post("/api/v1/attachments", content=jpeg() + bytes(1 << 20))).status_code == 413
+        assert (
+            await http.post("/api/v1/attachments", content=jpeg() + bytes(1 << 20))
+        ).status_code == 413
         assert (await http.get("/api/v1/attachments")).status_code == 405
     async with door.client() as stranger:
         assert (await stranger.post("/api/v1/attachments", content=jpeg())).status_code == 401
@@ -185,11 +251,19 @@ TOLD = (b"GPS", b"48.89")
 @pytest.mark.parametrize(
     "told",
     [
-        jpeg() + jpeg(EXIF), jpeg() + b"ftypmp42 GPS 48.89 \xff\xd9", jpeg(segment(0xE2, b"MPF\0 GPS 48.89")), jpeg(segment(0xE0, b"JFXX\0 GPS 48.89")),
-        jpeg()[:-2] + segment(0xFE, b"GPS 48.89") + segment(0xDA, bytes(10)) + b"\x12\xff\x00\x34\xff\xd0\x56" + EXIF + b"\xff\xd9",
+        jpeg() + jpeg(EXIF),
+        jpeg() + b"ftypmp42 GPS 48.89 \xff\xd9",
+        jpeg(segment(0xE2, b"MPF\0 GPS 48.89")),
+        jpeg(segment(0xE0, b"JFXX\0 GPS 48.89")),
+        jpeg()[:-2]
+        + segment(0xFE, b"GPS 48.89")
+        + segment(0xDA, bytes(10))
+        + b"\x12\xff\x00\x34\xff\xd0\x56"
+        + EXIF
+        + b"\xff\xd9",
     ],
     ids=["second picture", "film", "index of pictures", "preview", "between scans"],
-)  # fmt: skip
+)
 def test_what_a_phone_hides_behind_or_within_the_picture_goes_too(told: bytes) -> None:
     kind, photo = bare(told)
     assert kind == "image/jpeg"

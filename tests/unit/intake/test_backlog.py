@@ -6,9 +6,9 @@ import pytest
 
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS
-from services.intake.backlog import FIRST_PACE, LEAST, Backlog, Lane
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Role
+from services.intake.decision_lag import FIRST_PACE, LEAST, Backlog, Lane
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door, report
 
 P = partition_of("92", PARTITIONS)
@@ -51,7 +51,9 @@ def test_who_is_turned_away_is_told_how_long_decisions_are_behind() -> None:
     Backlog("nowhere:1", 0.0).check(P)
 
 
-async def test_danger_and_renewals_are_let_in_while_decisions_are_behind_and_the_front_stays_ready_and_says_so(door: Door) -> None:
+async def test_danger_and_renewals_are_let_in_while_decisions_are_behind_and_the_front_stays_ready_and_says_so(
+    door: Door,
+) -> None:
     behind(door.intake.backlog, 1_000_000)
     async with await door.as_(Role.CELL) as http:
         refused = await http.post("/api/v1/reports", json=report())

@@ -15,9 +15,15 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from services.intake.app import serving
-from services.intake.connections import HEAD_BYTES, HEADERS, LINGER_BYTES, PIECE_BYTES, Addresses
+from services.intake.http.connections import (
+    HEAD_BYTES,
+    HEADERS,
+    LINGER_BYTES,
+    PIECE_BYTES,
+    Addresses,
+)
+from services.intake.http.response_buffering import OneWrite
 from services.intake.settings import IntakeSettings
-from services.intake.writing import OneWrite
 from tests.waiting import eventually
 
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
@@ -35,7 +41,13 @@ class Heard:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
         said = b"<%b %b %b>" % (scope["method"].encode(), scope["path"].encode(), body)
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(said))]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-length", b"%d" % len(said))],
+            }
+        )
         await send({"type": "http.response.body", "body": said})
 
 
@@ -98,35 +110,53 @@ async def answers(line: tuple[OneWrite, Line], *parts: bytes) -> list[bytes]:
     ],
     ids=["at once", "apart", "byte by byte", "chunked", "chunked apart"],
 )
-async def test_the_body_behind_an_offer_is_read(line: tuple[OneWrite, Line], parts: list[bytes]) -> None:
+async def test_the_body_behind_an_offer_is_read(
+    line: tuple[OneWrite, Line], parts: list[bytes]
+) -> None:
     assert await answers(line, *parts) == [b"<POST /a report>"]
 
 
 async def test_the_connection_goes_on_after_an_offer(line: tuple[OneWrite, Line]) -> None:
-    found = await answers(line, SIZED + b"report" + SIZED + b"second" + NEXT, NEXT, SIZED + b"fourth")
-    assert found == [b"<POST /a report>", b"<POST /a second>", b"<GET /c >", b"<GET /c >", b"<POST /a fourth>"]
+    found = await answers(
+        line, SIZED + b"report" + SIZED + b"second" + NEXT, NEXT, SIZED + b"fourth"
+    )
+    assert found == [
+        b"<POST /a report>",
+        b"<POST /a second>",
+        b"<GET /c >",
+        b"<GET /c >",
+        b"<POST /a fourth>",
+    ]
 
 
 async def test_no_tunnel_is_made(line: tuple[OneWrite, Line]) -> None:
-    assert await answers(line, b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\nreport") == [b"HTTP/1.1 400 Bad Request"]
+    assert await answers(line, b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\nreport") == [
+        b"HTTP/1.1 400 Bad Request"
+    ]
 
 
-@pytest.mark.parametrize("parts", [[b""], [b"GET /"], [SIZED[:-4]], [NEXT, b"POST"]], ids=["nothing", "a line", "a head", "a second one"])
+@pytest.mark.parametrize(
+    "parts",
+    [[b""], [b"GET /"], [SIZED[:-4]], [NEXT, b"POST"]],
+    ids=["nothing", "a line", "a head", "a second one"],
+)
 async def test_a_connection_without_a_whole_head_is_closed(
     line: tuple[OneWrite, Line], monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
 ) -> None:
     protocol, wire = line
-    monkeypatch.setattr("services.intake.connections.HEAD_S", 0.02)
+    monkeypatch.setattr("services.intake.http.connections.HEAD_S", 0.02)
     protocol.connection_made(wire)
     for part in parts:
         await answers(line, part)
     await eventually(lambda: wire.closed, 5)
 
 
-async def test_a_request_that_is_answered_slowly_keeps_its_connection(line: tuple[OneWrite, Line], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_is_answered_slowly_keeps_its_connection(
+    line: tuple[OneWrite, Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its head is here; whoever waits for the rest of its body has a patience of its own."""
     protocol, wire = line
-    monkeypatch.setattr("services.intake.connections.HEAD_S", 0.02)
+    monkeypatch.setattr("services.intake.http.connections.HEAD_S", 0.02)
     protocol.connection_made(wire)
     protocol.data_received(SIZED)
     await asyncio.sleep(0.1)
@@ -157,7 +187,9 @@ def status_of(wire: Line) -> int:
     ],
     ids=["address", "value", "name", "empty lines", "many", "trailer", "chunk extension"],
 )
-async def test_a_head_that_does_not_end_is_refused(line: tuple[OneWrite, Line], head: bytes, status: int | None) -> None:
+async def test_a_head_that_does_not_end_is_refused(
+    line: tuple[OneWrite, Line], head: bytes, status: int | None
+) -> None:
     """A stranger held gigabytes with it, and the parser copied all of them with each piece."""
     protocol, wire = line
     fed = 0
@@ -181,7 +213,9 @@ async def test_a_head_that_does_not_end_is_refused(line: tuple[OneWrite, Line], 
         assert wire.closed, "its request is being answered: nothing can be said"
     else:
         assert status_of(wire) == status
-        assert b'"code":"url_too_long"' in wire.written or b'"code":"head_too_large"' in wire.written
+        assert (
+            b'"code":"url_too_long"' in wire.written or b'"code":"head_too_large"' in wire.written
+        )
     for task in protocol.tasks:
         task.cancel()
 
@@ -190,7 +224,7 @@ async def test_the_answer_to_a_long_head_can_be_read_before_the_connection_ends(
     line: tuple[OneWrite, Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     protocol, wire = line
-    monkeypatch.setattr("services.intake.connections.LINGER_S", 0.02)
+    monkeypatch.setattr("services.intake.http.connections.LINGER_S", 0.02)
     protocol.data_received(START + b"X: " + b"a" * HEAD_BYTES)
     await asyncio.sleep(0)
     assert status_of(wire) == 431
@@ -208,13 +242,20 @@ async def test_who_goes_on_sending_after_a_refusal_is_cut_off(line: tuple[OneWri
 
 
 async def test_a_head_within_the_bounds_is_read(line: tuple[OneWrite, Line]) -> None:
-    head = b"".join([START, *(b"x%d: %b\r\n" % (n, b"a" * 646) for n in range(HEADERS - 1)), b"\r\n"])
+    head = b"".join(
+        [START, *(b"x%d: %b\r\n" % (n, b"a" * 646) for n in range(HEADERS - 1)), b"\r\n"]
+    )
     assert HEAD_BYTES - 1_000 < len(head) < HEAD_BYTES
     assert await answers(line, head) == [b"<GET /a >"]
-    assert await answers(line, *(head[at : at + 500] for at in range(0, len(head), 500))) == [b"<GET /a >"] * 2
+    assert (
+        await answers(line, *(head[at : at + 500] for at in range(0, len(head), 500)))
+        == [b"<GET /a >"] * 2
+    )
 
 
-async def test_bodies_and_requests_behind_each_other_do_not_count_as_a_head(line: tuple[OneWrite, Line]) -> None:
+async def test_bodies_and_requests_behind_each_other_do_not_count_as_a_head(
+    line: tuple[OneWrite, Line],
+) -> None:
     long = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + b"b" * 300_000
     found = await answers(line, long + START + b"\r\n" + long, b"")
     assert [len(answer) for answer in found] == [300_010, 9, 300_010]
@@ -243,7 +284,9 @@ async def test_bodies_and_requests_behind_each_other_do_not_count_as_a_head(line
         ("GET /a HTTP/1.1\r\nHost: é\r\n\r\n".encode(), 400),
     ],
 )
-async def test_a_request_names_one_host(line: tuple[OneWrite, Line], head: bytes, status: int) -> None:
+async def test_a_request_names_one_host(
+    line: tuple[OneWrite, Line], head: bytes, status: int
+) -> None:
     await answers(line, head)
     assert status_of(line[1]) == status
 
@@ -270,7 +313,9 @@ IN_CHUNKS = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
         b"GET /a HTTP/1.1\nHost: x\n",
     ],
 )
-async def test_a_head_that_can_be_read_in_two_ways_is_refused(line: tuple[OneWrite, Line], head: bytes) -> None:
+async def test_a_head_that_can_be_read_in_two_ways_is_refused(
+    line: tuple[OneWrite, Line], head: bytes
+) -> None:
     await answers(line, head + b"\r\n6\r\nreport\r\n0\r\n\r\n")
     assert status_of(line[1]) == 400
 
@@ -288,22 +333,28 @@ async def test_fields_behind_a_body_are_no_headers(tmp_path: Path) -> None:
     protocol, wire = OneWrite(config, ServerState(), {}), Line()
     protocol.connection_made(wire)
     trailers = b"Authorization: Bearer a\r\nX-Forwarded-For: 192.0.2.1\r\n"
-    assert await answers((protocol, wire), IN_CHUNKS + b"\r\n6\r\nreport\r\n0\r\n" + trailers + b"\r\n") == [b"<POST /a report>"]
+    assert await answers(
+        (protocol, wire), IN_CHUNKS + b"\r\n6\r\nreport\r\n0\r\n" + trailers + b"\r\n"
+    ) == [b"<POST /a report>"]
     assert [name for name, _ in seen] == [b"host", b"transfer-encoding"]
     assert await answers((protocol, wire), NEXT) == [b"<POST /a report>", b"<GET /c >"]
 
 
-async def test_a_body_that_nobody_waits_for_does_not_hold_its_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_nobody_waits_for_does_not_hold_its_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who has no token is answered at once; the rest of the body could take as long as an idle connection may."""
 
     async def refuse(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+        await send(
+            {"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]}
+        )
         await send({"type": "http.response.body"})
 
     config = serving(refuse, IntakeSettings(data_dir=tmp_path))
     config.load()
     protocol, wire = OneWrite(config, ServerState(), {}), Line()
-    monkeypatch.setattr("services.intake.connections.HEAD_S", 0.02)
+    monkeypatch.setattr("services.intake.http.connections.HEAD_S", 0.02)
     protocol.connection_made(wire)
     await answers((protocol, wire), SIZED, b"r")
     assert status_of(wire) == 401

@@ -10,13 +10,13 @@ import pytest
 
 from schemas.reports import ReportReceived
 from schemas.words import Certainty
-from services.cli.dlq import name_corrector
-from services.intake.corrections import refused_fields
-from services.intake.external import corrected_by
-from services.intake.refusals import letter_of
-from services.runtime.deadletters import DeadLetter
-from services.runtime.principals import Scope, Trace
-from services.runtime.rights import Role
+from services.cli.data.dlq import name_corrector
+from services.intake.dead_letters.corrections import refused_fields
+from services.intake.dead_letters.dead_letter_store import letter_of
+from services.intake.integrations.external_events import corrected_by
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Scope, Trace
+from services.runtime.kafka.dead_letters import DeadLetter
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.machines.test_machines import offered_again
 
@@ -24,7 +24,9 @@ from tests.unit.intake.machines.test_machines import offered_again
 async def refused(door: Door, body: bytes, **more: Any) -> Any:
     """What the door kept of a message that it refused to a source."""
     async with await door.as_(Role.SOURCE, speaks_as="enedis", **more) as http:
-        answer = await http.post("/api/v1/reports", content=body, headers={"content-type": "application/json"})
+        answer = await http.post(
+            "/api/v1/reports", content=body, headers={"content-type": "application/json"}
+        )
     assert answer.status_code in (403, 422)
     return door.intake.refused._queue.get_nowait()
 
@@ -44,8 +46,13 @@ async def test_a_corrected_message_names_who_changed_it_and_is_unconfirmed(door:
     assert told.certainty is Certainty.UNCONFIRMED
     assert told.corrected_by is not None
     assert told.corrected_by.startswith("cell-")
-    traces = [(t.act, t.author) for t in door.intake.access.all(Trace) if t.act.startswith("refusal.")]
-    assert sorted(traces) == [("refusal.corrected", told.corrected_by), ("refusal.replayed", told.corrected_by)]
+    traces = [
+        (t.act, t.author) for t in door.intake.access.all(Trace) if t.act.startswith("refusal.")
+    ]
+    assert sorted(traces) == [
+        ("refusal.corrected", told.corrected_by),
+        ("refusal.replayed", told.corrected_by),
+    ]
 
 
 async def test_a_message_that_is_replayed_as_it_came_stays_its_senders(door: Door) -> None:
@@ -58,18 +65,23 @@ async def test_a_message_that_is_replayed_as_it_came_stays_its_senders(door: Doo
         assert (await offered_again(door, kept, sent)).status_code == 202
     ((_, told, _),) = door.inputs.appended
     assert (told.certainty, told.corrected_by) == (Certainty.CONFIRMED, None)
-    assert {t.act for t in door.intake.access.all(Trace) if t.act.startswith("refusal.")} == {"refusal.replayed"}
+    assert {t.act for t in door.intake.access.all(Trace) if t.act.startswith("refusal.")} == {
+        "refusal.replayed"
+    }
 
 
 @pytest.mark.parametrize(
     ("wrong", "changes", "kept_field"),
     [
-        ({"severity": 9}, {"severity": 5, "type": "fire"}, "type"), ({"severity": 9}, {"severity": 5, "site_id": "ase-09"}, "site_id"),
+        ({"severity": 9}, {"severity": 5, "type": "fire"}, "type"),
+        ({"severity": 9}, {"severity": 5, "site_id": "ase-09"}, "site_id"),
         ({"severity": 9}, {"severity": 5, "persons_concerned": 12}, "persons_concerned"),
         ({"status": "Exercise"}, {"status": "Actual", "certainty": "rumour"}, "certainty"),
     ],
-)  # fmt: skip
-async def test_only_what_was_refused_may_differ(door: Door, wrong: dict[str, Any], changes: dict[str, Any], kept_field: str) -> None:
+)
+async def test_only_what_was_refused_may_differ(
+    door: Door, wrong: dict[str, Any], changes: dict[str, Any], kept_field: str
+) -> None:
     kept = await refused(door, orjson.dumps(report(**wrong)))
     answer = await replayed(door, kept, **changes)
     assert answer.status_code == 422
@@ -111,7 +123,9 @@ def test_a_record_of_a_topic_carries_who_changed_it() -> None:
 
 @pytest.mark.parametrize(("said", "becomes"), [("confirmed", "unconfirmed"), ("rumour", "rumour")])
 def test_the_shell_names_its_operator_in_a_corrected_report(said: str, becomes: str) -> None:
-    value, headers = name_corrector(orjson.dumps({"certainty": said}), [("ce_type", ReportReceived.wire_type().encode())])
+    value, headers = name_corrector(
+        orjson.dumps({"certainty": said}), [("ce_type", ReportReceived.wire_type().encode())]
+    )
     assert orjson.loads(value) == {"certainty": becomes, "corrected_by": "local-admin"}
     assert dict(headers) == {"ce_type": ReportReceived.wire_type().encode()}
 
@@ -119,17 +133,31 @@ def test_the_shell_names_its_operator_in_a_corrected_report(said: str, becomes: 
 def test_the_shell_puts_no_decision_into_anybodys_mouth() -> None:
     """A corrected decision of a director was the director's."""
     told = [("ce_type", b"vigie.SetLevel.v1"), ("ce_source", b"person:p-1?role=director")]
-    value, headers = name_corrector(b'{"author": "p-1", "role": "director", "scope": "territory", "level": 3}', told)
+    value, headers = name_corrector(
+        b'{"author": "p-1", "role": "director", "scope": "territory", "level": 3}', told
+    )
     document = orjson.loads(value)
     assert (document["author"], document["role"]) == ("local-admin", "admin")
     assert dict(headers)["ce_source"] == b"person:local-admin?role=admin"
 
 
 def test_what_nobody_can_read_is_sent_as_it_is_given() -> None:
-    for value, headers in ((b"\xff", [("ce_type", b"vigie.SetLevel.v1")]), (b"{}", [("ce_type", b"unknown")]), (b"[]", [])):
+    for value, headers in (
+        (b"\xff", [("ce_type", b"vigie.SetLevel.v1")]),
+        (b"{}", [("ce_type", b"unknown")]),
+        (b"[]", []),
+    ):
         assert name_corrector(value, headers) == (value, headers)
 
 
 def test_a_letter_of_the_door_is_known_by_its_detail() -> None:
-    kept = DeadLetter(id="l", lane="refused", service="intake", realm="92", at=1, code="forbidden", detail="Not permitted")  # type: ignore[arg-type]
+    kept = DeadLetter(
+        id="l",
+        lane="refused",
+        service="intake",
+        realm="92",
+        at=1,
+        code="forbidden",
+        detail="Not permitted",
+    )  # type: ignore[arg-type]
     assert refused_fields(kept) == set()

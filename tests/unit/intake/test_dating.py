@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from services.runtime.rights import Role
+from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door, report
 
 NAMED = 1_802_335_200_000
@@ -14,7 +14,9 @@ NAMED = 1_802_335_200_000
 
 
 @pytest.mark.parametrize(("realm", "ago"), [("92", "200"), ("92~ex-1", "200"), ("92", "29999")])
-async def test_a_form_that_was_just_filled_in_is_dated_by_the_server(door: Door, realm: str, ago: str) -> None:
+async def test_a_form_that_was_just_filled_in_is_dated_by_the_server(
+    door: Door, realm: str, ago: str
+) -> None:
     """A page of an exercise showed a clock that jumped back: a reopening was older than the alert that it should lift."""
     headers = {"Idempotency-Key": "k", "Vigie-Filled-Ago": ago}
     async with await door.as_(Role.ADMIN) as http:
@@ -32,7 +34,9 @@ async def test_a_form_that_was_just_filled_in_is_dated_by_the_server(door: Door,
 async def test_a_report_that_waited_keeps_its_own_time(door: Door, ago: str) -> None:
     headers = {"Idempotency-Key": "k", "Vigie-Filled-Ago": ago}
     async with await door.as_(Role.ADMIN) as http:
-        assert (await http.post("/api/v1/reports", json=report(), headers=headers)).status_code == 202
+        assert (
+            await http.post("/api/v1/reports", json=report(), headers=headers)
+        ).status_code == 202
     assert door.inputs.appended[-1][1].occurred_at == NAMED
 
 

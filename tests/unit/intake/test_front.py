@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.intake import lane
-from services.intake.exchange import answer_json, redacted
-from services.intake.refusals import PER_ADDRESS
-from services.runtime.deadletters import DeadLetter, Lane
-from services.runtime.links import loggable
-from services.runtime.principals import Scope
-from services.runtime.rights import Role
+from services.intake.dead_letters import dead_letter_api
+from services.intake.dead_letters.dead_letter_store import PER_ADDRESS
+from services.intake.http.exchange import answer_json, redacted
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Scope
+from services.runtime.identity.signed_links import loggable
+from services.runtime.kafka.dead_letters import DeadLetter, Lane
 from services.runtime.testing.keyed import token_for
 from tests.faults.matrix import proves
 from tests.unit.intake.conftest import Door, post_report, report
@@ -32,7 +32,9 @@ from tests.unit.intake.test_native import BODIES
 
 async def test_a_report_is_on_the_log_before_it_is_answered(door: Door) -> None:
     async with await door.as_(Role.SITE_MANAGER) as http:
-        answer = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k1"})
+        answer = await http.post(
+            "/api/v1/reports", json=report(), headers={"Idempotency-Key": "k1"}
+        )
     assert answer.status_code == 202
     assert "idempotency-replayed" not in answer.headers
     [(realm, message, headers)] = door.inputs.appended
@@ -60,19 +62,34 @@ async def test_the_same_again_gets_the_first_answer_and_has_no_second_effect(doo
 async def test_the_same_key_with_another_body_is_refused(door: Door) -> None:
     async with await door.as_(Role.CELL) as http:
         await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
-        answer = await http.post("/api/v1/reports", json=report(severity=1), headers={"Idempotency-Key": "k"})
+        answer = await http.post(
+            "/api/v1/reports", json=report(severity=1), headers={"Idempotency-Key": "k"}
+        )
         assert (answer.status_code, answer.json()["code"]) == (422, "key_reused")
         for key in ("", "x" * 129):
-            assert (await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": key})).json()["code"] == "key_invalid"
+            assert (
+                await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": key})
+            ).json()["code"] == "key_invalid"
     async with await door.as_(Role.CELL) as other:
-        assert (await other.post("/api/v1/reports", json=report(severity=1), headers={"Idempotency-Key": "k"})).status_code == 202
+        assert (
+            await other.post(
+                "/api/v1/reports", json=report(severity=1), headers={"Idempotency-Key": "k"}
+            )
+        ).status_code == 202
 
 
-@pytest.mark.parametrize("key", ["École".encode(), "clé 1".encode("latin-1"), ("é" * 128).encode(), b"a\tb"])
+@pytest.mark.parametrize(
+    "key", ["École".encode(), "clé 1".encode("latin-1"), ("é" * 128).encode(), b"a\tb"]
+)
 async def test_a_key_is_any_string_and_its_characters_are_counted(door: Door, key: bytes) -> None:
     async with await door.as_(Role.CELL) as http:
-        answers = [await http.post("/api/v1/reports", json=report(), headers=[(b"Idempotency-Key", key)]) for _ in range(2)]
-        in_batch = await http.post("/api/v1/reports:batch", json=[report() | {"idempotency_key": "ligne 1\nligne\u00a02"}])
+        answers = [
+            await http.post("/api/v1/reports", json=report(), headers=[(b"Idempotency-Key", key)])
+            for _ in range(2)
+        ]
+        in_batch = await http.post(
+            "/api/v1/reports:batch", json=[report() | {"idempotency_key": "ligne 1\nligne\u00a02"}]
+        )
     assert [a.status_code for a in answers] == [202, 202]
     assert "idempotency-replayed" in answers[1].headers
     assert in_batch.status_code == 202
@@ -80,17 +97,29 @@ async def test_a_key_is_any_string_and_its_characters_are_counted(door: Door, ke
 
 async def test_a_key_in_a_header_is_the_same_key_in_a_batch_and_in_a_reference(door: Door) -> None:
     async with await door.as_(Role.CELL) as http:
-        first = await http.post("/api/v1/reports", json=report(), headers=[(b"Idempotency-Key", "École 1".encode())])
-        again = await http.post("/api/v1/reports:batch", json=[report() | {"idempotency_key": "École 1"}])
+        first = await http.post(
+            "/api/v1/reports", json=report(), headers=[(b"Idempotency-Key", "École 1".encode())]
+        )
+        again = await http.post(
+            "/api/v1/reports:batch", json=[report() | {"idempotency_key": "École 1"}]
+        )
         await http.post("/api/v1/reports", json=report(msg_type="Update", references=["École 1"]))
-    assert again.json()["items"][0] | {"status": 202} == first.json() | {"status": 202, "replayed": True}
+    assert again.json()["items"][0] | {"status": 202} == first.json() | {
+        "status": 202,
+        "replayed": True,
+    }
     assert door.inputs.appended[-1][1].references == (first.json()["report_id"],)
 
 
 async def test_bodies_that_differ_in_their_sites_only_are_two(door: Door) -> None:
     async with await door.as_(Role.CELL) as http:
-        one, two = [report(site_id=None, commune="92050", sites=[site]) for site in ("cen-1", "cen-2")]
-        ids = [(await http.post("/api/v1/reports", json=body)).json()["report_id"] for body in (one, two, one)]
+        one, two = [
+            report(site_id=None, commune="92050", sites=[site]) for site in ("cen-1", "cen-2")
+        ]
+        ids = [
+            (await http.post("/api/v1/reports", json=body)).json()["report_id"]
+            for body in (one, two, one)
+        ]
         assert ids[0] == ids[2] != ids[1]
         await http.post("/api/v1/reports", json=one, headers={"Idempotency-Key": "k"})
         reused = await http.post("/api/v1/reports", json=two, headers={"Idempotency-Key": "k"})
@@ -100,7 +129,12 @@ async def test_bodies_that_differ_in_their_sites_only_are_two(door: Door) -> Non
 
 async def test_the_same_message_twice_at_once_is_appended_once(door: Door) -> None:
     async with await door.as_(Role.CELL) as http:
-        answers = await asyncio.gather(*(http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"}) for _ in range(20)))
+        answers = await asyncio.gather(
+            *(
+                http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
+                for _ in range(20)
+            )
+        )
     assert {a.status_code for a in answers} == {202}
     assert len({a.text for a in answers}) == 1
     assert len(door.inputs.appended) == 1
@@ -110,12 +144,18 @@ async def test_without_kafka_a_sender_is_asked_to_try_again(door: Door) -> None:
     door.inputs.away = True
     async with await door.as_(Role.CELL) as http:
         away = await http.post("/api/v1/reports", json=report())
-        assert (away.status_code, away.headers["retry-after"], away.json()["code"]) == (503, "2", "broker_away")
+        assert (away.status_code, away.headers["retry-after"], away.json()["code"]) == (
+            503,
+            "2",
+            "broker_away",
+        )
         door.inputs.away = False
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
 
 
-async def test_a_report_whose_text_was_not_acknowledged_is_not_answered_and_the_next_try_stores_both(door: Door) -> None:
+async def test_a_report_whose_text_was_not_acknowledged_is_not_answered_and_the_next_try_stores_both(
+    door: Door,
+) -> None:
     async with await door.as_(Role.SITE_MANAGER) as http:
         door.texts_log.lost = True
         assert (await http.post("/api/v1/reports", json=report())).json()["code"] == "broker_away"
@@ -127,14 +167,18 @@ async def test_a_report_whose_text_was_not_acknowledged_is_not_answered_and_the_
     assert {e.key for e in door.texts_log.entries} == {f"report-{again.json()['report_id']}"}
 
 
-async def test_what_a_crash_left_on_the_log_gets_its_text_when_its_sender_comes_again(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_crash_left_on_the_log_gets_its_text_when_its_sender_comes_again(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     async with await door.as_(Role.SITE_MANAGER) as http:
 
         async def posted() -> httpx.Response:
-            return await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
+            return await http.post(
+                "/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"}
+            )
 
         first = await posted()
         known = door.intake.ledger.get(first.json()["report_id"])
@@ -150,8 +194,14 @@ async def test_what_a_crash_left_on_the_log_gets_its_text_when_its_sender_comes_
         door.texts_log.away = False
         for _ in range(2):  # once is enough
             again = await posted()
-            assert (again.status_code, again.headers["idempotency-replayed"], again.json()) == (202, "true", first.json())
-            assert [e.key for e in door.texts_log.entries] == [f"report-{first.json()['report_id']}"]
+            assert (again.status_code, again.headers["idempotency-replayed"], again.json()) == (
+                202,
+                "true",
+                first.json(),
+            )
+            assert [e.key for e in door.texts_log.entries] == [
+                f"report-{first.json()['report_id']}"
+            ]
     assert len(door.inputs.appended) == 1
 
 
@@ -171,16 +221,36 @@ async def test_nothing_is_accepted_before_the_earlier_answers_are_known(tmp_path
 
 @pytest.mark.parametrize(
     ("headers", "content", "status", "code"),
-    [({"content-type": "text/plain"}, b"x", 415, "media_type"), ({"content-type": "application/json; charset=latin-1"}, b"{}", 415, "media_type"),
-     ({"content-type": "application/json", "content-encoding": "gzip"}, b"{}", 415, "content_encoding"),
-     ({"content-type": "application/json"}, b" " * ((1 << 20) + 1), 413, "body_too_large"), ({"content-type": "application/json"}, b"{", 422, "not_json"),
-     ({"content-type": "application/json; profile=a; charset=latin-1"}, b"{}", 415, "media_type"),
-     ({"content-type": "application/json; charset=utf-8; profile=a"}, b"{}", 422, "invalid"),
-     ({"content-type": "application/json; charset=UTF-8"}, b"{}", 422, "invalid"), ({"content-type": ""}, b"{}", 422, "invalid"), ({}, b"{}", 422, "invalid")],
-)  # fmt: skip
-async def test_refusals_are_problem_documents(door: Door, headers: dict[str, str], content: bytes, status: int, code: str) -> None:
+    [
+        ({"content-type": "text/plain"}, b"x", 415, "media_type"),
+        ({"content-type": "application/json; charset=latin-1"}, b"{}", 415, "media_type"),
+        (
+            {"content-type": "application/json", "content-encoding": "gzip"},
+            b"{}",
+            415,
+            "content_encoding",
+        ),
+        ({"content-type": "application/json"}, b" " * ((1 << 20) + 1), 413, "body_too_large"),
+        ({"content-type": "application/json"}, b"{", 422, "not_json"),
+        (
+            {"content-type": "application/json; profile=a; charset=latin-1"},
+            b"{}",
+            415,
+            "media_type",
+        ),
+        ({"content-type": "application/json; charset=utf-8; profile=a"}, b"{}", 422, "invalid"),
+        ({"content-type": "application/json; charset=UTF-8"}, b"{}", 422, "invalid"),
+        ({"content-type": ""}, b"{}", 422, "invalid"),
+        ({}, b"{}", 422, "invalid"),
+    ],
+)
+async def test_refusals_are_problem_documents(
+    door: Door, headers: dict[str, str], content: bytes, status: int, code: str
+) -> None:
     async with await door.as_(Role.CELL) as http:
-        answer = await http.post("/api/v1/reports", content=content, headers=headers | {"accept-language": "en"})
+        answer = await http.post(
+            "/api/v1/reports", content=content, headers=headers | {"accept-language": "en"}
+        )
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["content-language"] == "en"
@@ -192,7 +262,9 @@ async def test_a_body_sent_without_its_length_is_bounded_too(door: Door) -> None
             yield b" " * 10_000
 
     async with await door.as_(Role.CELL) as http:
-        answer = await http.post("/api/v1/reports", content=endless(), headers={"content-type": "application/json"})
+        answer = await http.post(
+            "/api/v1/reports", content=endless(), headers={"content-type": "application/json"}
+        )
     assert answer.status_code == 413
     assert door.intake.front._reports._reader.room.used == 0
 
@@ -210,9 +282,18 @@ async def test_a_body_that_comes_too_slowly_may_come_again(tmp_path: Path, path:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-type", b"application/json")]
-    await door.intake.front({"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send)
-    assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"], json.loads(sent[1]["body"])["code"]) == (
+    headers = [
+        (b"authorization", f"Bearer {token}".encode()),
+        (b"content-type", b"application/json"),
+    ]
+    await door.intake.front(
+        {"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send
+    )
+    assert (
+        sent[0]["status"],
+        dict(sent[0]["headers"])[b"retry-after"],
+        json.loads(sent[1]["body"])["code"],
+    ) == (
         503,
         b"2",
         "request_timeout",
@@ -238,12 +319,17 @@ async def test_strangers_are_counted_and_senders_without_the_right_told(door: Do
 async def test_what_a_known_sender_was_refused_is_kept_with_its_reason(door: Door) -> None:
     async with await door.as_(Role.SOURCE, scope=Scope(types=("outage_power",))) as http:
         await http.post("/api/v1/reports", json=report(type="fire", headline="secret"))
-        await http.post("/api/v1/reports", content=b"\x00binary", headers={"content-type": "application/json"})
+        await http.post(
+            "/api/v1/reports", content=b"\x00binary", headers={"content-type": "application/json"}
+        )
     queue = door.intake.refused._queue
-    from services.intake.refusals import letter_of
+    from services.intake.dead_letters.dead_letter_store import letter_of
 
     letters = [letter_of(queue.get_nowait(), "92", 1) for _ in range(2)]
-    assert [(x.lane, x.code) for x in letters] == [(Lane.REFUSED, "out_of_scope"), (Lane.REFUSED, "not_json")]
+    assert [(x.lane, x.code) for x in letters] == [
+        (Lane.REFUSED, "out_of_scope"),
+        (Lane.REFUSED, "not_json"),
+    ]
     assert all(x.text_id and b"secret" not in x.dump() for x in letters)
     assert queue.empty()
 
@@ -276,7 +362,11 @@ async def test_when_full_danger_to_people_is_the_last_to_be_turned_away(tmp_path
         while door.intake.admission.inside < 2:
             await asyncio.sleep(0)
         turned_away = await post(headline="third")
-        assert (turned_away.status_code, turned_away.json()["code"], turned_away.headers["retry-after"]) == (503, "overloaded", "2")
+        assert (
+            turned_away.status_code,
+            turned_away.json()["code"],
+            turned_away.headers["retry-after"],
+        ) == (503, "overloaded", "2")
         danger = asyncio.create_task(post(type="fire"))
         while door.intake.admission.inside < 3:
             await asyncio.sleep(0)
@@ -290,17 +380,27 @@ async def test_when_full_danger_to_people_is_the_last_to_be_turned_away(tmp_path
 async def test_members_of_a_batch_stand_for_themselves(door: Door) -> None:
     members = [report(), report(severity=9), report(idempotency_key="own"), report()]
     async with await door.as_(Role.CELL) as http:
-        first = await http.post("/api/v1/reports:batch", json={"reports": members}, headers={"Idempotency-Key": "b"})
-        again = await http.post("/api/v1/reports:batch", json=members, headers={"Idempotency-Key": "b"})
-        assert (await http.post("/api/v1/reports:batch", json=[report(severity=9)])).status_code == 422
-        assert (await http.post("/api/v1/reports:batch", json=[report(headline="x")])).status_code == 202
+        first = await http.post(
+            "/api/v1/reports:batch", json={"reports": members}, headers={"Idempotency-Key": "b"}
+        )
+        again = await http.post(
+            "/api/v1/reports:batch", json=members, headers={"Idempotency-Key": "b"}
+        )
+        assert (
+            await http.post("/api/v1/reports:batch", json=[report(severity=9)])
+        ).status_code == 422
+        assert (
+            await http.post("/api/v1/reports:batch", json=[report(headline="x")])
+        ).status_code == 202
         for bad in ([], {}, 5, [report()] * 501):
             assert (await http.post("/api/v1/reports:batch", json=bad)).status_code == 422
     assert (first.status_code, again.status_code) == (207, 207)
     items = first.json()["items"]
     assert [i["status"] for i in items] == [202, 422, 202, 202]
     assert items[1]["problem"]["errors"][0]["field"] == "severity"
-    assert [i.get("report_id") for i in again.json()["items"]] == [i.get("report_id") for i in items]
+    assert [i.get("report_id") for i in again.json()["items"]] == [
+        i.get("report_id") for i in items
+    ]
     assert [i.get("replayed") for i in again.json()["items"]] == [True, None, True, True]
     assert len(door.inputs.appended) == 4
 
@@ -315,7 +415,11 @@ async def test_a_batch_without_kafka_may_be_sent_again_whole(door: Door) -> None
 async def test_the_bytes_as_they_came_are_for_those_who_may_read_them(door: Door) -> None:
     body = json.dumps(report()).encode() + b"  \n"
     async with await door.as_(Role.SITE_MANAGER) as sender, await door.as_(Role.CELL) as cell:
-        id = (await sender.post("/api/v1/reports", content=body, headers={"content-type": "application/json"})).json()["report_id"]
+        id = (
+            await sender.post(
+                "/api/v1/reports", content=body, headers={"content-type": "application/json"}
+            )
+        ).json()["report_id"]
         raw = await cell.get(f"/api/v1/reports/{id}/raw")
         assert (raw.content, raw.headers["content-type"]) == (body, "application/json")
         assert "sandbox" in raw.headers["content-security-policy"]
@@ -325,10 +429,21 @@ async def test_the_bytes_as_they_came_are_for_those_who_may_read_them(door: Door
         assert (await cell.get("/api/v1/reports/unknown/raw")).json()["code"] == "not_found"
 
 
-async def test_who_trains_in_an_exercise_reads_no_word_of_the_live_realm(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_trains_in_an_exercise_reads_no_word_of_the_live_realm(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     exercise = "92~ex-cours"
     letters = [
-        DeadLetter(id=f"l-{realm}", lane=Lane.REFUSED, service="intake", realm=realm, at=1, code="invalid", detail="", source="s-1")
+        DeadLetter(
+            id=f"l-{realm}",
+            lane=Lane.REFUSED,
+            service="intake",
+            realm=realm,
+            at=1,
+            code="invalid",
+            detail="",
+            source="s-1",
+        )
         for realm in ("92", exercise)
     ]
 
@@ -336,34 +451,64 @@ async def test_who_trains_in_an_exercise_reads_no_word_of_the_live_realm(door: D
         for letter in letters:
             yield letter
 
-    monkeypatch.setattr(lane, "read_letters", kept)
-    async with await door.as_(Role.CELL) as cell, await door.as_(Role.CELL, scope=Scope(realms=(exercise,))) as pupil:
+    monkeypatch.setattr(dead_letter_api, "read_letters", kept)
+    async with (
+        await door.as_(Role.CELL) as cell,
+        await door.as_(Role.CELL, scope=Scope(realms=(exercise,))) as pupil,
+    ):
         live = (await cell.post("/api/v1/reports", json=report())).json()["report_id"]
-        trained = (await pupil.post("/api/v1/reports", json=report(realm=exercise))).json()["report_id"]
+        trained = (await pupil.post("/api/v1/reports", json=report(realm=exercise))).json()[
+            "report_id"
+        ]
         assert (await pupil.get(f"/api/v1/reports/{live}/raw")).json()["code"] == "out_of_scope"
-        assert (await pupil.get("/api/v1/reports/unknown/raw")).json()["code"] == "out_of_scope", "whose realm nobody knows any more"
+        assert (await pupil.get("/api/v1/reports/unknown/raw")).json()["code"] == "out_of_scope", (
+            "whose realm nobody knows any more"
+        )
         assert (await pupil.get(f"/api/v1/reports/{trained}/raw")).status_code == 200
-        assert [i["id"] for i in (await pupil.get("/api/v1/refused")).json()["items"]] == [f"l-{exercise}"]
-        assert [i["id"] for i in (await cell.get("/api/v1/refused")).json()["items"]] == [f"l-{exercise}", "l-92"]
-        for answer in (await pupil.get("/api/v1/refused/l-92"), await pupil.post("/api/v1/refused/l-92/replay")):
+        assert [i["id"] for i in (await pupil.get("/api/v1/refused")).json()["items"]] == [
+            f"l-{exercise}"
+        ]
+        assert [i["id"] for i in (await cell.get("/api/v1/refused")).json()["items"]] == [
+            f"l-{exercise}",
+            "l-92",
+        ]
+        for answer in (
+            await pupil.get("/api/v1/refused/l-92"),
+            await pupil.post("/api/v1/refused/l-92/replay"),
+        ):
             assert answer.json()["code"] == "not_found"
         assert (await pupil.get(f"/api/v1/refused/l-{exercise}")).status_code == 200
 
 
 @pytest.mark.parametrize("scope", [Scope(sites=("cen-1",)), Scope(types=("info",))])
 @pytest.mark.parametrize("msg_type", ["Cancel", "Update"])
-async def test_who_speaks_for_some_sites_or_types_takes_back_their_own_word_alone(door: Door, scope: Scope, msg_type: str) -> None:
+async def test_who_speaks_for_some_sites_or_types_takes_back_their_own_word_alone(
+    door: Door, scope: Scope, msg_type: str
+) -> None:
     """A Cancel of the evacuation of another site was taken: its type and its site were its sender's own."""
     about = {"site_id": "cen-1", "type": "info", "severity": 1}
-    async with await door.as_(Role.SITE_MANAGER, scope=scope) as limited, await door.as_(Role.CELL) as cell:
-        order = (await cell.post("/api/v1/reports", json=report(site_id="pmi-04", type="evacuation", severity=5))).json()["report_id"]
+    async with (
+        await door.as_(Role.SITE_MANAGER, scope=scope) as limited,
+        await door.as_(Role.CELL) as cell,
+    ):
+        order = (
+            await cell.post(
+                "/api/v1/reports", json=report(site_id="pmi-04", type="evacuation", severity=5)
+            )
+        ).json()["report_id"]
         own = (await limited.post("/api/v1/reports", json=report(**about))).json()["report_id"]
         for references in ([order], [own, order]):
-            refused = await limited.post("/api/v1/reports", json=report(**about, msg_type=msg_type, references=references))
+            refused = await limited.post(
+                "/api/v1/reports", json=report(**about, msg_type=msg_type, references=references)
+            )
             assert (refused.status_code, refused.json()["code"]) == (403, "out_of_scope")
-        assert (await limited.post("/api/v1/reports", json=report(**about, references=[order]))).status_code == 202, "it may join"
+        assert (
+            await limited.post("/api/v1/reports", json=report(**about, references=[order]))
+        ).status_code == 202, "it may join"
         for sender, references in ((limited, [own]), (limited, ["unknown-yet"]), (cell, [own])):
-            taken = await sender.post("/api/v1/reports", json=report(**about, msg_type=msg_type, references=references))
+            taken = await sender.post(
+                "/api/v1/reports", json=report(**about, msg_type=msg_type, references=references)
+            )
             assert taken.status_code == 202
 
 
@@ -380,17 +525,27 @@ async def test_without_a_console_the_front_says_so_and_still_accepts(door: Door)
     door.intake.proxy._base = "http://127.0.0.1:9"
     async with await door.as_(Role.ADMIN) as http:
         away = await http.get("/api/v1/incidents")
-        assert (away.status_code, away.json()["code"], away.headers["retry-after"]) == (503, "console_away", "2")
+        assert (away.status_code, away.json()["code"], away.headers["retry-after"]) == (
+            503,
+            "console_away",
+            "2",
+        )
         assert (await http.get("/livez")).status_code == 200
         ready = await http.get("/readyz")
         assert (ready.status_code, ready.json()["checks"]["log"]) == (503, "ok")
         assert ready.json()["checks"]["console"].startswith("does not answer")
         door.intake._console_until = time.monotonic()
         later = await http.get("/readyz")
-        assert later.json()["checks"]["start"] == "ok", "a console that stays away does not take the front out"
+        assert later.json()["checks"]["start"] == "ok", (
+            "a console that stays away does not take the front out"
+        )
         assert later.json()["checks"]["console"].startswith("does not answer")
         described = await http.get("/openapi.json")
-        assert (described.status_code, described.json()["code"], described.headers["retry-after"]) == (503, "console_away", "2")
+        assert (
+            described.status_code,
+            described.json()["code"],
+            described.headers["retry-after"],
+        ) == (503, "console_away", "2")
         assert "vigie_reports_total" in (await http.get("/metrics")).text
         assert (await http.post("/livez")).headers["allow"] == "GET, HEAD"
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
@@ -398,7 +553,11 @@ async def test_without_a_console_the_front_says_so_and_still_accepts(door: Door)
 
 async def test_the_document_is_whole_or_not_there(door: Door) -> None:
     """A console that was slow left a third of its paths, with 200."""
-    known = {"info": {}, "paths": {"/api/v1/incidents": {"get": {}}}, "components": {"schemas": {"Incident": {}}}}
+    known = {
+        "info": {},
+        "paths": {"/api/v1/incidents": {"get": {}}},
+        "components": {"schemas": {"Incident": {}}},
+    }
 
     async def answers(*_: Any) -> Any:
         return known
@@ -417,17 +576,25 @@ async def test_the_document_is_whole_or_not_there(door: Door) -> None:
 
 
 async def test_a_browser_session_posts_only_with_its_csrf_proof(door: Door) -> None:
-    from services.runtime.access import new_principal
-    from services.runtime.sessions import Sessions
+    from services.runtime.identity.accounts import new_principal
+    from services.runtime.identity.sessions import Sessions
 
     access = door.intake.access
     principal = new_principal(Role.SITE_MANAGER)
     await access.put(principal)
-    session = await Sessions(access).login_with_code(await access.issue_code(principal.id, expires_at=None), address="::1")
-    async with door.client(Cookie=f"vigie_session={session.cookie}; vigie_csrf={session.csrf}") as http:
+    session = await Sessions(access).login_with_code(
+        await access.issue_code(principal.id, expires_at=None), address="::1"
+    )
+    async with door.client(
+        Cookie=f"vigie_session={session.cookie}; vigie_csrf={session.csrf}"
+    ) as http:
         assert (await http.get("/api/v1/whoami")).json()["id"] == principal.id
         assert (await http.post("/api/v1/reports", json=report())).json()["code"] == "csrf"
-        assert (await http.post("/api/v1/reports", json=report(), headers={"X-CSRF-Token": session.csrf})).status_code == 202
+        assert (
+            await http.post(
+                "/api/v1/reports", json=report(), headers={"X-CSRF-Token": session.csrf}
+            )
+        ).status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -447,10 +614,15 @@ def test_secrets_in_a_query_are_not_logged(query: bytes, shown: str) -> None:
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
-        ("/a/AWsKQ4cAAA", "/a/***"), ("/r/AWsKQ4cAAA", "/r/***"), ("/calendriers/AWsKQ4cAAA.ics", "/calendriers/***"), ("//a//AWsKQ4cAAA/x", "/a/***/x"),
-        ("/api/v1/a/b", "/api/v1/a/b"), ("/aide", "/aide"), ("/a/", "/a/"),
+        ("/a/AWsKQ4cAAA", "/a/***"),
+        ("/r/AWsKQ4cAAA", "/r/***"),
+        ("/calendriers/AWsKQ4cAAA.ics", "/calendriers/***"),
+        ("//a//AWsKQ4cAAA/x", "/a/***/x"),
+        ("/api/v1/a/b", "/api/v1/a/b"),
+        ("/aide", "/aide"),
+        ("/a/", "/a/"),
     ],
-)  # fmt: skip
+)
 def test_a_link_that_opens_by_itself_is_not_logged(path: str, shown: str) -> None:
     assert redacted({"path": path, "query_string": b""}) == shown
     assert loggable(path) == shown
@@ -463,20 +635,30 @@ async def test_reports_are_posted_and_the_address_says_so(door: Door, method: st
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 
 
-async def test_a_report_is_looked_for_in_its_own_realm_and_received_until_it_is_judged(door: Door) -> None:
+async def test_a_report_is_looked_for_in_its_own_realm_and_received_until_it_is_judged(
+    door: Door,
+) -> None:
     asked: list[str] = []
 
-    async def knows_nothing(scope: Any, _receive: Any, send: Any, *, instead_of_404: Any = None) -> None:
+    async def knows_nothing(
+        scope: Any, _receive: Any, send: Any, *, instead_of_404: Any = None
+    ) -> None:
         asked.append(scope["query_string"].decode())
         if instead_of_404 is None or not await instead_of_404(send):
             await answer_json(send, 404, {"state": None})
 
     door.intake.proxy.pass_on = knows_nothing  # type: ignore[method-assign]
-    async with await door.as_(Role.SOURCE) as sender, await door.as_(Role.SOURCE) as other, await door.as_(Role.OBSERVER) as reader:
+    async with (
+        await door.as_(Role.SOURCE) as sender,
+        await door.as_(Role.SOURCE) as other,
+        await door.as_(Role.OBSERVER) as reader,
+    ):
         receipt = (await sender.post("/api/v1/reports", json=report(realm="92~test-n1"))).json()
 
         async def state(http: httpx.AsyncClient, **query: str) -> str | None:
-            return (await http.get(f"/api/v1/reports/{receipt['report_id']}", params=query)).json()["state"]
+            return (await http.get(f"/api/v1/reports/{receipt['report_id']}", params=query)).json()[
+                "state"
+            ]
 
         assert (await sender.get(receipt["status_url"])).json()["state"] == "received"
         assert await state(sender) == await state(reader) == "received"
@@ -489,35 +671,58 @@ async def test_a_report_is_looked_for_in_its_own_realm_and_received_until_it_is_
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 BYTES = (
     BODIES.map(lambda b: json.dumps(b).encode())
     | st.tuples(
         BODIES,
-        st.sampled_from(["type", "severity", "occurred_at", "zone", "measure", "area", "realm", "recorded_at", "status"]),
+        st.sampled_from(
+            [
+                "type",
+                "severity",
+                "occurred_at",
+                "zone",
+                "measure",
+                "area",
+                "realm",
+                "recorded_at",
+                "status",
+            ]
+        ),
         JSON_VALUES,
     ).map(lambda t: json.dumps(t[0] | {t[1]: t[2]}).encode())
     | JSON_VALUES.map(lambda v: json.dumps(v).encode())
     | st.binary(max_size=200)
     | st.builds(
-        lambda n: b'{"type":"info","severity":1,"occurred_at":"2027-02-11T08:40:59Z","description":"' + b"x" * n + b'"}',
+        lambda n: (
+            b'{"type":"info","severity":1,"occurred_at":"2027-02-11T08:40:59Z","description":"'
+            + b"x" * n
+            + b'"}'
+        ),
         st.integers(0, 2 << 20),
     )
 )
 
 
-@pytest.mark.parametrize("examples", [300, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize(
+    "examples", [300, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
+)
 async def test_bodies_of_every_kind_never_break_the_front(door: Door, examples: int) -> None:
     """Valid, invalid, giant, binary: each is accepted, or refused with a problem document that names the reason."""
     seen: Counter[int] = Counter()
     loop = asyncio.get_running_loop()
     _, token = await token_for(door.intake.access, Role.ADMIN)
 
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(BYTES)
     def post(body: bytes) -> None:
-        status, answer = asyncio.run_coroutine_threadsafe(post_report(door.intake.front, token, body), loop).result(30)
+        status, answer = asyncio.run_coroutine_threadsafe(
+            post_report(door.intake.front, token, body), loop
+        ).result(30)
         seen[status] += 1
         assert status in (202, 403, 413, 422), (status, answer, body[:200])
         assert "report_id" in answer if status == 202 else answer["code"]
@@ -540,15 +745,23 @@ async def test_a_full_disk_is_answered_with_503_and_the_same_report_is_taken_whe
     async with await door.as_(Role.SITE_MANAGER) as http:
         with monkeypatch.context() as disk:
             disk.setattr(door.intake.vault.texts, "hand_over", full)
-            away = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
-        assert (away.status_code, away.json()["code"], away.headers["retry-after"]) == (503, "storage", "2")
+            away = await http.post(
+                "/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"}
+            )
+        assert (away.status_code, away.json()["code"], away.headers["retry-after"]) == (
+            503,
+            "storage",
+            "2",
+        )
         assert door.inputs.appended == []
         taken = await http.post("/api/v1/reports", json=report(), headers={"Idempotency-Key": "k"})
     assert (taken.status_code, len(door.inputs.appended)) == (202, 1)
 
 
 @pytest.mark.parametrize("path", ["*", "", "@elsewhere/x"])
-async def test_what_is_no_path_never_becomes_a_part_of_the_console_s_address(door: Door, path: str) -> None:
+async def test_what_is_no_path_never_becomes_a_part_of_the_console_s_address(
+    door: Door, path: str
+) -> None:
     """`OPTIONS *` was a 500."""
     asked, sent = [], []
 
@@ -563,7 +776,14 @@ async def test_what_is_no_path_never_becomes_a_part_of_the_console_s_address(doo
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "OPTIONS", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+    scope = {
+        "type": "http",
+        "method": "OPTIONS",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [],
+    }
     await door.intake.front(scope, receive, send)
     assert (sent[0]["status"], asked) == (404, [])
 
@@ -571,10 +791,13 @@ async def test_what_is_no_path_never_becomes_a_part_of_the_console_s_address(doo
 @pytest.mark.parametrize(
     ("name", "source", "status"),
     [
-        ("total_isolation", "site_manager", 422), ("orsec_means_requested", "cellule", 422), ("total_isolation", "rssi", 202),
-        ("cod_active", "cellule", 202), ("room_temperature", "cellule", 202),
+        ("total_isolation", "site_manager", 422),
+        ("orsec_means_requested", "cellule", 422),
+        ("total_isolation", "rssi", 202),
+        ("cod_active", "cellule", 202),
+        ("room_temperature", "cellule", 202),
     ],
-)  # fmt: skip
+)
 async def test_a_reserved_measure_is_refused_with_the_names_of_those_who_may_say_it(
     door: Door, name: str, source: str, status: int
 ) -> None:
@@ -589,8 +812,13 @@ async def test_a_reserved_measure_is_refused_with_the_names_of_those_who_may_say
         assert ("préfecture" if name.startswith("orsec") else "RSSI") in problem["detail"]
 
 
-@pytest.mark.parametrize("nameless", [{"value": 46.0, "unit": "m"}, {"name": "", "value": True}, {"value_of": 30}, {"unit": "m"}])
-async def test_a_figure_without_the_name_of_its_measure_is_refused(door: Door, nameless: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "nameless",
+    [{"value": 46.0, "unit": "m"}, {"name": "", "value": True}, {"value_of": 30}, {"unit": "m"}],
+)
+async def test_a_figure_without_the_name_of_its_measure_is_refused(
+    door: Door, nameless: dict[str, Any]
+) -> None:
     async with await door.as_(Role.CELL) as http:
         answer = await http.post("/api/v1/reports", json=report(type="info", measure=nameless))
     assert answer.status_code == 422
@@ -598,16 +826,22 @@ async def test_a_figure_without_the_name_of_its_measure_is_refused(door: Door, n
 
 
 @pytest.mark.parametrize("part", [{"object": "system:paie"}, {"scope": "global"}])
-async def test_a_report_may_name_what_it_is_about_without_a_figure(door: Door, part: dict[str, Any]) -> None:
+async def test_a_report_may_name_what_it_is_about_without_a_figure(
+    door: Door, part: dict[str, Any]
+) -> None:
     async with await door.as_(Role.CELL) as http:
         assert (await http.post("/api/v1/reports", json=report(measure=part))).status_code == 202
 
 
-async def test_the_version_in_force_says_what_is_reserved_and_not_a_newer_file(tmp_path: Path) -> None:
+async def test_the_version_in_force_says_what_is_reserved_and_not_a_newer_file(
+    tmp_path: Path,
+) -> None:
     """The folder already reserves another measure, which nobody has published."""
     folder = tmp_path / "92"
     folder.mkdir()
-    (folder / "mesures.yaml").write_text("mesures:\n  newer: {sources: [rssi], hors_source: refuse}\n", encoding="utf-8")
+    (folder / "mesures.yaml").write_text(
+        "mesures:\n  newer: {sources: [rssi], hors_source: refuse}\n", encoding="utf-8"
+    )
     door = Door(tmp_path, territory=folder)
 
     async def told(*_: Any) -> Any:
@@ -620,7 +854,9 @@ async def test_the_version_in_force_says_what_is_reserved_and_not_a_newer_file(t
         raise TimeoutError
 
     async def refused(name: str) -> bool:
-        said = report(type="info", measure={"name": name, "value": True}, source={"name": "cellule"})
+        said = report(
+            type="info", measure={"name": name, "value": True}, source={"name": "cellule"}
+        )
         async with await door.as_(Role.CELL) as http:
             return (await http.post("/api/v1/reports", json=said)).status_code == 422
 
@@ -634,13 +870,17 @@ async def test_the_version_in_force_says_what_is_reserved_and_not_a_newer_file(t
 
 
 async def test_a_site_scoped_token_declares_no_isolation(door: Door) -> None:
-    said = report(type="info", measure={"name": "total_isolation", "value": True}, source={"name": "rssi"})
+    said = report(
+        type="info", measure={"name": "total_isolation", "value": True}, source={"name": "rssi"}
+    )
     async with await door.as_(Role.SITE_MANAGER, scope=Scope(sites=("col-001",))) as http:
         assert (await http.post("/api/v1/reports", json=said)).json()["code"] == "measure_reserved"
 
 
 @pytest.mark.parametrize(("colour", "status"), [("rouge", 202), ("violet", 422), ("", 422)])
-async def test_a_colour_outside_the_closed_list_is_refused(door: Door, colour: str, status: int) -> None:
+async def test_a_colour_outside_the_closed_list_is_refused(
+    door: Door, colour: str, status: int
+) -> None:
     said = report(site_id=None, type="weather_alert", phenomenon="vent", colour=colour)
     async with await door.as_(Role.CELL) as http:
         answer = await http.post("/api/v1/reports", json=said)

@@ -14,9 +14,9 @@ import orjson
 import psutil
 import pytest
 
-from services.intake.refusals import Refused
-from services.runtime import metrics
-from services.runtime.rights import Role
+from services.intake.dead_letters.dead_letter_store import Refused
+from services.runtime.identity.permissions import Role
+from services.runtime.process import metrics
 from services.runtime.testing.keyed import token_for
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.mutations import KEY, SEEDS, Seed, mutated
@@ -45,7 +45,9 @@ class Fuzzed:
     async def open(self) -> None:
         async with await self.door.as_(Role.ADMIN) as http:
             for dialect in {s.dialect for s in SEEDS} - {"native"}:
-                record = {"name": dialect, "dialect": dialect, "site": "cen-1"} | ({"key": KEY} if dialect == "pagerduty" else {})
+                record = {"name": dialect, "dialect": dialect, "site": "cen-1"} | (
+                    {"key": KEY} if dialect == "pagerduty" else {}
+                )
                 made = await http.post("/api/v1/sources", json=record)
                 assert made.status_code == 201, made.text
                 self.keys[dialect] = made.json()["key"]
@@ -63,9 +65,18 @@ class Fuzzed:
 
         headers = {"content-type": seed.kind, "content-length": str(len(body))} | seed.headers
         if seed.dialect != "pagerduty":
-            headers["authorization"] = f"{'GenieKey' if seed.dialect == 'opsgenie' else 'Bearer'} {self.keys[seed.dialect]}"
+            headers["authorization"] = (
+                f"{'GenieKey' if seed.dialect == 'opsgenie' else 'Bearer'} {self.keys[seed.dialect]}"
+            )
         raw = [(n.encode(), v.encode()) for n, v in headers.items()]
-        scope = {"type": "http", "method": "POST", "path": seed.path, "query_string": b"", "headers": raw, "client": ("192.0.2.1", 1)}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": seed.path,
+            "query_string": b"",
+            "headers": raw,
+            "client": ("192.0.2.1", 1),
+        }
         began = time.perf_counter()
         await asyncio.wait_for(self.door.intake.front(scope, receive, send), SLOWEST_S * 4)
         self.slowest = max(self.slowest, time.perf_counter() - began)
@@ -76,14 +87,18 @@ class Fuzzed:
 
 @pytest.fixture
 async def fuzzed(tmp_path: Path) -> AsyncIterator[Fuzzed]:
-    made = Fuzzed(Door(tmp_path, unknown_per_window=1_000_000, unknown_per_sender=1_000_000, batch_items=50))
+    made = Fuzzed(
+        Door(tmp_path, unknown_per_window=1_000_000, unknown_per_sender=1_000_000, batch_items=50)
+    )
     await made.open()
     yield made
     await made.door.close()
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda s: f"{s.dialect}:{s.path}")
-async def test_the_messages_that_are_mutated_are_taken_as_they_are(fuzzed: Fuzzed, seed: Seed) -> None:
+async def test_the_messages_that_are_mutated_are_taken_as_they_are(
+    fuzzed: Fuzzed, seed: Seed
+) -> None:
     status, body = await fuzzed.send(seed, seed.body)
     assert 200 <= status < 300, body
 
@@ -105,14 +120,20 @@ async def storm(fuzzed: Fuzzed, count: int, random: Random) -> None:
         assert process.memory_info().rss - before < GROWTH
     assert fuzzed.slowest < SLOWEST_S
     room = fuzzed.door.intake.admission.room
-    assert (room.used, fuzzed.door.intake.admission.inside) == (0, 0), "nothing is held by what was refused"
+    assert (room.used, fuzzed.door.intake.admission.inside) == (0, 0), (
+        "nothing is held by what was refused"
+    )
 
 
 def check_refusals(fuzzed: Fuzzed) -> None:
     """Every refusal of a known sender is kept and counted; a routing key that a mutation broke makes a stranger, who is counted alone."""
     strangers = fuzzed.door.intake.front._strangers.count
     refused = sum(n for (_, status), n in fuzzed.statuses.items() if status >= 400)
-    whole_batches = sum(n for (dialect, status), n in fuzzed.statuses.items() if dialect == "native" and status == 422)
+    whole_batches = sum(
+        n
+        for (dialect, status), n in fuzzed.statuses.items()
+        if dialect == "native" and status == 422
+    )
     assert sum(fuzzed.kept.values()) + strangers >= refused
     assert refused > sum(fuzzed.statuses.values()) // 10, "the mutations are no mutations"
     assert strangers < sum(fuzzed.statuses.values()) // 10

@@ -9,24 +9,29 @@ from typing import Any
 import orjson
 import pytest
 
-from services.intake.geography import Geography, circle, polygon
-from services.intake.native import claim_of, parse_one
-from services.runtime.access import new_principal
-from services.runtime.principals import Scope
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Role
+from services.intake.reports.geography import Geography, circle, polygon
+from services.intake.reports.native import claim_of, parse_one
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Scope
 from tests.shipped import FOLDER
 from tests.unit.intake.conftest import Door, report
 
 HERE = Geography(FOLDER)
 AROUND = "POLYGON((2.2275 48.8948, 2.2305 48.8948, 2.2305 48.8958, 2.2275 48.8958, 2.2275 48.8948))"
 """Around the headquarters in Nanterre."""
-PARIS = {"type": "Polygon", "coordinates": [[[2.33, 48.84], [2.37, 48.84], [2.37, 48.87], [2.33, 48.87], [2.33, 48.84]]]}
+PARIS = {
+    "type": "Polygon",
+    "coordinates": [[[2.33, 48.84], [2.37, 48.84], [2.37, 48.87], [2.33, 48.87], [2.33, 48.84]]],
+}
 
 
 def claimed(**changes: Any) -> Any:
     body = report(site_id=None, **changes)
-    return claim_of(parse_one(orjson.dumps(body)), new_principal(Role.ADMIN), "92", lambda _, r: r, HERE)
+    return claim_of(
+        parse_one(orjson.dumps(body)), new_principal(Role.ADMIN), "92", lambda _, r: r, HERE
+    )
 
 
 def test_a_place_is_what_lies_in_it() -> None:
@@ -44,35 +49,71 @@ def test_a_neighbour_that_only_touches_is_not_concerned() -> None:
     assert HERE.within([circle((48.8566, 2.3522), 2)]).communes == ()
 
 
-@pytest.mark.parametrize("crossing", [[(48.88, 2.2), (48.92, 2.26), (48.88, 2.26), (48.92, 2.2), (48.88, 2.2)]])
-def test_an_outline_that_crosses_itself_leaves_nobody_out(crossing: list[tuple[float, float]]) -> None:
+@pytest.mark.parametrize(
+    "crossing", [[(48.88, 2.2), (48.92, 2.26), (48.88, 2.26), (48.92, 2.2), (48.88, 2.2)]]
+)
+def test_an_outline_that_crosses_itself_leaves_nobody_out(
+    crossing: list[tuple[float, float]],
+) -> None:
     assert "cen-1" in HERE.within([polygon(crossing)]).sites
 
 
 @pytest.mark.parametrize(
     "unreadable",
-    ["", "ici", "POLYGON((1 2", "POINT EMPTY", "POLYGON((200 48, 201 48, 201 49, 200 48))", {}, {"type": "Polygon"}, {"type": "Feature", "geometry": None},
-     {"type": "Point", "coordinates": [None, 1]}, {"type": "Point", "coordinates": "x"}],
-)  # fmt: skip
+    [
+        "",
+        "ici",
+        "POLYGON((1 2",
+        "POINT EMPTY",
+        "POLYGON((200 48, 201 48, 201 49, 200 48))",
+        {},
+        {"type": "Polygon"},
+        {"type": "Feature", "geometry": None},
+        {"type": "Point", "coordinates": [None, 1]},
+        {"type": "Point", "coordinates": "x"},
+    ],
+)
 def test_what_is_no_geometry_is_nowhere(unreadable: Any) -> None:
     assert HERE.locate(unreadable) is None
 
 
 def test_a_report_that_only_draws_its_place_is_about_the_communes_and_sites_in_it() -> None:
-    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [2.2289, 48.8953]}}
+    feature = {
+        "type": "Feature",
+        "properties": {},
+        "geometry": {"type": "Point", "coordinates": [2.2289, 48.8953]},
+    }
     for area in (AROUND, feature):
         made = claimed(area=area)
-        assert (made.message["zone"], "cen-1" in made.message["sites"], made.unplaced) == (("92050",), True, False)
+        assert (made.message["zone"], "cen-1" in made.message["sites"], made.unplaced) == (
+            ("92050",),
+            True,
+            False,
+        )
     assert "zone" not in claimed(area="POLYGON((2 48, 3 48, 3 49, 2 49, 2 48))").message
 
 
 def test_the_place_that_a_report_names_itself_stands() -> None:
     named = claimed(area=AROUND, commune="92002")
     assert ("zone" in named.message, named.message["commune"]) == (False, "92002")
-    known = claim_of(parse_one(orjson.dumps(report(site_id="cen-1", area=PARIS))), new_principal(Role.ADMIN), "92", lambda _, r: r, HERE)
-    assert ("zone" in known.message, "sites" in known.message, known.unplaced) == (False, False, False)
+    known = claim_of(
+        parse_one(orjson.dumps(report(site_id="cen-1", area=PARIS))),
+        new_principal(Role.ADMIN),
+        "92",
+        lambda _, r: r,
+        HERE,
+    )
+    assert ("zone" in known.message, "sites" in known.message, known.unplaced) == (
+        False,
+        False,
+        False,
+    )
     unknown = claim_of(
-        parse_one(orjson.dumps(report(site_id="nouveau", area=AROUND))), new_principal(Role.ADMIN), "92", lambda _, r: r, HERE
+        parse_one(orjson.dumps(report(site_id="nouveau", area=AROUND))),
+        new_principal(Role.ADMIN),
+        "92",
+        lambda _, r: r,
+        HERE,
     )
     assert unknown.message["zone"] == ("92050",), "correlated by commune until it is linked"
 
@@ -80,11 +121,24 @@ def test_the_place_that_a_report_names_itself_stands() -> None:
 def _of_some_sites(**place: Any) -> None:
     body = parse_one(orjson.dumps(report(site_id="cen-1") | place))
     for role in (Role.SOURCE, Role.SITE_MANAGER):
-        claim_of(body, new_principal(role, scope=Scope(sites=("cen-1", "cen-2", "nouveau"))), "92", lambda _, r: r, HERE)
+        claim_of(
+            body,
+            new_principal(role, scope=Scope(sites=("cen-1", "cen-2", "nouveau"))),
+            "92",
+            lambda _, r: r,
+            HERE,
+        )
 
 
 @pytest.mark.parametrize(
-    "place", [{"commune": "92050"}, {"zone": ["92050"]}, {"sites": ["cen-1", "cen-2"]}, {"area": PARIS}, {"area": "ici"}]
+    "place",
+    [
+        {"commune": "92050"},
+        {"zone": ["92050"]},
+        {"sites": ["cen-1", "cen-2"]},
+        {"area": PARIS},
+        {"area": "ici"},
+    ],
 )
 def test_who_speaks_for_some_sites_names_them_and_their_commune(place: dict[str, Any]) -> None:
     _of_some_sites(**place)
@@ -93,14 +147,20 @@ def test_who_speaks_for_some_sites_names_them_and_their_commune(place: dict[str,
 @pytest.mark.parametrize(
     ("place", "field"),
     [
-        ({"sites": ["cen-1", "cen-3"]}, "sites"), ({"commune": "92012"}, "commune"), ({"zone": ["92050", "92012"]}, "zone"),
-        ({"site_id": "nouveau", "area": AROUND}, "area"), ({"site_id": "nouveau", "commune": "92050"}, "commune"),
+        ({"sites": ["cen-1", "cen-3"]}, "sites"),
+        ({"commune": "92012"}, "commune"),
+        ({"zone": ["92050", "92012"]}, "zone"),
+        ({"site_id": "nouveau", "area": AROUND}, "area"),
+        ({"site_id": "nouveau", "commune": "92050"}, "commune"),
     ],
-)  # fmt: skip
+)
 def test_who_speaks_for_some_sites_names_no_other_place(place: dict[str, Any], field: str) -> None:
     with pytest.raises(ProblemError) as caught:
         _of_some_sites(**place)
-    assert (caught.value.problem.code, caught.value.problem.values) == ("out_of_scope", {"field": field})
+    assert (caught.value.problem.code, caught.value.problem.values) == (
+        "out_of_scope",
+        {"field": field},
+    )
 
 
 SCHOOLS = new_principal(Role.DIRECTOR, scope=Scope(poles=("education",)))
@@ -116,7 +176,9 @@ def _of_schools(**body: Any) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("place", [{"site_id": SCHOOL}, {"site_id": "cen-1"}, {"site_id": SCHOOL, "sites": [SCHOOL]}])
+@pytest.mark.parametrize(
+    "place", [{"site_id": SCHOOL}, {"site_id": "cen-1"}, {"site_id": SCHOOL, "sites": [SCHOOL]}]
+)
 def test_who_is_limited_to_poles_reports_about_their_sites(place: dict[str, Any]) -> None:
     assert _of_schools(**place) is None
 
@@ -150,11 +212,22 @@ def test_the_same_report_is_the_same_whatever_the_map_says() -> None:
 
 async def test_an_area_on_no_map_is_accepted_and_waits_for_a_person(door: Door) -> None:
     async with await door.as_(Role.ADMIN) as http:
-        for area in ("près du pont", PARIS | {"coordinates": [[[9, 9], [9, 10], [10, 10], [9, 9]]]}, {"type": "Circle"}):
-            assert (await http.post("/api/v1/reports", json=report(site_id=None, area=area))).status_code == 202
+        for area in (
+            "près du pont",
+            PARIS | {"coordinates": [[[9, 9], [9, 10], [10, 10], [9, 9]]]},
+            {"type": "Circle"},
+        ):
+            assert (
+                await http.post("/api/v1/reports", json=report(site_id=None, area=area))
+            ).status_code == 202
             assert door.inputs.appended[-1][1].area == door.inputs.appended[-1][1].text_id
-        assert (await http.post("/api/v1/reports", json=report(site_id=None, area=AROUND))).status_code == 202
-    assert (door.inputs.appended[-1][1].area, door.inputs.appended[-1][1].zone) == (None, ("92050",))
+        assert (
+            await http.post("/api/v1/reports", json=report(site_id=None, area=AROUND))
+        ).status_code == 202
+    assert (door.inputs.appended[-1][1].area, door.inputs.appended[-1][1].zone) == (
+        None,
+        ("92050",),
+    )
 
 
 def test_another_map_counts_without_a_restart(tmp_path: Path) -> None:
@@ -168,8 +241,17 @@ def test_another_map_counts_without_a_restart(tmp_path: Path) -> None:
     assert (found.communes, found.whole) == (("92002", "92050"), False)
 
 
-@pytest.mark.parametrize("broken", [("sites.csv", "site_id,lon,lat\nx,,\n"), ("communes.geojson", "{"), ("communes.csv", "code\n1\n")])
-def test_a_map_that_cannot_be_read_leaves_the_one_before(tmp_path: Path, broken: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ("sites.csv", "site_id,lon,lat\nx,,\n"),
+        ("communes.geojson", "{"),
+        ("communes.csv", "code\n1\n"),
+    ],
+)
+def test_a_map_that_cannot_be_read_leaves_the_one_before(
+    tmp_path: Path, broken: tuple[str, str]
+) -> None:
     folder = Path(shutil.copytree(FOLDER, tmp_path / "92"))
     known = Geography(folder)
     before = known.locate("POINT(2.25 48.89)")

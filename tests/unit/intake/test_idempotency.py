@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from services.intake.idempotency import Known, Ledger, identify, keyed_id
-from services.intake.log_words import LogWords
-from services.intake.native import Claim
+from services.intake.reports.deduplication import Known, Ledger, identify, keyed_id
+from services.intake.reports.native import Claim
+from services.intake.reports.redaction import LogWords
 from tests.unit.intake.test_native import ADMIN, claim, report
 
 SECRET = b"s" * 32
@@ -31,7 +31,10 @@ def test_a_key_makes_the_id_within_realm_and_sender() -> None:
     assert id_of(made, "k") == id_of(other, "k") != id_of(made, "l")
     assert id_of(made, "k") != id_of(made, "k", sender="t")
     assert id_of(made, "k") != id_of(claim(report(realm="92~ex-1")), "k")
-    assert identify(made, "s", "k", SECRET).fingerprint != identify(other, "s", "k", SECRET).fingerprint
+    assert (
+        identify(made, "s", "k", SECRET).fingerprint
+        != identify(other, "s", "k", SECRET).fingerprint
+    )
 
 
 def test_without_a_key_the_content_and_the_minute_make_the_id() -> None:
@@ -39,12 +42,18 @@ def test_without_a_key_the_content_and_the_minute_make_the_id() -> None:
     assert id_of(claim(report(occurred_at="2027-02-11T08:40:59Z"))) == first
     assert id_of(claim(report(occurred_at="2027-02-11T09:41:00+01:00"))) != first
     assert id_of(claim(report(headline="Autre"))) != first
-    seconds_apart = [identify(claim(report(occurred_at=f"2027-02-11T09:40:{s}Z")), "s", None, SECRET) for s in ("01", "02")]
+    seconds_apart = [
+        identify(claim(report(occurred_at=f"2027-02-11T09:40:{s}Z")), "s", None, SECRET)
+        for s in ("01", "02")
+    ]
     assert seconds_apart[0] == seconds_apart[1]
 
 
 def test_the_fingerprint_of_a_body_tells_nothing_without_the_key_of_the_installation() -> None:
-    assert identify(claim(report()), "s", "k", b"a" * 32).fingerprint != identify(claim(report()), "s", "k", b"b" * 32).fingerprint
+    assert (
+        identify(claim(report()), "s", "k", b"a" * 32).fingerprint
+        != identify(claim(report()), "s", "k", b"b" * 32).fingerprint
+    )
 
 
 async def test_answers_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None:
@@ -59,7 +68,9 @@ async def test_answers_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None
     again.close()
 
 
-async def test_what_a_crash_left_on_the_log_is_unanswered_until_its_sender_comes_again(ledger: Ledger, tmp_path: Path) -> None:
+async def test_what_a_crash_left_on_the_log_is_unanswered_until_its_sender_comes_again(
+    ledger: Ledger, tmp_path: Path
+) -> None:
     ledger._store([replace(known(1), answered=False)], {0: 8})
     ledger.close()
     again = Ledger(tmp_path / "answers.db", WORDS)
@@ -75,11 +86,24 @@ async def test_what_is_old_is_forgotten_but_no_episode_that_is_open(ledger: Ledg
         ledger.sent(0, ledger.sending(0), n, known(n, alias=alias))
     await ledger.flush()
     ledger._prune(1 << 60)
-    assert [ledger.get(known(n).report_id) is not None for n in range(4)] == [False, True, False, False]
+    assert [ledger.get(known(n).report_id) is not None for n in range(4)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 async def test_what_an_open_episode_was_last_said_to_be_is_kept_with_it(ledger: Ledger) -> None:
-    aliases = ["disk@17:outage_it:B#2", "disk@17#1", "net@17:outage_it:", "net@17#1", "net@17#2", "net@17:outage_it:#end", "a@b#c"]
+    aliases = [
+        "disk@17:outage_it:B#2",
+        "disk@17#1",
+        "net@17:outage_it:",
+        "net@17#1",
+        "net@17#2",
+        "net@17:outage_it:#end",
+        "a@b#c",
+    ]
     for n, alias in enumerate(aliases):
         ledger.sent(0, ledger.sending(0), n, replace(known(n, alias=alias), occurred_at=n))
     await ledger.flush()
@@ -89,7 +113,10 @@ async def test_what_an_open_episode_was_last_said_to_be_is_kept_with_it(ledger: 
 
 
 async def test_the_reports_of_an_alias_come_with_what_they_said(ledger: Ledger) -> None:
-    first, second = replace(known(1, alias="disk@17:outage_it:"), occurred_at=3), known(2, alias="disk@17#1")
+    first, second = (
+        replace(known(1, alias="disk@17:outage_it:"), occurred_at=3),
+        known(2, alias="disk@17#1"),
+    )
     ledger.sent(0, ledger.sending(0), 1, first)
     await ledger.flush()
     ledger.sent(0, ledger.sending(0), 2, second)
@@ -116,7 +143,9 @@ async def test_the_first_answer_stands(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(("flushed", "hashed"), [(False, True), (True, True), (True, False)])
-async def test_references_are_ids_aliases_or_keys_of_the_same_sender(ledger: Ledger, flushed: bool, hashed: bool) -> None:
+async def test_references_are_ids_aliases_or_keys_of_the_same_sender(
+    ledger: Ledger, flushed: bool, hashed: bool
+) -> None:
     """Also by an alias that an earlier version kept in the clear (not `hashed`)."""
     alias = WORDS.name("92", "E1") if hashed else "E1"
     first = Known(keyed_id("92", "s", "key-1"), "92", "0" * 32, 1, "s", alias)
@@ -131,9 +160,13 @@ async def test_references_are_ids_aliases_or_keys_of_the_same_sender(ledger: Led
 
 
 def test_a_reference_resolved_later_does_not_make_another_body() -> None:
-    from services.intake.native import claim_of, parse_one
+    from services.intake.reports.native import claim_of, parse_one
 
-    body = parse_one(b'{"type":"info","severity":1,"occurred_at":"2027-02-11T08:40:59Z","references":["E1"]}')
-    before, after = (claim_of(body, ADMIN, "92", lambda _, r, to=to: to or r) for to in (None, "id"))
+    body = parse_one(
+        b'{"type":"info","severity":1,"occurred_at":"2027-02-11T08:40:59Z","references":["E1"]}'
+    )
+    before, after = (
+        claim_of(body, ADMIN, "92", lambda _, r, to=to: to or r) for to in (None, "id")
+    )
     assert before.content == after.content
     assert after.message["references"] == ["id"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from services.intake.idempotency import Ledger
-from services.runtime.rights import Role
+from services.intake.reports.deduplication import Ledger
+from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door, report
 
 INPUTS, URGENT = "alerts.inputs", "alerts.urgent"

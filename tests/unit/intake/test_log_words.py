@@ -14,13 +14,13 @@ from hypothesis import given
 from schemas.base import parse_closed
 from schemas.reports import matter_of
 from schemas.tokens import is_token
-from services.alerts.calendar import instant_of
-from services.alerts.claims import as_truth
-from services.cli.scenarios import load_scenario, scenario_heads
-from services.intake.log_words import LogWords
-from services.intake.native import NativeReport
-from services.runtime.rights import Role
-from services.runtime.vault import OWN_WORDS
+from services.alerts.reference.calendar import instant_of
+from services.alerts.reports.report_facts import as_truth
+from services.intake.reports.native import NativeReport
+from services.intake.reports.redaction import LogWords
+from services.runtime.identity.permissions import Role
+from services.runtime.secrets.vault import OWN_WORDS
+from services.simulation.scenarios import load_scenario, scenario_heads
 from tests.scenarios.memory import SCENARIOS
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.test_native import BODIES, claim
@@ -30,7 +30,9 @@ FieldPath = tuple[str, ...]
 REPORTS = "/api/v1/reports"
 
 
-def string_fields(schema: dict[str, Any], root: dict[str, Any], path: FieldPath = ()) -> Iterator[FieldPath]:
+def string_fields(
+    schema: dict[str, Any], root: dict[str, Any], path: FieldPath = ()
+) -> Iterator[FieldPath]:
     """Yield the path of every field that takes any string; `[]` stands for a member of a list."""
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
@@ -61,41 +63,64 @@ def planted(path: FieldPath, canary: str) -> Any:
 
 
 def test_the_fields_with_words_are_all_known_here() -> None:
-    assert {path[0] for path in FIELDS} >= {"alias", "plan_hint", "measure", "phenomenon", "site_id", "references"}
+    assert {path[0] for path in FIELDS} >= {
+        "alias",
+        "plan_hint",
+        "measure",
+        "phenomenon",
+        "site_id",
+        "references",
+    }
     assert ("measure", "object") in FIELDS
     assert ("affected_activities", "[]") in FIELDS
 
 
 @pytest.mark.parametrize("realm", ["92", "92~ex-1"])
-async def test_no_word_of_any_field_is_on_the_log_or_in_the_index(door: Door, tmp_path: Path, realm: str) -> None:
+async def test_no_word_of_any_field_is_on_the_log_or_in_the_index(
+    door: Door, tmp_path: Path, realm: str
+) -> None:
     canaries = {path: f"Zé b{n:02d}" for n, path in enumerate(FIELDS)}
     async with await door.as_(Role.SOURCE) as http:
         for path, canary in canaries.items():
             body = report(**{"realm": realm, "site_id": None, path[0]: planted(path, canary)})
-            answer = await http.post(REPORTS, content=orjson.dumps(body), headers={"content-type": "application/json"})
+            answer = await http.post(
+                REPORTS, content=orjson.dumps(body), headers={"content-type": "application/json"}
+            )
             assert answer.status_code == 202, (path, answer.text)
     assert len(door.inputs.appended) == len(canaries)
-    logged = b"\n".join(orjson.dumps(message.model_dump()) for _, message, _ in door.inputs.appended)
+    logged = b"\n".join(
+        orjson.dumps(message.model_dump()) for _, message, _ in door.inputs.appended
+    )
     await door.intake.ledger.flush()
     index = contents(tmp_path, "answers.db*")
     found = {path for path, canary in canaries.items() if canary.encode() in logged + index}
     assert found == set()
-    texts = await asyncio.gather(*(door.intake.vault.texts.get(str(m.text_id)) for _, m, _ in door.inputs.appended))
-    kept = [str(text.fields) + str(text.raw, "utf-8") for text in texts if text is not None and text.raw]
+    texts = await asyncio.gather(
+        *(door.intake.vault.texts.get(str(m.text_id)) for _, m, _ in door.inputs.appended)
+    )
+    kept = [
+        str(text.fields) + str(text.raw, "utf-8") for text in texts if text is not None and text.raw
+    ]
     assert all(canary in text for canary, text in zip(canaries.values(), kept, strict=True))
 
 
 async def test_a_senders_own_name_is_hidden_even_if_it_is_one_word(door: Door) -> None:
     async with await door.as_(Role.SOURCE) as http:
         first = await http.post(REPORTS, json=report(alias="Durand-117"))
-        await http.post(REPORTS, json=report(msg_type="Cancel", severity=1, references=["Durand-117"]))
+        await http.post(
+            REPORTS, json=report(msg_type="Cancel", severity=1, references=["Durand-117"])
+        )
         unknown = report(msg_type="Cancel", severity=2, references=["Dupond-118"])
         await http.post(REPORTS, json=unknown)
     told, cancel, lost = (message for _, message, _ in door.inputs.appended)
     assert told.alias == words_of(door).name("92", "Durand-117")
     assert "Durand" not in str(told.alias)
-    assert cancel.references == (first.json()["report_id"],), "it is found by its alias all the same"
-    assert lost.references == (words_of(door).name("92", "Dupond-118"),), "as the alias of another sender is on the log"
+    assert cancel.references == (first.json()["report_id"],), (
+        "it is found by its alias all the same"
+    )
+    assert lost.references == (words_of(door).name("92", "Dupond-118"),), (
+        "as the alias of another sender is on the log"
+    )
     kept = await door.intake.vault.texts.get(str(told.text_id))
     assert kept is not None
     assert kept.fields[OWN_WORDS] == {"alias": "Durand-117"}
@@ -116,8 +141,22 @@ async def test_a_script_keeps_the_names_of_its_reports_in_an_exercise(door: Door
     [
         {"plan_hint": "PT-CRUE niveau 2"},
         {"plan_hint": "PCA-SOLIDARITES"},
-        {"measure": {"name": "temperature", "value": 41.5, "unit": "°C", "object": "station:austerlitz"}},
-        {"measure": {"name": "absence_rate", "value": "12.5", "unit": "%", "scope": "kind:college"}},
+        {
+            "measure": {
+                "name": "temperature",
+                "value": 41.5,
+                "unit": "°C",
+                "object": "station:austerlitz",
+            }
+        },
+        {
+            "measure": {
+                "name": "absence_rate",
+                "value": "12.5",
+                "unit": "%",
+                "scope": "kind:college",
+            }
+        },
         {"measure": {"object": "system:*"}},
         {"measure": {"object": "supplier:CK-01|network:mobile"}},
         {"phenomenon": "vent-violent", "colour": "orange", "urgency": "Immediate"},
@@ -161,14 +200,25 @@ def test_a_value_that_rules_read_as_true_stays_true(value: str) -> None:
     assert as_truth(logged.message["measure"]["value"])
 
 
-@pytest.mark.parametrize("value", ["2027-02-11Mme Durand", "2027-02-11T13:20:00+01:00 Durand", "12345678 12345678", "0612345678 +33"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2027-02-11Mme Durand",
+        "2027-02-11T13:20:00+01:00 Durand",
+        "12345678 12345678",
+        "0612345678 +33",
+    ],
+)
 def test_a_value_that_only_begins_as_a_time_is_hidden(value: str) -> None:
     logged = WORDS.clean("92", {"measure": {"name": "estimated_end", "value": value}}, None)
     assert logged.message["measure"]["value"] == WORDS.hidden(value)
 
 
 def test_the_sort_of_an_object_stays_and_the_same_words_are_the_same() -> None:
-    first, second = (WORDS.clean("92", {"measure": {"object": "road:Pont de Sèvres|system:mail"}}, None) for _ in range(2))
+    first, second = (
+        WORDS.clean("92", {"measure": {"object": "road:Pont de Sèvres|system:mail"}}, None)
+        for _ in range(2)
+    )
     parts = first.message["measure"]["object"].split("|")
     assert parts[0].startswith("road:h:")
     assert parts[1] == "system:mail"
@@ -176,7 +226,9 @@ def test_the_sort_of_an_object_stays_and_the_same_words_are_the_same() -> None:
 
 
 @given(BODIES)
-def test_whatever_is_said_the_message_is_one_of_the_contract_without_words(body: dict[str, Any]) -> None:
+def test_whatever_is_said_the_message_is_one_of_the_contract_without_words(
+    body: dict[str, Any],
+) -> None:
     made = claim(body)
     logged = WORDS.clean(made.realm, made.message, None).message
     parse_closed("vigie.ReportReceived.v1", orjson.loads(orjson.dumps(logged | {"report_id": "r"})))
@@ -186,10 +238,16 @@ def test_whatever_is_said_the_message_is_one_of_the_contract_without_words(body:
 
 def test_of_a_machines_alias_what_deciders_read_stays() -> None:
     hidden = WORDS.hidden("Mme Durand")
-    assert WORDS.machine_alias("92", "Mme Durand@17:outage_it:cen-1#end") == f"{hidden}@17:outage_it:cen-1#end"
+    assert (
+        WORDS.machine_alias("92", "Mme Durand@17:outage_it:cen-1#end")
+        == f"{hidden}@17:outage_it:cen-1#end"
+    )
     assert WORDS.machine_alias("92", "Mme Durand@17#3") == f"{hidden}@17#3"
     assert WORDS.machine_alias("92", "Mme Durand@17#3").count(hidden) == 1
     assert matter_of(WORDS.machine_alias("92", "Mme Durand@17#3")) == hidden
-    assert WORDS.machine_alias("92", "Mme Durand#17.fire.jaune-2#over") == f"{hidden}#17.fire.jaune-2#over"
+    assert (
+        WORDS.machine_alias("92", "Mme Durand#17.fire.jaune-2#over")
+        == f"{hidden}#17.fire.jaune-2#over"
+    )
     assert "Durand" not in WORDS.machine_alias("92", "Mme@17:outage_it:Mme Durand")
     assert "Durand" not in WORDS.machine_alias("92", "Mme@17:Durand:x")

@@ -13,11 +13,11 @@ from schemas.base import parse_closed
 from schemas.reports import ReportReceived
 from schemas.sources import COLOURS
 from schemas.words import Certainty, EventType, MsgType
-from services.intake.native import Claim, NativeReport, claim_of, parse_one
-from services.runtime.access import new_principal
-from services.runtime.principals import Principal, Scope
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Role
+from services.intake.reports.native import Claim, NativeReport, claim_of, parse_one
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal, Scope
 from tests.unit.intake.conftest import report
 
 ADMIN = new_principal(Role.ADMIN)
@@ -33,34 +33,79 @@ def refused(body: dict[str, Any], principal: Principal = ADMIN) -> tuple[str, li
     return caught.value.problem.code, [f.field for f in caught.value.problem.faults]
 
 
-TIMES = st.sampled_from(["2027-02-11T09:40:00+01:00", "2027-02-11T08:40:00.123456Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+TIMES = st.sampled_from(
+    [
+        "2027-02-11T09:40:00+01:00",
+        "2027-02-11T08:40:00.123456Z",
+        "1970-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+    ]
+)
 TEXT = st.text(max_size=40)
 INTEGERS = st.integers(-(2**53), 2**53)
 BODIES = st.fixed_dictionaries(
-    {"type": st.sampled_from([t.value for t in EventType]), "severity": st.integers(1, 5), "occurred_at": TIMES},
-    optional={
-        "realm": st.sampled_from(["92", "92~ex-1"]), "site_id": st.text(min_size=1, max_size=64), "commune": st.text(min_size=1, max_size=8),
-        "zone": st.lists(st.text(min_size=1, max_size=8), max_size=3), "area": TEXT | st.dictionaries(TEXT, INTEGERS | TEXT, max_size=2),
-        "certainty": st.sampled_from([*(c.value for c in Certainty), "Observed", "Likely", "Possible", "Unlikely", "Unknown"]),
-        "rumour": st.booleans(), "urgency": st.text(max_size=16), "msg_type": st.sampled_from([m.value for m in MsgType]),
-        "references": st.lists(st.text(min_size=1, max_size=30), max_size=3), "lifts": st.lists(st.sampled_from([t.value for t in EventType]), max_size=3),
-        "effective": st.lists(st.fixed_dictionaries({"from": TIMES}, optional={"to": TIMES}), max_size=2),
-        "expected_duration_h": st.floats(0, 1000), "estimated_end": TIMES, "headline": TEXT, "description": TEXT,
-        "capacity_lost_pct": st.floats(0, 100), "persons_concerned": st.integers(0, 10**9),
-        "measure": st.fixed_dictionaries({}, optional={"object": TEXT, "scope": st.text(max_size=64), "more": TEXT})
-        | st.fixed_dictionaries({"name": TEXT.filter(bool)}, optional={"value": st.booleans() | INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
-                                                       "value_of": st.floats(allow_nan=False, allow_infinity=False), "unit": st.text(max_size=32), "object": TEXT, "more": TEXT}),
-        "phenomenon": TEXT, "colour": st.sampled_from(COLOURS), "affected_activities": st.lists(st.text(min_size=1, max_size=8), max_size=3),
-        "plan_hint": TEXT, "attachments": st.lists(TEXT, max_size=2), "alias": st.text(min_size=1, max_size=30),
-        "source": st.fixed_dictionaries({}, optional={"name": TEXT, "contact": TEXT}), "unheard_of": TEXT,
+    {
+        "type": st.sampled_from([t.value for t in EventType]),
+        "severity": st.integers(1, 5),
+        "occurred_at": TIMES,
     },
-)  # fmt: skip
+    optional={
+        "realm": st.sampled_from(["92", "92~ex-1"]),
+        "site_id": st.text(min_size=1, max_size=64),
+        "commune": st.text(min_size=1, max_size=8),
+        "zone": st.lists(st.text(min_size=1, max_size=8), max_size=3),
+        "area": TEXT | st.dictionaries(TEXT, INTEGERS | TEXT, max_size=2),
+        "certainty": st.sampled_from(
+            [*(c.value for c in Certainty), "Observed", "Likely", "Possible", "Unlikely", "Unknown"]
+        ),
+        "rumour": st.booleans(),
+        "urgency": st.text(max_size=16),
+        "msg_type": st.sampled_from([m.value for m in MsgType]),
+        "references": st.lists(st.text(min_size=1, max_size=30), max_size=3),
+        "lifts": st.lists(st.sampled_from([t.value for t in EventType]), max_size=3),
+        "effective": st.lists(
+            st.fixed_dictionaries({"from": TIMES}, optional={"to": TIMES}), max_size=2
+        ),
+        "expected_duration_h": st.floats(0, 1000),
+        "estimated_end": TIMES,
+        "headline": TEXT,
+        "description": TEXT,
+        "capacity_lost_pct": st.floats(0, 100),
+        "persons_concerned": st.integers(0, 10**9),
+        "measure": st.fixed_dictionaries(
+            {}, optional={"object": TEXT, "scope": st.text(max_size=64), "more": TEXT}
+        )
+        | st.fixed_dictionaries(
+            {"name": TEXT.filter(bool)},
+            optional={
+                "value": st.booleans()
+                | INTEGERS
+                | st.floats(allow_nan=False, allow_infinity=False)
+                | TEXT,
+                "value_of": st.floats(allow_nan=False, allow_infinity=False),
+                "unit": st.text(max_size=32),
+                "object": TEXT,
+                "more": TEXT,
+            },
+        ),
+        "phenomenon": TEXT,
+        "colour": st.sampled_from(COLOURS),
+        "affected_activities": st.lists(st.text(min_size=1, max_size=8), max_size=3),
+        "plan_hint": TEXT,
+        "attachments": st.lists(TEXT, max_size=2),
+        "alias": st.text(min_size=1, max_size=30),
+        "source": st.fixed_dictionaries({}, optional={"name": TEXT, "contact": TEXT}),
+        "unheard_of": TEXT,
+    },
+)
 
 
 @given(BODIES)
 def test_whatever_is_well_formed_becomes_a_message_of_the_contract(body: dict[str, Any]) -> None:
     made = claim(body)
-    message = parse_closed("vigie.ReportReceived.v1", orjson.loads(orjson.dumps(made.message | {"report_id": "r"})))
+    message = parse_closed(
+        "vigie.ReportReceived.v1", orjson.loads(orjson.dumps(made.message | {"report_id": "r"}))
+    )
     assert isinstance(message, ReportReceived)
     assert message.type == body["type"]
     assert message.site_id == body.get("site_id")
@@ -89,7 +134,11 @@ def test_free_text_and_contacts_never_enter_the_message() -> None:
 
 
 def test_numbers_that_no_reader_of_64_bits_can_hold_are_refused() -> None:
-    body = b'{"type":"info","severity":1,"occurred_at":"2027-02-11T08:40:59Z","area":{"x":' + b"9" * 30 + b"}}"
+    body = (
+        b'{"type":"info","severity":1,"occurred_at":"2027-02-11T08:40:59Z","area":{"x":'
+        + b"9" * 30
+        + b"}}"
+    )
     with pytest.raises(ProblemError) as caught:
         claim_of(parse_one(body), ADMIN, "92", lambda _, reference: reference)
     assert caught.value.problem.faults[0].field == "area"
@@ -106,22 +155,43 @@ def test_an_outline_that_no_record_can_hold_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("body", "certainty"),
-    [({}, "confirmed"), ({"certainty": "Likely"}, "confirmed"), ({"certainty": "Possible"}, "unconfirmed"), ({"certainty": "Unlikely"}, "rumour"),
-     ({"certainty": "Unknown"}, "unconfirmed"), ({"certainty": "Unknown", "rumour": True}, "rumour"), ({"certainty": "unconfirmed"}, "unconfirmed")],
-)  # fmt: skip
+    [
+        ({}, "confirmed"),
+        ({"certainty": "Likely"}, "confirmed"),
+        ({"certainty": "Possible"}, "unconfirmed"),
+        ({"certainty": "Unlikely"}, "rumour"),
+        ({"certainty": "Unknown"}, "unconfirmed"),
+        ({"certainty": "Unknown", "rumour": True}, "rumour"),
+        ({"certainty": "unconfirmed"}, "unconfirmed"),
+    ],
+)
 def test_certainty_in_our_words_d2(body: dict[str, Any], certainty: str) -> None:
     assert claim(report(**body)).message["certainty"] == certainty
 
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"type": "boredom"}, "type"), ({"severity": 0}, "severity"), ({"severity": "3"}, "severity"), ({"severity": 3.5}, "severity"),
-     ({"occurred_at": "2027-02-11T09:40:00"}, "occurred_at"), ({"occurred_at": "yesterday"}, "occurred_at"), ({"occurred_at": 12}, "occurred_at"),
-     ({"occurred_at": "0001-01-01T00:00:00Z"}, "occurred_at"), ({"occurred_at": None}, "occurred_at"), ({"site_id": ""}, "site_id"),
-     ({"effective": [{"to": "2027-02-11T09:40:00Z"}]}, "effective.0.from"), ({"capacity_lost_pct": 101}, "capacity_lost_pct"),
-     ({"certainty": "sure"}, "certainty"), ({"area": 3}, "area"), ({"measure": {"name": "x", "value": []}}, "measure.value"),
-     ({"realm": "92~party-1"}, "realm"), ({"realm": "92/../75"}, "realm"), ({"zone": ["92050"] * 101}, "zone")],
-)  # fmt: skip
+    [
+        ({"type": "boredom"}, "type"),
+        ({"severity": 0}, "severity"),
+        ({"severity": "3"}, "severity"),
+        ({"severity": 3.5}, "severity"),
+        ({"occurred_at": "2027-02-11T09:40:00"}, "occurred_at"),
+        ({"occurred_at": "yesterday"}, "occurred_at"),
+        ({"occurred_at": 12}, "occurred_at"),
+        ({"occurred_at": "0001-01-01T00:00:00Z"}, "occurred_at"),
+        ({"occurred_at": None}, "occurred_at"),
+        ({"site_id": ""}, "site_id"),
+        ({"effective": [{"to": "2027-02-11T09:40:00Z"}]}, "effective.0.from"),
+        ({"capacity_lost_pct": 101}, "capacity_lost_pct"),
+        ({"certainty": "sure"}, "certainty"),
+        ({"area": 3}, "area"),
+        ({"measure": {"name": "x", "value": []}}, "measure.value"),
+        ({"realm": "92~party-1"}, "realm"),
+        ({"realm": "92/../75"}, "realm"),
+        ({"zone": ["92050"] * 101}, "zone"),
+    ],
+)
 def test_a_refusal_names_the_field(changes: dict[str, Any], field: str) -> None:
     assert refused(report(**changes)) == ("invalid", [field])
 
@@ -135,7 +205,9 @@ def test_a_refusal_names_all_words_that_there_are_in_its_language() -> None:
 
 
 @pytest.mark.parametrize("zone", ["92012", "92012|92073", "92012, 92073", ["92012", "92073"]])
-def test_a_zone_is_one_code_or_several_as_the_reference_tables_write_them(zone: str | list[str]) -> None:
+def test_a_zone_is_one_code_or_several_as_the_reference_tables_write_them(
+    zone: str | list[str],
+) -> None:
     codes = ["92012"] if zone == "92012" else ["92012", "92073"]
     assert claim(report(zone=zone)) == claim(report(zone=codes))
     assert claim(report(zone=zone)).message["zone"] == tuple(codes)
@@ -147,7 +219,9 @@ def test_an_empty_code_in_a_zone_is_refused_where_it_stands() -> None:
 
 
 def test_null_is_a_field_that_is_not_there() -> None:
-    optional = {name: None for name, field in NativeReport.model_fields.items() if not field.is_required()}
+    optional = {
+        name: None for name, field in NativeReport.model_fields.items() if not field.is_required()
+    }
     assert parse_one(orjson.dumps(optional | report())) == parse_one(orjson.dumps(report()))
     for name in NativeReport.model_fields.keys() - optional.keys():
         with pytest.raises(ProblemError) as caught:
@@ -156,12 +230,16 @@ def test_null_is_a_field_that_is_not_there() -> None:
 
 
 def test_a_whole_number_may_be_written_with_a_point() -> None:
-    assert claim(report(severity=4.0, persons_concerned=12.0)) == claim(report(severity=4, persons_concerned=12))
+    assert claim(report(severity=4.0, persons_concerned=12.0)) == claim(
+        report(severity=4, persons_concerned=12)
+    )
     for value in (3.5, True, "4", 1e300):
         assert refused(report(severity=value)) == ("invalid", ["severity"])
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"\xff\xfe\x00", b'{"type": "\\ud800"}', b"nul"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[" * 100_000, b"\xff\xfe\x00", b'{"type": "\\ud800"}', b"nul"]
+)
 def test_what_is_no_json_is_said_to_be_none(body: bytes) -> None:
     with pytest.raises(ProblemError) as caught:
         parse_one(body)
@@ -172,7 +250,10 @@ def test_recorded_at_is_for_the_player_of_a_simulated_realm_only() -> None:
     at = "2027-02-11T10:00:00+01:00"
     assert claim(report(realm="92~ex-1", recorded_at=at)).at == 1_802_336_400_000
     assert refused(report(recorded_at=at)) == ("recorded_at_live", ["recorded_at"])
-    assert refused(report(realm="92~ex-1", recorded_at=at), new_principal(Role.SITE_MANAGER)) == ("recorded_at_forbidden", ["recorded_at"])
+    assert refused(report(realm="92~ex-1", recorded_at=at), new_principal(Role.SITE_MANAGER)) == (
+        "recorded_at_forbidden",
+        ["recorded_at"],
+    )
 
 
 @pytest.mark.parametrize("status", ["Exercise", "Test"])
@@ -182,13 +263,23 @@ def test_an_exercise_message_never_enters_a_live_realm_d12(status: str) -> None:
 
 
 def test_a_source_speaks_for_its_own_sites_types_and_realms() -> None:
-    source = new_principal(Role.SOURCE, scope=Scope(sites=("col-001",), types=("outage_power",), realms=("92",)))
+    source = new_principal(
+        Role.SOURCE, scope=Scope(sites=("col-001",), types=("outage_power",), realms=("92",))
+    )
     assert claim(report(), source).message["site_id"] == "col-001"
-    for changes in ({"site_id": "col-002"}, {"site_id": None}, {"type": "fire"}, {"realm": "92~ex-1"}):
+    for changes in (
+        {"site_id": "col-002"},
+        {"site_id": None},
+        {"type": "fire"},
+        {"realm": "92~ex-1"},
+    ):
         assert refused(report(**changes), source)[0] == "out_of_scope"
 
 
-@pytest.mark.parametrize(("lifts", "may"), [([], True), (["outage_power"], True), (["fire"], False), (["outage_power", "fire"], False)])
+@pytest.mark.parametrize(
+    ("lifts", "may"),
+    [([], True), (["outage_power"], True), (["fire"], False), (["outage_power", "fire"], False)],
+)
 def test_a_source_ends_only_what_it_may_speak_of(lifts: list[str], may: bool) -> None:
     source = new_principal(Role.SOURCE, scope=Scope(types=("outage_power", "reopening")))
     body = report(type="reopening", lifts=lifts)
@@ -200,19 +291,32 @@ def test_a_source_ends_only_what_it_may_speak_of(lifts: list[str], may: bool) ->
 
 @pytest.mark.parametrize(
     ("role", "realm", "named", "kind"),
-    [(Role.CELL, "92", "enedis", "enedis"), (Role.CELL, "92", "martin", "cell"), (Role.COORDINATOR, "92~ex-1", "martin", "martin"),
-     (Role.COORDINATOR, "92~ex-1", "Mme Martin", "coordinator"), (Role.SITE_MANAGER, "92", "enedis", "site_manager"), (Role.SOURCE, "92~ex-1", "enedis", "source")],
-)  # fmt: skip
+    [
+        (Role.CELL, "92", "enedis", "enedis"),
+        (Role.CELL, "92", "martin", "cell"),
+        (Role.COORDINATOR, "92~ex-1", "martin", "martin"),
+        (Role.COORDINATOR, "92~ex-1", "Mme Martin", "coordinator"),
+        (Role.SITE_MANAGER, "92", "enedis", "site_manager"),
+        (Role.SOURCE, "92~ex-1", "enedis", "source"),
+    ],
+)
 def test_who_may_pass_on_whose_word_d6(role: Role, realm: str, named: str, kind: str) -> None:
-    assert claim(report(realm=realm, source={"name": named}), new_principal(role)).message["source"] == kind
+    assert (
+        claim(report(realm=realm, source={"name": named}), new_principal(role)).message["source"]
+        == kind
+    )
 
 
 def test_a_registered_source_counts_as_its_own_kind() -> None:
-    assert claim(report(), new_principal(Role.SOURCE, speaks_as="vigicrues")).message["source"] == "vigicrues"
+    assert (
+        claim(report(), new_principal(Role.SOURCE, speaks_as="vigicrues")).message["source"]
+        == "vigicrues"
+    )
 
 
 @pytest.mark.parametrize(
-    ("changes", "danger"), [({"type": "fire"}, True), ({"type": "info", "severity": 5}, True), ({"type": "info"}, False)]
+    ("changes", "danger"),
+    [({"type": "fire"}, True), ({"type": "info", "severity": 5}, True), ({"type": "info"}, False)],
 )
 def test_danger_to_people_is_recognised(changes: dict[str, Any], danger: bool) -> None:
     assert claim(report(**changes)).danger is danger

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from services.intake.refusals import Refused
-from services.runtime.rights import Role
-from services.runtime.vault import TextItem
+from services.intake.dead_letters.dead_letter_store import Refused
+from services.runtime.identity.permissions import Role
+from services.runtime.secrets.vault import TextItem
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.machines.test_machines import source
 
@@ -31,7 +31,9 @@ class Kept:
         self.refused: list[Refused] = []
         door.intake.refused.keep = self.refused.append  # type: ignore[method-assign]
 
-    async def send(self, dialect: str, path: str, body: bytes, kind: str = "application/json") -> Any:
+    async def send(
+        self, dialect: str, path: str, body: bytes, kind: str = "application/json"
+    ) -> Any:
         key = (await source(self.door, dialect, dialect=dialect))["key"]
         async with self.door.client(Authorization=f"Bearer {key}") as http:
             return await http.post(path, content=body, headers={"content-type": kind})
@@ -56,15 +58,22 @@ async def test_a_member_that_is_too_deep_costs_the_batch_nothing(kept: Kept) -> 
     deep = orjson.dumps(report())[:-1] + b',"x":' + DEEP + b"}"
     async with await kept.door.as_(Role.CELL) as http:
         told = await http.post(
-            "/api/v1/reports:batch", content=b"[%s,%s]" % (deep, orjson.dumps(report())), headers={"content-type": "application/json"}
+            "/api/v1/reports:batch",
+            content=b"[%s,%s]" % (deep, orjson.dumps(report())),
+            headers={"content-type": "application/json"},
         )
     assert told.status_code == 207
-    assert [(i["status"], i.get("problem", {}).get("code")) for i in told.json()["items"]] == [(422, "invalid"), (202, None)]
+    assert [(i["status"], i.get("problem", {}).get("code")) for i in told.json()["items"]] == [
+        (422, "invalid"),
+        (202, None),
+    ]
 
 
 async def test_a_refused_member_of_a_batch_can_be_offered_again_by_itself(kept: Kept) -> None:
     async with await kept.door.as_(Role.CELL) as http:
-        assert (await http.post("/api/v1/reports:batch", json=[report(severity=9), report()])).status_code == 207
+        assert (
+            await http.post("/api/v1/reports:batch", json=[report(severity=9), report()])
+        ).status_code == 207
     (refused,) = kept.refused
     assert refused.path == "/api/v1/reports"
     assert orjson.loads(refused.body)["severity"] == 9
@@ -75,12 +84,16 @@ async def test_wrapped_text_messages_have_a_bound(kept: Kept, depth: int) -> Non
     told = await kept.send("sms", "/webhooks/sms", b"[" * depth + b"]" * depth)
     assert (told.status_code, told.json()["errors"][0]["code"]) == (422, "depth")
     async with kept.door.client() as stranger:
-        assert (await stranger.post("/webhooks/sms?token=x", content=b"[" * depth + b"]" * depth)).status_code == 401
+        assert (
+            await stranger.post("/webhooks/sms?token=x", content=b"[" * depth + b"]" * depth)
+        ).status_code == 401
 
 
 @pytest.mark.parametrize("severity", ["1" * 5_000, "٣" * 5_000, 10**300, -1])
 async def test_a_severity_of_many_digits_is_none(kept: Kept, severity: Any) -> None:
-    body = b'{"title":"Fuite","severity":%s}' % (b'"%s"' % severity.encode() if isinstance(severity, str) else b"%d" % severity)
+    body = b'{"title":"Fuite","severity":%s}' % (
+        b'"%s"' % severity.encode() if isinstance(severity, str) else b"%d" % severity
+    )
     assert (await kept.send("generic", "/webhooks/generic/generic", body)).status_code == 202
     assert [m.severity for _, m, _ in kept.door.inputs.appended] == [3]
 
@@ -88,11 +101,18 @@ async def test_a_severity_of_many_digits_is_none(kept: Kept, severity: Any) -> N
 @pytest.mark.parametrize(
     "event",
     [
-        with_data("1", DEEP), with_data("2", b'{"type":"info","severity":1,"occurred_at":"2027-01-01T00:00:00Z","x":' + DEEP + b"}"),
-        orjson.dumps(EVENT | {"id": "3", "data_base64": "é"}), orjson.dumps(EVENT | {"id": "4"}), b"{}", b"null",
+        with_data("1", DEEP),
+        with_data(
+            "2",
+            b'{"type":"info","severity":1,"occurred_at":"2027-01-01T00:00:00Z","x":' + DEEP + b"}",
+        ),
+        orjson.dumps(EVENT | {"id": "3", "data_base64": "é"}),
+        orjson.dumps(EVENT | {"id": "4"}),
+        b"{}",
+        b"null",
     ],
     ids=["deep", "deep report", "base64", "no data", "empty", "null"],
-)  # fmt: skip
+)
 async def test_one_bad_event_costs_the_batch_nothing(kept: Kept, event: bytes) -> None:
     good = with_data("9", b'{"title":"Fuite"}')
     told = await kept.send("cloudevents", "/api/v1/events", b"[%s,%s]" % (event, good), BATCH)
@@ -109,22 +129,41 @@ async def _key(kept: Kept) -> str:
     return str((await source(kept.door, "autre", dialect="cloudevents"))["key"])
 
 
-@pytest.mark.parametrize("alert", [{"labels": {}}, {"status": "firing"}, None, "x", {"labels": ["a"]}])
-async def test_an_alert_without_labels_is_kept_and_costs_its_group_nothing(kept: Kept, alert: Any) -> None:
-    body = orjson.dumps({"version": "4", "alerts": [alert, {"status": "firing", "labels": {"alertname": "Down"}}]})
+@pytest.mark.parametrize(
+    "alert", [{"labels": {}}, {"status": "firing"}, None, "x", {"labels": ["a"]}]
+)
+async def test_an_alert_without_labels_is_kept_and_costs_its_group_nothing(
+    kept: Kept, alert: Any
+) -> None:
+    body = orjson.dumps(
+        {"version": "4", "alerts": [alert, {"status": "firing", "labels": {"alertname": "Down"}}]}
+    )
     told = await kept.send("alertmanager", "/webhooks/alertmanager", body)
     assert (told.status_code, told.json()["signals"]) == (202, 1)
-    assert [(r.problem.code, r.problem.faults[0].field) for r in kept.refused] == [("invalid", "alerts.0.labels")]
+    assert [(r.problem.code, r.problem.faults[0].field) for r in kept.refused] == [
+        ("invalid", "alerts.0.labels")
+    ]
 
 
-@pytest.mark.parametrize("area", ["CIRCULARSTRING(2.2 48.8,2.3 48.8,2.3 48.9)", "CURVEPOLYGON((2.2 48.8,2.3 48.8,2.3 48.9,2.2 48.8))", "x"])
+@pytest.mark.parametrize(
+    "area",
+    [
+        "CIRCULARSTRING(2.2 48.8,2.3 48.8,2.3 48.9)",
+        "CURVEPOLYGON((2.2 48.8,2.3 48.8,2.3 48.9,2.2 48.8))",
+        "x",
+    ],
+)
 async def test_an_area_that_cannot_be_drawn_waits_for_a_person(kept: Kept, area: str) -> None:
     async with await kept.door.as_(Role.CELL) as http:
-        assert (await http.post("/api/v1/reports", json=report(site_id=None, area=area))).status_code == 202
+        assert (
+            await http.post("/api/v1/reports", json=report(site_id=None, area=area))
+        ).status_code == 202
     assert kept.door.inputs.appended[-1][1].area is not None
 
 
-async def test_a_fault_of_ours_keeps_what_was_sent_and_costs_the_others_nothing(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_of_ours_keeps_what_was_sent_and_costs_the_others_nothing(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
     transitions = kept.door.intake.front._machines.transitions
     taking = transitions._take
 
@@ -135,7 +174,9 @@ async def test_a_fault_of_ours_keeps_what_was_sent_and_costs_the_others_nothing(
 
     monkeypatch.setattr(transitions, "_take", failing)
     alerts = [{"status": "firing", "labels": {"alertname": n}} for n in ("Odd", "Down")]
-    told = await kept.send("alertmanager", "/webhooks/alertmanager", orjson.dumps({"version": "4", "alerts": alerts}))
+    told = await kept.send(
+        "alertmanager", "/webhooks/alertmanager", orjson.dumps({"version": "4", "alerts": alerts})
+    )
     assert (told.status_code, kept.codes, len(kept.door.inputs.appended)) == (202, ["internal"], 1)
 
 
@@ -157,7 +198,10 @@ async def test_a_large_group_is_kept_once_and_each_report_has_its_own_part(kept:
     item = await kept.door.intake.vault.texts.get(one.text_id or "")
     assert item is not None
     told = orjson.loads(item.raw or b"")
-    assert (told["groupKey"], [a["labels"]["instance"] for a in told["alerts"]]) == ("g", [one.labels["instance"]])
+    assert (told["groupKey"], [a["labels"]["instance"] for a in told["alerts"]]) == (
+        "g",
+        [one.labels["instance"]],
+    )
 
 
 async def test_a_request_is_kept_once_for_each_reason_however_many_are_refused(kept: Kept) -> None:
@@ -170,22 +214,37 @@ async def test_a_request_is_kept_once_for_each_reason_however_many_are_refused(k
 
 def test_what_was_said_of_many_leases_is_read_once(kept: Kept) -> None:
     labels = [{"alertname": "Down", "instance": f"srv-{n}"} for n in range(400)]
-    raw = orjson.dumps([{"labels": x, "annotations": {"summary": x["instance"]}} for x in labels] + [None, {"labels": 3}])
+    raw = orjson.dumps(
+        [{"labels": x, "annotations": {"summary": x["instance"]}} for x in labels]
+        + [None, {"labels": 3}]
+    )
     api: Any = kept.door.intake.front._alertmanager
     leases = [{"id": str(n), "labels": x} for n, x in enumerate(labels)]
-    api._texts = type("Shelf", (), {"get_many": lambda _, ids: {id: TextItem({}, raw) for id in ids}})()
+    api._texts = type(
+        "Shelf", (), {"get_many": lambda _, ids: {id: TextItem({}, raw) for id in ids}}
+    )()
     began = time.perf_counter()
     notes = api._notes(leases)
     assert time.perf_counter() - began < 2, "a body is read once, not once for each of its alerts"
-    assert [notes[x["id"]]["annotations"]["summary"] for x in leases] == [x["instance"] for x in labels]
+    assert [notes[x["id"]]["annotations"]["summary"] for x in leases] == [
+        x["instance"] for x in labels
+    ]
 
 
 async def test_the_mark_that_windows_puts_before_a_text_is_no_fault_of_it(kept: Kept) -> None:
     mark = b"\xef\xbb\xbf"
     async with await kept.door.as_(Role.CELL) as http:
         json = {"content-type": "application/json"}
-        assert (await http.post("/api/v1/reports", content=mark + orjson.dumps(report()), headers=json)).status_code == 202
         assert (
-            await http.post("/api/v1/reports:batch", content=mark + orjson.dumps([report(severity=2)]), headers=json)
+            await http.post("/api/v1/reports", content=mark + orjson.dumps(report()), headers=json)
         ).status_code == 202
-    assert (await kept.send("generic", "/webhooks/generic/generic", mark + b'{"title":"Fuite"}')).status_code == 202
+        assert (
+            await http.post(
+                "/api/v1/reports:batch",
+                content=mark + orjson.dumps([report(severity=2)]),
+                headers=json,
+            )
+        ).status_code == 202
+    assert (
+        await kept.send("generic", "/webhooks/generic/generic", mark + b'{"title":"Fuite"}')
+    ).status_code == 202

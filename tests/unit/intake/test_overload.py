@@ -11,16 +11,20 @@ import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.intake.overload import Admission, BodyRoom
-from services.runtime import metrics
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Role
+from services.intake.admission import Admission, BodyRoom
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Role
+from services.runtime.process import metrics
 from tests.unit.intake.conftest import Door, report
 
 STEPS = st.lists(
-    st.one_of(st.tuples(st.just("body"), st.integers(1, 40)), st.tuples(st.just("done"), st.integers(0, 50)), st.tuples(st.just("enter"), st.booleans())),
+    st.one_of(
+        st.tuples(st.just("body"), st.integers(1, 40)),
+        st.tuples(st.just("done"), st.integers(0, 50)),
+        st.tuples(st.just("enter"), st.booleans()),
+    ),
     max_size=120,
-)  # fmt: skip
+)
 
 
 @settings(deadline=None)
@@ -52,7 +56,9 @@ def test_no_order_of_arrivals_turns_danger_away_while_another_would_be_let_in(
                 room.give_back(bodies.pop(value % len(bodies)))
             elif step == "enter":
                 if (danger := let_in(True)) is None:
-                    assert let_in(False) is None, "an ordinary report was let in where danger was not"
+                    assert let_in(False) is None, (
+                        "an ordinary report was let in where danger was not"
+                    )
                 else:
                     danger.close()
                 if (entered := let_in(value)) is not None:
@@ -61,7 +67,11 @@ def test_no_order_of_arrivals_turns_danger_away_while_another_would_be_let_in(
 
 
 def counted(status: str) -> float:
-    return metrics._collector("vigie_reports_total").labels(dialect="native", status=status)._value.get()  # type: ignore[union-attr]
+    return (
+        metrics._collector("vigie_reports_total")
+        .labels(dialect="native", status=status)
+        ._value.get()
+    )  # type: ignore[union-attr]
 
 
 async def test_a_storm_is_shed_with_retry_after_and_counted_and_fires_pass(tmp_path: Path) -> None:
@@ -101,12 +111,20 @@ async def test_bodies_that_need_all_the_room_leave_some_for_danger(tmp_path: Pat
     door = Door(tmp_path, bodies_in_memory_bytes=1000, bodies_reserve_bytes=2000)
     door.intake.admission.room.take(900)
     async with await door.as_(Role.CELL) as http:
-        assert (await http.post("/api/v1/reports", json=report(description="x" * 300))).status_code == 503
-        assert (await http.post("/api/v1/reports", json=report(type="evacuation", description="x" * 300))).status_code == 202
+        assert (
+            await http.post("/api/v1/reports", json=report(description="x" * 300))
+        ).status_code == 503
+        assert (
+            await http.post(
+                "/api/v1/reports", json=report(type="evacuation", description="x" * 300)
+            )
+        ).status_code == 202
     await door.close()
 
 
-async def test_danger_is_tried_while_the_log_was_away_and_another_looks_whether_it_is_back(door: Door) -> None:
+async def test_danger_is_tried_while_the_log_was_away_and_another_looks_whether_it_is_back(
+    door: Door,
+) -> None:
     release, append = asyncio.Event(), door.inputs.append
 
     async def slow(*args: Any) -> tuple[int, int]:
@@ -119,7 +137,9 @@ async def test_danger_is_tried_while_the_log_was_away_and_another_looks_whether_
         looks = asyncio.create_task(http.post("/api/v1/reports", json=report()))
         while not door.intake.receiver._under_way:
             await asyncio.sleep(0)
-        assert (await http.post("/api/v1/reports", json=report(headline="other"))).status_code == 503
+        assert (
+            await http.post("/api/v1/reports", json=report(headline="other"))
+        ).status_code == 503
         danger = asyncio.create_task(http.post("/api/v1/reports", json=report(type="fire")))
         while len(door.intake.receiver._under_way) < 2:
             await asyncio.sleep(0)

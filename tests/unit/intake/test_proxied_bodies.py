@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from services.intake.exchange import ClientGone
-from services.intake.proxy import BEFORE_BYTES, TIMED_BYTES, Proxy, TimedBody
-from services.runtime.front_mark import FrontMark
-from services.runtime.keys import MasterKey
-from services.runtime.problems import ProblemError
+from services.intake.http.exchange import ClientGone
+from services.intake.http.proxy import BEFORE_BYTES, TIMED_BYTES, Proxy, TimedBody
+from services.runtime.http.problems import ProblemError
+from services.runtime.secrets.front_mark import FrontMark
+from services.runtime.secrets.keyring import MasterKey
 
 MARK = FrontMark(MasterKey(b"k" * 32))
 SCOPE: dict[str, Any] = {
@@ -35,7 +35,11 @@ class Sender:
         if not self._pieces:
             await asyncio.Event().wait()
         piece = self._pieces.pop(0)
-        return {"type": "http.request", "body": piece, "more_body": bool(self._pieces) or not self._is_whole}
+        return {
+            "type": "http.request",
+            "body": piece,
+            "more_body": bool(self._pieces) or not self._is_whole,
+        }
 
 
 class Console:
@@ -78,7 +82,9 @@ async def pass_on(console: Console, sender: Sender) -> str:
         await proxy.stop()
 
 
-async def test_a_body_that_stops_in_its_beginning_ends_and_the_console_is_not_asked(console: Console) -> None:
+async def test_a_body_that_stops_in_its_beginning_ends_and_the_console_is_not_asked(
+    console: Console,
+) -> None:
     assert await pass_on(console, Sender(b"abc")) == "request_timeout"
     assert console.callers == 0
 

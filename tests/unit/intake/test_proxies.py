@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from services.console.__main__ import serving as console
 from services.intake.app import serving as front
 from services.intake.settings import IntakeSettings
-from services.runtime.front_mark import HEADER, BehindFront, FrontMark
-from services.runtime.keys import MasterKey
+from services.runtime.secrets.front_mark import HEADER, BehindFront, FrontMark
+from services.runtime.secrets.keyring import MasterKey
 
 SAID = [(b"x-forwarded-for", b"198.51.100.9, 192.0.2.7"), (b"x-forwarded-proto", b"https")]
 
@@ -43,7 +43,10 @@ async def test_a_proxy_of_ours_says_who_calls(tmp_path: Path, proxies: str) -> N
 
 async def test_nobody_is_believed_unless_he_is_named(tmp_path: Path) -> None:
     seen = Seen()
-    assert await caller(front(seen, IntakeSettings(data_dir=tmp_path)), seen, "127.0.0.1") == ("127.0.0.1", "http")
+    assert await caller(front(seen, IntakeSettings(data_dir=tmp_path)), seen, "127.0.0.1") == (
+        "127.0.0.1",
+        "http",
+    )
 
 
 @pytest.mark.parametrize("proxies", ["*", "proxy.example.org", "10.0.0.1,", "10.0.0.0/40"])

@@ -10,15 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.intake.rates import Limit, ReportRates
-from services.runtime import metrics
-from services.runtime.principals import Principal
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Role
+from services.intake.rate_limits import Limit, ReportRates
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal
+from services.runtime.process import metrics
 from tests.unit.intake.conftest import Door, report
 
 NORMAL, DANGER = Limit(2, 10), Limit(1, 4)
-SMALL: dict[str, Any] = {"reports_per_s": 1, "reports_burst": 20, "danger_per_s": 1, "danger_burst": 5}
+SMALL: dict[str, Any] = {
+    "reports_per_s": 1,
+    "reports_burst": 20,
+    "danger_per_s": 1,
+    "danger_burst": 5,
+}
 
 
 def members(count: int, **changes: Any) -> dict[str, Any]:
@@ -114,43 +119,73 @@ def over_rate(sender: str) -> float:
     return float(metrics._collector("vigie_over_rate_total").labels(sender=sender)._value.get())  # type: ignore[union-attr]
 
 
-async def test_the_items_of_a_batch_count_one_each_and_the_whole_may_be_sent_again(small: Door) -> None:
+async def test_the_items_of_a_batch_count_one_each_and_the_whole_may_be_sent_again(
+    small: Door,
+) -> None:
     async with await small.as_(Role.SOURCE) as flood, await small.as_(Role.SOURCE) as other:
         answer = await flood.post("/api/v1/reports:batch", json=members(50))
         statuses = [i["status"] for i in answer.json()["items"]]
         assert (answer.status_code, statuses.count(202), statuses.count(503)) == (503, 20, 30)
-        assert {i["problem"]["code"] for i in answer.json()["items"] if i["status"] == 503} == {"over_rate"}
+        assert {i["problem"]["code"] for i in answer.json()["items"] if i["status"] == 503} == {
+            "over_rate"
+        }
         assert int(answer.headers["retry-after"]) >= 2
         assert (await other.post("/api/v1/reports", json=report(type="fire"))).status_code == 202
         assert (await flood.post("/api/v1/reports", json=report(type="fire"))).status_code == 202
         again = await flood.post("/api/v1/reports:batch", json=members(20))
-        assert [i["replayed"] for i in again.json()["items"]] == [True] * 20, "what was accepted costs nothing"
+        assert [i["replayed"] for i in again.json()["items"]] == [True] * 20, (
+            "what was accepted costs nothing"
+        )
 
 
 async def test_the_page_of_sources_and_a_metric_name_who_exceeds_its_rate(small: Door) -> None:
     async with await small.as_(Role.ADMIN) as admin:
-        made = (await admin.post("/api/v1/sources", json={"name": "bavarde", "dialect": "alertmanager", "site": "cen-1"})).json()
+        made = (
+            await admin.post(
+                "/api/v1/sources",
+                json={"name": "bavarde", "dialect": "alertmanager", "site": "cen-1"},
+            )
+        ).json()
         before = over_rate(made["id"])
         alerts = [
-            {"status": "firing", "labels": {"alertname": f"a{n}"}, "startsAt": "2026-11-26T08:00:00Z", "fingerprint": f"f{n}"}
+            {
+                "status": "firing",
+                "labels": {"alertname": f"a{n}"},
+                "startsAt": "2026-11-26T08:00:00Z",
+                "fingerprint": f"f{n}",
+            }
             for n in range(30)
         ]
         async with small.client(Authorization=f"Bearer {made['key']}") as http:
-            answer = await http.post("/webhooks/alertmanager", json={"version": "4", "groupKey": "g", "status": "firing", "alerts": alerts})
+            answer = await http.post(
+                "/webhooks/alertmanager",
+                json={"version": "4", "groupKey": "g", "status": "firing", "alerts": alerts},
+            )
         assert (answer.status_code, answer.json()["code"]) == (503, "over_rate")
         assert len(small.inputs.appended) == 20
         (shown,) = (await admin.get("/api/v1/sources")).json()["items"]
-        assert (shown["over_rate"], shown["refused"], shown["rate_per_s"]) == (True, {"over_rate": 10}, 1)
+        assert (shown["over_rate"], shown["refused"], shown["rate_per_s"]) == (
+            True,
+            {"over_rate": 10},
+            1,
+        )
         assert over_rate(made["id"]) - before == 10
         changed = await admin.patch("/api/v1/sources/bavarde", json={"rate_per_s": 100})
         assert changed.json()["rate_per_s"] == 100
         async with small.client(Authorization=f"Bearer {made['key']}") as http:
-            assert (await http.post("/webhooks/alertmanager", json={"version": "4", "groupKey": "g", "alerts": alerts})).status_code == 202
+            assert (
+                await http.post(
+                    "/webhooks/alertmanager",
+                    json={"version": "4", "groupKey": "g", "alerts": alerts},
+                )
+            ).status_code == 202
 
 
 async def test_a_token_may_be_given_its_own_rate(small: Door) -> None:
     async with await small.as_(Role.ADMIN) as admin:
-        made = (await admin.post("/api/v1/tokens", json={"role": "source", "rate_per_s": 50})).json()
+        made = (
+            await admin.post("/api/v1/tokens", json={"role": "source", "rate_per_s": 50})
+        ).json()
     assert made["principal"]["rate_per_s"] == 50
     async with small.client(Authorization=f"Bearer {made['token']}") as http:
         answer: httpx.Response = await http.post("/api/v1/reports:batch", json=members(500))

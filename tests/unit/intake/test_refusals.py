@@ -8,17 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from services.intake import refusals
-from services.intake.refusals import Refused
-from services.runtime.kafka import BrokerAway
-from services.runtime.principals import Principal
-from services.runtime.problems import Problem
-from services.runtime.rights import Role
+from services.intake.dead_letters import dead_letter_store
+from services.intake.dead_letters.dead_letter_store import Refused
+from services.runtime.http.problems import Problem
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal
+from services.runtime.kafka.clients import BrokerAway
 from tests.unit.intake.conftest import Door
 
 
-@pytest.mark.parametrize("error", [sqlite3.OperationalError("database or disk is full"), OSError(28, "No space left on device")])
-async def test_what_cannot_be_kept_now_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [sqlite3.OperationalError("database or disk is full"), OSError(28, "No space left on device")],
+)
+async def test_what_cannot_be_kept_now_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     door = Door(tmp_path)
     lane, kept, both = door.intake.refused, list[bytes](), asyncio.Event()
 
@@ -31,7 +36,15 @@ async def test_what_cannot_be_kept_now_ends_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(lane, "_write", write)
     running = asyncio.create_task(lane.run())
     for body in (b"1", b"2"):
-        lane.keep(Refused(Principal(id="s", role=Role.SOURCE), Problem("invalid"), body, "text/plain", "native"))
+        lane.keep(
+            Refused(
+                Principal(id="s", role=Role.SOURCE),
+                Problem("invalid"),
+                body,
+                "text/plain",
+                "native",
+            )
+        )
     reached = asyncio.create_task(both.wait())
     await asyncio.wait({running, reached}, return_when=asyncio.FIRST_COMPLETED, timeout=5)
     assert (kept, running.done()) == ([b"2"], False)
@@ -41,7 +54,9 @@ async def test_what_cannot_be_kept_now_ends_nothing(tmp_path: Path, monkeypatch:
     await door.close()
 
 
-async def test_what_is_refused_while_the_broker_is_away_is_kept_when_it_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_refused_while_the_broker_is_away_is_kept_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     door = Door(tmp_path)
     lane, tried, kept = door.intake.refused, list[Refused](), asyncio.Event()
 
@@ -52,12 +67,18 @@ async def test_what_is_refused_while_the_broker_is_away_is_kept_when_it_is_back(
         kept.set()
 
     monkeypatch.setattr(lane, "_write", write)
-    monkeypatch.setattr(refusals, "RETRY_S", 0.01)
+    monkeypatch.setattr(dead_letter_store, "RETRY_S", 0.01)
     running = asyncio.create_task(lane.run())
-    lane.keep(Refused(Principal(id="s", role=Role.SOURCE), Problem("invalid"), b"1", "text/plain", "native"))
+    lane.keep(
+        Refused(
+            Principal(id="s", role=Role.SOURCE), Problem("invalid"), b"1", "text/plain", "native"
+        )
+    )
     async with asyncio.timeout(5):
         await kept.wait()
-    assert (len({r.at for r in tried}), tried[0].at is not None) == (1, True), "it is of when it was refused"
+    assert (len({r.at for r in tried}), tried[0].at is not None) == (1, True), (
+        "it is of when it was refused"
+    )
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await door.close()

@@ -9,14 +9,20 @@ import httpx
 import pytest
 
 from services.intake.openapi import own_document
-from services.runtime.deadletters import DeadLetter
-from services.runtime.principals import Scope
-from services.runtime.rights import Role
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Scope
+from services.runtime.kafka.dead_letters import DeadLetter
 from tests.rights import FRONT, LIMITS, Limit, Open
 from tests.unit.intake.conftest import Door
 
-ROUTES = [f"{method.upper()} {path}" for path, operations in own_document()["paths"].items() for method in operations]
-CONSOLE_DECIDES = frozenset(route for route in FRONT if "/api/v2/" in route and not isinstance(FRONT[route], Open)) - {
+ROUTES = [
+    f"{method.upper()} {path}"
+    for path, operations in own_document()["paths"].items()
+    for method in operations
+]
+CONSOLE_DECIDES = frozenset(
+    route for route in FRONT if "/api/v2/" in route and not isinstance(FRONT[route], Open)
+) - {
     "GET /api/v2/status",
     "GET /api/v2/receivers",
 }
@@ -40,7 +46,11 @@ async def _no_letters(_reader: object) -> list[DeadLetter]:
 
 async def ask(client: httpx.AsyncClient, route: str) -> int:
     method, template = route.split(" ", 1)
-    answer = await client.request(method, re.sub(r"\{[^}]*\}", "0", template), json=None if method == "GET" else {"id": "nobody"})
+    answer = await client.request(
+        method,
+        re.sub(r"\{[^}]*\}", "0", template),
+        json=None if method == "GET" else {"id": "nobody"},
+    )
     assert answer.status_code < 500 or answer.status_code == 503, (route, answer.text)
     return answer.status_code
 
@@ -50,31 +60,48 @@ def test_every_route_has_its_row_and_every_row_its_route() -> None:
 
 
 def test_every_path_of_a_dialect_is_in_the_document(door: Door) -> None:
-    documented = {path for path, operations in own_document()["paths"].items() if "post" in operations}
+    documented = {
+        path for path, operations in own_document()["paths"].items() if "post" in operations
+    }
     served = [path for dialect in door.intake.front._machines.dialects for path in dialect.PATHS]
-    assert [path for path in served if not any(known == path or known.startswith(f"{path}/") for known in documented)] == []
+    assert [
+        path
+        for path in served
+        if not any(known == path or known.startswith(f"{path}/") for known in documented)
+    ] == []
 
 
-async def test_each_role_comes_in_where_its_row_says_and_nowhere_else(door: Door, clients: dict[Role | None, httpx.AsyncClient]) -> None:
+async def test_each_role_comes_in_where_its_row_says_and_nowhere_else(
+    door: Door, clients: dict[Role | None, httpx.AsyncClient]
+) -> None:
     wrong = []
     for route, who in FRONT.items():
         for role, client in clients.items():
             status = await ask(client, route)
             if route in CONSOLE_DECIDES:
-                right = status == 401 if role is None else status in (400, 503)  # no console stands behind this door
+                right = (
+                    status == 401 if role is None else status in (400, 503)
+                )  # no console stands behind this door
             elif who is Open.TO_ALL:
                 right = status in (200, 503)
             elif isinstance(who, Open):
                 right = 400 <= status < 500  # each dialect has its own number for it
             else:
-                right = (status not in (401, 403)) == (role in who) and (role is not None or status == 401)
+                right = (status not in (401, 403)) == (role in who) and (
+                    role is not None or status == 401
+                )
             if not right:
                 wrong.append(f"{route} as {role.value if role else 'a stranger'}: {status}")
     assert not wrong, "\n".join(wrong)
     assert door.inputs.appended == []
 
 
-ELSEWHERE = {"site_id": "col-001", "type": "outage_power", "severity": 3, "occurred_at": "2027-02-11T09:40:00+01:00"}
+ELSEWHERE = {
+    "site_id": "col-001",
+    "type": "outage_power",
+    "severity": 3,
+    "occurred_at": "2027-02-11T09:40:00+01:00",
+}
 BODIES = {
     "POST /api/v1/reports": ELSEWHERE,
     "POST /api/v1/reports:batch": [ELSEWHERE],
@@ -83,11 +110,17 @@ BODIES = {
 }
 APART = {"POST /api/v1/cap"}
 """Its messages have tests of their own: tests/unit/intake/machines/test_cap.py."""
-LIMITED = [route for route in FRONT if LIMITS.get(route) in (Limit.TERRITORY, Limit.PLACE) and route not in CONSOLE_DECIDES | APART]
+LIMITED = [
+    route
+    for route in FRONT
+    if LIMITS.get(route) in (Limit.TERRITORY, Limit.PLACE) and route not in CONSOLE_DECIDES | APART
+]
 
 
 @pytest.mark.parametrize(
-    "scope", [Scope(sites=("pmi-01",)), Scope(sites=("pmi-01",), poles=("education",))], ids=["sites", "sites and pole"]
+    "scope",
+    [Scope(sites=("pmi-01",)), Scope(sites=("pmi-01",), poles=("education",))],
+    ids=["sites", "sites and pole"],
 )
 async def test_nobody_changes_anything_beyond_the_own_sites(
     door: Door, clients: dict[Role | None, httpx.AsyncClient], scope: Scope
@@ -100,7 +133,9 @@ async def test_nobody_changes_anything_beyond_the_own_sites(
         for role in sorted(who):
             async with await door.as_(role, scope=scope) as http:
                 method, path = route.split(" ", 1)
-                answer = await http.request(method, re.sub(r"\{[^}]*\}", "0", path), json=BODIES.get(route, {}))
+                answer = await http.request(
+                    method, re.sub(r"\{[^}]*\}", "0", path), json=BODIES.get(route, {})
+                )
             if "out_of_scope" not in answer.text or answer.status_code not in (403, 422):
                 wrong.append(f"{route} as {role}: {answer.status_code} {answer.text[:100]}")
     assert wrong == []
@@ -111,11 +146,23 @@ async def test_an_account_of_an_exercise_sees_its_sources_alone(door: Door) -> N
     """The mapping and the last refusal of every live source stood there."""
     async with await door.as_(Role.ADMIN) as admin:
         for name, realms in (("live", []), ("both", ["92", "92~ex-1"]), ("exercise", ["92~ex-1"])):
-            made = await admin.post("/api/v1/sources", json={"name": name, "dialect": "generic", "scope": {"realms": realms}})
+            made = await admin.post(
+                "/api/v1/sources",
+                json={"name": name, "dialect": "generic", "scope": {"realms": realms}},
+            )
             assert made.status_code == 201, made.text
-    async with await door.as_(Role.CELL, scope=Scope(realms=("92~ex-1",))) as pupil, await door.as_(Role.CELL) as cell:
-        assert [s["name"] for s in (await pupil.get("/api/v1/sources")).json()["items"]] == ["exercise"]
-        assert [s["name"] for s in (await cell.get("/api/v1/sources")).json()["items"]] == ["both", "exercise", "live"]
+    async with (
+        await door.as_(Role.CELL, scope=Scope(realms=("92~ex-1",))) as pupil,
+        await door.as_(Role.CELL) as cell,
+    ):
+        assert [s["name"] for s in (await pupil.get("/api/v1/sources")).json()["items"]] == [
+            "exercise"
+        ]
+        assert [s["name"] for s in (await cell.get("/api/v1/sources")).json()["items"]] == [
+            "both",
+            "exercise",
+            "live",
+        ]
 
 
 async def test_an_administrator_of_an_exercise_administers_no_account(door: Door) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.runtime.rights import Role
+from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door
 
 TECHNICAL = ("/metrics", "/openapi.json", "/asyncapi.json", "/measures.json")
@@ -23,7 +23,9 @@ async def closed(tmp_path: Path) -> AsyncIterator[Door]:
 
 
 @pytest.mark.parametrize("path", TECHNICAL)
-async def test_counters_and_descriptions_are_closed_where_it_is_set_so(closed: Door, path: str) -> None:
+async def test_counters_and_descriptions_are_closed_where_it_is_set_so(
+    closed: Door, path: str
+) -> None:
     async with closed.client() as http:
         assert (await http.get(path)).status_code == 401
     async with await closed.as_(Role.SOURCE) as http:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from services.intake.writing import AT_ONCE, JoinedWrites
+from services.intake.http.response_buffering import AT_ONCE, JoinedWrites
 
 
 class Transport:

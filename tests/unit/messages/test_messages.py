@@ -12,9 +12,9 @@ from schemas.callouts import AGENT
 from schemas.delivery import BundledItem, NotificationRow
 from schemas.words import Channel, Level, NotificationState
 from services.messages import Names, Text, compose, phrases
-from services.messages.composing import SMS_MOST, SUBJECT_MOST, VOICE_MOST
+from services.messages.composition import SMS_MOST, SUBJECT_MOST, VOICE_MOST
 from services.messages.rendering import names_of
-from services.runtime.sms_text import encode, septets
+from services.runtime.http.sms_text import encode, septets
 from tests.scenarios.told import ASKED, OPEN_ENDED, UNTIL
 from tests.shipped import territory
 
@@ -23,31 +23,74 @@ T0 = 1_804_754_520_000
 NAMES = Names.of(territory().sections)
 LINK = f"https://vigie.example.fr/a/{'x' * 75}"
 POWER: dict[str, Any] = {
-    "number": "92-2027-0311-01", "kind": "power", "members": 5, "communes": 3, "commune": "92026", "places": "92026,92050,92062",
+    "number": "92-2027-0311-01",
+    "kind": "power",
+    "members": 5,
+    "communes": 3,
+    "commune": "92026",
+    "places": "92026,92050,92062",
     "since": T0 - 120_000,
-}  # fmt: skip
-ALARM = POWER | {"activity": "SOL-02", "pct": 80, "limit_at": T0 + 2_880_000, "stopped_at": T0 - 60_000, "strategy": "SR-TELE"}
+}
+ALARM = POWER | {
+    "activity": "SOL-02",
+    "pct": 80,
+    "limit_at": T0 + 2_880_000,
+    "stopped_at": T0 - 60_000,
+    "strategy": "SR-TELE",
+}
 EVERYTHING = ALARM | {
-    "plan": "PT-ELEC", "card": "SOL-C1", "site": "cen-1", "agents": 4, "come": 2, "hole": "no_deputy", "hole_role": "astreinte_technique",
-    "hole_at": T0, "holes": 2, "ready_pct": 97.0, "shift_role": "cellule_situation", "shift_end": T0, "found": 4, "expected": 9,
-    "phenomena": "vent|neige-verglas", "plans": "PT-NEIGE|PT-CRUE", "order": "evacuated", "ordered_at": T0, "giver": "ssiap", "end": "closed", "exercise": "Grande coupure",
-    "author_role": "coordinateur_pca", "ends_at": T0 + 3_600_000,
-}  # fmt: skip
+    "plan": "PT-ELEC",
+    "card": "SOL-C1",
+    "site": "cen-1",
+    "agents": 4,
+    "come": 2,
+    "hole": "no_deputy",
+    "hole_role": "astreinte_technique",
+    "hole_at": T0,
+    "holes": 2,
+    "ready_pct": 97.0,
+    "shift_role": "cellule_situation",
+    "shift_end": T0,
+    "found": 4,
+    "expected": 9,
+    "phenomena": "vent|neige-verglas",
+    "plans": "PT-NEIGE|PT-CRUE",
+    "order": "evacuated",
+    "ordered_at": T0,
+    "giver": "ssiap",
+    "end": "closed",
+    "exercise": "Grande coupure",
+    "author_role": "coordinateur_pca",
+    "ends_at": T0 + 3_600_000,
+}
 ANSWERED = ("incident_wave", "level_raised", "answer_stale", "headcount", "exercise_wave")
 
 
 def row(**changes: Any) -> NotificationRow:
     return NotificationRow(
         **{
-            "id": "n1", "level": Level.N3, "role": "dgs_directeur_de_crise", "person": "dgs", "channels": (Channel.EMAIL,),
-            "state": NotificationState.PLANNED, "template": "incident_wave", "values": POWER, "planned_at": T0, "ack_by": T0 + 600_000,
-            "answer_expected": changes.get("template", "incident_wave") in ANSWERED, **changes,
+            "id": "n1",
+            "level": Level.N3,
+            "role": "dgs_directeur_de_crise",
+            "person": "dgs",
+            "channels": (Channel.EMAIL,),
+            "state": NotificationState.PLANNED,
+            "template": "incident_wave",
+            "values": POWER,
+            "planned_at": T0,
+            "ack_by": T0 + 600_000,
+            "answer_expected": changes.get("template", "incident_wave") in ANSWERED,
+            **changes,
         }
-    )  # fmt: skip
+    )
 
 
-def said(lang: str = "fr", *, names: Names = NAMES, text: str | None = None, **changes: Any) -> Text:
-    return compose(row(**changes), names, phrases(lang), LINK, text, public_url="https://vigie.example.fr")
+def said(
+    lang: str = "fr", *, names: Names = NAMES, text: str | None = None, **changes: Any
+) -> Text:
+    return compose(
+        row(**changes), names, phrases(lang), LINK, text, public_url="https://vigie.example.fr"
+    )
 
 
 def every_text(text: Text) -> str:
@@ -66,7 +109,9 @@ def test_a_call_says_what_where_since_when_what_is_asked_and_until_when() -> Non
 
 
 def test_a_call_in_english() -> None:
-    assert said("en").sms.startswith("Vigie N3: Power cut, Courbevoie, Nanterre and Puteaux (5 sites), since 09:40. Take command")
+    assert said("en").sms.startswith(
+        "Vigie N3: Power cut, Courbevoie, Nanterre and Puteaux (5 sites), since 09:40. Take command"
+    )
 
 
 def test_a_voice_says_levels_and_times_in_words() -> None:
@@ -82,7 +127,9 @@ def test_the_subject_of_a_mail_is_understood_without_opening_it() -> None:
 
 def test_danger_is_said_before_what_is_asked() -> None:
     text = said(danger=True)
-    assert text.sms.index("Danger possible pour des personnes.") < text.sms.index("Prenez la direction")
+    assert text.sms.index("Danger possible pour des personnes.") < text.sms.index(
+        "Prenez la direction"
+    )
 
 
 def test_a_raised_level_says_from_which_to_which() -> None:
@@ -92,7 +139,9 @@ def test_a_raised_level_says_from_which_to_which() -> None:
 
 
 def test_who_is_called_for_the_first_time_is_not_asked_to_answer_again() -> None:
-    text = said(template="level_raised", previous_level=Level.N2, values=POWER | {"first_call": True})
+    text = said(
+        template="level_raised", previous_level=Level.N2, values=POWER | {"first_call": True}
+    )
     assert text.sms.startswith("Vigie N3 : Coupure")
     assert "nouveau" not in every_text(text)
 
@@ -121,19 +170,30 @@ def test_several_sites_are_counted_where_there_is_room() -> None:
     assert "(5 sites)" in said().sms
     assert ", 5 sites, depuis" in said().voice
     assert "(5 sites)" in said().plain()
-    assert "site" not in said(values=POWER | {"members": 1, "places": "92050", "communes": 1}).sms.partition(LINK)[0]
+    assert (
+        "site"
+        not in said(values=POWER | {"members": 1, "places": "92050", "communes": 1}).sms.partition(
+            LINK
+        )[0]
+    )
 
 
 def test_what_concerns_every_commune_names_the_territory() -> None:
     names = Names.of(territory().sections)
     values = POWER | {"kind": "flood", "communes": 36}
-    assert "Crue de la Seine, tout le département (5 sites), depuis" in said(values=values, names=names).sms
+    assert (
+        "Crue de la Seine, tout le département (5 sites), depuis"
+        in said(values=values, names=names).sms
+    )
 
 
 def test_what_a_role_is_asked_depends_on_its_level() -> None:
     assert "Dites l'état de votre site avant" in said(level=Level.N1, role="responsable_site").sms
     assert "Rejoignez la cellule de crise avant" in said(level=Level.N3, role="cellule_com").sms
-    assert "Rejoignez la cellule ou votre élu d'astreinte avant" in said(level=Level.N4, role="president").sms
+    assert (
+        "Rejoignez la cellule ou votre élu d'astreinte avant"
+        in said(level=Level.N4, role="president").sms
+    )
 
 
 def test_a_bridge_that_is_not_filled_in_is_not_said() -> None:
@@ -205,42 +265,75 @@ def test_what_is_asked_reads_as_one_sentence_in_a_mail() -> None:
 
 
 def test_a_headcount_names_its_sites_or_counts_them() -> None:
-    assert said(template="headcount", values={"site": "cen-1"}).sms.startswith("Vigie, Siège : etes-vous en sécurité ?")
-    assert said(template="headcount", values={"site": "cen-1, cen-2, cen-3"}).sms.startswith("Vigie, 3 sites : etes-vous")
+    assert said(template="headcount", values={"site": "cen-1"}).sms.startswith(
+        "Vigie, Siège : etes-vous en sécurité ?"
+    )
+    assert said(template="headcount", values={"site": "cen-1, cen-2, cen-3"}).sms.startswith(
+        "Vigie, 3 sites : etes-vous"
+    )
 
 
 def test_an_instruction_is_told_in_the_words_of_the_cell_or_waits_on_the_page() -> None:
     """Two segments hold a sentence; a longer one is not cut, it is read on the page."""
     told = {"site": "cen-1", "text": "x-1", "limit_at": POWER["since"]}
-    short = said(template="instruction", role="responsable_site", values=told, text="Coupez l’eau.", answer_expected=False)
-    assert 'Siège, consigne de la cellule : Coupez l\'eau. Répondez "Compris" dans Mes sites' in short.sms
+    short = said(
+        template="instruction",
+        role="responsable_site",
+        values=told,
+        text="Coupez l’eau.",
+        answer_expected=False,
+    )
+    assert (
+        'Siège, consigne de la cellule : Coupez l\'eau. Répondez "Compris" dans Mes sites'
+        in short.sms
+    )
     assert "Coupez l’eau." in short.push
-    long = said(template="instruction", role="responsable_site", values=told, text="Coupez l’eau. " * 25, answer_expected=False)
+    long = said(
+        template="instruction",
+        role="responsable_site",
+        values=told,
+        text="Coupez l’eau. " * 25,
+        answer_expected=False,
+    )
     assert "à lire dans Mes sites" in long.sms
     assert "Coupez" not in long.sms
     assert "Coupez" in long.plain()
 
 
 def test_fewer_than_three_agents_are_not_counted() -> None:
-    text = said(template="reassignment_order", values=POWER | {"site": "cen-1", "agents": 2, "come": 5})
+    text = said(
+        template="reassignment_order", values=POWER | {"site": "cen-1", "agents": 2, "come": 5}
+    )
     assert "moins de 3 agents" in text.sms
     assert "5 agents" in text.sms
 
 
 @pytest.mark.parametrize(
     ("values", "told"),
-    [({"agents": 4}, "Reviennent : 4 agents."), ({"come": 3}, "Repartent de chez vous : 3 agents.")],
+    [
+        ({"agents": 4}, "Reviennent : 4 agents."),
+        ({"come": 3}, "Repartent de chez vous : 3 agents."),
+    ],
 )
-def test_who_is_called_back_is_told_to_the_managers_of_both_sites(values: dict[str, Any], told: str) -> None:
-    text = said(template="reassignment_recalled", role="responsable_site", values={"site": "cen-1"} | values)
+def test_who_is_called_back_is_told_to_the_managers_of_both_sites(
+    values: dict[str, Any], told: str
+) -> None:
+    text = said(
+        template="reassignment_recalled", role="responsable_site", values={"site": "cen-1"} | values
+    )
     assert told in text.sms
-    assert ("Reviennent" in text.sms, "Repartent" in text.sms) == ("agents" in values, "come" in values)
+    assert ("Reviennent" in text.sms, "Repartent" in text.sms) == (
+        "agents" in values,
+        "come" in values,
+    )
 
 
 def test_a_lowered_level_is_told_as_information() -> None:
     text = said(template="information", values=POWER | {"from": 2, "lowered": 1})
     assert "Le niveau passe de N2 à N1." in text.sms
-    assert "N3" not in every_text(text), "the level of the territory is not what the message is about"
+    assert "N3" not in every_text(text), (
+        "the level of the territory is not what the message is about"
+    )
 
 
 def test_a_message_to_everybody_says_nothing_but_its_text() -> None:
@@ -251,10 +344,20 @@ def test_a_message_to_everybody_says_nothing_but_its_text() -> None:
 
 def test_a_bundle_says_the_gravest_first_and_counts_the_rest() -> None:
     items = tuple(
-        BundledItem(template=template, level=Level.N3, role="coordinateur_pca", values=ALARM | {"activity": f"SOL-0{n}"})
+        BundledItem(
+            template=template,
+            level=Level.N3,
+            role="coordinateur_pca",
+            values=ALARM | {"activity": f"SOL-0{n}"},
+        )
         for n, template in enumerate(("card_overdue", "alarm_rto", "alarm_rto", "alarm_dmia"), 1)
     )
-    text = said(template="plan_proposed", values=ALARM | {"plan": "PT-ELEC"}, bundle=items[1:], bundle_count=3)
+    text = said(
+        template="plan_proposed",
+        values=ALARM | {"plan": "PT-ELEC"},
+        bundle=items[1:],
+        bundle_count=3,
+    )
     assert text.sms.startswith("Vigie N3 : 4 messages. Coupure d'électricité")
     assert text.sms.index("MDPH" if "MDPH" in text.sms else "PMI et vaccins") < len(text.sms)
     assert "durée maximale" in text.sms.partition(". ")[2].partition(". ")[2].split(". ")[0]
@@ -263,7 +366,10 @@ def test_a_bundle_says_the_gravest_first_and_counts_the_rest() -> None:
 
 def test_a_bundle_tells_other_incidents_apart() -> None:
     other = BundledItem(
-        template="alarm_rto", level=Level.N2, role="x", values=ALARM | {"number": "other", "kind": "flood", "activity": "SOL-04", "pct": 50}
+        template="alarm_rto",
+        level=Level.N2,
+        role="x",
+        values=ALARM | {"number": "other", "kind": "flood", "activity": "SOL-04", "pct": 50},
     )
     text = said(template="alarm_rto", values=ALARM, bundle=(other,), bundle_count=1)
     assert "crue de la Seine, 3 communes" in text.plain()
@@ -279,7 +385,11 @@ def test_a_bundle_tells_other_incidents_apart() -> None:
 )
 def test_an_order_names_its_site_and_what_is_to_be_done(order: str, told: str) -> None:
     given = {"order": order, "ordered_at": T0, "giver": "pompiers"}
-    text = said(template="site_order", role="responsable_site", values=POWER | {"kind": "fire", "site": "cen-1"} | given)
+    text = said(
+        template="site_order",
+        role="responsable_site",
+        values=POWER | {"kind": "fire", "site": "cen-1"} | given,
+    )
     assert text.sms.startswith("Vigie N3, Siège : ")
     assert told in text.voice.lower()
     assert "https://vigie.example.fr/mes-sites" in text.sms
@@ -295,9 +405,15 @@ def test_a_call_that_is_no_longer_needed_says_which_and_why() -> None:
 
 def test_a_correction_says_that_the_message_before_is_wrong() -> None:
     text = said(
-        template="callout_correction", role=AGENT, values={"text": "t"}, text="Le SST de Suresnes rouvre à 14 h.", answer_expected=False
+        template="callout_correction",
+        role=AGENT,
+        values={"text": "t"},
+        text="Le SST de Suresnes rouvre à 14 h.",
+        answer_expected=False,
     )
-    assert text.sms == ("Vigie, cellule de crise, rectificatif : Le SST de Suresnes rouvre à 14 h. Ne suivez plus le message précédent.")
+    assert text.sms == (
+        "Vigie, cellule de crise, rectificatif : Le SST de Suresnes rouvre à 14 h. Ne suivez plus le message précédent."
+    )
 
 
 @pytest.mark.parametrize("template", ["exercise_wave", "exercise_start", "exercise_end"])
@@ -313,7 +429,9 @@ def test_what_belongs_to_an_exercise_says_so_first(template: str) -> None:
 
 def test_what_alerts_and_continuity_ask_for_has_words_of_its_own() -> None:
     asked = get_args(AttentionRequested.model_fields["code"].annotation)
-    needed = {f"{code}_{base}" for code in ("alarm", "forecast") for base in ("rto", "dmia")} | {*asked} - {"alarm", "forecast"}
+    needed = {f"{code}_{base}" for code in ("alarm", "forecast") for base in ("rto", "dmia")} | {
+        *asked
+    } - {"alarm", "forecast"}
     needed.remove("sitrep_due")  # a task, never a message
     assert needed <= set(phrases("fr").templates)
 
@@ -336,7 +454,10 @@ def test_every_template_is_short_whole_and_without_codes(lang: str, template: st
         danger=True,
     )
     shown = every_text(text)
-    assert not re.search(r"[{}⟨⟩⟦⟧]|None|SOL-0|PT-ELEC|cen-1|92-2027|92026|appelez la cellule de crise|call the crisis cell\.", shown)
+    assert not re.search(
+        r"[{}⟨⟩⟦⟧]|None|SOL-0|PT-ELEC|cen-1|92-2027|92026|appelez la cellule de crise|call the crisis cell\.",
+        shown,
+    )
     assert septets(text.sms) <= SMS_MOST
     assert septets(text.sms_one_way) <= SMS_MOST
     assert len(encode(text.sms).segments) <= 2
@@ -347,11 +468,16 @@ def test_every_template_is_short_whole_and_without_codes(lang: str, template: st
 @pytest.mark.parametrize("template", sorted(set(TEMPLATES) - OPEN_ENDED))
 def test_every_message_says_what_is_asked_and_until_when(template: str) -> None:
     """Rule D70: read aloud, in an SMS and in a mail."""
-    changes = {"information_lowered": {"from": 2, "lowered": 1}, "site_order_over": {"order": "lifted"}}.get(template, {})
+    changes = {
+        "information_lowered": {"from": 2, "lowered": 1},
+        "site_order_over": {"order": "lifted"},
+    }.get(template, {})
     role = "responsable_site" if template.endswith("_local") else "dgs_directeur_de_crise"
     name = re.sub("_(lowered|over|local)$", "", template)
     written = "Coupez l’eau." if name == "instruction" else None
-    text = said(template=name, role=role, values=EVERYTHING | changes, previous_level=Level.N2, text=written)
+    text = said(
+        template=name, role=role, values=EVERYTHING | changes, previous_level=Level.N2, text=written
+    )
     for shown in (text.sms, text.voice, "\n".join(text.lines)):
         assert ASKED.search(shown.lower()), shown
         assert UNTIL.search(shown.lower()), shown
@@ -375,9 +501,23 @@ def test_what_lacks_its_values_says_to_call_the_cell() -> None:
 def test_the_longest_call_has_two_segments(template: str, kind: str) -> None:
     """With the longest site, danger, a date, a bridge: the bridge goes first, then the answer is said shorter."""
     site = max(NAMES.sites, key=lambda id: len(NAMES.sites[id][0]))
-    values = POWER | {"kind": kind, "event": "partial_closure", "only_site": site, "members": 1, "since": T0 - 86_400_000}
+    values = POWER | {
+        "kind": kind,
+        "event": "partial_closure",
+        "only_site": site,
+        "members": 1,
+        "since": T0 - 86_400_000,
+    }
     for lang in ("fr", "en"):
-        text = said(lang, template=template, values=values, danger=True, previous_level=Level.N2, role="president", level=Level.N4)
+        text = said(
+            lang,
+            template=template,
+            values=values,
+            danger=True,
+            previous_level=Level.N2,
+            role="president",
+            level=Level.N4,
+        )
         assert septets(text.sms) <= SMS_MOST
         assert septets(text.sms_one_way) <= SMS_MOST
         assert NAMES.sites[site][0] in text.voice

@@ -28,7 +28,11 @@ def test_a_value_that_a_template_needs_is_missed() -> None:
 
 def test_the_last_passage_is_left_out_first() -> None:
     template = "a⟦ b⟧⟨ c{x}⟩⟦ d⟧"
-    assert [render(template, {"x": 1}, drop=drop) for drop in range(3)] == ["a b c1 d", "a b c1", "a c1"]
+    assert [render(template, {"x": 1}, drop=drop) for drop in range(3)] == [
+        "a b c1 d",
+        "a b c1",
+        "a c1",
+    ]
 
 
 def test_a_line_without_its_value_disappears() -> None:
@@ -54,5 +58,8 @@ def test_a_date_joins_the_word_before_it(template: str, said: str) -> None:
 
 
 def test_a_date_joins_the_word_before_it_in_english() -> None:
-    assert render("expected at {at}", {"at": "5 December at 08:15"}) == "expected on 5 December at 08:15"
+    assert (
+        render("expected at {at}", {"at": "5 December at 08:15"})
+        == "expected on 5 December at 08:15"
+    )
     assert render("expected at {at}", {"at": "08:15"}) == "expected at 08:15"

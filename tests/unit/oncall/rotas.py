@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.oncall import DutyRow, Place, Rotation, Shift
 from schemas.reference import Holder, Roster
-from services.oncall.rota import Rota
+from services.oncall.schedule import Rota
 
 PARIS = ZoneInfo("Europe/Paris")
 ROLE = "astreinte_technique"
@@ -29,35 +29,69 @@ def rotation(*persons: str, since: str = "2027-03-01", **values: Any) -> Rotatio
     return Rotation(role=ROLE, persons=persons, since=date.fromisoformat(since), **values)
 
 
-def roster(holders: Mapping[str, tuple[str | None, str | None]] | None = None, rotations: Sequence[Rotation] = ()) -> Roster:
+def roster(
+    holders: Mapping[str, tuple[str | None, str | None]] | None = None,
+    rotations: Sequence[Rotation] = (),
+) -> Roster:
     """`{role: (holder, deputy)}`, of the whole territory."""
-    made = tuple(Holder(role=role, holder=h, deputy=d) for role, (h, d) in (holders or {ROLE: ("titu", "supp")}).items())
+    made = tuple(
+        Holder(role=role, holder=h, deputy=d)
+        for role, (h, d) in (holders or {ROLE: ("titu", "supp")}).items()
+    )
     return Roster(holders=made, channels={}, rotations=tuple(rotations))
 
 
-def override(person: str | None, start: str, end: str, *, number: int = 1, **values: Any) -> DutyRow:
+def override(
+    person: str | None, start: str, end: str, *, number: int = 1, **values: Any
+) -> DutyRow:
     shift = Shift(start=at(start), end=at(end), person=person)
     given = {"kind": "override", "role": ROLE, "place": Place.HOLDER} | values
     return DutyRow(
-        id=f"d{number}", start=shift.start, end=shift.end, shifts=(shift,), by="coord-pca", decided_at=0, number=number, **given,
-    )  # fmt: skip
+        id=f"d{number}",
+        start=shift.start,
+        end=shift.end,
+        shifts=(shift,),
+        by="coord-pca",
+        decided_at=0,
+        number=number,
+        **given,
+    )
 
 
-def calendar(*shifts: tuple[str, str, str], number: int = 1, start: str | None = None, end: str | None = None, **values: Any) -> DutyRow:
+def calendar(
+    *shifts: tuple[str, str, str],
+    number: int = 1,
+    start: str | None = None,
+    end: str | None = None,
+    **values: Any,
+) -> DutyRow:
     made = tuple(Shift(start=at(a), end=at(b), person=p) for p, a, b in shifts)
     given = {"kind": "calendar", "role": ROLE, "place": Place.HOLDER, "calendar": "cal"} | values
     return DutyRow(
-        id=f"c{number}", start=at(start) if start else min(s.start for s in made), end=at(end) if end else max(s.end for s in made), shifts=made,
-        by="coord-pca", decided_at=0, number=number, **given,
-    )  # fmt: skip
+        id=f"c{number}",
+        start=at(start) if start else min(s.start for s in made),
+        end=at(end) if end else max(s.end for s in made),
+        shifts=made,
+        by="coord-pca",
+        decided_at=0,
+        number=number,
+        **given,
+    )
 
 
-def spans(rota: Rota, start: str, end: str, place: Place = Place.HOLDER, role: str = ROLE) -> list[tuple[str | None, str, str]]:
+def spans(
+    rota: Rota, start: str, end: str, place: Place = Place.HOLDER, role: str = ROLE
+) -> list[tuple[str | None, str, str]]:
     """Who stands there, from when to when."""
-    return [(s.person, said(s.start), said(s.end)) for s in rota.spans(role, None, place, at(start), at(end))]
+    return [
+        (s.person, said(s.start), said(s.end))
+        for s in rota.spans(role, None, place, at(start), at(end))
+    ]
 
 
 def rota_of(
-    *duties: DutyRow, rotations: Iterable[Rotation] = (), holders: Mapping[str, tuple[str | None, str | None]] | None = None
+    *duties: DutyRow,
+    rotations: Iterable[Rotation] = (),
+    holders: Mapping[str, tuple[str | None, str | None]] | None = None,
 ) -> Rota:
     return Rota(roster(holders, tuple(rotations)), duties)

@@ -10,10 +10,17 @@ import pytest
 from schemas.directory import Contact, ContactPoint
 from schemas.oncall import DutyRow, Place, Shift
 from schemas.words import Channel
-from services.oncall.assigning import Asked, Duty, Organisation, Phonebook, duties_of, no_longer_named
+from services.oncall.assignment import (
+    Asked,
+    Duty,
+    Organisation,
+    Phonebook,
+    duties_of,
+    no_longer_named,
+)
 from services.oncall.feeds import feed
 from services.oncall.ics import CalendarRefused, read
-from services.oncall.rota import Rota
+from services.oncall.schedule import Rota
 from tests.shipped import territory
 from tests.unit.oncall.corpus import event, ics
 from tests.unit.oncall.rotas import ROLE, at, calendar, rota_of, spans
@@ -23,7 +30,11 @@ ORGANISATION = Organisation.of(TERRITORY.sections)
 PEOPLE = Phonebook.of(
     ["ast-technique", "ast-technique-s", "dir-education", "p-17"],
     [
-        Contact(person="p-17", name="Émilie Jourdain", points=(ContactPoint(channel=Channel.EMAIL, address="emilie.jourdain@exemple.fr"),)),
+        Contact(
+            person="p-17",
+            name="Émilie Jourdain",
+            points=(ContactPoint(channel=Channel.EMAIL, address="emilie.jourdain@exemple.fr"),),
+        ),
         Contact(person="p-18", name="Jean Martin"),
         Contact(person="p-19", name="Jean Martin"),
     ],
@@ -35,7 +46,12 @@ TIMES = ("DTSTART;TZID=Europe/Paris:20270301T080000", "DTEND;TZID=Europe/Paris:2
 
 
 def taken(*lines: str, summary: str, asked: Asked = FILE, head: tuple[str, ...] = ()) -> list[Duty]:
-    return duties_of(read(ics(event(*TIMES, *lines, summary=summary), head=head), NOW), PEOPLE, ORGANISATION, asked)
+    return duties_of(
+        read(ics(event(*TIMES, *lines, summary=summary), head=head), NOW),
+        PEOPLE,
+        ORGANISATION,
+        asked,
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,20 +76,28 @@ def test_a_title_names_role_and_person_in_any_order(summary: str) -> None:
 
 
 def test_an_invitation_names_the_person_by_mail_address() -> None:
-    (duty,) = taken("ATTENDEE;CN=Émilie:mailto:Emilie.Jourdain@exemple.fr", summary="Garde", asked=Asked(role=ROLE))
+    (duty,) = taken(
+        "ATTENDEE;CN=Émilie:mailto:Emilie.Jourdain@exemple.fr",
+        summary="Garde",
+        asked=Asked(role=ROLE),
+    )
     assert [s.person for s in duty.shifts] == ["p-17"]
 
 
 def test_rooms_groups_and_those_who_declined_are_nobody() -> None:
     lines = (
-        "ATTENDEE;CUTYPE=ROOM:mailto:salle@exemple.fr", "ATTENDEE;PARTSTAT=DECLINED:mailto:autre@exemple.fr", "ATTENDEE:mailto:emilie.jourdain@exemple.fr",
-    )  # fmt: skip
+        "ATTENDEE;CUTYPE=ROOM:mailto:salle@exemple.fr",
+        "ATTENDEE;PARTSTAT=DECLINED:mailto:autre@exemple.fr",
+        "ATTENDEE:mailto:emilie.jourdain@exemple.fr",
+    )
     (duty,) = taken(*lines, summary="Garde", asked=Asked(role=ROLE))
     assert [s.person for s in duty.shifts] == ["p-17"]
 
 
 def test_the_name_of_the_calendar_may_say_the_role_and_the_title_the_deputy() -> None:
-    (duty,) = taken(summary="ast-technique-s (suppléant)", head=("X-WR-CALNAME:astreinte_technique",))
+    (duty,) = taken(
+        summary="ast-technique-s (suppléant)", head=("X-WR-CALNAME:astreinte_technique",)
+    )
     assert (duty.role, duty.place) == (ROLE, Place.DEPUTY)
 
 
@@ -89,13 +113,23 @@ def test_a_role_of_poles_needs_its_pole() -> None:
 @pytest.mark.parametrize(
     ("summary", "asked", "sentence"),
     [
-        ("Garde de Paul", Asked(ROLE), "« Garde de Paul » du 01/03/2027 08:00 ne nomme aucune personne"),
-        ("Jean Martin", Asked(ROLE), "« Jean Martin » du 01/03/2027 08:00 ne nomme aucune personne"),
+        (
+            "Garde de Paul",
+            Asked(ROLE),
+            "« Garde de Paul » du 01/03/2027 08:00 ne nomme aucune personne",
+        ),
+        (
+            "Jean Martin",
+            Asked(ROLE),
+            "« Jean Martin » du 01/03/2027 08:00 ne nomme aucune personne",
+        ),
         ("ast-technique", Asked(), "« ast-technique » du 01/03/2027 08:00 ne dit pas de quel rôle"),
         ("ast-technique", Asked("plombier"), "« plombier » n’existe pas"),
     ],
 )
-def test_what_is_not_known_is_refused_and_the_event_is_named(summary: str, asked: Asked, sentence: str) -> None:
+def test_what_is_not_known_is_refused_and_the_event_is_named(
+    summary: str, asked: Asked, sentence: str
+) -> None:
     with pytest.raises(CalendarRefused, match=sentence):
         taken(summary=summary, asked=asked)
 
@@ -112,31 +146,54 @@ def test_two_people_at_once_are_equals() -> None:
 
 def test_a_feed_that_is_imported_gives_the_same_shifts() -> None:
     rota = rota_of(
-        calendar(("ast-technique", "2027-03-20T08:00", "2027-03-27T08:00"), ("p-17", "2027-03-27T08:00", "2027-04-03T08:00")),
+        calendar(
+            ("ast-technique", "2027-03-20T08:00", "2027-03-27T08:00"),
+            ("p-17", "2027-03-27T08:00", "2027-04-03T08:00"),
+        ),
         holders={ROLE: (None, "ast-technique-s")},
     )
     start, end = at("2027-03-20T08:00"), at("2027-04-03T08:00")
     text = feed(rota, ROLE, None, "Astreinte technique", start, end, NOW)
     assert text == feed(rota, ROLE, None, "Astreinte technique", start, end, NOW)
     duties = duties_of(read(text, NOW), PEOPLE, ORGANISATION, Asked())
-    again = Rota(None, [
-        calendar(number=n, start="2027-03-20T08:00", end="2027-04-03T08:00", role=d.role, place=d.place).model_copy(update={"shifts": d.shifts})
-        for n, d in enumerate(duties)
-    ])  # fmt: skip
+    again = Rota(
+        None,
+        [
+            calendar(
+                number=n,
+                start="2027-03-20T08:00",
+                end="2027-04-03T08:00",
+                role=d.role,
+                place=d.place,
+            ).model_copy(update={"shifts": d.shifts})
+            for n, d in enumerate(duties)
+        ],
+    )
     for place in Place:
-        assert spans(again, "2027-03-20T08:00", "2027-04-03T08:00", place) == spans(rota, "2027-03-20T08:00", "2027-04-03T08:00", place)
+        assert spans(again, "2027-03-20T08:00", "2027-04-03T08:00", place) == spans(
+            rota, "2027-03-20T08:00", "2027-04-03T08:00", place
+        )
 
 
 def test_a_shift_of_a_feed_is_the_same_event_whenever_it_is_read() -> None:
     """Calendar programs tell events by their UID: one that changes with every reading is a new event, with a new reminder."""
     rota = rota_of(
-        calendar(("ast-technique", "2027-03-20T08:00", "2027-03-27T08:00"), ("p-17", "2027-03-27T08:00", "2027-04-03T08:00")),
+        calendar(
+            ("ast-technique", "2027-03-20T08:00", "2027-03-27T08:00"),
+            ("p-17", "2027-03-27T08:00", "2027-04-03T08:00"),
+        ),
         holders={ROLE: (None, "ast-technique-s")},
     )
     end = at("2027-04-03T08:00")
     first, later = (
-        {(str(e["UID"]), str(e["SUMMARY"])): e["DTSTART"].dt for e in icalendar.Calendar.from_ical(text).walk("VEVENT")}
-        for text in (feed(rota, ROLE, None, "x", at(start), end, NOW) for start in ("2027-03-21T10:00", "2027-03-22T11:15"))
+        {
+            (str(e["UID"]), str(e["SUMMARY"])): e["DTSTART"].dt
+            for e in icalendar.Calendar.from_ical(text).walk("VEVENT")
+        }
+        for text in (
+            feed(rota, ROLE, None, "x", at(start), end, NOW)
+            for start in ("2027-03-21T10:00", "2027-03-22T11:15")
+        )
     )
     assert first.keys() == later.keys()
     shifts = [key for key in first if "suppléant" not in key[1]]
@@ -147,24 +204,44 @@ def test_a_shift_of_a_feed_is_the_same_event_whenever_it_is_read() -> None:
 @pytest.mark.parametrize(
     ("asked", "gone"),
     [
-        (FILE, ["deputies", "other-role"]), (Asked(role=ROLE), ["deputies"]), (Asked(role=ROLE, place=Place.HOLDER), []),
-        (Asked(role=ROLE, place=Place.DEPUTY), ["deputies"]), (Asked(role="cellule_si"), ["other-role"]),
+        (FILE, ["deputies", "other-role"]),
+        (Asked(role=ROLE), ["deputies"]),
+        (Asked(role=ROLE, place=Place.HOLDER), []),
+        (Asked(role=ROLE, place=Place.DEPUTY), ["deputies"]),
+        (Asked(role="cellule_si"), ["other-role"]),
     ],
-)  # fmt: skip
-def test_what_a_calendar_said_of_posts_that_it_no_longer_names_is_known(asked: Asked, gone: list[str]) -> None:
+)
+def test_what_a_calendar_said_of_posts_that_it_no_longer_names_is_known(
+    asked: Asked, gone: list[str]
+) -> None:
     shift = Shift(start=at("2027-03-01T08:00"), end=at("2027-03-08T08:00"), person="ast-technique")
     known = [
-        duty_row("holders"), duty_row("deputies", place=Place.DEPUTY), duty_row("other-role", role="cellule_si"),
-        duty_row("another-calendar", place=Place.DEPUTY, calendar="autre"), duty_row("withdrawn", place=Place.DEPUTY, state="withdrawn"),
+        duty_row("holders"),
+        duty_row("deputies", place=Place.DEPUTY),
+        duty_row("other-role", role="cellule_si"),
+        duty_row("another-calendar", place=Place.DEPUTY, calendar="autre"),
+        duty_row("withdrawn", place=Place.DEPUTY, state="withdrawn"),
         duty_row("override", place=Place.DEPUTY, kind="override", calendar=None),
-    ]  # fmt: skip
+    ]
     found = [Duty(ROLE, None, Place.HOLDER, shift.start, shift.end, (shift,))]
     assert no_longer_named(known, "astreintes", asked, found) == gone
 
 
 def duty_row(id: str, **changes: Any) -> DutyRow:
     start, end = at("2027-02-01T08:00"), at("2027-03-01T08:00")
-    return DutyRow.model_validate({
-        "id": id, "kind": "calendar", "role": ROLE, "place": Place.HOLDER, "start": start, "end": end, "by": "coord", "decided_at": NOW,
-        "calendar": "astreintes", "shifts": [{"start": start, "end": end, "person": "ast-technique"}], "number": 1, **changes,
-    })  # fmt: skip
+    return DutyRow.model_validate(
+        {
+            "id": id,
+            "kind": "calendar",
+            "role": ROLE,
+            "place": Place.HOLDER,
+            "start": start,
+            "end": end,
+            "by": "coord",
+            "decided_at": NOW,
+            "calendar": "astreintes",
+            "shifts": [{"start": start, "end": end, "person": "ast-technique"}],
+            "number": 1,
+            **changes,
+        }
+    )

@@ -19,14 +19,18 @@ def of(made: tuple[RungRow, ...], ladder: str, wave: int) -> RungRow:
 
 def calling(role: str) -> list[tuple[str, int]]:
     """(ladder, wave) of the waves that call a role by name."""
-    return [(n, w.wave) for n, waves in TERRITORY.policy.ladders.items() for w in waves if role in w.who]
+    return [
+        (n, w.wave) for n, waves in TERRITORY.policy.ladders.items() for w in waves if role in w.who
+    ]
 
 
 def test_every_wave_of_every_ladder_of_the_shipped_territory_is_heard_in_no_time() -> None:
     began = time.process_time()
     made = rungs(prover(), NOW)
     assert time.process_time() - began < 1
-    assert [(r.ladder, r.wave) for r in made] == [(n, w.wave) for n, waves in sorted(TERRITORY.policy.ladders.items()) for w in waves]
+    assert [(r.ladder, r.wave) for r in made] == [
+        (n, w.wave) for n, waves in sorted(TERRITORY.policy.ladders.items()) for w in waves
+    ]
     assert all(r.posts and r.reached == r.posts and not r.late and not r.silent for r in made), made
 
 
@@ -58,8 +62,13 @@ def test_whoever_hears_it_after_the_time_for_answers_is_late() -> None:
     ladder, wave = calling(TECHNIQUE)[0]
     rule = next(w for w in TERRITORY.policy.ladders[ladder] if w.wave == wave)
     slow = reach(channels="email")
-    made = of(rungs(prover(told={"ast-technique": slow, "ast-technique-s": slow}), NOW), ladder, wave)
-    late = rule.after_min + TERRITORY.policy.readiness.answer_min["email"] > rule.after_min + rule.ack_min  # type: ignore[union-attr]
+    made = of(
+        rungs(prover(told={"ast-technique": slow, "ast-technique-s": slow}), NOW), ladder, wave
+    )
+    late = (
+        rule.after_min + TERRITORY.policy.readiness.answer_min["email"]
+        > rule.after_min + rule.ack_min
+    )  # type: ignore[union-attr]
     assert (made.late, made.reached) == (int(late), made.posts)
     assert late, "thirty minutes for a mail are too long for this wave"
     assert made.slowest_min is not None

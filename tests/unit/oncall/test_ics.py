@@ -51,14 +51,24 @@ def check(content: bytes, expected: Expected) -> None:
 FILES = [*ics_files.valid(), *ics_files.tolerated(), *ics_files.broken()]
 
 
-def test_hundreds_of_files_of_many_programs_mean_their_shifts_or_are_refused_with_a_french_sentence() -> None:
+def test_hundreds_of_files_of_many_programs_mean_their_shifts_or_are_refused_with_a_french_sentence() -> (
+    None
+):
     wrong = []
     for file in FILES:
         said = said_of(file.content)
         if isinstance(file.expected, str):
-            right = isinstance(said, str) and file.expected in said and said.endswith(".") and not ENGLISH.search(said)
+            right = (
+                isinstance(said, str)
+                and file.expected in said
+                and said.endswith(".")
+                and not ENGLISH.search(said)
+            )
         else:
-            right = isinstance(said, Calendar) and [(o.start, o.end) for o in said.occurrences] == file.expected
+            right = (
+                isinstance(said, Calendar)
+                and [(o.start, o.end) for o in said.occurrences] == file.expected
+            )
         if not right:
             wrong.append((file.name, said if isinstance(said, str) else shown(said), file.expected))
     assert wrong == []
@@ -82,16 +92,33 @@ def test_a_file_that_is_cut_anywhere_is_refused(cut: int) -> None:
     assert said.endswith(".")
 
 
-LINES = sorted({line for content, _ in CASES.values() if len(content) < 4000 for line in content.decode("latin-1").splitlines()})
+LINES = sorted(
+    {
+        line
+        for content, _ in CASES.values()
+        if len(content) < 4000
+        for line in content.decode("latin-1").splitlines()
+    }
+)
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=30), max_size=25), st.booleans())
 def test_lines_in_any_order_never_raise_anything_else(lines: list[str], framed: bool) -> None:
-    rules = [line for line in lines if not line.upper().startswith("RRULE:FREQ=HOURLY")]  # bounded by the worker, not here
-    body = ["BEGIN:VCALENDAR", "BEGIN:VEVENT", *rules, "END:VEVENT", "END:VCALENDAR"] if framed else rules
+    rules = [
+        line for line in lines if not line.upper().startswith("RRULE:FREQ=HOURLY")
+    ]  # bounded by the worker, not here
+    body = (
+        ["BEGIN:VCALENDAR", "BEGIN:VEVENT", *rules, "END:VEVENT", "END:VCALENDAR"]
+        if framed
+        else rules
+    )
     said = said_of("\r\n".join(body).encode("utf-8", "surrogatepass"))
-    assert said.endswith(".") if isinstance(said, str) else all(o.start < o.end for o in said.occurrences)
+    assert (
+        said.endswith(".")
+        if isinstance(said, str)
+        else all(o.start < o.end for o in said.occurrences)
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -104,14 +131,31 @@ def test_bytes_in_the_middle_never_raise_anything_else(junk: bytes, place: int) 
 
 # ── both nights, against another implementation ────────────────────────────────────────────────────────────────────
 
-STARTS = st.sampled_from(["20270320", "20270325", "20270327", "20270328", "20271023", "20271029", "20271030", "20271031", "20270615"])
+STARTS = st.sampled_from(
+    [
+        "20270320",
+        "20270325",
+        "20270327",
+        "20270328",
+        "20271023",
+        "20271029",
+        "20271030",
+        "20271031",
+        "20270615",
+    ]
+)
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    STARTS, st.integers(0, 23), st.sampled_from([0, 15, 30, 45]), st.sampled_from(["DAILY", "WEEKLY"]), st.integers(1, 3), st.integers(1, 9),
+    STARTS,
+    st.integers(0, 23),
+    st.sampled_from([0, 15, 30, 45]),
+    st.sampled_from(["DAILY", "WEEKLY"]),
+    st.integers(1, 3),
+    st.integers(1, 9),
     st.integers(1, 40),
-)  # fmt: skip
+)
 @example("20270327", 2, 30, "DAILY", 1, 3, 6)
 @example("20271030", 2, 30, "DAILY", 1, 3, 6)
 def test_recurrences_are_those_of_dateutil_on_local_time(
@@ -120,23 +164,35 @@ def test_recurrences_are_those_of_dateutil_on_local_time(
     """The wall clock recurs; a time that does not exist is moved, one that exists twice is the first (RFC 5545 3.3.5, 3.3.10)."""
     start = datetime.strptime(day, "%Y%m%d").replace(hour=hour, minute=minute)  # noqa: DTZ007  wall clock
     end = start + timedelta(hours=hours)
-    text = ics(event(
-        f"DTSTART;TZID=Europe/Paris:{start:%Y%m%dT%H%M%S}", f"DTEND;TZID=Europe/Paris:{end:%Y%m%dT%H%M%S}",
-        f"RRULE:FREQ={freq};INTERVAL={interval};COUNT={count}",
-    ))  # fmt: skip
+    text = ics(
+        event(
+            f"DTSTART;TZID=Europe/Paris:{start:%Y%m%dT%H%M%S}",
+            f"DTEND;TZID=Europe/Paris:{end:%Y%m%dT%H%M%S}",
+            f"RRULE:FREQ={freq};INTERVAL={interval};COUNT={count}",
+        )
+    )
     zone = tz.gettz("Europe/Paris")
     walls = rrule.rrule(getattr(rrule, freq), dtstart=start, interval=interval, count=count)
-    expected = [int(tz.resolve_imaginary(wall.replace(tzinfo=zone)).timestamp() * 1000) for wall in walls]
+    expected = [
+        int(tz.resolve_imaginary(wall.replace(tzinfo=zone)).timestamp() * 1000) for wall in walls
+    ]
     assert [o.start for o in read(text, NOW).occurrences] == sorted(expected)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.dates(date(2026, 1, 1), date(2030, 1, 1)), st.integers(1, 20))
 def test_days_run_from_local_midnight_to_local_midnight(day: date, length: int) -> None:
-    text = ics(event(f"DTSTART;VALUE=DATE:{day:%Y%m%d}", f"DTEND;VALUE=DATE:{day + timedelta(days=length):%Y%m%d}"))
+    text = ics(
+        event(
+            f"DTSTART;VALUE=DATE:{day:%Y%m%d}",
+            f"DTEND;VALUE=DATE:{day + timedelta(days=length):%Y%m%d}",
+        )
+    )
     (one,) = read(text, NOW).occurrences
     zone = tz.gettz("Europe/Paris")
-    ends = [datetime(d.year, d.month, d.day, tzinfo=zone) for d in (day, day + timedelta(days=length))]
+    ends = [
+        datetime(d.year, d.month, d.day, tzinfo=zone) for d in (day, day + timedelta(days=length))
+    ]
     assert [one.start, one.end] == [int(e.timestamp() * 1000) for e in ends]
 
 
@@ -144,7 +200,13 @@ def test_days_run_from_local_midnight_to_local_midnight(day: date, length: int) 
 
 
 def test_a_rule_without_an_end_is_followed_for_400_days_and_its_past_is_left_out() -> None:
-    text = ics(event("DTSTART;TZID=Europe/Paris:19970303T080000", "DTEND;TZID=Europe/Paris:19970310T080000", "RRULE:FREQ=WEEKLY"))
+    text = ics(
+        event(
+            "DTSTART;TZID=Europe/Paris:19970303T080000",
+            "DTEND;TZID=Europe/Paris:19970310T080000",
+            "RRULE:FREQ=WEEKLY",
+        )
+    )
     found = read(text, NOW).occurrences
     assert found[0].start > NOW - 40 * DAY_MS
     assert NOW + 390 * DAY_MS < found[-1].start < NOW + 400 * DAY_MS
@@ -166,7 +228,13 @@ def test_ten_megabytes_are_refused_at_once() -> None:
 
 
 def test_a_rule_that_never_comes_true_costs_no_more_than_the_limit() -> None:
-    text = ics(event("DTSTART:20270301T080000Z", "DURATION:PT1H", "RRULE:FREQ=MINUTELY;COUNT=9;BYMONTH=2;BYMONTHDAY=30"))
+    text = ics(
+        event(
+            "DTSTART:20270301T080000Z",
+            "DURATION:PT1H",
+            "RRULE:FREQ=MINUTELY;COUNT=9;BYMONTH=2;BYMONTHDAY=30",
+        )
+    )
     began = time.process_time()
     with pytest.raises(CalendarRefused) as refused:
         asyncio.run(read_bounded(text, NOW))

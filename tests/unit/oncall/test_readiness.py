@@ -16,7 +16,7 @@ from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
 from schemas.oncall import DutyRow, Place, Reach, ReachRow, Rotation
 from schemas.words import Channel
 from services.oncall.readiness import Prover, key_of, reach_of, with_rates
-from services.oncall.rota import Rota
+from services.oncall.schedule import Rota
 from tests.shipped import territory
 from tests.unit.oncall.rotas import at, calendar, override, rotation
 
@@ -29,17 +29,36 @@ NOW = at("2027-02-11T09:00")
 TECHNIQUE, DGS = ("astreinte_technique", None), ("dgs_directeur_de_crise", None)
 
 
-def reach(*, age_days: float = 1, quiet: tuple[int, int] | None = None, channels: str = "app sms voice") -> tuple[Reach, ...]:
-    return tuple(Reach(channel=Channel(c), verified_at=NOW - round(age_days * DAY_MS), quiet=quiet) for c in channels.split())
+def reach(
+    *, age_days: float = 1, quiet: tuple[int, int] | None = None, channels: str = "app sms voice"
+) -> tuple[Reach, ...]:
+    return tuple(
+        Reach(channel=Channel(c), verified_at=NOW - round(age_days * DAY_MS), quiet=quiet)
+        for c in channels.split()
+    )
 
 
-def prover(*duties: DutyRow, told: Mapping[str, tuple[Reach, ...]] | None = None, roster: ref.Roster = ROSTER) -> Prover:
+def prover(
+    *duties: DutyRow,
+    told: Mapping[str, tuple[Reach, ...]] | None = None,
+    roster: ref.Roster = ROSTER,
+) -> Prover:
     rows = {person: ReachRow(id=person, points=points) for person, points in (told or {}).items()}
-    return Prover(Rota(roster, duties), TERRITORY.policy, RULE, TERRITORY.sites, POLES, reach_of(roster, NOW - DAY_MS, rows))
+    return Prover(
+        Rota(roster, duties),
+        TERRITORY.policy,
+        RULE,
+        TERRITORY.sites,
+        POLES,
+        reach_of(roster, NOW - DAY_MS, rows),
+    )
 
 
 def holes(made: Prover, at_: int = NOW) -> list[tuple[Any, ...]]:
-    return [(h.kind, h.role, h.person, (h.start - at_) / HOUR_MS, (h.end - at_) / HOUR_MS) for h in made.prove(at_).holes]
+    return [
+        (h.kind, h.role, h.person, (h.start - at_) / HOUR_MS, (h.end - at_) / HOUR_MS)
+        for h in made.prove(at_).holes
+    ]
 
 
 def test_the_shipped_territory_is_ready_and_proved_in_no_time() -> None:
@@ -56,10 +75,20 @@ def test_the_shipped_territory_is_ready_and_proved_in_no_time() -> None:
 def test_worst_case_253_sites_336_hours_stay_under_two_seconds() -> None:
     """Everybody rotates daily, has quiet hours and proofs that run out one after the other."""
     turns = tuple(
-        Rotation(role=h.role, scope=h.scope, persons=tuple(p for p in (h.holder, h.deputy) if p), every_days=1, since=date(2027, 2, 1), hand_off_min=150)
+        Rotation(
+            role=h.role,
+            scope=h.scope,
+            persons=tuple(p for p in (h.holder, h.deputy) if p),
+            every_days=1,
+            since=date(2027, 2, 1),
+            hand_off_min=150,
+        )
         for h in ROSTER.holders
-    )  # fmt: skip
-    told = {p: reach(age_days=80 + n % 10, quiet=(22 * 60 + n % 60, 7 * 60)) for n, p in enumerate(ROSTER.channels)}
+    )
+    told = {
+        p: reach(age_days=80 + n % 10, quiet=(22 * 60 + n % 60, 7 * 60))
+        for n, p in enumerate(ROSTER.channels)
+    }
     made = prover(told=told, roster=ROSTER.model_copy(update={"rotations": turns}))
 
     def seconds() -> float:
@@ -67,16 +96,27 @@ def test_worst_case_253_sites_336_hours_stay_under_two_seconds() -> None:
         assert made.prove(NOW).holes
         return time.process_time() - began
 
-    assert any(seconds() < 2 for _ in range(3)), "a machine that others use takes up to three times as long"
+    assert any(seconds() < 2 for _ in range(3)), (
+        "a machine that others use takes up to three times as long"
+    )
 
 
 def test_nobody_is_the_gravest_hole_and_says_from_when_to_when() -> None:
     gap = override(None, "2027-02-12T08:00", "2027-02-12T20:00", role=TECHNIQUE[0])
-    gap2 = override(None, "2027-02-12T10:00", "2027-02-12T12:00", role=TECHNIQUE[0], place=Place.DEPUTY, number=2)
+    gap2 = override(
+        None,
+        "2027-02-12T10:00",
+        "2027-02-12T12:00",
+        role=TECHNIQUE[0],
+        place=Place.DEPUTY,
+        number=2,
+    )
     found = holes(prover(gap, gap2))
     assert found == [
-        ("nobody", TECHNIQUE[0], None, 25, 27), ("no_holder", TECHNIQUE[0], None, 23, 25), ("no_holder", TECHNIQUE[0], None, 27, 35),
-    ]  # fmt: skip
+        ("nobody", TECHNIQUE[0], None, 25, 27),
+        ("no_holder", TECHNIQUE[0], None, 23, 25),
+        ("no_holder", TECHNIQUE[0], None, 27, 35),
+    ]
 
 
 def test_a_gap_of_ten_minutes_spoils_its_hour() -> None:
@@ -87,7 +127,9 @@ def test_a_gap_of_ten_minutes_spoils_its_hour() -> None:
 
 
 def test_a_proof_that_runs_out_within_the_horizon_is_a_hole_from_then_on() -> None:
-    assert holes(prover(told={"dgs": reach(age_days=88)})) == [("unverified", DGS[0], "dgs", 48, 336)]
+    assert holes(prover(told={"dgs": reach(age_days=88)})) == [
+        ("unverified", DGS[0], "dgs", 48, 336)
+    ]
 
 
 def test_a_single_verified_channel_asks_for_a_second_one() -> None:
@@ -96,7 +138,11 @@ def test_a_single_verified_channel_asks_for_a_second_one() -> None:
 
 
 def test_quiet_hours_on_every_channel_are_a_hole_each_night() -> None:
-    nights = [h for h in prover(told={"dgs": reach(quiet=(22 * 60, 6 * 60))}).prove(NOW).holes if h.kind == "quiet"]
+    nights = [
+        h
+        for h in prover(told={"dgs": reach(quiet=(22 * 60, 6 * 60))}).prove(NOW).holes
+        if h.kind == "quiet"
+    ]
     assert len(nights) == 14
     assert {(h.end - h.start) / HOUR_MS for h in nights} == {8.0}
     assert {h.person for h in nights} == {"dgs"}
@@ -116,9 +162,19 @@ def test_nobody_of_the_two_can_be_reached() -> None:
 
 def test_one_person_in_two_roles_of_one_wave_is_a_single_point() -> None:
     one = override("coord-pca", "2027-02-12T00:00", "2027-02-13T00:00", role="astreinte_technique")
-    assert {(k, r, p) for k, r, p, _, _ in holes(prover(one))} == set(), "N1 calls the technician, N2 the coordinator: not the same wave"
-    both = override("ast-direction", "2027-02-12T00:00", "2027-02-13T00:00", role="astreinte_direction", place=Place.DEPUTY)
-    assert [(k, r, p) for k, r, p, _, _ in holes(prover(both))] == [("single_point", "astreinte_direction", "ast-direction")]
+    assert {(k, r, p) for k, r, p, _, _ in holes(prover(one))} == set(), (
+        "N1 calls the technician, N2 the coordinator: not the same wave"
+    )
+    both = override(
+        "ast-direction",
+        "2027-02-12T00:00",
+        "2027-02-13T00:00",
+        role="astreinte_direction",
+        place=Place.DEPUTY,
+    )
+    assert [(k, r, p) for k, r, p, _, _ in holes(prover(both))] == [
+        ("single_point", "astreinte_direction", "ast-direction")
+    ]
 
 
 def test_a_channel_that_is_not_proved_costs_its_time_and_then_the_next_is_tried() -> None:
@@ -132,12 +188,16 @@ def test_a_channel_that_is_not_proved_costs_its_time_and_then_the_next_is_tried(
     assert verdict.minutes == pytest.approx(3 + 2 / 120)
     stale = prover(told={"ast-technique": reach(age_days=100)}).judge(TECHNIQUE, NOW)
     assert (stale.person, stale.channel) == ("ast-technique-s", Channel.APP)
-    assert stale.minutes == pytest.approx(1 + 3 + 2 / 120 + 1), "app and SMS of the holder are given up, then the deputy's app"
+    assert stale.minutes == pytest.approx(1 + 3 + 2 / 120 + 1), (
+        "app and SMS of the holder are given up, then the deputy's app"
+    )
 
 
 def test_a_provider_that_is_too_slow_makes_it_late() -> None:
     slow = RULE.model_copy(update={"rate_per_min": {"app": 0.1}})
-    made = Prover(Rota(ROSTER), TERRITORY.policy, slow, TERRITORY.sites, POLES, reach_of(ROSTER, NOW, {}))
+    made = Prover(
+        Rota(ROSTER), TERRITORY.policy, slow, TERRITORY.sites, POLES, reach_of(ROSTER, NOW, {})
+    )
     late = [h for h in made.prove(NOW).holes if h.kind == "late"]
     assert {h.fix for h in late} == {"spread_calls"}
     assert ("astreinte_technique", "ast-technique") in {(h.role, h.person) for h in late}
@@ -165,22 +225,38 @@ POINTS = st.lists(
     st.builds(
         Reach,
         channel=st.sampled_from([Channel.APP, Channel.SMS, Channel.VOICE]),
-        verified_at=st.none() | st.integers(80, 95).map(lambda days: NOW - days * DAY_MS + 30 * MINUTE_MS),
-        quiet=st.none() | st.tuples(st.sampled_from([60, 150, 1290, 1320]), st.sampled_from([90, 180, 420])),
+        verified_at=st.none()
+        | st.integers(80, 95).map(lambda days: NOW - days * DAY_MS + 30 * MINUTE_MS),
+        quiet=st.none()
+        | st.tuples(st.sampled_from([60, 150, 1290, 1320]), st.sampled_from([90, 180, 420])),
     ),
-    max_size=3, unique_by=lambda r: r.channel,
-).map(tuple)  # fmt: skip
+    max_size=3,
+    unique_by=lambda r: r.channel,
+).map(tuple)
 MOMENTS = st.integers(0, 3 * 24 * 2).map(lambda n: NOW + n * 30 * MINUTE_MS)
 
 
 @st.composite
 def duties(draw: st.DrawFn) -> DutyRow:
     start, length, number = draw(MOMENTS), draw(st.integers(1, 40)), draw(st.integers(1, 1000))
-    made = override(draw(st.sampled_from([*PERSONS, None])), "2027-02-12T00:00", "2027-02-13T00:00", number=number)
-    shift = made.shifts[0].model_copy(update={"start": start, "end": start + length * 30 * MINUTE_MS})
+    made = override(
+        draw(st.sampled_from([*PERSONS, None])),
+        "2027-02-12T00:00",
+        "2027-02-13T00:00",
+        number=number,
+    )
+    shift = made.shifts[0].model_copy(
+        update={"start": start, "end": start + length * 30 * MINUTE_MS}
+    )
     role = draw(st.sampled_from([TECHNIQUE[0], DGS[0]]))
     return made.model_copy(
-        update={"role": role, "place": draw(st.sampled_from(Place)), "shifts": (shift,), "start": shift.start, "end": shift.end}
+        update={
+            "role": role,
+            "place": draw(st.sampled_from(Place)),
+            "shifts": (shift,),
+            "start": shift.start,
+            "end": shift.end,
+        }
     )
 
 
@@ -190,15 +266,29 @@ def duties(draw: st.DrawFn) -> DutyRow:
     st.lists(duties(), max_size=4),
     st.sampled_from([NOW, at("2027-03-26T09:00"), at("2027-10-29T09:00")]),
 )
-def test_the_proof_is_what_judging_every_ten_minutes_says(told: dict[str, tuple[Reach, ...]], made: list[DutyRow], start: int) -> None:
+def test_the_proof_is_what_judging_every_ten_minutes_says(
+    told: dict[str, tuple[Reach, ...]], made: list[DutyRow], start: int
+) -> None:
     """Brute force, on ordinary days and around both nights: for each post, each moment of each hour by itself."""
     shift = start - NOW
     moved = [
-        d.model_copy(update={"start": d.start + shift, "end": d.end + shift, "shifts": tuple(s.model_copy(update={"start": s.start + shift, "end": s.end + shift}) for s in d.shifts)})
+        d.model_copy(
+            update={
+                "start": d.start + shift,
+                "end": d.end + shift,
+                "shifts": tuple(
+                    s.model_copy(update={"start": s.start + shift, "end": s.end + shift})
+                    for s in d.shifts
+                ),
+            }
+        )
         for d in made
-    ]  # fmt: skip
+    ]
     known = {
-        p: tuple(r.model_copy(update={"verified_at": r.verified_at + shift if r.verified_at else None}) for r in points)
+        p: tuple(
+            r.model_copy(update={"verified_at": r.verified_at + shift if r.verified_at else None})
+            for r in points
+        )
         for p, points in told.items()
     }
     turns = rotation("ast-technique", "x", since="2027-01-04", every_days=1, hand_off_min=150)
@@ -219,16 +309,30 @@ def test_the_proof_is_what_judging_every_ten_minutes_says(told: dict[str, tuple[
 def test_holes_keep_their_names_from_proof_to_proof() -> None:
     gap = override(None, "2027-02-12T08:00", "2027-02-12T20:00", role=TECHNIQUE[0])
     first, second = (prover(gap).prove(NOW + n * HOUR_MS).holes for n in (0, 5))
-    assert [key_of(h) for h in first] == [key_of(h) for h in second] == ["no_holder|astreinte_technique||"]
+    assert (
+        [key_of(h) for h in first]
+        == [key_of(h) for h in second]
+        == ["no_holder|astreinte_technique||"]
+    )
 
 
 def test_a_calendar_with_a_hole_on_the_night_of_the_change_is_told() -> None:
     night = calendar(
-        ("ast-technique", "2027-03-27T08:00", "2027-03-28T02:00"), ("ast-technique-s", "2027-03-28T03:30", "2027-03-29T08:00"), role=TECHNIQUE[0],
-    )  # fmt: skip
+        ("ast-technique", "2027-03-27T08:00", "2027-03-28T02:00"),
+        ("ast-technique-s", "2027-03-28T03:30", "2027-03-29T08:00"),
+        role=TECHNIQUE[0],
+    )
     start = at("2027-03-27T12:00")
-    (hole,) = [h for h in prover(night, told={p: reach(age_days=-40) for p in ROSTER.channels}).prove(start).holes if h.kind == "no_holder"]
-    assert (hole.end - hole.start) / MINUTE_MS == 30, "02:00 to 03:30 on the clock is half an hour that night"
+    (hole,) = [
+        h
+        for h in prover(night, told={p: reach(age_days=-40) for p in ROSTER.channels})
+        .prove(start)
+        .holes
+        if h.kind == "no_holder"
+    ]
+    assert (hole.end - hole.start) / MINUTE_MS == 30, (
+        "02:00 to 03:30 on the clock is half an hour that night"
+    )
 
 
 def test_rates_are_those_that_the_providers_declare_unless_the_rule_names_some() -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from schemas.base import HOUR_MS
 from schemas.oncall import DutyRow
 from schemas.reference import WorkingTime
-from services.oncall.rota import Rota
+from services.oncall.schedule import Rota
 from services.oncall.worktime import breaches, merged, rested, work_of
 from tests.unit.oncall.rotas import at, calendar, roster
 
-RULES = WorkingTime(day_h=10, week_h=48, daily_rest_h=11, weekly_rest_h=35, standby_roles=("astreinte_technique",), call_out_h=1)
+RULES = WorkingTime(
+    day_h=10,
+    week_h=48,
+    daily_rest_h=11,
+    weekly_rest_h=35,
+    standby_roles=("astreinte_technique",),
+    call_out_h=1,
+)
 CELL = "cellule_si"
 
 
@@ -24,7 +31,10 @@ def broken(rota: Rota, person: str = "a") -> list[tuple[str, float]]:
 
 
 def week(first: int, last: int, begins: str, ends: str) -> list[tuple[str, str, str]]:
-    return [("a", f"2027-03-{day:02d}T{begins}", f"2027-03-{day:02d}T{ends}") for day in range(first, last + 1)]
+    return [
+        ("a", f"2027-03-{day:02d}T{begins}", f"2027-03-{day:02d}T{ends}")
+        for day in range(first, last + 1)
+    ]
 
 
 def test_a_plain_week_breaks_nothing() -> None:
@@ -40,9 +50,12 @@ def test_six_long_days_are_more_than_a_week_may_hold() -> None:
 
 
 def test_a_night_between_two_days_needs_eleven_hours() -> None:
-    assert broken(planned(("a", "2027-03-01T12:00", "2027-03-01T22:00"), ("a", "2027-03-02T08:00", "2027-03-02T12:00"))) == [
-        ("daily_rest", 10.0)
-    ]
+    assert broken(
+        planned(
+            ("a", "2027-03-01T12:00", "2027-03-01T22:00"),
+            ("a", "2027-03-02T08:00", "2027-03-02T12:00"),
+        )
+    ) == [("daily_rest", 10.0)]
 
 
 def test_a_week_needs_35_hours_without_work() -> None:
@@ -53,7 +66,13 @@ def test_a_week_needs_35_hours_without_work() -> None:
 def test_on_call_at_home_is_no_work_but_what_one_is_called_out_for_is() -> None:
     rota = planned(("a", "2027-03-01T08:00", "2027-03-08T08:00"), role="astreinte_technique")
     assert broken(rota) == []
-    called = work_of(rota, RULES, at("2027-03-01T00:00"), at("2027-03-09T00:00"), {"a": [at("2027-03-02T03:00"), at("2027-03-02T10:00")]})
+    called = work_of(
+        rota,
+        RULES,
+        at("2027-03-01T00:00"),
+        at("2027-03-09T00:00"),
+        {"a": [at("2027-03-02T03:00"), at("2027-03-02T10:00")]},
+    )
     assert [(b.limit, b.hours) for b in breaches("a", called["a"], RULES)] == [("daily_rest", 6.0)]
 
 
@@ -69,7 +88,10 @@ def test_a_static_post_plans_nothing() -> None:
 
 
 def test_whoever_the_roster_names_outside_a_calendar_works_no_hours_by_that() -> None:
-    rota = Rota(roster({CELL: ("b", None)}), (calendar(("a", "2027-03-01T08:00", "2027-03-01T17:00"), role=CELL),))
+    rota = Rota(
+        roster({CELL: ("b", None)}),
+        (calendar(("a", "2027-03-01T08:00", "2027-03-01T17:00"), role=CELL),),
+    )
     assert set(work_of(rota, RULES, at("2027-03-01T00:00"), at("2027-03-29T00:00"))) == {"a"}
 
 

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime import access
-from services.runtime.access import AccessStore, LoginTaken, new_principal, normal_code
-from services.runtime.kafka import BrokerAway
-from services.runtime.keyed import Entry
-from services.runtime.principals import Account, EndedSession, Principal, Scope
-from services.runtime.problems import ProblemError
-from services.runtime.rights import RIGHTS, Permission, Role
-from services.runtime.sessions import Sessions
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity import accounts
+from services.runtime.identity.accounts import AccessStore, LoginTaken, new_principal, normal_code
+from services.runtime.identity.permissions import RIGHTS, Permission, Role
+from services.runtime.identity.principals import Account, EndedSession, Principal, Scope
+from services.runtime.identity.sessions import Sessions
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.kafka.compacted_topic import Entry
+from services.runtime.kafka.tombstones import Tombstones
 from services.runtime.testing.keyed import MemoryKeyedLog, memory_access
-from services.runtime.tombstones import Tombstones
 
 
 @pytest.fixture
@@ -39,8 +39,10 @@ async def test_a_token_opens_until_it_is_revoked_or_over(store: AccessStore) -> 
 
 
 @pytest.mark.parametrize("token", ["vigie_not_read_yet", "a-routing-key-that-a-source-had-already"])
-async def test_nobody_is_a_stranger_before_the_topic_has_been_read(store: AccessStore, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
-    monkeypatch.setattr(access, "START_S", 0.01)
+async def test_nobody_is_a_stranger_before_the_topic_has_been_read(
+    store: AccessStore, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setattr(accounts, "START_S", 0.01)
     with pytest.raises(ProblemError) as refused:
         await store.authenticate_bearer(token)
     assert refused.value.problem.code == "starting"
@@ -72,7 +74,9 @@ async def test_neither_tokens_nor_logins_lie_readable_on_the_topic_or_in_the_fil
     assert store._records._file.stat().st_mode & 0o777 == 0o600
 
 
-async def test_another_process_knows_it_from_the_topic(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
+async def test_another_process_knows_it_from_the_topic(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
+) -> None:
     principal = new_principal(Role.CELL)
     token_id, token = await store.create_token(principal)
     other = memory_access(tmp_path, log, "console")
@@ -102,7 +106,9 @@ async def test_a_code_used_in_one_process_takes_back_nothing_that_another_decide
     await console._take(log.entries)
     assert console.account_of(principal.id) == account.model_copy(update={"epoch": 1})
     assert f"account:{principal.id}" not in console._records.pending
-    late = account.model_copy(update={"totp_used": 9})  # the console had not heard of it when it wrote
+    late = account.model_copy(
+        update={"totp_used": 9}
+    )  # the console had not heard of it when it wrote
     await console._writer.put("access", *console._records.seal(late))
     await store._take(log.entries)
     await console._take(log.entries)
@@ -124,7 +130,9 @@ async def test_an_old_account_on_the_topic_is_read_at_the_start_and_written_by_n
     assert not restarted._records.pending
 
 
-async def test_logins_work_from_the_local_file_alone(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
+async def test_logins_work_from_the_local_file_alone(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
+) -> None:
     principal = new_principal(Role.ADMIN)
     await store.add_account(principal, "admin")
     _, token = await store.create_token(principal)
@@ -136,21 +144,37 @@ async def test_logins_work_from_the_local_file_alone(store: AccessStore, log: Me
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b'{"records": {}}', b'{"records": {"a": 1}, "pending": []}', b'{"records": {"a": "x"}, "pending": 3}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"records": {}}',
+        b'{"records": {"a": 1}, "pending": []}',
+        b'{"records": {"a": "x"}, "pending": 3}',
+    ],
 )
-def test_a_local_file_that_is_none_is_passed_over(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path, content: bytes) -> None:
+def test_a_local_file_that_is_none_is_passed_over(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path, content: bytes
+) -> None:
     """The topic has everything; the process must start."""
     store._records._file.parent.mkdir(exist_ok=True)
     store._records._file.write_bytes(content)
     assert memory_access(tmp_path, log).all(Principal) == []
 
 
-async def test_what_was_erased_meanwhile_does_not_come_back_from_the_file(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
+async def test_what_was_erased_meanwhile_does_not_come_back_from_the_file(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
+) -> None:
     kept, erased = new_principal(Role.CELL), new_principal(Role.CELL)
     await store.put(kept)
     await store.put(erased)
     store._records.save()
-    await store._writer.put("access", f"principal:{erased.id}", store._tombstones.make("access", f"principal:{erased.id}"))
+    await store._writer.put(
+        "access",
+        f"principal:{erased.id}",
+        store._tombstones.make("access", f"principal:{erased.id}"),
+    )
     restarted = memory_access(tmp_path, log)
     await restarted._take([log.entries[0], log.entries[2]])  # compacted
     restarted.caught_up.set()
@@ -171,7 +195,11 @@ async def test_a_stranger_neither_revokes_a_token_nor_opens_a_closed_session(
     store._records.save()
     keys = [f"token:{token_id}", f"principal:{principal.id}", f"ended:{session.id}"]
     strangers = Tombstones(b"k" * 32)
-    nulls = [Entry("access", 0, 100 + n, key, value) for key in keys for n, value in enumerate((None, b"x", strangers.make("access", key)))]
+    nulls = [
+        Entry("access", 0, 100 + n, key, value)
+        for key in keys
+        for n, value in enumerate((None, b"x", strangers.make("access", key)))
+    ]
     restarted = memory_access(tmp_path, log)
     for one in (store, restarted):
         await one._take(nulls)
@@ -182,7 +210,9 @@ async def test_a_stranger_neither_revokes_a_token_nor_opens_a_closed_session(
         assert set(keys) <= one._records.pending, "written to the topic again"
 
 
-async def test_old_sessions_are_erased_by_a_signed_record(store: AccessStore, log: MemoryKeyedLog, tmp_path: Path) -> None:
+async def test_old_sessions_are_erased_by_a_signed_record(
+    store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
+) -> None:
     await store.put(EndedSession(id="s-1", until=1))
     store.caught_up.set()
     await store._prune()
@@ -193,7 +223,9 @@ async def test_old_sessions_are_erased_by_a_signed_record(store: AccessStore, lo
     assert not other.ended("s-1")
 
 
-async def test_a_lost_topic_gets_its_content_back_from_the_file(store: AccessStore, tmp_path: Path) -> None:
+async def test_a_lost_topic_gets_its_content_back_from_the_file(
+    store: AccessStore, tmp_path: Path
+) -> None:
     principal = new_principal(Role.CELL)
     _, token = await store.create_token(principal)
     store._records.save()
@@ -241,7 +273,9 @@ async def test_first_start_writes_a_token_and_a_code_and_a_second_start_neither(
     assert not (secrets / "admin.code").exists()
 
 
-async def test_a_killed_first_start_is_finished_by_the_next(store: AccessStore, log: MemoryKeyedLog) -> None:
+async def test_a_killed_first_start_is_finished_by_the_next(
+    store: AccessStore, log: MemoryKeyedLog
+) -> None:
     store.caught_up.set()
     log.away = True
     with pytest.raises(BrokerAway):
@@ -259,16 +293,24 @@ async def test_a_login_belongs_to_one_account(store: AccessStore) -> None:
 
 async def test_records_of_a_stranger_on_the_topic_are_ignored(store: AccessStore) -> None:
     await store._take(
-        [Entry("access", 0, 0, "principal:x", b"{}"), Entry("access", 0, 1, "nonsense", b"x"), Entry("access", 0, 2, "token:y", None)]
+        [
+            Entry("access", 0, 0, "principal:x", b"{}"),
+            Entry("access", 0, 1, "nonsense", b"x"),
+            Entry("access", 0, 2, "token:y", None),
+        ]
     )
     assert store.all(Principal) == []
 
 
 def test_observers_kiosks_and_auditors_change_nothing() -> None:
     reads = {
-        Permission.PICTURE_READ, Permission.REPORT_STATUS, Permission.LOG_READ, Permission.AUDIT_READ, Permission.DEAD_LETTERS,
+        Permission.PICTURE_READ,
+        Permission.REPORT_STATUS,
+        Permission.LOG_READ,
+        Permission.AUDIT_READ,
+        Permission.DEAD_LETTERS,
         Permission.EVIDENCE_EXPORT,
-    }  # fmt: skip
+    }
     assert RIGHTS[Role.OBSERVER] | RIGHTS[Role.KIOSK] | RIGHTS[Role.AUDITOR] <= reads
     assert set(RIGHTS) == set(Role)
 

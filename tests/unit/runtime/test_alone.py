@@ -12,13 +12,13 @@ import pytest
 import structlog
 import typer
 
-from services.cli.status import status, targets_of
-from services.runtime.embedded.java import Java, find_java
-from services.runtime.embedded.kafka import KafkaNode
-from services.runtime.embedded.ports import known_ports, remembered_ports
-from services.runtime.settings import Settings
-from services.runtime.supervisor import alone
-from services.runtime.supervisor.up import Options, UpFailed, _signals, up
+from services.appliance.embedded.java import Java, find_java
+from services.appliance.embedded.kafka import KafkaNode
+from services.appliance.supervisor import alone
+from services.appliance.supervisor.up import Options, UpFailed, _signals, up
+from services.cli.system.status import status, targets_of
+from services.runtime.process.ports import known_ports, remembered_ports
+from services.runtime.process.settings import Settings
 
 
 @dataclass
@@ -39,7 +39,11 @@ class _Broker:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     java = Java(Path("/bin/true"), 21)
-    monkeypatch.setattr(alone, "make_node", lambda folder, ports, log_file, *_: KafkaNode(folder, *ports, java, (), log_file, "secret"))
+    monkeypatch.setattr(
+        alone,
+        "make_node",
+        lambda folder, ports, log_file, *_: KafkaNode(folder, *ports, java, (), log_file, "secret"),
+    )
     monkeypatch.setattr(alone, "RunningKafka", _Broker)
     monkeypatch.setattr(KafkaNode, "prepare", lambda _: None)
     settings = Settings(data_dir=tmp_path / "data")
@@ -47,9 +51,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return settings
 
 
-async def test_a_backup_of_a_stopped_system_leaves_to_prometheus_what_it_watches(settings: Settings) -> None:
+async def test_a_backup_of_a_stopped_system_leaves_to_prometheus_what_it_watches(
+    settings: Settings,
+) -> None:
     """`vigie status --targets` named nobody until the next start, so nobody was missed."""
-    remembered_ports(settings.data.ports, ["kafka", "controller", "console-http", "intake", "alerts-0"])
+    remembered_ports(
+        settings.data.ports, ["kafka", "controller", "console-http", "intake", "alerts-0"]
+    )
     before, targets = known_ports(settings.data.ports), targets_of(settings)
     async with alone.with_broker(settings, new=True) as known:
         assert known.kafka == f"127.0.0.1:{before['kafka']}"
@@ -58,14 +66,18 @@ async def test_a_backup_of_a_stopped_system_leaves_to_prometheus_what_it_watches
     assert {t["labels"]["process"] for t in targets} == {"intake", "alerts-0"}
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"intake": null}', '{"intake": -1}', '{"intake": 99999999}', "\xff"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"intake": null}', '{"intake": -1}', '{"intake": 99999999}', "\xff"]
+)
 def test_ports_that_are_none_are_made_anew(settings: Settings, content: str) -> None:
     settings.data.ports.write_text(content, encoding="latin-1")
     assert 0 < remembered_ports(settings.data.ports, ["intake"])["intake"] < 65536
 
 
 @pytest.mark.parametrize("name", ["logs/vigie.jsonl", "run/lock", "secrets"])
-async def test_what_cannot_be_written_is_named_in_one_line(settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+async def test_what_cannot_be_written_is_named_in_one_line(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """As after one start by another user: it ended with a traceback."""
     path = settings.data.root / name
     if name == "secrets":
@@ -77,7 +89,9 @@ async def test_what_cannot_be_written_is_named_in_one_line(settings: Settings, m
     async def nothing(_: object) -> None: ...
 
     monkeypatch.setattr(structlog, "configure", lambda **_: None)
-    options = Options(settings, None, None, demo=False, workers=1, before_services=nothing, greeting=lambda _: "")
+    options = Options(
+        settings, None, None, demo=False, workers=1, before_services=nothing, greeting=lambda _: ""
+    )
     with pytest.raises(UpFailed, match=f"cannot be used: .*{name}") as failed:
         await up(options)
     assert "\n" not in str(failed.value)
@@ -91,11 +105,15 @@ def test_a_java_may_be_named_as_in_a_shell(tmp_path: Path, monkeypatch: pytest.M
     java.chmod(0o755)
     monkeypatch.setenv("PATH", str(java.parent), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
-    assert [find_java(Path(given)) for given in ("java", "bin/java", ".", str(java))] == [Java(java, 21)] * 4
+    assert [find_java(Path(given)) for given in ("java", "bin/java", ".", str(java))] == [
+        Java(java, 21)
+    ] * 4
 
 
 @pytest.mark.parametrize(("before", "stops"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
-async def test_the_end_of_its_terminal_stops_it_unless_that_was_ignored(before: signal.Handlers, stops: bool) -> None:
+async def test_the_end_of_its_terminal_stops_it_unless_that_was_ignored(
+    before: signal.Handlers, stops: bool
+) -> None:
     """`nohup vigie up &` ended when who had started it logged out."""
     usual = signal.signal(signal.SIGHUP, before)
     try:
@@ -119,7 +137,10 @@ def test_who_may_not_look_is_not_told_that_nothing_runs(
     monkeypatch.setattr(os, "access", lambda path, _: path != settings.data.run)
     with pytest.raises(typer.Exit):
         status(as_json=False, targets=False)
-    assert capsys.readouterr().err == f"{settings.data.run} cannot be read: ask as the user that runs Vigie\n"
+    assert (
+        capsys.readouterr().err
+        == f"{settings.data.run} cannot be read: ask as the user that runs Vigie\n"
+    )
 
 
 def test_targets_that_nobody_can_name_are_no_empty_list(

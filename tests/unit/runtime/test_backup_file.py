@@ -20,14 +20,27 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app
-from services.runtime.backup import restoring, sealed
-from services.runtime.backup.contents import ContentsWriter, Finished, Record, Section, read_contents
-from services.runtime.backup.cut import Cut, Step, settle
-from services.runtime.backup.restoring import prove
-from services.runtime.backup.sealed import FRAME_BYTES, MAGIC, SealedInvalid, SealedReader, SealedWriter, SecretTooShort
-from services.runtime.settings import Settings
-from services.runtime.signing import SigningKey
-from services.runtime.whole_file import appearing
+from services.runtime.backup import restore, sealed_file
+from services.runtime.backup.consistent_cut import Cut, Step, settle
+from services.runtime.backup.contents import (
+    ContentsWriter,
+    Finished,
+    Record,
+    Section,
+    read_contents,
+)
+from services.runtime.backup.restore import prove
+from services.runtime.backup.sealed_file import (
+    FRAME_BYTES,
+    MAGIC,
+    SealedInvalid,
+    SealedReader,
+    SealedWriter,
+    SecretTooShort,
+)
+from services.runtime.process.atomic_file import appearing
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.signing import SigningKey
 
 SECRET = b"correct horse battery"
 
@@ -36,7 +49,7 @@ SECRET = b"correct horse battery"
 def _each_key_is_derived_once() -> Iterator[None]:
     """It is meant to take its time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed, "_key", lru_cache(sealed._key))
+        patch.setattr(sealed_file, "_key", lru_cache(sealed_file._key))
         yield
 
 
@@ -86,7 +99,12 @@ def test_a_short_key_is_refused() -> None:
 def test_a_file_that_was_cut_off_does_not_open(plain: bytes, whole: bytes, end: str) -> None:
     head = len(MAGIC) + 39
     first = head + 4 + int.from_bytes(whole[head : head + 4], "big")
-    cut = {"in the head": head - 1, "in a length": first + 2, "in a frame": len(whole) - 1, "between frames": first}[end]
+    cut = {
+        "in the head": head - 1,
+        "in a length": first + 2,
+        "in a frame": len(whole) - 1,
+        "between frames": first,
+    }[end]
     with pytest.raises(SealedInvalid, match="cut off"):
         opened(whole[:cut], len(plain))
 
@@ -107,7 +125,10 @@ def small() -> bytes:
 
 
 @settings(max_examples=25, deadline=None)
-@given(at=st.floats(min_value=0, max_value=1, exclude_max=True), by=st.integers(min_value=1, max_value=255))
+@given(
+    at=st.floats(min_value=0, max_value=1, exclude_max=True),
+    by=st.integers(min_value=1, max_value=255),
+)
 def test_no_changed_byte_is_taken(small: bytes, at: float, by: int) -> None:
     raw = bytearray(small)
     raw[int(at * len(raw))] ^= by
@@ -135,15 +156,25 @@ def written(tmp_path: Path) -> bytes:
     return file.getvalue()
 
 
-def test_records_and_files_come_back_as_they_were_and_the_manifest_is_signed(tmp_path: Path) -> None:
+def test_records_and_files_come_back_as_they_were_and_the_manifest_is_signed(
+    tmp_path: Path,
+) -> None:
     items = list(read_contents(SealedReader(io.BytesIO(written(tmp_path)), SECRET)))
-    assert items[:-1] == [Section("alerts.log", 3), *RECORDS, Section(file="secrets/x"), b"one", b"two"]
+    assert items[:-1] == [
+        Section("alerts.log", 3),
+        *RECORDS,
+        Section(file="secrets/x"),
+        b"one",
+        b"two",
+    ]
     assert isinstance(items[-1], Finished)
     assert items[-1].key.fingerprint == SigningKey.open(tmp_path).public.fingerprint
     assert items[-1].manifest["sections"]["alerts.log/3"]["entries"] == 3
 
 
-def test_a_manifest_signed_by_nobody_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_signed_by_nobody_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(SigningKey, "sign", lambda _self, _content: b"\0" * 64)
     with pytest.raises(SealedInvalid, match="not signed"):
         list(read_contents(SealedReader(io.BytesIO(written(tmp_path)), SECRET)))
@@ -151,23 +182,37 @@ def test_a_manifest_signed_by_nobody_is_refused(tmp_path: Path, monkeypatch: pyt
 
 def steps(*of: tuple[int, int, str, int]) -> deque[Step]:
     """(offset, seq before, source, seq heard)."""
-    return deque((Step(offset, (0, before), source, (0, heard)) for offset, before, source, heard in of), maxlen=100)
+    return deque(
+        (Step(offset, (0, before), source, (0, heard)) for offset, before, source, heard in of),
+        maxlen=100,
+    )
 
 
 def test_a_receiver_that_heard_more_is_cut_and_whoever_heard_that_of_it() -> None:
-    cuts = {"alerts": Cut(10, (0, 10)), "continuity": Cut(20, (0, 20)), "delivery": Cut(30, (0, 30))}
+    cuts = {
+        "alerts": Cut(10, (0, 10)),
+        "continuity": Cut(20, (0, 20)),
+        "delivery": Cut(30, (0, 30)),
+    }
     tails = {
         "alerts": steps((8, 8, "continuity", 17), (9, 9, "continuity", 19)),
         "continuity": steps((17, 17, "alerts", 10), (18, 18, "alerts", 11), (19, 19, "", 0)),
         "delivery": steps((28, 28, "alerts", 9), (29, 29, "alerts", 10)),
     }
     # continuity 18 heard of alerts 11, which is not in: cut there; then alerts 9 heard of continuity 19, then delivery 29 of alerts 10
-    assert settle(cuts, tails) == {"alerts": Cut(9, (0, 9)), "continuity": Cut(17, (0, 17)), "delivery": Cut(29, (0, 29))}
+    assert settle(cuts, tails) == {
+        "alerts": Cut(9, (0, 9)),
+        "continuity": Cut(17, (0, 17)),
+        "delivery": Cut(29, (0, 29)),
+    }
 
 
 def test_logs_that_agree_are_kept_whole() -> None:
     cuts = {"alerts": Cut(10, (0, 10)), "delivery": Cut(30, (1, 30))}
-    assert settle(cuts, {"alerts": steps((9, 9, "", 0)), "delivery": steps((29, 29, "alerts", 10))}) == cuts
+    assert (
+        settle(cuts, {"alerts": steps((9, 9, "", 0)), "delivery": steps((29, 29, "alerts", 10))})
+        == cuts
+    )
 
 
 def entry(kind: bytes, content: bytes) -> bytes:
@@ -179,11 +224,19 @@ def entry(kind: bytes, content: bytes) -> bytes:
     [
         (b'{"topic":"alerts.log","partition":0,"packed":1}', "this one does not understand"),
         (b"{", "this one does not understand"),
-        (b'{"topic":"alerts.log","partition":800}', "newer version of Vigie: this one knows no alerts.log/800"),
-        (b'{"topic":"drones.log","partition":0}', "newer version of Vigie: this one knows no drones.log/0"),
+        (
+            b'{"topic":"alerts.log","partition":800}',
+            "newer version of Vigie: this one knows no alerts.log/800",
+        ),
+        (
+            b'{"topic":"drones.log","partition":0}',
+            "newer version of Vigie: this one knows no drones.log/0",
+        ),
     ],
 )
-def test_what_a_newer_version_wrote_is_told_from_a_damaged_file(tmp_path: Path, content: bytes, says: str) -> None:
+def test_what_a_newer_version_wrote_is_told_from_a_damaged_file(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
     file = tmp_path / "x.backup"
     file.write_bytes(seal(entry(b"S", content)))
     with pytest.raises(SealedInvalid, match=says):
@@ -197,7 +250,9 @@ def test_the_head_of_another_version_is_told_from_a_damaged_file(tmp_path: Path)
         prove(file, SECRET)
 
 
-def test_a_wrong_key_leaves_the_new_directory_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_key_leaves_the_new_directory_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It had formatted a broker there and started it before it looked at the file."""
     file = tmp_path / "x.backup"
     file.write_bytes(written(tmp_path))
@@ -207,7 +262,9 @@ def test_a_wrong_key_leaves_the_new_directory_as_it_was(tmp_path: Path, monkeypa
     assert not (tmp_path / "new").exists()
 
 
-async def test_restored_files_are_on_the_disk_before_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_restored_files_are_on_the_disk_before_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "x.backup"
     file.write_bytes(written(tmp_path))
     on_disk: dict[int, int] = {}
@@ -224,10 +281,10 @@ async def test_restored_files_are_on_the_disk_before_it_says_so(tmp_path: Path, 
         yield send
 
     monkeypatch.setattr(os, "fsync", counted)
-    monkeypatch.setattr(restoring, "_sending", sending)
+    monkeypatch.setattr(restore, "_sending", sending)
     settings_ = Settings(data_dir=tmp_path / "new")
     settings_.data.make()
-    assert await restoring._write(settings_, file, SECRET, print) == (3, 1)
+    assert await restore._write(settings_, file, SECRET, print) == (3, 1)
     put_back = settings_.data.secrets / "x"
     assert put_back.read_bytes() == b"onetwo"
     assert on_disk[put_back.stat().st_ino] == 6
@@ -258,7 +315,10 @@ def test_a_file_that_did_not_become_whole_leaves_the_one_before(tmp_path: Path) 
 
 def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_else(tmp_path: Path) -> None:
     """`kill -9` left its part for ever, as large as it had come."""
-    old, kept = tmp_path / ".monday.backup.0123abcd.vigie-part", [".x.0123abcd.part", "x.0123abcd.vigie-part", ".x.vigie-part"]
+    old, kept = (
+        tmp_path / ".monday.backup.0123abcd.vigie-part",
+        [".x.0123abcd.part", "x.0123abcd.vigie-part", ".x.vigie-part"],
+    )
     command = [sys.executable, "-c", _WRITING, str(tmp_path / "monday.backup")]
     killed = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert killed.stdout is not None
@@ -273,7 +333,9 @@ def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_else(tmp_p
             target.write(b"tuesday")
         return {file.name for file in tmp_path.iterdir()}
 
-    assert next_backup() == {*kept, held.name, "tuesday.backup"}, "it is being written still, however slowly"
+    assert next_backup() == {*kept, held.name, "tuesday.backup"}, (
+        "it is being written still, however slowly"
+    )
     killed.kill()
     killed.communicate()
     held.touch()
@@ -292,30 +354,43 @@ with appearing(pathlib.Path(sys.argv[1])):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_a_device_a_pipe_or_a_folder_is_not_replaced(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_a_device_a_pipe_or_a_folder_is_not_replaced(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     """`vigie backup /dev/null`, to try it, put a file in the place of the device, for every program of the machine."""
     make(target := tmp_path / "target")
-    with pytest.raises(FileExistsError, match=r"no ordinary file.*target'$"), appearing(target) as file:
+    with (
+        pytest.raises(FileExistsError, match=r"no ordinary file.*target'$"),
+        appearing(target) as file,
+    ):
         file.write(b"x")
     assert not target.is_file()
     assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_folder_that_is_not_there_is_named_by_the_file_that_was_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"typo/x\.backup'$"), appearing(tmp_path / "typo" / "x.backup"):
+    with (
+        pytest.raises(FileNotFoundError, match=r"typo/x\.backup'$"),
+        appearing(tmp_path / "typo" / "x.backup"),
+    ):
         pytest.fail("begun")
 
 
-def test_a_full_disk_is_named_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`[Errno 28] No space left on device`: of the stick, or of the data?"""
 
     async def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("services.cli.backup.back_up", full)
+    monkeypatch.setattr("services.cli.data.backup.back_up", full)
     monkeypatch.setenv("VIGIE_BACKUP_KEY", SECRET.decode())
     monkeypatch.setenv("VIGIE_KAFKA", "127.0.0.1:9")
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
     (tmp_path / "secrets").mkdir()
     done = CliRunner().invoke(app, ["backup", str(tmp_path / "x.backup")])
-    assert (done.exit_code, done.output) == (1, f"{tmp_path / 'x.backup'}: No space left on device\n")
+    assert (done.exit_code, done.output) == (
+        1,
+        f"{tmp_path / 'x.backup'}: No space left on device\n",
+    )

@@ -14,12 +14,23 @@ from hypothesis import strategies as st
 from schemas.base import Message
 from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, OpenRealm, Rebased
-from services.runtime.chain import STUCK_AFTER, Position, View, append, declare, dump_position, empty, fold, follow, load_position
-from services.runtime.core import Machine
-from services.runtime.exits import EXITS, Stop
-from services.runtime.inputs import InputRecord, input_digest
-from services.runtime.kafka import headers_of, value_of
-from services.runtime.transaction import MAX_TRANSACTION_BYTES, Transaction
+from services.runtime.decider.inputs import InputRecord, input_digest
+from services.runtime.decider.machine import Machine
+from services.runtime.kafka.clients import headers_of, value_of
+from services.runtime.log.chain import (
+    STUCK_AFTER,
+    Position,
+    View,
+    append,
+    declare,
+    dump_position,
+    empty,
+    fold,
+    follow,
+    load_position,
+)
+from services.runtime.log.transaction import MAX_TRANSACTION_BYTES, Transaction
+from services.runtime.process.exits import EXITS, Stop
 from tests.faults.runtime.toy import ToyDecider, ToyReport
 
 P = partition_of("92", 8)
@@ -27,12 +38,23 @@ T0 = 1_800_000_000_000
 
 
 def record(offset: int, message: Message, id: str) -> InputRecord:
-    return InputRecord("toy.inputs", P, offset, b"92", value_of(message), headers_of(message.wire_type(), id=id, source="t"), T0 + offset)
+    return InputRecord(
+        "toy.inputs",
+        P,
+        offset,
+        b"92",
+        value_of(message),
+        headers_of(message.wire_type(), id=id, source="t"),
+        T0 + offset,
+    )
 
 
 def inputs(count: int) -> list[InputRecord]:
     opening = OpenRealm(author="system:up", role="admin", territory="92", started_at=0)
-    reports = [record(n, ToyReport(incident=f"i{n % 5}", n=n, delay_ms=7 if n % 3 else None), f"r{n}") for n in range(1, count)]
+    reports = [
+        record(n, ToyReport(incident=f"i{n % 5}", n=n, delay_ms=7 if n % 3 else None), f"r{n}")
+        for n in range(1, count)
+    ]
     return [record(0, opening, "open"), *reports]
 
 
@@ -62,9 +84,13 @@ def test_any_number_of_writers_and_zombies_apply_each_input_once_in_order(seed: 
     for _ in range(600):
         writer = rnd.choice(writers)
         match rnd.choice("aaallllzc"):
-            case "a" if writer.view.position.applied + 1 < len(given_inputs) and len(writer.queue) < 5:
+            case "a" if (
+                writer.view.position.applied + 1 < len(given_inputs) and len(writer.queue) < 5
+            ):
                 due = given_inputs[writer.view.position.applied + 1]
-                writer.view, sent = append(machine(), writer.view, due, f"run{writers.index(writer)}")
+                writer.view, sent = append(
+                    machine(), writer.view, due, f"run{writers.index(writer)}"
+                )
                 writer.queue.append((sent.raw, sent.expected))
             case "l" if writer.queue:
                 raw, expected = writer.queue.pop(0)
@@ -98,7 +124,9 @@ def test_any_number_of_writers_and_zombies_apply_each_input_once_in_order(seed: 
     assert conflicts == 0 or at.ignored > 0
 
 
-def chained(count: int, logic: int = 1, view: View[Any] | None = None) -> tuple[View[Any], list[bytes]]:
+def chained(
+    count: int, logic: int = 1, view: View[Any] | None = None
+) -> tuple[View[Any], list[bytes]]:
     view, log = view or empty(), []
     for due in inputs(view.position.applied + 1 + count)[view.position.applied + 1 :]:
         view, sent = append(machine(logic), view, due, "run")
@@ -130,7 +158,12 @@ def test_a_record_of_older_logic_is_ignored_and_of_newer_logic_stops() -> None:
 def test_a_fact_that_this_program_does_not_know_stops_it() -> None:
     view, log = chained(2)
     tx = Transaction.load(log[-1])
-    unknown = replace(tx, seq=3, prev=view.position.hash, facts=(replace(tx.facts[0], type="vigie.FromTheFuture.v9"),))
+    unknown = replace(
+        tx,
+        seq=3,
+        prev=view.position.hash,
+        facts=(replace(tx.facts[0], type="vigie.FromTheFuture.v9"),),
+    )
     with pytest.raises(Stop) as stopped:
         fold(machine(), view, 2, unknown.dump())
     assert stopped.value.name == "logic.newer"
@@ -140,7 +173,16 @@ def test_a_fact_that_this_program_does_not_know_stops_it() -> None:
 @given(
     st.one_of(
         st.binary(max_size=80),
-        st.sampled_from([b"{}", b"[]", b"null", None, b'{"seq":1,"prev":"x","logic":"a"}', b'{"v":1,"seq":1,"src":null}']),
+        st.sampled_from(
+            [
+                b"{}",
+                b"[]",
+                b"null",
+                None,
+                b'{"seq":1,"prev":"x","logic":"a"}',
+                b'{"v":1,"seq":1,"src":null}',
+            ]
+        ),
     )
 )
 def test_bytes_that_no_writer_made_are_ignored(raw: bytes | None) -> None:
@@ -155,16 +197,26 @@ def test_a_log_goes_on_behind_any_number_of_records_that_none_of_ours_wrote() ->
     for offset in range(2, STUCK_AFTER + 10):
         view = fold(machine(), view, offset, b"junk")
     view, sent = append(machine(), view, inputs(3)[2], "run")
-    assert (sent.transaction.seq, sent.expected, view.position.ignored_run) == (3, STUCK_AFTER + 10, 0)
+    assert (sent.transaction.seq, sent.expected, view.position.ignored_run) == (
+        3,
+        STUCK_AFTER + 10,
+        0,
+    )
     assert log
 
 
 def test_a_declared_loss_raises_the_history_and_reaches_every_realm() -> None:
     view, log = chained(4)
     at = view.position
-    raw = declare("toy", 1, at, LossDeclared(detail="disk"), partition=P, now=T0, run="r", history=3)
+    raw = declare(
+        "toy", 1, at, LossDeclared(detail="disk"), partition=P, now=T0, run="r", history=3
+    )
     after = fold(machine(), view, at.next, raw)
-    assert (after.position.history, after.position.applied, after.position.applied_digest) == (3, at.applied, at.applied_digest)
+    assert (after.position.history, after.position.applied, after.position.applied_digest) == (
+        3,
+        at.applied,
+        at.applied_digest,
+    )
     assert after.realms["92"].domain.losses == 1
     assert after.realms["92"].now == view.realms["92"].now
     again, sent = append(machine(), after, inputs(5)[4], "run")
@@ -175,17 +227,41 @@ def test_a_declared_loss_raises_the_history_and_reaches_every_realm() -> None:
 
 def test_after_a_new_base_the_input_goes_on_where_it_says() -> None:
     view, _ = chained(4)
-    raw = declare("toy", 1, view.position, Rebased(cluster_id="c", next_offset=17), partition=P, now=T0, run="r", history=1)
+    raw = declare(
+        "toy",
+        1,
+        view.position,
+        Rebased(cluster_id="c", next_offset=17),
+        partition=P,
+        now=T0,
+        run="r",
+        history=1,
+    )
     after = fold(machine(), view, view.position.next, raw)
-    assert (after.position.applied, after.position.applied_digest, after.position.history) == (16, "", 1)
+    assert (after.position.applied, after.position.applied_digest, after.position.history) == (
+        16,
+        "",
+        1,
+    )
 
 
 def test_what_had_no_effect_has_an_id_of_its_own_in_another_history() -> None:
     """An input topic that was made again begins at 0: its dead letters hid behind those of the first, and `verify` saw one id twice."""
     view, _ = chained(4)
-    unreadable = InputRecord("toy.inputs", P, 4, b"92", b"{", headers_of("vigie.ToyReport.v1", id="bad", source="t"), T0)
+    unreadable = InputRecord(
+        "toy.inputs", P, 4, b"92", b"{", headers_of("vigie.ToyReport.v1", id="bad", source="t"), T0
+    )
     view, first = append(machine(), view, unreadable, "run")
-    raw = declare("toy", 1, view.position, Rebased(cluster_id="c", next_offset=4), partition=P, now=T0, run="r", history=1)
+    raw = declare(
+        "toy",
+        1,
+        view.position,
+        Rebased(cluster_id="c", next_offset=4),
+        partition=P,
+        now=T0,
+        run="r",
+        history=1,
+    )
     view = fold(machine(), view, view.position.next, raw)
     _, second = append(machine(), view, unreadable, "run")
     (was,), (now,) = first.transaction.facts, second.transaction.facts
@@ -202,7 +278,9 @@ def test_a_position_is_kept_as_json_and_comes_back_equal() -> None:
 @given(st.integers(0, 400_000))
 def test_no_record_is_larger_than_kafka_takes(size: int) -> None:
     view, _ = chained(1)
-    _, sent = append(machine(), view, record(1, ToyReport(incident="i", n=1, blob="x" * size), "big"), "run")
+    _, sent = append(
+        machine(), view, record(1, ToyReport(incident="i", n=1, blob="x" * size), "big"), "run"
+    )
     assert len(sent.raw) <= MAX_TRANSACTION_BYTES
     assert sent.outcome == ("applied" if size < MAX_TRANSACTION_BYTES - 2000 else sent.outcome)
     assert sent.outcome == ("failed" if size > MAX_TRANSACTION_BYTES else sent.outcome)

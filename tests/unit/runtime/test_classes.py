@@ -9,15 +9,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.runtime.embedded import classes
-from services.runtime.embedded.classes import KEPT, can_keep, kept_classes, make_classes
-from services.runtime.embedded.java import Java
-from services.runtime.embedded.kafka import KafkaNode, RunningKafka
-from services.runtime.embedded.store import StoreNode
-from services.runtime.settings import Settings
-from services.runtime.supervisor import up
-from services.runtime.supervisor.progress import Progress
-from services.runtime.supervisor.stream import Stream
+from services.appliance.embedded import classes
+from services.appliance.embedded.classes import KEPT, can_keep, kept_classes, make_classes
+from services.appliance.embedded.java import Java
+from services.appliance.embedded.kafka import KafkaNode, RunningKafka
+from services.appliance.embedded.store import StoreNode
+from services.appliance.supervisor import up
+from services.appliance.supervisor.progress import Progress
+from services.appliance.supervisor.stream import Stream
+from services.runtime.process.settings import Settings
 from tests.waiting import until
 
 RECORD = classes._record
@@ -48,7 +48,9 @@ def java(tmp_path: Path, name: str = "java", major: int = 25) -> Java:
     return Java(tmp_path / name / "bin" / "java", major)
 
 
-def test_they_are_made_once_for_a_java_and_its_jars(tmp_path: Path, jars: tuple[Path, ...], recorded: list[KafkaNode]) -> None:
+def test_they_are_made_once_for_a_java_and_its_jars(
+    tmp_path: Path, jars: tuple[Path, ...], recorded: list[KafkaNode]
+) -> None:
     one, other = java(tmp_path), java(tmp_path, "other")
     assert kept_classes(one, jars) is None
     made = make_classes(one, jars)
@@ -60,7 +62,9 @@ def test_they_are_made_once_for_a_java_and_its_jars(tmp_path: Path, jars: tuple[
     assert kept_classes(one, jars) is None, "another jar"
 
 
-def test_damaged_ones_are_removed_and_made_again(tmp_path: Path, jars: tuple[Path, ...], recorded: list[KafkaNode]) -> None:
+def test_damaged_ones_are_removed_and_made_again(
+    tmp_path: Path, jars: tuple[Path, ...], recorded: list[KafkaNode]
+) -> None:
     made = make_classes(java(tmp_path), jars)
     assert made is not None
     made.write_bytes(b"clusses")
@@ -70,7 +74,9 @@ def test_damaged_ones_are_removed_and_made_again(tmp_path: Path, jars: tuple[Pat
     assert len(recorded) == 2
 
 
-def test_what_others_could_have_written_is_not_used(tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_others_could_have_written_is_not_used(
+    tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = make_classes(java(tmp_path), jars)
     assert made is not None
     made.chmod(0o620)
@@ -94,11 +100,18 @@ def test_those_used_last_stay(tmp_path: Path, jars: tuple[Path, ...]) -> None:
         os.utime(file, (n, n))
     kept_classes(java(tmp_path, "0"), jars)
     make_classes(java(tmp_path, "new"), jars)
-    assert [kept_classes(java(tmp_path, str(n)), jars) for n in range(KEPT)] == [made[0], None, *made[2:]]
+    assert [kept_classes(java(tmp_path, str(n)), jars) for n in range(KEPT)] == [
+        made[0],
+        None,
+        *made[2:],
+    ]
 
 
 def test_an_older_java_and_a_cache_that_cannot_be_written_do_without(
-    tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, recorded: list[KafkaNode]
+    tmp_path: Path,
+    jars: tuple[Path, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    recorded: list[KafkaNode],
 ) -> None:
     assert make_classes(java(tmp_path, major=21), jars) is None
 
@@ -106,7 +119,10 @@ def test_an_older_java_and_a_cache_that_cannot_be_written_do_without(
         raise PermissionError
 
     chmod = Path.chmod
-    for name, how in (("touch", refused), ("chmod", lambda file, _: chmod(file, 0o666))):  # a stick that knows no owners
+    for name, how in (
+        ("touch", refused),
+        ("chmod", lambda file, _: chmod(file, 0o666)),
+    ):  # a stick that knows no owners
         with monkeypatch.context() as patch:
             patch.setattr(Path, name, how)
             assert not can_keep(java(tmp_path), jars)
@@ -117,13 +133,17 @@ def test_an_older_java_and_a_cache_that_cannot_be_written_do_without(
 
 def test_a_jvm_that_crashes_says_so_in_the_logs(tmp_path: Path, jars: tuple[Path, ...]) -> None:
     """Its report lay in the folder from which Vigie was started. A % in a path is no pattern."""
-    node = KafkaNode(tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "100 %p" / "broker.jsonl", "secret")
+    node = KafkaNode(
+        tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "100 %p" / "broker.jsonl", "secret"
+    )
     assert f"-XX:ErrorFile={tmp_path}/100 %%p/broker-crash-%p.log" in node.command()
 
 
 def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) -> None:
     def aot(*, kept: Path | None = None, recording: Path | None = None) -> list[str]:
-        node = KafkaNode(tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", "secret", classes=kept)
+        node = KafkaNode(
+            tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", "secret", classes=kept
+        )
         return [option for option in node.command(recording) if option.startswith("-XX:AOT")]
 
     assert aot() == []
@@ -131,7 +151,9 @@ def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) 
     assert aot(recording=Path("/r.aot")) == ["-XX:AOTCacheOutput=/r.aot"]
 
 
-def test_nothing_outlives_whoever_is_stopped_meanwhile(tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_outlives_whoever_is_stopped_meanwhile(
+    tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A recorded JVM starts another one that writes: it went on for seconds after `vigie up` had ended. What else this process has started goes on."""
     jvm = java(tmp_path)
     jvm.command.parent.mkdir(parents=True)
@@ -150,7 +172,10 @@ def test_nothing_outlives_whoever_is_stopped_meanwhile(tmp_path: Path, jars: tup
     with subprocess.Popen(["sleep", "600"]) as other:
         try:
             with pytest.raises(SystemExit):
-                RECORD(KafkaNode(tmp_path, 1, 2, jvm, jars, tmp_path / "log", "secret"), tmp_path / "made.aot")
+                RECORD(
+                    KafkaNode(tmp_path, 1, 2, jvm, jars, tmp_path / "log", "secret"),
+                    tmp_path / "made.aot",
+                )
             _, alive = psutil.wait_procs(started, 10)
             assert (len(started), alive, other.poll()) == (2, [], None)
         finally:
@@ -159,17 +184,38 @@ def test_nothing_outlives_whoever_is_stopped_meanwhile(tmp_path: Path, jars: tup
 
 @pytest.mark.parametrize(("kept", "made_later"), [(True, []), (False, ["classes"])])
 def test_those_that_are_missing_are_made_when_everything_runs(
-    tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, kept: bool, made_later: list[str]
+    tmp_path: Path,
+    jars: tuple[Path, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    kept: bool,
+    made_later: list[str],
 ) -> None:
     node = KafkaNode(
-        tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "log", "secret", classes=make_classes(java(tmp_path), jars) if kept else None
+        tmp_path,
+        1,
+        2,
+        java(tmp_path),
+        jars,
+        tmp_path / "log",
+        "secret",
+        classes=make_classes(java(tmp_path), jars) if kept else None,
     )
     monkeypatch.setattr(up, "make_node", lambda *_: node)
     monkeypatch.setattr(KafkaNode, "prepare", lambda _: None)
     settings = Settings(data_dir=tmp_path / "data")
-    options = up.Options(settings, None, "redis://127.0.0.1:1", demo=False, workers=1, before_services=never, greeting=lambda _: "")
+    options = up.Options(
+        settings,
+        None,
+        "redis://127.0.0.1:1",
+        demo=False,
+        workers=1,
+        before_services=never,
+        greeting=lambda _: "",
+    )
     store = StoreNode(tmp_path, tmp_path / "store.sock", tmp_path / "store.log")
-    servers, later = up._server_plans(options, store, {"kafka": 1, "controller": 2}, {}, Progress(Stream()))
+    servers, later = up._server_plans(
+        options, store, {"kafka": 1, "controller": 2}, {}, Progress(Stream())
+    )
     assert [plan.name for plan in servers] == ["broker"]
     assert [plan.name for plan in later] == made_later
 

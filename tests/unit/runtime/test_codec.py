@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from services.runtime.codec import NotDumpable, StateCodec
-from services.runtime.maps import Map
-from services.runtime.seen import Page, Seen
+from services.runtime.decider.applied_ids import Page, Seen
+from services.runtime.decider.codec import NotDumpable, StateCodec
+from services.runtime.decider.maps import Map
 
 SiteId = NewType("SiteId", str)
 
@@ -77,11 +77,19 @@ _states = st.builds(
     now=_numbers,
     lineage=_names,
     rank=st.sampled_from(Rank),
-    rows=st.dictionaries(_names, st.builds(Row, name=_names, colours=st.lists(st.sampled_from(Colour)).map(tuple)), max_size=4).map(Map),
+    rows=st.dictionaries(
+        _names,
+        st.builds(Row, name=_names, colours=st.lists(st.sampled_from(Colour)).map(tuple)),
+        max_size=4,
+    ).map(Map),
     inner=st.dictionaries(st.tuples(_names, _numbers), _inner, max_size=4).map(Map),
-    mixed=st.dictionaries(st.sampled_from(Colour), st.one_of(_inner, st.builds(Other, x=st.floats(allow_nan=False)))).map(Map),
+    mixed=st.dictionaries(
+        st.sampled_from(Colour), st.one_of(_inner, st.builds(Other, x=st.floats(allow_nan=False)))
+    ).map(Map),
     numbers=st.dictionaries(_numbers, st.frozensets(_numbers), max_size=3).map(Map),
-    one=st.one_of(st.none(), _inner.map(lambda i: Inner(i.rank, i.since, i.names, i.pair, i.deep, i))),
+    one=st.one_of(
+        st.none(), _inner.map(lambda i: Inner(i.rank, i.since, i.names, i.pair, i.deep, i))
+    ),
 )
 CODEC = StateCodec(State)
 
@@ -118,7 +126,9 @@ def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
     seen = Seen()
     for n, id in enumerate(ids):
         seen = seen.add(id, n, forget=True)
-    back = Seen.restore(seen.first, [seen.pages[n] for n in range(seen.first, seen.last)], seen.open_ids())
+    back = Seen.restore(
+        seen.first, [seen.pages[n] for n in range(seen.first, seen.last)], seen.open_ids()
+    )
     assert back == seen
     assert all(id in back for id in ids)
     assert len(back) == len(set(ids))
@@ -126,7 +136,9 @@ def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=3), max_size=40), st.lists(st.text(max_size=3), max_size=10))
-def test_a_compact_set_of_ids_knows_what_was_seen_before_and_after(before: list[str], after: list[str]) -> None:
+def test_a_compact_set_of_ids_knows_what_was_seen_before_and_after(
+    before: list[str], after: list[str]
+) -> None:
     seen = Seen()
     for id in before:
         seen = seen.add(id, 0, forget=False)
@@ -144,8 +156,8 @@ def test_a_compact_set_of_ids_knows_what_was_seen_before_and_after(before: list[
 
 
 def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.seen.PAGE", 2)
-    monkeypatch.setattr("services.runtime.seen.KEPT_MS", 10)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE", 2)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.KEPT_MS", 10)
     seen = Seen()
     for n in range(4):
         seen = seen.add(f"a{n}", n, forget=True)
@@ -159,16 +171,23 @@ def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPat
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 6)), max_size=120))
-def test_blocks_of_pages_remember_and_forget_as_one_set_would(monkeypatch: pytest.MonkeyPatch, told: list[tuple[int, int]]) -> None:
+def test_blocks_of_pages_remember_and_forget_as_one_set_would(
+    monkeypatch: pytest.MonkeyPatch, told: list[tuple[int, int]]
+) -> None:
     """A restored state is the same value: two workers decide alike, whoever was restarted."""
-    monkeypatch.setattr("services.runtime.seen.PAGE", 3)
-    monkeypatch.setattr("services.runtime.seen.BLOCK", 2)
-    monkeypatch.setattr("services.runtime.seen.KEPT_MS", 60)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE", 3)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.BLOCK", 2)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.KEPT_MS", 60)
     seen, now = Seen(), 0
     for id, later in told:
         now += later
         kept = {i for page in seen.pages.values() for i in page.ids} | set(seen.open_ids())
         assert (str(id) in seen) == (str(id) in kept)
         seen = seen.add(str(id), now, forget=True)
-        assert Seen.restore(seen.first, [seen.pages[n] for n in range(seen.first, seen.last)], seen.open_ids()) == seen
+        assert (
+            Seen.restore(
+                seen.first, [seen.pages[n] for n in range(seen.first, seen.last)], seen.open_ids()
+            )
+            == seen
+        )
     assert len(seen) == sum(len(page.ids) for page in seen.pages.values()) + seen.open_count

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from services.runtime import collecting as c
+from services.runtime.process import gc_tuning as c
 
 
 class Ring:
@@ -40,7 +40,9 @@ async def test_what_survives_a_long_look_is_set_aside(collected: None) -> None:
     assert first() is None, "what has no cycle is freed at once, set aside or not"
 
 
-async def test_a_short_look_sets_nothing_aside(collected: None, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_short_look_sets_nothing_aside(
+    collected: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(c, "LONG_S", 60.0)
     before = gc.get_freeze_count()
     kept = [Ring() for _ in range(1_000)]
@@ -49,7 +51,9 @@ async def test_a_short_look_sets_nothing_aside(collected: None, monkeypatch: pyt
     assert kept
 
 
-async def test_garbage_among_what_was_set_aside_is_found_by_the_look_through_everything(collected: None) -> None:
+async def test_garbage_among_what_was_set_aside_is_found_by_the_look_through_everything(
+    collected: None,
+) -> None:
     ring = Ring()
     gone = weakref.ref(ring)
     gc.collect()

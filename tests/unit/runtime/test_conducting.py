@@ -11,9 +11,9 @@ import pytest
 
 from schemas.runtime import StepTo
 from schemas.topics import inputs
-from services.runtime.conducting import Conducting
-from services.runtime.conductor import Move
-from services.runtime.reader import Accepted
+from services.runtime.log.reader import Accepted
+from services.runtime.simulation.conductor import Move
+from services.runtime.simulation.conductor_process import Conducting
 from services.runtime.testing import MemoryService
 from tests.faults.runtime.toy import ToyDecider
 from tests.marks import MARKS
@@ -55,7 +55,9 @@ def steps(*services: str) -> list[Move]:
     return [Move("92~ex-a", s, f"step:{s}", StepTo(), 0) for s in services]
 
 
-async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_theirs(conducting: Conducting, slow: Slow) -> None:
+async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_theirs(
+    conducting: Conducting, slow: Slow
+) -> None:
     """Its service may answer at once, and the order in which that and a step arrive must not be left to chance."""
     sending = asyncio.create_task(conducting._send(steps("alerts", "continuity", "delivery")))
     await eventually(lambda: len(slow.sent) == 2)
@@ -70,7 +72,9 @@ async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_th
         await sending
 
 
-async def test_moves_to_one_service_do_not_wait_for_each_other(conducting: Conducting, slow: Slow) -> None:
+async def test_moves_to_one_service_do_not_wait_for_each_other(
+    conducting: Conducting, slow: Slow
+) -> None:
     sending = asyncio.create_task(conducting._send(steps("delivery", "delivery", "delivery")))
     await eventually(lambda: len(slow.sent) == 3)
     for _, acknowledgement in slow.sent:

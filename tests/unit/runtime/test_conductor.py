@@ -11,13 +11,22 @@ from schemas.alerts import AttentionRequested, MetricChanged
 from schemas.base import Fact, Instant, Message
 from schemas.calling import AnswerReceived, NotificationPlanned
 from schemas.commands import AnswerNotification
-from schemas.runtime import CONDUCTOR, CloseRealm, DeadlineFailed, OpenRealm, RealmOpened, SetPace, StepRequested, StepTo
+from schemas.runtime import (
+    CONDUCTOR,
+    CloseRealm,
+    DeadlineFailed,
+    OpenRealm,
+    RealmOpened,
+    SetPace,
+    StepRequested,
+    StepTo,
+)
 from schemas.words import Answer, Channel, Level
-from services.runtime.conductor import Conductor, Response
-from services.runtime.decider import Deadline, Firing, Input
-from services.runtime.maps import Map
+from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import Deadline, Firing, Input
+from services.runtime.log.transaction import FactRecord, Transaction
+from services.runtime.simulation.conductor import Conductor, Response
 from services.runtime.testing import MemorySystem
-from services.runtime.transaction import FactRecord, Transaction
 from tests.faults.matrix import proves
 
 REALM = "92~ex-toy"
@@ -48,10 +57,28 @@ class ToyDecider:
             case MetricChanged(key=key) if self.service == "alerts":
                 return [self._plan(given, key)]
             case NotificationPlanned() as planned if self.service == "delivery":
-                return [AnswerReceived(notification=planned.notification, person="p", answer=Answer.ACK, channel="app", at=given.now)]
+                return [
+                    AnswerReceived(
+                        notification=planned.notification,
+                        person="p",
+                        answer=Answer.ACK,
+                        channel="app",
+                        at=given.now,
+                    )
+                ]
             case AnswerNotification() as answer if self.service == "delivery":
-                return [AnswerReceived(notification=answer.notification, person="q", answer=Answer.ACK, channel="app", at=given.now)]
-            case AnswerReceived(notification=n) if self.service == "alerts" and len(state.heard) < 12:
+                return [
+                    AnswerReceived(
+                        notification=answer.notification,
+                        person="q",
+                        answer=Answer.ACK,
+                        channel="app",
+                        at=given.now,
+                    )
+                ]
+            case AnswerReceived(notification=n) if (
+                self.service == "alerts" and len(state.heard) < 12
+            ):
                 return [self._plan(given, n)]
         return []
 
@@ -101,18 +128,36 @@ class QuietDecider(ToyDecider):
 def responder(fact: FactRecord, realm: RealmOpened) -> list[Response]:
     if fact.name != "AnswerReceived" or fact.data["person"] != "p":
         return []
-    message = AnswerNotification(author="q", role="r", notification=fact.data["notification"], person="q", answer=Answer.ACK, channel="app")
+    message = AnswerNotification(
+        author="q",
+        role="r",
+        notification=fact.data["notification"],
+        person="q",
+        answer=Answer.ACK,
+        channel="app",
+    )
     return [Response(f"again:{fact.id}", 90_000, message)]
 
 
 def opened() -> MemorySystem:
-    system = MemorySystem({s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, responder)
-    system.feed("alerts", REALM, OpenRealm(author="a", role="admin", territory="92", started_at=T0), id="open")
+    system = MemorySystem(
+        {s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, responder
+    )
+    system.feed(
+        "alerts",
+        REALM,
+        OpenRealm(author="a", role="admin", territory="92", started_at=T0),
+        id="open",
+    )
     return system
 
 
 def facts_without_steps(system: MemorySystem) -> list[tuple[str, int, str]]:
-    return [(f.name, f.at, f.id) for f in system.facts(REALM) if f.name not in ("StepAccepted", "CommandApplied", "InputDuplicate")]
+    return [
+        (f.name, f.at, f.id)
+        for f in system.facts(REALM)
+        if f.name not in ("StepAccepted", "CommandApplied", "InputDuplicate")
+    ]
 
 
 def test_deadlines_fire_at_their_own_time_whatever_the_size_of_the_steps() -> None:
@@ -140,7 +185,11 @@ def test_a_paused_realm_stands_still_and_goes_on_where_it_stood() -> None:
 def test_responses_come_at_their_own_time() -> None:
     system = opened()
     system.step(REALM, T0 + 600_000)
-    answers = [f.at - T0 for f in system.facts(REALM, ["delivery"]) if f.name == "AnswerReceived" and f.data["person"] == "q"]
+    answers = [
+        f.at - T0
+        for f in system.facts(REALM, ["delivery"])
+        if f.name == "AnswerReceived" and f.data["person"] == "q"
+    ]
     assert answers[0] == 150_000
     assert answers == sorted(answers)
 
@@ -173,7 +222,9 @@ def test_a_conductor_that_comes_back_sends_the_same_moves() -> None:
     assert facts_without_steps(system) == facts_without_steps(whole)
 
 
-@pytest.mark.parametrize("order", [("alerts", "continuity", "delivery"), ("delivery", "continuity", "alerts")])
+@pytest.mark.parametrize(
+    "order", [("alerts", "continuity", "delivery"), ("delivery", "continuity", "alerts")]
+)
 def test_of_a_closed_realm_nothing_is_kept_whatever_is_read_when(order: tuple[str, ...]) -> None:
     system = opened()
     system.step(REALM, T0 + 300_000)
@@ -183,9 +234,19 @@ def test_of_a_closed_realm_nothing_is_kept_whatever_is_read_when(order: tuple[st
     for name in order:
         for stored in system.services[name].log.of(REALM):
             fresh.observe(stored.transaction, stored.partition, stored.hash)
-    assert [f.name for f in system.facts(REALM, ["alerts"])][-2:] == ["RealmClosed", "CommandApplied"]
+    assert [f.name for f in system.facts(REALM, ["alerts"])][-2:] == [
+        "RealmClosed",
+        "CommandApplied",
+    ]
     realm = fresh._realms[REALM]
-    for kept in (realm.gated, realm.responses, realm.answered, realm.early, realm.asked, realm.in_flight):
+    for kept in (
+        realm.gated,
+        realm.responses,
+        realm.answered,
+        realm.early,
+        realm.asked,
+        realm.in_flight,
+    ):
         assert not kept
     assert not planner.asked
     assert not fresh.next_moves(REALM)
@@ -212,12 +273,22 @@ def moves_of(system: MemorySystem) -> list[tuple[str, int]]:
 def asked_for(to: int) -> MemorySystem:
     """A step was asked for and not begun. Continuity has something to do at 60 s."""
     system = opened()
-    system.feed("alerts", REALM, StepRequested(author="a", role="admin", to=T0 + to), id="step", settle=False)
+    system.feed(
+        "alerts",
+        REALM,
+        StepRequested(author="a", role="admin", to=T0 + to),
+        id="step",
+        settle=False,
+    )
     return system
 
 
 def test_steps_of_services_with_nothing_to_do_go_together() -> None:
-    assert moves_of(asked_for(30_000)) == [("alerts", 30_000), ("continuity", 30_000), ("delivery", 30_000)]
+    assert moves_of(asked_for(30_000)) == [
+        ("alerts", 30_000),
+        ("continuity", 30_000),
+        ("delivery", 30_000),
+    ]
 
 
 def test_what_has_something_to_do_ends_a_group() -> None:
@@ -225,33 +296,55 @@ def test_what_has_something_to_do_ends_a_group() -> None:
     system = asked_for(60_000)
     assert moves_of(system) == [("alerts", 60_000), ("continuity", 60_000)]
     system.settle(REALM)
-    assert [f.at - T0 for f in system.facts(REALM, ["continuity"]) if f.name == "MetricChanged"] == [60_000]
+    assert [
+        f.at - T0 for f in system.facts(REALM, ["continuity"]) if f.name == "MetricChanged"
+    ] == [60_000]
 
 
 def test_a_response_that_is_due_comes_between_two_steps() -> None:
     system = opened()
     system.step(REALM, T0 + 149_000)
-    system.feed("alerts", REALM, StepRequested(author="a", role="admin", to=T0 + 150_000), id="step", settle=False)
+    system.feed(
+        "alerts",
+        REALM,
+        StepRequested(author="a", role="admin", to=T0 + 150_000),
+        id="step",
+        settle=False,
+    )
     assert moves_of(system) == [("alerts", 150_000)]
 
 
-@pytest.mark.parametrize("arrived", [("alerts",), ("continuity",), ("alerts", "continuity")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arrived", [("alerts",), ("continuity",), ("alerts", "continuity")], ids=" ".join
+)
 def test_of_a_group_cut_short_the_rest_follows_with_the_same_ids(arrived: tuple[str, ...]) -> None:
     system = asked_for(30_000)
     group = system.conductor.next_moves(REALM)
     for move in group:
         if move.service in arrived:
-            system.services[move.service].feed(REALM, move.message, id=move.id, source=CONDUCTOR, at=move.at)
+            system.services[move.service].feed(
+                REALM, move.message, id=move.id, source=CONDUCTOR, at=move.at
+            )
     fresh = Conductor(responder)
     for service in system.services.values():
         for stored in service.log.of(REALM):
             fresh.observe(stored.transaction, stored.partition, stored.hash)
-    assert [m.id for m in fresh.next_moves(REALM)] == [m.id for m in group if m.service not in arrived]
+    assert [m.id for m in fresh.next_moves(REALM)] == [
+        m.id for m in group if m.service not in arrived
+    ]
 
 
 def test_live_realms_have_no_conductor() -> None:
-    system = MemorySystem({s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, responder)
-    system.feed("alerts", "92", OpenRealm(author="a", role="admin", territory="92", started_at=T0), id="open", at=T0)
+    system = MemorySystem(
+        {s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, responder
+    )
+    system.feed(
+        "alerts",
+        "92",
+        OpenRealm(author="a", role="admin", territory="92", started_at=T0),
+        id="open",
+        at=T0,
+    )
     assert system.conductor.realms == []
 
 
@@ -299,16 +392,26 @@ def test_what_is_asked_of_the_planner_is_answered_part_by_part_before_time_moves
     """Also before the realm was ever stepped; nothing moves while it is being solved."""
     planner = ToyPlanner()
     conductor = Conductor(lambda _fact, _realm: (), planner)
-    system = MemorySystem({s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, planner=planner)
+    system = MemorySystem(
+        {s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, planner=planner
+    )
     system.conductor = conductor
-    system.feed("alerts", REALM, OpenRealm(author="a", role="admin", territory="92", started_at=T0), id="open", settle=False)
+    system.feed(
+        "alerts",
+        REALM,
+        OpenRealm(author="a", role="admin", territory="92", started_at=T0),
+        id="open",
+        settle=False,
+    )
     while system._waiting:
         system._forward(*system._waiting.popleft())
     job = conductor.job(REALM)
     assert isinstance(job, ToyJob)
     assert conductor.next_moves(REALM) == ()
     conductor.solved(job, planner.solve(job))
-    assert [(m.service, m.id, m.at) for m in conductor.next_moves(REALM)] == [("continuity", "plan:0", T0)]
+    assert [(m.service, m.id, m.at) for m in conductor.next_moves(REALM)] == [
+        ("continuity", "plan:0", T0)
+    ]
     system.settle(REALM)
     assert planner.seen == 2
     assert conductor.job(REALM) is None
@@ -319,16 +422,27 @@ def test_an_answer_that_nobody_takes_does_not_hold_the_realm() -> None:
         def job(self, realm: str) -> ToyJob | None:
             return ToyJob(realm) if self.asked == realm else None
 
-    system = MemorySystem({s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, planner=Deaf())
-    system.feed("alerts", REALM, OpenRealm(author="a", role="admin", territory="92", started_at=T0), id="open")
+    system = MemorySystem(
+        {s: ToyDecider(s) for s in ("alerts", "continuity", "delivery")}, planner=Deaf()
+    )
+    system.feed(
+        "alerts",
+        REALM,
+        OpenRealm(author="a", role="admin", territory="92", started_at=T0),
+        id="open",
+    )
     system.step(REALM, T0 + 120_000)
     assert system.conductor.clock(REALM) == T0 + 120_000
 
 
-@pytest.mark.parametrize(("speed", "minutes"), [(1.0, [1, 2, 3, 3.5]), (20.0, [1, 2, 3, 3.5]), (600.0, [3.5])])
+@pytest.mark.parametrize(
+    ("speed", "minutes"), [(1.0, [1, 2, 3, 3.5]), (20.0, [1, 2, 3, 3.5]), (600.0, [3.5])]
+)
 def test_a_realm_with_a_speed_steps_each_minute(speed: float, minutes: list[float]) -> None:
     """Decisions of people are dated by its clock: it stood at the last deadline for as long as nothing was due."""
-    system = MemorySystem({name: QuietDecider(name) for name in ("alerts", "continuity", "delivery")})
+    system = MemorySystem(
+        {name: QuietDecider(name) for name in ("alerts", "continuity", "delivery")}
+    )
     command = OpenRealm(author="a", role="admin", territory="92", started_at=T0, speed=speed)
     system.feed("alerts", REALM, command, id="open")
     system.step(REALM, T0 + 210_000)

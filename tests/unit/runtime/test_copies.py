@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.copies import open_copy
-from services.runtime.replica import Replica
+from services.runtime.kafka.replica import Replica
+from services.runtime.process.sqlite_cache import open_copy
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, what TEXT)"
 
@@ -62,7 +62,9 @@ def test_many_who_find_it_at_once_agree_on_one_new_file(copy: Path) -> None:
 
 def test_a_file_that_is_busy_is_not_damaged(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda path, **options: connect(path, **(options | {"timeout": 0})))
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda path, **options: connect(path, **(options | {"timeout": 0}))
+    )
     busy = connect(copy, isolation_level=None)
     busy.execute("PRAGMA journal_mode=DELETE")
     busy.execute("BEGIN EXCLUSIVE")
@@ -78,7 +80,9 @@ def test_who_still_has_the_damaged_file_open_knows_it(tmp_path: Path) -> None:
     before = Replica(path)
     assert not before.replaced()
     writer = sqlite3.connect(path)
-    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else all of it is in the journal, and nothing is lost
+    writer.execute(
+        "PRAGMA wal_checkpoint(TRUNCATE)"
+    )  # else all of it is in the journal, and nothing is lost
     writer.close()
     path.write_bytes(b"\xff" * 4096)
     after = Replica(path)

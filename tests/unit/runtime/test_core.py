@@ -31,15 +31,22 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
-from services.runtime import tracing
-from services.runtime.exits import EXITS, Stop
-from services.runtime.kafka import headers_of
-from services.runtime.maps import Map
-from services.runtime.seen import KEPT_MS
+from services.runtime.decider.applied_ids import KEPT_MS
+from services.runtime.decider.maps import Map
+from services.runtime.kafka.clients import headers_of
+from services.runtime.log.transaction import MAX_TRANSACTION_BYTES, Transaction
+from services.runtime.process import tracing
+from services.runtime.process.exits import EXITS, Stop
 from services.runtime.testing import MemoryService
-from services.runtime.transaction import MAX_TRANSACTION_BYTES, Transaction
 from tests.faults.matrix import proves
-from tests.faults.runtime.toy import EchoDecider, ToyAck, ToyDecider, ToyEscalated, ToyReport, ToyState
+from tests.faults.runtime.toy import (
+    EchoDecider,
+    ToyAck,
+    ToyDecider,
+    ToyEscalated,
+    ToyReport,
+    ToyState,
+)
 
 LIVE, EXERCISE = "92", "92~ex-1"
 T0 = 1_800_000_000_000
@@ -49,11 +56,18 @@ MANY = 1_200
 
 def opened(realm: str = LIVE, *, logic: int = 1) -> MemoryService:
     service = MemoryService(ToyDecider(logic), clock=T0)
-    service.feed(realm, OpenRealm(author="system:up", role="admin", territory="92", started_at=T0), id=f"open-{realm}", source="up")
+    service.feed(
+        realm,
+        OpenRealm(author="system:up", role="admin", territory="92", started_at=T0),
+        id=f"open-{realm}",
+        source="up",
+    )
     return service
 
 
-def report(n: int = 1, *, incident: str = "i1", delay_ms: int | None = None, does: str = "well") -> ToyReport:
+def report(
+    n: int = 1, *, incident: str = "i1", delay_ms: int | None = None, does: str = "well"
+) -> ToyReport:
     return ToyReport(incident=incident, n=n, delay_ms=delay_ms, does=does)
 
 
@@ -76,7 +90,9 @@ def test_a_realm_must_be_opened_before_anything_is_taken() -> None:
 
 
 def test_a_command_to_an_unknown_realm_is_answered() -> None:
-    answer = only(MemoryService(ToyDecider()).feed(LIVE, CloseRealm(author="p1", role="admin"), id="c1"))
+    answer = only(
+        MemoryService(ToyDecider()).feed(LIVE, CloseRealm(author="p1", role="admin"), id="c1")
+    )
     assert isinstance(answer, CommandRefused)
     assert (answer.command_id, answer.status, answer.code) == ("c1", 404, "realm_unknown")
 
@@ -84,7 +100,9 @@ def test_a_command_to_an_unknown_realm_is_answered() -> None:
 def test_a_live_realm_opens_at_the_brokers_time_and_a_simulated_one_at_the_scripts() -> None:
     assert opened(LIVE).realm(LIVE).now == T0
     service = MemoryService(ToyDecider(), clock=T0)
-    opening = service.feed(EXERCISE, OpenRealm(author="p1", role="cell", territory="92", started_at=5_000), id="o1")
+    opening = service.feed(
+        EXERCISE, OpenRealm(author="p1", role="cell", territory="92", started_at=5_000), id="o1"
+    )
     assert names(opening) == ["RealmOpened", "CommandApplied"]
     assert service.realm(EXERCISE).now == 5_000 == opening.at
 
@@ -120,7 +138,10 @@ def test_a_closed_realm_holds_nothing_and_still_knows_what_it_has_seen() -> None
     after = service.state(LIVE)
     assert before != service.machine.decider.initial(LIVE, LIVE) == after
     assert kept.facts
-    for id, message in (("once", report(delay_ms=10)), ("close", CloseRealm(author="p1", role="admin"))):
+    for id, message in (
+        ("once", report(delay_ms=10)),
+        ("close", CloseRealm(author="p1", role="admin")),
+    ):
         assert isinstance(only(service.feed(LIVE, message, id=id)), InputDuplicate)
     assert service.realm(LIVE).seen.ids == Map()
 
@@ -139,7 +160,10 @@ def test_other_services_open_a_realm_only_on_the_forwarded_fact() -> None:
 def test_the_opener_does_not_take_a_forged_opening() -> None:
     fact = RealmOpened(territory="92", title_code="live", started_at=T0, lineage=LIVE)
     place = Place("toyecho", partition_of(LIVE, 8), 0, 1, 0)
-    assert isinstance(only(MemoryService(ToyDecider()).feed(LIVE, fact, place=place, place_hash="ab")), InputRefused)
+    assert isinstance(
+        only(MemoryService(ToyDecider()).feed(LIVE, fact, place=place, place_hash="ab")),
+        InputRefused,
+    )
 
 
 def test_the_same_id_has_one_effect() -> None:
@@ -155,10 +179,22 @@ def test_a_forwarded_fact_at_or_before_the_watermark_has_no_effect_whatever_its_
     fact = RealmOpened(territory="92", title_code="live", started_at=T0, lineage=LIVE)
     echo.feed(LIVE, fact, place=Place("toy", p, 0, 1, 0), place_hash="a")
     for seq, id in ((5, "a"), (5, "b"), (4, "c"), (6, "d")):
-        echo.feed(LIVE, ToyEscalated(incident="i", rung=1), id=id, place=Place("toy", p, 0, seq, 0), place_hash="a")
+        echo.feed(
+            LIVE,
+            ToyEscalated(incident="i", rung=1),
+            id=id,
+            place=Place("toy", p, 0, seq, 0),
+            place_hash="a",
+        )
     assert echo.state(LIVE).counts["i"] == 2
     # a lower seq of a later history is newer
-    echo.feed(LIVE, ToyEscalated(incident="i", rung=1), id="e", place=Place("toy", p, 1, 2, 0), place_hash="a")
+    echo.feed(
+        LIVE,
+        ToyEscalated(incident="i", rung=1),
+        id="e",
+        place=Place("toy", p, 1, 2, 0),
+        place_hash="a",
+    )
     assert echo.state(LIVE).counts["i"] == 3
 
 
@@ -187,7 +223,9 @@ def test_an_input_does_not_fail_because_of_the_deadlines_that_were_due_with_it()
         service.feed(LIVE, report(incident=incident, delay_ms=60_000), id=f"long{n}", at=T0)
     large = service.feed(LIVE, ToyReport(incident="i2", n=1, blob="x" * 150_000), at=T0 + 60_000)
     assert names(large) == ["ToyReported"]
-    assert names(service.feed(LIVE, report(), at=T0 + 60_001)) == ["ToyEscalated"] * 4 + ["ToyReported"]
+    assert names(service.feed(LIVE, report(), at=T0 + 60_001)) == ["ToyEscalated"] * 4 + [
+        "ToyReported"
+    ]
 
 
 def test_thousands_of_small_deadlines_that_are_due_at_once_all_fire() -> None:
@@ -206,8 +244,10 @@ def test_thousands_of_small_deadlines_that_are_due_at_once_all_fire() -> None:
     assert sorted(fired) == sorted(f"i{n}" for n in range(MANY))
 
 
-def test_a_deadline_whose_own_facts_fit_into_no_record_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.applying.ONE_FIRING_BYTES", 1_000)
+def test_a_deadline_whose_own_facts_fit_into_no_record_has_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.runtime.decider.evaluation.ONE_FIRING_BYTES", 1_000)
     service = opened()
     service.feed(LIVE, report(incident="x" * 2_000, delay_ms=100), at=T0)
     service.feed(LIVE, report(incident="good", delay_ms=100), at=T0)
@@ -215,7 +255,9 @@ def test_a_deadline_whose_own_facts_fit_into_no_record_has_failed(monkeypatch: p
     assert sorted(names(moved)) == ["DeadlineFailed", "ToyEscalated"]
 
 
-def test_a_decider_that_never_disarms_a_deadline_stops_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decider_that_never_disarms_a_deadline_stops_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It was called a crash, and started again and again, where a person must install a corrected version."""
     evolve = ToyDecider.evolve
 
@@ -250,8 +292,14 @@ def test_an_answer_before_the_deadline_stops_the_ladder() -> None:
 def test_a_duplicate_and_a_failure_move_time_too() -> None:
     service = opened()
     service.feed(LIVE, report(delay_ms=100), id="r1", at=T0)
-    assert names(service.feed(LIVE, report(), id="r1", at=T0 + 100)) == ["ToyEscalated", "InputDuplicate"]
-    assert names(service.feed(LIVE, report(does="raise"), at=T0 + 200)) == ["ToyEscalated", "InputFailed"]
+    assert names(service.feed(LIVE, report(), id="r1", at=T0 + 100)) == [
+        "ToyEscalated",
+        "InputDuplicate",
+    ]
+    assert names(service.feed(LIVE, report(does="raise"), at=T0 + 200)) == [
+        "ToyEscalated",
+        "InputFailed",
+    ]
 
 
 def test_a_deadline_that_raises_is_disarmed_and_the_input_is_decided() -> None:
@@ -265,16 +313,25 @@ def test_a_deadline_that_raises_is_disarmed_and_the_input_is_decided() -> None:
     assert (failed.key, failed.error) == ("bad", "RuntimeError: cursed")
 
 
-@proves("broker", "clock", note="the clock of live realms: an hour ahead fires early, an hour back stands still")
+@proves(
+    "broker",
+    "clock",
+    note="the clock of live realms: an hour ahead fires early, an hour back stands still",
+)
 def test_a_brokers_clock_that_jumps_an_hour_either_way_fires_each_deadline_once() -> None:
     hour = 3_600_000
     service = opened()
     service.feed(LIVE, report(delay_ms=hour // 2), at=T0)
     ahead = service.feed(LIVE, Tick(), at=T0 + hour)
-    assert [(f.name, f.at - T0) for f in ahead.facts] == [("ToyEscalated", hour // 2), ("ToyEscalated", hour)]
+    assert [(f.name, f.at - T0) for f in ahead.facts] == [
+        ("ToyEscalated", hour // 2),
+        ("ToyEscalated", hour),
+    ]
     service.feed(LIVE, ToyAck(incident="i1"), at=T0 + 1_000)
     back = service.feed(LIVE, report(incident="i2", delay_ms=1_000), at=T0 + 2_000)
-    assert (back.at, back.next_due) == (T0 + hour, T0 + hour + 1_000), "an hour back: time stands still"
+    assert (back.at, back.next_due) == (T0 + hour, T0 + hour + 1_000), (
+        "an hour back: time stands still"
+    )
     assert service.feed(LIVE, Tick(), at=T0 + 4_000).facts == ()
     assert names(service.feed(LIVE, Tick(), at=T0 + hour + 1_000)) == ["ToyEscalated"]
 
@@ -297,7 +354,10 @@ def test_a_simulated_realm_moves_by_its_script_only() -> None:
 
 def test_steps_and_pace_exist_in_simulated_realms_only() -> None:
     service, live = opened(EXERCISE), opened(LIVE)
-    step, pace = StepRequested(author="p1", role="cell", to=T0 + 10), SetPace(author="p1", role="cell", paused=True)
+    step, pace = (
+        StepRequested(author="p1", role="cell", to=T0 + 10),
+        SetPace(author="p1", role="cell", paused=True),
+    )
     assert only(service.feed(EXERCISE, step, id="s1")) == StepAccepted(to=T0 + 10, command_id="s1")
     settled = only(service.feed(EXERCISE, StepSettled(command_id="s1", to=T0 + 10)))
     assert isinstance(settled, CommandApplied)
@@ -314,7 +374,11 @@ def test_steps_and_pace_exist_in_simulated_realms_only() -> None:
 
 def test_facts_of_the_runtime_are_no_inputs() -> None:
     service = opened()
-    for forged in (LossDeclared(detail="x"), CommandApplied(command_id="c", command="X"), DeadlineFailed(key="k", due=1, error="e")):
+    for forged in (
+        LossDeclared(detail="x"),
+        CommandApplied(command_id="c", command="X"),
+        DeadlineFailed(key="k", due=1, error="e"),
+    ):
         assert isinstance(only(service.feed(LIVE, forged)), InputRefused)
 
 
@@ -326,12 +390,16 @@ def test_ids_are_derived_from_the_lineage_and_the_input_not_drawn() -> None:
     assert names(b) == ["ToyEscalated", "ToyReported"]
     assert a.facts[0].id == b.facts[1].id
     other = MemoryService(ToyDecider(), clock=T0)
-    other.feed(EXERCISE, OpenRealm(author="p", role="cell", territory="92", started_at=T0, lineage=LIVE))
+    other.feed(
+        EXERCISE, OpenRealm(author="p", role="cell", territory="92", started_at=T0, lineage=LIVE)
+    )
     assert other.feed(EXERCISE, report(), id="r1").facts[0].id == a.facts[0].id
 
 
-def test_an_id_is_forgotten_after_seven_days_in_a_live_realm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.seen.PAGE", 4)
+def test_an_id_is_forgotten_after_seven_days_in_a_live_realm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE", 4)
     service = opened()
     service.feed(LIVE, report(), id="old", at=T0)
     for n in range(8):
@@ -341,7 +409,7 @@ def test_an_id_is_forgotten_after_seven_days_in_a_live_realm(monkeypatch: pytest
 
 
 def test_an_exercise_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.seen.PAGE", 2)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE", 2)
     service = opened(EXERCISE)
     service.feed(EXERCISE, report(), id="old")
     for n in range(8):
@@ -352,22 +420,44 @@ def test_an_exercise_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
 P = partition_of(LIVE, 8)
 _junk_headers = st.lists(
     st.tuples(
-        st.sampled_from(["ce_id", "ce_type", "ce_source", "ce_at", "ce_place", "ce_placehash", "ce_correlationid", "ce_traceparent", "x"]),
+        st.sampled_from(
+            [
+                "ce_id",
+                "ce_type",
+                "ce_source",
+                "ce_at",
+                "ce_place",
+                "ce_placehash",
+                "ce_correlationid",
+                "ce_traceparent",
+                "x",
+            ]
+        ),
         st.one_of(
-            st.none(), st.binary(max_size=400), st.sampled_from([b"vigie.ToyReport.v1", b"vigie.Tick.v1", b"toy/1/0/1/0", b"17", b"r1"])
+            st.none(),
+            st.binary(max_size=400),
+            st.sampled_from(
+                [b"vigie.ToyReport.v1", b"vigie.Tick.v1", b"toy/1/0/1/0", b"17", b"r1"]
+            ),
         ),
     ),
     max_size=8,
 )
 _values = st.one_of(
-    st.none(), st.binary(max_size=200), st.sampled_from([b"{}", b'{"incident":"i","n":1}', b'{"incident":"i","n":NaN}', b"[]"])
+    st.none(),
+    st.binary(max_size=200),
+    st.sampled_from([b"{}", b'{"incident":"i","n":1}', b'{"incident":"i","n":NaN}', b"[]"]),
 )
-_keys = st.one_of(st.none(), st.binary(max_size=12), st.sampled_from([b"92", b"92", b"92", b"92~ex-1", b"93"]))
+_keys = st.one_of(
+    st.none(), st.binary(max_size=12), st.sampled_from([b"92", b"92", b"92", b"92~ex-1", b"93"])
+)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(_keys, _values, _junk_headers, st.integers(0, 7)), max_size=6))
-def test_no_record_can_crash_the_core(records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]]) -> None:
+def test_no_record_can_crash_the_core(
+    records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]],
+) -> None:
     service = opened()
     for key, value, headers, partition in records:
         stored = service.feed_raw(partition, key, value, headers)
@@ -392,7 +482,9 @@ _script = st.lists(st.tuples(_messages, st.sampled_from("rstuv"), st.integers(0,
 
 @settings(max_examples=80, deadline=None)
 @given(_script)
-def test_the_state_is_the_fold_of_the_log_and_nothing_fires_twice(script: list[tuple[Message, str, int]]) -> None:
+def test_the_state_is_the_fold_of_the_log_and_nothing_fires_twice(
+    script: list[tuple[Message, str, int]],
+) -> None:
     service, now = opened(), T0  # MemoryService folds every record back and compares
     for message, id, wait in script:
         now += wait
@@ -407,7 +499,9 @@ def test_the_state_is_the_fold_of_the_log_and_nothing_fires_twice(script: list[t
 
 @settings(max_examples=50, deadline=None)
 @given(_script, st.data())
-def test_realms_do_not_touch_each_other(script: list[tuple[Message, str, int]], data: st.DataObject) -> None:
+def test_realms_do_not_touch_each_other(
+    script: list[tuple[Message, str, int]], data: st.DataObject
+) -> None:
     alone, beside, now = opened(), opened(), T0
     beside.feed(EXERCISE, OpenRealm(author="p", role="cell", territory="92", started_at=T0))
     for message, id, wait in script:
@@ -424,7 +518,11 @@ def test_an_unreadable_record_never_puts_its_bytes_into_the_log() -> None:
     secret = b"Mme Exemple 06 00 00 00 00"
     for key, value, headers in (
         (secret, b"{}", []),
-        (b"92", b'{"incident": 5, "n": "' + secret + b'"}', headers_of("vigie.ToyReport.v1", id="x1", source="t")),
+        (
+            b"92",
+            b'{"incident": 5, "n": "' + secret + b'"}',
+            headers_of("vigie.ToyReport.v1", id="x1", source="t"),
+        ),
         (b"92", b'{"' + secret + b'": 1}', headers_of("vigie.ToyReport.v1", id="x2", source="t")),
         (b"92", secret, [("ce_id", b"x3"), ("ce_type", b"vigie.ToyReport.v1"), ("ce_at", secret)]),
     ):
@@ -435,7 +533,9 @@ def test_an_unreadable_record_never_puts_its_bytes_into_the_log() -> None:
 
 @pytest.mark.parametrize("id", ["", "x" * 257, "a\nb"])
 def test_an_id_that_would_swell_or_tear_the_log_is_refused(id: str) -> None:
-    stored = opened().feed_raw(P, b"92", b'{"incident": "i", "n": 1}', headers_of("vigie.ToyReport.v1", id=id, source="t"))
+    stored = opened().feed_raw(
+        P, b"92", b'{"incident": "i", "n": 1}', headers_of("vigie.ToyReport.v1", id=id, source="t")
+    )
     refused = only(stored.transaction)
     assert isinstance(refused, InputRefused)
     assert (refused.code, refused.input_id) == ("invalid", f"toy.inputs/{P}/1")
@@ -446,11 +546,16 @@ def test_closing_is_forwarded_like_a_fact() -> None:
     echo, p = MemoryService(EchoDecider(), clock=T0), partition_of(LIVE, 8)
     opening = RealmOpened(territory="92", title_code="live", started_at=T0, lineage=LIVE)
     echo.feed(LIVE, opening, place=Place("toy", p, 0, 1, 0), place_hash="a")
-    assert only(echo.feed(LIVE, RealmClosed(), place=Place("toy", p, 0, 2, 0), place_hash="a")) == RealmClosed()
+    assert (
+        only(echo.feed(LIVE, RealmClosed(), place=Place("toy", p, 0, 2, 0), place_hash="a"))
+        == RealmClosed()
+    )
     assert echo.realm(LIVE).closed
 
 
-@pytest.mark.parametrize("started_at", [-1, END_OF_TIME, END_OF_TIME + 12 * 3_600_000, 2**62, 2**70])
+@pytest.mark.parametrize(
+    "started_at", [-1, END_OF_TIME, END_OF_TIME + 12 * 3_600_000, 2**62, 2**70]
+)
 def test_an_exercise_begins_at_a_time_that_a_calendar_names(started_at: int) -> None:
     """Its facts could not be forwarded: the worker ended at the first of them, and again at each start, for everybody."""
     command = OpenRealm(author="p1", role="admin", territory="92", started_at=started_at)
@@ -461,16 +566,31 @@ def test_an_exercise_begins_at_a_time_that_a_calendar_names(started_at: int) -> 
 
 def test_a_live_realm_does_not_ask_when_it_is_said_to_begin() -> None:
     command = OpenRealm(author="system:up", role="admin", territory="92", started_at=-1)
-    assert names(MemoryService(ToyDecider(), clock=T0).feed(LIVE, command, id="open")) == ["RealmOpened", "CommandApplied"]
+    assert names(MemoryService(ToyDecider(), clock=T0).feed(LIVE, command, id="open")) == [
+        "RealmOpened",
+        "CommandApplied",
+    ]
 
 
 def test_the_clock_of_an_exercise_is_not_moved_past_the_last_day_of_the_calendar() -> None:
     """The conductor's step there is no input that can be read: the realm waited for it for ever."""
     service = opened(EXERCISE)
     for to, expected in ((END_OF_TIME, CommandRefused), (END_OF_TIME - 1, StepAccepted)):
-        assert isinstance(only(service.feed(EXERCISE, StepRequested(author="p1", role="admin", to=to), id=f"to-{to}")), expected)
+        assert isinstance(
+            only(
+                service.feed(
+                    EXERCISE, StepRequested(author="p1", role="admin", to=to), id=f"to-{to}"
+                )
+            ),
+            expected,
+        )
 
 
 def test_a_fact_of_a_time_that_no_calendar_names_can_be_forwarded_all_the_same() -> None:
-    assert "ce_time" not in dict(headers_of("vigie.Tick.v1", id="t", source="/toy", time_ms=END_OF_TIME))
-    assert dict(headers_of("vigie.Tick.v1", id="t", source="/toy", time_ms=END_OF_TIME - 1))["ce_time"] == b"9999-12-31T23:59:59.999Z"
+    assert "ce_time" not in dict(
+        headers_of("vigie.Tick.v1", id="t", source="/toy", time_ms=END_OF_TIME)
+    )
+    assert (
+        dict(headers_of("vigie.Tick.v1", id="t", source="/toy", time_ms=END_OF_TIME - 1))["ce_time"]
+        == b"9999-12-31T23:59:59.999Z"
+    )

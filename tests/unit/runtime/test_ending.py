@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from services.runtime.ending import end, in_thread
+from services.runtime.process.tasks import end, in_thread
 
 
 async def test_a_task_that_swallows_a_cancellation_ends_all_the_same() -> None:

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from schemas.base import DAY_MS, Instant
-from services.runtime.erasing import Erased, erase_text, erased_of
-from services.runtime.kafka import BrokerAway
-from services.runtime.retention import RetentionSettings, TextRetention
-from services.runtime.vault import TextItem, attachment_text
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.secrets.erasure import Erased, erase_text, erased_of
+from services.runtime.secrets.retention import RetentionSettings, TextRetention
+from services.runtime.secrets.vault import TextItem, attachment_text
 from tests.unit.runtime.test_vault import Setup
 
 NOW: Instant = 1_800_000_000_000
-WORDS = TextItem({"headline": "Mme Durand", "attachments": ["p1", "p2"]}, b"raw Durand", "application/json")
+WORDS = TextItem(
+    {"headline": "Mme Durand", "attachments": ["p1", "p2"]}, b"raw Durand", "application/json"
+)
 
 
 @pytest.fixture
@@ -29,7 +31,9 @@ def vault(tmp_path: Path) -> Iterator[Setup]:
 async def fill(vault: Setup) -> None:
     await vault.texts.put("report-1", WORDS)
     for photo in ("p1", "p2", "p3"):
-        await vault.texts.put(attachment_text(photo), TextItem({"realm": "92"}, b"jpeg", "image/jpeg"))
+        await vault.texts.put(
+            attachment_text(photo), TextItem({"realm": "92"}, b"jpeg", "image/jpeg")
+        )
     vault.follow()
 
 
@@ -46,7 +50,11 @@ async def test_words_bytes_and_photos_go_and_a_mark_stays(vault: Setup) -> None:
     assert await vault.reader().get(attachment_text("p1")) is None
     assert await vault.reader().get(attachment_text("p2")) is None
     assert await vault.reader().get(attachment_text("p3")) is not None, "no photo of this report"
-    readable = [entry.key for entry in old if entry.value and vault.sealer.open("texts", entry.key, entry.value) is not None]
+    readable = [
+        entry.key
+        for entry in old
+        if entry.value and vault.sealer.open("texts", entry.key, entry.value) is not None
+    ]
     assert readable == [attachment_text("p3")], "no copy of the log can be read either"
 
 
@@ -80,7 +88,9 @@ class Clock:
         self._vault.follow()
 
     async def older_than(self, at: Instant) -> Mapping[int, int]:
-        end = next((offset for offset, time in enumerate(self.times) if time >= at), len(self.times))
+        end = next(
+            (offset for offset, time in enumerate(self.times) if time >= at), len(self.times)
+        )
         return dict.fromkeys(range(64), end)
 
 
@@ -101,7 +111,9 @@ async def test_what_is_older_than_its_days_is_erased_and_says_so(vault: Setup) -
     for kept in ("report-young", "cmd-old", "headcount-old"):
         assert erased_of(await vault.texts.get(kept)) is None
         assert await vault.texts.get(kept) is not None
-    assert await retention.sweep(NOW + 100 * DAY_MS) == 1, "the young one by then; a mark is not erased again"
+    assert await retention.sweep(NOW + 100 * DAY_MS) == 1, (
+        "the young one by then; a mark is not erased again"
+    )
 
 
 async def test_photos_have_days_of_their_own(vault: Setup) -> None:
@@ -114,9 +126,13 @@ async def test_photos_have_days_of_their_own(vault: Setup) -> None:
     assert await vault.texts.get("report-1") == WORDS
 
 
-async def test_texts_are_kept_unless_somebody_says_otherwise(vault: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_texts_are_kept_unless_somebody_says_otherwise(
+    vault: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert RetentionSettings().days_by_prefix == {}
-    await TextRetention(vault.texts, {}, Clock(vault).older_than).run()  # ends at once: there is nothing to do
+    await TextRetention(
+        vault.texts, {}, Clock(vault).older_than
+    ).run()  # ends at once: there is nothing to do
     monkeypatch.setenv("VIGIE_TEXTS_DAYS_REPORTS", "365")
     monkeypatch.setenv("VIGIE_TEXTS_DAYS_NOTES", "1825")
     assert RetentionSettings().days_by_prefix == {"report-": 365, "cmd-": 1825}

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from services.runtime.faust_app import DirectConductor, Membership, PositionedConsumer, make_app
+from services.runtime.worker.faust_app import (
+    DirectConductor,
+    Membership,
+    PositionedConsumer,
+    make_app,
+)
 
 
 class Owner:
@@ -50,7 +55,9 @@ async def consumer(owner: Owner) -> Consumer:
     return Consumer(make_app("127.0.0.1:9", Membership("group", ""), owner))
 
 
-async def test_a_delivery_is_awaited_to_its_end_though_the_flow_is_suspended(consumer: Consumer) -> None:
+async def test_a_delivery_is_awaited_to_its_end_though_the_flow_is_suspended(
+    consumer: Consumer,
+) -> None:
     going_on = asyncio.Event()
 
     async def delivery() -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.runtime.front_mark import HEADER, MINUTE_S, BehindFront, FrontMark
-from services.runtime.keys import MasterKey
+from services.runtime.secrets.front_mark import HEADER, MINUTE_S, BehindFront, FrontMark
+from services.runtime.secrets.keyring import MasterKey
 
 MARK = FrontMark(MasterKey(b"k" * 32))
 NOW_S = 1_800_000_000.0
@@ -22,11 +22,17 @@ async def judged(headers: dict[str, str]) -> Any:
         seen.append(scope)
 
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await BehindFront(app, MARK)({"type": "http", "scheme": "http", "client": PEER, "headers": raw}, None, None)
+    await BehindFront(app, MARK)(
+        {"type": "http", "scheme": "http", "client": PEER, "headers": raw}, None, None
+    )
     return seen[0]
 
 
-FORWARDED = {"X-Forwarded-For": "10.0.0.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "vigie.example"}
+FORWARDED = {
+    "X-Forwarded-For": "10.0.0.9",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "vigie.example",
+}
 
 
 async def test_what_the_front_says_of_a_caller_counts() -> None:
@@ -36,7 +42,10 @@ async def test_what_the_front_says_of_a_caller_counts() -> None:
     assert HEADER.lower().encode() not in dict(scope["headers"])
 
 
-@pytest.mark.parametrize("mark", [{}, {HEADER: "0" * 64}, {HEADER: "é"}, {HEADER: FrontMark(MasterKey(b"x" * 32)).make()}])
+@pytest.mark.parametrize(
+    "mark",
+    [{}, {HEADER: "0" * 64}, {HEADER: "é"}, {HEADER: FrontMark(MasterKey(b"x" * 32)).make()}],
+)
 async def test_what_anybody_else_says_of_a_caller_is_left_out(mark: dict[str, str]) -> None:
     scope = await judged({**FORWARDED, "Forwarded": "for=10.0.0.9", **mark, "Accept": "text/html"})
     assert (scope["client"], scope["scheme"]) == (PEER, "http")
@@ -44,7 +53,8 @@ async def test_what_anybody_else_says_of_a_caller_is_left_out(mark: dict[str, st
 
 
 @pytest.mark.parametrize(
-    ("later_s", "valid"), [(0, True), (MINUTE_S, True), (-MINUTE_S, True), (2 * MINUTE_S, False), (-2 * MINUTE_S, False)]
+    ("later_s", "valid"),
+    [(0, True), (MINUTE_S, True), (-MINUTE_S, True), (2 * MINUTE_S, False), (-2 * MINUTE_S, False)],
 )
 def test_a_mark_counts_for_its_minute_and_the_next(later_s: float, valid: bool) -> None:
     assert MARK.is_valid(FrontMark(MasterKey(b"k" * 32)).make(NOW_S), NOW_S + later_s) is valid

@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.runtime import health, metrics
-from services.runtime.health import Server
-from services.runtime.metrics_token import NAME, bear_token, is_borne, make_token
-from services.runtime.settings import Settings
-from services.runtime.supervisor.plan import http_probe
+from services.appliance.supervisor.plan import http_probe
+from services.runtime.process import health, metrics
+from services.runtime.process.health import Server
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.metrics_token import NAME, bear_token, is_borne, make_token
 
 WHY = "lacks the records of source-secrète"
 
@@ -34,11 +34,18 @@ async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-STRANGERS = [{}, {"Authorization": "Bearer guessed"}, {"Authorization": "Basic Og=="}, {"Authorization": "Bearer"}]
+STRANGERS = [
+    {},
+    {"Authorization": "Bearer guessed"},
+    {"Authorization": "Basic Og=="},
+    {"Authorization": "Bearer"},
+]
 
 
 @pytest.mark.parametrize("headers", STRANGERS)
-async def test_a_stranger_gets_401_and_reads_no_counter(http: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_a_stranger_gets_401_and_reads_no_counter(
+    http: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
     answer = await http.get("/metrics", headers=headers)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -46,13 +53,17 @@ async def test_a_stranger_gets_401_and_reads_no_counter(http: httpx.AsyncClient,
 
 
 @pytest.mark.parametrize("headers", STRANGERS)
-async def test_a_probe_without_the_token_is_told_the_state_alone(http: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_a_probe_without_the_token_is_told_the_state_alone(
+    http: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
     ready, live = [await http.get(path, headers=headers) for path in ("/readyz", "/livez")]
     assert (ready.status_code, ready.json()) == (503, {"status": "unavailable"})
     assert (live.status_code, live.json()) == (200, {"status": "ok"})
 
 
-async def test_the_token_opens_counters_and_reasons(http: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_the_token_opens_counters_and_reasons(
+    http: httpx.AsyncClient, tmp_path: Path
+) -> None:
     http.headers.update(bear_token(tmp_path / "secrets"))
     counted, ready = await http.get("/metrics"), await http.get("/readyz")
     assert counted.status_code == 200
@@ -60,7 +71,9 @@ async def test_the_token_opens_counters_and_reasons(http: httpx.AsyncClient, tmp
     assert ready.json() == {"status": "unavailable", "checks": {"loop": "ok", "log": WHY}}
 
 
-async def test_the_supervisor_reads_why_a_process_is_not_ready(server: Server, tmp_path: Path) -> None:
+async def test_the_supervisor_reads_why_a_process_is_not_ready(
+    server: Server, tmp_path: Path
+) -> None:
     assert await http_probe(server.port, tmp_path / "secrets")() == f"log: {WHY}"
     assert await http_probe(server.port, tmp_path / "elsewhere")() == "not ready"
 

@@ -11,17 +11,19 @@ import psutil
 import pytest
 
 from schemas.base import Message
-from services.runtime import conducting
-from services.runtime.conducting import Conducting
-from services.runtime.conductor import _Realm
-from services.runtime.heap import give_back
+from services.runtime.process.heap import give_back
+from services.runtime.simulation import conductor_process
+from services.runtime.simulation.conductor import _Realm
+from services.runtime.simulation.conductor_process import Conducting
 from tests.marks import MARKS
 from tests.unit.runtime.test_conductor import ToyJob, ToyPlanner
 
 MB = 2**20
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries give back by themselves, or never")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other C libraries give back by themselves, or never"
+)
 def test_what_was_freed_below_something_that_stays_is_given_back() -> None:
     process = psutil.Process()
     blocks = [bytes(1000) for _ in range(100_000)]
@@ -33,7 +35,9 @@ def test_what_was_freed_below_something_that_stays_is_given_back() -> None:
     assert stays
 
 
-async def test_the_conductor_solves_one_after_the_other_and_gives_back_after_each(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_conductor_solves_one_after_the_other_and_gives_back_after_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     at_once, most, given_back = 0, 0, 0
     both = threading.Barrier(2)
 
@@ -53,8 +57,8 @@ async def test_the_conductor_solves_one_after_the_other_and_gives_back_after_eac
         nonlocal given_back
         given_back += 1
 
-    monkeypatch.setattr(conducting, "give_back", given)
-    monkeypatch.setattr(conducting, "idempotent_producer", lambda *_, **__: None)
+    monkeypatch.setattr(conductor_process, "give_back", given)
+    monkeypatch.setattr(conductor_process, "idempotent_producer", lambda *_, **__: None)
     driving: Any = Conducting("127.0.0.1:1", MARKS, lambda _fact, _realm: (), Solving())
     names = ("92~ex-a", "92~ex-b")
     driving._conductor._realms = {name: _Realm(name) for name in names}

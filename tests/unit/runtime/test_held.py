@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import pytest
 
-from services.runtime.chain import Position, empty
-from services.runtime.held import UNPUBLISHED, Held
-from services.runtime.publisher import Accepted, Feed, Publisher
-from services.runtime.snapshots import Published
-from services.runtime.transaction import Transaction
+from services.runtime.log.chain import Position, empty
+from services.runtime.log.snapshots import Published
+from services.runtime.log.transaction import Transaction
+from services.runtime.worker.owned_partition import UNPUBLISHED, Held
+from services.runtime.worker.publisher import Accepted, Feed, Publisher
 from tests.unit.runtime.test_core import opened, report
 from tests.waiting import eventually
 
@@ -52,7 +52,7 @@ def caught_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     async def catch_up(*_: Any) -> None:
         await done.wait()
 
-    monkeypatch.setattr("services.runtime.publisher.PartitionReader", NoReader)
+    monkeypatch.setattr("services.runtime.worker.publisher.PartitionReader", NoReader)
     monkeypatch.setattr(Feed, "_begin", begin)
     monkeypatch.setattr(Feed, "_catch_up", catch_up)
     return done
@@ -61,16 +61,31 @@ def caught_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 def behind(publisher: Publisher, transaction: Transaction) -> Held[Any]:
     """So much is unpublished that the next input waits, and no append is on its way whose acknowledgement could wake it."""
     room = asyncio.Event()
-    held = Held(0, empty(), Feed(publisher, 0, Position(), Published(), room), "a", (-1, ""), (-1, ""), room=room)
+    held = Held(
+        0,
+        empty(),
+        Feed(publisher, 0, Position(), Published(), room),
+        "a",
+        (-1, ""),
+        (-1, ""),
+        room=room,
+    )
     for seq in range(UNPUBLISHED):
         held.feed.offer(Accepted(transaction, Position(seq=seq + 1)))
     assert held.full
     return held
 
 
-async def test_a_worker_that_waited_for_the_publisher_goes_on_once_that_has_caught_up(caught_up: asyncio.Event) -> None:
+async def test_a_worker_that_waited_for_the_publisher_goes_on_once_that_has_caught_up(
+    caught_up: asyncio.Event,
+) -> None:
     stays = opened().log.of("92")[-1].transaction
-    held = behind(Unacknowledged("toy"), Transaction(**{name: getattr(stays, name) for name in Transaction.__slots__} | {"facts": ()}))
+    held = behind(
+        Unacknowledged("toy"),
+        Transaction(
+            **{name: getattr(stays, name) for name in Transaction.__slots__} | {"facts": ()}
+        ),
+    )
     waiting = asyncio.create_task(held.until_room())
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -81,7 +96,9 @@ async def test_a_worker_that_waited_for_the_publisher_goes_on_once_that_has_caug
         held.drop()
 
 
-async def test_a_worker_that_waited_for_acknowledgements_goes_on_with_the_first_that_makes_room(caught_up: asyncio.Event) -> None:
+async def test_a_worker_that_waited_for_acknowledgements_goes_on_with_the_first_that_makes_room(
+    caught_up: asyncio.Event,
+) -> None:
     service, publisher = opened(), Unacknowledged("toy")
     service.feed("92", report())
     held = behind(publisher, service.log.of("92")[-1].transaction)
@@ -89,7 +106,9 @@ async def test_a_worker_that_waited_for_acknowledgements_goes_on_with_the_first_
     waiting = asyncio.create_task(held.until_room())
     await eventually(lambda: not held.feed._queue)
     assert not waiting.done()
-    of_each = len(publisher.acknowledge) // UNPUBLISHED  # by the routes of the toys, which other tests change
+    of_each = (
+        len(publisher.acknowledge) // UNPUBLISHED
+    )  # by the routes of the toys, which other tests change
     for acknowledge in publisher.acknowledge[:of_each]:
         acknowledge()
     try:

@@ -15,13 +15,13 @@ from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.runtime import InputDuplicate, InputRefused, OpenRealm, Tick
 from schemas.topics import PARTITIONS, TOPICS, inputs, is_input, log, urgent
-from services.runtime.chain import Appended, View, append, empty, fold
-from services.runtime.core import Machine
-from services.runtime.input_marks import FRESH_MS, GRACE_MS, InputMarks
-from services.runtime.inputs import Headers, InputRecord
-from services.runtime.kafka import RecordProducer, headers_of, value_of
-from services.runtime.keys import MasterKey, MasterKeyInvalid
-from services.runtime.seen import KEPT_MS
+from services.runtime.decider.applied_ids import KEPT_MS
+from services.runtime.decider.input_marks import FRESH_MS, GRACE_MS, InputMarks
+from services.runtime.decider.inputs import Headers, InputRecord
+from services.runtime.decider.machine import Machine
+from services.runtime.kafka.clients import RecordProducer, headers_of, value_of
+from services.runtime.log.chain import Appended, View, append, empty, fold
+from services.runtime.secrets.keyring import MasterKey, MasterKeyInvalid
 from tests.faults.runtime.toy import EchoDecider, ToyDecider, ToyEscalated, ToyReport, ToyState
 from tests.marks import MARKS, put_key
 
@@ -37,7 +37,14 @@ def headers(**more: Any) -> list[tuple[str, bytes]]:
     return headers_of(given.pop("type", ToyReport.wire_type()), **given)
 
 
-def record(given: Headers | None = None, *, topic: str = "toy.inputs", key: bytes = KEY, n: int = 1, at: int = T0) -> InputRecord:
+def record(
+    given: Headers | None = None,
+    *,
+    topic: str = "toy.inputs",
+    key: bytes = KEY,
+    n: int = 1,
+    at: int = T0,
+) -> InputRecord:
     """A record as the broker hands it out; without a mark unless `given` has one."""
     value = value_of(ToyReport(incident="i1", n=n))
     return InputRecord(topic, P, 0, key, value, headers() if given is None else given, at)
@@ -56,11 +63,18 @@ def fault(made: InputRecord, marks: InputMarks = MARKS) -> str | None:
 GENUINE = signed(record())
 
 
-@pytest.mark.parametrize("content", [b"", b"soon", b"-1", b"1e9", b"\xff\xfe", b"0\n0", "१२".encode(), b"9" * 40])
-def test_a_damaged_moment_says_which_file_it_is_and_what_to_do(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"soon", b"-1", b"1e9", b"\xff\xfe", b"0\n0", "१२".encode(), b"9" * 40]
+)
+def test_a_damaged_moment_says_which_file_it_is_and_what_to_do(
+    tmp_path: Path, content: bytes
+) -> None:
     MasterKey.open(tmp_path)
     (tmp_path / "inputs.since").write_bytes(content)
-    with pytest.raises(MasterKeyInvalid, match=r"inputs\.since is damaged: .* Put it back from a backup, or write 0"):
+    with pytest.raises(
+        MasterKeyInvalid,
+        match=r"inputs\.since is damaged: .* Put it back from a backup, or write 0",
+    ):
         InputMarks.open(tmp_path)
 
 
@@ -78,7 +92,9 @@ def with_header(name: str, value: bytes) -> InputRecord:
 
 def test_a_record_of_this_installation_is_taken() -> None:
     assert fault(GENUINE) is None
-    assert fault(signed(record(), InputMarks(MasterKey(b"t" * 32)))) is None, "any process that holds the key"
+    assert fault(signed(record(), InputMarks(MasterKey(b"t" * 32)))) is None, (
+        "any process that holds the key"
+    )
 
 
 def test_a_record_without_a_mark_is_not() -> None:
@@ -109,12 +125,15 @@ CHANGED = {
     "the mark twice": replace(GENUINE, headers=[*GENUINE.headers, GENUINE.headers[-1]]),
     "an empty mark": with_header(ce.MARK, b""),
     "another key": signed(record(), InputMarks(OTHER)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED)
 def test_nothing_of_a_record_can_be_changed(changed: InputRecord) -> None:
-    assert fault(changed) == "the mark of the record is not of this installation, or its content was changed"
+    assert (
+        fault(changed)
+        == "the mark of the record is not of this installation, or its content was changed"
+    )
 
 
 def test_a_mark_that_is_there_is_replaced() -> None:
@@ -130,7 +149,10 @@ def test_a_mark_that_is_there_is_replaced() -> None:
 def test_a_copy_that_comes_when_its_id_is_forgotten_is_refused() -> None:
     assert FRESH_MS < KEPT_MS
     assert fault(replace(GENUINE, timestamp=T0 + FRESH_MS)) is None
-    assert fault(replace(GENUINE, timestamp=T0 + FRESH_MS + 1)) == "the record was made more than 6 days before it came"
+    assert (
+        fault(replace(GENUINE, timestamp=T0 + FRESH_MS + 1))
+        == "the record was made more than 6 days before it came"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,10 +172,14 @@ def test_inputs_of_the_version_before_are_taken_and_no_later_one() -> None:
     marks = InputMarks(MasterKey(b"t" * 32), since=T0)
     assert fault(record(at=T0 - 1), marks) is None
     assert fault(record(at=T0), marks) is not None
-    assert fault(replace(CHANGED["value"], timestamp=T0 - 1), marks) is not None, "a wrong mark is wrong at any time"
+    assert fault(replace(CHANGED["value"], timestamp=T0 - 1), marks) is not None, (
+        "a wrong mark is wrong at any time"
+    )
 
 
-def test_an_upgraded_installation_notes_once_from_when_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upgraded_installation_notes_once_from_when_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "master.key").write_bytes(b"t" * 32)
     monkeypatch.setattr(time, "time_ns", lambda: T0 * 1_000_000)
     assert fault(record(at=T0 + GRACE_MS - 1), InputMarks.open(tmp_path)) is None
@@ -171,7 +197,9 @@ def test_a_new_installation_takes_none_without_a_mark(tmp_path: Path) -> None:
 
 def opened() -> View[ToyState]:
     order = OpenRealm(author="system:up", role="admin", territory="92", started_at=T0)
-    given = InputRecord("toy.inputs", P, 0, KEY, value_of(order), headers(id="open", type=order.wire_type()), T0)
+    given = InputRecord(
+        "toy.inputs", P, 0, KEY, value_of(order), headers(id="open", type=order.wire_type()), T0
+    )
     return append(MACHINE, empty(), given, "run")[0]
 
 
@@ -187,15 +215,23 @@ def test_an_unsigned_input_is_refused_on_record_and_changes_nothing() -> None:
     (fact,) = written.transaction.facts
     refused = fact.message()
     assert isinstance(refused, InputRefused)
-    assert (refused.code, refused.input_type, written.outcome) == ("unsigned", ToyReport.wire_type(), "refused")
+    assert (refused.code, refused.input_type, written.outcome) == (
+        "unsigned",
+        ToyReport.wire_type(),
+        "refused",
+    )
     assert after.realms == before.realms
-    assert fold(MACHINE, before, before.position.next, written.raw) == after, "a reader needs no key"
+    assert fold(MACHINE, before, before.position.next, written.raw) == after, (
+        "a reader needs no key"
+    )
 
 
 def test_nothing_that_an_unsigned_record_says_of_itself_is_believed() -> None:
     """Its id may be that of a command that somebody waits for, its place beyond all that will come."""
     place = Place("alerts", P, 0, 10**9, 0)
-    _, written = applied(opened(), record(headers(place=place, place_hash="0" * 32, correlation_id="c")))
+    _, written = applied(
+        opened(), record(headers(place=place, place_hash="0" * 32, correlation_id="c"))
+    )
     source = written.transaction.src
     assert (source.id, source.correlation_id, source.causation_id) == (f"toy.inputs/{P}/1",) * 3
     assert (source.source, source.place, source.place_hash) == ("", None, None)
@@ -206,15 +242,22 @@ def test_a_forged_place_does_not_hide_the_facts_that_come() -> None:
     view, at = empty(), Place("toy", P, 0, 10**9, 0)
     escalated = ToyEscalated(incident="i", rung=1)
     forged = InputRecord(
-        "toyecho.inputs", P, 0, KEY, value_of(escalated),
-        headers(type=escalated.wire_type(), place=at, place_hash="0" * 32), T0,
-    )  # fmt: skip
+        "toyecho.inputs",
+        P,
+        0,
+        KEY,
+        value_of(escalated),
+        headers(type=escalated.wire_type(), place=at, place_hash="0" * 32),
+        T0,
+    )
     view, _ = append(echo, view, forged, "run", MARKS.find_fault(forged))
     assert not view.position.marks
 
 
 @pytest.mark.parametrize("unreadable", [b"\xff", b"a" * 300, None])
-def test_an_unsigned_record_with_a_hostile_type_is_refused_all_the_same(unreadable: bytes | None) -> None:
+def test_an_unsigned_record_with_a_hostile_type_is_refused_all_the_same(
+    unreadable: bytes | None,
+) -> None:
     made = replace(record(), headers=[(ce.CE_ID, b"r1"), (ce.CE_TYPE, unreadable)])
     _, written = applied(opened(), made)
     assert (written.transaction.src.type, written.outcome) == ("", "refused")

@@ -10,8 +10,8 @@ import pytest
 
 from schemas.realms import live_partitions, partition_of
 from schemas.topics import PARTITIONS, inputs, log
-from services.runtime.lag import read_standing
-from services.runtime.transaction import Transaction
+from services.runtime.log.transaction import Transaction
+from services.runtime.worker.lag import read_standing
 from tests.unit.delivery.desk import T0
 from tests.unit.delivery.test_sender import World
 
@@ -53,23 +53,38 @@ def standing_of(topics: Topics) -> Any:
 
 async def test_an_empty_system_is_quiet() -> None:
     standing = await standing_of(Topics())
-    assert (standing.lag, standing.next_due) == ({"alerts": 0, "continuity": 0, "delivery": 0}, None)
+    assert (standing.lag, standing.next_due) == (
+        {"alerts": 0, "continuity": 0, "delivery": 0},
+        None,
+    )
     assert standing.is_quiet(T0, 60_000)
 
 
 async def test_inputs_that_the_log_has_not_applied_are_its_lag(transaction: Transaction) -> None:
     applied = transaction.src.offset + 1
-    topics = Topics({(inputs("delivery"), LIVE): applied + 3, (log("delivery"), LIVE): 7}, {(log("delivery"), LIVE): transaction.dump()})
+    topics = Topics(
+        {(inputs("delivery"), LIVE): applied + 3, (log("delivery"), LIVE): 7},
+        {(log("delivery"), LIVE): transaction.dump()},
+    )
     standing = await standing_of(topics)
     assert standing.lag["delivery"] == 3
     assert not standing.is_quiet(T0, 60_000)
 
 
-async def test_the_earliest_deadline_of_the_live_realms_counts_and_none_of_an_exercise(transaction: Transaction) -> None:
-    due = {("alerts", LIVE): T0 + 90_000, ("delivery", LIVE): T0 + 30_000, ("alerts", SIMULATED): T0}
+async def test_the_earliest_deadline_of_the_live_realms_counts_and_none_of_an_exercise(
+    transaction: Transaction,
+) -> None:
+    due = {
+        ("alerts", LIVE): T0 + 90_000,
+        ("delivery", LIVE): T0 + 30_000,
+        ("alerts", SIMULATED): T0,
+    }
     topics = Topics(
         {(log(service), p): 1 for service, p in due},
-        {(log(service), p): replace(transaction, next_due=at).dump() for (service, p), at in due.items()},
+        {
+            (log(service), p): replace(transaction, next_due=at).dump()
+            for (service, p), at in due.items()
+        },
     )
     standing = await standing_of(topics)
     assert standing.next_due == T0 + 30_000
@@ -78,5 +93,8 @@ async def test_the_earliest_deadline_of_the_live_realms_counts_and_none_of_an_ex
 
 
 async def test_a_record_that_cannot_be_read_counts_as_nothing_applied() -> None:
-    topics = Topics({(inputs("alerts"), LIVE): 5, (log("alerts"), LIVE): 1}, {(log("alerts"), LIVE): b"no record"})
+    topics = Topics(
+        {(inputs("alerts"), LIVE): 5, (log("alerts"), LIVE): 1},
+        {(log("alerts"), LIVE): b"no record"},
+    )
     assert (await standing_of(topics)).lag["alerts"] == 5

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from schemas.realms import partition_of
 from schemas.topics import BY_NAME, SERVICES, TOPICS, URGENT, inputs, lanes, urgent, urgent_lane
-from services.runtime.chain import View, append, dump_position, empty, fold, load_position
-from services.runtime.core import Machine
-from services.runtime.inputs import InputRecord
-from services.runtime.kafka import headers_of, value_of
-from services.runtime.lag import applied_by
-from services.runtime.processor import Worker
-from services.runtime.transaction import Transaction
+from services.runtime.decider.inputs import InputRecord
+from services.runtime.decider.machine import Machine
+from services.runtime.kafka.clients import headers_of, value_of
+from services.runtime.log.chain import View, append, dump_position, empty, fold, load_position
+from services.runtime.log.transaction import Transaction
+from services.runtime.worker.lag import applied_by
+from services.runtime.worker.worker import Worker
 from services.verify.chain import LogFold
 from services.verify.laws import Findings, InputSeen, check_inputs
 from tests.faults.runtime.toy import ToyAck, ToyDecider, ToyReport
@@ -29,7 +29,9 @@ from tests.faults.runtime.toy import ToyAck, ToyDecider, ToyReport
 T0 = 1_800_000_000_000
 P = partition_of("92", 8)
 TOY = "toy"
-STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 30), st.booleans()), min_size=1, max_size=40)
+STEPS = st.lists(
+    st.tuples(st.booleans(), st.integers(0, 30), st.booleans()), min_size=1, max_size=40
+)
 """(from the urgent lane, milliseconds since the one before, an id that the other lane has had too)"""
 
 
@@ -45,7 +47,15 @@ def opening() -> InputRecord:
 
 
 def record(topic: str, offset: int, id: str, message: Any, at: int) -> InputRecord:
-    return InputRecord(topic, P, offset, b"92", value_of(message), headers_of(message.wire_type(), id=id, source="test"), at)
+    return InputRecord(
+        topic,
+        P,
+        offset,
+        b"92",
+        value_of(message),
+        headers_of(message.wire_type(), id=id, source="test"),
+        at,
+    )
 
 
 def records_of(steps: Sequence[tuple[bool, int, bool]]) -> list[InputRecord]:
@@ -53,7 +63,11 @@ def records_of(steps: Sequence[tuple[bool, int, bool]]) -> list[InputRecord]:
     found, nexts, times = [opening()], {False: 1, True: 0}, {False: T0, True: T0}
     for n, (is_urgent, pause, is_twice) in enumerate(steps):
         times[is_urgent] += pause
-        message = ToyAck(incident=f"i{n % 3}") if is_urgent else ToyReport(incident=f"i{n % 3}", n=n, delay_ms=20 if n % 2 else None)
+        message = (
+            ToyAck(incident=f"i{n % 3}")
+            if is_urgent
+            else ToyReport(incident=f"i{n % 3}", n=n, delay_ms=20 if n % 2 else None)
+        )
         id = f"m{n - 1}" if is_twice and n else f"m{n}"
         topic = urgent(TOY) if is_urgent else inputs(TOY)
         found.append(record(topic, nexts[is_urgent], id, message, times[is_urgent]))
@@ -61,7 +75,9 @@ def records_of(steps: Sequence[tuple[bool, int, bool]]) -> list[InputRecord]:
     return found
 
 
-def decided(records: Sequence[InputRecord], view: View[Any] | None = None) -> tuple[View[Any], list[bytes]]:
+def decided(
+    records: Sequence[InputRecord], view: View[Any] | None = None
+) -> tuple[View[Any], list[bytes]]:
     view, raws = view or empty(), []
     for one in records:
         view, appended = append(machine(), view, one, "run")
@@ -94,7 +110,9 @@ def test_a_fold_of_the_log_gives_the_state_and_both_positions_and_the_next_worke
 
 @settings(deadline=None, max_examples=40)
 @given(STEPS)
-def test_an_id_has_one_effect_whichever_lane_brings_it_again(steps: list[tuple[bool, int, bool]]) -> None:
+def test_an_id_has_one_effect_whichever_lane_brings_it_again(
+    steps: list[tuple[bool, int, bool]],
+) -> None:
     _, raws = decided(records_of(steps))
     effects: Counter[str] = Counter()
     for raw in raws:
@@ -106,7 +124,9 @@ def test_an_id_has_one_effect_whichever_lane_brings_it_again(steps: list[tuple[b
 
 @settings(deadline=None, max_examples=40)
 @given(STEPS)
-def test_verify_follows_both_lanes_by_a_path_of_its_own(steps: list[tuple[bool, int, bool]]) -> None:
+def test_verify_follows_both_lanes_by_a_path_of_its_own(
+    steps: list[tuple[bool, int, bool]],
+) -> None:
     records = records_of(steps)
     _, raws = decided(records)
     found = Findings()
@@ -117,7 +137,9 @@ def test_verify_follows_both_lanes_by_a_path_of_its_own(steps: list[tuple[bool, 
     for one, raw in zip(records, raws, strict=True):
         source = Transaction.load(raw).src
         seen[one.topic][one.offset] = InputSeen(source.digest, source.type, source.id, "92")
-    check_inputs({(TOY, P): log}, {(TOY, P): seen[inputs(TOY)]}, found, {(TOY, P): seen[urgent(TOY)]})
+    check_inputs(
+        {(TOY, P): log}, {(TOY, P): seen[inputs(TOY)]}, found, {(TOY, P): seen[urgent(TOY)]}
+    )
     assert (found.broken, found.pending) == ([], {})
 
 
@@ -146,7 +168,9 @@ def test_each_record_says_where_both_lanes_stand() -> None:
     ]
 
 
-def test_the_lag_of_both_lanes_is_read_from_the_newest_record(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lag_of_both_lanes_is_read_from_the_newest_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("schemas.topics.URGENT", {TOY})
     said = [applied_by(Transaction.load(raw), TOY) for raw in three()]
     assert said == [
@@ -163,7 +187,11 @@ def test_a_log_that_never_had_an_urgent_input_says_nothing_of_one() -> None:
 
 
 def test_only_live_realms_of_a_decider_with_two_lanes_have_an_urgent_one() -> None:
-    assert {t.name for t in TOPICS if t.name.endswith(".urgent")} == {urgent(s) for s in SERVICES if s in URGENT} == {"alerts.urgent"}
+    assert (
+        {t.name for t in TOPICS if t.name.endswith(".urgent")}
+        == {urgent(s) for s in SERVICES if s in URGENT}
+        == {"alerts.urgent"}
+    )
     assert BY_NAME[urgent("alerts")].partitions == BY_NAME[inputs("alerts")].partitions
     assert BY_NAME[urgent("alerts")].append_time
     assert urgent_lane("alerts", "92") == "alerts.urgent"

@@ -13,15 +13,27 @@ from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.runtime import RealmOpened
 from schemas.topics import PARTITIONS
-from services.runtime.deadletters import DeadLetter, Lane
-from services.runtime.kafka import headers_of, value_of
-from services.runtime.letters import headers_again, read_letters, row_of
-from services.runtime.publisher import _place_in
+from services.runtime.kafka.clients import headers_of, value_of
+from services.runtime.kafka.dead_letter_replay import headers_again, read_letters, row_of
+from services.runtime.kafka.dead_letters import DeadLetter, Lane
 from services.runtime.testing import MemoryService
+from services.runtime.worker.publisher import _place_in
 from services.verify.reading import _place_of
 from tests.faults.runtime.toy import EchoDecider, ToyEscalated
 
-LETTER = DeadLetter("l1", Lane.FAILED, "alerts", "92", 5, "input_failed", "why", topic="alerts.inputs", partition=3, offset=7, body=b"{}")
+LETTER = DeadLetter(
+    "l1",
+    Lane.FAILED,
+    "alerts",
+    "92",
+    5,
+    "input_failed",
+    "why",
+    topic="alerts.inputs",
+    partition=3,
+    offset=7,
+    body=b"{}",
+)
 STRANGE = (None, b"", b"junk", b"[]", b"null", b"\xff\n", b'{"id": 1}', LETTER.dump())
 
 
@@ -43,8 +55,10 @@ class OneTopic:
             yield SimpleNamespace(value=value)
 
 
-async def test_letters_are_listed_past_records_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.letters.PartitionReader", OneTopic)
+async def test_letters_are_listed_past_records_that_are_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.runtime.kafka.dead_letter_replay.PartitionReader", OneTopic)
     assert [letter async for letter in read_letters("")] == [LETTER]
 
 
@@ -58,7 +72,9 @@ def test_a_place_that_none_of_ours_wrote_on_a_public_topic_is_none(raw: bytes | 
     assert _place_in([("ce_place", b"alerts/1/0/2/3")]) == Place("alerts", 1, 0, 2, 3)
 
 
-def test_a_forwarded_fact_that_failed_takes_effect_when_it_is_offered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forwarded_fact_that_failed_takes_effect_when_it_is_offered_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A notification that delivery failed on was offered again as what the watermark had passed, and nothing happened."""
     echo, p = MemoryService(EchoDecider()), partition_of("92", PARTITIONS)
     opened = RealmOpened(territory="92", title_code="live", started_at=0, lineage="92")
@@ -66,14 +82,22 @@ def test_a_forwarded_fact_that_failed_takes_effect_when_it_is_offered_again(monk
     fact, place = ToyEscalated(incident="i", rung=1), Place("toy", p, 0, 2, 0)
     with monkeypatch.context() as broken:
         broken.setattr(EchoDecider, "decide", lambda *_: [].pop())
-        assert echo.feed("92", fact, id="f1", place=place, place_hash="b").facts[0].name == "InputFailed"
+        assert (
+            echo.feed("92", fact, id="f1", place=place, place_hash="b").facts[0].name
+            == "InputFailed"
+        )
     given = headers_of(fact.wire_type(), id="f1", source="/toy", place=place, place_hash="b")
-    letter = replace(LETTER, input_id="f1", headers={name: (value or b"").decode() for name, value in given})
+    letter = replace(
+        LETTER, input_id="f1", headers={name: (value or b"").decode() for name, value in given}
+    )
     for _ in range(2):
         echo.feed_raw(p, b"92", value_of(fact), headers_again(letter))
     assert echo.state("92").counts["i"] == 1
     unknown = replace(letter, headers={}, input_id=None)
-    assert headers_again(unknown, "vigie.ToyAck.v1") == [("ce_type", b"vigie.ToyAck.v1"), ("ce_id", b"l1")]
+    assert headers_again(unknown, "vigie.ToyAck.v1") == [
+        ("ce_type", b"vigie.ToyAck.v1"),
+        ("ce_id", b"l1"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,5 +110,13 @@ def test_a_forwarded_fact_that_failed_takes_effect_when_it_is_offered_again(monk
     ],
 )
 def test_a_letter_of_any_time_can_be_listed(at: int, shown: str) -> None:
-    letter = DeadLetter(id="1", lane=Lane.REFUSED, service="intake", realm="92", at=at, code="invalid", detail="body: json_invalid")
+    letter = DeadLetter(
+        id="1",
+        lane=Lane.REFUSED,
+        service="intake",
+        realm="92",
+        at=at,
+        code="invalid",
+        detail="body: json_invalid",
+    )
     assert row_of(letter)["at"] == shown

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.links import AckLinks, Link, LinkExpired, LinkInvalid, answer_id
+from services.runtime.identity.signed_links import (
+    AckLinks,
+    Link,
+    LinkExpired,
+    LinkInvalid,
+    answer_id,
+)
 from tests.unit.delivery.desk import T0
 
 LINKS = AckLinks(b"k" * 32)
@@ -18,11 +24,26 @@ NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
 
 
 def link(**changes: object) -> Link:
-    return Link(**{"realm": "92", "notification": NOTIFICATION, "person": "dgs", "expires_at": T0, **changes})  # type: ignore[arg-type]
+    return Link(
+        **{
+            "realm": "92",
+            "notification": NOTIFICATION,
+            "person": "dgs",
+            "expires_at": T0,
+            **changes,
+        }
+    )  # type: ignore[arg-type]
 
 
-@given(st.uuids(), st.sampled_from(["92", "92~ex-7", "2A"]), st.text(min_size=1, max_size=64), st.integers(0, 4_000_000_000))
-def test_a_token_says_what_was_put_in(notification: object, realm: str, person: str, expires_s: int) -> None:
+@given(
+    st.uuids(),
+    st.sampled_from(["92", "92~ex-7", "2A"]),
+    st.text(min_size=1, max_size=64),
+    st.integers(0, 4_000_000_000),
+)
+def test_a_token_says_what_was_put_in(
+    notification: object, realm: str, person: str, expires_s: int
+) -> None:
     made = Link(realm, str(notification), person, expires_s * 1000)
     assert LINKS.read(LINKS.token(made), made.expires_at) == made
 
@@ -48,7 +69,13 @@ def test_a_token_is_written_in_one_way(person: str) -> None:
     token = LINKS.token(link(person=person))
     last = [token[:-1] + chr(c) for c in range(33, 127) if chr(c) != token[-1]]
     within = [token[:9] + c + token[9:] for c in "=%.! \n+/"]
-    for other in (*last, *within, f"{token}=", f"{token}==", token.replace("-", "+").replace("_", "/") + "="):
+    for other in (
+        *last,
+        *within,
+        f"{token}=",
+        f"{token}==",
+        token.replace("-", "+").replace("_", "/") + "=",
+    ):
         with pytest.raises(LinkInvalid):
             LINKS.read(other, T0)
     assert LINKS.read(token, T0).person == person

@@ -27,12 +27,19 @@ def test_a_strangers_words_neither_move_the_cursor_nor_begin_a_line(tmp_path: Pa
     """A path of a request is logged while the console is away, and `vigie up` shows the line in a terminal."""
     file = tmp_path / "intake.jsonl"
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=os.environ | {"VIGIE_LOG_JSON": str(file), "PYTHONIOENCODING": "utf-8"}, capture_output=True, check=True
-    )  # fmt: skip
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | {"VIGIE_LOG_JSON": str(file), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        check=True,
+    )
     shown = done.stderr.decode()
     assert CLEAR[0] not in shown
     assert "\r" not in shown
     assert not any(line.startswith("vigie") for line in shown.splitlines())
     assert "words=été" in shown
     assert "ValueError: bad \\x1b[2J" in shown
-    assert [json.loads(line)["event"] for line in file.read_text().splitlines()] == ["console.away", "request.failed", f"odd {CLEAR}"]
+    assert [json.loads(line)["event"] for line in file.read_text().splitlines()] == [
+        "console.away",
+        "request.failed",
+        f"odd {CLEAR}",
+    ]

@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.trie_map import Map
+from services.runtime.decider.trie_map import Map
 
 KEYS = st.one_of(st.text(max_size=3), st.tuples(st.text(max_size=1), st.integers(0, 3)))
-STEPS = st.lists(st.tuples(st.sampled_from(["set", "delete", "update", "mutate"]), KEYS, st.integers()), max_size=40)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["set", "delete", "update", "mutate"]), KEYS, st.integers()),
+    max_size=40,
+)
 
 
 def changed(known: Any, step: tuple[str, Any, int]) -> Any:

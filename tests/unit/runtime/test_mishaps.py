@@ -6,9 +6,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.runtime import OpenRealm, StepTo
-from services.runtime import mishaps
+from services.runtime.log.transaction import Transaction
 from services.runtime.testing import MemoryService
-from services.runtime.transaction import Transaction
+from services.runtime.worker import failure_log
 from tests.faults.runtime.toy import ToyDecider, ToyReport
 from tests.unit.runtime.test_watch import figure
 
@@ -17,7 +17,7 @@ T0 = 1_800_000_000_000
 
 def told(tx: Transaction, outcome: str) -> list[dict[str, object]]:
     with capture_logs() as lines:
-        mishaps.tell(tx, outcome)
+        failure_log.tell(tx, outcome)
     return [dict(line) for line in lines]
 
 
@@ -28,17 +28,26 @@ def opened(realm: str) -> MemoryService[object]:
 
 
 @pytest.mark.parametrize(("realm", "counted"), [("92", 1), ("92~ex-1", 0)])
-def test_a_deadline_that_failed_is_told_and_in_a_live_realm_counted(realm: str, counted: int) -> None:
+def test_a_deadline_that_failed_is_told_and_in_a_live_realm_counted(
+    realm: str, counted: int
+) -> None:
     """Nothing fires in its place: a ladder may stand still, and only a line of the main courante said so."""
     service = opened(realm)
     service.feed(realm, ToyReport(incident="bad", n=1, delay_ms=100, does="curse"), at=T0)
-    mishaps.begin("toy")
-    before = figure(mishaps.DEADLINES, service="toy") or 0
-    tx = service.feed(realm, ToyReport(incident="good", n=2) if realm == "92" else StepTo(), at=T0 + 100)
+    failure_log.begin("toy")
+    before = figure(failure_log.DEADLINES, service="toy") or 0
+    tx = service.feed(
+        realm, ToyReport(incident="good", n=2) if realm == "92" else StepTo(), at=T0 + 100
+    )
     (line,) = told(tx, "applied")
-    assert (line["log_level"], line["event"], line["realm"], line["deadline"]) == ("error", "deadline.failed", realm, "bad")
+    assert (line["log_level"], line["event"], line["realm"], line["deadline"]) == (
+        "error",
+        "deadline.failed",
+        realm,
+        "bad",
+    )
     assert line["reason"] == "RuntimeError: cursed"
-    assert figure(mishaps.DEADLINES, service="toy") == before + counted
+    assert figure(failure_log.DEADLINES, service="toy") == before + counted
 
 
 def test_an_input_without_effect_is_told_with_its_causes() -> None:
@@ -46,7 +55,13 @@ def test_an_input_without_effect_is_told_with_its_causes() -> None:
     tx = opened("92").feed("92", message, id="r1", correlation_id="first", causation_id="before")
     (line,) = told(tx, "failed")
     assert line == {
-        "log_level": "warning", "event": "input.failed", "realm": "92", "input_id": "r1", "input_type": "vigie.ToyReport.v1",
-        "correlation_id": "first", "causation_id": "before", "reason": "ValueError: poison",
-    }  # fmt: skip
+        "log_level": "warning",
+        "event": "input.failed",
+        "realm": "92",
+        "input_id": "r1",
+        "input_type": "vigie.ToyReport.v1",
+        "correlation_id": "first",
+        "causation_id": "before",
+        "reason": "ValueError: poison",
+    }
     assert told(tx, "applied") == []

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.access import AccessStore, new_principal
-from services.runtime.keys import MasterKey
-from services.runtime.oidc import Oidc
-from services.runtime.oidc_settings import OidcSettings
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Role
-from services.runtime.sessions import Sessions
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.oidc import Oidc
+from services.runtime.identity.oidc_settings import OidcSettings
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.sessions import Sessions
+from services.runtime.secrets.keyring import MasterKey
 from services.runtime.testing.keyed import memory_access
 
 DECIDING = (Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED)
@@ -43,9 +43,15 @@ async def let_link(access: AccessStore, account: str, until_ms: int) -> None:
 
 
 @pytest.mark.parametrize("role", DECIDING)
-async def test_an_account_that_decides_is_linked_once_an_administrator_has_said_so(access: AccessStore, role: Role) -> None:
+async def test_an_account_that_decides_is_linked_once_an_administrator_has_said_so(
+    access: AccessStore, role: Role
+) -> None:
     """At some providers people choose the name that the claim holds."""
-    account, oidc, now = await add_account(access, role), provider(access), time.time_ns() // 1_000_000
+    account, oidc, now = (
+        await add_account(access, role),
+        provider(access),
+        time.time_ns() // 1_000_000,
+    )
     for until in (None, now - 1):
         if until is not None:
             await let_link(access, account, until)
@@ -75,5 +81,7 @@ async def test_an_administrators_account_is_never_linked(access: AccessStore) ->
     assert caught.value.problem.code == "oidc_unknown"
 
 
-async def test_an_account_that_is_opened_for_an_identity_is_its_own_at_once(access: AccessStore) -> None:
+async def test_an_account_that_is_opened_for_an_identity_is_its_own_at_once(
+    access: AccessStore,
+) -> None:
     assert (await provider(access, oidc_new_role="director")._owner(CLAIMS)).role is Role.DIRECTOR

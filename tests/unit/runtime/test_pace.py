@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.runtime import StepTo
-from services.runtime import conducting
-from services.runtime.conducting import Conducting
-from services.runtime.conductor import Move
+from services.runtime.simulation import conductor_process
+from services.runtime.simulation.conductor import Move
+from services.runtime.simulation.conductor_process import Conducting
 
 REALM, T0 = "92~ex-pace", 1_800_000_000_000
 
@@ -25,7 +25,7 @@ class Stopwatch:
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
     stopwatch = Stopwatch()
-    monkeypatch.setattr(conducting, "time", stopwatch)
+    monkeypatch.setattr(conductor_process, "time", stopwatch)
     return stopwatch
 
 
@@ -46,7 +46,9 @@ class Driven(Conducting):
 
 def conductor(speed: float | None) -> Driven:
     driven = Driven(speed)
-    driven._conductor = type("Clock", (), {"pace": lambda _, r: driven.pace(r), "clock": lambda *_: driven.clock})()
+    driven._conductor = type(
+        "Clock", (), {"pace": lambda _, r: driven.pace(r), "clock": lambda *_: driven.clock}
+    )()
     return driven
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.paging import CursorInvalid, cut, decode, encode, page
+from services.runtime.http.pagination import CursorInvalid, cut, decode, encode, page
 
 
 @given(st.lists(st.integers(-(2**53), 2**53), unique=True, max_size=60), st.integers(1, 20))
@@ -29,7 +29,9 @@ def test_what_is_removed_or_added_between_two_pages_moves_nothing_else() -> None
     assert shown == [4, 5]
 
 
-@pytest.mark.parametrize("cursor", ["", "%%%", "bm90LWpzb24", encode("text-key")[:-3] + "!!", encode([{"a": 1}])])  # type: ignore[list-item]
+@pytest.mark.parametrize(
+    "cursor", ["", "%%%", "bm90LWpzb24", encode("text-key")[:-3] + "!!", encode([{"a": 1}])]
+)  # type: ignore[list-item]
 def test_a_cursor_that_no_page_gave_is_refused(cursor: str) -> None:
     with pytest.raises(CursorInvalid):
         page([1, 2, 3], lambda n: (n,), 2, cursor)

@@ -7,8 +7,8 @@ import contextlib
 
 import pytest
 
-from services.runtime import partitions
-from services.runtime.partitions import stop_consumer
+from services.runtime.log import partition_reader
+from services.runtime.log.partition_reader import stop_consumer
 
 
 class Consumer:
@@ -46,13 +46,26 @@ class Consumer:
         self.closed = True
         if self._connection is None:
             self._connection = connection = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_later(self._slow_s, lambda: connection.done() or connection.set_result(None))
+            asyncio.get_running_loop().call_later(
+                self._slow_s, lambda: connection.done() or connection.set_result(None)
+            )
         await asyncio.gather(self._connection)
 
 
-@pytest.mark.parametrize("consumer", [Consumer(), Consumer(swallow=1), Consumer(swallow=2), Consumer(leak=True), Consumer(slow_s=0.05)])
-async def test_a_consumer_is_stopped_whatever_becomes_of_its_cancellation(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "STOP_AGAIN_S", 0.01)
+@pytest.mark.parametrize(
+    "consumer",
+    [
+        Consumer(),
+        Consumer(swallow=1),
+        Consumer(swallow=2),
+        Consumer(leak=True),
+        Consumer(slow_s=0.05),
+    ],
+)
+async def test_a_consumer_is_stopped_whatever_becomes_of_its_cancellation(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition_reader, "STOP_AGAIN_S", 0.01)
     await stop_consumer(consumer)
     assert consumer.closed
     task = asyncio.current_task()

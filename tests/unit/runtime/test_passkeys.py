@@ -15,12 +15,12 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.runtime.access import AccessStore, new_principal
-from services.runtime.passkeys import Passkeys, Place
-from services.runtime.principals import Account, Principal
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Role
-from services.runtime.sessions import FREE_FAILURES, Sessions
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.passkeys import Passkeys, Place
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Account, Principal
+from services.runtime.identity.sessions import FREE_FAILURES, Sessions
 from services.runtime.testing.keyed import memory_access
 
 HERE = Place.of("localhost:8092")
@@ -38,30 +38,67 @@ class Device:
     host: str = "localhost"
     verified: bool = True
     count: int = 0
-    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    key: ec.EllipticCurvePrivateKey = field(
+        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
+    )
     id: bytes = field(default_factory=lambda: secrets.token_bytes(16))
 
     def _client(self, kind: str, challenge: str) -> bytes:
-        return json.dumps({"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}).encode()
+        return json.dumps(
+            {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
+        ).encode()
 
     def _authenticator(self, more: bytes = b"", flags: int = 0) -> bytes:
         self.count += 1
         marks = 0x01 | (0x04 if self.verified else 0) | flags
-        return hashlib.sha256(self.host.encode()).digest() + bytes([marks]) + self.count.to_bytes(4, "big") + more
+        return (
+            hashlib.sha256(self.host.encode()).digest()
+            + bytes([marks])
+            + self.count.to_bytes(4, "big")
+            + more
+        )
 
     def create(self, options: dict[str, Any]) -> dict[str, Any]:
         numbers = self.key.public_key().public_numbers()
-        cose = cbor2.dumps({1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")})
-        data = self._authenticator(bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cose, 0x40)
+        cose = cbor2.dumps(
+            {
+                1: 2,
+                3: -7,
+                -1: 1,
+                -2: numbers.x.to_bytes(32, "big"),
+                -3: numbers.y.to_bytes(32, "big"),
+            }
+        )
+        data = self._authenticator(
+            bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cose, 0x40
+        )
         said = {"clientDataJSON": b64(self._client("webauthn.create", options["challenge"]))}
-        said["attestationObject"] = b64(cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data}))
-        return {"id": b64(self.id), "rawId": b64(self.id), "type": "public-key", "response": said, "clientExtensionResults": {}}
+        said["attestationObject"] = b64(
+            cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
+        )
+        return {
+            "id": b64(self.id),
+            "rawId": b64(self.id),
+            "type": "public-key",
+            "response": said,
+            "clientExtensionResults": {},
+        }
 
     def get(self, options: dict[str, Any]) -> dict[str, Any]:
         client, data = self._client("webauthn.get", options["challenge"]), self._authenticator()
         signature = self.key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
-        said = {"clientDataJSON": b64(client), "authenticatorData": b64(data), "signature": b64(signature)}
-        return {"id": b64(self.id), "rawId": b64(self.id), "type": "public-key", "response": said, "clientExtensionResults": {}}
+        said = {
+            "clientDataJSON": b64(client),
+            "authenticatorData": b64(data),
+            "signature": b64(signature),
+        }
+        return {
+            "id": b64(self.id),
+            "rawId": b64(self.id),
+            "type": "public-key",
+            "response": said,
+            "clientExtensionResults": {},
+        }
 
 
 @dataclass
@@ -72,7 +109,9 @@ class World:
     person: Principal
 
     async def add(self, device: Device) -> None:
-        await self.keys.add(self.person, device.create(self.keys.offer(self.person, HERE)), "téléphone", HERE)
+        await self.keys.add(
+            self.person, device.create(self.keys.offer(self.person, HERE)), "téléphone", HERE
+        )
 
     def account(self) -> Account:
         return self.access.all(Account)[0]
@@ -111,10 +150,15 @@ async def test_what_was_answered_once_opens_nothing_again(world: World) -> None:
 @pytest.mark.parametrize(
     "device",
     [
-        Device(origin="https://evil.example"), Device(host="evil.example"), Device(verified=False), Device(origin="http://localhost:8093"),
+        Device(origin="https://evil.example"),
+        Device(host="evil.example"),
+        Device(verified=False),
+        Device(origin="http://localhost:8093"),
     ],
-)  # fmt: skip
-async def test_another_place_and_a_device_that_was_not_unlocked_are_refused(world: World, device: Device) -> None:
+)
+async def test_another_place_and_a_device_that_was_not_unlocked_are_refused(
+    world: World, device: Device
+) -> None:
     with pytest.raises(ProblemError, match="invalid"):
         await world.add(device)
     right = Device()
@@ -133,7 +177,11 @@ async def test_a_copied_key_a_foreign_key_and_foreign_challenges_are_refused(wor
     forged = Device(id=device.id, count=10)
     with pytest.raises(ProblemError, match="login_failed"):
         world.keys.login(forged.get(world.keys.ask(HERE)), HERE)
-    for challenge in (b64(secrets.token_bytes(40)), world.keys.offer(world.person, HERE)["challenge"], ""):
+    for challenge in (
+        b64(secrets.token_bytes(40)),
+        world.keys.offer(world.person, HERE)["challenge"],
+        "",
+    ):
         with pytest.raises(ProblemError, match="login_failed"):
             world.keys.login(device.get({"challenge": challenge}), HERE)
     with pytest.raises(ProblemError, match="login_failed"):
@@ -176,12 +224,22 @@ async def test_guessing_by_others_does_not_lock_the_cell_out(world: World) -> No
         with pytest.raises(ProblemError):
             await world.sessions.login_with_code(f"AAAA-{n}", address="building")
     with pytest.raises(ProblemError, match="too_many_attempts"):
-        await world.sessions.login("cellule", "correct horse battery", None, address="building", device="forged")
-    assert await world.sessions.login("cellule", "correct horse battery", None, address="building", device=browser)
+        await world.sessions.login(
+            "cellule", "correct horse battery", None, address="building", device="forged"
+        )
+    assert await world.sessions.login(
+        "cellule", "correct horse battery", None, address="building", device=browser
+    )
     assert world.keys.login(device.get(world.keys.ask(HERE)), HERE)
-    assert await world.sessions.login_with_code(await world.access.issue_code(account.id, expires_at=None), address="building")
+    assert await world.sessions.login_with_code(
+        await world.access.issue_code(account.id, expires_at=None), address="building"
+    )
     for _ in range(FREE_FAILURES):
         with pytest.raises(ProblemError, match="login_failed"):
-            await world.sessions.login("cellule", "wrong", None, address="elsewhere", device=browser)
+            await world.sessions.login(
+                "cellule", "wrong", None, address="elsewhere", device=browser
+            )
     with pytest.raises(ProblemError, match="too_many_attempts"):
-        await world.sessions.login("cellule", "correct horse battery", None, address="elsewhere", device=browser)
+        await world.sessions.login(
+            "cellule", "correct horse battery", None, address="elsewhere", device=browser
+        )

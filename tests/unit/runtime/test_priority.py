@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.supervisor.plan import SERVICES
-from services.runtime.supervisor.priority import FIRST, as_if_elsewhere, take_turns
+from services.appliance.supervisor.plan import SERVICES
+from services.appliance.supervisor.priority import FIRST, as_if_elsewhere, take_turns
 
 SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
 REAL_TIME = "os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
@@ -25,7 +25,9 @@ REAL_TIME = "os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
 def test_a_process_its_threads_and_its_session_yield() -> None:
     waiting = "import threading, sys; threading.Thread(target=sys.stdin.read).start(); print(1, flush=True)"
     command = [sys.executable, "-c", waiting]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         asyncio.run(take_turns(process.pid, 7))
@@ -37,12 +39,17 @@ def test_a_process_its_threads_and_its_session_yield() -> None:
         process.kill()
 
 
-@pytest.mark.skipif(platform.machine() not in SCHED_GETATTR or sys.platform != "linux", reason="elsewhere turns stay as they are")
+@pytest.mark.skipif(
+    platform.machine() not in SCHED_GETATTR or sys.platform != "linux",
+    reason="elsewhere turns stay as they are",
+)
 def test_who_goes_first_has_real_time_or_short_turns_and_the_rank_that_the_system_grants() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as process:
         asyncio.run(take_turns(process.pid, FIRST))
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == (
-            FIRST if grants(f"os.setpriority(os.PRIO_PROCESS, 0, {FIRST})") else os.getpriority(os.PRIO_PROCESS, 0)
+            FIRST
+            if grants(f"os.setpriority(os.PRIO_PROCESS, 0, {FIRST})")
+            else os.getpriority(os.PRIO_PROCESS, 0)
         )
         if grants(REAL_TIME):
             assert os.sched_getscheduler(process.pid) == os.SCHED_RR
@@ -61,17 +68,26 @@ def test_threads_that_no_report_waits_for_do_not_keep_the_processor() -> None:
         "    sys.stdin.read()\n"
         "threading.Thread(target=clean).start()\n"
     )
-    with subprocess.Popen([sys.executable, "-c", two], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", two],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
         assert process.stdout is not None
         cleaner = int(process.stdout.readline())
         asyncio.run(take_turns(process.pid, FIRST))
         assert os.sched_getscheduler(cleaner) == os.SCHED_OTHER
-        assert os.sched_getscheduler(process.pid) == (os.SCHED_RR if grants(REAL_TIME) else os.SCHED_OTHER)
+        assert os.sched_getscheduler(process.pid) == (
+            os.SCHED_RR if grants(REAL_TIME) else os.SCHED_OTHER
+        )
         process.kill()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody has real time")
-def test_a_load_generator_waits_no_more_than_those_that_it_measures_and_only_while_it_measures() -> None:
+def test_a_load_generator_waits_no_more_than_those_that_it_measures_and_only_while_it_measures() -> (
+    None
+):
     with as_if_elsewhere() as granted:
         assert granted == grants(REAL_TIME)
         assert os.sched_getscheduler(0) == (os.SCHED_RR if granted else os.SCHED_OTHER)
@@ -80,7 +96,12 @@ def test_a_load_generator_waits_no_more_than_those_that_it_measures_and_only_whi
 
 def grants(wish: str) -> bool:
     """Of the system to a process of ours: a container may refuse it to root, too."""
-    return subprocess.run([sys.executable, "-c", f"import os; {wish}"], check=False, stderr=subprocess.DEVNULL).returncode == 0
+    return (
+        subprocess.run(
+            [sys.executable, "-c", f"import os; {wish}"], check=False, stderr=subprocess.DEVNULL
+        ).returncode
+        == 0
+    )
 
 
 def turn_ns(pid: int) -> int | None:
@@ -100,4 +121,9 @@ def test_a_process_that_is_gone_is_no_error() -> None:
 def test_intake_waits_for_nobody_and_alerts_and_delivery_only_for_it() -> None:
     nice = {kind.name: kind.nice for kind in SERVICES}
     assert nice["intake"] == FIRST
-    assert 0 < nice["alerts"] == nice["delivery"] < min(n for name, n in nice.items() if name not in ("intake", "alerts", "delivery"))
+    assert (
+        0
+        < nice["alerts"]
+        == nice["delivery"]
+        < min(n for name, n in nice.items() if name not in ("intake", "alerts", "delivery"))
+    )

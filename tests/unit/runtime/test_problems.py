@@ -1,14 +1,30 @@
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from services.runtime.problems import CATALOGUE, Problem, ProblemError, declare, faults_of, language_of
+from services.runtime.http.problems import (
+    CATALOGUE,
+    Problem,
+    ProblemError,
+    declare,
+    faults_of,
+    language_of,
+)
 
 
 @pytest.mark.parametrize(
     ("header", "language"),
-    [(None, "fr"), ("", "fr"), ("en", "en"), ("de", "fr"), ("fr-FR,fr;q=0.9,en;q=0.8", "fr"), ("en-GB,en;q=0.9,fr;q=0.8", "en"),
-     ("fr;q=0.1,en;q=0.5", "en"), ("en;q=x", "fr"), ("en;q=0", "fr")],
-)  # fmt: skip
+    [
+        (None, "fr"),
+        ("", "fr"),
+        ("en", "en"),
+        ("de", "fr"),
+        ("fr-FR,fr;q=0.9,en;q=0.8", "fr"),
+        ("en-GB,en;q=0.9,fr;q=0.8", "en"),
+        ("fr;q=0.1,en;q=0.5", "en"),
+        ("en;q=x", "fr"),
+        ("en;q=0", "fr"),
+    ],
+)
 def test_french_unless_english_is_preferred(header: str | None, language: str) -> None:
     assert language_of(header) == language
 
@@ -23,7 +39,11 @@ def test_a_fault_names_its_field_in_both_languages_and_never_what_was_sent() -> 
         Body.model_validate({"severity": 9, "note": "secret"})
     problem = Problem("invalid", faults=faults_of(caught.value))
     french, english = problem.document("fr", "/x"), problem.document("en", "/x")
-    assert french["errors"][0] == {"field": "severity", "code": "less_than_equal", "detail": "doit être au plus 5"}
+    assert french["errors"][0] == {
+        "field": "severity",
+        "code": "less_than_equal",
+        "detail": "doit être au plus 5",
+    }
     assert "less than or equal to 5" in english["errors"][0]["detail"]
     assert french["detail"].endswith("severity: doit être au plus 5")
     assert b"secret" not in problem.body("fr") + problem.body("en")
@@ -41,4 +61,7 @@ def test_a_code_is_declared_once() -> None:
 
 
 def test_the_error_is_readable_in_a_traceback() -> None:
-    assert str(ProblemError("body_too_large", limit=10)) == "body_too_large: The body is larger than 10 bytes."
+    assert (
+        str(ProblemError("body_too_large", limit=10))
+        == "body_too_large: The body is larger than 10 bytes."
+    )

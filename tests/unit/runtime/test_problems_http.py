@@ -12,7 +12,7 @@ from fastapi import FastAPI, Form
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from services.runtime.problems_http import install
+from services.runtime.http.problem_responses import install
 
 DEEP = b"[" * 3000
 LONG = b'{"n":' + b"9" * 5000 + b"}"
@@ -41,7 +41,14 @@ def taking() -> TestClient:
 @pytest.mark.parametrize(
     ("path", "kind", "body", "status", "code", "said"),
     [
-        ("/json", "application/x-www-form-urlencoded", b'{"n":1}', 415, "media_type", "Envoyez application/json."),
+        (
+            "/json",
+            "application/x-www-form-urlencoded",
+            b'{"n":1}',
+            415,
+            "media_type",
+            "Envoyez application/json.",
+        ),
         ("/json", "text/plain", b'{"n":1}', 415, "media_type", "Envoyez application/json."),
         ("/json", "application/json", DEEP, 422, "not_json", "body: JSON illisible"),
         ("/json", "application/json", LONG, 422, "not_json", "body: JSON illisible"),
@@ -49,11 +56,17 @@ def taking() -> TestClient:
         ("/json", "application/json", b"[]", 422, "invalid", "body: doit être un objet JSON"),
         ("/form", "multipart/form-data", b"x", 422, "invalid", "body: formulaire illisible"),
     ],
-)  # fmt: skip
-def test_a_body_that_cannot_be_read_is_told_as_such(path: str, kind: str, body: bytes, status: int, code: str, said: str) -> None:
+)
+def test_a_body_that_cannot_be_read_is_told_as_such(
+    path: str, kind: str, body: bytes, status: int, code: str, said: str
+) -> None:
     """Some were a 400 without a code, in English; `curl -d` without a media type was told of a « dictionary » that it had sent."""
     answer = taking().post(path, content=body, headers={"content-type": kind})
-    assert (answer.status_code, answer.headers["content-type"], answer.json()["code"]) == (status, "application/problem+json", code)
+    assert (answer.status_code, answer.headers["content-type"], answer.json()["code"]) == (
+        status,
+        "application/problem+json",
+        code,
+    )
     assert answer.json()["detail"].endswith(said)
 
 

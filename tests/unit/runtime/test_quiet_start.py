@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.supervisor import stream as streams
-from services.runtime.supervisor.progress import Progress
-from services.runtime.supervisor.stream import NamedOutput, Stream
+from services.appliance.supervisor import stream as streams
+from services.appliance.supervisor.progress import Progress
+from services.appliance.supervisor.stream import NamedOutput, Stream
 
 
 class Terminal(io.StringIO):
@@ -47,7 +47,10 @@ def test_a_warning_of_the_supervisor_is_seen_and_its_news_are_not(file: Path) ->
     own.write("12:00:02.000 [error    ] process.ended  process=alerts\n")
     stream.close()
     assert "topics.created" not in out.getvalue()
-    assert [line.split()[-1] for line in out.getvalue().splitlines()] == ["step=topics", "process=alerts"]
+    assert [line.split()[-1] for line in out.getvalue().splitlines()] == [
+        "step=topics",
+        "process=alerts",
+    ]
     assert len(file.read_text(encoding="utf-8").splitlines()) == 3
 
 
@@ -94,6 +97,8 @@ def test_on_a_terminal_the_step_is_told_in_place_and_leaves_no_trace(file: Path)
     stream.close()
     told = out.getvalue()
     assert told.startswith("\r\x1b[K  Starting the services …")
-    assert "\x1b[Ka warning\n  Starting the services" in told, "the step stays below what is told meanwhile"
+    assert "\x1b[Ka warning\n  Starting the services" in told, (
+        "the step stays below what is told meanwhile"
+    )
     assert told.endswith("\r\x1b[Kready\n")
     assert told.count("\n") == 2

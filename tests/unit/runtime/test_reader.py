@@ -11,42 +11,54 @@ from aiokafka import TopicPartition
 from schemas.alerts import NoteAdded
 from schemas.realms import partition_of
 from schemas.topics import PARTITIONS, log
-from services.runtime import reader
-from services.runtime.chain import STUCK_AFTER
-from services.runtime.exits import Stop
-from services.runtime.reader import LogReader
+from services.runtime.log import reader
+from services.runtime.log.chain import STUCK_AFTER
+from services.runtime.log.reader import LogReader
+from services.runtime.process.exits import Stop
 from tests.integration.console.logwriter import Chains
 
 REALM = "92~test-reader"
-NOTE = NoteAdded(line="l-1", text_id="t-1", author="p-1", role="cell", occurred_at=1_800_000_000_000)
+NOTE = NoteAdded(
+    line="l-1", text_id="t-1", author="p-1", role="cell", occurred_at=1_800_000_000_000
+)
 
 
 class Fetched:
     """A consumer that has fetched everything at once."""
 
     def __init__(self, records: list[bytes]) -> None:
-        self._records = [SimpleNamespace(offset=n, value=value, headers=()) for n, value in enumerate(records)]
+        self._records = [
+            SimpleNamespace(offset=n, value=value, headers=()) for n, value in enumerate(records)
+        ]
 
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
         found, self._records = self._records, []
-        return {TopicPartition(log("alerts"), partition_of(REALM, PARTITIONS)): found} if found else {}
+        return (
+            {TopicPartition(log("alerts"), partition_of(REALM, PARTITIONS)): found} if found else {}
+        )
 
     async def stop(self) -> None: ...
 
 
-async def test_batches_are_small_in_bytes_and_a_large_record_comes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_batches_are_small_in_bytes_and_a_large_record_comes_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     chains = Chains()
     sizes = (1, 1, 40, 1, 1)
     records = [chains.make("alerts", REALM, [NOTE] * size, 1_800_000_000_000)[1] for size in sizes]
     monkeypatch.setattr(reader, "BATCH_BYTES", len(records[0]) + len(records[1]))
     reading = LogReader("127.0.0.1:1", "alerts")
     reading._consumer = Fetched(records)
-    batches = [[len(accepted.transaction.facts) for accepted in await reading.batch(0.1)] for _ in range(4)]
+    batches = [
+        [len(accepted.transaction.facts) for accepted in await reading.batch(0.1)] for _ in range(4)
+    ]
     assert batches == [[1, 1], [40], [1, 1], []]
     assert reading.positions[partition_of(REALM, PARTITIONS)].next == len(records)
 
 
-async def test_what_was_fetched_and_not_read_is_fetched_again_after_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_fetched_and_not_read_is_fetched_again_after_an_interruption(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     chains = Chains()
     records = [chains.make("alerts", REALM, [NOTE], 1_800_000_000_000)[1] for _ in range(3)]
     monkeypatch.setattr(reader, "BATCH_BYTES", 1)
@@ -60,10 +72,14 @@ async def test_what_was_fetched_and_not_read_is_fetched_again_after_an_interrupt
 
 
 @pytest.mark.parametrize(("lay_there", "stuck"), [(0, True), (STUCK_AFTER + 10, False)])
-async def test_more_ignored_records_than_any_zombie_can_leave_are_named_while_they_are_written(lay_there: int, stuck: bool) -> None:
+async def test_more_ignored_records_than_any_zombie_can_leave_are_named_while_they_are_written(
+    lay_there: int, stuck: bool
+) -> None:
     """Those that lay there when the reader began stop nobody: it would end again and again when their writer has long been stopped."""
     chains = Chains()
-    records = [b"junk"] * (STUCK_AFTER + 10) + [chains.make("alerts", REALM, [NOTE], 1_800_000_000_000)[1]]
+    records = [b"junk"] * (STUCK_AFTER + 10) + [
+        chains.make("alerts", REALM, [NOTE], 1_800_000_000_000)[1]
+    ]
     reading = LogReader("127.0.0.1:1", "alerts")
     reading._consumer = Fetched(records)
     reading._began = {partition_of(REALM, PARTITIONS): lay_there}

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from services.runtime.health import Health
-from services.runtime.supervisor import up
-from services.runtime.supervisor.up import _until_front_serves
+from services.appliance.supervisor import up
+from services.appliance.supervisor.up import _until_front_serves
+from services.runtime.process.health import Health
 
 
 class Child:
@@ -37,7 +37,10 @@ async def is_over(children: list[Any], *, is_new: bool, after: Any = lambda: Non
 
 
 async def test_a_decider_that_ends_at_the_start_is_not_waited_for() -> None:
-    assert await is_over([Child("intake"), Child("alerts-0", is_ready=False, has_ended=True), Child("console")], is_new=False)
+    assert await is_over(
+        [Child("intake"), Child("alerts-0", is_ready=False, has_ended=True), Child("console")],
+        is_new=False,
+    )
 
 
 async def test_a_decider_that_is_starting_is_waited_for() -> None:
@@ -47,7 +50,9 @@ async def test_a_decider_that_is_starting_is_waited_for() -> None:
     assert await is_over([Child("intake"), alerts], is_new=False, after=alerts.ready.set)
 
 
-async def test_a_decider_that_hangs_is_waited_for_until_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_decider_that_hangs_is_waited_for_until_patience_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(up, "OTHERS_S", 0.05)
     assert await is_over([Child("intake"), Child("alerts-0", is_ready=False)], is_new=False)
 
@@ -66,6 +71,11 @@ async def test_a_new_installation_is_ready_when_all_are(monkeypatch: pytest.Monk
 
 
 async def test_what_is_only_shown_does_not_decide() -> None:
-    answer = await Health(ready={"log": lambda: None}, shown={"console": lambda: "does not answer"}).answer("/readyz")
+    answer = await Health(
+        ready={"log": lambda: None}, shown={"console": lambda: "does not answer"}
+    ).answer("/readyz")
     assert answer is not None
-    assert (answer.status, orjson.loads(answer.body)) == (200, {"status": "ok", "checks": {"console": "does not answer", "log": "ok"}})
+    assert (answer.status, orjson.loads(answer.body)) == (
+        200,
+        {"status": "ok", "checks": {"console": "does not answer", "log": "ok"}},
+    )

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from services.runtime.problems import ProblemError
-from services.runtime.request_key import MAX_KEY, checked_key, key_in
+from services.runtime.http.idempotency_key import MAX_KEY, checked_key, key_in
+from services.runtime.http.problems import ProblemError
 
 
-@pytest.mark.parametrize(("sent", "key"), [
-    (b"7f3a", "7f3a"), ("École à 8 h".encode(), "École à 8 h"), ("École".encode("latin-1"), "École"), (b"a\tb", "a\tb"),
-    ("é".encode() * MAX_KEY, "é" * MAX_KEY),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sent", "key"),
+    [
+        (b"7f3a", "7f3a"),
+        ("École à 8 h".encode(), "École à 8 h"),
+        ("École".encode("latin-1"), "École"),
+        (b"a\tb", "a\tb"),
+        ("é".encode() * MAX_KEY, "é" * MAX_KEY),
+    ],
+)
 def test_a_key_is_what_its_sender_wrote(sent: bytes, key: str) -> None:
     assert key_in(sent.decode("latin-1")) == key
 

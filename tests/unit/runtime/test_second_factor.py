@@ -10,21 +10,30 @@ import pyotp
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 
-from services.console.pages.account import keys_router
-from services.console.pages.door import PageRoute
-from services.console.pages.login import login_routes
-from services.console.pages.second_factor import second_factor_routes
-from services.runtime import problems_http
-from services.runtime.access import AccessStore, new_principal
-from services.runtime.access_http import allowed
-from services.runtime.keys import MasterKey
-from services.runtime.passkeys import Passkeys
-from services.runtime.passwords import PasswordRefused, check_password
-from services.runtime.principals import Account, Passkey, Principal, Trace
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Permission, Role
-from services.runtime.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER, LIFE_MS, PROOF_MS, Session, Sessions, new_totp_secret
-from services.runtime.settings import Settings
+from services.console.accounts.account_page import keys_router
+from services.console.accounts.login import login_routes
+from services.console.accounts.second_factor import second_factor_routes
+from services.console.web.access import PageRoute
+from services.runtime.http import problem_responses
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.http_access import allowed
+from services.runtime.identity.passkeys import Passkeys
+from services.runtime.identity.passwords import PasswordRefused, check_password
+from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.principals import Account, Passkey, Principal, Trace
+from services.runtime.identity.sessions import (
+    COOKIE,
+    CSRF_COOKIE,
+    CSRF_HEADER,
+    LIFE_MS,
+    PROOF_MS,
+    Session,
+    Sessions,
+    new_totp_secret,
+)
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.keyring import MasterKey
 from services.runtime.testing.keyed import MemoryKeyedLog, memory_access
 
 PASSWORD = "correct horse battery"
@@ -40,8 +49,12 @@ class World:
     def __init__(self, access: AccessStore) -> None:
         self.access, self.sessions = access, Sessions(access)
         app = FastAPI()
-        problems_http.install(app)
-        app.state.access, app.state.sessions, app.state.passkeys = access, self.sessions, Passkeys(access, self.sessions)
+        problem_responses.install(app)
+        app.state.access, app.state.sessions, app.state.passkeys = (
+            access,
+            self.sessions,
+            Passkeys(access, self.sessions),
+        )
         app.state.guest = app.state.oidc = None
 
         @app.get("/picture")
@@ -65,8 +78,15 @@ class World:
     def client(self, session: Session | None = None) -> httpx.AsyncClient:
         headers = {}
         if session is not None:
-            headers = {"Cookie": f"{COOKIE}={session.cookie}; {CSRF_COOKIE}={session.csrf}", CSRF_HEADER: session.csrf}
-        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://localhost:8092", headers=headers)
+            headers = {
+                "Cookie": f"{COOKIE}={session.cookie}; {CSRF_COOKIE}={session.csrf}",
+                CSRF_HEADER: session.csrf,
+            }
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app),
+            base_url="http://localhost:8092",
+            headers=headers,
+        )
 
 
 @pytest.fixture
@@ -75,7 +95,9 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.mark.parametrize("role", DECIDING)
-async def test_a_password_alone_opens_nothing_but_the_page_that_adds_a_second_factor(world: World, role: Role) -> None:
+async def test_a_password_alone_opens_nothing_but_the_page_that_adds_a_second_factor(
+    world: World, role: Role
+) -> None:
     """An administrator came in with `nofa.admin12` and could do everything."""
     await world.account(role)
     async with world.client() as http:
@@ -85,7 +107,11 @@ async def test_a_password_alone_opens_nothing_but_the_page_that_adds_a_second_fa
         assert (refused.status_code, refused.json()["code"]) == (403, "second_factor_needed")
         page = await http.get("/compte/second-facteur")
         assert "Votre rôle demande un second facteur" in page.text
-        assert (await http.post("/compte/sessions/fermer", headers={CSRF_HEADER: http.cookies[CSRF_COOKIE]})).status_code == 403
+        assert (
+            await http.post(
+                "/compte/sessions/fermer", headers={CSRF_HEADER: http.cookies[CSRF_COOKIE]}
+            )
+        ).status_code == 403
         await http.post("/deconnexion", data={"csrf": http.cookies[CSRF_COOKIE]})
         assert (await http.get("/picture")).status_code == 401
 
@@ -96,7 +122,9 @@ async def test_other_roles_come_in_with_a_password(world: World, role: Role) -> 
     assert not (await world.sessions.login(f"moi.{role}", PASSWORD, None, address="::1")).enrolling
 
 
-async def test_adding_a_second_factor_opens_the_account_with_ten_codes_to_print(world: World) -> None:
+async def test_adding_a_second_factor_opens_the_account_with_ten_codes_to_print(
+    world: World,
+) -> None:
     account = await world.account(Role.COORDINATOR)
     secret = new_totp_secret()
     async with world.client() as http:
@@ -106,7 +134,9 @@ async def test_adding_a_second_factor_opens_the_account_with_ten_codes_to_print(
         for wrong in ({"second": "000000"}, {"second": pyotp.TOTP(secret).now(), "secret": "AAAA"}):
             answer = await http.post("/compte/second-facteur", data=form | wrong)
             assert (answer.status_code, "n’est pas le code affiché" in answer.text) == (422, True)
-        shown = await http.post("/compte/second-facteur", data=form | {"second": pyotp.TOTP(secret).now()})
+        shown = await http.post(
+            "/compte/second-facteur", data=form | {"second": pyotp.TOTP(secret).now()}
+        )
         assert (shown.status_code, shown.text.count("<li><code>")) == (200, 10)
         assert (await http.get("/picture")).status_code == 200
         assert world.sessions.read(before) is None, "the session of the password alone is over"
@@ -120,7 +150,10 @@ async def test_a_forged_form_adds_no_second_factor(world: World) -> None:
     secret = new_totp_secret()
     async with world.client() as http:
         await http.post("/connexion", data={"user": account.login, "password": PASSWORD})
-        answer = await http.post("/compte/second-facteur", data={"secret": secret, "second": pyotp.TOTP(secret).now(), "csrf": "x"})
+        answer = await http.post(
+            "/compte/second-facteur",
+            data={"secret": secret, "second": pyotp.TOTP(secret).now(), "csrf": "x"},
+        )
         assert answer.status_code == 403
         known = world.access.account(account.login)
         assert known is not None
@@ -130,7 +163,11 @@ async def test_a_forged_form_adds_no_second_factor(world: World) -> None:
 async def test_who_has_a_passkey_adds_nothing_by_a_password(world: World) -> None:
     """Whoever learnt the password would have made a second factor of their own."""
     account = await world.account(Role.ADMIN)
-    await world.access.put(account.model_copy(update={"passkeys": (Passkey(id="k", host="localhost", public_key="p", created_at=1),)}))
+    await world.access.put(
+        account.model_copy(
+            update={"passkeys": (Passkey(id="k", host="localhost", public_key="p", created_at=1),)}
+        )
+    )
     secret = new_totp_secret()
     session = await world.sessions.login(account.login, PASSWORD, None, address="::1")
     async with world.client(session) as http:
@@ -142,7 +179,9 @@ async def test_who_has_a_passkey_adds_nothing_by_a_password(world: World) -> Non
 
 async def test_a_one_time_code_opens_the_account_as_before(world: World) -> None:
     account = await world.account(Role.ADMIN)
-    session = await world.sessions.login_with_code(await world.access.issue_code(account.id, expires_at=None), address="::1")
+    session = await world.sessions.login_with_code(
+        await world.access.issue_code(account.id, expires_at=None), address="::1"
+    )
     assert not session.enrolling
 
 
@@ -172,21 +211,27 @@ async def test_the_ways_to_come_in_change_only_just_after_a_login(world: World) 
         assert closed.status_code == 200
         renewed = world.sessions.read(http.cookies[COOKIE])
         assert renewed is not None
-        assert renewed.expires_at == old.expires_at, "closing other sessions makes this one no younger"
+        assert renewed.expires_at == old.expires_at, (
+            "closing other sessions makes this one no younger"
+        )
     assert fresh.expires_at - LIFE_MS <= renewed.expires_at
 
 
 async def test_a_key_that_is_taken_away_ends_every_other_session(world: World) -> None:
     """A stolen phone kept its session of twelve hours after its passkey was removed."""
     account = await world.account(Role.CELL)
-    account = account.model_copy(update={"passkeys": (Passkey(id="k", host="localhost", public_key="p", created_at=1),)})
+    account = account.model_copy(
+        update={"passkeys": (Passkey(id="k", host="localhost", public_key="p", created_at=1),)}
+    )
     await world.access.put(account)
     principal = world.access.principal(account.id)
     assert principal is not None
     stolen, own = world.sessions.admit(principal), world.sessions.admit(principal)
     async with world.client(own) as http:
         assert (await http.post("/compte/cles/k/retirer")).status_code == 200
-        assert world.sessions.read(http.cookies[COOKIE]) is not None, "the browser that did it stays"
+        assert world.sessions.read(http.cookies[COOKIE]) is not None, (
+            "the browser that did it stays"
+        )
     assert world.sessions.read(stolen.cookie) is None
 
 
@@ -204,10 +249,16 @@ async def test_who_came_in_by_the_first_code_ends_the_other_sessions(world: Worl
 @pytest.mark.parametrize(
     ("password", "code"),
     [
-        ("short", "too_short"), ("aaaaaaaaaaaa", "repeated"), ("abababababcd", "repeated"), ("x-Nofa.Admin-12345", "holds_login"),
-        ("password1234", "common"), ("azertyuiop12", "common"), ("motdepasse2024", "common"), ("1234567890123", "common"),
+        ("short", "too_short"),
+        ("aaaaaaaaaaaa", "repeated"),
+        ("abababababcd", "repeated"),
+        ("x-Nofa.Admin-12345", "holds_login"),
+        ("password1234", "common"),
+        ("azertyuiop12", "common"),
+        ("motdepasse2024", "common"),
+        ("1234567890123", "common"),
     ],
-)  # fmt: skip
+)
 def test_an_easily_guessed_password_is_refused_with_the_reason(password: str, code: str) -> None:
     with pytest.raises(PasswordRefused) as refused:
         check_password(password, "nofa.admin")
@@ -215,6 +266,9 @@ def test_an_easily_guessed_password_is_refused_with_the_reason(password: str, co
     assert set(refused.value.fault.message) == {"fr", "en"}
 
 
-@pytest.mark.parametrize("password", [PASSWORD, "a long enough one", "un mot de passe long", "é" * 3 + "xK9-fleuve-tordu" * 20])
+@pytest.mark.parametrize(
+    "password",
+    [PASSWORD, "a long enough one", "un mot de passe long", "é" * 3 + "xK9-fleuve-tordu" * 20],
+)
 def test_a_long_sentence_is_a_password(password: str) -> None:
     check_password(password, "ab")

@@ -7,14 +7,14 @@ import pyotp
 import pytest
 from fastapi import Depends, FastAPI
 
-from services.intake.callers import Callers
-from services.runtime import problems_http
-from services.runtime.access import AccessStore, new_principal
-from services.runtime.access_http import allowed
-from services.runtime.principals import Account, Principal
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Permission, Role
-from services.runtime.sessions import (
+from services.intake.authentication import Callers
+from services.runtime.http import problem_responses
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.http_access import allowed
+from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.principals import Account, Principal
+from services.runtime.identity.sessions import (
     CSRF_COOKIE,
     FREE_FAILURES,
     KEYS,
@@ -40,7 +40,9 @@ def sessions(store: AccessStore) -> Sessions:
     return Sessions(store)
 
 
-async def person(store: AccessStore, sessions: Sessions, role: Role = Role.CELL) -> tuple[Principal, Account]:
+async def person(
+    store: AccessStore, sessions: Sessions, role: Role = Role.CELL
+) -> tuple[Principal, Account]:
     principal = new_principal(role)
     await store.add_account(principal, "cellule")
     account = store.account("cellule")
@@ -48,7 +50,9 @@ async def person(store: AccessStore, sessions: Sessions, role: Role = Role.CELL)
     return principal, await sessions.set_password(account, PASSWORD)
 
 
-async def test_a_password_opens_a_session_that_ends_by_its_time(store: AccessStore, sessions: Sessions) -> None:
+async def test_a_password_opens_a_session_that_ends_by_its_time(
+    store: AccessStore, sessions: Sessions
+) -> None:
     principal, _ = await person(store, sessions)
     session = await sessions.login("Cellule", PASSWORD, None, address="::1")
     assert session.principal == principal
@@ -56,14 +60,26 @@ async def test_a_password_opens_a_session_that_ends_by_its_time(store: AccessSto
     assert sessions.read(session.cookie, now=session.expires_at) is None
 
 
-async def test_a_forged_or_foreign_cookie_opens_nothing(store: AccessStore, sessions: Sessions) -> None:
+async def test_a_forged_or_foreign_cookie_opens_nothing(
+    store: AccessStore, sessions: Sessions
+) -> None:
     await person(store, sessions)
     cookie = (await sessions.login("cellule", PASSWORD, None, address="::1")).cookie
-    for forged in (None, "", ".", "a.b.c", cookie[:-1] + "é", "local-admin" + cookie, cookie.replace(".", "..", 1)):
+    for forged in (
+        None,
+        "",
+        ".",
+        "a.b.c",
+        cookie[:-1] + "é",
+        "local-admin" + cookie,
+        cookie.replace(".", "..", 1),
+    ):
         assert sessions.read(forged) is None
 
 
-async def test_logging_out_a_new_password_and_disabling_end_sessions(store: AccessStore, sessions: Sessions) -> None:
+async def test_logging_out_a_new_password_and_disabling_end_sessions(
+    store: AccessStore, sessions: Sessions
+) -> None:
     principal, account = await person(store, sessions)
     first = await sessions.login("cellule", PASSWORD, None, address="::1")
     sessions.end(first)
@@ -76,7 +92,9 @@ async def test_logging_out_a_new_password_and_disabling_end_sessions(store: Acce
     assert sessions.read(third.cookie) is None
 
 
-async def test_a_second_factor_is_asked_for_and_never_accepted_twice(store: AccessStore, sessions: Sessions) -> None:
+async def test_a_second_factor_is_asked_for_and_never_accepted_twice(
+    store: AccessStore, sessions: Sessions
+) -> None:
     _, account = await person(store, sessions)
     secret = new_totp_secret()
     enrolment = pyotp.TOTP(secret).now()
@@ -90,7 +108,9 @@ async def test_a_second_factor_is_asked_for_and_never_accepted_twice(store: Acce
         await sessions.login("cellule", PASSWORD, "AAAA-BBBB", address="::1")
 
 
-async def test_guessing_is_slowed_down_for_the_login_and_the_address(store: AccessStore, sessions: Sessions) -> None:
+async def test_guessing_is_slowed_down_for_the_login_and_the_address(
+    store: AccessStore, sessions: Sessions
+) -> None:
     await person(store, sessions)
     for _ in range(FREE_FAILURES):
         with pytest.raises(ProblemError, match="login_failed"):
@@ -98,10 +118,14 @@ async def test_guessing_is_slowed_down_for_the_login_and_the_address(store: Acce
     for user, address in (("cellule", "::2"), ("other", "::1")):
         with pytest.raises(ProblemError, match="too_many_attempts"):
             await sessions.login(user, PASSWORD, None, address=address)
-    assert await sessions.login_with_code(await store.issue_code((await person_id(store)), expires_at=None), address="::3")
+    assert await sessions.login_with_code(
+        await store.issue_code((await person_id(store)), expires_at=None), address="::3"
+    )
 
 
-async def test_guesses_that_come_all_at_once_are_counted_one_by_one(store: AccessStore, sessions: Sessions) -> None:
+async def test_guesses_that_come_all_at_once_are_counted_one_by_one(
+    store: AccessStore, sessions: Sessions
+) -> None:
     """None of fifty is let in before the first has failed; a known browser waits for no stranger."""
     await person(store, sessions)
     looked = 0
@@ -118,7 +142,10 @@ async def test_guesses_that_come_all_at_once_are_counted_one_by_one(store: Acces
     own = sessions.login("cellule", PASSWORD, None, address="::1", device=first.device)
     *found, mine = await asyncio.gather(*guesses, own, return_exceptions=True)
     assert looked == FREE_FAILURES + 1
-    assert sorted({f.problem.code for f in found if isinstance(f, ProblemError)}) == ["login_failed", "too_many_attempts"]
+    assert sorted({f.problem.code for f in found if isinstance(f, ProblemError)}) == [
+        "login_failed",
+        "too_many_attempts",
+    ]
     assert isinstance(mine, Session)
     assert not sessions._throttle._turns
 
@@ -132,15 +159,21 @@ async def test_one_second_factor_opens_one_session_however_often_it_is_sent_at_o
     await sessions.enrol_second_factor(account, secret, pyotp.TOTP(secret).now(), ["AAAA-BBBB"])
     code = pyotp.TOTP(secret).at(int(time.time()) + 30) if second == "totp" else "AAAA-BBBB"
     device = sessions._device(principal.id)
-    logins = [sessions.login("cellule", PASSWORD, code, address="::1", device=d) for d in (None, device)]
+    logins = [
+        sessions.login("cellule", PASSWORD, code, address="::1", device=d) for d in (None, device)
+    ]
     found = await asyncio.gather(*logins, return_exceptions=True)
     assert [isinstance(f, Session) for f in found].count(True) == 1
 
 
-async def test_a_login_takes_back_nothing_that_was_decided_while_its_password_was_looked_at(store: AccessStore, sessions: Sessions) -> None:
+async def test_a_login_takes_back_nothing_that_was_decided_while_its_password_was_looked_at(
+    store: AccessStore, sessions: Sessions
+) -> None:
     principal, account = await person(store, sessions)
     secret = new_totp_secret()
-    account = await sessions.enrol_second_factor(account, secret, pyotp.TOTP(secret).now(), ["AAAA-BBBB"])
+    account = await sessions.enrol_second_factor(
+        account, secret, pyotp.TOTP(secret).now(), ["AAAA-BBBB"]
+    )
     password_is = sessions._password_is
     loop = asyncio.get_running_loop()
 
@@ -155,18 +188,24 @@ async def test_a_login_takes_back_nothing_that_was_decided_while_its_password_wa
     assert (found.epoch, found.printed) == (account.epoch + 1, ())
 
     def changed(hashed: str | None, password: str) -> bool:
-        new = store.put(found.model_copy(update={"password_hash": "another", "epoch": found.epoch + 1}))
+        new = store.put(
+            found.model_copy(update={"password_hash": "another", "epoch": found.epoch + 1})
+        )
         asyncio.run_coroutine_threadsafe(new, loop).result()
         return password_is(hashed, password)
 
     sessions._password_is = changed  # type: ignore[method-assign]
     with pytest.raises(ProblemError, match="login_failed"):
-        await sessions.login("cellule", PASSWORD, pyotp.TOTP(secret).at(int(time.time()) + 30), address="::1")
+        await sessions.login(
+            "cellule", PASSWORD, pyotp.TOTP(secret).at(int(time.time()) + 30), address="::1"
+        )
     assert (now := store.account_of(principal.id)) is not None
     assert now.password_hash == "another"
 
 
-async def test_a_second_factor_and_a_shut_account_end_the_sessions_that_were_open(store: AccessStore, sessions: Sessions) -> None:
+async def test_a_second_factor_and_a_shut_account_end_the_sessions_that_were_open(
+    store: AccessStore, sessions: Sessions
+) -> None:
     """Also of an account that is opened again: who stole the cookie meanwhile has nothing."""
     principal, account = await person(store, sessions)
     before = await sessions.login("cellule", PASSWORD, None, address="::1")
@@ -212,7 +251,7 @@ async def test_a_code_that_nobody_knows_here_is_called_wrong_only_when_the_topic
 
 def app_of(store: AccessStore, sessions: Sessions) -> httpx.AsyncClient:
     app = FastAPI()
-    problems_http.install(app)
+    problem_responses.install(app)
     app.state.access, app.state.sessions = store, sessions
 
     @app.api_route("/level", methods=["GET", "POST"])
@@ -225,10 +264,14 @@ def app_of(store: AccessStore, sessions: Sessions) -> httpx.AsyncClient:
 async def open_for(store: AccessStore, sessions: Sessions, role: Role) -> Session:
     principal = new_principal(role)
     await store.put(principal)
-    return await sessions.login_with_code(await store.issue_code(principal.id, expires_at=None), address="::1")
+    return await sessions.login_with_code(
+        await store.issue_code(principal.id, expires_at=None), address="::1"
+    )
 
 
-@pytest.mark.parametrize(("scheme", "prefix", "other"), [("https", "__Host-", ""), ("http", "", "__Host-")])
+@pytest.mark.parametrize(
+    ("scheme", "prefix", "other"), [("https", "__Host-", ""), ("http", "", "__Host-")]
+)
 async def test_over_tls_only_cookies_of_this_very_host_count(
     store: AccessStore, sessions: Sessions, scheme: str, prefix: str, other: str
 ) -> None:
@@ -239,13 +282,17 @@ async def test_over_tls_only_cookies_of_this_very_host_count(
     set_ = [header.partition("=")[0] for header in session.set_cookie_headers(secure=is_tls)]
     assert set_ == [f"{prefix}vigie_session", f"{prefix}vigie_csrf", f"{prefix}vigie_device"]
     cleared = clear_cookie_headers(secure=is_tls)
-    assert {f"{prefix}vigie_session", f"{prefix}vigie_csrf"} <= {header.partition("=")[0] for header in cleared}
+    assert {f"{prefix}vigie_session", f"{prefix}vigie_csrf"} <= {
+        header.partition("=")[0] for header in cleared
+    }
     assert all("Secure" in header for header in cleared if header.startswith("__Host-"))
 
     async def identified(given: str) -> Principal:
         cookie = f"{given}vigie_session={session.cookie}; {given}vigie_csrf={session.csrf}".encode()
         headers = [(b"cookie", cookie), (b"x-csrf-token", session.csrf.encode())]
-        return await Callers(store, sessions).identify({"type": "http", "method": "POST", "scheme": scheme, "headers": headers})
+        return await Callers(store, sessions).identify(
+            {"type": "http", "method": "POST", "scheme": scheme, "headers": headers}
+        )
 
     assert await identified(prefix) == session.principal
     with pytest.raises(ProblemError) as caught:
@@ -253,7 +300,9 @@ async def test_over_tls_only_cookies_of_this_very_host_count(
     assert caught.value.problem.code == "unauthenticated"
 
 
-async def test_a_cookie_reads_but_changes_nothing_without_the_csrf_proof(store: AccessStore, sessions: Sessions) -> None:
+async def test_a_cookie_reads_but_changes_nothing_without_the_csrf_proof(
+    store: AccessStore, sessions: Sessions
+) -> None:
     session = await open_for(store, sessions, Role.COORDINATOR)
     client = app_of(store, sessions)
     headers = session.set_cookie_headers(secure=True)
@@ -264,15 +313,21 @@ async def test_a_cookie_reads_but_changes_nothing_without_the_csrf_proof(store: 
     client.cookies.update(cookies)
     assert (await client.get("/level")).status_code == 200
     assert (await client.post("/level")).json()["code"] == "csrf"
-    assert (await client.post("/level", headers={"X-CSRF-Token": "x" * 48})).json()["code"] == "csrf"
+    assert (await client.post("/level", headers={"X-CSRF-Token": "x" * 48})).json()[
+        "code"
+    ] == "csrf"
     assert (await client.post("/level", headers={"X-CSRF-Token": session.csrf})).status_code == 200
     assert (await client.post("/level", data={"csrf": session.csrf})).status_code == 200
     other = await open_for(store, sessions, Role.COORDINATOR)
     client.cookies.set(CSRF_COOKIE, other.csrf)
-    assert (await client.post("/level", headers={"X-CSRF-Token": other.csrf})).json()["code"] == "csrf"
+    assert (await client.post("/level", headers={"X-CSRF-Token": other.csrf})).json()[
+        "code"
+    ] == "csrf"
 
 
-async def test_strangers_and_roles_without_the_right_get_the_problem_that_says_so(store: AccessStore, sessions: Sessions) -> None:
+async def test_strangers_and_roles_without_the_right_get_the_problem_that_says_so(
+    store: AccessStore, sessions: Sessions
+) -> None:
     client = app_of(store, sessions)
     stranger = await client.get("/level", headers={"Accept-Language": "en"})
     assert (stranger.status_code, stranger.headers["www-authenticate"]) == (401, "Bearer")
@@ -282,10 +337,14 @@ async def test_strangers_and_roles_without_the_right_get_the_problem_that_says_s
     assert refused.status_code == 403
     assert "Observateur" in refused.json()["detail"]
     store.caught_up.set()
-    assert (await client.get("/level", headers={"Authorization": "Bearer wrong"})).status_code == 401
+    assert (
+        await client.get("/level", headers={"Authorization": "Bearer wrong"})
+    ).status_code == 401
 
 
-@pytest.mark.parametrize(("secret", "second"), [("A" * 17, "123456"), ("A" * 16, "\u00b2" * 6), ("A" * 16, "abcdef")])
+@pytest.mark.parametrize(
+    ("secret", "second"), [("A" * 17, "123456"), ("A" * 16, "\u00b2" * 6), ("A" * 16, "abcdef")]
+)
 async def test_a_secret_or_a_code_that_cannot_be_is_wrong_and_nothing_more(
     store: AccessStore, sessions: Sessions, secret: str, second: str
 ) -> None:

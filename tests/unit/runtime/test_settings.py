@@ -13,18 +13,23 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from services.cli.settingsdoc import GROUPS, name_of
+from services.appliance.supervisor.status import Addresses, iso_now, write_status
+from services.cli.system.settings_reference import GROUPS, name_of
 from services.delivery.settings import DeliverySettings
 from services.intake.settings import IntakeSettings
-from services.runtime.kafka_security import KafkaSecurity
-from services.runtime.oidc_settings import OidcSettings
-from services.runtime.secret_files import SecretsMissing, wrong_variables
-from services.runtime.settings import DataDir, Settings
-from services.runtime.supervisor.lock import DataDirLock
-from services.runtime.supervisor.status import Addresses, iso_now, write_status
+from services.runtime.identity.oidc_settings import OidcSettings
+from services.runtime.kafka.security import KafkaSecurity
+from services.runtime.process.lock import DataDirLock
+from services.runtime.process.settings import DataDir, Settings
+from services.runtime.secrets.files import SecretsMissing, wrong_variables
 from services.verify.auditor.settings import AuditorSettings
 
-STATUS = {"kafka": "127.0.0.1:1", "redis": "redis://127.0.0.1:2/0", "http": "127.0.0.1:3", "console": "127.0.0.1:4"}
+STATUS = {
+    "kafka": "127.0.0.1:1",
+    "redis": "redis://127.0.0.1:2/0",
+    "http": "127.0.0.1:3",
+    "console": "127.0.0.1:4",
+}
 
 
 @pytest.fixture
@@ -44,11 +49,17 @@ def running(data: DataDir) -> Iterator[DataDir]:
     lock.release()
 
 
-def test_commands_find_the_running_system_in_the_data_directory(running: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_find_the_running_system_in_the_data_directory(
+    running: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VIGIE_KAFKA", "10.0.0.1:9092")
     settings = Settings()
     assert settings.kafka == "10.0.0.1:9092"
-    assert (settings.redis, settings.console, settings.url) == ("redis://127.0.0.1:2/0", "127.0.0.1:4", "http://127.0.0.1:3")
+    assert (settings.redis, settings.console, settings.url) == (
+        "redis://127.0.0.1:2/0",
+        "127.0.0.1:4",
+        "http://127.0.0.1:3",
+    )
 
 
 def test_a_system_that_was_killed_is_no_running_one(data: DataDir) -> None:
@@ -68,12 +79,18 @@ def test_a_wrong_address_is_refused_by_the_name_of_its_variable() -> None:
         Settings(http="8092")
 
 
-EVERY = {name_of(kind, field, info): (kind, field) for _, kind in GROUPS for field, info in kind.model_fields.items()}
+EVERY = {
+    name_of(kind, field, info): (kind, field)
+    for _, kind in GROUPS
+    for field, info in kind.model_fields.items()
+}
 """Variable → (class, field)."""
 
 
 @pytest.mark.parametrize("variable", EVERY)
-def test_an_empty_variable_counts_as_not_set(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As `VIGIE_TERRITORY=${TERRITORY:-}` of a compose file: it was the current directory."""
     kind, field = EVERY[variable]
     monkeypatch.delenv(variable, raising=False)
@@ -93,7 +110,11 @@ def test_an_empty_variable_counts_as_not_set(variable: str, monkeypatch: pytest.
         (Settings, "VIGIE_FORESIGHT_AFTER_S", "nan"),
         (IntakeSettings, "VIGIE_INTAKE_ACK_TIMEOUT_S", "inf"),
         (Settings, "VIGIE_REDIS", "redis://vigie:secret/1@store:6379/0"),
-        (Settings, "VIGIE_REDIS", "rediss://vigie:secret@store:6379/0?ssl_ca_certs=/nonexistent/ca.pem"),
+        (
+            Settings,
+            "VIGIE_REDIS",
+            "rediss://vigie:secret@store:6379/0?ssl_ca_certs=/nonexistent/ca.pem",
+        ),
         (Settings, "VIGIE_LOG_LEVEL", "LOUD"),
         (KafkaSecurity, "VIGIE_KAFKA_TLS", "maybe"),
         (IntakeSettings, "VIGIE_INTAKE_IN_FLIGHT", "0"),
@@ -118,11 +139,16 @@ def test_a_value_that_cannot_be_is_refused_by_its_variable_in_one_line(
     assert "secret" not in said
 
 
-def test_what_several_variables_say_together_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_several_variables_say_together_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VIGIE_TLS_HTTP", "0.0.0.0:443")
     with pytest.raises(ValidationError) as refused:
         IntakeSettings()
-    assert wrong_variables(refused.value) == "VIGIE_TLS_HTTP, VIGIE_TLS_CERT and VIGIE_TLS_KEY belong together"
+    assert (
+        wrong_variables(refused.value)
+        == "VIGIE_TLS_HTTP, VIGIE_TLS_CERT and VIGIE_TLS_KEY belong together"
+    )
 
 
 @pytest.mark.parametrize("content", [None, "", "-----BEGIN CERTIFICATE-----\nno\n"])
@@ -148,7 +174,9 @@ def test_a_certificate_that_is_none_is_named_before_anything_starts(
         KafkaSecurity()
 
 
-def test_a_folder_of_secrets_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_secrets_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A password that nobody reads would look like one that nobody set."""
     monkeypatch.setenv("VIGIE_SECRETS_DIR", str(tmp_path / "typo"))
     with pytest.raises(SecretsMissing) as missing:
@@ -175,15 +203,26 @@ def test_two_copies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIGIE_KAFKA_REPLICATION", "2")
     with pytest.raises(ValidationError) as refused:
         Settings()
-    assert (wrong_variables(refused.value) or "").startswith("VIGIE_KAFKA_REPLICATION: must be 1 or at least 3")
+    assert (wrong_variables(refused.value) or "").startswith(
+        "VIGIE_KAFKA_REPLICATION: must be 1 or at least 3"
+    )
 
 
-def test_the_copies_of_the_running_system_are_known_to_every_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_copies_of_the_running_system_are_known_to_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`vigie doctor` found a fault in every topic of a healthy cluster, because its shell did not name the copies."""
     data = DataDir(tmp_path)
     data.make()
     addresses = Addresses("k:1,k:2,k:3", "redis://r:2/0", "h:3", "c:4", replication=3)
-    write_status(data.status, supervisor_pid=1, state="ready", since=iso_now(), addresses=addresses, processes=[])
+    write_status(
+        data.status,
+        supervisor_pid=1,
+        state="ready",
+        since=iso_now(),
+        addresses=addresses,
+        processes=[],
+    )
     lock = DataDirLock(data.lock)
     assert Settings(data_dir=tmp_path).kafka_replication == 3
     monkeypatch.setenv("VIGIE_KAFKA_REPLICATION", "5")
@@ -201,17 +240,38 @@ def test_the_copies_of_the_running_system_are_known_to_every_command(tmp_path: P
         ("services.delivery", "VIGIE_CALLS_AT_ONCE"),
     ],
 )
-def test_a_process_of_its_own_names_it_in_one_line(module: str, variable: str, tmp_path: Path) -> None:
+def test_a_process_of_its_own_names_it_in_one_line(
+    module: str, variable: str, tmp_path: Path
+) -> None:
     """In a container nobody has looked before it starts."""
-    environment = os.environ | {variable: "0", "VIGIE_DATA_DIR": str(tmp_path), "VIGIE_KAFKA": "127.0.0.1:9"}
-    done = subprocess.run([sys.executable, "-m", module], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    environment = os.environ | {
+        variable: "0",
+        "VIGIE_DATA_DIR": str(tmp_path),
+        "VIGIE_KAFKA": "127.0.0.1:9",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert f"{variable}: Input should be greater than or equal to 1" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
-    "given", ["x", "vigie.example.org", "ftp://vigie.example.org", "https://", "https://vigie example", "https://[::1"]
+    "given",
+    [
+        "x",
+        "vigie.example.org",
+        "ftp://vigie.example.org",
+        "https://",
+        "https://vigie example",
+        "https://[::1",
+    ],
 )
 @pytest.mark.parametrize("settings", [DeliverySettings, OidcSettings])
 def test_an_address_for_links_that_leads_nowhere_is_refused(
@@ -221,7 +281,9 @@ def test_an_address_for_links_that_leads_nowhere_is_refused(
     monkeypatch.setenv("VIGIE_PUBLIC_URL", given)
     with pytest.raises(ValidationError) as refused:
         settings()
-    assert (wrong_variables(refused.value) or "").startswith("VIGIE_PUBLIC_URL: must be an address like https://")
+    assert (wrong_variables(refused.value) or "").startswith(
+        "VIGIE_PUBLIC_URL: must be an address like https://"
+    )
     monkeypatch.setenv("VIGIE_PUBLIC_URL", "https://vigie.example.org:8443/vigie/")
     settings()
 

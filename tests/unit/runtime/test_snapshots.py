@@ -12,12 +12,12 @@ import pytest
 
 from schemas.envelope import Place
 from schemas.runtime import OpenRealm
-from services.runtime.chain import Position, View
-from services.runtime.kafka import RecordProducer
-from services.runtime.maps import Map
-from services.runtime.realmstate import Mark, RealmState
-from services.runtime.seen import Page, Seen
-from services.runtime.snapshots import (
+from services.runtime.decider.applied_ids import Page, Seen
+from services.runtime.decider.maps import Map
+from services.runtime.decider.realm_state import Mark, RealmState
+from services.runtime.kafka.clients import RecordProducer
+from services.runtime.log.chain import Position, View
+from services.runtime.log.snapshots import (
     CHUNK_BYTES,
     Chunk,
     Manifest,
@@ -35,7 +35,7 @@ from tests.waiting import until
 
 
 def test_a_realm_reads_back_equal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.seen.PAGE", 8)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE", 8)
     service = MemoryService(ToyDecider(), clock=1000)
     service.feed("92", OpenRealm(author="p", role="admin", territory="92", started_at=0))
     for n in range(30):
@@ -47,7 +47,10 @@ def test_a_realm_reads_back_equal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_large_state_is_cut_into_chunks() -> None:
-    domain = ToyState(counts=Map({f"incident-{n:06d}": n for n in range(60_000)}), ladders=Map({"a": Ladder(1, 2)}))
+    domain = ToyState(
+        counts=Map({f"incident-{n:06d}": n for n in range(60_000)}),
+        ladders=Map({"a": Ladder(1, 2)}),
+    )
     marks = Map({"toy": Mark(Place("toy", 1, 2, 3, 4), "ab")})
     state = RealmState("92", "92", 5, False, Seen(), marks, domain)
     chunks = encode_state(ToyDecider(), state)
@@ -59,7 +62,9 @@ def test_a_large_state_is_cut_into_chunks() -> None:
 def test_no_chunk_is_too_large_for_kafka_however_much_a_closed_exercise_had_seen() -> None:
     """No snapshot of its partition could be written any more: every start read the log from its beginning."""
     ids = [f"step:92~ex-1:alerts:{at}" for at in range(250_000)]
-    closed = RealmState("92~ex-1", "92~ex-1", 5, True, Seen.restore(0, [], ids).compacted(), Map(), ToyState())
+    closed = RealmState(
+        "92~ex-1", "92~ex-1", 5, True, Seen.restore(0, [], ids).compacted(), Map(), ToyState()
+    )
     chunks = encode_state(ToyDecider(), closed)
     assert max(map(len, chunks)) < 1_000_000
     assert decode_state(ToyDecider(), chunks, {}) == closed
@@ -68,7 +73,15 @@ def test_no_chunk_is_too_large_for_kafka_however_much_a_closed_exercise_had_seen
 def test_long_ids_fit_too() -> None:
     rng = random.Random(7)
     ids = [rng.randbytes(128).hex() for _ in range(4000)]
-    state = RealmState("92", "92", 5, False, Seen.restore(0, [], ids), Map(), ToyState(counts=Map({"x" * 2_000_000: 1, "y": 2})))
+    state = RealmState(
+        "92",
+        "92",
+        5,
+        False,
+        Seen.restore(0, [], ids),
+        Map(),
+        ToyState(counts=Map({"x" * 2_000_000: 1, "y": 2})),
+    )
     chunks = encode_state(ToyDecider(), state)
     assert max(map(len, chunks)) < 1_000_000
     read = decode_state(ToyDecider(), chunks, {})
@@ -92,9 +105,26 @@ def test_a_missing_page_of_seen_ids_is_damage() -> None:
 
 
 def test_a_manifest_reads_back_equal() -> None:
-    position = Position(history=1, next=9, seq=8, hash="h", tail="h", logic=1, head_offset=8, applied=7, applied_digest="d")
+    position = Position(
+        history=1,
+        next=9,
+        seq=8,
+        hash="h",
+        tail="h",
+        logic=1,
+        head_offset=8,
+        applied=7,
+        applied_digest="d",
+    )
     published = Published(Position(next=4, seq=3), Map({"toyecho": Place("toy", 0, 0, 3, 1)}))
-    manifest = Manifest("a", position, 1, 123, {"92": {"state": (Chunk(4, "x"), Chunk(5, "y")), "seen-0": (Chunk(2, "z"),)}}, published)
+    manifest = Manifest(
+        "a",
+        position,
+        1,
+        123,
+        {"92": {"state": (Chunk(4, "x"), Chunk(5, "y")), "seen-0": (Chunk(2, "z"),)}},
+        published,
+    )
     assert Manifest.load(manifest.dump()) == manifest
 
 
@@ -104,12 +134,16 @@ class Taken:
     def __init__(self) -> None:
         self.keys: list[bytes] = []
 
-    async def send_raw(self, _topic: str, _partition: int, key: bytes, _value: bytes | None, _headers: object) -> tuple[int, int]:
+    async def send_raw(
+        self, _topic: str, _partition: int, key: bytes, _value: bytes | None, _headers: object
+    ) -> tuple[int, int]:
         self.keys.append(key)
         return 0, len(self.keys)
 
 
-async def test_a_state_that_was_written_is_not_held_and_one_that_stands_is_not_written_again() -> None:
+async def test_a_state_that_was_written_is_not_held_and_one_that_stands_is_not_written_again() -> (
+    None
+):
     """The state of a realm before it was closed would stay for hours, in the other slot."""
     producer = Taken()
     writer = SnapshotWriter(cast("RecordProducer", producer), ToyDecider(), 8)
@@ -119,10 +153,16 @@ async def test_a_state_that_was_written_is_not_held_and_one_that_stands_is_not_w
 
     stands, moves = of("92~ex-1", 1), of("92~ex-2", 1)
     for slot in ("a", "b"):
-        await writer.write(slot, View(Position(), Map({"92~ex-1": stands, "92~ex-2": moves})), Published())
+        await writer.write(
+            slot, View(Position(), Map({"92~ex-1": stands, "92~ex-2": moves})), Published()
+        )
     gone = ref(moves)
     del moves
-    until(lambda: gone() is None)  # the thread that encoded it lets go a moment after it has answered
+    until(
+        lambda: gone() is None
+    )  # the thread that encoded it lets go a moment after it has answered
     producer.keys.clear()
-    await writer.write("a", View(Position(), Map({"92~ex-1": stands, "92~ex-2": of("92~ex-2", 2)})), Published())
+    await writer.write(
+        "a", View(Position(), Map({"92~ex-1": stands, "92~ex-2": of("92~ex-2", 2)})), Published()
+    )
     assert producer.keys == [b"a/92~ex-2/state/0", b"a/manifest"]

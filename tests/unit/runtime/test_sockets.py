@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.embedded.sockets import LONGEST, listen_at, remove_folder, socket_folder
+from services.runtime.process.sockets import LONGEST, listen_at, remove_folder, socket_folder
 
 
 @pytest.fixture

@@ -18,15 +18,27 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.runtime.embedded.ports import PortBusy, listen, remembered_ports
-from services.runtime.supervisor import child as child_module
-from services.runtime.supervisor.backoff import DELAYS_S, FIRST_WAIT_S, STEADY_S, WAITING_S, Backoff
-from services.runtime.supervisor.child import Child
-from services.runtime.supervisor.forking import Forked, ForkFailed, ForkServer
-from services.runtime.supervisor.lock import DataDirBusy, DataDirLock, is_held
-from services.runtime.supervisor.plan import NotAlive, Plan, Probe
-from services.runtime.supervisor.status import Addresses, ProcessStatus, iso_now, read_status, write_status
-from services.runtime.supervisor.stream import Stream
+from services.appliance.supervisor import child as child_module
+from services.appliance.supervisor.backoff import (
+    DELAYS_S,
+    FIRST_WAIT_S,
+    STEADY_S,
+    WAITING_S,
+    Backoff,
+)
+from services.appliance.supervisor.child import Child
+from services.appliance.supervisor.forking import Forked, ForkFailed, ForkServer
+from services.appliance.supervisor.plan import NotAlive, Plan, Probe
+from services.appliance.supervisor.status import (
+    Addresses,
+    ProcessStatus,
+    iso_now,
+    read_status,
+    write_status,
+)
+from services.appliance.supervisor.stream import Stream
+from services.runtime.process.lock import DataDirBusy, DataDirLock, is_held
+from services.runtime.process.ports import PortBusy, listen, remembered_ports
 from tests.waiting import until
 
 
@@ -51,7 +63,9 @@ def test_an_exit_that_waits_for_a_person_is_not_retried_at_once() -> None:
     assert delays == [FIRST_WAIT_S, WAITING_S, WAITING_S, FIRST_WAIT_S]
 
 
-def test_a_second_holder_is_refused_with_the_first_ones_pid_and_a_left_over_file_is_no_lock(tmp_path: Path) -> None:
+def test_a_second_holder_is_refused_with_the_first_ones_pid_and_a_left_over_file_is_no_lock(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "lock"
     file.write_text("99999\n")
     assert not is_held(file)
@@ -114,7 +128,9 @@ def test_status_is_read_as_written_and_a_damaged_file_is_no_status(tmp_path: Pat
     found = read_status(file)
     assert found is not None
     assert found["kafka"] == "k:1"
-    assert found["processes"] == [{"name": "alerts", "pid": 7, "state": "ready", "since": since, "restarts": 2, "why": None}]
+    assert found["processes"] == [
+        {"name": "alerts", "pid": 7, "state": "ready", "since": since, "restarts": 2, "why": None}
+    ]
     file.write_text(file.read_text()[:20])
     assert read_status(file) is None
 
@@ -171,7 +187,13 @@ class _Slow(ForkServer):
 async def test_a_process_that_is_being_made_while_all_is_stopped_ends_too() -> None:
     """On a full machine making one takes seconds: a system that was told to stop then ran on for ever."""
     forks = _Slow()
-    plan = Plan("idle", (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"), dict(os.environ), None, stop_order=0)
+    plan = Plan(
+        "idle",
+        (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"),
+        dict(os.environ),
+        None,
+        stop_order=0,
+    )
     child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "", forks)
     running = asyncio.create_task(child.run())
     await forks.asked.wait()
@@ -199,10 +221,14 @@ async def watched(probe: Probe, enough: Callable[[], bool]) -> ProcessStatus:
     return status
 
 
-async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It is stopped for a minute in the middle of a look: the look has failed, and the process was never asked in time."""
     ahead, looks = 0.0, 0
-    monkeypatch.setattr(child_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead))
+    monkeypatch.setattr(
+        child_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead)
+    )
 
     async def probe() -> str | None:
         nonlocal ahead, looks
@@ -217,10 +243,14 @@ async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(monkey
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["it-had-no-processor", "it-had-one"])
-async def test_who_only_waits_for_the_processor_does_not_hang(monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
+async def test_who_only_waits_for_the_processor_does_not_hang(
+    monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
     """A storm of reports: broker and intake go first, and a decider is not asked in time for a minute."""
     ahead, looks = 0.0, 0
-    monkeypatch.setattr(child_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead))
+    monkeypatch.setattr(
+        child_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead)
+    )
     monkeypatch.setattr(child_module, "waited_s", lambda _pid: ahead if waits else 0.0)
 
     async def probe() -> str | None:
@@ -234,10 +264,17 @@ async def test_who_only_waits_for_the_processor_does_not_hang(monkeypatch: pytes
     assert (await watched(probe, lambda: looks >= 35)).restarts == (0 if waits else 1)
 
 
-def test_since_is_that_of_the_state_whatever_is_said_of_it_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_since_is_that_of_the_state_whatever_is_said_of_it_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ticks = itertools.count()
     monkeypatch.setattr(child_module, "iso_now", lambda: str(next(ticks)))
-    child = Child(Plan("idle", (), {}, None, stop_order=0), Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
+    child = Child(
+        Plan("idle", (), {}, None, stop_order=0),
+        Stream(io.StringIO()),
+        lambda: None,
+        lambda _plan, _code: "",
+    )
     since = []
     for state, why in (
         ("starting", None),
@@ -267,8 +304,20 @@ class _Exhausted(ForkServer):
 async def test_a_process_that_the_machine_could_not_make_is_tried_again() -> None:
     """It was given up without a word, and its service was away until the whole system was started anew."""
     explained: list[str] = []
-    plan = Plan("idle", (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"), dict(os.environ), None, stop_order=0)
-    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: explained.append(child.last_word) or "", _Exhausted())
+    plan = Plan(
+        "idle",
+        (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"),
+        dict(os.environ),
+        None,
+        stop_order=0,
+    )
+    child = Child(
+        plan,
+        Stream(io.StringIO()),
+        lambda: None,
+        lambda _plan, _code: explained.append(child.last_word) or "",
+        _Exhausted(),
+    )
     running = asyncio.create_task(child.run())
     async with asyncio.timeout(20):
         await child.ready.wait()
@@ -278,7 +327,9 @@ async def test_a_process_that_the_machine_could_not_make_is_tried_again() -> Non
         await running
 
 
-async def test_a_probe_that_fails_in_a_way_of_its_own_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_probe_that_fails_in_a_way_of_its_own_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(child_module, "PROBE_STARTING_S", 0.01)
     looks = 0
 
@@ -289,7 +340,13 @@ async def test_a_probe_that_fails_in_a_way_of_its_own_is_asked_again(monkeypatch
             raise AssertionError("a library's own")
         return None
 
-    plan = Plan("idle", (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"), dict(os.environ), probe, stop_order=0)
+    plan = Plan(
+        "idle",
+        (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"),
+        dict(os.environ),
+        probe,
+        stop_order=0,
+    )
     child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
     running = asyncio.create_task(child.run())
     async with asyncio.timeout(20):

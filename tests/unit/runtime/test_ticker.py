@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.runtime import ticker
-from services.runtime.ticker import Ticker
+from services.runtime.worker import ticker
+from services.runtime.worker.ticker import Ticker
 from tests.faults.matrix import proves
 from tests.waiting import eventually
 

@@ -16,12 +16,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from schemas.envelope import CE_TRACEPARENT
 from schemas.runtime import Tick
-from services.console.producing import CommandProducer
-from services.runtime import tracing
-from services.runtime.inputs import InputRecord, input_digest
-from services.runtime.kafka import BrokerAway, headers_of
-from services.runtime.tracing import Traces, as_headers, of_headers
-from services.runtime.transaction import Source, Transaction, digest
+from services.console.http.producer import CommandProducer
+from services.runtime.decider.inputs import InputRecord, input_digest
+from services.runtime.kafka.clients import BrokerAway, headers_of
+from services.runtime.log.transaction import Source, Transaction, digest
+from services.runtime.process import tracing
+from services.runtime.process.tracing import Traces, as_headers, of_headers
 from tests.marks import MARKS
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -42,27 +42,50 @@ def traces(told: InMemorySpanExporter) -> Iterator[Traces]:
     made.close()
 
 
-def test_a_hop_goes_on_with_the_trace_that_it_was_given(traces: Traces, told: InMemorySpanExporter) -> None:
+def test_a_hop_goes_on_with_the_trace_that_it_was_given(
+    traces: Traces, told: InMemorySpanExporter
+) -> None:
     first = traces.begin("a", "server", PARENT, {"vigie.realm": "92"}, began_ns=5)
     second = traces.begin("b", "consumer", first.traceparent, {})
     second.end(outcome="applied")
     first.end()
     b, a = told.get_finished_spans()
-    assert (a.context.trace_id, a.parent.span_id, a.start_time) == (int(TRACE, 16), int(SPAN, 16), 5)
-    assert (b.context.trace_id, b.parent.span_id, b.attributes["vigie.outcome"]) == (int(TRACE, 16), a.context.span_id, "applied")
+    assert (a.context.trace_id, a.parent.span_id, a.start_time) == (
+        int(TRACE, 16),
+        int(SPAN, 16),
+        5,
+    )
+    assert (b.context.trace_id, b.parent.span_id, b.attributes["vigie.outcome"]) == (
+        int(TRACE, 16),
+        a.context.span_id,
+        "applied",
+    )
 
 
 @pytest.mark.parametrize(
-    "given", [None, "", "quatremere", f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE}-{'0' * 16}-01", PARENT.upper(), PARENT * 40]
+    "given",
+    [
+        None,
+        "",
+        "quatremere",
+        f"00-{'0' * 32}-{SPAN}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        PARENT.upper(),
+        PARENT * 40,
+    ],
 )
-def test_what_is_no_traceparent_begins_a_trace_of_its_own(traces: Traces, told: InMemorySpanExporter, given: str | None) -> None:
+def test_what_is_no_traceparent_begins_a_trace_of_its_own(
+    traces: Traces, told: InMemorySpanExporter, given: str | None
+) -> None:
     traces.begin("a", "server", given, {}).end()
     (a,) = told.get_finished_spans()
     assert a.parent is None
     assert a.context.trace_id != int(TRACE, 16)
 
 
-def test_a_caller_that_does_not_sample_is_obeyed_and_passed_on(traces: Traces, told: InMemorySpanExporter) -> None:
+def test_a_caller_that_does_not_sample_is_obeyed_and_passed_on(
+    traces: Traces, told: InMemorySpanExporter
+) -> None:
     span = traces.begin("a", "server", f"00-{TRACE}-{SPAN}-00", {})
     span.end()
     assert told.get_finished_spans() == ()
@@ -82,8 +105,12 @@ def test_headers_carry_it_and_give_it_back() -> None:
     assert headers[-1] == (CE_TRACEPARENT, PARENT.encode())
     assert as_headers(None) is None
     assert of_headers(as_headers(PARENT) or []) == PARENT
-    assert of_headers([(CE_TRACEPARENT, b"\xff\xfe")]) is not None, "a broken one is read, and is no parent"
-    assert headers_of(Tick.wire_type(), id="t", source="s") == headers[:-1], "without traces nothing is added"
+    assert of_headers([(CE_TRACEPARENT, b"\xff\xfe")]) is not None, (
+        "a broken one is read, and is no parent"
+    )
+    assert headers_of(Tick.wire_type(), id="t", source="s") == headers[:-1], (
+        "without traces nothing is added"
+    )
 
 
 def test_neither_hashes_nor_bytes_nor_equality_know_of_it() -> None:
@@ -136,11 +163,19 @@ SERVES = "import services.delivery.app, services.intake.app; from services.runti
 def test_without_a_collector_the_sdk_is_not_even_imported() -> None:
     told = "print(tracing.current(), sorted(m for m in sys.modules if m.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))))"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
-    said = subprocess.run([sys.executable, "-c", SERVES + told], capture_output=True, text=True, check=True, env=environment)
+    said = subprocess.run(
+        [sys.executable, "-c", SERVES + told],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
     assert said.stdout.split() == ["None", "[]"]
 
 
-def test_a_collector_that_is_named_and_away_harms_nobody(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
+def test_a_collector_that_is_named_and_away_harms_nobody(
+    monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
     with tracing.using(None):
@@ -152,6 +187,6 @@ def test_a_collector_that_is_named_and_away_harms_nobody(monkeypatch: pytest.Mon
 
 @pytest.fixture
 def free_port() -> int:
-    from services.runtime.embedded.ports import free_ports
+    from services.runtime.process.ports import free_ports
 
     return free_ports(1)[0]

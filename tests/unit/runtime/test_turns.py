@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from schemas.runtime import CONDUCTOR
-from services.runtime import pace
-from services.runtime.pace import (
+from services.runtime.kafka import fetch_throttle
+from services.runtime.kafka.fetch_throttle import (
     BUSY_WAIT_MS,
     EVERY_MS,
     HURRY_S,
@@ -20,7 +20,7 @@ from services.runtime.pace import (
     Pace,
     is_awaited,
 )
-from services.runtime.transaction import Source
+from services.runtime.log.transaction import Source
 
 
 class Fetcher:
@@ -41,7 +41,7 @@ class Fetcher:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     moved = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: moved.now))
+    monkeypatch.setattr(fetch_throttle, "time", SimpleNamespace(monotonic=lambda: moved.now))
     return moved
 
 
@@ -50,7 +50,9 @@ def fetcher() -> Fetcher:
     return Fetcher()
 
 
-def test_a_fetch_right_after_another_waits_for_its_turn_and_one_after_a_pause_does_not(clock: SimpleNamespace, fetcher: Fetcher) -> None:
+def test_a_fetch_right_after_another_waits_for_its_turn_and_one_after_a_pause_does_not(
+    clock: SimpleNamespace, fetcher: Fetcher
+) -> None:
     Pace(SimpleNamespace(_fetcher=fetcher))
     assert fetcher._get_actions_per_node(None)[0]
     clock.now += 0.005
@@ -63,7 +65,9 @@ def test_a_fetch_right_after_another_waits_for_its_turn_and_one_after_a_pause_do
     assert fetcher._get_actions_per_node(None)[0]
 
 
-def test_who_is_not_in_the_way_of_a_report_takes_longer_turns(clock: SimpleNamespace, fetcher: Fetcher) -> None:
+def test_who_is_not_in_the_way_of_a_report_takes_longer_turns(
+    clock: SimpleNamespace, fetcher: Fetcher
+) -> None:
     paced = Pace(SimpleNamespace(_fetcher=fetcher), UNHURRIED_MS)
     assert fetcher._get_actions_per_node(None)[0]
     clock.now += EVERY_MS / 1000
@@ -81,7 +85,9 @@ def test_in_a_hurry_nothing_waits(clock: SimpleNamespace, fetcher: Fetcher) -> N
     assert not fetcher._get_actions_per_node(None)[0]
 
 
-def test_only_a_fetch_that_covers_everything_is_patient(clock: SimpleNamespace, fetcher: Fetcher) -> None:
+def test_only_a_fetch_that_covers_everything_is_patient(
+    clock: SimpleNamespace, fetcher: Fetcher
+) -> None:
     """aiokafka has one fetch under way per broker: what waits here, or is resumed, must not wait for idle partitions."""
     Pace(SimpleNamespace(_fetcher=fetcher))
     waits = []
@@ -92,10 +98,14 @@ def test_only_a_fetch_that_covers_everything_is_patient(clock: SimpleNamespace, 
     assert waits == [IDLE_WAIT_MS, BUSY_WAIT_MS, BUSY_WAIT_MS]
 
 
-def test_who_only_reads_lets_the_broker_wait_for_longer(clock: SimpleNamespace, fetcher: Fetcher) -> None:
+def test_who_only_reads_lets_the_broker_wait_for_longer(
+    clock: SimpleNamespace, fetcher: Fetcher
+) -> None:
     """The broker answers the requests of one connection one after the other: other questions would wait behind the fetch."""
     Pace(SimpleNamespace(_fetcher=fetcher), EVERY_MS, PATIENT_WAIT_MS)
-    assert fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms == PATIENT_WAIT_MS > IDLE_WAIT_MS
+    assert (
+        fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms == PATIENT_WAIT_MS > IDLE_WAIT_MS
+    )
 
 
 def test_a_fetch_that_has_ended_is_not_waited_for(clock: SimpleNamespace, fetcher: Fetcher) -> None:
@@ -122,5 +132,7 @@ def test_a_fetch_that_has_ended_is_not_waited_for(clock: SimpleNamespace, fetche
         ("of.tomorrow", "/intake", False),
     ],
 )
-def test_commands_and_what_moves_a_simulated_realm_are_awaited_reports_are_not(wire: str, source: str, *, awaited: bool) -> None:
+def test_commands_and_what_moves_a_simulated_realm_are_awaited_reports_are_not(
+    wire: str, source: str, *, awaited: bool
+) -> None:
     assert is_awaited(Source("t", 0, 0, "", "i", wire, source, 0, "c", "c")) is awaited

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from schemas.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.runtime.keys import Keyring, MasterKey
-from services.runtime.replica import Replica
+from services.runtime.kafka.replica import Replica
+from services.runtime.kafka.tombstones import Tombstones
+from services.runtime.secrets.keyring import Keyring, MasterKey
+from services.runtime.secrets.vault import PUT_AT_ONCE, Directory, Sealer, TextItem, Texts
 from services.runtime.testing.keyed import MemoryKeyedLog
-from services.runtime.tombstones import Tombstones
-from services.runtime.vault import PUT_AT_ONCE, Directory, Sealer, TextItem, Texts
 
 
 class Setup:
@@ -47,13 +47,17 @@ def setup(tmp_path: Path) -> Iterator[Setup]:
 
 
 @given(st.dictionaries(st.text(), st.text()), st.none() | st.binary(), st.none() | st.text())
-def test_a_text_reads_back_as_written(fields: dict[str, str], raw: bytes | None, content_type: str | None) -> None:
+def test_a_text_reads_back_as_written(
+    fields: dict[str, str], raw: bytes | None, content_type: str | None
+) -> None:
     item = TextItem(fields, raw, content_type)
     assert TextItem.load(item.dump()) == item
 
 
 @pytest.mark.parametrize("size", [0, 10, 2048, 1 << 20])
-async def test_the_writer_reads_its_own_text_at_once_and_others_when_the_replica_has_it(setup: Setup, size: int) -> None:
+async def test_the_writer_reads_its_own_text_at_once_and_others_when_the_replica_has_it(
+    setup: Setup, size: int
+) -> None:
     item = TextItem({"headline": "Panne"}, b"x" * size)
     await setup.texts.put("t1", item)
     assert await setup.texts.get("t1") == item
@@ -64,9 +68,17 @@ async def test_the_writer_reads_its_own_text_at_once_and_others_when_the_replica
     assert other.get_many(["t1", "t2"]) == {"t1": item}
 
 
-async def test_nothing_readable_lies_on_the_topic_or_in_the_replica(setup: Setup, tmp_path: Path) -> None:
+async def test_nothing_readable_lies_on_the_topic_or_in_the_replica(
+    setup: Setup, tmp_path: Path
+) -> None:
     await setup.texts.put("t1", TextItem({"headline": "chaufferie"}, b"chaufferie"))
-    await setup.directory.put(Contact(person="p-1", name="chaufferie", points=(ContactPoint(channel=Channel.SMS, address="chaufferie"),)))
+    await setup.directory.put(
+        Contact(
+            person="p-1",
+            name="chaufferie",
+            points=(ContactPoint(channel=Channel.SMS, address="chaufferie"),),
+        )
+    )
     setup.follow()
     assert not any(b"chaufferie" in (e.value or b"") for e in setup.log.entries)
     assert b"chaufferie" not in _all_bytes(tmp_path)
@@ -97,7 +109,9 @@ async def test_replacing_a_text_costs_the_old_one_its_key(setup: Setup) -> None:
     await setup.texts.put("t1", TextItem({"text": "old"}))
     setup.follow()
     await setup.texts.put("t1", TextItem({"text": "new"}))
-    assert await setup.texts.get("t1") == TextItem({"text": "new"}), "the newer one, though the replica has the older"
+    assert await setup.texts.get("t1") == TextItem({"text": "new"}), (
+        "the newer one, though the replica has the older"
+    )
     setup.follow()
     old = setup.log.entries[0].value
     assert old is not None
@@ -125,7 +139,9 @@ async def test_records_of_a_stranger_on_the_topic_hurt_nobody(setup: Setup) -> N
     assert await setup.reader().get("t1") == TextItem({"text": "fine"})
 
 
-async def test_what_another_installation_replaces_costs_ours_no_key(setup: Setup, tmp_path: Path) -> None:
+async def test_what_another_installation_replaces_costs_ours_no_key(
+    setup: Setup, tmp_path: Path
+) -> None:
     """Both count their keys from 1, so their records carry the same numbers."""
     (tmp_path / "other").mkdir()
     other = Setup(tmp_path / "other")
@@ -149,7 +165,11 @@ async def test_a_record_moved_to_another_id_is_refused(setup: Setup) -> None:
 
 
 async def test_contacts_by_token(setup: Setup) -> None:
-    contact = Contact(person="p-1", name="A", points=(ContactPoint(channel=Channel.SMS, address="+331", verified_at=5),))
+    contact = Contact(
+        person="p-1",
+        name="A",
+        points=(ContactPoint(channel=Channel.SMS, address="+331", verified_at=5),),
+    )
     await setup.directory.put(contact)
     assert await setup.directory.get("p-1") == contact
     assert contact.addresses(Channel.SMS) == ("+331",)
@@ -157,7 +177,9 @@ async def test_contacts_by_token(setup: Setup) -> None:
     assert await setup.directory.get("p-1") is None
 
 
-async def test_what_was_stored_is_settled_once_the_copy_of_all_processes_has_it(setup: Setup) -> None:
+async def test_what_was_stored_is_settled_once_the_copy_of_all_processes_has_it(
+    setup: Setup,
+) -> None:
     assert await setup.directory.settled(0)
     contacts = [Contact(person=f"p-{n}", site="cen-1") for n in range(PUT_AT_ONCE + 3)]
     await setup.directory.put_all(contacts)
@@ -176,7 +198,12 @@ async def test_a_stranger_erases_no_text(setup: Setup) -> None:
     await setup.directory.put(Contact(person="p-1", site="cen-1"))
     setup.follow()
     for topic, id in (("texts", "t-1"), ("directory", "p-1")):
-        for value in (None, b"garbage", Tombstones(b"k" * 32).make(topic, id), setup.sealer.tombstone(topic, "other")):
+        for value in (
+            None,
+            b"garbage",
+            Tombstones(b"k" * 32).make(topic, id),
+            setup.sealer.tombstone(topic, "other"),
+        ):
             await setup.log.put(topic, id, value)
     setup.follow()
     reader = setup.reader()
@@ -202,7 +229,9 @@ async def test_an_erasure_counts_once(setup: Setup) -> None:
     assert again.site == "cen-2"
 
 
-async def test_a_null_of_an_earlier_version_still_removes_what_nobody_can_read(setup: Setup) -> None:
+async def test_a_null_of_an_earlier_version_still_removes_what_nobody_can_read(
+    setup: Setup,
+) -> None:
     await setup.texts.put("t-1", TextItem({"text": "a"}))
     setup.follow()
     await setup.texts.erase("t-1")

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from services.runtime import take, visibility
-from services.runtime.chain import Position
-from services.runtime.exits import Stop
-from services.runtime.partitions import PartitionReader
-from services.runtime.reader import check_positions
-from services.runtime.visibility import Missing, look_until_visible
-from services.runtime.watch import _check_kept
+from services.runtime.log import missing_records
+from services.runtime.log.chain import Position
+from services.runtime.log.missing_records import Missing, look_until_visible
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.reader import check_positions
+from services.runtime.process.exits import Stop
+from services.runtime.worker import recovery
+from services.runtime.worker.housekeeping import _check_kept
 
 AT = 10
 TP = TopicPartition("toy.log", 3)
@@ -44,7 +45,11 @@ class NewLeader:
 
     async def getmany(self, *tps: TopicPartition, **_: Any) -> dict[TopicPartition, list[Any]]:
         await asyncio.sleep(0)
-        return {TP: [SimpleNamespace(offset=AT, value=b"kept")]} if TP in tps and self._highwater > AT else {}
+        return (
+            {TP: [SimpleNamespace(offset=AT, value=b"kept")]}
+            if TP in tps and self._highwater > AT
+            else {}
+        )
 
 
 def reader(consumer: Any) -> PartitionReader:
@@ -83,31 +88,41 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     async def has_copies(_kafka: str, _topic: str) -> bool:
         return answer[0]
 
-    monkeypatch.setattr(visibility, "has_copies", has_copies)
-    monkeypatch.setattr(visibility, "AGAIN_S", 0.001)
+    monkeypatch.setattr(missing_records, "has_copies", has_copies)
+    monkeypatch.setattr(missing_records, "AGAIN_S", 0.001)
     return answer
 
 
-async def test_a_missing_record_of_a_topic_with_copies_is_looked_for_again(copies: list[bool]) -> None:
+async def test_a_missing_record_of_a_topic_with_copies_is_looked_for_again(
+    copies: list[bool],
+) -> None:
     missing = Missing("log.truncated", "not there")
     assert await look_until_visible("", "toy.log", looks(missing, missing, "there")) == "there"
 
 
-async def test_a_missing_record_of_a_topic_with_copies_is_a_loss_in_the_end(copies: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visibility, "VISIBLE_S", 0.05)
+async def test_a_missing_record_of_a_topic_with_copies_is_a_loss_in_the_end(
+    copies: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missing_records, "VISIBLE_S", 0.05)
     with pytest.raises(Missing, match=r"log\.truncated"):
-        await asyncio.wait_for(look_until_visible("", "toy.log", looks(Missing("log.truncated", "cut"))), 10)
+        await asyncio.wait_for(
+            look_until_visible("", "toy.log", looks(Missing("log.truncated", "cut"))), 10
+        )
 
 
 async def test_a_missing_record_of_the_only_copy_is_a_loss_at_once(copies: list[bool]) -> None:
     copies[:] = [False]
     with pytest.raises(Missing):
-        await look_until_visible("", "toy.log", looks(Missing("log.truncated", "cut"), "never asked"))
+        await look_until_visible(
+            "", "toy.log", looks(Missing("log.truncated", "cut"), "never asked")
+        )
 
 
 async def test_another_record_than_before_is_a_loss_at_once(copies: list[bool]) -> None:
     with pytest.raises(Stop, match="another"):
-        await look_until_visible("", "toy.log", looks(Stop("log.truncated", "another record"), "never asked"))
+        await look_until_visible(
+            "", "toy.log", looks(Stop("log.truncated", "another record"), "never asked")
+        )
 
 
 class Shows:
@@ -127,17 +142,21 @@ class Shows:
             yield record
 
 
-OTHER = SimpleNamespace(topic="toy.inputs", partition=0, offset=AT, key=b"92", value=b"other", headers=(), timestamp=0)
+OTHER = SimpleNamespace(
+    topic="toy.inputs", partition=0, offset=AT, key=b"92", value=b"other", headers=(), timestamp=0
+)
 
 
 @pytest.mark.parametrize(("shown", "kind"), [({}, Missing), ({0: OTHER}, Stop)])
-async def test_every_check_tells_a_missing_record_from_another_one(shown: dict[int, Any], kind: type[Stop]) -> None:
+async def test_every_check_tells_a_missing_record_from_another_one(
+    shown: dict[int, Any], kind: type[Stop]
+) -> None:
     at = Position(next=AT + 1, tail="t", applied=AT, applied_digest="d")
     with pytest.raises(Stop) as raised:
         await check_positions(Shows(shown), "toy", {0: at}, 1)  # type: ignore[arg-type]
     assert type(raised.value) is kind
     with pytest.raises(Stop) as raised:
-        await take.check_input(Shows(shown), "toy", 0, at)  # type: ignore[arg-type]
+        await recovery.check_input(Shows(shown), "toy", 0, at)  # type: ignore[arg-type]
     assert type(raised.value) is kind
     with pytest.raises(Stop) as raised:
         _check_kept("toy.log", 0, AT, "t", shown.get(0))
@@ -146,4 +165,4 @@ async def test_every_check_tells_a_missing_record_from_another_one(shown: dict[i
 
 async def test_an_input_that_ends_before_what_was_applied_may_be_not_visible_yet() -> None:
     with pytest.raises(Missing, match=r"input\.rewritten"):
-        await take.check_input(Shows({}, end=AT), "toy", 0, Position(applied=AT))  # type: ignore[arg-type]
+        await recovery.check_input(Shows({}, end=AT), "toy", 0, Position(applied=AT))  # type: ignore[arg-type]

@@ -12,42 +12,63 @@ from typing import Any, get_args
 import pytest
 
 from schemas.runtime import InputRefused
-from services.runtime import metrics
-from services.runtime.chain import Position
-from services.runtime.processor import Tuning
-from services.runtime.publisher import Publisher
-from services.runtime.watch import Watch
+from services.runtime.log.chain import Position
+from services.runtime.process import metrics
+from services.runtime.worker.housekeeping import Watch
+from services.runtime.worker.publisher import Publisher
+from services.runtime.worker.worker import Tuning
 from tests.marks import MARKS
 from tests.waiting import eventually
 
 
 def figure(name: str, **labels: str) -> float | None:
     """As Prometheus reads it."""
-    wanted = re.escape(name) + r"\{" + ",".join(f'{k}="{v}"' for k, v in sorted(labels.items())) + r"\} (\S+)"
+    wanted = (
+        re.escape(name)
+        + r"\{"
+        + ",".join(f'{k}="{v}"' for k, v in sorted(labels.items()))
+        + r"\} (\S+)"
+    )
     found = re.search(wanted, metrics.exposition().decode())
     return None if found is None else float(found[1])
 
 
 def held(seq: int, lag: int, unacked_s: float | None = None) -> Any:
     pending = [] if unacked_s is None else [SimpleNamespace(sent_at=time.monotonic() - unacked_s)]
-    return SimpleNamespace(view=SimpleNamespace(position=Position(seq=seq)), feed=SimpleNamespace(lag=lag), pending=pending)
+    return SimpleNamespace(
+        view=SimpleNamespace(position=Position(seq=seq)),
+        feed=SimpleNamespace(lag=lag),
+        pending=pending,
+    )
 
 
 @pytest.fixture
 def worker() -> Any:
     return SimpleNamespace(
-        service="watched", kafka="127.0.0.1:1", counts=Counter(), publisher=SimpleNamespace(report=lambda: None), ticker=[], held={}, inputs="watched.inputs", urgent=None,
+        service="watched",
+        kafka="127.0.0.1:1",
+        counts=Counter(),
+        publisher=SimpleNamespace(report=lambda: None),
+        ticker=[],
+        held={},
+        inputs="watched.inputs",
+        urgent=None,
         app=SimpleNamespace(consumer=SimpleNamespace(assignment=set)),
-    )  # fmt: skip
+    )
 
 
-async def test_how_long_a_decision_waits_for_the_broker_is_told_while_the_broker_is_away(worker: Any) -> None:
+async def test_how_long_a_decision_waits_for_the_broker_is_told_while_the_broker_is_away(
+    worker: Any,
+) -> None:
     """Nothing listens at its address: the alert that is made for this never came."""
     worker.held[0] = held(seq=5, lag=0, unacked_s=40)
     watch = Watch(worker)
     tasks = [asyncio.create_task(watch.run()), asyncio.create_task(watch.tell())]
     try:
-        await eventually(lambda: (figure("vigie_oldest_unacked_seconds", service="watched") or 0) >= 40, timeout_s=10)
+        await eventually(
+            lambda: (figure("vigie_oldest_unacked_seconds", service="watched") or 0) >= 40,
+            timeout_s=10,
+        )
     finally:
         for task in tasks:
             task.cancel()
@@ -70,24 +91,46 @@ async def test_the_first_dead_letter_of_a_process_is_an_increase() -> None:
     """Prometheus sees none in a series that begins with 1."""
     publisher = Publisher("127.0.0.1:1", "alerts", 1, MARKS)
     reasons = ["input_failed", *get_args(InputRefused.model_fields["code"].annotation)]
-    assert [figure("vigie_dead_letters_total", reason=reason, service="alerts") for reason in reasons] == [0.0] * len(reasons)
+    assert [
+        figure("vigie_dead_letters_total", reason=reason, service="alerts") for reason in reasons
+    ] == [0.0] * len(reasons)
     await publisher.stop()
 
 
 @pytest.mark.parametrize(
     ("records", "moved_s", "snapshot_s", "taken"),
-    [(500, 5, 60, True), (499, 5, 60, False), (500, 1, 60, False), (1, 5, 3700, True), (1, 1, 3700, True), (0, 5, 3700, False)],
+    [
+        (500, 5, 60, True),
+        (499, 5, 60, False),
+        (500, 1, 60, False),
+        (1, 5, 3700, True),
+        (1, 1, 3700, True),
+        (0, 5, 3700, False),
+    ],
 )
 def test_a_quiet_moment_after_many_records_and_the_hour_after_any_are_used_for_a_snapshot(
-    worker: Any, records: int, moved_s: float, snapshot_s: float, taken: bool, monkeypatch: pytest.MonkeyPatch
+    worker: Any,
+    records: int,
+    moved_s: float,
+    snapshot_s: float,
+    taken: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A quiet log had none, so nothing could prove that it had lost its end."""
     now = time.monotonic()
     worker.tuning = Tuning()
-    worker.held = {3: SimpleNamespace(
-        view=SimpleNamespace(position=Position(seq=7 + records)), snapshot_seq=7, snapshot_at=now - snapshot_s, moved_at=now - moved_s, pending=[],
-        writing=None, snapshot=None, next_snapshot_at=0.0,
-    )}  # fmt: skip
+    worker.held = {
+        3: SimpleNamespace(
+            view=SimpleNamespace(position=Position(seq=7 + records)),
+            snapshot_seq=7,
+            snapshot_at=now - snapshot_s,
+            moved_at=now - moved_s,
+            pending=[],
+            writing=None,
+            snapshot=None,
+            next_snapshot_at=0.0,
+        )
+    }
     written: list[Any] = []
     watch = Watch(worker)
     monkeypatch.setattr(watch, "write_snapshot", lambda held, _view: written.append(held))

@@ -8,11 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.realms import RealmNameInvalid, derive_id, lineage_namespace, live_partitions, parse_realm, partition_of
+from schemas.realms import (
+    RealmNameInvalid,
+    derive_id,
+    lineage_namespace,
+    live_partitions,
+    parse_realm,
+    partition_of,
+)
 
 
 @given(st.text(max_size=40), st.text(max_size=60), st.text(max_size=20), st.integers(0, 10_000))
-def test_a_derived_id_is_the_uuid5_of_its_name(lineage: str, source: str, kind: str, ordinal: int) -> None:
+def test_a_derived_id_is_the_uuid5_of_its_name(
+    lineage: str, source: str, kind: str, ordinal: int
+) -> None:
     derived = derive_id(lineage, source, kind, ordinal)
     assert derived == str(uuid5(lineage_namespace(lineage), f"{source}\x1f{kind}\x1f{ordinal}"))
     assert UUID(derived).version == 5
@@ -27,7 +36,10 @@ def test_live_realms_lie_on_the_first_half_and_all_others_on_the_second() -> Non
     assert {partition_of(f"92~ex-{n}", 8) for n in range(200)}.isdisjoint(live_partitions(8))
 
 
-@pytest.mark.parametrize("name", ["92\n", "92~ex-7\n", "92~ex-", "92~exercise-7", "92~ex-7 ", "", "9" * 9, "92~ex-" + "x" * 49])
+@pytest.mark.parametrize(
+    "name",
+    ["92\n", "92~ex-7\n", "92~ex-", "92~exercise-7", "92~ex-7 ", "", "9" * 9, "92~ex-" + "x" * 49],
+)
 def test_what_is_no_name_of_a_realm_opens_none(name: str) -> None:
     """A name that ended with a line feed was taken: a realm that no address leads to."""
     with pytest.raises(RealmNameInvalid):

@@ -9,7 +9,15 @@ from dateutil.rrule import rrulestr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.recurrence import PARIS, Occurrence, RuleInvalid, occurrence_at, on_wall, parse_rule, wall
+from schemas.recurrence import (
+    PARIS,
+    Occurrence,
+    RuleInvalid,
+    occurrence_at,
+    on_wall,
+    parse_rule,
+    wall,
+)
 
 HOUR = 3_600_000
 
@@ -21,7 +29,12 @@ def _at(text: str) -> int:
 def _occurrences(start: int, end: int, rule: str, n: int) -> list[tuple[str, str]]:
     found, at = list[tuple[str, str]](), start
     while len(found) < n and (one := occurrence_at(start, end, parse_rule(rule), at)) is not None:
-        found.append((on_wall(one.start).isoformat(timespec="minutes"), on_wall(one.end).isoformat(timespec="minutes")))
+        found.append(
+            (
+                on_wall(one.start).isoformat(timespec="minutes"),
+                on_wall(one.end).isoformat(timespec="minutes"),
+            )
+        )
         at = one.end
     return found
 
@@ -32,30 +45,56 @@ def test_a_single_window_holds_once() -> None:
 
 
 def test_every_sunday_night_keeps_its_time_on_the_wall_through_the_spring_change() -> None:
-    assert _occurrences(_at("2027-03-21T22:00"), _at("2027-03-22T06:00"), "FREQ=WEEKLY;BYDAY=SU", 3) == [
-        ("2027-03-21T22:00", "2027-03-22T06:00"), ("2027-03-28T22:00", "2027-03-29T06:00"), ("2027-04-04T22:00", "2027-04-05T06:00"),
-    ]  # fmt: skip
-    night = occurrence_at(_at("2027-03-26T22:00"), _at("2027-03-27T06:00"), parse_rule("FREQ=DAILY"), _at("2027-03-28T00:00"))
+    assert _occurrences(
+        _at("2027-03-21T22:00"), _at("2027-03-22T06:00"), "FREQ=WEEKLY;BYDAY=SU", 3
+    ) == [
+        ("2027-03-21T22:00", "2027-03-22T06:00"),
+        ("2027-03-28T22:00", "2027-03-29T06:00"),
+        ("2027-04-04T22:00", "2027-04-05T06:00"),
+    ]
+    night = occurrence_at(
+        _at("2027-03-26T22:00"),
+        _at("2027-03-27T06:00"),
+        parse_rule("FREQ=DAILY"),
+        _at("2027-03-28T00:00"),
+    )
     assert night is not None
     assert night.end - night.start == 7 * HOUR, "the night of 28 March 2027 has an hour less"
 
 
 def test_the_autumn_night_is_an_hour_longer() -> None:
-    night = occurrence_at(_at("2027-10-25T22:00"), _at("2027-10-26T06:00"), parse_rule("FREQ=DAILY"), _at("2027-10-31T00:00"))
+    night = occurrence_at(
+        _at("2027-10-25T22:00"),
+        _at("2027-10-26T06:00"),
+        parse_rule("FREQ=DAILY"),
+        _at("2027-10-31T00:00"),
+    )
     assert night is not None
     assert night.end - night.start == 9 * HOUR
 
 
 def test_an_hour_that_the_spring_night_leaves_out_comes_at_the_one_after_it() -> None:
     """RFC 5545 3.3.5: a local time that does not exist is read with the offset before the gap."""
-    found = occurrence_at(_at("2027-03-27T02:30"), _at("2027-03-27T03:15"), parse_rule("FREQ=DAILY"), _at("2027-03-28T01:00"))
+    found = occurrence_at(
+        _at("2027-03-27T02:30"),
+        _at("2027-03-27T03:15"),
+        parse_rule("FREQ=DAILY"),
+        _at("2027-03-28T01:00"),
+    )
     assert found is not None
     assert on_wall(found.start).isoformat() == "2027-03-28T03:30:00"
-    assert found.end - found.start == 45 * 60_000, "the wall leaves nothing of it: as long as the first"
+    assert found.end - found.start == 45 * 60_000, (
+        "the wall leaves nothing of it: as long as the first"
+    )
 
 
 def test_an_hour_that_the_autumn_night_has_twice_is_the_first_one() -> None:
-    found = occurrence_at(_at("2027-10-30T02:30"), _at("2027-10-30T04:00"), parse_rule("FREQ=DAILY"), _at("2027-10-31T01:00"))
+    found = occurrence_at(
+        _at("2027-10-30T02:30"),
+        _at("2027-10-30T04:00"),
+        parse_rule("FREQ=DAILY"),
+        _at("2027-10-31T01:00"),
+    )
     assert found is not None
     assert datetime.fromtimestamp(found.start / 1000, PARIS).utcoffset() == timedelta(hours=2)
 
@@ -75,7 +114,9 @@ def _rules(draw: st.DrawFn) -> str:
     parts = [f"FREQ={freq}", f"INTERVAL={draw(st.integers(1, 5))}"]
     days = draw(st.lists(_DAYS, max_size=3, unique=True))
     if freq == "MONTHLY":
-        nth = draw(st.sampled_from(("", "1", "2", "-1")))  # mixed ones are a union in the standard, not in the oracle
+        nth = draw(
+            st.sampled_from(("", "1", "2", "-1"))
+        )  # mixed ones are a union in the standard, not in the oracle
         days = [f"{nth}{d}" for d in days]
         if draw(st.booleans()):
             parts.append(f"BYMONTHDAY={draw(st.sampled_from(('1', '15', '-1', '31', '1,15')))}")
@@ -86,7 +127,9 @@ def _rules(draw: st.DrawFn) -> str:
 
 @settings(deadline=None, max_examples=80)
 @given(_rules(), st.dates(date(2026, 1, 1), date(2028, 1, 1)), st.integers(0, 400))
-def test_it_falls_on_the_days_that_another_reader_of_the_standard_finds(text: str, first: date, later: int) -> None:
+def test_it_falls_on_the_days_that_another_reader_of_the_standard_finds(
+    text: str, first: date, later: int
+) -> None:
     """Oracle: python-dateutil, which counts the first day only when the rule names it, as we do."""
     begins = datetime.combine(first, time(12))
     after = begins + timedelta(days=later)
@@ -99,17 +142,33 @@ def test_it_falls_on_the_days_that_another_reader_of_the_standard_finds(text: st
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "NAME=value"), ("FREQ=HOURLY", "FREQ"), ("FREQ=DAILY;COUNT=3", "COUNT"), ("FREQ=DAILY;INTERVAL=0", "INTERVAL"),
-        ("FREQ=WEEKLY;BYDAY=1MO", "BYDAY"), ("FREQ=WEEKLY;BYMONTHDAY=3", "BYMONTHDAY"), ("FREQ=MONTHLY;BYMONTHDAY=32", "BYMONTHDAY"),
-        ("FREQ=DAILY;UNTIL=tomorrow", "UNTIL"), ("FREQ=DAILY;UNTIL=20270230", "UNTIL"), ("FREQ=WEEKLY;WKST=SU", "WKST"), ("FREQ=DAILY;FREQ=DAILY", "once"),
+        ("", "NAME=value"),
+        ("FREQ=HOURLY", "FREQ"),
+        ("FREQ=DAILY;COUNT=3", "COUNT"),
+        ("FREQ=DAILY;INTERVAL=0", "INTERVAL"),
+        ("FREQ=WEEKLY;BYDAY=1MO", "BYDAY"),
+        ("FREQ=WEEKLY;BYMONTHDAY=3", "BYMONTHDAY"),
+        ("FREQ=MONTHLY;BYMONTHDAY=32", "BYMONTHDAY"),
+        ("FREQ=DAILY;UNTIL=tomorrow", "UNTIL"),
+        ("FREQ=DAILY;UNTIL=20270230", "UNTIL"),
+        ("FREQ=WEEKLY;WKST=SU", "WKST"),
+        ("FREQ=DAILY;FREQ=DAILY", "once"),
     ],
-)  # fmt: skip
-def test_what_is_not_of_the_subset_is_refused_with_the_part_that_is_wrong(text: str, says: str) -> None:
+)
+def test_what_is_not_of_the_subset_is_refused_with_the_part_that_is_wrong(
+    text: str, says: str
+) -> None:
     with pytest.raises(RuleInvalid, match=says):
         parse_rule(text)
 
 
 @pytest.mark.parametrize("until", ["20270303", "20270303T220000", "20270303T210000Z"])
 def test_nothing_begins_after_until(until: str) -> None:
-    nights = _occurrences(_at("2027-03-01T22:00"), _at("2027-03-02T06:00"), f"RRULE:FREQ=DAILY;UNTIL={until}", 9)
-    assert [begins for begins, _ in nights] == ["2027-03-01T22:00", "2027-03-02T22:00", "2027-03-03T22:00"]
+    nights = _occurrences(
+        _at("2027-03-01T22:00"), _at("2027-03-02T06:00"), f"RRULE:FREQ=DAILY;UNTIL={until}", 9
+    )
+    assert [begins for begins, _ in nights] == [
+        "2027-03-01T22:00",
+        "2027-03-02T22:00",
+        "2027-03-03T22:00",
+    ]

@@ -30,10 +30,17 @@ def test_days_off_are_loaded_into_the_folder_and_nothing_else_changes(folder: Pa
     write_days_off(folder, "FR", "C", 2026, 2)
     after = (folder / "escalade.yaml").read_text(encoding="utf-8").splitlines()
     changed = [new for old, new in zip(before, after, strict=True) if old != new]
-    assert changed == ["jours_feries: {pays: FR, annees: [2026, 2027]}", "vacances_scolaires: {zone: C}"]
+    assert changed == [
+        "jours_feries: {pays: FR, annees: [2026, 2027]}",
+        "vacances_scolaires: {zone: C}",
+    ]
     policy = load_territory(folder).policy
-    assert {"2026-12-25", "2027-01-01", "2027-05-01", "2027-07-14", "2027-11-11"} <= set(policy.holidays)
-    assert ("2027-02-06", "2027-02-21") in policy.school_holidays, "zone C: académies de Créteil, Montpellier, Paris, Toulouse, Versailles"
+    assert {"2026-12-25", "2027-01-01", "2027-05-01", "2027-07-14", "2027-11-11"} <= set(
+        policy.holidays
+    )
+    assert ("2027-02-06", "2027-02-21") in policy.school_holidays, (
+        "zone C: académies de Créteil, Montpellier, Paris, Toulouse, Versailles"
+    )
 
 
 def test_the_command_says_what_it_loaded(folder: Path) -> None:
@@ -56,11 +63,15 @@ def test_a_zone_that_the_file_does_not_know_leaves_the_folder_as_it_was(folder: 
         ((), (), ["jours_feries is empty", "vacances_scolaires is empty"]),
         (("2027-12-25",), (("2027-07-03", "2027-08-31"),), []),
         (("2026-12-25",), (("2027-07-03", "2027-08-31"),), ["jours_feries ends on 2026-12-25"]),
-        (("2027-12-25",), (("2026-12-19", "2027-01-03"),), ["vacances_scolaires ends on 2027-01-03"]),
+        (
+            ("2027-12-25",),
+            (("2026-12-19", "2027-01-03"),),
+            ["vacances_scolaires ends on 2027-01-03"],
+        ),
         (("2027-02-27",), (("2027-02-06", "2027-02-27"),), []),
         (("2027-02-26",), (("2027-02-06", "2027-02-27"),), ["jours_feries ends on 2027-02-26"]),
     ],
-)  # fmt: skip
+)
 def test_empty_lists_and_those_that_end_within_90_days_are_warned_of(
     holidays: tuple[str, ...], school: tuple[tuple[str, str], ...], wrong: list[str]
 ) -> None:

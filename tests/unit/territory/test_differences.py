@@ -58,7 +58,10 @@ def test_rows_within_the_policy_are_named_by_what_they_are() -> None:
         raw["policy"]["levels"][1]["text"] += "."
         del raw["policy"]["roles"]["observateur"]
 
-    assert _named(Section.ESCALATION, edit) == ((0, 3, 1), ("-roles observateur", "~levels 1", "~ladders N3", "~budget_per_hour"))
+    assert _named(Section.ESCALATION, edit) == (
+        (0, 3, 1),
+        ("-roles observateur", "~levels 1", "~ladders N3", "~budget_per_hour"),
+    )
 
 
 def test_staffing_and_roster_rows_have_the_key_of_their_file() -> None:
@@ -67,7 +70,10 @@ def test_staffing_and_roster_rows_have_the_key_of_their_file() -> None:
 
     staffing = next(s for s in territory().sections if isinstance(s, Staffing))
     cell = staffing.cells[0]
-    assert _named(Section.STAFFING, staff) == ((0, 1, 0), (f"~cells {cell.site} {cell.activity} {cell.metier}",))
+    assert _named(Section.STAFFING, staff) == (
+        (0, 1, 0),
+        (f"~cells {cell.site} {cell.activity} {cell.metier}",),
+    )
 
     def hold(raw: dict[str, Any]) -> None:
         raw["roster"]["holders"][0]["holder"] = "somebody-else"

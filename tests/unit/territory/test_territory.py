@@ -63,7 +63,9 @@ def test_the_shipped_territory_is_whole() -> None:
     assert len(territory.communes) == 36
     assert len(territory.plans) == 20
     assert {len(w.who) for w in territory.policy.ladders["N3"]} == {1, 6}
-    assert {w.wave: w.only_if for w in territory.policy.ladders["N3"] if w.only_if} == {1: {"liaison_cod": "cod_active"}}
+    assert {w.wave: w.only_if for w in territory.policy.ladders["N3"] if w.only_if} == {
+        1: {"liaison_cod": "cod_active"}
+    }
 
 
 def test_every_section_fits_one_record_and_survives_the_wire() -> None:
@@ -93,18 +95,60 @@ def test_arguments_of_a_metric_are_not_confused_with_operator_and_value() -> Non
         ("sites.csv", ",92050,48.8953", ",92999,48.8953", "commune '92999' is not in communes.csv"),
         ("sites.csv", "approximate,multi,1460", "approximate,multi,many", "staff"),
         ("activities.yaml", "rto_h: 2\n", "rto_h: 900\n", "longer than dmia_h"),
-        ("activities.yaml", "pole: solidarites\n", "pole: solidarite\n", "pôle 'solidarite' is not declared"),
-        ("escalade.yaml", "qui: [responsable_site, astreinte_technique]", "qui: [responsable, astreinte_technique]", "neither a role nor a group"),
-        ("escalade.yaml", "fermeture_ordinaire: [parc", "fermeture_ordinaire: [park", "no site is of kind 'park'"),
-        ("escalade.yaml", "apres_min: 20, qui: [dgs", "apres_min: 5, qui: [dgs", "does not come after"),
-        ("escalade.yaml", "canaux: [sms, voix], accuse_min: 10", "canaux: [sms, vocal], accuse_min: 10", "'vocal' is not a channel"),
-        ("plans.yaml", "role: cellule_si, tache: \"Autonomie", "role: cellule_sy, tache: \"Autonomie", "role 'cellule_sy' is not in escalade.yaml"),
-        ("plans.yaml", "etat: valide", "etat: validé", "state 'validé' is none of brouillon, en_revue, valide, archive"),
+        (
+            "activities.yaml",
+            "pole: solidarites\n",
+            "pole: solidarite\n",
+            "pôle 'solidarite' is not declared",
+        ),
+        (
+            "escalade.yaml",
+            "qui: [responsable_site, astreinte_technique]",
+            "qui: [responsable, astreinte_technique]",
+            "neither a role nor a group",
+        ),
+        (
+            "escalade.yaml",
+            "fermeture_ordinaire: [parc",
+            "fermeture_ordinaire: [park",
+            "no site is of kind 'park'",
+        ),
+        (
+            "escalade.yaml",
+            "apres_min: 20, qui: [dgs",
+            "apres_min: 5, qui: [dgs",
+            "does not come after",
+        ),
+        (
+            "escalade.yaml",
+            "canaux: [sms, voix], accuse_min: 10",
+            "canaux: [sms, vocal], accuse_min: 10",
+            "'vocal' is not a channel",
+        ),
+        (
+            "plans.yaml",
+            'role: cellule_si, tache: "Autonomie',
+            'role: cellule_sy, tache: "Autonomie',
+            "role 'cellule_sy' is not in escalade.yaml",
+        ),
+        (
+            "plans.yaml",
+            "etat: valide",
+            "etat: validé",
+            "state 'validé' is none of brouillon, en_revue, valide, archive",
+        ),
         ("activities.yaml", "generated: '2026-11-24'", "generated: hier", "'hier' is not a day"),
-        ("roster.csv", "directeur_pole,education", "directeur_pole,educatio", "neither a site nor a pôle"),
+        (
+            "roster.csv",
+            "directeur_pole,education",
+            "directeur_pole,educatio",
+            "neither a site nor a pôle",
+        ),
     ],
-)  # fmt: skip
-def test_each_defect_is_named_with_its_line(folder: Path, file: str, old: str, new: str, says: str) -> None:
+)
+def test_each_defect_is_named_with_its_line(
+    folder: Path, file: str, old: str, new: str, says: str
+) -> None:
     line = edit(folder / file, old, new)
     assert any(p.startswith(f"{file}:{line}:") and says in p for p in problems(folder))
 
@@ -118,18 +162,48 @@ IMPOSSIBLE = [
     ("activities.yaml", "dmia_h: 4\n", "dmia_h: 40000000000\n", "dmia_h must be more than 0"),
     ("activities.yaml", "mbco_pct: 50", "mbco_pct: 150", "mbco_pct must be from 0 to 100"),
     ("activities.yaml", "id: SOL-02", "id: SOL-01", "activity SOL-01 stands twice"),
-    ("escalade.yaml", "jours_feries: []", 'jours_feries: ["11/11/2026"]', "'11/11/2026' is not a day"),
-    ("escalade.yaml", "vacances_scolaires: []", "vacances_scolaires: [[2026-11-01, 2026-10-17]]", "the first before the last"),
-    ("escalade.yaml", 'de: "07:00", a: "14:00"', 'de: "22:00", a: "06:00"', "must open before it closes"),
+    (
+        "escalade.yaml",
+        "jours_feries: []",
+        'jours_feries: ["11/11/2026"]',
+        "'11/11/2026' is not a day",
+    ),
+    (
+        "escalade.yaml",
+        "vacances_scolaires: []",
+        "vacances_scolaires: [[2026-11-01, 2026-10-17]]",
+        "the first before the last",
+    ),
+    (
+        "escalade.yaml",
+        'de: "07:00", a: "14:00"',
+        'de: "22:00", a: "06:00"',
+        "must open before it closes",
+    ),
     (
         "escalade.yaml",
         'jours: [1, 2, 3, 4, 5], de: "08:30"',
         'jours: [0, 1], de: "08:30"',
         "days are 1 (Monday) to 7",
     ),
-    ("escalade.yaml", "vers: [elu_astreinte, dgs", "vers: [elu_d_astreinte, dgs", "role 'elu_d_astreinte' is not declared"),
-    ("escalade.yaml", "strike: directeur_pole", "grève: directeur_pole", "neither a type of report nor a family of incidents"),
-    ("escalade.yaml", "sanitary_alert: astreinte_direction", "sanitary_alert: astreinte", "role 'astreinte' is not declared"),
+    (
+        "escalade.yaml",
+        "vers: [elu_astreinte, dgs",
+        "vers: [elu_d_astreinte, dgs",
+        "role 'elu_d_astreinte' is not declared",
+    ),
+    (
+        "escalade.yaml",
+        "strike: directeur_pole",
+        "grève: directeur_pole",
+        "neither a type of report nor a family of incidents",
+    ),
+    (
+        "escalade.yaml",
+        "sanitary_alert: astreinte_direction",
+        "sanitary_alert: astreinte",
+        "role 'astreinte' is not declared",
+    ),
     (
         "escalade.yaml",
         "liaison_cod, si: {metric: flag",
@@ -137,15 +211,40 @@ IMPOSSIBLE = [
         "liaison_cod takes si: {metric: flag",
     ),
     ("escalade.yaml", "base: rto, pct: 50", "base: rto, pct: 0", "a percentage is 1 at least"),
-    ("escalade.yaml", "canaux: [app, mail]}", "canaux: [app, voix]}", "the voice is none of its channels"),
-    ("escalade.yaml", "sauf_types: [weather_alert,", "sauf_types: [weather,", "'weather' is no type of report"),
+    (
+        "escalade.yaml",
+        "canaux: [app, mail]}",
+        "canaux: [app, voix]}",
+        "the voice is none of its channels",
+    ),
+    (
+        "escalade.yaml",
+        "sauf_types: [weather_alert,",
+        "sauf_types: [weather,",
+        "'weather' is no type of report",
+    ),
     ("escalade.yaml", "activite: SOL-05", "activite: SOL-99", "no such activity"),
     ("escalade.yaml", "dmia_h: 4, rto_h: 2", "dmia_h: 4, rto_h: 9", "rto_h not longer than dmia_h"),
     ("escalade.yaml", "jours_du_mois: [20,", "jours_du_mois: [32,", "days of a month are 1 to 31"),
     ("plans.yaml", "t_min: 10,", "t_min: 1000000000000,", "more than a year away"),
-    ("escalade.yaml", "rythme_point_situation_min: 120", "rythme_point_situation_min: 0", "at least one minute apart"),
-    ("escalade.yaml", "pilotes: [responsable_site]", "pilotes: [responsable]", "role 'responsable' is not declared"),
-    ("plans.yaml", 'criticality: [1, 2], op: "==", value: 0}', 'criticality: [1, 2], op: "==", value: aucune}', "is not a number"),
+    (
+        "escalade.yaml",
+        "rythme_point_situation_min: 120",
+        "rythme_point_situation_min: 0",
+        "at least one minute apart",
+    ),
+    (
+        "escalade.yaml",
+        "pilotes: [responsable_site]",
+        "pilotes: [responsable]",
+        "role 'responsable' is not declared",
+    ),
+    (
+        "plans.yaml",
+        'criticality: [1, 2], op: "==", value: 0}',
+        'criticality: [1, 2], op: "==", value: aucune}',
+        "is not a number",
+    ),
     ("plans.yaml", "criticality: [1, 2]", "criticality: 1", "criticality is a list"),
     ("plans.yaml", "id: PT-ELEC", "id: PT-EAU", "plan PT-EAU stands twice"),
     ("plans.yaml", "maintien_min: 1440", "maintien_min: -5", "maintien_min must be from 0"),
@@ -159,11 +258,17 @@ IMPOSSIBLE = [
 ]
 
 
-def test_what_would_stop_a_decider_run_a_clock_backwards_or_call_nobody_is_named(folder: Path) -> None:
+def test_what_would_stop_a_decider_run_a_clock_backwards_or_call_nobody_is_named(
+    folder: Path,
+) -> None:
     for file, old, new, _ in IMPOSSIBLE:
         edit(folder / file, old, new)
     found = problems(folder)
-    assert [says for file, _, _, says in IMPOSSIBLE if not any(p.startswith(f"{file}:") and says in p for p in found)] == []
+    assert [
+        says
+        for file, _, _, says in IMPOSSIBLE
+        if not any(p.startswith(f"{file}:") and says in p for p in found)
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -171,7 +276,11 @@ def test_what_would_stop_a_decider_run_a_clock_backwards_or_call_nobody_is_named
     [
         ('de: "07:00", a: "14:00"', 'de: "7h", a: "14:00"', "'7h' is not a local time"),
         ('de: "07:00", a: "14:00"', 'de: "07:00", a: "25:00"', "'25:00' is not a local time"),
-        ("jours_feries: []", "jours_feries: [2026-02-30]", "not valid YAML: '2026-02-30' is no timestamp: day is out of range"),
+        (
+            "jours_feries: []",
+            "jours_feries: [2026-02-30]",
+            "not valid YAML: '2026-02-30' is no timestamp: day is out of range",
+        ),
         ('de: "07:00", a: "14:00"', 'de: !!int x, a: "14:00"', "not valid YAML: 'x' is no int"),
         ("jours_feries: []", "jours_feries: " + "[" * 1000, "not valid YAML: nested too deeply"),
         ("vacances_scolaires: []", "vacances_scolaires: [[2026-11-01]]", "pairs of days"),
@@ -201,27 +310,52 @@ def test_an_uncovered_role_and_a_site_without_manager_are_named(folder: Path) ->
 
 def test_broken_yaml_says_where(folder: Path) -> None:
     line = edit(folder / "plans.yaml", "version: 2\n", "version: [2\n")
-    assert any(p.startswith("plans.yaml:") and "not valid YAML" in p for p in problems(folder)), line
+    assert any(p.startswith("plans.yaml:") and "not valid YAML" in p for p in problems(folder)), (
+        line
+    )
 
 
 def test_staff_that_no_other_file_knows_is_named(folder: Path) -> None:
-    site = edit(folder / "staffing.csv", "ase-01,SOL-02,educateur,10,5", "ase-99,SOL-02,educateur,10,5")
-    activity = edit(folder / "staffing.csv", "ase-01,SOL-02,inspecteur_ase,1,0", "ase-01,SOL-99,inspecteur_ase,1,0")
-    least = edit(folder / "staffing.csv", "ase-01,SOL-02,maitresse_maison,1,0", "ase-01,SOL-02,maitresse_maison,1,2")
+    site = edit(
+        folder / "staffing.csv", "ase-01,SOL-02,educateur,10,5", "ase-99,SOL-02,educateur,10,5"
+    )
+    activity = edit(
+        folder / "staffing.csv",
+        "ase-01,SOL-02,inspecteur_ase,1,0",
+        "ase-01,SOL-99,inspecteur_ase,1,0",
+    )
+    least = edit(
+        folder / "staffing.csv",
+        "ase-01,SOL-02,maitresse_maison,1,0",
+        "ase-01,SOL-02,maitresse_maison,1,2",
+    )
     rule = edit(folder / "reassign_activities.csv", "SOL-03,solidarites,2", "SOL-03,solidarites,1")
     found = problems(folder)
     assert f"staffing.csv:{site}: site 'ase-99' is not in sites.csv" in found
     assert f"staffing.csv:{activity}: activity 'SOL-99' is not in activities.yaml" in found
-    assert "staffing.csv:0: activity 'SOL-99' has staff and no line in reassign_activities.csv" in found
-    assert f"staffing.csv:{least}: cell ase-01 SOL-02 maitresse_maison: minimum 2 exceeds staff 1" in found
-    assert f"reassign_activities.csv:{rule}: activity 'SOL-03' with this pôle and criticality is not in activities.yaml" in found
+    assert (
+        "staffing.csv:0: activity 'SOL-99' has staff and no line in reassign_activities.csv"
+        in found
+    )
+    assert (
+        f"staffing.csv:{least}: cell ase-01 SOL-02 maitresse_maison: minimum 2 exceeds staff 1"
+        in found
+    )
+    assert (
+        f"reassign_activities.csv:{rule}: activity 'SOL-03' with this pôle and criticality is not in activities.yaml"
+        in found
+    )
 
 
 def test_a_metier_without_a_name_and_one_with_two_are_named(folder: Path) -> None:
     edit(folder / "metiers.csv", "egoutier,égoutier,sewer worker\n", "")
     edit(folder / "metiers.csv", "mediateur,médiateur,mediator\n", "")
-    empty = edit(folder / "metiers.csv", "cesf,conseiller en économie sociale et familiale,", "cesf,,")
-    twice = edit(folder / "metiers.csv", "tresorier,trésorier,treasurer", "acheteur,trésorier,treasurer")
+    empty = edit(
+        folder / "metiers.csv", "cesf,conseiller en économie sociale et familiale,", "cesf,,"
+    )
+    twice = edit(
+        folder / "metiers.csv", "tresorier,trésorier,treasurer", "acheteur,trésorier,treasurer"
+    )
     found = problems(folder)
     assert "staffing.csv:0: métier 'egoutier' has staff and no name in metiers.csv" in found
     assert "competences.yaml:0: métier 'mediateur' has no name in metiers.csv" in found
@@ -236,7 +370,11 @@ def test_a_penalty_out_of_range_is_named_with_its_line(folder: Path) -> None:
 
 def test_an_automatic_plan_has_no_cards(folder: Path) -> None:
     """D49: without effect outside the tool."""
-    edit(folder / "plans.yaml", "  - id: PCA-communication\n", "  - id: PCA-communication\n    auto: true\n")
+    edit(
+        folder / "plans.yaml",
+        "  - id: PCA-communication\n",
+        "  - id: PCA-communication\n    auto: true\n",
+    )
     assert [plan.id for plan in load_territory(folder).plans if plan.auto] == ["PCA-communication"]
     line = edit(folder / "plans.yaml", "  - id: PT-ELEC\n", "  - id: PT-ELEC\n    auto: true\n")
     assert any(p.startswith(f"plans.yaml:{line + 1}:") and "PT-ELEC" in p for p in problems(folder))
@@ -250,8 +388,14 @@ def test_heat_and_power_plans_have_a_card_of_shedding_whose_effect_is_measured()
         assert shedding.task.startswith("Délestage")
         assert "salles de réunion" in shedding.task
         assert "serveurs" in shedding.task
-    measured = {(plan.id, card.effect) for plan in plans.values() for card in plan.cards if card.effect}
-    assert {("PT-CRUE", "barriers_m"), ("PT-CANICULE", "cool_visitors"), ("PT-NEIGE", "travel_km")} <= measured
+    measured = {
+        (plan.id, card.effect) for plan in plans.values() for card in plan.cards if card.effect
+    }
+    assert {
+        ("PT-CRUE", "barriers_m"),
+        ("PT-CANICULE", "cool_visitors"),
+        ("PT-NEIGE", "travel_km"),
+    } <= measured
 
 
 def test_what_an_older_log_says_can_be_read_and_no_command_says_it_again() -> None:
@@ -259,7 +403,10 @@ def test_what_an_older_log_says_can_be_read_and_no_command_says_it_again() -> No
     shipped = load_territory(FOLDER)
     policy = shipped.policy.model_dump() | {"quiet_from": "21h"}
     plan = shipped.plans[0].model_dump() | {"state": "validé"}
-    for data in ({"section": "escalation", "policy": policy}, {"section": "plans", "plans": [plan]}):
+    for data in (
+        {"section": "escalation", "policy": policy},
+        {"section": "plans", "plans": [plan]},
+    ):
         said = {"reference": "v", "data": data, "last": True}
         with pytest.raises(ValidationError):
             PublishReference.model_validate({"author": "p", "role": "admin", **said})
@@ -286,8 +433,13 @@ def test_quiet_hours_of_some_days_only_and_a_time_that_is_none_is_named(folder: 
     assert any(p.startswith("escalade.yaml:") and "quiet_from" in p for p in problems(folder))
 
 
-@pytest.mark.parametrize("name", ["sites.csv", "communes.csv", "activities.yaml", "escalade.yaml", "metiers.csv", "roster.csv"])
-def test_a_file_that_cannot_be_read_is_not_drowned_by_what_refers_to_it(folder: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["sites.csv", "communes.csv", "activities.yaml", "escalade.yaml", "metiers.csv", "roster.csv"],
+)
+def test_a_file_that_cannot_be_read_is_not_drowned_by_what_refers_to_it(
+    folder: Path, name: str
+) -> None:
     """Of a `sites.csv` in UTF-16 there were 1,532 problems, and it was the 66th."""
     (folder / name).write_bytes(b"\xff\xfe")
     (found,) = problems(folder)
@@ -309,24 +461,50 @@ def test_what_has_not_changed_is_not_read_again_and_what_has_is(folder: Path) ->
 @pytest.mark.parametrize(
     ("before", "after", "what"),
     [
-        ("sources: [vigicrues], unite: m", "sources: [vigicru], unite: m", "river_level: no kind of source 'vigicru'"),
-        ("bornes: [0.0, 9.5]", "bornes: [9.5, 0.0]", "measure river_level: bornes are two numbers, the lower first"),
+        (
+            "sources: [vigicrues], unite: m",
+            "sources: [vigicru], unite: m",
+            "river_level: no kind of source 'vigicru'",
+        ),
+        (
+            "bornes: [0.0, 9.5]",
+            "bornes: [9.5, 0.0]",
+            "measure river_level: bornes are two numbers, the lower first",
+        ),
         ("pas_h: 0.5", "pas_heure: 0.5", "measure river_level: no field 'pas_heure'"),
-        ("  cod_active:", "  cod_actif:", "measure 'cod_active' decides a level or a plan: say here who may declare it"),
+        (
+            "  cod_active:",
+            "  cod_actif:",
+            "measure 'cod_active' decides a level or a plan: say here who may declare it",
+        ),
         ("portees: [kind, pole", "portees: [genre, pole", "measure absence_rate: no scope 'genre'"),
         ("duree_h: 72", "duree_h: 0", "long_outage.hours"),
     ],
 )
-def test_a_table_of_measures_that_cannot_hold_is_refused(folder: Path, before: str, after: str, what: str) -> None:
+def test_a_table_of_measures_that_cannot_hold_is_refused(
+    folder: Path, before: str, after: str, what: str
+) -> None:
     edit(folder / "mesures.yaml", before, after)
-    assert any(problem.startswith("mesures.yaml:") and what in problem for problem in problems(folder)), problems(folder)
+    assert any(
+        problem.startswith("mesures.yaml:") and what in problem for problem in problems(folder)
+    ), problems(folder)
 
 
 def test_the_shipped_territory_says_on_what_vulnerable_people_depend() -> None:
     """D82: children in care, people with disabilities and isolated elderly first; the rules of reassignment say the same as the activities."""
     made = territory()
     by_kind = {site.kind: site.vulnerable_public for site in made.sites}
-    assert (by_kind["protection_enfance"], by_kind["mdph"], by_kind["pmi_css"], by_kind["site_central"]) == (3, 3, 2, 0)
+    assert (
+        by_kind["protection_enfance"],
+        by_kind["mdph"],
+        by_kind["pmi_css"],
+        by_kind["site_central"],
+    ) == (3, 3, 2, 0)
     of_activity = {activity.id: activity.vulnerable_public for activity in made.activities}
-    assert (of_activity["SOL-02"], of_activity["SOL-07"], of_activity["SOL-08"], of_activity["COM-05"]) == (3, 3, 3, 0)
+    assert (
+        of_activity["SOL-02"],
+        of_activity["SOL-07"],
+        of_activity["SOL-08"],
+        of_activity["COM-05"],
+    ) == (3, 3, 3, 0)
     assert {rule.activity: rule.vulnerable_public for rule in made.staffing.rules} == of_activity

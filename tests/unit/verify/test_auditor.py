@@ -21,10 +21,10 @@ from schemas.runtime import RealmOpened, Tick
 from schemas.topics import PARTITIONS
 from schemas.words import Channel, Level
 from services.delivery.decider import DeliveryDecider
+from services.runtime.log.transaction import Transaction
 from services.runtime.testing import MemoryService
-from services.runtime.transaction import Transaction
-from services.verify.auditor.books import Books, Breach
-from services.verify.auditor.outside import AGAIN_S, BEAT_S, Outside
+from services.verify.auditor.heartbeat import AGAIN_S, BEAT_S, Outside
+from services.verify.auditor.open_items import Books, Breach
 from services.verify.auditor.verdict import Judge, Verdict
 
 T0 = 1_802_340_000_000
@@ -36,7 +36,9 @@ HOUR = 3_600_000
 class Delivery:
     """A real delivery log, fed to the books as raw records."""
 
-    service: MemoryService[Any] = field(default_factory=lambda: MemoryService(DeliveryDecider(), clock=T0))
+    service: MemoryService[Any] = field(
+        default_factory=lambda: MemoryService(DeliveryDecider(), clock=T0)
+    )
     books: Books = field(default_factory=lambda: Books(PARTITION, destinations, publishes))
     offset: int = 0
     said: int = 0
@@ -60,9 +62,15 @@ class Delivery:
 
     def plan(self, **changes: Any) -> str:
         planned = {
-            "notification": f"8f0f6a8e-0000-5000-8000-{self.said:012}", "level": Level.N3, "role": "dgs", "person": "dgs",
-            "channels": (Channel.SMS,), "template": "incident_wave", "planned_at": self.service.clock, **changes,
-        }  # fmt: skip
+            "notification": f"8f0f6a8e-0000-5000-8000-{self.said:012}",
+            "level": Level.N3,
+            "role": "dgs",
+            "person": "dgs",
+            "channels": (Channel.SMS,),
+            "template": "incident_wave",
+            "planned_at": self.service.clock,
+            **changes,
+        }
         self.put(NotificationPlanned(**planned))
         return str(planned["notification"])
 
@@ -105,7 +113,17 @@ def test_what_nobody_claims_is_a_breach_but_not_while_it_waits_its_turn() -> Non
     assert d.breaches(T0 + HOUR) == ["notification"]
     waiting = Delivery()
     people = tuple(Called(person=f"p{n}", channels=(Channel.SMS,)) for n in range(100))
-    waiting.put(DraftCallOut(author="c", role="coordinator", callout="c1", text_id="t", channels=(Channel.SMS,), people=people, last=True))
+    waiting.put(
+        DraftCallOut(
+            author="c",
+            role="coordinator",
+            callout="c1",
+            text_id="t",
+            channels=(Channel.SMS,),
+            people=people,
+            last=True,
+        )
+    )
     waiting.put(StartCallOut(author="c", role="coordinator", callout="c1"))
     waiting.service.clock += 10
     waiting.put(Tick())
@@ -129,7 +147,15 @@ def test_a_forged_record_is_ignored_and_a_reader_that_believed_it_is_named() -> 
     assert d.breaches(T0) == ["reader"]
 
 
-def record(service: str, seq: int, prev: str, offset: int, facts: list[dict[str, Any]], place: str | None = None, **more: Any) -> bytes:
+def record(
+    service: str,
+    seq: int,
+    prev: str,
+    offset: int,
+    facts: list[dict[str, Any]],
+    place: str | None = None,
+    **more: Any,
+) -> bytes:
     src = {
         "topic": f"{service}.inputs",
         "partition": PARTITION,
@@ -139,12 +165,27 @@ def record(service: str, seq: int, prev: str, offset: int, facts: list[dict[str,
         "place": place,
     }
     return json.dumps(
-        {"seq": seq, "prev": prev, "logic": 1, "history": 0, "realm": "92", "src": src | more, "at": T0, "facts": facts, "next_due": None}
+        {
+            "seq": seq,
+            "prev": prev,
+            "logic": 1,
+            "history": 0,
+            "realm": "92",
+            "src": src | more,
+            "at": T0,
+            "facts": facts,
+            "next_due": None,
+        }
     ).encode()
 
 
 def planned_fact(id: str) -> dict[str, Any]:
-    return {"type": "vigie.NotificationPlanned.v1", "id": id, "at": T0, "data": {"notification": "n"}}
+    return {
+        "type": "vigie.NotificationPlanned.v1",
+        "id": id,
+        "at": T0,
+        "data": {"notification": "n"},
+    }
 
 
 def test_a_fact_that_does_not_arrive_or_comes_from_nowhere_is_a_breach() -> None:
@@ -152,18 +193,30 @@ def test_a_fact_that_does_not_arrive_or_comes_from_nowhere_is_a_breach() -> None
     raw = record("alerts", 1, "0" * 32, 0, [planned_fact("f1")])
     books.feed("alerts", 0, raw, json.loads(raw), T0)
     assert [b.law for b in books.breaches(T0 + HOUR, {})] == ["forward"]
-    row = {"type": "vigie.NotificationChanged.v1", "id": "x", "at": T0, "data": {"row": {"id": "n", "state": "failed", "attempts": []}}}
+    row = {
+        "type": "vigie.NotificationChanged.v1",
+        "id": "x",
+        "at": T0,
+        "data": {"row": {"id": "n", "state": "failed", "attempts": []}},
+    }
     raw = record("delivery", 1, "0" * 32, 0, [row], f"alerts/{PARTITION}/0/1/0", id="f1")
     books.feed("delivery", 0, raw, json.loads(raw), T0)
     assert list(books.breaches(T0 + HOUR, {})) == []
-    stranger = record("delivery", 2, books.chain("delivery").head, 1, [row], f"alerts/{PARTITION}/0/2/0", id="f2")
+    stranger = record(
+        "delivery", 2, books.chain("delivery").head, 1, [row], f"alerts/{PARTITION}/0/2/0", id="f2"
+    )
     books.feed("delivery", 1, stranger, json.loads(stranger), T0)
     assert [b.law for b in books.breaches(T0 + HOUR, {})] == ["forward"]
 
 
 def test_a_fact_that_is_read_before_its_source_is_no_stranger() -> None:
     books = Books(PARTITION, destinations, publishes)
-    row = {"type": "vigie.NotificationChanged.v1", "id": "x", "at": T0, "data": {"row": {"id": "n", "state": "failed", "attempts": []}}}
+    row = {
+        "type": "vigie.NotificationChanged.v1",
+        "id": "x",
+        "at": T0,
+        "data": {"row": {"id": "n", "state": "failed", "attempts": []}},
+    }
     raw = record("delivery", 1, "0" * 32, 0, [row], f"alerts/{PARTITION}/0/1/0", id="f1")
     books.feed("delivery", 0, raw, json.loads(raw), T0)
     source = record("alerts", 1, "0" * 32, 0, [planned_fact("f1")])
@@ -171,7 +224,12 @@ def test_a_fact_that_is_read_before_its_source_is_no_stranger() -> None:
     assert list(books.breaches(T0 + HOUR, {})) == []
 
 
-ROW = {"type": "vigie.NotificationChanged.v1", "id": "x", "at": T0, "data": {"row": {"id": "n", "state": "failed", "attempts": []}}}
+ROW = {
+    "type": "vigie.NotificationChanged.v1",
+    "id": "x",
+    "at": T0,
+    "data": {"row": {"id": "n", "state": "failed", "attempts": []}},
+}
 REBASED = {"type": "vigie.Rebased.v1", "id": "r", "at": T0, "data": {"next_offset": 1}}
 
 
@@ -188,19 +246,37 @@ def fed(books: Books, *records: tuple[str, Callable[[str], bytes]]) -> list[str]
     return [b.law for b in books.breaches(T0 + HOUR, {})]
 
 
-def test_after_a_restore_too_a_fact_may_be_read_before_its_source_but_not_come_from_nowhere() -> None:
+def test_after_a_restore_too_a_fact_may_be_read_before_its_source_but_not_come_from_nowhere() -> (
+    None
+):
     """Logs are read beside each other: which of two records comes first is chance."""
     books = Books(PARTITION, destinations, publishes)
-    rebased = [(s, lambda head, s=s: in_history(record(s, 1, head, 0, [REBASED]), 1)) for s in ("alerts", "delivery")]
-    arrival = ("delivery", lambda head: in_history(record("delivery", 2, head, 1, [ROW], f"alerts/{PARTITION}/1/2/0", id="f1"), 1))
-    source = ("alerts", lambda head: in_history(record("alerts", 2, head, 1, [planned_fact("f1")]), 1))
+    rebased = [
+        (s, lambda head, s=s: in_history(record(s, 1, head, 0, [REBASED]), 1))
+        for s in ("alerts", "delivery")
+    ]
+    arrival = (
+        "delivery",
+        lambda head: in_history(
+            record("delivery", 2, head, 1, [ROW], f"alerts/{PARTITION}/1/2/0", id="f1"), 1
+        ),
+    )
+    source = (
+        "alerts",
+        lambda head: in_history(record("alerts", 2, head, 1, [planned_fact("f1")]), 1),
+    )
     assert fed(books, *rebased, arrival) == ["forward"]
     assert fed(books, source) == []
 
 
-def test_what_had_arrived_before_a_rebase_is_not_waited_for_in_whatever_order_the_logs_are_read() -> None:
+def test_what_had_arrived_before_a_rebase_is_not_waited_for_in_whatever_order_the_logs_are_read() -> (
+    None
+):
     books = Books(PARTITION, destinations, publishes)
-    arrival = ("delivery", lambda head: record("delivery", 1, head, 0, [ROW], f"alerts/{PARTITION}/0/1/0", id="f1"))
+    arrival = (
+        "delivery",
+        lambda head: record("delivery", 1, head, 0, [ROW], f"alerts/{PARTITION}/0/1/0", id="f1"),
+    )
     rebased = ("delivery", lambda head: in_history(record("delivery", 2, head, 1, [REBASED]), 1))
     source = ("alerts", lambda head: record("alerts", 1, head, 0, [planned_fact("f1")]))
     lost = ("alerts", lambda head: record("alerts", 2, head, 1, [planned_fact("f2")]))
@@ -211,10 +287,21 @@ def test_what_had_arrived_before_a_rebase_is_not_waited_for_in_whatever_order_th
 def test_what_arrived_from_behind_a_rebase_that_is_unread_yet_is_not_waited_for() -> None:
     """The log of the receiver was read to its end before that of the source: the rebase of the source came, and what had arrived from behind it was forgotten."""
     books = Books(PARTITION, destinations, publishes)
-    arrival = ("delivery", lambda head: in_history(record("delivery", 1, head, 0, [ROW], f"alerts/{PARTITION}/1/2/0", id="f1"), 1))
+    arrival = (
+        "delivery",
+        lambda head: in_history(
+            record("delivery", 1, head, 0, [ROW], f"alerts/{PARTITION}/1/2/0", id="f1"), 1
+        ),
+    )
     rebased = ("alerts", lambda head: in_history(record("alerts", 1, head, 0, [REBASED]), 1))
-    source = ("alerts", lambda head: in_history(record("alerts", 2, head, 1, [planned_fact("f1")]), 1))
-    lost = ("alerts", lambda head: in_history(record("alerts", 3, head, 2, [planned_fact("f2")]), 1))
+    source = (
+        "alerts",
+        lambda head: in_history(record("alerts", 2, head, 1, [planned_fact("f1")]), 1),
+    )
+    lost = (
+        "alerts",
+        lambda head: in_history(record("alerts", 3, head, 2, [planned_fact("f2")]), 1),
+    )
     assert fed(books, arrival, rebased, source) == []
     assert fed(books, lost) == ["forward"]
 
@@ -223,7 +310,16 @@ def test_a_planned_notification_without_a_row_and_a_skipped_input_are_breaches()
     books = Books(PARTITION, destinations, publishes)
     source = record("alerts", 1, "0" * 32, 0, [planned_fact("f1")])
     books.feed("alerts", 0, source, json.loads(source), T0)
-    raw = record("delivery", 1, "0" * 32, 0, [], f"alerts/{PARTITION}/0/1/0", id="f1", type="vigie.NotificationPlanned.v1")
+    raw = record(
+        "delivery",
+        1,
+        "0" * 32,
+        0,
+        [],
+        f"alerts/{PARTITION}/0/1/0",
+        id="f1",
+        type="vigie.NotificationPlanned.v1",
+    )
     books.feed("delivery", 0, raw, json.loads(raw), T0)
     skipped = record("delivery", 2, books.chain("delivery").head, 2, [])
     books.feed("delivery", 1, skipped, json.loads(skipped), T0)
@@ -247,7 +343,11 @@ def test_a_breach_counts_when_it_is_seen_twice() -> None:
     assert judge.judge([], 5, caught_up=True).state == "green"
     assert judge.judge([breach], 10, caught_up=True).state == "green"
     red = judge.judge([again], 15, caught_up=True)
-    assert (red.state, red.since, red.sentence) == ("red", 15, "due: alerts/92: a deadline is 66 s late")
+    assert (red.state, red.since, red.sentence) == (
+        "red",
+        15,
+        "due: alerts/92: a deadline is 66 s late",
+    )
     assert judge.judge([], 20, caught_up=True).state == "green"
 
 
@@ -271,10 +371,22 @@ class Elsewhere:
 def outside() -> tuple[Outside, Elsewhere, list[float]]:
     elsewhere, now = Elsewhere(), [0.0]
     client = httpx.AsyncClient(transport=httpx.MockTransport(elsewhere))
-    return Outside(client, "https://beat.example", "https://ring.example", lambda: now[0], lambda: {"logs": {}}), elsewhere, now
+    return (
+        Outside(
+            client,
+            "https://beat.example",
+            "https://ring.example",
+            lambda: now[0],
+            lambda: {"logs": {}},
+        ),
+        elsewhere,
+        now,
+    )
 
 
-async def test_without_a_key_there_is_no_heartbeat_and_alarms_go_on(outside: tuple[Outside, Elsewhere, list[float]]) -> None:
+async def test_without_a_key_there_is_no_heartbeat_and_alarms_go_on(
+    outside: tuple[Outside, Elsewhere, list[float]],
+) -> None:
     told, elsewhere, _ = outside
 
     def unsigned() -> object:
@@ -289,7 +401,9 @@ async def test_without_a_key_there_is_no_heartbeat_and_alarms_go_on(outside: tup
     assert elsewhere.seen[1:] == [("POST", "heads"), ("POST", "green")]
 
 
-async def test_the_heartbeat_beats_while_it_is_green_and_stops_when_it_is_not(outside: tuple[Outside, Elsewhere, list[float]]) -> None:
+async def test_the_heartbeat_beats_while_it_is_green_and_stops_when_it_is_not(
+    outside: tuple[Outside, Elsewhere, list[float]],
+) -> None:
     told, elsewhere, now = outside
     for verdict in (Verdict(), GREEN, GREEN, RED, RED):
         await told.tell(verdict)
@@ -303,7 +417,9 @@ async def test_the_heartbeat_beats_while_it_is_green_and_stops_when_it_is_not(ou
     assert elsewhere.seen[2:] == [("POST", "red"), ("POST", "heads"), ("POST", "green")]
 
 
-async def test_what_could_not_be_told_is_told_again(outside: tuple[Outside, Elsewhere, list[float]]) -> None:
+async def test_what_could_not_be_told_is_told_again(
+    outside: tuple[Outside, Elsewhere, list[float]],
+) -> None:
     told, elsewhere, _ = outside
     elsewhere.status = 503
     await told.tell(RED)

@@ -12,7 +12,7 @@ from schemas.realms import partition_of
 from schemas.routes import destinations
 from schemas.topics import PARTITIONS
 from schemas.words import EventType
-from services.verify.auditor.books import Books
+from services.verify.auditor.open_items import Books
 from tests.unit.continuity.test_reassigning import answer, approve, fire
 from tests.unit.continuity.world import REALM, World
 
@@ -58,7 +58,13 @@ def drop(name: str) -> Callable[[Record], None]:
 
 
 def forget_approval(tx: Record) -> None:
-    tx["facts"] = [f for f in tx["facts"] if not (f["type"].startswith("vigie.ProposalChanged.") and f["data"]["change"] == "approved")]
+    tx["facts"] = [
+        f
+        for f in tx["facts"]
+        if not (
+            f["type"].startswith("vigie.ProposalChanged.") and f["data"]["change"] == "approved"
+        )
+    ]
 
 
 def order_again(tx: Record) -> None:
@@ -84,11 +90,16 @@ def test_what_was_approved_went_out_once(log: list[Record]) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (drop("ReassignmentOrdered"), "have no order"), (forget_approval, "nobody approved"), (order_again, "was ordered before"),
-        (another_author, "does not name the person"), (without_a_rule, "no rule"),
+        (drop("ReassignmentOrdered"), "have no order"),
+        (forget_approval, "nobody approved"),
+        (order_again, "was ordered before"),
+        (another_author, "does not name the person"),
+        (without_a_rule, "no rule"),
     ],
-)  # fmt: skip
-def test_each_breach_has_its_sentence(log: list[Record], damage: Callable[[Record], None], says: str) -> None:
+)
+def test_each_breach_has_its_sentence(
+    log: list[Record], damage: Callable[[Record], None], says: str
+) -> None:
     assert any(says in what for what in judged(log, damage))
 
 

@@ -13,8 +13,8 @@ import orjson
 import pytest
 
 from services.console.evidence.bundle import Bundle
-from services.runtime.signing import PublicKey, SigningKey, SigningKeyInvalid
-from services.runtime.transaction import GENESIS, digest
+from services.runtime.log.transaction import GENESIS, digest
+from services.runtime.secrets.signing import PublicKey, SigningKey, SigningKeyInvalid
 from services.verify.bundle import BundleUnreadable, judge_bundle
 
 
@@ -42,9 +42,19 @@ def made(path: Path, key: SigningKey, lines: list[bytes] | None = None) -> Path:
     bundle = Bundle()
     bundle.add("log/alerts.jsonl", b"".join(line + b"\n" for line in lines))
     places = [("l-1", 7), ("f-2", 8), ("f-4", 10), ("older", 3)]
-    bundle.add_lines("timeline.jsonl", [{"id": id, "place": f"alerts/0/{seq}/0"} for id, seq in places])
+    bundle.add_lines(
+        "timeline.jsonl", [{"id": id, "place": f"alerts/0/{seq}/0"} for id, seq in places]
+    )
     true = chain()
-    about = {"logs": {"alerts": {"records": 4, "first": {"seq": 7, "prev": GENESIS}, "last": {"seq": 10, "hash": digest(true[-1])}}}}
+    about = {
+        "logs": {
+            "alerts": {
+                "records": 4,
+                "first": {"seq": 7, "prev": GENESIS},
+                "last": {"seq": 10, "hash": digest(true[-1])},
+            }
+        }
+    }
     path.write_bytes(bundle.take() + bundle.finish(about, key))
     return path
 
@@ -53,17 +63,28 @@ def laws(path: Path, key: SigningKey | None = None) -> set[str]:
     return {law for law, _ in judge_bundle(path, key.public if key else None).broken}
 
 
-def test_an_untouched_bundle_holds_by_its_own_key_and_by_the_known_one(tmp_path: Path, key: SigningKey) -> None:
+def test_an_untouched_bundle_holds_by_its_own_key_and_by_the_known_one(
+    tmp_path: Path, key: SigningKey
+) -> None:
     found = judge_bundle(made(tmp_path / "b.zip", key), None)
     assert found.broken == []
     assert (found.key, found.known_key) == (key.public.fingerprint, None)
-    assert (found.counts["alerts_records"], found.counts["lines"], found.counts["lines_outside"]) == (4, 4, 1)
+    assert (
+        found.counts["alerts_records"],
+        found.counts["lines"],
+        found.counts["lines_outside"],
+    ) == (4, 4, 1)
     assert judge_bundle(tmp_path / "b.zip", key.public).known_key is True
     other = SigningKey.open(tmp_path / "elsewhere")
     assert laws(tmp_path / "b.zip", other) == {"signature"}
 
 
-def rewritten(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], more: dict[str, bytes] | None = None) -> Path:
+def rewritten(
+    source: Path,
+    target: Path,
+    change: Callable[[str, bytes], bytes | None],
+    more: dict[str, bytes] | None = None,
+) -> Path:
     """The zip with entries changed, left out (None) or added, manifest and signature as they were."""
     with ZipFile(source) as before, ZipFile(target, "w") as after:
         for name in before.namelist():
@@ -76,14 +97,25 @@ def rewritten(source: Path, target: Path, change: Callable[[str, bytes], bytes |
 
 def test_a_changed_a_missing_and_an_added_file_are_found(tmp_path: Path, key: SigningKey) -> None:
     whole = made(tmp_path / "b.zip", key)
-    one = rewritten(whole, tmp_path / "1.zip", lambda n, c: c.replace(b"f-4", b"f-5") if n == "timeline.jsonl" else c)
+    one = rewritten(
+        whole,
+        tmp_path / "1.zip",
+        lambda n, c: c.replace(b"f-4", b"f-5") if n == "timeline.jsonl" else c,
+    )
     assert laws(one) == {"files", "timeline"}
     two = rewritten(whole, tmp_path / "2.zip", lambda _, c: c, {"extra.txt": b"x"})
     assert laws(two) == {"files"}
-    three = rewritten(whole, tmp_path / "3.zip", lambda n, c: c.replace(b'"records": 4', b'"records": 5') if n == "manifest.json" else c)
+    three = rewritten(
+        whole,
+        tmp_path / "3.zip",
+        lambda n, c: c.replace(b'"records": 4', b'"records": 5') if n == "manifest.json" else c,
+    )
     assert laws(three) == {"signature", "chain"}
     with pytest.raises(BundleUnreadable):
-        judge_bundle(rewritten(whole, tmp_path / "4.zip", lambda n, c: None if n == "manifest.sig" else c), None)
+        judge_bundle(
+            rewritten(whole, tmp_path / "4.zip", lambda n, c: None if n == "manifest.sig" else c),
+            None,
+        )
 
 
 def _replaced(name: str, by: bytes | None, entry: str, content: bytes) -> bytes | None:
@@ -91,16 +123,22 @@ def _replaced(name: str, by: bytes | None, entry: str, content: bytes) -> bytes 
 
 
 @pytest.mark.parametrize("name", ["timeline.jsonl", "log/alerts.jsonl"])
-def test_a_file_that_is_gone_or_no_json_any_more_is_named(tmp_path: Path, key: SigningKey, name: str) -> None:
+def test_a_file_that_is_gone_or_no_json_any_more_is_named(
+    tmp_path: Path, key: SigningKey, name: str
+) -> None:
     """Not only that something cannot be read: whoever checks must know which file."""
     whole = made(tmp_path / "b.zip", key)
     for content in (None, b"{", b"[]"):
-        found = judge_bundle(rewritten(whole, tmp_path / "damaged.zip", partial(_replaced, name, content)), None)
+        found = judge_bundle(
+            rewritten(whole, tmp_path / "damaged.zip", partial(_replaced, name, content)), None
+        )
         assert any(law == "files" and name in what for law, what in found.broken)
 
 
 @pytest.mark.parametrize("n", [0, 3])
-def test_even_the_owner_of_the_key_cannot_rewrite_a_record(tmp_path: Path, key: SigningKey, n: int) -> None:
+def test_even_the_owner_of_the_key_cannot_rewrite_a_record(
+    tmp_path: Path, key: SigningKey, n: int
+) -> None:
     """Signed anew with true hashes of the files: the chain still says no. (What stands before a withheld record is tied by the signature alone.)"""
     lines = chain()
     forged = json.loads(lines[n])

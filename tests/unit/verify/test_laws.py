@@ -47,22 +47,42 @@ class World:
     rewrite: dict[tuple[str, int], bytes] = field(default_factory=dict)
     """(service, record number) → bytes that lie there instead"""
 
-    def put(self, service: str, input_type: str, id: str, *facts: dict[str, Any], place: str | None = None) -> None:
+    def put(
+        self,
+        service: str,
+        input_type: str,
+        id: str,
+        *facts: dict[str, Any],
+        place: str | None = None,
+    ) -> None:
         offset = len(self.records[service])
         digest = input_hash(REALM.encode(), id.encode(), b"body")
         self.inputs.setdefault((service, 0), {})[offset] = InputSeen(digest, input_type, id, REALM)
-        src = {"partition": 0, "offset": offset, "digest": digest, "type": input_type, "id": id, "place": place}
-        self.records[service].append({"logic": 1, "history": 0, "realm": REALM, "src": src, "facts": list(facts)})
+        src = {
+            "partition": 0,
+            "offset": offset,
+            "digest": digest,
+            "type": input_type,
+            "id": id,
+            "place": place,
+        }
+        self.records[service].append(
+            {"logic": 1, "history": 0, "realm": REALM, "src": src, "facts": list(facts)}
+        )
 
     def folded(self, findings: Findings) -> Logs:
         """Chain the records and fold them."""
-        logs: Logs = {(s, 0): LogFold(s, 0, findings.breach) for s in ("alerts", "continuity", "delivery")}
+        logs: Logs = {
+            (s, 0): LogFold(s, 0, findings.breach) for s in ("alerts", "continuity", "delivery")
+        }
         for service, records in self.records.items():
             head = GENESIS
             for n, record in enumerate(records):
                 raw = json.dumps({"seq": n + 1, "prev": head, **record}).encode()
                 head = record_hash(raw)
-                logs[service, 0].feed(n, self.rewrite.get((service, n), raw), COLLECTIONS, destinations)
+                logs[service, 0].feed(
+                    n, self.rewrite.get((service, n), raw), COLLECTIONS, destinations
+                )
         return logs
 
     def found(self) -> set[str]:
@@ -83,13 +103,19 @@ def sound() -> World:
     world = World()
     planned = [fact("NotificationPlanned", f"f{n}", notification=f"n{n}") for n in (1, 2)]
     quiet = fact("IncidentChanged", "f8", row={"id": "i"}, routed=False)
-    world.put("alerts", "vigie.ReportReceived.v1", "r1", fact("ReportChanged", "f0"), *planned, quiet)
+    world.put(
+        "alerts", "vigie.ReportReceived.v1", "r1", fact("ReportChanged", "f0"), *planned, quiet
+    )
     world.put("alerts", "vigie.ReportReceived.v1", "r1", fact("InputDuplicate", "f3"))
     world.put("alerts", "vigie.Tick.v1", "t1", fact("InputFailed", "f4"))
     for n in (1, 2):
         row = {"id": f"n{n}", "state": "sent"}
         world.put(
-            "delivery", "vigie.NotificationPlanned.v1", f"f{n}", fact("NotificationChanged", f"d{n}", row=row), place=f"alerts/0/0/1/{n}"
+            "delivery",
+            "vigie.NotificationPlanned.v1",
+            f"f{n}",
+            fact("NotificationChanged", f"d{n}", row=row),
+            place=f"alerts/0/0/1/{n}",
         )
         world.model.setdefault((REALM, "notifications"), {})[f"n{n}"] = row
     world.letters.add(("alerts.inputs", 0, 2))
@@ -107,13 +133,17 @@ def _swap_arrivals(world: World) -> None:
 
 def _row(world: World, **changes: Any) -> None:
     """In log and store alike."""
-    for row in (world.records["delivery"][0]["facts"][0]["data"]["row"], world.model[REALM, "notifications"]["n1"]):
+    for row in (
+        world.records["delivery"][0]["facts"][0]["data"]["row"],
+        world.model[REALM, "notifications"]["n1"],
+    ):
         row.update(changes)
 
 
 DAMAGE: dict[str, tuple[str, Callable[[World], Any]]] = {
     "a record was altered: what follows it is not accepted": (
-        "applied", lambda w: w.rewrite.update({("alerts", 1): b'{"seq": 2, "prev": "x", "logic": 1}'}),
+        "applied",
+        lambda w: w.rewrite.update({("alerts", 1): b'{"seq": 2, "prev": "x", "logic": 1}'}),
     ),
     "an input was skipped": ("order", lambda w: _src(w, "alerts", 2, offset=3)),
     "an input was applied twice": ("order", lambda w: _src(w, "alerts", 1, offset=0)),
@@ -121,26 +151,43 @@ DAMAGE: dict[str, tuple[str, Callable[[World], Any]]] = {
     "other bytes lie at the offset": ("input", lambda w: _src(w, "alerts", 1, digest="0" * 32)),
     "the input is not there": ("input", lambda w: w.inputs["alerts", 0].pop(1)),
     "an accepted input waits": (
-        "applied", lambda w: w.inputs["alerts", 0].update({3: InputSeen("d", "vigie.Tick.v1", "t2", REALM)}),
+        "applied",
+        lambda w: w.inputs["alerts", 0].update({3: InputSeen("d", "vigie.Tick.v1", "t2", REALM)}),
     ),
-    "a report had two effects": ("report", lambda w: w.records["alerts"][1]["facts"][0].update(type="vigie.ReportChanged.v1")),
-    "a report had none": ("report", lambda w: w.records["alerts"][0]["facts"].insert(0, fact("InputDuplicate", "f9"))),
+    "a report had two effects": (
+        "report",
+        lambda w: w.records["alerts"][1]["facts"][0].update(type="vigie.ReportChanged.v1"),
+    ),
+    "a report had none": (
+        "report",
+        lambda w: w.records["alerts"][0]["facts"].insert(0, fact("InputDuplicate", "f9")),
+    ),
     "an id was given twice": ("ids", lambda w: w.records["alerts"][1]["facts"][0].update(id="f0")),
     "a fact never arrived": ("forward", lambda w: w.records["delivery"].pop()),
-    "the first of two never arrived": ("forward", lambda w: _src(w, "delivery", 0, type="vigie.Tick.v1", id="t9", place=None)),
+    "the first of two never arrived": (
+        "forward",
+        lambda w: _src(w, "delivery", 0, type="vigie.Tick.v1", id="t9", place=None),
+    ),
     "two facts arrived in the wrong order": ("forward", _swap_arrivals),
     "a fact had two effects": ("forward", lambda w: _src(w, "delivery", 1, id="f1")),
     "a fact came from nowhere": ("forward", lambda w: _src(w, "delivery", 1, id="f7")),
     "delivery does not know what was planned": (
-        "notification", lambda w: w.records["delivery"][1]["facts"].clear(),
+        "notification",
+        lambda w: w.records["delivery"][1]["facts"].clear(),
     ),
     "a message that nobody planned": ("notification", lambda w: _row(w, id="n7")),
     "a message in a state without a name": ("notification", lambda w: _row(w, state="lost")),
     "a failed input is not in the dead letters": ("dead-letter", lambda w: w.letters.clear()),
-    "the store shows another row": ("read-model", lambda w: w.model[REALM, "notifications"].update(n1={"id": "n1", "state": "planned"})),
+    "the store shows another row": (
+        "read-model",
+        lambda w: w.model[REALM, "notifications"].update(n1={"id": "n1", "state": "planned"}),
+    ),
     "the store lacks a row": ("read-model", lambda w: w.model[REALM, "notifications"].pop("n1")),
-    "the store shows a row that no log tells of": ("read-model", lambda w: w.model.update({(REALM, "sites"): {"s": {"id": "s"}}})),
-}  # fmt: skip
+    "the store shows a row that no log tells of": (
+        "read-model",
+        lambda w: w.model.update({(REALM, "sites"): {"s": {"id": "s"}}}),
+    ),
+}
 """What happened → the law that must notice it."""
 
 
@@ -182,9 +229,12 @@ def test_each_damage_is_noticed_by_its_law(what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("declared", "applied_next"), [(fact("LossDeclared", "l", detail="disk"), 1), (fact("Rebased", "l", next_offset=40), 40)]
+    ("declared", "applied_next"),
+    [(fact("LossDeclared", "l", detail="disk"), 1), (fact("Rebased", "l", next_offset=40), 40)],
 )
-def test_after_a_declaration_the_log_goes_on_where_that_says(declared: dict[str, Any], applied_next: int) -> None:
+def test_after_a_declaration_the_log_goes_on_where_that_says(
+    declared: dict[str, Any], applied_next: int
+) -> None:
     broken = Findings()
     log = LogFold("alerts", 0, broken.breach)
     src = {"partition": 0, "digest": "d", "type": "vigie.Tick.v1", "id": "t", "place": None}

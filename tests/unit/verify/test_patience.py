@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from services.verify.convergence import BUSY, Patience
 from services.verify.laws import Findings, check_read_model
-from services.verify.patience import BUSY, Patience
 
 LAW = "read-model"
 
@@ -61,14 +61,21 @@ def test_a_row_that_the_projector_has_touched_is_not_the_one_that_waited() -> No
 def test_a_breach_that_changes_its_words_while_all_moves_is_told_in_the_end() -> None:
     patience = Patience(15)
     for second in range(BUSY * 15 + 1):
-        assert patience.judge(Findings([("forward", f"{second} facts from nowhere")]), second, second) is None
+        assert (
+            patience.judge(Findings([("forward", f"{second} facts from nowhere")]), second, second)
+            is None
+        )
     last = ("forward", "a thousand facts from nowhere")
     assert patience.judge(Findings([last]), 1000, BUSY * 15 + 1) == [last]
 
 
 def test_rows_that_differ_are_one_sentence_per_collection() -> None:
     findings = Findings()
-    check_read_model({}, {("live", "sites"): {str(n): {"id": str(n)} for n in range(500)}}, (), findings)
+    check_read_model(
+        {}, {("live", "sites"): {str(n): {"id": str(n)} for n in range(500)}}, (), findings
+    )
     patience = Patience(15)
     assert patience.judge(findings, 1, 0) is None
-    assert patience.judge(findings, 1, 16) == [(LAW, "realm live, sites: 500 of 0 rows differ, e.g. 0")]
+    assert patience.judge(findings, 1, 16) == [
+        (LAW, "realm live, sites: 500 of 0 rows differ, e.g. 0")
+    ]

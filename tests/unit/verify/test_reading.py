@@ -42,7 +42,13 @@ class BusyBroker:
         ident = b"input-%d" % offset
         self.topics[ALERTS_INPUTS].append(Written(offset, b"92", b"{}", [("ce_id", ident)]))
         digest = input_hash(b"92", ident, b"{}")
-        src = {"partition": 0, "offset": offset, "digest": digest, "type": "t", "id": ident.decode()}
+        src = {
+            "partition": 0,
+            "offset": offset,
+            "digest": digest,
+            "type": "t",
+            "id": ident.decode(),
+        }
         head = {"seq": offset + 1, "prev": self.head, "logic": 1, "history": 0, "realm": "92"}
         raw = orjson.dumps({**head, "src": src, "facts": []})
         self.head = record_hash(raw)
@@ -75,7 +81,9 @@ class BusyConsumer:
     async def position(self, tp: TopicPartition) -> int:
         return self._at[tp]
 
-    async def getmany(self, *tps: TopicPartition, **_: object) -> dict[TopicPartition, list[Written]]:
+    async def getmany(
+        self, *tps: TopicPartition, **_: object
+    ) -> dict[TopicPartition, list[Written]]:
         found = {tp: self._broker.topics[tp][self._at[tp] :] for tp in tps}
         self._at |= {tp: len(self._broker.topics[tp]) for tp in tps}
         for _ in range(WHILE_READ):

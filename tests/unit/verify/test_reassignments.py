@@ -18,7 +18,9 @@ from services.verify.laws import Findings, check_reassignments
 from tests.unit.continuity.test_reassigning import answer, approve, current, fire
 from tests.unit.continuity.world import REALM, World
 
-COLLECTIONS = {cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)}
+COLLECTIONS = {
+    cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)
+}
 PARTITION = partition_of(REALM, PARTITIONS)
 
 
@@ -33,7 +35,9 @@ def decided() -> World:
     return world
 
 
-def judged(world: World, change: Callable[[dict[tuple[str, str], dict[str, Any]]], None] | None = None) -> Findings:
+def judged(
+    world: World, change: Callable[[dict[tuple[str, str], dict[str, Any]]], None] | None = None
+) -> Findings:
     found = Findings()
     fold = LogFold("continuity", PARTITION, found.breach)
     for stored in world.service.log.of(REALM):
@@ -67,11 +71,15 @@ def _nameless(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
 
 
 def _without_a_rule(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
-    next(p for p in rows[REALM, "proposals"].values() if p["decisions"])["decisions"][0]["rules"] = []
+    next(p for p in rows[REALM, "proposals"].values() if p["decisions"])["decisions"][0][
+        "rules"
+    ] = []
 
 
 def _without_a_role(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
-    next(p for p in rows[REALM, "proposals"].values() if p["decisions"])["decisions"][0]["role"] = ""
+    next(p for p in rows[REALM, "proposals"].values() if p["decisions"])["decisions"][0]["role"] = (
+        ""
+    )
 
 
 def _decided_again(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
@@ -86,12 +94,22 @@ def _more_than_approved(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (_forged, "nobody approved"), (_twice, "two orders"), (_nameless, "does not name"), (_without_a_rule, "no rule"), (_without_a_role, "no role"),
-        (_decided_again, "decided 2 times"), (_more_than_approved, "differs from what was approved in count"),
+        (_forged, "nobody approved"),
+        (_twice, "two orders"),
+        (_nameless, "does not name"),
+        (_without_a_rule, "no rule"),
+        (_without_a_role, "no role"),
+        (_decided_again, "decided 2 times"),
+        (_more_than_approved, "differs from what was approved in count"),
     ],
-)  # fmt: skip
-def test_each_breach_has_its_sentence(decided: World, damage: Callable[[Any], None], says: str) -> None:
-    assert any(law == "reassignment" and says in sentence for law, sentence in judged(decided, damage).broken)
+)
+def test_each_breach_has_its_sentence(
+    decided: World, damage: Callable[[Any], None], says: str
+) -> None:
+    assert any(
+        law == "reassignment" and says in sentence
+        for law, sentence in judged(decided, damage).broken
+    )
 
 
 def test_an_approval_without_its_order_is_missed(decided: World) -> None:
@@ -109,15 +127,27 @@ def _agents_twice(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
 
 def _desks_twice(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
     moved = rows[REALM, "reassignments"].values()
-    host = next(row["place"] for row in moved if row["place"] not in ("telework", row["need_site"] or row["site"]))
+    host = next(
+        row["place"]
+        for row in moved
+        if row["place"] not in ("telework", row["need_site"] or row["site"])
+    )
     for row in moved:
         row["place"] = host
 
 
-@pytest.mark.parametrize(("damage", "says"), [(_agents_twice, "are reassigned and there are"), (_desks_twice, "free desks")])
-def test_nobody_and_no_desk_counts_twice(decided: World, damage: Callable[[Any], None], says: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [(_agents_twice, "are reassigned and there are"), (_desks_twice, "free desks")],
+)
+def test_nobody_and_no_desk_counts_twice(
+    decided: World, damage: Callable[[Any], None], says: str
+) -> None:
     """Pending at first: a new version of the staff is taken back by the next proposal."""
-    assert any(law == "reassignment" and says in sentence for (law, _), sentence in judged(decided, damage).pending.items())
+    assert any(
+        law == "reassignment" and says in sentence
+        for (law, _), sentence in judged(decided, damage).pending.items()
+    )
 
 
 def test_agents_who_are_back_may_go_again(decided: World) -> None:

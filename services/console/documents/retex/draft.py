@@ -22,7 +22,7 @@ from services.console.documents.retex.facts import (
 from services.console.documents.retex.services import adherence, real, undeclared
 from services.console.documents.retex.surroundings import environment, improvements, moves
 from services.console.documents.retex.turns import alarms, delays, frame, story
-from services.console.pages import times
+from services.console.web import times
 
 
 def draft_retex(by_lang: Sequence[RetexFacts]) -> Document:
@@ -32,40 +32,82 @@ def draft_retex(by_lang: Sequence[RetexFacts]) -> Document:
     sheets = {facts.lang: _sheet(facts, cited) for facts in by_lang}
     final, kept = cited.numbered(sheets.values())
     return Document(
-        kind="retex", realm=first.realm.name, territory=first.territory, simulated=first.realm.simulated, as_of=times.ms(first.at),
-        level=max((i.level for i in first.incidents), default=0), incidents=tuple(i.id for i in first.incidents), sources=kept,
-        figures=_figures(first), sheets={lang: renumbered(sheet, final) for lang, sheet in sheets.items()},
-    )  # fmt: skip
+        kind="retex",
+        realm=first.realm.name,
+        territory=first.territory,
+        simulated=first.realm.simulated,
+        as_of=times.ms(first.at),
+        level=max((i.level for i in first.incidents), default=0),
+        incidents=tuple(i.id for i in first.incidents),
+        sources=kept,
+        figures=_figures(first),
+        sheets={lang: renumbered(sheet, final) for lang, sheet in sheets.items()},
+    )
 
 
 def _figures(x: RetexFacts) -> dict[str, int]:
     plans = activated(x)
     return {
-        "incidents": len(x.incidents), "reports": len(x.reports), "reports:late": sum(is_late(r) for r in x.reports), "alarms": len(x.alarms),
-        "alarms:arbitrated": sum(a.arbitrated_at is not None for a in x.alarms), "cards": sum(len(p.cards) for p in plans),
+        "incidents": len(x.incidents),
+        "reports": len(x.reports),
+        "reports:late": sum(is_late(r) for r in x.reports),
+        "alarms": len(x.alarms),
+        "alarms:arbitrated": sum(a.arbitrated_at is not None for a in x.alarms),
+        "cards": sum(len(p.cards) for p in plans),
         "cards:late": sum(len(late_cards(p, x.at)) for p in plans),
-        "messages": len(x.notifications), "messages:answered": sum(n.acknowledged_at is not None for n in x.notifications),
-        "improvements:open": sum(i.state == "open" for i in x.improvements), "agents": sum(row.count for row in worked(x)),
-        "agent-days": sum(agent_days(row, x.at) for row in worked(x)), "moves:co2_g": sum(grams(row, x) for row in worked(x)),
-    }  # fmt: skip
+        "messages": len(x.notifications),
+        "messages:answered": sum(n.acknowledged_at is not None for n in x.notifications),
+        "improvements:open": sum(i.state == "open" for i in x.improvements),
+        "agents": sum(row.count for row in worked(x)),
+        "agent-days": sum(agent_days(row, x.at) for row in worked(x)),
+        "moves:co2_g": sum(grams(row, x) for row in worked(x)),
+    }
 
 
 def _sheet(x: RetexFacts, cited: Cited) -> Sheet:
     _ = x._
     sections = [make(x, cited) for make in SECTIONS]
-    numbered = tuple(s.model_copy(update={"title": f"{n}. {s.title}"}) for n, s in enumerate(sections, 1))
+    numbered = tuple(
+        s.model_copy(update={"title": f"{n}. {s.title}"}) for n, s in enumerate(sections, 1)
+    )
     level = max((i.level for i in x.incidents), default=0)
-    what = x.incidents[0].title if len(x.incidents) == 1 else _.plural("{n} incident", "{n} incidents", len(x.incidents))
+    what = (
+        x.incidents[0].title
+        if len(x.incidents) == 1
+        else _.plural("{n} incident", "{n} incidents", len(x.incidents))
+    )
     number = x.incidents[0].number if len(x.incidents) == 1 else x.realm.name
     return Sheet(
-        title=_("RETEX {number}", number=number), subtitle=what,
-        intro=_("Tiré de la main courante le {day} à {at} ; rien n’y est saisi à la main.", day=times.day_long(x.at, x.lang), at=times.hm(x.at)),
-        badge=f"N{level}", badge_text=x.names.level(level, _), draft=_("EN COURS : un incident est encore ouvert") if x.incidents and not x.ended else "",
-        footer=_("Vigie, {territory}. RETEX, {number}. Chaque ligne renvoie à la main courante.", territory=x.territory, number=number),
-        page_of=_("Page {n} / {of}"), sources_title=_("Lignes de la main courante citées"), sections=numbered,
-    )  # fmt: skip
+        title=_("RETEX {number}", number=number),
+        subtitle=what,
+        intro=_(
+            "Tiré de la main courante le {day} à {at} ; rien n’y est saisi à la main.",
+            day=times.day_long(x.at, x.lang),
+            at=times.hm(x.at),
+        ),
+        badge=f"N{level}",
+        badge_text=x.names.level(level, _),
+        draft=_("EN COURS : un incident est encore ouvert") if x.incidents and not x.ended else "",
+        footer=_(
+            "Vigie, {territory}. RETEX, {number}. Chaque ligne renvoie à la main courante.",
+            territory=x.territory,
+            number=number,
+        ),
+        page_of=_("Page {n} / {of}"),
+        sources_title=_("Lignes de la main courante citées"),
+        sections=numbered,
+    )
 
 
 SECTIONS: Final[tuple[Callable[[RetexFacts, Cited], Section], ...]] = (
-    frame, story, delays, alarms, adherence, undeclared, real, moves, environment, improvements,
-)  # fmt: skip
+    frame,
+    story,
+    delays,
+    alarms,
+    adherence,
+    undeclared,
+    real,
+    moves,
+    environment,
+    improvements,
+)

@@ -13,11 +13,20 @@ from schemas.reassignment import LineState, ReassignmentRow
 from schemas.words import SHELVED, CardState, PlanState
 from services.console.documents.document import Line
 from services.console.i18n import Translator
-from services.console.lines import LineRecord
-from services.console.pages import times
-from services.console.pages.journal import LATE_MIN
-from services.console.resources import Activity, Alarm, Card, Escalation, Incident, Notification, Plan, Realm
+from services.console.logbook.line_list import LATE_MIN
+from services.console.logbook.lines import LineRecord
+from services.console.resources import (
+    Activity,
+    Alarm,
+    Card,
+    Escalation,
+    Incident,
+    Notification,
+    Plan,
+    Realm,
+)
 from services.console.texts.names import Names
+from services.console.web import times
 
 ROWS_SHOWN: Final = 25
 FULL: Final = 100
@@ -70,7 +79,11 @@ def used(x: RetexFacts) -> list[Plan]:
 
 
 def activated(x: RetexFacts) -> list[Plan]:
-    return [p for p in used(x) if p.state not in (PlanState.PROPOSED, PlanState.REFUSED, PlanState.POSTPONED)]
+    return [
+        p
+        for p in used(x)
+        if p.state not in (PlanState.PROPOSED, PlanState.REFUSED, PlanState.POSTPONED)
+    ]
 
 
 def is_late(report: ReportRow) -> bool:
@@ -96,24 +109,35 @@ def decided_after(plan: Plan, x: RetexFacts) -> timedelta | None:
         return None
     first = min(
         (
-            at for r in x.lines
-            if r.type == "PlanChanged" and r.change in _DECIDED and r.values["plan"] == plan.id and (at := times.of(r.recorded_at)) >= plan.proposed_at
+            at
+            for r in x.lines
+            if r.type == "PlanChanged"
+            and r.change in _DECIDED
+            and r.values["plan"] == plan.id
+            and (at := times.of(r.recorded_at)) >= plan.proposed_at
         ),
         default=None,
-    )  # fmt: skip
+    )
     return None if first is None else first - plan.proposed_at
 
 
 def worked(x: RetexFacts) -> list[ReassignmentRow]:
     """Lines whose agents went: dispatched, and not void before they had arrived."""
-    return [row for row in x.moved if row.dispatched_at is not None and (row.state is not LineState.VOID or row.arrived_at is not None)]
+    return [
+        row
+        for row in x.moved
+        if row.dispatched_at is not None
+        and (row.state is not LineState.VOID or row.arrived_at is not None)
+    ]
 
 
 def agent_days(row: ReassignmentRow, now: datetime) -> int:
     """Weekdays that were begun, one at least, from the arrival (from the order while nobody has said that they arrived) to the end."""
     first = times.local(times.of(row.arrived_at or row.dispatched_at or 0)).date()
     last = times.local(now if row.ended_at is None else times.of(row.ended_at)).date()
-    days = ((first + timedelta(days=n)).weekday() < SATURDAY for n in range((last - first).days + 1))
+    days = (
+        (first + timedelta(days=n)).weekday() < SATURDAY for n in range((last - first).days + 1)
+    )
     return row.count * max(sum(days), 1)
 
 

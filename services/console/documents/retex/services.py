@@ -21,9 +21,9 @@ from services.console.documents.retex.facts import (
     used,
 )
 from services.console.i18n import N_, Translator
-from services.console.pages import times
 from services.console.resources import Activity, Clock, Incident
 from services.console.texts import words as w
+from services.console.web import times
 
 RTO_OVER: Final = N_("RTO dépassé")
 MTPD_OVER: Final = N_("DMIA dépassée")
@@ -39,26 +39,49 @@ def adherence(x: RetexFacts, cited: Cited) -> Section:
         rows.append(
             Row(
                 cells=(
-                    p.title, _(w.PLAN_STATE[p.state]), f"{states[CardState.DONE]} / {len(p.cards)}" if is_active else "–",
-                    str(states[CardState.NOT_APPLICABLE]) if is_active else "–", str(len(behind)) if is_active else "–",
+                    p.title,
+                    _(w.PLAN_STATE[p.state]),
+                    f"{states[CardState.DONE]} / {len(p.cards)}" if is_active else "–",
+                    str(states[CardState.NOT_APPLICABLE]) if is_active else "–",
+                    str(len(behind)) if is_active else "–",
                 ),
-                refs=cited.of(f"plan:{p.id}"), strong=bool(behind),
+                refs=cited.of(f"plan:{p.id}"),
+                strong=bool(behind),
             )
-        )  # fmt: skip
+        )
         late += [
             Line(
-                text=_("{plan}, {task} ({who}) : en retard de {span}.", plan=p.id, task=c.task, who=w.role_name(c.role, c.pole, x.names, _), span=times.lasted(by, x.lang)),
-                mark="late", refs=cited.of(f"plan:{p.id}:card"),
+                text=_(
+                    "{plan}, {task} ({who}) : en retard de {span}.",
+                    plan=p.id,
+                    task=c.task,
+                    who=w.role_name(c.role, c.pole, x.names, _),
+                    span=times.lasted(by, x.lang),
+                ),
+                mark="late",
+                refs=cited.of(f"plan:{p.id}:card"),
             )
             for c, by in behind
-        ]  # fmt: skip
+        ]
     if not rows:
-        return Section(id="plans", title=_("Respect des plans"), lines=(Line(text=_("Aucun plan proposé ni activé.")),))
+        return Section(
+            id="plans",
+            title=_("Respect des plans"),
+            lines=(Line(text=_("Aucun plan proposé ni activé.")),),
+        )
     columns = (
-        Column(title=_("Plan"), wide=True), Column(title=_("État")), Column(title=_("Fiches faites"), right=True),
-        Column(title=_("Sans objet"), right=True), Column(title=_("En retard"), right=True),
-    )  # fmt: skip
-    return Section(id="plans", title=_("Respect des plans"), lines=tuple(late[:ROWS_SHOWN]), table=Table(columns=columns, rows=tuple(rows)))
+        Column(title=_("Plan"), wide=True),
+        Column(title=_("État")),
+        Column(title=_("Fiches faites"), right=True),
+        Column(title=_("Sans objet"), right=True),
+        Column(title=_("En retard"), right=True),
+    )
+    return Section(
+        id="plans",
+        title=_("Respect des plans"),
+        lines=tuple(late[:ROWS_SHOWN]),
+        table=Table(columns=columns, rows=tuple(rows)),
+    )
 
 
 def _clock_span(clock: Clock, now: datetime) -> timedelta | None:
@@ -78,38 +101,73 @@ def _verdict(a: Activity, alarms: Collection[tuple[str, ClockBase]], _: Translat
 def _end(i: Incident, x: RetexFacts) -> str:
     said = told_at(i.estimated_end, x)
     if i.closed_at is None:
-        return x._("{number} : rétablissement annoncé à {said}, pas encore clos.", number=i.number, said=said)
-    return x._("{number} : rétablissement annoncé à {said}, clos à {real}.", number=i.number, said=said, real=told_at(i.closed_at, x))
+        return x._(
+            "{number} : rétablissement annoncé à {said}, pas encore clos.",
+            number=i.number,
+            said=said,
+        )
+    return x._(
+        "{number} : rétablissement annoncé à {said}, clos à {real}.",
+        number=i.number,
+        said=said,
+        real=told_at(i.closed_at, x),
+    )
 
 
 def _of_sites(x: RetexFacts) -> list[Line]:
     """Limits that single sites passed: whole activities have their clocks in the table."""
-    over, said = Counter(alarm.base for alarm in x.alarms if alarm.site is not None and alarm.pct >= FULL), []
+    over, said = (
+        Counter(alarm.base for alarm in x.alarms if alarm.site is not None and alarm.pct >= FULL),
+        [],
+    )
     if n := over[ClockBase.RTO]:
-        said.append(x._.plural("{n} horloge de site a dépassé son RTO.", "{n} horloges de sites ont dépassé leur RTO.", n))
+        said.append(
+            x._.plural(
+                "{n} horloge de site a dépassé son RTO.",
+                "{n} horloges de sites ont dépassé leur RTO.",
+                n,
+            )
+        )
     if n := over[ClockBase.DMIA]:
-        said.append(x._.plural("{n} horloge de site a dépassé sa DMIA.", "{n} horloges de sites ont dépassé leur DMIA.", n))
+        said.append(
+            x._.plural(
+                "{n} horloge de site a dépassé sa DMIA.",
+                "{n} horloges de sites ont dépassé leur DMIA.",
+                n,
+            )
+        )
     return [Line(text=text, mark="late") for text in said]
 
 
 def real(x: RetexFacts, cited: Cited) -> Section:
     _, lang = x._, x.lang
     rows = []
-    full = {(alarm.activity, alarm.base) for alarm in x.alarms if alarm.site is None and alarm.pct >= FULL}
+    full = {
+        (alarm.activity, alarm.base)
+        for alarm in x.alarms
+        if alarm.site is None and alarm.pct >= FULL
+    }
     for a in sorted(x.activities, key=lambda a: (a.criticality, a.id)):
         span = _clock_span(a.rto, x.at)
-        if span is None or (x.ended is not None and a.rto.started_at is not None and a.rto.started_at > x.ended):
+        if span is None or (
+            x.ended is not None and a.rto.started_at is not None and a.rto.started_at > x.ended
+        ):
             continue  # never under its minimum, or in a later crisis
         over = _verdict(a, full, _)
         rows.append(
             Row(
                 cells=(
-                    f"{a.id} {a.name}", str(a.criticality), times.lasted(span, lang), times.lasted(timedelta(hours=a.rto.limit_h), lang),
-                    times.lasted(timedelta(hours=a.mtpd.limit_h), lang), over or (_("en cours") if a.mtpd.state is ClockState.RUNNING else _("tenu")),
+                    f"{a.id} {a.name}",
+                    str(a.criticality),
+                    times.lasted(span, lang),
+                    times.lasted(timedelta(hours=a.rto.limit_h), lang),
+                    times.lasted(timedelta(hours=a.mtpd.limit_h), lang),
+                    over or (_("en cours") if a.mtpd.state is ClockState.RUNNING else _("tenu")),
                 ),
-                refs=cited.of(f"activity:{a.id}"), strong=bool(over),
+                refs=cited.of(f"activity:{a.id}"),
+                strong=bool(over),
             )
-        )  # fmt: skip
+        )
     ends = [
         Line(
             text=_end(i, x),
@@ -117,41 +175,64 @@ def real(x: RetexFacts, cited: Cited) -> Section:
         )
         for i in x.incidents
         if i.estimated_end is not None
-    ]  # fmt: skip
+    ]
     ends += _of_sites(x)
     if not rows:
         nothing = Line(text=_("Aucune activité entière n’est passée sous son minimum."))
         return Section(id="real", title=_("Prévu et réel"), lines=(*ends, nothing))
     columns = (
-        Column(title=_("Activité"), wide=True), Column(title=_("Crit."), right=True), Column(title=_("Durée")), Column(title=_("RTO")),
-        Column(title=_("DMIA")), Column(title=_("Résultat")),
-    )  # fmt: skip
+        Column(title=_("Activité"), wide=True),
+        Column(title=_("Crit."), right=True),
+        Column(title=_("Durée")),
+        Column(title=_("RTO")),
+        Column(title=_("DMIA")),
+        Column(title=_("Résultat")),
+    )
     hidden = len(rows) - ROWS_SHOWN
-    note = _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""
+    note = (
+        _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""
+    )
     return Section(
-        id="real", title=_("Prévu et réel"), lines=tuple(ends), table=Table(columns=columns, rows=tuple(rows[:ROWS_SHOWN]), note=note)
+        id="real",
+        title=_("Prévu et réel"),
+        lines=tuple(ends),
+        table=Table(columns=columns, rows=tuple(rows[:ROWS_SHOWN]), note=note),
     )
 
 
 def undeclared(x: RetexFacts, cited: Cited) -> Section:
     """Somebody said that an activity suffered, and the analysis did not see why: a dependency that the BIA lacks."""
     _ = x._
-    hit = {a.id for a in x.activities if a.state is not ActivityState.NOMINAL or a.rto.started_at is not None or a.local}
+    hit = {
+        a.id
+        for a in x.activities
+        if a.state is not ActivityState.NOMINAL or a.rto.started_at is not None or a.local
+    }
     hit |= {str(r.values["activity"]) for r in x.lines if "activity" in r.values}
     said: dict[str, list[ReportRow]] = {}
     for r in x.reports:
         for activity in r.affected_activities:
-            if activity not in hit and activity in x.names.activities and r.confirmation == "confirmed":
+            if (
+                activity not in hit
+                and activity in x.names.activities
+                and r.confirmation == "confirmed"
+            ):
                 said.setdefault(activity, []).append(r)
     lines = tuple(
         Line(
             text=_.plural(
                 "{activity} : dite touchée par {n} signalement ({what}), sans lien déclaré dans l’analyse.",
-                "{activity} : dite touchée par {n} signalements ({what}), sans lien déclaré dans l’analyse.", len(reports),
-                activity=f"{id} {x.names.activity(id, x.lang)}", what=w.word(w.EVENT, reports[0].type, _),
+                "{activity} : dite touchée par {n} signalements ({what}), sans lien déclaré dans l’analyse.",
+                len(reports),
+                activity=f"{id} {x.names.activity(id, x.lang)}",
+                what=w.word(w.EVENT, reports[0].type, _),
             ),
             refs=cited.of(*(f"report:{r.id}" for r in reports[:3])),
         )
         for id, reports in sorted(said.items())
-    )  # fmt: skip
-    return Section(id="undeclared", title=_("Dépendances tombées sans être déclarées"), lines=lines[:ROWS_SHOWN] or none(x))
+    )
+    return Section(
+        id="undeclared",
+        title=_("Dépendances tombées sans être déclarées"),
+        lines=lines[:ROWS_SHOWN] or none(x),
+    )

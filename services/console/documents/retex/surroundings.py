@@ -18,54 +18,88 @@ from services.console.documents.retex.facts import (
     worked,
 )
 from services.console.documents.sitrep.counts import people
-from services.console.pages import times
 from services.console.texts import words as w
+from services.console.web import times
 
 
 def moves(x: RetexFacts, cited: Cited) -> Section:
     """Whom the crisis moved, for how long, and what that cost in travel, CO2 and money (D61). Counts, never names."""
     _, lang, went = x._, x.lang, worked(x)
     if not went:
-        return Section(id="moves", title=_("Réaffectations"), lines=(Line(text=_("Aucun agent n’a été réaffecté.")),))
+        return Section(
+            id="moves",
+            title=_("Réaffectations"),
+            lines=(Line(text=_("Aucun agent n’a été réaffecté.")),),
+        )
     by_activity: dict[tuple[int, str], list[ReassignmentRow]] = {}
     for row in went:
         by_activity.setdefault((row.criticality, row.need_activity or row.activity), []).append(row)
 
-    def told(title: str, rows: Sequence[ReassignmentRow], refs: tuple[int, ...] = (), *, strong: bool = False) -> Row:
+    def told(
+        title: str,
+        rows: Sequence[ReassignmentRow],
+        refs: tuple[int, ...] = (),
+        *,
+        strong: bool = False,
+    ) -> Row:
         days = sum(agent_days(row, x.at) for row in rows)
         hours = sum(2 * row.minutes * agent_days(row, x.at) for row in rows) / 60
         cells = (
-            title, people(sum(row.count for row in rows), lang), people(days, lang),
+            title,
+            people(sum(row.count for row in rows), lang),
+            people(days, lang),
             people(sum(agent_days(row, x.at) for row in rows if row.place == TELEWORK), lang),
-            w.number(hours, lang), w.number(sum(grams(row, x) for row in rows) / 1000, lang),
+            w.number(hours, lang),
+            w.number(sum(grams(row, x) for row in rows) / 1000, lang),
             *(() if x.agent_day_eur is None else (w.number(round(days * x.agent_day_eur), lang),)),
-        )  # fmt: skip
+        )
         return Row(cells=cells, refs=refs, strong=strong)
 
     rows = [
-        told(f"{id} {x.names.activity(id, lang)}", mine, cited.of(*sorted({f"proposal:{row.proposal}:approved" for row in mine})))
+        told(
+            f"{id} {x.names.activity(id, lang)}",
+            mine,
+            cited.of(*sorted({f"proposal:{row.proposal}:approved" for row in mine})),
+        )
         for (_criticality, id), mine in sorted(by_activity.items())
-    ]  # fmt: skip
+    ]
     unsaid = sum(row.count for row in went if row.arrived_at is None)
-    note = _("Jours de semaine entamés, un au moins ; trajets et CO2 aller et retour, chaque jour, selon la proposition approuvée.")
+    note = _(
+        "Jours de semaine entamés, un au moins ; trajets et CO2 aller et retour, chaque jour, selon la proposition approuvée."
+    )
     if unsaid:
-        note += " " + _("{n} agents sans arrivée dite : comptés depuis leur ordre.", n=people(unsaid, lang))
+        note += " " + _(
+            "{n} agents sans arrivée dite : comptés depuis leur ordre.", n=people(unsaid, lang)
+        )
     if x.agent_day_eur is None:
-        note += " " + _("Coût non renseigné : les données de référence n’indiquent pas le coût d’un jour-agent.")
+        note += " " + _(
+            "Coût non renseigné : les données de référence n’indiquent pas le coût d’un jour-agent."
+        )
     else:
         note += " " + _("Coût : {eur} € l’agent-jour.", eur=w.number(x.agent_day_eur, lang))
         if x.agent_day_draft:
-            note += " " + _("Chiffre provisoire des données de référence, que l’organisation n’a pas confirmé.")
+            note += " " + _(
+                "Chiffre provisoire des données de référence, que l’organisation n’a pas confirmé."
+            )
     columns = (
-        Column(title=_("Activité tenue"), wide=True), Column(title=_("Agents"), right=True), Column(title=_("Agents-jours"), right=True),
-        Column(title=_("dont à domicile"), right=True), Column(title=_("Trajets (h)"), right=True), Column(title=_("CO2 (kg)"), right=True),
+        Column(title=_("Activité tenue"), wide=True),
+        Column(title=_("Agents"), right=True),
+        Column(title=_("Agents-jours"), right=True),
+        Column(title=_("dont à domicile"), right=True),
+        Column(title=_("Trajets (h)"), right=True),
+        Column(title=_("CO2 (kg)"), right=True),
         *(() if x.agent_day_eur is None else (Column(title=_("Coût (€)"), right=True),)),
-    )  # fmt: skip
+    )
     hidden = len(rows) - ROWS_SHOWN
-    aside = _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""
+    aside = (
+        _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""
+    )
     total = told(_("Ensemble"), went, strong=True)
     return Section(
-        id="moves", title=_("Réaffectations"), aside=aside, table=Table(columns=columns, rows=(total, *rows[:ROWS_SHOWN]), note=note)
+        id="moves",
+        title=_("Réaffectations"),
+        aside=aside,
+        table=Table(columns=columns, rows=(total, *rows[:ROWS_SHOWN]), note=note),
     )
 
 
@@ -73,10 +107,19 @@ def _measured(x: RetexFacts) -> dict[Effect, tuple[str, list[str]]]:
     """Effect that somebody reported → its sum, in words, and the reports."""
     found: dict[Effect, dict[str, float]] = {}
     for report in x.reports:
-        if report.measure is not None and report.measure.name in w.EFFECT and isinstance(report.measure.value, int | float):
-            found.setdefault(Effect(report.measure.name), {})[report.id] = float(report.measure.value)
+        if (
+            report.measure is not None
+            and report.measure.name in w.EFFECT
+            and isinstance(report.measure.value, int | float)
+        ):
+            found.setdefault(Effect(report.measure.name), {})[report.id] = float(
+                report.measure.value
+            )
     return {
-        effect: (f"{w.number(sum(found[effect].values()), x.lang)} {unit}".strip(), list(found[effect]))
+        effect: (
+            f"{w.number(sum(found[effect].values()), x.lang)} {unit}".strip(),
+            list(found[effect]),
+        )
         for effect, (_label, unit) in w.EFFECT.items()
         if effect in found
     }
@@ -89,7 +132,11 @@ def _gestures(x: RetexFacts, measured: Collection[Effect], cited: Cited) -> list
         for card in plan.cards:
             if card.effect is None or card.state is CardState.NOT_APPLICABLE:
                 continue
-            said = _("faite {at}", at=told_at(card.at, x)) if card.state is CardState.DONE else _(w.CARD_STATE[card.state])
+            said = (
+                _("faite {at}", at=told_at(card.at, x))
+                if card.state is CardState.DONE
+                else _(w.CARD_STATE[card.state])
+            )
             if card.state is CardState.DONE and card.effect not in measured:
                 said += ", " + _("effet non mesuré ({name})", name=_(w.EFFECT[card.effect][0]))
             text = _("{plan}, {task} : {said}.", plan=plan.id, task=card.task, said=said)
@@ -105,9 +152,14 @@ def environment(x: RetexFacts, cited: Cited) -> Section:
     lines = _gestures(x, measured, cited)
     if went := worked(x):
         caused = sum(grams(row, x) for row in went) / 1000
-        rows.append(Row(cells=(_("CO2 des réaffectations, calculé"), f"{w.number(caused, lang)} kg", "")))
+        rows.append(
+            Row(cells=(_("CO2 des réaffectations, calculé"), f"{w.number(caused, lang)} kg", ""))
+        )
     rows += [
-        Row(cells=(_(w.EFFECT[effect][0]), total, str(len(mine))), refs=cited.of(*(f"report:{id}" for id in mine[:3])))
+        Row(
+            cells=(_(w.EFFECT[effect][0]), total, str(len(mine))),
+            refs=cited.of(*(f"report:{id}" for id in mine[:3])),
+        )
         for effect, (total, mine) in measured.items()
     ]
     if not rows:
@@ -116,25 +168,48 @@ def environment(x: RetexFacts, cited: Cited) -> Section:
             names=", ".join(_(said) for said, _unit in w.EFFECT.values()),
         )
         return Section(id="environment", title=_("Environnement"), lines=(*lines, Line(text=text)))
-    columns = (Column(title=_("Mesure"), wide=True), Column(title=_("Total"), right=True), Column(title=_("Signalements"), right=True))
-    return Section(id="environment", title=_("Environnement"), lines=tuple(lines), table=Table(columns=columns, rows=tuple(rows)))
+    columns = (
+        Column(title=_("Mesure"), wide=True),
+        Column(title=_("Total"), right=True),
+        Column(title=_("Signalements"), right=True),
+    )
+    return Section(
+        id="environment",
+        title=_("Environnement"),
+        lines=tuple(lines),
+        table=Table(columns=columns, rows=tuple(rows)),
+    )
 
 
 def improvements(x: RetexFacts, cited: Cited) -> Section:
     _ = x._
     rows = [
         Row(
-            cells=(x.texts.get(i.text_id, _("texte effacé")), w.role_name(i.owner, None, x.names, _), times.day(times.of(i.due_at), x.lang), w.word(w.IMPROVEMENT_STATE, i.state, _)),
-            refs=cited.of(f"improvement:{i.id}"), strong=i.state == "open" and times.of(i.due_at) < x.at,
+            cells=(
+                x.texts.get(i.text_id, _("texte effacé")),
+                w.role_name(i.owner, None, x.names, _),
+                times.day(times.of(i.due_at), x.lang),
+                w.word(w.IMPROVEMENT_STATE, i.state, _),
+            ),
+            refs=cited.of(f"improvement:{i.id}"),
+            strong=i.state == "open" and times.of(i.due_at) < x.at,
         )
         for i in x.improvements
-    ]  # fmt: skip
+    ]
     if not rows:
-        return Section(id="improvements", title=_("Actions d’amélioration"), lines=(Line(text=_("Aucune action décidée.")),))
+        return Section(
+            id="improvements",
+            title=_("Actions d’amélioration"),
+            lines=(Line(text=_("Aucune action décidée.")),),
+        )
     columns = (
         Column(title=_("Action"), wide=True),
         Column(title=_("Responsable de l’action")),
         Column(title=_("Échéance")),
         Column(title=_("État")),
     )
-    return Section(id="improvements", title=_("Actions d’amélioration"), table=Table(columns=columns, rows=tuple(rows)))
+    return Section(
+        id="improvements",
+        title=_("Actions d’amélioration"),
+        table=Table(columns=columns, rows=tuple(rows)),
+    )

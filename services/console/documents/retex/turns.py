@@ -20,10 +20,10 @@ from services.console.documents.retex.facts import (
     used,
 )
 from services.console.documents.telling import is_turn, told_once
-from services.console.lines import LineRecord
-from services.console.pages import times
-from services.console.pages.journal import LATE_MIN
+from services.console.logbook.line_list import LATE_MIN
+from services.console.logbook.lines import LineRecord
 from services.console.texts import line as sentence
+from services.console.web import times
 
 TURNS_SHOWN: Final = 40
 UNSETTLED_SHOWN: Final = 8
@@ -33,15 +33,26 @@ def frame(x: RetexFacts, cited: Cited) -> Section:
     _ = x._
     rows = [
         Row(
-            cells=(f"{i.number} {i.title}", f"N{i.level}", told_at(i.opened_at, x), told_at(i.known_at, x), told_at(i.closed_at, x), str(i.members)),
+            cells=(
+                f"{i.number} {i.title}",
+                f"N{i.level}",
+                told_at(i.opened_at, x),
+                told_at(i.known_at, x),
+                told_at(i.closed_at, x),
+                str(i.members),
+            ),
             refs=cited.of(f"incident:{i.id}:opened", f"incident:{i.id}:closed"),
         )
         for i in x.incidents[:ROWS_SHOWN]
-    ]  # fmt: skip
+    ]
     columns = (
-        Column(title=_("Incident"), wide=True), Column(title=_("Niveau")), Column(title=_("Début")), Column(title=_("Connu à")), Column(title=_("Clos")),
+        Column(title=_("Incident"), wide=True),
+        Column(title=_("Niveau")),
+        Column(title=_("Début")),
+        Column(title=_("Connu à")),
+        Column(title=_("Clos")),
         Column(title=_("Sites"), right=True),
-    )  # fmt: skip
+    )
     note = ""
     if x.ended is not None:
         note = _(
@@ -49,13 +60,23 @@ def frame(x: RetexFacts, cited: Cited) -> Section:
             hot=told_at(x.ended + x.hot, x),
             cold=times.day(x.ended + x.cold, x.lang),
         )
-    return Section(id="frame", title=_("Cadre"), table=Table(columns=columns, rows=tuple(rows), note=note))
+    return Section(
+        id="frame", title=_("Cadre"), table=Table(columns=columns, rows=tuple(rows), note=note)
+    )
 
 
 def story(x: RetexFacts, cited: Cited) -> Section:
     _ = x._
-    turns = [r for r in told_once(x.lines) if is_turn(r) or r.kind == "decision" or r.type == "SitrepIssued" or _is_limit(r)]
-    shown = turns if len(turns) <= TURNS_SHOWN else [*turns[: TURNS_SHOWN // 2], *turns[-TURNS_SHOWN // 2 :]]
+    turns = [
+        r
+        for r in told_once(x.lines)
+        if is_turn(r) or r.kind == "decision" or r.type == "SitrepIssued" or _is_limit(r)
+    ]
+    shown = (
+        turns
+        if len(turns) <= TURNS_SHOWN
+        else [*turns[: TURNS_SHOWN // 2], *turns[-TURNS_SHOWN // 2 :]]
+    )
     lines = [
         Line(
             text=f"{told_at(times.of(r.recorded_at), x)} {sentence(r, x.names, x.lang)}",
@@ -64,7 +85,11 @@ def story(x: RetexFacts, cited: Cited) -> Section:
         )
         for r in shown
     ]
-    aside = _("{n} sur {of}, les premiers et les derniers", n=len(shown), of=len(turns)) if len(shown) < len(turns) else ""
+    aside = (
+        _("{n} sur {of}, les premiers et les derniers", n=len(shown), of=len(turns))
+        if len(shown) < len(turns)
+        else ""
+    )
     return Section(id="story", title=_("Chronologie"), aside=aside, lines=tuple(lines) or none(x))
 
 
@@ -81,9 +106,17 @@ def delays(x: RetexFacts, cited: Cited) -> Section:
     _, lang = x._, x.lang
     rows: list[Row] = []
 
-    def row(what: str, measured: timedelta | None, target: timedelta | None, refs: tuple[int, ...] = ()) -> None:
+    def row(
+        what: str, measured: timedelta | None, target: timedelta | None, refs: tuple[int, ...] = ()
+    ) -> None:
         gap = measured - target if measured is not None and target is not None else None
-        said = "" if gap is None else _("tenu") if gap <= timedelta() else _("dépassé de {span}", span=times.lasted(gap, lang))
+        said = (
+            ""
+            if gap is None
+            else _("tenu")
+            if gap <= timedelta()
+            else _("dépassé de {span}", span=times.lasted(gap, lang))
+        )
         told = _("pas encore") if measured is None else times.lasted(measured, lang)
         rows.append(
             Row(
@@ -111,14 +144,26 @@ def delays(x: RetexFacts, cited: Cited) -> Section:
                 if (n := by_id.get(id)) is not None and n.acknowledged_at and n.answer != "decline"
             ]
             answers.sort()
-            enough = answers[wave.expected - 1] - wave.fired_at if 0 < wave.expected <= len(answers) else None
+            enough = (
+                answers[wave.expected - 1] - wave.fired_at
+                if 0 < wave.expected <= len(answers)
+                else None
+            )
             row(
                 _.plural(
-                    "Escalade {ladder}, vague {wave} : {n} réponse attendue", "Escalade {ladder}, vague {wave} : {n} réponses attendues",
-                    wave.expected, ladder=e.ladder, wave=wave.wave,
-                ), enough, timedelta(minutes=wave.ack_min), cited.of(f"escalation:{e.id}"),
-            )  # fmt: skip
-    acked = [n.acknowledged_at - n.sent_at for n in x.notifications if n.acknowledged_at and n.sent_at]
+                    "Escalade {ladder}, vague {wave} : {n} réponse attendue",
+                    "Escalade {ladder}, vague {wave} : {n} réponses attendues",
+                    wave.expected,
+                    ladder=e.ladder,
+                    wave=wave.wave,
+                ),
+                enough,
+                timedelta(minutes=wave.ack_min),
+                cited.of(f"escalation:{e.id}"),
+            )
+    acked = [
+        n.acknowledged_at - n.sent_at for n in x.notifications if n.acknowledged_at and n.sent_at
+    ]
     if acked:
         row(_("Réponse à un appel, médiane"), middle(acked), None)
     for p in used(x):
@@ -131,11 +176,24 @@ def delays(x: RetexFacts, cited: Cited) -> Section:
             )
     late = sum(is_late(r) for r in x.reports)
     note = _.plural(
-        "{late} signalement sur {of} connu plus de {min} min après le fait.", "{late} signalements sur {of} connus plus de {min} min après le fait.",
-        late, late=late, of=len(x.reports), min=LATE_MIN,
-    )  # fmt: skip
-    columns = (Column(title=_("Délai"), wide=True), Column(title=_("Mesuré")), Column(title=_("Cible")), Column(title=_("Écart")))
-    return Section(id="delays", title=_("Délais et cibles"), table=Table(columns=columns, rows=tuple(rows[:ROWS_SHOWN]), note=note))
+        "{late} signalement sur {of} connu plus de {min} min après le fait.",
+        "{late} signalements sur {of} connus plus de {min} min après le fait.",
+        late,
+        late=late,
+        of=len(x.reports),
+        min=LATE_MIN,
+    )
+    columns = (
+        Column(title=_("Délai"), wide=True),
+        Column(title=_("Mesuré")),
+        Column(title=_("Cible")),
+        Column(title=_("Écart")),
+    )
+    return Section(
+        id="delays",
+        title=_("Délais et cibles"),
+        table=Table(columns=columns, rows=tuple(rows[:ROWS_SHOWN]), note=note),
+    )
 
 
 def alarms(x: RetexFacts, cited: Cited) -> Section:
@@ -148,16 +206,22 @@ def alarms(x: RetexFacts, cited: Cited) -> Section:
     rows = [
         Row(
             cells=(
-                f"{'RTO' if base == 'rto' else _('DMIA') if base == 'dmia' else 'PDMA'} {pct} %", str(n), str(len(acted.get((base, pct), []))),
+                f"{'RTO' if base == 'rto' else _('DMIA') if base == 'dmia' else 'PDMA'} {pct} %",
+                str(n),
+                str(len(acted.get((base, pct), []))),
                 times.lasted(middle(acted[base, pct]), x.lang) if (base, pct) in acted else "",
             )
         )
         for (base, pct), n in sorted(counts.items())
-    ]  # fmt: skip
+    ]
     demanded = [a for a in x.alarms if a.demands == "arbitration"]
     open_ones = [a for a in demanded if a.arbitrated_at is None]
     lines = tuple(
-        Line(text=_("{activity} : RTO consommé, jamais arbitré.", activity=a.activity), mark="late", refs=cited.of(f"alarm:{a.activity}"))
+        Line(
+            text=_("{activity} : RTO consommé, jamais arbitré.", activity=a.activity),
+            mark="late",
+            refs=cited.of(f"alarm:{a.activity}"),
+        )
         for a in open_ones[:UNSETTLED_SHOWN]
     )
     if (more := len(open_ones) - UNSETTLED_SHOWN) > 0:
@@ -169,4 +233,9 @@ def alarms(x: RetexFacts, cited: Cited) -> Section:
         Column(title=_("Délai médian")),
     )
     table = Table(columns=columns, rows=tuple(rows)) if rows else None
-    return Section(id="alarms", title=_("Alarmes levées et traitées"), lines=lines if rows else none(x), table=table)
+    return Section(
+        id="alarms",
+        title=_("Alarmes levées et traitées"),
+        lines=lines if rows else none(x),
+        table=table,
+    )

@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from schemas.words import ACTIVATED, CardState, ClockState
+from services.console.continuity.arbitrations import arbitrations_of
+from services.console.continuity.clocks import Running
 from services.console.documents.document import Cited, Column, Line, Row, Section, Table
 from services.console.documents.facts import Facts, figures
 from services.console.documents.sitrep.counts import none
-from services.console.pages import times
-from services.console.pages.arbitrations import arbitrations_of
-from services.console.pages.clocks import Running
-from services.console.pages.incident import plan_lines
+from services.console.incidents.page import plan_lines
 from services.console.texts import words as w
 from services.console.texts.strategies import strategy_name
+from services.console.web import times
 
 CLOCKS_SHOWN: Final = 11
 PLANS_SHOWN: Final = 10
@@ -36,36 +36,60 @@ def activities(x: Facts, cited: Cited) -> Section:
             forecast = _("heure de rétablissement inconnue")
         else:
             held = _("DMIA tenue") if c.mtpd_at is None or c.expected_end <= c.mtpd_at else ""
-            lost = _("RTO non tenu") if c.rto_over or (c.rto_at is not None and c.expected_end > c.rto_at) else _("RTO tenu")
+            lost = (
+                _("RTO non tenu")
+                if c.rto_over or (c.rto_at is not None and c.expected_end > c.rto_at)
+                else _("RTO tenu")
+            )
             forecast = ", ".join(part for part in (lost, held) if part)
         over = _(" passé") if c.rto_over else ""
         rows.append(
             Row(
                 cells=(
-                    f"{c.activity} {c.name}", str(c.criticality), times.hm_dated(c.started_at, x.at, lang), times.hm_dated(c.rto_at, x.at, lang) + over,
-                    times.hm_dated(c.mtpd_at, x.at, lang), forecast,
+                    f"{c.activity} {c.name}",
+                    str(c.criticality),
+                    times.hm_dated(c.started_at, x.at, lang),
+                    times.hm_dated(c.rto_at, x.at, lang) + over,
+                    times.hm_dated(c.mtpd_at, x.at, lang),
+                    forecast,
                 ),
                 refs=cited.of(f"alarm:{c.activity}", f"activity:{c.activity}"),
             )
-        )  # fmt: skip
+        )
     hidden = len(x.clocks) - len(rows)
     counts = figures(x)
-    aside = ", ".join((
-        _.plural("{n} interrompue", "{n} interrompues", counts["activities:interrupted"]),
-        _.plural("{n} rupture de DMIA prévue", "{n} ruptures de DMIA prévues", counts["activities:breach"]),
-    ))  # fmt: skip
+    aside = ", ".join(
+        (
+            _.plural("{n} interrompue", "{n} interrompues", counts["activities:interrupted"]),
+            _.plural(
+                "{n} rupture de DMIA prévue",
+                "{n} ruptures de DMIA prévues",
+                counts["activities:breach"],
+            ),
+        )
+    )
     if not rows:
         return Section(
-            id="activities", title=_("Activités, horloges qui courent"), aside=aside, lines=(Line(text=_("Aucune horloge en cours.")),)
+            id="activities",
+            title=_("Activités, horloges qui courent"),
+            aside=aside,
+            lines=(Line(text=_("Aucune horloge en cours.")),),
         )
     columns = (
-        Column(title=_("Activité ou site"), wide=True), Column(title=_("Crit."), right=True), Column(title=_("Depuis")), Column(title=_("RTO")),
-        Column(title=_("DMIA")), Column(title=_("Prévision")),
-    )  # fmt: skip
+        Column(title=_("Activité ou site"), wide=True),
+        Column(title=_("Crit."), right=True),
+        Column(title=_("Depuis")),
+        Column(title=_("RTO")),
+        Column(title=_("DMIA")),
+        Column(title=_("Prévision")),
+    )
     note = _.plural("et {n} autre horloge", "et {n} autres horloges", hidden) if hidden else ""
     return Section(
-        id="activities", title=_("Activités, horloges qui courent"), aside=aside, table=Table(columns=columns, rows=tuple(rows), note=note)
-    )  # fmt: skip
+        id="activities",
+        title=_("Activités, horloges qui courent"),
+        aside=aside,
+        table=Table(columns=columns, rows=tuple(rows), note=note),
+    )
 
 
 def plans(x: Facts, cited: Cited) -> Section:
@@ -77,31 +101,62 @@ def plans(x: Facts, cited: Cited) -> Section:
         proposed = times.hm_dated(by_id[p.id].proposed_at or by_id[p.id].trigger_since, x.at, lang)
         rows.append(
             Row(
-                cells=(p.title, proposed, p.reason.text if p.reason else "", _("à prendre, {who}", who=p.decides) if p.to_decide else p.decided),
-                refs=cited.of(f"plan:{p.id}:proposed", f"plan:{p.id}:activated", f"plan:{p.id}"), strong=p.to_decide,
+                cells=(
+                    p.title,
+                    proposed,
+                    p.reason.text if p.reason else "",
+                    _("à prendre, {who}", who=p.decides) if p.to_decide else p.decided,
+                ),
+                refs=cited.of(f"plan:{p.id}:proposed", f"plan:{p.id}:activated", f"plan:{p.id}"),
+                strong=p.to_decide,
             )
-        )  # fmt: skip
+        )
     if not rows:
-        return Section(id="plans", title=_("Plans et fiches"), lines=(Line(text=_("Aucun plan proposé ni activé.")),))
+        return Section(
+            id="plans",
+            title=_("Plans et fiches"),
+            lines=(Line(text=_("Aucun plan proposé ni activé.")),),
+        )
     columns = (
         Column(title=_("Plan"), wide=True),
         Column(title=_("Proposé")),
         Column(title=_("Valeur, seuil"), wide=True),
         Column(title=_("Décision")),
     )
-    notes = [_.plural("et {n} autre plan", "et {n} autres plans", len(lines) - len(rows))] if len(lines) > len(rows) else []
+    notes = (
+        [_.plural("et {n} autre plan", "et {n} autres plans", len(lines) - len(rows))]
+        if len(lines) > len(rows)
+        else []
+    )
     for plan in x.plans:
         if plan.state not in ACTIVATED or not plan.cards:
             continue
         done = sum(c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in plan.cards)
         late = sum(c.overdue for c in plan.cards)
         due = min(
-            (c.due_at for c in plan.cards if c.due_at and c.state in (CardState.TO_DO, CardState.DOING) and c.due_at > x.at), default=None
+            (
+                c.due_at
+                for c in plan.cards
+                if c.due_at and c.state in (CardState.TO_DO, CardState.DOING) and c.due_at > x.at
+            ),
+            default=None,
         )
-        text = _("Fiches {plan} : {done} sur {all} faites, {late} en retard", plan=plan.id, done=done, all=len(plan.cards), late=late)
-        notes.append(text + (", " + _("suivante {at}", at=times.hm_dated(due, x.at, lang)) if due else ""))
+        text = _(
+            "Fiches {plan} : {done} sur {all} faites, {late} en retard",
+            plan=plan.id,
+            done=done,
+            all=len(plan.cards),
+            late=late,
+        )
+        notes.append(
+            text + (", " + _("suivante {at}", at=times.hm_dated(due, x.at, lang)) if due else "")
+        )
     return Section(
-        id="plans", title=_("Plans et fiches"), table=Table(columns=columns, rows=tuple(rows), note=". ".join(notes) + "." if notes else "")
+        id="plans",
+        title=_("Plans et fiches"),
+        table=Table(
+            columns=columns, rows=tuple(rows), note=". ".join(notes) + "." if notes else ""
+        ),
     )
 
 
@@ -113,44 +168,99 @@ def decisions(x: Facts, cited: Cited) -> Section:
         oldest = max((p.waiting for p in waiting if p.waiting), default=timedelta())
         text = _.plural("{n} plan en attente", "{n} plans en attente", len(waiting))
         text += ", " + _("le plus ancien depuis {span}", span=times.lasted(oldest, lang)) + "."
-        lines.append(Line(text=text, mark="todo", refs=cited.of(*(f"plan:{p.id}:proposed" for p in waiting[:4]))))
-    if (proposal := x.proposal) is not None and (waiting_agents := proposal.agents - sum(d.agents for d in proposal.decisions)) > 0:
+        lines.append(
+            Line(
+                text=text,
+                mark="todo",
+                refs=cited.of(*(f"plan:{p.id}:proposed" for p in waiting[:4])),
+            )
+        )
+    if (proposal := x.proposal) is not None and (
+        waiting_agents := proposal.agents - sum(d.agents for d in proposal.decisions)
+    ) > 0:
         text = _.plural(
-            "Réaffectation n° {number} : {agents} agent à décider.", "Réaffectation n° {number} : {agents} agents à décider.", waiting_agents,
-            number=proposal.number, agents=w.number(waiting_agents, lang),
-        )  # fmt: skip
-        lines.append(Line(text=text, mark="todo", refs=cited.of(f"proposal:{proposal.id}:computed")))
+            "Réaffectation n° {number} : {agents} agent à décider.",
+            "Réaffectation n° {number} : {agents} agents à décider.",
+            waiting_agents,
+            number=proposal.number,
+            agents=w.number(waiting_agents, lang),
+        )
+        lines.append(
+            Line(text=text, mark="todo", refs=cited.of(f"proposal:{proposal.id}:computed"))
+        )
     if x.level.proposed is not None:
-        lines.append(Line(text=_("Passage à N{level} proposé.", level=x.level.proposed), mark="todo", refs=cited.of("level:territory")))
+        lines.append(
+            Line(
+                text=_("Passage à N{level} proposé.", level=x.level.proposed),
+                mark="todo",
+                refs=cited.of("level:territory"),
+            )
+        )
     unsettled = arbitrations_of(x.alarms, x.activities, x.at, _)
     lines += [
         Line(
-            text=_("{where} : RTO consommé, arbitrage à écrire (limite {at}).", where=one.activity, at=times.hm_dated(one.rto_at, x.at, lang)),
-            mark="todo", refs=cited.of(f"alarm:{one.activity}"),
+            text=_(
+                "{where} : RTO consommé, arbitrage à écrire (limite {at}).",
+                where=one.activity,
+                at=times.hm_dated(one.rto_at, x.at, lang),
+            ),
+            mark="todo",
+            refs=cited.of(f"alarm:{one.activity}"),
         )
         for one in unsettled[:ARBITRATIONS_SHOWN]
-    ]  # fmt: skip
+    ]
     if (more := len(unsettled) - ARBITRATIONS_SHOWN) > 0:
-        lines.append(Line(text=_.plural("et {n} autre arbitrage à écrire.", "et {n} autres arbitrages à écrire.", more), mark="todo"))
+        lines.append(
+            Line(
+                text=_.plural(
+                    "et {n} autre arbitrage à écrire.", "et {n} autres arbitrages à écrire.", more
+                ),
+                mark="todo",
+            )
+        )
     strategies = _next_strategies(x)
     lines += [
         Line(
-            text=_("{activity} : stratégie suivante {strategy} à décider.", activity=activity, strategy=strategy_name(strategy, _)), mark="todo",
+            text=_(
+                "{activity} : stratégie suivante {strategy} à décider.",
+                activity=activity,
+                strategy=strategy_name(strategy, _),
+            ),
+            mark="todo",
             refs=cited.of(f"alarm:{activity}"),
         )
         for activity, strategy in strategies[:STRATEGIES_SHOWN]
-    ]  # fmt: skip
+    ]
     if (more := len(strategies) - STRATEGIES_SHOWN) > 0:
-        lines.append(Line(text=_.plural("et {n} autre stratégie à décider.", "et {n} autres stratégies à décider.", more), mark="todo"))
+        lines.append(
+            Line(
+                text=_.plural(
+                    "et {n} autre stratégie à décider.", "et {n} autres stratégies à décider.", more
+                ),
+                mark="todo",
+            )
+        )
     lines += [
-        Line(text=_("{plan} : levée proposée.", plan=plan.title), mark="todo", refs=cited.of(f"plan:{plan.id}:stand_down_proposed"))
+        Line(
+            text=_("{plan} : levée proposée.", plan=plan.title),
+            mark="todo",
+            refs=cited.of(f"plan:{plan.id}:stand_down_proposed"),
+        )
         for plan in x.plans
         if plan.stand_down_proposed
     ]
     checks = sum(t.kind in ("verify_site", "verify_report", "contested") for t in x.tasks)
     if checks:
-        lines.append(Line(text=_.plural("{n} levée de doute en attente.", "{n} levées de doute en attente.", checks)))
-    return Section(id="decisions", title=_("Décisions à prendre"), half=True, lines=tuple(lines) or none(x))
+        lines.append(
+            Line(
+                text=_.plural(
+                    "{n} levée de doute en attente.", "{n} levées de doute en attente.", checks
+                )
+            )
+        )
+    return Section(
+        id="decisions", title=_("Décisions à prendre"), half=True, lines=tuple(lines) or none(x)
+    )
 
 
 def _next_strategies(x: Facts) -> list[tuple[str, str]]:
@@ -160,10 +270,14 @@ def _next_strategies(x: Facts) -> list[tuple[str, str]]:
         if alarm.demands == "next_strategy":
             asked.setdefault(alarm.activity, alarm.raised_at)
     waiting = [
-        (a.criticality, -a.vulnerable_public, a.id, a.next_strategy) for a in x.activities
-        if a.next_strategy is not None and a.mtpd.state is ClockState.RUNNING and a.id in asked and a.mtpd.started_at is not None
+        (a.criticality, -a.vulnerable_public, a.id, a.next_strategy)
+        for a in x.activities
+        if a.next_strategy is not None
+        and a.mtpd.state is ClockState.RUNNING
+        and a.id in asked
+        and a.mtpd.started_at is not None
         and asked[a.id] >= a.mtpd.started_at
-    ]  # fmt: skip
+    ]
     return [(id, strategy) for _criticality, _vulnerable, id, strategy in sorted(waiting)]
 
 
@@ -172,7 +286,12 @@ def _limits(x: Facts) -> dict[tuple[datetime, str, str, bool], list[Running]]:
     found: dict[tuple[datetime, str, str, bool], list[Running]] = {}
     for c in x.clocks:
         for at, base, over in ((c.rto_at, "RTO", c.rto_over), (c.mtpd_at, "DMIA", c.mtpd_over)):
-            if at is None or over or not x.at < at <= x.at + AHEAD or (c.expected_end is not None and c.expected_end <= at):
+            if (
+                at is None
+                or over
+                or not x.at < at <= x.at + AHEAD
+                or (c.expected_end is not None and c.expected_end <= at)
+            ):
                 continue
             found.setdefault((at, base, c.activity, c.site is not None), []).append(c)
     return found
@@ -183,14 +302,40 @@ def ahead(x: Facts, cited: Cited) -> Section:
     coming: list[tuple[tuple[datetime, int, str], Line]] = []
     for (at, base, activity, _site), reached in _limits(x).items():
         first = reached[0]
-        whose = first.name if len(reached) == 1 else _.plural("({n} site)", "({n} sites)", len(reached))
-        text = _("{at} : {base} de {activity} {name}.", at=times.hm_dated(at, x.at, lang), base=_(base), activity=activity, name=whose)
-        coming.append(((at, first.criticality, first.key), Line(text=text, refs=cited.of(f"activity:{activity}"))))
+        whose = (
+            first.name if len(reached) == 1 else _.plural("({n} site)", "({n} sites)", len(reached))
+        )
+        text = _(
+            "{at} : {base} de {activity} {name}.",
+            at=times.hm_dated(at, x.at, lang),
+            base=_(base),
+            activity=activity,
+            name=whose,
+        )
+        coming.append(
+            (
+                (at, first.criticality, first.key),
+                Line(text=text, refs=cited.of(f"activity:{activity}")),
+            )
+        )
     for i in x.incidents:
         if i.estimated_end is not None and i.estimated_end < x.at:
-            text = _("{title} : rétablissement annoncé à {at}, dépassé.", title=i.title, at=times.hm_dated(i.estimated_end, x.at, lang))
-            coming.append(((i.estimated_end, 0, i.id), Line(text=text, mark="late", refs=cited.of(f"incident:{i.id}"))))
+            text = _(
+                "{title} : rétablissement annoncé à {at}, dépassé.",
+                title=i.title,
+                at=times.hm_dated(i.estimated_end, x.at, lang),
+            )
+            coming.append(
+                (
+                    (i.estimated_end, 0, i.id),
+                    Line(text=text, mark="late", refs=cited.of(f"incident:{i.id}")),
+                )
+            )
     ordered = [line for _key, line in sorted(coming, key=lambda pair: pair[0])]
     if (more := len(ordered) - AHEAD_SHOWN) > 0:
-        ordered[AHEAD_SHOWN:] = [Line(text=_.plural("et {n} autre limite.", "et {n} autres limites.", more))]
-    return Section(id="ahead", title=_("Ce qui peut empirer"), half=True, lines=tuple(ordered) or none(x))
+        ordered[AHEAD_SHOWN:] = [
+            Line(text=_.plural("et {n} autre limite.", "et {n} autres limites.", more))
+        ]
+    return Section(
+        id="ahead", title=_("Ce qui peut empirer"), half=True, lines=tuple(ordered) or none(x)
+    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.console.documents.document import Line
 from services.console.documents.facts import Facts
+from services.console.logbook.sentences import FEW
 from services.console.texts import words as w
-from services.console.texts.lines import FEW
 
 
 def none(x: Facts) -> tuple[Line, ...]:

@@ -10,12 +10,23 @@ from datetime import timedelta
 from typing import Final
 
 from schemas.words import SiteStatus
-from services.console.documents.document import Cited, Column, Document, Line, Row, Section, Sheet, Spot, Table, renumbered
+from services.console.documents.document import (
+    Cited,
+    Column,
+    Document,
+    Line,
+    Row,
+    Section,
+    Sheet,
+    Spot,
+    Table,
+    renumbered,
+)
 from services.console.documents.facts import Facts, figures, index_of
 from services.console.documents.sitrep import continuity, persons, situation
-from services.console.geometry import ATTRIBUTION
-from services.console.pages import times
+from services.console.sites.geometry import ATTRIBUTION
 from services.console.texts import words as w
+from services.console.web import times
 
 REMARKS: Final = ("essential", "evolution", "decisions", "partners", "ahead")
 """Sections that a person may complete."""
@@ -30,19 +41,31 @@ def draft_sitrep(by_lang: Sequence[Facts]) -> Document:
     final, kept = cited.numbered(sheets.values())
     hit = [s for s in first.sites if s.status is not SiteStatus.NORMAL]
     return Document(
-        kind="sitrep", realm=first.realm.name, territory=first.territory, simulated=first.realm.simulated, number=first.number,
-        as_of=times.ms(first.at), level=first.level.level, level_since=times.ms(first.level.since) if first.level.since else None,
-        validated_by=first.validated_by, incidents=tuple(i.id for i in first.incidents), figures=figures(first),
-        remarks={k: v for k, v in first.remarks.items() if v.strip()}, sources=kept,
-        spots=tuple(Spot(x=s.x, y=s.y, status=s.status, name=s.name) for s in hit), hit=tuple(sorted({s.commune for s in hit})),
+        kind="sitrep",
+        realm=first.realm.name,
+        territory=first.territory,
+        simulated=first.realm.simulated,
+        number=first.number,
+        as_of=times.ms(first.at),
+        level=first.level.level,
+        level_since=times.ms(first.level.since) if first.level.since else None,
+        validated_by=first.validated_by,
+        incidents=tuple(i.id for i in first.incidents),
+        figures=figures(first),
+        remarks={k: v for k, v in first.remarks.items() if v.strip()},
+        sources=kept,
+        spots=tuple(Spot(x=s.x, y=s.y, status=s.status, name=s.name) for s in hit),
+        hit=tuple(sorted({s.commune for s in hit})),
         sheets={lang: renumbered(sheet, final) for lang, sheet in sheets.items()},
-    )  # fmt: skip
+    )
 
 
 def _sheet(x: Facts, cited: Cited) -> Sheet:
     _ = x._
     sections = [_with_remark(make(x, cited), x) for make in SECTIONS]
-    numbered = [s.model_copy(update={"title": f"{n}. {s.title}"}) for n, s in enumerate(sections, 1)]
+    numbered = [
+        s.model_copy(update={"title": f"{n}. {s.title}"}) for n, s in enumerate(sections, 1)
+    ]
     begun = min((i.opened_at for i in x.incidents), default=None)
     title = x.incidents[0].title if x.incidents else _("Aucun incident ouvert")
     intro = [f"{title}."]
@@ -51,24 +74,34 @@ def _sheet(x: Facts, cited: Cited) -> Sheet:
     intro.append(_next(x))
     day = times.day_long(x.at, x.lang)
     return Sheet(
-        title=_("Point de situation n° {n}", n=x.number), subtitle=_("{day}, arrêté à {at}", day=day[:1].upper() + day[1:], at=times.hm(x.at)),
-        intro=" ".join(intro), badge=f"N{x.level.level}", badge_text=x.names.level(x.level.level, _),
+        title=_("Point de situation n° {n}", n=x.number),
+        subtitle=_("{day}, arrêté à {at}", day=day[:1].upper() + day[1:], at=times.hm(x.at)),
+        intro=" ".join(intro),
+        badge=f"N{x.level.level}",
+        badge_text=x.names.level(x.level.level, _),
         draft="" if x.validated_by else _("PROJET, non validé"),
         footer=_footer(x),
-        page_of=_("Page {n} / {of}"), map_text=_("Carte des sites ; même contenu dans le tableau"),
-        map_note=_("Contours : {source}", source=ATTRIBUTION), sources_title=_("Lignes de la main courante citées"), sections=tuple(numbered),
-    )  # fmt: skip
+        page_of=_("Page {n} / {of}"),
+        map_text=_("Carte des sites ; même contenu dans le tableau"),
+        map_note=_("Contours : {source}", source=ATTRIBUTION),
+        sources_title=_("Lignes de la main courante citées"),
+        sections=tuple(numbered),
+    )
 
 
 def _footer(x: Facts) -> str:
     if not x.incidents:
         return x._(
-            "Vigie, {territory}. Point de situation n° {n}. Chaque ligne renvoie à la main courante.", territory=x.territory, n=x.number
+            "Vigie, {territory}. Point de situation n° {n}. Chaque ligne renvoie à la main courante.",
+            territory=x.territory,
+            n=x.number,
         )
     return x._(
-        "Vigie, {territory}. Point de situation n° {n}, incident {number}. Chaque ligne renvoie à la main courante.", territory=x.territory,
-        n=x.number, number=x.incidents[0].number,
-    )  # fmt: skip
+        "Vigie, {territory}. Point de situation n° {n}, incident {number}. Chaque ligne renvoie à la main courante.",
+        territory=x.territory,
+        n=x.number,
+        number=x.incidents[0].number,
+    )
 
 
 def _next(x: Facts) -> str:
@@ -94,8 +127,22 @@ def _validation(x: Facts, cited: Cited) -> Section:  # noqa: ARG001  every secti
         completed = w.role_name(x.validated_by, None, x.names, _)
     by = w.role_name(x.validated_by, None, x.names, _) if x.validated_by else "………………"
     rows = (
-        Row(cells=(_("Rédigé"), _("système, {at}", at=times.hms(x.at)), _("Complété par"), completed)),
-        Row(cells=(_("Validé par"), by, _("Diffusé à"), _("cellule, directeurs de pôle, préfecture (texte)"))),
+        Row(
+            cells=(
+                _("Rédigé"),
+                _("système, {at}", at=times.hms(x.at)),
+                _("Complété par"),
+                completed,
+            )
+        ),
+        Row(
+            cells=(
+                _("Validé par"),
+                by,
+                _("Diffusé à"),
+                _("cellule, directeurs de pôle, préfecture (texte)"),
+            )
+        ),
     )
     columns = (
         Column(title=_("Étape")),
@@ -107,7 +154,18 @@ def _validation(x: Facts, cited: Cited) -> Section:  # noqa: ARG001  every secti
 
 
 SECTIONS: Final[tuple[Callable[[Facts, Cited], Section], ...]] = (
-    situation.essential, situation.levels, situation.evolution, situation.sites, continuity.activities, continuity.plans, continuity.decisions,
-    persons.staff, persons.calls, persons.claims, persons.partners, continuity.ahead, _validation,
-)  # fmt: skip
+    situation.essential,
+    situation.levels,
+    situation.evolution,
+    situation.sites,
+    continuity.activities,
+    continuity.plans,
+    continuity.decisions,
+    persons.staff,
+    persons.calls,
+    persons.claims,
+    persons.partners,
+    continuity.ahead,
+    _validation,
+)
 """In the order of the document."""

@@ -10,10 +10,10 @@ from schemas.words import Certainty, EventType, SiteStatus
 from services.console.documents.document import Cited, Column, Line, Row, Section, Table
 from services.console.documents.facts import OUT, Facts, unconfirmed
 from services.console.documents.sitrep.counts import none, people
-from services.console.pages import times
 from services.console.resources import Site
 from services.console.texts import words as w
 from services.console.texts import world
+from services.console.web import times
 
 CLAIMS_SHOWN: Final = 6
 PARTNERS_SHOWN: Final = 5
@@ -50,7 +50,13 @@ _NOBODY: Final = {"rumour", "public", "citizen"}
 
 def _desks_lost(site: Site) -> int:
     """By its gravest cause that acts now. Who is absent takes no desk away: that is a number of agents (as the reassignment model counts, §1)."""
-    acting = (c for c in site.causes if c.certainty is Certainty.CONFIRMED and not c.planned and c.type is not EventType.STAFF_SHORTAGE)
+    acting = (
+        c
+        for c in site.causes
+        if c.certainty is Certainty.CONFIRMED
+        and not c.planned
+        and c.type is not EventType.STAFF_SHORTAGE
+    )
     return round(site.desks * max((c.loss_pct for c in acting), default=0.0) / 100)
 
 
@@ -59,33 +65,76 @@ def staff(x: Facts, cited: Cited) -> Section:
     out = [s for s in x.sites if s.status in OUT]
     silent = [s for s in x.sites if s.status is SiteStatus.UNKNOWN]
     rows = [
-        Row(cells=(_("Agents dont le site est hors service"), people(sum(s.staff for s in out), lang)), refs=cited.of(*(f"site:{s.id}" for s in out[:2]))),
-        Row(cells=(_("Postes de travail perdus"), w.number(sum(_desks_lost(s) for s in x.sites), lang))),
-        Row(cells=(_("Agents des sites sans nouvelles"), people(sum(s.staff for s in silent), lang))),
-    ]  # fmt: skip
+        Row(
+            cells=(
+                _("Agents dont le site est hors service"),
+                people(sum(s.staff for s in out), lang),
+            ),
+            refs=cited.of(*(f"site:{s.id}" for s in out[:2])),
+        ),
+        Row(
+            cells=(
+                _("Postes de travail perdus"),
+                w.number(sum(_desks_lost(s) for s in x.sites), lang),
+            )
+        ),
+        Row(
+            cells=(_("Agents des sites sans nouvelles"), people(sum(s.staff for s in silent), lang))
+        ),
+    ]
     if x.moved:
         there = sum(row.count for row in x.moved if row.state is LineState.ARRIVED)
         refs = cited.of(*sorted({f"proposal:{row.proposal}:approved" for row in x.moved})[:2])
-        rows.append(Row(cells=(_("Agents réaffectés, ordres partis"), people(sum(row.count for row in x.moved), lang)), refs=refs))
+        rows.append(
+            Row(
+                cells=(
+                    _("Agents réaffectés, ordres partis"),
+                    people(sum(row.count for row in x.moved), lang),
+                ),
+                refs=refs,
+            )
+        )
         rows.append(Row(cells=(_("dont arrivés au travail"), people(there, lang))))
     if x.proposal is not None and x.proposal.unmet_agents:
-        rows.append(Row(cells=(_("Manquent même après réaffectation"), people(x.proposal.unmet_agents, lang))))
+        rows.append(
+            Row(
+                cells=(
+                    _("Manquent même après réaffectation"),
+                    people(x.proposal.unmet_agents, lang),
+                )
+            )
+        )
     for report in _headcounts(x)[:3]:
         measure = report.measure
         assert measure is not None
         where = x.names.site(report.site) if report.site else measure.scope or ""
         found = people(int(float(measure.value or 0)), lang)
         of = f" / {w.number(measure.value_of, lang)}" if measure.value_of else ""
-        rows.append(Row(cells=(_("Recensement, {where}", where=where), found + of), refs=cited.of(f"report:{report.id}")))
-    table = Table(columns=(Column(title=_("Effectif"), wide=True), Column(title=_("Nombre"), right=True)), rows=tuple(rows))
-    return Section(id="staff", title=_("Effectifs"), aside=_("comptes, sans noms"), half=True, table=table)
+        rows.append(
+            Row(
+                cells=(_("Recensement, {where}", where=where), found + of),
+                refs=cited.of(f"report:{report.id}"),
+            )
+        )
+    table = Table(
+        columns=(Column(title=_("Effectif"), wide=True), Column(title=_("Nombre"), right=True)),
+        rows=tuple(rows),
+    )
+    return Section(
+        id="staff", title=_("Effectifs"), aside=_("comptes, sans noms"), half=True, table=table
+    )
 
 
 def _headcounts(x: Facts) -> list[ReportRow]:
     """The newest headcount of each place."""
     newest: dict[str, ReportRow] = {}
     for r in sorted(x.reports, key=lambda r: r.occurred_at):
-        if r.type == "headcount" and r.measure is not None and isinstance(r.measure.value, int | float) and r.confirmation == "confirmed":
+        if (
+            r.type == "headcount"
+            and r.measure is not None
+            and isinstance(r.measure.value, int | float)
+            and r.confirmation == "confirmed"
+        ):
             newest[r.site or r.measure.scope or ""] = r
     return sorted(newest.values(), key=lambda r: -(r.measure.value_of or 0) if r.measure else 0)
 
@@ -93,7 +142,12 @@ def _headcounts(x: Facts) -> list[ReportRow]:
 def calls(x: Facts, cited: Cited) -> Section:
     _, lang = x._, x.lang
     if x.ladder is None:
-        return Section(id="calls", title=_("Alerte des décideurs"), half=True, lines=(Line(text=_("Aucune escalade.")),))
+        return Section(
+            id="calls",
+            title=_("Alerte des décideurs"),
+            half=True,
+            lines=(Line(text=_("Aucune escalade.")),),
+        )
     lines: list[Line] = []
     refs = cited.of(f"escalation:{x.ladder.id}", most=2)
     for rung in x.ladder.rungs[-4:]:
@@ -101,17 +155,50 @@ def calls(x: Facts, cited: Cited) -> Section:
         cycle = _(", relance {n}", n=rung.cycle - 1) if rung.cycle > 1 else ""
         answered = _.plural("{n} réponse", "{n} réponses", rung.positive)
         text = _.plural(
-            "Vague {wave}{cycle} ({at}) : {answered} sur {n} attendue.", "Vague {wave}{cycle} ({at}) : {answered} sur {n} attendues.",
-            rung.expected, wave=rung.wave, cycle=cycle, at=at, answered=answered,
-        )  # fmt: skip
-        lines.append(Line(text=text, mark="late" if rung.positive < rung.expected else "", refs=refs if not lines else ()))
+            "Vague {wave}{cycle} ({at}) : {answered} sur {n} attendue.",
+            "Vague {wave}{cycle} ({at}) : {answered} sur {n} attendues.",
+            rung.expected,
+            wave=rung.wave,
+            cycle=cycle,
+            at=at,
+            answered=answered,
+        )
+        lines.append(
+            Line(
+                text=text,
+                mark="late" if rung.positive < rung.expected else "",
+                refs=refs if not lines else (),
+            )
+        )
     if x.ladder.silent:
-        lines.append(Line(text=_.plural("{n} rôle sans réponse.", "{n} rôles sans réponse.", len(x.ladder.silent))))
+        lines.append(
+            Line(
+                text=_.plural(
+                    "{n} rôle sans réponse.", "{n} rôles sans réponse.", len(x.ladder.silent)
+                )
+            )
+        )
     if x.ladder.uncovered:
-        lines.append(Line(text=_("Rôles sans personne joignable : {roles}.", roles=", ".join(x.ladder.uncovered[:4])), mark="late"))
+        lines.append(
+            Line(
+                text=_(
+                    "Rôles sans personne joignable : {roles}.",
+                    roles=", ".join(x.ladder.uncovered[:4]),
+                ),
+                mark="late",
+            )
+        )
     if x.ladder.next_at is not None:
-        lines.append(Line(text=_("Vague suivante à {at}.", at=times.hm_dated(x.ladder.next_at, x.at, lang))))
-    return Section(id="calls", title=_("Alerte des décideurs"), aside=x.ladder.name, half=True, lines=tuple(lines) or none(x))
+        lines.append(
+            Line(text=_("Vague suivante à {at}.", at=times.hm_dated(x.ladder.next_at, x.at, lang)))
+        )
+    return Section(
+        id="calls",
+        title=_("Alerte des décideurs"),
+        aside=x.ladder.name,
+        half=True,
+        lines=tuple(lines) or none(x),
+    )
 
 
 def claims(x: Facts, cited: Cited) -> Section:
@@ -121,12 +208,19 @@ def claims(x: Facts, cited: Cited) -> Section:
     for r in claims[:CLAIMS_SHOWN]:
         where = x.names.site(r.site) if r.site else x.names.commune(r.commune) if r.commune else ""
         what = f"{w.word(w.EVENT, r.type, _)}, {where}" if where else w.word(w.EVENT, r.type, _)
-        said = dict.fromkeys((w.word(w.CERTAINTY, r.confirmation, _), world.source(r.source, _)))  # a rumour's source may be rumour
+        said = dict.fromkeys(
+            (w.word(w.CERTAINTY, r.confirmation, _), world.source(r.source, _))
+        )  # a rumour's source may be rumour
         at = times.hm_dated(times.of(r.recorded_at), x.at, lang)
         text = _("{what} : {said}, {at}.", what=what, said=", ".join(said), at=at)
         lines.append(Line(text=text, mark="unconfirmed", refs=cited.of(f"report:{r.id}")))
     if len(claims) > CLAIMS_SHOWN:
-        lines.append(Line(text=_.plural("et {n} autre.", "et {n} autres.", len(claims) - CLAIMS_SHOWN), mark="unconfirmed"))
+        lines.append(
+            Line(
+                text=_.plural("et {n} autre.", "et {n} autres.", len(claims) - CLAIMS_SHOWN),
+                mark="unconfirmed",
+            )
+        )
     if not claims:
         lines.append(Line(text=_("Aucune rumeur ouverte à {at}.", at=times.hm(x.at))))
     silent = sum(s.status is SiteStatus.UNKNOWN for s in x.sites)
@@ -147,7 +241,11 @@ def partners(x: Facts, cited: Cited) -> Section:
     _, lang = x._, x.lang
     newest: dict[str, ReportRow] = {}
     for r in sorted(x.reports, key=lambda r: r.recorded_at):
-        if r.source not in _OURS | _NOBODY and r.confirmation == "confirmed" and r.state in ("applied", "duplicate"):
+        if (
+            r.source not in _OURS | _NOBODY
+            and r.confirmation == "confirmed"
+            and r.state in ("applied", "duplicate")
+        ):
             newest[r.source] = r
     lines = []
     for r in sorted(newest.values(), key=lambda r: -r.recorded_at)[:PARTNERS_SHOWN]:
@@ -162,7 +260,11 @@ def partners(x: Facts, cited: Cited) -> Section:
         lines.append(Line(text=text, refs=cited.of(f"report:{r.id}")))
     cod = next((f for f in x.flags if f.id == "flag:cod_active"), None)
     heard = cod is not None and cod.value is True
-    state = _("Préfecture : COD activé.") if heard else _("Préfecture : COD non activé à notre connaissance.")
+    state = (
+        _("Préfecture : COD activé.")
+        if heard
+        else _("Préfecture : COD non activé à notre connaissance.")
+    )
     lines.append(Line(text=state, refs=cited.of("flag:flag:cod_active")))
     return Section(id="partners", title=_("Partenaires"), half=True, lines=tuple(lines))
 

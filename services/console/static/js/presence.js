@@ -3,7 +3,7 @@
 import { onPresence } from "./live.js";
 import { csrfToken, get, post } from "./post.js";
 
-/** As `services.console.presence.BEAT_S`. */
+/** As `services.console.live.presence.BEAT_S`. */
 const BEAT_MS = 15000;
 const html = document.documentElement;
 

@@ -8,6 +8,8 @@ __all__ = ["driver", "lint"]
 
 def driver(settings: ChatSettings) -> Driver:
     """The driver of the services that the settings name."""
-    from services.delivery.channels.chat.driver import Chat  # apprise weighs 30 MB: only where it is used
+    from services.delivery.channels.chat.driver import (
+        Chat,
+    )  # apprise weighs 30 MB: only where it is used
 
     return Chat(settings.schemes)

@@ -34,8 +34,15 @@ class Chat:
         try:
             async with asyncio.timeout(timeout_s):
                 said = await target.async_notify(
-                    body=text.plain(), title=text.subject, notify_type=kind, body_format=apprise.NotifyFormat.TEXT
+                    body=text.plain(),
+                    title=text.subject,
+                    notify_type=kind,
+                    body_format=apprise.NotifyFormat.TEXT,
                 )
         except TimeoutError:
             return Result("ambiguous", error="chat_no_answer")
-        return Result("accepted", provider_id=outgoing.row.id) if said else Result("ambiguous", error="chat_refused_or_lost")
+        return (
+            Result("accepted", provider_id=outgoing.row.id)
+            if said
+            else Result("ambiguous", error="chat_refused_or_lost")
+        )

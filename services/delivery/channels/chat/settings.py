@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import field_validator
 
 from services.delivery.channels.base import Fault
-from services.runtime.settings import Settings
+from services.runtime.process.settings import Settings
 
 _CLEAR: Final = {
     "matrix": "matrixs",
@@ -21,7 +21,21 @@ _CLEAR: Final = {
     "xml": "xmls",
 }
 """Schemes without TLS, and the one to use."""
-FORBIDDEN: Final = frozenset({"dbus", "glib", "qt", "kde", "gnome", "windows", "macosx", "syslog", "file", "lametric", "growl"})
+FORBIDDEN: Final = frozenset(
+    {
+        "dbus",
+        "glib",
+        "qt",
+        "kde",
+        "gnome",
+        "windows",
+        "macosx",
+        "syslog",
+        "file",
+        "lametric",
+        "growl",
+    }
+)
 """They reach the server's own machine or its neighbours, never a person elsewhere."""
 
 
@@ -50,11 +64,18 @@ def lint(settings: ChatSettings) -> Iterator[Fault]:
     import apprise  # only where it is used: it weighs 30 MB
 
     known = apprise.Apprise().details()["schemas"]
-    spoken = {str(scheme) for service in known for kind in ("protocols", "secure_protocols") for scheme in service[kind] or ()}
+    spoken = {
+        str(scheme)
+        for service in known
+        for kind in ("protocols", "secure_protocols")
+        for scheme in service[kind] or ()
+    }
     for scheme in sorted(settings.schemes):
         if scheme in FORBIDDEN:
             yield Fault("VIGIE_CHAT_SCHEMES", f"{scheme}: reaches this machine, never a person")
         elif scheme not in spoken:
             yield Fault("VIGIE_CHAT_SCHEMES", f"{scheme}: apprise knows no such service")
         elif scheme in _CLEAR:
-            yield Fault("VIGIE_CHAT_SCHEMES", f"{scheme}: no TLS, use {_CLEAR[scheme]}", error=False)
+            yield Fault(
+                "VIGIE_CHAT_SCHEMES", f"{scheme}: no TLS, use {_CLEAR[scheme]}", error=False
+            )

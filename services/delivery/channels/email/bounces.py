@@ -14,9 +14,16 @@ from email.policy import default
 from typing import Final, Literal
 
 HEADER: Final = "X-Vigie-Returns"
-_TOKEN: Final = re.compile(rf"^{HEADER}:[ \t]*([A-Za-z0-9_=-]+(?:(?:\r?\n)?[ \t]+[A-Za-z0-9_=-]+)*)", re.IGNORECASE | re.MULTILINE)
+_TOKEN: Final = re.compile(
+    rf"^{HEADER}:[ \t]*([A-Za-z0-9_=-]+(?:(?:\r?\n)?[ \t]+[A-Za-z0-9_=-]+)*)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _STATUS: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
-_ACTIONS: Final[dict[str, Literal["delivered", "failed"]]] = {"failed": "failed", "delivered": "delivered", "relayed": "delivered"}
+_ACTIONS: Final[dict[str, Literal["delivered", "failed"]]] = {
+    "failed": "failed",
+    "delivered": "delivered",
+    "relayed": "delivered",
+}
 
 
 def header_value(token: str) -> str:
@@ -45,12 +52,20 @@ def read_bounce(raw: bytes) -> Bounce | None:
                 action = _ACTIONS.get(str(fields.get("Action", "")).strip().lower())
                 status = _STATUS.search(str(fields.get("Status", "")))
                 if fields.get("Final-Recipient") or fields.get("Action"):
-                    error = f"smtp_{status[0]}" if status is not None and action == "failed" else None
-                    return Bounce(token, action, error or ("smtp_bounced" if action == "failed" else None))
+                    error = (
+                        f"smtp_{status[0]}" if status is not None and action == "failed" else None
+                    )
+                    return Bounce(
+                        token, action, error or ("smtp_bounced" if action == "failed" else None)
+                    )
     return None
 
 
 def _groups(part: Message) -> list[Message]:
     """Blocks of fields: one about the message, one per recipient."""
     payload = part.get_payload()
-    return [group for group in payload if isinstance(group, Message)] if isinstance(payload, list) else []
+    return (
+        [group for group in payload if isinstance(group, Message)]
+        if isinstance(payload, list)
+        else []
+    )

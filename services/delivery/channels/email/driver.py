@@ -41,14 +41,22 @@ class Email:
         self._port = parts.port or SMTP_SCHEMES[parts.scheme]
         self._tls = parts.scheme == "smtps"
         self._start_tls = {"smtp": None, "smtps": False, "smtp+starttls": True}[parts.scheme]
-        self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        self._login = (
+            (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        )
         self._sender = sender
         self._bounces = bounces or sender
         self._domain = sender.rpartition("@")[2]
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
         """See Driver."""
-        relay = aiosmtplib.SMTP(hostname=self._host, port=self._port, use_tls=self._tls, start_tls=self._start_tls, timeout=timeout_s)
+        relay = aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            use_tls=self._tls,
+            start_tls=self._start_tls,
+            timeout=timeout_s,
+        )
         begun = False
         try:
             async with asyncio.timeout(timeout_s):
@@ -65,15 +73,27 @@ class Email:
             return Result("failed", error=_code(refusal), retry=400 <= refusal.code < 500)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as fault:
             error = f"smtp_{'timeout' if isinstance(fault, TimeoutError) else 'connection'}"
-            return Result("ambiguous", error=error) if begun else Result("failed", error=error, retry=True)
+            return (
+                Result("ambiguous", error=error)
+                if begun
+                else Result("failed", error=error, retry=True)
+            )
         except ValueError:
-            return Result("failed", error="address_invalid")  # the address or a header cannot be written as SMTP wants it
+            return Result(
+                "failed", error="address_invalid"
+            )  # the address or a header cannot be written as SMTP wants it
         finally:
             relay.close()
 
     async def probe(self, timeout_s: float) -> str | None:
         """See Probing: connection, encryption and login, and no message."""
-        relay = aiosmtplib.SMTP(hostname=self._host, port=self._port, use_tls=self._tls, start_tls=self._start_tls, timeout=timeout_s)
+        relay = aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            use_tls=self._tls,
+            start_tls=self._start_tls,
+            timeout=timeout_s,
+        )
         try:
             async with asyncio.timeout(timeout_s):
                 await relay.connect()
@@ -106,7 +126,9 @@ class Email:
             mail["Importance"] = "high"
             mail["X-Priority"] = "1"
         if row.incident is not None:
-            mail["References"] = mail["In-Reply-To"] = f"<incident.{row.incident}.{outgoing.realm}@{self._domain}>"
+            mail["References"] = mail["In-Reply-To"] = (
+                f"<incident.{row.incident}.{outgoing.realm}@{self._domain}>"
+            )
         mail.set_content(text.plain())
         mail.add_alternative(text.html(), subtype="html")
         return mail

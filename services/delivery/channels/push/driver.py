@@ -18,7 +18,7 @@ from services.delivery.channels.base import Inbox, Outgoing, Result
 from services.delivery.channels.posting import Posting
 from services.delivery.channels.push.encryption import MOST, encrypt
 from services.delivery.channels.validity import validity_min
-from services.runtime.webpush import PushSettings, Subscription, VapidKey, to_text
+from services.runtime.http.web_push import PushSettings, Subscription, VapidKey, to_text
 
 _GONE: Final = frozenset({"push_404", "push_410"})
 _BODY: Final = 1_200
@@ -51,7 +51,9 @@ class Push(Posting):
             "topic": to_text(UUID(outgoing.row.id).bytes),
             "authorization": self._key.authorization(to.audience, self._settings.push_contact),
         }
-        result = await self.post(to.endpoint, encrypt(payload(outgoing), to.keys), headers, timeout_s)
+        result = await self.post(
+            to.endpoint, encrypt(payload(outgoing), to.keys), headers, timeout_s
+        )
         if result.error in _GONE:
             await self._inbox.gone(Channel.APP, outgoing)
             return Result("failed", error="subscription_gone")
@@ -66,9 +68,14 @@ def payload(outgoing: Outgoing) -> bytes:
     """What the worker shows. Addresses are paths: they lead to where the person subscribed."""
     row, text = outgoing.row, outgoing.text
     shown = {
-        "title": text.push_title, "body": text.push[:_BODY], "lang": text.lang, "tag": row.id, "stays": row.answer_expected or row.danger,
-        "url": urlsplit(text.link).path if text.link else "/", "receipt": urlsplit(outgoing.returns_url).path,
-    }  # fmt: skip
+        "title": text.push_title,
+        "body": text.push[:_BODY],
+        "lang": text.lang,
+        "tag": row.id,
+        "stays": row.answer_expected or row.danger,
+        "url": urlsplit(text.link).path if text.link else "/",
+        "receipt": urlsplit(outgoing.returns_url).path,
+    }
     while len(dumped := orjson.dumps(shown)) > MOST:
         shown["body"] = str(shown["body"])[: len(str(shown["body"])) // 2]
         shown["title"] = str(shown["title"])[:200]

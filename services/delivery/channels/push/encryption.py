@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from services.runtime.webpush import CURVE, SubscriptionKeys, to_bytes
+from services.runtime.http.web_push import CURVE, SubscriptionKeys, to_bytes
 
 RECORD: Final = 4096
 """Bytes that every push service takes (RFC 8030, 7.2)."""
@@ -22,18 +22,31 @@ _LAST: Final = b"\x02"
 """Delimiter of the only record."""
 
 
-def encrypt(plain: bytes, keys: SubscriptionKeys, *, salt: bytes | None = None, private: ec.EllipticCurvePrivateKey | None = None) -> bytes:
+def encrypt(
+    plain: bytes,
+    keys: SubscriptionKeys,
+    *,
+    salt: bytes | None = None,
+    private: ec.EllipticCurvePrivateKey | None = None,
+) -> bytes:
     """The body of the request. Salt and key are drawn anew for each message. Raises ValueError when `plain` is longer than MOST."""
     if len(plain) > MOST:
         raise ValueError("longer than a push service takes")
     salt, private = salt or os.urandom(16), private or ec.generate_private_key(CURVE)
     theirs = to_bytes(keys.p256dh)
     ours = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    shared = private.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(CURVE, theirs))
+    shared = private.exchange(
+        ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(CURVE, theirs)
+    )
     secret = _derived(shared, to_bytes(keys.auth), b"WebPush: info\0" + theirs + ours, 32)
     key = _derived(secret, salt, b"Content-Encoding: aes128gcm\0", 16)
     nonce = _derived(secret, salt, b"Content-Encoding: nonce\0", 12)
-    return salt + struct.pack(">IB", RECORD, len(ours)) + ours + AESGCM(key).encrypt(nonce, plain + _LAST, None)
+    return (
+        salt
+        + struct.pack(">IB", RECORD, len(ours))
+        + ours
+        + AESGCM(key).encrypt(nonce, plain + _LAST, None)
+    )
 
 
 def _derived(secret: bytes, salt: bytes, purpose: bytes, length: int) -> bytes:

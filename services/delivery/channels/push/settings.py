@@ -1,4 +1,4 @@
-"""What is wrong or surprising in the settings of web push (services.runtime.webpush has them: the page needs them too)."""
+"""What is wrong or surprising in the settings of web push (services.runtime.http.web_push has them: the page needs them too)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from services.delivery.channels.base import Fault
-from services.runtime.webpush import PushSettings
+from services.runtime.http.web_push import PushSettings
 
 
 def lint(settings: PushSettings, public_url: str = "") -> Iterator[Fault]:
@@ -15,7 +15,10 @@ def lint(settings: PushSettings, public_url: str = "") -> Iterator[Fault]:
         return
     scheme, _, rest = settings.push_contact.partition(":")
     if scheme not in ("mailto", "https") or not rest:
-        yield Fault("VIGIE_PUSH_CONTACT", "must be mailto:… or https://…: push services refuse who gives no address")
+        yield Fault(
+            "VIGIE_PUSH_CONTACT",
+            "must be mailto:… or https://…: push services refuse who gives no address",
+        )
     if not settings.push_services:
         yield Fault("VIGIE_PUSH_SERVICES", "names no host: nothing could be sent")
     parts = urlsplit(public_url)

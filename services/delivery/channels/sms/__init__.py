@@ -20,4 +20,6 @@ def driver(settings: SmsSettings, inbox: Inbox) -> Smpp | OvhSms | SmsGateway:
     keys = OvhKeys.read(token)
     if keys is not None:
         return OvhSms(url, keys, sender, inbox, polls=settings.sms_receipts == "poll")
-    return SmsGateway(url, token, sender, id_at=settings.sms_answer_id, receipts=settings.sms_receipts != "none")
+    return SmsGateway(
+        url, token, sender, id_at=settings.sms_answer_id, receipts=settings.sms_receipts != "none"
+    )

@@ -16,13 +16,15 @@ from services.delivery.channels.posting import Posting, value_at
 from services.delivery.channels.sms.origin import Origin, dialled
 from services.delivery.channels.sms.wording import wording
 from services.delivery.channels.validity import validity_min
-from services.runtime.sms_text import encode
+from services.runtime.http.sms_text import encode
 
 
 class SmsGateway(Posting):
     """Driver of one gateway."""
 
-    def __init__(self, url: str, token: str, origin: Origin, *, id_at: str = "", receipts: bool = True) -> None:
+    def __init__(
+        self, url: str, token: str, origin: Origin, *, id_at: str = "", receipts: bool = True
+    ) -> None:
         """Wire a gateway.
 
         `id_at`: where the id of the message stands in its answer, a JSON Pointer; empty: the answer is OVH's. `receipts`: it posts

@@ -45,7 +45,9 @@ def origin(text: str) -> Origin:
         return Origin(text, "short_code")
     if _NAME.fullmatch(text):
         return Origin(text, "name")
-    raise OriginInvalid("must be a number like +33700000000, a short code of 5 digits, or a name of 3 to 11 letters and digits, unaccented")
+    raise OriginInvalid(
+        "must be a number like +33700000000, a short code of 5 digits, or a name of 3 to 11 letters and digits, unaccented"
+    )
 
 
 def is_address(text: str) -> bool:
@@ -62,7 +64,11 @@ def dialled(text: str) -> str | None:
             break
     if _FRENCH.fullmatch(plain):
         plain = f"+{plain}"
-    return plain if is_address(plain) and (not plain.startswith("+33") or _FRENCH.fullmatch(plain[1:])) else None
+    return (
+        plain
+        if is_address(plain) and (not plain.startswith("+33") or _FRENCH.fullmatch(plain[1:]))
+        else None
+    )
 
 
 def same_number(text: str) -> str:

@@ -24,8 +24,8 @@ from schemas.words import Channel
 from services.delivery.channels.base import Inbox, Outgoing, Result
 from services.delivery.channels.sms.gateway import SmsGateway, ovh_answer, ovh_job
 from services.delivery.channels.sms.origin import Origin, same_number
-from services.runtime.ending import end
-from services.runtime.kafka import BrokerAway
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.process.tasks import end
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,14 @@ class OvhSms(SmsGateway):
     """Driver of one SMS service of OVH. With `polls` it asks for receipts, and for answers where people can answer."""
 
     def __init__(
-        self, url: str, keys: OvhKeys, origin: Origin, inbox: Inbox, *, polls: bool = False, clock: Callable[[], float] = time.time
+        self,
+        url: str,
+        keys: OvhKeys,
+        origin: Origin,
+        inbox: Inbox,
+        *,
+        polls: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(url, "", origin, receipts=polls)
         self._keys = keys
@@ -99,7 +106,9 @@ class OvhSms(SmsGateway):
 
     def job(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
         """See SmsGateway: only parameters that the API describes."""
-        return ovh_job(outgoing, number, self._origin) | {"tag": outgoing.attempt.replace("-", "")[:TAG_MOST]}
+        return ovh_job(outgoing, number, self._origin) | {
+            "tag": outgoing.attempt.replace("-", "")[:TAG_MOST]
+        }
 
     def headers(self, outgoing: Outgoing, body: bytes) -> dict[str, str]:  # noqa: ARG002  the API knows no key of repetition
         """See SmsGateway."""
@@ -129,7 +138,13 @@ class OvhSms(SmsGateway):
         if self._origin.answerable:
             await self._take_answers()
 
-    async def _take_receipts(self, awaited: frozenset[str], code: int, state: Literal["received", "failed"], error: str | None) -> None:
+    async def _take_receipts(
+        self,
+        awaited: frozenset[str],
+        code: int,
+        state: Literal["received", "failed"],
+        error: str | None,
+    ) -> None:
         for id in await self._listed("outgoing", f"&deliveryReceipt={code}"):
             if str(id) in awaited:
                 await self._inbox.receipt(Channel.SMS, str(id), state, error)
@@ -140,17 +155,27 @@ class OvhSms(SmsGateway):
             if id in self._heard:
                 continue
             message = await self._read(f"{self._service}/incoming/{id}")
-            if not isinstance(message, dict) or not isinstance(message.get("sender"), str) or not isinstance(message.get("message"), str):
+            if (
+                not isinstance(message, dict)
+                or not isinstance(message.get("sender"), str)
+                or not isinstance(message.get("message"), str)
+            ):
                 continue
-            if await self._inbox.reply(Channel.SMS, same_number(message["sender"]), message["message"], name=f"ovh-{id}"):
+            if await self._inbox.reply(
+                Channel.SMS, same_number(message["sender"]), message["message"], name=f"ovh-{id}"
+            ):
                 self._heard.add(id)
         if listed:
             self._heard.intersection_update(listed)
 
     async def _listed(self, what: str, filters: str = "") -> list[int]:
         """Return the ids of the last messages of a kind."""
-        since = datetime.fromtimestamp(self._clock() - LOOK_BACK_S, UTC).isoformat(timespec="seconds")
-        found = await self._read(f"{self._service}/{what}?creationDatetime.from={quote(since, safe='')}{filters}")
+        since = datetime.fromtimestamp(self._clock() - LOOK_BACK_S, UTC).isoformat(
+            timespec="seconds"
+        )
+        found = await self._read(
+            f"{self._service}/{what}?creationDatetime.from={quote(since, safe='')}{filters}"
+        )
         return [id for id in found if isinstance(id, int)] if isinstance(found, list) else []
 
     async def _read(self, url: str) -> object:
@@ -160,7 +185,9 @@ class OvhSms(SmsGateway):
         try:
             async with (
                 asyncio.timeout(ASK_S),
-                self._session.get(URL(url, encoded=True), headers=headers, allow_redirects=False) as answer,
+                self._session.get(
+                    URL(url, encoded=True), headers=headers, allow_redirects=False
+                ) as answer,
             ):
                 content, status = await answer.read(), answer.status
             found: object = orjson.loads(content) if status == 200 else None

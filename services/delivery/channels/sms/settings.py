@@ -12,7 +12,7 @@ from services.delivery.channels.base import Fault
 from services.delivery.channels.sms.origin import OriginInvalid, origin
 from services.delivery.channels.sms.ovh import JOBS, OvhKeys
 from services.delivery.channels.sms.smpp.session import Smsc
-from services.runtime.settings import Settings, address_of
+from services.runtime.process.settings import Settings, address_of
 
 SMPP_PORTS: Final = {"smpp": 2775, "smpps": 3550}
 _SCHEMES: Final = (*SMPP_PORTS, "https", "http")
@@ -45,7 +45,13 @@ class SmsSettings(Settings):
         if parts.scheme not in SMPP_PORTS or parts.hostname is None:
             return None
         name, password = unquote(parts.username or ""), unquote(parts.password or "")
-        return Smsc(parts.hostname, parts.port or SMPP_PORTS[parts.scheme], name, password, tls=parts.scheme == "smpps")
+        return Smsc(
+            parts.hostname,
+            parts.port or SMPP_PORTS[parts.scheme],
+            name,
+            password,
+            tls=parts.scheme == "smpps",
+        )
 
 
 def lint(settings: SmsSettings) -> Iterator[Fault]:
@@ -59,16 +65,29 @@ def lint(settings: SmsSettings) -> Iterator[Fault]:
         yield Fault("VIGIE_SMS_SENDER", str(error))
     else:
         if not sender.answerable:
-            yield Fault("VIGIE_SMS_SENDER", "nobody can answer a name by SMS: people answer by the link only", error=False)
+            yield Fault(
+                "VIGIE_SMS_SENDER",
+                "nobody can answer a name by SMS: people answer by the link only",
+                error=False,
+            )
     if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
-        yield Fault("VIGIE_SMS_URL", "plain HTTP carries numbers and texts in the clear: use https://")
+        yield Fault(
+            "VIGIE_SMS_URL", "plain HTTP carries numbers and texts in the clear: use https://"
+        )
     if url.scheme == "smpp" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
-        yield Fault("VIGIE_SMS_URL", "SMPP without TLS: use smpps://, or a tunnel to the provider", error=False)
+        yield Fault(
+            "VIGIE_SMS_URL",
+            "SMPP without TLS: use smpps://, or a tunnel to the provider",
+            error=False,
+        )
     if (smsc := settings.smsc()) is not None:
         if not smsc.system_id:
             yield Fault("VIGIE_SMS_URL", "no system_id: smpp://system_id:password@host")
         if len(smsc.system_id) > 15 or len(smsc.password) > 8:
-            yield Fault("VIGIE_SMS_URL", "SMPP 3.4 carries a system_id of 15 and a password of 8 characters at most")
+            yield Fault(
+                "VIGIE_SMS_URL",
+                "SMPP 3.4 carries a system_id of 15 and a password of 8 characters at most",
+            )
     elif not (token := settings.sms_token.get_secret_value()):
         yield Fault("VIGIE_SMS_TOKEN", "no token: the gateway would have to trust anybody")
     else:
@@ -79,12 +98,19 @@ def _lint_receipts(settings: SmsSettings, *, ovh: bool) -> Iterator[Fault]:
     """Return what is wrong or surprising about the receipts of an HTTP gateway."""
     wanted = settings.sms_receipts
     if ovh and wanted == "callback":
-        yield Fault("VIGIE_SMS_RECEIPTS", "OVH takes no address for receipts in a job: use poll or none")
+        yield Fault(
+            "VIGIE_SMS_RECEIPTS", "OVH takes no address for receipts in a job: use poll or none"
+        )
     if not ovh and wanted == "poll":
-        yield Fault("VIGIE_SMS_RECEIPTS", "only OVH is asked for receipts, with keys as application:secret:consumer")
+        yield Fault(
+            "VIGIE_SMS_RECEIPTS",
+            "only OVH is asked for receipts, with keys as application:secret:consumer",
+        )
     if ovh and not urlsplit(settings.sms_url.get_secret_value()).path.endswith(JOBS):
         yield Fault("VIGIE_SMS_URL", "the address of OVH ends with /sms/<service>/jobs")
     if wanted == "none" or (ovh and not wanted):
         yield Fault(
-            "VIGIE_SMS_RECEIPTS", "no receipts: an SMS that the provider took counts as sent, nobody learns whether it arrived", error=False
+            "VIGIE_SMS_RECEIPTS",
+            "no receipts: an SMS that the provider took counts as sent, nobody learns whether it arrived",
+            error=False,
         )

@@ -32,7 +32,9 @@ class Voice(Posting):
         if number is None:
             return Result("failed", error="address_invalid")
         headers = {"authorization": f"Bearer {self._token}", "idempotency-key": outgoing.attempt}
-        return await self.post(self._url, orjson.dumps(self.order(outgoing, number)), headers, timeout_s)
+        return await self.post(
+            self._url, orjson.dumps(self.order(outgoing, number)), headers, timeout_s
+        )
 
     async def probe(self, timeout_s: float) -> str | None:
         """See Probing."""

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from services.delivery.channels.base import Fault
 from services.delivery.channels.sms.origin import is_address
-from services.runtime.settings import Settings, address_of
+from services.runtime.process.settings import Settings, address_of
 
 
 class VoiceSettings(Settings):
@@ -38,8 +38,13 @@ def lint(settings: VoiceSettings) -> Iterator[Fault]:
     if not url.scheme:
         return
     if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
-        yield Fault("VIGIE_VOICE_URL", "plain HTTP carries numbers and texts in the clear: use https://")
+        yield Fault(
+            "VIGIE_VOICE_URL", "plain HTTP carries numbers and texts in the clear: use https://"
+        )
     if not settings.voice_token.get_secret_value():
         yield Fault("VIGIE_VOICE_TOKEN", "no token: the gateway would have to trust anybody")
     if not is_address(settings.voice_caller):
-        yield Fault("VIGIE_VOICE_CALLER", "must be a number like +33140000000: people recognise it, and phones let it pass at night")
+        yield Fault(
+            "VIGIE_VOICE_CALLER",
+            "must be a number like +33140000000: people recognise it, and phones let it pass at night",
+        )

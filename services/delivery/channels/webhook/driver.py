@@ -19,7 +19,7 @@ import orjson
 
 from services.delivery.channels.base import Outgoing, Result
 from services.delivery.channels.posting import Posting
-from services.runtime.kafka import iso
+from services.runtime.kafka.clients import iso
 
 _PREFIX: Final = "whsec_"
 
@@ -50,7 +50,9 @@ class Webhook(Posting):
             "webhook-signature": signature(self._secret, outgoing.row.id, stamp, body),
         }
         result = await self.post(outgoing.address, body, headers, timeout_s)
-        return replace(result, provider_id=outgoing.row.id) if result.outcome == "accepted" else result
+        return (
+            replace(result, provider_id=outgoing.row.id) if result.outcome == "accepted" else result
+        )
 
 
 def payload(outgoing: Outgoing) -> dict[str, object]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pydantic import SecretStr, field_validator
 
 from services.delivery.channels.base import Fault
-from services.runtime.settings import Settings
+from services.runtime.process.settings import Settings
 
 
 class WebhookSettings(Settings):
@@ -35,4 +35,8 @@ def lint(settings: WebhookSettings) -> Iterator[Fault]:
     """What is wrong or surprising."""
     secret = settings.webhook_secret.get_secret_value()
     if secret and not secret.startswith("whsec_"):
-        yield Fault("VIGIE_WEBHOOK_SECRET", "write it as whsec_…: receivers' libraries look for the prefix", error=False)
+        yield Fault(
+            "VIGIE_WEBHOOK_SECRET",
+            "write it as whsec_…: receivers' libraries look for the prefix",
+            error=False,
+        )

@@ -22,7 +22,12 @@ def install() -> None:
     with (HERE / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (HERE / "node_modules" / "smpp").is_dir():
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True, timeout=120)
+            subprocess.run(
+                ["npm", "ci", "--no-audit", "--no-fund", "--silent"],
+                cwd=HERE,
+                check=True,
+                timeout=120,
+            )
 
 
 class Smsc:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing, Substitution
-from services.continuity.reassignment import Situation, Tables
-from services.continuity.reassignment.files import read_situation
+from services.continuity.reassignment.model import Situation, Tables
+from services.continuity.reassignment.model.files import read_situation
 from tests.shipped import territory
 
 DATA = Path(__file__).parents[3] / "data" / "reassignment"
 ROWS, META = DATA / "situations.csv", DATA / "situations.json"
-EXPECTED: dict[str, dict[str, Any]] = {s["id"]: s for s in json.loads(META.read_text(encoding="utf-8"))}
+EXPECTED: dict[str, dict[str, Any]] = {
+    s["id"]: s for s in json.loads(META.read_text(encoding="utf-8"))
+}
 
 
 @cache
@@ -27,12 +29,33 @@ def situation(name: str) -> Situation:
     return read_situation(ROWS, META, name, tables())
 
 
-def site(id: str, east_m: float = 0, *, kind: str = "site_central", desks: int = 50, kitchen: str | None = None) -> Site:
+def site(
+    id: str,
+    east_m: float = 0,
+    *,
+    kind: str = "site_central",
+    desks: int = 50,
+    kitchen: str | None = None,
+) -> Site:
     """A site so many metres east of Nanterre."""
     return Site(
-        id=id, name=id, kind=kind, commune="92050", commune_name="Nanterre", lat=48.89, lon=2.2 + east_m / 73_150, position="approximate",
-        pole="multi", staff=0, desks=desks, public_capacity=0, flood_exposure="non", generator=False, kitchen=kitchen, name_is="fictitious",
-    )  # fmt: skip
+        id=id,
+        name=id,
+        kind=kind,
+        commune="92050",
+        commune_name="Nanterre",
+        lat=48.89,
+        lon=2.2 + east_m / 73_150,
+        position="approximate",
+        pole="multi",
+        staff=0,
+        desks=desks,
+        public_capacity=0,
+        flood_exposure="non",
+        generator=False,
+        kitchen=kitchen,
+        name_is="fictitious",
+    )
 
 
 def rule(activity: str, criticality: int = 1, **given: Any) -> ReassignmentRule:
@@ -47,7 +70,12 @@ def rule(activity: str, criticality: int = 1, **given: Any) -> ReassignmentRule:
         "home_kinds": kinds,
         "host_kinds": kinds,
     }
-    return ReassignmentRule(activity=activity, pole=given.pop("pole", activity[:3]), criticality=criticality, **(fields | given))
+    return ReassignmentRule(
+        activity=activity,
+        pole=given.pop("pole", activity[:3]),
+        criticality=criticality,
+        **(fields | given),
+    )
 
 
 def cell(site: str, activity: str, metier: str, staff: int, minimum: int = 0) -> StaffCell:
@@ -55,6 +83,12 @@ def cell(site: str, activity: str, metier: str, staff: int, minimum: int = 0) ->
 
 
 def small(
-    sites: list[Site], rules: list[ReassignmentRule], cells: list[StaffCell], substitutions: list[Substitution] | None = None
+    sites: list[Site],
+    rules: list[ReassignmentRule],
+    cells: list[StaffCell],
+    substitutions: list[Substitution] | None = None,
 ) -> Tables:
-    return Tables(sites, Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=tuple(substitutions or ())))
+    return Tables(
+        sites,
+        Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=tuple(substitutions or ())),
+    )

@@ -9,19 +9,26 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 
 from schemas.reference import Staffing, Substitution
-from services.continuity.contingency import Contingency, Lost, totals, worst
-from services.continuity.reassignment import Tables
-from services.continuity.reassignment.previous import LineKey, PreviousLine
-from services.continuity.reassignment.situation import SiteState, Situation
-from services.continuity.sensitivity import Start, sensitivity
+from services.continuity.contingency.ranking import Contingency, Lost, totals, worst
+from services.continuity.contingency.sensitivity import Start, sensitivity
+from services.continuity.reassignment.model import Tables
+from services.continuity.reassignment.model.previous import LineKey, PreviousLine
+from services.continuity.reassignment.model.situation import SiteState, Situation
 from tests.model.reassignment import Case
 from tests.unit.continuity.reassignment.cases import cell, rule, site, tables
 from tests.unit.continuity.reassignment.test_independent import small_cases
 
 WORST = [
-    ("cen-1", (487, 276, 12)), ("cen-4", (130, 0, 0)), ("cen-2", (52, 0, 0)), ("cen-5", (48, 0, 0)), ("cul-01", (48, 0, 0)),
-    ("cul-04", (48, 0, 0)), ("cen-3", (42, 0, 0)), ("cul-02", (40, 0, 0)), ("sit-01", (28, 0, 0)),
-]  # fmt: skip
+    ("cen-1", (487, 276, 12)),
+    ("cen-4", (130, 0, 0)),
+    ("cen-2", (52, 0, 0)),
+    ("cen-5", (48, 0, 0)),
+    ("cul-01", (48, 0, 0)),
+    ("cul-04", (48, 0, 0)),
+    ("cen-3", (42, 0, 0)),
+    ("cul-02", (40, 0, 0)),
+    ("sit-01", (28, 0, 0)),
+]
 
 
 def test_no_building_alone_stops_vital_work() -> None:
@@ -39,11 +46,18 @@ def test_buildings_with_their_people_are_ranked() -> None:
 def test_the_worst_loss_names_who_is_missing() -> None:
     ranking = Contingency(tables(), Lost.PEOPLE)
     found = ranking.explained(worst(ranking.single(), 2)[1])
-    assert {(gap.metier, gap.missing) for gap in found.gaps} >= {("electricien_habilite", "people"), ("egoutier", "people")}
+    assert {(gap.metier, gap.missing) for gap in found.gaps} >= {
+        ("electricien_habilite", "people"),
+        ("egoutier", "people"),
+    }
     assert sum(gap.count for gap in found.gaps) > 0
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(small_cases())
 def test_what_is_screened_is_what_a_solve_finds(case: Case) -> None:
     for lost in Lost:
@@ -55,21 +69,32 @@ def test_what_is_screened_is_what_a_solve_finds(case: Case) -> None:
 def test_what_one_more_buys() -> None:
     sites = [site("a"), site("b", 500), site("c", 900)]
     rules = [rule("SOL-04", 1), rule("RHF-01", 3, release_pct=100)]
-    cells = [cell("a", "SOL-04", "infirmier", 2, 2), cell("b", "RHF-01", "comptable", 4), cell("c", "RHF-01", "comptable", 4)]
+    cells = [
+        cell("a", "SOL-04", "infirmier", 2, 2),
+        cell("b", "RHF-01", "comptable", 4),
+        cell("c", "RHF-01", "comptable", 4),
+    ]
     lines = [Substitution(metier="infirmier", by="puericultrice", tenths=1)]
     staffing = Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=tuple(lines))
     start = Start(sites, staffing, Lost.PEOPLE)
-    found = sensitivity(start, worst(Contingency(Tables(sites, staffing), Lost.PEOPLE).single(), 10))
+    found = sensitivity(
+        start, worst(Contingency(Tables(sites, staffing), Lost.PEOPLE).single(), 10)
+    )
     assert [(g.kind, g.what, g.unmet, g.agents, g.kept, g.losses) for g in found] == [
-        ("agent", "infirmier", (-8, 0, 0), -1, 0, 1), ("generator", "a", (-8, 0, 0), -1, 0, 1),
-    ]  # fmt: skip
+        ("agent", "infirmier", (-8, 0, 0), -1, 0, 1),
+        ("generator", "a", (-8, 0, 0), -1, 0, 1),
+    ]
 
 
 def test_a_second_agent_of_a_metier_keeps_the_activity_that_the_first_does_not() -> None:
     sites, rules = [site("a"), site("b", 500)], [rule("SOL-04", 1)]
-    staffing = Staffing(cells=(cell("a", "SOL-04", "infirmier", 1, 1),), rules=tuple(rules), substitutions=())
+    staffing = Staffing(
+        cells=(cell("a", "SOL-04", "infirmier", 1, 1),), rules=tuple(rules), substitutions=()
+    )
     bad = worst(Contingency(Tables(sites, staffing), Lost.PEOPLE).single(), 10)
-    (gain,) = [g for g in sensitivity(Start(sites, staffing, Lost.PEOPLE), bad) if g.kind == "agent"]
+    (gain,) = [
+        g for g in sensitivity(Start(sites, staffing, Lost.PEOPLE), bad) if g.kind == "agent"
+    ]
     assert (gain.agents, gain.kept) == (-1, 1)
 
 
@@ -79,14 +104,24 @@ def test_in_a_crisis_a_fallback_site_buys_the_desks_that_approved_lines_hold() -
     rules = [rule("SOL-04", 1), rule("SOL-01", 1)]
     cells = [cell("a", "SOL-04", "infirmier", 2, 2), cell("c", "SOL-01", "educateur", 2, 2)]
     staffing = Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=())
-    held = PreviousLine(LineKey("a", "SOL-04", "infirmier", "d", "a", "SOL-04", "infirmier", "b"), 2, approved=True)
-    start = Start(sites, staffing, Lost.BUILDING, Situation({"a": SiteState(100, 0, False)}), (held,))
+    held = PreviousLine(
+        LineKey("a", "SOL-04", "infirmier", "d", "a", "SOL-04", "infirmier", "b"), 2, approved=True
+    )
+    start = Start(
+        sites, staffing, Lost.BUILDING, Situation({"a": SiteState(100, 0, False)}), (held,)
+    )
     bad = worst(start.ranking(Tables(sites, staffing)).single(), 10)
     (site_more,) = [g for g in sensitivity(start, bad) if g.kind == "site"]
-    assert (site_more.what, site_more.unmet, site_more.agents, site_more.kept, site_more.losses) == ("site_central", (-32, 0, 0), -4, 2, 2)
-    assert [g for g in sensitivity(Start(sites, staffing, Lost.BUILDING), ()) if g.kind == "site"] == [], (
-        "on a quiet day no desk is missing"
-    )
+    assert (
+        site_more.what,
+        site_more.unmet,
+        site_more.agents,
+        site_more.kept,
+        site_more.losses,
+    ) == ("site_central", (-32, 0, 0), -4, 2, 2)
+    assert [
+        g for g in sensitivity(Start(sites, staffing, Lost.BUILDING), ()) if g.kind == "site"
+    ] == [], "on a quiet day no desk is missing"
 
 
 PEAK = """
@@ -103,5 +138,11 @@ print(next(int(line.split()[1]) // 1024 for line in Path("/proc/self/status").re
 
 def test_a_search_among_many_that_are_equally_good_stays_small() -> None:
     """A generator more where the power of a commune is cut: with presolve HiGHS took 840 MB for it."""
-    done = subprocess.run([sys.executable, "-c", PEAK], cwd=Path(__file__).parents[4], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK],
+        cwd=Path(__file__).parents[4],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert int(done.stdout) < 400

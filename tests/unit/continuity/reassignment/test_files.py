@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 
-from services.continuity.reassignment import SiteState, Situation, Tables, solve
-from services.continuity.reassignment.files import FileInvalid, proposal_document, read_previous, read_situation
+from services.continuity.reassignment.model import SiteState, Situation, Tables, solve
+from services.continuity.reassignment.model.files import (
+    FileInvalid,
+    proposal_document,
+    read_previous,
+    read_situation,
+)
 from tests.unit.continuity.reassignment.cases import cell, rule, site, small
 
 META = [{"id": "X", "elapsed_h": 1, "transit": 1, "tele": 1}]
@@ -21,7 +26,11 @@ def territory() -> Tables:
     return small(
         [site("a"), site("b", 500), site("c", 3_000)],
         [rule("SOL-04", 2, tele_pct=50), rule("RHF-01", 3, release_pct=100)],
-        [cell("a", "SOL-04", "infirmier", 6, 4), cell("b", "SOL-04", "comptable", 1), cell("c", "RHF-01", "infirmier", 3)],
+        [
+            cell("a", "SOL-04", "infirmier", 6, 4),
+            cell("b", "SOL-04", "comptable", 1),
+            cell("c", "RHF-01", "infirmier", 3),
+        ],
     )
 
 
@@ -36,7 +45,9 @@ def test_a_proposal_is_read_as_it_was_written(tmp_path: Path) -> None:
     now = Situation({"a": SiteState(100, 0, False)})
     found = solve(territory(), now)
     read = read_previous(file, territory())
-    assert [(line.key, line.count, line.approved) for line in read] == [(line.key, line.count, True) for line in found.lines]
+    assert [(line.key, line.count, line.approved) for line in read] == [
+        (line.key, line.count, True) for line in found.lines
+    ]
     assert all(k.count == k.before for k in solve(territory(), now, read).kept)
 
 
@@ -74,19 +85,47 @@ def _said(tmp_path: Path, place: str, value: Any) -> str:
         ("count", 10**30, "line 2: count is a whole number up to 1000000"),
         ("count", -1, "line 2: count is a whole number"),
         ("count", 1.5, "line 2: count is a whole number"),
-        ("state", "perhaps", "line 2: count is a whole number up to 1000000, state is approved or proposed"),
+        (
+            "state",
+            "perhaps",
+            "line 2: count is a whole number up to 1000000, state is approved or proposed",
+        ),
     ],
 )
 def test_a_line_that_is_none_is_named(tmp_path: Path, place: str, value: Any, says: str) -> None:
     assert _said(tmp_path, place, value).startswith(says)
 
 
-ODD = (None, True, -1, 0, 3, 10**30, 1 << 41, 1.5, float("nan"), "", [], {}, ["a"], {"a": 1}, "a", "b", "telework", "proposed", "spare")
+ODD = (
+    None,
+    True,
+    -1,
+    0,
+    3,
+    10**30,
+    1 << 41,
+    1.5,
+    float("nan"),
+    "",
+    [],
+    {},
+    ["a"],
+    {"a": 1},
+    "a",
+    "b",
+    "telework",
+    "proposed",
+    "spare",
+)
 
 
 def test_lines_of_any_values_are_solved_or_refused(tmp_path: Path) -> None:
     random, sound, said = Random(20261126), document(), []
-    tables, now, file = territory(), Situation({"a": SiteState(100, 0, False)}), tmp_path / "proposal.json"
+    tables, now, file = (
+        territory(),
+        Situation({"a": SiteState(100, 0, False)}),
+        tmp_path / "proposal.json",
+    )
     for _ in range(400):
         text = json.loads(json.dumps(sound))
         line = random.choice(text["lines"])
@@ -106,19 +145,37 @@ def test_lines_of_any_values_are_solved_or_refused(tmp_path: Path) -> None:
     ("rows", "meta", "says"),
     [
         (ROWS, "[" * 5000, "meta.json: "),
-        (ROWS, json.dumps([{**META[0], "elapsed_h": float("nan")}]), "meta.json: X: elapsed_h is a number"),
-        (ROWS, json.dumps([{**META[0], "elapsed_h": float("inf")}]), "meta.json: X: elapsed_h is a number"),
-        (ROWS, json.dumps([{**META[0], "transit": [1]}]), "meta.json: X: elapsed_h is a number, transit and tele are 0 or 1"),
+        (
+            ROWS,
+            json.dumps([{**META[0], "elapsed_h": float("nan")}]),
+            "meta.json: X: elapsed_h is a number",
+        ),
+        (
+            ROWS,
+            json.dumps([{**META[0], "elapsed_h": float("inf")}]),
+            "meta.json: X: elapsed_h is a number",
+        ),
+        (
+            ROWS,
+            json.dumps([{**META[0], "transit": [1]}]),
+            "meta.json: X: elapsed_h is a number, transit and tele are 0 or 1",
+        ),
         (ROWS, "{}", "meta.json: no entry with the id 'X'"),
         (ROWS + "X,nowhere,100,0,0\n", json.dumps(META), "rows.csv:3: no site 'nowhere'"),
         (ROWS + "X,a,100,0,0\n", json.dumps(META), "rows.csv:3: site 'a' stands twice"),
         (ROWS + "X,b,-1,0,0\n", json.dumps(META), "rows.csv:3: percentages are 0 to 100"),
-        (ROWS + "X,b\n", json.dumps(META), "rows.csv:3: staff_pct, seat_pct and host_ok are whole numbers"),
+        (
+            ROWS + "X,b\n",
+            json.dumps(META),
+            "rows.csv:3: staff_pct, seat_pct and host_ok are whole numbers",
+        ),
         ("situation,site_id\n", json.dumps(META), "rows.csv: the columns are situation, site_id"),
         (ROWS + '"' + "x" * 200_000, json.dumps(META), "rows.csv: "),
     ],
 )
-def test_a_situation_that_cannot_be_read_is_named(tmp_path: Path, rows: str, meta: str, says: str) -> None:
+def test_a_situation_that_cannot_be_read_is_named(
+    tmp_path: Path, rows: str, meta: str, says: str
+) -> None:
     (tmp_path / "rows.csv").write_text(rows)
     (tmp_path / "meta.json").write_text(meta)
     with pytest.raises(FileInvalid) as found:

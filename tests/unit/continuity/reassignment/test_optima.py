@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from services.continuity.reassignment import Choice, Options, PreviousLine, Proposal, Work, solve
+from services.continuity.reassignment.model import (
+    Choice,
+    Options,
+    PreviousLine,
+    Proposal,
+    Work,
+    solve,
+)
 from tests.unit.continuity.reassignment.cases import EXPECTED, situation, tables
 
 
@@ -21,15 +28,27 @@ def test_every_situation_has_its_optimum(name: str) -> None:
     )
     assert found.objective == wanted["optimum"] | {"K": 0}
     assert found.open_level is None
-    assert sum(line.count for line in found.lines if not line.key.own_work) + sum(g.count for g in found.unmet) == found.demand
+    assert (
+        sum(line.count for line in found.lines if not line.key.own_work)
+        + sum(g.count for g in found.unmet)
+        == found.demand
+    )
     assert sum(g.count for g in found.idle) == wanted["optimum"]["I"]
 
 
-@pytest.mark.parametrize(("name", "groups", "minutes", "grams"), [("S10-fire", 11, 5457, 10339), ("S01-90h", 8, 433, 5675)])
+@pytest.mark.parametrize(
+    ("name", "groups", "minutes", "grams"),
+    [("S10-fire", 11, 5457, 10339), ("S01-90h", 8, 433, 5675)],
+)
 def test_cohesion_uses_the_fewest_groups(name: str, groups: int, minutes: int, grams: int) -> None:
     found = solve(tables(), situation(name), (), Options(Choice(cohesion=True)))
     assert found.open_level is None
-    assert found.objective == EXPECTED[name]["optimum"] | {"K": 0, "G": groups, "D": minutes, "C": grams}
+    assert found.objective == EXPECTED[name]["optimum"] | {
+        "K": 0,
+        "G": groups,
+        "D": minutes,
+        "C": grams,
+    }
     assert found.groups == groups
 
 
@@ -39,12 +58,17 @@ def test_cohesion_that_cannot_be_proved_shows_its_gap() -> None:
     assert found.open_level == "G"
     assert found.bound is not None
     assert found.bound < found.groups < free.groups
-    assert {k: found.objective[k] for k in ("U1", "U2", "U3", "I", "Q")} == {k: free.objective[k] for k in ("U1", "U2", "U3", "I", "Q")}
+    assert {k: found.objective[k] for k in ("U1", "U2", "U3", "I", "Q")} == {
+        k: free.objective[k] for k in ("U1", "U2", "U3", "I", "Q")
+    }
 
 
 def _approved(proposal: Proposal) -> tuple[PreviousLine, ...]:
     """Lines for needs of criticality 1 and 2 approved, the others seen."""
-    return tuple(PreviousLine(line.key, line.count, not line.key.own_work and line.criticality <= 2) for line in proposal.lines)
+    return tuple(
+        PreviousLine(line.key, line.count, not line.key.own_work and line.criticality <= 2)
+        for line in proposal.lines
+    )
 
 
 def test_a_second_event_changes_as_few_approved_moves_as_possible() -> None:
@@ -65,12 +89,18 @@ def test_when_the_work_runs_out_the_first_answer_stands_and_says_so() -> None:
     best = EXPECTED["STR-07"]["optimum"]
     assert (found.open_level, found.bound) == ("U1", 0)
     assert found.objective["U3"] > best["U3"]
-    assert sum(line.count for line in found.lines if not line.key.own_work) + sum(g.count for g in found.unmet) == found.demand
+    assert (
+        sum(line.count for line in found.lines if not line.key.own_work)
+        + sum(g.count for g in found.unmet)
+        == found.demand
+    )
 
 
 def test_when_the_work_runs_out_later_the_levels_before_are_optimal() -> None:
     found = solve(tables(), situation("S04-peak"), (), Options(Choice(work=Work(iterations=400))))
     best = EXPECTED["S04-peak"]["optimum"]
     assert found.open_level == "I"
-    assert {k: found.objective[k] for k in ("U1", "U2", "U3")} == {k: best[k] for k in ("U1", "U2", "U3")}
+    assert {k: found.objective[k] for k in ("U1", "U2", "U3")} == {
+        k: best[k] for k in ("U1", "U2", "U3")
+    }
     assert found.objective["I"] > best["I"]

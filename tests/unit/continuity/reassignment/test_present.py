@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 
 from schemas.reference import Staffing
-from services.continuity.contingency import NOTHING, Contingency, Lost, totals, worst
-from services.continuity.present import PAIRED, Present
-from services.continuity.reassignment import SiteState, Situation, Tables
-from services.continuity.reassignment.previous import PreviousLine
-from services.continuity.reassignment.situation import Quantities
+from services.continuity.contingency.current_crisis import PAIRED, Present
+from services.continuity.contingency.ranking import NOTHING, Contingency, Lost, totals, worst
+from services.continuity.reassignment.model import SiteState, Situation, Tables
+from services.continuity.reassignment.model.previous import PreviousLine
+from services.continuity.reassignment.model.situation import Quantities
 from tests.model.reassignment import Case
 from tests.unit.continuity.reassignment.cases import cell, rule, site, small, tables
 from tests.unit.continuity.reassignment.test_independent import small_cases
@@ -17,20 +17,36 @@ from tests.unit.continuity.reassignment.test_independent import small_cases
 CLOSED = SiteState(100, 0, False)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(small_cases())
 def test_what_is_spared_leaves_no_more_undone(case: Case) -> None:
-    now = Situation({s: SiteState(*state) for s, state in case.touched.items()}, case.elapsed_h, case.transit, case.tele)
+    now = Situation(
+        {s: SiteState(*state) for s, state in case.touched.items()},
+        case.elapsed_h,
+        case.transit,
+        case.tele,
+    )
     for lost in Lost:
         ranking = Present(Tables(case.sites, case.staffing), lost, now)
         for loss in [*ranking.each(), *ranking.pairs()]:
             solved = ranking.explained(loss).unmet
-            assert (solved == loss.unmet) if loss.solved else (solved <= loss.unmet == loss.before), loss
+            assert (
+                (solved == loss.unmet) if loss.solved else (solved <= loss.unmet == loss.before)
+            ), loss
 
 
 def test_a_quiet_present_is_a_quiet_day() -> None:
-    found, quiet = Present(tables(), Lost.PEOPLE, Situation()).single(), Contingency(tables(), Lost.PEOPLE).single()
-    assert [(x.sites, x.unmet) for x in worst(found, 50)] == [(x.sites, x.unmet) for x in worst(quiet, 50)]
+    found, quiet = (
+        Present(tables(), Lost.PEOPLE, Situation()).single(),
+        Contingency(tables(), Lost.PEOPLE).single(),
+    )
+    assert [(x.sites, x.unmet) for x in worst(found, 50)] == [
+        (x.sites, x.unmet) for x in worst(quiet, 50)
+    ]
     assert totals(found) == totals(quiet)
 
 
@@ -38,9 +54,10 @@ def _desks() -> tuple[Tables, PreviousLine]:
     """`a` is closed: its two agents of SOL-04 sit at the only two free desks, those of `b`; `c` has a desk worker, whom only `b` could seat."""
     rules = [rule("SOL-04", 1), rule("SOL-01", 1)]
     made = small(
-        [site("a", desks=2), site("b", 500, desks=2), site("c", 900, desks=2)], rules,
+        [site("a", desks=2), site("b", 500, desks=2), site("c", 900, desks=2)],
+        rules,
         [cell("a", "SOL-04", "infirmier", 2, 2), cell("c", "SOL-01", "educateur", 2, 2)],
-    )  # fmt: skip
+    )
     q = Quantities(made, Situation({"a": CLOSED}))
     line = Present(made, Lost.BUILDING, q.situation)._lines[0]
     return made, line
@@ -53,13 +70,17 @@ def test_desks_that_hold_approved_agents_are_no_longer_free() -> None:
     found = worst(Present(made, Lost.BUILDING, now, (line,)).single(), 9)
     assert {loss.sites[0]: loss.unmet for loss in found} == {"b": (16, 0, 0), "c": (16, 0, 0)}
     assert all(loss.before == NOTHING for loss in found)
-    assert worst(Contingency(made, Lost.BUILDING).single(), 9) == [], "on a quiet day either site alone finds its desks"
+    assert worst(Contingency(made, Lost.BUILDING).single(), 9) == [], (
+        "on a quiet day either site alone finds its desks"
+    )
 
 
 def test_the_loss_of_a_host_voids_what_was_approved_there() -> None:
     made, line = _desks()
     sites = (*made.sites, site("d", 1200, desks=1))
-    tables_ = Tables(sites, Staffing(cells=made.cells, rules=tuple(made.rules.values()), substitutions=()))
+    tables_ = Tables(
+        sites, Staffing(cells=made.cells, rules=tuple(made.rules.values()), substitutions=())
+    )
     ranking = Present(tables_, Lost.BUILDING, Situation({"a": CLOSED}), (line,))
     found = {loss.sites[0]: loss for loss in ranking.single()}
     assert found["b"].unmet[0] > 0, "one desk is left for two"
@@ -69,18 +90,28 @@ def test_the_loss_of_a_host_voids_what_was_approved_there() -> None:
 
 def test_what_is_missing_already_is_not_counted_again() -> None:
     rules = [rule("SOL-04", 1)]
-    made = small([site("a"), site("b", 500)], rules, [cell("a", "SOL-04", "infirmier", 1, 1), cell("b", "SOL-04", "infirmier", 2, 2)])
+    made = small(
+        [site("a"), site("b", 500)],
+        rules,
+        [cell("a", "SOL-04", "infirmier", 1, 1), cell("b", "SOL-04", "infirmier", 2, 2)],
+    )
     ranking = Present(made, Lost.PEOPLE, Situation({"a": SiteState(0, 0, False)}))
     assert ranking.unmet == (8, 0, 0)
     (found,) = worst(ranking.single(), 9)
     assert (found.sites, found.unmet, found.before) == (("b",), (24, 0, 0), (8, 0, 0))
     assert [(g.site, g.count) for g in ranking.explained(found).gaps] == [("b", 2)]
-    assert not next(loss for loss in ranking.single() if loss.sites == ("a",)).counts, "it is lost already"
+    assert not next(loss for loss in ranking.single() if loss.sites == ("a",)).counts, (
+        "it is lost already"
+    )
 
 
 def test_pairs_begin_with_the_gravest() -> None:
     rules = [rule("SOL-04", 1)]
-    made = small([site(s, 100 * n) for n, s in enumerate("abcdef")], rules, [cell(s, "SOL-04", "infirmier", 2, 2) for s in "abcd"])
+    made = small(
+        [site(s, 100 * n) for n, s in enumerate("abcdef")],
+        rules,
+        [cell(s, "SOL-04", "infirmier", 2, 2) for s in "abcd"],
+    )
     ranking = Present(made, Lost.PEOPLE, Situation({"f": CLOSED}))
     pairs = list(ranking.pairs())
     assert len(pairs) == len({p.sites for p in pairs}) == 5 + 4 + 3

@@ -5,8 +5,17 @@ from __future__ import annotations
 from hashlib import sha256
 
 from schemas.reference import ReassignmentRule, Substitution
-from services.continuity.reassignment import Choice, Options, PreviousLine, Proposal, SiteState, Situation, Tables, solve
-from services.continuity.reassignment.explain import Gap
+from services.continuity.reassignment.model import (
+    Choice,
+    Options,
+    PreviousLine,
+    Proposal,
+    SiteState,
+    Situation,
+    Tables,
+    solve,
+)
+from services.continuity.reassignment.model.explain import Gap
 from tests.unit.continuity.reassignment.cases import cell, rule, site, small
 
 CLOSED = SiteState(100, 0, False)
@@ -22,12 +31,19 @@ def _unmet(proposal: Proposal) -> list[tuple[str, int]]:
 
 
 def _short(
-    helper: str, line: Substitution | None, *, activity: str = "RHF-01", kitchen: str | None = None, wanted: str = "infirmier"
+    helper: str,
+    line: Substitution | None,
+    *,
+    activity: str = "RHF-01",
+    kitchen: str | None = None,
+    wanted: str = "infirmier",
 ) -> Proposal:
     """One agent of `wanted` is missing at A; B has an idle colleague of another métier."""
     tables = small(
         [site("a"), site("b", 500, kitchen=kitchen)],
-        [rule("SOL-04", 2), rule(activity, 3, release_pct=100)] if activity != "SOL-04" else [rule("SOL-04", 2, release_pct=100)],
+        [rule("SOL-04", 2), rule(activity, 3, release_pct=100)]
+        if activity != "SOL-04"
+        else [rule("SOL-04", 2, release_pct=100)],
         [cell("a", "SOL-04", wanted, 1, 1), cell("b", activity, helper, 5, 1)],
         [line] if line else [],
     )
@@ -38,7 +54,9 @@ def test_r1_r4_no_line_no_substitution() -> None:
     found = _short("electricien", None, wanted="medecin_pmi")
     assert _unmet(found) == [("medecin_pmi", 1)]
     assert "R1" in _codes(found.unmet[0])
-    allowed = _short("puericultrice", Substitution(metier="infirmier", by="puericultrice", tenths=1))
+    allowed = _short(
+        "puericultrice", Substitution(metier="infirmier", by="puericultrice", tenths=1)
+    )
     assert _unmet(allowed) == []
 
 
@@ -51,13 +69,27 @@ def test_r2_minors_only_with_a_checked_honorability() -> None:
 
 
 def test_r3_kitchens_only_by_people_from_a_kitchen() -> None:
-    serve = Substitution(metier="agent_restauration", by="agent_entretien", tenths=2, condition="R3")
+    serve = Substitution(
+        metier="agent_restauration", by="agent_entretien", tenths=2, condition="R3"
+    )
     refused = _short("agent_entretien", serve, wanted="agent_restauration")
     assert _unmet(refused) == [("agent_restauration", 1)]
     assert "R3" in _codes(refused.unmet[0])
-    assert _unmet(_short("agent_entretien", serve, wanted="agent_restauration", kitchen="cuisine-centrale-sud")) == []
+    assert (
+        _unmet(
+            _short(
+                "agent_entretien",
+                serve,
+                wanted="agent_restauration",
+                kitchen="cuisine-centrale-sud",
+            )
+        )
+        == []
+    )
     cook = Substitution(metier="cuisinier", by="agent_restauration", tenths=4, condition="R3")
-    assert _unmet(_short("agent_restauration", cook, wanted="cuisinier", kitchen="cuisine-centrale-sud")) == [("cuisinier", 1)]
+    assert _unmet(
+        _short("agent_restauration", cook, wanted="cuisinier", kitchen="cuisine-centrale-sud")
+    ) == [("cuisinier", 1)]
     assert _unmet(_short("agent_restauration", cook, wanted="cuisinier", kitchen="sur-place")) == []
 
 
@@ -113,7 +145,9 @@ def test_nobody_is_released_beyond_the_share_of_the_activity() -> None:
     assert _unmet(found) == [("infirmier", 3)]
 
 
-def _moved_desks(desks: int, host: SiteState | None = None, rules: list[ReassignmentRule] | None = None) -> Proposal:
+def _moved_desks(
+    desks: int, host: SiteState | None = None, rules: list[ReassignmentRule] | None = None
+) -> Proposal:
     """Ten agents of a closed site want a desk at the other one."""
     tables = small(
         [site("a"), site("b", 500, desks=desks)],
@@ -152,14 +186,20 @@ def test_a_service_bound_to_its_site_is_suspended_with_it() -> None:
 
 
 def _at_home(tele: int, *, on: bool = True, needs_desk: bool = True) -> Proposal:
-    tables = small([site("a")], [rule("SOL-04", 2, tele_pct=tele, needs_desk=needs_desk)], [cell("a", "SOL-04", "infirmier", 10, 6)])
+    tables = small(
+        [site("a")],
+        [rule("SOL-04", 2, tele_pct=tele, needs_desk=needs_desk)],
+        [cell("a", "SOL-04", "infirmier", 10, 6)],
+    )
     return solve(tables, Situation({"a": CLOSED}, telework=on))
 
 
 def test_telework_only_as_far_as_the_work_allows() -> None:
     assert _at_home(100).unmet == ()
     half = _at_home(50)
-    assert sum(line.count for line in half.lines) == 5, "half of the displaced agents, whatever they do"
+    assert sum(line.count for line in half.lines) == 5, (
+        "half of the displaced agents, whatever they do"
+    )
     assert sum(line.count for line in half.lines if not line.key.own_work) == 3, "half of the need"
     assert _codes(half.unmet[0]) == ["R1", "no_host", "telework_limited"]
     assert "no_telework" in _codes(_at_home(0).unmet[0])
@@ -168,9 +208,13 @@ def test_telework_only_as_far_as_the_work_allows() -> None:
 
 
 def test_who_could_telework_is_missing_and_not_a_desk() -> None:
-    tables = small([site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)])
+    tables = small(
+        [site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)]
+    )
     found = solve(tables, Situation({"a": SiteState(50, 0, False)}))
-    assert [(gap.count, gap.missing, _codes(gap)) for gap in found.unmet] == [(1, "people", ["R1", "taken"])]
+    assert [(gap.count, gap.missing, _codes(gap)) for gap in found.unmet] == [
+        (1, "people", ["R1", "taken"])
+    ]
 
 
 def test_who_stays_idle_because_every_host_is_too_far_is_told_so() -> None:
@@ -187,10 +231,15 @@ def test_only_people_of_desk_work_telework_for_others() -> None:
     def helped(needs_desk: bool) -> Proposal:
         tables = small(
             [site("a"), site("b", 500)],
-            [rule("SOL-04", 2, tele_pct=100), rule("RHF-01", 3, release_pct=100, needs_desk=needs_desk)],
+            [
+                rule("SOL-04", 2, tele_pct=100),
+                rule("RHF-01", 3, release_pct=100, needs_desk=needs_desk),
+            ],
             [cell("a", "SOL-04", "infirmier", 1, 1), cell("b", "RHF-01", "infirmier", 5)],
         )
-        return solve(tables, Situation({"a": SiteState(0, 0, False), "b": SiteState(100, 100, False)}))
+        return solve(
+            tables, Situation({"a": SiteState(0, 0, False), "b": SiteState(100, 100, False)})
+        )
 
     assert _unmet(helped(True)) == []
     assert _unmet(helped(False)) == [("infirmier", 1)]
@@ -200,7 +249,11 @@ def test_a_pole_gives_one_in_twenty_before_another_is_asked_from_farther_away() 
     tables = small(
         [site("a"), site("b", 200), site("c", 4_000)],
         [rule("SOL-04", 2), rule("RHF-01", 3, release_pct=100), rule("LOG-01", 3, release_pct=100)],
-        [cell("a", "SOL-04", "infirmier", 3, 3), cell("b", "RHF-01", "infirmier", 40), cell("c", "LOG-01", "infirmier", 40)],
+        [
+            cell("a", "SOL-04", "infirmier", 3, 3),
+            cell("b", "RHF-01", "infirmier", 40),
+            cell("c", "LOG-01", "infirmier", 40),
+        ],
     )
     found = solve(tables, Situation({"a": NOBODY}))
     assert {line.key.activity: line.count for line in found.lines} == {"RHF-01": 2, "LOG-01": 1}
@@ -210,7 +263,11 @@ def test_the_graver_need_comes_first() -> None:
     tables = small(
         [site("a"), site("b", 500)],
         [rule("SOL-04", 1), rule("SOL-08", 3), rule("RHF-01", 3, release_pct=100)],
-        [cell("a", "SOL-04", "infirmier", 2, 2), cell("a", "SOL-08", "infirmier", 2, 2), cell("b", "RHF-01", "infirmier", 2)],
+        [
+            cell("a", "SOL-04", "infirmier", 2, 2),
+            cell("a", "SOL-08", "infirmier", 2, 2),
+            cell("b", "RHF-01", "infirmier", 2),
+        ],
     )
     found = solve(tables, Situation({"a": NOBODY}))
     assert [line.key.need_activity for line in found.lines] == ["SOL-04"]
@@ -225,28 +282,41 @@ def _two_hosts() -> Tables:
     return small(
         [site("a"), site("b", 500), site("c", 3_000)],
         [rule("SOL-04", 2)],
-        [cell("a", "SOL-04", "infirmier", 4, 4), cell("b", "SOL-04", "comptable", 1), cell("c", "SOL-04", "comptable", 1)],
+        [
+            cell("a", "SOL-04", "infirmier", 4, 4),
+            cell("b", "SOL-04", "comptable", 1),
+            cell("c", "SOL-04", "comptable", 1),
+        ],
     )
 
 
 def _line(place: str, count: int, *, approved: bool = True) -> PreviousLine:
     first = solve(_two_hosts(), Situation({"a": CLOSED})).lines[0].key
-    return PreviousLine(type(first)(*(*[getattr(first, f) for f in first.__slots__][:-1], place)), count, approved)
+    return PreviousLine(
+        type(first)(*(*[getattr(first, f) for f in first.__slots__][:-1], place)), count, approved
+    )
 
 
 def test_an_approved_line_stays_although_a_nearer_host_is_free() -> None:
     found = solve(_two_hosts(), Situation({"a": CLOSED}), (_line("c", 3),))
-    assert {line.key.place: (line.count, line.approved) for line in found.lines} == {"b": (1, 0), "c": (3, 3)}
+    assert {line.key.place: (line.count, line.approved) for line in found.lines} == {
+        "b": (1, 0),
+        "c": (3, 3),
+    }
 
 
 def test_an_approved_line_stays_where_new_ones_would_not_go() -> None:
-    found = solve(_two_hosts(), Situation({"a": CLOSED, "c": SiteState(100, 100, False)}), (_line("c", 3),))
+    found = solve(
+        _two_hosts(), Situation({"a": CLOSED, "c": SiteState(100, 100, False)}), (_line("c", 3),)
+    )
     assert {line.key.place: line.count for line in found.lines} == {"b": 1, "c": 3}
     assert found.unmet == ()
 
 
 def test_an_approved_line_is_void_when_its_host_loses_seats() -> None:
-    found = solve(_two_hosts(), Situation({"a": CLOSED, "c": SiteState(100, 50, False)}), (_line("c", 3),))
+    found = solve(
+        _two_hosts(), Situation({"a": CLOSED, "c": SiteState(100, 50, False)}), (_line("c", 3),)
+    )
     assert [(k.before, k.count) for k in found.kept] == [(3, 0)]
     assert {line.key.place for line in found.lines} == {"b"}
 
@@ -260,25 +330,45 @@ def test_a_line_that_was_only_seen_weighs_but_does_not_bind() -> None:
     stays = solve(_two_hosts(), Situation({"a": CLOSED}), (_line("c", 3, approved=False),))
     assert {line.key.place: line.count for line in stays.lines} == {"b": 1, "c": 3}
     assert stays.objective["K"] == 0
-    gone = solve(_two_hosts(), Situation({"a": CLOSED, "c": SiteState(100, 100, False)}), (_line("c", 3, approved=False),))
+    gone = solve(
+        _two_hosts(),
+        Situation({"a": CLOSED, "c": SiteState(100, 100, False)}),
+        (_line("c", 3, approved=False),),
+    )
     assert {line.key.place for line in gone.lines} == {"b"}
     assert gone.objective["K"] == 0, "a line that is no longer admissible is no loss"
 
 
-def test_what_was_seen_beside_an_approved_line_of_the_same_agents_and_place_weighs_beyond_it() -> None:
-    stays = solve(_two_hosts(), Situation({"a": CLOSED}), (_line("c", 1), _line("c", 2, approved=False)))
-    assert {line.key.place: (line.count, line.approved) for line in stays.lines} == {"b": (1, 0), "c": (3, 1)}
+def test_what_was_seen_beside_an_approved_line_of_the_same_agents_and_place_weighs_beyond_it() -> (
+    None
+):
+    stays = solve(
+        _two_hosts(), Situation({"a": CLOSED}), (_line("c", 1), _line("c", 2, approved=False))
+    )
+    assert {line.key.place: (line.count, line.approved) for line in stays.lines} == {
+        "b": (1, 0),
+        "c": (3, 1),
+    }
     assert stays.objective["K"] == 0
-    held = solve(_two_hosts(), Situation({"a": CLOSED, "c": SiteState(100, 100, False)}), (_line("c", 1), _line("c", 2, approved=False)))
+    held = solve(
+        _two_hosts(),
+        Situation({"a": CLOSED, "c": SiteState(100, 100, False)}),
+        (_line("c", 1), _line("c", 2, approved=False)),
+    )
     assert {line.key.place: line.count for line in held.lines} == {"b": 3, "c": 1}
     assert held.objective["K"] == 0, "no new line may go there: the two are no longer admissible"
 
 
 def test_the_tie_break_hashes_the_keys_of_the_model() -> None:
-    tables = small([site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)])
+    tables = small(
+        [site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)]
+    )
     found = solve(tables, Situation({"a": CLOSED}), (), Options(Choice(tie_break=True)))
     keys = {"a|SOL-04|infirmier|d|a|SOL-04|infirmier|tele": 6, "a|SOL-04|infirmier|own|tele": 4}
-    assert found.objective["H"] == sum(n * (1 + int.from_bytes(sha256(key.encode()).digest()[:2], "big")) for key, n in keys.items())
+    assert found.objective["H"] == sum(
+        n * (1 + int.from_bytes(sha256(key.encode()).digest()[:2], "big"))
+        for key, n in keys.items()
+    )
 
 
 def test_spare_agents_whose_site_closes_keep_their_approved_line() -> None:
@@ -289,6 +379,10 @@ def test_spare_agents_whose_site_closes_keep_their_approved_line() -> None:
     )
     first = solve(tables, Situation({"a": NOBODY, "b": SiteState(100, 100, False)}))
     assert [line.key.supply for line in first.lines] == ["r"]
-    later = solve(tables, Situation({"a": NOBODY, "b": CLOSED}), tuple(PreviousLine(line.key, line.count, True) for line in first.lines))
+    later = solve(
+        tables,
+        Situation({"a": NOBODY, "b": CLOSED}),
+        tuple(PreviousLine(line.key, line.count, True) for line in first.lines),
+    )
     assert [(k.before, k.count) for k in later.kept] == [(2, 2)]
     assert [line.key.supply for line in later.lines if not line.key.own_work] == ["d"]

@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from services.continuity.reassignment import Choice, Options, PreviousLine, Proposal, solve, solver
+from services.continuity.reassignment.model import (
+    Choice,
+    Options,
+    PreviousLine,
+    Proposal,
+    solve,
+    solver,
+)
 from tests.hashseeds import printed
 from tests.unit.continuity.reassignment.cases import META, ROWS, situation, tables
 
@@ -37,17 +44,30 @@ def test_two_processes_write_the_same_proposal() -> None:
 def _proposed() -> list[Proposal]:
     unique = Options(Choice(tie_break=True))
     first = solve(tables(), situation("S01-112h"), (), unique)
-    seen = tuple(PreviousLine(line.key, line.count, approved=not line.key.own_work and line.criticality <= 2) for line in first.lines)
-    return [first, solve(tables(), situation("STR-03"), (), unique), solve(tables(), situation("S01-168h"), seen, unique)]
+    seen = tuple(
+        PreviousLine(line.key, line.count, approved=not line.key.own_work and line.criticality <= 2)
+        for line in first.lines
+    )
+    return [
+        first,
+        solve(tables(), situation("STR-03"), (), unique),
+        solve(tables(), situation("S01-168h"), seen, unique),
+    ]
 
 
 @pytest.mark.parametrize(("at_first", "at_once"), [(0, 1), (10_000, 1)])
-def test_columns_that_join_late_change_nothing(monkeypatch: pytest.MonkeyPatch, at_first: int, at_once: int) -> None:
+def test_columns_that_join_late_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, at_first: int, at_once: int
+) -> None:
     """From none of the moves, and from all of them (nothing joins)."""
     few = _proposed()
     monkeypatch.setattr(solver, "AT_FIRST", at_first)
     monkeypatch.setattr(solver, "AT_ONCE", at_once)
     for found, other in zip(few, _proposed(), strict=True):
         assert (found.objective, found.lines, found.unmet, found.idle, found.open_level) == (
-            other.objective, other.lines, other.unmet, other.idle, other.open_level,
-        )  # fmt: skip
+            other.objective,
+            other.lines,
+            other.unmet,
+            other.idle,
+            other.open_level,
+        )

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from services.continuity.contingency import Loss, worst
-from services.continuity.reassignment import Choice, Options, Proposal, SiteState, Situation, Tables, solve
-from tests.unit.continuity.reassignment.cases import EXPECTED, cell, rule, site, situation, small, tables
+from services.continuity.contingency.ranking import Loss, worst
+from services.continuity.reassignment.model import (
+    Choice,
+    Options,
+    Proposal,
+    SiteState,
+    Situation,
+    Tables,
+    solve,
+)
+from tests.unit.continuity.reassignment.cases import (
+    EXPECTED,
+    cell,
+    rule,
+    site,
+    situation,
+    small,
+    tables,
+)
 
 SHORT = Situation({"a": SiteState(staff_pct=0), "b": SiteState(staff_pct=0)})
 SOLIDARY = Options(Choice(solidarity=True))
@@ -17,7 +33,11 @@ def twins(dependent: str) -> Tables:
     sites = [site("a", -1000), site("b", 1000), site("m", 0)]
     sites = [s.model_copy(update={"vulnerable_public": 3 * (s.id == dependent)}) for s in sites]
     rules = [rule("SOL-01"), rule("SOL-09", 4, release_pct=100)]
-    cells = [cell("a", "SOL-01", "agent", 1, 1), cell("b", "SOL-01", "agent", 1, 1), cell("m", "SOL-09", "agent", 1)]
+    cells = [
+        cell("a", "SOL-01", "agent", 1, 1),
+        cell("b", "SOL-01", "agent", 1, 1),
+        cell("m", "SOL-09", "agent", 1),
+    ]
     return small(sites, rules, cells)
 
 
@@ -27,7 +47,9 @@ def served(proposal: Proposal) -> list[str]:
 
 @pytest.mark.parametrize("dependent", ["a", "b"])
 @pytest.mark.parametrize("prefer", [None, "fewest", "least_co2", "fastest"])
-def test_the_only_helper_goes_to_whom_vulnerable_people_depend_on(dependent: str, prefer: str | None) -> None:
+def test_the_only_helper_goes_to_whom_vulnerable_people_depend_on(
+    dependent: str, prefer: str | None
+) -> None:
     found = solve(twins(dependent), SHORT, (), Options(Choice(solidarity=True, prefer=prefer)))
     assert served(found) == [dependent]
     assert found.objective["S"] == 0
@@ -37,16 +59,30 @@ def test_solidarity_comes_after_what_is_more_urgent() -> None:
     """A graver need is not left for it: criticality decides first."""
     made = twins("b")
     rules = [rule("SOL-01"), rule("SOL-02", 2), rule("SOL-09", 4, release_pct=100)]
-    cells = [cell("a", "SOL-01", "agent", 1, 1), cell("b", "SOL-02", "agent", 1, 1), cell("m", "SOL-09", "agent", 1)]
+    cells = [
+        cell("a", "SOL-01", "agent", 1, 1),
+        cell("b", "SOL-02", "agent", 1, 1),
+        cell("m", "SOL-09", "agent", 1),
+    ]
     assert served(solve(small(list(made.sites), rules, cells), SHORT, (), SOLIDARY)) == ["a"]
 
 
 @pytest.mark.parametrize("name", ["S10-fire", "S01-90h", "STR-11"])
 def test_the_levels_before_it_stay_as_they_are(name: str) -> None:
-    found, wanted = solve(tables(), situation(name), (), SOLIDARY).objective, EXPECTED[name]["optimum"]
-    assert {level: found[level] for level in ("U1", "U2", "U3", "I", "Q", "D")} == {k: v for k, v in wanted.items() if k != "C"}
+    found, wanted = (
+        solve(tables(), situation(name), (), SOLIDARY).objective,
+        EXPECTED[name]["optimum"],
+    )
+    assert {level: found[level] for level in ("U1", "U2", "U3", "I", "Q", "D")} == {
+        k: v for k, v in wanted.items() if k != "C"
+    }
 
 
 def test_of_equally_grave_losses_the_one_that_vulnerable_people_feel_comes_first() -> None:
     losses = [Loss((site,), (4, 0, 0)) for site in ("a", "b", "m")] + [Loss(("m", "a"), (9, 0, 0))]
-    assert [loss.sites for loss in worst(losses, 9, twins("b"))] == [("m", "a"), ("b",), ("a",), ("m",)]
+    assert [loss.sites for loss in worst(losses, 9, twins("b"))] == [
+        ("m", "a"),
+        ("b",),
+        ("a",),
+        ("m",),
+    ]

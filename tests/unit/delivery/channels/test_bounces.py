@@ -28,23 +28,46 @@ def report(action: str, status: str, *, full: bool, original: bytes | None = Non
     mail = original if original is not None else sent()
     returned = mail if full else mail.split(b"\r\n\r\n")[0] + b"\r\n"
     kind = b"message/rfc822" if full else b"text/rfc822-headers"
-    fields = (
-        f"Reporting-MTA: dns; mx.example.org\r\n\r\nFinal-Recipient: rfc822; gone@example.org\r\nAction: {action}\r\nStatus: {status}\r\n"
+    fields = f"Reporting-MTA: dns; mx.example.org\r\n\r\nFinal-Recipient: rfc822; gone@example.org\r\nAction: {action}\r\nStatus: {status}\r\n"
+    return b"\r\n".join(
+        (
+            b"From: MAILER-DAEMON@mx.example.org",
+            b"To: vigie@example.net",
+            b"Subject: Undelivered Mail Returned to Sender",
+            b"MIME-Version: 1.0",
+            b'Content-Type: multipart/report; report-type=delivery-status; boundary="B"',
+            b"",
+            b"--B",
+            b"Content-Type: text/plain",
+            b"",
+            b"I'm sorry to have to inform you",
+            b"--B",
+            b"Content-Type: message/delivery-status",
+            b"",
+            fields.encode(),
+            b"--B",
+            b"Content-Type: " + kind,
+            b"",
+            returned,
+            b"--B--",
+            b"",
+        )
     )
-    return b"\r\n".join((
-        b"From: MAILER-DAEMON@mx.example.org", b"To: vigie@example.net", b"Subject: Undelivered Mail Returned to Sender", b"MIME-Version: 1.0",
-        b'Content-Type: multipart/report; report-type=delivery-status; boundary="B"', b"", b"--B", b"Content-Type: text/plain", b"",
-        b"I'm sorry to have to inform you", b"--B", b"Content-Type: message/delivery-status", b"", fields.encode(), b"--B",
-        b"Content-Type: " + kind, b"", returned, b"--B--", b"",
-    ))  # fmt: skip
 
 
 @pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize(
     ("action", "status", "state", "error"),
-    [("failed", "5.1.1", "failed", "smtp_5.1.1"), ("failed", "x", "failed", "smtp_bounced"), ("delayed", "4.4.1", None, None), ("delivered", "2.0.0", "delivered", None)],
-)  # fmt: skip
-def test_reports_say_whose_attempt_and_what_became_of_it(full: bool, action: str, status: str, state: str, error: str) -> None:
+    [
+        ("failed", "5.1.1", "failed", "smtp_5.1.1"),
+        ("failed", "x", "failed", "smtp_bounced"),
+        ("delayed", "4.4.1", None, None),
+        ("delivered", "2.0.0", "delivered", None),
+    ],
+)
+def test_reports_say_whose_attempt_and_what_became_of_it(
+    full: bool, action: str, status: str, state: str, error: str
+) -> None:
     assert read_bounce(report(action, status, full=full)) == Bounce(TOKEN, state, error)  # type: ignore[arg-type]
 
 
@@ -60,7 +83,10 @@ def test_mail_that_is_no_report_or_not_ours_is_none() -> None:
     vacation.set_content("Je suis en congé.")
     assert read_bounce(vacation.as_bytes()) is None
     assert read_bounce(sent()) is None
-    assert read_bounce(report("failed", "5.1.1", full=True, original=b"Subject: other\r\n\r\nx")) is None
+    assert (
+        read_bounce(report("failed", "5.1.1", full=True, original=b"Subject: other\r\n\r\nx"))
+        is None
+    )
 
 
 @given(st.binary(max_size=400))
@@ -76,4 +102,8 @@ def test_the_linter_keeps_spf_whole() -> None:
     good = {"smtp_url": "smtp+starttls://relay.example", "mail_from": "vigie@example.net"}
     assert found(**good) == []
     assert found(**good, mail_bounces="bounces@elsewhere.example") == ["VIGIE_MAIL_BOUNCES"]
-    assert found(smtp_url="smtp://u:p@relay.example") == ["VIGIE_MAIL_FROM", "VIGIE_SMTP_URL", "VIGIE_SMTP_URL"]
+    assert found(smtp_url="smtp://u:p@relay.example") == [
+        "VIGIE_MAIL_FROM",
+        "VIGIE_SMTP_URL",
+        "VIGIE_SMTP_URL",
+    ]

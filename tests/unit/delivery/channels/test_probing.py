@@ -11,7 +11,7 @@ from services.delivery.channels import Probing
 from services.delivery.channels.email import Email
 from services.delivery.channels.voice import Voice
 from services.delivery.channels.webhook import Webhook
-from services.runtime.embedded.ports import free_ports
+from services.runtime.process.ports import free_ports
 
 
 @pytest.fixture
@@ -28,7 +28,9 @@ async def gateway() -> AsyncIterator[tuple[int, list[bytes]]]:
     server.close()
 
 
-async def test_a_gateway_that_is_there_answers_and_hears_nothing(gateway: tuple[int, list[bytes]]) -> None:
+async def test_a_gateway_that_is_there_answers_and_hears_nothing(
+    gateway: tuple[int, list[bytes]],
+) -> None:
     port, heard = gateway
     async with Voice(f"http://127.0.0.1:{port}/calls", "t", "0100000000", 30) as voice:
         assert await voice.probe(10) is None
@@ -37,7 +39,9 @@ async def test_a_gateway_that_is_there_answers_and_hears_nothing(gateway: tuple[
     assert heard == [b""]
 
 
-async def test_a_gateway_that_is_gone_or_speaks_no_tls_is_told_by_a_code(gateway: tuple[int, list[bytes]]) -> None:
+async def test_a_gateway_that_is_gone_or_speaks_no_tls_is_told_by_a_code(
+    gateway: tuple[int, list[bytes]],
+) -> None:
     async with Voice(f"http://127.0.0.1:{free_ports(1)[0]}/calls", "t", "0100000000", 30) as voice:
         assert await voice.probe(10) == "voice_connection"
     async with Voice(f"https://127.0.0.1:{gateway[0]}/calls", "t", "0100000000", 30) as voice:

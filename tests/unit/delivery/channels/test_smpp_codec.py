@@ -6,19 +6,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.delivery.channels.sms.smpp.pdu import HEADER, Head, Pdu, PduInvalid, ShortMessage, Tag, bind_body, message_id
+from services.delivery.channels.sms.smpp.pdu import (
+    HEADER,
+    Head,
+    Pdu,
+    PduInvalid,
+    ShortMessage,
+    Tag,
+    bind_body,
+    message_id,
+)
 from services.delivery.channels.sms.smpp.receipt import read_receipt
 
 _address = st.text(st.sampled_from("0123456789"), max_size=15)
 
 
-@given(_address, _address, st.binary(max_size=1500), st.sampled_from((0, 8)), st.integers(0, 1), st.binary(max_size=20))
-def test_a_short_message_reads_back(source: str, destination: str, text: bytes, coding: int, priority: int, reference: bytes) -> None:
+@given(
+    _address,
+    _address,
+    st.binary(max_size=1500),
+    st.sampled_from((0, 8)),
+    st.integers(0, 1),
+    st.binary(max_size=20),
+)
+def test_a_short_message_reads_back(
+    source: str, destination: str, text: bytes, coding: int, priority: int, reference: bytes
+) -> None:
     message = ShortMessage(
-        source, destination, text, data_coding=coding, priority=priority, validity="000000010000000R", tlvs={Tag.USER_MESSAGE_REFERENCE: reference}
-    )  # fmt: skip
+        source,
+        destination,
+        text,
+        data_coding=coding,
+        priority=priority,
+        validity="000000010000000R",
+        tlvs={Tag.USER_MESSAGE_REFERENCE: reference},
+    )
     read = ShortMessage.load(message.dump())
-    assert (read.source, read.destination, read.text, read.data_coding, read.priority) == (source, destination, text, coding, priority)
+    assert (read.source, read.destination, read.text, read.data_coding, read.priority) == (
+        source,
+        destination,
+        text,
+        coding,
+        priority,
+    )
     assert read.tlvs[Tag.USER_MESSAGE_REFERENCE] == reference
     assert (Tag.MESSAGE_PAYLOAD in read.tlvs) == (len(text) > 254)
 
@@ -52,15 +82,29 @@ def test_bytes_of_the_specification() -> None:
 @pytest.mark.parametrize(
     ("text", "tlvs", "expected"),
     [
-        (b"id:77 sub:001 dlvrd:001 submit date:2611250900 done date:2611250901 stat:DELIVRD err:000 text:x", {}, ("77", "received", None)),
+        (
+            b"id:77 sub:001 dlvrd:001 submit date:2611250900 done date:2611250901 stat:DELIVRD err:000 text:x",
+            {},
+            ("77", "received", None),
+        ),
         (b"id:77 stat:UNDELIV err:069 text:", {}, ("77", "failed", "sms_undeliv_069")),
         (b"id:77 stat:ENROUTE err:000", {}, ("77", None, None)),
-        (b"", {Tag.RECEIPTED_MESSAGE_ID: b"78\0", Tag.MESSAGE_STATE: b"\x02"}, ("78", "received", None)),
-        (b"id:77 stat:DELIVRD", {Tag.RECEIPTED_MESSAGE_ID: b"78\0", Tag.MESSAGE_STATE: b"\x03"}, ("78", "failed", "sms_expired")),
+        (
+            b"",
+            {Tag.RECEIPTED_MESSAGE_ID: b"78\0", Tag.MESSAGE_STATE: b"\x02"},
+            ("78", "received", None),
+        ),
+        (
+            b"id:77 stat:DELIVRD",
+            {Tag.RECEIPTED_MESSAGE_ID: b"78\0", Tag.MESSAGE_STATE: b"\x03"},
+            ("78", "failed", "sms_expired"),
+        ),
         (b"hello", {}, None),
     ],
-)  # fmt: skip
-def test_receipts_are_read_from_tlvs_or_from_their_text(text: bytes, tlvs: dict[int, bytes], expected: tuple[object, ...] | None) -> None:
+)
+def test_receipts_are_read_from_tlvs_or_from_their_text(
+    text: bytes, tlvs: dict[int, bytes], expected: tuple[object, ...] | None
+) -> None:
     found = read_receipt(ShortMessage("336", "38000", text, esm_class=4, tlvs=tlvs))
     assert (found and (found.message_id, found.state, found.error)) == expected
 
@@ -70,14 +114,26 @@ def test_receipts_are_read_from_tlvs_or_from_their_text(text: bytes, tlvs: dict[
     [
         (ShortMessage("336", "38000", b"1"), b"1", 1),
         (ShortMessage("336", "38000", b"\x05\x00\x03\x4d\x02\x02non", esm_class=0x40), b"non", 2),
-        (ShortMessage("336", "38000", b"\x06\x08\x04\x00\x4d\x02\x01oui", esm_class=0x40), b"oui", 1),
-        (ShortMessage("336", "38000", b"\x0a\x24\x03\x01\x00\x01\x00\x03\x4d\x02\x02x", esm_class=0x40), b"x", 2),
+        (
+            ShortMessage("336", "38000", b"\x06\x08\x04\x00\x4d\x02\x01oui", esm_class=0x40),
+            b"oui",
+            1,
+        ),
+        (
+            ShortMessage(
+                "336", "38000", b"\x0a\x24\x03\x01\x00\x01\x00\x03\x4d\x02\x02x", esm_class=0x40
+            ),
+            b"x",
+            2,
+        ),
         (ShortMessage("336", "38000", b"2", tlvs={Tag.SAR_SEGMENT_SEQNUM: b"\x02"}), b"2", 2),
         (ShortMessage("336", "38000", b"\xffab", esm_class=0x40), b"", 1),
         (ShortMessage("336", "38000", b"", esm_class=0x40), b"", 1),
     ],
-)  # fmt: skip
-def test_the_parts_of_a_long_message_are_told_apart_from_what_was_written(message: ShortMessage, written: bytes, part: int) -> None:
+)
+def test_the_parts_of_a_long_message_are_told_apart_from_what_was_written(
+    message: ShortMessage, written: bytes, part: int
+) -> None:
     assert (message.written, message.part) == (written, part)
 
 

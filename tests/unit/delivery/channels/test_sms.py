@@ -10,10 +10,16 @@ from hypothesis import strategies as st
 
 from schemas.replies import understood
 from schemas.words import Answer
-from services.delivery.channels.sms.origin import OriginInvalid, dialled, is_address, origin, same_number
+from services.delivery.channels.sms.origin import (
+    OriginInvalid,
+    dialled,
+    is_address,
+    origin,
+    same_number,
+)
 from services.delivery.channels.sms.settings import SmsSettings, lint
 from services.delivery.channels.sms.wording import wording
-from services.runtime.sms_text import decode, decode_gsm7, encode, plain
+from services.runtime.http.sms_text import decode, decode_gsm7, encode, plain
 from tests.integration.delivery.outgoing import LINK, outgoing
 
 GSM7 = "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#%&'()*+,-./0123456789:;<=>?¡ABCXYZÄÖÑÜ§¿abcxyzäöñüà^{}\\[~]|€"
@@ -22,12 +28,26 @@ GSM7 = "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#%&'()*+,-.
 @pytest.mark.parametrize(
     ("text", "alphabet", "segments"),
     [
-        ("", "gsm7", 1), ("a" * 160, "gsm7", 1), ("a" * 161, "gsm7", 2), ("a" * 306, "gsm7", 2), ("a" * 307, "gsm7", 3),
-        ("€" * 80, "gsm7", 1), ("€" * 81, "gsm7", 2), ("à" * 160, "gsm7", 1), ("ê" * 70, "ucs2", 1), ("ê" * 71, "ucs2", 2), ("ê" * 134, "ucs2", 2),
-        ("ê" * 135, "ucs2", 3), ("🚒" * 35, "ucs2", 1), ("🚒" * 36, "ucs2", 2), ("🚒" * 67, "ucs2", 3),
+        ("", "gsm7", 1),
+        ("a" * 160, "gsm7", 1),
+        ("a" * 161, "gsm7", 2),
+        ("a" * 306, "gsm7", 2),
+        ("a" * 307, "gsm7", 3),
+        ("€" * 80, "gsm7", 1),
+        ("€" * 81, "gsm7", 2),
+        ("à" * 160, "gsm7", 1),
+        ("ê" * 70, "ucs2", 1),
+        ("ê" * 71, "ucs2", 2),
+        ("ê" * 134, "ucs2", 2),
+        ("ê" * 135, "ucs2", 3),
+        ("🚒" * 35, "ucs2", 1),
+        ("🚒" * 36, "ucs2", 2),
+        ("🚒" * 67, "ucs2", 3),
     ],
-)  # fmt: skip
-def test_segments_are_counted_as_operators_bill_them(text: str, alphabet: str, segments: int) -> None:
+)
+def test_segments_are_counted_as_operators_bill_them(
+    text: str, alphabet: str, segments: int
+) -> None:
     """160 and 153 septets, 70 and 67 UTF-16 units; an escaped character costs two. 33 pairs fit a long segment: 67 pairs need three."""
     encoded = encode(text)
     assert (encoded.alphabet, len(encoded.segments)) == (alphabet, segments)
@@ -56,7 +76,9 @@ def test_a_french_call_costs_gsm7() -> None:
         assert encode(text).alphabet == "gsm7"
         assert len(encode(text).segments) <= 2
         assert LINK in text
-    assert plain("« Œuvre d’été : ça ira… »") == '"OEuvre d\'été : ca ira..."'.replace('"OE', '" OE').replace('..."', '... "')
+    assert plain("« Œuvre d’été : ça ira… »") == '"OEuvre d\'été : ca ira..."'.replace(
+        '"OE', '" OE'
+    ).replace('..."', '... "')
 
 
 @pytest.mark.parametrize(
@@ -92,21 +114,48 @@ def test_people_are_asked_to_write_back_only_where_it_arrives() -> None:
 @pytest.mark.parametrize(
     ("reply", "answer"),
     [
-        ("1", Answer.ACK), (" OK!", Answer.ACK), ("ok je pars", Answer.ACK), ("Oui", Answer.ACK), ("2", Answer.DECLINE), ("NON, désolé", Answer.DECLINE),
-        ("Présent", Answer.ACK), ("pre\u0301sent", Answer.ACK), ("REÇU", Answer.ACK),
-        ("12", None), ("", None), ("STOP", None), ("Qui êtes-vous ?", None),
+        ("1", Answer.ACK),
+        (" OK!", Answer.ACK),
+        ("ok je pars", Answer.ACK),
+        ("Oui", Answer.ACK),
+        ("2", Answer.DECLINE),
+        ("NON, désolé", Answer.DECLINE),
+        ("Présent", Answer.ACK),
+        ("pre\u0301sent", Answer.ACK),
+        ("REÇU", Answer.ACK),
+        ("12", None),
+        ("", None),
+        ("STOP", None),
+        ("Qui êtes-vous ?", None),
     ],
-)  # fmt: skip
+)
 def test_the_first_word_is_the_answer_or_nothing_is(reply: str, answer: Answer | None) -> None:
     assert understood(reply) is answer
 
 
-@pytest.mark.parametrize(("text", "kind"), [("VIGIE", "name"), ("Vigie 92", "name"), ("38000", "short_code"), ("+33700000000", "number")])
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("VIGIE", "name"), ("Vigie 92", "name"), ("38000", "short_code"), ("+33700000000", "number")],
+)
 def test_senders_that_operators_carry(text: str, kind: str) -> None:
     assert origin(text).kind == kind
 
 
-@pytest.mark.parametrize("text", ["", "V", "VI", "Département", "ALERTE-CRISE-92", "123456", "0612345678", "12", "+0612345678", "VIGIE\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "V",
+        "VI",
+        "Département",
+        "ALERTE-CRISE-92",
+        "123456",
+        "0612345678",
+        "12",
+        "+0612345678",
+        "VIGIE\n",
+    ],
+)
 def test_senders_that_operators_refuse_or_replace(text: str) -> None:
     with pytest.raises(OriginInvalid):
         origin(text)
@@ -125,11 +174,30 @@ def test_no_sender_passes_that_smpp_or_an_operator_cannot_carry(text: str) -> No
 
 def test_numbers_are_those_of_the_whole_world() -> None:
     assert is_address("+33612345678")
-    assert not any(map(is_address, ("0612345678", "33612345678", "+33 6 12 34 56 78", "+3361234567890123", "tel:+33612345678")))
-    assert {same_number(n) for n in ("33612345678", "+33612345678", "0033612345678", "0612345678")} == {"+33612345678"}
-    assert [dialled(n) for n in ("06 12 34 56 78", "+1 (202) 555-0100", "38000", "+33 6 12 34 56", "")] == [
-        "+33612345678", "+12025550100", None, None, None,
-    ]  # fmt: skip
+    assert not any(
+        map(
+            is_address,
+            (
+                "0612345678",
+                "33612345678",
+                "+33 6 12 34 56 78",
+                "+3361234567890123",
+                "tel:+33612345678",
+            ),
+        )
+    )
+    assert {
+        same_number(n) for n in ("33612345678", "+33612345678", "0033612345678", "0612345678")
+    } == {"+33612345678"}
+    assert [
+        dialled(n) for n in ("06 12 34 56 78", "+1 (202) 555-0100", "38000", "+33 6 12 34 56", "")
+    ] == [
+        "+33612345678",
+        "+12025550100",
+        None,
+        None,
+        None,
+    ]
 
 
 def faults(**values: str) -> list[tuple[str, bool]]:
@@ -139,10 +207,17 @@ def faults(**values: str) -> list[tuple[str, bool]]:
 def test_the_linter_names_what_would_fail_at_night() -> None:
     assert faults() == []
     assert faults(sms_url="smpps://vigie:secret@smsc.example", sms_sender="38000") == []
-    assert faults(sms_url="smpps://vigie:secret@smsc.example", sms_sender="VIGIE") == [("VIGIE_SMS_SENDER", False)]
+    assert faults(sms_url="smpps://vigie:secret@smsc.example", sms_sender="VIGIE") == [
+        ("VIGIE_SMS_SENDER", False)
+    ]
     assert faults(sms_url="smpp://vigie:muchtoolong@smsc.example", sms_sender="0612345678") == [
-        ("VIGIE_SMS_SENDER", True), ("VIGIE_SMS_URL", False), ("VIGIE_SMS_URL", True),
-    ]  # fmt: skip
-    assert faults(sms_url="http://sms.example/jobs", sms_sender="38000") == [("VIGIE_SMS_URL", True), ("VIGIE_SMS_TOKEN", True)]
+        ("VIGIE_SMS_SENDER", True),
+        ("VIGIE_SMS_URL", False),
+        ("VIGIE_SMS_URL", True),
+    ]
+    assert faults(sms_url="http://sms.example/jobs", sms_sender="38000") == [
+        ("VIGIE_SMS_URL", True),
+        ("VIGIE_SMS_TOKEN", True),
+    ]
     with pytest.raises(ValueError, match="smpp"):
         SmsSettings(sms_url="ftp://x")  # type: ignore[arg-type]

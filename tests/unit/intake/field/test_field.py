@@ -15,13 +15,13 @@ import pytest
 
 from schemas.directory import Contact
 from schemas.replies import WAITING
-from services.intake.field.people import READ_AGAIN_S
-from services.intake.field.places import Places
-from services.intake.refusals import Refused
-from services.runtime.access import new_principal
-from services.runtime.principals import Scope
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Role
+from services.intake.dead_letters.dead_letter_store import Refused
+from services.intake.field.phone_numbers import READ_AGAIN_S
+from services.intake.field.site_codes import Places
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Scope
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.machines.test_machines import offered_again
 
@@ -69,30 +69,62 @@ async def source(door: Door, dialect: str, name: str = "passerelle", **record: A
     return str(made.json()["key"])
 
 
-async def sms(door: Door, key: str, words: str, number: str = NUMBER, **more: Any) -> httpx.Response:
+async def sms(
+    door: Door, key: str, words: str, number: str = NUMBER, **more: Any
+) -> httpx.Response:
     async with door.client() as http:
-        return await http.post(f"/webhooks/sms?token={key}", json={"from": number, "text": words, **more})
+        return await http.post(
+            f"/webhooks/sms?token={key}", json={"from": number, "text": words, **more}
+        )
 
 
 def told(door: Door) -> list[tuple[str, str | None, str, str]]:
-    return [(m.type.value, m.site_id, m.certainty.value, m.source) for _, m, _ in door.inputs.appended]
+    return [
+        (m.type.value, m.site_id, m.certainty.value, m.source) for _, m, _ in door.inputs.appended
+    ]
 
 
 GATEWAYS = {
-    "form": ("application/x-www-form-urlencoded", urlencode({"From": "0033612345678", "Body": "117 ELEC", "MessageSid": "SM1"})),
-    "flat": ("application/json", orjson.dumps({"msisdn": "33612345678", "text": "117 ELEC", "messageId": "0A"})),
-    "results": ("application/json", orjson.dumps({"results": [{"from": "33612345678", "cleanText": "117 ELEC", "messageId": "i-1"}]})),
+    "form": (
+        "application/x-www-form-urlencoded",
+        urlencode({"From": "0033612345678", "Body": "117 ELEC", "MessageSid": "SM1"}),
+    ),
+    "flat": (
+        "application/json",
+        orjson.dumps({"msisdn": "33612345678", "text": "117 ELEC", "messageId": "0A"}),
+    ),
+    "results": (
+        "application/json",
+        orjson.dumps(
+            {"results": [{"from": "33612345678", "cleanText": "117 ELEC", "messageId": "i-1"}]}
+        ),
+    ),
     "payload": (
         "application/json",
-        orjson.dumps({"event": "sms:received", "payload": {"phoneNumber": "06 12 34 56 78", "message": "117 ELEC"}}),
+        orjson.dumps(
+            {
+                "event": "sms:received",
+                "payload": {"phoneNumber": "06 12 34 56 78", "message": "117 ELEC"},
+            }
+        ),
     ),
-    "nested": ("application/json", orjson.dumps({"data": {"payload": {"from": {"phone_number": NUMBER}, "text": "117 ELEC", "id": "t"}}})),
-    "list": ("application/json", orjson.dumps([{"originator": NUMBER, "body": "117 ELEC", "id": 7}])),
+    "nested": (
+        "application/json",
+        orjson.dumps(
+            {"data": {"payload": {"from": {"phone_number": NUMBER}, "text": "117 ELEC", "id": "t"}}}
+        ),
+    ),
+    "list": (
+        "application/json",
+        orjson.dumps([{"originator": NUMBER, "body": "117 ELEC", "id": 7}]),
+    ),
 }
 
 
 @pytest.mark.parametrize("gateway", sorted(GATEWAYS))
-async def test_common_gateways_are_understood_and_a_message_counts_once(field: Door, gateway: str) -> None:
+async def test_common_gateways_are_understood_and_a_message_counts_once(
+    field: Door, gateway: str
+) -> None:
     key = await source(field, "sms")
     kind, body = GATEWAYS[gateway]
     async with field.client(**{"X-Token": key, "Content-Type": kind}) as http:
@@ -104,17 +136,28 @@ async def test_common_gateways_are_understood_and_a_message_counts_once(field: D
 
 async def test_words_of_the_field_become_reports(field: Door) -> None:
     key = await source(field, "sms")
-    for n, words in enumerate(("117 Électricité", "RAS 118", "STOP 117", "stop 117 élec", "999 eau")):
+    for n, words in enumerate(
+        ("117 Électricité", "RAS 118", "STOP 117", "stop 117 élec", "999 eau")
+    ):
         assert (await sms(field, key, words, id=n)).status_code == 200
     assert [(t, s) for t, s, *_ in told(field)] == [
-        ("outage_power", "clg-1"), ("info", "clg-2"), ("reopening", "clg-1"), ("reopening", "clg-1"), ("outage_water", "999"),
-    ]  # fmt: skip
-    assert [[x.value for x in m.lifts] for _, m, _ in field.inputs.appended[2:4]] == [[], ["outage_power"]]
+        ("outage_power", "clg-1"),
+        ("info", "clg-2"),
+        ("reopening", "clg-1"),
+        ("reopening", "clg-1"),
+        ("outage_water", "999"),
+    ]
+    assert [[x.value for x in m.lifts] for _, m, _ in field.inputs.appended[2:4]] == [
+        [],
+        ["outage_power"],
+    ]
 
 
 async def test_a_person_with_an_account_speaks_as_that_and_for_its_sites_only(field: Door) -> None:
     key = await source(field, "sms")
-    account = new_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(update={"person": "p-1"})
+    account = new_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(
+        update={"person": "p-1"}
+    )
     await field.intake.access.put(account)
     assert (await sms(field, key, "RAS")).status_code == 200
     refused = await sms(field, key, "117 ELEC")
@@ -126,7 +169,9 @@ async def test_a_person_with_an_account_speaks_as_that_and_for_its_sites_only(fi
 async def test_whoever_s_account_was_shut_is_a_stranger_by_telephone_too(field: Door) -> None:
     """Their number had spoken for every site then, as that of somebody who never had an account."""
     key = await source(field, "sms")
-    account = new_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(update={"person": "p-1"})
+    account = new_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(
+        update={"person": "p-1"}
+    )
     await field.intake.access.put(account)
     await field.intake.access.set_enabled(account.id, enabled=False)
     assert (await sms(field, key, "117 ELEC", id=1)).status_code == 200
@@ -137,29 +182,51 @@ async def test_whoever_s_account_was_shut_is_a_stranger_by_telephone_too(field: 
     assert field.inputs.appended[1][1].source_key == another.id
 
 
-@pytest.mark.parametrize(("scope", "place"), [(None, "clg-1"), (("clg-1", "clg-2"), "clg-1"), (("clg-2",), "clg-2")])
-async def test_a_line_without_a_site_is_about_the_sender_s_place_of_work(field: Door, scope: tuple[str, ...] | None, place: str) -> None:
+@pytest.mark.parametrize(
+    ("scope", "place"), [(None, "clg-1"), (("clg-1", "clg-2"), "clg-1"), (("clg-2",), "clg-2")]
+)
+async def test_a_line_without_a_site_is_about_the_sender_s_place_of_work(
+    field: Door, scope: tuple[str, ...] | None, place: str
+) -> None:
     """Without an account, or with one for several sites; an account for one site speaks of that one."""
     key = await source(field, "sms")
-    field.intake.sms._people._directory.contacts["p-1"] = contact("p-1", NUMBER, verified=True, site="clg-1")  # type: ignore[attr-defined]
+    field.intake.sms._people._directory.contacts["p-1"] = contact(
+        "p-1", NUMBER, verified=True, site="clg-1"
+    )  # type: ignore[attr-defined]
     if scope is not None:
-        await field.intake.access.put(new_principal(Role.SITE_MANAGER, scope=Scope(sites=scope)).model_copy(update={"person": "p-1"}))
+        await field.intake.access.put(
+            new_principal(Role.SITE_MANAGER, scope=Scope(sites=scope)).model_copy(
+                update={"person": "p-1"}
+            )
+        )
     for n, words in enumerate(("RAS", "STOP", "118 ELEC")):
         assert (await sms(field, key, words, id=n)).status_code == 200
-    assert [(t, s) for t, s, *_ in told(field)] == [("info", place), ("reopening", place), ("outage_power", "clg-2")]
+    assert [(t, s) for t, s, *_ in told(field)] == [
+        ("info", place),
+        ("reopening", place),
+        ("outage_power", "clg-2"),
+    ]
 
 
 @pytest.mark.parametrize("number", [UNVERIFIED, "+33600000000"])
-async def test_a_number_that_is_not_verified_enters_unconfirmed_and_not_often(field: Door, number: str) -> None:
+async def test_a_number_that_is_not_verified_enters_unconfirmed_and_not_often(
+    field: Door, number: str
+) -> None:
     key = await source(field, "sms")
-    statuses = [(await sms(field, key, f"117 {w}", number, id=w)).status_code for w in ("ELEC", "EAU", "TEL", "SI", "GAZ", "FEU")]
+    statuses = [
+        (await sms(field, key, f"117 {w}", number, id=w)).status_code
+        for w in ("ELEC", "EAU", "TEL", "SI", "GAZ", "FEU")
+    ]
     assert statuses == [200, 200, 200, 503, 200, 200], "danger to people has room of its own"
     assert {(c, s) for *_, c, s in told(field)} == {("unconfirmed", "public")}
 
 
 async def test_many_of_unknown_numbers_in_one_request_are_all_taken_in_time(field: Door) -> None:
     key, limits = await source(field, "sms"), field.intake.sms._limits
-    many = [{"from": f"+3360000000{n}", "text": f"117 {word}", "id": n} for n, word in enumerate(("ELEC", "EAU", "TEL", "SI", "CHAUF"))]
+    many = [
+        {"from": f"+3360000000{n}", "text": f"117 {word}", "id": n}
+        for n, word in enumerate(("ELEC", "EAU", "TEL", "SI", "CHAUF"))
+    ]
     async with field.client() as http:
         assert (await http.post(f"/webhooks/sms?token={key}", json=many)).status_code == 503
         limits._monotonic = lambda: time.monotonic() + limits._window_s
@@ -178,18 +245,34 @@ async def test_an_erased_person_is_a_stranger_at_once(field: Door) -> None:
 async def test_an_answer_to_a_call_is_no_report_and_waits_for_delivery(field: Door) -> None:
     key = await source(field, "sms")
     assert (await sms(field, key, "1 j'arrive")).status_code == 200
-    assert (await sms(field, key, "2", number="+33600000000")).status_code == 200, "delivery knows whom it called"
+    assert (await sms(field, key, "2", number="+33600000000")).status_code == 200, (
+        "delivery knows whom it called"
+    )
     texts = field.intake.vault.texts
-    kept = [item.fields for id in texts._recent if (item := await texts.get(id)) is not None and id.startswith(WAITING)]
-    assert [(f["from"], f["words"]) for f in kept] == [(NUMBER, "1 j'arrive"), ("+33600000000", "2")]
+    kept = [
+        item.fields
+        for id in texts._recent
+        if (item := await texts.get(id)) is not None and id.startswith(WAITING)
+    ]
+    assert [(f["from"], f["words"]) for f in kept] == [
+        (NUMBER, "1 j'arrive"),
+        ("+33600000000", "2"),
+    ]
     assert abs(kept[0]["at"] - time.time() * 1000) < 60_000
     assert told(field) == []
 
 
-@pytest.mark.parametrize(("words", "number", "waits"), [
-    ("j’arrive", NUMBER, True), ("bonjour à tous", UNVERIFIED, True), ("👍", NUMBER, True),
-    ("117 COURANT COUPE", NUMBER, False), ("117 panne", NUMBER, False), ("j’arrive", "+33600000000", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "number", "waits"),
+    [
+        ("j’arrive", NUMBER, True),
+        ("bonjour à tous", UNVERIFIED, True),
+        ("👍", NUMBER, True),
+        ("117 COURANT COUPE", NUMBER, False),
+        ("117 panne", NUMBER, False),
+        ("j’arrive", "+33600000000", False),
+    ],
+)
 async def test_words_of_somebody_who_may_have_been_called_wait_for_delivery_and_for_a_person(
     field: Door, words: str, number: str, waits: bool
 ) -> None:
@@ -207,7 +290,11 @@ async def test_an_answer_that_its_gateway_posts_again_is_of_when_it_came_first(f
     key = await source(field, "sms")
     texts = field.intake.vault.texts
     answers = [(await sms(field, key, words, id=words)).status_code for words in ("1", "2", "1")]
-    kept = [item.fields for id in texts._recent if (item := await texts.get(id)) is not None and id.startswith(WAITING)]
+    kept = [
+        item.fields
+        for id in texts._recent
+        if (item := await texts.get(id)) is not None and id.startswith(WAITING)
+    ]
     assert answers == [200] * 3
     assert [f["words"] for f in sorted(kept, key=lambda f: f["at"])] == ["1", "2"]
 
@@ -225,26 +312,43 @@ async def test_the_rest_of_a_long_sms_is_no_answer_and_no_report_but_kept(field:
     kept: list[Refused] = []
     field.intake.refused.keep = kept.append  # type: ignore[method-assign]
     long = {"msisdn": "33612345678", "concat": "true", "concat-ref": "71", "concat-total": "2"}
-    parts = ("117 ELEC " + "dans tout le bâtiment " * 6, "2 salles ont encore du courant"), ("1 j’arrive", "2 collègues aussi")
+    parts = (
+        ("117 ELEC " + "dans tout le bâtiment " * 6, "2 salles ont encore du courant"),
+        ("1 j’arrive", "2 collègues aussi"),
+    )
     for n, (first, rest) in enumerate(parts):
         async with field.client() as http:
             answers = [
                 await http.post(
-                    f"/webhooks/sms?token={key}", content=urlencode(long | {"text": text, "concat-part": part, "messageId": f"{n}-{part}"})
+                    f"/webhooks/sms?token={key}",
+                    content=urlencode(
+                        long | {"text": text, "concat-part": part, "messageId": f"{n}-{part}"}
+                    ),
                 )
                 for part, text in enumerate((first, rest), 1)
             ]
         assert [a.status_code for a in answers] == [200, 422]
     assert [t for t, *_ in told(field)] == ["outage_power"]
     texts = field.intake.vault.texts
-    waiting = [item.fields["words"] for id in texts._recent if id.startswith(WAITING) and (item := await texts.get(id)) is not None]
+    waiting = [
+        item.fields["words"]
+        for id in texts._recent
+        if id.startswith(WAITING) and (item := await texts.get(id)) is not None
+    ]
     assert waiting == ["1 j’arrive"]
-    assert [orjson.loads(k.body)[0]["text"] for k in kept] == ["2 salles ont encore du courant", "2 collègues aussi"]
+    assert [orjson.loads(k.body)[0]["text"] for k in kept] == [
+        "2 salles ont encore du courant",
+        "2 collègues aussi",
+    ]
 
 
-async def test_whoever_was_called_on_a_number_that_nobody_verified_may_answer_as_often_as_others(field: Door) -> None:
+async def test_whoever_was_called_on_a_number_that_nobody_verified_may_answer_as_often_as_others(
+    field: Door,
+) -> None:
     key = await source(field, "sms")
-    assert [(await sms(field, key, "1", UNVERIFIED, id=n)).status_code for n in range(5)] == [200] * 5
+    assert [(await sms(field, key, "1", UNVERIFIED, id=n)).status_code for n in range(5)] == [
+        200
+    ] * 5
 
 
 async def test_a_number_that_changed_hands_reports_for_its_new_holder(field: Door) -> None:
@@ -264,8 +368,12 @@ async def test_answers_of_strangers_are_counted(field: Door) -> None:
     assert (said[0], said[-1]) == (200, 503)
 
 
-@pytest.mark.parametrize(("number", "certainty"), [(NUMBER, "confirmed"), ("+33600000000", "unconfirmed")])
-async def test_a_refused_form_is_offered_again_as_what_it_was(field: Door, number: str, certainty: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "certainty"), [(NUMBER, "confirmed"), ("+33600000000", "unconfirmed")]
+)
+async def test_a_refused_form_is_offered_again_as_what_it_was(
+    field: Door, number: str, certainty: str
+) -> None:
     key = await source(field, "sms")
     kept: list[Refused] = []
     field.intake.refused.keep = kept.append  # type: ignore[method-assign]
@@ -274,10 +382,14 @@ async def test_a_refused_form_is_offered_again_as_what_it_was(field: Door, numbe
     async with field.client(**headers) as http:
         assert (await http.post(f"/webhooks/sms?token={key}", content=form)).status_code == 422
         (letter,) = kept
-        assert (await http.post(f"/webhooks/sms?token={key}", content=letter.body)).json()["errors"][0]["field"] == "text", "as it came"
+        assert (await http.post(f"/webhooks/sms?token={key}", content=letter.body)).json()[
+            "errors"
+        ][0]["field"] == "text", "as it came"
         mended = letter.body.replace("bonjour à tous".encode(), b"117 ELEC")
         for _ in range(2):
-            assert (await http.post(f"/webhooks/sms?token={key}", content=mended)).status_code == 200
+            assert (
+                await http.post(f"/webhooks/sms?token={key}", content=mended)
+            ).status_code == 200
     assert [c for *_, c, _ in told(field)] == [certainty], "once, by whoever wrote it"
     assert field.inputs.appended[0][1].occurred_at == 1_795_593_600_000
 
@@ -293,8 +405,13 @@ async def test_of_several_messages_only_the_refused_one_is_kept(field: Door) -> 
     assert [m["text"] for m in orjson.loads(letter.body)] == ["bonjour"]
 
 
-@pytest.mark.parametrize(("whole", "bare", "type"), [("VIGIE 117 ELEC", "117 ELEC", "outage_power"), ("STOP 117", "117", "reopening")])
-async def test_the_word_that_a_shared_number_asks_for_is_no_part_of_the_line(field: Door, whole: str, bare: str, type: str) -> None:
+@pytest.mark.parametrize(
+    ("whole", "bare", "type"),
+    [("VIGIE 117 ELEC", "117 ELEC", "outage_power"), ("STOP 117", "117", "reopening")],
+)
+async def test_the_word_that_a_shared_number_asks_for_is_no_part_of_the_line(
+    field: Door, whole: str, bare: str, type: str
+) -> None:
     key = await source(field, "sms")
     one = {"from": NUMBER, "text": whole, "cleanText": bare, "messageId": "m"}
     async with field.client() as http:
@@ -307,7 +424,12 @@ async def test_what_a_gateway_tells_of_messages_that_were_sent_is_no_report(fiel
     sent = {
         "data": {
             "event_type": "message.finalized",
-            "payload": {"direction": "outbound", "from": {"phone_number": NUMBER}, "text": "117 ELEC", "id": "o"},
+            "payload": {
+                "direction": "outbound",
+                "from": {"phone_number": NUMBER},
+                "text": "117 ELEC",
+                "id": "o",
+            },
         }
     }
     async with field.client() as http:
@@ -315,7 +437,9 @@ async def test_what_a_gateway_tells_of_messages_that_were_sent_is_no_report(fiel
     assert (answer.status_code, answer.json(), told(field)) == (200, {"messages": 0}, [])
 
 
-async def test_no_number_is_stored_or_logged(field: Door, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_no_number_is_stored_or_logged(
+    field: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
     key = await source(field, "sms")
     kept: list[Refused] = []
     field.intake.refused.keep = kept.append  # type: ignore[method-assign]
@@ -324,7 +448,11 @@ async def test_no_number_is_stored_or_logged(field: Door, capsys: pytest.Capture
     raw = await field.intake.vault.texts.get(f"report-{field.inputs.appended[0][1].report_id}")
     assert raw is not None
     assert raw.raw is not None
-    everything = orjson.dumps([m.model_dump(mode="json") for _, m, _ in field.inputs.appended]) + raw.raw + b"".join(k.body for k in kept)
+    everything = (
+        orjson.dumps([m.model_dump(mode="json") for _, m, _ in field.inputs.appended])
+        + raw.raw
+        + b"".join(k.body for k in kept)
+    )
     assert b"117 ELEC" in raw.raw
     assert b"bonjour" in kept[0].body
     for part in ("612345678", "345678"):
@@ -341,25 +469,37 @@ async def test_the_cell_types_a_line_for_a_caller(field: Door) -> None:
     async with await field.as_(Role.CELL) as http:
         for _ in range(2):
             answer = await http.post(
-                "/api/v1/reports:line", json={"text": "117 eau partielle", "poste": "4"}, headers={"Idempotency-Key": "call-1"}
+                "/api/v1/reports:line",
+                json={"text": "117 eau partielle", "poste": "4"},
+                headers={"Idempotency-Key": "call-1"},
             )
             assert answer.status_code == 202, answer.text
         assert answer.headers["idempotency-replayed"] == "true"
         unclear = await http.post("/api/v1/reports:line", json={"text": "eau"})
         assert (unclear.status_code, unclear.json()["errors"][0]["code"]) == (422, "site")
     async with await field.as_(Role.SITE_MANAGER) as http:
-        assert (await http.post("/api/v1/reports:line", json={"text": "117 eau"})).status_code == 403
+        assert (
+            await http.post("/api/v1/reports:line", json={"text": "117 eau"})
+        ).status_code == 403
     assert told(field) == [("outage_water", "clg-1", "confirmed", "site_manager")]
 
 
-async def test_a_typed_line_about_a_site_that_nobody_knows_is_refused_where_that_is_asked(field: Door) -> None:
+async def test_a_typed_line_about_a_site_that_nobody_knows_is_refused_where_that_is_asked(
+    field: Door,
+) -> None:
     async with await field.as_(Role.CELL) as http:
         line = {"text": "999 ELEC", "known_site": True}
         refused = await http.post("/api/v1/reports:line", json=line)
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "unknown_site")
-        assert (await http.post("/api/v1/reports:line", json=line | {"text": "zzz-9 ELEC"})).status_code == 422
-        assert (await http.post("/api/v1/reports:line", json=line | {"known_site": False})).status_code == 202
-        assert (await http.post("/api/v1/reports:line", json=line | {"text": "117 ELEC"})).status_code == 202
+        assert (
+            await http.post("/api/v1/reports:line", json=line | {"text": "zzz-9 ELEC"})
+        ).status_code == 422
+        assert (
+            await http.post("/api/v1/reports:line", json=line | {"known_site": False})
+        ).status_code == 202
+        assert (
+            await http.post("/api/v1/reports:line", json=line | {"text": "117 ELEC"})
+        ).status_code == 202
     assert [site for _, site, *_ in told(field)] == ["999", "clg-1"]
 
 
@@ -367,7 +507,9 @@ async def test_another_line_under_the_same_key_is_refused_as_another_report_is(f
     """It was answered with the receipt of the first, and lost."""
     async with await field.as_(Role.CELL) as http:
         said = [
-            await http.post("/api/v1/reports:line", json={"text": words}, headers={"Idempotency-Key": "call-1"})
+            await http.post(
+                "/api/v1/reports:line", json={"text": words}, headers={"Idempotency-Key": "call-1"}
+            )
             for words in ("117 ELEC", "117 ELEC", "118 ELEC")
         ]
     assert [a.status_code for a in said] == [202, 202, 422]
@@ -382,17 +524,30 @@ async def test_a_line_in_an_exercise_without_a_time_is_of_the_exercise_s_time(fi
         for n, when in enumerate(({}, {"occurred_at": named})):
             line = {"text": "117 ELEC", "realm": realm} | when
             for _ in range(2):
-                assert (await http.post("/api/v1/reports:line", json=line, headers={"Idempotency-Key": f"call-{n}"})).status_code == 202
-    assert [(r, m.occurred_at) for r, m, _ in field.inputs.appended] == [(realm, None), (realm, 1_802_335_200_000)]
+                assert (
+                    await http.post(
+                        "/api/v1/reports:line", json=line, headers={"Idempotency-Key": f"call-{n}"}
+                    )
+                ).status_code == 202
+    assert [(r, m.occurred_at) for r, m, _ in field.inputs.appended] == [
+        (realm, None),
+        (realm, 1_802_335_200_000),
+    ]
 
 
-async def test_a_line_and_a_poster_that_are_offered_again_are_of_when_they_came(field: Door) -> None:
+async def test_a_line_and_a_poster_that_are_offered_again_are_of_when_they_came(
+    field: Door,
+) -> None:
     came = 1_795_000_000_000
     key = await source(field, "poster", site="clg-2")
     async with await field.as_(Role.CELL) as http:
         assert (await http.post("/api/v1/reports:line", json={"text": "eau"})).status_code == 422
         wrong = {"type": "outage_water", "severity": 9}
-        assert (await http.post("/webhooks/poster", params={"token": key}, json=wrong, headers={"Authorization": ""})).status_code == 422
+        assert (
+            await http.post(
+                "/webhooks/poster", params={"token": key}, json=wrong, headers={"Authorization": ""}
+            )
+        ).status_code == 422
     for body in ({"text": "117 eau"}, wrong | {"severity": 3}):
         kept = field.intake.refused._queue.get_nowait()
         assert (await offered_again(field, kept, orjson.dumps(body), came)).status_code == 202
@@ -402,17 +557,28 @@ async def test_a_line_and_a_poster_that_are_offered_again_are_of_when_they_came(
 async def test_a_byte_order_mark_is_no_part_of_a_body(field: Door) -> None:
     """Editors and shells of Windows write one."""
     bodies = {
-        "/api/v1/sources": {"name": "affiche", "dialect": "poster", "site": "clg-2", "key": "k" * 20}, "/api/v1/reports:line": {"text": "117 eau"},
-        "/webhooks/poster?token=" + "k" * 20: {"type": "outage_water", "severity": 3}, "/api/v1/reports": report(),
-    }  # fmt: skip
+        "/api/v1/sources": {
+            "name": "affiche",
+            "dialect": "poster",
+            "site": "clg-2",
+            "key": "k" * 20,
+        },
+        "/api/v1/reports:line": {"text": "117 eau"},
+        "/webhooks/poster?token=" + "k" * 20: {"type": "outage_water", "severity": 3},
+        "/api/v1/reports": report(),
+    }
     async with await field.as_(Role.ADMIN) as http:
         for path, body in bodies.items():
-            headers = {"content-type": "application/json"} | ({"Authorization": ""} if "poster" in path else {})
+            headers = {"content-type": "application/json"} | (
+                {"Authorization": ""} if "poster" in path else {}
+            )
             answer = await http.post(path, content=BOM_UTF8 + orjson.dumps(body), headers=headers)
             assert answer.status_code in (201, 202), answer.text
 
 
-async def test_a_poster_speaks_of_its_site_unconfirmed_and_its_key_does_nothing_else(field: Door) -> None:
+async def test_a_poster_speaks_of_its_site_unconfirmed_and_its_key_does_nothing_else(
+    field: Door,
+) -> None:
     key = await source(field, "poster", site="clg-2")
     report = {
         "type": "outage_water",
@@ -424,11 +590,15 @@ async def test_a_poster_speaks_of_its_site_unconfirmed_and_its_key_does_nothing_
     }
     async with field.client(**{"X-Token": key}) as http:
         for _ in range(2):
-            answer = await http.post("/webhooks/poster", json=report, headers={"Idempotency-Key": "k"})
+            answer = await http.post(
+                "/webhooks/poster", json=report, headers={"Idempotency-Key": "k"}
+            )
             assert (answer.status_code, set(answer.json())) == (202, {"report_id"})
     async with field.client(Authorization=f"Bearer {key}") as http:
         assert (await http.post("/api/v1/reports", json=report)).status_code == 403
-        assert (await http.post("/webhooks/generic/passerelle", json={"title": "x"})).status_code == 403
+        assert (
+            await http.post("/webhooks/generic/passerelle", json={"title": "x"})
+        ).status_code == 403
         assert (await http.get("/api/v1/sources")).status_code == 403
     assert told(field) == [("outage_water", "clg-2", "unconfirmed", "public")]
     assert field.inputs.appended[0][0] == "92"
@@ -446,14 +616,20 @@ async def street(tmp_path: Path) -> AsyncIterator[Door]:
     await door.close()
 
 
-async def scan(door: Door, key: str, type: str, address: str, severity: int = 2, **more: Any) -> httpx.Response:
+async def scan(
+    door: Door, key: str, type: str, address: str, severity: int = 2, **more: Any
+) -> httpx.Response:
     """Post the form of a poster from an address."""
     transport = httpx.ASGITransport(door.intake.front, client=(address, 40_000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://vigie", headers={"X-Token": key}) as http:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://vigie", headers={"X-Token": key}
+    ) as http:
         return await http.post("/webhooks/poster", json={"type": type, "severity": severity} | more)
 
 
-async def test_forty_reports_of_one_stranger_at_a_poster_stop_nobody_elses_fire(street: Door) -> None:
+async def test_forty_reports_of_one_stranger_at_a_poster_stop_nobody_elses_fire(
+    street: Door,
+) -> None:
     key = await source(street, "poster", site="clg-2")
     for n in range(40):
         answer = await scan(street, key, "fire", "198.51.100.7", 5, description=f"farce {n}")
@@ -464,23 +640,33 @@ async def test_forty_reports_of_one_stranger_at_a_poster_stop_nobody_elses_fire(
     assert len(street.inputs.appended) == 4
 
 
-async def test_a_full_poster_takes_the_first_word_of_a_sender_and_any_new_danger(street: Door) -> None:
+async def test_a_full_poster_takes_the_first_word_of_a_sender_and_any_new_danger(
+    street: Door,
+) -> None:
     key = await source(street, "poster", site="clg-2")
     for n in range(40):
         await scan(street, key, "fire", f"198.51.{n}.7", 5)
     assert len(street.inputs.appended) == 40
-    assert (await scan(street, key, "fire", "192.0.2.9", 5)).status_code == 202, "the first of a sender"
+    assert (await scan(street, key, "fire", "192.0.2.9", 5)).status_code == 202, (
+        "the first of a sender"
+    )
     assert len(street.inputs.appended) == 41
     repeated = await scan(street, key, "fire", "192.0.2.9", 5, description="encore")
     assert (repeated.status_code, len(street.inputs.appended)) == (202, 41)
     assert repeated.json()["report_id"] == street.inputs.appended[-1][1].report_id
-    assert (await scan(street, key, "gas_leak", "192.0.2.9", 5)).status_code == 202, "nobody told of gas"
+    assert (await scan(street, key, "gas_leak", "192.0.2.9", 5)).status_code == 202, (
+        "nobody told of gas"
+    )
     assert told(street)[-1][0] == "gas_leak"
     assert (await scan(street, key, "outage_water", "203.0.113.1")).status_code == 429
 
 
 async def test_what_was_only_counted_is_told_with_the_next_of_its_kind(street: Door) -> None:
-    key, limits, now = await source(street, "poster", site="clg-2"), street.intake.sms._limits, 1_000.0
+    key, limits, now = (
+        await source(street, "poster", site="clg-2"),
+        street.intake.sms._limits,
+        1_000.0,
+    )
     limits._monotonic = lambda: now
     for n in range(15):
         await scan(street, key, "fire", "198.51.100.7", 5, description=f"n° {n}")
@@ -490,12 +676,18 @@ async def test_what_was_only_counted_is_told_with_the_next_of_its_kind(street: D
     assert len(street.inputs.appended) == 4
     item = await street.intake.vault.texts.get(street.inputs.appended[-1][1].text_id or "")
     assert item is not None
-    assert item.fields["description"] == "toujours\n12 autres messages semblables ont été reçus auparavant."
+    assert (
+        item.fields["description"]
+        == "toujours\n12 autres messages semblables ont été reçus auparavant."
+    )
 
 
 async def test_a_sender_at_a_poster_waits_for_itself_alone(street: Door) -> None:
     key = await source(street, "poster", site="clg-2")
-    answers = [await scan(street, key, "outage_water", f"198.51.100.{n}", description=str(n)) for n in range(4)]
+    answers = [
+        await scan(street, key, "outage_water", f"198.51.100.{n}", description=str(n))
+        for n in range(4)
+    ]
     assert [a.status_code for a in answers] == [202, 202, 202, 429], "a /24 is one sender"
     assert 0 < int(answers[3].headers["retry-after"]) <= 600
     assert (await scan(street, key, "outage_water", "192.0.2.9")).status_code == 202
@@ -504,22 +696,32 @@ async def test_a_sender_at_a_poster_waits_for_itself_alone(street: Door) -> None
 async def test_the_same_form_sent_again_counts_once(street: Door) -> None:
     key = await source(street, "poster", site="clg-2")
     transport = httpx.ASGITransport(street.intake.front)
-    async with httpx.AsyncClient(transport=transport, base_url="http://vigie", headers={"X-Token": key}) as http:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://vigie", headers={"X-Token": key}
+    ) as http:
         for _ in range(9):
             body = {"type": "outage_water", "severity": 2}
-            answer = await http.post("/webhooks/poster", json=body, headers={"Idempotency-Key": "one"})
+            answer = await http.post(
+                "/webhooks/poster", json=body, headers={"Idempotency-Key": "one"}
+            )
             assert answer.status_code == 202
     assert len(street.inputs.appended) == 1
 
 
 async def test_messages_of_one_unknown_number_stop_no_other_numbers_fire(street: Door) -> None:
     key = await source(street, "sms")
-    statuses = [(await sms(street, key, f"117 FEU {n}", "+33600000001", id=n)).status_code for n in range(39)]
+    statuses = [
+        (await sms(street, key, f"117 FEU {n}", "+33600000001", id=n)).status_code
+        for n in range(39)
+    ]
     assert set(statuses) == {200}
     assert len(street.inputs.appended) == 3
     assert (await sms(street, key, "117 FEU", "+33600000002", id="x")).status_code == 200
     assert len(street.inputs.appended) == 4
-    calm = [(await sms(street, key, f"117 ELEC {n}", "+33600000003", id=f"c{n}")).status_code for n in range(4)]
+    calm = [
+        (await sms(street, key, f"117 ELEC {n}", "+33600000003", id=f"c{n}")).status_code
+        for n in range(4)
+    ]
     assert calm == [200, 200, 200, 503]
     assert (await sms(street, key, "118 EAU", "+33600000004", id="y")).status_code == 200
 
@@ -534,7 +736,11 @@ def test_codes_follow_the_territory_s_file(tmp_path: Path) -> None:
     places, file = Places(tmp_path), tmp_path / "sites.csv"
     assert places.site_of("117", ()) == "117", "no file, no code: a person links the report"
     file.write_text(SITES, encoding="utf-8")
-    assert (places.site_of("117", ()), places.site_of("CLG-2", ()), places.site_of("CLG-9", ())) == ("clg-1", "clg-2", "clg-9")
+    assert (
+        places.site_of("117", ()),
+        places.site_of("CLG-2", ()),
+        places.site_of("CLG-9", ()),
+    ) == ("clg-1", "clg-2", "clg-9")
     file.write_text(SITES.replace("117", "200"), encoding="utf-8")
     import os
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.words import EventType as T
-from services.intake.field.grammar import Kind, Line, body_of, read_line
-from services.intake.native import parse_one
-from services.runtime.problems import ProblemError
+from services.intake.field.short_line import Kind, Line, body_of, read_line
+from services.intake.reports.native import parse_one
+from services.runtime.http.problems import ProblemError
 
 AT = "2026-11-25T09:00:00+01:00"
 
@@ -58,7 +58,10 @@ def test_a_line_is_read_whatever_its_case_accents_and_order(text: str, line: Lin
     assert read_line(text) == line
 
 
-@pytest.mark.parametrize("text", ["", "…", "117", "bonjour", "bonjour il n'y a plus de courant au collège", "4 6 9", "117 oui"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "…", "117", "bonjour", "bonjour il n'y a plus de courant au collège", "4 6 9", "117 oui"],
+)
 def test_what_is_no_line_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ProblemError) as refused:
         read_line(text)

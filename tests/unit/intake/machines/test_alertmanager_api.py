@@ -9,13 +9,13 @@ import orjson
 import pytest
 
 from schemas.maintenance import Matcher
-from services.intake.machines.alertmanager_api import RESOLVE_TIMEOUT_S, fingerprint, read
-from services.intake.machines.asked import Asked
-from services.intake.machines.signals import MATCHABLE, Signal, State, kept_labels
-from services.intake.refusals import letter_of
-from services.runtime.problems import ProblemError
-from services.runtime.rights import Role
-from services.runtime.vault import TextItem
+from services.intake.dead_letters.dead_letter_store import letter_of
+from services.intake.integrations.alertmanager_api import RESOLVE_TIMEOUT_S, fingerprint, read
+from services.intake.integrations.request import Asked
+from services.intake.integrations.signals import MATCHABLE, Signal, State, kept_labels
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Role
+from services.runtime.secrets.vault import TextItem
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.test_machines import KEY, last, offered_again, reports, source
 
@@ -44,7 +44,9 @@ def test_an_end_to_come_is_a_lease_that_the_sender_named() -> None:
     assert abs(signal.lease.until / 1000 - datetime.now(UTC).timestamp() - 240) < 30
 
 
-@pytest.mark.parametrize("zero", [{}, {"startsAt": ZERO, "endsAt": ZERO}, {"startsAt": None, "endsAt": ""}])
+@pytest.mark.parametrize(
+    "zero", [{}, {"startsAt": ZERO, "endsAt": ZERO}, {"startsAt": None, "endsAt": ""}]
+)
 def test_no_end_is_a_patience(zero: dict[str, Any]) -> None:
     """`amtool` sends zero times for what is not set."""
     signal = _one(**zero)
@@ -62,11 +64,21 @@ def test_an_end_that_is_over_is_an_end() -> None:
 
 def test_what_is_wrong_in_one_costs_the_others_nothing() -> None:
     good, wrong = _read(
-        {"labels": {}}, {"labels": {"a": ""}}, {"labels": {"a": "1"}, "startsAt": "yesterday"},
-        {"labels": {"a": "2"}, "startsAt": _in(10), "endsAt": _in(5)}, "no alert", {"labels": {"a": "3"}},
-    )  # fmt: skip
+        {"labels": {}},
+        {"labels": {"a": ""}},
+        {"labels": {"a": "1"}, "startsAt": "yesterday"},
+        {"labels": {"a": "2"}, "startsAt": _in(10), "endsAt": _in(5)},
+        "no alert",
+        {"labels": {"a": "3"}},
+    )
     assert [s.labels for s in good] == [{"a": "3"}]
-    assert [e.problem.faults[0].field for e in wrong] == ["1.labels", "2.labels", "3.startsAt", "4.endsAt", "5.labels"]
+    assert [e.problem.faults[0].field for e in wrong] == [
+        "1.labels",
+        "2.labels",
+        "3.startsAt",
+        "4.endsAt",
+        "5.labels",
+    ]
 
 
 def test_a_body_that_is_no_list_is_refused() -> None:
@@ -77,26 +89,40 @@ def test_a_body_that_is_no_list_is_refused() -> None:
 def test_the_fingerprint_is_that_of_prometheus() -> None:
     """FNV-1a, 64 bits; the empty set is its offset (prometheus/common model/signature.go). The real client's are in tests/integration/clients."""
     assert fingerprint({}) == "cbf29ce484222325"
-    assert fingerprint({"a": "1", "b": "2"}) == fingerprint({"b": "2", "a": "1"}) != fingerprint({"a": "12", "b": ""})
+    assert (
+        fingerprint({"a": "1", "b": "2"})
+        == fingerprint({"b": "2", "a": "1"})
+        != fingerprint({"a": "12", "b": ""})
+    )
 
 
 def test_labels_on_the_log_are_bounded() -> None:
-    signal = Signal("k", State.OPEN, labels={f"label{n:03d}": "v" * 1000 for n in range(200)}, matchable=True)
+    signal = Signal(
+        "k", State.OPEN, labels={f"label{n:03d}": "v" * 1000 for n in range(200)}, matchable=True
+    )
     kept = kept_labels(signal)
     assert len(kept) == MATCHABLE
     assert max(map(len, kept.values())) == 256
-    assert kept_labels(Signal("k", State.OPEN, labels={"a": "b"})) == {}, "the fields of other dialects may say anything"
+    assert kept_labels(Signal("k", State.OPEN, labels={"a": "b"})) == {}, (
+        "the fields of other dialects may say anything"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a=b", ("a", "b", False, True)), ('a="b c"', ("a", "b c", False, True)), ("a!=b", ("a", "b", False, False)),
-        ("a=~b.*", ("a", "b.*", True, True)), ('a!~"b|c"', ("a", "b|c", True, False)), ('a="say \\"x\\""', ("a", 'say "x"', False, True)),
+        ("a=b", ("a", "b", False, True)),
+        ('a="b c"', ("a", "b c", False, True)),
+        ("a!=b", ("a", "b", False, False)),
+        ("a=~b.*", ("a", "b.*", True, True)),
+        ('a!~"b|c"', ("a", "b|c", True, False)),
+        ('a="say \\"x\\""', ("a", 'say "x"', False, True)),
         ("a=", ("a", "", False, True)),
     ],
-)  # fmt: skip
-def test_matchers_are_read_as_amtool_writes_them(text: str, expected: tuple[str, str, bool, bool]) -> None:
+)
+def test_matchers_are_read_as_amtool_writes_them(
+    text: str, expected: tuple[str, str, bool, bool]
+) -> None:
     found = Matcher.parse(text)
     assert (found.name, found.value, found.regex, found.equal) == expected
 
@@ -124,7 +150,9 @@ async def test_a_repetition_is_a_renewal_and_an_end_is_an_end(door: Door) -> Non
     opened = last(door)
     assert (opened.labels, opened.lease is not None) == ({"alertname": "Down"}, True)
     await _post(door, alert | {"endsAt": _in(300)}, alert | {"labels": {"alertname": "Other"}})
-    assert [(r.report, r.explicit) for m in door.inputs.renewed for r in m.leases] == [(opened.report_id, True)]
+    assert [(r.report, r.explicit) for m in door.inputs.renewed for r in m.leases] == [
+        (opened.report_id, True)
+    ]
     await _post(door, alert | {"startsAt": _in(-10), "endsAt": _in(300)})
     assert len(door.inputs.renewed) == 2, "while it holds, another beginning is the same alert"
     await _post(door, alert | {"endsAt": _in(-1)})
@@ -171,16 +199,28 @@ async def test_reading_needs_a_key_and_a_stranger_gets_none_of_it(door: Door) ->
         assert (await admin.get("/api/v1/intake/strangers")).json()["count"] == 5
 
 
-GOOD = {"matchers": [{"name": "alertname", "value": "Down"}], "endsAt": _in(86_400), "createdBy": "ops", "comment": "migration"}
+GOOD = {
+    "matchers": [{"name": "alertname", "value": "Down"}],
+    "endsAt": _in(86_400),
+    "createdBy": "ops",
+    "comment": "migration",
+}
 
 
 @pytest.mark.parametrize(
     ("silence", "status", "detail"),
     [
-        ({"endsAt": _in(-5)}, 400, "endsAt: past"), ({"matchers": []}, 400, "matchers: missing"), ({"comment": " "}, 400, "comment: missing"),
-        ({"matchers": [{"name": "a", "value": ".*", "isRegex": True}]}, 400, "matchers: matches_empty"), ({}, 400, "window: out_of_scope"),
+        ({"endsAt": _in(-5)}, 400, "endsAt: past"),
+        ({"matchers": []}, 400, "matchers: missing"),
+        ({"comment": " "}, 400, "comment: missing"),
+        (
+            {"matchers": [{"name": "a", "value": ".*", "isRegex": True}]},
+            400,
+            "matchers: matches_empty",
+        ),
+        ({}, 400, "window: out_of_scope"),
     ],
-)  # fmt: skip
+)
 async def test_a_silence_that_is_refused_is_kept_for_whoever_works_under_it(
     door: Door, silence: dict[str, Any], status: int, detail: str
 ) -> None:
@@ -196,7 +236,11 @@ async def test_a_silence_that_is_refused_is_kept_for_whoever_works_under_it(
     assert (answer.status_code, type(answer.json())) == (status, str)
     kept = door.intake.refused._queue.get_nowait()
     letter = letter_of(kept, "92", 1)
-    assert (letter.source, letter.detail, letter.headers["path"]) == (made["id"], detail, "/api/v2/silences")
+    assert (letter.source, letter.detail, letter.headers["path"]) == (
+        made["id"],
+        detail,
+        "/api/v2/silences",
+    )
     assert orjson.loads(kept.body) == GOOD | silence
     async with await door.as_(Role.ADMIN) as admin:
         (listed,) = (await admin.get("/api/v1/sources")).json()["items"]
@@ -209,7 +253,9 @@ async def test_a_silence_that_may_pass_later_is_not_kept_as_refused(door: Door) 
     await source(door, dialect="alertmanager", key=KEY)
     async with door.client(Authorization=f"Bearer {KEY}") as http:
         assert (await http.post("/api/v2/silences", json=GOOD)).status_code == 503
-        assert (await http.get("/api/v2/silences", params={"filter": "no matcher"})).status_code == 400
+        assert (
+            await http.get("/api/v2/silences", params={"filter": "no matcher"})
+        ).status_code == 400
     assert door.intake.refused._queue.empty()
 
 
@@ -233,12 +279,29 @@ async def test_a_filter_that_is_no_matcher_is_told_so(door: Door) -> None:
 
 @pytest.mark.parametrize(
     ("role", "reads"),
-    [(Role.SOURCE, True), (Role.CELL, True), (Role.COORDINATOR, True), (Role.OBSERVER, False), (Role.SITE_MANAGER, False), (Role.AUDITOR, False)],
-)  # fmt: skip
-async def test_the_words_of_an_alert_are_for_its_source_and_for_whoever_may_read_reports(door: Door, role: Role, reads: bool) -> None:
+    [
+        (Role.SOURCE, True),
+        (Role.CELL, True),
+        (Role.COORDINATOR, True),
+        (Role.OBSERVER, False),
+        (Role.SITE_MANAGER, False),
+        (Role.AUDITOR, False),
+    ],
+)
+async def test_the_words_of_an_alert_are_for_its_source_and_for_whoever_may_read_reports(
+    door: Door, role: Role, reads: bool
+) -> None:
     """The labels say what is the matter; annotations are free text, as that of any report (D58)."""
     labels, at = {"alertname": "Down"}, _in(0)
-    lease = {"id": "l-1", "labels": labels, "quiet": None, "quiet_by": [], "began_at": at, "renewed_at": at, "until": at}
+    lease = {
+        "id": "l-1",
+        "labels": labels,
+        "quiet": None,
+        "quiet_by": [],
+        "began_at": at,
+        "renewed_at": at,
+        "until": at,
+    }
 
     async def console(*_: Any) -> tuple[int, Any]:
         return 200, {"items": [lease], "next": None}
@@ -250,4 +313,8 @@ async def test_the_words_of_an_alert_are_for_its_source_and_for_whoever_may_read
     async with await door.as_(role) as http:
         for path in ("alerts", "alerts/groups"):
             answer = await http.get(f"/api/v2/{path}")
-            assert (answer.status_code, "Down" in answer.text, words in answer.text) == (200, True, reads)
+            assert (answer.status_code, "Down" in answer.text, words in answer.text) == (
+                200,
+                True,
+                reads,
+            )

@@ -11,20 +11,40 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from schemas.cap import NAMESPACE
-from services.intake.machines.cap.faults import path_of
-from services.intake.machines.cap.message import read
-from services.runtime.problems import ProblemError
-from tests.unit.intake.machines.cap_messages import INVALID, SITUATIONS, area, info, message, pair, ref
+from services.intake.integrations.cap.faults import path_of
+from services.intake.integrations.cap.message import read
+from services.runtime.http.problems import ProblemError
+from tests.unit.intake.machines.cap_messages import (
+    INVALID,
+    SITUATIONS,
+    area,
+    info,
+    message,
+    pair,
+    ref,
+)
 from tests.unit.intake.machines.cap_mutations import complete, mutations
 
-WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), min_size=1, max_size=30).filter(str.strip)
+WORDS = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn")), min_size=1, max_size=30
+).filter(str.strip)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9@.:_-]{0,40}", fullmatch=True)
 TIMES = st.builds(
-    "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}{}".format, st.integers(2000, 2030), st.integers(1, 12), st.integers(1, 28), st.integers(0, 23),
-    st.integers(0, 59), st.integers(0, 59), st.sampled_from(["+01:00", "-00:00", "+00:00", "-11:30", "+14:00"]),
-)  # fmt: skip
-COORDINATES = st.tuples(st.floats(-90, 90), st.floats(-180, 180)).map(lambda p: f"{p[0]:.4f},{p[1]:.4f}")
-POLYGONS = st.lists(COORDINATES, min_size=3, max_size=12).map(lambda points: " ".join([*points, points[0]]))
+    "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}{}".format,
+    st.integers(2000, 2030),
+    st.integers(1, 12),
+    st.integers(1, 28),
+    st.integers(0, 23),
+    st.integers(0, 59),
+    st.integers(0, 59),
+    st.sampled_from(["+01:00", "-00:00", "+00:00", "-11:30", "+14:00"]),
+)
+COORDINATES = st.tuples(st.floats(-90, 90), st.floats(-180, 180)).map(
+    lambda p: f"{p[0]:.4f},{p[1]:.4f}"
+)
+POLYGONS = st.lists(COORDINATES, min_size=3, max_size=12).map(
+    lambda points: " ".join([*points, points[0]])
+)
 CIRCLES = st.builds("{} {:.2f}".format, COORDINATES, st.floats(0, 500))
 PAIRS = st.builds(pair, WORDS, WORDS)
 
@@ -34,24 +54,78 @@ def several(of: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 AREAS = st.builds(
-    area, areaDesc=WORDS, polygon=several(POLYGONS), circle=several(CIRCLES), geocode=several(PAIRS),
+    area,
+    areaDesc=WORDS,
+    polygon=several(POLYGONS),
+    circle=several(CIRCLES),
+    geocode=several(PAIRS),
     altitude=st.sampled_from(["0", "-12.5", None]),
-)  # fmt: skip
+)
 INFOS = st.builds(
-    info, language=st.sampled_from(["fr-FR", "en", "es-419", None]),
-    category=st.lists(st.sampled_from(["Geo", "Met", "Safety", "Security", "Rescue", "Fire", "Health", "Env", "Transport", "Infra", "CBRNE", "Other"]), min_size=1, max_size=3),
-    event=WORDS, responseType=several(st.sampled_from(["Shelter", "Evacuate", "Prepare", "Execute", "Avoid", "Monitor", "Assess", "AllClear", "None"])),
-    urgency=st.sampled_from(["Immediate", "Expected", "Future", "Past", "Unknown"]), severity=st.sampled_from(["Extreme", "Severe", "Moderate", "Minor", "Unknown"]),
-    certainty=st.sampled_from(["Observed", "Likely", "Possible", "Unlikely", "Unknown"]), eventCode=several(PAIRS), effective=TIMES | st.none(),
-    onset=TIMES | st.none(), expires=st.just("2099-01-01T00:00:00+00:00") | st.none(), headline=WORDS | st.none(), description=WORDS | st.none(),
-    parameter=several(PAIRS), area=several(AREAS),
-)  # fmt: skip
-KINDS = st.sampled_from([("Alert", None), *((t, ref("avant")) for t in ("Alert", "Update", "Cancel", "Ack", "Error"))])
+    info,
+    language=st.sampled_from(["fr-FR", "en", "es-419", None]),
+    category=st.lists(
+        st.sampled_from(
+            [
+                "Geo",
+                "Met",
+                "Safety",
+                "Security",
+                "Rescue",
+                "Fire",
+                "Health",
+                "Env",
+                "Transport",
+                "Infra",
+                "CBRNE",
+                "Other",
+            ]
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    event=WORDS,
+    responseType=several(
+        st.sampled_from(
+            [
+                "Shelter",
+                "Evacuate",
+                "Prepare",
+                "Execute",
+                "Avoid",
+                "Monitor",
+                "Assess",
+                "AllClear",
+                "None",
+            ]
+        )
+    ),
+    urgency=st.sampled_from(["Immediate", "Expected", "Future", "Past", "Unknown"]),
+    severity=st.sampled_from(["Extreme", "Severe", "Moderate", "Minor", "Unknown"]),
+    certainty=st.sampled_from(["Observed", "Likely", "Possible", "Unlikely", "Unknown"]),
+    eventCode=several(PAIRS),
+    effective=TIMES | st.none(),
+    onset=TIMES | st.none(),
+    expires=st.just("2099-01-01T00:00:00+00:00") | st.none(),
+    headline=WORDS | st.none(),
+    description=WORDS | st.none(),
+    parameter=several(PAIRS),
+    area=several(AREAS),
+)
+KINDS = st.sampled_from(
+    [("Alert", None), *((t, ref("avant")) for t in ("Alert", "Update", "Cancel", "Ack", "Error"))]
+)
 MESSAGES = st.builds(
-    lambda infos, kind, **parts: message(*infos, msgType=kind[0], references=kind[1], **parts), st.lists(INFOS, min_size=1, max_size=3), KINDS,
-    identifier=NAMES, sender=NAMES, sent=TIMES, status=st.sampled_from(["Actual", "Exercise", "System", "Test", "Draft"]), note=WORDS | st.none(),
+    lambda infos, kind, **parts: message(*infos, msgType=kind[0], references=kind[1], **parts),
+    st.lists(INFOS, min_size=1, max_size=3),
+    KINDS,
+    identifier=NAMES,
+    sender=NAMES,
+    sent=TIMES,
+    status=st.sampled_from(["Actual", "Exercise", "System", "Test", "Draft"]),
+    note=WORDS | st.none(),
     code=several(WORDS),
-)  # fmt: skip
+)
 
 
 def refused(body: bytes) -> list[Any]:
@@ -96,32 +170,59 @@ def test_what_is_wrong_is_named_with_its_line_in_both_languages(name: str) -> No
     assert named.message["en"].startswith("line ")
 
 
-def test_every_element_spoilt_in_every_way_has_the_verdict_that_the_specification_gives_it() -> None:
+def test_every_element_spoilt_in_every_way_has_the_verdict_that_the_specification_gives_it() -> (
+    None
+):
     wrong = []
     for mutation in (found := list(mutations())):
         fields = frozenset(fault.field for fault in faults_of(mutation.body))
-        if bool(fields) != bool(mutation.refused_at) or (fields and not fields & mutation.refused_at):
+        if bool(fields) != bool(mutation.refused_at) or (
+            fields and not fields & mutation.refused_at
+        ):
             wrong.append((mutation.name, mutation.why, sorted(mutation.refused_at), sorted(fields)))
     assert wrong == []
     assert len(found) >= 600
 
 
-ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "iso-8859-1", "windows-1252"]
+ENCODINGS = [
+    "utf-8",
+    "utf-8-sig",
+    "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "utf-32",
+    "iso-8859-1",
+    "windows-1252",
+]
 
 
 def encoded(text: str, encoding: str) -> bytes:
     """With the declaration that belongs to it."""
-    name = {"utf-8-sig": "UTF-8", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}.get(encoding, encoding.upper())
+    name = {"utf-8-sig": "UTF-8", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}.get(
+        encoding, encoding.upper()
+    )
     return f'<?xml version="1.0" encoding="{name}"?>\n{text}'.encode(encoding)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_message_is_the_same_in_every_encoding_and_a_dtd_is_refused_in_every_one(encoding: str) -> None:
+def test_a_message_is_the_same_in_every_encoding_and_a_dtd_is_refused_in_every_one(
+    encoding: str,
+) -> None:
     text = complete().partition(b"?>")[2].decode().strip()
     found, _ = read(encoded(text, encoding))
     assert (found.infos[0].sender_name, found.infos[0].instruction) == ("Opérateur", "Éteignez")
-    for subset in ("", '[<!ENTITY x "y">]', '[<!ENTITY x SYSTEM "file:///etc/hostname">]', 'SYSTEM "http://127.0.0.1:9/x.dtd"'):
-        (fault,) = refused(encoded(f"<!DOCTYPE alert {subset}>{text.replace('Nanterre', '&x;' if 'ENTITY' in subset else 'x')}", encoding))
+    for subset in (
+        "",
+        '[<!ENTITY x "y">]',
+        '[<!ENTITY x SYSTEM "file:///etc/hostname">]',
+        'SYSTEM "http://127.0.0.1:9/x.dtd"',
+    ):
+        (fault,) = refused(
+            encoded(
+                f"<!DOCTYPE alert {subset}>{text.replace('Nanterre', '&x;' if 'ENTITY' in subset else 'x')}",
+                encoding,
+            )
+        )
         assert fault.code == "dtd"
 
 
@@ -169,7 +270,9 @@ def test_every_valid_message_is_read(body: bytes) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(MESSAGES, st.data())
-def test_a_valid_message_with_one_part_spoilt_is_refused_at_that_part_or_where_it_should_stand(body: bytes, data: st.DataObject) -> None:
+def test_a_valid_message_with_one_part_spoilt_is_refused_at_that_part_or_where_it_should_stand(
+    body: bytes, data: st.DataObject
+) -> None:
     root = etree.fromstring(body)
     required = (
         "identifier",
@@ -218,7 +321,18 @@ def test_whatever_the_bytes_a_message_is_read_or_refused(name: str, data: st.Dat
                 body[at:at] = body[at : at + 80]
             case _:
                 body[at:at] = data.draw(
-                    st.sampled_from([b"<", b"&x;", b"]]>", b"<!DOCTYPE a>", b"\xff\xfe", b"<info>", b"</area>", b"<?xml?>"])
+                    st.sampled_from(
+                        [
+                            b"<",
+                            b"&x;",
+                            b"]]>",
+                            b"<!DOCTYPE a>",
+                            b"\xff\xfe",
+                            b"<info>",
+                            b"</area>",
+                            b"<?xml?>",
+                        ]
+                    )
                 )
     assert outcome(bytes(body))
 
@@ -245,7 +359,13 @@ def test_what_is_something_else_is_called_by_its_name(root: str, what: str) -> N
 
 def test_a_prefix_a_comment_and_another_encoding_are_nothing_special() -> None:
     body = message(info(headline="Élève")).decode().replace("<status>", "<!-- essai --><status>")
-    prefixed = body.replace("<", "<c:").replace("<c:/", "</c:").replace("<c:?", "<?").replace("<c:!", "<!").replace("xmlns=", "xmlns:c=")
+    prefixed = (
+        body.replace("<", "<c:")
+        .replace("<c:/", "</c:")
+        .replace("<c:?", "<?")
+        .replace("<c:!", "<!")
+        .replace("xmlns=", "xmlns:c=")
+    )
     utf16 = body.replace("UTF-8", "UTF-16").replace("UTF-8".lower(), "utf-16").encode("utf-16")
     for one in (body.encode(), prefixed.encode(), utf16):
         found, _ = read(one)
@@ -255,7 +375,9 @@ def test_a_prefix_a_comment_and_another_encoding_are_nothing_special() -> None:
 @pytest.mark.parametrize(
     "many",
     [
-        message(info(responseType="x")).replace(b"<responseType>x</responseType>", b"<responseType>x</responseType>" * 30_000),
+        message(info(responseType="x")).replace(
+            b"<responseType>x</responseType>", b"<responseType>x</responseType>" * 30_000
+        ),
         message().replace(b"</alert>", b"<info/>" * 120_000 + b"</alert>"),
         message(info(area=area(polygon="1,1 " * 200_000 + "2,2"))),
         message().replace(b"<event>", b"<event>" * 200 + b"</event>" * 200),

@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from schemas.reports import matter_of
-from services.intake.log_words import LogWords
-from services.intake.machines.episodes import Episodes
-from services.runtime.kafka import BrokerAway
+from services.intake.integrations.episodes import Episodes
+from services.intake.reports.redaction import LogWords
+from services.runtime.kafka.clients import BrokerAway
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.test_machines import KEY, alert, event, group, reports, source
 
@@ -43,21 +43,49 @@ def ids(door: Door) -> list[str]:
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_each_change_of_words_is_told_once_also_across_restarts(door: Door, forgetful: bool) -> None:
+async def test_each_change_of_words_is_told_once_also_across_restarts(
+    door: Door, forgetful: bool
+) -> None:
     await source(door, dialect="pagerduty", key=KEY)
-    severities = ("warning", "warning", "critical", "critical", "warning", "warning", "critical", "critical")
-    await told(door, *(event(severity=s, timestamp=ago(60)) for s in severities), event("resolve"), forgetful=forgetful)
+    severities = (
+        "warning",
+        "warning",
+        "critical",
+        "critical",
+        "warning",
+        "warning",
+        "critical",
+        "critical",
+    )
+    await told(
+        door,
+        *(event(severity=s, timestamp=ago(60)) for s in severities),
+        event("resolve"),
+        forgetful=forgetful,
+    )
     assert kinds(door) == [
-        ("outage_it", "Alert", 2), ("outage_it", "Update", 4), ("outage_it", "Update", 2), ("outage_it", "Update", 4), ("reopening", "Alert", 1),
-    ]  # fmt: skip
+        ("outage_it", "Alert", 2),
+        ("outage_it", "Update", 4),
+        ("outage_it", "Update", 2),
+        ("outage_it", "Update", 4),
+        ("reopening", "Alert", 1),
+    ]
     assert len({*ids(door)}) == 5
     assert {m.references for _, m, _ in door.inputs.appended[1:]} == {(ids(door)[0],)}
 
 
-@pytest.mark.parametrize(("dialect", "path", "body"), [
-    ("goalert", "/api/v2/generic/incoming", {"summary": "Porte", "dedup": "p"}), ("generic", "/webhooks/generic/s", {"title": "Fuite", "location": "B#2"}),
-    ("apprise", "/webhooks/apprise", {"title": "Onduleur", "message": "sur batterie", "type": "failure"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dialect", "path", "body"),
+    [
+        ("goalert", "/api/v2/generic/incoming", {"summary": "Porte", "dedup": "p"}),
+        ("generic", "/webhooks/generic/s", {"title": "Fuite", "location": "B#2"}),
+        (
+            "apprise",
+            "/webhooks/apprise",
+            {"title": "Onduleur", "message": "sur batterie", "type": "failure"},
+        ),
+    ],
+)
 async def test_a_repetition_after_a_restart_changes_nothing_in_any_dialect(
     door: Door, dialect: str, path: str, body: dict[str, Any]
 ) -> None:
@@ -69,7 +97,9 @@ async def test_a_repetition_after_a_restart_changes_nothing_in_any_dialect(
     assert len(reports(door)) == 1
 
 
-async def test_what_landed_although_its_sender_was_sent_away_is_told_again_as_the_same(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_landed_although_its_sender_was_sent_away_is_told_again_as_the_same(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await source(door, dialect="pagerduty", key=KEY)
     append = door.inputs.append
 
@@ -93,11 +123,16 @@ async def test_what_a_crash_left_without_its_text_has_it_after_the_retry(door: D
     await source(door, dialect="pagerduty", key=KEY)
     am = (await source(door, "am", dialect="alertmanager"))["key"]
     async with door.client() as http:
-        for path, body in (("/v2/enqueue", event()), (f"/webhooks/alertmanager?token={am}", group(alert()))):
+        for path, body in (
+            ("/v2/enqueue", event()),
+            (f"/webhooks/alertmanager?token={am}", group(alert())),
+        ):
             assert (await http.post(path, json=body)).status_code == 202
             [id] = ids(door)[-1:]
             await forget(door)
-            door.intake.ledger._db.execute("INSERT INTO unanswered VALUES (?, 1)", (bytes.fromhex(id.replace("-", "")),))
+            door.intake.ledger._db.execute(
+                "INSERT INTO unanswered VALUES (?, 1)", (bytes.fromhex(id.replace("-", "")),)
+            )
             before = len(door.texts_log.entries)
             assert (await http.post(path, json=body)).status_code == 202
             assert (await http.post(path, json=body)).status_code == 202
@@ -109,16 +144,24 @@ async def test_what_a_crash_left_without_its_text_has_it_after_the_retry(door: D
 
 
 def resolved(timestamp: str | None) -> dict[str, Any]:
-    return event("resolve") | {"payload": {"summary": "fini", "source": "s", "severity": "info", "timestamp": timestamp}}
+    return event("resolve") | {
+        "payload": {"summary": "fini", "source": "s", "severity": "info", "timestamp": timestamp}
+    }
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-@pytest.mark.parametrize(("ended", "again", "opens"), [(120, 60, True), (120, 200, False), (None, 60, False)])
+@pytest.mark.parametrize(
+    ("ended", "again", "opens"), [(120, 60, True), (120, 200, False), (None, 60, False)]
+)
 async def test_what_began_after_the_end_that_its_sender_named_is_another_matter(
     door: Door, ended: int | None, again: int, opens: bool, forgetful: bool
 ) -> None:
     await source(door, dialect="pagerduty", key=KEY)
-    bodies = event(timestamp=ago(300)), resolved(None if ended is None else ago(ended)), event(timestamp=ago(again), summary="De nouveau")
+    bodies = (
+        event(timestamp=ago(300)),
+        resolved(None if ended is None else ago(ended)),
+        event(timestamp=ago(again), summary="De nouveau"),
+    )
     await told(door, *bodies, forgetful=forgetful)
     assert [t for t, *_ in kinds(door)] == ["outage_it", "reopening"] + ["outage_it"] * opens
 
@@ -133,10 +176,18 @@ async def test_an_end_is_of_the_time_that_its_sender_names(door: Door) -> None:
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_an_end_never_comes_before_what_was_last_said_of_its_matter(door: Door, forgetful: bool) -> None:
+async def test_an_end_never_comes_before_what_was_last_said_of_its_matter(
+    door: Door, forgetful: bool
+) -> None:
     """What is said after a reopening stays (D7)."""
     await source(door, dialect="pagerduty", key=KEY)
-    await told(door, event(timestamp=ago(300)), event(severity="info", timestamp=ago(100)), resolved(ago(200)), forgetful=forgetful)
+    await told(
+        door,
+        event(timestamp=ago(300)),
+        event(severity="info", timestamp=ago(100)),
+        resolved(ago(200)),
+        forgetful=forgetful,
+    )
     times = [m.occurred_at for _, m, _ in door.inputs.appended]
     assert times[2] == times[1] > times[0]
 
@@ -145,10 +196,18 @@ async def test_an_end_never_comes_before_what_was_last_said_of_its_matter(door: 
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_what_holds_is_not_told_as_of_before_the_end_of_another_matter_there(door: Door, forgetful: bool) -> None:
+async def test_what_holds_is_not_told_as_of_before_the_end_of_another_matter_there(
+    door: Door, forgetful: bool
+) -> None:
     """An alert that began before another was over, and is told after that, was taken for over: its site was shown as well."""
     await source(door, dialect="pagerduty", key=KEY)
-    await told(door, event(timestamp=ago(300)), resolved(ago(120)), event(key="other", timestamp=ago(200)), forgetful=forgetful)
+    await told(
+        door,
+        event(timestamp=ago(300)),
+        resolved(ago(120)),
+        event(key="other", timestamp=ago(200)),
+        forgetful=forgetful,
+    )
     *_, end, other = (m for _, m, _ in door.inputs.appended)
     assert other.occurred_at == end.occurred_at + 1
     elsewhere = event(key="third", timestamp=ago(200), custom_details={"site": "cen-2"})
@@ -162,9 +221,14 @@ async def test_ends_of_a_group_come_after_its_beginnings(door: Door) -> None:
     async with door.client(Authorization=f"Bearer {key}") as http:
         for alerts in (
             [alert(fingerprint="a", starts=ago(300))],
-            [alert(fingerprint="a", starts=ago(300)) | over, alert(fingerprint="b", starts=ago(200))],
+            [
+                alert(fingerprint="a", starts=ago(300)) | over,
+                alert(fingerprint="b", starts=ago(200)),
+            ],
         ):
-            assert (await http.post("/webhooks/alertmanager", json=group(*alerts))).status_code == 202
+            assert (
+                await http.post("/webhooks/alertmanager", json=group(*alerts))
+            ).status_code == 202
     reports = [m for _, m, _ in door.inputs.appended]
     assert [m.type.value for m in reports] == ["outage_it", "outage_it", "reopening"]
     assert reports[2].references == (reports[0].report_id,)
@@ -175,20 +239,35 @@ async def test_ends_of_a_group_come_after_its_beginnings(door: Door) -> None:
 async def test_several_words_on_one_matter_stay_in_their_order(door: Door) -> None:
     key = (await source(door, dialect="cloudevents"))["key"]
     events = [
-        {"specversion": "1.0", "id": str(n), "source": "/gtb", "type": "t", "subject": "pompe", "data": {"title": "Pompe", "state": state}}
+        {
+            "specversion": "1.0",
+            "id": str(n),
+            "source": "/gtb",
+            "type": "t",
+            "subject": "pompe",
+            "data": {"title": "Pompe", "state": state},
+        }
         for n, state in enumerate(("open", "ok", "open", "ok"))
     ]
-    async with door.client(Authorization=f"Bearer {key}", **{"content-type": "application/cloudevents-batch+json"}) as http:
+    async with door.client(
+        Authorization=f"Bearer {key}", **{"content-type": "application/cloudevents-batch+json"}
+    ) as http:
         assert (await http.post("/api/v1/events", content=orjson.dumps(events))).status_code == 202
     assert [t for t, *_ in kinds(door)] == ["outage_it", "reopening"] * 2
 
 
-async def test_an_episode_that_an_earlier_version_opened_is_ended_under_its_name(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_episode_that_an_earlier_version_opened_is_ended_under_its_name(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The decider takes reports with another name for those of another alert, which would keep its cause open."""
     await source(door, dialect="pagerduty", key=KEY)
     with monkeypatch.context() as earlier:
         earlier.setattr(LogWords, "machine_alias", lambda _self, _realm, alias: alias)
-        await told(door, *(event(severity=s, timestamp=ago(60)) for s in ("warning", "critical")), forgetful=True)
+        await told(
+            door,
+            *(event(severity=s, timestamp=ago(60)) for s in ("warning", "critical")),
+            forgetful=True,
+        )
     await told(door, event("resolve"), event(severity="warning"), forgetful=True)
     opened, changed, ended, new = (message for _, message, _ in door.inputs.appended)
     assert ended.references == (opened.report_id,)

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from services.intake.machines.heartbeats import Heartbeats
-from services.runtime.rights import Role
+from services.intake.integrations.heartbeats import Heartbeats
+from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.machines.test_machines import offered_again
 
@@ -22,7 +22,9 @@ async def made(door: Door, **record: Any) -> str:
     """A source that promises a sign every minute; its key."""
     async with await door.as_(Role.ADMIN) as http:
         answer = await http.post(
-            "/api/v1/sources", json={"name": "nuit", "dialect": "opsgenie", "site": "cen-1", "heartbeat_s": 60} | record
+            "/api/v1/sources",
+            json={"name": "nuit", "dialect": "opsgenie", "site": "cen-1", "heartbeat_s": 60}
+            | record,
         )
     assert answer.status_code == 201, answer.text
     return str(answer.json()["key"])
@@ -33,7 +35,7 @@ def told(door: Door) -> list[tuple[str, str]]:
 
 
 def id_of(door: Door) -> str:
-    from services.runtime.principals import Source
+    from services.runtime.identity.principals import Source
 
     return next(s.id for s in door.intake.access.all(Source) if s.name == "nuit")
 
@@ -51,7 +53,12 @@ async def test_silence_is_reported_once_and_over_when_it_speaks(door: Door) -> N
         await watch.check(BEGAN + MINUTE // 2 + MINUTE + late)
     assert told(door) == [("Alert", "outage_it")]
     opening = door.inputs.appended[0][1]
-    assert (opening.site_id, opening.severity, opening.source, opening.occurred_at) == ("cen-1", 2, "systeme", BEGAN + MINUTE // 2)
+    assert (opening.site_id, opening.severity, opening.source, opening.occurred_at) == (
+        "cen-1",
+        2,
+        "systeme",
+        BEGAN + MINUTE // 2,
+    )
     assert opening.measure is not None
     assert opening.measure.object == "system:source.nuit"
     book.heard(id_of(door), BEGAN + 3 * MINUTE)
@@ -89,7 +96,13 @@ async def test_what_somebody_offers_again_is_no_sign_of_life(door: Door) -> None
     key = await made(door)
     async with door.client(Authorization=f"GenieKey {key}") as http:
         assert (await http.post("/v2/alerts", json={})).status_code == 422
-        assert (await http.post("/api/v1/reports", json=report(severity=9), headers={"Authorization": f"Bearer {key}"})).status_code == 422
+        assert (
+            await http.post(
+                "/api/v1/reports",
+                json=report(severity=9),
+                headers={"Authorization": f"Bearer {key}"},
+            )
+        ).status_code == 422
     seen = door.intake.book.health(id_of(door)).last_seen
     await asyncio.sleep(0.002)
     for right in ({"message": "Pompe"}, report()):
@@ -106,7 +119,12 @@ async def test_a_restart_neither_repeats_nor_forgets_a_silence(door: Door, tmp_p
     await door.intake.book.flush()
 
     def restarted() -> Heartbeats:
-        return Heartbeats(door.intake.access, door.intake.front._machines.transitions, door.intake.ledger, door.intake.book)
+        return Heartbeats(
+            door.intake.access,
+            door.intake.front._machines.transitions,
+            door.intake.ledger,
+            door.intake.book,
+        )
 
     again = restarted()
     await again.check(BEGAN + 10 * MINUTE)
@@ -129,7 +147,9 @@ async def test_the_log_away_delays_the_report_and_loses_it_not(door: Door) -> No
 
 
 @pytest.mark.parametrize("record", [{"heartbeat_s": None}, {"scope": {"realms": ["92~ex-1"]}}])
-async def test_who_promised_nothing_or_plays_an_exercise_may_be_silent(door: Door, record: dict[str, Any]) -> None:
+async def test_who_promised_nothing_or_plays_an_exercise_may_be_silent(
+    door: Door, record: dict[str, Any]
+) -> None:
     await made(door, **record)
     await door.intake.heartbeats.check(BEGAN)
     await door.intake.heartbeats.check(BEGAN + 100 * MINUTE)

@@ -21,17 +21,25 @@ async def test_who_may_open_a_matter_may_acknowledge_and_end_it(door: Door) -> N
     assert [m.acknowledges for _, m, _ in door.inputs.appended] == [False, False, True, False]
 
 
-async def test_an_alert_that_ends_by_its_lease_s_sender_ends_within_the_types_of_its_source(door: Door) -> None:
+async def test_an_alert_that_ends_by_its_lease_s_sender_ends_within_the_types_of_its_source(
+    door: Door,
+) -> None:
     key = (await source(door, dialect="alertmanager", scope=OUTAGES))["key"]
     alert = {"labels": {"alertname": "Down"}, "startsAt": "2026-11-24T08:00:00Z"}
     async with door.client(Authorization=f"Bearer {key}") as http:
         for ends in (ZERO, "2026-11-24T08:05:00Z"):
-            assert (await http.post("/api/v2/alerts", json=[alert | {"endsAt": ends}])).status_code == 200
+            assert (
+                await http.post("/api/v2/alerts", json=[alert | {"endsAt": ends}])
+            ).status_code == 200
     assert [t for t, *_ in reports(door)] == ["outage_it", "reopening"]
 
 
-@pytest.mark.parametrize(("type", "status", "told"), [("outage_it", 200, ["info"]), ("outage_water", 403, [])])
-async def test_what_only_informs_is_of_the_type_of_its_matter(door: Door, type: str, status: int, told: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("type", "status", "told"), [("outage_it", 200, ["info"]), ("outage_water", 403, [])]
+)
+async def test_what_only_informs_is_of_the_type_of_its_matter(
+    door: Door, type: str, status: int, told: list[str]
+) -> None:
     key = (await source(door, dialect="apprise", type=type, scope=OUTAGES))["key"]
     async with door.client(**{"X-Token": key}) as http:
         answer = await http.post("/webhooks/apprise", json={"title": "Sauvegarde", "type": "info"})
@@ -42,7 +50,11 @@ async def test_an_acknowledgement_is_about_the_site_of_its_matter(door: Door) ->
     """It names none: a source of several sites could acknowledge nothing."""
     await source(door, dialect="pagerduty", key=KEY, site=None, scope={"sites": ["cen-1", "cen-2"]})
     async with door.client() as http:
-        for body in (event(custom_details={"site": "cen-2"}), event("acknowledge"), event("resolve")):
+        for body in (
+            event(custom_details={"site": "cen-2"}),
+            event("acknowledge"),
+            event("resolve"),
+        ):
             assert (await http.post("/v2/enqueue", json=body)).status_code == 202
     assert [s for _, s, _ in reports(door)] == ["cen-2"] * 3
 

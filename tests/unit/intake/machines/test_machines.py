@@ -13,11 +13,11 @@ import orjson
 import pytest
 
 from schemas.reports import ReportReceived
-from services.intake.refusals import Refused, letter_of
-from services.runtime.deadletters import DeadLetter
-from services.runtime.principals import Source
-from services.runtime.rights import Role
-from services.runtime.vault import OWN_WORDS
+from services.intake.dead_letters.dead_letter_store import Refused, letter_of
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Source
+from services.runtime.kafka.dead_letters import DeadLetter
+from services.runtime.secrets.vault import OWN_WORDS
 from tests.unit.intake.conftest import Door
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -47,7 +47,11 @@ def event(action: str = "trigger", key: str | None = "srv-1", **payload: Any) ->
     if key:
         body["dedup_key"] = key
     if action == "trigger":
-        body["payload"] = {"summary": "Serveur muet", "source": "srv-1", "severity": "critical"} | payload
+        body["payload"] = {
+            "summary": "Serveur muet",
+            "source": "srv-1",
+            "severity": "critical",
+        } | payload
     return body
 
 
@@ -56,37 +60,66 @@ async def test_pagerduty_opens_and_closes_one_episode(door: Door, path: str) -> 
     await source(door, dialect="pagerduty", key=KEY)
     async with door.client(Authorization="Token token=None") as http:
         opened = await http.post(path, json=event())
-        assert (opened.status_code, opened.json()) == (202, {"status": "success", "message": "Event processed", "dedup_key": "srv-1"})
+        assert (opened.status_code, opened.json()) == (
+            202,
+            {"status": "success", "message": "Event processed", "dedup_key": "srv-1"},
+        )
         assert (await http.post(path, json=event())).status_code == 202
         assert (await http.post(path, json=event(summary="Serveur en feu"))).status_code == 202
         assert (await http.post(path, json=event("resolve"))).status_code == 202
         assert (await http.post(path, json=event("resolve"))).status_code == 202
         assert (await http.post(path, json=event("resolve", "never-seen"))).status_code == 202
     opening, update, closing = (m for _, m, _ in door.inputs.appended)
-    assert (opening.type.value, opening.severity, opening.site_id, opening.source, opening.dialect) == (
-        "outage_it", 4, "cen-1", "supervision", "pagerduty",
-    )  # fmt: skip
+    assert (
+        opening.type.value,
+        opening.severity,
+        opening.site_id,
+        opening.source,
+        opening.dialect,
+    ) == (
+        "outage_it",
+        4,
+        "cen-1",
+        "supervision",
+        "pagerduty",
+    )
     assert (update.msg_type.value, update.references) == ("Update", (opening.report_id,))
-    assert (closing.type.value, closing.site_id, closing.references, [t.value for t in closing.lifts]) == (
-        "reopening", "cen-1", (opening.report_id,), ["outage_it"],
-    )  # fmt: skip
+    assert (
+        closing.type.value,
+        closing.site_id,
+        closing.references,
+        [t.value for t in closing.lifts],
+    ) == (
+        "reopening",
+        "cen-1",
+        (opening.report_id,),
+        ["outage_it"],
+    )
 
 
 async def test_every_change_of_mind_counts_and_a_repetition_never(door: Door) -> None:
     await source(door, dialect="pagerduty", key=KEY)
     async with door.client() as http:
         for severity in ("warning", "critical", "critical", "warning", "warning", "critical"):
-            assert (await http.post("/v2/enqueue", json=event(severity=severity))).status_code == 202
+            assert (
+                await http.post("/v2/enqueue", json=event(severity=severity))
+            ).status_code == 202
             await asyncio.sleep(0.002)
     assert [s for *_, s in reports(door)] == [2, 4, 2, 4]
 
 
-@pytest.mark.parametrize("at", ["1960-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "hier"])
-async def test_an_end_never_comes_before_its_beginning_whatever_the_sender_s_clock_says(door: Door, at: str) -> None:
+@pytest.mark.parametrize(
+    "at", ["1960-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "hier"]
+)
+async def test_an_end_never_comes_before_its_beginning_whatever_the_sender_s_clock_says(
+    door: Door, at: str
+) -> None:
     await source(door, dialect="pagerduty", key=KEY)
     async with door.client() as http:
         await http.post("/v2/enqueue", json=event())
-        ended = event("resolve") | {"payload": {"summary": "fini", "source": "s", "severity": "info", "timestamp": at}}
+        ended = event("resolve") | {
+            "payload": {"summary": "fini", "source": "s", "severity": "info", "timestamp": at}
+        }
         assert (await http.post("/v2/enqueue", json=ended)).status_code == 202
     opening, closing = (m for _, m, _ in door.inputs.appended)
     assert closing.occurred_at >= opening.occurred_at
@@ -96,7 +129,13 @@ async def test_keys_that_look_like_ours_are_keys_like_any_other(door: Door) -> N
     made = await source(door, dialect="pagerduty", key=KEY)
     assert made["key"] == KEY
     async with door.client() as http, door.client(Authorization=f"Bearer {KEY}") as native:
-        odd = {"site_id": "cen-1", "type": "info", "severity": 1, "occurred_at": "2027-02-11T09:40:00Z", "alias": "disk@home"}
+        odd = {
+            "site_id": "cen-1",
+            "type": "info",
+            "severity": 1,
+            "occurred_at": "2027-02-11T09:40:00Z",
+            "alias": "disk@home",
+        }
         assert (await native.post("/api/v1/reports", json=odd)).status_code == 202
         for key in ("disk", "disk@17", "disk#end"):
             for action in ("trigger", "resolve"):
@@ -105,7 +144,9 @@ async def test_keys_that_look_like_ours_are_keys_like_any_other(door: Door) -> N
     assert [t for t, *_ in reports(door)] == ["info"] + ["outage_it", "reopening"] * 3
 
 
-async def test_a_key_that_was_resolved_opens_again_but_not_by_a_trigger_from_before_its_end(door: Door) -> None:
+async def test_a_key_that_was_resolved_opens_again_but_not_by_a_trigger_from_before_its_end(
+    door: Door,
+) -> None:
     await source(door, dialect="pagerduty", key=KEY)
     async with door.client() as http:
         for body in (event(), event("resolve"), event(timestamp="2015-07-17T08:42:58.315+0000")):
@@ -123,14 +164,25 @@ async def test_pagerduty_names_what_is_wrong_and_a_generated_key_is_answered(doo
         assert made.json()["dedup_key"]
         wrong = await http.post("/v2/enqueue", json=event("resolve", None))
         assert (wrong.status_code, wrong.json()["status"], wrong.json()["errors"]) == (
-            400, "invalid event", ["dedup_key: required for acknowledge and resolve"],
-        )  # fmt: skip
+            400,
+            "invalid event",
+            ["dedup_key: required for acknowledge and resolve"],
+        )
         assert (await http.post("/v2/enqueue", json=event("explode"))).status_code == 400
-        assert (await http.post("/v2/enqueue", json=event(summary=""))).json()["errors"] == ["payload.summary: required"]
+        assert (await http.post("/v2/enqueue", json=event(summary=""))).json()["errors"] == [
+            "payload.summary: required"
+        ]
         assert (await http.post("/v2/enqueue", json=event(summary="x" * 5000))).status_code == 202
-        assert (await http.post("/v2/change/enqueue", json={"routing_key": KEY, "payload": {"summary": "deploy"}})).status_code == 202
+        assert (
+            await http.post(
+                "/v2/change/enqueue", json={"routing_key": KEY, "payload": {"summary": "deploy"}}
+            )
+        ).status_code == 202
         unknown = await http.post("/v2/enqueue", json=event() | {"routing_key": "f" * 32})
-        assert (unknown.status_code, unknown.json()["errors"]) == (400, ["routing_key: the key of a source is expected there"])
+        assert (unknown.status_code, unknown.json()["errors"]) == (
+            400,
+            ["routing_key: the key of a source is expected there"],
+        )
         for size in (512 * 1024, 2 << 20):  # the vendor's bound, and ours
             large = await http.post("/v2/enqueue", json=event(custom_details="x" * size))
             assert (large.status_code, large.json()["status"]) == (400, "invalid event")
@@ -153,27 +205,51 @@ async def test_while_the_log_is_away_a_machine_is_asked_to_come_again(door: Door
 ZERO = "0001-01-01T00:00:00Z"
 
 
-def alert(status: str = "firing", fingerprint: str = "f1", starts: str = "2026-11-24T08:00:00.123456789Z", **labels: str) -> dict[str, Any]:
+def alert(
+    status: str = "firing",
+    fingerprint: str = "f1",
+    starts: str = "2026-11-24T08:00:00.123456789Z",
+    **labels: str,
+) -> dict[str, Any]:
     return {
-        "status": status, "labels": {"alertname": "Panne", "severity": "critical"} | labels, "annotations": {"summary": "Plus de réseau"},
-        "startsAt": starts, "endsAt": ZERO if status == "firing" else "2026-11-24T09:00:00Z", "generatorURL": "http://p/graph", "fingerprint": fingerprint,
-    }  # fmt: skip
+        "status": status,
+        "labels": {"alertname": "Panne", "severity": "critical"} | labels,
+        "annotations": {"summary": "Plus de réseau"},
+        "startsAt": starts,
+        "endsAt": ZERO if status == "firing" else "2026-11-24T09:00:00Z",
+        "generatorURL": "http://p/graph",
+        "fingerprint": fingerprint,
+    }
 
 
 def group(*alerts: dict[str, Any]) -> dict[str, Any]:
-    return {"version": "4", "groupKey": "{}", "status": "firing", "receiver": "vigie", "alerts": list(alerts), "truncatedAlerts": 0}
+    return {
+        "version": "4",
+        "groupKey": "{}",
+        "status": "firing",
+        "receiver": "vigie",
+        "alerts": list(alerts),
+        "truncatedAlerts": 0,
+    }
 
 
 @pytest.mark.parametrize("how", ["bearer", "basic", "query"])
 async def test_alertmanager_repeats_a_group_for_nothing(door: Door, how: str) -> None:
     key = (await source(door, dialect="alertmanager"))["key"]
-    headers = {"bearer": f"Bearer {key}", "basic": "Basic " + base64.b64encode(f"am:{key}".encode()).decode()}
+    headers = {
+        "bearer": f"Bearer {key}",
+        "basic": "Basic " + base64.b64encode(f"am:{key}".encode()).decode(),
+    }
     url = "/webhooks/alertmanager" + (f"?token={key}" if how == "query" else "")
     async with door.client(**({"Authorization": headers[how]} if how in headers else {})) as http:
-        answers = await asyncio.gather(*(http.post(url, json=group(alert(), alert(fingerprint="f2"))) for _ in range(6)))
+        answers = await asyncio.gather(
+            *(http.post(url, json=group(alert(), alert(fingerprint="f2"))) for _ in range(6))
+        )
         assert {a.status_code for a in answers} == {202}
         assert len(reports(door)) == 2
-        assert (await http.post(url, json=group(alert("resolved"), alert(fingerprint="f2")))).status_code == 202
+        assert (
+            await http.post(url, json=group(alert("resolved"), alert(fingerprint="f2")))
+        ).status_code == 202
         assert (await http.post(url, json=group(alert("resolved"), alert()))).status_code == 202
     assert [t for t, *_ in reports(door)] == ["outage_it", "outage_it", "reopening"]
     assert door.inputs.appended[0][1].occurred_at == 1_795_507_200_123
@@ -183,33 +259,53 @@ async def test_a_later_start_is_another_episode_and_an_earlier_one_the_same(door
     key = (await source(door, dialect="alertmanager"))["key"]
     async with door.client(Authorization=f"Bearer {key}") as http:
         for starts in ("2026-11-24T08:00:00Z", "2026-11-24T07:30:00Z", "2026-11-24T08:10:00Z"):
-            assert (await http.post("/webhooks/alertmanager", json=group(alert(starts=starts)))).status_code == 202
+            assert (
+                await http.post("/webhooks/alertmanager", json=group(alert(starts=starts)))
+            ).status_code == 202
     assert len(reports(door)) == 2
 
 
 async def test_one_alert_out_of_bounds_costs_the_others_nothing(door: Door) -> None:
     made = await source(door, dialect="alertmanager", scope={"sites": ["cen-1"]})
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
-        mixed = await http.post("/webhooks/alertmanager", json=group(alert(), alert(fingerprint="f2", site="cen-9"), {"labels": {}}))
+        mixed = await http.post(
+            "/webhooks/alertmanager",
+            json=group(alert(), alert(fingerprint="f2", site="cen-9"), {"labels": {}}),
+        )
         assert mixed.status_code == 202
-        alone = await http.post("/webhooks/alertmanager", json=group(alert(fingerprint="f3", site="cen-9")))
+        alone = await http.post(
+            "/webhooks/alertmanager", json=group(alert(fingerprint="f3", site="cen-9"))
+        )
         assert (alone.status_code, alone.json()["code"]) == (403, "out_of_scope")
         assert (await http.post("/webhooks/alertmanager", json={"alerts": "x"})).status_code == 422
     assert len(reports(door)) == 1
     async with await door.as_(Role.ADMIN) as http:
         [shown] = (await http.get("/api/v1/sources")).json()["items"]
-    assert (shown["accepted"], shown["refused"], shown["enabled"]) == (1, {"out_of_scope": 2, "invalid": 2}, True)
+    assert (shown["accepted"], shown["refused"], shown["enabled"]) == (
+        1,
+        {"out_of_scope": 2, "invalid": 2},
+        True,
+    )
     assert "key" not in shown
 
 
 async def test_rules_say_what_a_signal_is_about(door: Door) -> None:
     rules = [
         {"when": {"alertname": "Watchdog"}, "drop": True},
-        {"when": {"instance": "col-(.*)", "severity": "critical"}, "site": "clg-0920077J", "type": "outage_telecom", "severity": 3},
+        {
+            "when": {"instance": "col-(.*)", "severity": "critical"},
+            "site": "clg-0920077J",
+            "type": "outage_telecom",
+            "severity": 3,
+        },
     ]
     key = (await source(door, dialect="alertmanager", rules=rules))["key"]
     async with door.client(Authorization=f"Bearer {key}") as http:
-        many = group(alert(fingerprint="a", alertname="Watchdog"), alert(fingerprint="b", instance="col-12"), alert(fingerprint="c"))
+        many = group(
+            alert(fingerprint="a", alertname="Watchdog"),
+            alert(fingerprint="b", instance="col-12"),
+            alert(fingerprint="c"),
+        )
         assert (await http.post("/webhooks/alertmanager", json=many)).status_code == 202
     assert reports(door) == [("outage_telecom", "clg-0920077J", 3), ("outage_it", "cen-1", 4)]
 
@@ -221,22 +317,40 @@ async def test_opsgenie_alias_is_closed_by_nothing_but_its_name(door: Door) -> N
     key = (await source(door, dialect="opsgenie"))["key"]
     async with door.client(Authorization=f"GenieKey {key}") as http:
         opened = await http.post(
-            "/v2/alerts", json={"message": "Disque plein", "alias": "disk/1", "priority": "P1", "details": {"site": "cen-2"}}
+            "/v2/alerts",
+            json={
+                "message": "Disque plein",
+                "alias": "disk/1",
+                "priority": "P1",
+                "details": {"site": "cen-2"},
+            },
         )
         assert (opened.status_code, opened.json()["result"]) == (202, "Request will be processed")
-        assert (await http.post("/v2/alerts/disk%2F1/acknowledge?identifierType=alias", json={})).status_code == 202
-        assert (await http.post("/v2/alerts/disk%2F1/close?identifierType=alias", json={"source": "x"})).status_code == 202
+        assert (
+            await http.post("/v2/alerts/disk%2F1/acknowledge?identifierType=alias", json={})
+        ).status_code == 202
+        assert (
+            await http.post("/v2/alerts/disk%2F1/close?identifierType=alias", json={"source": "x"})
+        ).status_code == 202
         assert (await http.get("/v2/heartbeats/nuit/ping")).status_code == 202
         wrong = await http.post("/v2/alerts", json={"alias": "a"})
         assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["message"])
-    assert reports(door) == [("outage_it", "cen-2", 4), ("info", "cen-2", 1), ("reopening", "cen-2", 1)]
+    assert reports(door) == [
+        ("outage_it", "cen-2", 4),
+        ("info", "cen-2", 1),
+        ("reopening", "cen-2", 1),
+    ]
 
 
 async def test_an_alias_of_any_characters_is_the_same_when_it_is_offered_again(door: Door) -> None:
     key = (await source(door, dialect="opsgenie"))["key"]
     async with door.client(Authorization=f"GenieKey {key}") as http:
-        assert (await http.post("/v2/alerts", json={"message": "Plein ?", "alias": "a?b%3F/c"})).status_code == 202
-        assert (await http.post("/v2/alerts/a%3Fb%253F%2Fc/close?identifierType=alias", content=b"{")).status_code == 422
+        assert (
+            await http.post("/v2/alerts", json={"message": "Plein ?", "alias": "a?b%3F/c"})
+        ).status_code == 202
+        assert (
+            await http.post("/v2/alerts/a%3Fb%253F%2Fc/close?identifierType=alias", content=b"{")
+        ).status_code == 422
     kept = door.intake.refused._queue.get_nowait()
     assert (await offered_again(door, kept, b"{}")).status_code == 202
     assert [type for type, *_ in reports(door)] == ["outage_it", "reopening"]
@@ -245,7 +359,10 @@ async def test_an_alias_of_any_characters_is_the_same_when_it_is_offered_again(d
 @pytest.mark.parametrize("form", ["json", "form", "multipart", "query"])
 async def test_goalert_takes_any_form(door: Door, form: str) -> None:
     key = (await source(door, dialect="goalert"))["key"]
-    url, fields = f"/api/v2/generic/incoming?token={key}", {"summary": "Porte bloquée", "details": "aile B", "dedup": "porte"}
+    url, fields = (
+        f"/api/v2/generic/incoming?token={key}",
+        {"summary": "Porte bloquée", "details": "aile B", "dedup": "porte"},
+    )
     async with door.client() as http:
 
         async def post(**more: str) -> httpx.Response:
@@ -268,9 +385,14 @@ async def test_grafana_and_alertmanager_speak_through_goalert_too(door: Door) ->
     async with door.client() as http:
         legacy = {"ruleName": "CPU", "ruleId": 1, "state": "alerting", "message": "trop"}
         for body in (legacy, legacy | {"state": "ok"}, group(alert())):
-            assert (await http.post(f"/api/v2/grafana/incoming?token={key}", json=body)).status_code == 200
+            assert (
+                await http.post(f"/api/v2/grafana/incoming?token={key}", json=body)
+            ).status_code == 200
         assert (
-            await http.post(f"/api/v2/prometheusalertmanager/incoming?token={key}", json=group(alert(fingerprint="z")))
+            await http.post(
+                f"/api/v2/prometheusalertmanager/incoming?token={key}",
+                json=group(alert(fingerprint="z")),
+            )
         ).status_code == 200
     assert [t for t, *_ in reports(door)] == ["outage_it", "reopening", "outage_it", "outage_it"]
 
@@ -287,12 +409,21 @@ async def test_apprise_success_ends_what_failure_began(door: Door, form: str) ->
     async with door.client(**{"X-Token": key}) as http:
 
         async def post(type: str) -> httpx.Response:
-            fields = {"version": "1.0", "title": "Onduleur", "message": "sur batterie", "type": type}
+            fields = {
+                "version": "1.0",
+                "title": "Onduleur",
+                "message": "sur batterie",
+                "type": type,
+            }
             if form == "json":
                 return await http.post("/webhooks/apprise", json=fields)
             if form == "form":
                 return await http.post("/webhooks/apprise", data=fields)
-            return await http.post("/webhooks/apprise", content=SOAP.format(type=type), headers={"content-type": "application/xml"})
+            return await http.post(
+                "/webhooks/apprise",
+                content=SOAP.format(type=type),
+                headers={"content-type": "application/xml"},
+            )
 
         assert (await post("failure")).status_code == 200
         assert (await post("success")).status_code == 200
@@ -303,7 +434,9 @@ async def test_apprise_with_an_attachment_is_a_form_in_parts(door: Door) -> None
     key = (await source(door, dialect="apprise"))["key"]
     fields = {"version": "1.0", "title": "Onduleur", "message": "sur batterie", "type": "failure"}
     async with door.client(**{"X-Token": key}) as http:
-        answer = await http.post("/webhooks/apprise", data=fields, files={"file01": ("a.png", b"\x89PNG", "image/png")})
+        answer = await http.post(
+            "/webhooks/apprise", data=fields, files={"file01": ("a.png", b"\x89PNG", "image/png")}
+        )
     assert answer.status_code == 200, answer.text
     assert reports(door) == [("outage_it", "cen-1", 4)]
 
@@ -313,10 +446,16 @@ async def test_apprise_info_informs_and_opens_nothing(door: Door) -> None:
     async with door.client(**{"X-Token": key}) as http:
         for _ in range(2):
             assert (
-                await http.post("/webhooks/apprise", json={"title": "Sauvegarde", "message": "faite", "type": "info"})
+                await http.post(
+                    "/webhooks/apprise",
+                    json={"title": "Sauvegarde", "message": "faite", "type": "info"},
+                )
             ).status_code == 200
         assert (
-            await http.post("/webhooks/apprise", json={"title": "Sauvegarde", "message": "faite", "type": "success"})
+            await http.post(
+                "/webhooks/apprise",
+                json={"title": "Sauvegarde", "message": "faite", "type": "success"},
+            )
         ).status_code == 200
     assert reports(door) == [("info", "cen-1", 1)]
 
@@ -326,8 +465,11 @@ async def test_xml_touches_neither_files_nor_the_network(door: Door, tmp_path: P
     (tmp_path / "secret").write_text("secret")
     bombs = [
         f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]><a><title>&x;</title></a>',
-        '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><a><title>&b;</title></a>', "<a><b></a>", "", "\x00",
-    ]  # fmt: skip
+        '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><a><title>&b;</title></a>',
+        "<a><b></a>",
+        "",
+        "\x00",
+    ]
     async with door.client(**{"X-Token": key, "content-type": "application/xml"}) as http:
         for bomb in bombs:
             assert (await http.post("/webhooks/apprise", content=bomb)).status_code == 422
@@ -335,24 +477,59 @@ async def test_xml_touches_neither_files_nor_the_network(door: Door, tmp_path: P
 
 
 async def test_a_generic_source_is_read_by_its_pointers_or_by_common_names(door: Door) -> None:
-    fields = {"title": "/event/name", "key": "/event/id", "state": "/event/up", "severity": "/event/sev", "site": "/tags/0"}
-    mapped, plain = await source(door, "mapped", dialect="generic", fields=fields), await source(door, "plain", dialect="generic")
+    fields = {
+        "title": "/event/name",
+        "key": "/event/id",
+        "state": "/event/up",
+        "severity": "/event/sev",
+        "site": "/tags/0",
+    }
+    mapped, plain = (
+        await source(door, "mapped", dialect="generic", fields=fields),
+        await source(door, "plain", dialect="generic"),
+    )
     async with door.client() as http:
-        body = {"event": {"name": "Lien coupé", "id": 7, "up": False, "sev": "high"}, "tags": ["cen-3"]}
+        body = {
+            "event": {"name": "Lien coupé", "id": 7, "up": False, "sev": "high"},
+            "tags": ["cen-3"],
+        }
         opening = body | {"event": body["event"] | {"up": "down"}}
-        assert (await http.post(f"/webhooks/generic/mapped?token={mapped['key']}", json=opening)).status_code == 202
-        assert (await http.post(f"/webhooks/generic/mapped?token={mapped['key']}", json=body)).status_code == 202
         assert (
-            await http.post(f"/webhooks/generic/plain?token={plain['key']}", json={"text": "Alerte", "level": "warning"})
+            await http.post(f"/webhooks/generic/mapped?token={mapped['key']}", json=opening)
         ).status_code == 202
-        assert (await http.post(f"/webhooks/generic/plain?token={plain['key']}", json={"level": "warning"})).status_code == 422
-        assert (await http.post(f"/webhooks/generic/plain?token={mapped['key']}", json={"text": "x"})).status_code == 403
-    assert reports(door) == [("outage_it", "cen-3", 4), ("reopening", "cen-3", 1), ("outage_it", "cen-1", 2)]
+        assert (
+            await http.post(f"/webhooks/generic/mapped?token={mapped['key']}", json=body)
+        ).status_code == 202
+        assert (
+            await http.post(
+                f"/webhooks/generic/plain?token={plain['key']}",
+                json={"text": "Alerte", "level": "warning"},
+            )
+        ).status_code == 202
+        assert (
+            await http.post(
+                f"/webhooks/generic/plain?token={plain['key']}", json={"level": "warning"}
+            )
+        ).status_code == 422
+        assert (
+            await http.post(f"/webhooks/generic/plain?token={mapped['key']}", json={"text": "x"})
+        ).status_code == 403
+    assert reports(door) == [
+        ("outage_it", "cen-3", 4),
+        ("reopening", "cen-3", 1),
+        ("outage_it", "cen-1", 2),
+    ]
 
 
 # ── CloudEvents ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-ENVELOPE = {"specversion": "1.0", "id": "e-1", "source": "/scada/42", "type": "fr.example.alarm", "time": "2026-11-24T08:00:00Z"}
+ENVELOPE = {
+    "specversion": "1.0",
+    "id": "e-1",
+    "source": "/scada/42",
+    "type": "fr.example.alarm",
+    "time": "2026-11-24T08:00:00Z",
+}
 NATIVE = {"type": "outage_water", "severity": 3, "site_id": "cen-2"}
 
 
@@ -363,11 +540,21 @@ async def test_a_native_report_travels_in_a_cloudevent(door: Door, mode: str) ->
 
         async def post() -> httpx.Response:
             if mode == "binary":
-                return await http.post("/api/v1/events", json=NATIVE, headers={f"ce-{n}": v for n, v in ENVELOPE.items()})
-            kind = "application/cloudevents+json" if mode == "structured" else "application/cloudevents-batch+json"
+                return await http.post(
+                    "/api/v1/events",
+                    json=NATIVE,
+                    headers={f"ce-{n}": v for n, v in ENVELOPE.items()},
+                )
+            kind = (
+                "application/cloudevents+json"
+                if mode == "structured"
+                else "application/cloudevents-batch+json"
+            )
             event: Any = ENVELOPE | {"data": NATIVE}
             return await http.post(
-                "/api/v1/events", content=orjson.dumps([event] if mode == "batch" else event), headers={"content-type": kind}
+                "/api/v1/events",
+                content=orjson.dumps([event] if mode == "batch" else event),
+                headers={"content-type": kind},
             )
 
         assert [(await post()).status_code for _ in range(2)] == [202, 202]
@@ -375,26 +562,41 @@ async def test_a_native_report_travels_in_a_cloudevent(door: Door, mode: str) ->
     assert (last(door).occurred_at, last(door).dialect) == (1_795_507_200_000, "cloudevents")
 
 
-async def test_other_data_is_read_by_the_mapping_and_its_subject_names_the_matter(door: Door) -> None:
+async def test_other_data_is_read_by_the_mapping_and_its_subject_names_the_matter(
+    door: Door,
+) -> None:
     rules = [{"when": {"ce.type": r"fr\.example\..*"}, "type": "outage_power"}]
     key = (await source(door, dialect="cloudevents", rules=rules))["key"]
-    async with door.client(**{"Authorization": f"Bearer {key}", "content-type": "application/cloudevents+json"}) as http:
+    async with door.client(
+        **{"Authorization": f"Bearer {key}", "content-type": "application/cloudevents+json"}
+    ) as http:
         for n, state in enumerate(("alarm", "ok")):
-            event = ENVELOPE | {"id": f"e-{n}", "subject": "tgbt-3", "data": {"state": state, "level": "high", "message": "TGBT 3"}}
-            assert (await http.post("/api/v1/events", content=orjson.dumps(event))).status_code == 202
+            event = ENVELOPE | {
+                "id": f"e-{n}",
+                "subject": "tgbt-3",
+                "data": {"state": state, "level": "high", "message": "TGBT 3"},
+            }
+            assert (
+                await http.post("/api/v1/events", content=orjson.dumps(event))
+            ).status_code == 202
     assert reports(door) == [("outage_power", "cen-1", 4), ("reopening", "cen-1", 1)]
 
 
 @pytest.mark.parametrize(
     ("event", "field"),
     [
-        (ENVELOPE | {"specversion": "0.3"}, "specversion"), ({k: v for k, v in ENVELOPE.items() if k != "id"}, "id"),
-        (ENVELOPE | {"data_base64": "%%"}, "data_base64"), (ENVELOPE | {"data": NATIVE | {"severity": 9}}, "severity"), ([], "body"),
+        (ENVELOPE | {"specversion": "0.3"}, "specversion"),
+        ({k: v for k, v in ENVELOPE.items() if k != "id"}, "id"),
+        (ENVELOPE | {"data_base64": "%%"}, "data_base64"),
+        (ENVELOPE | {"data": NATIVE | {"severity": 9}}, "severity"),
+        ([], "body"),
     ],
-)  # fmt: skip
+)
 async def test_a_wrong_event_is_refused_by_field(door: Door, event: Any, field: str) -> None:
     key = (await source(door, dialect="cloudevents"))["key"]
-    async with door.client(**{"Authorization": f"Bearer {key}", "content-type": "application/cloudevents+json"}) as http:
+    async with door.client(
+        **{"Authorization": f"Bearer {key}", "content-type": "application/cloudevents+json"}
+    ) as http:
         answer = await http.post("/api/v1/events", content=orjson.dumps(event))
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
 
@@ -402,7 +604,9 @@ async def test_a_wrong_event_is_refused_by_field(door: Door, event: Any, field: 
 # ── refused ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def offered_again(door: Door, kept: Refused, body: bytes = b"", came: int = 1) -> httpx.Response:
+async def offered_again(
+    door: Door, kept: Refused, body: bytes = b"", came: int = 1
+) -> httpx.Response:
     """As it came, or with another body, by the cell. `came`: when that was, ms."""
     letter = letter_of(kept, "92", came)
 
@@ -422,18 +626,32 @@ async def offered_again(door: Door, kept: Refused, body: bytes = b"", came: int 
 @pytest.mark.parametrize(
     ("kind", "body", "code", "wrong", "right"),
     [
-        ("application/json", orjson.dumps(NATIVE | {"site_id": "col-1"}), "out_of_scope", b"col-1", b"cen-2"),
-        ("application/json", b'{"type": "outage_water", "severity": 3,', "not_json", b'"data_base64":', b'"data": %s, "was":' % orjson.dumps(NATIVE)),
+        (
+            "application/json",
+            orjson.dumps(NATIVE | {"site_id": "col-1"}),
+            "out_of_scope",
+            b"col-1",
+            b"cen-2",
+        ),
+        (
+            "application/json",
+            b'{"type": "outage_water", "severity": 3,',
+            "not_json",
+            b'"data_base64":',
+            b'"data": %s, "was":' % orjson.dumps(NATIVE),
+        ),
         ("", b"", "invalid", b'"datacontenttype":', b'"data": %s, "was":' % orjson.dumps(NATIVE)),
     ],
-)  # fmt: skip
+)
 async def test_a_binary_event_that_was_refused_is_offered_again_whole(
     door: Door, kind: str, body: bytes, code: str, wrong: bytes, right: bytes
 ) -> None:
     made = await source(door, dialect="cloudevents", scope={"sites": ["cen-1", "cen-2"]})
     headers = {f"ce-{n}": v for n, v in ENVELOPE.items()} | ({"content-type": kind} if kind else {})
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
-        assert (await http.post("/api/v1/events", content=body, headers=headers)).json()["code"] == code
+        assert (await http.post("/api/v1/events", content=body, headers=headers)).json()[
+            "code"
+        ] == code
     kept = door.intake.refused._queue.get_nowait()
     assert (await offered_again(door, kept)).json()["code"] == code, "nothing is mended yet"
     mended = kept.body.replace(wrong, right)
@@ -450,7 +668,12 @@ KUMA = {
         {"when": {"heartbeat.status": "2|3"}, "drop": True},
         {"when": {"heartbeat.status": "0"}, "state": "open"},
     ],
-    "fields": {"key": "/monitor/id", "title": "/monitor/name", "details": "/msg", "state": "/heartbeat/status"},
+    "fields": {
+        "key": "/monitor/id",
+        "title": "/monitor/name",
+        "details": "/msg",
+        "state": "/heartbeat/status",
+    },
 }
 
 
@@ -459,7 +682,11 @@ async def test_a_rule_says_what_a_code_of_a_program_means(door: Door) -> None:
     key = (await source(door, dialect="generic", **KUMA))["key"]
     async with door.client(Authorization=f"Bearer {key}") as http:
         for code in (1, 2, 0, 0, 3, 1):
-            body = {"heartbeat": {"status": code}, "monitor": {"id": 7, "name": "Extranet"}, "msg": f"code {code}"}
+            body = {
+                "heartbeat": {"status": code},
+                "monitor": {"id": 7, "name": "Extranet"},
+                "msg": f"code {code}",
+            }
             assert (await http.post("/webhooks/generic/supervision", json=body)).status_code == 202
     assert reports(door) == [("outage_it", "cen-1", 3), ("reopening", "cen-1", 1)]
 
@@ -467,7 +694,12 @@ async def test_a_rule_says_what_a_code_of_a_program_means(door: Door) -> None:
 async def test_a_cap_message_says_itself_what_has_become_of_it(door: Door) -> None:
     async with await door.as_(Role.ADMIN) as http:
         answer = await http.post(
-            "/api/v1/sources", json={"name": "meteo", "dialect": "cap", "rules": [{"when": {"event": "x"}, "state": "closed"}]}
+            "/api/v1/sources",
+            json={
+                "name": "meteo",
+                "dialect": "cap",
+                "rules": [{"when": {"event": "x"}, "state": "closed"}],
+            },
         )
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "rules.1.state")
 
@@ -478,7 +710,10 @@ async def test_the_end_of_a_matter_has_many_words(door: Door, word: str) -> None
     async with door.client(Authorization=f"Bearer {key}") as http:
         for state in ("PROBLEM", "ACKNOWLEDGEMENT", word):
             assert (
-                await http.post("/webhooks/generic/supervision", json={"id": "p1", "title": "Pompe", "state": state})
+                await http.post(
+                    "/webhooks/generic/supervision",
+                    json={"id": "p1", "title": "Pompe", "state": state},
+                )
             ).status_code == 202
     assert [m.acknowledges for _, m, _ in door.inputs.appended] == [False, True, False]
     assert [t for t, *_ in reports(door)] == ["outage_it", "info", "reopening"]
@@ -506,7 +741,11 @@ CAME = 1_795_000_000_000
     ("dialect", "path", "body"),
     [
         ("generic", "/webhooks/generic/supervision", {"titre": "Pompe"}),
-        ("pagerduty", "/v2/enqueue", event(key=None) | {"payload": {"summary": "Pompe", "source": "p"}}),
+        (
+            "pagerduty",
+            "/v2/enqueue",
+            event(key=None) | {"payload": {"summary": "Pompe", "source": "p"}},
+        ),
         ("opsgenie", "/v2/alerts", {"titre": "Pompe"}),
         ("goalert", "/api/v2/generic/incoming", {"titre": "Pompe"}),
         ("apprise", "/webhooks/apprise", {"titre": "Pompe", "type": "failure"}),
@@ -519,14 +758,23 @@ async def test_what_says_of_no_time_and_is_offered_again_is_of_when_it_came(
     """A trouble of the night that is replayed in the morning began in the night: its clocks run from then."""
     key = (await source(door, dialect=dialect, key=KEY))["key"]
     async with door.client() as http:
-        assert (await http.post(path, params={"token": key}, json=body, headers={"Authorization": f"GenieKey {key}"})).status_code in (
+        assert (
+            await http.post(
+                path, params={"token": key}, json=body, headers={"Authorization": f"GenieKey {key}"}
+            )
+        ).status_code in (
             400,
             422,
         )
     kept = door.intake.refused._queue.get_nowait()
     mended = orjson.dumps(
         body
-        | {"title": "Pompe", "message": "Pompe", "summary": "Pompe", "payload": {"summary": "Pompe", "source": "p", "severity": "error"}}
+        | {
+            "title": "Pompe",
+            "message": "Pompe",
+            "summary": "Pompe",
+            "payload": {"summary": "Pompe", "source": "p", "severity": "error"},
+        }
     )
     for _ in range(2):
         assert (await offered_again(door, kept, mended, CAME)).status_code in (200, 202)
@@ -535,9 +783,15 @@ async def test_what_says_of_no_time_and_is_offered_again_is_of_when_it_came(
 
 @pytest.mark.parametrize(
     ("kind", "body"),
-    [("application/json", orjson.dumps(NATIVE)), ("text/plain", "Pompe à l’arrêt".encode()), ("text/plain", b"\xe9teinte")],
+    [
+        ("application/json", orjson.dumps(NATIVE)),
+        ("text/plain", "Pompe à l’arrêt".encode()),
+        ("text/plain", b"\xe9teinte"),
+    ],
 )
-async def test_the_bytes_of_a_binary_event_say_all_of_it(door: Door, kind: str, body: bytes) -> None:
+async def test_the_bytes_of_a_binary_event_say_all_of_it(
+    door: Door, kind: str, body: bytes
+) -> None:
     made = await source(door, dialect="cloudevents")
     headers = {f"ce-{n}": v for n, v in ENVELOPE.items()} | {"content-type": kind}
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
@@ -548,16 +802,30 @@ async def test_the_bytes_of_a_binary_event_say_all_of_it(door: Door, kind: str, 
         assert kept.raw is not None
         assert {n: v for n, v in orjson.loads(kept.raw).items() if n in ENVELOPE} == ENVELOPE
         other = kept.raw.replace(b'"e-1"', b'"e-2"')
-        assert (await http.post("/api/v1/events", content=other, headers={"content-type": str(kept.content_type)})).status_code == 202
-    texts = [await door.intake.vault.texts.get(f"report-{m.report_id}") for _, m, _ in door.inputs.appended]
+        assert (
+            await http.post(
+                "/api/v1/events", content=other, headers={"content-type": str(kept.content_type)}
+            )
+        ).status_code == 202
+    texts = [
+        await door.intake.vault.texts.get(f"report-{m.report_id}")
+        for _, m, _ in door.inputs.appended
+    ]
     assert last(door).type == first.type
-    told = [{n: v for n, v in text.fields.items() if n != OWN_WORDS} for text in [kept, *texts] if text is not None]
+    told = [
+        {n: v for n, v in text.fields.items() if n != OWN_WORDS}
+        for text in [kept, *texts]
+        if text is not None
+    ]
     assert all(fields == told[0] for fields in told)
 
 
 @pytest.mark.parametrize(
     ("headers", "content", "code"),
-    [({"content-encoding": "gzip"}, b"x", "content_encoding"), ({}, b"x" * ((1 << 20) + 1), "body_too_large")],
+    [
+        ({"content-encoding": "gzip"}, b"x", "content_encoding"),
+        ({}, b"x" * ((1 << 20) + 1), "body_too_large"),
+    ],
 )
 async def test_a_body_that_is_not_read_is_the_refusal_of_who_sent_it(
     door: Door, headers: dict[str, str], content: bytes, code: str
@@ -565,22 +833,36 @@ async def test_a_body_that_is_not_read_is_the_refusal_of_who_sent_it(
     made = await source(door, dialect="alertmanager")
     async with door.client() as http:
         for more in ({"Authorization": f"Bearer {made['key']}"}, {}):
-            answer = await http.post("/webhooks/alertmanager", content=content, headers=headers | more)
+            answer = await http.post(
+                "/webhooks/alertmanager", content=content, headers=headers | more
+            )
             assert answer.json()["code"] == code
     kept = door.intake.refused._queue.get_nowait()
     assert (kept.principal.id, kept.problem.code, kept.body) == (made["id"], code, b"")
     async with await door.as_(Role.ADMIN) as admin:
         (known,) = (await admin.get("/api/v1/sources")).json()["items"]
-        assert (await admin.get("/api/v1/intake/strangers")).json()["count"] == 1, "who shows no key"
-    assert (known["refused"], known["last_refusal"]["code"], known["last_seen"] is None) == ({code: 1}, code, False)
+        assert (await admin.get("/api/v1/intake/strangers")).json()["count"] == 1, (
+            "who shows no key"
+        )
+    assert (known["refused"], known["last_refusal"]["code"], known["last_seen"] is None) == (
+        {code: 1},
+        code,
+        False,
+    )
 
 
 async def test_a_known_key_at_another_door_is_no_stranger(door: Door) -> None:
     made = await source(door, dialect="alertmanager")
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
-        assert (await http.post("/webhooks/apprise", json={"message": "x"})).json()["code"] == "other_door"
+        assert (await http.post("/webhooks/apprise", json={"message": "x"})).json()[
+            "code"
+        ] == "other_door"
     kept = door.intake.refused._queue.get_nowait()
-    assert (kept.principal.id, kept.path, orjson.loads(kept.body)) == (made["id"], "/webhooks/apprise", {"message": "x"})
+    assert (kept.principal.id, kept.path, orjson.loads(kept.body)) == (
+        made["id"],
+        "/webhooks/apprise",
+        {"message": "x"},
+    )
 
 
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -588,11 +870,19 @@ async def test_a_known_key_at_another_door_is_no_stranger(door: Door) -> None:
 
 async def test_strangers_and_disabled_sources_are_turned_away(door: Door) -> None:
     made = await source(door, dialect="alertmanager")
-    async with door.client(Authorization=f"Bearer {made['key']}") as http, await door.as_(Role.ADMIN) as admin, door.client() as stranger:
-        assert (await stranger.post("/webhooks/alertmanager", json=group(alert()))).status_code == 401
+    async with (
+        door.client(Authorization=f"Bearer {made['key']}") as http,
+        await door.as_(Role.ADMIN) as admin,
+        door.client() as stranger,
+    ):
+        assert (
+            await stranger.post("/webhooks/alertmanager", json=group(alert()))
+        ).status_code == 401
         elsewhere = await http.post("/webhooks/apprise", json={"message": "x"})
         assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, "other_door")
-        assert elsewhere.json()["detail"].endswith("« supervision » (alertmanager), qui parle à /webhooks/alertmanager.")
+        assert elsewhere.json()["detail"].endswith(
+            "« supervision » (alertmanager), qui parle à /webhooks/alertmanager."
+        )
         assert (await admin.post("/webhooks/alertmanager", json=group(alert()))).status_code == 403
         assert (await admin.post("/api/v1/sources/supervision/disable")).json()["enabled"] is False
         assert (await http.post("/webhooks/alertmanager", json=group(alert()))).status_code == 401
@@ -605,11 +895,14 @@ async def test_strangers_and_disabled_sources_are_turned_away(door: Door) -> Non
 @pytest.mark.parametrize(
     ("record", "field"),
     [
-        ({"dialect": "telex"}, "dialect"), ({"dialect": "generic", "fields": {"colour": "/a"}}, "fields.colour"),
+        ({"dialect": "telex"}, "dialect"),
+        ({"dialect": "generic", "fields": {"colour": "/a"}}, "fields.colour"),
         ({"dialect": "generic", "rules": [{"when": {"a": "("}}]}, "rules.1.when.a"),
     ],
-)  # fmt: skip
-async def test_a_source_that_cannot_work_is_refused_by_field(door: Door, record: dict[str, Any], field: str) -> None:
+)
+async def test_a_source_that_cannot_work_is_refused_by_field(
+    door: Door, record: dict[str, Any], field: str
+) -> None:
     async with await door.as_(Role.ADMIN) as http:
         answer = await http.post("/api/v1/sources", json={"name": "s"} | record)
     assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (422, [field])
@@ -619,10 +912,14 @@ async def test_a_name_and_a_key_belong_to_one_source(door: Door) -> None:
     await source(door, dialect="pagerduty", key=KEY)
     async with await door.as_(Role.ADMIN) as http:
         for record in ({"name": "supervision"}, {"name": "autre", "key": KEY}):
-            assert (await http.post("/api/v1/sources", json={"dialect": "pagerduty"} | record)).status_code == 409
+            assert (
+                await http.post("/api/v1/sources", json={"dialect": "pagerduty"} | record)
+            ).status_code == 409
         await door.intake.access.put(Source(id="source-lost", name="perdue", dialect="pagerduty"))
         assert (await http.post("/api/v1/sources/perdue/enable")).status_code == 404
-        assert (await http.post("/api/v1/sources", json={"dialect": "pagerduty", "name": "perdue"})).status_code == 201
+        assert (
+            await http.post("/api/v1/sources", json={"dialect": "pagerduty", "name": "perdue"})
+        ).status_code == 201
 
 
 async def test_open_episodes_survive_the_memory_of_the_process(door: Door) -> None:
@@ -643,15 +940,25 @@ async def test_nobody_speaks_in_a_source_s_name_but_by_what_it_sent(door: Door, 
     """A message that was refused is offered again from the lane, where its sender's bytes lie."""
     made = await source(door, "gen", dialect="generic")
     async with await door.as_(role) as http:
-        told = await http.post("/webhooks/generic/gen", json={"title": "Panne"}, headers={"X-Vigie-Source": made["id"]})
+        told = await http.post(
+            "/webhooks/generic/gen", json={"title": "Panne"}, headers={"X-Vigie-Source": made["id"]}
+        )
     assert (told.status_code, door.inputs.appended) == (403, [])
 
 
 # ── episodes whose sender's clock or words are odd ───────────────────────────────────────────────────────────────────
 
 
-def one_alert(status: str, starts: str, ends: str = "0001-01-01T00:00:00Z", fingerprint: str = "f1") -> dict[str, Any]:
-    alert = {"status": status, "labels": {"alertname": "Down"}, "startsAt": starts, "endsAt": ends, "fingerprint": fingerprint}
+def one_alert(
+    status: str, starts: str, ends: str = "0001-01-01T00:00:00Z", fingerprint: str = "f1"
+) -> dict[str, Any]:
+    alert = {
+        "status": status,
+        "labels": {"alertname": "Down"},
+        "startsAt": starts,
+        "endsAt": ends,
+        "fingerprint": fingerprint,
+    }
     return {"version": "4", "status": status, "alerts": [alert]}
 
 
@@ -668,34 +975,53 @@ async def _told(door: Door, *bodies: dict[str, Any], forgetful: bool) -> list[st
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_an_end_that_a_slow_node_tells_again_leaves_the_next_episode_open(door: Door, forgetful: bool) -> None:
+async def test_an_end_that_a_slow_node_tells_again_leaves_the_next_episode_open(
+    door: Door, forgetful: bool
+) -> None:
     first = "2026-11-20T10:00:00Z", "2026-11-20T10:10:00Z"
     told = await _told(
-        door, one_alert("firing", first[0]), one_alert("resolved", *first), one_alert("firing", "2026-11-20T10:20:00Z"), one_alert("resolved", *first),
+        door,
+        one_alert("firing", first[0]),
+        one_alert("resolved", *first),
+        one_alert("firing", "2026-11-20T10:20:00Z"),
+        one_alert("resolved", *first),
         forgetful=forgetful,
-    )  # fmt: skip
+    )
     assert told == ["outage_it", "reopening", "outage_it"]
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_a_clock_that_ran_ahead_once_silences_no_later_alert(door: Door, forgetful: bool) -> None:
+async def test_a_clock_that_ran_ahead_once_silences_no_later_alert(
+    door: Door, forgetful: bool
+) -> None:
     ahead = "2099-11-20T10:00:00Z", "2099-11-20T10:10:00Z"
     later = "2027-02-01T10:00:00Z"  # after what the log of these tests calls now
     told = await _told(
-        door, one_alert("firing", ahead[0]), one_alert("resolved", *ahead), one_alert("firing", ahead[0]), one_alert("firing", later), one_alert("firing", later),
-        one_alert("resolved", later, later), forgetful=forgetful,
-    )  # fmt: skip
+        door,
+        one_alert("firing", ahead[0]),
+        one_alert("resolved", *ahead),
+        one_alert("firing", ahead[0]),
+        one_alert("firing", later),
+        one_alert("firing", later),
+        one_alert("resolved", later, later),
+        forgetful=forgetful,
+    )
     assert told[:3] == ["outage_it", "reopening", "outage_it"]
     assert told[3:] == ["reopening"]
     assert all(m.occurred_at <= time.time() * 1000 for _, m, _ in door.inputs.appended)
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_an_open_episode_that_began_in_the_future_ends_when_its_sender_says_so(door: Door, forgetful: bool) -> None:
+async def test_an_open_episode_that_began_in_the_future_ends_when_its_sender_says_so(
+    door: Door, forgetful: bool
+) -> None:
     told = await _told(
-        door, one_alert("firing", "2099-11-20T10:00:00Z"), one_alert("firing", "2026-11-20T10:00:00Z"),
-        one_alert("resolved", "2026-11-20T10:00:00Z", "2026-11-20T10:10:00Z"), forgetful=forgetful,
-    )  # fmt: skip
+        door,
+        one_alert("firing", "2099-11-20T10:00:00Z"),
+        one_alert("firing", "2026-11-20T10:00:00Z"),
+        one_alert("resolved", "2026-11-20T10:00:00Z", "2026-11-20T10:10:00Z"),
+        forgetful=forgetful,
+    )
     assert told == ["outage_it", "reopening"]
 
 
@@ -710,14 +1036,25 @@ async def test_an_episode_from_before_our_time_ends_too(door: Door, forgetful: b
     assert told == ["outage_it", "reopening"]
 
 
-@pytest.mark.parametrize("place", ["Bâtiment B, troisième étage, " * 5, "B" * 300, "Bâtiment B\nétage 3", "salle#end", "\x00"])
-async def test_a_place_in_anybody_s_words_opens_and_ends_also_after_a_restart(door: Door, place: str) -> None:
+@pytest.mark.parametrize(
+    "place",
+    ["Bâtiment B, troisième étage, " * 5, "B" * 300, "Bâtiment B\nétage 3", "salle#end", "\x00"],
+)
+async def test_a_place_in_anybody_s_words_opens_and_ends_also_after_a_restart(
+    door: Door, place: str
+) -> None:
     made = await source(door, "gen", dialect="generic")
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
         for state in ("problem", "ok"):
             await door.intake.ledger.flush()
             door.intake.front._machines.transitions.episodes._newest.clear()
-            told = await http.post("/webhooks/generic/gen", json={"title": "Fuite", "location": place, "status": state})
+            told = await http.post(
+                "/webhooks/generic/gen", json={"title": "Fuite", "location": place, "status": state}
+            )
             assert told.status_code == 202
     opening, closing = (m for _, m, _ in door.inputs.appended)
-    assert (closing.type.value, closing.references, closing.site_id) == ("reopening", (opening.report_id,), opening.site_id)
+    assert (closing.type.value, closing.references, closing.site_id) == (
+        "reopening",
+        (opening.report_id,),
+        opening.site_id,
+    )

@@ -10,13 +10,19 @@ import structlog
 from schemas.words import Channel
 from services.delivery.channels.base import Inbox, Outgoing, Result
 from services.delivery.channels.sms.origin import Origin, dialled, same_number
-from services.delivery.channels.sms.smpp.pdu import PASSING, PduInvalid, ShortMessage, Status, message_id
+from services.delivery.channels.sms.smpp.pdu import (
+    PASSING,
+    PduInvalid,
+    ShortMessage,
+    Status,
+    message_id,
+)
 from services.delivery.channels.sms.smpp.receipt import read_receipt
 from services.delivery.channels.sms.smpp.session import InDoubt, NotBound, Session, Smsc
 from services.delivery.channels.sms.wording import wording
 from services.delivery.channels.validity import validity_min
-from services.runtime.kafka import BrokerAway
-from services.runtime.sms_text import decode, encode
+from services.runtime.http.sms_text import decode, encode
+from services.runtime.kafka.clients import BrokerAway
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +79,9 @@ class Smpp:
         try:
             return Result("accepted", provider_id=message_id(body) or None)
         except PduInvalid:
-            return Result("accepted")  # taken, under an id that cannot be read: no receipt will be understood
+            return Result(
+                "accepted"
+            )  # taken, under an id that cannot be read: no receipt will be understood
 
     async def probe(self, timeout_s: float) -> str | None:
         """See Probing: the session is bound and the SMSC answers an enquire_link."""
@@ -87,7 +95,9 @@ class Smpp:
 
     async def _deliver(self, message: ShortMessage) -> int:
         try:
-            taken = await self._receipt(message) if message.is_receipt else await self._reply(message)
+            taken = (
+                await self._receipt(message) if message.is_receipt else await self._reply(message)
+            )
         except BrokerAway as error:
             log.warning("smpp.broker_away", error=str(error))
             return Status.TEMPORARY
@@ -97,10 +107,14 @@ class Smpp:
         receipt = read_receipt(message)
         if receipt is None or receipt.state is None:
             return True
-        return await self._inbox.receipt(Channel.SMS, receipt.message_id, receipt.state, receipt.error)
+        return await self._inbox.receipt(
+            Channel.SMS, receipt.message_id, receipt.state, receipt.error
+        )
 
     async def _reply(self, message: ShortMessage) -> bool:
         """Of a long one the first part, which has the word that counts."""
         if message.part > 1:
             return True
-        return await self._inbox.reply(Channel.SMS, same_number(message.source), decode(message.written, message.data_coding))
+        return await self._inbox.reply(
+            Channel.SMS, same_number(message.source), decode(message.written, message.data_coding)
+        )

@@ -44,7 +44,9 @@ class Status(IntEnum):
     REJECTED = 0x66
 
 
-PASSING: Final = frozenset({Status.SYSTEM_ERROR, Status.QUEUE_FULL, Status.THROTTLED, Status.TEMPORARY})
+PASSING: Final = frozenset(
+    {Status.SYSTEM_ERROR, Status.QUEUE_FULL, Status.THROTTLED, Status.TEMPORARY}
+)
 """The message was surely not taken, and may be later."""
 
 
@@ -81,7 +83,10 @@ class Pdu:
 
     def dump(self) -> bytes:
         """As on the wire."""
-        return HEADER.pack(HEADER.size + len(self.body), self.command, self.status, self.sequence) + self.body
+        return (
+            HEADER.pack(HEADER.size + len(self.body), self.command, self.status, self.sequence)
+            + self.body
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +131,21 @@ class ShortMessage:
         if long:
             tlvs[Tag.MESSAGE_PAYLOAD] = self.text
         text = b"" if long else self.text
-        return b"".join((
-            _string("", 6), bytes((self.source_ton, self.source_npi)), _string(self.source, 21), bytes((1, 1)), _string(self.destination, 21),
-            bytes((self.esm_class, 0, self.priority)), _string("", 17), _string(self.validity, 17),
-            bytes((self.registered_delivery, 0, self.data_coding, 0, len(text))), text, *(tlv(t, v) for t, v in tlvs.items()),
-        ))  # fmt: skip
+        return b"".join(
+            (
+                _string("", 6),
+                bytes((self.source_ton, self.source_npi)),
+                _string(self.source, 21),
+                bytes((1, 1)),
+                _string(self.destination, 21),
+                bytes((self.esm_class, 0, self.priority)),
+                _string("", 17),
+                _string(self.validity, 17),
+                bytes((self.registered_delivery, 0, self.data_coding, 0, len(text))),
+                text,
+                *(tlv(t, v) for t, v in tlvs.items()),
+            )
+        )
 
     @classmethod
     def load(cls, body: bytes) -> ShortMessage:
@@ -148,9 +163,18 @@ class ShortMessage:
         text = read.octets(length)
         tlvs = read.tlvs()
         return cls(
-            source, destination, text or tlvs.get(Tag.MESSAGE_PAYLOAD, b""), source_ton, source_npi, data_coding, esm_class,
-            registered_delivery, priority, validity, tlvs,
-        )  # fmt: skip
+            source,
+            destination,
+            text or tlvs.get(Tag.MESSAGE_PAYLOAD, b""),
+            source_ton,
+            source_npi,
+            data_coding,
+            esm_class,
+            registered_delivery,
+            priority,
+            validity,
+            tlvs,
+        )
 
     @property
     def is_receipt(self) -> bool:
@@ -182,7 +206,13 @@ class ShortMessage:
 
 def bind_body(system_id: str, password: str) -> bytes:
     """Of bind_transceiver, interface version 3.4. Raises ValueError for a name or password that SMPP cannot carry."""
-    return _string(system_id, 16) + _string(password, 9) + _string("VIGIE", 13) + bytes((0x34, 0, 0)) + _string("", 41)
+    return (
+        _string(system_id, 16)
+        + _string(password, 9)
+        + _string("VIGIE", 13)
+        + bytes((0x34, 0, 0))
+        + _string("", 41)
+    )
 
 
 def message_id(body: bytes) -> str:

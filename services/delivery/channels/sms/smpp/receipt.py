@@ -9,10 +9,23 @@ from typing import Final, Literal
 from services.delivery.channels.sms.smpp.pdu import ShortMessage, Tag
 
 _FIELD: Final = re.compile(r"\b(id|stat|err):(\S+)", re.IGNORECASE)
-_STATES: Final = {1: "ENROUTE", 2: "DELIVRD", 3: "EXPIRED", 4: "DELETED", 5: "UNDELIV", 6: "ACCEPTD", 7: "UNKNOWN", 8: "REJECTD"}
+_STATES: Final = {
+    1: "ENROUTE",
+    2: "DELIVRD",
+    3: "EXPIRED",
+    4: "DELETED",
+    5: "UNDELIV",
+    6: "ACCEPTD",
+    7: "UNKNOWN",
+    8: "REJECTD",
+}
 _FINAL: Final[dict[str, Literal["received", "failed"]]] = {
-    "DELIVRD": "received", "EXPIRED": "failed", "DELETED": "failed", "UNDELIV": "failed", "REJECTD": "failed",
-}  # fmt: skip
+    "DELIVRD": "received",
+    "EXPIRED": "failed",
+    "DELETED": "failed",
+    "UNDELIV": "failed",
+    "REJECTD": "failed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,5 +45,9 @@ def read_receipt(message: ShortMessage) -> SmscReceipt | None:
     state = message.tlvs.get(Tag.MESSAGE_STATE, b"")
     word = _STATES.get(state[0], "UNKNOWN") if state else fields.get("stat", "UNKNOWN").upper()
     found = _FINAL.get(word)
-    error = f"sms_{word.lower()}_{re.sub(r'[^0-9A-Za-z]', '', fields.get('err', ''))}".rstrip("_") if found == "failed" else None
+    error = (
+        f"sms_{word.lower()}_{re.sub(r'[^0-9A-Za-z]', '', fields.get('err', ''))}".rstrip("_")
+        if found == "failed"
+        else None
+    )
     return SmscReceipt(id, found, error) if id else None

@@ -16,8 +16,18 @@ from typing import Final, Self
 
 import structlog
 
-from services.delivery.channels.sms.smpp.pdu import HEADER, RESPONSE, Command, Head, Pdu, PduInvalid, ShortMessage, Status, bind_body
-from services.runtime.ending import end
+from services.delivery.channels.sms.smpp.pdu import (
+    HEADER,
+    RESPONSE,
+    Command,
+    Head,
+    Pdu,
+    PduInvalid,
+    ShortMessage,
+    Status,
+    bind_body,
+)
+from services.runtime.process.tasks import end
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +142,13 @@ class Session:
             began = self._sessions
             try:
                 await self._one_session()
-            except (OSError, PduInvalid, TimeoutError, InDoubt, asyncio.IncompleteReadError) as error:
+            except (
+                OSError,
+                PduInvalid,
+                TimeoutError,
+                InDoubt,
+                asyncio.IncompleteReadError,
+            ) as error:
                 log.warning("smpp.away", error=type(error).__name__, refusal=self.refusal)
             failures = 0 if self._sessions > began else failures + 1
             await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
@@ -140,7 +156,9 @@ class Session:
     async def _one_session(self) -> None:
         context = ssl.create_default_context() if self._smsc.tls else None
         async with asyncio.timeout(ANSWER_S):
-            reader, writer = await asyncio.open_connection(self._smsc.host, self._smsc.port, ssl=context)
+            reader, writer = await asyncio.open_connection(
+                self._smsc.host, self._smsc.port, ssl=context
+            )
         self._writer = writer
         reading = asyncio.create_task(self._read(reader), name="smpp.read")
         try:
@@ -163,7 +181,9 @@ class Session:
                     answer.set_exception(ConnectionResetError())
 
     async def _bind(self) -> None:
-        status, _ = await self._ask(Command.BIND_TRANSCEIVER, bind_body(self._smsc.system_id, self._smsc.password), ANSWER_S)
+        status, _ = await self._ask(
+            Command.BIND_TRANSCEIVER, bind_body(self._smsc.system_id, self._smsc.password), ANSWER_S
+        )
         self.refusal = None if status == Status.OK else f"bind_{status:#04x}"
         if self.refusal is not None:
             raise ConnectionRefusedError(self.refusal)
@@ -181,7 +201,15 @@ class Session:
             if head.command & RESPONSE:
                 answer = self._waiting.get(head.sequence)
                 if answer is not None and not answer.done():
-                    answer.set_result((head.status or (Status.SUBMIT_FAILED if head.command == Command.GENERIC_NACK else 0), body))
+                    answer.set_result(
+                        (
+                            head.status
+                            or (
+                                Status.SUBMIT_FAILED if head.command == Command.GENERIC_NACK else 0
+                            ),
+                            body,
+                        )
+                    )
                 continue
             match head.command:
                 case Command.DELIVER_SM:

@@ -1,0 +1,1 @@
+"""Open, merge, restore and suppress causes, and derive the status of sites."""

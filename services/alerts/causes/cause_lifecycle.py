@@ -1,0 +1,513 @@
+"""Causes: opened, confirmed once more, replaced, lifted, overdue (D3–D5, D7, D9, D10, D15, D17). How they end otherwise: `endings`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from schemas.alerts import ReportChanged, ReportRow, TaskChanged
+from schemas.base import Instant
+from schemas.causes import Cause, CauseChanged, Members
+from schemas.words import MsgType
+from services.alerts import tasks
+from services.alerts.causes.merging import (
+    is_count_of_day,
+    is_daily,
+    of_reports,
+    persons_of,
+    union,
+    worst,
+)
+from services.alerts.decision import Draft
+from services.alerts.evolve import OPEN
+from services.alerts.evolve.causes import told_so_far
+from services.alerts.reference import constants
+from services.alerts.reference.calendar import day_of, end_of_day
+from services.alerts.reports.late_reports import newest_cause, over_already
+from services.alerts.reports.report_facts import (
+    all_over,
+    claim_key,
+    communes_of,
+    inside,
+    is_ahead,
+    is_confirmed,
+    is_placeless,
+    is_wide,
+    measure_name,
+    says_restored,
+    site_of,
+    stands,
+    takes_back,
+)
+from services.alerts.rows import changed
+
+Outcome = Literal["new", "same", "replaced", "over"]
+KEPT_REPORTS: Final = 500
+"""A cause names so many of its reports: a monitor that updates its report every minute has thousands after two days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a report did to the causes."""
+
+    cause: Cause
+    outcome: Outcome
+    """new; same: one more word (D4); replaced: newer values; over: about something that is lifted already (D7)."""
+    graver: bool
+    """It holds, and it is worse than was known."""
+    persons_before: int = 0
+    """How many people were known of."""
+
+
+def _word(before: Cause, cause: Cause, outcome: Outcome) -> Taken:
+    """What one more word did to a cause that was known."""
+    grew = (
+        (before.severity, cause.severity),
+        (before.loss_pct, cause.loss_pct),
+        (before.persons, cause.persons),
+    )
+    return Taken(
+        cause, outcome, any((now or 0) > (was or 0) for was, now in grew), before.persons or 0
+    )
+
+
+def makes_cause(row: ReportRow, draft: Draft) -> bool:
+    """True if the report is about something that holds at a place. A rate of more than one site is not (D11)."""
+    return (
+        row.type in constants.CAUSE_TYPES
+        and not is_wide(row)
+        and not is_placeless(row)
+        and not _says_sound(row, draft)
+    )
+
+
+def _says_sound(row: ReportRow, draft: Draft) -> bool:
+    return (
+        measure_name(row) in constants.RESTORED
+        or says_restored(row)
+        or takes_back(row, draft.state.rules.flag_names)
+    )
+
+
+def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
+    """The open cause that the report is one more word on (D4)."""
+    if not makes_cause(row, draft):
+        return None
+    cause = newest_cause(row, bool(row.effective), draft)
+    if (
+        cause is None
+        or cause.lifted_at is not None
+        or (is_daily(row) and day_of(row.occurred_at) != day_of(cause.last_at))
+    ):
+        return None
+    return cause
+
+
+def is_same_occasion(a: ReportRow, b: ReportRow) -> bool:
+    """False when one announces and the other tells of now (D9), or when they count different days (D10)."""
+    if ("planned" in a.flags) != ("planned" in b.flags):
+        return False
+    return not (is_daily(a) and is_daily(b)) or day_of(a.occurred_at) == day_of(b.occurred_at)
+
+
+def put(draft: Draft, cause: Cause) -> Cause:
+    """Record a cause with its next instant of change; the site is judged again."""
+    if cause.lifted_at is None:
+        next_at = _next_change(cause, draft.now, draft.state.rules.horizon_ms)
+        cause = changed(cause, {"next_at": next_at, "overdue": _is_overdue(cause, draft.now)})
+    before = draft.state.causes.get(cause.id)
+    if cause != before:
+        cause = record(draft, cause)
+        _ask(draft, before, cause)
+    draft.stirred[cause.id] = None
+    if cause.site is not None:
+        draft.doubtful.add(cause.site)
+    return cause
+
+
+def record(draft: Draft, cause: Cause) -> Cause:
+    """Write a cause with what changed of its reports and sources, and return it as it is recorded."""
+    reports, sources = told_so_far(draft.state.causes.get(cause.id))
+    draft.emit(
+        CauseChanged(
+            cause=changed(
+                cause, {"reports": (), "sources": (), "reports_count": len(cause.reports)}
+            ),
+            reports=Members.between(reports, cause.reports),
+            sources=Members.between(sources, cause.sources),
+        )
+    )
+    return draft.state.causes[cause.id]
+
+
+def _ask(draft: Draft, before: Cause | None, cause: Cause) -> None:
+    """An overdue cause waits for a person (D17), until it is lifted or has another end; what is contested, until it is not (D5)."""
+    late, was_late = (
+        cause.overdue and cause.lifted_at is None,
+        before is not None and before.overdue and before.lifted_at is None,
+    )
+    if late and not was_late:
+        candidate, incident = cause.type.value, draft.standing(cause.incident)
+        asked = next(
+            (
+                t
+                for s in _subjects(draft, cause)
+                if (t := tasks.open_one(draft, "overdue_cause", s)) is not None
+            ),
+            None,
+        )
+        if asked is None:
+            tasks.ask(
+                draft, "overdue_cause", site=cause.site, incident=incident, candidates=(candidate,)
+            )
+        elif candidate not in asked.candidates:
+            draft.emit(
+                TaskChanged(row=changed(asked, {"candidates": (*asked.candidates, candidate)}))
+            )
+    elif was_late and not late and not any(c.overdue for c in open_beside(draft, cause)):
+        for subject in _subjects(draft, cause):
+            tasks.void(
+                draft,
+                "overdue_cause",
+                subject,
+                "lifted" if cause.lifted_at is not None else "extended",
+            )
+    was_contested = (
+        before is not None
+        and before.contested
+        and (not cause.contested or cause.lifted_at is not None)
+    )
+    if (
+        cause.site is not None
+        and was_contested
+        and not any(c.contested for c in open_beside(draft, cause))
+    ):
+        tasks.void(draft, "contested", cause.site, "lifted")
+    if cause.lifted_at is not None and before is not None and before.lifted_at is None:
+        _answer(draft, cause)
+
+
+def _answer(draft: Draft, cause: Cause) -> None:
+    """Nothing is left of what somebody was asked about a reopening: which of them it ended (D16)."""
+    left = {c.type.value for c in open_beside(draft, cause)}
+    for task in tasks.asked(draft, "lift_which"):
+        same = task.site == cause.site and (
+            cause.site is not None
+            or draft.standing(task.incident) == draft.standing(cause.incident)
+        )
+        if same and left.isdisjoint(task.candidates):
+            tasks.void(draft, "lift_which", task.report or "", "lifted")
+
+
+def _subjects(draft: Draft, cause: Cause) -> tuple[str, ...]:
+    """What a task about it may be about: its site, or without one its incident, under whatever name that was asked."""
+    if cause.site is not None:
+        return (cause.site,)
+    return tuple(
+        dict.fromkeys(i for i in (cause.incident, draft.standing(cause.incident)) if i is not None)
+    )
+
+
+def open_beside(draft: Draft, cause: Cause) -> list[Cause]:
+    """The open causes of its site; without a site those of its incident that have none either."""
+    state = draft.state
+    if cause.site is not None:
+        return [state.causes[c] for c in state.site_causes.get(cause.site, ())]
+    return placeless_of(draft, draft.standing(cause.incident))
+
+
+def placeless_of(draft: Draft, incident: str | None) -> list[Cause]:
+    """The open causes of an incident that have no site."""
+    found = (draft.state.causes[c] for ids in draft.state.placeless.values() for c in sorted(ids))
+    return [c for c in found if incident is not None and draft.standing(c.incident) == incident]
+
+
+def all_open(draft: Draft) -> list[Cause]:
+    """Every open cause. Walks over them: for what is rare."""
+    state = draft.state
+    ids = (
+        *(c for at in state.site_causes.values() for c in at),
+        *(c for of_type in state.placeless.values() for c in of_type),
+    )
+    return [state.causes[c] for c in sorted(ids)]
+
+
+def _next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None:
+    """When time alone changes the cause next: a window begins, ends or comes into sight, the expected end, the end of the day."""
+    times = [t for w in cause.windows for t in (w.start, w.end, w.start - horizon) if t is not None]
+    times += [t for t in (cause.expected_end, cause.ends_at) if t is not None]
+    return min((t for t in times if t > now), default=None)
+
+
+def _is_overdue(cause: Cause, now: Instant) -> bool:
+    """D17; never what is only announced, nor what ends with its windows (D9)."""
+    stays = not cause.windows or any(w.end is None for w in cause.windows)
+    return cause.expected_end is not None and cause.expected_end <= now and stays and cause.acting
+
+
+def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None) -> Taken:
+    """Apply a confirmed report to its cause. `known` as found by `known_cause`."""
+    over = over_already(draft, row, incident, known)
+    if (
+        known is not None
+        and over is None
+        and incident is not None
+        and draft.standing(known.incident) != incident
+    ):
+        known = _brought_over(draft, known, incident)
+    if known is not None:
+        return (
+            Taken(known, "over", graver=False)
+            if over is not None
+            else _another_word(draft, row, known)
+        )
+    cause = _new(draft, row, incident, over)
+    if over is None:
+        cause = contested(draft, cause, row.source)
+    return Taken(put(draft, cause), "new" if over is None else "over", graver=over is None)
+
+
+def _brought_over(draft: Draft, known: Cause, incident: str) -> Cause:
+    """Its incident was closed over it (D26): what is told of it now is another's, and so is the cause, else that one could be closed as if all were well."""
+    before = draft.standing(known.incident)
+    if before is not None and draft.incident(before).state in OPEN:
+        return known
+    return put(draft, changed(known, {"incident": incident}))
+
+
+def _new(
+    draft: Draft, row: ReportRow, incident: str | None, over: tuple[Instant, str] | None
+) -> Cause:
+    return Cause(
+        id=draft.derive("cause"),
+        key=claim_key(row),
+        site=site_of(row),
+        commune=next(iter(communes_of(row, draft.territory)), None),
+        type=row.type,
+        incident=incident,
+        certainty=row.certainty,
+        severity=row.severity,
+        loss_pct=row.capacity_lost_pct,
+        since=row.occurred_at,
+        last_at=row.occurred_at,
+        known_at=row.recorded_at,
+        windows=row.effective,
+        acting=inside(row.effective, draft.now),
+        expected_end=row.expected_end,
+        ends_at=end_of_day(row.occurred_at) if is_daily(row) else None,
+        persons=persons_of(row),
+        measure=row.measure,
+        sources=(row.source,),
+        reports=(row.id,),
+        lifted_at=over[0] if over else None,
+        lifted_by=over[1] if over else None,
+    )
+
+
+def contested(
+    draft: Draft, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None
+) -> Cause:
+    """D5: one source says open, another says shut at that time or just after. The graver state is kept, a person verifies.
+
+    `told`: a reopening that is not recorded yet. `first_source` said the earliest of what is left.
+    """
+    known = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
+    newest = max((t for t in (known, told) if t is not None and t[0] <= cause.since), default=None)
+    said_shut = (
+        newest is not None and not is_ahead(cause.windows, newest[0]) and newest[1] != first_source
+    )
+    contested = (
+        newest is not None and said_shut and cause.since - newest[0] <= constants.CONTRADICTION_MS
+    )
+    if contested and cause.site is not None:
+        tasks.ask(
+            draft,
+            "contested",
+            site=cause.site,
+            incident=cause.incident,
+            candidates=cause.reports[:5],
+        )
+    return changed(cause, {"contested": contested}) if contested != cause.contested else cause
+
+
+def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
+    """D4: the source is added, severity and loss take the worse, the earlier time. A newer count of the day replaces (D10)."""
+    newer = row.occurred_at >= known.last_at
+    _drop(draft, known)
+    both = {
+        "sources": _with_source(known, row),
+        "reports": _one_more(known.reports, row.id),
+        "since": min(known.since, row.occurred_at),
+        "last_at": max(known.last_at, row.occurred_at),
+    }
+    if is_count_of_day(known, row):
+        values = {
+            "severity": row.severity,
+            "loss_pct": row.capacity_lost_pct,
+            "persons": persons_of(row),
+            "measure": row.measure,
+        }
+        return _word(
+            known, put(draft, changed(known, both | (values if newer else {}))), "replaced"
+        )
+    windows = union(known.windows, row.effective)
+    said = {
+        "severity": known.severity,
+        "loss_pct": known.loss_pct,
+        "persons": known.persons,
+        "measure": known.measure,
+    }
+    worse = worst(said, [row]) | {"windows": windows, "acting": inside(windows, draft.now)}
+    if newer and row.expected_end is not None and row.expected_end != known.expected_end:
+        worse["expected_end"] = row.expected_end
+    cause = changed(known, both | worse)
+    if row.occurred_at < known.since:
+        cause = contested(draft, cause, row.source)
+    return _word(known, put(draft, cause), "same")
+
+
+def _with_source(cause: Cause, row: ReportRow) -> tuple[str, ...]:
+    return cause.sources if row.source in cause.sources else (*cause.sources, row.source)
+
+
+# ── replaced by reference (D3) ────────────────────────────────────────────────────────────────────────────────────
+
+
+def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
+    """The open cause that a report speaks of. An Update that came late may name windows of what has none."""
+    known = (newest_cause(report, windowed, draft) for windowed in (False, True))
+    open_ = [c for c in known if c is not None and c.lifted_at is None]
+    named = next((c for c in open_ if report.id in c.reports), None)
+    return named or next(
+        (c for c in open_ if len(c.reports) == KEPT_REPORTS and report.recorded_at >= c.known_at),
+        None,
+    )
+
+
+def _one_more(reports: tuple[str, ...], id: str) -> tuple[str, ...]:
+    """The words on a cause with one more. Of very many the first half stays, and of the others the newest."""
+    first = KEPT_REPORTS // 2
+    return (
+        (*reports, id)
+        if len(reports) < KEPT_REPORTS
+        else (*reports[:first], *reports[first + 1 :], id)
+    )
+
+
+def _drop(draft: Draft, cause: Cause) -> None:
+    """A word that a cause no longer names is replaced by those after it: it speaks and counts no more, whatever becomes of the cause."""
+    if len(cause.reports) < KEPT_REPORTS:
+        return
+    told = draft.state.reports.get(cause.reports[KEPT_REPORTS // 2])
+    if told is not None and "superseded" not in told.flags:
+        draft.emit(ReportChanged(row=changed(told, {"flags": (*told.flags, "superseded")})))
+
+
+def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
+    """An Update replaces the values that it carries (D3), and none that another source said (D4); an older one replaces nothing (D7)."""
+    values: dict[str, Any] = {"last_at": max(cause.last_at, row.occurred_at)}
+    if row.type is cause.type:
+        _drop(draft, cause)
+        values |= {"reports": _one_more(cause.reports, row.id), "sources": _with_source(cause, row)}
+    if row.occurred_at >= cause.last_at:
+        if all_over(row.effective, draft.now):
+            leave(
+                draft,
+                changed(cause, values),
+                row,
+                max(w.end or 0 for w in row.effective),
+                "windows_over",
+            )
+            return Taken(draft.state.causes[cause.id], "replaced", graver=False)
+        if row.type is cause.type:
+            said = {
+                "severity": row.severity,
+                "loss_pct": row.capacity_lost_pct
+                if row.capacity_lost_pct is not None
+                else cause.loss_pct,
+                "persons": persons_of(row) if persons_of(row) is not None else cause.persons,
+                "measure": row.measure or cause.measure,
+            }
+            values |= (
+                said if is_count_of_day(cause, row) else worst(said, _of_others(draft, row, cause))
+            )
+        if row.expected_end is not None:
+            values["expected_end"] = row.expected_end
+        if row.effective and cause.windows:
+            values |= {"windows": row.effective, "acting": inside(row.effective, draft.now)}
+    return _word(cause, put(draft, changed(cause, values)), "replaced")
+
+
+def turns_into_another(draft: Draft, row: ReportRow, cause: Cause) -> bool:
+    """The Update makes another cause of it: closed in part, or only inside windows that it names (D9)."""
+    if row.type is not cause.type:
+        return row.type in constants.CAUSE_TYPES
+    return bool(row.effective) and not cause.windows and not all_over(row.effective, draft.now)
+
+
+def leave(draft: Draft, cause: Cause, row: ReportRow, at: Instant, by: str) -> None:
+    """A source says that it is over, or something else: what others say of it stands."""
+    if others := _of_others(draft, row, cause):
+        put(draft, of_reports(cause, others))
+    else:
+        lift(draft, cause, at, by)
+
+
+def _of_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
+    """What other sources say of a cause, ascending: of each its newest Update and what it said after that."""
+    if cause.sources == (row.source,):
+        return []
+    others = (
+        r
+        for r in draft.told(cause.reports)
+        if r.source != row.source and is_confirmed(r) and stands(r)
+    )
+    said: dict[str, list[ReportRow]] = {}
+    for r in sorted(others, key=lambda r: (r.occurred_at, r.recorded_at, r.id)):
+        said[r.source] = [r] if r.msg_type is MsgType.UPDATE else [*said.get(r.source, ()), r]
+    return sorted(
+        (r for rows in said.values() for r in rows),
+        key=lambda r: (r.occurred_at, r.recorded_at, r.id),
+    )
+
+
+def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
+    """End a cause. Never reopens a site that has another (D15)."""
+    put(
+        draft,
+        changed(
+            cause,
+            {"lifted_at": max(at, cause.since), "lifted_by": by, "next_at": None, "acting": False},
+        ),
+    )
+    draft.ended.append(cause.id)
+
+
+# ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def due(draft: Draft, cause: Cause) -> None:
+    """An instant of change came: a window, the end of the day, the expected end."""
+    now = draft.now
+    if cause.ends_at is not None and cause.ends_at <= now:
+        return lift(draft, cause, cause.ends_at, "end_of_day")
+    if all_over(cause.windows, now):
+        return lift(
+            draft, cause, max(w.end for w in cause.windows if w.end is not None), "windows_over"
+        )
+    acting = inside(cause.windows, now)
+    if acting is not cause.acting:
+        _count_planned(draft, cause, acting)
+    put(draft, changed(cause, {"acting": acting}))
+    return None
+
+
+def _count_planned(draft: Draft, cause: Cause, acting: bool) -> None:
+    """What was announced is current now and its reports count; between two windows it is announced again (D9)."""
+    for id in cause.reports:
+        row = draft.state.reports[id]
+        if row.effective and acting is ("planned" in row.flags):
+            flags = tuple(f for f in row.flags if f != "planned")
+            draft.emit(
+                ReportChanged(row=changed(row, {"flags": flags if acting else (*flags, "planned")}))
+            )

@@ -1,0 +1,152 @@
+"""Alerts that a machine keeps alive (D66): the newest word on their end stands, and one that lapses is the word of its sender that it is over.
+
+A default patience never overrules an end that the sender named and that is later.
+"""
+
+from __future__ import annotations
+
+from schemas.alerts import ReportRow
+from schemas.base import Instant
+from schemas.maintenance import LeaseChanged, LeaseRow, LeasesRenewed, Renewal
+from schemas.reports import Lease, ReportReceived
+from schemas.words import Certainty, EventType, MsgType, ReportState
+from services.alerts.causes import cause_lifecycle
+from services.alerts.decision import Draft
+from services.alerts.reports import receive
+from services.alerts.rows import changed, in_order
+
+DIALECT = "lease"
+"""Of the report by which a lapsed alert ends."""
+
+
+def hear(draft: Draft, report: ReportReceived) -> None:
+    """A new report may open an alert, or end some."""
+    row = draft.state.reports[report.report_id]
+    if report.lease is not None:
+        _take(draft, row, report.lease)
+    elif row.type is EventType.REOPENING:
+        _end(draft, row)
+
+
+def _take(draft: Draft, row: ReportRow, lease: Lease) -> None:
+    quiet = draft.state.hushed.get(row.id)
+    draft.emit(
+        LeaseChanged(
+            row=LeaseRow(
+                id=row.id,
+                state="held",
+                source_key=row.source_key,
+                until=lease.until,
+                explicit=lease.explicit,
+                began_at=row.occurred_at,
+                renewed_at=draft.now,
+                claim=row.id,
+                quiet=quiet,
+            )
+        )
+    )
+
+
+def renew(draft: Draft, renewed: LeasesRenewed) -> None:
+    """The sender says that these alerts still hold. One that had lapsed begins again now; one that was ended stays so."""
+    for renewal in renewed.leases:
+        known = draft.state.leases.get(renewal.report)
+        if known is None or known.source_key != renewed.source_key or known.state == "ended":
+            continue
+        lapsed = known.state == "lapsed"
+        until, explicit = (renewal.until, renewal.explicit) if lapsed else _later(known, renewal)
+        row = changed(
+            known, {"state": "held", "until": until, "explicit": explicit, "renewed_at": draft.now}
+        )
+        draft.emit(
+            LeaseChanged(row=changed(row, {"claim": _say_again(draft, known)}) if lapsed else row)
+        )
+
+
+def _later(known: LeaseRow, renewal: Renewal) -> tuple[Instant, bool]:
+    """The newest word, unless it is a mere patience that would end before what the sender named."""
+    if known.explicit and not renewal.explicit and known.until > renewal.until:
+        return known.until, True
+    return renewal.until, renewal.explicit
+
+
+def _say_again(draft: Draft, known: LeaseRow) -> str:
+    """The alert lapsed and holds all the same: its report again, as of now."""
+    told = draft.state.reports[known.claim]
+    row = changed(
+        told,
+        {
+            "id": draft.derive("report"),
+            "occurred_at": draft.now,
+            "recorded_at": draft.now,
+            "references": (known.id,),
+            "state": ReportState.APPLIED,
+            "reason": None,
+            "of": None,
+            "why": (),
+            "flags": tuple(f for f in told.flags if f == "site_unknown"),
+            "incident": None,
+            "alias": None,
+        },
+    )
+    receive.apply(draft, row)
+    return row.id
+
+
+def lapse(draft: Draft, id: str) -> None:
+    """Nobody said that it still holds: over, as if its sender had said so."""
+    lease = draft.state.leases[id]
+    told = draft.state.reports[lease.claim]
+    draft.emit(LeaseChanged(row=changed(lease, {"state": "lapsed"})))
+    receive.apply(
+        draft,
+        ReportRow(
+            id=draft.derive("report"),
+            state=ReportState.APPLIED,
+            confirmation="confirmed",
+            source=told.source,
+            source_key=told.source_key,
+            site=told.site,
+            commune=told.commune,
+            flags=tuple(f for f in told.flags if f == "site_unknown"),
+            type=EventType.REOPENING,
+            severity=1,
+            certainty=Certainty.CONFIRMED,
+            msg_type=MsgType.ALERT,
+            references=(id, lease.claim),
+            occurred_at=lease.until,
+            recorded_at=draft.now,
+            lifts=(told.type,),
+            dialect=DIALECT,
+            text_id=told.text_id,
+        ),
+    )
+
+
+def _end(draft: Draft, row: ReportRow) -> None:
+    """The sender says when it was over. An end that it names later than a lapse stands instead of that."""
+    for lease in (draft.state.leases[r] for r in row.references if r in draft.state.leases):
+        if lease.source_key != row.source_key or lease.state == "ended":
+            continue
+        if lease.state == "lapsed":
+            for cause in in_order(
+                c
+                for c in draft.state.causes.values()
+                if lease.claim in c.reports and c.lifted_at == lease.until
+            ):
+                cause_lifecycle.put(
+                    draft, changed(cause, {"lifted_at": max(row.occurred_at, lease.until)})
+                )
+        draft.emit(
+            LeaseChanged(
+                row=changed(
+                    lease,
+                    {
+                        "state": "ended",
+                        "until": row.occurred_at,
+                        "explicit": True,
+                        "renewed_at": draft.now,
+                    },
+                )
+            )
+        )

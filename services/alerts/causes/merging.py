@@ -1,0 +1,84 @@
+"""What several reports make of one cause: the graver of both, or of a count of the day the newest (D4, D10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.alerts import ReportRow
+from schemas.causes import Cause
+from schemas.reports import Measure, Window
+from schemas.words import EventType
+from services.alerts.reference import constants
+from services.alerts.reports.report_facts import as_number, measure_name, objects_of
+from services.alerts.rows import changed
+
+
+def is_daily(row: ReportRow) -> bool:
+    """D10: reports about one day."""
+    if row.effective or row.expected_end is not None:
+        return False
+    if row.type is EventType.STAFF_SHORTAGE:
+        return True
+    hot = measure_name(row) == "room_temperature" or constants.HEAT_HAZARD in objects_of(row)
+    return row.type is EventType.SANITARY_ALERT and hot
+
+
+def is_count_of_day(cause: Cause, row: ReportRow) -> bool:
+    """Of which the newest replaces the former (D10); of ill people the maximum stays."""
+    return cause.ends_at is not None and measure_name(row) != "ill_persons"
+
+
+def persons_of(row: ReportRow) -> int | None:
+    """How many people it is about: those who leave an area, else those whom it concerns."""
+    if (
+        measure_name(row) == "evacuees"
+        and row.measure is not None
+        and (n := as_number(row.measure.value)) is not None
+    ):
+        return int(min(max(n, 0), constants.MOST_PERSONS))
+    return row.persons_concerned
+
+
+def worst(said: dict[str, Any], rows: list[ReportRow]) -> dict[str, Any]:
+    """What is said of a cause, made worse by what these say (D4)."""
+    for row in rows:
+        said = {
+            "severity": max(said["severity"], row.severity),
+            "loss_pct": _max(said["loss_pct"], row.capacity_lost_pct),
+            "persons": _max(said["persons"], persons_of(row)),
+            "measure": _worse_measure(said["measure"], row.measure),
+        }
+    return said
+
+
+def union(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Windows of both, by their beginning."""
+    return tuple(sorted({*a, *b}, key=lambda w: (w.start, w.end is None, w.end or 0)))
+
+
+def _max(a: Any, b: Any) -> Any:
+    return b if a is None else a if b is None else max(a, b)
+
+
+def _worse_measure(a: Measure | None, b: Measure | None) -> Measure | None:
+    """Of several counts of ill people the maximum, never the sum (D10); of any measure the greater."""
+    if a is None or b is None:
+        return a or b
+    x, y = as_number(a.value), as_number(b.value)
+    return b if x is None or (y is not None and y > x) else a
+
+
+def of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
+    """The cause as these of its reports make it; ascending."""
+    said = rows[-1:] if is_count_of_day(cause, rows[-1]) else rows
+    ids, sources = {r.id for r in rows}, {r.source for r in rows}
+    values: dict[str, Any] = {
+        "since": rows[0].occurred_at,
+        "last_at": rows[-1].occurred_at,
+        "reports": tuple(id for id in cause.reports if id in ids),
+        "sources": tuple(source for source in cause.sources if source in sources),
+    }
+    return changed(
+        cause,
+        values | worst({"severity": 0, "loss_pct": None, "persons": None, "measure": None}, said),
+    )

@@ -1,0 +1,183 @@
+"""What a cause by itself takes from its site, shows there and makes it count for (§3, D14, §13)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from schemas.alerts import SHOWN_MEMBERS, CauseRow
+from schemas.causes import Cause
+from schemas.meals import MEALS_FAIL_BELOW, meals_left, meals_lost_by_cause
+from schemas.reference import Site
+from schemas.words import EventType as T
+from schemas.words import SiteStatus as S
+from services.alerts.reference import constants
+from services.alerts.reports.report_facts import absent_pct, named
+
+_KEPT: Final = 4096
+"""Sites of all realms of a version that are remembered."""
+_TOTAL = frozenset({T.CLOSURE, *constants.ORDERS})
+"""Types that take the whole capacity, whatever the report says."""
+
+
+class Shown(NamedTuple):
+    """A function of a cause, its site and the version."""
+
+    cause: Cause
+    loss: float
+    effect: S
+    row: CauseRow
+    marks: tuple[str, ...]
+    """What its site counts for while it acts."""
+
+
+class ShownCauses:
+    """What causes show, of one version. A memo by identity: with a hundred open causes at a site, one word changes one of them."""
+
+    def __init__(self, presence_pcts: Sequence[float], ordinary: Iterable[str] = ()) -> None:
+        self._presence_pcts, self._ordinary = presence_pcts, frozenset(ordinary)
+        self._known: dict[tuple[str, str], dict[str, Shown]] = {}
+
+    def of(
+        self, realm: str, site_id: str, site: Site | None, causes: Iterable[Cause]
+    ) -> list[Shown]:
+        """In the order of the causes. `site`: None where the version has none of this id."""
+        known = self._known.pop((realm, site_id), {})
+        found = [
+            s if (s := known.get(c.id)) is not None and s.cause is c else self._look(c, site)
+            for c in causes
+        ]
+        if len(self._known) >= _KEPT:
+            self._known.pop(next(iter(self._known)))
+        self._known[realm, site_id] = {s.cause.id: s for s in found}
+        return found
+
+    def _look(self, cause: Cause, site: Site | None) -> Shown:
+        lost, shown = loss(cause, site), effect(cause, site)
+        ordinary = (
+            cause.type in constants.CLOSURES and site is not None and site.kind in self._ordinary
+        )
+        weighs = 0 if ordinary else cause.severity
+        return Shown(
+            cause,
+            lost,
+            shown,
+            _row(cause, site, lost, shown),
+            tuple(_all_marks(cause, site, weighs, lost, shown, self._presence_pcts)),
+        )
+
+
+def loss(cause: Cause, site: Site | None) -> float:
+    """Capacity that a cause takes from its site, in per cent."""
+    if cause.type in _TOTAL:
+        return 100.0
+    if cause.type is T.OUTAGE_POWER:
+        given = 100.0 if cause.loss_pct is None else cause.loss_pct
+        return (
+            min(given, constants.GENERATOR_LOSS_PCT)
+            if site is not None and site.generator
+            else given
+        )
+    if cause.type is T.STAFF_SHORTAGE:
+        return absent_pct(cause)
+    if (
+        cause.type is T.SUPPLIER_FAILURE
+    ):  # it takes from the served activity, not from the site (D40)
+        return 0.0
+    return cause.loss_pct or 0.0
+
+
+def meals_lost(cause: Cause, site: Site | None) -> float:
+    """What a cut of water, or a supplier, takes from the meals of a site beyond its own loss. A supplier of another kitchen is a flag."""
+    kitchen = site.kitchen if site is not None else None
+    return meals_lost_by_cause(cause.type, cause.loss_pct, named(cause, "supplier:"), kitchen)
+
+
+def effect(cause: Cause, site: Site | None) -> S:
+    """Status that a cause alone would give its site (table of §3)."""
+    match cause.type:
+        case T.CLOSURE:
+            return S.CLOSED
+        case T.EVACUATION | T.FIRE:
+            return S.EVACUATED
+        case T.SHELTER_IN_PLACE:
+            return S.SHELTERING
+        case T.OUTAGE_POWER:
+            sustained = site is not None and site.generator
+            return (
+                S.CLOSED
+                if not sustained and loss(cause, site) >= constants.CLOSED_BY_POWER_PCT
+                else S.DEGRADED
+            )
+        case T.SANITARY_ALERT:
+            return S.DEGRADED if cause.severity >= 3 or loss(cause, site) > 0 else S.NORMAL
+        case T.SUPPLIER_FAILURE:
+            return S.NORMAL
+        case _:
+            return S.DEGRADED
+
+
+def _row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseRow:
+    """The cause as the row of its site tells it. Its first reports stand for all: the row is no longer with each that comes."""
+    named = slice(None if cause.reports_count is None else SHOWN_MEMBERS)
+    sources, reports = cause.sources[named], cause.reports[named]
+    return CauseRow(
+        id=cause.id,
+        incident=cause.incident,
+        type=cause.type,
+        effect=shown,
+        since=cause.since,
+        certainty=cause.certainty,
+        severity=cause.severity,
+        loss_pct=lost,
+        contested=cause.contested,
+        planned=not cause.acting,
+        overdue=cause.overdue,
+        sources=sources,
+        reports=reports,
+        reports_count=cause.reports_count,
+        expected_end=cause.expected_end,
+        windows=cause.windows,
+        measure=cause.measure,
+        maintenance=cause.maintenance,
+        inhibited_by=cause.inhibited_by,
+        meals_lost_pct=meals_lost(cause, site),
+    )
+
+
+def _all_marks(
+    cause: Cause,
+    site: Site | None,
+    severity: int,
+    lost: float,
+    shown: S,
+    presence_pcts: Sequence[float],
+) -> list[str]:
+    """Name what a site counts for, its meals among it."""
+    names = _marks(cause, severity, lost, shown, presence_pcts)
+    fails = (
+        site is not None
+        and bool(site.kitchen)
+        and meals_left((lost, meals_lost(cause, site))) < MEALS_FAIL_BELOW
+    )
+    return [*names, constants.MEALS_MARK] if fails else names
+
+
+def _marks(
+    cause: Cause, severity: int, lost: float, shown: S, presence_pcts: Sequence[float]
+) -> list[str]:
+    """Name what a site counts for by a cause of this weight (D29, D72)."""
+    names = [f"cause:{cause.type.value}"]
+    if severity >= 3:
+        names.append("hit")
+    if shown in (S.CLOSED, S.EVACUATED, S.SHELTERING):
+        names += ["closed", "out"] if severity >= 3 else ["closed"]
+    if shown is S.EVACUATED:
+        names.append("evacuated")
+    if cause.type is T.STAFF_SHORTAGE:
+        names += [f"staff:{pct}" for pct in presence_pcts if 100.0 - lost <= pct]
+    if cause.type in (T.OUTAGE_WATER, T.OUTAGE_HEATING) or (
+        cause.measure is not None and cause.measure.name == constants.COLD_CHAIN
+    ):
+        names.append("logistics")
+    return names

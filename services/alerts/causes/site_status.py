@@ -1,0 +1,359 @@
+"""What a site shows and what it counts for (§3, D14, D29): from its acting causes, its last word and its silence."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+from schemas.alerts import (
+    CauseRow,
+    Headcount,
+    SiteContact,
+    SiteReported,
+    SiteRow,
+    SiteStatusChanged,
+    Why,
+)
+from schemas.base import Instant
+from schemas.causes import Cause, SilenceChanged, SiteMarked
+from schemas.words import Certainty
+from schemas.words import EventType as T
+from schemas.words import SiteStatus as S
+from services.alerts import tasks
+from services.alerts.causes.site_impact import Shown
+from services.alerts.decision import Draft, Order
+from services.alerts.incidents import zones
+from services.alerts.reference import constants
+from services.alerts.reports.report_facts import began, is_withdrawn
+from services.alerts.rows import changed
+from services.alerts.state import Silence
+from services.runtime.decider.maps import Map
+
+_Telling = TypeVar("_Telling", CauseRow, Why)
+_FLAGS = ("contested", "overdue", "maintenance")
+_UNMARKED: Map[str, tuple[str, ...]] = Map()
+LIFTED: Final = "lifted"
+"""Order that ends the one before it."""
+_ORDERS: Final = (S.EVACUATED, S.SHELTERING)
+_OWN_SOURCE: Final = "site_manager"
+"""Source of what a manager says: they need not be told."""
+_PRECEDENCE = {
+    S.EVACUATED: 4,
+    S.SHELTERING: 4,
+    S.CLOSED: 3,
+    S.DEGRADED: 2,
+    S.UNKNOWN: 1,
+    S.NORMAL: 0,
+}
+
+
+def judge(draft: Draft, site_id: str) -> None:
+    """Write the site's row and what it counts for, if they changed."""
+    state = draft.state
+    old, word = state.sites.get(site_id), draft.words.get(site_id)
+    shown = state.rules.shown.of(
+        state.realm,
+        site_id,
+        draft.territory.sites.get(site_id),
+        (state.causes[c] for c in state.site_causes.get(site_id, ())),
+    )
+    silence = state.silences.get(site_id)
+    if word is not None and silence is not None and zones.ends(draft, silence, word):
+        draft.emit(SilenceChanged(site=site_id, rule=None))
+        tasks.void(draft, "verify_site", site_id, "spoke")
+    row = _row(draft, site_id, shown, old, word)
+    _write_marks(draft, site_id, _marks(draft, site_id, shown, old))
+    if old is None or not _tells_the_same(row, old):
+        draft.emit(SiteStatusChanged(row=row))
+    _propose_headcount(draft, row, old)
+    _note_order(draft, row, old)
+    if old is not None and row.last_word_at is not None and row.last_word_at != old.last_word_at:
+        draft.emit(SiteReported(row=SiteContact(id=site_id, last_word_at=row.last_word_at)))
+
+
+def _tells_the_same(row: SiteRow, old: SiteRow) -> bool:
+    """Return whether status and reasons are as they were. One more report on what stands changes neither, one that is withdrawn may."""
+    if len(row.causes) != len(old.causes) or len(row.why) != len(old.why):
+        return False
+    causes = tuple(
+        a if a is b else _with_first(a, b) for a, b in zip(row.causes, old.causes, strict=True)
+    )
+    why = tuple(a if a is b else _with_first(a, b) for a, b in zip(row.why, old.why, strict=True))
+    return old == changed(row, {"causes": causes, "why": why, "last_word_at": old.last_word_at})
+
+
+def _with_first(now: _Telling, old: _Telling) -> _Telling:
+    """Return what is told now with as many of its first reports as before."""
+    values: dict[str, Any] = {"reports": now.reports[: len(old.reports)]}
+    if isinstance(old, CauseRow):
+        values["reports_count"] = old.reports_count
+    return changed(now, values)
+
+
+def _write_marks(draft: Draft, site_id: str, marks: dict[str, tuple[str, ...]]) -> None:
+    """Write what the site counts for, and tell the predicates which counts moved."""
+    old = draft.state.marks.get(site_id, _UNMARKED)
+    if "out" in marks or "out" in old:
+        draft.touch(f"out:{draft.territory.kind(site_id)}")
+    if marks == dict(old):
+        return
+    for mark in marks.keys() | old.keys():
+        if marks.get(mark) != old.get(mark):
+            draft.touch(f"mark:{mark}")
+    draft.emit(SiteMarked(site=site_id, marks=marks))
+    draft.concerned.update(i for incidents in marks.values() for i in incidents)
+
+
+def _row(
+    draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None, word: Instant | None
+) -> SiteRow:
+    site, silence = draft.territory.sites.get(site_id), draft.state.silences.get(site_id)
+    causes = [s.cause for s in shown]
+    acting = [s for s in shown if s.cause.acting]
+    if silence is None:
+        status, by = _status(acting)
+    else:  # D18 and D20 override what that same outage shows (D14)
+        status, by = _status([s for s in acting if not zones.hides(draft, silence, s.cause)])
+        if _PRECEDENCE[status] < _PRECEDENCE[S.DEGRADED]:
+            status, by = S.UNKNOWN, []
+    if status is S.UNKNOWN and silence is not None:
+        why: tuple[Why, ...] = (
+            Why(
+                code=silence.rule,
+                at=silence.since,
+                args={"incident": silence.incident} if silence.incident else {},
+            ),
+        )
+    elif by:
+        gravest = max(by, key=lambda c: (c.severity, -c.since, c.id))
+        why = (
+            Why(
+                code=f"D14:{status.value}",
+                args={"type": gravest.type.value},
+                at=gravest.since,
+                reports=gravest.reports[:5],
+            ),
+        )
+    else:
+        why = ()
+    sustained = (c for c in by if c.type is T.OUTAGE_POWER and site is not None and site.generator)
+    why += tuple(Why(code="generator", at=c.since, reports=c.reports[:5]) for c in sustained)
+    effective = [s.cause for s in acting]
+    why += tuple(
+        Why(code="contested", at=c.since, args={"type": c.type.value}, reports=c.reports[:5])
+        for c in effective
+        if c.contested
+    )
+    why += tuple(
+        Why(code="D64", at=c.since, args={"type": c.type.value, "by": list(c.maintenance)})
+        for c in effective
+        if c.maintenance
+    )
+    why += tuple(
+        Why(code="D65", at=c.since, args={"type": c.type.value})
+        for c in effective
+        if c.inhibited_by
+    )
+    flags = tuple(name for name in _FLAGS if any(getattr(c, name) for c in causes))
+    last = old.last_word_at if old else None
+    since = _since(draft, status, by, old, silence)
+    left = status is S.EVACUATED
+    return SiteRow(
+        id=site_id,
+        status=status,
+        since=since,
+        capacity_pct=round(100.0 - max((s.loss for s in acting), default=0.0), 1),
+        causes=tuple(s.row for s in sorted(shown, key=lambda s: (s.cause.since, s.cause.id))),
+        why=why,
+        last_word_at=last if word is None else max(word, last or 0),
+        flags=flags,
+        lifted_at=_lifted_at(draft, old),
+        headcount=_headcount(draft, site_id, since) if left else None,
+        all_clear_at=_all_clear_at(draft, site_id, by, since) if left else None,
+    )
+
+
+def _propose_headcount(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
+    """Ask for a headcount when people leave a site or shelter there; no more once somebody counts them, or it is over. Rule D79."""
+    in_danger = row.status in (S.EVACUATED, S.SHELTERING)
+    if (
+        not in_danger
+        or row.all_clear_at is not None
+        or _headcount(draft, row.id, row.since) is not None
+    ):
+        tasks.void(draft, "headcount", row.id, "counted" if in_danger else "over")
+    elif old is None or old.status is not row.status:
+        incident = next(
+            (cause.incident for cause in row.causes if cause.effect is row.status), None
+        )
+        tasks.ask(
+            draft,
+            "headcount",
+            site=row.id,
+            incident=incident,
+            due_at=draft.now + constants.HEADCOUNT_DUE_MS,
+        )
+
+
+def _note_order(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
+    """Note an order to leave or to shelter that begins or ends, unless the manager gave it."""
+    before = old.status if old is not None else S.NORMAL
+    if row.status is before:
+        return
+    if row.status in _ORDERS:
+        causes, status, code = row.causes, row.status, row.status.value
+    elif before in _ORDERS and old is not None:
+        causes, status, code = old.causes, before, LIFTED
+    else:
+        return
+    cause = next(
+        (c for c in causes if c.effect is status and c.certainty is Certainty.CONFIRMED), None
+    )
+    if cause is not None and cause.incident is not None and not _is_own_word(cause):
+        source = next((one for one in cause.sources if one != _OWN_SOURCE), None)
+        draft.orders[row.id] = Order(cause.incident, code, cause.since, source)
+
+
+def _is_own_word(cause: CauseRow) -> bool:
+    """Return whether nobody but the manager has said it."""
+    return set(cause.sources) == {_OWN_SOURCE}
+
+
+def _headcount(draft: Draft, site_id: str, since: Instant) -> Headcount | None:
+    """Return the newest count of the people of a site, made since they left it (D37, D78)."""
+    counted = draft.state.readings.get(f"{constants.HEADCOUNT}|{site_id}")
+    if counted is None or not counted.value_of or counted.occurred_at < since:
+        return None
+    return Headcount(
+        found=round(counted.value),
+        expected=round(counted.value_of),
+        at=counted.occurred_at,
+        report=counted.report,
+    )
+
+
+def _all_clear_at(draft: Draft, site_id: str, by: list[Cause], since: Instant) -> Instant | None:
+    """Return when the site, or its whole incident, had the all-clear since its people left (D78)."""
+    incidents = {draft.standing(cause.incident) for cause in by}
+    for key, said in sorted(draft.state.readings.items()):
+        measure, _, place = key.partition("|")
+        if measure != constants.ALL_CLEAR or not said.value or said.occurred_at < since:
+            continue
+        report = draft.state.reports.get(said.report)
+        everywhere = (
+            report is not None
+            and report.site is None
+            and draft.incident_of(said.report) in incidents
+        )
+        if place == site_id or everywhere:
+            return said.occurred_at
+    return None
+
+
+def await_all_clear(draft: Draft, incident: str) -> list[str]:
+    """Return the evacuated sites of an incident: an all-clear that names no site is theirs."""
+    members = draft.incident(incident).members
+    return [
+        site
+        for site in members
+        if (row := draft.state.sites.get(site)) is not None and row.status is S.EVACUATED
+    ]
+
+
+def _lifted_at(draft: Draft, old: SiteRow | None) -> Instant | None:
+    """When the last of the causes that it showed, and that are over now, ended; else as it was."""
+    if old is None:
+        return None
+    lifted = (draft.state.causes[row.id].lifted_at for row in old.causes)
+    return max((at for at in lifted if at is not None), default=old.lifted_at)
+
+
+def _status(acting: list[Shown]) -> tuple[S, list[Cause]]:
+    """Status by precedence and the causes that give it. Of orders the latest stands (D5); a later closure turns it to closed."""
+    orders = [s for s in acting if s.cause.type in constants.ORDERS]
+    if orders:
+        newest = max(orders, key=lambda s: (s.cause.last_at, s.cause.id))
+        closures = [
+            s.cause
+            for s in acting
+            if s.cause.type is T.CLOSURE and s.cause.last_at > newest.cause.last_at
+        ]
+        if not closures:
+            return newest.effect, [s.cause for s in orders if s.effect is newest.effect]
+        return S.CLOSED, closures
+    status = max((s.effect for s in acting), key=lambda e: _PRECEDENCE[e], default=S.NORMAL)
+    return (
+        (status, [s.cause for s in acting if s.effect is status])
+        if status is not S.NORMAL
+        else (S.NORMAL, [])
+    )
+
+
+def _since(
+    draft: Draft, status: S, by: list[Cause], old: SiteRow | None, silence: Silence | None
+) -> Instant:
+    """When the status began: occurred_at of the cause that gives it, the silence, or the last lift."""
+    if by:
+        return min(began(c, draft.now) for c in by)
+    if old is not None and old.status is status:
+        return old.since
+    if status is S.UNKNOWN and silence is not None:
+        return silence.since
+    lifted = (draft.state.causes[row.id].lifted_at for row in (old.causes if old else ()))
+    return max((at for at in lifted if at is not None), default=draft.now)
+
+
+# ── marks: what a site counts for (§13) ────────────────────────────────────────────────────────────────────────────
+
+
+def _marks(
+    draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None
+) -> dict[str, tuple[str, ...]]:
+    horizon_ms = draft.state.rules.horizon_ms
+    marks: dict[str, set[str]] = {}
+    for one in shown:
+        cause = one.cause
+        names = one.marks if cause.acting and not cause.maintenance else ()
+        if (
+            cause.type in constants.CLOSURES
+            and not cause.maintenance
+            and _near(cause, draft.now, horizon_ms)
+        ):
+            names = (*names, "closing")
+        incident = draft.standing(cause.incident)
+        for name in names:
+            incidents = marks.setdefault(name, set())
+            if incident is not None:
+                incidents.add(incident)
+    still_open = {s.cause.id for s in shown}
+    _mark_lifted(
+        draft,
+        site_id,
+        marks,
+        [row.id for row in (old.causes if old else ()) if row.id not in still_open],
+    )
+    return {name: tuple(sorted(incidents)) for name, incidents in sorted(marks.items())}
+
+
+def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]], gone: list[str]) -> None:
+    """A cause that was there and is lifted, not withdrawn, counts as restored while its incident is open."""
+    were = (draft.state.causes[id] for id in gone)
+    restored = {
+        f"cause:{c.type.value}" for c in were if c.lifted_at is not None and not is_withdrawn(c)
+    }
+    for name, incidents in draft.state.marks.get(site_id, _UNMARKED).items():
+        type_ = name.partition(":")[2]
+        if (name in restored or name.startswith("lifted:")) and f"cause:{type_}" not in marks:
+            still = {
+                i
+                for i in incidents
+                if (s := draft.standing(i)) is not None and s in draft.open_incidents
+            }
+            if still:
+                marks[f"lifted:{type_}"] = still
+
+
+def _near(cause: Cause, now: Instant, horizon: Instant) -> bool:
+    """Current, or starting within the horizon that a metric names (D9)."""
+    return cause.acting or any(
+        w.start - horizon <= now < (w.end if w.end is not None else now + 1) for w in cause.windows
+    )

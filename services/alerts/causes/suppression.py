@@ -1,0 +1,248 @@
+"""What calls nobody: planned works (D64), and consequences of a cause that is known (D65). Both stay in the picture, never danger to people.
+
+A cause is hushed, and its reports with it. An incident is quiet while nothing in it speaks aloud; when something does, it pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from schemas.alerts import FlagChanged, ReportRow, Why
+from schemas.base import HOUR_MS, MINUTE_MS
+from schemas.causes import Cause
+from schemas.maintenance import Coverage, LeaseChanged
+from services.alerts.causes import cause_lifecycle as causes
+from services.alerts.decision import Draft
+from services.alerts.incidents import incident_lifecycle
+from services.alerts.reference.constants import DANGER_TYPES, EXTREME
+from services.alerts.reference.territory import Territory
+from services.alerts.reports.report_facts import is_ill
+from services.alerts.rows import changed, in_order
+from services.alerts.state import Hush
+
+RULE = {"maintenance": "D64", "inhibited": "D65"}
+"""Why it is quiet → code of the reason."""
+
+
+def _endangers(cause: Cause) -> bool:
+    """People are or may be in danger: neither works nor a known cause keep it quiet."""
+    return cause.type in DANGER_TYPES or cause.severity >= EXTREME or is_ill(cause)
+
+
+# ── coverage (D64) ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def covers_place(covers: Coverage, cause: Cause, territory: Territory) -> bool:
+    """True if the window is about causes of this type at this place."""
+    if covers.types and cause.type not in covers.types:
+        return False
+    if not (covers.sites or covers.kinds or covers.poles):
+        return True
+    site = territory.sites.get(cause.site) if cause.site is not None else None
+    return (
+        site is not None
+        and (not covers.sites or site.id in covers.sites)
+        and (not covers.kinds or site.kind in covers.kinds)
+        and (not covers.poles or site.pole in covers.poles)
+    )
+
+
+def covers_word(covers: Coverage, row: ReportRow) -> bool:
+    """True if the window is about words of this sender with these labels."""
+    named = (
+        not covers.sources
+        or row.source in covers.sources
+        or (row.source_key is not None and row.source_key in covers.sources)
+    )
+    return named and all(m.matches(row.labels) for m in covers.matchers)
+
+
+def _windows(draft: Draft, cause: Cause, more: ReportRow | None) -> tuple[str, ...]:
+    """The windows that together cover every word on a cause; none when one of them is not covered, or people may be in danger."""
+    state = draft.state
+    if not state.active_windows or _endangers(cause):
+        return ()
+    asked = [(w, state.maintenance[w].covers) for w in state.active_windows]
+    asked = [(w, covers) for w, covers in asked if covers_place(covers, cause, draft.territory)]
+    if not asked:
+        return ()
+    found: set[str] = set()
+    for id in cause.reports:
+        row = state.reports.get(id) or (more if more is not None and more.id == id else None)
+        if row is None:
+            continue
+        by = [w for w, covers in asked if covers_word(covers, row)]
+        if not by:
+            return ()
+        found.update(by)
+    return tuple(sorted(found))
+
+
+# ── consequences (D65) ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _explaining(draft: Draft, site: str) -> list[Cause]:
+    """Open causes there that may explain others."""
+    types = draft.state.rules.inhibiting
+    return (
+        [
+            c
+            for c in (draft.state.causes[i] for i in draft.state.site_causes.get(site, ()))
+            if c.type in types
+        ]
+        if types
+        else []
+    )
+
+
+def _inhibitor(draft: Draft, cause: Cause, there: Sequence[Cause]) -> str | None:
+    """The open cause on the same site that explains this one: at least as grave, and begun about when this did."""
+    if not there:
+        return None
+    policy, site = (
+        draft.territory.policy,
+        draft.territory.sites.get(cause.site) if cause.site is not None else None,
+    )
+    if policy is None or site is None or _endangers(cause):
+        return None
+    for rule in policy.inhibitions:
+        if cause.type not in rule.consequences or site.kind in rule.except_kinds:
+            continue
+        earliest, latest = -rule.before_min * MINUTE_MS, int(rule.within_h * HOUR_MS)
+        found = [
+            c.id
+            for c in there
+            if c.type is rule.cause
+            and c.id != cause.id
+            and c.acting
+            and c.severity >= cause.severity
+            and earliest <= cause.since - c.since <= latest
+        ]
+        if found:
+            return min(found)
+    return None
+
+
+# ── judging ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def judged(
+    draft: Draft, cause: Cause, more: ReportRow | None = None
+) -> tuple[tuple[str, ...], str | None]:
+    """(windows that cover it, cause that explains it) as of now."""
+    windows = _windows(draft, cause, more)
+    return windows, None if windows or cause.site is None else _inhibitor(
+        draft, cause, _explaining(draft, cause.site)
+    )
+
+
+def judge(draft: Draft, cause: Cause, more: ReportRow | None = None) -> Cause:
+    """Record whether the cause is hushed now. `more`: a report of it that is not recorded yet."""
+    windows, inhibitor = judged(draft, cause, more)
+    if (windows, inhibitor) == (cause.maintenance, cause.inhibited_by):
+        return cause
+    new = causes.record(draft, changed(cause, {"maintenance": windows, "inhibited_by": inhibitor}))
+    draft.concerned.update(i for i in (draft.standing(cause.incident),) if i is not None)
+    draft.touch("metrics")
+    incident_lifecycle.recount_customers(draft, new.reports)
+    _tell_flags(draft, new)
+    return new
+
+
+def _tell_flags(draft: Draft, cause: Cause) -> None:
+    """What covered reports alone declared counts for no predicate."""
+    said = set(cause.reports)
+    for row in in_order(draft.state.flags.values()):
+        if said.isdisjoint(row.reports):
+            continue
+        planned = all(draft.state.hushed.get(r) == "maintenance" for r in row.reports)
+        if planned is not row.maintenance:
+            draft.emit(FlagChanged(row=changed(row, {"maintenance": planned})))
+
+
+def hush(draft: Draft) -> None:
+    """Judge every cause that this input stirred, and what it explains; then the incidents that hold them."""
+    for id in draft.stirred:
+        cause = draft.state.causes[id]
+        if cause.lifted_at is None:
+            cause = judge(draft, cause)
+        if cause.site is not None and cause.type in draft.state.rules.inhibiting:
+            for other in draft.state.site_causes.get(cause.site, ()):
+                judge(draft, draft.state.causes[other])
+    draft.stirred.clear()
+    for incident in draft.moved_incidents:
+        _turn(draft, incident)
+    _tell_leases(draft)
+
+
+def _kind_of(draft: Draft, incident: str) -> Hush | None:
+    aloud, covered, inhibited = draft.state.voices.get(incident, (0, 0, 0))
+    if aloud or not (covered or inhibited) or draft.incident(incident).danger:
+        return None
+    return "inhibited" if inhibited else "maintenance"
+
+
+def _turn(draft: Draft, incident: str) -> None:
+    """An incident becomes quiet, or speaks up."""
+    row, quiet = draft.incident(incident), _kind_of(draft, incident)
+    if quiet == row.quiet:
+        return
+    why = tuple(w for w in row.why if w.code not in RULE.values())
+    if quiet is not None:
+        why = (
+            *why,
+            Why(code=RULE[quiet], at=draft.now, args={"by": list(behind(draft, incident))}),
+        )
+    draft.alter(incident, "quiet" if quiet else "loud", quiet=quiet, why=why, updated_at=draft.now)
+    incident_lifecycle.recount_customers(draft, draft.state.figures.get(incident, ()))
+    draft.turned.add(incident)
+
+
+def behind(draft: Draft, incident: str) -> tuple[str, ...]:
+    """The windows and causes that keep an incident quiet, at most 20. Walks over its reports: only when it turns."""
+    state, found = draft.state, set[str]()
+    for report in state.incident_reports.get(incident, ()):
+        if report in state.hushed:
+            row = state.reports[report]
+            for id in _causes_saying(draft, row):
+                cause = state.causes[id]
+                found.update(
+                    cause.maintenance or ((cause.inhibited_by,) if cause.inhibited_by else ())
+                )
+    return tuple(sorted(found))[:20]
+
+
+def _causes_saying(draft: Draft, row: ReportRow) -> Iterable[str]:
+    there = (
+        draft.state.site_causes.get(row.site or "", ())
+        if row.site is not None
+        else draft.state.placeless.get(row.type.value, ())
+    )
+    return [c for c in there if row.id in draft.state.causes[c].reports]
+
+
+def _tell_leases(draft: Draft) -> None:
+    """Alerts that a machine keeps alive show whether they are silenced or inhibited (INTAKE, Alertmanager API)."""
+    start = draft.hushed_before
+    if draft.state.hushed is start:
+        return
+    for lease in in_order(draft.state.leases.values()):
+        now = draft.state.hushed.get(lease.claim)
+        if now != lease.quiet or (now is not None and start.get(lease.claim) is None):
+            row = draft.state.reports.get(lease.claim)
+            causes = (
+                [draft.state.causes[c] for c in _causes_saying(draft, row)]
+                if row is not None
+                else []
+            )
+            by = tuple(
+                dict.fromkeys(x for c in causes for x in (c.maintenance or _explained(draft, c)))
+            )
+            draft.emit(
+                LeaseChanged(row=changed(lease, {"quiet": now, "quiet_by": by if now else ()}))
+            )
+
+
+def _explained(draft: Draft, cause: Cause) -> tuple[str, ...]:
+    by = draft.state.causes.get(cause.inhibited_by or "")
+    return by.reports[:1] if by is not None else ()

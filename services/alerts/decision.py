@@ -1,0 +1,318 @@
+"""The decision in the making for one input: facts in order, and the state as they leave it.
+
+Rows of incidents are collected and written once at the end; everything else is a fact at once. `touched` tells which indexes
+the input moved, so that only predicates which read them are evaluated.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from schemas.alerts import IncidentChanged, IncidentCounts, IncidentReported, IncidentRow, ReportRow
+from schemas.base import Fact, Instant
+from schemas.words import Level
+from services.alerts.evolve import OPEN, evolve
+from services.alerts.levels.metrics import SHOWN_REPORTS
+from services.alerts.reference.territory import Territory
+from services.alerts.reports.report_facts import as_number
+from services.alerts.rows import changed
+from services.alerts.state import Hush, State
+from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import Firing, Input
+
+
+class Order(NamedTuple):
+    """An order to leave a site or to shelter there, or its end."""
+
+    incident: str
+    code: str
+    at: Instant
+    source: str | None
+    """Kind of source that gave it."""
+
+
+_INDEXES = (
+    "severities",
+    "flags",
+    "metrics",
+    "cuts",
+    "security",
+    "illness",
+    "absences",
+    "forecasts",
+    "presence",
+    "placeless",
+    "rumours",
+    "readings",
+)
+"""Indexes whose identity tells whether an input moved them."""
+
+
+class Draft:
+    """Mutable, for the time of one decision only."""
+
+    __slots__ = (
+        "_changes",
+        "_ids",
+        "_incidents",
+        "_ordinals",
+        "_start",
+        "_topics",
+        "clock",
+        "concerned",
+        "doubtful",
+        "endangered",
+        "ended",
+        "facts",
+        "level",
+        "more_danger",
+        "now",
+        "orders",
+        "regrouped",
+        "reopened",
+        "state",
+        "stirred",
+        "trail",
+        "turned",
+        "unheard",
+        "values",
+        "words",
+    )
+
+    def __init__(self, state: State, ids: Input | Firing) -> None:
+        self.state = self._start = state
+        self.facts: list[Fact] = []
+        self.trail: list[State] = [state]
+        """States before, between and after the facts."""
+        self.now: Instant = ids.now if isinstance(ids, Input) else ids.deadline.due
+        """Time at which it is decided; a deadline is decided at its due time."""
+        self.clock: Instant = ids.now
+        """Real time of a live realm: after a stall later than the due time of a deadline."""
+        self.level: Level = state.level()
+        """Level of the territory, as raised so far."""
+        self.words: dict[str, Instant] = {}
+        """Sites that spoke in this input → recorded_at."""
+        self.doubtful: set[str] = set()
+        """Sites whose status must be judged again."""
+        self.stirred: dict[str, None] = {}
+        """Causes that changed, in order: are they hushed now? (D64, D65)"""
+        self.ended: list[str] = []
+        """Causes that were lifted in this input: does what they declared hold any longer?"""
+        self.endangered: set[str] = set()
+        """Incidents that were no danger to people before."""
+        self.more_danger: set[str] = set()
+        """Incidents with one more danger to people, of which nobody was told before."""
+        self.orders: dict[str, Order] = {}
+        """Sites to leave or to shelter in from this input on, or no longer."""
+        self.unheard: dict[str, str] = {}
+        """Sites in a hit zone of which nobody has heard from this input on → incident."""
+        self.turned: set[str] = set()
+        """Incidents that began or ceased to be quiet (D64, D65)."""
+        self.reopened: set[str] = set()
+        """Incidents that were closed and are open again (D26): their ladders ended with them, and they call although their level is reached already."""
+        self.regrouped: set[str] = set()
+        """Incidents that a person made of the reports of others (D25): no new fact, so the level of the territory stays."""
+        self.concerned: set[str] = set()
+        """Incidents whose causes moved although their own rows did not."""
+        self.values: dict[tuple[int, str | None], float | None] = {}
+        """Values of metrics by scope, as long as nothing that they read moves (`levels.evaluate`)."""
+        self._ids = ids
+        self._ordinals: dict[str, int] = {}
+        self._incidents: dict[str, IncidentRow] = {}
+        self._changes: dict[str, str] = {}
+        self._topics: set[str] = set()
+
+    @property
+    def territory(self) -> Territory:
+        return self.state.rules.territory
+
+    def derive(self, kind: str) -> str:
+        """A new id for something that this input causes."""
+        ordinal = self._ordinals.get(kind, 0)
+        self._ordinals[kind] = ordinal + 1
+        return self._ids.derive(kind, ordinal)
+
+    def trial(self) -> Draft:
+        """Return a draft of the same input whose facts nobody records."""
+        return Draft(self.state, self._ids)
+
+    def emit(self, fact: Fact) -> None:
+        """Record a fact."""
+        self.facts.append(fact)
+        self.state = evolve(self.state, fact)
+        self.trail.append(self.state)
+
+    # ── incidents ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def incident(self, id: str) -> IncidentRow:
+        """The incident as this input leaves it. Raises KeyError."""
+        return self._incidents.get(id) or self.state.incidents[id]
+
+    def incidents(self, ids: Iterable[str]) -> Iterator[IncidentRow]:
+        return (self.incident(i) for i in ids)
+
+    def put_incident(self, row: IncidentRow, change: str) -> None:
+        """Its new value, written by `flush`. `change` of the first and gravest wins: opened before level before member before report."""
+        before = self._incidents.get(row.id) or self.state.incidents.get(row.id)
+        if before is None or (before.state in OPEN, before.quiet, before.severity > 0) != (
+            row.state in OPEN,
+            row.quiet,
+            row.severity > 0,
+        ):
+            self._topics.add("incidents")
+        if before is None or before.customers_cut != row.customers_cut:
+            self._topics.add("customers")
+        if before is not None and row.danger and not before.danger:
+            self.endangered.add(row.id)
+        self._incidents[row.id] = row
+        known = self._changes.get(row.id)
+        if known is None or _GRAVITY.get(change, 9) > _GRAVITY.get(known, 9):
+            self._changes[row.id] = change
+
+    def alter(self, id: str, change: str, **values: Any) -> IncidentRow:
+        """Change fields of an incident."""
+        row = changed(self.incident(id), values)
+        self.put_incident(row, change)
+        return row
+
+    def flush(self) -> None:
+        """Write the incidents that changed."""
+        for id, row in self._incidents.items():
+            before, change = self.state.incidents.get(id), self._changes[id]
+            counted = None if before is None else _counted(before, row)
+            if before is None or (before != row and (change != "report" or counted != row)):
+                routed = (
+                    before is None or before.outlook != row.outlook or before.level != row.level
+                )
+                self.emit(IncidentChanged(row=row, change=change, routed=routed))
+            if before is not None and counted != before:
+                self.emit(
+                    IncidentReported(
+                        row=IncidentCounts(id=id, **{name: getattr(row, name) for name in _COUNTS})
+                    )
+                )
+        self._incidents.clear()
+        self._changes.clear()
+
+    @property
+    def open_incidents(self) -> tuple[str, ...]:
+        """Open incidents as this input leaves them, oldest first."""
+        if "incidents" not in self._topics:
+            return self.state.open_incidents
+        found = [i for i in self.state.open_incidents if i not in self._incidents]
+        for row in self._incidents.values():
+            if row.state in OPEN:
+                insort(found, row.id, key=lambda i: (self.incident(i).known_at, i))
+        return tuple(found)
+
+    @property
+    def covered_incidents(self) -> tuple[IncidentRow, ...]:
+        """Open incidents among which are those that count for no predicate, as this input leaves them."""
+        ids = {*self.state.covered_incidents, *self._incidents}
+        return tuple(row for row in self.incidents(ids) if row.state in OPEN)
+
+    @property
+    def changed_incidents(self) -> tuple[str, ...]:
+        """Incidents with a new value in this input, not written yet."""
+        return tuple(self._incidents)
+
+    @property
+    def moved_incidents(self) -> tuple[str, ...]:
+        """Open incidents whose level this input may have moved."""
+        ids = {*self._incidents, *self.concerned}
+        rows = [r for r in self.incidents(ids) if r.state in OPEN]
+        return tuple(r.id for r in sorted(rows, key=lambda r: (r.known_at, r.id)))
+
+    def told(self, reports: Iterable[str]) -> list[ReportRow]:
+        """Those of these reports that are known, in their order."""
+        return [row for row in map(self.state.reports.get, reports) if row is not None]
+
+    def incident_of(self, report: str) -> str | None:
+        """Incident of a report; a merged one leads to the one that it was merged into."""
+        row = self.state.reports.get(report)
+        return self.standing(row.incident) if row is not None else None
+
+    def figures(self, incident: str) -> list[ReportRow]:
+        """The reports of customers cut of an incident."""
+        return [self.state.reports[r] for r in self.state.figures.get(incident, ())]
+
+    def standing(self, incident: str | None) -> str | None:
+        """The incident, or the one that it was merged into; None for one that is forgotten."""
+        while incident is not None:
+            known = self._incidents.get(incident) or self.state.incidents.get(incident)
+            if known is None:
+                return None
+            if known.merged_into is None:
+                break
+            incident = known.merged_into
+        return incident
+
+    @property
+    def hushed_before(self) -> Map[str, Hush]:
+        """Reports that were hushed before this input."""
+        return self._start.hushed
+
+    # ── what predicates ask ──────────────────────────────────────────────────────────────────────────────────────
+
+    def touch(self, topic: str) -> None:
+        """Note that something outside the indexes moved: `mark:<m>`, `out:<kind>`, `levels`."""
+        self._topics.add(topic)
+
+    def touched(self) -> set[str]:
+        """Indexes and topics that this input moved so far."""
+        now, start = self.state, self._start
+        return self._topics | {
+            name for name in _INDEXES if getattr(now, name) is not getattr(start, name)
+        }
+
+    def first_reports(self, incidents: Iterable[str]) -> tuple[str, ...]:
+        """One report of each incident."""
+        found = (min(self.state.incident_reports.get(i, ()), default=None) for i in incidents)
+        return tuple(r for r in found if r is not None)[:SHOWN_REPORTS]
+
+    def reports_with(self, measure: str, scope: str | None = None) -> tuple[str, ...]:
+        """Confirmed reports that carry a measure, oldest first. Walks over all reports: only when a predicate begins to hold."""
+        rows = [
+            r
+            for r in self.state.reports.values()
+            if r.measure is not None
+            and r.measure.name == measure
+            and r.confirmation == "confirmed"
+            and scope in (None, r.measure.scope)
+        ]
+        return tuple(r.id for r in sorted(rows, key=lambda r: (r.occurred_at, r.id)))[
+            -SHOWN_REPORTS:
+        ]
+
+    def measured(self, report: str, measure: str) -> float:
+        """Value of a measure in a report, 0 if it carries another."""
+        row = self.state.reports.get(report)
+        if row is None or row.measure is None or row.measure.name != measure:
+            return 0.0
+        return as_number(row.measure.value) or 0.0
+
+
+_COUNTS: Final = tuple(name for name in IncidentCounts.model_fields if name != "id")
+
+
+def _counted(before: IncidentRow, row: IncidentRow) -> IncidentRow:
+    """Return the incident as it was, with what every report moves."""
+    return changed(before, {name: getattr(row, name) for name in _COUNTS})
+
+
+_GRAVITY = {
+    "merged": 9,
+    "closed": 8,
+    "reopened": 7,
+    "split": 6,
+    "opened": 5,
+    "level": 4,
+    "quiet": 4,
+    "loud": 4,
+    "acknowledged": 3,
+    "member": 2,
+    "zone": 1,
+    "report": 0,
+}

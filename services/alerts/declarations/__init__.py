@@ -1,0 +1,1 @@
+"""Apply what authorities and operators declare."""

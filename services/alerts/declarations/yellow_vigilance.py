@@ -1,0 +1,90 @@
+"""Yellow vigilances: no incident, no level, no call; one digest a day tells of them (D72)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.alerts import FlagChanged
+from schemas.base import Instant
+from schemas.calling import NotificationPlanned
+from services.alerts.decision import Draft
+from services.alerts.escalation.oncall import channels, pair
+from services.alerts.reference.constants import COLOURS
+from services.alerts.rows import changed, in_order
+from services.oncall.localtime import next_at
+
+YELLOW: Final = COLOURS[1]
+_PREFIX: Final = "vigilance:"
+
+
+def digest_at(draft: Draft, value: bool | float | str) -> Instant | None:
+    """Return when the digest that tells of this colour is due; None for any colour but yellow."""
+    policy = draft.territory.policy
+    rule = policy.vigilance_digest if policy is not None else None
+    return next_at(rule.at_min, draft.now) if rule is not None and value == YELLOW else None
+
+
+def send_digest(draft: Draft) -> None:
+    """Tell each role once of every yellow vigilance whose digest is due, with the plans that yellow alone proposes."""
+    due = in_order(
+        f
+        for f in draft.state.flags.values()
+        if f.digest_at is not None and f.digest_at <= draft.now
+    )
+    yellow = [f.id.removeprefix(_PREFIX) for f in due if f.value == YELLOW]
+    for flag in due:
+        draft.emit(FlagChanged(row=changed(flag, {"digest_at": None})))
+    policy = draft.territory.policy
+    if policy is None or policy.vigilance_digest is None or not yellow:
+        return
+    rule, told = policy.vigilance_digest, set[str]()
+    values: dict[str, str | int | float | bool | None] = {
+        "phenomena": "|".join(yellow),
+        "plans": "|".join(_plans(draft)),
+    }
+    for role in rule.to:
+        now = pair(draft, role, None)
+        person = now.holder or now.deputy
+        by = (
+            tuple(c for c in channels(draft, person, rule.channels) if c in rule.channels)
+            if person is not None
+            else ()
+        )
+        if person is None or not by or person in told:
+            continue
+        told.add(person)
+        draft.emit(
+            NotificationPlanned(
+                notification=draft.derive("notification"),
+                level=draft.level,
+                role=role,
+                person=person,
+                channels=by,
+                answer_expected=False,
+                template="vigilance_digest",
+                values=values,
+                planned_at=draft.clock,
+            )
+        )
+
+
+def _plans(draft: Draft) -> list[str]:
+    plans = {
+        t.plan
+        for t in draft.state.triggers.values()
+        if t.state == "held" and not t.id.endswith(":stand-down")
+    }
+    return sorted(plan for plan in plans if is_proposed_by_yellow(draft, plan))
+
+
+def is_proposed_by_yellow(draft: Draft, plan: str) -> bool:
+    """Return whether nothing but yellow vigilances makes the triggers of a plan hold: nobody is called for it."""
+    held = [
+        t
+        for t in draft.state.triggers.values()
+        if t.plan == plan and t.state == "held" and not t.id.endswith(":stand-down")
+    ]
+    reasons = [why for trigger in held for why in trigger.why]
+    return bool(reasons) and all(
+        why.metric == "vigilance" and why.value == YELLOW for why in reasons
+    )

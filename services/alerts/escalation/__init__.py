@@ -1,0 +1,1 @@
+"""Run escalations: steps, responses, on-call persons and quiet hours."""

@@ -1,0 +1,81 @@
+"""Relief of the crisis cell (D39): a shift begins with the yes to the ladder of the crisis; an hour before its limit a person must decide.
+
+Who works at home is called out, and has no shift. Nobody is sent away by the clock: beyond the limit goes whoever was told to, by name, in
+the task. The end of the crisis ends all shifts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.base import HOUR_MS, MINUTE_MS, Instant
+from schemas.oncall import CellShift
+from schemas.reference import WorkingTime
+from schemas.words import Level
+from services.alerts import tasks
+from services.alerts.decision import Draft
+from services.alerts.escalation import notifications
+
+OWNER: Final = "coordinateur_pca"
+"""Who runs the cell."""
+TEMPLATE: Final = "shift_ending"
+
+
+def begin(draft: Draft, person: str, role: str) -> None:
+    """Somebody comes to the cell. Another answer within the shift begins no new one."""
+    rules = _rules(draft)
+    if rules is None or not role or role in rules.standby_roles:
+        return
+    known = draft.state.shifts.get(person)
+    if known is not None and known.since is not None and draft.clock < _limit(known.since, rules):
+        return
+    warn_at = _limit(draft.clock, rules) - rules.warn_before_min * MINUTE_MS
+    draft.emit(CellShift(person=person, role=role, since=draft.clock, warn_at=warn_at))
+
+
+def end(draft: Draft, person: str) -> None:
+    """They cannot come after all."""
+    known = draft.state.shifts.get(person)
+    if known is not None:
+        draft.emit(CellShift(person=person, role=known.role))
+        _void(draft, known.role)
+
+
+def end_all(draft: Draft) -> None:
+    """The crisis is over: the cell goes home."""
+    for person in sorted(draft.state.shifts):
+        end(draft, person)
+
+
+def warn(draft: Draft, person: str) -> None:
+    """The limit is near: the person and the coordinator hear of it, and a named person has to decide."""
+    known, rules = draft.state.shifts[person], _rules(draft)
+    if known.since is None:
+        return
+    draft.emit(CellShift(person=person, role=known.role, since=known.since))
+    if rules is None or draft.level < Level.N3:
+        return
+    limit = _limit(known.since, rules)
+    values: dict[str, str | int | float | bool | None] = {
+        "shift_role": known.role,
+        "shift_end": limit,
+    }
+    notifications.inform(draft, (person,), None, TEMPLATE, values)
+    if known.role != OWNER:
+        notifications.attend(
+            draft, (OWNER,), pole=None, site=None, incident=None, template=TEMPLATE, values=values
+        )
+    tasks.ask(draft, "relief", post=known.role, due_at=limit, owner=OWNER)
+
+
+def _rules(draft: Draft) -> WorkingTime | None:
+    return draft.territory.policy.working_time if draft.territory.policy is not None else None
+
+
+def _limit(since: Instant, rules: WorkingTime) -> Instant:
+    return since + round(rules.cell_shift_h * HOUR_MS)
+
+
+def _void(draft: Draft, role: str) -> None:
+    if not any(s.role == role and s.warn_at is None for s in draft.state.shifts.values()):
+        tasks.void(draft, "relief", role, "left")

@@ -1,0 +1,302 @@
+"""When ladders start, join, take another policy and end (D32, D35, D63)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.base import MINUTE_MS
+from schemas.calling import EscalationRow, NotificationUrged, NotificationWithdrawn
+from schemas.reference import Escalation, Wave
+from schemas.words import Level
+from services.alerts.decision import Draft
+from services.alerts.escalation import responses
+from services.alerts.escalation.notifications import held_back, inform, withhold
+from services.alerts.escalation.oncall import TECHNICIAN, incidents_of
+from services.alerts.escalation.steps import (
+    call_again,
+    call_conditional,
+    called_so_far,
+    fire_from,
+    foremost,
+    put,
+    running,
+    schedule,
+    untake,
+    waves_of,
+)
+from services.alerts.evolve import OPEN
+from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
+from services.alerts.rows import changed
+
+
+def follow(draft: Draft, rises: Rises) -> None:
+    """Start the ladders that the new levels ask for; the lower ones are superseded (D35)."""
+    if rises.territory is not None and draft.level >= CRISIS:
+        incidents = _in_crisis(draft)
+        before = [
+            e for scope in (TERRITORY, *incidents) if (e := running(draft, scope)) is not None
+        ]
+        start(draft, TERRITORY, draft.level, incidents, before)
+        draft.reopened.difference_update(incidents)  # they have just been called
+    turned = frozenset(draft.turned | draft.reopened)
+    for incident in sorted(turned):
+        _turned(draft, incident, rises)
+    draft.turned.clear()
+    for incident in rises.incidents:
+        level, quiet = draft.incident(incident).level, draft.incident(incident).quiet
+        own = running(draft, incident)
+        if level < CRISIS and quiet is not None:
+            if incident not in turned:
+                withhold(draft, incident, "ladder")
+        elif level < CRISIS:
+            start(draft, incident, level, (incident,), [own] if own else [])
+        else:
+            _join_crisis(draft, incident, own)
+    draft.reopened.clear()
+    if "flags" in draft.touched() and (crisis := running(draft, TERRITORY)) is not None:
+        call_conditional(draft, crisis)
+    for incident in sorted(draft.endangered):
+        _urge(draft, incident)
+    for incident in sorted(draft.endangered | draft.more_danger):
+        _call_for_danger(draft, incident)
+    draft.endangered.clear()
+    draft.more_danger.clear()
+
+
+def _in_crisis(draft: Draft) -> tuple[str, ...]:
+    return tuple(i for i in draft.open_incidents if draft.incident(i).level >= CRISIS)
+
+
+def _urge(draft: Draft, incident: str) -> None:
+    """People may be in danger now: no quiet hour and no hold keeps back what was called for before, and not answered."""
+    for row in filter(None, (running(draft, scope) for scope in (incident, TERRITORY))):
+        if incident not in row.incidents:
+            continue
+        for call in (
+            draft.state.calls[n]
+            for w in row.waves
+            for n in w.notifications
+            if n in draft.state.calls
+        ):
+            if not call.danger and call.person not in row.acknowledged_by:
+                draft.emit(NotificationUrged(notification=call.notification))
+
+
+def _call_for_danger(draft: Draft, incident: str) -> None:
+    """What was answered, lowered or called in vain was no danger to people then: it calls again, at N1 at least as every open incident does. In
+    a crisis (N3, N4) the cell is there and sees it.
+    """
+    row, own = draft.incident(incident), running(draft, incident)
+    if row.level >= CRISIS or row.state not in OPEN or held_back(row) is not None:
+        return
+    if own is None:
+        start(draft, incident, max(row.level, Level.N1), (incident,), [])
+        own = running(draft, incident)
+        if own is not None:
+            untake(draft, own)
+    elif own.state != "running":
+        responses.again(draft, own, "endangered")
+
+
+def _turned(draft: Draft, incident: str, rises: Rises) -> None:
+    """What became quiet calls nobody any more; what speaks up again (D64, D65) or is open again (D26) calls, although its level is reached
+    already.
+    """
+    row, own = draft.incident(incident), running(draft, incident)
+    speaks = row.quiet is None or incident in draft.reopened
+    if (hush := held_back(row)) is not None:
+        withhold(draft, incident, "ladder")
+        if own is not None:
+            supersede(draft, own, None, "ended", hush)
+    elif (
+        speaks
+        and own is None
+        and incident not in rises.incidents
+        and row.level > Level.N0
+        and row.state in OPEN
+    ):
+        if row.level < CRISIS:
+            start(draft, incident, row.level, (incident,), [])
+        else:
+            _join_crisis(draft, incident, None)
+
+
+def _join_crisis(draft: Draft, incident: str, own: EscalationRow | None) -> None:
+    """An incident that reaches N3 joins the realm's ladder: information, no new acknowledgement. One that nobody answered, or whose incidents
+    are all closed, is no longer there to be joined: the call begins anew, and what nobody answered is in it.
+    """
+    crisis = running(draft, TERRITORY)
+    if crisis is None or _is_over(draft, crisis, incident):
+        incidents = _in_crisis(draft)
+        level = max(draft.incident(i).level for i in incidents)
+        start(draft, TERRITORY, level, incidents, [e for e in (own, crisis) if e is not None])
+        return
+    in_charge = own.acknowledged_by if own is not None else ()
+    if own is not None:
+        supersede(draft, own, crisis.id)
+    if incident not in crisis.incidents:
+        crisis = put(draft, changed(crisis, {"incidents": (*crisis.incidents, incident)}), "joined")
+        told = dict.fromkeys(
+            (*(crisis.acknowledged_by or called_so_far(draft, crisis)), *in_charge)
+        )
+        inform(
+            draft,
+            tuple(told),
+            incident,
+            "information",
+            {"reached": int(draft.incident(incident).level)},
+        )
+
+
+def ended_crisis(draft: Draft, incident: str | None = None) -> EscalationRow | None:
+    """Return the newest escalation of a crisis if all its incidents are closed, `incident` among them."""
+    crisis = draft.state.escalations.get(draft.state.ladders.get(TERRITORY, ""))
+    known = [] if crisis is None else incidents_of(draft, crisis)
+    if not known or any(one.state in OPEN for one in known):
+        return None
+    return crisis if incident is None or incident in {one.id for one in known} else None
+
+
+def thank(draft: Draft, crisis: EscalationRow) -> None:
+    """Tell those who had taken charge of a crisis that it is over: its incidents are closed, and its level has fallen."""
+    inform(draft, crisis.acknowledged_by, foremost(draft, crisis), "crisis_end", {})
+
+
+def _is_over(draft: Draft, crisis: EscalationRow, incident: str) -> bool:
+    if crisis.state == "exhausted":
+        return True
+    if not crisis.incidents or (incident in crisis.incidents and incident not in draft.reopened):
+        return False
+    return all(i.state not in OPEN for i in incidents_of(draft, crisis) if i.id != incident)
+
+
+def start(
+    draft: Draft, scope: str, level: Level, incidents: tuple[str, ...], before: list[EscalationRow]
+) -> None:
+    """Start a ladder at its wave 1; it supersedes those before it, whose ackers must ack again (D35)."""
+    waves, policy = ladder_for(draft, level, incidents), draft.territory.policy
+    if not waves or policy is None:
+        return
+    id, now = draft.derive("escalation"), draft.clock
+    for old in before:
+        supersede(draft, old, id)
+    row = EscalationRow(
+        id=id,
+        ladder=f"N{int(level)}",
+        scope=scope,
+        incidents=incidents,
+        state="running",
+        policy=draft.state.version,
+        started_at=now,
+        wave=0,
+        cycle=1,
+        level=level,
+        previous_level=max((o.level for o in before if o.level < level), default=None),
+        waves=waves_of(waves, 1, now),
+        repeat_times=policy.repeat.times,
+        **_terms(policy, level),
+    )
+    row, lower = fire_from(draft, row), [o for o in before if o.level < level]
+    put(
+        draft,
+        call_again(draft, row, [(person, o) for o in lower for person in o.acknowledged_by])
+        if lower
+        else row,
+        "started",
+    )
+
+
+def ladder_for(draft: Draft, level: Level, incidents: tuple[str, ...]) -> tuple[Wave, ...]:
+    """Return the steps of a level; below a crisis the first names another role where the matter is not a technical one (D73)."""
+    waves, policy = draft.territory.ladder(level), draft.territory.policy
+    incident = draft.standing(incidents[0]) if incidents else None
+    if policy is None or level >= CRISIS or incident is None:
+        return waves
+    instead = next(
+        (policy.role_by_nature[n] for n in _natures(draft, incident) if n in policy.role_by_nature),
+        None,
+    )
+    if instead is None:
+        return waves
+    return tuple(_with_role_instead(wave, instead) if wave.wave == 1 else wave for wave in waves)
+
+
+def _with_role_instead(wave: Wave, role: str) -> Wave:
+    names = (role if name == TECHNICIAN else name for name in wave.who)
+    return wave.model_copy(update={"who": tuple(dict.fromkeys(names))})
+
+
+def _natures(draft: Draft, incident: str) -> tuple[str, ...]:
+    """Return the family of an incident and the type of its first report."""
+    told = draft.told(draft.state.incident_reports.get(incident, ()))
+    first = min(told, key=lambda r: (r.recorded_at, r.id), default=None)
+    return (draft.incident(incident).kind, *((first.type.value,) if first is not None else ()))
+
+
+def _terms(policy: Escalation, level: Level) -> dict[str, Any]:
+    """What the policy says about a ladder of this level beside its waves."""
+    stale = policy.stale_answer
+    return {
+        "repeat_after_min": policy.repeat.after_min,
+        "never_skipped": policy.never_skipped if level >= CRISIS else (),
+        "stale_after_min": stale.after_min.get(f"N{int(level)}") if stale is not None else None,
+    }
+
+
+def reapply(draft: Draft, row: EscalationRow) -> bool:
+    """The ladder takes the policy in force (D63); False if it has no waves for it.
+
+    Who was called stays called and no answer is lost: waves that have fired stay as they were, those that wait are the new ones, counted
+    from the beginning of the cycle; of several that are due by now only the newest fires. Later cycles are the new policy's.
+    """
+    waves, policy = ladder_for(draft, row.level, row.incidents), draft.territory.policy
+    if not waves or policy is None:
+        return False
+    mine = [w for w in row.waves if w.cycle == row.cycle]
+    began = min(w.due_at - w.after_min * MINUTE_MS for w in mine)
+    reached = max((w.wave for w in mine if w.state != "waiting"), default=0)
+    new = waves_of(waves, row.cycle, began)
+    ahead = tuple(w for w in new if w.wave > reached) if row.state == "running" else ()
+    row = changed(
+        row,
+        {
+            "policy": draft.state.version,
+            "waves": (*(w for w in row.waves if w.state != "waiting"), *ahead),
+            "later": new,
+            "repeat_times": row.since_cycle - 1 + policy.repeat.times,
+            **_terms(policy, row.level),
+        },
+    )
+    put(draft, schedule(row) if row.state == "running" else row, "reapplied")
+    return True
+
+
+def supersede(
+    draft: Draft,
+    row: EscalationRow,
+    by: str | None,
+    state: str = "superseded",
+    why: str = "superseded",
+) -> None:
+    """End a ladder before its time; what nobody answered is withdrawn."""
+    waves = tuple(
+        changed(w, {"state": "superseded"}) if w.state == "waiting" else w for w in row.waves
+    )
+    put(
+        draft,
+        changed(
+            row,
+            {
+                "state": state,
+                "next_at": None,
+                "stale_at": None,
+                "superseded_by": by,
+                "waves": waves,
+            },
+        ),
+        state,
+    )
+    for notification in (n for w in row.waves for n in w.notifications):
+        call = draft.state.calls.get(notification)
+        if call is not None and call.person not in row.acknowledged_by:
+            draft.emit(NotificationWithdrawn(notification=notification, why=why))

@@ -1,0 +1,68 @@
+"""Messages to the manager of a site: an order to leave or to shelter, and a site of which nobody has heard (D18, D70, D79)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.calling import NotificationPlanned
+from schemas.words import Channel
+from services.alerts.causes.site_status import LIFTED
+from services.alerts.decision import Draft
+from services.alerts.escalation.notifications import held_back
+from services.alerts.escalation.oncall import channels, pair
+from services.alerts.escalation.quiet_hours import quiet_until
+from services.alerts.escalation.steps import values_of
+
+MANAGER: Final = "responsable_site"
+Values = dict[str, str | int | float | bool | None]
+
+
+def tell(draft: Draft) -> None:
+    """Tell managers what this input means for their sites: orders, and that nobody has heard of the site. Rules D18, D79."""
+    for site, order in sorted(draft.orders.items()):
+        values: Values = {
+            "site": site,
+            "order": order.code,
+            "ordered_at": order.at,
+            "giver": order.source,
+        }
+        _tell(draft, site, order.incident, "site_order", values, danger=order.code != LIFTED)
+    for site, incident in sorted(draft.unheard.items()):
+        _tell(draft, site, incident, "verify_request", {"site": site})
+    draft.orders.clear()
+    draft.unheard.clear()
+
+
+def _tell(
+    draft: Draft, site: str, incident: str, template: str, values: Values, *, danger: bool = False
+) -> None:
+    standing = draft.standing(incident)
+    if standing is None or held_back(draft.incident(standing)) is not None:
+        return
+    row, now = draft.incident(standing), pair(draft, MANAGER, site)
+    wanted = (Channel.APP, Channel.SMS, Channel.VOICE) if danger else (Channel.APP, Channel.SMS)
+    ways = (
+        (person, channels(draft, person, wanted))
+        for person in (now.holder, now.deputy)
+        if person is not None
+    )
+    person, by = next(((person, by) for person, by in ways if by), (None, ()))
+    if person is None:
+        return
+    draft.emit(
+        NotificationPlanned(
+            notification=draft.derive("notification"),
+            incident=standing,
+            level=row.level,
+            role=MANAGER,
+            scope=site,
+            person=person,
+            channels=by,
+            answer_expected=False,
+            danger=danger,
+            template=template,
+            values=values_of(draft, standing) | values,
+            planned_at=draft.clock,
+            quiet_until=None if danger else quiet_until(draft, person, MANAGER, row.level),
+        )
+    )

@@ -1,0 +1,51 @@
+"""Quiet hours (D36): at the levels that they name, who is not on call hears of it in the morning. Danger passes."""
+
+from __future__ import annotations
+
+from schemas.base import Instant
+from schemas.oncall import Place
+from schemas.words import Level
+from services.alerts.decision import Draft
+from services.oncall.localtime import around, local_day
+
+
+def quiet_until(draft: Draft, person: str, role: str, level: Level) -> Instant | None:
+    """The end of the quiet hours in which a message of this level to this person would fall; None when it passes.
+
+    On call is who is called in a role of `astreintes_preuve`, or stands in one at this hour, as holder or as deputy. Where the policy names
+    no such role, nobody can be told from those on call and nothing is held back.
+    """
+    policy = draft.territory.policy
+    if (
+        policy is None
+        or policy.readiness is None
+        or level not in policy.quiet_levels
+        or role in policy.readiness.roles
+    ):
+        return None
+    now, window = draft.clock, policy.quiet_hours
+    if window is None:
+        return None
+    end = next(
+        (
+            end
+            for start, end in around(window, now)
+            if start <= now < end and local_day(start).isoweekday() in policy.quiet_days
+        ),
+        None,
+    )
+    return (
+        end
+        if end is not None and not _is_on_call(draft, person, frozenset(policy.readiness.roles))
+        else None
+    )
+
+
+def _is_on_call(draft: Draft, person: str, roles: frozenset[str]) -> bool:
+    rota = draft.state.rota
+    return any(
+        person in rota.stand(role, scope, place, draft.clock).persons
+        for role, scope in rota.posts
+        if role in roles
+        for place in Place
+    )

@@ -1,0 +1,174 @@
+"""The readiness proof of a live realm (D38): made each morning and after each change, kept as a row; what is urgent is told and becomes a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from schemas.base import HOUR_MS
+from schemas.oncall import DrillRow, HoleRow, LaddersDrilled, ReadinessProved, ReadinessRow
+from schemas.reference import ReadinessRule
+from services.alerts import tasks
+from services.alerts.decision import Draft
+from services.alerts.escalation import notifications
+from services.alerts.evolve.oncall import readiness_rule
+from services.oncall.drill import rungs
+from services.oncall.localtime import local_day
+from services.oncall.readiness import MOST_HOLES, Proof, Prover, key_of, reach_of, with_rates
+
+MOST_TASKS: Final = 50
+"""Open tasks about holes: more than a person can work off in a day; the others are in the proof."""
+_KIND: Final = "readiness_hole"
+
+
+def prover(draft: Draft) -> Prover | None:
+    """What can be proved now; None while there is nothing to go by."""
+    rule, policy = readiness_rule(draft.state), draft.territory.policy
+    if rule is None or policy is None:
+        return None
+    reach = reach_of(draft.territory.roster, draft.state.published_at, draft.state.reach)
+    return Prover(
+        draft.state.rota,
+        policy,
+        with_rates(rule, draft.state.sections.values()),
+        draft.territory.sites.values(),
+        draft.territory.all_poles,
+        reach,
+    )
+
+
+def prove(draft: Draft) -> None:
+    """Make the proof; tell coordinator and director of new urgent holes, open and void the tasks of their owners.
+
+    It is about now: after a stall one proof stands for all the mornings that were missed.
+    """
+    made, rule = prover(draft), readiness_rule(draft.state)
+    if made is None or rule is None:
+        return
+    proof = made.prove(draft.clock)
+    urgent = [h for h in proof.holes if h.start < draft.clock + rule.alert_before_h * HOUR_MS]
+    before = draft.state.readiness
+    known = before.alerted if before is not None else ()
+    keys = tuple(dict.fromkeys(key_of(h) for h in urgent))
+    draft.emit(
+        ReadinessProved(
+            row=ReadinessRow(
+                at=draft.clock,
+                until=proof.end,
+                reference=draft.state.version,
+                hours=proof.hours,
+                ready=proof.ready,
+                holes=proof.holes[:MOST_HOLES],
+                more=max(len(proof.holes) - MOST_HOLES, 0),
+                urgent=len(urgent),
+                alerted=keys,
+            )
+        )
+    )
+    _assign(draft, urgent)
+    _drill(draft, made, rule)
+    fresh = [h for h in urgent if key_of(h) not in known]
+    if fresh:
+        _tell(draft, rule.alert_to, [h for h in fresh if h.scope is None], None)
+        for pole, holes in _by_pole(draft, [h for h in fresh if h.scope is not None]).items():
+            _tell(draft, rule.alert_to_scoped, holes, pole)
+    if proof.holes and before is not None and _is_first_of_a_monday(draft, before):
+        _digest(draft, rule.alert_to[:1], proof)
+
+
+def _drill(draft: Draft, made: Prover, rule: ReadinessRule) -> None:
+    """Once a month, with the first proof from its day on."""
+    today = local_day(draft.clock)
+    if rule.drill_day is None or today.day < rule.drill_day or draft.state.drilled == _month(draft):
+        return
+    drill(draft, made)
+
+
+def drill(draft: Draft, made: Prover) -> DrillRow:
+    """The silent test, now; a second one in a month takes the first one's place (the log keeps both)."""
+    row = DrillRow(
+        id=_month(draft),
+        at=draft.clock,
+        reference=draft.state.version,
+        rungs=rungs(made, draft.clock),
+    )
+    draft.emit(LaddersDrilled(row=row))
+    return row
+
+
+def _month(draft: Draft) -> str:
+    return f"{local_day(draft.clock):%Y-%m}"
+
+
+def _is_first_of_a_monday(draft: Draft, before: ReadinessRow) -> bool:
+    today = local_day(draft.clock)
+    return today.weekday() == 0 and local_day(before.at) != today
+
+
+def _by_pole(draft: Draft, holes: Iterable[HoleRow]) -> dict[str | None, list[HoleRow]]:
+    found: dict[str | None, list[HoleRow]] = {}
+    for hole in holes:
+        site = draft.territory.sites.get(hole.scope or "")
+        found.setdefault(site.pole if site is not None else hole.scope, []).append(hole)
+    return found
+
+
+def _tell(draft: Draft, roles: tuple[str, ...], holes: list[HoleRow], pole: str | None) -> None:
+    """One message per person: how many holes, and the gravest of them."""
+    if not holes:
+        return
+    first = holes[0]
+    values: dict[str, str | int | float | bool | None] = {
+        "holes": len(holes),
+        "hole": first.kind,
+        "hole_role": first.role,
+        "hole_scope": first.scope,
+        "hole_at": first.start,
+        "fix": first.fix,
+    }
+    notifications.attend(
+        draft, roles, pole=pole, site=None, incident=None, template="readiness_hole", values=values
+    )
+
+
+def _digest(draft: Draft, roles: tuple[str, ...], proof: Proof) -> None:
+    values: dict[str, str | int | float | bool | None] = {
+        "holes": len(proof.holes),
+        "ready_pct": round(100 * proof.ready / max(proof.hours, 1), 1),
+    }
+    notifications.attend(
+        draft,
+        roles,
+        pole=None,
+        site=None,
+        incident=None,
+        template="readiness_digest",
+        values=values,
+    )
+
+
+def _assign(draft: Draft, urgent: list[HoleRow]) -> None:
+    """A task per post that would not answer, for its owner; one whose hole is filled is void."""
+    posts = dict.fromkeys(_post(h) for h in urgent)
+    for row in [t for t in tasks.asked(draft, _KIND) if t.post not in posts]:
+        tasks.void(draft, _KIND, row.post or "", "filled")
+    for hole in urgent:
+        if len(tasks.asked(draft, _KIND)) >= MOST_TASKS:
+            return
+        site = draft.territory.sites.get(hole.scope or "")
+        pole = site.pole if site is not None else hole.scope
+        owner = (
+            f"directeur_pole:{pole}" if pole in draft.territory.all_poles else "coordinateur_pca"
+        )
+        tasks.ask(
+            draft,
+            _KIND,
+            post=_post(hole),
+            site=site.id if site else None,
+            due_at=hole.start,
+            owner=owner,
+        )
+
+
+def _post(hole: HoleRow) -> str:
+    return hole.role if hole.scope is None else f"{hole.role}:{hole.scope}"

@@ -1,0 +1,367 @@
+"""What persons answer to a ladder, and what it does without them (D33, D34)."""
+
+from __future__ import annotations
+
+from schemas.base import MINUTE_MS, Instant
+from schemas.calling import (
+    AnswerRecorded,
+    EscalationRow,
+    NotificationPlanned,
+    NotificationWithdrawn,
+    RoleUncovered,
+    WaveRow,
+)
+from schemas.reports import ReportReceived
+from schemas.words import Answer, IncidentState
+from services.alerts.decision import Draft
+from services.alerts.escalation import cell_shifts
+from services.alerts.escalation.oncall import (
+    Post,
+    channels,
+    incidents_of,
+    others_held,
+    own_posts,
+    pair,
+    posts,
+)
+from services.alerts.escalation.steps import (
+    call_again,
+    call_posts,
+    called_so_far,
+    fire_from,
+    is_wanted,
+    named,
+    next_cycle,
+    post_in,
+    put,
+    ring,
+    running,
+    schedule,
+    with_wave,
+)
+from services.alerts.levels.levels import TERRITORY
+from services.alerts.rows import changed
+
+
+def answered(
+    draft: Draft, notification: str, person: str, answer: Answer, instead: str | None = None
+) -> None:
+    """A person answered a notification of a ladder (D33). `instead`: whom they ask to be called in their place."""
+    call = draft.state.calls.get(notification)
+    row = (
+        draft.state.escalations.get(call.escalation)
+        if call is not None and call.escalation is not None
+        else None
+    )
+    if call is None or row is None:
+        draft.emit(
+            AnswerRecorded(
+                escalation=None,
+                notification=notification,
+                person=person,
+                answer=answer,
+                at=draft.now,
+            )
+        )
+        return
+    late = row.state != "running" or (call.cycle or 1, call.wave or 1) != (row.cycle, row.wave)
+    draft.emit(
+        AnswerRecorded(
+            escalation=row.id,
+            notification=notification,
+            person=person,
+            answer=answer,
+            wave=call.wave,
+            late=late,
+            at=draft.now,
+        )
+    )
+    if row.state in ("superseded", "ended"):
+        return
+    _heard(draft, row, person, answer, notification)
+    if answer is Answer.ACK:
+        said_yes(draft, row, person, call.wave or row.wave)
+    else:
+        _said_no(
+            draft,
+            row,
+            call,
+            instead if instead is not None and _holds_role(draft, call.role, instead) else None,
+        )
+
+
+def _holds_role(draft: Draft, role: str, person: str) -> bool:
+    """Return whether a person stands in this role now, for any pôle or site."""
+    pairs = (pair(draft, role, scope) for scope in draft.state.rota.scopes(role))
+    return any(person in (now.holder, now.deputy) for now in pairs)
+
+
+def _heard(draft: Draft, row: EscalationRow, person: str, answer: Answer, through: str) -> None:
+    """Who answered one call of a ladder is not called any further by the others: they count as answered."""
+    for notification in (n for w in row.waves for n in w.notifications):
+        if notification != through and draft.state.calls[notification].person == person:
+            draft.emit(NotificationWithdrawn(notification=notification, why=answer.value))
+
+
+def said_yes(draft: Draft, row: EscalationRow, person: str, wave: int) -> None:
+    """Counts for its own wave, over all cycles since answers last went stale; a quorum stops the waves that have not fired."""
+    waves = tuple(
+        changed(w, {"answered": (*w.answered, person), "positive": len(w.answered) + 1})
+        if w.wave == wave and w.cycle >= row.since_cycle and person not in w.answered
+        else w
+        for w in row.waves
+    )
+    by = row.acknowledged_by if person in row.acknowledged_by else (*row.acknowledged_by, person)
+    row = changed(row, {"waves": waves, "acknowledged_by": by})
+    reached = any(_has_quorum(w, row) for w in waves if w.wave == wave)
+    put(
+        draft,
+        _satisfied(draft, row, wave) if reached and row.state != "answered" else row,
+        "answered" if reached else "answer",
+    )
+    for incident in incidents_of(draft, row):
+        acknowledged(draft, incident.id, person)
+    if row.scope == TERRITORY:
+        cell_shifts.begin(draft, person, post_in(draft, row, person).role)
+
+
+def _has_quorum(wave: WaveRow, row: EscalationRow) -> bool:
+    """Enough people said yes to it since answers last went stale."""
+    return wave.cycle >= row.since_cycle and 0 < wave.expected <= wave.positive
+
+
+def acknowledged(draft: Draft, incident: str, person: str) -> None:
+    """Somebody took the incident in charge."""
+    known = draft.incident(incident)
+    if known.state not in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED):
+        return
+    by = (
+        known.acknowledged_by
+        if person in known.acknowledged_by
+        else (*known.acknowledged_by, person)
+    )
+    draft.alter(
+        incident,
+        "acknowledged",
+        state=IncidentState.ACKNOWLEDGED,
+        acknowledged_by=by,
+        updated_at=draft.now,
+    )
+
+
+def taken_at_its_source(draft: Draft, report: ReportReceived) -> None:
+    """Somebody answered where the alert came from (INTAKE: acknowledge stops the ladder): the incident's own, as long as it rests on what that source
+    says. What others reported, too, and a crisis (N3, N4) wait for the people whom the ladder calls.
+    """
+    incident, source = draft.incident_of(report.report_id), report.source_key or report.source
+    if incident is None or any(
+        _speaker(draft, r) != source for r in draft.state.incident_reports.get(incident, ())
+    ):
+        return
+    row = running(draft, incident)
+    if row is not None and row.state == "running":
+        put(draft, _satisfied(draft, row, max(row.wave, 1)), "taken_at_source")
+    acknowledged(draft, incident, source)
+
+
+def _speaker(draft: Draft, report: str) -> str:
+    row = draft.state.reports[report]
+    return row.source_key or row.source
+
+
+def retract(draft: Draft, row: EscalationRow, person: str, patience_min: int = 0) -> EscalationRow:
+    """The ladder without the yes of a person who cannot come after all. When that was needed it runs again: what would have fired
+    meanwhile fires in `patience_min` minutes, which whoever is called instead has to answer.
+    """
+    if person not in row.acknowledged_by:
+        return row
+    waves = tuple(
+        changed(
+            w, {"answered": tuple(p for p in w.answered if p != person), "positive": w.positive - 1}
+        )
+        if person in w.answered and w.cycle >= row.since_cycle
+        else w
+        for w in row.waves
+    )
+    row = changed(
+        row,
+        {"waves": waves, "acknowledged_by": tuple(p for p in row.acknowledged_by if p != person)},
+    )
+    if row.scope == TERRITORY:
+        cell_shifts.end(draft, person)
+    for known in incidents_of(draft, row):
+        if known.state is IncidentState.ACKNOWLEDGED and person in known.acknowledged_by:
+            left = tuple(p for p in known.acknowledged_by if p != person)
+            state = IncidentState.ACKNOWLEDGED if left else IncidentState.OPEN
+            draft.alter(
+                known.id, "acknowledged", state=state, acknowledged_by=left, updated_at=draft.now
+            )
+    if row.state != "answered" or any(_has_quorum(w, row) for w in waves):
+        return row
+    again = {"satisfied": "fired", "skipped": "waiting"}
+    waves = tuple(changed(w, {"state": again.get(w.state, w.state)}) for w in waves)
+    row = schedule(changed(row, {"state": "running", "stale_at": None, "waves": waves}))
+    return (
+        row
+        if row.next_at is not None and row.next_at > draft.clock
+        else changed(row, {"next_at": draft.clock + patience_min * MINUTE_MS})
+    )
+
+
+def take_back(draft: Draft, row: EscalationRow, person: str) -> None:
+    """Somebody who had taken it in charge without having been called cannot do it."""
+    if (left := retract(draft, row, person)) != row:
+        put(draft, left, "declined")
+
+
+def _satisfied(draft: Draft, row: EscalationRow, wave: int) -> EscalationRow:
+    """Quorum: waiting waves are skipped, but for the roles that are never skipped (D34)."""
+    for n, w in enumerate(row.waves):
+        if w.wave == wave and w.state == "fired":
+            row = with_wave(row, n, state="satisfied")
+        elif w.state == "waiting":
+            names = [name for name in w.roles if is_wanted(draft, w, name)]
+            due = [p for p in posts(draft, names, row) if p.role in row.never_skipped]
+            called, _ = call_posts(draft, row, w, due, called_so_far(draft, row))
+            row = with_wave(row, n, state="skipped", notifications=(*w.notifications, *called))
+    return changed(row, {"state": "answered", "next_at": None, "stale_at": _stale_at(draft, row)})
+
+
+def _said_no(
+    draft: Draft, row: EscalationRow, call: NotificationPlanned, instead: str | None = None
+) -> None:
+    """D33: a decline calls the deputy at once, or `instead`; without one the next wave fires at once (D34)."""
+    index = max(n for n, w in enumerate(row.waves) if call.notification in w.notifications)
+    row = retract(draft, row, call.person, row.waves[index].ack_min)
+    row = with_wave(row, index, declined=row.waves[index].declined + 1)
+    row = _call_for_other_roles(draft, row, index, call)
+    now = pair(draft, call.role, call.scope)
+    reached = {
+        *called_so_far(draft, row, row.cycle),
+        *row.acknowledged_by,
+    }  # whom an earlier cycle called in vain is called again
+    others = [p for p in (now.holder, now.deputy) if p is not None and p != call.person]
+    named_instead = (
+        instead
+        if instead not in (None, call.person, *reached) and channels(draft, instead or "")
+        else None
+    )
+    if named_instead is None and now.deputy in others and now.deputy in reached:
+        put(draft, row, "declined")
+        return
+    deputy = named_instead or next((p for p in others if p not in reached), None)
+    wave = row.waves[index]
+    called = (
+        ring(draft, row, wave, Post(call.role, call.scope, deputy, None), deputy)
+        if deputy is not None
+        else None
+    )
+    if called is not None:
+        put(draft, with_wave(row, index, notifications=(*wave.notifications, called)), "declined")
+        return
+    draft.emit(RoleUncovered(escalation=row.id, role=call.role, scope=call.scope))
+    row = changed(
+        row,
+        {
+            "uncovered_roles": tuple(
+                dict.fromkeys((*row.uncovered_roles, named(call.role, call.scope)))
+            )
+        },
+    )
+    if row.state == "running" and any(w.state == "waiting" for w in row.waves):
+        row = fire_from(draft, row)
+    put(draft, row, "declined")
+
+
+def _call_for_other_roles(
+    draft: Draft, row: EscalationRow, index: int, call: NotificationPlanned
+) -> EscalationRow:
+    """Call the deputies of the other roles in which the step had called the same person: one call stood for all of them."""
+    wave = row.waves[index]
+    held = others_held(own_posts(draft, row, wave), call)
+    others = [Post(p.role, p.scope, p.deputy, None) for p in held if p.deputy is not None]
+    called, _ = call_posts(
+        draft, row, wave, others, {*called_so_far(draft, row, row.cycle), *row.acknowledged_by}
+    )
+    return with_wave(row, index, notifications=(*wave.notifications, *called)) if called else row
+
+
+def unreachable(draft: Draft, notification: str) -> None:
+    """Every channel of a call failed: the deputy is called as after a decline. Nobody waits on a dead ladder."""
+    call = draft.state.calls.get(notification)
+    row = (
+        draft.state.escalations.get(call.escalation)
+        if call is not None and call.escalation is not None
+        else None
+    )
+    if call is None or row is None or row.state != "running" or call.person in row.acknowledged_by:
+        return
+    told = draft.state.reach.get(call.person)
+    if told is None or told.points:  # else see gone
+        _said_no(draft, row, call)
+
+
+def gone(draft: Draft, person: str) -> None:
+    """The last way to reach a person is gone: each running ladder that waits for their answer goes on at once."""
+    for row in [draft.state.escalations[id] for id in draft.state.ladders.values()]:
+        calls = [
+            draft.state.calls[n]
+            for w in row.waves
+            for n in w.notifications
+            if n in draft.state.calls
+        ]
+        call = next((c for c in reversed(calls) if c.person == person), None)
+        if (
+            row.state != "running"
+            or call is None
+            or person in row.acknowledged_by
+            or named(call.role, call.scope) in row.uncovered_roles
+        ):
+            continue
+        draft.emit(NotificationWithdrawn(notification=call.notification, why="person_gone"))
+        _said_no(draft, row, call)
+
+
+def _stale_at(draft: Draft, row: EscalationRow) -> Instant | None:
+    """When an answer without a deed is no answer any more; None where the policy has no such delay."""
+    return None if row.stale_after_min is None else draft.clock + row.stale_after_min * MINUTE_MS
+
+
+def tended(draft: Draft, incident: str | None) -> None:
+    """A person did something about an incident, or (None) about the crisis: its answered ladder does not go stale any more."""
+    scopes = (TERRITORY,) if incident is None else (TERRITORY, incident)
+    for row in filter(None, (running(draft, scope) for scope in scopes)):
+        if row.stale_at is not None and (
+            incident is None or row.scope == incident or incident in row.incidents
+        ):
+            put(draft, changed(row, {"stale_at": None}), "tended")
+
+
+def stale(draft: Draft, id: str) -> None:
+    """Taken in charge, then nothing: everybody of wave 1 and those who had answered are called again, and must answer again."""
+    row = draft.state.escalations[id]
+    if row.state == "answered" and row.stale_at is not None:
+        again(draft, changed(row, {"stale_times": row.stale_times + 1}), "stale")
+
+
+def again(draft: Draft, row: EscalationRow, why: str) -> None:
+    """A ladder that was answered, or ended unanswered, begins anew: what was answered no longer counts. `why`: code of the change."""
+    before = changed(
+        row,
+        {
+            "state": "running",
+            "stale_at": None,
+            "since_cycle": row.cycle + 1,
+            "acknowledged_by": (),
+            "repeat_times": row.cycle + row.repeat_times - (row.since_cycle - 1),
+        },
+    )
+    begun = fire_from(draft, _unanswered(next_cycle(before, draft.clock)))
+    put(draft, call_again(draft, begun, [(person, row) for person in row.acknowledged_by]), why)
+
+
+def _unanswered(row: EscalationRow) -> EscalationRow:
+    fresh = {"answered": (), "positive": 0, "declined": 0}
+    return changed(
+        row, {"waves": tuple(changed(w, fresh) if w.cycle == row.cycle else w for w in row.waves)}
+    )

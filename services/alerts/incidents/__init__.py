@@ -1,0 +1,1 @@
+"""Correlate causes into incidents and watch their zones."""

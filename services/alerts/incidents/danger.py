@@ -1,0 +1,37 @@
+"""Whether a report tells of a danger to people that nobody has been told of (docs/adr/0040)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.alerts import ReportRow
+from schemas.words import EventType, MsgType
+from services.alerts.causes.cause_lifecycle import Taken, open_beside
+from services.alerts.decision import Draft
+from services.alerts.reference.constants import DANGER_TYPES
+
+_ANSWERS: Final = frozenset((EventType.EVACUATION, EventType.SHELTER_IN_PLACE))
+"""Orders: where a danger is known, they are what somebody does about it."""
+
+
+def is_new_danger(draft: Draft, row: ReportRow, taken: Taken | None) -> bool:
+    """In an incident that is a danger already: one at another place, or of another kind at this one. A repetition (D4), what is over (D7) or only
+    announced (D9) is none.
+    """
+    if (
+        row.type not in DANGER_TYPES
+        or taken is None
+        or taken.outcome != "new"
+        or not taken.cause.acting
+    ):
+        return False
+    cause = taken.cause
+    beside = (
+        c
+        for c in open_beside(draft, cause)
+        if c.id != cause.id and (c.site is not None or c.commune == cause.commune)
+    )
+    known = {c.type for c in beside if c.acting and c.type in DANGER_TYPES}
+    if row.type in _ANSWERS:
+        return not known and row.msg_type is not MsgType.UPDATE
+    return row.type not in known

@@ -1,0 +1,308 @@
+"""Levels N0–N4 and plan triggers, by predicates (D27–D31).
+
+Every branch of a predicate is a threshold: it fires once, is latched, and is armed again after an hour below by the margin. A
+level goes up at once and down only by a person's decision. Level rules are evaluated for each incident that the input touched
+(what that incident alone causes) and for the whole territory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from schemas.alerts import (
+    LevelChanged,
+    LevelRow,
+    ThresholdChanged,
+    TriggerChanged,
+    TriggerMeasured,
+    TriggerRow,
+    TriggerValues,
+    Why,
+)
+from schemas.words import Level
+from services.alerts.decision import Draft
+from services.alerts.evolve import OPEN
+from services.alerts.levels.predicates import leaves_of
+from services.alerts.levels.rulebook import Branch, LevelRule, StandDownRule, TriggerRule
+from services.alerts.rows import changed
+
+TERRITORY = "territory"
+CRISIS = Level.N3
+"""From this level on the ladder belongs to the realm (D32), and being a consequence keeps nobody from being called (D65)."""
+
+
+@dataclass(slots=True)
+class Rises:
+    """Levels that went up in this decision."""
+
+    incidents: dict[str, Level] = field(default_factory=dict)
+    """Incident → its level before."""
+    territory: Level | None = None
+    """Level of the territory before, if it rose."""
+
+
+def evaluate(draft: Draft, touched: set[str]) -> Rises:
+    """Evaluate what the input touched; raise levels, hold triggers, propose N4."""
+    rises = Rises()
+    draft.values.clear()
+    reading = draft.state.rules.reading(frozenset(touched))
+    for incident in draft.moved_incidents:
+        _levels(draft, reading.levels, incident, rises)
+    _levels(draft, reading.levels, None, rises)
+    _triggers(draft, reading.triggers, rises)
+    if rises.territory is not None:
+        draft.values.clear()
+        _triggers(draft, draft.state.rules.reading(frozenset({"levels"})).triggers, rises)
+    _propose(draft, reading.proposals)
+    _stand_downs(draft, reading.stand_downs)
+    return rises
+
+
+def _crossed(draft: Draft, branches: Iterable[Branch], scope: str | None) -> list[Branch]:
+    """Branches that begin to hold now. Keeps the thresholds of all that were evaluated."""
+    thresholds, found = draft.state.thresholds, list[Branch]()
+    for branch in branches:
+        id = branch.id if scope is None else f"{branch.id}@{scope}"
+        held = thresholds.get(id)
+        if branch.node.holds(draft, scope):
+            if held is None:
+                found.append(branch)
+                draft.emit(ThresholdChanged(id=id, held=True, since=draft.now, incident=scope))
+            elif held.below_since is not None:
+                draft.emit(ThresholdChanged(id=id, held=True, since=held.since, incident=scope))
+        elif held is not None and branch.node.cleared(draft, scope) is (held.below_since is None):
+            below = (
+                draft.now if held.below_since is None else None
+            )  # into the margin again: the hour is void
+            draft.emit(
+                ThresholdChanged(
+                    id=id, held=True, since=held.since, below_since=below, incident=scope
+                )
+            )
+    return found
+
+
+# ── levels ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _levels(draft: Draft, rules: tuple[LevelRule, ...], scope: str | None, rises: Rises) -> None:
+    for rule in rules:
+        crossed = _crossed(draft, rule.branches, scope)
+        if not crossed:
+            continue
+        why = tuple(w for branch in crossed for w in branch.node.why(draft, scope))
+        if scope is not None:
+            _raise_incident(draft, scope, rule.level, why, rises)
+        if scope not in draft.regrouped:
+            raise_territory(draft, rule.level, why, rises)
+
+
+def _raise_incident(
+    draft: Draft, incident: str, level: Level, why: tuple[Why, ...], rises: Rises
+) -> None:
+    known = draft.incident(incident)
+    if level <= known.level:
+        return
+    rises.incidents.setdefault(incident, known.level)
+    draft.alter(incident, "level", level=level, why=(*known.why, *_told(why, level)))
+
+
+def _told(why: tuple[Why, ...], level: Level) -> tuple[Why, ...]:
+    """Reasons of a level, marked with it."""
+    return tuple(changed(w, {"args": {**w.args, "level": int(level)}}) for w in why)
+
+
+def raise_territory(draft: Draft, level: Level, why: tuple[Why, ...], rises: Rises) -> None:
+    """Up at once, with the reasons (D31)."""
+    if level <= draft.level:
+        return
+    before = draft.level
+    if rises.territory is None:
+        rises.territory = before
+    old = draft.state.levels.get(TERRITORY)
+    row = LevelRow(
+        id=TERRITORY,
+        level=level,
+        since=draft.now,
+        why=_told(why, level),
+        version=old.version if old else 0,
+    )
+    if old is not None and old.proposed is not None and old.proposed > level:
+        row = changed(row, {"proposed": old.proposed, "proposed_why": old.proposed_why})
+    draft.level = level
+    draft.touch("levels")
+    draft.emit(LevelChanged(row=row, previous=before))
+
+
+def _propose(draft: Draft, rules: tuple[LevelRule, ...]) -> None:
+    """D30: N4 is proposed, not set; a person decides."""
+    for rule in rules:
+        crossed = _crossed(draft, rule.branches, None)
+        old = draft.state.levels.get(TERRITORY)
+        if (
+            not crossed
+            or draft.level >= rule.level
+            or (old is not None and old.proposed is not None and old.proposed >= rule.level)
+        ):
+            continue
+        why = _told(
+            tuple(w for branch in crossed for w in branch.node.why(draft, None)), rule.level
+        )
+        row = old or LevelRow(id=TERRITORY, level=draft.level, since=draft.now)
+        draft.emit(
+            LevelChanged(
+                row=changed(row, {"proposed": rule.level, "proposed_why": why}),
+                previous=draft.level,
+            )
+        )
+
+
+# ── plan triggers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _triggers(draft: Draft, rules: tuple[TriggerRule, ...], rises: Rises) -> None:
+    for rule in rules:
+        crossed = _crossed(draft, rule.branches, None)
+        if crossed:
+            _hold(draft, rule, crossed, rises)
+        _measure(draft, rule)
+
+
+def _measure(draft: Draft, rule: TriggerRule) -> None:
+    """Tell the values behind a trigger that holds, where they are others than those last told. Screens show them beside its reasons."""
+    row = draft.state.triggers.get(rule.id)
+    if row is None or row.state != "held":
+        return
+    told = {_predicate(w): w for w in row.current}
+    found = [
+        leaf.measured(draft, None) for branch in rule.branches for leaf in leaves_of(branch.node)
+    ]
+    fresh = {_predicate(w): w for w in found if w is not None}
+    current: list[Why] = []
+    for reason in row.why:
+        key = _predicate(reason)
+        now, before = fresh.get(key, told.get(key)), told.get(key)
+        if now is not None and now.value != reason.value:
+            current.append(before if before is not None and before.value == now.value else now)
+    if tuple(current) != row.current:
+        draft.emit(TriggerMeasured(row=TriggerValues(id=row.id, current=tuple(current))))
+
+
+def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) -> None:
+    """A trigger holds (again, or by one more branch): each is told once, with values; its level is a minimum (D27).
+
+    A plan that was refused returns with what it did not know then (D49): the branches that have begun to hold since.
+    """
+    why = tuple(w for branch in crossed for w in branch.node.why(draft, None))
+    incident = weighs_most(draft, why)
+    old = draft.state.triggers.get(rule.id)
+    if old is None or old.state == "released":
+        row = TriggerRow(
+            id=rule.id,
+            plan=rule.plan,
+            level=rule.level,
+            state="held",
+            since=draft.now,
+            incident=incident,
+            why=why,
+        )
+        draft.emit(TriggerChanged(row=row))
+        _stand_downs(draft, tuple(r for r in draft.state.rules.stand_downs if r.plan == rule.plan))
+    else:
+        newer = {_predicate(w) for w in why}
+        kept = tuple(w for w in old.why if _predicate(w) not in newer)
+        draft.emit(
+            TriggerChanged(
+                row=changed(old, {"incident": old.incident or incident, "why": (*kept, *why)})
+            )
+        )
+    if rule.level:
+        level, reason = (
+            Level(rule.level),
+            (Why(code="trigger", args={"plan": rule.plan}, at=draft.now), *why),
+        )
+        if incident is not None and draft.incident(incident).state in OPEN:
+            _raise_incident(draft, incident, level, reason, rises)
+        raise_territory(draft, level, reason, rises)
+
+
+def _predicate(why: Why) -> tuple[object, ...]:
+    """What it says, whatever the value and the reports behind it."""
+    return why.code, why.metric, repr(sorted(why.args.items())), why.op, why.threshold
+
+
+def _stand_downs(draft: Draft, rules: tuple[StandDownRule, ...]) -> None:
+    """The measured part of a stand-down begins or ceases to hold (D52). Said only of plans of which a trigger has held."""
+    for rule in rules:
+        old = draft.state.triggers.get(rule.id)
+        if old is None and not any(t.plan == rule.plan for t in draft.state.triggers.values()):
+            continue
+        holds = rule.node.holds(draft, None)
+        if holds == (old is not None and old.state == "held"):
+            continue
+        why = rule.node.why(draft, None) if holds else ()
+        state: Literal["held", "released"] = "held" if holds else "released"
+        draft.emit(
+            TriggerChanged(
+                row=TriggerRow(
+                    id=rule.id, plan=rule.plan, level=0, state=state, since=draft.now, why=why
+                )
+            )
+        )
+
+
+def weighs_most(draft: Draft, why: tuple[Why, ...]) -> str | None:
+    """The incident behind most of the reports of some reasons; ties go to the older one. Else the only open one."""
+    incidents = Counter(
+        i for w in why for r in w.reports if (i := draft.incident_of(r)) is not None
+    )
+    if incidents:
+        return min(incidents, key=lambda i: (-incidents[i], draft.incident(i).known_at, i))
+    open_ = draft.open_incidents
+    return open_[0] if len(open_) == 1 else None
+
+
+def rearm(draft: Draft, threshold: str) -> None:
+    """An hour below by the margin: armed again. A trigger none of whose branches holds any more is released."""
+    draft.emit(ThresholdChanged(id=threshold, held=False, since=draft.now))
+    rule = threshold.partition("#")[0]
+    row = draft.state.triggers.get(rule)
+    if row is None or row.state == "released" or "@" in threshold:
+        return
+    if not any(id.partition("#")[0] == rule for id in draft.state.thresholds):
+        draft.emit(TriggerChanged(row=changed(row, {"state": "released", "since": draft.now})))
+
+
+def rearm_fallen(draft: Draft, scope: str | None) -> None:
+    """Arm again at once what does not hold when a person lowers the level (D31): when it holds again, it raises again and calls."""
+    draft.values.clear()
+    rules: tuple[LevelRule | TriggerRule, ...] = draft.state.rules.level_rules
+    if scope is None:
+        rules = (*rules, *draft.state.rules.proposals, *draft.state.rules.trigger_rules)
+    for branch in (branch for rule in rules for branch in rule.branches):
+        threshold = branch.id if scope is None else f"{branch.id}@{scope}"
+        if threshold in draft.state.thresholds and not branch.node.holds(draft, scope):
+            rearm(draft, threshold)
+
+
+# ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def still_holding(draft: Draft, level: Level, scope: str | None) -> bool:
+    """True while a predicate of this level, or a plan trigger that asks for it, holds: a fall must then be forced (D31)."""
+    draft.values.clear()
+    for rule in draft.state.rules.level_rules:
+        if rule.level >= level and any(b.node.holds(draft, scope) for b in rule.branches):
+            return True
+    held = (
+        t
+        for t in draft.state.triggers.values()
+        if t.state == "held" and t.level >= level and scope in (None, draft.standing(t.incident))
+    )
+    rules = {r.id: r for r in draft.state.rules.trigger_rules}
+    return any(
+        b.node.holds(draft, None) for t in held if t.id in rules for b in rules[t.id].branches
+    )

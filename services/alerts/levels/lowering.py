@@ -1,0 +1,62 @@
+"""Incidents of which all causes are over: lowering them is proposed, and a person decides (D72)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from schemas.alerts import IncidentRow
+from schemas.words import Level
+from services.alerts.decision import Draft
+from services.alerts.evolve import OPEN
+from services.alerts.levels.metrics.declared import is_true
+from services.alerts.reference.constants import ALL_CLEAR, COLOURS, PHENOMENON_KIND, colour_rank
+
+_HAZARDS: Final = frozenset({*PHENOMENON_KIND.values(), "weather"})
+"""Families that a vigilance opens: they last as long as it is orange at least."""
+_CALM: Final = colour_rank(COLOURS[1])
+
+
+def propose(draft: Draft, ended: Iterable[str]) -> None:
+    """Mark the incidents whose last cause has ended in this input, and unmark those in which something is open again."""
+    asked = {i for c in ended if (i := draft.standing(draft.state.causes[c].incident)) is not None}
+    if "flags" in draft.touched():
+        asked.update(i for i in draft.open_incidents if draft.incident(i).kind in _HAZARDS)
+    for id in sorted(asked):
+        row = draft.incident(id)
+        if (
+            row.over_since is None
+            and row.level > Level.N0
+            and row.state in OPEN
+            and is_over(draft, row)
+        ):
+            draft.alter(id, "report", over_since=draft.now)
+    for id in draft.moved_incidents:
+        if draft.incident(id).over_since is not None and not is_over(draft, draft.incident(id)):
+            draft.alter(id, "report", over_since=None)
+
+
+def is_over(draft: Draft, row: IncidentRow) -> bool:
+    """Return whether no cause, vigilance or declaration of an incident holds any longer. Walks over its sites."""
+    flags = draft.state.flags
+    if row.kind in _HAZARDS and (
+        (seen := flags.get(f"vigilance:{row.key}")) is None or colour_rank(str(seen.value)) > _CALM
+    ):
+        return False
+    declared = (
+        f
+        for f in flags.values()
+        if f.id.startswith("flag:") and f.id != f"flag:{ALL_CLEAR}" and is_true(f)
+    )
+    if any(draft.standing(f.incident) == row.id for f in declared):
+        return False
+    return not any(
+        draft.standing(draft.state.causes[c].incident) == row.id for c in _open_causes(draft, row)
+    )
+
+
+def _open_causes(draft: Draft, row: IncidentRow) -> Iterable[str]:
+    for site in row.members:
+        yield from draft.state.site_causes.get(site, ())
+    for of_type in draft.state.placeless.values():
+        yield from of_type

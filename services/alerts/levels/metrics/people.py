@@ -1,0 +1,176 @@
+# ruff: noqa: ARG001, ARG005  every metric is asked with a draft and a scope
+"""Metrics of people: ill, absent, evacuated, counted; and of rumours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.base import MINUTE_MS
+from schemas.words import EventType
+from services.alerts.levels.metrics.base import SHOWN_REPORTS, Asked, Metric, Scope, none, topics
+from services.alerts.reference.constants import BELOW_OPENING_PCT, HEADCOUNT
+
+if TYPE_CHECKING:
+    from services.alerts.decision import Draft
+    from services.alerts.state import Reading
+
+
+def supplier_illness(of: Asked) -> Metric:
+    least, window = int(of.args.get("min_sites", 1)), int(of.args["window_min"] * MINUTE_MS)
+
+    def worst(draft: Draft, scope: Scope) -> tuple[float, str, tuple[str, ...]]:
+        best: tuple[float, str, tuple[str, ...]] = (0.0, "", ())
+        for kitchen, sites in sorted(draft.state.illness.items()):
+            if scope is not None and not any(scope == _incident_of(draft, site) for site in sites):
+                continue
+            ill = sorted((since, site, n) for site, (n, since, _cause) in sites.items())
+            for k, (start, _, _) in enumerate(ill):
+                inside = [(site, n) for since, site, n in ill[k:] if since - start <= window]
+                total = sum(n for _, n in inside)
+                if len(inside) >= least and total > best[0]:
+                    best = (total, kitchen, tuple(site for site, _ in inside))
+        return best
+
+    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        keys = [
+            draft.state.cause_keys.get(f"{site}|sanitary_alert|ill_persons")
+            for site in worst(draft, scope)[2]
+        ]
+        return tuple(draft.state.causes[c].reports[0] for c in keys if c)[:SHOWN_REPORTS]
+
+    return Metric(lambda draft, scope: worst(draft, scope)[0], topics("illness"), reports)
+
+
+def _incident_of(draft: Draft, site: str) -> str | None:
+    """Incident of the ill people at a site."""
+    cause = draft.state.cause_keys.get(f"{site}|sanitary_alert|ill_persons")
+    return draft.standing(draft.state.causes[cause].incident) if cause is not None else None
+
+
+def absence_rate(of: Asked) -> Metric:
+    rated, days = str(of.args["scope"]), int(of.args.get("days", 1))
+
+    def value(draft: Draft, scope: Scope) -> float | None:
+        rates = draft.state.absences.get(rated, ())
+        if scope is not None:
+            return None
+        return sum(rate for _, rate, _ in rates[-days:]) / days if len(rates) >= days else 0.0
+
+    return Metric(
+        value,
+        topics("absences"),
+        lambda draft, scope: draft.reports_with("absence_rate", rated)[-days:],
+    )
+
+
+def forecast_absence(of: Asked) -> Metric:
+    rated = str(of.args["scope"])
+
+    def value(draft: Draft, scope: Scope) -> float | None:
+        if scope is not None:
+            return None
+        return max(
+            (
+                rate
+                for until, _at, rate in draft.state.forecasts.get(rated, ())
+                if draft.now < until
+            ),
+            default=0.0,
+        )
+
+    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        return (
+            draft.reports_with("forecast_absence", rated)
+            or draft.reports_with("absence_rate", rated)[-1:]
+        )
+
+    return Metric(value, topics("forecasts"), reports)
+
+
+def below_opening(of: Asked) -> Metric:
+    kind, days = str(of.args["kind"]), int(of.args["days"])
+
+    def value(draft: Draft, scope: Scope) -> float | None:
+        if scope is not None:
+            return None
+        presence = draft.state.presence
+        known = sorted(day for day in presence if day.startswith(f"{kind}|"))[-days:]
+        if len(known) < days:
+            return 0.0
+        return min(
+            sum(max(said.values()).pct <= BELOW_OPENING_PCT for said in presence[day].values())
+            for day in known
+        )
+
+    return Metric(value, topics("presence"))
+
+
+def evacuees(of: Asked) -> Metric:
+    def open_(draft: Draft, scope: Scope) -> list[str]:
+        causes = draft.state.placeless.get(EventType.EVACUATION.value, ())
+        return [
+            c
+            for c in sorted(causes)
+            if scope is None or draft.standing(draft.state.causes[c].incident) == scope
+        ]
+
+    return Metric(
+        lambda draft, scope: sum(
+            draft.state.placeless[EventType.EVACUATION.value][c] or 0 for c in open_(draft, scope)
+        ),
+        topics("placeless"),
+        lambda draft, scope: tuple(draft.state.causes[c].reports[0] for c in open_(draft, scope))[
+            :SHOWN_REPORTS
+        ],
+    )
+
+
+def _rumours(draft: Draft) -> dict[str, int]:
+    """Return the severities of what people talk about: rumours, and unconfirmed `info` of no site. Other unconfirmed reports are events (D6)."""
+    rows = ((draft.state.reports[id], severity) for id, severity in draft.state.rumours.items())
+    return {
+        row.id: severity
+        for row, severity in rows
+        if row.confirmation == "rumour" or (row.type is EventType.INFO and row.site is None)
+    }
+
+
+def rumour_severity(of: Asked) -> Metric:
+    def value(draft: Draft, scope: Scope) -> float | None:
+        return max(_rumours(draft).values(), default=0) if scope is None else None
+
+    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+        rumours = _rumours(draft)
+        return tuple(
+            sorted(r for r, severity in rumours.items() if severity == max(rumours.values()))
+        )[:SHOWN_REPORTS]
+
+    return Metric(value, topics("rumours"), reports, none)
+
+
+def headcounts(draft: Draft, incident: str | None = None) -> dict[str, Reading]:
+    """Site → its newest count (D37); of an incident: those that belong to it."""
+    heads = {
+        key.partition("|")[2]: r
+        for key, r in draft.state.readings.items()
+        if key.startswith(f"{HEADCOUNT}|") and r.value_of
+    }
+    return {
+        site: r
+        for site, r in heads.items()
+        if incident is None or draft.incident_of(r.report) == incident
+    }
+
+
+def headcount(of: Asked) -> Metric:
+    """`scope: incident`: of the incident that is asked about, else of those that are open; what was counted in one that is closed is over."""
+
+    def value(draft: Draft, scope: Scope) -> float | None:
+        found = list(headcounts(draft, scope).values())
+        if scope is None and of.args.get("scope") == "incident":
+            open_ = set(draft.open_incidents)
+            found = [r for r in found if draft.incident_of(r.report) in open_]
+        expected = sum(r.value_of or 0 for r in found)
+        return 100 * sum(r.value for r in found) / expected if expected else None
+
+    return Metric(value, topics("readings", "incidents"), margin=none)

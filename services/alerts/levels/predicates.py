@@ -1,0 +1,251 @@
+# ruff: noqa: ARG002  every node is asked with a draft and a scope
+"""One small evaluator of the predicates of the reference data (DOMAIN §13, D27, D31).
+
+A predicate is compiled once per version. Its value depends on the draft (the state and the clock of the input in hand) and on a
+scope: one incident, or None for the whole territory. `reads` names the indexes of the state that a value depends on, so that
+an input evaluates only what it touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from schemas.alerts import Why
+from schemas.predicates import AllOf, AnyOf, Measured, Not, Op, Predicate, Value
+from services.alerts.levels.metrics import Metric, bind
+
+if TYPE_CHECKING:
+    from services.alerts.decision import Draft
+    from services.alerts.reference.territory import Territory
+
+Scope = str | None
+
+
+class Node(Protocol):
+    """A compiled predicate."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Indexes of the state that it depends on."""
+        ...
+
+    def holds(self, draft: Draft, scope: Scope) -> bool: ...
+
+    def cleared(self, draft: Draft, scope: Scope) -> bool:
+        """False by the margin of D31: far enough below to be armed again."""
+        ...
+
+    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+        """The leaves that make it hold, with values and reports."""
+        ...
+
+
+def _compare(value: float, op: Op, threshold: float) -> bool:
+    match op:
+        case ">=":
+            return value >= threshold
+        case ">":
+            return value > threshold
+        case "<=":
+            return value <= threshold
+        case "<":
+            return value < threshold
+        case "==":
+            return value == threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    source: Measured
+    metric: Metric
+    threshold: float
+    margin: float
+    number: int
+    """Same metric and arguments, same number: read once per evaluation."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return self.metric.reads
+
+    def _value(self, draft: Draft, scope: Scope) -> float | None:
+        key = (self.number, scope)
+        if key in draft.values:
+            return draft.values[key]
+        value = draft.values[key] = self.metric.value(draft, scope)
+        return value
+
+    def holds(self, draft: Draft, scope: Scope) -> bool:
+        value = self._value(draft, scope)
+        return value is not None and _compare(value, self.source.op, self.threshold)
+
+    def cleared(self, draft: Draft, scope: Scope) -> bool:
+        value = self._value(draft, scope)
+        if value is None:
+            return True
+        match self.source.op:
+            case ">=" | ">" if self.margin:
+                return value <= self.threshold - self.margin
+            case "<=" | "<" if self.margin:
+                return value >= self.threshold + self.margin
+            case op:
+                return not _compare(value, op, self.threshold)
+
+    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+        if not self.holds(draft, scope):
+            return ()
+        measured = self.measured(draft, scope)
+        assert measured is not None
+        return (measured.model_copy(update={"reports": self.metric.reports(draft, scope)}),)
+
+    def measured(self, draft: Draft, scope: Scope) -> Why | None:
+        """Return the value now, whether or not it holds, without the reports behind it; None where nothing is known."""
+        value = self._value(draft, scope)
+        if value is None:
+            return None
+        return Why(
+            code="predicate",
+            metric=self.source.metric,
+            args=_plain(self.source.args),
+            op=self.source.op,
+            threshold=self.source.value,
+            value=self.metric.shown(value),
+            at=draft.now,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnyNode:
+    parts: tuple[Node, ...]
+    reads: frozenset[str]
+
+    def holds(self, draft: Draft, scope: Scope) -> bool:
+        return any(p.holds(draft, scope) for p in self.parts)
+
+    def cleared(self, draft: Draft, scope: Scope) -> bool:
+        return all(p.cleared(draft, scope) for p in self.parts)
+
+    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+        return tuple(w for p in self.parts for w in p.why(draft, scope))
+
+
+@dataclass(frozen=True, slots=True)
+class AllNode:
+    parts: tuple[Node, ...]
+    reads: frozenset[str]
+
+    def holds(self, draft: Draft, scope: Scope) -> bool:
+        return bool(self.parts) and all(p.holds(draft, scope) for p in self.parts)
+
+    def cleared(self, draft: Draft, scope: Scope) -> bool:
+        return any(p.cleared(draft, scope) for p in self.parts)
+
+    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+        return (
+            tuple(w for p in self.parts for w in p.why(draft, scope))
+            if self.holds(draft, scope)
+            else ()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotNode:
+    part: Node
+    reads: frozenset[str]
+
+    def holds(self, draft: Draft, scope: Scope) -> bool:
+        return not self.part.holds(draft, scope)
+
+    def cleared(self, draft: Draft, scope: Scope) -> bool:
+        return self.part.holds(draft, scope)
+
+    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+        return (Why(code="predicate:not", at=draft.now),) if self.holds(draft, scope) else ()
+
+
+def leaves_of(node: Node) -> Iterator[Leaf]:
+    """Yield every measured condition of a predicate."""
+    match node:
+        case Leaf():
+            yield node
+        case AnyNode(parts=parts) | AllNode(parts=parts):
+            for part in parts:
+                yield from leaves_of(part)
+        case NotNode(part=part):
+            yield from leaves_of(part)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box that a person ticks never holds here: activation needs none."""
+
+    reads: frozenset[str] = frozenset()
+
+    def holds(self, draft: Draft, scope: Scope) -> bool:
+        return False
+
+    def cleared(self, draft: Draft, scope: Scope) -> bool:
+        return True
+
+    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+        return ()
+
+
+def _plain(
+    args: Mapping[str, object],
+) -> dict[str, str | int | float | bool | list[str] | list[int]]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in args.items()}  # type: ignore[misc]
+
+
+def _reads(parts: Iterable[Node]) -> frozenset[str]:
+    return frozenset[str]().union(*(p.reads for p in parts))
+
+
+def _number(metric: Metric, value: Value) -> float:
+    return metric.parse(value) if isinstance(value, str) else float(value)
+
+
+class Compiler:
+    """Compiles the predicates of one version."""
+
+    def __init__(self, territory: Territory, severity_index: Mapping[str, int]) -> None:
+        self._territory, self._severity_index = territory, severity_index
+        self._metrics: dict[str, tuple[int, Metric]] = {}
+
+    def compile(self, predicate: Predicate) -> Node:
+        """Raises KeyError for a metric that DOMAIN §13 does not name."""
+        match predicate:
+            case Measured():
+                return self._leaf(predicate)
+            case AnyOf(any=parts):
+                nodes = tuple(self.compile(p) for p in parts)
+                return AnyNode(nodes, _reads(nodes))
+            case AllOf(all=parts):
+                nodes = tuple(self.compile(p) for p in parts)
+                return AllNode(nodes, _reads(nodes))
+            case Not(negated=part):
+                node = self.compile(part)
+                return NotNode(node, node.reads)
+            case _:
+                return Box()
+
+    def _leaf(self, measured: Measured) -> Leaf:
+        if measured.key not in self._metrics:
+            self._metrics[measured.key] = (
+                len(self._metrics),
+                bind(measured, self._territory, self._severity_index),
+            )
+        number, metric = self._metrics[measured.key]
+        threshold = _number(metric, measured.value)
+        return Leaf(measured, metric, threshold, metric.margin(threshold), number)
+
+    def branches(self, predicate: Predicate | None) -> tuple[Node, ...]:
+        """The alternatives of a predicate: each is latched and armed again on its own (D31)."""
+        match predicate:
+            case None:
+                return ()
+            case AnyOf(any=parts):
+                return tuple(self.compile(p) for p in parts)
+            case _:
+                return (self.compile(predicate),)

@@ -1,0 +1,319 @@
+"""The predicates of one version, compiled: levels, the proposal of N4, plan triggers, and what reports must be counted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
+
+from schemas import reference as ref
+from schemas.alerts import ReportRow
+from schemas.base import HOUR_MS, MINUTE_MS, Instant
+from schemas.predicates import AllOf, AnyOf, Manual, Measured, Predicate, measured
+from schemas.words import EventType, Level, PlanState
+from services.alerts.causes.site_impact import ShownCauses
+from services.alerts.levels.metrics import severity_key
+from services.alerts.levels.predicates import Compiler, Node
+from services.alerts.reference.constants import (
+    CLOSURES,
+    ISOLATION,
+    MEALS_MARK,
+    READ,
+    WINDOW_SCAN_MS,
+)
+from services.alerts.reference.territory import Territory
+from services.alerts.reports.report_facts import is_rate, is_wide
+from services.runtime.decider.maps import Map
+
+_KEPT: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One alternative of a rule."""
+
+    id: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRule:
+    level: Level
+    branches: tuple[Branch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRule:
+    id: str
+    plan: str
+    level: int
+    branches: tuple[Branch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StandDownRule:
+    """The measured part of a plan's stand-down (D52): what persons tick is continuity's."""
+
+    id: str
+    plan: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one input makes worth evaluating."""
+
+    levels: tuple[LevelRule, ...]
+    proposals: tuple[LevelRule, ...]
+    triggers: tuple[TriggerRule, ...]
+    stand_downs: tuple[StandDownRule, ...]
+
+
+class SeverityQuery:
+    """A `max_severity` of some predicate: which reports count for it (DOMAIN §13)."""
+
+    __slots__ = ("_except_types", "_kinds", "_ordinary", "_sources", "_types", "_where", "key")
+
+    def __init__(
+        self, args: Mapping[str, Any], authorities: Iterable[str], ordinary: Iterable[str] = ()
+    ) -> None:
+        self.key = severity_key(args)
+        self._ordinary = frozenset(ordinary)
+        self._where: str | None = args.get("where")
+        self._kinds = frozenset(args["kinds"]) if "kinds" in args else None
+        self._types = frozenset(args["types"]) if "types" in args else None
+        self._except_types = frozenset(args.get("sauf_types", ()))
+        sources = args.get("sources")
+        self._sources = (
+            frozenset(authorities)
+            if sources == "autorites"
+            else frozenset(sources)
+            if sources
+            else None
+        )
+
+    def takes(self, row: ReportRow, kind: str | None) -> bool:
+        """True if this report, of a site of that kind, counts. Whether it counts at all is asked before."""
+        if self._kinds is not None and kind not in self._kinds:
+            return False
+        if row.type in self._except_types or (
+            self._types is not None and row.type not in self._types
+        ):
+            return False
+        if self._sources is not None and row.source not in self._sources:
+            return False
+        if self._where == "field" and row.type in CLOSURES and kind in self._ordinary:
+            return False
+        if self._where == "field":
+            return row.type not in _NOT_FIELD and not (is_rate(row) and is_wide(row))
+        if self._where == "territory":
+            return not (
+                row.site or row.commune or row.zone or row.sites or "area_unknown" in row.flags
+            )
+        return True
+
+
+_NOT_FIELD: Final = frozenset({EventType.WEATHER_ALERT, EventType.FLOOD_LEVEL})
+
+
+class Rulebook:
+    """A function of the published sections; kept outside the dumped state and shared by realms of the same version."""
+
+    def __init__(self, version: str, sections: Map[str, ref.SectionData]) -> None:
+        self.territory = territory = Territory(version, sections)
+        levels = territory.policy.levels if territory.policy else ()
+        leaves: list[Measured] = [
+            m for rule in levels for part in (rule.when, rule.propose_when) for m in measured(part)
+        ]
+        leaves += [m for plan in territory.plans for t in plan.triggers for m in measured(t.when)]
+        stand_down = [
+            m for plan in territory.plans if plan.stand_down for m in measured(plan.stand_down.when)
+        ]
+
+        queries = {severity_key(m.args): m.args for m in leaves if m.metric == "max_severity"}
+        ordinary = territory.policy.ordinary_closures if territory.policy else ()
+        self.severity_queries = tuple(
+            SeverityQuery(args, territory.authorities, ordinary) for args in queries.values()
+        )
+        index = {q.key: n for n, q in enumerate(self.severity_queries)}
+
+        surcharges = territory.policy.surcharges if territory.policy else ()
+        named = {str(m.args["name"]) for m in (*leaves, *stand_down) if m.metric == "flag"}
+        named |= {str(m.args["and_flag"]) for m in leaves if "and_flag" in m.args} | {
+            s.flag for s in surcharges if s.flag
+        }
+        steps = chain.from_iterable(territory.policy.ladders.values()) if territory.policy else ()
+        named |= {flag for step in steps for flag in step.only_if.values()}
+        self.flag_names = frozenset(named | {ISOLATION})
+        """Measures that are flags: those that some rule names."""
+        self.measures_read = self.flag_names | READ | territory.measure_rules.keys()
+        """Measures that some rule reads, or that the territory names."""
+        self.horizon_ms: Instant = int(
+            max((m.args.get("horizon_h", 0) for m in leaves), default=0) * HOUR_MS
+        )
+        """How far ahead an announced closure counts."""
+        self.shown = ShownCauses(
+            sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}), ordinary
+        )
+
+        self.inhibiting = (
+            frozenset(i.cause for i in territory.policy.inhibitions)
+            if territory.policy
+            else frozenset[EventType]()
+        )
+        """Types of cause that may explain others (D65)."""
+
+        compiler = Compiler(territory, index)
+
+        def compiled(name: str, predicate: Any) -> tuple[Branch, ...]:
+            return tuple(
+                Branch(f"{name}#{n}", node) for n, node in enumerate(compiler.branches(predicate))
+            )
+
+        self.level_rules = tuple(
+            LevelRule(Level(r.level), compiled(f"N{r.level}", r.when))
+            for r in levels
+            if r.when is not None
+        )
+        self.proposals = tuple(
+            LevelRule(Level(r.level), compiled(f"propose-N{r.level}", r.propose_when))
+            for r in levels
+            if r.propose_when is not None
+        )
+        self.trigger_rules = tuple(
+            TriggerRule(f"{p.id}:{t.level}", p.id, t.level, compiled(f"{p.id}:{t.level}", t.when))
+            for p in territory.plans
+            if p.shelf is PlanState.VALID
+            for t in p.triggers
+        )
+        self.tracked = _tracked((*leaves, *stand_down))
+        """Mark → groups (`""`, `kind:`, `pole:`) in which some metric counts it; no other count is kept."""
+        self.stand_downs = tuple(
+            StandDownRule(f"{p.id}:stand-down", p.id, compiler.compile(part))
+            for p in territory.plans
+            if p.shelf is PlanState.VALID
+            and p.stand_down
+            and (part := _measured_part(p.stand_down.when)) is not None
+        )
+        self.decays = _decays((*leaves, *stand_down))
+        """Index → how long after its newest event time alone changes what a metric says of it."""
+        rules: tuple[LevelRule | TriggerRule, ...] = (
+            *self.level_rules,
+            *self.proposals,
+            *self.trigger_rules,
+        )
+        self.topics = frozenset(
+            topic for rule in rules for branch in rule.branches for topic in branch.node.reads
+        ).union(*(rule.node.reads for rule in self.stand_downs))
+        """All that predicates read."""
+        self._agendas: dict[frozenset[str], Reading] = {}
+
+    def reading(self, touched: frozenset[str]) -> Reading:
+        """The rules that read something of `touched`, each with those branches that do. A memo per set: there are few."""
+        key = touched & self.topics
+        known = self._agendas.get(key)
+        if known is None:
+            if len(self._agendas) > 500:
+                self._agendas.clear()
+            known = self._agendas[key] = Reading(
+                tuple(
+                    LevelRule(r.level, b)
+                    for r in self.level_rules
+                    if (b := _reading(r.branches, key))
+                ),
+                tuple(
+                    LevelRule(r.level, b)
+                    for r in self.proposals
+                    if (b := _reading(r.branches, key))
+                ),
+                tuple(
+                    TriggerRule(r.id, r.plan, r.level, b)
+                    for r in self.trigger_rules
+                    if (b := _reading(r.branches, key))
+                ),
+                tuple(r for r in self.stand_downs if not key.isdisjoint(r.node.reads)),
+            )
+        return known
+
+
+def _measured_part(predicate: Predicate | None) -> Predicate | None:
+    """A predicate without the boxes that persons tick; None when nothing is left."""
+    match predicate:
+        case Manual():
+            return None
+        case AnyOf(any=parts):
+            left = tuple(p for part in parts if (p := _measured_part(part)) is not None)
+            return AnyOf(any=left) if left else None
+        case AllOf(all=parts):
+            left = tuple(p for part in parts if (p := _measured_part(part)) is not None)
+            return AllOf(all=left) if left else None
+        case _:
+            return predicate
+
+
+def _decays(leaves: Iterable[Measured]) -> dict[str, tuple[Instant, ...]]:
+    found: dict[str, set[Instant]] = {"security": {WINDOW_SCAN_MS}, "cuts": {WINDOW_SCAN_MS}}
+    for m in leaves:
+        if m.metric.startswith("security_"):
+            found["security"].add(max(WINDOW_SCAN_MS, int(m.args["window_min"] * MINUTE_MS)))
+    return {index: tuple(sorted(spans)) for index, spans in found.items()}
+
+
+_MARK_OF: Final = {
+    "sites_hit": "hit",
+    "sites_out": "out",
+    "sites_closed": "closed",
+    "sites_evacuated": "evacuated",
+    "sites_partially_closed": "closing",
+}
+_KIND, _POLE, _ALL = "kind:", "pole:", ""
+
+
+def _tracked(leaves: Iterable[Measured]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {"out": {_POLE, _KIND}, "logistics": {_ALL}}
+    for m in leaves:
+        group = (
+            _POLE
+            if m.args.get("per") == "pole"
+            else _KIND
+            if "kind" in m.args or "kinds" in m.args
+            else _ALL
+        )
+        if m.metric in _MARK_OF:
+            found.setdefault(_MARK_OF[m.metric], set()).add(group)
+        elif m.metric == "catering_down":
+            found.setdefault(MEALS_MARK, set()).add(_KIND)
+        elif m.metric == "sites_with_cause":
+            found.setdefault(f"cause:{m.args['cause']}", set()).add(group)
+        elif m.metric == "restored_share":
+            for mark in ("cause", "lifted"):
+                found.setdefault(f"{mark}:{m.args['cause']}", set()).add(_ALL)
+        elif m.metric == "sites_staff_at_most":
+            found.setdefault(f"staff:{m.args['pct']}", set()).add(group)
+    return {mark: frozenset(groups) for mark, groups in found.items()}
+
+
+def _reading(branches: tuple[Branch, ...], topics: frozenset[str]) -> tuple[Branch, ...]:
+    return tuple(b for b in branches if not topics.isdisjoint(b.node.reads))
+
+
+EMPTY: Final = Rulebook("", Map())
+"""Before any reference data: no site is known, no predicate holds."""
+
+_made: dict[str, Rulebook] = {}
+
+
+def rulebook_of(version: str, sections: Map[str, ref.SectionData]) -> Rulebook:
+    """The rulebook of these sections. A memo, not a state: the same sections give an equal one."""
+    if not sections:
+        return EMPTY
+    known = _made.get(version)
+    if known is not None and known.territory.sections == sections:
+        return known
+    made = Rulebook(version, sections)
+    _made.pop(version, None)
+    _made[version] = made
+    while len(_made) > _KEPT:
+        del _made[next(iter(_made))]
+    return made

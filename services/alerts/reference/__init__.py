@@ -1,0 +1,1 @@
+"""Hold the reference data in force."""

@@ -1,0 +1,37 @@
+"""Local days of the territory (Europe/Paris): a report about a day ends when that day ends (D10)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from schemas.base import Instant
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+
+
+def _local(at: Instant) -> datetime:
+    return datetime.fromtimestamp(at / 1000, PARIS)
+
+
+def day_of(at: Instant) -> str:
+    """Local date, ISO."""
+    return _local(at).date().isoformat()
+
+
+def end_of_day(at: Instant) -> Instant:
+    """24:00 of the local day, also when the day has 23 or 25 hours."""
+    tomorrow = _local(at).date() + timedelta(days=1)
+    return int(
+        datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=PARIS).timestamp() * 1000
+    )
+
+
+def instant_of(text: str) -> Instant | None:
+    """An ISO 8601 time; without an offset it is local. None if it is none."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=PARIS)).timestamp() * 1000)

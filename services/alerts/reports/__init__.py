@@ -1,0 +1,1 @@
+"""Receive reports, judge them and store their facts."""

@@ -1,0 +1,250 @@
+"""Hold what a source is not entitled to declare, and values beyond their bounds or step (D76).
+
+A person confirms what is held; a second reading confirms a jump. A report is always kept. The held part is in `ReportRow.held`, and where rules look for a measure, a colour or an end they find none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from schemas import reference as ref
+from schemas.alerts import Held, ReportRow
+from schemas.base import HOUR_MS, Instant
+from schemas.words import EventType as T
+from services.alerts import tasks
+from services.alerts.decision import Draft
+from services.alerts.reference import constants
+from services.alerts.reference.territory import Territory
+from services.alerts.reports.report_facts import (
+    as_number,
+    is_placeless,
+    measured_place,
+    named,
+    site_of,
+)
+from services.alerts.rows import changed
+
+UNENTITLED: Final = "measure_unentitled"
+TO_CONFIRM: Final = "to_confirm"
+FLAGS: Final = frozenset({UNENTITLED, TO_CONFIRM})
+CELL: Final = "cellule_situation"
+"""Role that is asked to confirm."""
+_OUTAGES: Final = frozenset({T.OUTAGE_IT, T.OUTAGE_TELECOM})
+_CLOSING: Final = frozenset({T.CLOSURE, *constants.ORDERS, T.OUTAGE_POWER})
+"""Types that put a site out."""
+_TIMES: Final = frozenset({"estimated_end"})
+"""Measures whose value is the end of what the report tells."""
+
+
+def hold(draft: Draft, row: ReportRow) -> tuple[ReportRow, tuple[str, ...]]:
+    """Return the report without what may not count yet, and the held reports that it confirms as a second reading."""
+    territory = draft.territory
+    if territory.measures is None or FLAGS & frozenset(row.flags):
+        return row, ()
+    flag, confirmed = _judge_measure(draft, row)
+    if (
+        flag is None
+        and _downs_for_all(row, territory)
+        and row.source not in (territory.measures.system_sources or (row.source,))
+    ):
+        flag = UNENTITLED
+    if flag is not None:
+        row = _without_measure(row, flag)
+    if row.colour is not None and not _may_colour(draft, row):
+        row = _held(row, UNENTITLED, Held(colour=row.colour), colour=None)
+    if _says_lost(row, territory):
+        row = _held(row, TO_CONFIRM, Held(expected_end=row.expected_end), expected_end=None)
+    return row, confirmed
+
+
+def release(row: ReportRow) -> ReportRow:
+    """Return the report with what was held of it: a person, or a second reading, has confirmed it."""
+    held = row.held
+    if held is None:
+        return row
+    values = {
+        name: said
+        for name in ("measure", "colour", "expected_end")
+        if (said := getattr(held, name)) is not None
+    }
+    return changed(
+        row, values | {"flags": tuple(f for f in row.flags if f not in FLAGS), "held": None}
+    )
+
+
+def ask(draft: Draft, report: str) -> None:
+    """Ask the situation cell to confirm what is held of a report; nothing if nothing is."""
+    row = draft.state.reports.get(report)
+    if row is not None and row.held is not None:
+        incident = draft.incident_of(report)
+        tasks.ask(
+            draft, "verify_report", report=report, site=site_of(row), incident=incident, owner=CELL
+        )
+
+
+# ── measures ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _judge_measure(draft: Draft, row: ReportRow) -> tuple[str | None, tuple[str, ...]]:
+    """Return the flag under which a measure is held, and the held reports that this reading confirms."""
+    m = row.measure
+    rule = draft.territory.measure_rules.get(m.name or "") if m is not None else None
+    if rule is None or m is None or m.value is None:
+        return None, ()
+    if _applies_to(rule, m.scope) and row.source not in rule.sources:
+        return UNENTITLED, ()
+    value = as_number(m.value)
+    if value is None:
+        return None, ()
+    if not _is_possible(rule, row, value, draft.territory):
+        return TO_CONFIRM, ()
+    if rule.step_per_hour is None:
+        return None, ()
+    return _judge_step(draft, row, rule, value)
+
+
+def _applies_to(rule: ref.MeasureRule, scope: str | None) -> bool:
+    return not rule.scopes or (scope or "site").partition(":")[0] in rule.scopes
+
+
+def _is_possible(rule: ref.MeasureRule, row: ReportRow, value: float, territory: Territory) -> bool:
+    if (rule.low is not None and value < rule.low) or (rule.high is not None and value > rule.high):
+        return False
+    most = _most(rule, row, territory)
+    return most is None or value <= most
+
+
+def _most(rule: ref.MeasureRule, row: ReportRow, territory: Territory) -> float | None:
+    if rule.at_most == "value_of" and row.measure is not None:
+        return row.measure.value_of
+    site = territory.sites.get(site_of(row) or "") if rule.at_most == "desks" else None
+    return float(max(site.desks, site.places)) if site is not None else None
+
+
+def _judge_step(
+    draft: Draft, row: ReportRow, rule: ref.MeasureRule, value: float
+) -> tuple[str | None, tuple[str, ...]]:
+    """A value that is too far from the last one waits for a second one that is near it."""
+    last = draft.state.readings.get(f"{rule.name}|{measured_place(row)}")
+    if last is None or _is_near(rule, value, row.occurred_at, last.value, last.occurred_at):
+        return None, ()
+    same = tuple(one.id for one in _waiting(draft, row, rule) if _agrees(rule, one, row, value))
+    return (None, same) if same else (TO_CONFIRM, ())
+
+
+def _waiting(draft: Draft, row: ReportRow, rule: ref.MeasureRule) -> Iterator[ReportRow]:
+    """Yield the confirmed reports of possible values of this measure at this place that wait for a second reading."""
+    for task in tasks.asked(draft, "verify_report"):
+        told = draft.state.reports.get(task.report or "")
+        if (
+            told is None
+            or TO_CONFIRM not in told.flags
+            or told.held is None
+            or told.held.measure is None
+        ):
+            continue
+        said, value = told.held.measure, as_number(told.held.measure.value)
+        possible = value is not None and _is_possible(
+            rule, changed(told, {"measure": said}), value, draft.territory
+        )
+        if (
+            possible
+            and said.name == rule.name
+            and measured_place(told) == measured_place(row)
+            and told.confirmation == "confirmed"
+        ):
+            yield told
+
+
+def _agrees(rule: ref.MeasureRule, told: ReportRow, row: ReportRow, value: float) -> bool:
+    said = (
+        as_number(told.held.measure.value)
+        if told.held is not None and told.held.measure is not None
+        else None
+    )
+    return said is not None and _is_near(rule, value, row.occurred_at, said, told.occurred_at)
+
+
+def _is_near(
+    rule: ref.MeasureRule, value: float, at: Instant, other: float, other_at: Instant
+) -> bool:
+    """Tell whether two values are within the step per hour; of readings of the same hour within one step."""
+    assert rule.step_per_hour is not None
+    hours = max(abs(at - other_at) / HOUR_MS, 1.0)
+    return abs(value - other) <= rule.step_per_hour * hours + 1e-9
+
+
+def _without_measure(row: ReportRow, flag: str) -> ReportRow:
+    """Hold the value. Its object, scope and unit stay: they say what the report is about."""
+    assert row.measure is not None
+    about = changed(row.measure, {"name": None, "value": None, "value_of": None})
+    if row.measure.name in _TIMES:
+        return _held(
+            row,
+            flag,
+            Held(measure=row.measure, expected_end=row.expected_end),
+            measure=about,
+            expected_end=None,
+        )
+    return _held(row, flag, Held(measure=row.measure), measure=about)
+
+
+def _held(row: ReportRow, flag: str, held: Held, **values: object) -> ReportRow:
+    if row.held is not None:
+        said = {
+            name: part for name in Held.model_fields if (part := getattr(held, name)) is not None
+        }
+        held = changed(row.held, said)
+    flags = row.flags if flag in row.flags else (*row.flags, flag)
+    return changed(row, {"held": held, "flags": flags, **values})
+
+
+# ── systems, colours, long outages ─────────────────────────────────────────────────────────────────────────────────
+
+
+def is_service_wide(row: ReportRow, territory: Territory) -> bool:
+    """Return whether a report is about a system itself: from no site, or from a computer room.
+
+    A report whose site nobody has found yet is not (D8).
+    """
+    site = site_of(row)
+    return (site is None and not is_placeless(row)) or territory.kind(site) == "datacenter"
+
+
+def _downs_for_all(row: ReportRow, territory: Territory) -> bool:
+    return row.type in _OUTAGES and bool(named(row, "system:")) and is_service_wide(row, territory)
+
+
+def _may_colour(draft: Draft, row: ReportRow) -> bool:
+    """Tell whether the source gives the colours of the phenomenon, or repeats the one in force."""
+    measures = draft.territory.measures
+    if row.type is not T.WEATHER_ALERT or measures is None or not measures.vigilances:
+        return True
+    if row.source in _colour_sources(measures, row.phenomenon):
+        return True
+    in_force = draft.state.flags.get(f"vigilance:{row.phenomenon}")
+    return row.source in measures.relays and in_force is not None and in_force.value == row.colour
+
+
+def _colour_sources(measures: ref.MeasureRules, phenomenon: str | None) -> frozenset[str]:
+    """Return the sources of its colours; every source of colours if no rule names it."""
+    its_own = [rule for rule in measures.vigilances if phenomenon in rule.phenomena]
+    return frozenset(source for rule in its_own or measures.vigilances for source in rule.sources)
+
+
+def _says_lost(row: ReportRow, territory: Territory) -> bool:
+    """Tell whether somebody says that a site is out for so long as only some may say."""
+    rule = territory.measures.long_outage if territory.measures else None
+    if (
+        rule is None
+        or row.expected_end is None
+        or row.type not in _CLOSING
+        or row.source in rule.sources
+    ):
+        return False
+    since = row.effective[0].start if row.effective else row.occurred_at
+    return (
+        territory.kind(site_of(row)) in rule.kinds
+        and row.expected_end - since >= rule.hours * HOUR_MS
+    )

@@ -1,0 +1,172 @@
+"""What a newer word has ended already (D7): late reports on what is over, restored or taken back since."""
+
+from __future__ import annotations
+
+from schemas.alerts import ReportRow
+from schemas.base import Instant
+from schemas.causes import Cause
+from schemas.words import EventType
+from services.alerts.causes.merging import is_daily
+from services.alerts.decision import Draft
+from services.alerts.reference.calendar import end_of_day
+from services.alerts.reference.constants import FUTURE_AFTER_MS
+from services.alerts.reference.territory import flag_of_supplier
+from services.alerts.reports.report_facts import (
+    DENIED,
+    all_over,
+    cause_key,
+    claim_key,
+    is_ahead,
+    is_current,
+    measure_name,
+    named,
+    objects_of,
+    says_restored,
+    services_of,
+    site_of,
+    takes_back,
+)
+from services.alerts.rows import in_order
+
+
+def newest_cause(row: ReportRow, windowed: bool, draft: Draft) -> Cause | None:
+    """The open cause that a claim is about, else the newest one (D4)."""
+    id = draft.state.cause_keys.get(cause_key(claim_key(row), windowed))
+    return draft.state.causes[id] if id is not None else None
+
+
+def is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
+    """True if a reopening, or an order to leave, is the newer word. At the very same time it is, from the same source; from another the graver holds."""
+    return row.occurred_at < told[0] or (row.occurred_at == told[0] and row.source == told[1])
+
+
+def date_arrival(draft: Draft, site: str | None, recorded_at: Instant) -> Instant:
+    """Return the time of a report that is of when it came: the clock, yet after each word on its site.
+
+    The clock of a simulated realm stands between two steps. Other words carry the time that people
+    read there, which runs on. Without this the newer of two words would tie with the older, or be
+    the older (D7).
+    """
+    if site is None:
+        return recorded_at
+    state = draft.state
+    causes = (state.causes[c].last_at for c in state.site_causes.get(site, ()))
+    ends = (state.reopenings.get(f"{site}|{type_.value}") for type_ in EventType)
+    told = [*causes, *(end[0] for end in (*ends, state.departures.get(site)) if end is not None)]
+    told.append(state.calm.get(site, recorded_at - 1))
+    last = recorded_at + FUTURE_AFTER_MS
+    return max([recorded_at, *(at + 1 for at in told if at < last)])
+
+
+def newest_end(draft: Draft, site: str | None, type_: EventType) -> tuple[Instant, str] | None:
+    """The newest word after which this is over at the site: a reopening that names it; of an order to shelter also an order to leave (§3)."""
+    reopened = draft.state.reopenings.get(f"{site}|{type_.value}")
+    left = (
+        draft.state.departures.get(site)
+        if site is not None and type_ is EventType.SHELTER_IN_PLACE
+        else None
+    )
+    return max((told for told in (reopened, left) if told is not None), default=None)
+
+
+def over_already(
+    draft: Draft, row: ReportRow, incident: str | None, known: Cause | None
+) -> tuple[Instant, str] | None:
+    """A late report about something that a newer word has ended (D7), or a day that is over (D10): (when, by what)."""
+    ended = newest_end(draft, site_of(row), row.type)
+    if ended is not None and is_before(row, ended) and not is_ahead(row.effective, ended[0]):
+        return ended[0], "newer_word"
+    if (
+        known is not None
+        and not known.windows
+        and row.occurred_at < known.since
+        and (before := _before(draft, known, row)) is not None
+    ):
+        return before.lifted_at or row.occurred_at, before.lifted_by or "lifted"
+    last = newest_cause(row, bool(row.effective), draft) if known is None else None
+    if (
+        last is not None
+        and last.lifted_at is not None
+        and not is_ahead(row.effective, last.lifted_at)
+    ):
+        denied = last.lifted_by == DENIED + row.id  # and confirmed now: the newer word of a person
+        if not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
+            return last.lifted_at, last.lifted_by or "lifted"
+    if is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
+        return end, "end_of_day"
+    if all_over(row.effective, draft.now):
+        return max(w.end for w in row.effective if w.end is not None), "windows_over"
+    return (
+        _restored_since(draft, row, incident)
+        or _works_since(draft, row)
+        or _taken_back_since(draft, row)
+    )
+
+
+def _restored_since(
+    draft: Draft, row: ReportRow, incident: str | None
+) -> tuple[Instant, str] | None:
+    """Customers that were cut before the operator said that none is any more (D7, D20): (when, by what)."""
+    if incident is None or site_of(row) is not None or measure_name(row) != "customers_cut":
+        return None
+    clear = (
+        (r.occurred_at, r.id) for r in draft.figures(incident) if says_restored(r) and is_current(r)
+    )
+    return min(
+        (c for c in clear if c[0] > row.occurred_at and not is_ahead(row.effective, c[0])),
+        default=None,
+    )
+
+
+def _works_since(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:
+    """A failure of systems, or of a supplier, all of which were said to work again after it (D7, §3): (when, by what)."""
+    if row.type is EventType.SUPPLIER_FAILURE:
+        failed = tuple(f"supplier:{s}" for s in named(row, "supplier:"))
+    else:
+        failed = (
+            services_of(row) if row.type in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM) else ()
+        )
+    if not failed or len(failed) != len(objects_of(row)):
+        return None
+    back = [_back(draft, thing, row) for thing in failed]
+    latest = max((b for b in back if b is not None), default=None)
+    return None if None in back or latest is None or is_ahead(row.effective, latest[0]) else latest
+
+
+def _back(draft: Draft, thing: str, row: ReportRow) -> tuple[Instant, str] | None:
+    """The first word of after the report that this works again."""
+    kind, _, name = thing.partition(":")
+    flag = draft.state.flags.get(
+        flag_of_supplier(name, draft.territory) if kind == "supplier" else thing
+    )
+    if flag is None or flag.since < row.occurred_at:
+        return None
+    said = draft.state.returns.get(thing, ())
+    return min(((at, id) for at, source, id in said if is_before(row, (at, source))), default=None)
+
+
+def _taken_back_since(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:
+    """What somebody declared before it was said to be so no more (D7): (when, by what)."""
+    flag = draft.state.flags.get(f"flag:{measure_name(row)}") if site_of(row) is None else None
+    told = draft.state.reports.get(flag.reports[0]) if flag is not None and flag.reports else None
+    if (
+        flag is None
+        or told is None
+        or not takes_back(told, draft.state.rules.flag_names)
+        or row.occurred_at >= flag.since
+    ):
+        return None
+    return None if is_ahead(row.effective, flag.since) else (flag.since, told.id)
+
+
+def _before(draft: Draft, known: Cause, row: ReportRow) -> Cause | None:
+    """An earlier cause of the same key that was lifted after this report's time: it is about that one. Walks over the causes: a late word is rare."""
+    same = in_order(
+        c
+        for c in draft.state.causes.values()
+        if c.key == known.key and not c.windows and c.id != known.id
+    )
+    found = (c for c in same if c.lifted_by != "end_of_day")
+    return next(
+        (c for c in found if c.lifted_at is not None and row.occurred_at < c.lifted_at), None
+    )

@@ -1,0 +1,1 @@
+"""Run the whole system on one machine: supervisor, embedded broker and embedded store."""

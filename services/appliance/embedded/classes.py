@@ -1,0 +1,217 @@
+"""The broker's classes, loaded and linked beforehand: it starts with half the processor (docs/adr/0037).
+
+An AOT cache of the JVM (Java ≥ 25), beside the jars. It is made once for a Java and its jars, by a broker that starts, serves and ends in a folder of its
+own. Every start checks its checksum, as those of the jars; a JVM to which it does not belong does without.
+
+`python -m services.appliance.embedded.classes` makes it now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from services.appliance.embedded.jars import JarsUnavailable, classpath
+from services.appliance.embedded.java import Java, JavaUnusable, configured_java, find_java
+from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
+from services.runtime.process import logs
+from services.runtime.process.ports import free_ports
+
+OLDEST: Final = 25
+"""The Java that records and writes such a cache at the end of one run."""
+MAKE_S: Final = 180.0
+"""Patience with the end of the recorded broker, which writes the cache."""
+KEPT: Final = 4
+"""Caches of so many Javas, those used last; each has 70 MB."""
+log = structlog.get_logger(__name__)
+_NAME: Final = "classes-{}-{}.aot"
+"""To what it belongs, and the checksum of its content."""
+_LOCK: Final = ".classes.lock"
+_SERVES: Final = "scram"
+"""How the recorded broker serves: a cache of one that served otherwise lacks classes."""
+
+
+def kept_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
+    """The cache of this Java and these jars, if it was made by this user. One that is damaged is removed; one that others could have written is left alone."""
+    belongs_to = _belongs_to(java, jars)
+    for found in jars[0].parent.glob(_NAME.format(belongs_to, "*")):
+        with contextlib.suppress(OSError):
+            if not _is_ours(found):
+                continue
+            if found.name == _NAME.format(belongs_to, _digest(found)):
+                os.utime(found)
+                return found
+            found.unlink()
+    return None
+
+
+def can_keep(java: Java, jars: tuple[Path, ...]) -> bool:
+    """True where this Java can write a cache, and this user keep it: not beside the jars of others, nor on a file system that knows no owners."""
+    lock = jars[0].parent / _LOCK
+    try:
+        lock.touch(0o600)
+        lock.chmod(0o600)
+        return java.major >= OLDEST and _is_ours(lock)
+    except OSError:
+        return False
+
+
+def make_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
+    """Make the cache, unless it is there or somebody else makes it now. None if it cannot. Raises BrokerFailed, KafkaError, OSError, TimeoutError."""
+    if not can_keep(java, jars):
+        return None
+    kept = jars[0].parent
+    with _alone(kept) as alone:
+        if alone and kept_classes(java, jars) is None:
+            for cut_short in kept.glob(".classes-*"):
+                shutil.rmtree(cut_short, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=".classes-", dir=kept) as folder:
+                port, controller_port = free_ports(2)
+                made = Path(folder) / "made.aot"
+                password = secrets.token_urlsafe(32)
+                node = KafkaNode(
+                    Path(folder),
+                    port,
+                    controller_port,
+                    java,
+                    jars,
+                    Path(folder) / "broker.jsonl",
+                    password,
+                )
+                _record(node, made)
+                made.chmod(0o600)
+                os.replace(made, kept / _NAME.format(_belongs_to(java, jars), _digest(made)))
+            _remove_old(kept)
+    return kept_classes(java, jars)
+
+
+def _belongs_to(java: Java, jars: tuple[Path, ...]) -> str:
+    """What the JVM would compare: each Java has its own."""
+    modules = java.command.resolve().parents[1] / "lib" / "modules"
+    told = "\n".join((*(_told(file) for file in (modules, *jars)), _SERVES))
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+
+def _told(file: Path) -> str:
+    try:
+        found = file.stat()
+    except OSError:
+        return str(file)
+    return f"{file} {found.st_size} {found.st_mtime_ns}"
+
+
+def _is_ours(file: Path) -> bool:
+    """The JVM believes what it says, and unlike the jars it has no checksum in the repository."""
+    found = file.lstat()
+    return (
+        stat.S_ISREG(found.st_mode)
+        and found.st_uid == os.geteuid()
+        and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    )
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as f:
+        return hashlib.file_digest(f, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    with (folder / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _remove_old(folder: Path) -> None:
+    for old in sorted(folder.glob(_NAME.format("*", "*")), key=lambda file: file.stat().st_mtime)[
+        :-KEPT
+    ]:
+        old.unlink(missing_ok=True)
+
+
+def _record(node: KafkaNode, into: Path) -> None:
+    node.prepare()
+    running = RunningKafka(node, recording=into)
+    try:
+        asyncio.run(_served(running))
+        running.stop(MAKE_S)
+    except (
+        BaseException
+    ):  # the JVM that ends starts another one to write the cache: neither outlives this process
+        running.kill()
+        raise
+    if not into.exists():
+        raise BrokerFailed("the JVM wrote no cache")
+
+
+async def _served(running: RunningKafka) -> None:
+    """What a service does: its classes are in the cache, too."""
+    await running.start()
+    login = running.node.security.options()
+    admin = AIOKafkaAdminClient(bootstrap_servers=running.address, **login)
+    await admin.start()
+    await admin.create_topics([NewTopic("t", 1, 1, topic_configs={"flush.messages": "1"})])
+    await admin.close()
+    async with (
+        AIOKafkaProducer(
+            bootstrap_servers=running.address, enable_idempotence=True, **login
+        ) as producer,
+        AIOKafkaConsumer(
+            "t",
+            bootstrap_servers=running.address,
+            group_id="g",
+            auto_offset_reset="earliest",
+            **login,
+        ) as consumer,
+    ):
+        for n in range(100):
+            await producer.send_and_wait("t", b"%d" % n, key=b"k", headers=[("h", b"v")])
+        await consumer.getone()
+        await consumer.commit()
+        await consumer.end_offsets(consumer.assignment())
+
+
+def _main() -> None:
+    """For the next start, beside a system that runs: whatever goes wrong is said and harms nobody."""
+    from services.runtime.process.settings import Settings
+
+    logs.configure("classes")
+    logging.getLogger("aiokafka").setLevel(
+        logging.CRITICAL
+    )  # a broker that has just begun is asked again
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    os.nice(19)
+    try:
+        made = make_classes(
+            find_java(configured_java()), tuple(classpath(Settings().cache_dir, lambda _: None))
+        )
+    except (BrokerFailed, JarsUnavailable, JavaUnusable, KafkaError, OSError) as error:
+        log.warning("classes.not_kept", why=str(error))
+    else:
+        log.info("classes.kept" if made else "classes.left", file=made and str(made))
+
+
+if __name__ == "__main__":
+    _main()

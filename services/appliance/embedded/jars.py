@@ -1,0 +1,126 @@
+"""Kafka's jars: pinned by version and sha256 (`kafka-<version>.lock`), fetched from Maven Central by jgo, cached.
+
+Every start checks every checksum (46 MB, about 0.1 s), so that a damaged cache is mended and never run.
+`python -m services.appliance.embedded.jars` prints a new lock file for a new `KAFKA_VERSION`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from jgo.maven import MavenContext
+
+KAFKA_VERSION = "4.3.1"
+LOCK = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.lock")
+TIMEOUT_S = 60
+PARALLEL = 8
+TRIES = 2
+
+
+class JarsUnavailable(RuntimeError):
+    """A jar could not be fetched, or what was fetched is not what the lock file names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    sha256: str
+    coordinate: str
+    """`group:artifact:version`"""
+
+    @property
+    def filename(self) -> str:
+        _, artifact, version = self.coordinate.split(":")
+        return f"{artifact}-{version}.jar"
+
+
+def locked_jars() -> list[Jar]:
+    """What the lock file names."""
+    return [Jar(*line.split()) for line in LOCK.read_text().splitlines()]
+
+
+def _matches(file: Path, jar: Jar) -> bool:
+    try:
+        with file.open("rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest() == jar.sha256
+    except FileNotFoundError:
+        return False
+
+
+def _fetch(jar: Jar, folder: Path) -> None:
+    reason = ""
+    for _ in range(TRIES):
+        staging = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder))
+        try:
+            context = MavenContext(repo_cache=staging, timeout=TIMEOUT_S)
+            fetched = context.create_dependency(jar.coordinate).artifact.resolve()
+            if _matches(fetched, jar):
+                os.replace(fetched, folder / jar.filename)
+                return
+            reason = "the checksum of what was fetched is wrong"
+        except (requests.RequestException, RuntimeError, OSError) as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    raise JarsUnavailable(f"{jar.coordinate} cannot be fetched from Maven Central ({reason})")
+
+
+def _say_nothing(_: str) -> None:
+    pass
+
+
+def classpath(
+    cache_dir: Path, say: Callable[[str], None], progress: Callable[[str], None] = _say_nothing
+) -> list[Path]:
+    """All jars, checked; missing or damaged ones are fetched first. `say` gets one line when that takes time.
+
+    `progress` gets how many have been fetched, after each.
+
+    Safe when several processes share the cache. Raises JarsUnavailable, or OSError when the cache cannot be written.
+    """
+    folder = cache_dir / f"kafka-{KAFKA_VERSION}"
+    folder.mkdir(parents=True, exist_ok=True)
+    jars = locked_jars()
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        fine = list(pool.map(lambda jar: _matches(folder / jar.filename, jar), jars))
+        wanted = [jar for jar, is_fine in zip(jars, fine, strict=True) if not is_fine]
+        damaged = [jar.filename for jar in wanted if (folder / jar.filename).exists()]
+        if damaged:
+            say(f"{', '.join(damaged)} in {folder} does not match its checksum: fetching it again")
+        elif wanted:
+            say(f"fetching Kafka {KAFKA_VERSION}: {len(wanted)} jars, 46 MB in all, once")
+        for n, _ in enumerate(pool.map(lambda jar: _fetch(jar, folder), wanted), start=1):
+            progress(f"{n} of {len(wanted)}")
+    return [folder / jar.filename for jar in jars]
+
+
+def _new_lock() -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        context = MavenContext(repo_cache=Path(folder), timeout=TIMEOUT_S)
+        inputs, others = context.resolver.resolve(
+            [context.create_dependency(f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}")]
+        )
+        found = [*inputs, *others]
+        log4j = next(d.version for d in found if d.artifactId == "log4j-core")
+        found.append(
+            context.create_dependency(f"org.apache.logging.log4j:log4j-slf4j-impl:{log4j}")
+        )
+        lines = [
+            (
+                f"{d.groupId}:{d.artifactId}:{d.version}",
+                hashlib.sha256(d.artifact.resolve().read_bytes()).hexdigest(),
+            )
+            for d in found
+        ]
+    return [f"{digest} {coordinate}" for coordinate, digest in sorted(lines)]
+
+
+if __name__ == "__main__":
+    print("\n".join(_new_lock()))

@@ -1,0 +1,408 @@
+"""One KRaft node (broker and controller) with durable settings, on loopback.
+
+`KafkaNode.prepare` makes everything ready on disk, `command` is what a supervisor runs, `wait_ready` returns when clients are
+served; `start` does all of it for tests and tools. What is durable and why: docs/adr/0003.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import os
+import struct
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from services.appliance.embedded.java import Java
+from services.appliance.embedded.running import Running
+from services.runtime.kafka.security import KafkaSecurity, client_options
+from services.runtime.process.settings import split_host_port
+from services.runtime.secrets.broker_password import USER
+from services.runtime.secrets.keyring import write_private
+
+START_S = 60.0
+STOP_S = 15.0
+UTF_8: Final = {"LC_ALL": "C.UTF-8"}
+"""Environment of a JVM: without a locale it cannot name a file with accents."""
+_META = "meta.properties"
+_CREDENTIAL: Final = "credential"
+_PLAIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
+_SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
+
+
+class BrokerFailed(RuntimeError):
+    """The embedded broker did not start; the message holds the reason as Kafka gave it."""
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder whose name Kafka reads as something else. Writes nothing. Raises BrokerFailed."""
+    for part, what in (
+        (",", "a comma for the end of a folder's name"),
+        ("${", "“${” for the name of a setting"),
+    ):
+        if part in str(folder):
+            raise BrokerFailed(f"{folder}: Kafka takes {what}, give another place")
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaNode:
+    folder: Path
+    """Everything of this node: properties, log4j configuration and `data/`."""
+    port: int
+    controller_port: int
+    java: Java
+    jars: tuple[Path, ...]
+    log_file: Path
+    """JSON log of the broker, rotated by log4j."""
+    password: str = field(repr=False)
+    """Of the one user whom it lets in; letters, digits, `-` and `_`."""
+    heap_mb: int = 384
+    classes: Path | None = None
+    """What is loaded beforehand (`services.appliance.embedded.classes`)."""
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def security(self) -> KafkaSecurity:
+        """How its clients log in."""
+        return KafkaSecurity.of_password(USER, self.password)
+
+    @staticmethod
+    def is_formatted(folder: Path) -> bool:
+        """True when a broker has had its data there."""
+        return (folder / "data" / _META).exists()
+
+    def command(self, recording: Path | None = None) -> list[str]:
+        """Command line of the broker; runs in the foreground and stops cleanly on SIGTERM. `recording`: where it writes its classes when it ends."""
+        return [
+            *self._jvm(self.heap_mb, recording),
+            "kafka.Kafka",
+            str(self.folder / "server.properties"),
+        ]
+
+    def _jvm(self, heap_mb: int, recording: Path | None = None) -> list[str]:
+        logs = str(self.log_file.parent).replace("%", "%%")
+        classes = [f"-XX:AOTCache={self.classes}", "-Xlog:aot*=off"] if self.classes else []
+        return [
+            str(self.java.command),
+            *([f"-XX:AOTCacheOutput={recording}"] if recording else classes),
+            *self.java.options,
+            f"-XX:ErrorFile={logs}/broker-crash-%p.log",
+            f"-Xms{heap_mb // 3}m",
+            f"-Xmx{heap_mb}m",
+            f"-Xmn{heap_mb // 6}m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:MetaspaceSize=96m",
+            "-XX:ReservedCodeCacheSize=128m",
+            "-XX:MaxDirectMemorySize=128m",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}",
+            "-cp",
+            ":".join(map(str, self.jars)),
+        ]
+
+    def prepare(self) -> None:
+        """Write the configuration and, on an empty folder, format the storage. Raises BrokerFailed, OSError."""
+        check_folder(self.folder)
+        data = self.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        self._write("server.properties", self._properties(data))
+        self._write("log4j2.properties", _log4j(self.log_file))
+        if not self.is_formatted(self.folder):
+            self._format(data)
+        elif not self._knows_password():
+            self._tell_password()
+        self._write(_CREDENTIAL, self._credential())
+
+    def _write(self, name: str, content: str) -> None:
+        write_private(self.folder / name, content.encode(), replace=True)
+
+    def _format(self, data: Path) -> None:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if cluster.startswith("-"):
+            cluster = "A" + cluster[1:]
+        properties = str(self.folder / "server.properties")
+        with self._private(
+            f"--add-scram\nSCRAM-SHA-512=[name={USER},password={self.password}]\n"
+        ) as user:
+            done = self._run(
+                "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties, f"@{user}"
+            )
+        if done.returncode:
+            raise BrokerFailed(f"formatting {data} failed: {_last_line(done.stderr + done.stdout)}")
+
+    def _credential(self) -> str:
+        """Return a name of the password that says nothing of it."""
+        return hashlib.sha256(self.password.encode()).hexdigest()
+
+    def _knows_password(self) -> bool:
+        try:
+            return (self.folder / _CREDENTIAL).read_text(encoding="ascii") == self._credential()
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _tell_password(self) -> None:
+        """Give the password to a broker that has none, or another one.
+
+        Its data are from before it asked for one, or the secrets were put back from elsewhere. The
+        broker runs for as long as that takes, and believes the password as its properties have it.
+        """
+        plain = f'{_PLAIN} {self._client_login()} user_{USER}="{self.password}";'
+        believing = self._listeners() | {
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config": plain,
+        }
+        login = f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config={_PLAIN} {self._client_login()};"
+        with (
+            self._private(_lines(believing | self._durable(self.folder / "data"))) as properties,
+            self._private(login) as config,
+            self._private(f"SCRAM-SHA-512=password={self.password}") as user,
+            self._running(properties),
+        ):
+            told = self._run(
+                "kafka.admin.ConfigCommand",
+                "--bootstrap-server",
+                self.address,
+                "--command-config",
+                str(config),
+                "--alter",
+                "--entity-type",
+                "users",
+                "--entity-name",
+                USER,
+                "--add-config-file",
+                str(user),
+            )
+        if told.returncode:
+            reason = _last_line(told.stderr + told.stdout)
+            raise BrokerFailed(
+                f"the broker of {self.folder} cannot be given its password: {reason}"
+            )
+
+    @contextlib.contextmanager
+    def _running(self, properties: Path) -> Iterator[None]:
+        """The broker with other properties, from when it listens: no other program is told what is for it."""
+        broker = Running([*self._jvm(self.heap_mb), "kafka.Kafka", str(properties)], STOP_S, UTF_8)
+        process = broker.spawn()
+        until = time.monotonic() + START_S
+        try:
+            while not _listens(process.pid, self.port):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise BrokerFailed(
+                        f"the broker does not start to be given its password, see {self.log_file}"
+                    )
+                time.sleep(0.1)
+            yield
+        finally:
+            broker.stop()
+
+    @contextlib.contextmanager
+    def _private(self, content: str) -> Iterator[Path]:
+        """A file that only this user reads, for as long as a program of Kafka needs it: all see arguments."""
+        path = self.folder / f".told-{uuid.uuid4().hex}"
+        write_private(path, content.encode())
+        try:
+            yield path
+        finally:
+            path.unlink()
+
+    def _run(self, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*self._jvm(128), tool, *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env=os.environ | UTF_8
+        )
+
+    def _client_login(self) -> str:
+        return f'required username="{USER}" password="{self.password}"'
+
+    def _properties(self, data: Path) -> str:
+        return _lines(self._listeners() | self._durable(data))
+
+    def _listeners(self) -> dict[str, object]:
+        """Both ask for the password, and nobody but Vigie's own user may do anything.
+
+        SCRAM for clients: whoever takes the port of a broker that is down learns nothing from them. PLAIN
+        for the controller: it is spoken inside this one process, and needs no user in the metadata.
+        """
+        login = self._client_login()
+        return {
+            "listeners": f"SASL_PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"SASL_PLAINTEXT://127.0.0.1:{self.port}",
+            "listener.security.protocol.map": "SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+            "inter.broker.listener.name": "SASL_PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
+            "sasl.mechanism.controller.protocol": "PLAIN",
+            "listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config": f"{_SCRAM} {login};",
+            "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.controller.plain.sasl.jaas.config": f'{_PLAIN} {login} user_{USER}="{self.password}";',
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "allow.everyone.if.no.acl.found": "false",
+            "super.users": f"User:{USER}",
+        }
+
+    def _durable(self, data: Path) -> dict[str, object]:
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "log.dirs": data,
+            "auto.create.topics.enable": "false",
+            "unclean.leader.election.enable": "false",
+            "broker.heartbeat.interval.ms": 500,
+            "metadata.max.idle.interval.ms": 60_000,  # nobody follows this controller: an idle node need not write twice a second that it is idle
+            "broker.session.timeout.ms": 2000,  # after a kill the node waits this long before it may register again
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.num.partitions": 4,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "num.recovery.threads.per.data.dir": 2,
+            "log.cleaner.dedupe.buffer.size": 16_777_216,
+            "log.segment.bytes": 268_435_456,
+            "log.index.interval.bytes": 65_536,
+            "controlled.shutdown.enable": "true",
+        }
+
+    async def wait_ready(self, timeout_s: float = START_S) -> None:
+        """Return once clients are served. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while not await is_serving(self.address, self.security):
+                await asyncio.sleep(0.1)
+
+
+async def is_serving(addresses: str, security: KafkaSecurity | None = None) -> bool:
+    """Return whether a broker at one of the `addresses` (`host:port[,host:port…]`) answers a metadata request.
+
+    `security`: how to log in; None = as this process does.
+    """
+    listening = await asyncio.gather(
+        *(_is_listening(address.strip()) for address in addresses.split(","))
+    )
+    if not any(listening):
+        return False
+    options: dict[str, Any] = client_options() if security is None else security.options()
+    admin = AIOKafkaAdminClient(bootstrap_servers=addresses, request_timeout_ms=2000, **options)
+    try:
+        await asyncio.wait_for(admin.start(), 3.0)
+        await asyncio.wait_for(admin.list_topics(), 3.0)
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await admin.close()
+    return True
+
+
+async def _is_listening(address: str) -> bool:
+    host, port = split_host_port(address)
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 1.0)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.strip().splitlines() if not line.startswith("\t")]
+    return lines[-1][:300] if lines else "no output"
+
+
+def _lines(known: dict[str, object]) -> str:
+    """Return them as a properties file has them."""
+    return "".join(f"{key}={_escaped(value)}\n" for key, value in known.items())
+
+
+def _listens(pid: int, port: int) -> bool:
+    """True when this process, and no other, listens at the port."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
+
+
+def _escaped(value: object) -> str:
+    """As Java reads it from a properties file: in Latin-1, where a backslash begins an escape. A path may hold anything."""
+    units = str(value).encode("utf-16-be")
+    text = "".join(map(chr, struct.unpack(f">{len(units) // 2}H", units)))
+    return "".join(c if " " < c <= "~" and c != "\\" else f"\\u{ord(c):04x}" for c in text)
+
+
+def _log4j(log_file: Path) -> str:
+    file, pattern = _escaped(log_file), _escaped(str(log_file).replace("%", "%%"))
+    json_line = (
+        '{"time":"%d{yyyy-MM-dd\'T\'HH:mm:ss.SSS\'Z\'}{UTC}","level":"%level{lowerCase=true}","service":"broker",'
+        '"logger":"%c","event":"%enc{%m}{JSON}","exception":"%enc{%throwable{short.message}}{JSON}"}%n'
+    )
+    return f"""
+status = error
+appender.file.type = RollingFile
+appender.file.name = file
+appender.file.fileName = {file}
+appender.file.filePattern = {pattern}.%i
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = {json_line}
+appender.file.policies.type = Policies
+appender.file.policies.size.type = SizeBasedTriggeringPolicy
+appender.file.policies.size.size = 10MB
+appender.file.strategy.type = DefaultRolloverStrategy
+appender.file.strategy.max = 5
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{{HH:mm:ss.SSS}} [%-9level{{lowerCase=true}}] %m%notEmpty{{ (%throwable{{short.message}})}}%n
+appender.console.filter.threshold.type = ThresholdFilter
+appender.console.filter.threshold.level = error
+rootLogger.level = info
+rootLogger.appenderRef.file.ref = file
+rootLogger.appenderRef.console.ref = console
+logger.appinfo.name = org.apache.kafka.common.utils.AppInfoParser
+logger.appinfo.level = warn
+logger.config.name = org.apache.kafka.common.config.AbstractConfig
+logger.config.level = warn
+"""
+
+
+class RunningKafka(Running):
+    """A broker of tests and tools; `recording` as `KafkaNode.command`."""
+
+    def __init__(self, node: KafkaNode, recording: Path | None = None) -> None:
+        super().__init__(node.command(recording), STOP_S, UTF_8)
+        self.node = node
+        self.address = node.address
+
+    async def start(self) -> None:
+        """Start and wait until clients are served. Raises BrokerFailed."""
+        process = self.spawn()
+        waiting = asyncio.ensure_future(self.node.wait_ready())
+        while not waiting.done():
+            if process.poll() is not None:
+                waiting.cancel()
+                raise BrokerFailed(
+                    f"the broker ended with {process.returncode}, see {self.node.log_file}"
+                )
+            await asyncio.wait([waiting], timeout=0.1)
+        await waiting

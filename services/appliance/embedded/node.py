@@ -1,0 +1,41 @@
+"""The embedded broker of a folder, with the Java and the jars of this installation, and with their classes where these are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from services.appliance.embedded.classes import kept_classes
+from services.appliance.embedded.jars import classpath
+from services.appliance.embedded.java import configured_java, find_java
+from services.appliance.embedded.kafka import KafkaNode, check_folder
+from services.runtime.secrets.broker_password import make_password
+
+
+def make_node(
+    folder: Path,
+    ports: tuple[int, int],
+    log_file: Path,
+    cache_dir: Path,
+    secrets: Path,
+    say: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> KafkaNode:
+    """Return a node with everything in `folder`; `prepare` it before the start.
+
+    `ports`: of the broker, of the controller. `secrets`: the folder of its password, which is made
+    where there is none. Fetches jars that are missing; `say` gets a line then, and `progress` how many
+    there are so far. A folder that Kafka cannot use is refused before anything is fetched or written.
+    Raises BrokerFailed, JavaUnusable, JarsUnavailable, OSError.
+    """
+    check_folder(folder)
+    java, jars = find_java(configured_java()), tuple(classpath(cache_dir, say, progress))
+    return KafkaNode(
+        folder,
+        *ports,
+        java,
+        jars,
+        log_file,
+        make_password(secrets),
+        classes=kept_classes(java, jars),
+    )

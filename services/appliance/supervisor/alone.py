@@ -1,0 +1,63 @@
+"""The broker of an installation whose services do not run: for commands that read or write its topics and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.appliance.embedded.jars import JarsUnavailable
+from services.appliance.embedded.java import JavaUnusable
+from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
+from services.appliance.embedded.node import make_node
+from services.appliance.supervisor.orphans import end_orphans
+from services.runtime.kafka.security import use_security
+from services.runtime.process.lock import DataDirBusy, DataDirLock
+from services.runtime.process.ports import known_ports, remembered_ports
+from services.runtime.process.settings import Settings
+
+
+class NoBroker(Exception):
+    """The broker of the data directory cannot be started; the message says why."""
+
+
+@asynccontextmanager
+async def with_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[Settings]:
+    """Settings with a broker that answers: the one that they name, or the embedded one, started here and stopped at the end.
+
+    Holds the data directory while its own broker runs, so that no `vigie up` meets it. `new`: it may be a first one, with nothing on it. Raises NoBroker.
+    """
+    if settings.kafka:
+        yield settings
+        return
+    data = settings.data
+    if not new and not KafkaNode.is_formatted(data.kafka):
+        raise NoBroker(
+            f"{data.root} holds no installation of Vigie: name its directory (VIGIE_DATA_DIR), or its broker (VIGIE_KAFKA)"
+        )
+    try:
+        data.make()
+        lock = DataDirLock(data.lock)
+    except (OSError, DataDirBusy) as error:
+        raise NoBroker(f"the data directory {data.root} cannot be used: {error}") from error
+    try:
+        end_orphans(data.root)
+        ports = remembered_ports(
+            data.ports, {"kafka", "controller", *known_ports(data.ports)}
+        )  # the others stay for the next start
+        own = ports["kafka"], ports["controller"]
+        node = make_node(
+            data.kafka, own, data.logs / "broker.jsonl", settings.cache_dir, data.secrets
+        )
+        node.prepare()
+        broker = RunningKafka(node)
+        use_security(node.security)
+        try:
+            await broker.start()
+            yield settings.model_copy(update={"kafka": broker.address})
+        finally:
+            use_security(None)
+            broker.stop()
+    except (JavaUnusable, JarsUnavailable, BrokerFailed, TimeoutError) as error:
+        raise NoBroker(str(error) or "the broker does not answer in time") from error
+    finally:
+        lock.release()

@@ -1,0 +1,280 @@
+"""One supervised process: started, probed, restarted with back-off, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import structlog
+
+from services.appliance.embedded.leash import leashed
+from services.appliance.supervisor.backoff import Backoff
+from services.appliance.supervisor.forking import Forked, ForkFailed, ForkServer
+from services.appliance.supervisor.plan import PROBE_S, NotAlive, Plan
+from services.appliance.supervisor.priority import take_turns, waited_s
+from services.appliance.supervisor.status import ProcessStatus, State, iso_now
+from services.appliance.supervisor.stream import Stream
+
+log = structlog.get_logger(__name__)
+
+PROBE_STARTING_S = 0.15
+HUNG_S = 30.0
+"""A process that answered once and is silent for this long is ended and started again."""
+HUNG_STARTING_S = 180.0
+"""The same for one that has not answered yet."""
+LINE_BYTES = 256 * 1024
+CANNOT_START = 126
+"""Exit code of a process that the system did not make, as a shell gives it."""
+
+Process = asyncio.subprocess.Process | Forked
+
+
+class Child:
+    """State machine of one process. `on_change` is called after every change of state, from the loop, and must not block."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        stream: Stream,
+        on_change: Callable[[], None],
+        explain: Callable[[Plan, int], str],
+        forks: ForkServer | None = None,
+    ) -> None:
+        self.plan = plan
+        self._forks = forks
+        self.ready = asyncio.Event()
+        """Set while ready."""
+        self.over = asyncio.Event()
+        """Set when it will not be started again."""
+        self.exit_code: int | None = None
+        self._stream, self._on_change, self._explain = stream, on_change, explain
+        self._state: State = "waiting"
+        self._since = iso_now()
+        self._why: str | None = None
+        self._restarts = 0
+        self._backoff = Backoff()
+        self._process: Process | None = None
+        self._stopping = asyncio.Event()
+        self._last_line = ""
+        self._exception = ""
+
+    @property
+    def status(self) -> ProcessStatus:
+        pid = (
+            self._process.pid
+            if self._process is not None and self._process.returncode is None
+            else None
+        )
+        return ProcessStatus(
+            self.plan.name, pid, self._state, self._since, self._restarts, self._why
+        )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended by itself at least once since it was first started."""
+        return self.exit_code is not None
+
+    @property
+    def last_word(self) -> str:
+        """Why it ended, as far as it said so itself: the exception of its last traceback, else its last line."""
+        return self._exception or self._last_line
+
+    def _enter(self, state: State, why: str | None = None) -> None:
+        if (state, why) == (self._state, self._why):
+            return
+        if state != self._state:
+            self._since = iso_now()
+        self._state, self._why = state, why
+        if state == "ready":
+            self.ready.set()
+        else:
+            self.ready.clear()
+        self._on_change()
+
+    async def run(self) -> None:
+        """Until `stop`, or the end of a process that is not restarted. Never raises for what the process does."""
+        try:
+            while not self._stopping.is_set():
+                code, ready_for_s = await self._run_once()
+                self.exit_code = code
+                if self._stopping.is_set():
+                    break
+                if not self.plan.restarts:
+                    if code:
+                        log.warning(
+                            "process.failed",
+                            process=self.plan.name,
+                            why=self._explain(self.plan, code),
+                        )
+                    self._enter("failed" if code else "ended")
+                    return
+                delay = self._backoff.next_delay_s(code, ready_for_s)
+                reason = self._explain(self.plan, code)
+                log.warning(
+                    "process.ended", process=self.plan.name, why=reason[:120], restart_in_s=delay
+                )
+                self._enter("backing_off", reason)
+                try:
+                    await asyncio.wait_for(self._stopping.wait(), delay)
+                except TimeoutError:
+                    pass
+                self._restarts += 1
+            self._enter("stopped")
+        finally:
+            self.over.set()
+
+    async def _run_once(self) -> tuple[int, float]:
+        """(exit code, seconds that it was ready)."""
+        self._enter("starting")
+        try:
+            self._process = process = await self._begin()
+        except OSError as error:  # no memory, no process, no descriptor at this moment
+            self._exception, self._last_line = (
+                "",
+                f"it could not be started: {error.strerror or error}",
+            )
+            return CANNOT_START, 0.0
+        self._on_change()
+        ready_at: list[float] = []
+        probing = asyncio.create_task(self._probe(process, ready_at))
+        showing = asyncio.create_task(self._show(process))
+        try:
+            if self._stopping.is_set():  # asked for while it was being made
+                self._enter("stopping")
+                await self._end(process)
+            code = await process.wait()
+        finally:
+            probing.cancel()
+        try:
+            await asyncio.wait_for(showing, 1.0)  # a grandchild may hold the pipe open
+        except TimeoutError:
+            pass
+        return code, time.monotonic() - ready_at[0] if ready_at else 0.0
+
+    async def _begin(self) -> Process:
+        if self._forks is not None and self.plan.module is not None:
+            module, arguments = self.plan.module
+            forks = self._forks.warm(self.plan.warm) if self.plan.warm else self._forks
+            try:
+                return await forks.fork(
+                    module, arguments, self.plan.environment, self.plan.pass_fds, LINE_BYTES
+                )
+            except ForkFailed as error:
+                log.debug("process.not_forked", process=self.plan.name, why=str(error))
+        return await asyncio.create_subprocess_exec(
+            *leashed(list(self.plan.command)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self.plan.environment,
+            pass_fds=self.plan.pass_fds,
+            start_new_session=True,  # Ctrl-C is for the supervisor, which stops the others in order
+            limit=LINE_BYTES,
+        )
+
+    async def _show(self, process: Process) -> None:
+        assert process.stdout is not None
+        self._last_line = self._exception = ""
+        in_traceback = False
+        while True:
+            try:
+                raw = await process.stdout.readline()
+            except ValueError:  # a line over the limit: its rest comes next
+                continue
+            if not raw:
+                return
+            text = raw.decode("utf-8", "replace").rstrip()
+            if text:
+                self._last_line = text
+                if text.startswith("Traceback (most recent call last)"):
+                    in_traceback = True
+                elif in_traceback and not text.startswith(" "):
+                    self._exception, in_traceback = text, False
+                self._stream.line(self.plan.name, text)
+
+    async def _probe(self, process: Process, ready_at: list[float]) -> None:
+        if self.plan.probe is None:
+            self._enter("ready")
+            return
+        answered = False
+        silent_s, turn, waited = 0.0, time.monotonic(), 0.0
+        while process.returncode is None:
+            try:
+                why = await self.plan.probe()
+                answered, silent_s, turn, waited = (
+                    True,
+                    0.0,
+                    time.monotonic(),
+                    waited_s(process.pid),
+                )
+            except Exception as error:  # noqa: BLE001  whatever a probe meets, this process has not answered; and nobody else would look again
+                if not isinstance(error, NotAlive):
+                    log.warning(
+                        "process.not_probed",
+                        process=self.plan.name,
+                        error=f"{type(error).__name__}: {error}",
+                    )
+                why, last, turn = "does not answer", turn, time.monotonic()
+                before, waited = waited, waited_s(process.pid)
+                asked_s = min(
+                    turn - last, PROBE_S + self.plan.probe_every_s + 1.0
+                )  # a longer turn: the supervisor itself stood still
+                silent_s += max(
+                    0.0, asked_s - (waited - before)
+                )  # who waits for the processor, as in a storm of reports, does not hang
+                if silent_s > (HUNG_S if answered else HUNG_STARTING_S):
+                    log.error("process.hung", process=self.plan.name, silent_s=round(silent_s))
+                    await self._end(process)
+                    return
+            if self._stopping.is_set() or process.returncode is not None:
+                return
+            if why is None:
+                if self._state != "ready":
+                    log.info("process.ready", process=self.plan.name, pid=process.pid)
+                self._enter("ready")
+                if not ready_at:
+                    ready_at.append(time.monotonic())
+                    await take_turns(process.pid, self.plan.nice)  # it started as fast as it could
+            elif ready_at or self._state == "unready":
+                if self._state == "ready":
+                    log.warning("process.unready", process=self.plan.name, why=why)
+                self._enter("unready", why)
+            else:
+                self._enter("starting", why)
+            await asyncio.sleep(
+                self.plan.probe_every_s if self._state == "ready" else PROBE_STARTING_S
+            )
+
+    async def _end(self, process: Process) -> None:
+        """SIGTERM, then SIGKILL after the plan's `stop_s`. Returns when it is gone."""
+        if process.returncode is not None:
+            return
+        _signal(process.pid, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), self.plan.stop_s)
+        except TimeoutError:
+            log.warning(
+                "process.killed",
+                process=self.plan.name,
+                why=f"did not stop within {self.plan.stop_s:g} s",
+            )
+            _signal(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    async def stop(self) -> None:
+        """Stop for good; returns when the process is gone. A second call waits for the first."""
+        self._stopping.set()
+        if self._process is not None and self._process.returncode is None:
+            self._enter("stopping")
+            await self._end(self._process)
+        await self.over.wait()
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,277 @@
+"""Which processes make the system on one machine, in which order they stop, and how each tells that it is ready."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from services.appliance.embedded import kafka, store
+from services.appliance.embedded.kafka import KafkaNode
+from services.appliance.embedded.store import StoreNode
+from services.appliance.supervisor.orphans import MARK
+from services.appliance.supervisor.priority import FIRST
+from services.appliance.supervisor.status import Addresses
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.metrics_token import bear_token
+
+Probe = Callable[[], Awaitable[str | None]]
+"""None = ready; else why not. Raises `NotAlive` when it does not answer at all."""
+
+PROBE_S = 3.0
+SERVICE_STOP_S = 12.0
+FRONT = "intake"
+"""The process that accepts reports."""
+
+
+class NotAlive(Exception):
+    """The process does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One process."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    probe: Probe | None
+    """None: a process that runs to its end (`restarts=False`)."""
+    stop_order: int
+    """Lower stops first; equal stop together."""
+    stop_s: float = SERVICE_STOP_S
+    """SIGKILL only after this."""
+    restarts: bool = True
+    pass_fds: tuple[int, ...] = ()
+    log_file: Path | None = None
+    nice: int = 0
+    """See `priority.py`."""
+    warm: str = ""
+    """A module that a fork server of its own has imported when this is started again."""
+    probe_every_s: float = 2.0
+    """While it is ready. That a process ends is seen at once, whenever it is asked."""
+
+    @property
+    def module(self) -> tuple[str, tuple[str, ...]] | None:
+        """(module, arguments) of a Python process, which the fork server can make."""
+        python, *rest = self.command
+        return (
+            (rest[1], tuple(rest[2:])) if python == sys.executable and rest[:1] == ["-m"] else None
+        )
+
+
+def http_probe(port: int, secrets: Path) -> Probe:
+    """Ask a process on loopback whether it is ready, and why not, with the token in `secrets`."""
+
+    async def probe() -> str | None:
+        timeout = aiohttp.ClientTimeout(total=PROBE_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers=bear_token(secrets)) as session,
+                session.get(f"http://127.0.0.1:{port}/readyz") as answer,
+            ):
+                if answer.status == 200:
+                    return None
+                return _what_is_wrong(await answer.json(content_type=None))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise NotAlive(str(error)) from error
+        except ValueError:
+            return "not ready"
+
+    return probe
+
+
+def _what_is_wrong(body: object) -> str:
+    checks = body.get("checks") if isinstance(body, dict) else None
+    if not isinstance(checks, dict):
+        return "not ready"
+    return (
+        "; ".join(f"{name}: {found}" for name, found in checks.items() if found != "ok")
+        or "not ready"
+    )
+
+
+def broker_plan(node: KafkaNode, environment: dict[str, str]) -> Plan:
+    async def probe() -> str | None:
+        if not await kafka.is_serving(node.address, node.security):
+            raise NotAlive
+        return None
+
+    return Plan(
+        "broker",
+        tuple(node.command()),
+        environment | kafka.UTF_8 | {"VIGIE_PROCESS": "broker"},
+        probe,
+        stop_order=9,
+        probe_every_s=5.0,
+        stop_s=kafka.STOP_S,
+        log_file=node.log_file,
+        nice=FIRST,
+    )
+
+
+def store_plan(node: StoreNode, environment: dict[str, str]) -> Plan:
+    async def probe() -> str | None:
+        if not await store.is_serving(node.socket):
+            raise NotAlive
+        return None
+
+    return Plan(
+        "store",
+        tuple(node.command()),
+        environment | {"VIGIE_PROCESS": "store"},
+        probe,
+        stop_order=8,
+        stop_s=store.STOP_S,
+        log_file=node.log_file,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKind:
+    """A kind of Python process. The table below is the system."""
+
+    name: str
+    module: str
+    stop_order: int
+    replicated: bool = False
+    """Several may run; each has an instance name for static membership."""
+    listens: str = ""
+    """Variable that names its listening socket, which the supervisor holds: connections queue while it restarts (ADR 0004)."""
+    warm: str = ""
+    """What takes long to import: kept in a fork server of its own, which shares its memory with the service (ADR 0026)."""
+    nice: int = 0
+    """Broker and intake first: what is accepted is remembered at once. Then whom to call, then what to do about it, then pictures of it."""
+
+
+PRELOAD = ("services.runtime.worker.worker",)
+"""What every service imports: faust, aiokafka, pydantic with all schemas, structlog. More would fill the memory of those that do not need it."""
+
+SERVICES = (
+    ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD", nice=FIRST),
+    ServiceKind(
+        "console",
+        "services.console",
+        1,
+        listens="VIGIE_CONSOLE_FD",
+        warm="services.console.app",
+        nice=5,
+    ),
+    ServiceKind(
+        "projector", "services.console.read_model.projector", 2, warm="services.console.app", nice=5
+    ),
+    ServiceKind("auditor", "services.verify.auditor", 3, nice=10),
+    ServiceKind("conductor", "services.cli.system.conductor", 3, nice=5),
+    ServiceKind("planner", "services.continuity.reassignment.planner_process", 3, nice=10),
+    ServiceKind("alerts", "services.alerts", 4, replicated=True, nice=2),
+    ServiceKind("continuity", "services.continuity", 4, replicated=True, nice=5),
+    ServiceKind("delivery", "services.delivery", 4, replicated=True, nice=2),
+)
+
+
+def process_names(workers: int) -> list[str]:
+    """Names of the Python processes: `alerts`, or `alerts-0`, `alerts-1` with several workers per service."""
+    return [n for kind in SERVICES for n, _ in _replicas(kind, workers)]
+
+
+def _replicas(kind: ServiceKind, workers: int) -> list[tuple[str, str]]:
+    if not kind.replicated:
+        return [(kind.name, kind.name)]
+    if workers == 1:
+        return [(kind.name, f"{kind.name}-0")]
+    return [(f"{kind.name}-{n}", f"{kind.name}-{n}") for n in range(workers)]
+
+
+def base_environment(settings: Settings, addresses: Addresses, *, colour: bool) -> dict[str, str]:
+    """Environment of every process: the caller's, the addresses, and the mark by which orphans are found."""
+    return {
+        **os.environ,
+        "VIGIE_DATA_DIR": str(settings.data_dir),
+        "VIGIE_CACHE_DIR": str(settings.cache_dir),
+        "VIGIE_TERRITORY": str(settings.territory),
+        "VIGIE_KAFKA": addresses.kafka,
+        "VIGIE_REDIS": addresses.redis,
+        "VIGIE_HTTP": addresses.http,
+        "VIGIE_CONSOLE": addresses.console,
+        "VIGIE_LOG_COLOUR": "1" if colour else "0",
+        MARK: str(os.getpid()),
+        "PYTHONUNBUFFERED": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def service_plans(
+    settings: Settings,
+    environment: dict[str, str],
+    ports: dict[str, int],
+    sockets: dict[str, int],
+    workers: int,
+) -> list[Plan]:
+    """One plan per Python process. `ports` has the health port of every name in `process_names`; `sockets`: variable → descriptor."""
+    plans = []
+    for kind in SERVICES:
+        for name, instance in _replicas(kind, workers):
+            own = {
+                "VIGIE_PROCESS": name,
+                "VIGIE_INSTANCE": instance,
+                "VIGIE_HEALTH_PORT": str(ports[name]),
+                "VIGIE_LOG_JSON": str(settings.data.logs / f"{name}.jsonl"),
+            }
+            if kind.listens:
+                own[kind.listens] = str(sockets[kind.listens])
+            plans.append(
+                Plan(
+                    name,
+                    (sys.executable, "-m", kind.module),
+                    environment | own,
+                    http_probe(ports[name], settings.data.secrets),
+                    stop_order=kind.stop_order,
+                    pass_fds=(sockets[kind.listens],) if kind.listens else (),
+                    log_file=settings.data.logs / f"{name}.jsonl",
+                    nice=kind.nice,
+                    warm=kind.warm,
+                )
+            )
+    return plans
+
+
+def classes_plan(settings: Settings, environment: dict[str, str]) -> Plan:
+    """What makes the next start quick, once, behind everything else."""
+    return Plan(
+        "classes",
+        (sys.executable, "-m", "services.appliance.embedded.classes"),
+        environment
+        | {"VIGIE_PROCESS": "classes", "VIGIE_LOG_JSON": str(settings.data.logs / "classes.jsonl")},
+        None,
+        stop_order=0,
+        stop_s=3.0,
+        restarts=False,
+    )
+
+
+def demo_plan(settings: Settings, environment: dict[str, str]) -> Plan:
+    """The exercise that a newcomer sees: S04 at speed 20, once."""
+    return Plan(
+        "demo",
+        (
+            sys.executable,
+            "-m",
+            "services.cli",
+            "play",
+            "S04",
+            "--speed",
+            "20",
+            "--realm",
+            environment["VIGIE_DEMO_REALM"],
+        ),
+        environment
+        | {"VIGIE_PROCESS": "demo", "VIGIE_LOG_JSON": str(settings.data.logs / "demo.jsonl")},
+        None,
+        stop_order=0,
+        stop_s=3.0,
+        restarts=False,
+    )

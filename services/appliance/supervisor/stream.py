@@ -1,0 +1,146 @@
+"""What `vigie up` writes: to the terminal, or to a file that holds the lines of all processes.
+
+Verbose, each line of a process goes to the terminal with its name, in its colour. Quiet, it goes to
+`up.log` in the log folder, and the terminal shows the start, warnings and the summary.
+
+A terminal that does not read (Ctrl-S, a stopped pager) must not stop the services: lines go through a bounded queue, and what
+does not fit is counted and left out here; the JSON files have everything.
+"""
+
+from __future__ import annotations
+
+import io
+import queue
+import re
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+COLOURS = (36, 35, 34, 33, 32, 96, 95, 94, 93, 92)
+NAME_WIDTH = 12
+QUEUE_LINES = 5000
+FLUSH_S = 2.0
+LOG_BYTES = 10_000_000
+"""The file of a quiet run is begun anew after this; the one before is kept as `up.log.1`."""
+_LOUD = re.compile(r"\[(?:\x1b\[[0-9;]*m)*(?:warning|error|critical)\b")
+"""In a readable log line: its level, perhaps in colour."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_CLEAR_LINE = "\r\x1b[K"
+
+
+class Stream:
+    """The output of `vigie up`. `file`: where the lines of the processes go in a quiet run."""
+
+    def __init__(self, out: TextIO = sys.stdout, *, verbose: bool = True) -> None:
+        self.interactive = out.isatty()
+        self.colour = self.interactive and verbose
+        self.verbose = verbose
+        self.file: Path | None = None
+        self._out = out
+        self._queue: queue.Queue[tuple[str, bool] | None] = queue.Queue(QUEUE_LINES)
+        self._colours: dict[str, int] = {}
+        self._left_out = 0
+        self._status = ""
+        self._log: TextIO | None = None
+        self._thread = threading.Thread(target=self._write_all, name="stream", daemon=True)
+        self._thread.start()
+
+    def line(self, name: str, text: str) -> None:
+        """Show one line of a process. Never blocks, never raises."""
+        prefix = f"{name:<{NAME_WIDTH}}│ "
+        if self.colour:
+            code = self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
+            prefix = f"\x1b[{code}m{prefix}\x1b[0m"
+        self._put(f"{prefix}{text}\n", to_file=not self.verbose)
+
+    def own_line(self, name: str, text: str) -> None:
+        """Show a line of the supervisor itself; a quiet run shows its warnings and errors."""
+        self.line(name, text)
+        if not self.verbose and _LOUD.search(text):
+            self.plain(f"  {_COLOUR.sub('', text).strip()}")
+
+    def plain(self, text: str) -> None:
+        """Show text without a name: what `up` says to the person who started it."""
+        self._put(text + "\n")
+
+    def status(self, text: str) -> None:
+        """Show a line that the next one takes the place of; empty: none. For a terminal."""
+        self._put(f"{_CLEAR_LINE}{text}")
+
+    @property
+    def drained(self) -> bool:
+        """True when nothing waits to be written."""
+        return self._queue.empty()
+
+    def _put(self, text: str, *, to_file: bool = False) -> None:
+        try:
+            if self._left_out:
+                left_out = f"… {self._left_out} lines left out: they are in the log files …\n"
+                self._queue.put_nowait((left_out, not self.verbose))
+                self._left_out = 0
+            self._queue.put_nowait((text, to_file))
+        except queue.Full:
+            self._left_out += 1
+
+    def _write_all(self) -> None:
+        while (item := self._queue.get()) is not None:
+            text, to_file = item
+            with suppress(
+                OSError, ValueError
+            ):  # the terminal or the disk is gone; the services go on
+                if to_file:
+                    self._write_to_file(text)
+                else:
+                    self._write(text)
+
+    def _write(self, text: str) -> None:
+        """Write to the terminal; a status line is drawn again below what comes."""
+        if text.startswith(_CLEAR_LINE):
+            self._status = text.removeprefix(_CLEAR_LINE)
+            self._out.write(text)
+        elif self._status:
+            self._out.write(f"{_CLEAR_LINE}{text}{self._status}")
+        else:
+            self._out.write(text)
+        if self._queue.empty() or self._status:
+            self._out.flush()
+
+    def _write_to_file(self, text: str) -> None:
+        if self.file is None:
+            return
+        if self._log is None:
+            self._log = self.file.open("a", encoding="utf-8", errors="replace")
+        self._log.write(text)
+        if self._queue.empty():
+            self._log.flush()
+        if self._log.tell() > LOG_BYTES:
+            self._log.close()
+            self._log = None
+            self.file.replace(self.file.with_name(f"{self.file.name}.1"))
+
+    def close(self) -> None:
+        """Write what is queued, for at most FLUSH_S."""
+        try:
+            self._queue.put(None, timeout=FLUSH_S)
+        except queue.Full:
+            return
+        self._thread.join(FLUSH_S)
+        if self._log is not None and not self._thread.is_alive():
+            self._log.close()
+
+
+class NamedOutput(io.TextIOBase):
+    """A text stream whose lines appear under one name: for the supervisor's own logs."""
+
+    def __init__(self, stream: Stream, name: str) -> None:
+        self._stream, self._name = stream, name
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            self._stream.own_line(self._name, line)
+        return len(text)
+
+    def isatty(self) -> bool:
+        return self._stream.colour

@@ -1,0 +1,109 @@
+"""All children together: started in stages, explained when they end, stopped in order; `status.json` kept current."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Iterable
+from itertools import groupby
+
+import structlog
+
+from services.appliance.supervisor.child import Child
+from services.appliance.supervisor.forking import ForkServer
+from services.appliance.supervisor.plan import Plan
+from services.appliance.supervisor.status import Addresses, State, iso_now, write_status
+from services.appliance.supervisor.stream import Stream
+from services.runtime.process.exits import EXITS
+from services.runtime.process.settings import DataDir
+
+log = structlog.get_logger(__name__)
+
+FREE_MB = 200
+"""Less free space than this on the data directory's disk is the likely reason of an end, and refuses a start."""
+
+
+def free_mb(data: DataDir) -> int:
+    """Free space for this user on the disk of the data directory."""
+    return shutil.disk_usage(data.root).free // 1_000_000
+
+
+class Supervisor:
+    def __init__(
+        self, data: DataDir, addresses: Addresses, stream: Stream, forks: ForkServer | None = None
+    ) -> None:
+        self._data, self.addresses, self._stream, self._forks = data, addresses, stream, forks
+        self._children: dict[str, Child] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._state: State = "starting"
+        self._since = iso_now()
+        self._write_failed = False
+
+    def start(self, plans: Iterable[Plan]) -> list[Child]:
+        """Start these processes; returns at once."""
+        started = []
+        for plan in plans:
+            child = Child(plan, self._stream, self.write_status, self._explain, self._forks)
+            self._children[plan.name] = child
+            self._tasks.append(asyncio.create_task(child.run(), name=plan.name))
+            started.append(child)
+        self.write_status()
+        return started
+
+    def enter(self, state: State) -> None:
+        """State of the whole system."""
+        self._state, self._since = state, iso_now()
+        self.write_status()
+
+    def say(self, text: str) -> None:
+        """Show text to the person who started it."""
+        self._stream.plain(text)
+
+    def write_status(self) -> None:
+        """Bring `status.json` up to date. A full disk is said once and stops nothing."""
+        try:
+            write_status(
+                self._data.status,
+                supervisor_pid=os.getpid(),
+                state=self._state,
+                since=self._since,
+                addresses=self.addresses,
+                processes=[c.status for c in self._children.values()],
+            )
+            self._write_failed = False
+        except OSError as error:
+            if not self._write_failed:
+                log.error("status.not_written", file=str(self._data.status), why=error.strerror)
+            self._write_failed = True
+
+    def _explain(self, plan: Plan, code: int) -> str:
+        """One sentence: why a process ended."""
+        try:
+            free = free_mb(self._data)
+        except OSError as error:
+            return f"exit {code}; the disk of {self._data.root} cannot be read: {error.strerror}"
+        if free < FREE_MB:
+            return f"exit {code}; the disk of {self._data.root} is full ({free} MB free): make room, it will be started again"
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        last = self._children[plan.name].last_word
+        of_code = [(name, e) for name, e in EXITS.items() if e.code == code]
+        named = (
+            of_code
+            if len(of_code) == 1
+            else [(name, e) for name, e in of_code if e.act and name in last]
+        )
+        for name, e in named:
+            return f"{name} ({e.means}){f': {e.act}' if e.act else ''}"
+        where = f", see {plan.log_file}" if plan.log_file else ""
+        return f"exit {code}{f': {last[:200]}' if last else ''}{where}"
+
+    async def stop(self) -> None:
+        """Stop everything in the order of the plans. Each process gets its own time before SIGKILL."""
+        self.enter("stopping")
+        ordered = sorted(self._children.values(), key=lambda c: c.plan.stop_order)
+        for _, together in groupby(ordered, key=lambda c: c.plan.stop_order):
+            await asyncio.gather(*(child.stop() for child in together))
+        await asyncio.gather(*self._tasks, return_exceptions=True)

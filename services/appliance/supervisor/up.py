@@ -1,0 +1,421 @@
+"""What `vigie up` does, in order. Every refusal is an `UpFailed` whose message is the one line that the user reads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from services.appliance.embedded import kafka, store
+from services.appliance.embedded.classes import can_keep
+from services.appliance.embedded.jars import JarsUnavailable
+from services.appliance.embedded.java import JavaUnusable
+from services.appliance.embedded.kafka import BrokerFailed
+from services.appliance.embedded.node import make_node
+from services.appliance.embedded.store import StoreFailed, StoreNode
+from services.appliance.supervisor import plan as plans
+from services.appliance.supervisor.child import Child
+from services.appliance.supervisor.forking import ForkServer
+from services.appliance.supervisor.orphans import end_orphans
+from services.appliance.supervisor.plan import Plan
+from services.appliance.supervisor.progress import Progress
+from services.appliance.supervisor.status import Addresses, read_status
+from services.appliance.supervisor.stream import NamedOutput, Stream
+from services.appliance.supervisor.supervisor import FREE_MB, Supervisor, free_mb
+from services.runtime.kafka.security import use_security
+from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision
+from services.runtime.process import logs
+from services.runtime.process.lock import DataDirBusy, DataDirLock
+from services.runtime.process.ports import PortBusy, listen, remembered_ports
+from services.runtime.process.settings import SOCKET, DataDir, Settings, split_host_port
+from services.runtime.process.sockets import listen_at, remove_folder, socket_folder
+
+log = structlog.get_logger(__name__)
+
+EXTERNAL_S = 30.0
+"""Patience with an existing broker or store that does not answer."""
+READY_S = 120.0
+"""After this the processes that are not ready yet are named; the start goes on."""
+OTHERS_S = 60.0
+"""Patience of the front's readiness with processes that start and do not become ready."""
+STEP_S = 90.0
+"""Patience with each step on the broker between its start and that of the services."""
+SLOW_S = 10.0
+T = TypeVar("T")
+
+
+class UpFailed(Exception):
+    """Vigie cannot start (or go on); the message says why and what to do, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    settings: Settings
+    kafka: str | None
+    """Address of an existing broker; None = the embedded one."""
+    redis: str | None
+    """URL of an existing store; None = the embedded one."""
+    demo: bool
+    workers: int
+    """Processes per decider."""
+    before_services: Callable[[Addresses], Awaitable[None]]
+    """Called once topics exist, before any service starts: opens the live realm, publishes the territory. Raises UpFailed."""
+    greeting: Callable[[Settings], str]
+    """What the person who started it reads once everything is ready."""
+    verbose: bool = True
+    """Show every line of every process; else they go to a file and the terminal shows the start and a summary."""
+
+
+async def up(options: Options) -> None:
+    """Run the whole system until SIGINT or SIGTERM. Raises UpFailed."""
+    settings = options.settings
+    data = settings.data
+    stream = Stream(verbose=options.verbose)
+    try:
+        with contextlib.ExitStack() as stack:
+            lock = _take_data_dir(data)
+            stack.callback(lock.release)
+            stack.callback(data.started.unlink, missing_ok=True)
+            try:
+                data.started.unlink(missing_ok=True)
+                stream.file = data.logs / "up.log"
+                logs.configure(
+                    "vigie",
+                    json_file=data.logs / "vigie.jsonl",
+                    output=NamedOutput(stream, "vigie"),
+                    colour=stream.colour,
+                )
+            except OSError as error:
+                raise _unusable(data, error) from error
+            if ended := await asyncio.to_thread(end_orphans, settings.data_dir):
+                log.warning(
+                    "orphans.ended", processes=ended, why="an earlier `vigie up` was killed"
+                )
+            front = _listen(settings.http)
+            stack.callback(front.close)
+            await _run(options, stream, front)
+            data.status.unlink(missing_ok=True)
+    finally:
+        stream.close()
+
+
+def _take_data_dir(data: DataDir) -> DataDirLock:
+    try:
+        data.make()
+    except OSError as error:
+        raise _unusable(data, error) from error
+    if data.restoring.exists():
+        raise UpFailed(
+            f"a restore into {data.root} did not come to its end: delete the directory and restore again"
+        )
+    if (free := free_mb(data)) < FREE_MB:
+        raise UpFailed(
+            f"the disk of {data.root} is full ({free} MB free, {FREE_MB} needed): make room, or give another place with --data"
+        )
+    try:
+        return DataDirLock(data.lock)
+    except OSError as error:
+        raise _unusable(data, error) from error
+    except DataDirBusy as error:
+        running = read_status(data.status) or {}
+        where = f", http://{running['http']}" if running.get("http") else ""
+        raise UpFailed(
+            f"Vigie already runs on {data.root} ({error}{where}): stop it first, or give another place with --data"
+        ) from error
+
+
+def _unusable(data: DataDir, error: OSError) -> UpFailed:
+    return UpFailed(
+        f"the data directory {data.root} cannot be used: {error.strerror} ({error.filename})"
+    )
+
+
+def _listen(http: str) -> socket.socket:
+    host, port = split_host_port(http)
+    try:
+        return listen(host, port)
+    except PortBusy as error:
+        raise UpFailed(
+            f"{http} cannot be listened on ({error.strerror}): choose another address with --http or VIGIE_HTTP"
+        ) from error
+    except OSError as error:
+        raise UpFailed(
+            f"{http} cannot be listened on ({error.strerror}): it must be an address of this machine"
+        ) from error
+
+
+async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
+    """From here on there are processes: whatever happens, they are stopped in order."""
+    settings = options.settings
+    names = plans.process_names(options.workers)
+    ports = remembered_ports(settings.data.ports, ["kafka", "controller", *names])
+    try:
+        sockets_in = socket_folder(settings.data.run)
+        pages = listen_at(sockets_in / "console.sock")
+    except OSError as error:
+        raise _unusable(settings.data, error) from error
+    store_node = StoreNode(
+        settings.data.store, sockets_in / "store.sock", settings.data.logs / "store.log"
+    )
+    addresses = Addresses(
+        kafka=options.kafka or f"127.0.0.1:{ports['kafka']}",
+        redis=options.redis or store_node.url,
+        http=settings.http,
+        console=f"{SOCKET}{sockets_in / 'console.sock'}",
+        replication=settings.kafka_replication,
+    )
+    sockets = {"VIGIE_HTTP_FD": front.fileno(), "VIGIE_CONSOLE_FD": pages.fileno()}
+    environment = plans.base_environment(settings, addresses, colour=stream.colour)
+    environment["VIGIE_DEMO_REALM"] = (
+        f"{settings.territory.name}~ex-demo-{secrets.token_hex(3)}" if options.demo else ""
+    )
+    forks = ForkServer(environment, plans.PRELOAD)
+    supervisor = Supervisor(settings.data, addresses, stream, forks)
+    progress = Progress(stream)
+    with pages, contextlib.closing(forks), _signals() as stop_asked:
+        forks.begin()  # it imports while the broker starts
+        starting = asyncio.create_task(
+            _start(options, supervisor, store_node, environment, ports, sockets, progress)
+        )
+        asked = asyncio.create_task(stop_asked.wait())
+        try:
+            await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await asked
+            progress.step("Stopping")
+            log.info("system.stopping")
+        finally:
+            starting.cancel()
+            asked.cancel()
+            await supervisor.stop()
+            await asyncio.gather(starting, asked, return_exceptions=True)
+            remove_folder(sockets_in, settings.data.run)
+            progress.done()
+    log.info("system.stopped")
+    if not options.verbose:
+        stream.plain("  Vigie has stopped.")
+
+
+async def _start(
+    options: Options,
+    supervisor: Supervisor,
+    store_node: StoreNode,
+    environment: dict[str, str],
+    ports: dict[str, int],
+    sockets: dict[str, int],
+    progress: Progress,
+) -> None:
+    began = time.monotonic()
+    settings, addresses = options.settings, supervisor.addresses
+    progress.step("Making the servers ready")
+    servers, later = await asyncio.to_thread(
+        _server_plans, options, store_node, ports, environment, progress
+    )
+    progress.step("Starting the broker and the store")
+    children = supervisor.start(servers)
+    await asyncio.gather(*(_until_ready(child) for child in children))
+    await _external_servers(options)
+    progress.step("Making topics ready")
+    try:
+        made = await _in_time(
+            "making topics ready",
+            provision(addresses.kafka, replication=settings.kafka_replication),
+        )
+    except BrokerUnreachable as error:
+        raise UpFailed(f"{error}") from error
+    except TopicsDiffer as error:
+        raise UpFailed(
+            f"{error}. Vigie never alters a topic that holds data: use another broker or data directory, or alter it yourself"
+        ) from error
+    except KafkaError as error:
+        raise UpFailed(f"the topics cannot be made on {addresses.kafka}: {error}") from error
+    if made.created:
+        log.info("topics.created", count=len(made.created))
+    progress.step("Making accounts, the live realm and the territory ready")
+    await _in_time("making accounts and the live realm ready", options.before_services(addresses))
+    progress.step("Starting the services")
+    services = supervisor.start(
+        plans.service_plans(settings, environment, ports, sockets, options.workers)
+    )
+    all_ready = asyncio.create_task(_until_all_ready(services, progress))
+    try:
+        await _until_front_serves(services, is_new=bool(made.created))
+        settings.data.started.touch()
+        await all_ready
+    finally:
+        all_ready.cancel()
+    supervisor.enter("ready")
+    log.info(
+        "system.ready",
+        address=f"http://{settings.http}",
+        seconds=round(time.monotonic() - began, 1),
+    )
+    progress.done()
+    supervisor.say(options.greeting(settings))
+    if options.demo:
+        later.append(plans.demo_plan(settings, environment))
+    supervisor.start(later)
+
+
+async def _in_time(what: str, work: Awaitable[T]) -> T:
+    """The result of a step on the broker; one that takes long is named. Raises UpFailed after STEP_S."""
+    task = asyncio.ensure_future(work)
+    began = time.monotonic()
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=SLOW_S)
+            waited = time.monotonic() - began
+            if not task.done() and waited > STEP_S:
+                raise UpFailed(
+                    f"{what} is not done after {STEP_S:g} s: is the broker well? See its log, then start again"
+                )
+            if not task.done():
+                log.warning("system.slow", step=what, seconds=round(waited))
+        return task.result()
+    finally:
+        task.cancel()
+
+
+def _server_plans(
+    options: Options,
+    store_node: StoreNode,
+    ports: dict[str, int],
+    environment: dict[str, str],
+    progress: Progress,
+) -> tuple[list[Plan], list[Plan]]:
+    """Plans of the embedded servers, made ready on disk; and what is done for them when everything runs. Blocking (downloads, formatting)."""
+    settings, data = options.settings, options.settings.data
+    found: list[Plan] = []
+    later: list[Plan] = []
+    try:
+        if options.redis is None:
+            store_node.prepare()
+            found.append(plans.store_plan(store_node, environment))
+        if options.kafka is None:
+            own = ports["kafka"], ports["controller"]
+
+            def tell(text: str) -> None:
+                log.info("kafka.jars", what=text)
+                progress.step(text[:1].upper() + text[1:])
+
+            log_file = data.logs / "broker.jsonl"
+            node = make_node(
+                data.kafka, own, log_file, settings.cache_dir, data.secrets, tell, progress.detail
+            )
+            node.prepare()
+            use_security(node.security)
+            found.append(plans.broker_plan(node, environment))
+            if node.classes is None and can_keep(node.java, node.jars):
+                later.append(plans.classes_plan(settings, environment))
+    except (JavaUnusable, JarsUnavailable, BrokerFailed, StoreFailed) as error:
+        raise UpFailed(str(error)) from error
+    except OSError as error:
+        raise UpFailed(f"{error.strerror}: {error.filename}") from error
+    return found, later
+
+
+async def _until_ready(child: Child) -> None:
+    """A server must become ready; one that ends first is a reason not to start. Raises UpFailed."""
+    ready = asyncio.create_task(child.ready.wait())
+    try:
+        while not ready.done():
+            await asyncio.wait({ready}, timeout=0.2)
+            status = child.status
+            if status.state == "backing_off" and status.restarts >= 1:
+                raise UpFailed(f"{status.name} does not start: {status.why}")
+    finally:
+        ready.cancel()
+
+
+async def _external_servers(options: Options) -> None:
+    if options.kafka is not None:
+        await _until_serving(
+            "Kafka broker", options.kafka, "--kafka", lambda: kafka.is_serving(options.kafka or "")
+        )
+    if options.redis is not None:
+        await _until_serving(
+            "Redis",
+            options.redis.rpartition("@")[2],
+            "--redis",
+            lambda: store.answers(options.redis or ""),
+        )
+
+
+async def _until_serving(
+    what: str, address: str, flag: str, is_serving: Callable[[], Awaitable[bool]]
+) -> None:
+    try:
+        async with asyncio.timeout(EXTERNAL_S):
+            while not await is_serving():
+                await asyncio.sleep(0.5)
+    except TimeoutError as error:
+        raise UpFailed(
+            f"no {what} answers at {address}: start it, or leave out {flag} to use the embedded one"
+        ) from error
+
+
+async def _until_front_serves(children: list[Child], *, is_new: bool) -> None:
+    """Return once the front accepts reports and nobody else is worth waiting for.
+
+    The others get OTHERS_S to become ready; one that has ended is not waited for, because reports are accepted without it. On a new
+    installation all must be ready: before the deciders have applied the territory there is nothing to report to.
+    """
+    await asyncio.gather(
+        *(child.ready.wait() for child in children if child.status.name == plans.FRONT)
+    )
+    give_up = time.monotonic() + OTHERS_S
+    awaited = children
+    while awaited and (is_new or time.monotonic() < give_up):
+        awaited = [c for c in awaited if not (c.ready.is_set() or (c.has_ended and not is_new))]
+        await asyncio.sleep(0.1)
+    if awaited:
+        log.warning(
+            "front.alone",
+            waiting_for={c.status.name: c.status.why or c.status.state for c in awaited},
+        )
+
+
+async def _until_all_ready(children: list[Child], progress: Progress) -> None:
+    waiting = asyncio.gather(*(_tell_ready(child, children, progress) for child in children))
+    try:
+        await asyncio.wait_for(asyncio.shield(waiting), READY_S)
+    except TimeoutError:
+        late = {
+            c.status.name: c.status.why or c.status.state for c in children if not c.ready.is_set()
+        }
+        log.warning("system.slow", waiting_for=late)
+        await waiting
+
+
+async def _tell_ready(child: Child, children: list[Child], progress: Progress) -> None:
+    await child.ready.wait()
+    progress.detail(f"{sum(c.ready.is_set() for c in children)} of {len(children)}")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[asyncio.Event]:
+    """Set on the first SIGINT, SIGTERM or end of the terminal, unless that is ignored (nohup). Later ones are ignored: the ordered stop has its own
+    time limits.
+    """
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, asked.set)
+    try:
+        yield asked
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,1 @@
+"""Commands for reports, decisions and documents of a crisis."""

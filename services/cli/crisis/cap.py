@@ -1,0 +1,41 @@
+"""`vigie cap`: a CAP 1.2 message from a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from schemas.cap import MEDIA_TYPE
+from services.cli.client import Away, Client, Refused, fail
+from services.runtime.process.settings import Settings
+
+
+def cap(
+    file: Annotated[
+        Path,
+        typer.Argument(help="CAP 1.2 message, XML", exists=True, dir_okay=False, readable=True),
+    ],
+    realm: Annotated[
+        str | None,
+        typer.Option(help="Default: the live realm; where a message of status Exercise goes"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Post the message and print the ids of the reports that it became, or why it became none."""
+    query = f"?realm={quote(realm, safe='')}" if realm else ""
+    try:
+        with Client(Settings()) as client:
+            answer = client.send(f"/api/v1/cap{query}", file.read_bytes(), MEDIA_TYPE)
+    except (Away, Refused, OSError) as exc:
+        raise fail(exc) from exc
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    for report in answer["reports"]:
+        typer.echo(report["report_id"])
+    if not answer["reports"]:
+        typer.echo(answer["detail"])

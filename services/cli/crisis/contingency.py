@@ -1,0 +1,270 @@
+"""`vigie contingency`: which losses of sites the territory would not survive, computed here from its reference data."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from services.cli.client import fail
+from services.cli.crisis.read import AsOf, Realm, fetch
+from services.cli.output import console
+from services.continuity.contingency.current_crisis import PAIRED, Present
+from services.continuity.contingency.ranking import Contingency, Loss, Lost, Unmet, totals, worst
+from services.continuity.contingency.sensitivity import MOST_LOSSES as GRAVEST
+from services.continuity.contingency.sensitivity import Start, sensitivity
+from services.continuity.reassignment.model.files import (
+    FileInvalid,
+    outside_help,
+    read_previous,
+    read_situation,
+)
+from services.continuity.reassignment.model.solver import SolverFailed
+from services.continuity.reassignment.model.tables import Tables, TablesInvalid
+from services.runtime.process.settings import Settings
+from services.territory import TerritoryInvalid, load_territory
+
+
+class Together(StrEnum):
+    ONE = "1"
+    TWO = "2"
+
+
+LOST: Final = {
+    Lost.BUILDING: "bâtiment perdu, agents saufs",
+    Lost.PEOPLE: "site perdu avec ses agents",
+}
+ONE_MORE: Final = {
+    "agent": "un agent formé,",
+    "site": "un site de repli,",
+    "generator": "un groupe électrogène,",
+}
+
+
+def contingency(
+    n: Annotated[Together, typer.Option(help="1: each site lost; 2: each pair")] = Together.ONE,
+    lost: Annotated[
+        Lost, typer.Option(help="building: its people are safe; people: building and people")
+    ] = Lost.PEOPLE,
+    most: Annotated[int, typer.Option(min=1, help="Losses shown, the worst first")] = 10,
+    gains: Annotated[
+        bool,
+        typer.Option(
+            "--gains",
+            help="What one trained agent, fallback site or generator more would buy over the ten gravest (n = 1); half a minute",
+        ),
+    ] = False,
+    present: Annotated[
+        bool,
+        typer.Option(
+            "--present",
+            help="From the crisis of a realm as it is: what the planner of the running system found last",
+        ),
+    ] = False,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    situations: Annotated[
+        Path | None,
+        typer.Option(
+            help="From a crisis given as tables, computed here: CSV as for `vigie reassignment solve`"
+        ),
+    ] = None,
+    meta: Annotated[
+        Path | None, typer.Option(help="JSON: id, elapsed_h, transit, tele of each situation")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Which situation")] = None,
+    approved: Annotated[
+        Path | None,
+        typer.Option(
+            help="Lines approved in it, as JSON of a proposal: they hold desks and agents"
+        ),
+    ] = None,
+    territory: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder like territories/92; default: the installed one",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """Rank the losses that leave vital work undone even after the best reassignment (N-1, N-2), on a quiet day or from a crisis."""
+    if present:
+        _show_found(n, lost, most, realm, as_of, as_json=as_json)
+        return
+    if (situations is None, meta is None, name is None).count(True) not in (0, 3) or (
+        approved is not None and situations is None
+    ):
+        raise typer.BadParameter(
+            "a crisis is given by --situations, --meta and --name together; --approved goes with them"
+        )
+    try:
+        data = load_territory(territory or Settings().territory)
+        tables = Tables(data.sites, data.staffing)
+        began = time.perf_counter()
+        ranking: Contingency | Present = Contingency(tables, lost)
+        start = Start(data.sites, data.staffing, lost)
+        if situations is not None and meta is not None and name is not None:
+            lines = read_previous(approved, tables) if approved else ()
+            now = read_situation(situations, meta, name, tables)
+            start = Start(
+                data.sites, data.staffing, lost, now, [line for line in lines if line.approved]
+            )
+            ranking = start.ranking(tables)
+        quiet = as_json or not Console().is_terminal or isinstance(ranking, Present)
+        found = (
+            ranking.single()
+            if n is Together.ONE
+            else list(_watched(ranking, len(tables.sites), quiet=quiet))
+        )
+        shown = [ranking.explained(loss) for loss in worst(found, most, tables)]
+        bought = (
+            sensitivity(start, worst(found, GRAVEST, tables)) if gains and n is Together.ONE else ()
+        )
+        seconds = time.perf_counter() - began
+    except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
+        raise fail(error) from error
+    help_of = {activity.id: outside_help(activity.strategies) for activity in data.activities}
+    names = {m.id: m.name for m in data.staffing.metiers}
+    document = {
+        "n": int(n),
+        "lost": lost.value,
+        **totals(found),
+        "solved": ranking.solves,
+        "screened": ranking.screened,
+        "seconds": round(seconds, 1),
+        "unmet_now": None if isinstance(ranking, Contingency) else _levels(ranking.unmet),
+        "worst": [_loss(loss, help_of, names) for loss in shown],
+        "gains": [
+            asdict(gain) | {"unmet": _levels(gain.unmet), "name": names.get(gain.what, gain.what)}
+            for gain in bought
+        ],
+    }
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        _show(document)
+
+
+def _watched(ranking: Contingency | Present, sites: int, *, quiet: bool) -> Any:
+    pairs = ranking.pairs()
+    return pairs if quiet else track(pairs, "paires", total=sites * (sites - 1) // 2)
+
+
+def _levels(unmet: Unmet) -> dict[str, int]:
+    return dict(zip(("U1", "U2", "U3"), unmet, strict=True))
+
+
+def _show_found(
+    n: Together, lost: Lost, most: int, realm: str | None, as_of: str | None, *, as_json: bool
+) -> None:
+    """What the planner found from the present. Exit 1 if there is nothing yet."""
+    found = fetch(
+        "/api/v1/contingency",
+        realm,
+        as_of,
+        most,
+        **{"n": n.value, "lost": lost.value, "from": "present"},
+    )["items"]
+    if not found:
+        raise fail(
+            ValueError(
+                "Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est pas fini."
+            )
+        )
+    (row,) = found
+    if as_json:
+        typer.echo(json.dumps(row, ensure_ascii=False))
+        return
+    now, levels = row["present"], ("u1", "u2", "u3")
+    console().print(
+        f"N-{row['n']}, {LOST[Lost(row['lost'])]}, depuis la proposition n°\u00a0{now['number']} "
+        f"({now['sites_hit']} sites touchés, {now['held']} agents réaffectés, manque déjà {' '.join(f'{u.upper()} {now[u]}' for u in levels)})\u00a0: "
+        f"{row['unmet']} pertes sur {row['losses']} laissent davantage de manque{_looked_at(n)}",
+        highlight=False,
+    )
+    for gain in row["gains"]:
+        _say_gain(gain | {"unmet": {u.upper(): gain[u] for u in levels}})
+    _table(
+        [{**loss, "unmet": {u.upper(): loss[u] for u in levels}} for loss in row["worst"][:most]]
+    )
+
+
+def _loss(loss: Loss, help_of: dict[str, list[str]], names: dict[str, str]) -> dict[str, Any]:
+    return {
+        "sites": list(loss.sites),
+        "unmet": _levels(loss.unmet),
+        "gaps": [
+            {
+                "site": g.site,
+                "activity": g.activity,
+                "metier": g.metier,
+                "metier_name": names[g.metier],
+                "count": g.count,
+                "missing": g.missing,
+                "why": [r.code for r in g.why],
+                "outside_help": help_of.get(g.activity, []),
+            }
+            for g in loss.gaps
+        ],
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    now, n = document["unmet_now"], Together(str(document["n"]))
+    already = (
+        ""
+        if now is None
+        else f", manque déjà {' '.join(f'{level} {count}' for level, count in now.items())}"
+    )
+    leaves = "un manque" if now is None else f"davantage de manque{_looked_at(n)}"
+    console().print(
+        f"N-{n}, {LOST[Lost(document['lost'])]}{already}\u00a0: {document['unmet']} pertes sur {document['losses']} laissent {leaves} "
+        f"({document['solved']} résolues, {document['screened']} écartées sans calcul, {document['seconds']} s)",
+        highlight=False,
+    )
+    _table(document["worst"])
+    for gain in document["gains"]:
+        _say_gain(gain)
+
+
+def _looked_at(n: Together) -> str:
+    """From a crisis: which pairs were looked at."""
+    return (
+        ""
+        if n is Together.ONE
+        else f" (paires regardées\u00a0: chacun des {PAIRED} sites les plus graves, avec chaque autre)"
+    )
+
+
+def _say_gain(gain: dict[str, Any]) -> None:
+    levels = ", ".join(f"{level} {change:+}" for level, change in gain["unmet"].items())
+    console().print(
+        f"de plus, {ONE_MORE[gain['kind']]} {gain['name']}\u00a0: {gain['agents']:+} agents manquants, {gain['kept']:+} activités tenues, "
+        f"{levels}, sur {gain['losses']} pertes",
+        highlight=False,
+    )
+
+
+def _table(worst: list[dict[str, Any]]) -> None:
+    table = Table()
+    for column in ("Sites", "U1", "U2", "U3", "Effectifs qui manqueraient"):
+        table.add_column(column)
+    for loss in worst:
+        missing = ", ".join(
+            f"{g['count']} {g['metier_name']} ({g['activity']})" for g in loss["gaps"][:4]
+        )
+        more = f" et {len(loss['gaps']) - 4} de plus" if len(loss["gaps"]) > 4 else ""
+        table.add_row(
+            " + ".join(loss["sites"]), *(str(v) for v in loss["unmet"].values()), missing + more
+        )
+    console().print(table)

@@ -1,0 +1,432 @@
+"""Deciding from the shell: each command is one decision of the API, with author and reason; exit 1 when the decider refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import typer
+
+from schemas.words import Answer, Certainty, LineKind
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.crisis.read import (
+    EVERY,
+    AsJson,
+    Incident,
+    OfIncident,
+    Realm,
+    fetch,
+    identified,
+    moment,
+)
+from services.runtime.process.settings import Settings
+
+PATIENCE_S = 15
+"""How long a decision that is under way is waited for."""
+
+Reason = Annotated[str | None, typer.Option(help="Why; kept encrypted")]
+Key = Annotated[
+    str | None, typer.Option(help="Idempotency-Key: the same key again is the same decision")
+]
+Expected = Annotated[
+    int | None, typer.Option("--if-version", help="Only if the version is still this one")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Although a condition stands against it; needs a reason")
+]
+
+
+def _part(id: str) -> str:
+    return quote(id, safe="")
+
+
+def decide(
+    path: str,
+    realm: str | None,
+    body: dict[str, Any],
+    *,
+    key: str | None,
+    expected: int | None = None,
+    as_json: bool,
+    done: str,
+) -> None:
+    """Post the decision and wait for the decider; print what came of it. Raises typer.Exit(1) when refused or not decided yet."""
+    headers = {"Idempotency-Key": key or str(uuid.uuid4())} | (
+        {"If-Match": f'"{expected}"'} if expected is not None else {}
+    )
+    where = f"/api/v1/{path}" + (f"?{urlencode({'realm': realm})}" if realm else "")
+    try:
+        with Client(Settings(), timeout_s=PATIENCE_S + 15) as client:
+            status, result = client.call(
+                "POST", where, {k: v for k, v in body.items() if v is not None}, headers
+            )
+            if status == 202:
+                result = client.decided(result, PATIENCE_S)
+    except (Away, Refused) as exc:
+        if as_json and isinstance(exc, Refused):
+            typer.echo(json.dumps(exc.problem, ensure_ascii=False))
+        raise fail(exc) from exc
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    if result["state"] == "applied":
+        if not as_json:
+            typer.secho(done, fg="green")
+        return
+    if result["state"] == "pending":
+        typer.secho(
+            f"accepted, not decided yet: GET /api/v1/commands/{result['command_id']}",
+            err=True,
+            fg="yellow",
+        )
+    else:
+        typer.secho(result["detail"] or result["code"] or "refused", err=True, fg="red")
+    raise typer.Exit(1)
+
+
+def ack(
+    incident: Incident,
+    realm: Realm = None,
+    decline: Annotated[
+        bool, typer.Option("--decline", help="I cannot: the deputy is called")
+    ] = False,
+    reason: Reason = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer for the running ladder of an incident, and take it in charge."""
+    body = {"answer": Answer.DECLINE if decline else Answer.ACK, "reason": reason}
+    decide(
+        f"incidents/{_part(identified(incident, realm))}/acknowledge",
+        realm,
+        body,
+        key=key,
+        as_json=as_json,
+        done="Pris en charge",
+    )
+
+
+def escalate(
+    incident: Incident,
+    realm: Realm = None,
+    reason: Reason = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fire the next wave now."""
+    decide(
+        f"incidents/{_part(identified(incident, realm))}/escalate",
+        realm,
+        {"reason": reason},
+        key=key,
+        as_json=as_json,
+        done="Vague suivante appelée",
+    )
+
+
+def reapply(
+    incident: Incident,
+    realm: Realm = None,
+    reason: Reason = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """The running ladder of an incident takes the waves and delays in force."""
+    body = {"reason": reason}
+    decide(
+        f"incidents/{_part(identified(incident, realm))}/reapply-policy",
+        realm,
+        body,
+        key=key,
+        as_json=as_json,
+        done="Règles en vigueur appliquées",
+    )
+
+
+def resolve(
+    incident: Incident,
+    realm: Realm = None,
+    reason: Reason = None,
+    force: Force = False,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Close an incident."""
+    body = {"reason": reason, "force": force}
+    decide(
+        f"incidents/{_part(identified(incident, realm))}/resolve",
+        realm,
+        body,
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done="Clos",
+    )
+
+
+def _level(text: str) -> str:
+    if re.fullmatch("[Nn]?[0-4]", text) is None:
+        raise typer.BadParameter(f"not a level: {text!r} (N0 … N4)")
+    return f"N{text[-1]}"
+
+
+def level(
+    level: Annotated[str, typer.Argument(help="N0 … N4", parser=_level, metavar="LEVEL")],
+    scope: Annotated[
+        str, typer.Option(help="`territory`, or id or number of an incident")
+    ] = "territory",
+    realm: Realm = None,
+    reason: Reason = None,
+    force: Force = False,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Raise the level, or lower it with a reason."""
+    body = {
+        "level": level,
+        "scope": scope if scope == "territory" else identified(scope, realm),
+        "reason": reason,
+        "force": force,
+    }
+    decide(
+        "level", realm, body, key=key, expected=expected, as_json=as_json, done=f"Niveau {level}"
+    )
+
+
+def hold(
+    until: Annotated[str | None, typer.Option(help="ISO 8601; without offset, Paris time")] = None,
+    reason: Reason = None,
+    realm: Realm = None,
+    end: Annotated[bool, typer.Option("--end", help="Send again, before that time")] = False,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop all sending until a time, for a reason; never for danger to people. What waits goes out at the end."""
+    if end == (until is not None):
+        raise typer.BadParameter("either --until and --reason, or --end")
+    if end:
+        decide(
+            "sending/release",
+            realm,
+            {"reason": reason},
+            key=key,
+            as_json=as_json,
+            done="Envois repris",
+        )
+        return
+    body = {"until": moment(until or ""), "reason": reason}
+    decide(
+        "sending/hold",
+        realm,
+        body,
+        key=key,
+        as_json=as_json,
+        done="Envois suspendus, sauf les alertes de danger",
+    )
+
+
+def note(
+    text: str,
+    incident: OfIncident = None,
+    realm: Realm = None,
+    corrects: Annotated[
+        str | None, typer.Option(help="Id of the line that this one corrects")
+    ] = None,
+    occurred_at: Annotated[
+        str | None,
+        typer.Option(help="When it happened, for a line that was on paper: ISO 8601; default: now"),
+    ] = None,
+    kind: Annotated[LineKind, typer.Option(help="What it is")] = LineKind.NOTE,
+    source: Annotated[
+        str | None, typer.Option(help="Kind of source that said so: prefecture, enedis, …")
+    ] = None,
+    certainty: Annotated[Certainty | None, typer.Option()] = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a line in the main courante."""
+    at = moment(occurred_at) if occurred_at else None
+    body = {
+        "text": text,
+        "incident": identified(incident, realm),
+        "corrects": corrects,
+        "occurred_at": at,
+        "kind": kind.value,
+        "source": source,
+        "certainty": certainty.value if certainty else None,
+    }
+    decide("log", realm, body, key=key, as_json=as_json, done="Ligne ajoutée")
+
+
+def resend(
+    notifications: Annotated[
+        list[str] | None, typer.Argument(help="Identifiers; none with --dead")
+    ] = None,
+    dead: Annotated[
+        bool, typer.Option("--dead", help="All that failed or were perhaps not sent")
+    ] = False,
+    realm: Realm = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try messages again that reached nobody, once what failed was mended. `vigie notifications --state failed` lists them."""
+    if bool(notifications) == dead:
+        raise typer.BadParameter("give identifiers, or --dead")
+    found = notifications or [
+        n["id"]
+        for n in fetch("/api/v1/notifications", realm, None, EVERY, state=["failed", "ambiguous"])[
+            "items"
+        ]
+    ]
+    refused = 0
+    for id in found:
+        try:
+            decide(
+                f"notifications/{_part(id)}/replay",
+                realm,
+                {"reason": reason},
+                key=None,
+                as_json=as_json,
+                done=f"Repris : {id}",
+            )
+        except typer.Exit:  # said already; the others are tried all the same
+            refused += 1
+    if not found:
+        typer.echo("Rien à reprendre")
+    if refused:
+        raise typer.Exit(1)
+
+
+plan = typer.Typer(
+    help="Decide on a plan.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+card = typer.Typer(
+    help="Work on an action card.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@plan.command("activate")
+def activate(
+    plan: str,
+    realm: Realm = None,
+    incident: OfIncident = None,
+    level: Annotated[int | None, typer.Option(min=0, max=4)] = None,
+    reason: Reason = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Activate a proposed plan."""
+    body = {"incident": identified(incident, realm), "level": level, "reason": reason}
+    decide(
+        f"plans/{_part(plan)}/activate",
+        realm,
+        body,
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done=f"{plan} activé",
+    )
+
+
+@plan.command("refuse")
+def refuse(
+    plan: str,
+    realm: Realm = None,
+    reason: Reason = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse a proposed plan."""
+    decide(
+        f"plans/{_part(plan)}/refuse",
+        realm,
+        {"reason": reason},
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done=f"{plan} refusé",
+    )
+
+
+@plan.command("stand-down")
+def stand_down(
+    plan: str,
+    realm: Realm = None,
+    reason: Reason = None,
+    force: Force = False,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stand a plan down."""
+    body = {"reason": reason, "force": force}
+    decide(
+        f"plans/{_part(plan)}/stand-down",
+        realm,
+        body,
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done=f"{plan} levé",
+    )
+
+
+@card.command("start")
+def start_card(
+    plan: str, card: str, realm: Realm = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Begin a card."""
+    decide(
+        f"plans/{_part(plan)}/cards/{_part(card)}/start",
+        realm,
+        {},
+        key=key,
+        as_json=as_json,
+        done="Fiche commencée",
+    )
+
+
+@card.command("done")
+def done_card(
+    plan: str,
+    card: str,
+    realm: Realm = None,
+    reason: Reason = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """A card is done."""
+    decide(
+        f"plans/{_part(plan)}/cards/{_part(card)}/done",
+        realm,
+        {"reason": reason},
+        key=key,
+        as_json=as_json,
+        done="Fiche faite",
+    )
+
+
+@card.command("not-applicable")
+def skip_card(
+    plan: str,
+    card: str,
+    reason: Annotated[str, typer.Option(help="Why")],
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """A card does not apply here."""
+    path = f"plans/{_part(plan)}/cards/{_part(card)}/not-applicable"
+    decide(path, realm, {"reason": reason}, key=key, as_json=as_json, done="Fiche sans objet")

@@ -1,0 +1,251 @@
+"""Documents from the shell: points de situation, read and validated; the evidence bundle of an incident; lessons learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import httpx
+import typer
+
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.crisis.decide import Key, Reason, decide
+from services.cli.crisis.read import (
+    AsJson,
+    AsOf,
+    Incident,
+    Limit,
+    OfIncident,
+    Realm,
+    at_paris,
+    fetch,
+    identified,
+    moment,
+    query,
+    show,
+)
+from services.console.i18n import translator
+from services.console.texts import words as w
+from services.runtime.process.settings import Settings
+
+_ = translator("fr")
+Pdf = Annotated[
+    Path | None, typer.Option("--pdf", help="Write the PDF here", dir_okay=False, writable=True)
+]
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", help="Write one static HTML page here", dir_okay=False, writable=True),
+]
+
+
+def download(path: str, realm: str | None, as_of: str | None, **params: Any) -> httpx.Response:
+    """The bytes of a document. Exits with one sentence when that fails."""
+    try:
+        with Client(Settings(), timeout_s=120) as client:
+            return client.read(path + query(realm, as_of, **params))
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+
+
+def write(file: Path, content: bytes) -> None:
+    """Write a file, or exit with the reason."""
+    try:
+        file.write_bytes(content)
+    except OSError as exc:
+        raise fail(exc) from exc
+    typer.secho(f"{file} ({len(content)} octets)", err=True, fg="green")
+
+
+def show_document(
+    path: str,
+    realm: str | None,
+    as_of: str | None,
+    *,
+    as_json: bool,
+    pdf: Path | None,
+    html: Path | None,
+    **params: Any,
+) -> None:
+    """Write the files that were asked for; otherwise print the document as text or JSON."""
+    for file, form in ((pdf, "pdf"), (html, "html")):
+        if file is not None:
+            write(file, download(path, realm, as_of, format=form, **params).content)
+    if as_json or (pdf is None and html is None):
+        typer.echo(
+            download(path, realm, as_of, format="json" if as_json else "text", **params).text,
+            nl=as_json,
+        )
+
+
+def sitrep(
+    realm: Realm = None,
+    as_of: AsOf = None,
+    number: Annotated[
+        int | None, typer.Option(min=1, help="A validated one; without: the draft as it stands")
+    ] = None,
+    pdf: Pdf = None,
+    html: Html = None,
+    validate: Annotated[
+        bool,
+        typer.Option(
+            "--validate", help="Validate the draft: frozen and numbered, never edited after"
+        ),
+    ] = False,
+    remark: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="SECTION=TEXT to complete it with: essential, evolution, decisions, partners, ahead"
+        ),
+    ] = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Point de situation: the draft as it stands, or a validated one; as text, PDF, HTML or JSON."""
+    if not validate:
+        if remark:
+            raise typer.BadParameter("--remark goes with --validate")
+        show_document(
+            f"/api/v1/sitreps/{number or 'draft'}",
+            realm,
+            as_of,
+            as_json=as_json,
+            pdf=pdf,
+            html=html,
+        )
+        return
+    remarks = {}
+    for one in remark or ():
+        section, sign, text = one.partition("=")
+        if not sign:
+            raise typer.BadParameter(f"not SECTION=TEXT: {one!r}")
+        remarks[section] = text
+    body = {"remarks": remarks, "number": number, "as_of": moment(as_of) if as_of else None}
+    decide("sitreps", realm, body, key=key, as_json=as_json, done="Point de situation validé")
+    if pdf is not None or html is not None:
+        show_document("/api/v1/sitreps/latest", realm, None, as_json=False, pdf=pdf, html=html)
+
+
+def export(
+    incident: Incident,
+    realm: Realm = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the zip here; default: its own name in this folder", dir_okay=False
+        ),
+    ] = None,
+) -> None:
+    """Evidence bundle of an incident: facts with their hash chain, messages, receipts, decisions, points de situation; signed."""
+    try:
+        with Client(Settings(), timeout_s=120) as client:
+            found = client.get("/api/v1/incidents" + query(realm, None, q=incident, limit=1000))[
+                "items"
+            ]
+            named = next((i for i in found if incident in (i["id"], i["number"])), None)
+            id = named["id"] if named else incident
+            file = out or Path(f"preuves-{named['number'] if named else id}.zip")
+            size = client.save(
+                f"/api/v1/incidents/{quote(id, safe='')}/export" + query(realm, None), file
+            )
+    except (Away, Refused, OSError) as exc:
+        raise fail(exc) from exc
+    typer.secho(f"{file} ({size} octets)\nvigie verify --bundle {file}", err=True, fg="green")
+
+
+def retex(
+    incident: Annotated[
+        str | None,
+        typer.Argument(help="Incident: its id or its number; the whole realm when absent"),
+    ] = None,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    pdf: Pdf = None,
+    html: Html = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lessons learned, drawn from the log: delays against targets, alarms, plans, late cards, planned versus real."""
+    id = identified(incident, realm)
+    show_document("/api/v1/retex", realm, as_of, as_json=as_json, pdf=pdf, html=html, incident=id)
+
+
+improvement = typer.Typer(
+    help="Improvement actions of lessons learned.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@improvement.command("add")
+def add_improvement(
+    text: str,
+    owner: Annotated[str, typer.Option(help="Role that owns it, as in escalade.yaml")],
+    due: Annotated[str, typer.Option(help="ISO 8601")],
+    incident: OfIncident = None,
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide an action: it is a task until it is done."""
+    body = {
+        "text": text,
+        "owner": owner,
+        "due_at": moment(due),
+        "incident": identified(incident, realm),
+    }
+    decide("improvements", realm, body, key=key, as_json=as_json, done="Action décidée")
+
+
+@improvement.command("done")
+def done_improvement(
+    id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """An action is done."""
+    decide(
+        f"improvements/{quote(id, safe='')}/done",
+        realm,
+        {"reason": reason},
+        key=key,
+        as_json=as_json,
+        done="Action faite",
+    )
+
+
+@improvement.command("drop")
+def drop_improvement(
+    id: str,
+    reason: Annotated[str, typer.Option(help="Why")],
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """An action is given up."""
+    decide(
+        f"improvements/{quote(id, safe='')}/drop",
+        realm,
+        {"reason": reason},
+        key=key,
+        as_json=as_json,
+        done="Action abandonnée",
+    )
+
+
+@improvement.command("list")
+def list_improvements(
+    realm: Realm = None, as_of: AsOf = None, limit: Limit = 200, as_json: AsJson = False
+) -> None:
+    """Improvement actions, open ones first."""
+    found = fetch("/api/v1/improvements", realm, as_of, limit)
+    show(
+        found,
+        as_json,
+        "Actions d’amélioration",
+        (
+            ("Action", lambda i: i["text"] or ""),
+            ("Responsable de l’action", lambda i: w.word(w.ROLE, i["owner"], _)),
+            ("Échéance", lambda i: at_paris(i["due_at"])),
+            ("État", lambda i: w.word(w.IMPROVEMENT_STATE, i["state"], _)),
+            ("Identifiant", lambda i: i["id"]),
+        ),
+    )

@@ -1,0 +1,134 @@
+"""`vigie maintenance`: planned works (D64) from the shell."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from schemas.maintenance import Matcher
+from services.cli.crisis.decide import Expected, Key, decide
+from services.cli.crisis.read import AsJson, AsOf, Limit, Realm, at_paris, fetch, moment, show
+from services.cli.output import IDENTIFIER
+from services.console.i18n import translator
+from services.console.maintenance.page import said_rule
+
+app = typer.Typer(
+    help="Planned works: in the picture, calling nobody.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_STATE = {"active": "en cours", "planned": "à venir", "over": "terminés"}
+_ = translator("fr")
+
+
+def matcher_of(text: str) -> dict[str, Any]:
+    """As the API takes it. Raises typer.BadParameter."""
+    try:
+        return Matcher.parse(text).model_dump()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+@app.command("list")
+def list_(
+    realm: Realm = None,
+    as_of: AsOf = None,
+    state: Annotated[list[str] | None, typer.Option(help="active, planned, over")] = None,
+    site: Annotated[str | None, typer.Option(help="Those that may cover this site")] = None,
+    limit: Limit = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Windows: active ones, then the next to begin, then those that are over."""
+    found = fetch("/api/v1/maintenance", realm, as_of, limit, state=state, site=site)
+    show(
+        found,
+        as_json,
+        "Travaux",
+        (
+            (IDENTIFIER, lambda m: m["id"]),
+            ("État", lambda m: str(_STATE.get(m["state"], m["state"]))),
+            ("Quoi, où", lambda m: m["title"]),
+            ("De", lambda m: at_paris(m["begins_at"] or m["starts_at"])),
+            ("À", lambda m: at_paris(m["over_at"] or m["until_at"] or m["ends_at"])),
+            ("Répétition", lambda m: said_rule(m["rrule"], _)),
+            ("Causes", lambda m: str(m["causes"])),
+            ("Version", lambda m: str(m["version"])),
+        ),
+    )
+
+
+@app.command("add")
+def add(
+    starts_at: Annotated[str, typer.Option("--from", help="ISO 8601; without offset, Paris time")],
+    ends_at: Annotated[str, typer.Option("--to", help="Of the first time, when it comes again")],
+    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
+    site: Annotated[
+        list[str] | None, typer.Option(help="May be repeated, as all that follow")
+    ] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Kind of site")] = None,
+    pole: Annotated[list[str] | None, typer.Option()] = None,
+    type: Annotated[list[str] | None, typer.Option(help="outage_power, outage_it, …")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Kind of source, or id of a registered one")
+    ] = None,
+    match: Annotated[
+        list[str] | None,
+        typer.Option(help="Label of machine alerts: alertname=Down, instance=~web.*"),
+    ] = None,
+    rrule: Annotated[str | None, typer.Option(help="RFC 5545: FREQ=WEEKLY;BYDAY=SU")] = None,
+    change: Annotated[
+        str | None, typer.Option(help="Id of a window that this one replaces")
+    ] = None,
+    realm: Realm = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan a window. All that is named must hold; danger to people and severity 5 are never covered."""
+    body = {
+        "sites": site or [],
+        "kinds": kind or [],
+        "poles": pole or [],
+        "types": type or [],
+        "sources": source or [],
+        "matchers": [matcher_of(m) for m in match or []],
+        "starts_at": moment(starts_at),
+        "ends_at": moment(ends_at),
+        "rrule": rrule,
+        "reason": reason,
+    }
+    path = "maintenance" if change is None else f"maintenance/{quote(change, safe='')}/change"
+    decide(
+        path,
+        realm,
+        body,
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done="Travaux prévus" if change is None else "Travaux modifiés",
+    )
+
+
+@app.command("end")
+def end(
+    window: str,
+    realm: Realm = None,
+    reason: Annotated[str | None, typer.Option(help="Why; kept encrypted")] = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """End a window now and for good: what is still open pages."""
+    path = f"maintenance/{quote(window, safe='')}/end"
+    decide(
+        path,
+        realm,
+        {"reason": reason},
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done="Travaux terminés",
+    )

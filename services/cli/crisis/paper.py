@@ -1,0 +1,250 @@
+"""`vigie paper FILE.pdf`: what must be at hand when the network is what failed. Ladders, action cards and site sheets come from the reference data alone.
+
+Telephone numbers are printed only from a file that is named, the one that `vigie directory import` takes: this command reads no directory.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import orjson
+import segno
+import typer
+
+from schemas.directory import Contact
+from schemas.reference import Card, Holder, Plan, RosterSection, Wave
+from schemas.words import Channel
+from services.cli.client import fail
+from services.cli.oncall.directory import DirectoryInvalid, contacts_of
+from services.console.documents import pdf
+from services.console.texts.names import Names
+from services.console.texts.world import FLAG, KIND_ONE
+from services.console.web import times
+from services.delivery.settings import DeliverySettings
+from services.runtime.process.atomic_file import appearing
+from services.runtime.process.settings import Settings
+from services.territory import Territory, TerritoryInvalid, load_territory
+
+HERE = Path(__file__).parent
+CHANNELS = {
+    Channel.APP: "application",
+    Channel.SMS: "SMS",
+    Channel.VOICE: "voix",
+    Channel.EMAIL: "courriel",
+    Channel.WEBHOOK: "webhook",
+    Channel.CHAT: "messagerie",
+}
+GROUPS = {
+    "cellule_complete": "cellule complète",
+    "tous_directeurs_pole": "tous les directeurs de pôle",
+    "suppleants": "suppléants de qui n’a pas répondu",
+}
+FLOOD = {
+    "non": "",
+    "oui": "inondable",
+    "tier1": "inondable (1er palier)",
+    "tier2": "inondable (2e palier)",
+    "tier3": "inondable (3e palier)",
+}
+
+
+def pack(territory: Territory, *, url: str, people: list[Contact], at: datetime) -> bytes:
+    """The whole pack as PDF. `people` empty: no directory in it."""
+    data = {
+        "title": "Vigie sur papier",
+        "intro": "Escalades, fiches réflexes et sites, pour quand le réseau est ce qui manque.",
+        "version": f"Territoire {territory.code}, version {territory.version}, imprimé le {times.local(at):%d/%m/%Y}",
+        "footer": f"Vigie, territoire {territory.code}, version {territory.version}",
+        "how": "Sans réponse dans le délai, passez à la vague suivante. Notez chaque appel : qui, quand, quelle réponse ; l’heure du papier fait foi à la reprise.",
+        "ladders": _ladders(territory),
+        "phones": _phones(territory, people),
+        "cards": _cards(territory),
+        "sites": _sites(territory, url),
+    }
+    return pdf.typeset((HERE / "paper.typ").read_bytes(), orjson.dumps(data), at)
+
+
+def _ladders(territory: Territory) -> list[dict[str, Any]]:
+    policy, names = (
+        territory.policy,
+        {f"N{level.level}": level.name for level in territory.policy.levels},
+    )
+    return [
+        {
+            "title": f"{name} – {names.get(name, name)}",
+            "waves": [
+                [
+                    str(w.wave),
+                    f"{w.after_min} min",
+                    ", ".join(_member(territory, w, r) for r in w.who),
+                    ", ".join(CHANNELS[Channel(c)] for c in w.channels),
+                    f"{w.ack_min} min",
+                    str(w.expected),
+                ]
+                for w in waves
+            ],
+        }
+        for name, waves in policy.ladders.items()
+    ]
+
+
+def _member(territory: Territory, step: Wave, name: str) -> str:
+    """Return whom a step calls, with the condition under which it does."""
+    role, flag = _role(territory, name), step.only_if.get(name)
+    return role if flag is None else f"{role} (si {FLAG.get(flag, flag)})"
+
+
+def _role(territory: Territory, role: str) -> str:
+    policy, group = territory.policy, GROUPS.get(role, role.replace("_", " "))
+    if members := policy.groups.get(role):
+        return f"{group} ({', '.join(policy.roles.get(m, m) for m in members)})"
+    return policy.roles.get(role, group).split(" (")[0]
+
+
+def _scoped(names: Names, label: str, scope: str | None) -> str:
+    """A role with the name of its pôle or site."""
+    if scope is None:
+        return label
+    return (
+        f"{label}, {names.pole_short(scope, 'fr') if scope in names.poles else names.site(scope)}"
+    )
+
+
+def _due(plan: Plan, card: Card) -> str:
+    """When a card is due, from the proposal of its plan; before the day that a notice names, where the plan counts from there."""
+    span = times.lasted(timedelta(minutes=abs(card.t_min)), "fr")
+    if plan.card_origin is None:
+        return span
+    return f"{span} {'avant' if card.t_min < 0 else 'après'} le jour J, 06:00"
+
+
+def _cards(territory: Territory) -> list[dict[str, Any]]:
+    found: dict[str, list[tuple[int, list[str]]]] = defaultdict(list)
+    names = Names.of(territory.sections)
+    for plan in territory.plans:
+        for card in plan.cards:
+            who = _scoped(names, _role(territory, card.role), card.pole)
+            found[who].append((card.t_min, [_due(plan, card), plan.id, card.task, "☐"]))
+    return [
+        {"role": role, "cards": [row for _, row in sorted(cards, key=lambda c: c[0])]}
+        for role, cards in sorted(found.items())
+    ]
+
+
+def _sites(territory: Territory, url: str) -> list[dict[str, str]]:
+    found = []
+    for site in sorted(territory.sites, key=lambda s: (s.commune_name, s.name)):
+        facts = [
+            site.commune_name,
+            KIND_ONE.get(site.kind, site.kind.replace("_", " ")),
+            f"{site.staff} agents",
+            f"accueil {site.public_capacity}" if site.public_capacity else "",
+            "groupe électrogène" if site.generator else "",
+            FLOOD[site.flood_exposure],
+        ]
+        words = (
+            f"Par SMS : {site.code} ELEC, {site.code} EAU, {site.code} EVAC … ; RAS {site.code} quand tout va"
+            if site.code
+            else ""
+        )
+        link = f"{url}/signaler?site={quote(site.id)}"
+        found.append(
+            {
+                "id": site.id,
+                "name": site.name,
+                "facts": ", ".join(f for f in facts if f),
+                "words": words,
+                "qr": _qr(link) if url else "",
+            }
+        )
+    return found
+
+
+def _qr(text: str) -> str:
+    drawn = io.BytesIO()
+    segno.make(text, error="m", micro=False).save(
+        drawn, kind="svg", border=2, xmldecl=False, svgns=True
+    )
+    return drawn.getvalue().decode()
+
+
+def _phones(territory: Territory, people: list[Contact]) -> list[list[str]]:
+    """Holders of each role with their deputies, in the order of the roster; somebody who is not in the file shows as missing."""
+    if not people:
+        return []
+    known, names = {contact.person: contact for contact in people}, Names.of(territory.sections)
+    roster = next(s.roster for s in territory.sections if isinstance(s, RosterSection))
+    return [
+        [
+            _post(territory, names, holder) + (", suppléance" if deputy else ""),
+            *_reach(known.get(person)),
+        ]
+        for holder in roster.holders
+        for deputy, person in ((False, holder.holder), (True, holder.deputy))
+        if person is not None
+    ]
+
+
+def _post(territory: Territory, names: Names, holder: Holder) -> str:
+    return _scoped(names, _role(territory, holder.role), holder.scope)
+
+
+def _reach(contact: Contact | None) -> list[str]:
+    if contact is None:
+        return ["absent de l’annuaire", ""]
+    return [
+        contact.name or contact.person,
+        "  ".join(f"{CHANNELS[p.channel]} {p.address}" for p in contact.points),
+    ]
+
+
+def paper(
+    file: Annotated[Path, typer.Argument(help="PDF to write", dir_okay=False)],
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            help="Print the telephone list too: the CSV of `vigie directory import`. Personal data",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Address for the QR codes; default VIGIE_PUBLIC_URL; empty: none"),
+    ] = None,
+    territory: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder like territories/92; default: the installed one",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Print the paper pack: ladders, action cards, site sheets with QR codes; with --directory the telephone list."""
+    try:
+        data = load_territory(territory or Settings().territory)
+        people = (
+            []
+            if directory is None
+            else contacts_of(directory.read_text(encoding="utf-8-sig").splitlines())
+        )
+        address = DeliverySettings().public_url if url is None else url
+        began = time.monotonic()
+        content = pack(
+            data,
+            url=address.rstrip("/"),
+            people=people,
+            at=datetime.now(UTC).replace(microsecond=0),
+        )
+        with appearing(file, 0o600 if people else 0o666) as target:
+            target.write(content)
+    except (TerritoryInvalid, DirectoryInvalid, OSError, UnicodeDecodeError) as error:
+        raise fail(error) from error
+    typer.echo(f"{file}: {len(content) >> 10} kB in {time.monotonic() - began:.1f} s")

@@ -1,0 +1,512 @@
+"""Reading from the shell: what HTTP gives, as a table or as JSON, now or as known at a time (`--as-of`)."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, overload
+from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
+
+import typer
+
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.output import in_columns, plain
+from services.console.attention.handover_page import TITLES, state_of
+from services.console.i18n import translator
+from services.console.logbook.line_list import KINDS
+from services.console.logbook.sentences import few
+from services.console.reassignment.page import STATES
+from services.console.texts import words as w
+from services.console.texts import world
+from services.runtime.process.settings import Settings
+
+PARIS = ZoneInfo("Europe/Paris")
+PAGE = 1000
+EVERY = 100_000
+"""As a limit: all there are."""
+_ = translator("fr")
+_KINDS = KINDS | {"impact": "effet"}
+_PROPOSAL_STATE = {
+    "open": "en vigueur",
+    "superseded": "remplacée",
+    "lapsed": "sans objet",
+    "failed": "échec du calcul",
+}
+
+Row = dict[str, Any]
+Column = tuple[str, Callable[[Row], str]]
+
+Realm = Annotated[str | None, typer.Option(help="Default: the live realm")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of", help="What was known at this time: ISO 8601; without offset, Paris time"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, as the API gives it")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many")]
+Incident = Annotated[str, typer.Argument(help="Its id or its number (92-2027-0211-01)")]
+OfIncident = Annotated[str | None, typer.Option("--incident", help="Id or number of an incident")]
+
+
+def moment(text: str) -> str:
+    """A time of the command line as the API takes it. Raises typer.BadParameter."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"not a time: {text!r} (2027-02-11T10:15 or 2027-02-11T09:15:00Z)"
+        ) from None
+    return (at if at.tzinfo else at.replace(tzinfo=PARIS)).isoformat()
+
+
+def at_paris(text: str | None) -> str:
+    """A time of the API as people here read it."""
+    return datetime.fromisoformat(text).astimezone(PARIS).strftime("%d/%m %H:%M:%S") if text else ""
+
+
+def query(realm: str | None, as_of: str | None, **filters: Any) -> str:
+    """The query string, with its question mark."""
+    given: dict[str, Any] = {"realm": realm, "as_of": moment(as_of) if as_of else None, **filters}
+    pairs = [
+        (k, v)
+        for k, values in given.items()
+        for v in (values if isinstance(values, list) else [values])
+        if v is not None
+    ]
+    return "?" + urlencode(pairs) if pairs else ""
+
+
+@overload
+def identified(incident: str, realm: str | None) -> str: ...
+@overload
+def identified(incident: str | None, realm: str | None) -> str | None: ...
+def identified(incident: str | None, realm: str | None) -> str | None:
+    """The id of an incident that is named by its id or its number; what names none stays as it is. Exits with one sentence when nobody answers."""
+    if incident is None or _is_id(incident):
+        return incident
+    found = fetch("/api/v1/incidents", realm, None, EVERY, q=incident)["items"]
+    return next((str(i["id"]) for i in found if i["number"] == incident), incident)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def fetch(path: str, realm: str | None, as_of: str | None, limit: int, **filters: Any) -> Row:
+    """All pages of a list up to `limit` items, with what the last tells beside them. Exits with one sentence when that fails."""
+    items: list[Row] = []
+    cursor: str | None = None
+    try:
+        with Client(Settings()) as client:
+            while True:
+                page: Row = client.get(
+                    path
+                    + query(
+                        realm, as_of, limit=min(PAGE, limit - len(items)), cursor=cursor, **filters
+                    )
+                )
+                items += page["items"]
+                cursor = page["next"]
+                if cursor is None or len(items) >= limit:
+                    return page | {"items": items, "next": cursor}
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+
+
+def show(found: Row, as_json: bool, title: str, columns: Sequence[Column]) -> None:
+    """Print a list."""
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    heading = f"{title}\u00a0: {len(found['items'])}{'+' if found['next'] else ''}"
+    in_columns(
+        heading,
+        [name for name, _cell in columns],
+        [[plain(cell(item)) for _name, cell in columns] for item in found["items"]],
+    )
+
+
+def _joined(values: Sequence[str], most: int = 4) -> str:
+    return ", ".join(values[:most]) + (f" +{len(values) - most}" if len(values) > most else "")
+
+
+def _why(item: Row) -> str:
+    return item["why"][-1]["text"] if item.get("why") else ""
+
+
+def _clock(clock: Row) -> str:
+    if clock["state"] == "running":
+        return f"{at_paris(clock['deadline'])} ({clock['consumed_pct']:.0f} %)"
+    return {"stopped": "arrêtée"}.get(clock["state"], "")
+
+
+def _ladder(item: Row) -> str:
+    ladder = item["escalation"]
+    if ladder is None:
+        return ""
+    following = f", suite {at_paris(ladder['next_at'])}" if ladder["next_at"] else ""
+    return f"{ladder['ladder']} vague {ladder['wave']}{following}"
+
+
+def incidents(
+    realm: Realm = None,
+    as_of: AsOf = None,
+    status: Annotated[
+        list[str] | None, typer.Option(help="open, acknowledged, closed, merged")
+    ] = None,
+    level: Annotated[int | None, typer.Option(min=0, max=4, help="At least")] = None,
+    site: Annotated[str | None, typer.Option()] = None,
+    pole: Annotated[str | None, typer.Option()] = None,
+    commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
+    type: Annotated[
+        str | None, typer.Option(help="Family (power) or type of a cause (outage_power)")
+    ] = None,
+    q: Annotated[str | None, typer.Option(help="Words of the title, a number, a site")] = None,
+    limit: Limit = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Incidents, open ones first, gravest first."""
+    found = fetch(
+        "/api/v1/incidents",
+        realm,
+        as_of,
+        limit,
+        status=status,
+        level=level,
+        site=site,
+        pole=pole,
+        commune=commune,
+        type=type,
+        q=q,
+    )
+    show(
+        found,
+        as_json,
+        "Incidents",
+        (
+            ("Niveau", lambda i: f"N{i['level']}"),
+            ("Numéro", lambda i: i["number"]),
+            ("Titre", lambda i: i["title"]),
+            ("État", lambda i: w.word(w.INCIDENT_STATE, i["state"], _)),
+            ("Depuis", lambda i: at_paris(i["opened_at"])),
+            ("Sites", lambda i: str(i["members"])),
+            ("Signalements", lambda i: str(i["reports_count"])),
+            ("Escalade", _ladder),
+            ("Identifiant", lambda i: i["id"]),
+        ),
+    )
+
+
+def sites(
+    realm: Realm = None,
+    as_of: AsOf = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(help="normal, degraded, closed, evacuated, sheltering, unknown"),
+    ] = None,
+    kind: Annotated[str | None, typer.Option()] = None,
+    pole: Annotated[str | None, typer.Option()] = None,
+    commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
+    incident: OfIncident = None,
+    q: Annotated[str | None, typer.Option(help="Words of the name")] = None,
+    limit: Limit = PAGE,
+    as_json: AsJson = False,
+) -> None:
+    """Sites with their state and why."""
+    of = identified(incident, realm)
+    found = fetch(
+        "/api/v1/sites",
+        realm,
+        as_of,
+        limit,
+        status=status,
+        kind=kind,
+        pole=pole,
+        commune=commune,
+        incident=of,
+        q=q,
+    )
+    show(
+        found,
+        as_json,
+        "Sites",
+        (
+            ("Site", lambda s: s["id"]),
+            ("Nom", lambda s: s["name"]),
+            ("Commune", lambda s: s["commune_name"]),
+            ("État", lambda s: w.word(w.SITE_STATUS, s["status"], _)),
+            ("Depuis", lambda s: at_paris(s["since"])),
+            ("Capacité", lambda s: f"{s['capacity_pct']:.0f} %"),
+            ("Causes", lambda s: _joined([w.word(w.CAUSE, c["type"], _) for c in s["causes"]])),
+        ),
+    )
+
+
+def activities(
+    realm: Realm = None,
+    as_of: AsOf = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="nominal, threatened, degraded, interrupted, restored")
+    ] = None,
+    pole: Annotated[str | None, typer.Option()] = None,
+    criticality: Annotated[int | None, typer.Option(min=1, max=4, help="At most")] = None,
+    incident: OfIncident = None,
+    limit: Limit = PAGE,
+    as_json: AsJson = False,
+) -> None:
+    """Activities with their RTO and DMIA clocks."""
+    of = identified(incident, realm)
+    found = fetch(
+        "/api/v1/activities",
+        realm,
+        as_of,
+        limit,
+        state=state,
+        pole=pole,
+        criticality=criticality,
+        incident=of,
+    )
+    show(
+        found,
+        as_json,
+        "Activités",
+        (
+            ("Activité", lambda a: a["id"]),
+            ("Nom", lambda a: a["name"]),
+            ("Crit.", lambda a: str(a["criticality"])),
+            ("État", lambda a: w.word(w.ACTIVITY_STATE, a["state"], _)),
+            ("Capacité / MBCO", lambda a: f"{a['capacity_pct']:.0f} / {a['mbco_pct']:.0f} %"),
+            ("RTO", lambda a: _clock(a["rto"])),
+            ("DMIA", lambda a: _clock(a["mtpd"])),
+            ("Rupture prévue", lambda a: at_paris(a["forecast_breach_at"])),
+        ),
+    )
+
+
+def plans(
+    realm: Realm = None,
+    as_of: AsOf = None,
+    state: Annotated[list[str] | None, typer.Option(help="valid, proposed, active, …")] = None,
+    incident: OfIncident = None,
+    pole: Annotated[str | None, typer.Option()] = None,
+    limit: Limit = PAGE,
+    as_json: AsJson = False,
+) -> None:
+    """Plans: what is proposed and why, what is active, which cards are open."""
+    found = fetch(
+        "/api/v1/plans",
+        realm,
+        as_of,
+        limit,
+        state=state,
+        incident=identified(incident, realm),
+        pole=pole,
+    )
+    show(
+        found,
+        as_json,
+        "Plans",
+        (
+            ("Plan", lambda p: p["id"]),
+            ("Titre", lambda p: p["title"]),
+            ("État", lambda p: w.word(w.PLAN_STATE, p["state"], _)),
+            ("Niveau", lambda p: str(p["level"] or "")),
+            ("Proposé", lambda p: at_paris(p["proposed_at"])),
+            ("Décidé", lambda p: at_paris(p["decided_at"])),
+            ("Décide", lambda p: w.word(w.ROLE, p["decides"], _)),
+            ("Pourquoi", _why),
+            (
+                "Fiches",
+                lambda p: (
+                    f"{sum(c['state'] == 'done' for c in p['cards'])} / {len(p['cards'])}"
+                    if p["cards"]
+                    else ""
+                ),
+            ),
+        ),
+    )
+
+
+def reassignments(
+    proposal: Annotated[
+        str | None, typer.Argument(help="Its lines; the proposals when absent")
+    ] = None,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="open, superseded, lapsed, failed")
+    ] = None,
+    incident: OfIncident = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is proposed to whom and where, what was decided, and where the orders stand. Counts, never names."""
+    path = "/api/v1/reassignments" + (f"/{quote(proposal, safe='')}" if proposal else "")
+    filters = {} if proposal else {"state": state, "incident": identified(incident, realm)}
+    try:
+        with Client(Settings()) as client:
+            found = client.get(path + query(realm, as_of, **filters))
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    if proposal is None:
+        show(
+            found,
+            as_json,
+            "Réaffectations",
+            (
+                ("N°", lambda p: str(p["number"])),
+                ("État", lambda p: w.word(_PROPOSAL_STATE, p["state"], _)),
+                ("Calculée", lambda p: at_paris(p["computed_at"])),
+                ("Agents", lambda p: str(p["agents"])),
+                (
+                    "Besoins couverts",
+                    lambda p: f"{p['demand'] - p['unmet_agents']} / {p['demand']}",
+                ),
+                ("À décider", lambda p: f"{p['undecided']} / {p['lines_total']}"),
+                ("Version", lambda p: str(p["version"])),
+                ("Identifiant", lambda p: p["id"]),
+            ),
+        )
+        return
+    show(
+        found if as_json else {"items": found["lines"], "next": None},
+        as_json,
+        f"Réaffectation n° {found['number']}",
+        (
+            ("Crit.", lambda x: str(x["criticality"])),
+            ("Activité", lambda x: x["to"]["activity"]),
+            ("De", lambda x: x["from"]["site"]),
+            ("Vers", lambda x: x["to"]["site"]),
+            ("Métier", lambda x: x["metier_name"]),
+            ("Agents", lambda x: few(x["count"])),
+            ("Min", lambda x: str(x["score"]["minutes"] or "")),
+            ("État", lambda x: w.word(STATES, x["state"], _)),
+            ("Pourquoi", lambda x: _joined([why["text"] for why in x["why"]])),
+            ("Identifiant", lambda x: x["id"]),
+        ),
+    )
+
+
+def notifications(
+    realm: Realm = None,
+    as_of: AsOf = None,
+    state: Annotated[
+        list[str] | None, typer.Option(help="planned, accepted, answered, failed, …")
+    ] = None,
+    incident: OfIncident = None,
+    escalation: Annotated[str | None, typer.Option()] = None,
+    role: Annotated[str | None, typer.Option()] = None,
+    limit: Limit = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Who was told what, through which channel, and who answered; newest first."""
+    found = fetch(
+        "/api/v1/notifications",
+        realm,
+        as_of,
+        limit,
+        state=state,
+        incident=identified(incident, realm),
+        escalation=escalation,
+        role=role,
+    )
+    show(
+        found,
+        as_json,
+        "Notifications",
+        (
+            ("Prévue", lambda n: at_paris(n["planned_at"])),
+            ("Niveau", lambda n: f"N{n['level']}"),
+            (
+                "Vague",
+                lambda n: (
+                    f"{n['wave']}" + (f" (cycle {n['cycle']})" if (n["cycle"] or 1) > 1 else "")
+                    if n["wave"]
+                    else ""
+                ),
+            ),
+            ("Rôle", lambda n: w.word(w.ROLE, n["role"], _)),
+            ("Canal", lambda n: w.word(w.CHANNEL, n["channel"], _) if n["channel"] else ""),
+            ("État", lambda n: w.word(w.NOTIFICATION_STATE, n["state"], _)),
+            ("Répondu", lambda n: at_paris(n["acknowledged_at"])),
+            ("Pourquoi", lambda n: w.word(w.WHY_NOT_TOLD, n["why"], _)),
+            ("Identifiant", lambda n: n["id"]),
+        ),
+    )
+
+
+def timeline(
+    incident: Annotated[
+        str | None, typer.Argument(help="Incident: its id or its number; everything when absent")
+    ] = None,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="fact, decision, action, communication, watch, alarm, note, runtime, impact; all"
+        ),
+    ] = None,
+    limit: Limit = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Main courante, of one incident or of everything; newest first, two times per line."""
+    path = (
+        f"/api/v1/incidents/{quote(identified(incident, realm), safe='')}/timeline"
+        if incident
+        else "/api/v1/log"
+    )
+    found = fetch(path, realm, as_of, limit, kind=kind)
+    show(
+        found,
+        as_json,
+        "Main courante",
+        (
+            ("Fait", lambda e: at_paris(e["occurred_at"])),
+            ("Connu à", lambda e: at_paris(e["recorded_at"])),
+            ("Retard", lambda e: f"+{e['late_min']}" if e["late_min"] else ""),
+            ("Type", lambda e: w.word(_KINDS, e["kind"], _)),
+            ("Ligne", lambda e: e["text"]),
+            ("Source", lambda e: world.source(e["source"], _)),
+            ("Certitude", lambda e: w.word(w.CERTAINTY, e["certainty"], _)),
+            ("Auteur", lambda e: "système" if e["author"] == "system" else e["author"]),
+            (
+                "Identifiant",
+                lambda e: e["id"] + (f" corrige {e['corrects']}" if e["corrects"] else ""),
+            ),
+        ),
+    )
+
+
+def changes(
+    since: Annotated[str, typer.Argument(help="ISO 8601; without offset, Paris time")],
+    realm: Realm = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """What changed between two times: since SINCE, until --as-of or now."""
+    try:
+        with Client(Settings()) as client:
+            found = client.get("/api/v1/changes" + query(realm, as_of, since=moment(since)))
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    show(
+        found | {"next": None} if not as_json else found,
+        as_json,
+        f"Changements depuis {at_paris(found['since'])}",
+        (
+            ("Type", lambda c: _(TITLES[c["collection"]])),
+            ("Identifiant", lambda c: c["id"]),
+            ("Quoi", lambda c: c["title"]),
+            ("Avant", lambda c: state_of(c["collection"], c["before"], _) if c["before"] else ""),
+            ("Ensuite", lambda c: state_of(c["collection"], c["after"], _)),
+            ("Depuis", lambda c: at_paris(c["at"])),
+        ),
+    )

@@ -1,0 +1,285 @@
+"""`vigie reassignment`: a situation given as tables solved outside any realm; decisions about the proposals of a realm."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+import typer
+from rich.table import Table
+
+from schemas.reassignment import Reason
+from services.cli.client import fail
+from services.cli.crisis.decide import Expected, Key, decide
+from services.cli.crisis.decide import Reason as Given
+from services.cli.crisis.read import AsJson, Realm
+from services.cli.output import console
+from services.console.reassignment.texts import move_reason
+from services.console.texts.names import Names
+from services.continuity.reassignment.model.files import (
+    FileInvalid,
+    proposal_document,
+    read_previous,
+    read_situation,
+)
+from services.continuity.reassignment.model.lexicographic import Choice
+from services.continuity.reassignment.model.plan import Options
+from services.continuity.reassignment.model.plan import solve as solve_situation
+from services.continuity.reassignment.model.solver import SolverFailed, Work
+from services.continuity.reassignment.model.tables import Tables, TablesInvalid
+from services.runtime.process.settings import Settings
+from services.territory import Territory, TerritoryInvalid, load_territory
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Who works on what, and where, when sites close or staff is missing.",
+)
+SHOWN_LINES = 40
+MISSING: Final = {"people": "d’agents", "seats": "de places"}
+
+
+@app.callback()
+def _group() -> None:
+    """Who works on what, and where, when sites close or staff is missing."""
+
+
+@app.command()
+def solve(
+    situations: Annotated[
+        Path, typer.Option(help="CSV: situation, site_id, staff_pct, seat_pct, host_ok")
+    ],
+    meta: Annotated[
+        Path, typer.Option(help="JSON: id, elapsed_h, transit, tele of each situation")
+    ],
+    name: Annotated[str, typer.Option(help="Which situation")],
+    approved: Annotated[
+        Path | None, typer.Option(help="Lines decided before, as JSON of an earlier proposal")
+    ] = None,
+    cohesion: Annotated[
+        bool, typer.Option(help="Keep teams together: fewest groups after the penalties")
+    ] = False,
+    tie_break: Annotated[
+        bool, typer.Option(help="Make the choice among equals that every solver makes")
+    ] = False,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Most nodes of branch and bound")
+    ] = Work().nodes,
+    territory: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder like territories/92; default: the installed one",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """Propose who goes where in a situation given as tables. Exit 0 if an answer exists, whatever stays unmet."""
+    try:
+        data = load_territory(territory or Settings().territory)
+        tables = Tables(data.sites, data.staffing)
+        situation = read_situation(situations, meta, name, tables)
+        previous = read_previous(approved, tables) if approved else ()
+        options = Options(Choice(cohesion=cohesion, tie_break=tie_break, work=Work(nodes=nodes)))
+        began = time.perf_counter()
+        proposal = solve_situation(tables, situation, previous, options)
+        seconds = time.perf_counter() - began
+    except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
+        raise fail(error) from error
+    document = proposal_document(proposal, _strategies(data), seconds)
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        _show(name, document, Names.of(data.sections))
+
+
+Lines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--line", help="Only these lines; may be repeated. Default: all that nobody decided"
+    ),
+]
+
+
+@app.command()
+def approve(
+    proposal: str,
+    line: Lines = None,
+    realm: Realm = None,
+    reason: Given = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Approve lines of a proposal: their orders go out at once. Exit 1 when it is stale: `vigie reassignments` shows the one in force."""
+    body = {"lines": line or None, "reason": reason}
+    path = f"reassignments/{quote(proposal, safe='')}/approve"
+    decide(
+        path,
+        realm,
+        body,
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done="Approuvé, les ordres partent",
+    )
+
+
+@app.command()
+def decline(
+    proposal: str,
+    line: Lines = None,
+    realm: Realm = None,
+    reason: Given = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decline lines of a proposal, with a reason."""
+    body = {"lines": line or None, "reason": reason}
+    decide(
+        f"reassignments/{quote(proposal, safe='')}/decline",
+        realm,
+        body,
+        key=key,
+        expected=expected,
+        as_json=as_json,
+        done="Écarté",
+    )
+
+
+@app.command()
+def announce(
+    proposal: str,
+    start: Annotated[
+        bool,
+        typer.Option("--start", help="Send what was drafted. Without: draft only, tells nobody"),
+    ] = False,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option("--channel", help="app, sms, email …; may be repeated, in order"),
+    ] = None,
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the agents of the sites by count what was ordered: draft, then --start. `vigie callout show` has the arithmetic and the progress."""
+    body = {"start": start} | ({"channels": channel} if channel else {})
+    done = "Les agents sont prévenus" if start else "Préparé, rien n’est parti"
+    decide(
+        f"reassignments/{quote(proposal, safe='')}/announce",
+        realm,
+        body,
+        key=key,
+        as_json=as_json,
+        done=done,
+    )
+
+
+@app.command()
+def compute(
+    realm: Realm = None,
+    preference: Annotated[str, typer.Option(help="best, fewest, least_co2, fastest")] = "best",
+    transit: Annotated[
+        bool | None, typer.Option("--transit/--no-transit", help="Public transport runs")
+    ] = None,
+    telework: Annotated[
+        bool | None, typer.Option("--telework/--no-telework", help="Telework is possible")
+    ] = None,
+    reason: Given = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a proposal now."""
+    body = {"preference": preference, "transit": transit, "telework": telework, "reason": reason}
+    decide(
+        "reassignments/compute",
+        realm,
+        body,
+        key=key,
+        as_json=as_json,
+        done="Demandé, la proposition suit",
+    )
+
+
+@app.command()
+def step(
+    line: str,
+    what: Annotated[str, typer.Argument(help="accept, arrive or release")],
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--line", help="More lines in the same breath; may be repeated"),
+    ] = None,
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say that an order was received, that the agents are at work, or that they go back."""
+    if what not in ("accept", "arrive", "release"):
+        raise typer.BadParameter("accept, arrive or release")
+    decide(
+        f"reassignments/{quote(line, safe='')}/{what}",
+        realm,
+        {"lines": also or []},
+        key=key,
+        as_json=as_json,
+        done="Noté",
+    )
+
+
+def _strategies(territory: Territory) -> dict[str, tuple[str, ...]]:
+    return {activity.id: activity.strategies for activity in territory.activities}
+
+
+def _why(reasons: list[dict[str, Any]], names: Names) -> str:
+    """As the page of reassignments says it; `--json` has the codes."""
+    said = (
+        Reason.model_validate(
+            {"code": r["code"], "values": {k: v for k, v in r.items() if k != "code"}}
+        )
+        for r in reasons
+    )
+    return ", ".join(move_reason(reason, names, "fr") for reason in said)
+
+
+def _show(name: str, document: dict[str, Any], names: Names) -> None:
+    shown = console()
+    levels = ", ".join(f"{level} {value}" for level, value in document["objective"].items())
+    shown.print(f"{name}: {levels} ({document['solve_s']} s)")
+    if not document["proved"]:
+        shown.print(
+            f"optimum non prouvé au niveau {document['open_level']}\u00a0: meilleure borne {document['bound']:g}",
+            style="yellow",
+        )
+    table = Table(
+        title=f"{len(document['lines'])} lignes, {sum(line['count'] for line in document['lines'])} agents"
+    )
+    for column in ("De", "Vers", "Métier", "Agents", "Min", "Pourquoi"):
+        table.add_column(column)
+    for line in document["lines"][:SHOWN_LINES]:
+        source, target = line["from"], line["to"]
+        table.add_row(
+            f"{source['site']} {source['activity']}",
+            f"{target['site'] or 'télétravail'} {target['activity']}",
+            names.metier(line["metier"], "fr"),
+            str(line["count"]),
+            str(line["score"]["minutes"]),
+            _why(line["why"], names),
+        )
+    shown.print(table)
+    if len(document["lines"]) > SHOWN_LINES:
+        shown.print(f"… {len(document['lines']) - SHOWN_LINES} autres lignes\u00a0: --json")
+    for gap in document["unmet"]:
+        asked = (
+            f"\u00a0; recours extérieurs\u00a0: {', '.join(gap['outside_help'])}"
+            if gap["outside_help"]
+            else ""
+        )
+        shown.print(
+            f"manque\u00a0: {gap['count']} {names.metier(gap['metier'], 'fr')} pour {gap['activity']} à {gap['site']}, faute {MISSING[gap['missing']]} ({_why(gap['why'], names)}){asked}",
+            style="red",
+        )

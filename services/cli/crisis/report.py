@@ -1,0 +1,121 @@
+"""`vigie report`: one report from the shell. `vigie line`: one as somebody says it on the phone."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from schemas.words import EventType, MsgType
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.crisis.site_names import MEANT_SO, known_sites, tell_unknown_site
+from services.runtime.process.settings import Settings
+
+UnknownSite = Annotated[
+    bool,
+    typer.Option(
+        "--unknown-site", help="Send it although nobody knows the site: a person links it"
+    ),
+]
+
+
+def report(
+    type: Annotated[EventType, typer.Option(help="What happened")],
+    severity: Annotated[int, typer.Option(min=1, max=5)],
+    site: Annotated[str | None, typer.Option(help="Site id")] = None,
+    commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
+    realm: Annotated[str | None, typer.Option(help="Default: the live realm")] = None,
+    occurred_at: Annotated[
+        str | None, typer.Option(help="ISO 8601 with offset; default: now")
+    ] = None,
+    headline: Annotated[str | None, typer.Option(help="One line")] = None,
+    description: Annotated[str | None, typer.Option(help="Free text")] = None,
+    loss: Annotated[float | None, typer.Option(min=0, max=100, help="Capacity lost, %")] = None,
+    lifts: Annotated[
+        list[EventType] | None, typer.Option(help="With reopening: what is over")
+    ] = None,
+    reference: Annotated[
+        list[str] | None, typer.Option(help="Report that this one updates or cancels")
+    ] = None,
+    msg_type: Annotated[MsgType, typer.Option(help="Alert, Update or Cancel")] = MsgType.ALERT,
+    certainty: Annotated[str, typer.Option(help="confirmed, unconfirmed, rumour")] = "confirmed",
+    source: Annotated[
+        str | None, typer.Option(help="Kind of source whose word it is, e.g. enedis")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency-Key: the same key again has no second effect")
+    ] = None,
+    unknown_site: UnknownSite = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Post one report and print its id. A site that is not known is refused with those that may be meant."""
+    body: dict[str, Any] = {
+        "type": type,
+        "severity": severity,
+        "site_id": site,
+        "commune": commune,
+        "realm": realm,
+        "headline": headline,
+        "occurred_at": occurred_at or datetime.now(UTC).isoformat(),
+        "description": description,
+        "capacity_lost_pct": loss,
+        "lifts": lifts,
+        "references": reference,
+        "msg_type": msg_type,
+        "certainty": certainty,
+        "source": source and {"name": source},
+    }
+    try:
+        with Client(Settings()) as client:
+            if site is not None and not unknown_site:
+                _check_site(client, site, realm)
+            _, receipt = client.post(
+                "/api/v1/reports",
+                {k: v for k, v in body.items() if v is not None},
+                key or str(uuid.uuid4()),
+            )
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])
+
+
+def _check_site(client: Client, site: str, realm: str | None) -> None:
+    """Check the site where the list can be read; a report does not wait for it otherwise. Raises typer.Exit."""
+    sites = known_sites(client, realm)
+    if sites and site not in sites:
+        raise fail(ValueError(tell_unknown_site(site, sites)))
+
+
+def line(
+    text: Annotated[
+        str, typer.Argument(help="`117 ELEC`, `117 EAU PARTIEL`, `RAS 117`, `STOP 117`")
+    ],
+    caller: Annotated[str, typer.Option(help="Kind of source whose word it is")] = "site_manager",
+    realm: Annotated[str | None, typer.Option(help="Default: the live realm")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency-Key: the same key again has no second effect")
+    ] = None,
+    unknown_site: UnknownSite = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Type a line for a caller, as they would have written it in a text message, and print the id of the report.
+
+    A site that is not known is refused.
+    """
+    body = {"text": text, "caller": caller, "known_site": not unknown_site} | (
+        {"realm": realm} if realm else {}
+    )
+    try:
+        with Client(Settings()) as client:
+            _, receipt = client.post("/api/v1/reports:line", body, key or str(uuid.uuid4()))
+    except (Away, Refused) as exc:
+        left = fail(exc)
+        if isinstance(exc, Refused) and any(
+            e.get("code") == "unknown_site" for e in exc.problem.get("errors", ())
+        ):
+            typer.secho(f"nothing was sent. `vigie sites` lists them. {MEANT_SO}", err=True)
+        raise left from exc
+    typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])

@@ -1,0 +1,49 @@
+"""Is this site known? What a person may have meant, if it is not."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final
+from urllib.parse import urlencode
+
+from services.cli.client import Client, Refused
+
+MOST_NAMED: Final = 3
+MEANT_SO: Final = "Is it meant so? Send it with --unknown-site, a person links it then."
+
+
+def known_sites(client: Client, realm: str | None) -> dict[str, str] | None:
+    """Return id → name of every site; None for somebody who may not read the picture, or while there is none."""
+    query = f"?{urlencode({'realm': realm})}" if realm else ""
+    try:
+        page = client.get(f"/api/v1/sites{query}")
+    except Refused:
+        return None
+    return {site["id"]: site["name"] for site in page["items"]}
+
+
+def close_sites(wanted: str, sites: Mapping[str, str]) -> list[str]:
+    """Return the ids of the sites that are written like this or have these words in their names."""
+    words = _plain(wanted).split()
+    named = [
+        id
+        for id, name in sites.items()
+        if words and all(word in _plain(f"{id} {name}") for word in words)
+    ]
+    like = get_close_matches(wanted.lower(), sites, MOST_NAMED, 0.6)
+    return list(dict.fromkeys([*named, *like]))[:MOST_NAMED]
+
+
+def tell_unknown_site(wanted: str, sites: Mapping[str, str]) -> str:
+    """Return the sentence that says so, with the sites that may be meant."""
+    near = [f"{id} ({sites[id]})" for id in close_sites(wanted, sites)]
+    meant = f" Did you mean {' or '.join(near)}?" if near else " `vigie sites` lists them."
+    return f"no site {wanted}: nothing was sent.{meant} {MEANT_SO}"
+
+
+def _plain(text: str) -> str:
+    return "".join(
+        c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c)
+    )

@@ -1,0 +1,1 @@
+"""Commands for reference data, logs, backups and repair."""

@@ -1,0 +1,180 @@
+"""`vigie backup` and `vigie restore`: one encrypted file with everything that cannot be made again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from aiokafka.errors import KafkaError
+
+from services.appliance.supervisor.alone import NoBroker, with_broker
+from services.cli.client import fail
+from services.runtime.backup.backup import BackupRefused, Taken, back_up
+from services.runtime.backup.consistent_cut import TooBusy
+from services.runtime.backup.contents import Finished
+from services.runtime.backup.restore import Restored, RestoreRefused, admit, prove
+from services.runtime.backup.restore import restore as put_back
+from services.runtime.backup.sealed_file import SealedInvalid, SecretTooShort
+from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer
+from services.runtime.process.exits import Stop
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.keyring import MasterKeyInvalid
+from services.runtime.secrets.signing import SigningKeyInvalid
+
+VARIABLE = "VIGIE_BACKUP_KEY"
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        help=f"File with the passphrase (12 characters at least) [{VARIABLE}]",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document")]
+_FAILURES = (
+    BackupRefused,
+    RestoreRefused,
+    SealedInvalid,
+    SecretTooShort,
+    TooBusy,
+    NoBroker,
+    BrokerUnreachable,
+    TopicsDiffer,
+    KafkaError,
+    Stop,
+    MasterKeyInvalid,
+    SigningKeyInvalid,
+    OSError,
+    sqlite3.Error,
+)
+
+
+def _secret(key: Path | None) -> bytes:
+    """The passphrase, from the file or the environment. Exits without one."""
+    text = key.read_bytes() if key is not None else os.environ.get(VARIABLE, "").encode()
+    if not (secret := text.strip()):
+        raise typer.BadParameter(f"a backup needs a key: --key FILE, or {VARIABLE}")
+    return secret
+
+
+def _refusal(file: Path, error: Exception) -> typer.Exit:
+    if isinstance(error, SealedInvalid):
+        return fail(ValueError(f"{file}: {error}"))
+    if (
+        isinstance(error, OSError) and error.filename is None and error.strerror
+    ):  # a write says not where
+        return fail(ValueError(f"{file}: {error.strerror}"))
+    return fail(error)
+
+
+def backup(
+    file: Annotated[
+        Path, typer.Argument(help="File to write; it appears when it is whole", dir_okay=False)
+    ],
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write logs, inputs, private stores and keys of this installation, running or not, to one encrypted, signed file."""
+    settings, secret = Settings(), _secret(key)
+
+    async def run() -> Taken:
+        async with with_broker(settings) as known:
+            return await back_up(known, file, secret)
+
+    began = time.monotonic()
+    if not settings.data.secrets.is_dir():
+        raise fail(ValueError(f"{settings.data_dir} holds no installation of Vigie"))
+    try:
+        taken = asyncio.run(run())
+    except _FAILURES as error:
+        raise _refusal(file, error) from error
+    _say(
+        _told(file, taken.manifest)
+        | {"bytes": taken.bytes, "seconds": round(time.monotonic() - began, 1)},
+        as_json,
+    )
+
+
+def restore(
+    file: Annotated[
+        Path, typer.Argument(help="File that `vigie backup` wrote", exists=True, dir_okay=False)
+    ],
+    key: Key = None,
+    data: Annotated[Path | None, typer.Option(help="Empty data directory [VIGIE_DATA_DIR]")] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Prove the file from beginning to end and restore nothing"),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup onto an empty installation; then `vigie up`. With --check: is the backup whole, and whose?"""
+    settings = Settings() if data is None else Settings(data_dir=data)
+    secret = _secret(key)
+
+    async def run(finished: Finished) -> Restored:
+        async with with_broker(settings, new=True) as known:
+            return await put_back(known, file, secret, finished)
+
+    began = time.monotonic()
+    try:
+        if check:
+            finished = prove(file, secret)
+            _say(_told(file, finished.manifest) | {"signed_by": finished.key.fingerprint}, as_json)
+            return
+        restored = asyncio.run(run(admit(settings.data, file, secret)))
+    except _FAILURES as error:
+        raise _refusal(file, error) from error
+    _say(
+        {
+            "file": str(file),
+            "data": str(settings.data_dir),
+            "records": restored.records,
+            "files": restored.files,
+            "rebased": restored.rebased,
+            "signed_by": restored.signed_by,
+            "seconds": round(time.monotonic() - began, 1),
+        },
+        as_json,
+    )
+
+
+def _told(file: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a person wants to know of a backup, and every log's (seq, head)."""
+    sections = manifest["sections"]
+    heads = {
+        f"{a['service']}.log/{a['partition']}": [a["seq"], a["head"]]
+        for a in manifest["logs"]
+        if a["seq"]
+    }
+    return {
+        "file": str(file),
+        "taken_at": datetime.fromtimestamp(manifest["taken_at"] / 1000, UTC).isoformat(
+            timespec="seconds"
+        ),
+        "records": sum(
+            about["entries"]
+            for name, about in sections.items()
+            if "." not in name.partition("/")[2]
+        ),
+        "logs": heads,
+    }
+
+
+def _say(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=False))
+        return
+    for name, value in document.items():
+        if isinstance(value, dict):
+            for log, (seq, head) in value.items():
+                typer.echo(f"{log:22} {seq:>9}  {head}")
+        else:
+            typer.echo(f"{name:22} {value}")

@@ -1,0 +1,263 @@
+"""`vigie dlq`: what could not take effect, why, and another try once the cause is mended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from aiokafka.errors import KafkaError
+
+from schemas.base import Command, UnknownType, message_class
+from schemas.envelope import CE_SOURCE, CE_TYPE
+from schemas.reports import ReportReceived
+from schemas.words import Certainty
+from services.cli.client import local_token, no_answer
+from services.console.logbook.lines import author_source
+from services.intake.dead_letters.corrections import HEADER
+from services.runtime.decider.input_marks import CODE as UNSIGNED
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.identity.accounts import LOCAL_ADMIN
+from services.runtime.identity.permissions import Role
+from services.runtime.kafka.clients import BrokerAway, RecordHeaders, RecordProducer, partition_for
+from services.runtime.kafka.dead_letter_replay import (
+    RecordGone,
+    headers_again,
+    read_letters,
+    republish,
+    row_of,
+    time_of,
+)
+from services.runtime.kafka.dead_letters import DeadLetter, Lane
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.vault import Vault
+
+TEXT_S = 5.0
+"""Patience with the encrypted original bytes of a refused message."""
+
+app = typer.Typer(
+    add_completion=False,
+    help="Dead letters: inputs that failed, could not be read, or were refused at the front door.",
+    no_args_is_help=True,
+)
+
+
+class DlqFailed(Exception):
+    """One sentence for the person at the shell."""
+
+
+def _letters(settings: Settings) -> AsyncIterator[DeadLetter]:
+    """All dead letters."""
+    if not settings.kafka:
+        raise DlqFailed("no broker: start `vigie up`, or set VIGIE_KAFKA")
+    return read_letters(settings.kafka)
+
+
+async def _find(settings: Settings, start: str) -> DeadLetter:
+    found = [letter async for letter in _letters(settings) if letter.id.startswith(start)]
+    if not found:
+        raise DlqFailed(f"no dead letter {start}: see `vigie dlq list`")
+    if len(found) > 1:
+        raise DlqFailed(f"{len(found)} dead letters begin with {start}: give more of the id")
+    return found[0]
+
+
+async def _body(settings: Settings, letter: DeadLetter) -> bytes | None:
+    """The original bytes, wherever they are. None: there were none, or they have been erased."""
+    if letter.text_id is None:
+        return letter.body
+    async with Vault.open(settings) as vault:
+        item = await vault.texts.get(letter.text_id, wait_s=TEXT_S)
+    return None if item is None else item.raw
+
+
+def _run(coroutine: Any) -> Any:
+    try:
+        return asyncio.run(coroutine)
+    except (DlqFailed, BrokerAway, KafkaError, OSError) as error:
+        typer.secho(f"vigie dlq: {error}", err=True, fg="red")
+        raise typer.Exit(1) from error
+
+
+@app.command("list")
+def list_letters(
+    realm: Annotated[str | None, typer.Option(help="Only this realm")] = None,
+    lane: Annotated[Lane | None, typer.Option(help="Only this lane")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """The newest dead letters."""
+
+    async def collect() -> list[DeadLetter]:
+        found = [
+            x
+            async for x in _letters(Settings())
+            if (realm is None or x.realm == realm) and (lane is None or x.lane is lane)
+        ]
+        return sorted(found, key=lambda x: (x.at, x.id))[-limit:]
+
+    letters: list[DeadLetter] = _run(collect())
+    if as_json:
+        typer.echo(json.dumps({"items": [row_of(x) for x in letters]}, ensure_ascii=False))
+        return
+    if not letters:
+        typer.echo("no dead letters")
+        return
+    from rich.table import Table
+
+    from services.cli.output import console, plain
+
+    table = Table()
+    for column in ("id", "at", "realm", "lane", "type", "code", "why"):
+        table.add_column(
+            column, overflow="fold" if column == "why" else "ellipsis", no_wrap=column != "why"
+        )
+    for x in letters:
+        at = time_of(x).astimezone().strftime("%d/%m %H:%M:%S")
+        table.add_row(
+            x.id[:13], at, x.realm or "-", x.lane.value, x.input_type or "", x.code, plain(x.detail)
+        )
+    console().print(table)
+
+
+@app.command()
+def show(
+    letter_id: Annotated[str, typer.Argument(help="Id, or its beginning")],
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON document; bytes that are not UTF-8 are replaced"),
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="The original bytes alone, to be edited for a replay")
+    ] = False,
+) -> None:
+    """One dead letter with its original bytes."""
+
+    async def read() -> tuple[DeadLetter, bytes | None]:
+        settings = Settings()
+        letter = await _find(settings, letter_id)
+        return letter, await _body(settings, letter)
+
+    letter, body = _run(read())
+    if raw:
+        sys.stdout.buffer.write(body or b"")
+        return
+    text = None if body is None else body.decode("utf-8", "replace")
+    if as_json:
+        typer.echo(json.dumps(row_of(letter) | {"body": text}, ensure_ascii=False))
+        return
+    for name, value in row_of(letter).items():
+        if value not in (None, {}):
+            typer.echo(f"{name:<13} {value}")
+    typer.echo(f"\n{'(no body, or erased)' if text is None else text}")
+
+
+@app.command()
+def replay(
+    letter_id: Annotated[str, typer.Argument(help="Id, or its beginning")],
+    body: Annotated[
+        Path | None,
+        typer.Option(
+            help="Corrected bytes in place of the original ones", exists=True, dir_okay=False
+        ),
+    ] = None,
+    realm: Annotated[
+        str | None, typer.Option(help="The right realm, when the key was wrong")
+    ] = None,
+    input_type: Annotated[
+        str | None, typer.Option("--type", help="The right type, when it was unknown")
+    ] = None,
+) -> None:
+    """Offer an input again, corrected if need be. An input that has taken effect meanwhile is recognised and changes nothing."""
+
+    async def again() -> str:
+        settings = Settings()
+        letter = await _find(settings, letter_id)
+        corrected = None if body is None else body.read_bytes()
+        if letter.lane is Lane.REFUSED and letter.topic is not None:
+            return await _republish(settings, letter, corrected)
+        if letter.lane is Lane.REFUSED:
+            return await _post(settings, letter, corrected)
+        content, headers = corrected, headers_again(letter, input_type)
+        original = await _body(settings, letter)
+        is_foreign = (
+            letter.code == UNSIGNED and original is not None
+        )  # nobody is known to have said it
+        if content is None:
+            content = original
+        if content is not None and (content != original or is_foreign):
+            content, headers = name_corrector(content, headers)
+        if letter.topic is None:
+            raise DlqFailed(f"{letter.id} does not say which topic it came from")
+        key = realm or letter.realm
+        if not key:
+            raise DlqFailed(f"{letter.id} has no realm: give one with --realm")
+        async with RecordProducer(
+            settings.kafka, InputMarks.open(settings.data.secrets)
+        ) as producer:
+            partition, offset = await producer.send_raw(
+                letter.topic, partition_for(letter.topic, key), key.encode(), content, headers
+            )
+        return f"{letter.input_id or letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
+
+    typer.echo(_run(again()))
+
+
+def name_corrector(value: bytes, headers: RecordHeaders) -> tuple[bytes, RecordHeaders]:
+    """Return a corrected input that says who changed it: the operator of this machine.
+
+    A report counts as unconfirmed; a command becomes the operator's own. Any other input stays as it is given: nobody speaks in it.
+    """
+    told = dict(headers)
+    try:
+        kind = message_class(told.get(CE_TYPE, b"").decode("utf-8", "replace"))
+        document = json.loads(value)
+    except (UnknownType, ValueError):
+        return value, headers
+    if not isinstance(document, dict):
+        return value, headers
+    if issubclass(kind, ReportReceived):
+        unsure = document.get("certainty") == Certainty.RUMOUR
+        document |= {
+            "corrected_by": LOCAL_ADMIN,
+            "certainty": (Certainty.RUMOUR if unsure else Certainty.UNCONFIRMED).value,
+        }
+    elif issubclass(kind, Command):
+        document |= {"author": LOCAL_ADMIN, "role": Role.ADMIN.value}
+        told[CE_SOURCE] = author_source(LOCAL_ADMIN, Role.ADMIN.value).encode()
+    return json.dumps(document, ensure_ascii=False).encode(), list(told.items())
+
+
+async def _republish(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
+    try:
+        partition, offset = await republish(
+            settings.kafka, letter, corrected, [(HEADER, LOCAL_ADMIN.encode())]
+        )
+    except RecordGone as error:
+        raise DlqFailed(str(error)) from error
+    return f"{letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
+
+
+async def _post(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
+    """The front door offers a message that it refused again, in the name of its sender."""
+    headers = {}
+    if token := local_token(settings):
+        headers["Authorization"] = f"Bearer {token}"
+    try:
+        async with httpx.AsyncClient(
+            base_url=settings.url, trust_env=False, timeout=10.0
+        ) as client:
+            answer = await client.post(
+                f"/api/v1/refused/{letter.id}/replay", content=corrected or b"", headers=headers
+            )
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise DlqFailed(no_answer(settings.url, error)) from error
+    said = f"{letter.headers.get('path', letter.id)} answered {answer.status_code}: {answer.text[:500]}"
+    if answer.is_error:
+        raise DlqFailed(said)
+    return said

@@ -1,0 +1,113 @@
+"""`vigie repair`: what a person decides after a named exit of damage (docs/how-to/exits.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+
+from schemas.routes import ROUTES
+from schemas.topics import PARTITIONS, SERVICES
+from services.appliance.supervisor.alone import NoBroker, with_broker
+from services.cli.client import fail
+from services.runtime.log.repair import (
+    Finding,
+    Repaired,
+    RepairRefused,
+    accept_loss,
+    diagnose,
+    rebase,
+)
+from services.runtime.process.exits import Stop
+from services.runtime.process.settings import Settings
+
+
+class Service(StrEnum):
+    ALERTS = "alerts"
+    CONTINUITY = "continuity"
+    DELIVERY = "delivery"
+
+
+LOGIC = max(ROUTES)
+_LOST, _INPUT = {"log.truncated", "source.forked"}, {"input.gap", "input.rewritten"}
+
+
+def repair(
+    lose: Annotated[
+        bool,
+        typer.Option("--accept-loss", help="Go on from what is left of a log that lost its end"),
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--rebase", help="Go on at the first input that the log has not applied")
+    ] = False,
+    service: Annotated[Service | None, typer.Option(help="One service; default: all")] = None,
+    partition: Annotated[
+        int | None,
+        typer.Option(min=0, max=PARTITIONS - 1, help="One partition; default: every damaged one"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """Say what is damaged; with a decision, append it to the damaged logs. Stop the services before. Exit 1 while something is damaged.
+
+    A loss that only a reader had seen is accepted where --service and --partition name it.
+    """
+    if lose and again:
+        raise typer.BadParameter("--accept-loss or --rebase, one at a time")
+    services = [service.value] if service else list(SERVICES)
+    try:
+        found, done = asyncio.run(_repair(services, partition, lose=lose, again=again))
+    except (KafkaError, RepairRefused, NoBroker, Stop, OSError) as error:
+        raise fail(error) from error
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {"damaged": [asdict(f) for f in found], "repaired": [asdict(r) for r in done]}
+            )
+        )
+    else:
+        for finding in found:
+            typer.echo(f"{finding.exit:16} {finding.detail}")
+        for one in done:
+            typer.echo(
+                f"repaired         {one.service}.log/{one.partition}: {one.detail} (history {one.history})"
+            )
+        if not found and not done:
+            typer.echo(
+                "no damage: every log holds what its snapshots have seen, every input goes on where its log has applied it"
+            )
+    if len(found) > len(done):
+        raise typer.Exit(1)
+
+
+async def _repair(
+    services: list[str], partition: int | None, *, lose: bool, again: bool
+) -> tuple[list[Finding], list[Repaired]]:
+    async with with_broker(Settings()) as settings:
+        found = [
+            f
+            for s in services
+            for f in await diagnose(settings.kafka, s)
+            if partition in (None, f.partition)
+        ]
+        done = []
+        for finding in found:
+            if lose and finding.exit in _LOST:
+                done.append(
+                    await accept_loss(
+                        settings.kafka, finding.service, finding.partition, LOGIC, finding.detail
+                    )
+                )
+            elif again and finding.exit in _INPUT:
+                done.append(await rebase(settings.kafka, finding.service, finding.partition, LOGIC))
+        if lose and not found and len(services) == 1 and partition is not None:
+            done.append(
+                await accept_loss(
+                    settings.kafka, services[0], partition, LOGIC, "a reader had seen more"
+                )
+            )
+    return found, done

@@ -1,0 +1,189 @@
+"""`vigie seal`: the logs of a year as one signed archive, and the proof later that nothing before it has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import orjson
+import typer
+from aiokafka.errors import KafkaError
+
+from schemas.topics import PARTITIONS, SERVICES
+from schemas.topics import log as log_topic
+from services.appliance.supervisor.alone import NoBroker, with_broker
+from services.cli.client import fail
+from services.runtime.log.chain import Position, follow
+from services.runtime.log.heads import Heads, log_name, state
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process.atomic_file import appearing
+from services.runtime.process.exits import Stop
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.signing import PUBLIC_NAME, PublicKey, SigningKey, SigningKeyInvalid
+from services.runtime.worker.recovery import ANY_LOGIC
+from services.verify.seal import STATEMENT, SealUnreadable, entry_of, judge_seal
+
+
+class SealRefused(Exception):
+    """The log is not the one that the seal speaks of."""
+
+
+def seal(
+    file: Annotated[Path, typer.Argument(help="The archive to write, or with --check to prove")],
+    since: Annotated[
+        Path | None,
+        typer.Option(
+            help="The seal before: only what came after it goes into the archive",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Prove the archive, and that the logs of this installation still hold what it sealed",
+        ),
+    ] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --check: public key that it must be signed with; default: this installation's, if there is one"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """Archive the logs in one file, signed over where each of them ends; once a year, kept elsewhere. Nothing is taken out of the logs."""
+    settings = Settings()
+    try:
+        if file.exists() and not check:
+            raise SealRefused(f"{file} exists: a seal is never written over")
+        known = _known(settings, key)
+        told = asyncio.run(
+            _check(settings, file, known) if check else _seal(settings, file, since, known)
+        )
+    except (
+        SealUnreadable,
+        SealRefused,
+        SigningKeyInvalid,
+        NoBroker,
+        KafkaError,
+        Stop,
+        OSError,
+    ) as error:
+        raise fail(error) from error
+    if as_json:
+        typer.echo(json.dumps(told, ensure_ascii=False))
+        return
+    typer.echo(
+        f"{file}: {told['records']} records of {len(told['logs'])} logs until {told['at']}, signed with {told['key']}"
+    )
+    if check:
+        typer.echo("the archive is whole, and the logs still hold everything that it sealed")
+
+
+def _known(settings: Settings, key: Path | None) -> PublicKey | None:
+    path = key or settings.data.secrets / PUBLIC_NAME
+    return PublicKey.load(path.read_bytes()) if key is not None or path.exists() else None
+
+
+async def _seal(
+    settings: Settings, file: Path, since: Path | None, known: PublicKey | None
+) -> dict[str, Any]:
+    before: Heads = {} if since is None else judge(since, known)[1]
+    heads: dict[str, tuple[int, str]] = {}
+    files: dict[str, str] = {}
+    async with with_broker(settings) as running, PartitionReader(running.kafka) as reader:
+        signing = SigningKey.open(settings.data.secrets)
+        with appearing(file) as target, ZipFile(target, "w", ZIP_DEFLATED) as zip:
+            count = 0
+            for service in SERVICES:
+                for partition in range(PARTITIONS):
+                    name = log_name(service, partition)
+                    written, count = await archive_log(
+                        zip, reader, service, partition, before.get(name), count
+                    )
+                    if written is not None:
+                        heads[name], files[entry_of(name)] = written
+            at = round(time.time() * 1000)
+            said = state(
+                signing,
+                at,
+                heads,
+                before={n: {"seq": s, "head": h} for n, (s, h) in before.items()},
+                files=files,
+                year=datetime.fromtimestamp(at / 1000, UTC).year,
+            )
+            zip.writestr(STATEMENT, orjson.dumps(said, option=orjson.OPT_INDENT_2))
+    return {
+        "records": count,
+        "logs": {n: list(h) for n, h in heads.items()},
+        "at": said["at"],
+        "key": signing.public.fingerprint,
+    }
+
+
+async def archive_log(
+    zip: ZipFile,
+    reader: PartitionReader,
+    service: str,
+    partition: int,
+    before: tuple[int, str] | None,
+    count: int,
+) -> tuple[tuple[tuple[int, str], str] | None, int]:
+    """((head, hash of the entry), records so far) of one log partition; None for an empty one. Raises SealRefused."""
+    topic, at, whole, held = log_topic(service), Position(), sha256(), before is None
+    bounds = await reader.bounds(topic, [partition])
+    if bounds[partition][1] == bounds[partition][0] and held:
+        return None, count
+    with zip.open(entry_of(log_name(service, partition)), "w", force_zip64=True) as entry:
+        async for record in reader.read(topic, bounds):
+            at, transaction = follow(at, record.offset, record.value, ANY_LOGIC)
+            if transaction is None:
+                continue
+            if held:
+                whole.update(record.value + b"\n")
+                entry.write(record.value + b"\n")
+                count += 1
+            held = held or (at.seq, at.hash) == before
+    if not held:
+        raise SealRefused(
+            f"{topic}/{partition} does not hold what the seal before speaks of: this is another history"
+        )
+    return ((at.seq, at.hash), whole.hexdigest()), count
+
+
+def judge(
+    file: Path, known: PublicKey | None
+) -> tuple[int, Mapping[str, tuple[int, str]], str, str]:
+    """(records, heads, time, key) of a seal that holds. Raises SealUnreadable, SealRefused, OSError."""
+    statement, count, broken = judge_seal(file, known)
+    if broken:
+        raise SealRefused(f"{file}: {broken[0]}")
+    return count, statement.logs, statement.at, statement.key
+
+
+async def _check(settings: Settings, file: Path, known: PublicKey | None) -> dict[str, Any]:
+    count, heads, at, key = judge(file, known)
+    async with with_broker(settings) as running, PartitionReader(running.kafka) as reader:
+        for service in SERVICES:
+            for partition in range(PARTITIONS):
+                name, topic, position = log_name(service, partition), log_topic(service), Position()
+                if name not in heads:
+                    continue
+                held = False
+                async for record in reader.read(topic, await reader.bounds(topic, [partition])):
+                    position, _ = follow(position, record.offset, record.value, ANY_LOGIC)
+                    held = held or (position.seq, position.hash) == heads[name]
+                if not held:
+                    raise SealRefused(
+                        f"{topic}/{partition} does not hold record {heads[name][0]} as it was sealed: the log was changed or cut"
+                    )
+    return {"records": count, "logs": {n: list(h) for n, h in heads.items()}, "at": at, "key": key}

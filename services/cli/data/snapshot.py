@@ -1,0 +1,107 @@
+"""`vigie snapshot`: what each decider would start from, and how much of its log it would fold after that."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+
+from schemas.topics import PARTITIONS, SERVICES, log
+from services.cli.client import fail, with_known_broker
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.snapshots import newest_manifests
+from services.runtime.log.transaction import Transaction
+from services.runtime.process.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a restart of one partition would go."""
+
+    service: str
+    partition: int
+    log_seq: int
+    """Sequence number of the newest record of the log; 0 = empty."""
+    snapshot_seq: int
+    """Of the newest snapshot; 0 = none yet."""
+    taken_at: str | None
+    realms: int
+
+    @property
+    def to_fold(self) -> int:
+        return self.log_seq - self.snapshot_seq
+
+
+async def read_starts(kafka: str) -> list[Start]:
+    """Every partition that has records. Raises KafkaError, OSError."""
+    found = []
+    async with PartitionReader(kafka) as reader:
+        for service in SERVICES:
+            ends = await reader.bounds(log(service), range(PARTITIONS))
+            newest = await reader.at(
+                log(service), {p: end - 1 for p, (begin, end) in ends.items() if end > begin}
+            )
+            for partition, record in sorted(newest.items()):
+                seq = Transaction.load(record.value).seq
+                best = next(iter(await newest_manifests(reader, service, partition)), None)
+                taken = (
+                    None
+                    if best is None
+                    else datetime.fromtimestamp(best.at / 1000, UTC).isoformat(timespec="seconds")
+                )
+                found.append(
+                    Start(
+                        service,
+                        partition,
+                        seq,
+                        0 if best is None else best.position.seq,
+                        taken,
+                        0 if best is None else len(best.realms),
+                    )
+                )
+    return found
+
+
+def snapshot(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """Show the newest snapshot of each log partition. Deciders write them by themselves, also in quiet moments."""
+    settings = Settings()
+    with_known_broker(settings)
+    try:
+        starts = asyncio.run(read_starts(settings.kafka))
+    except (KafkaError, OSError) as error:
+        raise fail(
+            ValueError(f"the broker at {settings.kafka} does not answer: {error}")
+        ) from error
+    if as_json:
+        typer.echo(json.dumps({"items": [asdict(s) | {"to_fold": s.to_fold} for s in starts]}))
+        return
+    from rich.table import Table
+
+    from services.cli.output import console
+
+    table = Table()
+    for column in ("log", "partition", "records", "snapshot at", "to fold", "taken", "realms"):
+        table.add_column(column, justify="left" if column in ("log", "taken") else "right")
+    for s in starts:
+        taken = (
+            ""
+            if s.taken_at is None
+            else datetime.fromisoformat(s.taken_at).astimezone().strftime("%d/%m %H:%M:%S")
+        )
+        table.add_row(
+            s.service,
+            str(s.partition),
+            str(s.log_seq),
+            str(s.snapshot_seq or ""),
+            str(s.to_fold),
+            taken,
+            str(s.realms or ""),
+        )
+    console().print(table)

@@ -1,0 +1,263 @@
+"""`vigie territory check|load|propose|changes|approve|decline|withdraw`: reference data from a folder, at once or by two persons (D63)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+
+import typer
+from rich.table import Table
+
+from schemas.reassignment import UNDER_WAY
+from services.cli.client import Away, Client, Refused, fail, with_known_broker
+from services.cli.crisis.decide import Key
+from services.cli.crisis.read import AsJson, Realm
+from services.cli.data import territory_changes
+from services.cli.data.trial import load_tried
+from services.cli.output import console
+from services.console.logbook.sentences import few
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.process.settings import Settings
+from services.territory import Territory, TerritoryInvalid
+from services.territory.days_off import PARIS, calendar_warnings, write_days_off
+from services.territory.publish import publish_territory
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Reference data: check a folder, propose it, or load it at once.",
+)
+TELEWORK: Final = "telework"
+Folder = Annotated[
+    Path, typer.Argument(help="Folder like territories/92", exists=True, file_okay=False)
+]
+
+
+def _load(folder: Path) -> Territory:
+    try:
+        return load_tried(folder)
+    except TerritoryInvalid as exc:
+        raise _invalid(folder, exc) from exc
+
+
+def _invalid(folder: Path, exc: TerritoryInvalid) -> typer.Exit:
+    """Print what is wrong; the exit to raise."""
+    for problem in exc.problems:
+        typer.secho(f"{folder}/{problem}", err=True, fg="red")
+    typer.secho(f"{len(exc.problems)} problem{'' if len(exc.problems) == 1 else 's'}", err=True)
+    return typer.Exit(1)
+
+
+@app.command()
+def check(folder: Folder, as_json: AsJson = False) -> None:
+    """Name every dangling id, impossible time and uncovered role with file and line. `--json`: `{version, sections, problems, warnings}`, also of a folder with problems."""
+    try:
+        territory = load_tried(folder)
+    except TerritoryInvalid as exc:
+        if as_json:
+            typer.echo(
+                json.dumps(
+                    {
+                        "version": None,
+                        "sections": [],
+                        "problems": [
+                            {"file": p.file, "line": p.line, "what": p.what} for p in exc.problems
+                        ],
+                    },
+                    ensure_ascii=False,
+                )
+            )
+        raise _invalid(folder, exc) from exc
+    warnings = list(calendar_warnings(territory.policy, datetime.now(PARIS).date()))
+    if as_json:
+        sections = [
+            {"section": s.section.value, "bytes": len(s.model_dump_json())}
+            for s in territory.sections
+        ]
+        told = {
+            "version": territory.version,
+            "sections": sections,
+            "problems": [],
+            "warnings": warnings,
+        }
+        typer.echo(json.dumps(told, ensure_ascii=False))
+        return
+    for warning in warnings:
+        typer.secho(f"{folder}/escalade.yaml: {warning}", err=True, fg="yellow")
+    table = Table(title=f"{folder}: version {territory.version}")
+    table.add_column("Section")
+    table.add_column("Bytes", justify="right")
+    for section in territory.sections:
+        table.add_row(str(section.section), str(len(section.model_dump_json())))
+    console().print(table)
+
+
+@app.command()
+def holidays(
+    folder: Folder,
+    zone: Annotated[
+        str, typer.Option(help="Zone of the school holidays, a column of vacances_scolaires.csv")
+    ] = "C",
+    country: Annotated[
+        str, typer.Option(help="Country by whose law the public holidays are worked out")
+    ] = "FR",
+    years: Annotated[
+        int, typer.Option(min=1, max=10, help="This year and the next ones, so many in all")
+    ] = 3,
+) -> None:
+    """Load the official public and school holidays into a folder, in its `escalade.yaml`; then propose or load the version.
+
+    Public holidays follow the law of the country, school holidays the file `vacances_scolaires.csv` of the folder. The clocks of
+    activities that are closed on these days stand still.
+    """
+    try:
+        days, spans = write_days_off(folder, country, zone, datetime.now(PARIS).year, years)
+    except TerritoryInvalid as exc:
+        raise _invalid(folder, exc) from exc
+    typer.echo(
+        f"{days} public holidays and {spans} school holidays of zone {zone} in {folder}/escalade.yaml"
+    )
+    for warning in calendar_warnings(_load(folder).policy, datetime.now(PARIS).date()):
+        typer.secho(f"{folder}/escalade.yaml: {warning}", err=True, fg="yellow")
+
+
+@app.command()
+def load(
+    folder: Folder,
+    realm: Annotated[
+        str | None, typer.Option(help="Realm that takes it; the territory's live realm by default")
+    ] = None,
+    release: Annotated[
+        bool,
+        typer.Option(
+            "--release",
+            help="Also without a site that agents are reassigned from or to: they are released",
+        ),
+    ] = False,
+) -> None:
+    """Publish a new version to a realm at once, without a second person: the first one, an exercise, what cannot wait.
+
+    It is ordered like any other input. Decisions cite it from its last section on.
+
+    A version without a site from or to which agents are reassigned is refused with the list, unless --release gives them back.
+    """
+    territory, settings = _load(folder), Settings()
+    name = realm or territory.code
+    if (moved := _moved(settings, name, territory)) and not _told(moved, release=release):
+        raise typer.Exit(1)
+
+    async def publish() -> None:
+        async with RecordProducer(
+            settings.kafka, InputMarks.open(settings.data.secrets)
+        ) as producer:
+            await publish_territory(producer, territory, name)
+
+    with_known_broker(settings)
+    try:
+        asyncio.run(publish())
+    except BrokerAway as exc:
+        raise fail(exc) from exc
+    typer.echo(f"version {territory.version} published to realm {name}")
+
+
+@app.command()
+def propose(
+    folder: Folder,
+    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
+    effective: Annotated[
+        str | None,
+        typer.Option(
+            help="When it comes into force, ISO 8601; without offset, Paris time. Default: at its approval"
+        ),
+    ] = None,
+    realm: Realm = None,
+    release: Annotated[
+        bool,
+        typer.Option(
+            "--release",
+            help="Also without a site that agents are reassigned from or to: they are released",
+        ),
+    ] = False,
+    whatif: Annotated[
+        bool, typer.Option("--whatif/--no-whatif", help="Replay recorded crises with it first")
+    ] = True,
+    last: Annotated[
+        int, typer.Option(min=1, help="How many crises at most, the newest")
+    ] = territory_changes.LAST,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose a new version: another person approves it. Shows what it changes and what it would have done to recorded crises first."""
+    territory, settings = _load(folder), Settings()
+    if (moved := _moved(settings, realm or territory.code, territory)) and not _told(
+        moved, release=release
+    ):
+        raise typer.Exit(1)
+    territory_changes.propose(
+        territory,
+        settings,
+        realm=realm,
+        effective=effective,
+        reason=reason,
+        release=release,
+        last=last if whatif else None,
+        yes=yes,
+        key=key,
+        as_json=as_json,
+    )
+
+
+app.command("changes")(territory_changes.changes)
+app.command("approve")(territory_changes.approve)
+app.command("decline")(territory_changes.decline)
+app.command("withdraw")(territory_changes.withdraw)
+
+
+def _moved(settings: Settings, realm: str, territory: Territory) -> list[dict[str, Any]]:
+    """Lines under way that the version would end. None where nothing answers yet: then nobody was moved through it."""
+    known, found, cursor = {site.id for site in territory.sites} | {TELEWORK}, [], ""
+    states = ",".join(("approved", *UNDER_WAY))
+    try:
+        with Client(settings) as client:
+            while True:
+                asked = {"realm": realm, "state": states} | ({"cursor": cursor} if cursor else {})
+                page = client.get(f"/api/v1/reassignments/lines?{urlencode(asked)}")
+                found += [
+                    x
+                    for x in page["items"]
+                    if not {x["from"]["site"], x["to"]["site"], x["need_site"] or TELEWORK} <= known
+                ]
+                if not (cursor := page.get("next") or ""):
+                    return found
+    except Away:
+        return []
+    except Refused as error:
+        if error.status == HTTPStatus.NOT_FOUND:  # a realm that is being opened
+            return []
+        raise fail(error) from error
+
+
+def _told(moved: list[dict[str, Any]], *, release: bool) -> bool:
+    """Show whom the version ends the reassignment of. False if that was not asked for."""
+    table = Table(
+        title=f"{sum(x['count'] for x in moved)} agents réaffectés par des sites que cette version n’a plus"
+    )
+    for column in ("De", "Vers", "Métier", "Agents"):
+        table.add_column(column)
+    for x in moved:
+        table.add_row(x["from"]["site"], x["to"]["site"], x["metier_name"], few(x["count"]))
+    console(stderr=not release).print(table)
+    if not release:
+        typer.secho(
+            "refusé\u00a0: --release les rend à leur poste et publie ; leurs responsables l’apprennent",
+            err=True,
+            fg="red",
+        )
+    return release

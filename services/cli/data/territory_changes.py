@@ -1,0 +1,237 @@
+"""`vigie territory propose|changes|approve|decline|withdraw`: a change of the reference data takes two persons (D63)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+from urllib.parse import quote, urlencode
+
+import typer
+from aiokafka.errors import KafkaError
+from pydantic import TypeAdapter
+from rich.table import Table
+
+from schemas.reference import SectionData
+from schemas.reference_changes import Foreseen, SectionDifference
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.crisis.decide import Expected, Key, decide
+from services.cli.crisis.read import AsJson, AsOf, Limit, Realm, at_paris, fetch, moment, show
+from services.cli.data.territory_effects import figures_of, foresee
+from services.cli.exercises.whatif import Outcome
+from services.cli.exercises.whatif import show as show_outcome
+from services.cli.output import IDENTIFIER, console
+from services.console.i18n import translator
+from services.console.reference.page import foreseen_of
+from services.console.texts import words as w
+from services.runtime.process.exits import Stop
+from services.runtime.process.settings import Settings
+from services.territory import Territory
+from services.territory.differences import differences
+
+_ = translator("fr")
+_SECTIONS: Final[TypeAdapter[SectionData]] = TypeAdapter(SectionData)
+Id = Annotated[str, typer.Argument(metavar="ID", help="Of the change: vigie territory changes")]
+Why = Annotated[str, typer.Option(help="Why; kept encrypted")]
+LAST: Final = 20
+
+
+def propose(
+    territory: Territory,
+    settings: Settings,
+    *,
+    realm: str | None,
+    effective: str | None,
+    reason: str,
+    release: bool,
+    last: int | None,
+    yes: bool,
+    key: str | None,
+    as_json: bool,
+) -> None:
+    """Show what the version changes and what it would have done, ask, and propose it. `last`: so many crises; None: none. Raises typer.Exit."""
+    base, sections = in_force(settings, realm)
+    if base == territory.version:
+        raise fail(ValueError(f"la version {base} est déjà en vigueur"))
+    _show_differences(territory.version, base, differences(sections, territory.sections))
+    foreseen = None if last is None else _foreseen(settings, territory, last)
+    if not yes and not _confirmed():
+        raise typer.Exit(1)
+    body = {
+        "sections": [section.model_dump(mode="json") for section in territory.sections],
+        "effective_at": moment(effective) if effective else None,
+        "reason": reason,
+        "release": release,
+        "foreseen": foreseen.model_dump(mode="json") if foreseen else None,
+    }
+    done = f"version {territory.version} proposée : une autre personne l’approuve (vigie territory changes)"
+    decide("reference/changes", realm, body, key=key, as_json=as_json, done=done)
+
+
+def in_force(settings: Settings, realm: str | None) -> tuple[str, list[SectionData]]:
+    """Version and sections of the realm. Raises typer.Exit."""
+    where = f"?{urlencode({'realm': realm})}" if realm else ""
+    try:
+        with Client(settings) as client:
+            index = client.get(f"/api/v1/reference{where}")
+            found = [client.get(f"/api/v1/reference/{name}{where}") for name in index["sections"]]
+    except (Away, Refused) as error:
+        raise fail(error) from error
+    if index["version"] is None:
+        raise fail(
+            ValueError("aucune version n’est en vigueur : vigie territory load publie la première")
+        )
+    return index["version"], [_SECTIONS.validate_python(section) for section in found]
+
+
+def _show_differences(version: str, base: str, found: Sequence[SectionDifference]) -> None:
+    table = Table(title=f"{base} → {version}")
+    for column in ("Partie", "Ajoutés", "Modifiés", "Retirés", "Lesquels"):
+        table.add_column(column)
+    for d in found:
+        named = ", ".join(d.named) + (
+            ", …" if len(d.named) < d.added + d.changed + d.dropped else ""
+        )
+        table.add_row(
+            w.word(w.SECTION, d.section, _),
+            str(d.added),
+            str(d.changed),
+            str(d.dropped),
+            named or "ordre des lignes",
+        )
+    console(stderr=True).print(table)
+
+
+def _foreseen(settings: Settings, territory: Territory, last: int) -> Foreseen:
+    """Replay the last crises and show what would have come otherwise. Raises typer.Exit."""
+    if not settings.kafka:
+        raise fail(
+            ValueError(
+                "no broker to read recorded crises from: start `vigie up`, set VIGIE_KAFKA, or say --no-whatif"
+            )
+        )
+    outcomes: list[Outcome] = []
+    unread = 0
+
+    async def replay() -> None:
+        nonlocal unread
+        async for found in foresee(settings.kafka, territory.sections, last):
+            if isinstance(found, Outcome):
+                outcomes.append(found)
+                show_outcome(found, stderr=True)
+            else:
+                unread += 1
+                typer.secho(str(found), err=True, fg="yellow")
+
+    try:
+        asyncio.run(replay())
+    except (KafkaError, Stop, OSError) as error:
+        raise fail(error) from error
+    figures = figures_of(outcomes, unread)
+    for said in foreseen_of(figures, _):
+        typer.echo(said, err=True)
+    return figures
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        typer.secho("personne à qui demander : --yes propose sans confirmation", err=True, fg="red")
+        return False
+    return typer.confirm("Proposer ce changement ?", err=True)
+
+
+def changes(
+    realm: Realm = None,
+    as_of: AsOf = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="proposed, approved, in_force, declined, withdrawn, failed"),
+    ] = None,
+    limit: Limit = 200,
+    as_json: AsJson = False,
+) -> None:
+    """Changes of the reference data: to be approved, waiting for their time, then what is over."""
+    found = fetch("/api/v1/reference/changes", realm, as_of, limit, state=state)
+    show(
+        found,
+        as_json,
+        "Changements des données de référence",
+        (
+            (IDENTIFIER, lambda c: c["id"]),
+            ("État", lambda c: w.word(w.CHANGE_STATE, c["state"], _)),
+            ("Version", lambda c: c["reference"]),
+            (
+                "Diffère",
+                lambda c: ", ".join(w.word(w.SECTION, d["section"], _) for d in c["sections"]),
+            ),
+            ("Effet", lambda c: at_paris(c["in_force_at"] or c["effective_at"])),
+            ("Décisions", _said),
+            (
+                "Crises rejouées",
+                lambda c: (
+                    " ".join(foreseen_of(Foreseen.model_validate(c["foreseen"]), _))
+                    if c["foreseen"]
+                    else "–"
+                ),
+            ),
+        ),
+    )
+
+
+def _said(change: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{w.word(w.CHANGE_DECISION, d['what'], _)} {d['by']} {at_paris(d['at'])}"
+        for d in change["decisions"]
+    )
+
+
+def approve(
+    change: Id,
+    realm: Realm = None,
+    reason: Annotated[str | None, typer.Option(help="Why; kept encrypted")] = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say yes to another person's change: it comes into force at its time."""
+    _decide(change, "approve", realm, reason, key, expected, as_json=as_json, done="Approuvé")
+
+
+def decline(
+    change: Id,
+    reason: Why,
+    realm: Realm = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say no to another person's change."""
+    _decide(change, "decline", realm, reason, key, expected, as_json=as_json, done="Refusé")
+
+
+def withdraw(
+    change: Id,
+    reason: Why,
+    realm: Realm = None,
+    expected: Expected = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back one's own change; or one that is approved and not in force yet."""
+    _decide(change, "withdraw", realm, reason, key, expected, as_json=as_json, done="Retiré")
+
+
+def _decide(
+    change: str,
+    verb: str,
+    realm: str | None,
+    reason: str | None,
+    key: str | None,
+    expected: int | None,
+    *,
+    as_json: bool,
+    done: str,
+) -> None:
+    path = f"reference/changes/{quote(change, safe='')}/{verb}"
+    decide(path, realm, {"reason": reason}, key=key, expected=expected, as_json=as_json, done=done)

@@ -1,0 +1,79 @@
+"""`vigie text`: erase the words of a report or of a line for good. One person proposes, another approves."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import typer
+
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.crisis.read import AsJson, Realm
+from services.runtime.process.settings import Settings
+
+app = typer.Typer(
+    help="Erase words that must not be kept.", no_args_is_help=True, add_completion=False
+)
+
+
+@app.command("erase")
+def erase(
+    id: Annotated[str, typer.Argument(help="Of the report, or of the line of the main courante")],
+    reason: Annotated[
+        str | None,
+        typer.Option(help="Why; it is shown in the place of the words, so it names nobody"),
+    ] = None,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Erase what another person has proposed to erase")
+    ] = False,
+    realm: Realm = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose to erase words, original bytes and photos with --reason; a second person erases them with --approve."""
+    if not approve and not reason:
+        raise fail(
+            ValueError(
+                "say why with --reason, or approve what another person has proposed with --approve"
+            )
+        )
+    body = {"approve": True} if approve else {"reason": reason}
+    try:
+        with Client(Settings()) as client:
+            told = _post(client, id, realm, body)
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    if as_json:
+        typer.echo(json.dumps(told, ensure_ascii=False))
+    elif told["state"] == "erased":
+        typer.echo("Effacé")
+    else:
+        typer.echo(f"Proposé. Une autre personne approuve : vigie text erase {id} --approve")
+
+
+def _post(client: Client, id: str, realm: str | None, body: dict[str, Any]) -> dict[str, Any]:
+    """Erase the words of the report with this id, else of the line."""
+    query = f"?{urlencode({'realm': realm})}" if realm else ""
+    try:
+        return dict(client.post(f"/api/v1/reports/{quote(id, safe='')}/erase{query}", body)[1])
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+    return dict(client.post(f"/api/v1/log/{quote(id, safe='')}/erase{query}", body)[1])
+
+
+@app.command("proposals")
+def proposals(as_json: AsJson = False) -> None:
+    """List what waits for a second person."""
+    try:
+        with Client(Settings()) as client:
+            items = client.get("/api/v1/erasures")["items"]
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    if as_json:
+        typer.echo(json.dumps({"items": items}, ensure_ascii=False))
+        return
+    for one in items:
+        typer.echo(
+            f"{one['proposed_at']}  {one['kind']:<6}  {one['id']}  {one['proposed_by']}: {one['reason']}"
+        )

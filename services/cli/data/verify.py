@@ -1,0 +1,186 @@
+"""`vigie verify`: are the promises kept? Reads the logs by a code path of its own and prints each broken promise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+from rich.markup import escape
+from rich.table import Table
+
+from schemas.base import MESSAGES, RowFact
+from schemas.routes import destinations
+from schemas.words import NotificationState
+from services.cli.client import fail, with_known_broker
+from services.cli.output import console
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.signing import PUBLIC_NAME, PublicKey
+from services.verify.bundle import judge_bundle
+from services.verify.convergence import Patience
+from services.verify.laws import (
+    LAWS,
+    Findings,
+    check_dead_letters,
+    check_forwarding,
+    check_inputs,
+    check_notifications,
+    check_read_model,
+    check_reassignments,
+    check_reports,
+)
+from services.verify.reading import Evidence
+from services.verify.readmodel import read_rows
+
+
+async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Evidence]:
+    """Read everything, and read on while breaches could heal. Only `broken` is of meaning in what it returns."""
+    chain = Findings()
+    collections = {
+        cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)
+    }
+    evidence = Evidence(settings.kafka, chain, collections, destinations)
+    patience = Patience(patience_s)
+    while True:
+        await evidence.advance()
+        found = Findings(list(chain.broken))
+        check_inputs(evidence.logs, evidence.inputs, found, evidence.urgent)
+        check_reports(evidence.logs, found)
+        check_forwarding(evidence.logs, found)
+        check_notifications(evidence.logs, (s.value for s in NotificationState), found)
+        check_reassignments(evidence.logs, found)
+        check_dead_letters(evidence.logs, evidence.letters, found)
+        try:
+            check_read_model(evidence.logs, *await read_rows(settings.redis), found)
+        except RedisError as exc:
+            found.wait("read-model", "store", f"the store does not answer: {exc}")
+        verdict = patience.judge(found, _size(evidence), time.monotonic())
+        if verdict is not None:
+            return Findings(verdict), evidence
+        await asyncio.sleep(0.5)
+
+
+def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> None:
+    """Print the judgement. Raises typer.Exit(1) on a breach."""
+    try:
+        known = PublicKey.load(key.read_bytes()) if required or key.exists() else None
+        found = judge_bundle(file, known)
+    except (OSError, ValueError) as exc:
+        raise fail(exc) from exc
+    broken = [{"law": law, "what": what} for law, what in found.broken]
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "ok": not broken,
+                    "key": found.key,
+                    "known_key": found.known_key,
+                    **found.counts,
+                    "broken": broken,
+                },
+                ensure_ascii=False,
+            )
+        )
+    else:
+        shown = console(markup=True)
+        shown.print(
+            f"{escape(str(file))}: " + ", ".join(f"{n} {name}" for name, n in found.counts.items()),
+            highlight=False,
+        )
+        whose = {
+            True: "the key that was expected",
+            False: "[red]another key[/]",
+            None: "a key that only you can compare",
+        }[found.known_key]
+        shown.print(f"signed with {found.key}: {whose}", highlight=False)
+        for law, sentence in found.broken[:100]:
+            shown.print(f"[red]{law}[/] {escape(sentence)}", highlight=False)
+        if not broken:
+            shown.print("[green]signature, files, chain, timeline and points de situation hold[/]")
+    if broken:
+        raise typer.Exit(1)
+
+
+def _size(evidence: Evidence) -> int:
+    """Grows with everything that is read."""
+    inputs = sum(len(seen) for seen in (*evidence.inputs.values(), *evidence.urgent.values()))
+    return inputs + sum(log.accepted for log in evidence.logs.values())
+
+
+def verify(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+    patience: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Seconds without movement after which what is still on its way counts as lost",
+        ),
+    ] = 15.0,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Check this evidence bundle instead; needs nothing else",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Public key that the bundle must be signed with; default: this installation's, if there is one"
+        ),
+    ] = None,
+) -> None:
+    """Re-derive from the logs, independently, that every promise was kept; or check an evidence bundle."""
+    settings = Settings()
+    if key is not None and bundle is None:
+        raise typer.BadParameter("--key goes with --bundle")
+    if bundle is not None:
+        _verify_bundle(
+            bundle,
+            key or settings.data.secrets / PUBLIC_NAME,
+            required=key is not None,
+            as_json=as_json,
+        )
+        return
+    with_known_broker(settings)
+    try:
+        found, evidence = asyncio.run(judge(settings, patience))
+    except (KafkaError, OSError) as exc:
+        raise fail(ValueError(f"the broker at {settings.kafka} does not answer: {exc}")) from exc
+    counts = {
+        "inputs": sum(len(i) for i in (*evidence.inputs.values(), *evidence.urgent.values())),
+        "transactions": sum(log.accepted for log in evidence.logs.values()),
+        "ignored": sum(log.ignored for log in evidence.logs.values()),
+        "facts": sum(log.facts for log in evidence.logs.values()),
+        "reports": sum(len(log.reports) for log in evidence.logs.values()),
+    }
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "ok": not found.broken,
+                    **counts,
+                    "broken": [{"law": law, "what": what} for law, what in found.broken],
+                },
+                ensure_ascii=False,
+            )
+        )
+    else:
+        shown = console(markup=True)
+        table = Table(title=", ".join(f"{n} {name}" for name, n in counts.items()))
+        for column in ("", "Law", "Promise"):
+            table.add_column(column)
+        broken = {law for law, _ in found.broken}
+        for law, promise in LAWS.items():
+            table.add_row("[red]✗[/]" if law in broken else "[green]✓[/]", law, promise)
+        shown.print(table)
+        for law, sentence in found.broken[:100]:
+            shown.print(f"[red]{law}[/] {escape(sentence)}", highlight=False)
+    if found.broken:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Commands for exercises and what-if runs."""

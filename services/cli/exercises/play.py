@@ -1,0 +1,326 @@
+"""`vigie play`: opens an exercise realm and plays a scenario into it through the HTTP intake.
+
+Before each report the realm is stepped to the report's time and is quiet, so every speed gives the same facts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from schemas.base import MINUTE_MS
+from schemas.realms import MOST_MINUTES
+from schemas.responders import RespondersInvalid, parse_responders
+from services.cli.client import Away, Client, Refused, fail, with_known_broker
+from services.console.i18n import translator
+from services.console.texts import words as w
+from services.runtime.process.exits import Stop
+from services.runtime.process.settings import REPOSITORY, Settings
+from services.simulation.checks import ChecksInvalid, History, Result, load_checks, run_checks
+from services.simulation.exercise_file import ExerciseInvalid, load_exercise
+from services.simulation.history import read_history
+from services.simulation.scenarios import (
+    Event,
+    Scenario,
+    ScenarioInvalid,
+    ScenarioUnknown,
+    load_scenario,
+)
+from services.territory import TerritoryInvalid, load_territory
+from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
+
+MAX_WAIT_S = 60.0
+"""How long a report or a step is offered again while Vigie is away or overloaded."""
+PATIENCE_S = 20
+"""How long one call waits for a step that takes real time, before it asks again."""
+
+
+def _pace(speed: str) -> float | None:
+    """Simulated seconds per second; None for `max`. Raises typer.BadParameter."""
+    if speed == "max":
+        return None
+    try:
+        pace = float(speed)
+    except ValueError:
+        pace = 0.0
+    if not 0 < pace < float("inf"):
+        raise typer.BadParameter(
+            f"{speed!r} is neither `max` nor a number above 0", param_hint="--speed"
+        )
+    return pace
+
+
+def _responders(file: Path) -> list[dict[str, Any]]:
+    """The lines of a responders file. Raises RespondersInvalid, which names the line, OSError."""
+    try:
+        document = read_yaml(file)
+    except YamlInvalid as error:
+        raise RespondersInvalid(f"{file}:{error.line}: {error}") from error
+    lines = document.get("responders") if isinstance(document, dict) else None
+    if not isinstance(lines, list):
+        raise RespondersInvalid(
+            f"{file}: a list named `responders:` is expected (docs/reference/responders.md)"
+        )
+    return [_responder(f"{file}:{line_of(lines, n)}", line) for n, line in enumerate(lines)]
+
+
+def _responder(where: str, line: Any) -> dict[str, Any]:
+    if not isinstance(line, dict) or sprawls(line):
+        raise RespondersInvalid(f"{where}: a line is a mapping (docs/reference/responders.md)")
+    read: dict[str, Any] = plain(line)
+    try:
+        parse_responders([read])
+    except RespondersInvalid as error:
+        raise RespondersInvalid(f"{where}: {str(error).removeprefix('responder 1: ')}") from error
+    return read
+
+
+def _what_to_play(
+    name: str, folder: Path, settings: Settings
+) -> tuple[Scenario, list[dict[str, Any]], list[dict[str, Any]]]:
+    """(scenario, responders, expectations) of an id or a file. Raises ScenarioUnknown, ScenarioInvalid, ExerciseInvalid, OSError."""
+    file = Path(name)
+    if file.suffix not in (".yaml", ".yml"):
+        return load_scenario(folder, name), [], []
+    exercise = load_exercise(file, load_territory(settings.territory))
+    return exercise.scenario, list(exercise.responders), list(exercise.checks)
+
+
+def _iso(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+class Player:
+    """Plays one scenario into one realm. A call that meets a restart is repeated under the same key: no second effect."""
+
+    def __init__(
+        self,
+        client: Client,
+        scenario: Scenario,
+        realm: str,
+        speed: float | None,
+        patience_s: float = MAX_WAIT_S,
+    ) -> None:
+        self._client, self._scenario, self.realm, self._speed, self._patience_s = (
+            client,
+            scenario,
+            realm,
+            speed,
+            patience_s,
+        )
+        self._reports: dict[str, str] = {}
+
+    def _insist(self, method: str, path: str, body: Any, key: str | None) -> tuple[int, Any]:
+        end = time.monotonic() + self._patience_s
+        while True:
+            try:
+                headers = {"Prefer": f"wait={PATIENCE_S}"} | (
+                    {"Idempotency-Key": key} if key else {}
+                )
+                return self._client.call(method, path, body, headers)
+            except (Away, Refused) as exc:
+                passing = isinstance(exc, Away) or exc.status in (502, 503, 504)
+                if not passing or time.monotonic() > end:
+                    raise
+            time.sleep(0.2)
+
+    def open(self, responders: list[dict[str, Any]]) -> None:
+        """Open the realm with the scenario's own clock."""
+        body: dict[str, Any] = {
+            "id": self.realm,
+            "kind": "exercise",
+            "title_code": self._scenario.id,
+            "started_at": _iso(self._scenario.opening),
+            "speed": self._speed,
+            "responders": responders,
+        }
+        if (calendar := self._scenario.calendar) is not None:
+            body["calendar"] = {
+                "holidays": calendar.holidays,
+                "school_holidays": calendar.school_holidays,
+            }
+        self._insist("POST", "/api/v1/realms", body, f"open:{self.realm}")
+
+    def step(self, to: int, nth: int) -> None:
+        """Move the realm to `to`; returns when every deadline up to it has fired and nothing is pending. Its key is that time, and which step to
+        it this is: where a play was broken off or ended before the scenario did, the same command goes on.
+        """
+        status, answer = self._insist(
+            "POST",
+            f"/api/v1/realms/{self.realm}/step",
+            {"to": _iso(to)},
+            f"step:{self.realm}:{to}:{nth}",
+        )
+        while status == 202:
+            path = f"/api/v1/commands/{answer['command_id']}?realm={self.realm}"
+            _, answer = self._insist("GET", path, None, None)
+            status = 202 if answer["state"] == "pending" else 200
+            if answer["state"] not in ("pending", "applied"):
+                raise Refused(
+                    409,
+                    {"detail": answer.get("detail") or f"step to {_iso(to)}: {answer['state']}"},
+                )
+
+    def report(self, event: Event) -> None:
+        """Post one report under the scenario's event id."""
+        body = event.body | {"realm": self.realm}
+        if refs := body.get("references"):
+            body["references"] = [self._reports.get(r, r) for r in refs]
+        _, answer = self._insist("POST", "/api/v1/reports", body, f"{self.realm}:{event.id}")
+        self._reports[event.id] = answer["report_id"]
+
+    def play(self, until: int, advance: Any) -> None:
+        """All events up to `until`, then the clock to `until`; `advance()` after each event. What an event causes comes before the next one, at the
+        same time too.
+        """
+        steps: Counter[int] = Counter()
+        for event in (e for e in self._scenario.events if e.reported_at <= until):
+            self.step(event.reported_at, steps[event.reported_at])
+            steps[event.reported_at] += 1
+            self.report(event)
+            advance()
+        self.step(until, steps[until])
+
+    def close(self) -> None:
+        """No further report or decision; it stays readable."""
+        self._insist("POST", f"/api/v1/realms/{self.realm}/close", {}, f"close:{self.realm}")
+
+
+def _summary(console: Console, history: History, realm: str, took_s: float, events: int) -> None:
+    rows = {
+        name: history.rows(name, float("inf"))
+        for name in ("incidents", "sites", "levels", "activities", "plans", "notifications")
+    }
+    table = Table(title=f"{realm}: {events} événements en {took_s:.1f} s")
+    table.add_column("Quoi")
+    table.add_column("Combien", justify="right")
+    level = rows["levels"].get("territory", {}).get("level", 0)
+    table.add_row("Niveau du territoire", f"N{level}")
+    table.add_row(
+        "Incidents ouverts",
+        str(sum(r["state"] in ("open", "acknowledged") for r in rows["incidents"].values())),
+    )
+    for status, count in Counter(
+        r["status"] for r in rows["sites"].values() if r["status"] != "normal"
+    ).most_common():
+        table.add_row(
+            f"Sites : {w.word(w.SITE_STATUS, status, translator('fr')).lower()}", str(count)
+        )
+    table.add_row(
+        "Activités interrompues",
+        str(sum(r["state"] == "interrupted" for r in rows["activities"].values())),
+    )
+    table.add_row(
+        "Plans proposés", str(sum(r["state"] == "proposed" for r in rows["plans"].values()))
+    )
+    table.add_row("Notifications", str(len(rows["notifications"])))
+    console.print(table)
+
+
+def _verdict(console: Console, results: list[Result]) -> None:
+    table = Table(title=f"{sum(r.ok for r in results)} / {len(results)} attentes tenues")
+    for column in ("", "Attente", "Constaté", "Pourquoi"):
+        table.add_column(column)
+    for r in results:
+        table.add_row(
+            "[green]✓[/]" if r.ok else "[red]✗[/]", escape(r.id), escape(r.got), escape(r.why)
+        )
+    console.print(table)
+
+
+def play(
+    scenario: Annotated[
+        str, typer.Argument(help="Scenario id, e.g. S04, or a file (`vigie scenario check`)")
+    ],
+    speed: Annotated[str, typer.Option(help="Simulated seconds per real second, or max")] = "max",
+    realm: Annotated[str | None, typer.Option(help="Exercise realm; a new one by default")] = None,
+    responders: Annotated[
+        Path | None, typer.Option(help="How simulated people answer (YAML)")
+    ] = None,
+    until: Annotated[
+        float | None,
+        typer.Option(min=0, max=MOST_MINUTES, help="Stop at this minute of the scenario"),
+    ] = None,
+    scenarios: Annotated[
+        Path, typer.Option(help="Folder with scenarios.yaml and scenario_events.csv")
+    ] = REPOSITORY / "scenarios",
+    check: Annotated[Path | None, typer.Option(help="expectations.yaml to compare with")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Last line is JSON")] = False,
+) -> None:
+    """Play a scenario into an exercise realm through the HTTP intake."""
+    settings, console = Settings(), Console(stderr=as_json)
+    pace = _pace(speed)
+    try:
+        played, answers, checks = _what_to_play(scenario, scenarios, settings)
+        checks = load_checks(check, played.id) if check else checks
+        answers = _responders(responders) if responders else answers
+    except (
+        ScenarioUnknown,
+        ScenarioInvalid,
+        ExerciseInvalid,
+        ChecksInvalid,
+        RespondersInvalid,
+        TerritoryInvalid,
+        OSError,
+    ) as exc:
+        raise fail(exc) from exc
+    with_known_broker(settings)  # what happened is read from its logs at the end
+    name = realm or f"{settings.territory.name}~ex-{played.id}-{secrets.token_hex(3)}"
+    last = max([played.end, *(played.start + int(c["at_min"] * MINUTE_MS) for c in checks)])
+    end = played.start + int(until * MINUTE_MS) if until is not None else last
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    began = time.monotonic()
+    try:
+        with (
+            Client(settings) as client,
+            Progress(*columns, console=console, transient=True) as progress,
+        ):
+            task = progress.add_task(
+                f"{played.id} → {name}", total=sum(e.reported_at <= end for e in played.events)
+            )
+            player = Player(client, played, name, pace)
+            player.open(answers)
+            player.play(end, lambda: progress.advance(task))
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    took = time.monotonic() - began
+    sites = {
+        s.id: {"kind": s.kind, "pole": s.pole} for s in load_territory(settings.territory).sites
+    }
+    try:
+        history = History(played.start, asyncio.run(read_history(settings, name)), sites)
+    except (KafkaError, Stop, OSError) as exc:
+        raise fail(ValueError(f"{name} was played, and its logs cannot be read: {exc}")) from exc
+    results = run_checks(history, checks)
+    _summary(console, history, name, took, sum(e.reported_at <= end for e in played.events))
+    if checks:
+        _verdict(console, results)
+    if as_json:
+        document: dict[str, Any] = {
+            "realm": name,
+            "events": len(played.events),
+            "seconds": round(took, 3),
+        }
+        if checks:
+            document["checks"] = [{"id": r.id, "ok": r.ok, "got": r.got} for r in results]
+        print(json.dumps(document, ensure_ascii=False), flush=True)
+    if not all(r.ok for r in results):
+        raise typer.Exit(1)

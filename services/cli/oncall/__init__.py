@@ -1,0 +1,1 @@
+"""Commands for on-call duty, call-outs and channels."""

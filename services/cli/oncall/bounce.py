@@ -1,0 +1,32 @@
+"""`vigie bounce`: a mail server pipes what comes back here (an alias `vigie-bounces: "|vigie bounce"`)."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+TEMPFAIL = 75
+"""sysexits.h: the mail server keeps the mail and tries again."""
+
+
+def bounce() -> None:
+    """Read one mail from standard input and report what became of the one that it is about. 0 = done or none of ours, 75 = again later."""
+    from services.cli.client import Away, Client, Refused
+    from services.delivery.channels.email.bounces import read_bounce
+    from services.runtime.process.settings import Settings
+
+    found = read_bounce(sys.stdin.buffer.read())
+    if found is None or found.state is None:
+        return
+    body: dict[str, Any] = {"status": found.state, "error": found.error, "channel": "email"}
+    try:
+        with Client(Settings()) as client:
+            client.call("POST", f"/r/{found.token}", body)
+    except Refused as refused:
+        if refused.status in (404, 422):
+            return  # over, or forged: again would change nothing
+        raise typer.Exit(TEMPFAIL) from refused
+    except Away as away:
+        raise typer.Exit(TEMPFAIL) from away

@@ -1,0 +1,136 @@
+"""`vigie callout`: tell many people at once. A draft shows what it takes; nothing goes out before `start`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import typer
+
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.crisis.decide import Key, Reason, decide
+from services.cli.crisis.read import AsJson, AsOf, OfIncident, Realm, at_paris, identified, query
+from services.runtime.process.settings import Settings
+
+app = typer.Typer(
+    help="Tell many people at once: draft, start, show, stop.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@app.command("draft")
+def draft(
+    text: Annotated[str, typer.Argument(help="What they read; nothing that a stranger may not")],
+    site: Annotated[
+        list[str] | None, typer.Option(help="People who work there; may be repeated")
+    ] = None,
+    everybody: Annotated[
+        bool, typer.Option("--everybody", help="All people of the directory")
+    ] = False,
+    channel: Annotated[list[str] | None, typer.Option(help="In order of preference [sms]")] = None,
+    corrects: Annotated[
+        str | None,
+        typer.Option(
+            help="Call-out whose message was wrong: its people are told, unless others are named"
+        ),
+    ] = None,
+    incident: OfIncident = None,
+    danger: Annotated[bool, typer.Option("--danger", help="Danger to people")] = False,
+    answer: Annotated[bool, typer.Option("--answer", help="An answer is expected")] = False,
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who would be told, by what, in how long and for how much. Tells nobody."""
+    body = {
+        "text": text,
+        "sites": site or [],
+        "everybody": everybody,
+        "incident": identified(incident, realm),
+        "danger": danger,
+        "answer_expected": answer,
+        **({"channels": channel} if channel else {}),
+        **({"corrects": corrects} if corrects else {}),
+    }
+    where = "/api/v1/callouts" + (f"?{urlencode({'realm': realm})}" if realm else "")
+    try:
+        with Client(Settings(), timeout_s=30) as client:
+            status, result = client.call(
+                "POST", where, body, {"Idempotency-Key": key} if key else {}
+            )
+            if status == 202:
+                result = client.decided(result, 15)
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    if result["state"] != "applied":
+        raise fail(ValueError(result.get("detail") or result.get("code") or result["state"]))
+    show(str(result["result"]["callout"]), realm, as_json=as_json)
+
+
+@app.command("start")
+def start(
+    id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Tell them."""
+    decide(
+        f"callouts/{quote(id, safe='')}/start",
+        realm,
+        {"reason": reason},
+        key=key,
+        as_json=as_json,
+        done="Diffusion d’alerte lancée",
+    )
+
+
+@app.command("stop")
+def stop(
+    id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Tell nobody else."""
+    decide(
+        f"callouts/{quote(id, safe='')}/stop",
+        realm,
+        {"reason": reason},
+        key=key,
+        as_json=as_json,
+        done="Diffusion d’alerte arrêtée",
+    )
+
+
+@app.command("show")
+def show(id: str, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Arithmetic and progress."""
+    where = f"/api/v1/callouts/{quote(id, safe='')}" + query(realm, as_of)
+    try:
+        with Client(Settings()) as client:
+            found = client.get(where)
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    typer.echo(json.dumps(found, ensure_ascii=False)) if as_json else _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from services.cli.output import console
+
+    shown = console()
+    shown.print(f"Appel général {found['id']} · {found['state']}", highlight=False)
+    for e in found["estimates"]:
+        long = f" ({e['parts']} SMS par personne)" if e["parts"] > 1 else ""
+        shown.print(
+            f"  {e['channel']}: {e['people']} personnes, {e['seconds'] // 60} min {e['seconds'] % 60:02}, {e['cost_cents'] / 100:.2f} €{long}"
+        )
+    if found["unreachable"]:
+        shown.print(f"  {found['unreachable']} personnes sans aucun de ces canaux", style="red")
+    with Progress(
+        TextColumn("  prévenues"), BarColumn(), MofNCompleteColumn(), console=shown
+    ) as bar:
+        bar.add_task("", total=found["people"] or None, completed=found["handed"])
+    shown.print(
+        f"  reçus {found['received']}, réponses {found['answered']}, échecs {found['failed']}, douteux {found['ambiguous']}, "
+        f"{found['spent_cents'] / 100:.2f} € dépensés"
+        + (f", fin vers {at_paris(found['eta_at'])}" if found["eta_at"] else "")
+    )

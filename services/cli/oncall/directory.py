@@ -1,0 +1,245 @@
+"""`vigie directory`: people and how to reach them, on the machine that holds the keys. Nothing of it enters a log."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import re
+import secrets
+from collections.abc import Coroutine, Iterable
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import ValidationError
+
+from schemas.directory import Contact, ContactPoint
+from schemas.oncall import DAY_MIN, NoteReachability, ReachRow
+from schemas.topics import urgent_lane
+from schemas.words import Channel
+from services.cli.client import said, with_known_broker
+from services.delivery.channels.sms.origin import dialled
+from services.delivery.channels.webhook.driver import is_allowed
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.vault import Vault
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="People's contact points, encrypted per person: import, count, erase.",
+)
+T = TypeVar("T")
+COLUMNS = ("person", "name", "language", "channel", "address", "verified_at")
+_MAIL = re.compile(r"[^@\s]+@[^@\s]+")
+TOLD_AT_ONCE = 200
+"""People per message to the deciders."""
+SEEN_S = 5.0
+"""Patience with the copy of the directory that the running system reads."""
+
+
+class DirectoryInvalid(ValueError):
+    """The file cannot be imported; the message has one line per problem, with its line number and without its content."""
+
+
+class AddressInvalid(ValueError):
+    """Nothing would ever arrive there; the message says what an address of this channel looks like."""
+
+
+def contacts_of(lines: Iterable[str]) -> list[Contact]:
+    """Contacts of a CSV with the columns `COLUMNS`, `site` and `quiet` (`21:00-07:00`) if it has them: one line per contact point, in order of preference.
+
+    Raises DirectoryInvalid.
+    """
+    reader = csv.DictReader(lines)
+    if missing := set(COLUMNS) - set(reader.fieldnames or ()):
+        raise DirectoryInvalid(f"line 1: missing columns {', '.join(sorted(missing))}")
+    names: dict[str, tuple[str | None, str, str | None]] = {}
+    points: dict[str, list[ContactPoint]] = {}
+    problems: list[str] = []
+    for row in reader:
+        try:
+            verified = datetime.fromisoformat(row["verified_at"]) if row["verified_at"] else None
+            if verified is not None and verified.tzinfo is None:
+                verified = verified.replace(tzinfo=UTC)
+            at = None if verified is None else int(verified.timestamp() * 1000)
+            point = ContactPoint.model_validate(
+                {
+                    "channel": row["channel"],
+                    "address": (row["address"] or "").strip(),
+                    "verified_at": at,
+                    "quiet": _quiet(row.get("quiet") or ""),
+                }
+            )
+            point = _reachable(point)
+            Contact.model_validate(
+                {
+                    "person": row["person"],
+                    "name": row["name"] or None,
+                    "language": row["language"] or "fr",
+                    "site": row.get("site") or None,
+                }
+            )
+        except ValidationError as error:
+            problems += [
+                f"line {reader.line_num}: {'.'.join(map(str, e['loc']))}: {e['msg']}"
+                for e in error.errors(include_input=False)
+            ]
+            continue
+        except AddressInvalid as error:
+            problems.append(f"line {reader.line_num}: address: {error}")
+            continue
+        except ValueError:
+            problems.append(
+                f"line {reader.line_num}: verified_at is an ISO date, quiet is 21:00-07:00"
+            )
+            continue
+        names.setdefault(
+            row["person"], (row["name"] or None, row["language"] or "fr", row.get("site") or None)
+        )
+        points.setdefault(row["person"], []).append(point)
+    if problems:
+        raise DirectoryInvalid("\n".join(problems))
+    return [
+        Contact.model_validate(
+            {
+                "person": person,
+                "name": name,
+                "language": language,
+                "site": site,
+                "points": points[person],
+            }
+        )
+        for person, (name, language, site) in names.items()
+    ]
+
+
+def _reachable(point: ContactPoint) -> ContactPoint:
+    """With a number as networks want it. Raises AddressInvalid: before the night, not in it."""
+    match point.channel:
+        case Channel.SMS | Channel.VOICE:
+            if (number := dialled(point.address)) is None:
+                raise AddressInvalid(
+                    "a telephone number, 06 12 34 56 78 or +33612345678, is expected"
+                )
+            return point.model_copy(update={"address": number})
+        case Channel.EMAIL if _MAIL.fullmatch(point.address) is None:
+            raise AddressInvalid("a mail address, name@example.org, is expected")
+        case Channel.WEBHOOK if not is_allowed(point.address):
+            raise AddressInvalid("an https:// address is expected")
+        case _:
+            return point
+
+
+def _quiet(text: str) -> tuple[int, int] | None:
+    """Local minutes of `21:00-07:00`. Raises ValueError."""
+    if not text:
+        return None
+    start, end = (_minute(part.strip()) for part in text.split("-"))
+    return start, end
+
+
+def _minute(text: str) -> int:
+    if text == "24:00":
+        return DAY_MIN
+    at = time.fromisoformat(text)
+    return at.hour * 60 + at.minute
+
+
+async def _put(settings: Settings, contacts: list[Contact]) -> None:
+    """The directory first; then the live realm hears of channels, proofs and quiet hours, never of an address. Whoever is called next is among them."""
+    async with Vault.open(settings) as vault:
+        await vault.directory.put_all(contacts)
+        await vault.directory.settled(SEEN_S)
+    realm, rows = settings.territory.name, [contact.reach() for contact in contacts]
+    async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
+        for start in range(0, len(rows), TOLD_AT_ONCE):
+            command = NoteReachability(
+                author="system:directory",
+                role="admin",
+                people=tuple(rows[start : start + TOLD_AT_ONCE]),
+            )
+            await producer.send(
+                urgent_lane("alerts", realm),
+                realm,
+                command,
+                id=f"reach-{secrets.token_hex(12)}",
+                source="/system:directory",
+            )
+
+
+async def _erase(settings: Settings, person: str) -> bool:
+    """The directory first; then the live realm hears that nothing reaches this person: a ladder that waits for them goes on. False: nobody was there."""
+    async with Vault.open(settings) as vault:
+        known = await vault.directory.get(person, wait_s=2.0) is not None
+        await vault.directory.erase(person)
+    command = NoteReachability(
+        author="system:directory", role="admin", people=(ReachRow(id=person, points=()),)
+    )
+    async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
+        await producer.send(
+            urgent_lane("alerts", settings.territory.name),
+            settings.territory.name,
+            command,
+            id=f"reach-{secrets.token_hex(12)}",
+            source="/system:directory",
+        )
+    return known
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except BrokerAway as exc:
+        typer.secho(f"Kafka ne répond pas : {exc}", err=True, fg="red")
+        raise typer.Exit(1) from exc
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(help=f"CSV with columns {','.join(COLUMNS)} and perhaps site, quiet")
+    ],
+) -> None:
+    """Import people; somebody who is there already is replaced. All or nothing is read, before anything is written."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            contacts = contacts_of(lines)
+    except (OSError, UnicodeDecodeError, DirectoryInvalid) as exc:
+        typer.secho(said(exc) if isinstance(exc, OSError) else f"{file}: {exc}", err=True, fg="red")
+        raise typer.Exit(1) from exc
+    _run(_put(with_known_broker(Settings()), contacts))
+    typer.echo(
+        f"{len(contacts)} personnes, {sum(len(c.points) for c in contacts)} moyens de contact"
+    )
+
+
+@app.command()
+def count(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """How many people the directory holds."""
+    settings = with_known_broker(Settings())
+
+    async def counted() -> int:
+        async with Vault.open(settings) as vault:
+            return len(vault.directory.ids())
+
+    people = asyncio.run(counted())
+    typer.echo(json.dumps({"people": people}) if as_json else str(people))
+
+
+@app.command()
+def erase(person: Annotated[str, typer.Argument(help="Person token")]) -> None:
+    """Erase a person for ever: their key is deleted, so copies and backups of Kafka cannot be read either. Ladders no longer wait for them."""
+    if not _run(_erase(with_known_broker(Settings()), person)):
+        typer.secho(
+            f"{person} n’est pas dans l’annuaire ; l’effacement est demandé quand même",
+            err=True,
+            fg="red",
+        )
+        raise typer.Exit(1)
+    typer.echo(f"{person} effacé")

@@ -1,0 +1,78 @@
+"""`vigie headcount`: « are you safe? » to everybody who works at a site (D37)."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.crisis.decide import Key, Reason, decide
+from services.cli.crisis.read import AsJson, AsOf, OfIncident, Realm, identified, query
+from services.runtime.process.settings import Settings
+
+app = typer.Typer(
+    help="Ask everybody of a site whether they are safe.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@app.command("start")
+def start(
+    site: Annotated[list[str], typer.Argument(help="Sites")],
+    incident: OfIncident = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="In order of preference [app, sms, voice]")
+    ] = None,
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask them now."""
+    body = {"sites": site, "incident": identified(incident, realm), "channels": channel}
+    decide(
+        "headcounts",
+        realm,
+        body,
+        key=key,
+        as_json=as_json,
+        done="Recensement lancé : vigie headcount list",
+    )
+
+
+@app.command("close")
+def close(
+    id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Close by decision."""
+    decide(
+        f"headcounts/{quote(id, safe='')}/close",
+        realm,
+        {"reason": reason},
+        key=key,
+        as_json=as_json,
+        done="Recensement clos",
+    )
+
+
+@app.command("list")
+def listed(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Counts of all headcounts, newest first."""
+    where = "/api/v1/headcounts" + query(realm, as_of)
+    try:
+        with Client(Settings()) as client:
+            found = client.get(where)
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    for h in found["items"]:
+        pct = round(100 * h["answered"] / h["people"]) if h["people"] else 0
+        typer.echo(
+            f"{h['id']} {h['state']} {', '.join(h['sites'])}: {h['answered']}/{h['people']} ({pct} %), "
+            f"en sécurité {h['safe']}, besoin d’aide {h['help']}, absents {h['away']}, relances {h['reminded']}"
+        )

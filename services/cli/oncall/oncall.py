@@ -1,0 +1,440 @@
+"""`vigie oncall`, `vigie readiness` and `vigie drill`: who is on call, where nobody is, calendars, overrides; the proof and the test that somebody would answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+from rich.table import Table
+
+from services.cli.client import ask, fail
+from services.cli.crisis.decide import Key, Reason, decide
+from services.cli.crisis.read import (
+    EVERY,
+    AsJson,
+    AsOf,
+    Realm,
+    at_paris,
+    fetch,
+    moment,
+    query,
+    show,
+)
+from services.cli.output import console
+from services.console.i18n import translator
+from services.console.oncall.feed_links import FeedLinks
+from services.console.texts import words as w
+from services.oncall.ics import MOST_BYTES
+from services.runtime.process.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Who is on call, gaps, calendars, overrides.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+RoleOption = Annotated[
+    str | None, typer.Option(help="Role of the organisation, e.g. astreinte_technique")
+]
+Scope = Annotated[
+    str | None, typer.Option(help="Pôle or site; none for a role of the whole territory")
+]
+Deputy = Annotated[bool, typer.Option("--deputy", help="The deputy's place, not the holder's")]
+From = Annotated[str | None, typer.Option("--from", help="ISO 8601; without offset, Paris time")]
+To = Annotated[str | None, typer.Option("--to", help="ISO 8601; without offset, Paris time")]
+_ = translator("fr")
+_PLACE = {"holder": "titulaire", "deputy": "suppléant"}
+_STATE = {"in_force": "en vigueur", "replaced": "remplacé", "withdrawn": "retiré"}
+
+
+def _span(start: str | None, end: str | None) -> dict[str, str | None]:
+    return {"from": moment(start) if start else None, "to": moment(end) if end else None}
+
+
+@app.command()
+def who(
+    at: Annotated[str | None, typer.Option(help="At this time instead of now")] = None,
+    role: RoleOption = None,
+    scope: Scope = None,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who would be called, and until when."""
+    found = fetch("/api/v1/oncall", realm, as_of, EVERY, role=role, scope=scope, **_span(at, None))
+    show(
+        found,
+        as_json,
+        "Astreintes",
+        (
+            ("Rôle", lambda p: p["role_name"]),
+            ("Périmètre", lambda p: p["scope_name"] or ""),
+            ("Titulaire", lambda p: p["now"]["holder"] or "personne"),
+            ("Suppléant", lambda p: p["now"]["deputy"] or "personne"),
+            ("Jusqu’au", lambda p: at_paris(p["now"]["until"])),
+            ("Par", lambda p: w.word(w.STAND, p["holder"][0]["by"], _) if p["holder"] else ""),
+        ),
+    )
+    for broken in found["limits"] if not as_json else ():
+        span = f"{at_paris(broken['from'])} – {at_paris(broken['to'])}"
+        typer.secho(
+            f"{broken['person']} : {broken['text']} ({broken['hours']} h, {span})", fg="yellow"
+        )
+
+
+@app.command()
+def gaps(
+    days: Annotated[int, typer.Option(min=1, max=31, help="Days ahead")] = 14,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hours ahead in which a post has no holder or no deputy."""
+    proof = ask("GET", "/api/v1/readiness" + query(realm, as_of, days=days))
+    items = [h for h in proof["items"] if h["kind"] in ("nobody", "no_holder", "no_deputy")]
+    _show_holes({"items": items, "next": None}, as_json, "Trous d’astreinte")
+
+
+def _show_holes(found: dict[str, Any], as_json: bool, title: str) -> None:
+    show(
+        found,
+        as_json,
+        title,
+        (
+            ("Trou", lambda h: h["text"]),
+            ("Rôle", lambda h: h["role_name"]),
+            ("Périmètre", lambda h: h["scope_name"] or ""),
+            ("Personne", lambda h: h["person"] or ""),
+            ("Du", lambda h: at_paris(h["from"])),
+            ("Au", lambda h: at_paris(h["to"])),
+            ("À faire", lambda h: h["fix_text"]),
+        ),
+    )
+
+
+@app.command("import")
+def import_calendar(
+    file: Annotated[Path, typer.Argument(help="iCalendar file (.ics)")],
+    role: RoleOption = None,
+    scope: Scope = None,
+    deputy: Deputy = False,
+    calendar: Annotated[
+        str | None,
+        typer.Option(
+            help="Its name: importing it again replaces it. Default: the file's own, or its file name"
+        ),
+    ] = None,
+    start: From = None,
+    end: To = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what it says, import nothing")
+    ] = False,
+    realm: Realm = None,
+    reason: Reason = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import the shifts of a calendar. Events name a person by token, name or mail address, and the role unless --role does."""
+    try:
+        size = file.stat().st_size
+        if size > MOST_BYTES:
+            raise ValueError(
+                f"ce fichier est trop gros : {size / (1 << 20):.1f} Mo, la limite est de {MOST_BYTES >> 20} Mo"
+            )
+        content = file.read_bytes()
+    except (OSError, ValueError) as exc:
+        typer.secho(
+            f"{file} : {exc.strerror if isinstance(exc, OSError) else exc}", err=True, fg="red"
+        )
+        raise typer.Exit(1) from exc
+    given: dict[str, Any] = {
+        "realm": realm,
+        "role": role,
+        "scope": scope,
+        "place": "deputy" if deputy else None,
+        "calendar": (calendar or file.stem)[:64],
+        "reason": reason,
+        "dry_run": "true" if dry_run else None,
+        **_span(start, end),
+    }
+    path = "/api/v1/oncall/import?" + urlencode({k: v for k, v in given.items() if v is not None})
+    headers = {"Content-Type": "text/calendar"} | ({"Idempotency-Key": key} if key else {})
+    found = ask("POST", path, content, headers)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    rows = [{**post, **shift} for post in found["items"] for shift in post["shifts"]]
+    show(
+        {"items": rows, "next": None},
+        False,
+        f"{found['calendar']} : {found['shifts']} gardes",
+        (
+            ("Rôle", lambda s: s["role"]),
+            ("Périmètre", lambda s: s["scope"] or ""),
+            ("Place", lambda s: _PLACE[s["place"]]),
+            ("Du", lambda s: at_paris(s["from"])),
+            ("Au", lambda s: at_paris(s["to"])),
+            ("Personne", lambda s: s["person"] or "personne"),
+        ),
+    )
+    if found["withdrawn"]:
+        typer.echo(f"Postes dont ce calendrier ne parle plus, retirés : {found['withdrawn']}")
+    typer.secho(
+        "Rien n’a été importé (--dry-run)" if dry_run else "Calendrier importé",
+        fg="yellow" if dry_run else "green",
+    )
+
+
+@app.command()
+def override(
+    role: Annotated[str, typer.Argument(help="Role of the organisation")],
+    person: Annotated[str, typer.Argument(help="Person token; `personne` = nobody")],
+    start: Annotated[str, typer.Option("--from", help="ISO 8601; without offset, Paris time")],
+    end: Annotated[str, typer.Option("--to", help="ISO 8601; without offset, Paris time")],
+    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
+    scope: Scope = None,
+    deputy: Deputy = False,
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Somebody else stands in a post for a while."""
+    body: dict[str, Any] = {
+        "role": role,
+        "scope": scope,
+        "place": "deputy" if deputy else None,
+        "reason": reason,
+        **_span(start, end),
+    }
+    body |= {"nobody": True} if person == "personne" else {"person": person}
+    decide(
+        "oncall/overrides", realm, body, key=key, as_json=as_json, done="Remplacement enregistré"
+    )
+
+
+@app.command()
+def swap(
+    role: Annotated[str, typer.Argument(help="Role of the organisation")],
+    start: Annotated[str, typer.Option("--from")],
+    end: Annotated[str, typer.Option("--to")],
+    other_start: Annotated[str, typer.Option("--with-from")],
+    other_end: Annotated[str, typer.Option("--with-to")],
+    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
+    scope: Scope = None,
+    deputy: Deputy = False,
+    realm: Realm = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Two spans of a post change hands."""
+    body = {
+        "role": role,
+        "scope": scope,
+        "place": "deputy" if deputy else None,
+        "reason": reason,
+        **_span(start, end),
+        "other_from": moment(other_start),
+        "other_to": moment(other_end),
+    }
+    decide("oncall/swaps", realm, body, key=key, as_json=as_json, done="Échange enregistré")
+
+
+@app.command()
+def withdraw(
+    duty: Annotated[str, typer.Argument(help="Id of the decision")],
+    realm: Realm = None,
+    reason: Reason = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """An override, a swap or a calendar no longer counts."""
+    decide(
+        f"oncall/duties/{duty}/withdraw",
+        realm,
+        {"reason": reason},
+        key=key,
+        as_json=as_json,
+        done="Retiré",
+    )
+
+
+@app.command()
+def duties(
+    realm: Realm = None, as_of: AsOf = None, role: RoleOption = None, as_json: AsJson = False
+) -> None:
+    """Overrides, swaps and calendars, newest first."""
+    found = ask("GET", "/api/v1/oncall/duties" + query(realm, as_of, role=role))
+    show(
+        found,
+        as_json,
+        "Changements d’astreinte",
+        (
+            ("Type", lambda d: w.word(w.STAND, d["kind"], _)),
+            ("Rôle", lambda d: w.word(w.ROLE, d["role"], _)),
+            ("Périmètre", lambda d: d["scope"] or ""),
+            ("Place", lambda d: _PLACE[d["place"]]),
+            ("Du", lambda d: at_paris(d["from"])),
+            ("Au", lambda d: at_paris(d["to"])),
+            ("Personnes", lambda d: ", ".join(p or "personne" for p in d["persons"])),
+            ("État", lambda d: _STATE[d["state"]]),
+            ("Identifiant", lambda d: d["id"]),
+        ),
+    )
+
+
+@app.command()
+def feeds(
+    realm: Realm = None,
+    role: RoleOption = None,
+    scope: Scope = None,
+    renew: Annotated[
+        bool,
+        typer.Option(
+            "--renew", help="On the machine of the installation: every address given before is dead"
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Secret addresses of each post's duty, for calendar programs."""
+    settings = Settings()
+    if renew:
+        try:
+            FeedLinks.open(settings.data.secrets).renew()
+        except OSError as exc:
+            raise fail(exc) from exc
+    found = ask("GET", "/api/v1/oncall/feeds" + query(realm, None, role=role, scope=scope))
+    show(
+        found,
+        as_json,
+        "Calendriers",
+        (
+            ("Rôle", lambda f: f["role"]),
+            ("Périmètre", lambda f: f["scope"] or ""),
+            ("Adresse", lambda f: settings.url + f["url"]),
+        ),
+    )
+
+
+def readiness(
+    days: Annotated[int, typer.Option(min=1, max=31, help="Days ahead")] = 14,
+    site: Annotated[
+        str | None, typer.Option(help="Who would be reached for this site, hour by hour")
+    ] = None,
+    realm: Realm = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Would somebody answer? Every site, role and hour ahead, and every hole with what closes it."""
+    proof = ask("GET", "/api/v1/readiness" + query(realm, as_of, days=days, site=site))
+    if as_json:
+        typer.echo(json.dumps(proof, ensure_ascii=False))
+    else:
+        _summary(proof)
+        if proof["without_provider"]:
+            typer.echo(
+                f"Canaux sans fournisseur : {', '.join(proof['without_provider'])}. Aucun message ne part par eux (docs/how-to/send-messages.md)."
+            )
+        _show_holes({"items": proof["items"], "next": None}, False, "À combler")
+        if site is not None:
+            show(
+                {"items": proof["reached"], "next": None},
+                False,
+                f"Qui serait joint pour {site}",
+                (
+                    ("Rôle", lambda r: w.word(w.ROLE, r["role"], _)),
+                    ("Du", lambda r: at_paris(r["from"])),
+                    ("Au", lambda r: at_paris(r["to"])),
+                    ("Personne", lambda r: r["person"] or "personne"),
+                    ("Canal", lambda r: r["channel"] or ""),
+                    (
+                        "Minutes",
+                        lambda r: f"{r['minutes']:.1f}" if r["minutes"] is not None else "",
+                    ),
+                ),
+            )
+
+
+def drill(
+    realm: Realm = None,
+    as_of: AsOf = None,
+    now: Annotated[
+        bool,
+        typer.Option(
+            "--now", help="Test now, and show that; it counts for this month. Nobody is called"
+        ),
+    ] = False,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """The silent test of the month: would every rung of every ladder be heard, does every channel answer? Exit 1 when not."""
+    if now:
+        decide(
+            "drills",
+            realm,
+            {},
+            key=key,
+            as_json=False,
+            done="" if as_json else "Essai fait : personne n’a été appelé.",
+        )
+    found = ask("GET", "/api/v1/drills" + query(realm, as_of, limit=1))["items"]
+    if as_json:
+        typer.echo(json.dumps(found[0] if found else None, ensure_ascii=False))
+    elif not found:
+        typer.echo(
+            "Aucun essai n’a encore eu lieu (escalade.yaml, astreintes_preuve : essai_mensuel)."
+        )
+    else:
+        _show_drill(found[0])
+    if found and not found[0]["ok"]:
+        raise typer.Exit(1)
+
+
+def _show_drill(found: dict[str, Any]) -> None:
+    show(
+        {"items": found["rungs"], "next": None},
+        False,
+        f"Essai de {found['month']}, le {at_paris(found['at'])}",
+        (
+            ("Niveau", lambda r: r["ladder"]),
+            ("Vague", lambda r: str(r["wave"])),
+            ("Postes joints", lambda r: f"{r['reached']} sur {r['posts']}"),
+            ("Trop tard", lambda r: str(r["late"] or "")),
+            (
+                "Au plus tard (min)",
+                lambda r: "" if r["slowest_min"] is None else f"{r['slowest_min']:.1f}",
+            ),
+            (
+                "Personne",
+                lambda r: ", ".join(r["silent"][:5]) + ("…" if len(r["silent"]) > 5 else ""),
+            ),
+        ),
+    )
+    show(
+        {"items": found["channels"], "next": None},
+        False,
+        "Canaux, sans message" if found["probed_at"] else "Canaux : pas encore de réponse",
+        (
+            ("Canal", lambda c: c["channel_name"]),
+            ("Essai", lambda c: c["text"]),
+            ("Code", lambda c: c["error"] or ""),
+        ),
+    )
+
+
+def _summary(proof: dict[str, Any]) -> None:
+    table = Table(
+        title=f"Préparation : {proof['ready_pct']:.1f} % de {proof['hours']} heures (site × rôle × heure)"
+    )
+    for name in ("Rôle", "Heures", "Prêtes", "%"):
+        table.add_column(name, justify="left" if name == "Rôle" else "right")
+    for role in proof["roles"]:
+        table.add_row(
+            role["role_name"],
+            str(role["hours"]),
+            str(role["ready"]),
+            f"{100 * role['ready'] / max(role['hours'], 1):.1f}",
+        )
+    console().print(table)

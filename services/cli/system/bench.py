@@ -1,0 +1,127 @@
+"""`vigie bench`: figures of the running system. `make bench` runs the same beside baselines, on systems of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from services.appliance.supervisor.priority import as_if_elsewhere
+from services.cli.client import Away, Client, Refused, fail, local_token
+from services.cli.system.load import Measured, Reporter, bodies, watching
+from services.runtime.process.settings import Settings
+
+LIVE_TAIL_S = 5.0
+"""Patience with the last reports that have not been seen yet."""
+
+
+class Name(StrEnum):
+    INTAKE = "intake"
+    LIVE = "live"
+
+
+def bench(
+    name: Annotated[
+        Name,
+        typer.Argument(
+            help="intake: report posted → 202. live: report posted → incident on the live stream"
+        ),
+    ],
+    rate: Annotated[float, typer.Option(min=1, help="Reports per second")] = 100.0,
+    seconds: Annotated[float, typer.Option(min=1)] = 10.0,
+    realm: Annotated[
+        str | None, typer.Option(help="Realm to report into; default: a new test realm")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """Measure the running system. Reports go into a test realm unless a realm is given. `elsewhere 1`: as a sender on another machine sees it."""
+    settings = Settings()
+    token = local_token(settings)
+    if token is None:
+        raise fail(
+            ValueError(
+                f"no token: set VIGIE_TOKEN, or run on the machine of `vigie up` (looked in {settings.data.secrets})"
+            )
+        )
+    try:
+        with Client(settings) as client:
+            into = realm or _test_realm(client)
+            sites = [site["id"] for site in client.get("/api/v1/sites?limit=200")["items"]]
+        found = asyncio.run(measure(name, settings.url, token, into, sites, rate, seconds))
+    except (Away, Refused, ConnectionError) as error:
+        raise fail(error) from error
+    if not found["accepted"]:
+        raise fail(
+            ValueError(
+                f"no report was accepted in {into}: {found['refused']} were refused or had no answer"
+            )
+        )
+    if as_json:
+        typer.echo(json.dumps({"bench": name.value, "realm": into, "rate": rate} | found))
+    else:
+        typer.echo(
+            f"{name.value} into {into} at {rate:g}/s for {seconds:g} s: "
+            + ", ".join(f"{k} {v}" for k, v in found.items())
+        )
+
+
+def _test_realm(client: Client) -> str:
+    from datetime import UTC, datetime
+
+    territory = client.get("/api/v1/realms?limit=1000")["items"]
+    live = next(r["id"] for r in territory if "~" not in r["id"])
+    realm = f"{live}~test-{secrets.token_hex(3)}"
+    body: dict[str, Any] = {
+        "id": realm,
+        "kind": "test",
+        "title_code": "bench",
+        "started_at": datetime.now(UTC).isoformat(),
+        "speed": None,
+    }
+    client.post("/api/v1/realms", body, f"open:{realm}")
+    return realm
+
+
+async def measure(
+    name: Name, url: str, token: str, realm: str, sites: list[str], rate: float, seconds: float
+) -> dict[str, float | int]:
+    """Figures of one benchmark; `elsewhere` 0: the generator waited for the processor like the system's pictures do, and its wait is in them. Raises
+    ConnectionError.
+    """
+    with as_if_elsewhere() as granted:
+        return await _measured(name, url, token, bodies(realm, sites), realm, rate, seconds) | {
+            "elsewhere": int(granted)
+        }
+
+
+async def _measured(
+    name: Name,
+    url: str,
+    token: str,
+    source: Iterator[dict[str, Any]],
+    realm: str,
+    rate: float,
+    seconds: float,
+) -> dict[str, float | int]:
+    async with Reporter(url, token) as reporter:
+        if name is Name.INTAKE:
+            return (await reporter.at_rate(source, rate, seconds)).document()
+        posted: dict[str, float] = {}
+        seen: dict[str, float] = {}
+        async with watching(url, token, realm, seen):
+            answered = await reporter.at_rate(source, rate, seconds, posted)
+            for _ in range(int(LIVE_TAIL_S / 0.1)):
+                if posted.keys() <= seen.keys():
+                    break
+                await asyncio.sleep(0.1)
+    shown = Measured(
+        [seen[id] - due for id, due in posted.items() if id in seen],
+        answered.refused,
+        answered.seconds,
+    )
+    return shown.document() | {"not_seen": len(posted.keys() - seen.keys())}

@@ -1,0 +1,10 @@
+"""`python -m services.cli.system.conductor`: the conductor of simulated realms, with delivery's simulated recipients and continuity's planner."""
+
+from __future__ import annotations
+
+from services.continuity.reassignment.proposals import Proposals
+from services.delivery.simulated_channels import respond
+from services.runtime.simulation.conductor_process import run_conductor
+
+if __name__ == "__main__":
+    run_conductor(respond, Proposals())

@@ -1,0 +1,441 @@
+"""`vigie doctor`: what could fail tonight, said today. Looks only; changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import typer
+
+from schemas.base import DAY_MS
+from services.appliance.supervisor.status import read_status
+from services.cli.system.status import clock_faults
+from services.runtime.process.lock import is_held
+from services.runtime.process.settings import DataDir, Settings, split_host_port
+from services.runtime.secrets.files import wrong_variables
+from services.territory import TerritoryInvalid, territory_now
+from services.territory.days_off import PARIS, calendar_warnings
+
+State = Literal["ok", "warning", "fault"]
+LITTLE_MB: Final = 2_048
+TOO_LITTLE_MB: Final = 500
+SLOW_SYNC_MS: Final = 50.0
+SYNCS: Final = 10
+ANSWER_S: Final = 10.0
+LOOPBACK: Final = ("127.", "::1", "localhost")
+ENDS_SOON_DAYS: Final = 30
+
+
+UNLISTED: Final = frozenset({"VIGIE_SUPERVISOR", "VIGIE_FAILPOINT"})
+"""Variables that are no settings: of the supervisor to its processes, of fault tests."""
+_OF_KUBERNETES: Final = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$")
+"""What Kubernetes tells every pod of a service whose name begins with `vigie`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    state: State
+    found: str
+    act: str = ""
+    """What to do; empty when there is nothing to do."""
+
+
+def variables(environment: Iterable[str]) -> Iterator[Finding]:
+    """Each variable is one that something reads: a provider under a mistyped one calls nobody, and nothing else says so."""
+    from services.cli.system.settings_reference import variables as documented
+
+    known = {*documented(), *UNLISTED}
+    for name in sorted(
+        n
+        for n in environment
+        if n.startswith("VIGIE_") and n not in known and not _OF_KUBERNETES.search(n)
+    ):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        act = f"is {near[0]} meant? " if near else ""
+        yield Finding(
+            "setting",
+            "warning",
+            f"{name} is read by nothing",
+            f"{act}every variable: docs/reference/configuration.md",
+        )
+
+
+def disk(data: DataDir) -> Iterator[Finding]:
+    """Room, and the time that a durable write takes: every accepted report waits for one (ADR 0003)."""
+    free_mb = shutil.disk_usage(data.root).free >> 20
+    state: State = (
+        "ok" if free_mb >= LITTLE_MB else "warning" if free_mb >= TOO_LITTLE_MB else "fault"
+    )
+    yield Finding(
+        "disk room",
+        state,
+        f"{free_mb} MB free under {data.root}",
+        "" if state == "ok" else "make room: a full disk stops the broker",
+    )
+    try:
+        took_ms = sync_ms(data.run)
+    except OSError as error:
+        act = "make room, or give the folder to the user that runs Vigie"
+        yield Finding(
+            "disk speed", "fault", f"nothing can be written under {data.run}: {error.strerror}", act
+        )
+        return
+    slow = took_ms > SLOW_SYNC_MS
+    yield Finding(
+        "disk speed",
+        "warning" if slow else "ok",
+        f"a durable write takes {took_ms:.1f} ms (median of {SYNCS})",
+        "accepted reports will be slow: another disk, or fewer neighbours on this one"
+        if slow
+        else "",
+    )
+
+
+def sync_ms(folder: Path) -> float:
+    """Median time of a small write and fsync, ms."""
+    times = []
+    path = folder / ".doctor"
+    try:
+        for _ in range(SYNCS):
+            began = time.perf_counter()
+            with path.open("wb") as file:
+                file.write(b"x" * 512)
+                file.flush()
+                os.fsync(file.fileno())
+            times.append((time.perf_counter() - began) * 1000)
+    finally:
+        path.unlink(missing_ok=True)
+    return sorted(times)[SYNCS // 2]
+
+
+def secrets(data: DataDir) -> Iterator[Finding]:
+    """Nobody else reads them."""
+    try:
+        open_to_others = [
+            p.name
+            for p in (data.secrets, *data.secrets.iterdir())
+            if stat.S_IMODE(p.stat().st_mode) & 0o077
+        ]
+    except OSError as error:
+        yield Finding(
+            "secrets",
+            "fault",
+            f"{error.filename} cannot be read: {error.strerror}",
+            "run this as the user that runs Vigie",
+        )
+        return
+    yield Finding(
+        "secrets",
+        "fault" if open_to_others else "ok",
+        f"others may read {', '.join(sorted(open_to_others))}"
+        if open_to_others
+        else "the owner's alone",
+        f"chmod -R go= {data.secrets}" if open_to_others else "",
+    )
+    if (data.secrets / "admin.code").exists():
+        yield Finding(
+            "first login",
+            "warning",
+            "the one-time administrator code has not been used",
+            f"log in with {data.secrets / 'admin.code'}",
+        )
+
+
+def listening(settings: Settings) -> Iterator[Finding]:
+    """Outside this machine only with TLS."""
+    running = read_status(settings.data.status) if is_held(settings.data.lock) else None
+    address = (running or {}).get("http") or settings.http
+    host, _ = split_host_port(address)
+    outside = not host.startswith(LOOPBACK)
+    yield Finding(
+        "listening",
+        "warning" if outside else "ok",
+        f"plain HTTP on {address}",
+        "whoever is on that network reads passwords: VIGIE_TLS_HTTP, or a proxy with TLS in front"
+        if outside
+        else "",
+    )
+
+
+def days_off(settings: Settings) -> Iterator[Finding]:
+    """Clocks of offices and schools stand still on days off, as long as somebody has loaded them."""
+    try:
+        policy = territory_now(settings.territory).policy
+    except TerritoryInvalid:
+        yield Finding(
+            "days off",
+            "fault",
+            f"{settings.territory} cannot be read",
+            f"vigie territory check {settings.territory}",
+        )
+        return
+    wrong = list(calendar_warnings(policy, datetime.now(PARIS).date()))
+    yield from (
+        Finding("days off", "warning", warning, f"vigie territory holidays {settings.territory}")
+        for warning in wrong
+    )
+    if not wrong:
+        yield Finding("days off", "ok", "public and school holidays are loaded")
+
+
+async def broker(settings: Settings) -> list[Finding]:
+    """Reachable, its topics as they must be, its clock beside ours."""
+    from aiokafka.errors import KafkaError
+
+    from services.runtime.kafka.topics import BrokerUnreachable, differences
+    from services.runtime.worker.lag import newest_record_ms
+
+    if not settings.kafka:
+        return [Finding("broker", "fault", "none is known", "start `vigie up`, or set VIGIE_KAFKA")]
+    try:
+        wrong = await differences(settings.kafka, replication=settings.kafka_replication)
+        newest = await newest_record_ms(settings.kafka)
+    except (BrokerUnreachable, KafkaError, OSError) as error:
+        return [
+            Finding(
+                "broker",
+                "fault",
+                f"{settings.kafka} does not answer ({error})",
+                "see `vigie status` and the broker's log",
+            )
+        ]
+    found = [Finding("broker", "ok", f"{settings.kafka} answers")]
+    found.append(
+        Finding(
+            "topics", "fault", "; ".join(wrong), "docs/how-to/operate.md, When it does not start"
+        )
+        if wrong
+        else Finding("topics", "ok", "partitions and retention are as they must be")
+    )
+    for fault in clock_faults(newest, time.time() * 1000):
+        what, _, act = fault.partition(": ")
+        found.append(Finding("clocks", "fault", what, act))
+    if not clock_faults(newest, time.time() * 1000):
+        found.append(Finding("clocks", "ok", "no record comes from the future"))
+    if settings.kafka_replication == 1:
+        found.append(
+            Finding(
+                "copies",
+                "warning",
+                "one copy of the log: the loss of this disk loses it",
+                "back up, or three brokers (deploy/)",
+            )
+        )
+    return found
+
+
+async def cache(settings: Settings) -> list[Finding]:
+    """The store answers and throws nothing away by itself."""
+    from redis.exceptions import RedisError
+
+    from services.console.read_model import store
+
+    if not settings.redis:
+        return [Finding("store", "fault", "none is known", "start `vigie up`, or set VIGIE_REDIS")]
+    client = store.connect(settings.redis)
+    try:
+        policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "")
+        live = await client.get(store.STATE) == b"live"
+    except (RedisError, OSError) as error:
+        return [
+            Finding(
+                "store",
+                "fault",
+                f"does not answer ({error})",
+                "pages are away, reports are accepted: see `vigie status`",
+            )
+        ]
+    finally:
+        await client.aclose()
+    found = [
+        Finding(
+            "store",
+            "ok" if live else "warning",
+            "holds the whole picture" if live else "the picture is being made again",
+            "",
+        )
+    ]
+    if policy not in ("noeviction", b"noeviction"):
+        found.append(
+            Finding(
+                "store policy",
+                "fault",
+                f"maxmemory-policy is {policy}",
+                "set noeviction: a picture with holes looks whole",
+            )
+        )
+    return found
+
+
+def second_factors(settings: Settings) -> Iterator[Finding]:
+    """Name the accounts that may do nothing with a password alone, and have no second factor yet."""
+    from services.runtime.identity.accounts import AccessStore
+    from services.runtime.identity.principals import Account
+
+    kept = settings.data.root / "vault" / "access-intake.json"
+    if not kept.is_file() or not (settings.data.secrets / "master.key").is_file():
+        return
+    if settings.second_factor != "required":
+        yield Finding(
+            "second factor",
+            "warning",
+            "VIGIE_SECOND_FACTOR=optional: a password alone opens every account",
+            "leave it out",
+        )
+        return
+    access = AccessStore.open(settings, "intake")
+    lacking = sorted(
+        a.login
+        for a in access.all(Account)
+        if not a.passkeys and access.lacks_second_factor(a) and access.principal(a.id)
+    )
+    yield Finding(
+        "second factor",
+        "warning" if lacking else "ok",
+        f"{len(lacking)} accounts without one: {', '.join(lacking[:20])}"
+        if lacking
+        else "every account that needs one has one",
+        "they add one at their next login (docs/how-to/accounts-and-tokens.md)" if lacking else "",
+    )
+
+
+def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[Finding]:
+    """Name the tokens that end soon, or ended lately: who reports with one is turned away then."""
+    from services.runtime.identity.accounts import AccessStore
+    from services.runtime.identity.principals import Token
+
+    kept = settings.data.root / "vault" / "access-intake.json"
+    if not kept.is_file() or not (settings.data.secrets / "master.key").is_file():
+        return
+    access, now = (
+        AccessStore.open(settings, "intake"),
+        time.time_ns() // 1_000_000 if now_ms is None else now_ms,
+    )
+    ending = [
+        token
+        for token in access.all(Token)
+        if token.expires_at is not None
+        and token.revoked_at is None
+        and abs(token.expires_at - now) < ENDS_SOON_DAYS * DAY_MS
+        if access.principal(token.principal) is not None
+    ]
+    days = [
+        f"{t.id} of {t.principal} on {datetime.fromtimestamp(t.expires_at / 1000, PARIS):%Y-%m-%d}"
+        for t in ending
+        if t.expires_at
+    ]
+    yield Finding(
+        "tokens",
+        "warning" if ending else "ok",
+        f"{len(ending)} end about now: {', '.join(sorted(days)[:20])}"
+        if ending
+        else "none ends within a month",
+        "`vigie token rotate` makes a new one" if ending else "",
+    )
+
+
+def channels() -> Iterator[Finding]:
+    """Somebody can be reached."""
+    from pydantic import ValidationError
+
+    from services.delivery.channels.configured import configured, faults
+    from services.delivery.settings import DeliverySettings
+
+    try:
+        settings = DeliverySettings()
+    except ValidationError as error:
+        yield Finding(
+            "channels", "fault", wrong_variables(error) or str(error), "see `vigie channels`"
+        )
+        return
+    named = sorted(c.value for c in configured(settings))
+    state: State = "fault" if not named else "warning" if len(named) == 1 else "ok"
+    act = (
+        ""
+        if state == "ok"
+        else "configure two channels at least (docs/how-to/send-messages.md): one of them will be what failed"
+    )
+    yield Finding(
+        "channels", state, f"configured: {', '.join(named) or 'none, nobody can be called'}", act
+    )
+    for channel, fault in faults(settings):
+        yield Finding(
+            f"channel {channel.value}",
+            "fault" if fault.error else "warning",
+            f"{fault.variable} {fault.what}",
+            "see `vigie channels`",
+        )
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Every check, in the order of what rests on what."""
+    found: list[Finding] = []
+    if settings.data.run.is_dir():
+        found += [
+            *disk(settings.data),
+            *secrets(settings.data),
+            *second_factors(settings),
+            *ending_tokens(settings),
+        ]
+    else:
+        found.append(
+            Finding(
+                "data directory",
+                "warning",
+                f"{settings.data_dir} has not been used yet",
+                "start `vigie up` once",
+            )
+        )
+    found += [*variables(os.environ), *listening(settings), *days_off(settings)]
+    remote: list[Callable[[Settings], Awaitable[list[Finding]]]] = [broker, cache]
+    for ask, name in zip(remote, ("broker", "store"), strict=True):
+        try:
+            found += await asyncio.wait_for(ask(settings), ANSWER_S)
+        except TimeoutError:
+            found.append(
+                Finding(name, "fault", f"no answer within {ANSWER_S:g} s", "see `vigie status`")
+            )
+    return [*found, *channels()]
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+) -> None:
+    """Look at disk, clocks, broker, store, channels and unsafe settings. Exit 1 on a fault; warnings alone are 0."""
+    found = asyncio.run(examine(Settings()))
+    if as_json:
+        typer.echo(json.dumps({"items": [asdict(f) for f in found]}, ensure_ascii=False))
+    else:
+        _show(found)
+    if any(f.state == "fault" for f in found):
+        raise typer.Exit(1)
+
+
+def _show(found: list[Finding]) -> None:
+    from rich.markup import escape
+
+    from services.cli.output import console
+
+    shown = console(markup=True)
+    colours = {"ok": "green", "warning": "yellow", "fault": "red"}
+    for f in found:
+        shown.print(
+            f"[{colours[f.state]}]{f.state:8}[/] [bold]{f.check}[/]: {escape(f.found)}",
+            highlight=False,
+        )
+        if f.act:
+            shown.print(f"         {escape(f.act)}", highlight=False)

@@ -1,0 +1,204 @@
+"""`vigie kit DIR`: a folder for a stick or a laptop that starts with nothing but Python and no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from services.appliance.embedded.jars import JarsUnavailable, classpath
+from services.cli.client import fail
+from services.cli.crisis.paper import pack
+from services.cli.oncall.directory import DirectoryInvalid, contacts_of
+from services.delivery.settings import DeliverySettings
+from services.runtime.process.settings import REPOSITORY, Settings
+from services.territory import TerritoryInvalid, load_territory
+
+APP: Final = (
+    "schemas",
+    "services",
+    "scenarios",
+    "docs",
+    "deploy",
+    "README.md",
+    "CHANGELOG.md",
+    "pyproject.toml",
+    "uv.lock",
+)
+START: Final = ("vigie.py", "LISEZ-MOI.txt")
+
+
+class KitFailed(RuntimeError):
+    """The kit cannot be made; the message says why."""
+
+
+def make_kit(folder: Path, settings: Settings, *, directory: Path | None, url: str) -> int:
+    """Fill an empty folder; its size in bytes. Raises KitFailed, JarsUnavailable, TerritoryInvalid, DirectoryInvalid, OSError."""
+    if folder.exists() and any(folder.iterdir()):
+        raise KitFailed(f"{folder} is not empty: a kit goes into a folder of its own")
+    if not (REPOSITORY / "uv.lock").is_file():
+        raise KitFailed(
+            "a kit is made from the sources of Vigie: this installation has only its packages"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    territory = load_territory(settings.territory)
+    typer.echo("packages …", err=True)
+    _wheels(folder / "wheels")
+    typer.echo("program, reference data, Kafka …", err=True)
+    _app(folder / "app", settings.territory)
+    jars = classpath(settings.cache_dir, lambda text: typer.echo(text, err=True))
+    target = folder / "cache" / jars[0].parent.name
+    target.mkdir(parents=True)
+    for jar in jars:
+        shutil.copyfile(jar, target / jar.name)
+    typer.echo("paper …", err=True)
+    (folder / "papier").mkdir()
+    at = datetime.now(UTC).replace(microsecond=0)
+    (folder / "papier" / "vigie.pdf").write_bytes(pack(territory, url=url, people=[], at=at))
+    if directory is not None:
+        people = contacts_of(directory.read_text(encoding="utf-8-sig").splitlines())
+        listed = folder / "papier" / "vigie-avec-annuaire.pdf"
+        listed.touch(mode=0o600)
+        listed.write_bytes(pack(territory, url=url, people=people, at=at))
+    for name in START:
+        shutil.copyfile(REPOSITORY / "deploy" / "kit" / name, folder / name)
+    return _manifest(folder, settings.territory.name)
+
+
+def _wheels(target: Path) -> None:
+    """Every package of the lock file, as the lock file names it, for this Python and this machine."""
+    tools = Path(sys.executable).parent
+    with tempfile.TemporaryDirectory() as scratch:
+        wanted = Path(scratch) / "requirements.txt"
+        _run(
+            [
+                str(tools / "uv"),
+                "export",
+                "--quiet",
+                "--frozen",
+                "--no-dev",
+                "--no-emit-project",
+                "--format",
+                "requirements-txt",
+                "--output-file",
+                str(wanted),
+            ]
+        )
+        _run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "--only-binary",
+                ":all:",
+                "--require-hashes",
+                "--requirement",
+                str(wanted),
+                "--dest",
+                str(target.absolute()),
+            ]
+        )
+
+
+def _run(command: list[str]) -> None:
+    """A command from the folder of the sources: its paths must be absolute. Raises KitFailed."""
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
+        raise KitFailed(f"{Path(command[0]).name} {command[1]}: {reason[-1][:300]}")
+
+
+def _app(target: Path, territory: Path) -> None:
+    target.mkdir()
+    for name in APP:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(
+                source, target / name, ignore=shutil.ignore_patterns("__pycache__", "screenshots")
+            )
+        else:
+            shutil.copyfile(source, target / name)
+    shutil.copytree(
+        territory,
+        target / "territories" / territory.name,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    about = target / f"vigie-{version('vigie')}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: vigie\nVersion: {version('vigie')}\n", encoding="utf-8"
+    )
+
+
+def _manifest(folder: Path, territory: str) -> int:
+    files, size = {}, 0
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as content:
+            files[path.relative_to(folder).as_posix()] = hashlib.file_digest(
+                content, "sha256"
+            ).hexdigest()
+        size += path.stat().st_size
+    id = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]
+    about = {
+        "id": id,
+        "version": version("vigie"),
+        "territory": territory,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "files": files,
+    }
+    (folder / "manifest.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    return size
+
+
+def kit(
+    folder: Annotated[
+        Path, typer.Argument(help="New or empty folder, e.g. on a stick", file_okay=False)
+    ],
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            help="A telephone list among the papers: the CSV of `vigie directory import`. Personal data",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Address for the QR codes; default VIGIE_PUBLIC_URL")
+    ] = None,
+) -> None:
+    """Make a self-contained folder that starts Vigie on a machine with nothing but Python and no network."""
+    try:
+        size = make_kit(
+            folder,
+            Settings(),
+            directory=directory,
+            url=(DeliverySettings().public_url if url is None else url).rstrip("/"),
+        )
+    except (
+        KitFailed,
+        JarsUnavailable,
+        TerritoryInvalid,
+        DirectoryInvalid,
+        OSError,
+        UnicodeDecodeError,
+    ) as error:
+        raise fail(error) from error
+    typer.echo(
+        f"{folder}: {size >> 20} MB, for Python {sys.version_info.major}.{sys.version_info.minor}. On the other machine: python3 vigie.py"
+    )

@@ -1,0 +1,189 @@
+"""A load generator for reports: at a fixed rate, or as fast as a number of connections can go; and a reader of the live stream."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import aiohttp
+import orjson
+
+CONNECTIONS = 64
+
+
+@dataclass(slots=True)
+class Measured:
+    """Latencies in seconds of what was accepted, and what was not."""
+
+    latencies: list[float] = field(default_factory=list)
+    refused: int = 0
+    seconds: float = 0.0
+
+    def quantile(self, share: float) -> float:
+        """Latency in ms below which this share lies; NaN without any."""
+        ordered = sorted(self.latencies)
+        return (
+            ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000
+            if ordered
+            else float("nan")
+        )
+
+    @property
+    def per_s(self) -> float:
+        return len(self.latencies) / self.seconds if self.seconds else 0.0
+
+    def document(self) -> dict[str, float | int]:
+        """For JSON: ms to one decimal."""
+        quantiles = {f"p{round(q * 100)}_ms": round(self.quantile(q), 1) for q in (0.5, 0.9, 0.99)}
+        return {
+            "accepted": len(self.latencies),
+            "refused": self.refused,
+            "per_s": round(self.per_s),
+            **quantiles,
+        }
+
+
+def bodies(realm: str | None, sites: list[str]) -> Iterator[dict[str, Any]]:
+    """Endless plausible reports: power goes at one site after the other and comes back."""
+    for n in itertools.count():
+        site = sites[n % len(sites)]
+        back = (n // len(sites)) % 2
+        body = {
+            "site_id": site,
+            "type": "reopening" if back else "outage_power",
+            "severity": 2,
+            "occurred_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "headline": f"essai {n}",
+        }
+        yield body | ({"realm": realm} if realm else {})
+
+
+class Reporter:
+    """Posts reports to `url`. `async with Reporter(url, token) as reporter`."""
+
+    def __init__(self, url: str, token: str, path: str = "/api/v1/reports") -> None:
+        self._url, self._path = url, path
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            self._url,
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=30),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def post(self, body: dict[str, Any]) -> str | None:
+        """The report's id, or None when it was not accepted."""
+        assert self._session is not None
+        try:
+            async with self._session.post(
+                self._path, data=orjson.dumps(body), headers={"Idempotency-Key": uuid.uuid4().hex}
+            ) as answer:
+                content = await answer.read()
+                return str(orjson.loads(content)["report_id"]) if answer.status == 202 else None
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return None
+
+    async def at_rate(
+        self,
+        source: Iterator[dict[str, Any]],
+        per_s: float,
+        seconds: float,
+        posted: dict[str, float] | None = None,
+    ) -> Measured:
+        """Open loop: each report at its time whatever the others do, latency counted from that time. `posted` gets id → its time."""
+        found = Measured()
+        tasks: set[asyncio.Task[None]] = set()
+        began = time.perf_counter()
+
+        async def one(due: float) -> None:
+            id = await self.post(next(source))
+            if id is None:
+                found.refused += 1
+                return
+            found.latencies.append(time.perf_counter() - due)
+            if posted is not None:
+                posted[id] = due
+
+        for n in range(int(per_s * seconds)):
+            due = began + n / per_s
+            if (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            task = asyncio.create_task(one(due))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await asyncio.gather(*tasks)
+        found.seconds = time.perf_counter() - began
+        return found
+
+    async def flat_out(
+        self, source: Iterator[dict[str, Any]], seconds: float, connections: int = CONNECTIONS
+    ) -> Measured:
+        """Closed loop: every connection posts its next report when the last one was answered."""
+        found = Measured()
+        began = time.perf_counter()
+
+        async def connection() -> None:
+            while (start := time.perf_counter()) - began < seconds:
+                if await self.post(next(source)) is None:
+                    found.refused += 1
+                else:
+                    found.latencies.append(time.perf_counter() - start)
+
+        await asyncio.gather(*(connection() for _ in range(connections)))
+        found.seconds = time.perf_counter() - began
+        return found
+
+
+@asynccontextmanager
+async def watching(url: str, token: str, realm: str, seen: dict[str, float]) -> AsyncIterator[None]:
+    """While inside: `seen` gets report id → time at which an incident with it came over the live stream of the realm."""
+    ready = asyncio.Event()
+
+    async def watch() -> None:
+        headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        async with (
+            aiohttp.ClientSession(
+                url, headers=headers, timeout=timeout, read_bufsize=1 << 22
+            ) as session,
+            session.get("/api/v1/stream", params={"realm": realm}) as answer,
+        ):
+            answer.raise_for_status()
+            event = ""
+            async for raw in answer.content:
+                if raw.startswith(b"event:"):
+                    event = raw[6:].strip().decode()
+                    if event == "hello":
+                        ready.set()
+                elif raw.startswith(b"data:") and event == "incidents":
+                    now = time.perf_counter()
+                    for id in orjson.loads(raw[5:]).get("reports", ()):
+                        seen.setdefault(id, now)
+
+    task = asyncio.create_task(watch())
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait({task, waiting}, timeout=15, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not ready.is_set():
+        task.cancel()
+        raise ConnectionError(f"the live stream of {realm} does not begin")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

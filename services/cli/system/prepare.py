@@ -1,0 +1,108 @@
+"""`vigie prepare`: what must exist before the first service starts. `vigie up` does the same by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import typer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from services.appliance.supervisor.up import UpFailed
+from services.cli.data.trial import load_tried
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.kafka.security import client_options
+from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.keyring import MasterKeyInvalid
+from services.territory import TerritoryInvalid
+from services.territory.publish import open_live_realm
+
+ACCESS_S = 30.0
+
+
+async def open_territory(settings: Settings) -> None:
+    """Open the live realm and publish the territory, unless this Kafka has this version already (kept in `run/territory.json`)."""
+    try:
+        territory = await asyncio.to_thread(load_tried, settings.territory)
+    except (TerritoryInvalid, OSError) as error:
+        first, *others = str(error).splitlines()
+        more = f", and {len(others)} more" if others else ""
+        raise UpFailed(
+            f"the territory {settings.territory} cannot be loaded ({first}{more}): see `vigie territory check {settings.territory}`"
+        ) from error
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, **client_options())
+    await admin.start()
+    try:
+        cluster = (await admin.describe_cluster())["cluster_id"]
+    finally:
+        await admin.close()
+    published = settings.data.run / "territory.json"
+    current = {"cluster": cluster, "realm": territory.code, "version": territory.version}
+    try:
+        if json.loads(published.read_text()) == current:
+            return
+    except (OSError, ValueError):
+        pass
+    try:
+        async with RecordProducer(
+            settings.kafka, InputMarks.open(settings.data.secrets)
+        ) as producer:
+            await open_live_realm(producer, territory, int(time.time() * 1000))
+    except BrokerAway as error:
+        raise UpFailed(f"the territory cannot be published: {error}") from error
+    try:
+        published.write_text(json.dumps(current))
+    except OSError as error:
+        raise UpFailed(
+            f"{published} cannot be written ({error.strerror}): make room, then start again"
+        ) from error
+
+
+async def first_login(settings: Settings) -> None:
+    """The token of commands on this machine, and the one-time code while no administrator has a password."""
+    try:
+        async with AccessStore.open(settings, "up") as access, asyncio.timeout(ACCESS_S):
+            await access.bootstrap()
+    except (MasterKeyInvalid, BrokerAway, TimeoutError, OSError) as error:
+        raise UpFailed(
+            f"accounts cannot be made ready: {error or 'the broker does not answer in time'}"
+        ) from error
+
+
+async def prepare_system(settings: Settings) -> None:
+    """First login, live realm and reference data. Idempotent. Raises UpFailed."""
+    try:
+        InputMarks.open(settings.data.secrets)
+    except (MasterKeyInvalid, OSError) as error:
+        raise UpFailed(str(error)) from error
+    await asyncio.gather(first_login(settings), open_territory(settings))
+
+
+async def _prepare(settings: Settings) -> None:
+    if settings.data.restoring.exists():
+        raise UpFailed(
+            f"a restore into {settings.data_dir} did not come to its end: empty it and the broker, and restore again"
+        )
+    made = await provision(settings.kafka, replication=settings.kafka_replication)
+    typer.echo(f"topics: {len(made.created)} created, {len(made.existing)} as they must be")
+    settings.data.make()
+    await prepare_system(settings)
+    settings.data.started.touch()  # without a supervisor nothing else waits to be started
+    typer.echo(f"the live realm is open, with the territory {settings.territory.name}")
+
+
+def prepare() -> None:
+    """Make topics, the first login, the live realm and its reference data on an existing broker (VIGIE_KAFKA)."""
+    settings = Settings()
+    try:
+        if not settings.kafka:
+            raise UpFailed("no broker: set VIGIE_KAFKA to HOST:PORT")
+        asyncio.run(_prepare(settings))
+    except (UpFailed, BrokerUnreachable, TopicsDiffer, KafkaError, OSError) as error:
+        typer.secho(f"vigie prepare: {error}", err=True, fg="red")
+        raise typer.Exit(1) from error

@@ -1,0 +1,129 @@
+"""`vigie sbom`: every part that runs, as CycloneDX 1.6: the Python packages of this installation and the jars of Kafka."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Annotated, Any, Final
+from uuid import NAMESPACE_URL, uuid5
+
+import typer
+
+from services.appliance.embedded.jars import Jar, locked_jars
+from services.cli.client import fail
+
+ROOT: Final = "vigie"
+EXTRAS: Final = frozenset({"hiredis"})
+"""Extras in pyproject.toml."""
+
+
+def bill() -> dict[str, Any]:
+    """The document. The same installation gives the same one: nothing in it depends on the time."""
+    packages = _closure()
+    parts = [_package(found) for name, found in sorted(packages.items()) if name != ROOT] + [
+        _jar(jar) for jar in locked_jars()
+    ]
+    needs = [
+        {
+            "ref": _ref(found),
+            "dependsOn": sorted(_ref(packages[n]) for n in _needs(found) if n in packages),
+        }
+        for found in packages.values()
+    ]
+    root = next(n for n in needs if n["ref"] == _ref(packages[ROOT]))
+    root["dependsOn"] = [*root["dependsOn"], *(_jar(jar)["bom-ref"] for jar in locked_jars())]
+    serial = uuid5(NAMESPACE_URL, json.dumps(parts, sort_keys=True))
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "serialNumber": f"urn:uuid:{serial}",
+        "metadata": {"component": _package(packages[ROOT]) | {"type": "application"}},
+        "components": parts,
+        "dependencies": sorted(needs, key=lambda n: str(n["ref"])),
+    }
+
+
+def _closure() -> dict[str, Distribution]:
+    """What `vigie` needs on this machine, and what that needs."""
+    found: dict[str, Distribution] = {}
+    waiting = [ROOT]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        try:
+            found[name] = distribution(name)
+        except PackageNotFoundError:
+            continue  # needed on other machines only
+        waiting += _needs(found[name])
+    return found
+
+
+def _needs(found: Distribution) -> list[str]:
+    """Names of what a package asks for here; of its extras those that the table of dependencies asks for."""
+    names = []
+    for text in found.requires or ():
+        wanted, _, marker = text.partition(";")
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", marker)
+        if extra is None or extra[1] in EXTRAS:
+            names.append(_name(re.split(r"[\s\[<>=!~(]", wanted.strip(), maxsplit=1)[0]))
+    return names
+
+
+def _name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _ref(found: Distribution) -> str:
+    return f"pkg:pypi/{_name(found.metadata['Name'])}@{found.version}"
+
+
+def _package(found: Distribution) -> dict[str, Any]:
+    purl = _ref(found)
+    part: dict[str, Any] = {
+        "type": "library",
+        "bom-ref": purl,
+        "name": found.metadata["Name"],
+        "version": found.version,
+        "purl": purl,
+    }
+    about = found.metadata
+    if "License-Expression" in about:
+        part["licenses"] = [{"expression": about["License-Expression"]}]
+    elif "License" in about and (words := about["License"].strip()):
+        part["licenses"] = [{"license": {"name": words.splitlines()[0][:100]}}]
+    return part
+
+
+def _jar(jar: Jar) -> dict[str, Any]:
+    group, artifact, version = jar.coordinate.split(":")
+    purl = f"pkg:maven/{group}/{artifact}@{version}?type=jar"
+    return {
+        "type": "library",
+        "bom-ref": purl,
+        "group": group,
+        "name": artifact,
+        "version": version,
+        "purl": purl,
+        "hashes": [{"alg": "SHA-256", "content": jar.sha256}],
+    }
+
+
+def sbom(
+    file: Annotated[
+        Path | None, typer.Argument(help="Write it here; default: standard output", dir_okay=False)
+    ] = None,
+) -> None:
+    """The software bill of materials of this installation (CycloneDX 1.6)."""
+    text = json.dumps(bill(), ensure_ascii=False, indent=1)
+    if file is None:
+        typer.echo(text)
+        return
+    try:
+        file.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise fail(error) from error

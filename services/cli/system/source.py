@@ -1,0 +1,238 @@
+"""`vigie source`: programs that report in a dialect of their own. The key is printed once and kept nowhere."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+import typer
+from rich.table import Table
+from rich.text import Text
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from schemas.words import EventType
+from services.cli.client import Away, Client, Refused, ask, fail
+from services.cli.crisis.read import EVERY, AsJson, fetch
+from services.cli.output import console, plain
+from services.cli.system.token import Several, wait_accepted
+from services.runtime.process.settings import Settings
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Sources: add, change, list, disable, enable."
+)
+Name = Annotated[str, typer.Argument(help="Name of the source, e.g. prometheus-si")]
+
+
+@app.command()
+def add(
+    name: Name,
+    dialect: Annotated[
+        str,
+        typer.Option(
+            help="pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, cap, generic, sms or poster"
+        ),
+    ],
+    key: Annotated[
+        str | None, typer.Option(help="A key that it has already (a routing key); made when absent")
+    ] = None,
+    sites: Several = None,
+    types: Several = None,
+    site: Annotated[
+        str | None, typer.Option(help="Where its signals are about when nothing else says so")
+    ] = None,
+    type: Annotated[
+        EventType | None,
+        typer.Option(
+            help="What they tell of when no rule says so; default: outage_it, and info for cap"
+        ),
+    ] = None,
+    severity: Annotated[
+        int | None, typer.Option(help="1 to 5; from the message when absent", min=1, max=5)
+    ] = None,
+    map: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML with `rules:` and, for generic, `fields:` (docs/how-to/sources.md)"
+        ),
+    ] = None,
+    speaks_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="cloudevents: a `source` on events.external that is this source; * at the end takes all that begin so"
+        ),
+    ] = None,
+    heartbeat: Annotated[
+        int | None,
+        typer.Option(
+            help="Promised period, seconds: longer silence is itself reported", min=10, max=604_800
+        ),
+    ] = None,
+    exercise_realm: Annotated[
+        str | None,
+        typer.Option(help="cap: where messages of status Exercise go; refused when absent"),
+    ] = None,
+    certificate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="cap: PEM certificate that signs; without its signature nothing counts as confirmed"
+        ),
+    ] = None,
+    speaks_as: Annotated[str, typer.Option(help="Kind of source of its reports")] = "supervision",
+    realm: Several = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Reports per second that it may bring; 0 = no limit", min=0)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone")] = False,
+) -> None:
+    """Add a source and print its key. Returns when the running front accepts it."""
+    settings = Settings()
+    body: dict[str, Any] = {
+        "name": name,
+        "dialect": dialect,
+        "key": key,
+        "site": site,
+        "severity": severity,
+        "speaks_as": speaks_as,
+        "speaks_for": speaks_for or [],
+        "heartbeat_s": heartbeat,
+        "exercise_realm": exercise_realm,
+        "rate_per_s": rate,
+        "scope": {"sites": sites or [], "types": types or [], "realms": realm or []},
+    }
+    try:
+        body |= {"type": type.value} if type else {}
+        body |= {"certificates": [file.read_text(encoding="ascii") for file in certificate or ()]}
+        body |= _mapping(map) if map else {}
+    except (OSError, ValueError, YAMLError) as exc:
+        raise fail(ValueError(f"{map or 'certificate'}: {exc}")) from exc
+    try:
+        with Client(settings) as client:
+            _, made = client.post("/api/v1/sources", body)
+        if dialect != "poster":  # its key may do nothing but post its form
+            wait_accepted(settings, made["key"])
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    typer.echo(made["key"] if quiet else f"{made['name']} ({made['dialect']})\n{made['key']}")
+    if dialect == "poster" and not quiet:
+        typer.echo(
+            f"{settings.url}/signaler?{urlencode({'site': site or '', 'token': made['key']})}"
+        )
+
+
+@app.command()
+def change(
+    name: Name,
+    site: Annotated[
+        str | None, typer.Option(help="Where its signals are about when nothing else says so")
+    ] = None,
+    type: Annotated[
+        EventType | None, typer.Option(help="What they tell of when no rule says so")
+    ] = None,
+    severity: Annotated[int | None, typer.Option(help="1 to 5", min=1, max=5)] = None,
+    map: Annotated[
+        Path | None, typer.Option(help="YAML with `rules:` and, for generic, `fields:`")
+    ] = None,
+    heartbeat: Annotated[
+        int | None, typer.Option(help="Promised period, seconds", min=10, max=604_800)
+    ] = None,
+    exercise_realm: Annotated[
+        str | None, typer.Option(help="cap: where messages of status Exercise go")
+    ] = None,
+    certificate: Annotated[
+        list[Path] | None,
+        typer.Option(help="cap: PEM certificates that sign, in place of those before"),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Reports per second that it may bring; 0 = no limit", min=0)
+    ] = None,
+) -> None:
+    """Another mapping, from now on. What was refused for the old one can be offered again: `vigie dlq replay`."""
+    said = {
+        "site": site,
+        "type": type and type.value,
+        "severity": severity,
+        "heartbeat_s": heartbeat,
+        "exercise_realm": exercise_realm,
+        "rate_per_s": rate,
+    }
+    body: dict[str, Any] = {n: v for n, v in said.items() if v is not None}
+    try:
+        body |= (
+            {"certificates": [file.read_text(encoding="ascii") for file in certificate]}
+            if certificate
+            else {}
+        )
+        body |= _mapping(map) if map else {}
+    except (OSError, ValueError, YAMLError) as exc:
+        raise fail(ValueError(f"{map or 'certificate'}: {exc}")) from exc
+    if not body:
+        raise typer.BadParameter("nothing to change")
+    ask("PATCH", f"/api/v1/sources/{quote(name, safe='')}", body)
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    document = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    if not isinstance(document, dict) or not set(document) <= {"rules", "fields"}:
+        raise ValueError("`rules:` and `fields:` are expected (docs/how-to/sources.md)")
+    return document
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Every source, with how it fares."""
+    found = fetch("/api/v1/sources", None, None, EVERY)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    table = Table(
+        "source",
+        "dialecte",
+        "site",
+        "vue",
+        "promet",
+        "par min",
+        "acceptés",
+        "refusés",
+        "dernier refus",
+    )
+    for s in found["items"]:
+        seen = (
+            datetime.fromtimestamp(s["last_seen"] / 1000).astimezone().strftime("%d/%m %H:%M:%S")
+            if s["last_seen"]
+            else ""
+        )
+        refused = ", ".join(f"{code} {count}" for code, count in s["refused"].items())
+        last = s["last_refusal"] or {}
+        why = ", ".join(f"{f['field']}: {f['detail']}" for f in last.get("fields", ())) or last.get(
+            "code", ""
+        )
+        table.add_row(
+            s["name"] if s["enabled"] else Text(f"{s['name']} (arrêtée)", "dim"),
+            s["dialect"],
+            s["site"] or "",
+            Text(seen or "jamais", "red") if s["silent"] else seen,
+            f"{s['heartbeat_s']} s" if s["heartbeat_s"] else "",
+            Text(f"{s['per_minute']:g} (dépasse son débit)", "red")
+            if s.get("over_rate")
+            else f"{s['per_minute']:g}",
+            str(s["accepted"]),
+            refused,
+            plain(why),
+        )
+    console().print(table)
+
+
+@app.command()
+def disable(name: Name) -> None:
+    """Its keys stop at once."""
+    ask("POST", f"/api/v1/sources/{quote(name, safe='')}/disable", {})
+
+
+@app.command()
+def enable(name: Name) -> None:
+    """Its keys count again."""
+    ask("POST", f"/api/v1/sources/{quote(name, safe='')}/enable", {})

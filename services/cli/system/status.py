@@ -1,0 +1,218 @@
+"""`vigie status`: what runs, since when, how far behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import psutil
+import typer
+
+from services.appliance.supervisor.plan import process_names
+from services.appliance.supervisor.status import read_status
+from services.appliance.supervisor.supervisor import FREE_MB, free_mb
+from services.runtime.process.lock import is_held
+from services.runtime.process.ports import known_ports
+from services.runtime.process.settings import DataDir, Settings
+
+ANSWER_S = 2.0
+"""Patience with the broker and the console: a status must come while they are down."""
+
+SKEW_MS: Final = 2_000
+"""How far a record may be ahead of this machine's clock."""
+
+STYLES = {
+    "ready": "green",
+    "starting": "yellow",
+    "waiting": "yellow",
+    "ended": "dim",
+    "stopping": "yellow",
+}
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
+    targets: Annotated[
+        bool, typer.Option("--targets", help="What Prometheus scrapes, for its file_sd_configs")
+    ] = False,
+) -> None:
+    """Show the processes of the running system. Exit 1 when it does not run; scripts read `state` for the rest."""
+    settings = Settings()
+    if targets:
+        if not (named := targets_of(settings)):
+            typer.secho(
+                f"{settings.data.ports} names no process: is it the data directory, and may this user read it?",
+                err=True,
+                fg="red",
+            )
+            raise typer.Exit(1)
+        typer.echo(json.dumps(named))
+        return
+    found = read_status(settings.data.status)
+    if found is None or not is_held(settings.data.lock):
+        run = settings.data.run
+        unseen = run.is_dir() and not os.access(run, os.X_OK)
+        sentence = (
+            f"{run} cannot be read: ask as the user that runs Vigie"
+            if unseen
+            else f"Vigie does not run on {settings.data_dir}"
+        )
+        if as_json:
+            typer.echo(json.dumps({"state": "stopped", "processes": [], "detail": sentence}))
+        else:
+            typer.secho(sentence, err=True, fg="red")
+        raise typer.Exit(1)
+    found["redis"] = without_login(found.get("redis") or "")
+    found["lag"], newest_ms = asyncio.run(_asked(settings.kafka))
+    found["faults"] = [
+        *disk_faults(settings.data),
+        *gone(found["processes"]),
+        *clock_faults(newest_ms, time.time() * 1000),
+    ]
+    told = _overviews(settings)
+    found["levels"] = (
+        None
+        if told is None
+        else {realm: overview["level"]["level"] for realm, overview in told.items()}
+    )
+    found["holds"] = (
+        None
+        if told is None
+        else {realm: o["hold"]["until"] for realm, o in told.items() if o["hold"]["held"]}
+    )
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        _show(found)
+
+
+def without_login(url: str) -> str:
+    """What scripts, and whoever reads their output, need no password for."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + rest.rpartition("@")[2]
+
+
+def targets_of(settings: Settings) -> list[dict[str, Any]]:
+    """The metrics of each process, by the ports of the last start: they stay while a process is down, so that it shows as down."""
+    services = process_names(1)
+    return [
+        {"targets": [f"127.0.0.1:{port}"], "labels": {"process": name}}
+        for name, port in known_ports(settings.data.ports).items()
+        if re.sub(r"-\d+$", "", name) in services  # the broker's ports have no metrics
+    ]
+
+
+def disk_faults(data: DataDir) -> list[str]:
+    """Say that the disk is full: the broker stops then, and the states that are shown can be old, because they are written there, too."""
+    try:
+        free = free_mb(data)
+    except OSError as error:
+        return [f"the disk of {data.root} cannot be read: {error.strerror}"]
+    full = f"the disk of {data.root} is full ({free} MB free, {FREE_MB} needed): make room; the states below may be old"
+    return [full] if free < FREE_MB else []
+
+
+def gone(processes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say which processes have a pid that no process has: the states were not written since."""
+    missing = [p["name"] for p in processes if p["pid"] and not psutil.pid_exists(p["pid"])]
+    return [f"no longer there, though shown below: {', '.join(missing)}"] if missing else []
+
+
+def clock_faults(newest_ms: int | None, now_ms: float) -> list[str]:
+    """Say that records come from the future: deadlines fire early, or wait until the clock is there again."""
+    ahead_ms = (newest_ms or 0) - now_ms
+    fault = f"the newest record is {ahead_ms / 1000:.0f} s ahead of this machine: set the clocks (NTP) of broker and machine"
+    return [fault] if ahead_ms > SKEW_MS else []
+
+
+async def _asked(kafka: str) -> tuple[dict[str, int] | None, int | None]:
+    """Return the inputs that each decider has not applied yet and the time of the newest record; None while the broker does not answer."""
+    from aiokafka.errors import KafkaError
+
+    from services.runtime.worker.lag import newest_record_ms, read_lag
+
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            lag, newest_ms = await asyncio.gather(read_lag(kafka), newest_record_ms(kafka))
+    except (KafkaError, OSError, TimeoutError):
+        return None, None
+    return lag, newest_ms
+
+
+def _overviews(settings: Settings) -> dict[str, Any] | None:
+    """Of each open realm; None while the console does not answer."""
+    from services.cli.client import Away, Client, Refused
+
+    try:
+        with Client(settings, timeout_s=ANSWER_S) as client:
+            realms = client.get("/api/v1/realms?limit=100")["items"]
+            return {
+                r["id"]: client.get(f"/api/v1/overview?realm={r['id']}")
+                for r in realms
+                if r.get("state") != "closed"
+            }
+    except (Away, Refused, KeyError, TypeError):
+        return None
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from services.cli.output import console
+
+    table = Table(title=f"Vigie {found['state']} · http://{found['http']}", title_justify="left")
+    for column in ("process", "pid", "state", "for", "restarts", "why"):
+        table.add_column(
+            column,
+            justify="right" if column in ("pid", "for", "restarts") else "left",
+            no_wrap=column != "why",
+        )
+    now = datetime.now(UTC)
+    for p in found["processes"]:
+        style = STYLES.get(p["state"], "red")
+        lasting = int((now - datetime.fromisoformat(p["since"])).total_seconds())
+        table.add_row(
+            p["name"],
+            str(p["pid"] or ""),
+            f"[{style}]{p['state']}[/]",
+            _duration(lasting),
+            str(p["restarts"]),
+            escape((p["why"] or "")[:160]),
+        )
+    shown = console(markup=True)
+    for fault in found.get("faults", ()):
+        shown.print(f"[red]{escape(fault)}[/]")
+    shown.print(table)
+    if found["lag"] is None:
+        shown.print("[red]the broker does not answer[/]")
+    else:
+        shown.print(
+            "not applied yet: "
+            + ", ".join(f"{service} {count}" for service, count in found["lag"].items())
+        )
+    if found["levels"]:
+        shown.print(
+            "level: " + ", ".join(f"{realm} N{level}" for realm, level in found["levels"].items())
+        )
+    for realm, until in (found["holds"] or {}).items():
+        shown.print(
+            f"[red]{realm}: sending is held until {until}; only danger to people goes out[/]"
+        )
+
+
+def _duration(seconds: int) -> str:
+    hours, rest = divmod(max(seconds, 0), 3600)
+    return (
+        f"{hours} h {rest // 60:02d}"
+        if hours
+        else f"{rest // 60} min {rest % 60:02d}"
+        if rest >= 60
+        else f"{rest} s"
+    )

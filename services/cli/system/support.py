@@ -1,0 +1,217 @@
+"""`vigie support FILE`: what somebody who helps needs to see, and nothing about anybody.
+
+Only what is known to hold no personal data goes in: states, versions, names of settings, metrics, findings, and of each log line its fixed words. What people
+wrote, who they are and where they can be reached lies in encrypted topics that are not read here; values of log lines that look like an address or a number
+are blanked all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import re
+import sys
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import distributions, version
+from pathlib import Path
+from typing import Annotated, Any, Final
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import httpx
+import psutil
+import typer
+from pydantic import SecretStr
+
+from services.appliance.supervisor.status import read_status
+from services.cli.client import fail
+from services.cli.system.doctor import examine
+from services.cli.system.settings_reference import GROUPS, name_of, own_fields
+from services.cli.system.status import targets_of
+from services.runtime.process.atomic_file import appearing
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.files import wrong_variables
+from services.runtime.secrets.metrics_token import bear_token
+
+TAIL: Final = 2000
+"""Lines of each log."""
+_KEPT: Final = frozenset(
+    (
+        "time",
+        "timestamp",
+        "level",
+        "event",
+        "service",
+        "process",
+        "logger",
+        "reason",
+        "error",
+        "exception",
+        "code",
+        "act",
+        "means",
+        "detail",
+        "partition",
+        "partitions",
+        "seq",
+        "offset",
+        "topic",
+        "topics",
+        "run",
+        "logic",
+        "records",
+        "seconds",
+        "count",
+        "channel",
+        "outcome",
+        "status",
+        "state",
+        "why",
+        "address",
+        "pid",
+        "restarts",
+        "attempt",
+        "notification",
+        "input_type",
+        "law",
+        "instance",
+        "created",
+        "position",
+        "lag",
+        "what",
+        "waiting_for",
+        "correlation_id",
+    )
+)
+"""Fields of a log line that stay; the value of any other is blanked, so that a field of tomorrow tells nothing by accident."""
+_LOOKS_PERSONAL: Final = (
+    re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"),
+    re.compile(r"(?<![\w-])(?:\+|00)\d[\d .-]{7,}\d(?![\w-])"),
+    re.compile(r"(?<![\w.-])0[1-9](?:[ .-]?\d\d){4}(?![\w-])"),
+    re.compile(r"\bvigie_[A-Za-z0-9_-]{20,}"),
+    re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"),
+)
+BLANK: Final = "…"
+_SECRET: Final = re.compile(r"password|token|secret|key|url|redis", re.IGNORECASE)
+
+
+def blanked(text: str) -> str:
+    """Without what looks like an address, a telephone number, a token or a login in a URL."""
+    for pattern in _LOOKS_PERSONAL:
+        text = pattern.sub(BLANK, text)
+    return text
+
+
+def log_lines(file: Path) -> Iterator[str]:
+    """The end of a JSON log, each line reduced to what may leave the house."""
+    with file.open(encoding="utf-8", errors="replace") as source:
+        for raw in deque(source, maxlen=TAIL):
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                kept = {name: value if name in _KEPT else BLANK for name, value in line.items()}
+                yield blanked(json.dumps(kept, ensure_ascii=False))
+
+
+def settings_shown(settings: Settings) -> dict[str, Any]:
+    """Every setting by its variable; of secrets and addresses with a login only whether they are set. What cannot be read is named with its reason."""
+    found: dict[str, Any] = {}
+    for title, kind in GROUPS:
+        try:
+            known = (
+                settings
+                if kind is Settings
+                else kind(data_dir=settings.data_dir)
+                if issubclass(kind, Settings)
+                else kind()
+            )
+        except ValueError as error:
+            found[title] = blanked(wrong_variables(error) or type(error).__name__)
+            continue
+        for name in own_fields(kind):
+            found[name_of(kind, name, kind.model_fields[name])] = _shown(name, getattr(known, name))
+    return found
+
+
+def _shown(name: str, value: Any) -> Any:
+    raw = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(value, SecretStr) or _SECRET.search(name):
+        return bool(raw) and "set"
+    return raw if raw is None or isinstance(raw, bool | int | float) else blanked(str(raw))
+
+
+def machine() -> dict[str, Any]:
+    """Where it runs, without its name."""
+    memory = psutil.virtual_memory()
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "vigie": version("vigie"),
+        "python": sys.version.split()[0],
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "cpus": psutil.cpu_count(),
+        "load": psutil.getloadavg(),
+        "memory_mb": memory.total >> 20,
+        "memory_free_mb": memory.available >> 20,
+        "packages": {
+            d.metadata["Name"]: d.version
+            for d in sorted(distributions(), key=lambda d: d.metadata["Name"].lower())
+        },
+    }
+
+
+def process_metrics(settings: Settings) -> Iterator[tuple[str, str]]:
+    """(process, Prometheus text) of each process that answers."""
+    headers = bear_token(settings.data.secrets)
+    with httpx.Client(timeout=2, trust_env=False, headers=headers) as client:
+        for target in targets_of(settings):
+            try:
+                answer = client.get(f"http://{target['targets'][0]}/metrics")
+            except httpx.HTTPError:
+                continue
+            if answer.status_code == 200:
+                yield target["labels"]["process"], answer.text
+
+
+def write_bundle(settings: Settings, file: Path) -> list[str]:
+    """Names of what was written. Raises OSError."""
+    status = read_status(settings.data.status) or {"state": "stopped"}
+    findings = [asdict(f) for f in asyncio.run(examine(settings))]
+    with appearing(file) as target, ZipFile(target, "w", ZIP_DEFLATED) as bundle:
+
+        def put(name: str, content: Any) -> None:
+            text = (
+                content
+                if isinstance(content, str)
+                else json.dumps(content, ensure_ascii=False, indent=1, default=str)
+            )
+            bundle.writestr(name, text)
+
+        put("machine.json", machine())
+        put("settings.json", settings_shown(settings))
+        put("status.json", json.loads(blanked(json.dumps(status))))
+        put("doctor.json", json.loads(blanked(json.dumps(findings, ensure_ascii=False))))
+        for name, text in process_metrics(settings):
+            put(f"metrics/{name}.txt", text)
+        for log in sorted(settings.data.logs.glob("*.jsonl")):
+            put(f"logs/{log.name}", "".join(f"{line}\n" for line in log_lines(log)))
+        return bundle.namelist()
+
+
+def support(
+    file: Annotated[Path, typer.Argument(help="Zip file to write", dir_okay=False)],
+) -> None:
+    """Write a bundle for whoever helps: states, versions, settings, metrics, log lines; no personal data, no secret."""
+    try:
+        names = write_bundle(Settings(), file)
+    except OSError as error:
+        raise fail(error) from error
+    typer.echo(
+        f"{file}: {len(names)} files, {file.stat().st_size >> 10} kB. Look through it before you give it away."
+    )

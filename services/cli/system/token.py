@@ -1,0 +1,186 @@
+"""`vigie token`: bearer tokens of programs and people. The token is printed once and kept nowhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.table import Table
+
+from services.cli.client import Away, Client, Refused, fail
+from services.cli.crisis.read import EVERY, AsJson, fetch
+from services.cli.output import console, plain
+from services.runtime.identity.accounts import LOCAL_ADMIN
+from services.runtime.identity.permissions import Role
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.keyring import write_private
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Bearer tokens: create, list, rotate, revoke."
+)
+ACCEPTED_S = 10.0
+
+Several = Annotated[
+    list[str] | None, typer.Option(help="May be given several times; without it there is no limit")
+]
+
+
+def wait_accepted(settings: Settings, token: str) -> None:
+    """Return once the running front accepts the token. Raises Refused, Away."""
+    end = time.monotonic() + ACCEPTED_S
+    with Client(settings.model_copy(update={"token": token})) as client:
+        while True:
+            try:
+                client.get("/api/v1/whoami")
+                return
+            except Refused as refused:
+                if refused.status != 401 or time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
+
+
+@app.command()
+def create(
+    role: Annotated[Role, typer.Option(help="What its bearer may do")],
+    label: Annotated[str, typer.Option(help="What it is for; never a person's name")] = "",
+    speaks_as: Annotated[
+        str | None, typer.Option(help="Kind of source of its reports, e.g. enedis")
+    ] = None,
+    duty: Annotated[
+        str | None, typer.Option(help="Role of the organisation, e.g. coordinateur_pca")
+    ] = None,
+    principal: Annotated[str | None, typer.Option(help="One more token for this principal")] = None,
+    site: Several = None,
+    type: Several = None,
+    realm: Several = None,
+    days: Annotated[
+        int | None,
+        typer.Option(help="Valid for so many days; 0 = until revoked; without it 365", min=0),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Reports per second that it may bring; 0 = no limit; without it as its role", min=0
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the token alone")] = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Create a token. Returns when the running front accepts it."""
+    settings = Settings()
+    scope = {"sites": site or [], "types": type or [], "realms": realm or []}
+    body: dict[str, Any] = {
+        "label": label,
+        "speaks_as": speaks_as,
+        "duty": duty,
+        "scope": scope,
+        "days": days,
+        "rate_per_s": rate,
+    }
+    body |= {"principal": principal} if principal else {"role": role}
+    try:
+        with Client(settings) as client:
+            _, made = client.post("/api/v1/tokens", body)
+        wait_accepted(settings, made["token"])
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    if as_json:
+        typer.echo(json.dumps(made))
+    elif quiet:
+        typer.echo(made["token"])
+    else:
+        state = _state(made | {"revoked_at": None})
+        typer.echo(
+            f"{made['id']}  {made['principal']['id']} ({made['principal']['role']}), {state}\n{made['token']}"
+        )
+        typer.secho("Notez-le maintenant : il n’est gardé nulle part.", err=True, dim=True)
+
+
+@app.command("list")
+def list_tokens(as_json: AsJson = False) -> None:
+    """All tokens, revoked ones too."""
+    found = fetch("/api/v1/tokens", None, None, EVERY)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    table = Table()
+    for column in ("Jeton", "Pour", "Rôle", "Libellé", "Depuis", "État"):
+        table.add_column(column, no_wrap=column in ("Jeton", "Pour", "Depuis"))
+    for t in found["items"]:
+        state = _state(t)
+        table.add_row(
+            t["id"],
+            t["principal"],
+            t["role"] or "?",
+            plain(t["label"] or ""),
+            time.strftime("%Y-%m-%d", time.localtime(t["created_at"] / 1000)),
+            state,
+        )
+    console().print(table)
+
+
+def _state(token: dict[str, Any]) -> str:
+    """Return whether it opens anything, and until when."""
+    if token["revoked_at"]:
+        return "révoqué"
+    if token["expires_at"] is None:
+        return "valable"
+    day = time.strftime("%Y-%m-%d", time.localtime(token["expires_at"] / 1000))
+    return f"jusqu’au {day}" if token["expires_at"] > time.time() * 1000 else f"expiré le {day}"
+
+
+@app.command()
+def rotate(
+    token: Annotated[str, typer.Argument(help="Its id (t-…), from `vigie token list`")],
+    days: Annotated[
+        int | None,
+        typer.Option(
+            help="Valid for so many days; 0 = until revoked; without it 365, or as long as this machine's must",
+            min=0,
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the token alone")] = False,
+) -> None:
+    """Make another token for the same principal, then revoke this one."""
+    found = next(
+        (t for t in fetch("/api/v1/tokens", None, None, EVERY)["items"] if t["id"] == token), None
+    )
+    if found is None or found["revoked_at"]:
+        typer.secho(f"{token} : aucun jeton valable de ce nom", err=True, fg="red")
+        raise typer.Exit(1)
+    settings = Settings()
+    try:
+        with Client(settings) as client:
+            _, made = client.post("/api/v1/tokens", {"principal": found["principal"], "days": days})
+        wait_accepted(settings, made["token"])
+        if (
+            found["principal"] == LOCAL_ADMIN
+        ):  # before the old one ends: commands on this machine find the new one
+            write_private(
+                settings.data.secrets / "admin.token", made["token"].encode(), replace=True
+            )
+        with Client(
+            settings.model_copy(
+                update={"token": made["token"]} if made["principal"]["role"] == Role.ADMIN else {}
+            )
+        ) as client:
+            client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    typer.echo(made["token"] if quiet else f"{made['id']} remplace {token}\n{made['token']}")
+
+
+@app.command()
+def revoke(
+    token: Annotated[str, typer.Argument(help="Its id (t-…), from `vigie token list`")],
+) -> None:
+    """Revoke a token: it opens nothing any more."""
+    try:
+        with Client(Settings()) as client:
+            client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
+    except (Away, Refused) as exc:
+        raise fail(exc) from exc
+    typer.echo(f"{token} révoqué")

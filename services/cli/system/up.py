@@ -1,0 +1,144 @@
+"""`vigie up`: the whole system on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from services.appliance.supervisor.up import Options, UpFailed
+from services.appliance.supervisor.up import up as run_up
+from services.cli.system.prepare import prepare_system
+from services.cli.system.settings_reference import GROUPS
+from services.runtime.kafka.security import KafkaSecurity
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.files import wrong_variables
+
+PRIVATE: Final = 0o077
+"""Mask of what is made: nobody else reads logs, states or the store's file."""
+
+
+def summary(settings: Settings, demo: bool) -> str:
+    """Return what a person reads once everything runs: where, how to log in, what to try, how to stop."""
+    command = command_name()
+    code = settings.data.secrets / "admin.code"
+    rows = (
+        [("Log in", f"with the one-time administrator code: cat {code}")] if code.exists() else []
+    )
+    if demo:
+        rows.append(
+            (
+                "Look at",
+                "the exercise beside the empty live realm: S04, power cut Nanterre – La Défense",
+            )
+        )
+    rows += [
+        ("Try", f"{command} report --site cen-1 --type outage_power --severity 3"),
+        ("", f"{command} status, {command} incidents, {command} --help"),
+        ("Logs", f"{settings.data.logs} ({command} up --verbose shows them here)"),
+        ("Stop", "Ctrl-C, or SIGTERM: everything ends cleanly, nothing is lost"),
+    ]
+    lines = [f"    {name:<8} {text}" for name, text in rows]
+    return "\n".join(["", f"  Vigie is ready: http://{settings.http}", "", *lines, ""])
+
+
+def command_name() -> str:
+    """Return how this command is called from the folder in which it was started."""
+    if shutil.which("vigie") is not None:
+        return "vigie"
+    started = Path(sys.argv[0])
+    with suppress(ValueError):
+        return str(started.absolute().relative_to(Path.cwd()))
+    return str(started)
+
+
+def up(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Data directory [VIGIE_DATA_DIR, default ~/.local/share/vigie]"),
+    ] = None,
+    http: Annotated[
+        str | None, typer.Option(help="HOST:PORT to listen on [VIGIE_HTTP, default 127.0.0.1:8092]")
+    ] = None,
+    territory: Annotated[
+        Path | None,
+        typer.Option(help="Reference data to publish to the live realm [VIGIE_TERRITORY]"),
+    ] = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of an existing broker, in place of the embedded one"),
+    ] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            help="redis://HOST:PORT/DB of an existing store, in place of the embedded one"
+        ),
+    ] = None,
+    demo: Annotated[bool, typer.Option(help="Play S04 in an exercise realm")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=8, help="Processes per decider")] = 1,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Show the log lines of all processes; else they go to DATA/logs"
+        ),
+    ] = False,
+) -> None:
+    """Run the whole system on this machine until Ctrl-C."""
+    flags: dict[str, Any] = {
+        "data_dir": data,
+        "http": http,
+        "territory": territory,
+        "kafka": kafka,
+        "redis": redis,
+    }
+    given = {
+        name: value for name, value in flags.items() if value not in (None, "")
+    }  # empty counts as not set, as in the environment
+    try:
+        settings = Settings(**given)
+        for _, kind in GROUPS:  # what a process that is started would not take
+            kind(**(given if issubclass(kind, Settings) else {}))
+        secured = KafkaSecurity()
+    except ValueError as error:
+        if (wrong := wrong_variables(error)) is None:
+            raise
+        raise _fail(wrong) from error
+    existing = settings.kafka or None
+    if existing is None and (secured.tls or secured.user):
+        raise _fail(
+            "VIGIE_KAFKA_TLS and VIGIE_KAFKA_USER are for an existing broker: name it with --kafka, or unset them"
+        )
+    options = Options(
+        settings=settings,
+        kafka=existing,
+        redis=settings.redis or None,
+        demo=demo,
+        workers=workers,
+        before_services=lambda addresses: prepare_system(
+            settings.model_copy(
+                update={
+                    "kafka": addresses.kafka,
+                    "redis": addresses.redis,
+                    "console": addresses.console,
+                }
+            )
+        ),
+        greeting=lambda s: summary(s, demo),
+        verbose=verbose,
+    )
+    os.umask(PRIVATE)
+    try:
+        asyncio.run(run_up(options))
+    except UpFailed as error:
+        raise _fail(str(error)) from error
+
+
+def _fail(sentence: str) -> typer.Exit:
+    typer.secho(f"vigie up: {sentence}", err=True, fg="red")
+    return typer.Exit(1)

@@ -1,0 +1,123 @@
+"""`vigie user`: people's accounts. A new account comes in with a one-time code, then chooses a password and a second factor."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+from urllib.parse import quote
+
+import pyotp
+import typer
+from rich.table import Table
+
+from services.cli.client import ask
+from services.cli.crisis.read import EVERY, AsJson, fetch
+from services.cli.output import console
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.sessions import new_totp_secret
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Accounts of people: add, code, password, totp, list, unlink, disable, enable.",
+)
+Login = Annotated[str, typer.Argument(help="User name")]
+
+
+def _of(login: str, verb: str) -> str:
+    return f"/api/v1/users/{quote(login, safe='')}/{verb}"
+
+
+@app.command()
+def add(
+    login: Login,
+    role: Annotated[Role, typer.Option(help="What the account may do")],
+    duty: Annotated[
+        str | None, typer.Option(help="Role of the organisation, e.g. coordinateur_pca")
+    ] = None,
+    person: Annotated[str | None, typer.Option(help="Person token in the directory")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="Limit to these sites")] = None,
+    pole: Annotated[list[str] | None, typer.Option(help="Limit to these pôles")] = None,
+) -> None:
+    """Add an account and print its one-time code, valid for two days."""
+    scope = {"sites": site or [], "poles": pole or []}
+    made = ask(
+        "POST",
+        "/api/v1/users",
+        {"login": login, "role": role, "duty": duty, "person": person, "scope": scope},
+    )
+    typer.echo(f"{made['id']} ({made['role']})\n{made['code']}")
+
+
+@app.command()
+def code(login: Login) -> None:
+    """A new one-time code for an account."""
+    typer.echo(ask("POST", _of(login, "code"))["code"])
+
+
+@app.command()
+def password(login: Login) -> None:
+    """Set the password (asked for twice); all sessions of the account end."""
+    chosen = typer.prompt("Mot de passe", hide_input=True, confirmation_prompt=True)
+    ask("POST", _of(login, "password"), {"password": chosen})
+    typer.echo("Mot de passe changé.")
+
+
+@app.command()
+def totp(login: Login) -> None:
+    """Switch the second factor on: shows the secret, asks for a code from the device, prints ten codes to keep on paper; all sessions of the account end."""
+    secret = new_totp_secret()
+    typer.echo(
+        f"Secret : {secret}\n{pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name='Vigie')}"
+    )
+    made = ask(
+        "POST",
+        _of(login, "second-factor"),
+        {"secret": secret, "second": typer.prompt("Code affiché par l’appareil")},
+    )
+    typer.echo("Codes de secours, chacun une fois :\n" + "\n".join(made["printed"]))
+
+
+@app.command("list")
+def list_users(as_json: AsJson = False) -> None:
+    """All accounts."""
+    found = fetch("/api/v1/users", None, None, EVERY)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    table = Table("Compte", "Rôle", "Fonction", "Actif", "Mot de passe", "Second facteur")
+    for u in found["items"]:
+        marks = ("oui" if u[k] else "non" for k in ("enabled", "has_password", "has_second_factor"))
+        table.add_row(u["login"], u["role"] or "?", u["duty"] or "", *marks)
+    console().print(table)
+
+
+@app.command()
+def disable(login: Login) -> None:
+    """Tokens and sessions of the account stop at once."""
+    ask("POST", _of(login, "disable"))
+    typer.echo(f"{login} désactivé")
+
+
+@app.command()
+def link(login: Login) -> None:
+    """Let the first identity of the organisation's provider that names the account have it, for seven days.
+
+    Accounts of coordinators, directors and elected need it; an administrator's is never linked.
+    """
+    ask("POST", _of(login, "link"))
+    typer.echo(f"{login} : premier lien autorisé pendant sept jours")
+
+
+@app.command()
+def unlink(login: Login) -> None:
+    """The account belongs to no identity of the organisation's provider any more; the next one that names it gets it. Its sessions end."""
+    ask("POST", _of(login, "unlink"))
+    typer.echo(f"{login} délié")
+
+
+@app.command()
+def enable(login: Login) -> None:
+    """Undo `disable`."""
+    ask("POST", _of(login, "enable"))
+    typer.echo(f"{login} activé")

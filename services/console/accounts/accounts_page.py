@@ -1,0 +1,185 @@
+"""`/personnes`: accounts, tokens, and who did what with them: one line each, no name of a person anywhere (D58, D59)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from services.console.i18n import N_, Translator
+from services.console.texts import words as w
+from services.console.texts.names import Names
+from services.runtime.identity.accounts import LOCAL_ADMIN, AccessStore
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Account, Principal, Scope, Token, Trace
+
+TRACES_SHOWN: Final = 200
+ACTS: Final = {
+    "login.code": N_("entrée avec un code"),
+    "login.password": N_("entrée avec un mot de passe"),
+    "login.passkey": N_("entrée avec une clé d’accès"),
+    "login.oidc": N_("entrée par le fournisseur d’identité"),
+    "account.linked": N_("compte lié à une identité du fournisseur"),
+    "account.link_allowed": N_("premier lien du compte autorisé"),
+    "account.unlinked": N_("compte délié de l’identité du fournisseur"),
+    "account.created": N_("compte ouvert"),
+    "account.enabled": N_("compte rétabli"),
+    "account.disabled": N_("compte fermé"),
+    "code.issued": N_("code à usage unique remis"),
+    "password.set": N_("mot de passe changé"),
+    "second_factor.set": N_("second facteur changé"),
+    "sessions.ended": N_("sessions fermées"),
+    "passkey.added": N_("clé d’accès ajoutée"),
+    "passkey.removed": N_("clé d’accès retirée"),
+    "second_factor.added": N_("second facteur ajouté"),
+    "refusal.replayed": N_("message refusé rejoué"),
+    "refusal.corrected": N_("message refusé corrigé et rejoué"),
+    "token.created": N_("jeton créé"),
+    "token.revoked": N_("jeton révoqué"),
+    "source.added": N_("source ajoutée"),
+    "source.changed": N_("source changée"),
+    "directory.read": N_("annuaire lu"),
+}
+HUMAN: Final = tuple(r for r in Role if r not in (Role.SOURCE, Role.POSTER))
+"""Roles that a person's account, or a wall, may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLine:
+    login: str
+    role: str
+    duty: str
+    scope: str
+    enabled: bool
+    factors: str
+    """How this person comes in, as text."""
+    weak: bool
+    """A password alone."""
+    last: datetime | None
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLine:
+    id: str
+    role: str
+    label: str
+    scope: str
+    since: datetime
+    until: datetime | None
+    valid: bool
+    own: bool
+    """Of this machine itself: revoking it would shut its commands out."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceLine:
+    id: str
+    at: datetime
+    author: str
+    act: str
+    about: str
+
+
+def account_lines(
+    access: AccessStore, me: Principal, names: Names, _: Translator
+) -> list[AccountLine]:
+    """By login; closed accounts last."""
+    last: dict[str, int] = {}
+    for trace in access.all(Trace):
+        if trace.act.startswith("login."):
+            last[trace.author] = max(trace.at, last.get(trace.author, 0))
+    principals = {p.id: p for p in access.all(Principal)}
+    lines = []
+    for a in access.all(Account):
+        p = principals.get(a.id)
+        at = last.get(a.id)
+        lines.append(
+            AccountLine(
+                a.login,
+                w.word(w.ROLE, p.role.value, _) if p else "?",
+                w.role_name(p.duty, None, names, _) if p and p.duty else "",
+                _scope(p.scope, names, _) if p else "",
+                p is not None and p.disabled_at is None,
+                _factors(a, _),
+                a.password_hash is not None and a.totp_secret is None and not a.printed,
+                None if at is None else time_of(at),
+                a.id == me.id,
+            )
+        )
+    return sorted(lines, key=lambda line: (not line.enabled, line.login.casefold()))
+
+
+def token_lines(access: AccessStore, names: Names, now: datetime, _: Translator) -> list[TokenLine]:
+    """Valid ones first, the newest first."""
+    principals = {p.id: p for p in access.all(Principal)}
+    at = int(now.timestamp() * 1000)
+    lines = []
+    for t in access.all(Token):
+        p = principals.get(t.principal)
+        lines.append(
+            TokenLine(
+                t.id,
+                w.word(w.ROLE, p.role.value, _) if p else "?",
+                p.label if p else "",
+                _scope(p.scope, names, _) if p else "",
+                time_of(t.created_at),
+                time_of(t.expires_at) if t.expires_at else None,
+                t.valid(at) and p is not None and p.disabled_at is None,
+                t.principal == LOCAL_ADMIN,
+            )
+        )
+    return sorted(lines, key=lambda line: (not line.valid, -line.since.timestamp()))
+
+
+def trace_lines(access: AccessStore, names: Names, _: Translator) -> list[TraceLine]:
+    """The newest first, at most `TRACES_SHOWN`."""
+    logins = {a.id: a.login for a in access.all(Account)}
+    newest = sorted(access.all(Trace), key=lambda t: t.id, reverse=True)[:TRACES_SHOWN]
+    return [
+        TraceLine(
+            t.id,
+            time_of(t.at),
+            logins.get(t.author) or w.person_name(t.author, names, _),
+            _(ACTS[t.act]) if t.act in ACTS else t.act,
+            logins.get(t.about, t.about),
+        )
+        for t in newest
+    ]
+
+
+def duties(names: Names, _: Translator) -> list[tuple[str, str]]:
+    """Roles of the organisation that an account may hold."""
+    return sorted(
+        ((id, w.role_name(id, None, names, _)) for id in names.roles), key=lambda pair: pair[1]
+    )
+
+
+def _factors(account: Account, _: Translator) -> str:
+    parts: Sequence[str] = (
+        _.plural("{n} clé d’accès", "{n} clés d’accès", len(account.passkeys))
+        if account.passkeys
+        else "",
+        _("mot de passe") if account.password_hash else "",
+        _("application") if account.totp_secret else "",
+        _.plural("{n} code imprimé", "{n} codes imprimés", len(account.printed))
+        if account.printed
+        else "",
+    )
+    return ", ".join(filter(None, parts)) or _("code à usage unique")
+
+
+def _scope(scope: Scope, names: Names, _: Translator) -> str:
+    parts = [
+        *(names.site(s) for s in scope.sites),
+        *(names.pole_short(p, _.lang) for p in scope.poles),
+        *scope.types,
+        *scope.realms,
+    ]
+    return ", ".join(parts[:4]) + (" …" if len(parts) > 4 else "")
+
+
+def time_of(at: int) -> datetime:
+    """Of an instant in ms."""
+    return datetime.fromtimestamp(at / 1000, UTC)

@@ -1,0 +1,161 @@
+"""`/connexion`: coming in with a code, a password, or through the organisation's provider where there is one; and going out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlencode, urlsplit
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from services.console.accounts.account_page import is_named, with_session
+from services.console.web.access import ENROL
+from services.console.web.shell import Choice, render
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.http_access import check_csrf, cookie_of, is_secure, session_of
+from services.runtime.identity.oidc_settings import ATTEMPT_S, BACK, COOKIE, DOOR
+from services.runtime.identity.sessions import (
+    DEVICE_COOKIE,
+    HOST_PREFIX,
+    Sessions,
+    clear_cookie_headers,
+)
+
+
+def login_routes(router: APIRouter) -> None:
+    """The application sets `app.state.access`, `app.state.sessions` and `app.state.oidc` (None without a provider)."""
+
+    @router.get("/connexion")
+    async def form(request: Request) -> Response:
+        return login_page(request, next=request.query_params.get("next", "/"))
+
+    @router.post("/connexion")
+    async def login(
+        request: Request,
+        code: Annotated[str, Form()] = "",
+        user: Annotated[str, Form()] = "",
+        password: Annotated[str, Form()] = "",
+        second: Annotated[str, Form()] = "",
+        next: Annotated[str, Form()] = "/",
+    ) -> Response:
+        _check_site(request)  # another site would log its visitors in as somebody of its choice
+        sessions: Sessions = request.app.state.sessions
+        address = request.client.host if request.client else ""
+        try:
+            if code:
+                session = await sessions.login_with_code(code.strip(), address=address)
+            else:
+                device = cookie_of(request, DEVICE_COOKIE)
+                session = await sessions.login(
+                    user.strip(), password, second.strip() or None, address=address, device=device
+                )
+        except ProblemError as error:
+            return login_page(request, next=next, user=user, refused=error)
+        access: AccessStore = request.app.state.access
+        access.trace(session.principal, "login.code" if code else "login.password")
+        return with_session(
+            RedirectResponse(ENROL if session.enrolling else inside(next), 303), session, request
+        )
+
+    @router.post("/deconnexion")
+    async def logout(request: Request) -> Response:
+        _check_site(request)
+        response, session = RedirectResponse("/connexion", 303), session_of(request)
+        if (
+            session is None
+        ):  # a form of another site comes without our cookies: it must not take them away
+            return response
+        if (
+            request.headers.get("sec-fetch-site") != "same-origin"
+        ):  # an older browser says nothing: the token proves it, with scripts
+            await check_csrf(request, session)
+        request.app.state.sessions.end(session)
+        for header in clear_cookie_headers(secure=is_secure(request)):
+            response.headers.append("Set-Cookie", header)
+        return response
+
+    @router.get(DOOR)
+    async def to_provider(request: Request) -> Response:
+        next = inside(request.query_params.get("next", "/"))
+        try:
+            attempt = await _oidc(request).begin(_origin(request), next)
+        except ProblemError as error:
+            return login_page(request, next=next, refused=error)
+        response = RedirectResponse(attempt.location, 303, headers={"Cache-Control": "no-store"})
+        response.headers.append("Set-Cookie", _attempt_cookie(request, attempt.cookie, ATTEMPT_S))
+        return response
+
+    @router.get(BACK)
+    async def from_provider(request: Request) -> Response:
+        try:
+            session, next = await _oidc(request).finish(
+                cookie_of(request, COOKIE), dict(request.query_params)
+            )
+        except ProblemError as error:
+            response = login_page(request, next="/", refused=error)
+        else:
+            access: AccessStore = request.app.state.access
+            access.trace(session.principal, "login.oidc")
+            response = with_session(
+                RedirectResponse(inside(next), 303, headers={"Cache-Control": "no-store"}),
+                session,
+                request,
+            )
+        response.headers.append("Set-Cookie", _attempt_cookie(request, "", 0))
+        return response
+
+
+def _check_site(request: Request) -> None:
+    """The browser says that a page of ours, or nobody, sent its user here; an older one says nothing. Raises ProblemError `csrf`."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise ProblemError("csrf")
+
+
+def _oidc(request: Request) -> Any:
+    """`services.runtime.identity.oidc.Oidc`, whose libraries are loaded only where there is a provider. Raises ProblemError `not_found`."""
+    if request.app.state.oidc is None:
+        raise ProblemError("not_found")
+    return request.app.state.oidc
+
+
+def _origin(request: Request) -> str:
+    """Under which the browser reached the front."""
+    host = request.headers.get("x-forwarded-host") or request.headers.get("host") or ""
+    return f"{request.headers.get('x-forwarded-proto', request.url.scheme)}://{host}"
+
+
+def _attempt_cookie(request: Request, value: str, life_s: int) -> str:
+    name, place = (f"{HOST_PREFIX}{COOKIE}", "/; Secure") if is_secure(request) else (COOKIE, DOOR)
+    return f"{name}={value}; HttpOnly; Max-Age={life_s}; Path={place}; SameSite=Lax"
+
+
+def inside(target: str) -> str:
+    """The target if it is a page of this site, else the first page: a login never leads elsewhere."""
+    parts = urlsplit(target)
+    plain = (
+        target.startswith("/")
+        and not target.startswith(("//", "/\\"))
+        and not parts.scheme
+        and not parts.netloc
+    )
+    return target if plain and "\\" not in target and target.isprintable() else "/"
+
+
+def login_page(
+    request: Request, *, next: str, user: str = "", refused: ProblemError | None = None
+) -> Response:
+    """The form, with the reason of a refusal; it never says which field was wrong."""
+    choice = Choice.of(request)
+    refusal = refused.problem.sentence("en" if choice.lang == "en" else "fr") if refused else ""
+    status = refused.problem.status if refused else 200
+    oidc = request.app.state.oidc
+    context = {
+        "next": inside(next),
+        "user": user,
+        "refusal": refusal,
+        "named": is_named(request),
+        "provider": oidc and oidc.name,
+        "provider_url": f"{DOOR}?{urlencode({'next': inside(next)})}",
+    }
+    return render("login.html", context, choice, status=status)

@@ -1,1 +1,0 @@
-"""REST resources: one module each with a `router`; `services.console.app` collects them."""

@@ -1,0 +1,32 @@
+"""`/api/v1/attention`: what asks for the attention of a role, and at which rate (D77)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from schemas.realms import is_live
+from services.console.http.context import Picture
+from services.console.resources import AttentionState
+from services.runtime.process import metrics
+
+router = APIRouter(prefix="/api/v1/attention", tags=["people"])
+AskedRole = Annotated[
+    str | None,
+    Query(
+        max_length=64,
+        description="a role of the territory, e.g. `coordinateur_pca`; default: the whole cell",
+    ),
+]
+
+
+@router.get(
+    "",
+    summary="What asks for a role's attention: one row per decision, at most ten new ones in ten minutes",
+)
+async def attention(reader: Picture, role: AskedRole = None) -> AttentionState:
+    found = await reader.model.attention(reader.realm, role, as_of=reader.as_of, lang=reader.lang)
+    if reader.as_of is None and is_live(reader.realm):
+        metrics.gauge("vigie_attention_rate", found.rate, realm=reader.realm, role=role or "cell")
+    return found

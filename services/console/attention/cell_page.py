@@ -1,0 +1,384 @@
+"""The crisis cell's screen: one list, « à traiter d’abord », and the map of the same list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import inf
+from typing import Final, Literal
+from unicodedata import combining, normalize
+
+from schemas.words import DANGER_TYPES, EventType, SiteStatus, TaskState
+from services.console.continuity.clocks import Running
+from services.console.i18n import N_, Translator, translator
+from services.console.resources import Incident, Report, Site, Task
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names, short
+from services.console.web import times
+
+View = Literal["a-traiter", "incidents", "sans-nouvelles", "taches"]
+VIEWS: Final[dict[View, str]] = {
+    "a-traiter": N_("À traiter"),
+    "incidents": N_("Incidents"),
+    "sans-nouvelles": N_("Sans nouvelles"),
+    "taches": N_("Tâches"),
+}
+Layout = Literal["tableau", "carte", "deux"]
+LAYOUTS: Final[dict[Layout, str]] = {
+    "tableau": N_("Tableau"),
+    "carte": N_("Carte"),
+    "deux": N_("Les deux"),
+}
+Sort = Literal["ordre", "site", "depuis", "perdu"]
+SORTS: Final = ("ordre", "site", "depuis", "perdu")
+SOON: Final = timedelta(hours=1)
+_SAFETY: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING)
+_GRAVITY: Final = (
+    SiteStatus.EVACUATED,
+    SiteStatus.SHELTERING,
+    SiteStatus.CLOSED,
+    SiteStatus.UNKNOWN,
+    SiteStatus.DEGRADED,
+    SiteStatus.NORMAL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The nearest limit that hangs on a site."""
+
+    activity: str
+    at: datetime
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SiteLine:
+    id: str
+    name: str
+    commune: str
+    status: SiteStatus
+    why: str
+    since: datetime | None
+    lost: str
+    limit: Limit | None
+    sources: int
+    haystack: str
+    danger: bool
+    """People may be in danger there."""
+    vulnerable: int = 0
+    """How much vulnerable people depend on it (D82)."""
+    counting: bool = False
+    """People of an evacuated site are not all accounted for (D79)."""
+    missing: int = 0
+    """So many people the newest headcount has not found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    key: str
+    title: str
+    lines: list[SiteLine]
+
+
+def folded(text: str) -> str:
+    """For searching: lower case, without accents, and typographic apostrophes as plain ones."""
+    return "".join(c for c in normalize("NFKD", text.replace("’", "'").lower()) if not combining(c))
+
+
+def limits_by_site(
+    clocks: Iterable[Running], paths: Mapping[str, str], now: datetime
+) -> dict[str, Limit]:
+    """The nearest limit per site: of its own clock, or of the territory clock of the activity for which it costs most (`paths`)."""
+    found: dict[str, Limit] = {}
+    for clock in clocks:
+        site = clock.site or paths.get(clock.activity)
+        if site is None or clock.next_at is None:
+            continue
+        limit = Limit(clock.activity, clock.next_at, clock.rto_over or clock.next_at <= now)
+        if site not in found or limit.at < found[site].at:
+            found[site] = limit
+    return found
+
+
+def is_doubted(site: Site) -> bool:
+    """Unknown for its only word is unconfirmed (D6), not for its silence (D18)."""
+    return any(r.code == "unconfirmed" for r in site.why)
+
+
+ILL: Final = 3
+"""Severity from which a sanitary alert is a danger to people."""
+
+
+def is_dangerous(site: Site) -> bool:
+    """Tell whether people may be in danger at a site: an order to leave or to shelter, fire, gas, violence, sick people."""
+
+    def threatens(type: EventType, severity: int) -> bool:
+        return type in DANGER_TYPES or (type is EventType.SANITARY_ALERT and severity >= ILL)
+
+    acting = (c for c in site.causes if not c.planned)
+    return site.status in _SAFETY or any(threatens(c.type, c.severity) for c in acting)
+
+
+def _why(site: Site, _: Translator) -> str:
+    if site.status is SiteStatus.UNKNOWN:
+        return _("non confirmé") if is_doubted(site) else _("silence")
+    ordered = sorted(site.causes, key=lambda c: (_GRAVITY.index(c.effect), -c.loss_pct))
+    causes = [w.word(w.CAUSE, c.type, _) for c in ordered if not c.planned]
+    if site.generator and any(c.type is EventType.OUTAGE_POWER for c in site.causes):
+        causes.append(_("groupe électrogène"))
+    if any(c.contested for c in site.causes):
+        causes.append(_("contesté"))
+    if site.confinement == "counting":
+        causes.insert(0, _people_left(site, _))
+    return _("\u00a0; ").join(dict.fromkeys(causes))
+
+
+def missing_at(site: Site) -> int:
+    """Return how many people the newest headcount of a site has not found."""
+    return 0 if site.headcount is None else max(0, site.headcount.expected - site.headcount.found)
+
+
+def _people_left(site: Site, _: Translator) -> str:
+    if site.headcount is None:
+        return _("recensement attendu")
+    return _.plural("{n} personne non retrouvée", "{n} personnes non retrouvées", missing_at(site))
+
+
+def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
+    """One row of the table."""
+    unknown = site.status is SiteStatus.UNKNOWN
+    name, why = short(site.name), _why(site, _)
+    sources = {source for cause in site.causes for source in cause.sources}
+    text = " ".join(
+        (
+            site.id,
+            site.name,
+            site.commune_name,
+            why,
+            limit.activity if limit else "",
+            _(w.SITE_STATUS[site.status]),
+        )
+    )
+    lost = "?" if unknown else f"{w.number(round(100 - site.capacity_pct), _.lang)}\u00a0%"
+    return SiteLine(
+        site.id,
+        name,
+        site.commune_name,
+        site.status,
+        why,
+        site.since,
+        lost,
+        limit,
+        len(sources),
+        folded(text),
+        is_dangerous(site),
+        site.vulnerable_public,
+        site.confinement == "counting",
+        missing_at(site),
+    )
+
+
+def _order(line: SiteLine) -> tuple[object, ...]:
+    at = line.limit.at.timestamp() if line.limit else inf
+    since = line.since.timestamp() if line.since else inf
+    return (at, _GRAVITY.index(line.status), -line.vulnerable, since, line.id)
+
+
+def groups_of(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[Group]:
+    """« À traiter d’abord »: danger to people, those not accounted for first; a limit within the hour, silence, then the rest."""
+    danger, pressing, silent, rest = [], [], [], []
+    for line in sorted(lines, key=_order):
+        if line.danger:
+            danger.append(line)
+        elif line.limit is not None and line.limit.at - now < SOON:
+            pressing.append(line)
+        elif line.status is SiteStatus.UNKNOWN:
+            silent.append(line)
+        else:
+            rest.append(line)
+    danger.sort(key=lambda line: (not line.counting, -line.missing))
+    titled = (
+        ("danger", _("Danger pour des personnes"), danger),
+        ("limite", _("Échéance dans moins d’une heure"), pressing),
+        ("silence", _("Sans nouvelles : levée de doute"), silent),
+        ("reste", _("Hors service ou dégradés, le reste"), rest),
+    )
+    return [Group(key, title, found) for key, title, found in titled if found]
+
+
+def sorted_group(lines: Sequence[SiteLine], sort: Sort, _: Translator) -> list[Group]:
+    """One group in the order that the reader chose."""
+    keys = {
+        "site": lambda line: (folded(line.name), line.id),
+        "depuis": lambda line: (line.since is None, line.since, line.id),
+        "perdu": lambda line: (
+            line.lost == "?",
+            -int("".join(c for c in line.lost if c.isdigit()) or 0),
+            line.id,
+        ),
+    }
+    return [Group("tous", _("Tous"), sorted(lines, key=keys[sort]))] if lines else []
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A report that a person has to verify or to link to a site."""
+
+    task: str
+    title: str
+    late: bool
+    url: str
+
+
+DOUBTS: Final = ("verify_report", "link_site")
+"""Kinds of tasks that are about one report."""
+
+
+def doubts_of(
+    tasks: Iterable[Task], reports: Mapping[str, Report], names: Names, now: datetime, _: Translator
+) -> list[Doubt]:
+    """Return the reports that wait for a person, in words: `Vérifier : fuite de gaz (rumeur), Collège X, avant 22:50`."""
+    found = []
+    waiting = [
+        t
+        for t in tasks
+        if t.kind in DOUBTS and t.state in (TaskState.OPEN, TaskState.TAKEN) and t.report in reports
+    ]
+    for task in sorted(waiting, key=lambda t: (t.due_at is None, t.due_at or t.opened_at, t.id)):
+        report = reports[str(task.report)]
+        what = w.word(w.EVENT, report.type, _).lower()
+        if report.confirmation in ("rumour", "unconfirmed"):
+            what = _(
+                "{what} ({certainty})",
+                what=what,
+                certainty=_(w.CERTAINTY[report.confirmation]).lower(),
+            )
+        place = (
+            short(names.site(task.site))
+            if task.site
+            else report.site or names.commune(report.commune or "")
+        )
+        before = _("avant {at}", at=times.hm_dated(task.due_at, now, _.lang)) if task.due_at else ""
+        asked = _("Rattacher à un site") if task.kind == "link_site" else _("Vérifier")
+        detail = ", ".join(part for part in (what, place, before) if part)
+        late = task.due_at is not None and task.due_at < now
+        found.append(
+            Doubt(
+                task.id,
+                _("{what} : {where}", what=asked, where=detail),
+                late,
+                f"/signalements/{report.id}",
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class PoleChoice:
+    """A pôle that the list can be held to; `id` None: all."""
+
+    id: str | None
+    title: str
+    touched: int
+
+
+def pole_choices(
+    sites: Sequence[Site], titles: Mapping[str, str], _: Translator
+) -> list[PoleChoice]:
+    """All, then each pôle that has sites, with how many are not normal."""
+    touched = Counter(s.pole for s in sites if s.status is not SiteStatus.NORMAL)
+    known = {s.pole for s in sites}
+    return [
+        PoleChoice(None, _("Tous les pôles"), touched.total()),
+        *(PoleChoice(id, title, touched[id]) for id, title in titles.items() if id in known),
+    ]
+
+
+def of_pole(incidents: Sequence[Incident], pole: str | None) -> list[Incident]:
+    """Those that touch the pôle."""
+    return [i for i in incidents if pole is None or pole in i.poles]
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    view: View
+    layout: Layout
+    sort: Sort
+    q: str
+    groups: list[Group]
+    incidents: list[Incident]
+    tasks: list[Task]
+    counts: dict[View, int]
+    legend: list[tuple[SiteStatus, int]]
+
+
+def cell_view(
+    sites: Sequence[Site],
+    incidents: Sequence[Incident],
+    tasks: Sequence[Task],
+    clocks: Sequence[Running],
+    paths: Mapping[str, str],
+    now: datetime,
+    *,
+    lang: str,
+    view: View,
+    layout: Layout,
+    sort: Sort,
+    q: str,
+) -> CellView:
+    """The table in one of its views. Only what is not normal takes room."""
+    _ = translator(lang)
+    limits = limits_by_site(clocks, paths, now)
+    lines = [site_line(s, limits.get(s.id), _) for s in sites if s.status is not SiteStatus.NORMAL]
+    shown_sites = {s.id for s in sites}
+    open_tasks = [
+        t
+        for t in tasks
+        if t.state in (TaskState.OPEN, TaskState.TAKEN)
+        and (t.site is None or t.site in shown_sites)
+    ]
+    open_tasks.sort(key=lambda t: (t.due_at is None, t.due_at or t.opened_at, t.id))
+    silent = [line for line in lines if line.status is SiteStatus.UNKNOWN]
+    counts: dict[View, int] = {
+        "a-traiter": len(lines),
+        "incidents": len(incidents),
+        "sans-nouvelles": len(silent),
+        "taches": len(open_tasks),
+    }
+    shown = silent if view == "sans-nouvelles" else lines
+    if q:
+        shown = [line for line in shown if folded(q) in line.haystack]
+        incidents = [
+            i
+            for i in incidents
+            if folded(q) in folded(f"{i.number} {i.title} {w.word(world.FAMILY, i.kind, _)}")
+        ]
+        open_tasks = [t for t in open_tasks if folded(q) in folded(t.title)]
+    groups = groups_of(shown, now, _) if sort == "ordre" else sorted_group(shown, sort, _)
+    return CellView(
+        view, layout, sort, q, groups, list(incidents), open_tasks, counts, legend_of(sites)
+    )
+
+
+def legend_of(sites: Iterable[Site]) -> list[tuple[SiteStatus, int]]:
+    """Every status with its count; sheltering only when there is one."""
+    by_status = Counter(s.status for s in sites)
+    return [
+        (status, by_status[status])
+        for status in _LEGEND
+        if by_status[status] or status is not SiteStatus.SHELTERING
+    ]
+
+
+_LEGEND: Final = (
+    SiteStatus.EVACUATED,
+    SiteStatus.SHELTERING,
+    SiteStatus.CLOSED,
+    SiteStatus.DEGRADED,
+    SiteStatus.UNKNOWN,
+    SiteStatus.NORMAL,
+)

@@ -1,0 +1,86 @@
+"""What asks for attention, from the rows of a realm (D77)."""
+
+from __future__ import annotations
+
+from schemas import alerts as a
+from schemas import calling
+from schemas import callouts as k
+from schemas import continuity as c
+from schemas import reassignment as g
+from schemas import reference as ref
+from schemas.base import Instant
+from services.console import resources as r
+from services.console.attention.rows import MOST, Demand, Facts, attention_of, demands_of
+from services.console.read_model.query_base import Reading, store_errors, time_of
+from services.console.read_model.reference_index import Reference
+from services.console.resources import when
+from services.runtime.http.problems import ProblemError, fault
+
+
+class AttentionQueries(Reading):
+    """Queries about attention."""
+
+    async def attention(
+        self, realm: str, role: str | None = None, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.AttentionState:
+        """The queue of a role, or of the whole cell. Raises ProblemError `invalid` for a role that the territory does not have."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        policy = policy_of(found.picture.reference)
+        if role is not None and (policy is None or role not in policy.roles):
+            raise ProblemError(
+                "invalid",
+                faults=(
+                    fault(
+                        "role",
+                        "unknown",
+                        "n’est pas un rôle du territoire",
+                        "is no role of the territory",
+                    ),
+                ),
+            )
+        read = found.picture.rows
+        async with store_errors():
+            facts = Facts(
+                policy,
+                await read(a.IncidentRow),
+                await read(calling.EscalationRow),
+                await read(a.LevelRow),
+                await read(a.TaskRow),
+                await read(c.PlanRow),
+                await read(c.ActivityRow),
+                await read(c.LocalClockRow),
+                await read(c.AlarmRow),
+                await read(g.ProposalRow),
+                await read(k.CallOutRow),
+            )
+        at = time_of(found.picture)
+        state = attention_of(demands_of(facts, at), role, at)
+        return r.AttentionState(
+            realm=realm,
+            role=role,
+            at=when(at),
+            queue=[_line(d) for d in state.queue],
+            digest=[_line(d) for d in state.digest],
+            rate=state.rate,
+            limit=MOST,
+        )
+
+
+def policy_of(reference: Reference) -> ref.Escalation | None:
+    """Return the escalation policy in force, if any was published."""
+    return next((s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None)
+
+
+def _line(demand: Demand) -> r.DemandLine:
+    return r.DemandLine(
+        key=demand.key,
+        kind=demand.kind,
+        urgency=int(demand.urgency),
+        since=when(demand.since),
+        due_at=None if demand.due_at is None else when(demand.due_at),
+        count=demand.count,
+        roles=sorted(demand.roles),
+        incident=demand.incident,
+        plan=demand.plan,
+        escalation=demand.escalation,
+    )

@@ -1,0 +1,43 @@
+"""What asks for the attention of a role (D77)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from services.console.resources.base import Resource, Time
+
+
+class DemandLine(Resource):
+    """One decision that waits, with what is behind it."""
+
+    key: str = Field(
+        description="the decision: `plan:PT-ELEC`, `escalation:…`, `silent:…`, `clocks:rto:sites:care`, …"
+    )
+    kind: str = Field(
+        description="danger, headcount, escalation, level_proposed, lowering_proposed, plan_proposed, cards_late, clocks_rto, clocks_dmia, "
+        "reassignment_proposed, or a kind of task"
+    )
+    urgency: int = Field(
+        description="1 people in danger or unaccounted for, 2 people without care, 3 decisions that expire, 4 the rest"
+    )
+    since: Time
+    due_at: Time | None
+    count: int = Field(description="how many sites, tasks, clocks, cards or people stand behind it")
+    roles: list[str]
+    incident: str | None
+    plan: str | None
+    escalation: str | None
+
+
+class AttentionState(Resource):
+    """The queue of one role, the most urgent first."""
+
+    realm: str
+    role: str | None
+    at: Time
+    queue: list[DemandLine]
+    digest: list[DemandLine] = Field(
+        description="held back for now, the least urgent; never danger to people"
+    )
+    rate: int = Field(description="new demands in the last 10 minutes")
+    limit: int = Field(description="the most that one person can follow in 10 minutes (EEMUA 191)")

@@ -1,0 +1,395 @@
+"""What asks for a person's attention: one row per decision, and at most ten new ones in ten minutes (D77).
+
+Rows of the picture become demands, grouped by the decision that they ask for. New demands on a role are let through up to the
+limit; the least urgent of the others wait in a digest and come up as the limit allows. A demand about danger to people never waits.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from heapq import heappop, heappush
+from typing import Final
+
+from schemas import reference as ref
+from schemas.alerts import IncidentRow, LevelRow, TaskRow
+from schemas.base import MINUTE_MS, Instant
+from schemas.calling import EscalationRow, WaveRow
+from schemas.callouts import CallOutRow
+from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
+from schemas.reassignment import ProposalRow, ProposalState
+from schemas.words import CardState, ClockState, IncidentState, PlanState, TaskState
+
+MOST: Final = 10
+"""EEMUA 191: new demands on one person in ten minutes."""
+WINDOW_MS: Final = 10 * MINUTE_MS
+RESERVE: Final = 4
+"""Of these, places that only danger to people takes."""
+CELL: Final = "cellule_situation"
+"""Role of the cell that does what no other role owns."""
+_CARE: Final = 1
+"""Criticality of the activities without which people are without care."""
+_OPEN: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
+_DONE: Final = (CardState.DONE, CardState.NOT_APPLICABLE)
+
+
+class Urgency(IntEnum):
+    """Order of the queue, the most urgent first."""
+
+    DANGER = 1
+    CARE = 2
+    DECISION = 3
+    REST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One decision that is asked of some roles, with the count of what is behind it."""
+
+    key: str
+    kind: str
+    urgency: Urgency
+    since: Instant
+    roles: frozenset[str]
+    count: int = 1
+    due_at: Instant | None = None
+    incident: str | None = None
+    plan: str | None = None
+    escalation: str | None = None
+    open: bool = True
+    called_at: Mapping[str, Instant] = field(default_factory=dict, hash=False)
+    """Role → when it was called, where that is later than `since`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The rows that demands are made from."""
+
+    policy: ref.Escalation | None
+    incidents: Mapping[str, IncidentRow] = field(default_factory=dict)
+    escalations: Mapping[str, EscalationRow] = field(default_factory=dict)
+    levels: Mapping[str, LevelRow] = field(default_factory=dict)
+    tasks: Mapping[str, TaskRow] = field(default_factory=dict)
+    plans: Mapping[str, PlanRow] = field(default_factory=dict)
+    activities: Mapping[str, ActivityRow] = field(default_factory=dict)
+    local_clocks: Mapping[str, LocalClockRow] = field(default_factory=dict)
+    alarms: Mapping[str, AlarmRow] = field(default_factory=dict)
+    proposals: Mapping[str, ProposalRow] = field(default_factory=dict)
+    callouts: Mapping[str, CallOutRow] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """The queue of a role, what waits in its digest, and how many new demands it had in ten minutes."""
+
+    queue: tuple[Demand, ...]
+    digest: tuple[Demand, ...]
+    rate: int
+
+
+def attention_of(demands: Iterable[Demand], role: str | None, now: Instant) -> Attention:
+    """Return what asks for the attention of a role, or of the whole cell. Rule D77."""
+    mine = [_as_seen_by(role, d) for d in demands if role is None or role in d.roles]
+    mine = [d for d in mine if d.since <= now]
+    shown = _let_through(mine, now)
+    rows = {d.key: d for d in mine if d.open}
+    for key in [key for key in rows if key in shown and shown[key][1] != key]:
+        if (carrier := rows.get(shown[key][1])) is not None:
+            rows[carrier.key] = replace(carrier, count=carrier.count + rows.pop(key).count)
+    order = sorted(
+        rows.values(), key=lambda d: (d.urgency, d.due_at is None, d.due_at or d.since, d.key)
+    )
+    fresh = {row for row in shown.values() if now - WINDOW_MS < row[0] <= now}
+    return Attention(
+        tuple(d for d in order if d.key in shown),
+        tuple(d for d in order if d.key not in shown),
+        len(fresh),
+    )
+
+
+def _as_seen_by(role: str | None, demand: Demand) -> Demand:
+    """Date a demand by when this role was called."""
+    called_at = demand.called_at.get(role or "")
+    return demand if called_at is None else replace(demand, since=called_at)
+
+
+def _let_through(demands: Iterable[Demand], now: Instant) -> dict[str, tuple[Instant, str]]:
+    """Return when each demand is shown, and in which row: beyond the limit, danger joins the row of danger that is there."""
+    gate = _Gate()
+    for demand in sorted(demands, key=lambda d: (d.since, d.urgency, d.key)):
+        gate.release(demand.since)
+        gate.take(demand)
+    gate.release(now + 1)
+    return gate.shown
+
+
+class _Gate:
+    """Lets demands through in the order of time, at most ten in any ten minutes."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, tuple[Instant, str]] = {}
+        self._passed: list[Instant] = []
+        """When rows were shown, ascending."""
+        self._waiting: list[tuple[Urgency, Instant, str]] = []
+        self._clock: Instant = 0
+        self._danger = (0, "")
+        """The newest row of danger."""
+
+    def take(self, demand: Demand) -> None:
+        """Show danger at once; put anything else in the queue of those that wait."""
+        if demand.urgency is not Urgency.DANGER:
+            heappush(self._waiting, (demand.urgency, demand.since, demand.key))
+        elif self._fresh(demand.since) < MOST:
+            self._danger = (demand.since, demand.key)
+            self._show(demand.key, demand.since)
+        else:
+            self.shown[demand.key] = self._danger
+
+    def release(self, until: Instant) -> None:
+        """Show what waits, the most urgent first, as far as there is room for it by then."""
+        most = MOST - RESERVE
+        while self._waiting:
+            full = len(self._passed) >= most
+            at = max(self._clock, self._passed[-most] + WINDOW_MS) if full else self._clock
+            if at >= until:
+                break
+            self._show(heappop(self._waiting)[2], at)
+            self._clock = at
+        self._clock = until
+
+    def _fresh(self, at: Instant) -> int:
+        return sum(passed > at - WINDOW_MS for passed in self._passed)
+
+    def _show(self, key: str, at: Instant) -> None:
+        self.shown[key] = (at, key)
+        insort(self._passed, at)
+
+
+def demands_of(facts: Facts, now: Instant) -> list[Demand]:
+    """Return every demand, one row per decision. Rule D77."""
+    found = [
+        *_dangers(facts),
+        *_headcounts(facts),
+        *_escalations(facts),
+        *_levels(facts),
+        *_plans(facts, now),
+    ]
+    return [*found, *_clocks(facts), *_tasks(facts), *_reassignments(facts)]
+
+
+def _dangers(facts: Facts) -> Iterator[Demand]:
+    """People in danger: each open incident with danger that is not over."""
+    for row in facts.incidents.values():
+        if row.state in _OPEN and row.danger and row.over_since is None:
+            yield Demand(
+                f"danger:{row.id}",
+                "danger",
+                Urgency.DANGER,
+                row.known_at,
+                _cell(facts),
+                max(1, len(row.members)),
+                incident=row.id,
+            )
+
+
+def _headcounts(facts: Facts) -> Iterator[Demand]:
+    """People unaccounted for, one row per running headcount."""
+    for row in facts.callouts.values():
+        missing = row.people - row.safe - row.away
+        if (
+            row.kind == "headcount"
+            and row.state == "running"
+            and row.started_at is not None
+            and missing > 0
+        ):
+            key = f"headcount:{row.id}"
+            yield Demand(
+                key,
+                "headcount",
+                Urgency.DANGER,
+                row.started_at,
+                _cell(facts),
+                missing,
+                incident=row.incident,
+            )
+
+
+def _escalations(facts: Facts) -> Iterator[Demand]:
+    """One row per escalation, for the roles that its steps have called; one that was replaced counts for the rate alone."""
+    for row in facts.escalations.values():
+        called_at: dict[str, Instant] = {}
+        for wave in row.waves:
+            for role in _roles_of(facts, wave) if wave.fired_at is not None else ():
+                called_at.setdefault(role, wave.fired_at or row.started_at)
+        danger = any(
+            (i := facts.incidents.get(id)) is not None and i.danger and i.state in _OPEN
+            for id in row.incidents
+        )
+        yield Demand(
+            f"escalation:{row.id}",
+            "escalation",
+            Urgency.DANGER if danger else Urgency.DECISION,
+            row.started_at,
+            frozenset(called_at),
+            max(1, len(row.incidents)),
+            due_at=row.next_at,
+            incident=next(iter(row.incidents), None),
+            escalation=row.id,
+            open=row.state in ("running", "exhausted"),
+            called_at=called_at,
+        )
+
+
+def _roles_of(facts: Facts, wave: WaveRow) -> frozenset[str]:
+    """Return the roles behind the names of a step: groups are their members; deputies stand for the roles of the first step."""
+    groups = facts.policy.groups if facts.policy is not None else {}
+    found: set[str] = set()
+    for name in wave.roles:
+        if name == ref.EVERY_POLE:
+            found.add("directeur_pole")
+        elif name != ref.DEPUTIES:
+            found.update(groups.get(name, (name,)))
+    return frozenset(found)
+
+
+def _levels(facts: Facts) -> Iterator[Demand]:
+    """A level that is proposed, and incidents that are over: both wait for a pilot."""
+    pilots = (
+        {int(r.level): r.pilots for r in facts.policy.levels} if facts.policy is not None else {}
+    )
+    for row in facts.levels.values():
+        if row.proposed is not None:
+            since = min((w.at for w in row.proposed_why if w.at is not None), default=row.since)
+            roles = frozenset(pilots.get(int(row.proposed), ()))
+            yield Demand(
+                f"level:{int(row.proposed)}", "level_proposed", Urgency.DECISION, since, roles
+            )
+    over: dict[int, list[IncidentRow]] = {}
+    for incident in facts.incidents.values():
+        if incident.state in _OPEN and incident.over_since is not None:
+            over.setdefault(int(incident.level), []).append(incident)
+    for level, rows in over.items():
+        since = min(r.over_since for r in rows if r.over_since is not None)
+        yield Demand(
+            f"lowering:{level}",
+            "lowering_proposed",
+            Urgency.REST,
+            since,
+            frozenset(pilots.get(level, ())),
+            len(rows),
+        )
+
+
+def _plans(facts: Facts, now: Instant) -> Iterator[Demand]:
+    """One row per plan: to be decided, and with cards that are late."""
+    for row in facts.plans.values():
+        raised = row.proposed_level is not None
+        if (row.state is PlanState.PROPOSED or raised) and row.proposed_at is not None:
+            yield Demand(
+                f"plan:{row.id}",
+                "plan_proposed",
+                Urgency.DECISION,
+                row.proposed_at,
+                frozenset({row.decides}),
+                incident=row.incident,
+                plan=row.id,
+            )
+        late = [c for c in row.cards if c.state not in _DONE and c.due_at <= now]
+        if late:
+            since = min(c.due_at for c in late)
+            roles = frozenset(c.role for c in late)
+            yield Demand(
+                f"cards:{row.id}",
+                "cards_late",
+                Urgency.REST,
+                since,
+                roles,
+                len(late),
+                incident=row.incident,
+                plan=row.id,
+            )
+
+
+def _clocks(facts: Facts) -> Iterator[Demand]:
+    """One row per family of clocks that run: of the territory or of sites, by limit, people without care first."""
+    families: dict[tuple[str, str, bool], list[AlarmRow]] = {}
+    for alarm in facts.alarms.values():
+        activity = facts.activities.get(alarm.activity)
+        if activity is None or alarm.arbitrated_at is not None or not _is_running(facts, alarm):
+            continue
+        place = "territory" if alarm.site is None else "sites"
+        families.setdefault((alarm.base.value, place, activity.criticality <= _CARE), []).append(
+            alarm
+        )
+    for (base, place, care), alarms in families.items():
+        yield Demand(
+            f"clocks:{base}:{place}:{'care' if care else 'rest'}",
+            f"clocks_{base}",
+            Urgency.CARE if care else Urgency.DECISION,
+            min(a.raised_at for a in alarms),
+            frozenset(role for a in alarms for role in a.to),
+            len({(a.activity, a.site) for a in alarms}),
+            due_at=min(a.limit_at for a in alarms),
+        )
+
+
+def _is_running(facts: Facts, alarm: AlarmRow) -> bool:
+    """Return whether the clock of an alarm still runs."""
+    clocks: tuple[ClockRow, ...] = ()
+    if alarm.site is None and (row := facts.activities.get(alarm.activity)) is not None:
+        clocks = (row.rto, row.dmia)
+    elif (local := facts.local_clocks.get(f"{alarm.activity}/{alarm.site}")) is not None:
+        clocks = local.clocks
+    return any(clock.base is alarm.base and clock.state is ClockState.RUNNING for clock in clocks)
+
+
+def _tasks(facts: Facts) -> Iterator[Demand]:
+    """One row per silent zone, else per kind of task and role that owns it."""
+    groups: dict[tuple[str, str], list[TaskRow]] = {}
+    for task in facts.tasks.values():
+        if task.state is TaskState.OPEN:
+            silent = task.kind == "verify_site"
+            owner = (task.owner or CELL).partition(":")[0]
+            groups.setdefault(
+                (f"silent:{task.incident}" if silent else f"task:{task.kind}", owner), []
+            ).append(task)
+    for (key, owner), tasks in groups.items():
+        dues = [t.due_at for t in tasks if t.due_at is not None]
+        first = min(tasks, key=lambda t: (t.opened_at, t.id))
+        yield Demand(
+            key if owner == CELL else f"{key}:{owner}",
+            first.kind,
+            Urgency.REST,
+            first.opened_at,
+            frozenset({owner}),
+            len(tasks),
+            due_at=min(dues, default=None),
+            incident=first.incident,
+        )
+
+
+def _reassignments(facts: Facts) -> Iterator[Demand]:
+    """The newest proposal of reassignments is one decision, whatever its lines."""
+    rows = [r for r in facts.proposals.values() if r.state is ProposalState.OPEN and r.lines]
+    if rows and facts.policy is not None:
+        roles = frozenset({facts.policy.reassignment.decides, *facts.policy.reassignment.told})
+        newest = max(rows, key=lambda r: r.number)
+        yield Demand(
+            "reassignment",
+            "reassignment_proposed",
+            Urgency.DECISION,
+            newest.computed_at,
+            roles,
+            newest.lines,
+            incident=newest.incident,
+        )
+
+
+def _cell(facts: Facts) -> frozenset[str]:
+    """Roles of the cell, and who pilots a crisis: danger to people is theirs to see."""
+    groups: Mapping[str, Collection[str]] = facts.policy.groups if facts.policy is not None else {}
+    return frozenset(
+        {*groups.get("cellule_complete", (CELL,)), "dgs_directeur_de_crise", "astreinte_direction"}
+    )

@@ -1,0 +1,132 @@
+"""The wall: understood from five metres in five seconds. What is hit, where, what breaks, who has not answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from schemas.words import SiteStatus
+from services.console.i18n import Translator
+from services.console.resources import AlarmRate, Feed, Maintenance, Pole, Site, Task
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names
+
+CLOCKS_SHOWN: Final = 6
+SILENT_SHOWN: Final = 6
+PLANS_SHOWN: Final = 5
+WINDOWS_SHOWN: Final = 8
+TASKS_SHOWN: Final = 8
+UNIT: Final = 18
+UNITS_WIDTH: Final = 400
+_ORDER: Final = (
+    SiteStatus.EVACUATED,
+    SiteStatus.SHELTERING,
+    SiteStatus.CLOSED,
+    SiteStatus.DEGRADED,
+    SiteStatus.UNKNOWN,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRow:
+    """One pôle: a shape per site that is not normal."""
+
+    name: str
+    units: Sequence[SiteStatus]
+    step: float
+    """Distance between shapes: smaller when there are many."""
+    touched: int
+    total: int
+
+
+def unit_rows(
+    sites: Sequence[Site], poles: Sequence[Pole], names: Names, _: Translator
+) -> list[UnitRow]:
+    """Pôles with a site that is not normal; central sites, which belong to several, first."""
+    rows = []
+    for pole, name in names.pole_titles((p.id for p in poles), _).items():
+        mine = [s for s in sites if s.pole == pole]
+        hit = sorted(
+            (s.status for s in mine if s.status is not SiteStatus.NORMAL), key=_ORDER.index
+        )
+        if hit:
+            rows.append(UnitRow(name, hit, min(UNIT, UNITS_WIDTH / len(hit)), len(hit), len(mine)))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class PoleRow:
+    """One pôle on a day without a crisis."""
+
+    name: str
+    capacity_pct: float
+    mbco_pct: float
+    normal: int
+    total: int
+    below: int
+    """Activities below their minimum."""
+
+
+def pole_rows(poles: Sequence[Pole], names: Names, _: Translator) -> list[PoleRow]:
+    """Every pôle, under the title that the wall has for it."""
+    titles = names.pole_titles((p.id for p in poles), _)
+    return [
+        PoleRow(
+            titles[p.id],
+            p.capacity_pct,
+            p.mbco_pct,
+            p.sites.get(SiteStatus.NORMAL, 0),
+            p.sites_total,
+            p.activities_below,
+        )
+        for p in poles
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class RateBar:
+    x: float
+    height: float
+
+
+def rate_bars(rate: AlarmRate) -> list[RateBar]:
+    """The hour's demands for attention per 10 minutes, highest = 40."""
+    top = max([*rate.series, rate.bearable])
+    return [RateBar(44.0 * k, round(40.0 * n / top, 1)) for k, n in enumerate(rate.series)]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLine:
+    name: str
+    last_at: datetime
+    quiet: bool
+
+
+QUIET_S: Final = 1800
+
+
+def _feed_name(feed: Feed, _: Translator) -> str:
+    if feed.id in world.FEED:
+        return _(world.FEED[feed.id])
+    return world.source(feed.id, _) if feed.kind == "source" else w.word(w.CHANNEL, feed.id, _)
+
+
+def feed_lines(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLine]:
+    """Sources and channels by their last message, newest first."""
+    lines = [
+        FeedLine(_feed_name(f, _), f.last_at, f.silent_s > QUIET_S)
+        for f in sorted(feeds, key=lambda f: f.silent_s)
+    ]
+    return lines[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Calm:
+    """The views through which the wall turns while nothing is open."""
+
+    poles: Sequence[PoleRow]
+    windows: Sequence[Maintenance]
+    tasks: Sequence[Task]

@@ -1,0 +1,1 @@
+"""Activities, clocks and continuity plans."""

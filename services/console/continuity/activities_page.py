@@ -1,0 +1,326 @@
+"""All activities by pôle, and the order in which they break against the announced return (DOMAIN D40–D45)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from schemas.words import ActivityState, ClockBase, ClockState
+from services.console.continuity.clocks import (
+    DMIA,
+    Bar,
+    Running,
+    bar_of,
+    local_running,
+    short_activity,
+)
+from services.console.i18n import Translator
+from services.console.resources import Activity, Alarm, Clock, Incident, Pole
+from services.console.texts import words as w
+from services.console.texts.names import Names
+from services.console.web import times
+
+SHOWN: Final = 14
+LEFT: Final = 385.0
+RIGHT: Final = 1040.0
+ROW: Final = 25
+GRAVEST_FIRST: Final = (
+    ActivityState.INTERRUPTED,
+    ActivityState.DEGRADED,
+    ActivityState.THREATENED,
+    ActivityState.RESTORED,
+    ActivityState.NOMINAL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One clock on the time axis, in units of the drawing."""
+
+    running: Running
+    y: float
+    x0: float
+    x_now: float
+    x_rto: float | None
+    x_mtpd: float
+    x_back: float | None
+    """End of the hatched part: the announced return, when it is after the DMIA."""
+    verdict: str
+    breaks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    lanes: list[Lane]
+    ticks: list[tuple[float, str]]
+    x_now: float
+    x_back: float | None
+    height: float
+    more: int
+
+
+def _end(clocks: Sequence[Running], back: datetime | None, now: datetime) -> datetime:
+    """Where the axis ends: a little after the return, or after the limits that come within half a day."""
+    near = [c.mtpd_at for c in clocks if c.mtpd_at and c.mtpd_at < now + timedelta(hours=12)]
+    last = max([now + timedelta(hours=1), *near[:SHOWN]])
+    if back is not None and back > now:
+        last = max(last, back) if back < now + timedelta(hours=24) else last
+    return last + (last - now) / 20
+
+
+def axis_of(
+    clocks: Sequence[Running], back: datetime | None, now: datetime, _: Translator
+) -> Axis | None:
+    """The drawing; None when no clock runs."""
+    drawable = [
+        c
+        for c in clocks
+        if c.started_at is not None
+        and c.mtpd_at is not None
+        and c.mtpd_at > now - timedelta(hours=12)
+    ]
+    shown = drawable[:SHOWN]
+    if not shown:
+        return None
+    end = _end(shown, back, now)
+    begin = max(min(c.started_at for c in shown if c.started_at), now - (end - now))
+    span = (end - begin).total_seconds()
+
+    def x(at: datetime) -> float:
+        return round(
+            LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, (at - begin).total_seconds() / span)), 1
+        )
+
+    lanes = []
+    for k, c in enumerate(shown):
+        assert c.started_at is not None
+        assert c.mtpd_at is not None
+        expected = c.expected_end or back
+        breaks = c.mtpd_over or c.breach_at is not None
+        lanes.append(
+            Lane(
+                c,
+                53 + ROW * k,
+                x(c.started_at),
+                x(now),
+                x(c.rto_at) if c.rto_at else None,
+                x(c.mtpd_at),
+                x(expected)
+                if breaks and expected and expected > c.mtpd_at
+                else x(end)
+                if breaks and expected is None
+                else None,
+                _verdict(c, now, _),
+                breaks,
+            )
+        )
+    return Axis(
+        lanes,
+        _ticks(begin, end, x),
+        x(now),
+        x(back) if back and begin < back <= end else None,
+        53 + ROW * len(shown) + 9,
+        len(clocks) - len(shown),
+    )
+
+
+def _ticks(
+    begin: datetime, end: datetime, x: Callable[[datetime], float]
+) -> list[tuple[float, str]]:
+    hours = (end - begin).total_seconds() / 3600
+    step = next((m for m in (10, 30, 60, 120, 180, 360, 720) if hours * 60 / m <= 10), 1440)
+    first = times.local(begin).replace(second=0, microsecond=0)
+    first += timedelta(minutes=step - (first.hour * 60 + first.minute) % step)
+    marks = [first + timedelta(minutes=step * k) for k in range(12)]
+    return [(x(mark), times.hm(mark)) for mark in marks if mark < end]
+
+
+def _verdict(c: Running, now: datetime, _: Translator) -> str:
+    rto, mtpd = times.hm_day(c.rto_at, now, _.lang), times.hm_day(c.mtpd_at, now, _.lang)
+    first = _("RTO passé {at}", at=rto) if c.rto_over else _("RTO {at}", at=rto)
+    if c.mtpd_over:
+        return _("{rto}, DMIA dépassée {at}", rto=first, at=mtpd)
+    if c.breach_at is not None:
+        return _("{rto}, rupture {at}", rto=first, at=mtpd)
+    return (
+        _("{rto}, DMIA {at}, tient", rto=first, at=mtpd)
+        if c.expected_end
+        else _("{rto}, DMIA {at}", rto=first, at=mtpd)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityLine:
+    id: str
+    name: str
+    full_name: str
+    criticality: int
+    state: ActivityState
+    declared: bool
+    bar: Bar | None
+    base: str
+    limit_at: datetime | None
+    over: bool
+    soon: bool
+    stopped_at: datetime | None
+    capacity_pct: float
+    mbco_pct: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoleCard:
+    id: str
+    name: str
+    interrupted: int
+    capacity_pct: float
+    mbco_pct: float
+    below: int
+    """Activities below their own minimum."""
+    lines: list[ActivityLine]
+    local: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ActivitiesView:
+    axis: Axis | None
+    back: datetime | None
+    counts: list[tuple[ActivityState, int]]
+    breaches: int
+    local: int
+    poles: list[PoleCard]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The one activity that is looked at: what is computed of it beside what a person declared (D41)."""
+
+    id: str
+    name: str
+    pole: str
+    criticality: int
+    state: ActivityState
+    since: datetime | None
+    computed: ActivityState
+    declared: ActivityState | None
+    declared_by: str
+    capacity_pct: float
+    computed_pct: float
+    mbco_pct: float
+    rto: tuple[datetime, bool] | None
+    """When the running clock reaches its limit, and whether that is over; None when none runs."""
+    mtpd: tuple[datetime, bool] | None
+    pdma_h: float
+    arrived: int
+    """Agents of reassignments at work for it (D81)."""
+    reentry_at: datetime | None
+    """When data older than the PDMA were declared last (D46)."""
+
+
+def _limit(clock: Clock, now: datetime) -> tuple[datetime, bool] | None:
+    if clock.state is not ClockState.RUNNING or clock.deadline is None:
+        return None
+    return clock.deadline, clock.percent_at(now) >= 100
+
+
+def shown_of(
+    a: Activity, pdma_h: float, alarms: Iterable[Alarm], now: datetime, names: Names, _: Translator
+) -> Shown:
+    """`alarms`: of all activities, newest first."""
+    reentry = next(
+        (x.raised_at for x in alarms if x.activity == a.id and x.base is ClockBase.PDMA), None
+    )
+    return Shown(
+        a.id,
+        a.name,
+        a.pole_name,
+        a.criticality,
+        a.state,
+        a.since,
+        a.computed,
+        a.declared,
+        w.person_name(a.declared_by, names, _) if a.declared_by else "",
+        a.capacity_pct,
+        a.computed_pct,
+        a.mbco_pct,
+        _limit(a.rto, now),
+        _limit(a.mtpd, now),
+        pdma_h,
+        a.arrived,
+        reentry,
+    )
+
+
+def activity_line(a: Activity, now: datetime) -> ActivityLine:
+    """One activity in its pôle's list."""
+    running = ClockState.RUNNING in (a.rto.state, a.mtpd.state)
+    over = a.rto.percent_at(now) >= 100
+    limit = a.mtpd.deadline if over else a.rto.deadline
+    stopped = (
+        a.rto.stopped_at
+        if a.rto.state is ClockState.STOPPED and a.state is ActivityState.RESTORED
+        else None
+    )
+    bar = (
+        bar_of(a.rto, a.mtpd, now, forecast=a.forecast_breach_at is not None)
+        if running or stopped
+        else None
+    )
+    soon = limit is not None and limit - now < timedelta(hours=2)
+    return ActivityLine(
+        a.id,
+        short_activity(a.name),
+        a.name,
+        a.criticality,
+        a.state,
+        a.declared is not None,
+        bar,
+        DMIA if over else "RTO",
+        limit,
+        over,
+        soon,
+        stopped,
+        a.capacity_pct,
+        a.mbco_pct,
+    )
+
+
+def activities_view(
+    activities: Sequence[Activity],
+    clocks: Sequence[Running],
+    incidents: Sequence[Incident],
+    now: datetime,
+    poles: Sequence[Pole],
+    _: Translator,
+) -> ActivitiesView:
+    """The whole screen; `poles` in the territory's order."""
+    announced = [i.estimated_end for i in incidents if i.estimated_end is not None]
+    back = max(announced, default=None)
+    counts = Counter(a.state for a in activities)
+    by_pole: dict[str, list[Activity]] = {}
+    for a in activities:
+        by_pole.setdefault(a.pole, []).append(a)
+    cards = [
+        PoleCard(
+            pole.id,
+            pole.name,
+            pole.activities.get(ActivityState.INTERRUPTED, 0),
+            pole.capacity_pct,
+            pole.mbco_pct,
+            pole.activities_below,
+            [activity_line(a, now) for a in mine],
+            [(a.id, n) for a in mine if (n := local_running(a))],
+        )
+        for pole in poles
+        if (mine := by_pole.get(pole.id))
+    ]
+    return ActivitiesView(
+        axis_of(clocks, back, now, _),
+        back,
+        [(s, counts[s]) for s in GRAVEST_FIRST if counts[s]],
+        sum(1 for a in activities if a.forecast_breach_at is not None),
+        sum(local_running(a) for a in activities),
+        cards,
+    )

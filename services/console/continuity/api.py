@@ -1,0 +1,417 @@
+"""Activities with their clocks, alarms, strategies, plans and cards; and the decisions about them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.commands import (
+    ActivatePlan,
+    ActivateStrategy,
+    ArbitrateAlarm,
+    CloseRetex,
+    CompleteCard,
+    DeclareActivity,
+    DeclareDataAge,
+    EndStrategy,
+    PostponePlan,
+    RefusePlan,
+    SkipCard,
+    StandDownPlan,
+    StartCard,
+    TickBox,
+)
+from schemas.ranks import may_work_card
+from schemas.tokens import is_token
+from schemas.words import ActivityState, Level, PlanState
+from services.console.http.answers import COLLIDING, RESPONSES, decide, require_text
+from services.console.http.context import (
+    Author,
+    Body,
+    Cursor,
+    Cut,
+    Limit,
+    Picture,
+    Several,
+    cached,
+    deciding,
+    instant,
+    is_limited,
+)
+from services.console.http.problems import NotFound
+from services.console.http.scopes import check_activity, check_pole
+from services.console.resources import (
+    Activity,
+    Alarm,
+    Contingency,
+    Page,
+    Plan,
+    PlanConflict,
+    Strategy,
+    Trigger,
+)
+from services.runtime.http.problems import ProblemError, fault
+from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.principals import Principal
+from services.runtime.identity.role_names import forbidden
+
+router = APIRouter(prefix="/api/v1", tags=["continuity"])
+Deciding = Annotated[Author, Depends(deciding(Permission.PLAN_DECIDE))]
+EVERY_CARD: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.CELL})
+"""Roles that work on the cards of every role."""
+Working = Annotated[Author, Depends(deciding(Permission.CARD_WORK))]
+
+
+class Activate(Body):
+    incident: str | None = Field(default=None, max_length=64)
+    level: Level | None = None
+
+
+class Postpone(Body):
+    until: AwareDatetime
+
+
+class StandDown(Body):
+    force: bool = False
+
+
+class Tick(Body):
+    ticked: bool = True
+
+
+class Declare(Body):
+    state: ActivityState | None = Field(
+        description="None withdraws the word: the computed state counts again"
+    )
+    occurred_at: AwareDatetime | None = None
+
+
+class DataAge(Body):
+    age_h: float = Field(ge=0, le=1_000_000)
+
+
+class StartStrategy(Body):
+    strategy: str = Field(max_length=200, description="as listed, or its code alone (`SR-TELE`)")
+    expected_capacity_pct: float = Field(ge=0, le=100)
+    site: str | None = Field(default=None, max_length=64)
+    desks: int | None = Field(default=None, ge=0, le=100_000)
+    force: bool = False
+
+
+_NOT_LISTED: Final = fault(
+    "strategy",
+    "unlisted",
+    "cette stratégie n’est pas dans la liste de l’activité",
+    "the activity does not list this strategy",
+)
+
+
+@router.get("/activities", summary="Every activity, with its clocks")
+async def activities(
+    reader: Picture,
+    state: Several[ActivityState],
+    pole: str | None = None,
+    criticality: Annotated[int | None, Query(ge=1, le=4, description="at most")] = None,
+    incident: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[Activity]:
+    return await reader.model.activities(
+        reader.realm,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        state=state,
+        pole=pole,
+        criticality=criticality,
+        incident=incident,
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get("/activities/{id}")
+async def activity(reader: Picture, id: str) -> Activity:
+    return await reader.model.activity(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+
+
+@router.post(
+    "/activities/{id}/declare",
+    responses=RESPONSES,
+    summary="A named person's word about its state (D41)",
+)
+async def declare(author: Deciding, id: str, body: Declare) -> Response:
+    await _answers_for(author, body, id)
+    at = instant(body.occurred_at) if body.occurred_at else None
+    return await decide(
+        author, body, "continuity", DeclareActivity, activity=id, state=body.state, occurred_at=at
+    )
+
+
+@router.post(
+    "/activities/{id}/data-age", responses=RESPONSES, summary="How old the restored data are (D46)"
+)
+async def data_age(author: Deciding, id: str, body: DataAge) -> Response:
+    await _answers_for(author, body, id)
+    return await decide(author, body, "continuity", DeclareDataAge, activity=id, age_h=body.age_h)
+
+
+@router.post(
+    "/activities/{id}/strategies",
+    responses=RESPONSES,
+    summary="Put a fallback strategy into effect (D51)",
+)
+async def start_strategy(author: Deciding, id: str, body: StartStrategy) -> Response:
+    await _answers_for(author, body, id)
+    if not is_token(body.strategy):
+        within = author.within(body)
+        activity = (await within.model.reference(within.realm)).activities.get(id)
+        if activity is None or body.strategy not in activity.strategies:
+            raise ProblemError("invalid", faults=(_NOT_LISTED,))
+    return await decide(
+        author,
+        body,
+        "continuity",
+        ActivateStrategy,
+        activity=id,
+        strategy=body.strategy,
+        expected_capacity_pct=body.expected_capacity_pct,
+        site=body.site,
+        desks=body.desks,
+        force=body.force,
+    )
+
+
+@router.get("/strategies", summary="Fallback strategies in effect or ended")
+async def strategies(reader: Picture, part: Cut) -> Page[Strategy]:
+    return part.of(
+        await reader.model.strategies(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    )
+
+
+@router.post("/strategies/{id:path}/end", responses=RESPONSES)
+async def end_strategy(author: Deciding, id: str, body: Body | None = None) -> Response:
+    if is_limited(author.principal) or not is_token(id):
+        known = await author.model.strategies(author.within(body).realm)
+        if not is_token(id) and all(s.id != id for s in known):
+            raise NotFound
+        await _answers_for(author, body, next((s.activity for s in known if s.id == id), None))
+    return await decide(author, body, "continuity", EndStrategy, strategy=id)
+
+
+@router.get("/alarms", summary="Alarms of clocks (D44), newest first")
+async def alarms(reader: Picture, part: Cut) -> Page[Alarm]:
+    return part.of(await reader.model.alarms(reader.realm, as_of=reader.as_of, lang=reader.lang))
+
+
+@router.post(
+    "/alarms/{id}/arbitrate",
+    responses=RESPONSES,
+    summary="The line that 100 % of an RTO demands; the reason is its text",
+)
+async def arbitrate(author: Deciding, id: str, body: Body) -> Response:
+    require_text(body.reason)
+    if is_limited(author.principal):
+        known = await author.model.alarms(author.within(body).realm)
+        await _answers_for(author, body, next((a.activity for a in known if a.id == id), None))
+    return await decide(author, body, "continuity", ArbitrateAlarm, alarm=id)
+
+
+@router.get(
+    "/contingency",
+    summary="Which lost sites would leave vital work undone (N-1, N-2), once the planner has computed it",
+)
+async def contingency(
+    reader: Picture,
+    part: Cut,
+    n: Annotated[int | None, Query(ge=1, le=2)] = None,
+    lost: Literal["building", "people"] | None = None,
+    start: Annotated[
+        Literal["quiet", "present"] | None,
+        Query(alias="from", description="a quiet day, or the crisis as it is"),
+    ] = None,
+) -> Page[Contingency]:
+    found = await reader.model.contingency(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    return part.of(
+        [
+            row
+            for row in found
+            if (n is None or row.n == n)
+            and (lost is None or row.lost == lost)
+            and (start is None or (start == "present") is (row.present is not None))
+        ]
+    )
+
+
+@router.get("/triggers", summary="Plan triggers that hold or held")
+async def triggers(reader: Picture, part: Cut) -> Page[Trigger]:
+    return part.of(await reader.model.triggers(reader.realm, as_of=reader.as_of, lang=reader.lang))
+
+
+@router.get(
+    "/plan-conflicts",
+    summary="Plans that may be put into effect and count on the fallback sites of another plan (D51)",
+)
+async def conflicts(reader: Picture, part: Cut) -> Page[PlanConflict]:
+    found = await reader.model.conflicts(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    return part.of(found, lambda one: f"{one.plan} {one.other} {one.kind}")
+
+
+@router.get("/plans", summary="The library of plans, with their life in this realm")
+async def plans(
+    reader: Picture,
+    state: Several[PlanState],
+    incident: str | None = None,
+    pole: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[Plan]:
+    return await reader.model.plans(
+        reader.realm,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        state=state,
+        incident=incident,
+        pole=pole,
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get("/plans/{id}", summary="One plan with its cards; its ETag is the version for If-Match")
+async def plan(reader: Picture, id: str, response: Response) -> Plan:
+    found = await reader.model.plan(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    cached(response, found.version)
+    return found
+
+
+async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+    """Refuse the plan of another pôle, and the plans of the territory to whoever answers for some pôles or sites."""
+    if is_limited(author.principal):
+        within = author.within(body)
+        await check_pole(within, (await within.model.plan(within.realm, id)).pole, "plan")
+
+
+async def _answers_for(author: Author, body: Body | None, activity: str | None) -> None:
+    """Refuse an activity of another pôle. What nobody knows is for the decider to refuse."""
+    await check_activity(author.within(body), activity)
+
+
+async def _works_on(author: Author, body: Body | None, id: str, name: str) -> None:
+    """Refuse the card of another role or pôle. The cell, the coordinator and the administrator work on every card."""
+    if author.principal.role in EVERY_CARD and not is_limited(author.principal):
+        return
+    within = author.within(body)
+    plan = await within.model.plan(within.realm, id)
+    card = next((card for card in plan.cards if card.id == name), None)
+    if card is None:
+        return  # for the decider to refuse
+    if card.pole is not None:
+        await check_pole(within, card.pole, "card")
+    if author.principal.role not in EVERY_CARD and not _is_own_card(author.principal, card.role):
+        names = (await within.model.reference(within.realm)).names
+        title = names.roles.get(card.role, card.role)
+        raise forbidden(author.principal.role, {"fr": title, "en": title})
+
+
+def _is_own_card(principal: Principal, role: str) -> bool:
+    return any(
+        may_work_card(acting, role) for acting in (principal.role.value, principal.acting_role)
+    )
+
+
+@router.post("/plans/{id}/activate", responses=RESPONSES, openapi_extra=COLLIDING)
+async def activate(author: Deciding, id: str, body: Activate | None = None) -> Response:
+    await _in_scope(author, body, id)
+    body = body or Activate()
+    return await decide(
+        author,
+        body,
+        "continuity",
+        ActivatePlan,
+        plan=id,
+        incident=body.incident,
+        level=body.level,
+        expected=author.expected,
+    )
+
+
+@router.post("/plans/{id}/refuse", responses=RESPONSES, openapi_extra=COLLIDING)
+async def refuse(author: Deciding, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "continuity", RefusePlan, plan=id, expected=author.expected)
+
+
+@router.post("/plans/{id}/postpone", responses=RESPONSES, openapi_extra=COLLIDING)
+async def postpone(author: Deciding, id: str, body: Postpone) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(
+        author,
+        body,
+        "continuity",
+        PostponePlan,
+        plan=id,
+        until=instant(body.until),
+        expected=author.expected,
+    )
+
+
+@router.post("/plans/{id}/stand-down", responses=RESPONSES, openapi_extra=COLLIDING)
+async def stand_down(author: Deciding, id: str, body: StandDown | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(
+        author,
+        body,
+        "continuity",
+        StandDownPlan,
+        plan=id,
+        expected=author.expected,
+        force=body.force if body else False,
+    )
+
+
+@router.post(
+    "/plans/{id}/retex-closed",
+    responses=RESPONSES,
+    openapi_extra=COLLIDING,
+    summary="The lessons of a plan that was stood down are learnt (D48)",
+)
+async def close_retex(author: Deciding, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "continuity", CloseRetex, plan=id, expected=author.expected)
+
+
+@router.post(
+    "/plans/{id}/boxes/{box}",
+    responses=RESPONSES,
+    summary="Tick or clear a manual condition of the stand-down (D52)",
+)
+async def tick(
+    author: Deciding, id: str, box: Annotated[int, Path(ge=0, le=999)], body: Tick | None = None
+) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(
+        author, body, "continuity", TickBox, plan=id, box=box, ticked=body.ticked if body else True
+    )
+
+
+@router.post("/plans/{id}/cards/{card}/start", responses=RESPONSES)
+async def start_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
+    await _works_on(author, body, id, card)
+    return await decide(author, body, "continuity", StartCard, plan=id, card=card)
+
+
+@router.post("/plans/{id}/cards/{card}/done", responses=RESPONSES)
+async def complete_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
+    await _works_on(author, body, id, card)
+    return await decide(author, body, "continuity", CompleteCard, plan=id, card=card)
+
+
+@router.post(
+    "/plans/{id}/cards/{card}/not-applicable", responses=RESPONSES, summary="With a reason"
+)
+async def skip_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
+    await _works_on(author, body, id, card)
+    return await decide(author, body, "continuity", SkipCard, plan=id, card=card)

@@ -1,0 +1,63 @@
+"""Alarms that wait for an arbitration: 100 % of an RTO demands a line that says what was decided about the activity (DOMAIN D44)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from schemas.words import ActivityState, ClockState
+from services.console.continuity.clocks import short_activity
+from services.console.i18n import Translator
+from services.console.resources import Activity, Alarm
+from services.console.texts.strategies import strategy_name
+
+DEMAND = "arbitration"
+
+
+@dataclass(frozen=True, slots=True)
+class Arbitration:
+    """An RTO that is consumed, about which nobody has written yet what was decided."""
+
+    id: str
+    """Of the alarm."""
+    activity: str
+    name: str
+    criticality: int
+    state: ActivityState
+    rto_at: datetime
+    waiting: timedelta
+    mtpd_at: datetime | None
+    """The limit that the decision must hold; None when the clock has stopped."""
+    mtpd_over: bool
+    strategy: str
+    """The fallback that its list has next, in words; empty when it has none left."""
+
+
+def arbitrations_of(
+    alarms: Iterable[Alarm], activities: Sequence[Activity], now: datetime, _: Translator
+) -> list[Arbitration]:
+    """The most critical activity first, then the one that waits longest."""
+    known = {a.id: a for a in activities}
+    found = [
+        _arbitration(alarm, known[alarm.activity], now, _)
+        for alarm in alarms
+        if alarm.demands == DEMAND and alarm.arbitrated_at is None and alarm.activity in known
+    ]
+    return sorted(found, key=lambda x: (x.criticality, x.rto_at, x.id))
+
+
+def _arbitration(alarm: Alarm, a: Activity, now: datetime, _: Translator) -> Arbitration:
+    limit = a.mtpd.deadline if a.mtpd.state is ClockState.RUNNING else None
+    return Arbitration(
+        alarm.id,
+        a.id,
+        short_activity(a.name),
+        a.criticality,
+        a.state,
+        alarm.limit_at,
+        max(now - alarm.limit_at, timedelta()),
+        limit,
+        limit is not None and limit <= now,
+        strategy_name(a.next_strategy, _) if a.next_strategy else "",
+    )

@@ -1,0 +1,181 @@
+"""« Ce qui casse d’abord »: running RTO and DMIA clocks of activities and sites, ordered by their next limit (DOMAIN D42–D45)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from schemas.words import ActivityState, ClockState
+from services.console.i18n import N_
+from services.console.resources import Activity, Clock, Incident, LocalClock, Site
+from services.console.texts.names import short
+
+DMIA = N_("DMIA")
+Tone = Literal["run", "warn", "late", "done"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A clock from its start (0) to the DMIA (100). `at` is filled now; while `until` is set it fills on to 100 by then."""
+
+    at: float
+    tick: float
+    tone: Tone
+    forecast: bool
+    """The end is expected after the DMIA: the rest of the bar is hatched."""
+    frozen_at: datetime
+    until: datetime | None
+
+    @property
+    def hatch(self) -> str:
+        """Path of the hatching between the filled part and the end."""
+        start = self.at + 2
+        return "".join(
+            f"M{start + 2 * k:.1f} 1V9" for k in range(max(0, int((100 - start) / 2) + 1))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One running clock pair."""
+
+    activity: str
+    name: str
+    criticality: int
+    site: str | None
+    capacity_pct: float
+    mbco_pct: float
+    started_at: datetime | None
+    rto_at: datetime | None
+    mtpd_at: datetime | None
+    rto_over: bool
+    mtpd_over: bool
+    breach_at: datetime | None
+    expected_end: datetime | None
+    bar: Bar
+
+    @property
+    def next_base(self) -> str:
+        """`RTO` or `DMIA`, a word of the catalogues."""
+        return DMIA if self.rto_over else "RTO"
+
+    @property
+    def passed(self) -> str:
+        """What is said of `next_base` once it is over, in its gender."""
+        return N_("dépassée") if self.rto_over else N_("dépassé")
+
+    @property
+    def next_at(self) -> datetime | None:
+        """The limit that comes next; a limit that is over stays when there is none after it."""
+        return self.mtpd_at if self.rto_over else self.rto_at
+
+    @property
+    def key(self) -> str:
+        return f"{self.activity}-{self.site}" if self.site else self.activity
+
+
+def short_activity(name: str) -> str:
+    """`Protection de l’enfance` of `Protection de l’enfance : accueil d’urgence…`."""
+    for sign in (" : ", " (", "\u00a0: "):
+        name = name.split(sign, maxsplit=1)[0]
+    return name
+
+
+def bar_of(rto: Clock, mtpd: Clock, now: datetime, *, forecast: bool) -> Bar:
+    """The bar of a pair of clocks at `now`."""
+    tick = 100.0 * rto.limit_h / mtpd.limit_h if mtpd.limit_h else 100.0
+    at = min(100.0, max(0.0, mtpd.percent_at(now)))
+    spent = rto.percent_at(now)
+    stopped = mtpd.state is ClockState.STOPPED
+    tone: Tone = "done" if stopped else "late" if spent >= 100 else "warn" if spent >= 50 else "run"
+    until = mtpd.deadline if mtpd.ticking and at < 100 else None
+    return Bar(at, min(100.0, tick), tone, forecast and not stopped, now, until)
+
+
+def _running(
+    a: Activity, rto: Clock, mtpd: Clock, now: datetime, local: LocalClock | None
+) -> Running:
+    breach = local.forecast_breach_at if local else a.forecast_breach_at
+    return Running(
+        activity=a.id,
+        name=short(local.site_name) if local else short_activity(a.name),
+        criticality=a.criticality,
+        site=local.site if local else None,
+        capacity_pct=local.capacity_pct if local else a.capacity_pct,
+        mbco_pct=a.mbco_pct,
+        started_at=rto.started_at,
+        rto_at=rto.deadline,
+        mtpd_at=mtpd.deadline,
+        rto_over=rto.percent_at(now) >= 100,
+        mtpd_over=mtpd.percent_at(now) >= 100,
+        breach_at=breach,
+        expected_end=a.expected_end,
+        bar=bar_of(rto, mtpd, now, forecast=breach is not None),
+    )
+
+
+def running_clocks(activities: Iterable[Activity], now: datetime) -> list[Running]:
+    """Running clocks, the next limit first. Sites of an activity are listed only while its territory clock does not run."""
+    found: list[Running] = []
+    for a in activities:
+        if ClockState.RUNNING in (a.rto.state, a.mtpd.state):
+            found.append(_running(a, a.rto, a.mtpd, now, None))
+            continue
+        found += [
+            _running(a, one.rto, one.mtpd, now, one)
+            for one in a.local
+            if one.rto and one.mtpd and ClockState.RUNNING in (one.rto.state, one.mtpd.state)
+        ]
+    return sorted(found, key=lambda r: (r.next_at is None, r.next_at, r.criticality, r.key))
+
+
+def with_announced_ends(
+    clocks: Iterable[Running], sites: Iterable[Site], incidents: Iterable[Incident], now: datetime
+) -> list[Running]:
+    """The same, each of a site with the latest end that is announced for what is the matter there: its own row keeps none."""
+    causes, ends = (
+        {site.id: site.causes for site in sites},
+        {i.id: i.estimated_end for i in incidents},
+    )
+
+    def announced(site: str) -> datetime | None:
+        told = (
+            c.expected_end or ends.get(c.incident or "")
+            for c in causes.get(site, ())
+            if not c.planned
+        )
+        return max((end for end in told if end is not None and end > now), default=None)
+
+    return [c if c.site is None else replace(c, expected_end=announced(c.site)) for c in clocks]
+
+
+@dataclass(frozen=True, slots=True)
+class Breaks:
+    """Running clocks whose limit is still ahead, the next first; and those whose last limit has passed."""
+
+    ahead: list[Running]
+    passed: list[Running]
+
+
+def next_breaks(clocks: Iterable[Running], now: datetime) -> Breaks:
+    """Tell what breaks next apart from what has broken."""
+    found = list(clocks)
+    ahead = [c for c in found if c.next_at is None or c.next_at > now]
+    return Breaks(ahead, [c for c in found if c.next_at is not None and c.next_at <= now])
+
+
+def local_running(activity: Activity) -> int:
+    """How many sites of the activity have a running clock of their own."""
+    return sum(
+        1 for one in activity.local if one.rto is not None and one.rto.state is ClockState.RUNNING
+    )
+
+
+HIT = (
+    ActivityState.INTERRUPTED,
+    ActivityState.DEGRADED,
+    ActivityState.THREATENED,
+    ActivityState.RESTORED,
+)

@@ -1,0 +1,87 @@
+"""What a further loss would cost."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from services.console.resources.base import Resource, Time
+
+
+class Gap(Resource):
+    """Agents of a métier who would be missing, and whom outside the département one could ask (SR-FOUR, SR-MUT)."""
+
+    site: str
+    activity: str
+    activity_name: str
+    metier: str
+    metier_name: str
+    count: int
+    missing: str = Field(description="people or seats")
+    why: list[str] = Field(description="codes of docs/how-to/reassign.md")
+    outside_help: list[str]
+
+
+class Loss(Resource):
+    """Sites lost together. U1, U2, U3: agents of criticality 1, 2, 3 that stay missing after the best reassignment, weighted by urgency."""
+
+    sites: list[str]
+    names: list[str]
+    u1: int
+    u2: int
+    u3: int
+    gaps: list[Gap]
+    gaps_more: int = Field(description="gaps that are not listed")
+
+
+class Crisis(Resource):
+    """The present that a ranking starts from: sites hit, agents of approved lines that hold desks, and what is unmet without a further loss."""
+
+    number: int = Field(description="of the proposal for this situation")
+    sites_hit: int
+    held: int
+    elapsed_h: float
+    u1: int
+    u2: int
+    u3: int
+
+
+class Gain(Resource):
+    """What one trained agent, fallback site or generator more would buy over the gravest losses, solved again with it: negative is better."""
+
+    kind: str = Field(
+        description="agent (of a métier), site (of a kind), generator (at a site, when its commune has no power)"
+    )
+    what: str
+    name: str
+    u1: int
+    u2: int
+    u3: int
+    agents: int = Field(description="change of the unmet agents, not weighted")
+    kept: int = Field(
+        description="activities that stay above their minimum with it and would not without, over these losses"
+    )
+    losses: int = Field(description="over how many losses")
+
+
+class Contingency(Resource):
+    """Which losses the territory would not survive (N-1: each site, N-2: each pair); computed in the background, from a quiet day once per reference
+    version, from the present of a crisis whenever it changes.
+    """
+
+    id: str
+    realm: str
+    n: int
+    lost: str = Field(description="building: its people are safe; people: building and people")
+    reference: str
+    losses: int = Field(description="looked at")
+    unmet: int = Field(
+        description="of them, how many leave something undone (from the present: more than now)"
+    )
+    worst: list[Loss] = Field(description="the ten gravest, the worst first")
+    gains: list[Gain] = Field(description="of n = 1: what one more would buy, the best first")
+    present: Crisis | None = Field(description="null: from a quiet day")
+    paired: list[str] = Field(
+        description="of n = 2: the sites of which each pair was looked at; empty: every pair was"
+    )
+    paired_names: list[str]
+    computed_at: Time

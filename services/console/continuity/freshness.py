@@ -1,0 +1,47 @@
+"""What a plan rests on grows old, and the plan says so (D48)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Final
+
+from schemas import reference as ref
+from schemas.base import DAY_MS, Instant
+from schemas.oncall import ReachRow
+from services.console.read_model.reference_index import Reference
+from services.oncall.localtime import local_day
+from services.oncall.readiness import reach_of
+
+BIA_YEARS: Final = 1
+"""The business impact analysis is older than 12 months."""
+DIRECTORY_DAYS: Final = 90
+"""Nobody has proved a channel of the directory for so long."""
+
+
+def stale(
+    reference: Reference, told: Mapping[str, ReachRow], published_at: Instant | None, now: Instant
+) -> list[str]:
+    """What is too old for the plans of this reference to be relied on: `bia`, `directory`. What has no date says nothing."""
+    sections = reference.sections
+    assessed = next((s.assessed_on for s in sections if isinstance(s, ref.Activities)), None)
+    roster = next((s.roster for s in sections if isinstance(s, ref.RosterSection)), None)
+    proved = [
+        p.verified_at
+        for points in reach_of(roster, published_at, told).values()
+        for p in points
+        if p.verified_at is not None
+    ]
+    found = []
+    if assessed is not None and local_day(now) > _anniversary(assessed):
+        found.append("bia")
+    if proved and now - max(proved) > DIRECTORY_DAYS * DAY_MS:
+        found.append("directory")
+    return found
+
+
+def _anniversary(day: date) -> date:
+    try:
+        return day.replace(year=day.year + BIA_YEARS)
+    except ValueError:  # 29 February
+        return date(day.year + BIA_YEARS, 3, 1)

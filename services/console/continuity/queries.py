@@ -1,0 +1,226 @@
+"""Activities with their clocks, alarms, strategies, plans and triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas import alerts as a
+from schemas import contingency as k
+from schemas import continuity as c
+from schemas import reassignment as g
+from schemas.base import Instant
+from schemas.oncall import ReachRow
+from schemas.realms import is_live, parse_realm
+from services.console import resources as r
+from services.console.continuity.fallbacks import Situation, collisions
+from services.console.continuity.freshness import stale
+from services.console.http.problems import RealmUnknown
+from services.console.read_model.query_base import (
+    WHOLE,
+    Reading,
+    known,
+    page_by_id,
+    store_errors,
+    time_of,
+)
+from services.console.read_model.snapshot import Picture
+from services.console.resources import Page
+
+
+class Continuity(Reading):
+    """Queries about continuity."""
+
+    async def activities(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        pole: str | None = None,
+        criticality: int | None = None,
+        incident: str | None = None,
+        limit: int = WHOLE,
+        cursor: str | None = None,
+    ) -> Page[r.Activity]:
+        """Every activity, by id. `criticality`: at most."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows, local = await found.picture.rows(c.ActivityRow), await local_clocks(found.picture)
+        items = [
+            found.shape.activity(static, rows.get(static.id), local.get(static.id, ()))
+            for static in found.picture.reference.activities.values()
+        ]
+        kept = [
+            x
+            for x in items
+            if (not state or x.state in state)
+            and (pole is None or x.pole == pole)
+            and (criticality is None or x.criticality <= criticality)
+            and (incident is None or x.incident == incident)
+        ]
+        return page_by_id(kept, limit, cursor)
+
+    async def activity(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.Activity:
+        """One activity."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        static = known(found.picture.reference.activities, id)
+        async with store_errors():
+            row, local = (
+                await found.picture.row(c.ActivityRow, id),
+                await local_clocks(found.picture),
+            )
+        return found.shape.activity(static, row, local.get(id, ()))
+
+    async def alarms(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.Alarm]:
+        """Alarms of clocks (D44), newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(c.AlarmRow)
+        return [
+            found.shape.alarm(row)
+            for row in sorted(rows.values(), key=lambda row: (-row.raised_at, row.id))
+        ]
+
+    async def strategies(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.Strategy]:
+        """Fallback strategies in effect or ended (D51), newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(c.StrategyRow)
+        return [
+            found.shape.strategy(row)
+            for row in sorted(rows.values(), key=lambda row: (-row.started_at, row.id))
+        ]
+
+    async def contingency(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.Contingency]:
+        """Rankings of the losses of sites: from the present as long as there is a crisis, then from a quiet day; N-1 before N-2, people before building.
+
+        The planner ranks live realms only: a simulated one shows the quiet day of the live one if it has the same reference version.
+        """
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(k.ContingencyRow)
+            quiet = (
+                []
+                if is_live(realm)
+                else await self._quiet_rankings(realm, found.picture.reference.version)
+            )
+        told = [
+            *quiet,
+            *(
+                row
+                for row in rows.values()
+                if row.present is None or row.present.sites_hit or row.present.held
+            ),
+        ]
+        return [
+            found.shape.contingency(row)
+            for row in sorted(
+                told, key=lambda row: (row.present is None, row.n, row.lost != "people")
+            )
+        ]
+
+    async def _quiet_rankings(self, realm: str, version: str | None) -> list[k.ContingencyRow]:
+        """Those of the live realm, now: they depend on the reference version alone."""
+        try:
+            live = await self._picture(parse_realm(realm)[0], None)
+        except RealmUnknown:
+            return []
+        return [
+            row
+            for row in (await live.rows(k.ContingencyRow)).values()
+            if row.present is None and row.reference == version
+        ]
+
+    async def plans(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        incident: str | None = None,
+        pole: str | None = None,
+        limit: int = WHOLE,
+        cursor: str | None = None,
+    ) -> Page[r.Plan]:
+        """Every plan of the library with its life in this realm, by id."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows, old = await found.picture.rows(c.PlanRow), await _stale(found.picture)
+        items = [
+            found.shape.plan(static, rows.get(static.id), old)
+            for static in found.picture.reference.plans.values()
+        ]
+        kept = [
+            p
+            for p in items
+            if (not state or p.state in state)
+            and (incident is None or p.incident == incident)
+            and (pole is None or p.pole == pole)
+        ]
+        return page_by_id(kept, limit, cursor)
+
+    async def plan(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.Plan:
+        """One plan with its cards."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        static = known(found.picture.reference.plans, id)
+        async with store_errors():
+            return found.shape.plan(
+                static, await found.picture.row(c.PlanRow, id), await _stale(found.picture)
+            )
+
+    async def conflicts(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.PlanConflict]:
+        """Plans that may be put into effect and count on the fallback sites of another plan (D51)."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        read = found.picture.rows
+        async with store_errors():
+            now = Situation(
+                await read(a.SiteRow),
+                await read(a.IncidentRow),
+                await read(c.ActivityRow),
+                await read(c.PlanRow),
+                await read(c.StrategyRow),
+                await read(g.ReassignmentRow),
+            )
+        return [found.shape.conflict(one) for one in collisions(found.picture.reference, now)]
+
+    async def triggers(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.Trigger]:
+        """Plan triggers that hold or held, by id."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.TriggerRow)
+        return [found.shape.trigger(rows[id]) for id in sorted(rows)]
+
+
+async def local_clocks(picture: Picture) -> dict[str, list[c.LocalClockRow]]:
+    """Activity → its local clocks by site, without those that are over."""
+    now = picture.clock or 0
+    found: dict[str, list[c.LocalClockRow]] = {}
+    for _, row in sorted((await picture.rows(c.LocalClockRow)).items()):
+        if row.same_until is None or row.same_until >= now:
+            found.setdefault(row.activity, []).append(row)
+    return found
+
+
+async def _stale(picture: Picture) -> list[str]:
+    return stale(
+        picture.reference,
+        await picture.rows(ReachRow),
+        picture.fields.get("reference_at"),
+        time_of(picture),
+    )

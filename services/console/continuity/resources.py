@@ -1,0 +1,248 @@
+"""Activities with their clocks, plans with their cards, alarms, points de situation, improvements."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from schemas.words import (
+    ActivityState,
+    CardState,
+    ClockBase,
+    ClockState,
+    Effect,
+    PlanState,
+)
+from services.console.resources.base import Reason, Resource, Time
+
+
+class Clock(Resource):
+    """RTO or DMIA (MTPD). A running clock counts down to `deadline`."""
+
+    base: ClockBase
+    state: ClockState
+    limit_h: float
+    started_at: Time | None
+    deadline: Time | None
+    stopped_at: Time | None
+    consumed_pct: float = Field(
+        description="at `as_of`; while `ticking` it runs on to 100 % at `deadline`"
+    )
+    as_of: Time | None
+    ticking: bool = Field(description="running inside the open hours that count for this limit")
+    alarms: list[int]
+
+    def percent_at(self, now: datetime) -> float:
+        """Consumed share at `now`: recorded at `as_of`, then straight on to 100 % at `deadline` while it ticks; may pass 100."""
+        if (
+            self.state is not ClockState.RUNNING
+            or not self.ticking
+            or self.as_of is None
+            or self.deadline is None
+        ):
+            return self.consumed_pct
+        span: float = (self.deadline - self.as_of).total_seconds()
+        if span <= 0:
+            return max(self.consumed_pct, 100.0)
+        return (
+            self.consumed_pct
+            + (100.0 - self.consumed_pct) * (now - self.as_of).total_seconds() / span
+        )
+
+    def at(self, now: datetime) -> Clock:
+        """As it stands at `now`, if that is later."""
+        if self.as_of is None or now <= self.as_of:
+            return self
+        return self.model_copy(
+            update={"consumed_pct": round(self.percent_at(now), 2), "as_of": now}
+        )
+
+
+class LocalClock(Resource):
+    site: str
+    site_name: str
+    capacity_pct: float
+    rto: Clock | None
+    mtpd: Clock | None
+    forecast_breach_at: Time | None
+
+
+class PathStep(Resource):
+    kind: str
+    id: str
+
+
+class Activity(Resource):
+    id: str
+    realm: str
+    pole: str
+    pole_name: str
+    name: str
+    criticality: int
+    state: ActivityState
+    declared: ActivityState | None
+    declared_by: str | None
+    computed: ActivityState
+    capacity_pct: float
+    computed_pct: float
+    arrived: int = Field(
+        default=0, description="agents of reassignments at work for it, counted in `capacity_pct`"
+    )
+    vulnerable_public: int = Field(
+        default=0, description="0–3: how much vulnerable people depend on it (D82)"
+    )
+    mbco_pct: float
+    since: Time | None
+    rto: Clock
+    mtpd: Clock
+    local: list[LocalClock]
+    forecast_breach_at: Time | None
+    expected_end: Time | None
+    incident: str | None
+    path: list[list[PathStep]]
+    path_more: int
+    why: list[Reason]
+    staff: int
+    minimum_staff: int
+    strategies: list[str] = Field(
+        description="as listed in the reference data, in the order to try"
+    )
+    active_strategies: list[str] = Field(description="ids of the strategies in effect")
+    next_strategy: str | None
+
+
+class Alarm(Resource):
+    id: str
+    realm: str
+    activity: str
+    pole: str
+    site: str | None
+    base: ClockBase
+    pct: int
+    raised_at: Time
+    limit_at: Time
+    to: list[str]
+    incident: str | None
+    path: list[PathStep]
+    demands: str | None
+    strategy: str | None
+    arbitrated_at: Time | None
+    arbitrated_by: str | None
+
+
+class Strategy(Resource):
+    """A fallback strategy that a person put into effect (D51)."""
+
+    id: str
+    realm: str
+    activity: str
+    strategy: str
+    state: str
+    expected_capacity_pct: float
+    site: str | None
+    desks: int | None
+    started_at: Time
+    started_by: str
+    ended_at: Time | None
+    ended_by: str | None
+
+
+class Card(Resource):
+    id: str
+    task: str = Field(description="text of the territory's file")
+    role: str
+    pole: str | None
+    due_at: Time | None = Field(description="None while the plan's trigger does not hold")
+    state: CardState
+    overdue: bool
+    by: str | None
+    at: Time | None
+    effect: Effect | None = Field(
+        default=None, description="measure of reports that tells what the card brought (D61)"
+    )
+
+
+class BoxState(Resource):
+    """A condition of the stand-down that a named person ticks (D52)."""
+
+    text: str
+    by: str | None
+    at: Time | None
+
+
+class Plan(Resource):
+    id: str
+    realm: str
+    title: str
+    pole: str | None
+    state: PlanState
+    level: int
+    proposed_level: int | None
+    incident: str | None
+    proposed_at: Time | None
+    decided_at: Time | None
+    decided_by: str | None
+    decides: str
+    postponed_until: Time | None
+    trigger_since: Time | None
+    why: list[Reason]
+    cards: list[Card]
+    version: int = Field(description="counts decisions; also the ETag")
+    boxes: list[BoxState]
+    trigger_held: bool
+    stand_down_proposed: bool
+    stand_down_at: Time | None
+    stand_down_text: str | None
+    stale: list[str] = Field(
+        description="what it rests on is old (D48): bia (> 12 months), directory (no channel proved for > 90 days)"
+    )
+
+
+class PlanConflict(Resource):
+    """Two plans of pôles that count on the same fallback sites (D51): `plan` may be put into effect, `other` is proposed or active."""
+
+    plan: str
+    other: str
+    kind: str = Field(description="kind of the sites")
+    activities: list[str] = Field(description="of both, hit and without a fallback site")
+    needed: int = Field(description="places: the minimum of these activities")
+    free: int = Field(description="places at the sound sites of this kind that nobody holds")
+    sound: int = Field(description="sites")
+    held: list[str] = Field(
+        description="sites of this kind that strategies of the other plan's pôle hold"
+    )
+    text: str
+
+
+class Sitrep(Resource):
+    """A validated point de situation (D54); the document is at `/api/v1/sitreps/{number}`."""
+
+    id: str
+    realm: str
+    number: int
+    as_of: Time
+    issued_at: Time
+    issued_by: str
+    role: str
+    level: int
+    sha256: str = Field(description="of the frozen document's bytes")
+    counts: dict[str, int]
+    incidents: list[str]
+    next_at: Time | None = Field(description="when the next one is due")
+
+
+class Improvement(Resource):
+    """An improvement action (D53)."""
+
+    id: str
+    realm: str
+    text: str | None = Field(description="from `texts`, for roles that may read free text")
+    owner: str
+    due_at: Time
+    incident: str | None
+    state: str
+    opened_at: Time
+    opened_by: str
+    closed_at: Time | None
+    closed_by: str | None

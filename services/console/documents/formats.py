@@ -1,0 +1,54 @@
+"""A document in the form that the reader asks for: JSON as it is kept, PDF, plain text or one static HTML page (D54)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Query, Request
+from fastapi.responses import Response
+
+from services.console.documents.document import Document
+from services.console.documents.pdf import Typesetter
+from services.console.documents.standalone import as_html
+from services.console.documents.text import as_text
+
+Form = Annotated[
+    Literal["json", "pdf", "text", "html"],
+    Query(alias="format", description="json: the bytes that the log's hash is of"),
+]
+CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "application/json": {},
+            "application/pdf": {},
+            "text/plain": {},
+            "text/html": {},
+        },
+        "description": "the document",
+    }
+}
+"""For the OpenAPI document."""
+
+
+async def document_response(
+    request: Request, document: Document, form: str, lang: str, *, name: str, stamp: str = ""
+) -> Response:
+    """The answer, with a file name of its own for what is kept."""
+    typesetter: Typesetter = request.app.state.typesetter
+    headers = {"Content-Language": lang}
+    match form:
+        case "pdf":
+            body, kind = await typesetter.pdf(document, lang, stamp=stamp), "application/pdf"
+            headers["Content-Disposition"] = f'inline; filename="{name}.pdf"'
+        case "text":
+            body, kind = as_text(document, lang, stamp=stamp).encode(), "text/plain; charset=utf-8"
+        case "html":
+            page = as_html(document, lang, typesetter.map_svg(document), stamp=stamp)
+            headers |= {
+                "Content-Security-Policy": page.policy,
+                "Content-Disposition": f'inline; filename="{name}.html"',
+            }
+            body, kind = page.body, "text/html; charset=utf-8"
+        case _:
+            body, kind = document.frozen(), "application/json"
+    return Response(body, 200, headers, kind)

@@ -1,0 +1,379 @@
+"""What documents are drafted from, and the frozen ones as they are kept (D53, D54)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from schemas import alerts as a
+from schemas import calling
+from schemas import continuity as c
+from schemas import delivery as d
+from schemas import reassignment as g
+from schemas import reference as ref
+from schemas.base import Instant
+from schemas.words import TaskState
+from services.console import resources as r
+from services.console.continuity.clocks import running_clocks, with_announced_ends
+from services.console.continuity.queries import local_clocks
+from services.console.documents.document import Document, digest
+from services.console.documents.facts import Facts
+from services.console.documents.retex import RetexFacts, draft_retex
+from services.console.documents.sitrep import draft_sitrep
+from services.console.http.problems import NotFound
+from services.console.i18n import translator
+from services.console.incidents.escalation_page import ladder_of, main_ladder
+from services.console.incidents.queries import Incidents
+from services.console.logbook.lines import LineRecord
+from services.console.logbook.queries import Journal
+from services.console.read_model import snapshot as pictures
+from services.console.read_model.query_base import Read, realm_now, store_errors, time_of
+from services.console.read_model.reference_index import Reference
+from services.console.read_model.shapes import OPEN, Shaper
+from services.console.resources import Page, when
+from services.messages.names import TERRITORY
+from services.runtime.http.problems import ProblemError, both, declare
+
+declare(
+    "document_changed",
+    500,
+    both("Document altéré", "Altered document"),
+    both(
+        "Le document gardé ne correspond plus à l’empreinte du journal : il n’est pas montré. Prévenez l’exploitation.",
+        "The stored document no longer matches the hash in the log: it is not shown. Tell operations.",
+    ),
+)
+
+RETEX_LINES: Final = 10_000
+LINES_READ: Final = 4_000
+"""Newest lines of the main courante that a draft may cite."""
+
+
+class Documents(Incidents, Journal):
+    """Queries about documents."""
+
+    async def sitreps(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> Page[r.Sitrep]:
+        """Validated ones, newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(c.SitrepRow)
+        return Page(
+            items=[
+                found.shape.sitrep(row)
+                for row in sorted(rows.values(), key=lambda row: -row.number)
+            ]
+        )
+
+    async def sitrep(
+        self, realm: str, number: int, *, as_of: Instant | None = None
+    ) -> tuple[c.SitrepRow, Document]:
+        """A validated one as it was frozen. Raises NotFound, ProblemError `erased`, `document_changed`."""
+        found = await self.read(realm, as_of=as_of)
+        async with store_errors():
+            row = await found.picture.row(c.SitrepRow, str(number))
+        if row is None:
+            raise NotFound
+        return row, self.document(row)
+
+    def document(self, row: c.SitrepRow) -> Document:
+        """The frozen document of a row. Raises ProblemError `erased`, `document_changed`."""
+        item = (
+            self._texts.get_many([row.text_id]).get(row.text_id)
+            if self._texts is not None
+            else None
+        )
+        if item is None or item.raw is None:
+            raise ProblemError("erased")
+        if digest(item.raw) != row.sha256:
+            raise ProblemError("document_changed")
+        return Document.model_validate_json(item.raw)
+
+    async def draft_sitrep(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        langs: Sequence[str] = ("fr", "en"),
+        remarks: Mapping[str, str] | None = None,
+        validated_by: str | None = None,
+    ) -> Document:
+        """The next one as it stands now, or stood at `as_of`."""
+        found = await self.read(realm, as_of=as_of, lang=langs[0])
+        async with store_errors():
+            return draft_sitrep(await self._facts(found, langs, remarks or {}, validated_by))
+
+    async def _facts(
+        self,
+        found: Read,
+        langs: Sequence[str],
+        remarks: Mapping[str, str],
+        validated_by: str | None,
+    ) -> list[Facts]:
+        picture = found.picture
+        resource = realm_now(picture)
+        at = time_of(picture)
+        previous = max(
+            (await picture.rows(c.SitrepRow)).values(), key=lambda row: row.number, default=None
+        )
+        lines = await self._cited(picture)
+        incidents = [i for i in (await picture.rows(a.IncidentRow)).values() if i.state in OPEN]
+        since = min(
+            [i.known_at for i in incidents] + ([previous.as_of] if previous else []), default=at
+        )
+        made = []
+        for lang in langs:
+            one = Read(picture, Shaper(picture.realm, picture.reference, self._outlines, lang, at))
+            made.append(
+                await self._shaped(
+                    one,
+                    resource,
+                    at,
+                    previous,
+                    [line for line in lines if line.recorded_at >= since],
+                    remarks,
+                    validated_by,
+                )
+            )
+        return made
+
+    async def _cited(self, picture: pictures.Picture) -> Sequence[LineRecord]:
+        found, _more = await self._lines(picture, None, LINES_READ)
+        return found
+
+    async def _shaped(
+        self,
+        found: Read,
+        resource: r.Realm,
+        at: Instant,
+        previous: c.SitrepRow | None,
+        lines: Sequence[LineRecord],
+        remarks: Mapping[str, str],
+        validated_by: str | None,
+    ) -> Facts:
+        picture, shape, reference = found.picture, found.shape, found.picture.reference
+        _, now = translator(shape.lang), when(at)
+        level = shape.level("territory", (await picture.rows(a.LevelRow)).get("territory"))
+        site_rows, activity_rows = await picture.rows(a.SiteRow), await picture.rows(c.ActivityRow)
+        plan_rows, tasks = await picture.rows(c.PlanRow), await picture.rows(a.TaskRow)
+        local = await local_clocks(picture)
+        activities = [
+            shape.activity(static, activity_rows.get(static.id), local.get(static.id, ()))
+            for static in reference.activities.values()
+        ]
+        incidents = [i for i in await self._incidents(found) if i.state in OPEN]
+        sites = [
+            shape.site(static, site_rows.get(static.id)) for static in reference.sites.values()
+        ]
+        escalations = [
+            shape.escalation(row) for row in (await picture.rows(calling.EscalationRow)).values()
+        ]
+        main = main_ladder(escalations, incidents[0].id if incidents else None)
+        told = [
+            n
+            for n in (await picture.rows(d.NotificationRow)).values()
+            if main is not None and n.escalation == main.id
+        ]
+        ladder = (
+            ladder_of(main, [shape.notification(n) for n in told], reference.names, _)
+            if main
+            else None
+        )
+        alarms = sorted(
+            (await picture.rows(c.AlarmRow)).values(), key=lambda row: (-row.raised_at, row.id)
+        )
+        return Facts(
+            lang=shape.lang,
+            _=_,
+            names=reference.names,
+            territory=TERRITORY.get(resource.territory, resource.territory),
+            realm=resource,
+            at=now,
+            level=level,
+            rule=rule_of(reference, level.level),
+            incidents=incidents,
+            sites=sites,
+            activities=activities,
+            clocks=with_announced_ends(running_clocks(activities, now), sites, incidents, now),
+            plans=[
+                shape.plan(static, plan_rows.get(static.id)) for static in reference.plans.values()
+            ],
+            proposal=next(
+                (
+                    row
+                    for row in (await picture.rows(g.ProposalRow)).values()
+                    if row.state is g.ProposalState.OPEN
+                ),
+                None,
+            ),
+            moved=[
+                row
+                for row in (await picture.rows(g.ReassignmentRow)).values()
+                if row.state in g.UNDER_WAY
+            ],
+            alarms=[shape.alarm(row) for row in alarms],
+            tasks=[
+                shape.task(t)
+                for t in tasks.values()
+                if t.state in (TaskState.OPEN, TaskState.TAKEN)
+            ],
+            ladder=ladder,
+            reports=list((await picture.rows(a.ReportRow)).values()),
+            flags=[shape.flag(f) for f in (await picture.rows(a.FlagRow)).values()],
+            previous=previous,
+            lines=lines,
+            remarks=remarks,
+            validated_by=validated_by,
+            reasons=self._reasons_of(
+                [*level.why, *(reason for i in incidents for reason in i.why)]
+            ),
+        )
+
+    def _reasons_of(self, whys: Sequence[r.Reason]) -> dict[str, str]:
+        """Return what persons wrote when they decided a level, by the reference in its reason."""
+        references = {str(reason.args["reason"]) for reason in whys if "reason" in reason.args}
+        return {ref: words for ref in references if (words := self.reason_of(ref)) is not None}
+
+    async def draft_retex(
+        self,
+        realm: str,
+        *,
+        incident: str | None = None,
+        as_of: Instant | None = None,
+        langs: Sequence[str] = ("fr", "en"),
+    ) -> Document:
+        """Lessons learned of one incident, or of the whole realm. Raises NotFound."""
+        found = await self.read(realm, as_of=as_of, lang=langs[0])
+        async with store_errors():
+            picture = found.picture
+            resource = realm_now(picture)
+            at = time_of(picture)
+            lines, _more = await self._told(picture, incident)
+            made = []
+            for lang in langs:
+                one = Read(picture, Shaper(realm, picture.reference, self._outlines, lang, at))
+                made.append(await self._retex_facts(one, resource, at, incident, lines))
+        return draft_retex(made)
+
+    async def _told(
+        self, picture: pictures.Picture, incident: str | None
+    ) -> tuple[Sequence[LineRecord], str | None]:
+        return await self._lines(picture, incident, RETEX_LINES)
+
+    async def _retex_facts(
+        self,
+        found: Read,
+        resource: r.Realm,
+        at: Instant,
+        incident: str | None,
+        lines: Sequence[LineRecord],
+    ) -> RetexFacts:
+        picture, shape, reference = found.picture, found.shape, found.picture.reference
+        incidents = [
+            i
+            for i in await self._incidents(found)
+            if incident in (None, i.id) and i.merged_into is None
+        ]
+        if incident is not None and not incidents:
+            raise NotFound
+        activity_rows, plan_rows, local = (
+            await picture.rows(c.ActivityRow),
+            await picture.rows(c.PlanRow),
+            await local_clocks(picture),
+        )
+        activities = [
+            shape.activity(static, activity_rows.get(static.id), local.get(static.id, ()))
+            for static in reference.activities.values()
+        ]
+        plans = [
+            shape.plan(static, plan_rows.get(static.id)) for static in reference.plans.values()
+        ]
+        escalations = [
+            shape.escalation(row) for row in (await picture.rows(calling.EscalationRow)).values()
+        ]
+        mine = [
+            e
+            for e in escalations
+            if incident is None or e.scope == incident or incident in e.incidents
+        ]
+        told = [
+            n
+            for n in (await picture.rows(d.NotificationRow)).values()
+            if incident in (None, n.incident) or n.escalation in {e.id for e in mine}
+        ]
+        improvements = [
+            i
+            for i in (await picture.rows(c.ImprovementRow)).values()
+            if incident in (None, i.incident)
+        ]
+        alarms = sorted(
+            (
+                row
+                for row in (await picture.rows(c.AlarmRow)).values()
+                if incident in (None, row.incident)
+            ),
+            key=lambda row: (row.raised_at, row.id),
+        )
+        hit = {
+            line.values["activity"] for line in lines if line.type == "ActivityChanged"
+        }  # one that is well again names no incident
+        policy = next(
+            (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
+        )
+        return RetexFacts(
+            lang=shape.lang,
+            _=translator(shape.lang),
+            names=reference.names,
+            territory=TERRITORY.get(resource.territory, resource.territory),
+            realm=resource,
+            at=when(at),
+            hot=timedelta(hours=policy.retex_hot_h if policy else 0),
+            cold=timedelta(days=policy.retex_cold_d if policy else 0),
+            incidents=sorted(incidents, key=lambda i: (i.opened_at, i.id)),
+            activities=[x for x in activities if incident in (None, x.incident) or x.id in hit],
+            plans=[p for p in plans if incident in (None, p.incident)],
+            alarms=[shape.alarm(row) for row in alarms],
+            escalations=sorted(mine, key=lambda e: (e.started_at, e.id)),
+            notifications=[shape.notification(n) for n in told],
+            reports=[
+                row
+                for row in (await picture.rows(a.ReportRow)).values()
+                if incident in (None, row.incident)
+            ],
+            lines=lines,
+            moved=sorted(
+                (
+                    row
+                    for row in (await picture.rows(g.ReassignmentRow)).values()
+                    if incident in (None, row.incident)
+                ),
+                key=lambda row: (row.approved_at, row.id),
+            ),
+            agent_day_eur=policy.reassignment.agent_day_eur if policy else None,
+            agent_day_draft=policy is not None and policy.reassignment.agent_day_draft,
+            improvements=sorted(improvements, key=lambda i: (i.state != "open", i.due_at, i.id)),
+            texts=self.texts_of([i.text_id for i in improvements]),
+        )
+
+    async def improvements(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> Page[r.Improvement]:
+        """Improvement actions (D53), open ones first, the next due first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = sorted(
+                (await found.picture.rows(c.ImprovementRow)).values(),
+                key=lambda i: (i.state != "open", i.due_at, i.id),
+            )
+        texts = self.texts_of([row.text_id for row in rows])
+        return Page(items=[found.shape.improvement(row, texts.get(row.text_id)) for row in rows])
+
+
+def rule_of(reference: Reference, level: int) -> ref.LevelRule | None:
+    """The territory's rule of a level."""
+    policy = next(
+        (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
+    )
+    return next((rule for rule in policy.levels if rule.level == level), None) if policy else None

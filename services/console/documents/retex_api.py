@@ -1,0 +1,131 @@
+"""`/api/v1/retex` and `/api/v1/improvements`: lessons learned and the actions that they lead to (D53)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.base import Command
+from schemas.commands import AddImprovement, CloseImprovement
+from services.console.documents.document import Document
+from services.console.documents.formats import CONTENT, Form, document_response
+from services.console.http.answers import RESPONSES, answer, decide, require_text
+from services.console.http.context import (
+    Author,
+    Body,
+    Cut,
+    LogReading,
+    deciding,
+    instant,
+    is_limited,
+)
+from services.console.http.decisions import Decisions
+from services.console.http.fair_queue import Costs
+from services.console.http.scopes import check_incident
+from services.console.resources import Improvement, Page
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1", tags=["lessons learned"])
+Writing = Annotated[Author, Depends(deciding(Permission.SITREP_WRITE))]
+
+
+class NewImprovement(Body):
+    text: str = Field(min_length=1, max_length=2000)
+    owner: str = Field(max_length=64, description="role of the territory's policy that owns it")
+    due_at: AwareDatetime
+    incident: str | None = Field(default=None, max_length=64)
+
+
+@router.get(
+    "/retex",
+    response_model=Document,
+    responses=CONTENT,
+    summary="Lessons learned of an incident or of the realm, drawn from the log",
+)
+async def retex(
+    reader: LogReading,
+    request: Request,
+    incident: Annotated[str | None, Query(max_length=64)] = None,
+    form: Form = "json",
+) -> Response:
+    langs = ("fr", "en") if form == "json" else (reader.lang,)
+    costs: Costs = request.app.state.costs
+    async with costs.documents.turn(reader.principal.id):
+        document = await reader.model.draft_retex(
+            reader.realm, incident=incident, as_of=reader.as_of, langs=langs
+        )
+        return await document_response(
+            request, document, form, reader.lang, name=f"retex-{reader.realm}"
+        )
+
+
+@router.get("/improvements", summary="Improvement actions, open ones first, the next due first")
+async def improvements(reader: LogReading, part: Cut) -> Page[Improvement]:
+    return part.of(
+        (await reader.model.improvements(reader.realm, as_of=reader.as_of, lang=reader.lang)).items
+    )
+
+
+@router.post(
+    "/improvements",
+    responses=RESPONSES,
+    summary="Decide an action: a role owns it, and it is a task until it is done",
+)
+async def add(author: Writing, body: NewImprovement) -> Response:
+    author = author.within(body)
+    require_text(body.text, "text")
+    await check_incident(author, body.incident)
+    if body.incident is not None:
+        await author.model.incident(
+            author.realm, body.incident
+        )  # of one that there is not it would stand in no lessons learned
+    decisions: Decisions = author.request.app.state.decisions
+
+    def make(by: str, role: str, reason: str | None) -> Command:
+        assert reason is not None
+        return AddImprovement(
+            author=by,
+            role=role,
+            text_id=reason.removeprefix("text:"),
+            owner=body.owner,
+            due_at=instant(body.due_at),
+            incident=body.incident,
+        )
+
+    outcome = await decisions.decide(
+        "continuity",
+        author.realm,
+        author.principal,
+        make,
+        reason=body.text,
+        key=author.key,
+        wait_s=author.wait_s,
+    )
+    return answer(author.request, outcome, author.lang)
+
+
+async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+    """Refuse the action of an incident that concerns none of the author's sites and pôles. An unknown one is for the decider to refuse."""
+    if not is_limited(author.principal):
+        return
+    within = author.within(body)
+    known = (await within.model.improvements(within.realm)).items
+    for action in known:
+        if action.id == id:
+            await check_incident(within, action.incident)
+
+
+@router.post("/improvements/{id}/done", responses=RESPONSES)
+async def done(author: Writing, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "continuity", CloseImprovement, improvement=id)
+
+
+@router.post("/improvements/{id}/drop", responses=RESPONSES, summary="With a reason")
+async def drop(author: Writing, id: str, body: Body) -> Response:
+    await _in_scope(author, body, id)
+    require_text(body.reason)
+    return await decide(author, body, "continuity", CloseImprovement, improvement=id, dropped=True)

@@ -1,0 +1,169 @@
+"""`/api/v1/sitreps`: points de situation (D54). The next one is a draft that follows the facts; a validated one never changes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.base import Command
+from schemas.commands import IssueSitrep
+from schemas.continuity import SitrepRow
+from services.console.documents.document import Document, digest
+from services.console.documents.formats import CONTENT, Form, document_response
+from services.console.documents.sitrep import REMARKS
+from services.console.http.answers import RESPONSES, answer, repeated
+from services.console.http.context import Author, Body, Cut, LogReading, deciding, instant
+from services.console.http.decisions import Decisions
+from services.console.i18n import translator
+from services.console.resources import Page, Sitrep
+from services.console.web import times
+from services.runtime.http.problems import ProblemError, fault
+from services.runtime.identity.permissions import Permission
+from services.runtime.secrets.signing import SigningKey
+
+router = APIRouter(prefix="/api/v1/sitreps", tags=["situation reports"])
+Writing = Annotated[Author, Depends(deciding(Permission.SITREP_WRITE, whole_territory=True))]
+Remark = Annotated[str, Field(max_length=2000)]
+
+
+class Validate(Body):
+    remarks: dict[str, Remark] = Field(
+        default_factory=dict, description=f"what a person adds, by section: {', '.join(REMARKS)}"
+    )
+    number: int | None = Field(
+        default=None,
+        ge=1,
+        description="refused unless it is the next one; the next one when absent",
+    )
+    as_of: AwareDatetime | None = Field(
+        default=None, description="the document says what was known then; now when absent"
+    )
+
+
+@router.get("", summary="Validated ones, newest first")
+async def listed(reader: LogReading, part: Cut) -> Page[Sitrep]:
+    return part.of(
+        (await reader.model.sitreps(reader.realm, as_of=reader.as_of, lang=reader.lang)).items
+    )
+
+
+@router.get(
+    "/draft", response_model=Document, responses=CONTENT, summary="The next one as it stands"
+)
+async def draft(reader: LogReading, request: Request, form: Form = "json") -> Response:
+    langs = ("fr", "en") if form == "json" else (reader.lang,)
+    document = await reader.model.draft_sitrep(reader.realm, as_of=reader.as_of, langs=langs)
+    return await document_response(
+        request, document, form, reader.lang, name=f"ps-{reader.realm}-{document.number}-projet"
+    )
+
+
+@router.get(
+    "/{number}",
+    response_model=Document,
+    responses=CONTENT,
+    summary="A validated one, byte for byte as it was frozen",
+)
+async def one(
+    reader: LogReading, request: Request, number: int | Literal["latest"], form: Form = "json"
+) -> Response:
+    if number == "latest":
+        known = (await reader.model.sitreps(reader.realm, as_of=reader.as_of)).items
+        number = known[0].number if known else 0
+    row, document = await reader.model.sitrep(reader.realm, number, as_of=reader.as_of)
+    response = await document_response(
+        request,
+        document,
+        form,
+        reader.lang,
+        name=f"ps-{reader.realm}-{number}",
+        stamp=stamp(row, reader.lang),
+    )
+    response.headers["ETag"] = f'"{row.sha256}"'
+    response.headers["Vigie-Document-Sha256"] = row.sha256
+    response.headers["Vigie-Signature"] = (
+        await asyncio.to_thread(signature, request, document)
+    ).hex()
+    return response
+
+
+def signature(request: Request, document: Document) -> bytes:
+    """Ed25519, by the installation, over the frozen bytes: what was known, and where every log ended."""
+    key: SigningKey = request.app.state.signing_key()
+    return key.sign(document.frozen())
+
+
+def stamp(row: SitrepRow, lang: str) -> str:
+    """What proves a frozen one: when it was validated, and its hash."""
+    at = times.of(row.issued_at)
+    return translator(lang)(
+        "Validé {day} à {at}. SHA-256 {hash}.",
+        day=times.day(at, lang),
+        at=times.hms(at),
+        hash=row.sha256,
+    )
+
+
+@router.post(
+    "", responses=RESPONSES, summary="Validate the next one: frozen, numbered, never edited after"
+)
+async def validate(author: Writing, body: Validate) -> Response:
+    author = author.within(body)
+    unknown = sorted(set(body.remarks) - set(REMARKS))
+    if unknown:
+        raise ProblemError(
+            "invalid",
+            faults=(
+                fault(
+                    f"remarks.{unknown[0]}",
+                    "enum",
+                    f"sections : {', '.join(REMARKS)}",
+                    f"sections: {', '.join(REMARKS)}",
+                ),
+            ),
+        )
+    decisions: Decisions = author.request.app.state.decisions
+    if (before := await repeated(author)) is not None:
+        return before
+    id = decisions.command_id(author.principal, author.realm, author.key)
+    document = await author.model.draft_sitrep(
+        author.realm,
+        as_of=instant(body.as_of) if body.as_of else None,
+        remarks=body.remarks,
+        validated_by=author.principal.acting_role,
+    )
+    document = document.model_copy(update={"heads": dict(await author.model.heads())})
+    raw = document.frozen()
+    sha256 = digest(raw)
+    text_id = decisions.text_id(id, sha256)
+    await decisions.put_document(text_id, raw)
+    assert document.number is not None
+    number = body.number or document.number
+
+    def make(by: str, role: str, reason: str | None) -> Command:
+        return IssueSitrep(
+            author=by,
+            role=role,
+            reason=reason,
+            number=number,
+            as_of=document.as_of,
+            text_id=text_id,
+            sha256=sha256,
+            counts=document.figures,
+            incidents=document.incidents,
+        )
+
+    outcome = await decisions.decide(
+        "continuity",
+        author.realm,
+        author.principal,
+        make,
+        reason=body.reason,
+        key=author.key,
+        wait_s=author.wait_s,
+    )
+    return answer(author.request, outcome, author.lang)

@@ -1,0 +1,68 @@
+"""`/api/v1/incidents/{id}/export`: everything that proves what was known, decided, sent and answered, as one signed zip (D56)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import StreamingResponse
+
+from schemas.continuity import SitrepRow
+from services.console.documents.document import Document
+from services.console.documents.pdf import Typesetter
+from services.console.documents.sitreps_api import stamp
+from services.console.evidence.collect import Asked, evidence
+from services.console.http.context import Reader, instant, now, reading
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Permission
+from services.runtime.secrets.signing import SigningKey
+
+router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"])
+log = structlog.get_logger(__name__)
+Exporting = Annotated[Reader, Depends(reading(Permission.EVIDENCE_EXPORT))]
+
+
+@router.get(
+    "/{id}/export",
+    response_class=StreamingResponse,
+    summary="Evidence bundle: a signed zip that anybody can check",
+    responses={
+        200: {
+            "content": {"application/zip": {}},
+            "description": "docs/reference/evidence-bundle.md",
+        }
+    },
+)
+async def export(reader: Exporting, request: Request, id: str) -> StreamingResponse:
+    if reader.principal.scope.sites or reader.principal.scope.poles:
+        raise ProblemError("out_of_scope", field="incident")  # the log's records are not cut up
+    incident = await reader.model.incident(reader.realm, id, lang=reader.lang)
+    raw = reader.principal.may(Permission.REPORT_RAW)
+    key: SigningKey = request.app.state.signing_key()
+    typesetter: Typesetter = request.app.state.typesetter
+
+    async def pdf(document: Document, row: SitrepRow) -> bytes:
+        return await typesetter.pdf(document, reader.lang, stamp=stamp(row, reader.lang))
+
+    asked = Asked(reader.realm, incident, reader.principal.acting_role, reader.lang, raw)
+    log.info(
+        "evidence.exported",
+        realm=reader.realm,
+        incident=id,
+        reader=reader.principal.id,
+        words_of_reports=raw,
+    )
+
+    async def body() -> AsyncIterator[bytes]:
+        async with aclosing(
+            evidence(reader.model, request.app.state.kafka, key, asked, pdf, instant(now()))
+        ) as parts:
+            async for part in parts:
+                if part:
+                    yield part
+
+    headers = {"Content-Disposition": f'attachment; filename="preuves-{incident.number}.zip"'}
+    return StreamingResponse(body(), 200, headers, "application/zip")

@@ -1,0 +1,131 @@
+"""`/exercice`: the clock of a simulated realm in somebody's hands: what comes next, and how the players have done so far (D33, D50)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.console.continuity.clocks import Running
+from services.console.i18n import N_, Translator
+from services.console.incidents.escalation_page import Ladder, Rung
+from services.console.incidents.page import Cards, PlanLine
+from services.console.resources import Incident, Task
+from services.console.web import times
+
+SPEEDS: Final = (1, 10, 60, 600)
+"""Simulated seconds per real second that a button offers; beyond them the clock runs as fast as it can."""
+JUMPS_MIN: Final = (5, 15, 60)
+NEXT_SHOWN: Final = 10
+MEASURES: Final = {
+    "taken": N_("Incidents pris en charge"),
+    "answered": N_("Réponses reçues sur celles attendues"),
+    "decided": N_("Plans décidés sur ceux proposés"),
+    "cards": N_("Fiches faites, ou pas encore dues"),
+    "tasks": N_("Vérifications faites"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What happens by itself if nobody does anything."""
+
+    at: datetime
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One line of the score: `done` of `of`."""
+
+    label: str
+    done: int
+    of: int
+    said: str
+
+    @property
+    def share(self) -> float:
+        return 100.0 * self.done / self.of if self.of else 0.0
+
+
+def coming(
+    ladder: Ladder | None,
+    clocks: Iterable[Running],
+    cards: Iterable[Cards],
+    tasks: Iterable[Task],
+    now: datetime,
+    _: Translator,
+) -> list[Coming]:
+    """The next deadlines that the system knows, the soonest first. What a script still holds is not among them: players do not see it."""
+    found: list[Coming] = []
+    if ladder is not None and ladder.next_at is not None and ladder.next is not None:
+        answers = _.plural(
+            "{n} réponse sur {of}", "{n} réponses sur {of}", ladder.positive, of=ladder.expected
+        )
+        found.append(Coming(ladder.next_at, _rung(ladder.next, ladder.name, _), answers))
+    found += [
+        Coming(c.next_at, f"{c.activity} {c.name}", _(c.next_base))
+        for c in clocks
+        if c.next_at is not None
+    ]
+    found += [
+        Coming(card.due_at, card.task, card.role)
+        for plan in cards
+        for card in plan.cards
+        if card.due_at is not None and card.state in ("to_do", "doing")
+    ]
+    found += [Coming(t.due_at, t.title, _("tâche")) for t in tasks if t.due_at is not None]
+    return sorted((c for c in found if c.at > now), key=lambda c: (c.at, c.what))[:NEXT_SHOWN]
+
+
+def _rung(rung: Rung, ladder: str, _: Translator) -> str:
+    if rung.cycle > 1:
+        return _(
+            "cycle {cycle}, vague {wave} de l’échelle {name}",
+            cycle=rung.cycle,
+            wave=rung.wave,
+            name=ladder,
+        )
+    return _("vague {wave} de l’échelle {name}", wave=rung.wave, name=ladder)
+
+
+def score(
+    incidents: Sequence[Incident],
+    ladder: Ladder | None,
+    plans: Sequence[PlanLine],
+    cards: Iterable[Cards],
+    tasks: Sequence[Task],
+    now: datetime,
+    _: Translator,
+) -> list[Measure]:
+    """How far the players are, from the log alone; a line without anything to do is left out."""
+    every = [card for plan in cards for card in plan.cards]
+    late = [card.late for card in every if card.late]
+    waiting = [p.waiting for p in plans if p.to_decide and p.waiting]
+    opened = [now - t.opened_at for t in tasks if t.done_at is None]
+    lines = {
+        "taken": (sum(bool(i.acknowledged_by) for i in incidents), len(incidents), ""),
+        "answered": (min(ladder.positive, ladder.expected), ladder.expected, "")
+        if ladder
+        else (0, 0, ""),
+        "decided": (sum(not p.to_decide for p in plans), len(plans), _oldest(waiting, _)),
+        "cards": (
+            sum(card.state in ("done", "not_applicable") or not card.late for card in every),
+            len(every),
+            _oldest(late, _),
+        ),
+        "tasks": (sum(t.done_at is not None for t in tasks), len(tasks), _oldest(opened, _)),
+    }
+    return [
+        Measure(_(MEASURES[key]), done, of, said) for key, (done, of, said) in lines.items() if of
+    ]
+
+
+def _oldest(spans: Sequence[timedelta], _: Translator) -> str:
+    return (
+        _("la plus ancienne attend depuis {span}", span=times.lasted(max(spans), _.lang))
+        if spans
+        else ""
+    )

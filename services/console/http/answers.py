@@ -1,0 +1,158 @@
+"""From a decision to its HTTP answer: 200 with the result, the decider's own refusal as a problem, or 202 while it is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import Request
+from fastapi.responses import Response
+
+from schemas.base import Command
+from services.console.http.context import Author, Body
+from services.console.http.decisions import Decisions, Make, Outcome
+from services.console.logbook.queries import command_result
+from services.console.resources import CommandResult
+from services.runtime.http.problems import CATALOGUE, MEDIA_TYPE, ProblemError, fault
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": CommandResult, "description": "decided"},
+    202: {
+        "model": CommandResult,
+        "description": "accepted; the decision comes at `Location`: `/api/v1/commands/{id}`",
+    },
+    403: {"description": "the decider refuses: role", "content": {MEDIA_TYPE: {}}},
+    404: {"description": "the decider knows no such thing", "content": {MEDIA_TYPE: {}}},
+    409: {"description": "the decider refuses: state", "content": {MEDIA_TYPE: {}}},
+    412: {
+        "description": "somebody decided in the meantime (If-Match)",
+        "content": {MEDIA_TYPE: {}},
+    },
+}
+"""For the OpenAPI document of every decision."""
+_HEADER: dict[str, Any] = {"in": "header", "required": False, "schema": {"type": "string"}}
+HEADERS: list[dict[str, Any]] = [
+    _HEADER
+    | {
+        "name": "Idempotency-Key",
+        "description": "1 to 128 printable characters: the same key again is the same decision, with its answer",
+    },
+    _HEADER
+    | {
+        "name": "Prefer",
+        "description": "`wait=N`: seconds to wait for the decision, 2 when absent (RFC 7240)",
+    },
+]
+"""Of every decision."""
+COLLIDING: dict[str, Any] = {
+    "parameters": [
+        _HEADER
+        | {
+            "name": "If-Match",
+            "description": "the version on which this is decided (`ETag`); 412 when somebody decided meanwhile",
+        }
+    ]
+}
+"""Of a decision on which two people may collide."""
+
+
+async def decide(
+    author: Author,
+    body: Body | None,
+    service: str,
+    kind: type[Command],
+    *,
+    told: Mapping[str, str] | None = None,
+    first: Sequence[tuple[str, Make]] = (),
+    **fields: Any,
+) -> Response:
+    """Send a command with these fields and answer. `told`: free text that is kept with the reason; `first`: commands that go before it.
+
+    Raises BrokerAway, ProblemError.
+    """
+    author = author.within(body)
+
+    def make(by: str, role: str, reason: str | None) -> Command:
+        return kind(author=by, role=role, reason=reason, **fields)
+
+    decisions: Decisions = author.request.app.state.decisions
+    outcome = await decisions.decide(
+        service,
+        author.realm,
+        author.principal,
+        make,
+        reason=body.reason if body else None,
+        key=author.key,
+        wait_s=author.wait_s,
+        told=told,
+        first=first,
+    )
+    return answer(author.request, outcome, author.lang)
+
+
+async def repeated(author: Author) -> Response | None:
+    """The answer that this key got before, None when there is none: asked before something is worked out that may be otherwise by now.
+
+    Raises ProblemError `key_reused`.
+    """
+    decisions: Decisions = author.request.app.state.decisions
+    before = await decisions.repeated(author.principal, author.realm, author.key)
+    return None if before is None else answer(author.request, before, author.lang)
+
+
+def answer(request: Request, outcome: Outcome, lang: str) -> Response:
+    """The HTTP answer of an outcome."""
+    headers = {"Cache-Control": "no-store", "Content-Language": lang, "Vigie-Command": outcome.id}
+    unknown: list[str] = getattr(request.state, "unknown_fields", [])
+    if outcome.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if outcome.answer is None:
+        location = f"/api/v1/commands/{outcome.id}?{urlencode({'realm': outcome.realm})}"
+        pending = CommandResult(
+            id=outcome.id,
+            command_id=outcome.id,
+            realm=outcome.realm,
+            state="pending",
+            unknown_fields=unknown,
+        )
+        return Response(
+            pending.model_dump_json(), 202, headers | {"Location": location}, "application/json"
+        )
+    result = command_result(outcome.answer, lang).model_copy(update={"unknown_fields": unknown})
+    if result.state == "applied":
+        return Response(result.model_dump_json(), 200, headers, "application/json")
+    return Response(
+        orjson.dumps(_problem(request, result, lang)), _status(result), headers, MEDIA_TYPE
+    )
+
+
+def _status(result: CommandResult) -> int:
+    if result.status is not None:
+        return result.status
+    return 500 if result.code == "failed" else 422
+
+
+def _problem(request: Request, result: CommandResult, lang: str) -> dict[str, Any]:
+    """RFC 9457; the code is the decider's."""
+    title = CATALOGUE["refused"].title["en" if lang == "en" else "fr"]
+    return {
+        "type": f"urn:vigie:problem:{result.code or 'refused'}",
+        "title": title,
+        "status": _status(result),
+        "detail": result.detail or title,
+        "code": result.code or "refused",
+        "instance": request.url.path,
+        "command_id": result.id,
+        **({"unknown_fields": result.unknown_fields} if result.unknown_fields else {}),
+    }
+
+
+def require_text(text: str | None, field: str = "reason") -> str:
+    """Free text that a decision cannot do without. Raises ProblemError `invalid`."""
+    if text is None or not text.strip():
+        raise ProblemError(
+            "invalid", faults=(fault(field, "missing", "champ obligatoire", "required field"),)
+        )
+    return text

@@ -1,0 +1,71 @@
+"""Commands carry codes and ids: what a person writes goes to `texts` before (D58).
+
+A command stands on a log for ever, also one that its decider refuses. So every string of it is looked at
+here, whichever route it comes from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from schemas.base import Command
+from services.runtime.http.problems import ProblemError, fault
+
+WORD: Final = re.compile(r"[A-Za-z0-9_.:~|*@/+-]{1,128}")
+"""Codes of a report, plus the marks that ids of realms, rows and principals have."""
+_RRULE: Final = re.compile(r"[A-Z0-9=;,:+-]{1,200}")
+PUBLISHED: Final = frozenset({"PublishReference", "DraftReference", "ProposeReference"})
+"""Commands that carry the territory's own data, which two persons agree on before they are published."""
+CHECKED_ELSEWHERE: Final = frozenset(
+    {
+        "ActivateStrategy.strategy",
+        "EndStrategy.strategy",
+        "PlanMaintenance.matchers",
+        "ChangeMaintenance.matchers",
+    }
+)
+"""Strategies are those that the territory lists; matchers are patterns of a monitoring system's labels."""
+
+
+def check_words(command: Command) -> None:
+    """Check that a command holds no free word. Raises ProblemError `invalid` with the fields that do."""
+    name = type(command).__name__
+    if name in PUBLISHED:
+        return
+    faults = [
+        fault(
+            field,
+            "token",
+            "un code ou un identifiant est attendu : lettres sans accent, chiffres, . _ : - et aucun espace",
+            "a code or an id is expected: letters without accents, digits, . _ : - and no space",
+        )
+        for field, word in _strings(command)
+        if f"{name}.{field}" not in CHECKED_ELSEWHERE and not _is_word(field, word)
+    ]
+    if faults:
+        raise ProblemError("invalid", faults=tuple(faults[:20]))
+
+
+def _is_word(field: str, word: str) -> bool:
+    pattern = _RRULE if field == "rrule" else WORD
+    return not word or pattern.fullmatch(word) is not None
+
+
+def _strings(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every string with the name of the field that it stands in."""
+    if isinstance(value, str):
+        yield field, str(value)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _strings(getattr(value, name), field if field == "matchers" else name)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield field, str(key)
+            yield from _strings(inner, field)
+    elif isinstance(value, tuple | list | frozenset | set):
+        for inner in value:
+            yield from _strings(inner, field)

@@ -1,0 +1,92 @@
+"""Pages cross the network compressed (RFC 9110 8.4): a phone at the edge of a network is who they are for.
+
+Whole pages, and the pieces of a live stream; never what another has encoded. A page that many look at is one object (`pages.renders`), so it is
+compressed once. No page holds a secret beside words that a stranger chose (the CSRF token is in a cookie), so its length tells nothing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SMALLEST: Final = 1_000
+"""Bytes; below, the header costs more than it saves."""
+LEVEL: Final = 6
+"""Hardly larger than 9, in half the time; a page that many look at costs it once."""
+_GZIP: Final = 31
+"""zlib's word for the format of gzip with its largest window."""
+STREAM_LEVEL: Final = 3
+"""A sixth of the size for 3 ms per 100 KB; level 6 takes 12 ms for an eighth less."""
+STREAM_HEAD: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""Of a gzip stream without a name and a time (RFC 1952 2.3)."""
+
+
+def gzip(body: bytes, level: int = LEVEL) -> bytes:
+    """The same bytes each time: no time of day in it."""
+    packing = zlib.compressobj(level, zlib.DEFLATED, _GZIP)
+    return packing.compress(body) + packing.flush()
+
+
+def of_stream(piece: bytes) -> bytes:
+    """A piece of a stream after STREAM_HEAD, whatever was in it before: it refers to nothing earlier and ends on a whole byte (RFC 1951 3.2.4), so the
+    same bytes go to all who are told the same. The stream is never finished; it ends with its connection.
+    """
+    packing = zlib.compressobj(STREAM_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packing.compress(piece) + packing.flush(zlib.Z_FULL_FLUSH)
+
+
+_kept = lru_cache(maxsize=16)(gzip)
+
+
+def accepts_gzip(accepted: str) -> bool:
+    """What an `Accept-Encoding` header says of it."""
+    for choice in accepted.lower().split(","):
+        name, _, weight = choice.partition(";")
+        if name.strip() in ("gzip", "*"):
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+class Compressed:
+    """HTML answers of one piece, for clients that accept it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http" or not accepts_gzip(
+            Headers(scope=scope).get("accept-encoding", "")
+        ):
+            await self._app(scope, receive, send)
+            return
+        begun: list[Message] = []
+
+        async def packed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                begun.append(message)
+                return
+            if begun:
+                start = begun.pop()
+                await send(start if message.get("more_body") else _pack(start, message))
+            await send(message)
+
+        await self._app(scope, receive, packed)
+
+
+def _pack(start: Message, body: Message) -> Message:
+    """Changes both where it is worth it."""
+    headers = MutableHeaders(scope=start)
+    if (
+        headers.get("content-type", "").startswith("text/html")
+        and "content-encoding" not in headers
+        and len(body.get("body", b"")) >= SMALLEST
+    ):
+        body["body"] = _kept(body["body"])
+        headers["Content-Encoding"], headers["Content-Length"] = "gzip", str(len(body["body"]))
+        headers.add_vary_header("Accept-Encoding")
+    return start

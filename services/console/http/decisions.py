@@ -1,0 +1,363 @@
+"""Decisions of people: a command on the owner's input, then the decider's own answer through the read model (API.md, Decisions).
+
+The id of a command comes from the Idempotency-Key, so a repeated request is the same command and gets the same answer; the decider
+drops the second record by its id. What a key was given for is kept beside the answer, as long as it: the digest of the request, since
+a command may hold what the request does not say (a time, a speed, people). Free text goes to the encrypted `texts` first; the command carries its id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, Protocol
+
+import orjson
+import structlog
+from pydantic import ValidationError
+from redis.exceptions import RedisError
+
+from schemas.base import Command, Instant, Message
+from schemas.commands import AnswerNotification
+from schemas.topics import inputs, urgent_lane
+from schemas.words import Answer as Said
+from services.console.http.command_texts import check_words
+from services.console.http.fair_queue import Waits
+from services.console.logbook.lines import author_source
+from services.console.read_model import store
+from services.console.read_model.store import Client
+from services.runtime.http.problems import ProblemError, faults_of
+from services.runtime.identity.principals import Principal
+from services.runtime.identity.signed_links import Link, answer_id
+from services.runtime.secrets.vault import TextItem
+
+WAIT_S: Final = 2.0
+LONGEST_WAIT_S: Final = 60.0
+"""Of `Prefer: wait=N`, for steps of simulated realms that take their time."""
+RECONNECT_S: Final = 0.5
+log = structlog.get_logger(__name__)
+
+ANSWERING_ROLE: Final = "on_call"
+"""Role of somebody who answers from a link: whom the call was for is in the call."""
+
+Answer = dict[str, Any]
+Make = Callable[[str, str, str | None], Command]
+"""(author, role, reason) → the command."""
+
+
+class Sends(Protocol):
+    """The part of `services.runtime.kafka.clients.RecordProducer` that this needs."""
+
+    async def send(
+        self,
+        topic: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        source: str,
+        at: Instant | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+    ) -> tuple[int, int]: ...
+
+
+class Puts(Protocol):
+    """The part of `services.runtime.secrets.vault.Texts` that this needs."""
+
+    async def put(self, text_id: str, item: TextItem) -> None: ...
+
+
+class Answers:
+    """Hears of answered commands on one Redis channel, however many requests wait. `run` until cancelled."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._over = False
+
+    def end(self) -> None:
+        """This process stops: nobody waits any longer, what is not answered is under way."""
+        self._over = True
+        for id in self._waiting:
+            self._wake(id)
+
+    async def run(self) -> None:
+        """Listen for ever; after a lost connection, look once for whatever was answered meanwhile."""
+        while True:
+            with suppress(RedisError, OSError):
+                await self._listen()
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _listen(self) -> None:
+        async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe(store.COMMANDS)
+            for id in [
+                id for id in list(self._waiting) if await self._client.exists(store.command(id))
+            ]:
+                self._wake(id)
+            while True:
+                message = await channel.get_message(timeout=30.0)
+                if message is not None:
+                    self._wake(message["data"].decode())
+
+    def _wake(self, id: str) -> None:
+        for future in self._waiting.get(id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    async def read(self, id: str) -> Answer | None:
+        """The answer, or None while there is none, or while the store is away."""
+        with suppress(RedisError, OSError):
+            raw = await self._client.get(store.command(id))
+            return None if raw is None else dict(orjson.loads(raw))
+        return None
+
+    async def sent(self, id: str) -> str | None:
+        """Digest of the request that sent this command (`key_reused`), None when none did, as far as is known; or while the store is away."""
+        with suppress(RedisError, OSError):
+            raw = await self._client.get(store.sent(id))
+            return None if raw is None else str(raw.decode())
+        return None
+
+    async def note_sent(self, id: str, asked: str) -> None:
+        """A command is going to be sent. Without the store it goes all the same."""
+        with suppress(RedisError, OSError):
+            await self._client.set(store.sent(id), asked, ex=store.COMMAND_TTL_S)
+
+    async def under_way(self, id: str) -> bool:
+        """False for a command of which nothing is known any more. True while the store is away: nobody can tell."""
+        with suppress(RedisError, OSError):
+            return bool(await self._client.exists(store.sent(id)))
+        return True
+
+    async def wait(
+        self, id: str, timeout_s: float, *, ask: Callable[[], Any] | None = None
+    ) -> Answer | None:
+        """The answer if it comes in time. `ask` is awaited after listening has begun, so that no answer is missed."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(id, set()).add(future)
+        try:
+            if ask is not None:
+                await ask()
+            if (found := await self.read(id)) is not None:
+                return found
+            await asyncio.wait([future], timeout=0 if self._over else timeout_s)
+            return await self.read(id)
+        finally:
+            waiting = self._waiting[id]
+            waiting.discard(future)
+            if not waiting:
+                del self._waiting[id]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An Idempotency-Key, and the digest of the request that came with it."""
+
+    text: str
+    asked: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What can be told of a command now. `answer` None: accepted, not decided yet."""
+
+    id: str
+    realm: str
+    answer: Answer | None
+    replayed: bool = False
+
+
+class Decisions:
+    """Sends commands and waits for their answers."""
+
+    def __init__(self, producer: Sends, texts: Puts, answers: Answers, key: bytes) -> None:
+        """`key`: a secret of the installation; ids and digests that it makes say nothing to others."""
+        self._producer, self._texts, self.answers, self._key = producer, texts, answers, key
+        self.waits: Final = Waits()
+
+    # ── ids ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def command_id(self, principal: Principal, realm: str, key: Key | None) -> str:
+        """Id of a command: the same for the same key of the same principal in the same realm."""
+        drawn = (
+            secrets.token_hex(12)
+            if key is None
+            else self._hash("key", principal.id, realm, key.text, size=12)
+        )
+        return f"cmd-{drawn}-{self._hash('issued', drawn, size=4)}"
+
+    def realm_id(self, principal: Principal, key: Key | None) -> str:
+        """Id of a realm that its opener does not name: as that of a command."""
+        return (
+            secrets.token_hex(4)
+            if key is None
+            else self._hash("realm", principal.id, key.text, size=4)
+        )
+
+    def issued(self, id: str) -> bool:
+        """True if this installation made this id: then its command may be on its way."""
+        prefix, _, rest = id.partition("-")
+        drawn, _, mark = rest.partition("-")
+        return prefix == "cmd" and hmac.compare_digest(
+            mark.encode(), self._hash("issued", drawn, size=4).encode()
+        )
+
+    def _hash(self, *parts: str, size: int) -> str:
+        return blake2b("\x1f".join(parts).encode(), key=self._key, digest_size=size).hexdigest()
+
+    # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def repeated(self, principal: Principal, realm: str, key: Key | None) -> Outcome | None:
+        """What was decided under this key before, None when nothing was. Raises ProblemError `key_reused`."""
+        if key is None:
+            return None
+        id = self.command_id(principal, realm, key)
+        if await self.answers.sent(id) not in (None, key.asked):
+            raise ProblemError("key_reused")
+        known = await self.answers.read(id)
+        return None if known is None else Outcome(id, realm, known, replayed=True)
+
+    async def decide(
+        self,
+        service: str,
+        realm: str,
+        principal: Principal,
+        make: Make,
+        *,
+        reason: str | None = None,
+        key: Key | None = None,
+        wait_s: float = WAIT_S,
+        told: Mapping[str, str] | None = None,
+        first: Sequence[tuple[str, Make]] = (),
+    ) -> Outcome:
+        """Send the command that `make` gives and wait for its answer.
+
+        Raises BrokerAway, ProblemError `key_reused`, `invalid` (what the command cannot hold).
+        `told`: more free text, kept with the reason. `first`: (name, command) that go before it, under ids of their own made from its id.
+        """
+        if (before := await self.repeated(principal, realm, key)) is not None:
+            return before
+        id = self.command_id(principal, realm, key)
+        author, role = author_of(principal), principal.acting_role
+        text_id = self.text_id(id, reason) if reason else None
+        try:
+            reference = f"text:{text_id}" if text_id else None
+            command = make(author, role, reference)
+            commands = [
+                (f"{id}-{name}", earlier(author, role, reference)) for name, earlier in first
+            ] + [(id, command)]
+        except ValidationError as error:
+            raise ProblemError("invalid", faults=faults_of(error)) from None
+        for _, one in commands:
+            check_words(one)
+        if text_id is not None and reason is not None:
+            await self._texts.put(text_id, TextItem({"text": reason} | dict(told or {})))
+        outcome = await self.send_all(
+            service, realm, principal, commands, min(wait_s, LONGEST_WAIT_S), key
+        )
+        state = outcome.answer["state"] if outcome.answer else "pending"
+        log.info(
+            "command.sent",
+            command=type(command).__name__,
+            realm=realm,
+            command_id=id,
+            role=role,
+            state=state,
+        )
+        return outcome
+
+    def text_id(self, command_id: str, text: str) -> str:
+        """Where the free text of a command lies: bound to both, so that a repeated request writes the same item."""
+        return f"{command_id}-{self._hash('text', command_id, text, size=6)}"
+
+    async def put_text(self, text_id: str, text: str) -> None:
+        """Store free text before the command that names it. Raises BrokerAway."""
+        await self._texts.put(text_id, TextItem({"text": text}))
+
+    async def put_document(self, text_id: str, raw: bytes) -> None:
+        """Store a frozen document before the command that names it. Raises BrokerAway."""
+        await self._texts.put(text_id, TextItem(raw=raw, content_type="application/json"))
+
+    async def send_all(
+        self,
+        service: str,
+        realm: str,
+        principal: Principal,
+        commands: Sequence[tuple[str, Command]],
+        wait_s: float,
+        key: Key | None = None,
+    ) -> Outcome:
+        """Send (id, command) in order; wait for the answer of the last, whose id is that of the whole.
+
+        Raises BrokerAway, ProblemError `invalid` (a free word).
+        """
+        for _, command in commands:
+            check_words(command)
+        source = author_source(author_of(principal), principal.acting_role)
+        last = commands[-1][0]
+
+        async def ask() -> None:
+            await self.answers.note_sent(last, key.asked if key else "")
+            for id, command in commands:
+                await self._producer.send(
+                    urgent_lane(service, realm),
+                    realm,
+                    command,
+                    id=id,
+                    source=source,
+                    correlation_id=last,
+                )
+
+        with self.waits.patience(principal.id, wait_s) as patience_s:
+            return Outcome(last, realm, await self.answers.wait(last, patience_s, ask=ask))
+
+
+def author_of(principal: Principal) -> str:
+    """Token of the person behind an account; the account itself when it is not a person's."""
+    return principal.person or principal.id
+
+
+class LinkAnswers:
+    """Answers from a link in a message, without a login: the token itself says who and which call (DOMAIN D33)."""
+
+    def __init__(self, producer: Sends, answers: Answers) -> None:
+        self._producer, self._answers = producer, answers
+
+    async def send(
+        self,
+        link: Link,
+        token: str,
+        said: Said,
+        *,
+        recalls: bool = False,
+        instead: str | None = None,
+    ) -> Outcome:
+        """Record the answer. A token answers once: the id of the input is made from it. Raises BrokerAway.
+
+        `recalls`: the person takes their yes back, which a token does once, too. `instead`: whom they ask to be called.
+        """
+        id = f"{answer_id(token)}:recalled" if recalls else answer_id(token)
+        command = AnswerNotification(
+            author=link.person,
+            role=ANSWERING_ROLE,
+            notification=link.notification,
+            person=link.person,
+            answer=said,
+            channel="link",
+            instead=instead,
+        )
+
+        async def ask() -> None:
+            source = author_source(link.person, ANSWERING_ROLE)
+            await self._producer.send(
+                inputs("delivery"), link.realm, command, id=id, source=source, correlation_id=id
+            )
+
+        answer = await self._answers.wait(id, WAIT_S, ask=ask)
+        return Outcome(id, link.realm, answer)

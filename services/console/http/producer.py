@@ -1,0 +1,72 @@
+"""The console's producer: started when the first command is sent, and again after the broker was away, so that reading never waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from schemas.base import Instant, Message
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.process import tracing
+
+SEND_TIMEOUT_S = 5.0
+
+
+class CommandProducer:
+    """`send` as `RecordProducer.send`. Safe for concurrent use."""
+
+    def __init__(self, kafka: str, marks: InputMarks) -> None:
+        self._kafka, self._marks = kafka, marks
+        self._producer: RecordProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def _started(self) -> RecordProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = RecordProducer(self._kafka, self._marks, timeout_s=SEND_TIMEOUT_S)
+                try:
+                    async with asyncio.timeout(SEND_TIMEOUT_S):
+                        await producer.start()
+                except TimeoutError as error:
+                    await producer.stop()
+                    raise BrokerAway("no broker within the time limit") from error
+                self._producer = producer
+        return self._producer
+
+    async def send(
+        self,
+        topic: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        source: str,
+        at: Instant | None = None,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+    ) -> tuple[int, int]:
+        """(partition, offset) after all replicas have it. Raises BrokerAway: repeat with the same id."""
+        with tracing.hop(
+            f"console send {message.wire_type()}", lambda: {"vigie.realm": realm, "vigie.input": id}
+        ) as span:
+            producer = self._producer or await self._started()
+            return await producer.send(
+                topic,
+                realm,
+                message,
+                id=id,
+                source=source,
+                at=at,
+                correlation_id=correlation_id,
+                causation_id=causation_id,
+                traceparent=None if span is None else span.traceparent,
+            )
+
+    async def stop(self) -> None:
+        """Send what is buffered, then close; at most 2 s."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            try:
+                await asyncio.wait_for(producer.stop(), 2)
+            except TimeoutError:
+                return

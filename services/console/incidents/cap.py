@@ -1,0 +1,202 @@
+"""An incident as a CAP 1.2 message (D2, D56), for other systems: never an alert of the population, which is the préfet's (D57).
+
+Every state of an incident that was recorded is one message of a chain: the first an Alert, the later ones Updates, the end a Cancel, each with
+references to those before it. Identifier and `sent` are derived from when that state was recorded, so the same state is the same message,
+whoever asks and how often. No free text of a report goes out (D59). Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from lxml import etree
+
+from schemas.alerts import IncidentRow
+from schemas.base import Instant
+from schemas.cap import NAMESPACE, SEVERITY_WORD
+from schemas.realms import RealmKind, is_live, parse_realm
+from schemas.words import Certainty, EventType, IncidentState
+from services.console.i18n import translator
+from services.console.resources.base import when
+from services.console.sites.geometry import Ring
+from services.console.texts import Names, incident_title, world
+from services.console.texts import words as w
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+LANGUAGES: Final = (("fr-FR", "fr"), ("en-GB", "en"))
+MOST_REFERENCES: Final = 300
+"""Earlier messages that are named: the first and the newest."""
+GRAVE: Final = 4
+_CATEGORY: Final = {
+    "power": "Infra",
+    "water": "Infra",
+    "it": "Infra",
+    "flood": "Met",
+    "heat": "Met",
+    "snow": "Met",
+    "wind": "Met",
+    "weather": "Met",
+    "kitchen": "Health",
+    "security": "Security",
+    "gas": "CBRNE",
+    "fire": "Fire",
+    "absence": "Other",
+    "strike": "Other",
+}
+_TYPE: Final = {
+    "power": EventType.OUTAGE_POWER,
+    "water": EventType.OUTAGE_WATER,
+    "it": EventType.OUTAGE_IT,
+    "flood": EventType.WEATHER_ALERT,
+    "heat": EventType.WEATHER_ALERT,
+    "snow": EventType.WEATHER_ALERT,
+    "wind": EventType.WEATHER_ALERT,
+    "weather": EventType.WEATHER_ALERT,
+    "kitchen": EventType.SUPPLIER_FAILURE,
+    "security": EventType.SECURITY_INCIDENT,
+    "gas": EventType.GAS_LEAK,
+    "fire": EventType.FIRE,
+    "absence": EventType.STAFF_SHORTAGE,
+}
+_CERTAINTY: Final = {
+    Certainty.CONFIRMED: "Observed",
+    Certainty.UNCONFIRMED: "Possible",
+    Certainty.RUMOUR: "Unknown",
+}
+_OVER: Final = frozenset({IncidentState.CLOSED, IncidentState.MERGED})
+_NAMESPACES: Final[Any] = {None: NAMESPACE}
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What no XML can hold (XML 1.0, 2.2): the code of a site or commune that nobody knows may."""
+_RESTRICTION: Final = "Services de l’État, collectivités et partenaires du département"
+
+
+@dataclass(frozen=True, slots=True)
+class Emitter:
+    """Writes the incidents of one realm."""
+
+    realm: str
+    sender: str
+    names: Names
+    shapes: Mapping[str, Sequence[Ring]]
+    """Outlines by INSEE code, longitude first."""
+
+    def message(self, row: IncidentRow, earlier: Iterable[Instant]) -> bytes:
+        """The row as a message. `earlier`: when its former states were recorded."""
+        before = sorted({t for t in earlier if row.known_at <= t < row.updated_at})
+        over = row.state in _OVER
+        alert = etree.Element(f"{{{NAMESPACE}}}alert", nsmap=_NAMESPACES)
+        _put(alert, "identifier", _identifier(row, row.updated_at))
+        _put(alert, "sender", self.sender)
+        _put(alert, "sent", _time(row.updated_at))
+        _put(alert, "status", self._status())
+        _put(alert, "msgType", "Cancel" if over else "Update" if before else "Alert")
+        _put(alert, "scope", "Restricted")
+        _put(alert, "restriction", _RESTRICTION)
+        if not is_live(self.realm):
+            _put(alert, "note", "EXERCICE EXERCICE EXERCICE")
+        if over and not before:
+            before = [row.known_at]
+        if before:
+            _put(
+                alert,
+                "references",
+                " ".join(f"{self.sender},{_identifier(row, t)},{_time(t)}" for t in _some(before)),
+            )
+        _put(alert, "incidents", row.number)
+        for language, lang in LANGUAGES:
+            self._info(alert, row, language, lang)
+        return bytes(
+            etree.tostring(alert, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+        )
+
+    def _status(self) -> str:
+        if is_live(self.realm):
+            return "Actual"
+        return "Exercise" if parse_realm(self.realm)[1] is RealmKind.EXERCISE else "Test"
+
+    def _info(self, alert: Any, row: IncidentRow, language: str, lang: str) -> None:
+        _, over = translator(lang), row.state in _OVER
+        title = incident_title(row, self.names, lang)
+        info = etree.SubElement(alert, f"{{{NAMESPACE}}}info")
+        _put(info, "language", language)
+        _put(info, "category", _CATEGORY.get(row.kind, "Safety"))
+        _put(info, "event", w.word(world.FAMILY, row.kind, _))
+        _put(info, "responseType", "AllClear" if over else "Monitor")
+        _put(
+            info,
+            "urgency",
+            "Past" if over else "Immediate" if row.danger or row.severity >= GRAVE else "Expected",
+        )
+        _put(info, "severity", SEVERITY_WORD.get(row.severity, "Unknown"))
+        _put(info, "certainty", _CERTAINTY[row.certainty])
+        if (kind := _TYPE.get(row.kind)) is not None:
+            _pair(info, "eventCode", "vigie:type", kind.value)
+        _put(info, "onset", _time(row.opened_at))
+        _put(info, "senderName", f"Vigie {parse_realm(self.realm)[0]}")
+        _put(info, "headline", f"{title} (N{int(row.level)})")
+        _put(info, "description", self._description(row, lang))
+        for name, value in (
+            ("vigie:incident", row.id),
+            ("vigie:kind", row.kind),
+            ("vigie:level", f"N{int(row.level)}"),
+            ("vigie:state", row.state.value),
+            ("vigie:severity", str(row.severity)),
+            ("vigie:sites", str(len(row.members))),
+        ):
+            _pair(info, "parameter", name, value)
+        for insee in row.communes or sorted(self.shapes):
+            self._area(info, insee)
+
+    def _description(self, row: IncidentRow, lang: str) -> str:
+        _ = translator(lang)
+        said = [
+            _(
+                "Niveau {level}, {state}.",
+                level=f"N{int(row.level)}",
+                state=w.word(w.INCIDENT_STATE, row.state, _),
+            )
+        ]
+        if row.members:
+            said.append(_("Sites touchés : {n}.", n=len(row.members)))
+        if row.zone_sites:
+            said.append(_("Sites de la zone sans nouvelles : {n}.", n=len(row.zone_sites)))
+        if row.persons_concerned:
+            said.append(_("Personnes concernées : {n}.", n=row.persons_concerned))
+        if row.merged_into is not None:
+            said.append(_("Suivi sous un autre incident."))
+        return " ".join(said)
+
+    def _area(self, info: Any, insee: str) -> None:
+        area = etree.SubElement(info, f"{{{NAMESPACE}}}area")
+        _put(area, "areaDesc", self.names.commune(insee))
+        for ring in self.shapes.get(insee, ()):
+            closed = ring if ring[0] == ring[-1] else [*ring, ring[0]]
+            _put(area, "polygon", " ".join(f"{lat:.5f},{lon:.5f}" for lon, lat, *_ in closed))
+        _pair(area, "geocode", "INSEE", insee)
+
+
+def _identifier(row: IncidentRow, at: Instant) -> str:
+    return f"{row.id}.{at}"
+
+
+def _some(times: list[Instant]) -> list[Instant]:
+    return times if len(times) <= MOST_REFERENCES else [times[0], *times[-MOST_REFERENCES + 1 :]]
+
+
+def _time(at: Instant) -> str:
+    """Local, whole seconds: UTC would have to be written -00:00."""
+    return when(at // 1000 * 1000).astimezone(PARIS).isoformat()
+
+
+def _put(parent: Any, name: str, text: str) -> None:
+    etree.SubElement(parent, f"{{{NAMESPACE}}}{name}").text = _NOT_XML.sub("\ufffd", text)
+
+
+def _pair(parent: Any, name: str, value_name: str, value: str) -> None:
+    pair = etree.SubElement(parent, f"{{{NAMESPACE}}}{name}")
+    _put(pair, "valueName", value_name)
+    _put(pair, "value", value)

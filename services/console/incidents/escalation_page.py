@@ -1,0 +1,257 @@
+"""An escalation as a ladder of rungs: who was called, who answered, what comes next (DOMAIN D32–D35)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from schemas.words import NotificationState
+from services.console.i18n import N_, Translator
+from services.console.resources import Escalation, Notification, Wave
+from services.console.texts import words as w
+from services.console.texts.names import Names
+
+TERRITORY: Final = "territory"
+STANDING: Final = ("running", "answered", "exhausted")
+"""States of a ladder that is neither over nor replaced."""
+NOT_THROUGH: Final = N_("non parvenu")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    role: str
+    said: Literal["yes", "no"]
+    at: datetime | None
+    channel: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Somebody whom a message did not reach, of whom nobody knows what they were told (not at all, or twice) or what they wrote back."""
+
+    role: str
+    word: str
+    id: str
+    failed: bool = False
+    again: bool = False
+    """It may be sent again (the decider's `REPLAYED`), as long as somebody waits for an answer of this ladder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    wave: int
+    cycle: int
+    due_at: datetime
+    fired_at: datetime | None
+    state: str
+    expected: int
+    positive: int
+    ack_min: int
+    channels: str
+    called: int
+    answers: list[Answered]
+    doubts: list[Doubt]
+    silent: int
+    tone: Literal["ok", "soon", "over"]
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Somebody who was called and has not answered."""
+
+    role: str
+    wave: int
+    cycle: int
+    channels: str
+    since: datetime
+    id: str
+
+
+CALLING: Final = ("running", "exhausted")
+"""A ladder that waits for an answer: the next rung fires, or every rung has and the alert stays until somebody takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    id: str
+    name: str
+    state: str
+    started_at: datetime
+    rungs: list[Rung]
+    next: Rung | None
+    """The rung that fires if nothing changes; its time is `next_at`."""
+    next_at: datetime | None
+    silent: list[Silent]
+    uncovered: list[str]
+    positive: int
+    expected: int
+    replaced: str | None
+    """Level of the ladder that this one replaced, e.g. `N2`."""
+    policy: str
+    """Version of the rules that it follows."""
+
+
+def _channels(codes: Iterable[str], _: Translator) -> str:
+    return ", ".join(w.word(w.CHANNEL, c, _) for c in codes)
+
+
+def _who(n: Notification, names: Names, _: Translator) -> str:
+    role = w.role_name(n.role, n.scope, names, _)
+    held = names.holders.get(n.person_token)
+    return (
+        _("Suppl. {role}", role=role)
+        if held is not None and held[2] and n.role == held[0]
+        else role
+    )
+
+
+def _answered(n: Notification, names: Names, _: Translator) -> Answered | None:
+    if n.state is not NotificationState.ANSWERED:
+        return None
+    return Answered(
+        _who(n, names, _),
+        "no" if n.answer == "decline" else "yes",
+        n.acknowledged_at,
+        w.word(w.CHANNEL, n.channel, _) if n.channel else "",
+        n.id,
+    )
+
+
+def _doubt(n: Notification, names: Names, _: Translator) -> Doubt | None:
+    """What came back and is no answer, that nothing got through, or what the policy of a channel leaves open (`canaux.yaml`, `doute`), in words."""
+    if n.unread_at is not None and n.state is not NotificationState.ANSWERED:
+        return Doubt(_who(n, names, _), _("a écrit, et n’a pas été compris"), n.id)
+    if n.state is NotificationState.FAILED:
+        return Doubt(
+            _who(n, names, _),
+            _(w.WHY_NOT_TOLD.get(n.why or "", NOT_THROUGH)),
+            n.id,
+            failed=True,
+            again=True,
+        )
+    if n.withdrawn is not None and n.attempts and all(a.state == "failed" for a in n.attempts):
+        return Doubt(_who(n, names, _), _(NOT_THROUGH), n.id, failed=True)
+    if n.state is NotificationState.AMBIGUOUS:
+        return Doubt(_who(n, names, _), _("peut-être non reçu"), n.id, again=True)
+    if any(
+        a.possible_duplicate and a.state in ("accepted", "received", "ambiguous")
+        for a in n.attempts
+    ):
+        return Doubt(_who(n, names, _), _("peut-être reçu deux fois"), n.id)
+    return None
+
+
+def _rung(wave: Wave, by_id: dict[str, Notification], names: Names, _: Translator) -> Rung:
+    told = [by_id[i] for i in wave.notifications if i in by_id]
+    answers = [x for x in (_answered(n, names, _) for n in told) if x is not None]
+    answers.sort(key=lambda x: (x.at is None, x.at))
+    doubts = [x for x in (_doubt(n, names, _) for n in told) if x is not None]
+    silent = sum(1 for n in told if n.answer_expected and n.state is not NotificationState.ANSWERED)
+    enough = wave.positive >= wave.expected
+    tone: Literal["ok", "soon", "over"] = (
+        "ok"
+        if enough
+        else "over"
+        if wave.fired_at and not wave.positive and not answers
+        else "soon"
+    )
+    called = len(wave.notifications) or len(wave.roles)
+    return Rung(
+        wave.wave,
+        wave.cycle,
+        wave.due_at,
+        wave.fired_at,
+        wave.state,
+        wave.expected,
+        wave.positive,
+        wave.ack_min,
+        _channels(wave.channels, _),
+        called,
+        answers,
+        doubts,
+        silent,
+        tone,
+    )
+
+
+def ladder_of(
+    escalation: Escalation, notifications: Sequence[Notification], names: Names, _: Translator
+) -> Ladder:
+    """The ladder with the answers of those who were called."""
+    by_id = {n.id: n for n in notifications if n.escalation == escalation.id}
+    waves = sorted(escalation.waves, key=lambda x: (x.cycle, x.wave))
+    fired = [_rung(x, by_id, names, _) for x in waves if x.fired_at is not None]
+    waiting = next(
+        (_rung(x, by_id, names, _) for x in waves if x.fired_at is None and x.state == "waiting"),
+        None,
+    )
+    running = escalation.state == "running"
+    latest: dict[str, Notification] = {}
+    for n in sorted(by_id.values(), key=lambda n: n.planned_at):
+        latest[n.person_token] = n
+    silent = [
+        Silent(
+            _who(n, names, _),
+            n.wave or 1,
+            n.cycle or 1,
+            _channels(n.channels, _),
+            n.planned_at,
+            n.id,
+        )
+        for n in latest.values()
+        if n.answer_expected
+        and n.state
+        not in (
+            NotificationState.ANSWERED,
+            NotificationState.SUPERSEDED,
+            NotificationState.WITHDRAWN,
+        )
+    ]
+    first = next((r for r in fired if r.wave == 1), None)
+    return Ladder(
+        escalation.id,
+        escalation.ladder,
+        escalation.state,
+        escalation.started_at,
+        fired,
+        waiting if running else None,
+        escalation.next_at if running else None,
+        silent if escalation.state in CALLING else [],
+        [
+            w.role_name(role, scope or None, names, _)
+            for role, _colon, scope in (u.partition(":") for u in escalation.uncovered_roles)
+        ],
+        first.positive if first else 0,
+        first.expected if first else 0,
+        f"N{escalation.previous_level}" if escalation.previous_level else None,
+        escalation.policy,
+    )
+
+
+def incident_ladder(escalations: Sequence[Escalation], incident: str) -> Escalation | None:
+    """Of the ladders that it is in, its own and the realm's once it joined (D32), the running one, else the newest."""
+    return _newest([e for e in escalations if incident in e.incidents or e.scope == incident])
+
+
+def main_ladder(escalations: Sequence[Escalation], incident: str | None) -> Escalation | None:
+    """What the room looks at: the realm's ladder (N3–N4, D32) or that of the gravest incident, the running one first.
+
+    One of the realm counts while somebody is called or the answers stand; one that is over, of a crisis long ago, is no one's any more.
+    """
+    pool = [
+        e
+        for e in escalations
+        if (incident is not None and (incident in e.incidents or e.scope == incident))
+        or (e.state in STANDING and (incident is None or e.scope == TERRITORY))
+    ]
+    return _newest(pool)
+
+
+def _newest(pool: Sequence[Escalation]) -> Escalation | None:
+    running = [e for e in pool if e.state == "running"]
+    if running:
+        return max(running, key=lambda e: (e.ladder, e.started_at))
+    return max(pool, key=lambda e: (e.state in STANDING, e.started_at, e.ladder), default=None)

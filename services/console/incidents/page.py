@@ -1,0 +1,555 @@
+"""The incident's screen: prove why this level, who answered, and when it was known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Final, Literal
+
+from schemas.words import (
+    ACTIVATED,
+    SHELVED,
+    ActivityState,
+    Effect,
+    IncidentState,
+    PlanState,
+    SiteStatus,
+)
+from services.console.attention.cell_page import SiteLine, site_line
+from services.console.continuity.clocks import HIT, Running
+from services.console.i18n import Translator
+from services.console.logbook.line_list import LATE_MIN
+from services.console.resources import (
+    Activity,
+    Incident,
+    Line,
+    Plan,
+    PlanConflict,
+    Reason,
+    Site,
+    Trigger,
+)
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names
+from services.console.texts.reasons import Said, said
+from services.console.web import times
+
+MEMBERS_SHOWN: Final = 12
+CLOCKS_SHOWN: Final = 8
+LINES_SHOWN: Final = 15
+LEAVING_SHOWN: Final = 100
+
+
+# ── phases ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    title: str
+    detail: str
+    state: Literal["past", "here", "next"]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelReason:
+    """Why a level was reached: the first reason with it, and when."""
+
+    level: int
+    at: datetime | None
+    said: Said
+    where: str
+    reason: str = ""
+    """Words of the person who decided it, for readers who may see them."""
+
+
+def level_of(reason: Reason) -> int | None:
+    """The level that this reason carried the incident to."""
+    level = reason.args.get("level")
+    return (
+        int(level) if isinstance(level, int | float | str) and not isinstance(level, bool) else None
+    )
+
+
+def is_decided(reason: Reason) -> bool:
+    """Tell whether a person set the level, instead of a rule."""
+    return reason.code == "manual" and "author" in reason.args
+
+
+def level_reasons(
+    reasons: Iterable[Reason],
+    where: Mapping[str, str],
+    names: Names,
+    lang: str,
+    words: Callable[[str], str | None] = lambda _ref: None,
+) -> list[LevelReason]:
+    """Return one reason per level, the lowest level first.
+
+    `where` maps a report to the site it speaks of; `words` gives the words behind the reference of a reason.
+    """
+    found: dict[int, LevelReason] = {}
+    for reason in reasons:
+        level = level_of(reason)
+        if (
+            level is None
+            or level in found
+            or "refused" in reason.args
+            or not (reason.metric or is_decided(reason))
+        ):
+            continue
+        place = next((where[r] for r in reason.reports if r in where), "")
+        told = words(str(reason.args.get("reason", ""))) or ""
+        found[level] = LevelReason(level, reason.at, said(reason, names, lang), place, told)
+    return [found[level] for level in sorted(found)]
+
+
+def steps_of(
+    incident: Incident,
+    levels: Sequence[LevelReason],
+    plan: Plan | None,
+    now: datetime,
+    _: Translator,
+) -> list[Step]:
+    """The life of the incident: reported, confirmed, levels, recovery, stable, closed."""
+    closed = incident.state in (IncidentState.CLOSED, IncidentState.MERGED)
+    steps = [
+        Step(_("Signalé"), times.hm_dated(incident.opened_at, now, _.lang), "past"),
+        Step(_("Confirmé"), times.hm_dated(incident.known_at, now, _.lang), "past")
+        if incident.certainty == "confirmed"
+        else Step(_("À confirmer"), "", "here"),
+    ]
+    before = [r for r in levels if r.level < incident.level]
+    if before:
+        steps.append(
+            Step(
+                ", ".join(f"N{r.level}" for r in before),
+                ", ".join(times.hm_dated(r.at, now, _.lang) for r in before),
+                "past",
+            )
+        )
+    current = next((r for r in levels if r.level == incident.level), None)
+    detail = (
+        _("depuis {at}", at=times.hm_dated(current.at, now, _.lang))
+        if current and current.at
+        else ""
+    )
+    over = incident.estimated_end is not None and incident.estimated_end < now
+    steps.append(
+        Step(
+            _("N{level} en cours", level=incident.level) if not closed else f"N{incident.level}",
+            detail,
+            "past" if closed else "here",
+        )
+    )
+    if incident.estimated_end is None:
+        back = _("heure de rétablissement non annoncée")
+    else:
+        back = (
+            _("annoncé {at}, dépassé", at=times.hm_dated(incident.estimated_end, now, _.lang))
+            if over
+            else _("annoncé {at}", at=times.hm_dated(incident.estimated_end, now, _.lang))
+        )
+    ahead: Literal["past", "next"] = "past" if closed else "next"
+    steps.append(Step(_("Rétablissement"), back, ahead))
+    steps.append(
+        Step(
+            _("Levée"),
+            plan.stand_down_text if plan and plan.stand_down_text else _("décidée par le pilote"),
+            ahead,
+        )
+    )
+    steps.append(
+        Step(
+            _("Clos"),
+            times.hm_dated(incident.closed_at, now, _.lang) if closed else _("par une personne"),
+            ahead,
+        )
+    )
+    return steps
+
+
+# ── when it happened, when it was known ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One report between its two times, in the units of the drawing."""
+
+    x1: float
+    x2: float
+    late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lags:
+    threads: list[Thread]
+    ticks: list[tuple[float, str]]
+    levels: list[tuple[float, str]]
+    late: int
+    earlier: int
+    """Reports whose fact is before the drawing begins."""
+
+
+LEFT: Final = 96.0
+RIGHT: Final = 880.0
+
+
+def lags_of(
+    lines: Iterable[Line], levels: Sequence[LevelReason], start: datetime, now: datetime
+) -> Lags | None:
+    """The drawing of all reports, from just before the first fact to now; None without a report."""
+    told = [x for x in lines if x.type == "ReportChanged" and x.change != "verdict"]
+    if not told:
+        return None
+    newest = max(line.recorded_at for line in told)
+    end = max(newest, min(now, newest + timedelta(minutes=3)))
+    begin = max(min(line.occurred_at for line in told), start - timedelta(minutes=30))
+    span = max((end - begin).total_seconds(), 300.0)
+
+    def x(at: datetime) -> float:
+        return round(
+            LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, (at - begin).total_seconds() / span)), 1
+        )
+
+    threads = [
+        Thread(x(line.occurred_at), x(line.recorded_at), line.late_min > LATE_MIN) for line in told
+    ]
+    threads.sort(key=lambda t: (t.late, t.x1, t.x2))
+    step = next(
+        m for m in (5, 10, 15, 30, 60, 120, 360, 720, 1440, ceil(span / 360)) if span / 60 / m <= 9
+    )
+    first = times.local(begin).replace(second=0, microsecond=0)
+    first -= timedelta(minutes=(first.hour * 60 + first.minute) % step)
+    marks = [first + timedelta(minutes=step * k) for k in range(12)]
+    ticks = [(x(m), times.hm(m)) for m in marks if begin <= m <= begin + timedelta(seconds=span)]
+    reached = [(x(r.at), f"N{r.level}") for r in levels if r.at is not None]
+    return Lags(
+        threads,
+        ticks,
+        apart(reached, 22),
+        sum(t.late for t in threads),
+        sum(1 for line in told if line.occurred_at < begin),
+    )
+
+
+def apart(marks: Sequence[tuple[float, str]], gap: float) -> list[tuple[float, str]]:
+    """The marks with labels moved right where they would cover each other."""
+    placed: list[tuple[float, str]] = []
+    for at, label in marks:
+        placed.append((max(at, placed[-1][0] + gap) if placed else at, label))
+    return placed
+
+
+# ── activities, members, plans ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    line: SiteLine
+    causes: str
+    fact_at: datetime | None
+    known_at: datetime | None
+    late: bool
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A report that a person may send to an incident of its own."""
+
+    id: str
+    at: datetime
+    text: str
+
+
+def leaving_of(incident: Incident, lines: Iterable[Line]) -> list[Leaving]:
+    """Reports of the incident, newest first, each with what it said first. Alone, a report has nothing to leave."""
+    mine = set(incident.reports)
+    said = {
+        x.report: Leaving(x.report, x.occurred_at, x.text)
+        for x in lines
+        if x.report in mine and x.type == "ReportChanged"
+    }
+    return (
+        sorted(said.values(), key=lambda r: r.at, reverse=True)[:LEAVING_SHOWN]
+        if len(mine) > 1
+        else []
+    )
+
+
+def hit_by(incident: Incident, activities: Iterable[Activity]) -> list[Activity]:
+    """Activities that suffer from it: it is named as their incident, or one of their paths begins at a site or report of it (D47)."""
+    inside = {*incident.sites, *incident.zone_sites, *incident.reports}
+    return [
+        a
+        for a in activities
+        if a.incident == incident.id
+        or any(s.id in inside for path in a.path for s in path)
+        or any(one.site in inside for one in a.local)
+    ]
+
+
+def report_names(lines: Iterable[Line]) -> dict[str, str]:
+    """Report id → id of the site it speaks of, from the lines of the incident."""
+    return {x.report: x.site for x in lines if x.report and x.site}
+
+
+def members_of(
+    incident: Incident,
+    sites: Sequence[Site],
+    lines: Sequence[Line],
+    activities: Sequence[Activity],
+    _: Translator,
+) -> list[Member]:
+    """Member sites, gravest and central ones first, one of each kind before the second of any (DOMAIN D47: each with its path)."""
+    heard = {
+        x.report: x
+        for x in reversed(lines)
+        if x.type == "ReportChanged" and x.report and x.change != "verdict"
+    }
+    served: dict[str, list[str]] = {}
+    for a in activities:
+        for path in a.path:
+            for one in path:
+                if one.kind == "site":
+                    served.setdefault(one.id, []).append(a.id)
+    found: list[tuple[tuple[int, int, int, str], Member]] = []
+    seen: Counter[tuple[str, SiteStatus]] = Counter()
+    inside = set(incident.sites)
+    for site in sorted((s for s in sites if s.id in inside), key=lambda s: (-s.staff, s.id)):
+        mine = [c for c in site.causes if c.incident == incident.id] or site.causes
+        reports = [heard[r] for c in mine for r in c.reports if r in heard]
+        first = min(reports, key=lambda x: x.recorded_at, default=None)
+        late = first is not None and first.late_min > LATE_MIN
+        activity = next(iter(served.get(site.id, [])), "")
+        source = world.source(first.source, _) if first else ""
+        chain = " › ".join(p for p in (source, site.id, activity) if p)
+        rank = seen[site.kind, site.status]
+        seen[site.kind, site.status] += 1
+        member = Member(
+            site_line(site, None, _),
+            site_line(site, None, _).why,
+            min((c.since for c in mine), default=None),
+            first.recorded_at if first else None,
+            late,
+            chain,
+        )
+        grave = _GRAVITY.index(site.status)
+        found.append(((rank > 0, grave if rank == 0 else grave + 10, rank, site.id), member))
+    return [member for _key, member in sorted(found, key=lambda x: x[0])]
+
+
+_GRAVITY: Final = (
+    SiteStatus.EVACUATED,
+    SiteStatus.SHELTERING,
+    SiteStatus.CLOSED,
+    SiteStatus.DEGRADED,
+    SiteStatus.UNKNOWN,
+    SiteStatus.NORMAL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    id: str
+    title: str
+    state: PlanState
+    reason: Said | None
+    reason_at: datetime | None
+    waiting: timedelta | None
+    decided: str
+    decides: str
+    level: int
+    version: int
+    to_decide: bool
+    activable: bool
+    """Nobody is asked, and whoever may decide may still put it into effect."""
+    incident: str | None
+    """On whose page it is decided; None: on that of the plans."""
+    value_now: str = ""
+    """What its reason measures now, where that is another value than the one that proposed it."""
+
+
+ACTIVABLE: Final = (
+    PlanState.POSTPONED,
+    PlanState.REFUSED,
+    PlanState.LIFTED,
+    PlanState.RETEX_CLOSED,
+)
+
+
+def _predicate(plan: str, reason: Reason) -> tuple[object, ...]:
+    """Return what a reason of a plan measures, whatever the value."""
+    return plan, reason.metric, repr(sorted(reason.args.items())), reason.op, reason.threshold
+
+
+def plan_lines(
+    plans: Iterable[Plan],
+    now: datetime,
+    names: Names,
+    lang: str,
+    _: Translator,
+    triggers: Iterable[Trigger] = (),
+) -> list[PlanLine]:
+    """Plans that are or were proposed: those to decide first, the oldest first. `triggers`: what their reasons measure now."""
+    measured = {
+        _predicate(t.plan, reason): reason
+        for t in triggers
+        if t.state == "held"
+        for reason in t.current
+    }
+    found = []
+    for plan in plans:
+        if plan.state in SHELVED:
+            continue
+        to_decide = plan.state is PlanState.PROPOSED or (
+            plan.proposed_level is not None and plan.proposed_level > plan.level
+        )
+        why = next((r for r in reversed(plan.why) if r.metric is not None), None)
+        since = plan.proposed_at or plan.trigger_since
+        decided = ""
+        if not to_decide:
+            at = f" {times.hm_dated(plan.decided_at, now, lang)}" if plan.decided_at else ""
+            who = f", {w.person_name(plan.decided_by, names, _)}" if plan.decided_by else ""
+            back = (
+                _(", revient {at}", at=times.hm_dated(plan.postponed_until, now, lang))
+                if plan.postponed_until
+                else ""
+            )
+            decided = f"{_(w.PLAN_STATE[plan.state])}{at}{who}{back}"
+        found.append(
+            PlanLine(
+                plan.id,
+                plan.title,
+                plan.state,
+                said(why, names, lang) if why else None,
+                why.at if why else None,
+                now - since if to_decide and since else None,
+                decided,
+                w.role_name(plan.decides, plan.pole, names, _),
+                plan.level,
+                plan.version,
+                to_decide,
+                plan.state in ACTIVABLE,
+                plan.incident,
+                _value_now(measured.get(_predicate(plan.id, why)), names, lang)
+                if why and to_decide
+                else "",
+            )
+        )
+    return sorted(found, key=lambda p: (not p.to_decide, -(p.waiting or timedelta()), p.id))
+
+
+def _value_now(reason: Reason | None, names: Names, lang: str) -> str:
+    return "" if reason is None else said(reason, names, lang).value
+
+
+def conflicts_of(found: Iterable[PlanConflict]) -> dict[str, list[str]]:
+    """Plan → what to know before it is activated: who counts on the same fallback sites."""
+    told: dict[str, list[str]] = {}
+    for one in found:
+        told.setdefault(one.plan, []).append(one.text)
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class CardLine:
+    id: str
+    task: str
+    role: str
+    due_at: datetime | None
+    late: timedelta | None
+    state: str
+    at: datetime | None
+    measure: str
+    """What to measure of its effect (D61), in words; empty for most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    plan: str
+    title: str
+    since: datetime | None
+    cards: list[CardLine]
+
+
+def _measure(effect: Effect | None, _: Translator) -> str:
+    if effect is None:
+        return ""
+    label, unit = w.EFFECT[effect]
+    return f"{_(label)} ({unit})" if unit else _(label)
+
+
+def cards_of(plans: Iterable[Plan], now: datetime, names: Names, _: Translator) -> list[Cards]:
+    """Action cards of the active plans, in order of their due times (D50)."""
+    found = []
+    for plan in plans:
+        if plan.state not in ACTIVATED or not plan.cards:
+            continue
+        cards = [
+            CardLine(
+                c.id,
+                c.task,
+                w.role_name(c.role, c.pole, names, _),
+                c.due_at,
+                now - c.due_at
+                if c.due_at and c.due_at < now and c.state in ("to_do", "doing")
+                else None,
+                c.state.value,
+                c.at,
+                _measure(c.effect, _),
+            )
+            for c in sorted(plan.cards, key=lambda c: (c.due_at is None, c.due_at or now))
+        ]
+        found.append(Cards(plan.id, plan.title, plan.trigger_since, cards))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    members: int
+    by_status: list[tuple[SiteStatus, int]]
+    silent: int
+    activities: dict[ActivityState, int]
+
+
+def figures_of(
+    incident: Incident, sites: Sequence[Site], activities: Iterable[Activity]
+) -> Figures:
+    """Counts of the header; silent sites of the zone are not members."""
+    inside, zone = set(incident.sites), set(incident.zone_sites)
+    by_status = Counter(s.status for s in sites if s.id in inside)
+    shown = [(x, by_status[x]) for x in _GRAVITY[:4] if by_status[x]]
+    silent = sum(
+        1 for s in sites if s.status is SiteStatus.UNKNOWN and (s.id in zone or s.id in inside)
+    )
+    return Figures(
+        incident.members, shown, silent, Counter(a.state for a in activities if a.state in HIT)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NextBreak:
+    """What will happen if nothing changes: the first DMIA of a vital activity."""
+
+    at: datetime
+    activity: str
+    criticality: int
+
+
+def next_break(clocks: Sequence[Running], now: datetime) -> NextBreak | None:
+    """The next DMIA of an activity of criticality 1 that is still ahead."""
+    ahead = [
+        c
+        for c in clocks
+        if c.criticality == 1 and c.mtpd_at is not None and c.mtpd_at > now and not c.mtpd_over
+    ]
+    first = min(ahead, key=lambda c: c.mtpd_at or now, default=None)
+    return (
+        None
+        if first is None or first.mtpd_at is None
+        else NextBreak(first.mtpd_at, first.activity, first.criticality)
+    )

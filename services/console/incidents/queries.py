@@ -1,0 +1,283 @@
+"""Incidents and why they are what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from schemas import alerts as a
+from schemas import calling
+from schemas import continuity as c
+from schemas.base import Instant
+from schemas.words import EventType
+from services.console import resources as r
+from services.console.http.problems import NotFound
+from services.console.incidents.cap import Emitter
+from services.console.incidents.titles import incident_title
+from services.console.read_model.query_base import WHOLE, Read, Reading, store_errors
+from services.console.read_model.reference_index import Reference
+from services.console.read_model.shapes import OPEN
+from services.console.read_model.snapshot import Picture
+from services.console.resources import Page
+from services.console.sites.receipts import has_receipt
+from services.runtime.http.pagination import page
+
+SHAPED: Final = 20_000
+"""Incidents that are kept shaped, over all realms and languages."""
+ORDERED: Final = 50
+"""Realms whose incidents are kept in order."""
+EXPLAINED: Final = 1000
+"""Reports of which an explanation says why each belongs to the incident, oldest first."""
+_TYPES: Final = frozenset(EventType)
+_RECORDS: Final = frozenset({"IncidentChanged", "ReportChanged"})
+"""Lines that tell of another state of an incident."""
+
+
+class Incidents(Reading):
+    """Queries about incidents."""
+
+    async def incidents(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        status: Sequence[str] = (),
+        level: int | None = None,
+        site: str | None = None,
+        pole: str | None = None,
+        commune: str | None = None,
+        type: str | None = None,
+        q: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[r.Incident]:
+        """Open ones first, gravest first. `type`: a family (power) or the type of one of its reports (outage_power). `level`: at least."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await self._incident_rows(found)
+            types = await _types_of_reports(found.picture) if type in _TYPES else {}
+        reference = found.picture.reference
+        kept = [
+            i
+            for i in rows
+            if (not status or i.state in status)
+            and (level is None or i.level >= level)
+            and (site is None or site in i.members)
+            and (
+                pole is None
+                or any(s in reference.sites and reference.sites[s].pole == pole for s in i.members)
+            )
+            and (commune is None or commune in i.communes)
+            and (type is None or i.kind == type or type in types.get(i.id, ()))
+            and (q is None or _matches(q, i, reference, lang))
+        ]
+        shown, following = page(kept, _incident_order, limit, cursor)
+        async with store_errors():
+            return Page(
+                items=await self._shape_incidents(found, shown, reports=True), next=following
+            )
+
+    async def incident(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.Incident:
+        """One incident with the ids of its reports."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            row = await found.picture.row(a.IncidentRow, id)
+            if row is None:
+                raise NotFound
+            shaped = (await self._shape_incidents(found, [row], reports=True))[0]
+            if shaped.title_type is None and row.kind == SITE_KIND:
+                told = await found.picture.some(a.ReportRow, shaped.reports[:1])
+                first = next(iter(told.values()), None)
+                return shaped if first is None else found.shape.titled(shaped, row, first.type)
+            return shaped
+
+    async def unread_reports(self, realm: str, incident: str, limit: int) -> list[str]:
+        """Return the newest reports of an incident that people of a site sent and the cell has not read. Rule D98."""
+        found = await self.read(realm)
+        async with store_errors():
+            ids = await found.picture.reports_of(incident)
+            rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        return [
+            id for id in ids if id in rows and has_receipt(rows[id]) and rows[id].read_at is None
+        ][-limit:]
+
+    async def cap(self, realm: str, id: str, sender: str, *, as_of: Instant | None = None) -> bytes:
+        """The incident as a CAP 1.2 message, with the chain of those before it."""
+        found = await self.read(realm, as_of=as_of)
+        async with store_errors():
+            row = await found.picture.row(a.IncidentRow, id)
+            if row is None:
+                raise NotFound
+            lines, _ = await self._lines(found.picture, id, WHOLE)
+        earlier = [row.known_at, *(line.recorded_at for line in lines if line.type in _RECORDS)]
+        return Emitter(realm, sender, found.picture.reference.names, self._outlines.shapes).message(
+            row, earlier
+        )
+
+    async def _incident_rows(self, found: Read) -> list[a.IncidentRow]:
+        """Open ones first, gravest first. Sorted once per state of the picture."""
+        rows = await found.picture.rows(a.IncidentRow)
+        kept = self._ordered.get(found.picture.realm)
+        if kept is None or kept[0] is not rows:
+            if len(self._ordered) >= ORDERED:
+                self._ordered.clear()
+            kept = self._ordered[found.picture.realm] = (
+                rows,
+                sorted(rows.values(), key=_incident_order),
+            )
+        return kept[1]
+
+    async def _incidents(self, found: Read) -> list[r.Incident]:
+        """All of them, without report ids."""
+        return await self._shape_incidents(found, await self._incident_rows(found), reports=False)
+
+    async def _shape_incidents(
+        self, found: Read, rows: Sequence[a.IncidentRow], *, reports: bool
+    ) -> list[r.Incident]:
+        """Shaped once as long as neither the row nor its ladder, its plans or the reference change: most of thousands do not."""
+        ladders = _ladders_of(await found.picture.rows(calling.EscalationRow))
+        plans: dict[str, list[str]] = {}
+        for _, plan in sorted((await found.picture.rows(c.PlanRow)).items()):
+            plans.setdefault(plan.incident or "", []).append(plan.id)
+        shaped = []
+        worst = (
+            _gravest_types(await found.picture.rows(a.SiteRow))
+            if any(row.kind == SITE_KIND for row in rows)
+            else {}
+        )
+        for row in rows:
+            ladder, mine = ladders.get(row.id), plans.get(row.id, [])
+            key = (found.picture.realm, found.shape.lang, row.id)
+            kept = self._as_shaped.get(key)
+            if (
+                kept is not None
+                and kept[0] is row
+                and kept[1] is ladder
+                and kept[2] == (mine, worst.get(row.id), found.picture.reference.version)
+            ):
+                one = kept[3]
+            else:
+                one = found.shape.incident(row, ladder=ladder, plans=mine, type=worst.get(row.id))
+                if len(self._as_shaped) >= SHAPED:
+                    self._as_shaped.clear()
+                self._as_shaped[key] = (
+                    row,
+                    ladder,
+                    (mine, worst.get(row.id), found.picture.reference.version),
+                    one,
+                )
+            shaped.append(
+                one.model_copy(update={"reports": await found.picture.reports_of(row.id)})
+                if reports
+                else one
+            )
+        return shaped
+
+    async def some_incidents(self, found: Read, ids: Sequence[str]) -> list[r.Incident]:
+        """Those that exist, for the live stream: without report ids."""
+        return await self._shape_incidents(
+            found, list((await found.picture.some(a.IncidentRow, ids)).values()), reports=False
+        )
+
+    async def explain(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.Explanation:
+        """Why it is one incident, why its levels, why each site and plan (D47)."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            return await self._explain(found, id)
+
+    async def _explain(self, found: Read, id: str) -> r.Explanation:
+        picture, shape = found.picture, found.shape
+        row = await picture.row(a.IncidentRow, id)
+        if row is None:
+            raise NotFound
+        by_code: dict[str, a.Why] = {}
+        ids = (await picture.reports_of(id))[:EXPLAINED]
+        told = await picture.some(a.ReportRow, ids)
+        for report_id in ids:
+            for why in told[report_id].why if report_id in told else ():
+                known = by_code.get(why.code)
+                reports = (*(known.reports if known else ()), *(why.reports or (report_id,)))
+                by_code[why.code] = (known or why).model_copy(update={"reports": reports})
+        sites = await picture.rows(a.SiteRow)
+        concerned = [s for s in sites.values() if s.id in row.members or s.id in row.zone_sites]
+        return r.Explanation(
+            incident=id,
+            realm=picture.realm,
+            title=shape.incident(row).title,
+            correlation=shape.reasons(by_code.values()),
+            levels=shape.reasons(row.why),
+            sites={s.id: shape.reasons(s.why) for s in concerned},
+            activities={
+                x.id: [[r.PathStep(kind=step.kind, id=step.id) for step in path] for path in x.path]
+                for x in (await picture.rows(c.ActivityRow)).values()
+                if x.incident == id and x.path
+            },
+            plans={
+                p.id: shape.reasons(p.why)
+                for p in (await picture.rows(c.PlanRow)).values()
+                if p.incident == id
+            },
+        )
+
+
+SITE_KIND: Final = "site"
+"""Family of incidents that says nothing of what happened: their title tells the type instead."""
+
+
+def _gravest_types(sites: Mapping[str, a.SiteRow]) -> dict[str, EventType]:
+    """Return the type of the gravest open cause of each incident."""
+    found: dict[str, a.CauseRow] = {}
+    for site in sites.values():
+        for cause in site.causes:
+            known = found.get(cause.incident or "")
+            if known is None or (-cause.severity, cause.since, cause.id) < (
+                -known.severity,
+                known.since,
+                known.id,
+            ):
+                found[cause.incident or ""] = cause
+    return {incident: cause.type for incident, cause in found.items()}
+
+
+async def _types_of_reports(picture: Picture) -> dict[str, set[str]]:
+    """Of each incident. Not those of its causes: a site forgets the causes that were lifted."""
+    types: dict[str, set[str]] = {}
+    for row in (await picture.rows(a.ReportRow)).values():
+        if row.incident is not None:
+            types.setdefault(row.incident, set()).add(row.type)
+    return types
+
+
+def _incident_order(row: a.IncidentRow) -> tuple[int | str, ...]:
+    return (int(row.state not in OPEN), -row.level, -row.opened_at, row.id)
+
+
+def _matches(q: str, row: a.IncidentRow, reference: Reference, lang: str) -> bool:
+    names = [reference.names.site(s) for s in row.members] + [
+        reference.names.commune(x) for x in row.communes
+    ]
+    title = incident_title(row, reference.names, lang)
+    return (
+        q.casefold()
+        in " ".join([row.id, row.number, title, row.key, *row.members, *names]).casefold()
+    )
+
+
+def _ladders_of(ladders: Mapping[str, calling.EscalationRow]) -> dict[str, calling.EscalationRow]:
+    """Incident → its ladder: the running one, else the newest."""
+    found: dict[str, calling.EscalationRow] = {}
+    for ladder in ladders.values():
+        for incident in {ladder.scope, *ladder.incidents}:
+            known = found.get(incident)
+            if known is None or _standing(ladder) > _standing(known):
+                found[incident] = ladder
+    return found
+
+
+def _standing(ladder: calling.EscalationRow) -> tuple[bool, int, str]:
+    return (ladder.state == "running", ladder.started_at, ladder.ladder)

@@ -1,0 +1,133 @@
+"""One report on a page: what it said, what became of it, and what a person may say about it (D4–D8)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.reports import Measure
+from schemas.words import ReportState
+from services.console.i18n import N_, Translator
+from services.console.logbook.erased_text import tell_erased
+from services.console.resources import Report, ms
+from services.console.sites.receipts import OF_PEOPLE
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names
+from services.console.texts.reasons import RULE, metric_value
+from services.runtime.secrets.erasure import Erased
+
+
+def has_receipt(report: Report) -> bool:
+    """Tell whether somebody at a site waits to know that the cell has read the report (D98)."""
+    return report.site is not None and report.dialect in OF_PEOPLE
+
+
+def is_open_question(report: Report) -> bool:
+    """Tell whether a person may still confirm the report."""
+    return report.confirmation != "confirmed" or bool(
+        {"measure_unentitled", "to_confirm"}.intersection(report.flags)
+    )
+
+
+STATES: Final = {
+    ReportState.RECEIVED: N_("reçu, pas encore lu"),
+    ReportState.APPLIED: N_("pris en compte"),
+    ReportState.DUPLICATE: N_("déjà connu : ajouté à la même cause"),
+    ReportState.REFUSED: N_("refusé"),
+    ReportState.FAILED: N_("en échec : gardé, à reprendre"),
+}
+FLAGS: Final = {
+    "late": N_("appris plus de 15 minutes après les faits"),
+    "future": N_("horodatage postérieur à la réception : l’heure de réception est retenue"),
+    "contested": N_("contredit par une autre source"),
+    "planned": N_("prévu, pas en cours"),
+    "site_unknown": N_("site inconnu : à rattacher"),
+    "area_unknown": N_("lieu non reconnu : à rattacher"),
+    "superseded": N_("remplacé par une mise à jour"),
+    "cancelled": N_("annulé par sa source"),
+    "maintenance": N_("couvert par des travaux prévus"),
+    "measure_unentitled": N_(
+        "mesure d’une source non habilitée : à confirmer, sans effet d’ici là"
+    ),
+    "to_confirm": N_("valeur peu plausible : à confirmer, sans effet d’ici là"),
+    "unknown_measure": N_("mesure inconnue : aucune règle ne la lit"),
+}
+
+ZONE_SHOWN: Final = 12
+SIGNATURES: Final = {
+    "unsigned": N_("non signé"),
+    "unchecked": N_("signé, sans certificat pour le vérifier"),
+    "valid": N_("signature vérifiée"),
+    "invalid": N_("signature fausse"),
+}
+
+
+def state_of(report: Report, _: Translator) -> str:
+    """What became of it, in words; of one that counts for nothing also why."""
+    said = _(STATES[report.state])
+    if report.state in (ReportState.REFUSED, ReportState.FAILED) and report.reason:
+        return _(
+            "{what} : {why}",
+            what=said,
+            why=_(RULE[report.reason]) if report.reason in RULE else report.reason,
+        )
+    return said
+
+
+def flags_of(report: Report, _: Translator) -> list[str]:
+    """What is to be known about it, in words."""
+    return [_(FLAGS[f]) if f in FLAGS else f for f in report.flags]
+
+
+def facts_of(report: Report, names: Names, _: Translator) -> list[tuple[str, str]]:
+    """(label, words) of what it said beside its place and times: figures, colours, what it lifts, and advice that triggers nothing (D13)."""
+    told = [
+        (_("Commune"), names.commune(report.commune) if report.commune and not report.site else ""),
+        (
+            _("Secteur"),
+            ", ".join(names.commune(c) for c in report.zone[:ZONE_SHOWN])
+            + (" …" if len(report.zone) > ZONE_SHOWN else ""),
+        ),
+        (_("Mesure"), _measure(report.measure, _)),
+        (_("Phénomène"), w.word(world.PHENOMENON, report.phenomenon, _)),
+        (_("Couleur"), w.word(world.COLOUR, report.colour, _)),
+        (_("Lève"), ", ".join(w.word(w.EVENT, t, _) for t in report.lifts)),
+        (
+            _("Activités signalées comme touchées"),
+            ", ".join(
+                f"{a} {names.activity(a, _.lang)}" if a in names.activities else a
+                for a in report.affected_activities
+            ),
+        ),
+        (_("Plan conseillé"), report.plan_hint or ""),
+    ]
+    return [(label, words) for label, words in told if words]
+
+
+def _measure(measure: Measure | None, _: Translator) -> str:
+    """`niveau 6,2 m (paris-austerlitz)`: as its source names it."""
+    if measure is None:
+        return ""
+    value = measure.value
+    said = (
+        w.number(value, _.lang)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else metric_value(None, value, _)
+    )
+    of = f"/ {w.number(measure.value_of, _.lang)}" if measure.value_of is not None else ""
+    about = ", ".join(filter(None, (measure.object, measure.scope)))
+    return " ".join(
+        filter(None, (measure.name, said, of, measure.unit, f"({about})" if about else ""))
+    )
+
+
+def erased_of(report: Report, lang: str) -> str:
+    """Return when and why its words were erased; empty while they are there."""
+    if report.erased_at is None:
+        return ""
+    return tell_erased(Erased(ms(report.erased_at), report.erased_reason or ""), lang)
+
+
+def signature_of(report: Report, _: Translator) -> str | None:
+    """The verdict on its signature, in words."""
+    return _(SIGNATURES.get(report.signature, report.signature)) if report.signature else None

@@ -1,0 +1,108 @@
+"""`/api/v1/reports/{id}`: what became of a report, and its verification by a named person. Posting is the front door's."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import Field
+
+from schemas.commands import (
+    ConfirmReport,
+    DenyReport,
+    LinkReport,
+    MarkReportsRead,
+    PreviewConfirmation,
+)
+from services.console.http.answers import RESPONSES, decide
+from services.console.http.context import Author, Body, Reader, deciding, is_limited, reading
+from services.console.http.problems import NotFound
+from services.console.http.scopes import check_sites
+from services.console.resources import Report
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1/reports", tags=["reports"])
+Verifying = Annotated[Author, Depends(deciding(Permission.REPORT_VERIFY))]
+log = structlog.get_logger(__name__)
+
+
+class Link(Body):
+    site: str = Field(max_length=64)
+
+
+@router.get(
+    "/{id}",
+    summary="What became of a report: applied, duplicate, refused, failed; with the reason and the incident",
+)
+async def one(
+    reader: Annotated[Reader, Depends(reading(Permission.REPORT_STATUS))], id: str
+) -> Report:
+    texts = reader.principal.may(Permission.REPORT_RAW)
+    found = await reader.model.report(
+        reader.realm, id, as_of=reader.as_of, lang=reader.lang, texts=texts
+    )
+    if (
+        not reader.principal.may(Permission.PICTURE_READ)
+        and found.source_key != reader.principal.id
+    ):
+        raise NotFound  # a source sees its own reports only
+    if found.headline or found.description:
+        log.info("report.text_read", report=id, realm=reader.realm, reader=reader.principal.id)
+    return found
+
+
+async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+    """Refuse a report about a site that is not the author's; one about no known site is the whole territory's."""
+    if is_limited(author.principal):
+        within = author.within(body)
+        site = (await within.model.report(within.realm, id)).site
+        await check_sites(within, [site] if site is not None else [], "site")
+
+
+@router.post("/{id}/confirm", responses=RESPONSES, summary="Verified by the author (D6)")
+async def confirm(author: Verifying, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", ConfirmReport, report=id)
+
+
+@router.post(
+    "/{id}/confirm/preview",
+    responses=RESPONSES,
+    summary="What confirming it would do now: level, people called, plans. Decides nothing",
+)
+async def preview(author: Verifying, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", PreviewConfirmation, report=id)
+
+
+@router.post(
+    "/{id}/read",
+    responses=RESPONSES,
+    summary="The author has read it for the cell (D98); 204: it was read before, or has no receipt",
+)
+async def mark_read(
+    author: Annotated[Author, Depends(deciding(Permission.REPORT_RAW))],
+    id: str,
+    body: Body | None = None,
+) -> Response:
+    await _in_scope(author, body, id)
+    within = author.within(body)
+    if not await within.model.is_unread(within.realm, id):
+        return Response(status_code=204)
+    return await decide(author, body, "alerts", MarkReportsRead, reports=(id,))
+
+
+@router.post("/{id}/deny", responses=RESPONSES, summary="Denied by the author")
+async def deny(author: Verifying, id: str, body: Body | None = None) -> Response:
+    await _in_scope(author, body, id)
+    return await decide(author, body, "alerts", DenyReport, report=id)
+
+
+@router.post(
+    "/{id}/link", responses=RESPONSES, summary="Link a report with an unknown site to a site (D8)"
+)
+async def link(author: Verifying, id: str, body: Link) -> Response:
+    await check_sites(author.within(body), [body.site], "site")
+    return await decide(author, body, "alerts", LinkReport, report=id, site=body.site)

@@ -1,0 +1,274 @@
+"""Reports, incidents, their ladders and levels."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas.reports import Measure
+from schemas.words import (
+    Certainty,
+    Channel,
+    Confirmation,
+    EventType,
+    IncidentState,
+    MsgType,
+    ReportState,
+    TaskState,
+)
+from services.console.continuity.resources import PathStep
+from services.console.resources.base import Interval, Reason, Resource, Time
+
+
+class Ladder(Resource):
+    """The running ladder of an incident (or the realm's, if the incident joined it)."""
+
+    id: str
+    ladder: str
+    state: str
+    wave: int
+    cycle: int
+    next_at: Time | None
+    acknowledged_by: list[str]
+
+
+class IncidentCause(Resource):
+    key: str
+    kind: str
+
+
+class Incident(Resource):
+    id: str
+    realm: str
+    number: str
+    title: str
+    title_type: EventType | None = Field(
+        default=None, exclude=True, description="type that the title of a site's incident tells"
+    )
+    kind: str
+    state: IncidentState
+    level: int
+    severity: int
+    certainty: Certainty
+    opened_at: Time
+    known_at: Time
+    updated_at: Time
+    closed_at: Time | None
+    merged_into: str | None
+    version: int = Field(description="counts decisions; also the ETag")
+    sites: list[str] = Field(description="sites with a word of their own in it")
+    members: int = Field(description="how many sites that is")
+    zone_sites: list[str]
+    communes: list[str]
+    poles: list[str]
+    cause: IncidentCause
+    reports: list[str] = Field(description="ids, oldest first; empty in the live stream")
+    reports_count: int
+    duplicates_count: int
+    danger: bool = Field(description="people may be in danger")
+    customers_cut: float | None
+    persons_concerned: int | None
+    estimated_end: Time | None
+    over_since: Time | None = Field(
+        default=None,
+        description="all its causes are over since then: lowering or closing it is proposed",
+    )
+    acknowledged_by: list[str]
+    quiet: str | None = Field(
+        description="maintenance (D64), inhibited (D65): in the picture, calls nobody"
+    )
+    escalation: Ladder | None
+    plans: list[str]
+    why: list[Reason]
+
+
+class Wave(Resource):
+    wave: int
+    cycle: int
+    due_at: Time
+    fired_at: Time | None
+    ack_min: int
+    channels: list[Channel]
+    state: str
+    roles: list[str]
+    notifications: list[str]
+    expected: int
+    positive: int
+    declined: int
+
+
+class Escalation(Resource):
+    id: str
+    realm: str
+    ladder: str
+    scope: str
+    incidents: list[str]
+    state: str
+    policy: str
+    started_at: Time
+    wave: int
+    cycle: int
+    next_at: Time | None
+    acknowledged_by: list[str]
+    waves: list[Wave]
+    uncovered_roles: list[str]
+    level: int
+    previous_level: int | None
+    superseded_by: str | None
+
+
+class Report(Resource):
+    id: str
+    realm: str
+    state: ReportState
+    reason: str | None = None
+    of: str | None = None
+    incident: str | None = None
+    why: list[Reason] = Field(default_factory=list)
+    flags: list[str] = Field(default_factory=list)
+    confirmation: Confirmation | None = None
+    source: str | None = None
+    site: str | None = None
+    commune: str | None = None
+    zone: list[str] = Field(default_factory=list)
+    effective: list[Interval] = Field(default_factory=list)
+    expected_end: Time | None = None
+    lifts: list[EventType] = Field(default_factory=list)
+    affected_activities: list[str] = Field(default_factory=list)
+    verified_by: str | None = None
+    source_key: str | None = None
+    type: EventType | None = None
+    severity: int | None = None
+    certainty: Certainty | None = None
+    urgency: str | None = None
+    msg_type: MsgType | None = None
+    references: list[str] = Field(default_factory=list)
+    alias: str | None = None
+    occurred_at: Time | None = None
+    recorded_at: Time | None = None
+    capacity_lost_pct: float | None = None
+    persons_concerned: int | None = None
+    measure: Measure | None = None
+    phenomenon: str | None = None
+    colour: str | None = None
+    plan_hint: str | None = None
+    headline: str | None = Field(
+        default=None, description="from `texts`, for roles that may read free text"
+    )
+    description: str | None = None
+    attachments: list[str] = Field(
+        default_factory=list, description="ids of its photos, for roles that may read free text"
+    )
+    erased_at: Time | None = Field(
+        default=None, description="its words and photos were erased then"
+    )
+    erased_reason: str | None = Field(
+        default=None, description="why, for roles that may read free text"
+    )
+    dialect: str | None = None
+    sites: list[str] = Field(default_factory=list, description="sites in the area that it names")
+    signature: str | None = Field(
+        default=None, description="of a CAP message: unsigned, unchecked, valid, invalid"
+    )
+    corrected_by: str | None = Field(
+        default=None,
+        description="who changed the words of a refused message before it was offered again",
+    )
+    read_at: Time | None = Field(default=None, description="when the cell first read it")
+    newer_alert_at: Time | None = Field(
+        default=None,
+        description="of a reopening that lifted nothing: when the alert occurred that is newer than it",
+    )
+
+
+class Task(Resource):
+    id: str
+    realm: str
+    kind: str
+    title: str
+    state: TaskState
+    opened_at: Time
+    due_at: Time | None
+    site: str | None
+    incident: str | None
+    report: str | None
+    candidates: list[str]
+    taken_by: str | None
+    done_at: Time | None
+    outcome: str | None
+    owner: str | None = Field(
+        description="role that has to do it, `directeur_pole:<pôle>` in a scope"
+    )
+    post: str | None = Field(
+        description="readiness_hole: the role, `<role>:<scope>` in a scope; relief: the role in the cell"
+    )
+
+
+class Instruction(Resource):
+    """A short instruction of the cell to a site, and what the site answered (D99)."""
+
+    id: str = Field(description="of its task")
+    realm: str
+    site: str
+    incident: str | None
+    report: str | None
+    text: str | None = Field(
+        description="for the people of the site and for who may read free text; None once it was erased"
+    )
+    state: TaskState
+    asked_by: str | None
+    asked_at: Time
+    due_at: Time | None
+    answer: str | None = Field(description="understood, or withdrawn by the cell")
+    answered_at: Time | None
+    answered_by: str | None
+
+
+class LevelState(Resource):
+    """`id`: `territory` or `pole:<id>`."""
+
+    id: str
+    realm: str
+    level: int
+    since: Time | None
+    why: list[Reason]
+    version: int
+    proposed: int | None
+    proposed_why: list[Reason]
+
+
+class Flag(Resource):
+    id: str
+    realm: str
+    value: bool | float | str
+    since: Time
+    effective_from: Time | None
+    incident: str | None
+    reports: list[str]
+
+
+class Trigger(Resource):
+    id: str
+    realm: str
+    plan: str
+    level: int
+    state: str
+    since: Time
+    incident: str | None
+    why: list[Reason]
+    current: list[Reason] = Field(
+        default_factory=list,
+        description="reasons whose value is another now than in `why`, with that value",
+    )
+
+
+class Explanation(Resource):
+    """Why an incident is what it is: correlation, each level, each site's path, each plan."""
+
+    incident: str
+    realm: str
+    title: str
+    correlation: list[Reason]
+    levels: list[Reason]
+    sites: dict[str, list[Reason]]
+    activities: dict[str, list[list[PathStep]]]
+    plans: dict[str, list[Reason]]

@@ -1,0 +1,358 @@
+"""Titles of incidents and tasks, and the sentence of a refused command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from schemas.alerts import IncidentRow, TaskRow
+from schemas.callouts import DraftCallOut, StartCallOut, StopCallOut
+from schemas.commands import HoldSending, ReleaseSending, ReplayNotification
+from schemas.maintenance import Coverage
+from schemas.ranks import HOLDER
+from schemas.words import EventType
+from services.console.i18n import N_, Translator, translator
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names, short
+
+_HAZARD = {
+    "power": N_("Coupure électrique"),
+    "water": N_("Coupure d’eau"),
+    "flood": N_("Crue de la Seine"),
+    "heat": N_("Canicule"),
+    "snow": N_("Neige et verglas"),
+    "wind": N_("Vent violent"),
+    "weather": N_("Vigilance météo"),
+    "kitchen": N_("Restauration"),
+    "it": N_("Panne informatique"),
+    "security": N_("Violences et dégradations"),
+    "gas": N_("Fuite de gaz"),
+    "absence": N_("Sous-effectif"),
+    "strike": N_("Grève"),
+    "fire": N_("Incendie"),
+    "site": N_("Incident de site"),
+}
+_OF_THE_TERRITORY = {"flood", "heat", "snow", "wind", "strike"}
+_WIDE = 3
+"""From how many communes on the title says « étendue » and counts the rest."""
+
+
+def _place(row: IncidentRow, names: Names, _: Translator) -> str:
+    if len(row.members) == 1:
+        site = row.members[0]
+        commune = names.commune_of(site)
+        name = names.site(site)
+        return name if commune is None or commune in name else f"{name}, {commune}"
+    key = row.key.partition(":")[2]
+    communes = sorted(row.communes, key=lambda c: c != key)
+    shown = [names.commune(c) for c in communes]
+    if len(shown) <= _WIDE:
+        return w.listed(shown, _)
+    rest = len(shown) - 2
+    return _("{communes} et {n} autres communes", communes=", ".join(shown[:2]), n=rest)
+
+
+def incident_title(row: IncidentRow, names: Names, lang: str, type: EventType | None = None) -> str:
+    """Return a title without free text, so that anybody may read it: `Coupure électrique : Nanterre, Puteaux et Suresnes`.
+
+    `type`: of the gravest cause; it stands for a family that says nothing of what happened.
+    """
+    _ = translator(lang)
+    hazard = (
+        w.word(w.EVENT, type, _)
+        if row.kind == "site" and type is not None
+        else w.word(_HAZARD, row.kind, _)
+    )
+    if row.kind in _OF_THE_TERRITORY:
+        return hazard
+    if row.kind == "it" and len(row.members) != 1:
+        system = row.key.partition(":")[2]
+        return hazard + _("\u00a0: ") + world.thing(system, _) if system else hazard
+    place = _place(row, names, _)
+    return _("{what} : {where}", what=hazard, where=place) if place else hazard
+
+
+def cause_text(kind: str, key: str, names: Names, lang: str) -> str:
+    """What an incident was opened over, in words: a place, a thing, a day. Empty where its family says it all, or nothing has a name."""
+    _ = translator(lang)
+    scope, _sep, what = key.rpartition(":")
+    if key == "*":
+        return _("tout le système d’information")
+    if scope == "kind":
+        return w.word(world.KIND_MANY, what, _)
+    if what in names.sites:
+        return names.site(what)
+    if what in names.communes:
+        return names.commune(what)
+    if what in names.poles:
+        return names.pole(what, lang)
+    if kind in ("heat", "snow", "wind", "weather"):
+        return "" if what == "any" else w.word(world.PHENOMENON, what, _)
+    return world.thing(what, _) if kind in _NAMED and what != kind else ""
+
+
+_NAMED = ("it", "kitchen", "water")
+"""Families whose incidents are each about a system, a supplier or a network."""
+
+
+def task_title(row: TaskRow, names: Names, lang: str) -> str:
+    """`Levée de doute : PMI Darracq, Suresnes`."""
+    _ = translator(lang)
+    what = w.word(w.TASK, row.kind, _)
+    if row.post is not None:
+        role, _sep, scope = row.post.partition(":")
+        return _("{what} : {where}", what=what, where=w.role_name(role, scope or None, names, _))
+    if row.site is None:
+        return what
+    commune = names.commune_of(row.site)
+    return _(
+        "{what} : {where}",
+        what=what,
+        where=f"{names.site(row.site)}, {commune}" if commune else names.site(row.site),
+    )
+
+
+SHOWN_PLACES = 3
+
+
+def window_title(covers: Coverage, names: Names, lang: str) -> str:
+    """What a maintenance window covers: `Plus d’électricité : Collège X, PMI`."""
+    _ = translator(lang)
+    what = w.listed([w.word(w.EVENT, t, _) for t in covers.types], _)
+    where = (
+        [names.site(s) for s in covers.sites]
+        + [w.word(world.KIND_MANY, k, _) for k in covers.kinds]
+        + [names.pole(p, lang) for p in covers.poles]
+    )
+    if len(where) > SHOWN_PLACES:
+        where = [*where[:SHOWN_PLACES], _("{n} autres", n=len(where) - SHOWN_PLACES)]
+    who = [world.source(s, _) for s in covers.sources] + [
+        f"{m.name}{_SIGN[m.regex, m.equal]}{m.value}" for m in covers.matchers
+    ]
+    place = ", ".join([*where, *who])
+    return _("{what} : {where}", what=what, where=place) if what and place else what or place
+
+
+_SIGN = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
+REFUSALS = {
+    # rights
+    "not_allowed": N_(
+        "Votre rôle ne permet pas cette décision. Elle est aux cellules, à la main courante, à l’astreinte technique, aux responsables de site et à ceux qui décident au-dessus d’eux."
+    ),
+    "role_not_allowed": N_("Votre rôle ne permet pas cette décision."),
+    "role_too_low": N_("Cette décision appartient à un rôle supérieur."),
+    "not_pilot": N_("Baisser le niveau appartient à son pilote."),
+    "not_addressee": N_("Cet appel s’adresse à une autre personne."),
+    # things that are not there
+    "incident_unknown": N_("Cet incident n’existe pas, ou plus."),
+    "report_unknown": N_("Ce signalement n’existe pas."),
+    "site_unknown": N_("Ce site n’existe pas."),
+    "task_unknown": N_("Cette tâche n’existe pas."),
+    "notification_unknown": N_("Cet appel n’existe pas."),
+    "unknown_plan": N_("Ce plan n’existe pas."),
+    "unknown_card": N_("Cette fiche n’existe pas."),
+    "unknown_box": N_("Cette case n’existe pas."),
+    "unknown_site": N_("Ce site n’existe pas."),
+    "unknown_activity": N_("Cette activité n’existe pas."),
+    "unknown_alarm": N_("Cette alarme n’existe pas."),
+    "unknown_strategy": N_("Cette stratégie n’est pas dans la liste de l’activité."),
+    "post_unknown": N_("Ce rôle n’existe pas, ou pas dans ce périmètre."),
+    "person_unknown": N_("L’annuaire ne connaît pas cette personne : {person}."),
+    "duty_unknown": N_("Ce changement d’astreinte n’existe pas."),
+    "policy_in_force": N_("Cette escalade suit déjà les règles en vigueur."),
+    "no_ladder": N_("Aucune escalade n’est en cours."),
+    "no_reference": N_("Les données du territoire ne sont pas encore chargées."),
+    "realm_exists": N_("Ce nom est déjà pris."),
+    "wrong_territory": N_("Ce territoire n’est pas celui de cette installation."),
+    "realm_unknown": N_("Cet exercice n’est pas ouvert ici."),
+    "realm_closed": N_("L’exercice est terminé."),
+    "realm_not_simulated": N_("Un territoire réel suit l’heure réelle."),
+    "time_out_of_range": N_("L’horloge d’un exercice reste entre les années 1970 et 9999."),
+    "step_in_the_past": N_("L’horloge d’un exercice ne recule pas."),
+    "unknown_improvement": N_("Cette action d’amélioration n’existe pas, ou elle est close."),
+    "unknown_role": N_("Ce rôle n’existe pas dans la politique du territoire."),
+    # somebody was faster
+    "sitrep_number": N_(
+        "Un point de situation a été validé entre-temps : relisez le projet, qui porte maintenant le n° {next}."
+    ),
+    "version_mismatch": N_("Quelqu’un a décidé entre-temps : relisez avant de recommencer."),
+    "version_changed": N_("Quelqu’un a décidé entre-temps : relisez avant de recommencer."),
+    "already": N_("C’est déjà fait."),
+    "confirmed_already": N_("Ce signalement est déjà confirmé."),
+    "denied_already": N_("Ce signalement est déjà démenti."),
+    "site_known_already": N_("Ce signalement a déjà un site."),
+    "level_unchanged": N_("C’est déjà le niveau."),
+    "incident_not_open": N_("L’incident n’est plus ouvert."),
+    "incident_not_closed": N_("L’incident n’est pas clos."),
+    "task_not_open": N_("Cette tâche n’attend plus."),
+    "answer_not_expected": N_("Cet appel n’attend pas de réponse."),
+    "callout_unknown": N_("Cette diffusion d’alerte n’existe pas."),
+    "callout_started": N_("Cette diffusion d’alerte est déjà lancée."),
+    "callout_over": N_("Cette diffusion d’alerte est terminée."),
+    "not_dead": N_("Ce message n’a pas échoué : il n’y a rien à reprendre."),
+    "not_held": N_("Les envois ne sont pas suspendus."),
+    "reason_required": N_("Une raison est demandée."),
+    "until_in_past": N_("Cette heure est déjà passée."),
+    # who is on call
+    "span_invalid": N_("La période finit avant de commencer, ou dure plus de deux ans."),
+    "span_over": N_("Cette période est déjà passée."),
+    "spans_overlap": N_("Les deux périodes se chevauchent."),
+    "same_person": N_("C’est la même personne dans les deux périodes."),
+    "not_one_person": N_("Une seule personne doit tenir toute la période à échanger."),
+    # state forbids it
+    "causes_open": N_("Une cause est encore ouverte : clore demande de forcer, avec une raison."),
+    "people_missing": N_(
+        "Le recensement n’est pas complet ({people} personnes non trouvées) : clore demande une raison."
+    ),
+    "predicate_holds": N_(
+        "Une condition de ce niveau tient encore : baisser demande de forcer, avec une raison."
+    ),
+    "incident_above": N_("Un incident est encore à un niveau plus haut : {incidents}."),
+    "reason_needed": N_("Une raison est demandée."),
+    "not_proposed": N_("Ce plan n’est pas proposé."),
+    "not_active": N_("Ce plan n’est pas activé."),
+    "not_lifted": N_("Ce plan n’est pas levé : son RETEX ne peut pas être clos."),
+    "plan_not_valid": N_("Ce plan n’est pas valide : il ne s’active pas."),
+    "sitrep_ahead": N_("Un point de situation ne parle pas de l’avenir."),
+    "sitrep_older": N_("Un point de situation plus récent est déjà validé."),
+    "until_past": N_("Cette heure est déjà passée."),
+    "stand_down_not_held": N_(
+        "La condition de levée ne tient pas assez longtemps : forcer demande une raison."
+    ),
+    "strategy_order": N_("Une stratégie vient avant dans la liste : {first}."),
+    "fallback_out": N_("Ce site de repli est lui-même hors service."),
+    "fallback_exposed": N_("Ce site de repli est exposé à la crue."),
+    "fallback_full": N_("Ce site de repli n’a plus assez de postes."),
+    "report_elsewhere": N_("Un signalement choisi n’est pas de cet incident."),
+    "nothing_left": N_("Il ne resterait rien dans l’incident."),
+    "too_many_reports": N_(
+        "Au plus {most} signalements à la fois : détachez le reste ensuite, puis fusionnez les deux incidents."
+    ),
+    "same_incident": N_("C’est le même incident."),
+    # reassignment
+    "unknown_proposal": N_("Cette proposition n’existe pas."),
+    "unknown_line": N_("Cette ligne n’existe pas, ou elle est terminée."),
+    "nothing_hit": N_("Aucun site ne manque de postes ou d’agents : il n’y a rien à réaffecter."),
+    "nothing_to_decide": N_("Il ne reste rien à décider dans cette proposition."),
+    "proposal_over": N_("La situation a changé : cette proposition n’a plus d’objet."),
+    "proposal_superseded": N_(
+        "La situation a changé : la proposition n° {number} la remplace ({new} lignes nouvelles, {changed} modifiées, {gone} disparues). Relisez-la avant de décider."
+    ),
+    "site_back": N_(
+        "Plus personne n’est à envoyer : le site {site} a retrouvé ce qui lui manquait au moment du calcul. La prochaine proposition en tient compte."
+    ),
+    "agents_elsewhere": N_(
+        "Des agents de ce métier, de {site}, sont encore là où seuls d’autres de leur ordre sont nécessaires. Libérez d’abord cet ordre : ils auraient deux affectations."
+    ),
+    "confined": N_(
+        "Personne ne sort de {site} et personne n’y va : confinement ou comptage en cours. La prochaine proposition en tient compte."
+    ),
+    "back_soon": N_(
+        "Le rétablissement de {site} est annoncé avant que ces agents puissent travailler ailleurs : personne n’est à envoyer."
+    ),
+    "telework_off": N_(
+        "Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où aller."
+    ),
+    "place_lost": N_(
+        "Ce lieu ne peut plus accueillir personne depuis le calcul (postes perdus ou déjà pris, sans nouvelles, zone touchée) : {site}. La prochaine proposition dira où aller."
+    ),
+    # changes of the reference data
+    "change_unknown": N_("Ce changement n’existe pas."),
+    "change_decided": N_("Ce changement est déjà décidé."),
+    "second_person_needed": N_(
+        "La décision revient à une autre personne que l’auteur de la proposition."
+    ),
+    "person_needed": N_("Une personne doit en décider, pas un programme."),
+    "proposer_only": N_("Seule la personne qui l’a proposé le retire ; une autre le refuse."),
+    "base_changed": N_(
+        "Une autre version est entrée en vigueur depuis : proposez de nouveau à partir d’elle."
+    ),
+    "load_under_way": N_(
+        "Une version se charge sans approbation en ce moment, ou son chargement est resté inachevé : terminez-le d’abord."
+    ),
+    "reference_in_force": N_("Cette version est déjà en vigueur."),
+    "reference_proposed": N_("Cette version est déjà proposée."),
+    "reference_unusable": N_("Ces règles ne peuvent pas être lues : {error}"),
+    "section_missing": N_(
+        "La version n’est pas arrivée entière, il manque « {section} » : proposez de nouveau."
+    ),
+    "too_many_changes": N_("{most} changements attendent déjà : décidez-en d’abord."),
+    # maintenance windows
+    "window_unknown": N_("Ces travaux n’existent pas, ou ne sont pas les vôtres."),
+    "window_over": N_("Ces travaux sont terminés : prévoyez-en de nouveaux."),
+    "window_covers_all": N_(
+        "Nommez au moins un site, un genre, un pôle, un type, une source ou une étiquette : rien ne peut tout couvrir."
+    ),
+    "window_danger": N_("Un danger pour les personnes n’est jamais mis en sourdine : {types}."),
+    "window_empty": N_("La fin doit suivre le début."),
+    "window_past": N_("Ces travaux seraient déjà passés."),
+    "window_too_long": N_("Des travaux qui se répètent durent au plus {days} jours."),
+}
+"""Code → sentence, which may name the refusal's own values; `tests/unit/console` compares the codes with those of the deciders."""
+
+
+def refusal(code: str, values: Mapping[str, object], lang: str) -> str:
+    """The sentence of a decider's refusal; an unknown code is named, so that it can be looked up. `values` may name the `command`."""
+    _ = translator(lang)
+    if code not in REFUSALS:
+        return _("Refusé : {code}.", code=code)
+    needed = values.get("needed") or (
+        code == "role_not_allowed" and values.get("command") in _OF_THE_HOLDER and HOLDER
+    )
+    sentence = _(REFUSALS[code]).format_map(_Filled(values))
+    return sentence + (
+        " " + _("Rôle requis : {role}.", role=w.word(w.ROLE, str(needed), _)) if needed else ""
+    )
+
+
+_OF_THE_HOLDER: Final = frozenset(
+    kind.__name__
+    for kind in (
+        HoldSending,
+        ReleaseSending,
+        ReplayNotification,
+        DraftCallOut,
+        StartCallOut,
+        StopCallOut,
+    )
+)
+"""Commands that one role or above may give: their refusal names no role."""
+
+
+class _Filled(dict[str, object]):
+    """A value that is missing leaves a mark rather than an error."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def conflict_title(
+    other: str,
+    kind: str,
+    activities: Sequence[str],
+    *,
+    needed: int,
+    free: int,
+    sound: int,
+    held: Sequence[str],
+    names: Names,
+    lang: str,
+) -> str:
+    """Why two plans collide over the fallback sites of one kind."""
+    _ = translator(lang)
+    text = _(
+        "Même repli que {other} : {kind}, {needed} places demandées ({activities}), {free} libres",
+        other=other,
+        kind=w.word(world.KIND_ONE, kind, _),
+        needed=needed,
+        activities=", ".join(activities),
+        free=free,
+    )
+    where = _.plural("sur {n} site sain", "sur {n} sites sains", sound)
+    taken = (
+        _(" ; déjà pris : {sites}", sites=", ".join(short(names.site(site)) for site in held))
+        if held
+        else ""
+    )
+    return f"{text} {where}{taken}"

@@ -1,0 +1,1 @@
+"""Stream changes of a realm to open pages."""

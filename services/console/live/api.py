@@ -1,0 +1,70 @@
+"""`/api/v1/stream`: Server-Sent Events."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from services.console.http.compression import accepts_gzip
+from services.console.http.context import Picture
+from services.console.live.row_events import hidden_from
+from services.console.live.stream import Hub, Live
+from services.runtime.identity.http_access import still_of
+
+router = APIRouter(prefix="/api/v1", tags=["live"])
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept-Encoding"}
+
+
+@router.get(
+    "/stream",
+    summary="hello, then every changed resource under the name of its collection (sites, incidents, log, …), resync, ping",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
+async def stream(
+    request: Request,
+    reader: Picture,
+    last_id: Annotated[
+        str | None, Query(max_length=100, description="as the header Last-Event-ID")
+    ] = None,
+) -> StreamingResponse:
+    hub: Hub = request.app.state.hub
+    principal = reader.principal
+    gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
+
+    def still_allowed() -> bool:
+        found = still_of(request)
+        return found is principal or found == principal
+
+    frames = await hub.stream(
+        reader.realm,
+        lang=reader.lang,
+        hidden=hidden_from(principal.may),
+        gzip=gzip,
+        last_id=request.headers.get("last-event-id") or last_id,
+        still_allowed=still_allowed,
+    )
+    headers = (
+        _HEADERS
+        | {"Content-Language": reader.lang}
+        | ({"Content-Encoding": "gzip"} if gzip else {})
+    )
+    return LiveResponse(frames, media_type="text/event-stream", headers=headers)
+
+
+class LiveResponse(StreamingResponse):
+    """Closes its stream however it ends, also when the browser went before the first frame."""
+
+    def __init__(self, live: Live, **more: Any) -> None:
+        super().__init__(live, **more)
+        self._live = live
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The exchange."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._live.aclose()

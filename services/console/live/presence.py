@@ -1,0 +1,97 @@
+"""Presence: who has a page of the crisis open now. Kept in the store for less than a minute, never on a log.
+
+An entry is a place and an account. The browser says every `BEAT_S` that it still shows the page; an entry that nobody renews
+lapses. Whoever comes or goes is announced on the live stream of the realm, so that the others see it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from schemas.base import Instant
+from services.console.http.problems import StoreAway
+from services.console.read_model import store
+from services.console.read_model.query_base import now_ms
+from services.console.read_model.store import Client
+
+CELL: Final = "cell"
+"""Place of the page of the cell."""
+BEAT_S: Final = 15
+"""Seconds between two words of a browser."""
+KEPT_MS: Final = 40_000
+"""An entry lapses after two words that were missed."""
+COLLECTION: Final = "presence"
+"""Name of its announcements on the live stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One account on one page."""
+
+    place: str
+    account: str
+
+    def dump(self) -> str:
+        """Return the member of the sorted set."""
+        return f"{self.place} {self.account}"
+
+    @classmethod
+    def load(cls, member: bytes) -> Entry:
+        """Return the entry of a member."""
+        place, _, account = member.decode().partition(" ")
+        return cls(place, account)
+
+
+class PresenceStore:
+    """Entries of all realms. Raises StoreAway."""
+
+    def __init__(self, client: Client, clock_ms: Callable[[], Instant] = now_ms) -> None:
+        self._client, self._clock_ms = client, clock_ms
+
+    async def enter(self, realm: str, entry: Entry) -> None:
+        """Note that an account has a page open, and announce it if that is new."""
+        now, key = self._clock_ms(), store.of(realm, COLLECTION)
+        try:
+            lapsed = await self._drop_lapsed(realm, now)
+            new = await self._client.zadd(key, {entry.dump(): now + KEPT_MS})
+            await self._client.pexpire(key, KEPT_MS)
+            await self._announce(realm, [*lapsed, *([entry] if new else [])])
+        except (RedisError, OSError) as error:
+            raise StoreAway from error
+
+    async def leave(self, realm: str, entry: Entry) -> None:
+        """Note that an account has closed a page."""
+        try:
+            if await self._client.zrem(store.of(realm, COLLECTION), entry.dump()):
+                await self._announce(realm, [entry])
+        except (RedisError, OSError) as error:
+            raise StoreAway from error
+
+    async def entries(self, realm: str) -> list[Entry]:
+        """Return who is there now, in the order in which they were heard last."""
+        try:
+            members = await self._client.zrangebyscore(
+                store.of(realm, COLLECTION), f"({self._clock_ms()}", "+inf"
+            )
+        except (RedisError, OSError) as error:
+            raise StoreAway from error
+        return [Entry.load(member) for member in members]
+
+    async def _drop_lapsed(self, realm: str, now: Instant) -> list[Entry]:
+        key = store.of(realm, COLLECTION)
+        members = await self._client.zrangebyscore(key, "-inf", now)
+        if not members or not await self._client.zrem(key, *members):
+            return []
+        return [Entry.load(member) for member in members]
+
+    async def _announce(self, realm: str, changed: Iterable[Entry]) -> None:
+        places = sorted({entry.place for entry in changed})
+        if places:
+            stream = store.of(realm, "stream")
+            await self._client.xadd(
+                stream, {COLLECTION: "\n".join(places)}, maxlen=store.STREAM_KEPT, approximate=True
+            )

@@ -1,0 +1,102 @@
+"""`/api/v1/presence`: who else of the cell has this page open now. For who may read names; nothing is written on a log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import Field
+from starlette.requests import Request
+
+from services.console.http.context import Author, Body, Reader, deciding, reading
+from services.console.i18n import Translator, translator
+from services.console.live.presence import Entry, PresenceStore
+from services.console.messages.callouts_api import people_of
+from services.console.resources import Presence, PresentPerson
+from services.console.texts import words as w
+from services.console.texts.names import Names
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+
+router = APIRouter(prefix="/api/v1/presence", tags=["live"])
+PLACE = "^(cell|incident:[A-Za-z0-9-]{1,64})$"
+Seeing = Annotated[Reader, Depends(reading(Permission.DIRECTORY_READ))]
+Shown = Annotated[Author, Depends(deciding(Permission.DIRECTORY_READ))]
+
+
+class Here(Body):
+    """The page that the author has open, or leaves."""
+
+    place: str = Field(pattern=PLACE)
+    here: bool = Field(default=True, description="false: the page is closed or in the background")
+
+
+@router.get("", summary="The others who have a page open: of one place, or of the whole realm")
+async def listed(
+    request: Request,
+    response: Response,
+    reader: Seeing,
+    place: Annotated[str | None, Query(pattern=PLACE)] = None,
+) -> Presence:
+    response.headers["Cache-Control"] = "no-store"
+    return await _presence(request, reader.principal, reader.realm, place, reader.lang)
+
+
+@router.post(
+    "", summary="The author has this page open, or leaves it; the others, as GET tells them"
+)
+async def present(request: Request, author: Shown, body: Here) -> Presence:
+    author = author.within(body)
+    entry, known = Entry(body.place, author.principal.id), _store(request)
+    if (await author.model.realm(author.realm)).state == "open":
+        await (known.enter(author.realm, entry) if body.here else known.leave(author.realm, entry))
+    place = None if body.place == "cell" else body.place
+    return await _presence(request, author.principal, author.realm, place, author.lang)
+
+
+def _store(request: Request) -> PresenceStore:
+    found: PresenceStore = request.app.state.presence
+    return found
+
+
+async def _presence(
+    request: Request, reader: Principal, realm: str, place: str | None, lang: str
+) -> Presence:
+    access: AccessStore = request.app.state.access
+    names = (await request.app.state.model.reference(realm)).names
+    places: dict[str, list[str]] = {}
+    for entry in await _store(request).entries(realm):
+        if entry.account != reader.id and place in (None, entry.place):
+            places.setdefault(entry.account, []).append(entry.place)
+    people = []
+    for account, at in places.items():
+        principal = access.principal(account)
+        if (
+            principal is not None
+            and principal.disabled_at is None
+            and principal.may(Permission.DIRECTORY_READ)
+        ):
+            people.append(await _person(request, principal, at, names, translator(lang)))
+    return Presence(
+        realm=realm, place=place, people=sorted(people, key=lambda one: (one.name, one.role))
+    )
+
+
+async def _person(
+    request: Request, principal: Principal, places: list[str], names: Names, _: Translator
+) -> PresentPerson:
+    contact = None if principal.person is None else await people_of(request).get(principal.person)
+    role = (
+        w.role_name(principal.duty, None, names, _)
+        if principal.duty
+        else w.word(w.ROLE, principal.role.value, _)
+    )
+    name = short_name(contact.name) if contact is not None and contact.name else ""
+    return PresentPerson(name=name, role=role, places=sorted(places))
+
+
+def short_name(name: str) -> str:
+    """Return a name as colleagues know each other: `Camille M.`"""
+    first, *rest = name.split()
+    return f"{first} {rest[-1][0]}." if rest else first

@@ -1,0 +1,32 @@
+"""Who has a page of the crisis open now."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from services.console.resources.base import Resource
+
+
+class PresentPerson(Resource):
+    """One person of the cell, as the others see them."""
+
+    name: str = Field(
+        description="first name and initial, out of the directory; empty for an account without a person"
+    )
+    role: str = Field(description="in the reader's language")
+    places: list[str] = Field(description="`cell`, `incident:<id>`")
+
+
+class Presence(Resource):
+    """The others: the reader is not among them."""
+
+    realm: str
+    place: str | None
+    people: list[PresentPerson]
+
+
+class PresenceChanged(Resource):
+    """Somebody came to a place or left it; `GET /presence` says who is there."""
+
+    id: str = Field(description="the place")
+    realm: str

@@ -1,0 +1,195 @@
+"""Rows that changed → events of the live stream, rendered as REST renders them, named as their REST collection.
+
+Three differences: `reports` of an incident holds only the ids that came since its last event, `local` of an activity only the clocks that
+changed since, and no event holds what a person wrote but a line of the main courante; GET gives all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from schemas import alerts as a
+from schemas import calling
+from schemas import callouts as o
+from schemas import contingency as k
+from schemas import continuity as c
+from schemas import delivery as d
+from schemas import maintenance as m
+from schemas import reassignment as g
+from schemas import reference_changes as v
+from services.console.read_model.queries import ReadModel
+from services.console.read_model.query_base import Read, realm_now
+from services.console.read_model.shapes import Shaper
+from services.console.read_model.snapshot import Picture
+from services.console.resources import Incident, PresenceChanged, Report, Resource
+from services.runtime.identity.permissions import Permission
+
+Key = tuple[str, str]
+"""(collection, id)."""
+Event = tuple[str, bytes]
+"""(event name, JSON)."""
+Events = list[tuple[str, str, Resource]]
+"""(id, event name, resource)."""
+_NEEDS: Final = (
+    dict.fromkeys(
+        ("log", "notifications", "escalations", "callouts", "sitreps", "reference_changes"),
+        Permission.LOG_READ,
+    )
+    | dict.fromkeys(("reports", "maintenance"), Permission.REPORT_STATUS)
+    | {"presence": Permission.DIRECTORY_READ}
+)
+"""The right that REST asks for, where the stream's own (`picture.read`) is not enough."""
+
+
+def hidden_from(may: Callable[[Permission], bool]) -> frozenset[str]:
+    """Events that somebody with these rights may not see."""
+    return frozenset(event for event, right in _NEEDS.items() if not may(right))
+
+
+class Joined:
+    """Reports that joined an incident and have not been told with it yet; bounded, a report is told by its own event anyway."""
+
+    LIMIT: Final = 1_000
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[str]] = {}
+
+    def add(self, incident: str, report: str) -> None:
+        """A report whose row names this incident."""
+        waiting = self._waiting.setdefault(incident, [])
+        if report not in waiting[-self.LIMIT :]:
+            waiting.append(report)
+        del waiting[: -self.LIMIT]
+
+    def take(self, incident: str) -> list[str]:
+        """What to tell with the incident now."""
+        return self._waiting.pop(incident, [])
+
+
+async def render(
+    model: ReadModel, realm: str, lang: str, changed: Iterable[Key], joined: Joined
+) -> dict[Key, Event]:
+    """Events of what changed. A collection that this version does not show, or a row that is gone, has none."""
+    by_collection: dict[str, list[str]] = {}
+    for collection, id in changed:
+        by_collection.setdefault(collection, []).append(id)
+    found = await model.read(realm, lang=lang)
+    events: dict[Key, Event] = {}
+    for key, activity in await _activities(
+        found, by_collection.pop("activities", []), by_collection.pop("local_clocks", [])
+    ):
+        events[key] = ("activities", activity.model_dump_json().encode())
+    collections = sorted(
+        by_collection, key=lambda c: c != "reports"
+    )  # an incident tells of the reports before it
+    asked = [
+        _resources(model, found, collection, by_collection[collection])
+        for collection in collections
+    ]
+    for collection, resources in zip(collections, await asyncio.gather(*asked), strict=True):
+        for id, name, resource in resources:
+            events[collection, id] = (
+                name,
+                _with_reports(resource, joined).model_dump_json().encode(),
+            )
+    return events
+
+
+def _with_reports(resource: Resource, joined: Joined) -> Resource:
+    """Notes which incident a report is in; tells an incident's event which reports came."""
+    if isinstance(resource, Report) and resource.incident is not None:
+        joined.add(resource.incident, resource.id)
+    elif isinstance(resource, Incident):
+        return resource.model_copy(update={"reports": joined.take(resource.id)})
+    return resource
+
+
+async def _resources(model: ReadModel, found: Read, collection: str, ids: Sequence[str]) -> Events:
+    match collection:
+        case "lines":
+            lines = await model.lines(found.shape, ids, texts=True)
+            return [(key, "log", line) for key, line in lines.items()]
+        case "realm":
+            return [(found.picture.realm, "realms", realm_now(found.picture))]
+        case "presence":
+            realm = found.picture.realm
+            return [(place, "presence", PresenceChanged(id=place, realm=realm)) for place in ids]
+        case "incidents":
+            return [(one.id, "incidents", one) for one in await model.some_incidents(found, ids)]
+        case "sites":
+            return await _joined(
+                found, a.SiteRow, ids, "sites", found.picture.reference.sites, found.shape.site
+            )
+        case "plans":
+            return await _joined(
+                found, c.PlanRow, ids, "plans", found.picture.reference.plans, found.shape.plan
+            )
+        case _ if collection in _PLAIN:
+            return await _PLAIN[collection](found.picture, found.shape, ids)
+        case _:
+            return []
+
+
+async def _activities(
+    found: Read, ids: Sequence[str], clocks: Sequence[str]
+) -> list[tuple[Key, Resource]]:
+    """Activities whose row or local clocks changed, each once; `clocks`: ids of local clocks."""
+    known = found.picture.reference.activities
+    told: dict[str, Key] = {}
+    local: dict[str, list[c.LocalClockRow]] = {}
+    for id, clock in (await found.picture.some(c.LocalClockRow, clocks)).items() if clocks else ():
+        told[clock.activity] = ("local_clocks", id)
+        local.setdefault(clock.activity, []).append(clock)
+    told |= {id: ("activities", id) for id in ids}
+    rows = await found.picture.some(c.ActivityRow, list(told)) if told else {}
+    return [
+        (told[id], found.shape.activity(known[id], row, local.get(id, ())))
+        for id, row in rows.items()
+        if id in known
+    ]
+
+
+async def _joined(
+    found: Read,
+    kind: Any,
+    ids: Sequence[str],
+    name: str,
+    known: Mapping[str, Any],
+    shape: Callable[[Any, Any], Resource],
+) -> Events:
+    rows = await found.picture.some(kind, ids)
+    return [(id, name, shape(known[id], row)) for id, row in rows.items() if id in known]
+
+
+def _plain(
+    kind: Any, name: str, shape: Callable[[Shaper, Any], Resource]
+) -> Callable[[Picture, Shaper, Sequence[str]], Awaitable[Events]]:
+    async def resources(picture: Picture, shaper: Shaper, ids: Sequence[str]) -> Events:
+        return [
+            (id, name, shape(shaper, row)) for id, row in (await picture.some(kind, ids)).items()
+        ]
+
+    return resources
+
+
+_PLAIN: Final = {
+    "reports": _plain(a.ReportRow, "reports", Shaper.report),
+    "escalations": _plain(calling.EscalationRow, "escalations", Shaper.escalation),
+    "tasks": _plain(a.TaskRow, "tasks", Shaper.task),
+    "levels": _plain(a.LevelRow, "levels", lambda shape, row: shape.level(row.id, row)),
+    "flags": _plain(a.FlagRow, "flags", Shaper.flag),
+    "triggers": _plain(a.TriggerRow, "triggers", Shaper.trigger),
+    "maintenance": _plain(m.MaintenanceRow, "maintenance", Shaper.maintenance),
+    "reference_changes": _plain(v.ReferenceChangeRow, "reference_changes", Shaper.reference_change),
+    "alarms": _plain(c.AlarmRow, "alarms", Shaper.alarm),
+    "strategies": _plain(c.StrategyRow, "strategies", Shaper.strategy),
+    "sitreps": _plain(c.SitrepRow, "sitreps", Shaper.sitrep),
+    "contingency": _plain(k.ContingencyRow, "contingency", Shaper.contingency),
+    "proposals": _plain(g.ProposalRow, "proposals", Shaper.proposal),
+    "reassignments": _plain(g.ReassignmentRow, "reassignments", Shaper.reassignment),
+    "notifications": _plain(d.NotificationRow, "notifications", Shaper.notification),
+    "callouts": _plain(o.CallOutRow, "callouts", Shaper.callout),
+    "holds": _plain(d.HoldRow, "holds", Shaper.hold),
+}

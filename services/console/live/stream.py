@@ -1,0 +1,449 @@
+"""The live stream (Server-Sent Events): what changes in a realm, as the same resources that REST gives.
+
+One reader of Redis per realm, however many browsers look at it; a resource is rendered once per language, and what a turn of the
+reader found is the same bytes for all of one language and right. The last frame of a stream entry carries its id, so a browser that comes
+back with `Last-Event-ID` misses nothing; where that is impossible (too long away, another epoch of the cache, a browser too slow to keep
+up) it is told to `resync`: read everything again, then go on. A ping says that what is shown is current. It comes from the reader itself,
+so there is none while Redis does not answer, nobody follows the logs or the reader has stopped: the page then says that it is frozen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+
+from services.console.http.compression import STREAM_HEAD, of_stream
+from services.console.http.problems import PictureFrozen
+from services.console.live.row_events import Joined, render
+from services.console.read_model import store
+from services.console.read_model.queries import ReadModel, Rebuilding, StoreAway
+from services.console.read_model.query_base import epoch_of, now_ms
+from services.console.read_model.store import Client
+from services.console.resources import iso, when
+from services.runtime.process import metrics
+
+PING_S: Final = 5.0
+"""A turn of the reader without news."""
+ENTRIES: Final = 200
+"""Stream entries that are rendered together: within them only the last state of a resource is sent."""
+REPLAYED: Final = 2_000
+"""Entries that a returning browser is caught up with; beyond, reading everything again is cheaper."""
+QUEUE: Final = 1_000
+"""Frames that wait for a slow browser."""
+RETRY_S: Final = 0.5
+PAUSES: Final = 2.0
+"""Times as long as telling all of them took, until they are told again: what changes meanwhile is told together, so a crowd costs fewer and larger writes."""
+PAUSE_AT_MOST_S: Final = 0.1
+TURN_S: Final = 12.0
+"""More than a turn may take within the limits of the store's client: one that takes longer has lost its way, and is begun again."""
+log = structlog.get_logger(__name__)
+
+Entry = tuple[str, str, tuple[str, ...]]
+"""(entry id, collection, resource ids)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event. `id` only on the last frame of an entry."""
+
+    event: str
+    data: bytes
+    id: str | None = None
+
+    def encode(self, epoch: str, *, hidden: bool = False) -> bytes:
+        """As it goes over the wire. A frame that is hidden, or tells nothing, only advances the id of the browser."""
+        head = b"" if self.id is None else b"id: %b\n" % event_id(epoch, self.id).encode()
+        if hidden or not self.event:
+            return head + b"\n" if head else b""
+        return b"%bevent: %b\ndata: %b\n\n" % (head, self.event.encode(), self.data)
+
+
+def event_id(epoch: str, entry: str) -> str:
+    """Id of an event: entries of another epoch of the cache are never mistaken for ours."""
+    return f"{epoch}.{entry}"
+
+
+def entry_of(id: str | None, epoch: str) -> str | None:
+    """The entry of an event id of this epoch."""
+    known, _, entry = (id or "").rpartition(".")
+    numbers = entry.split("-")
+    return (
+        entry
+        if known == epoch
+        and len(numbers) == 2
+        and all(n.isdecimal() and len(n) < 20 for n in numbers)
+        else None
+    )
+
+
+def order(entry: str) -> tuple[int, int]:
+    """Entry ids in their order."""
+    ms, _, n = entry.partition("-")
+    return int(ms), int(n or 0)
+
+
+@dataclass(slots=True)
+class Piece:
+    """Frames that go to many, as they are and compressed: for the first who wants it so."""
+
+    plain: bytes
+    count: int = 1
+    """0: of no use to who has not taken what came before, as a ping."""
+    _packed: bytes | None = None
+
+    @property
+    def packed(self) -> bytes:
+        """A piece of any compressed stream."""
+        if self._packed is None:
+            self._packed = of_stream(self.plain)
+        return self._packed
+
+
+@dataclass(eq=False, slots=True)
+class Subscriber:
+    """One browser: a bounded queue of pieces as they go over the wire."""
+
+    lang: str
+    hidden: frozenset[str] = frozenset()
+    """Events that this reader may not see."""
+    gzip: bool = False
+    frames: deque[bytes] = field(default_factory=deque)
+    waiting: int = 0
+    """Frames in the queue."""
+    overflowed: bool = False
+    closed: bool = False
+    _woken: asyncio.Future[None] | None = None
+
+    def encode(self, piece: Piece) -> bytes:
+        """As this browser wants it."""
+        return piece.packed if self.gzip else piece.plain
+
+    def put(self, piece: Piece) -> None:
+        """Queue some frames; a full queue is dropped as a whole and replaced by a `resync`, later."""
+        if self.overflowed or not piece.plain or (not piece.count and self.frames):
+            return
+        if self.waiting >= QUEUE:
+            self.take()
+            self.overflowed = True
+        else:
+            self.frames.append(self.encode(piece))
+            self.waiting += piece.count
+        self._wake()
+
+    def take(self) -> bytes:
+        """All that waits."""
+        frames = b"".join(self.frames)
+        self.frames.clear()
+        self.waiting = 0
+        return frames
+
+    def close(self) -> None:
+        """No more frames."""
+        self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    async def news(self) -> None:
+        """Until there is something to do. A bare future: five hundred of them wake five hundred tasks, and make none."""
+        if not (self.frames or self.overflowed or self.closed):
+            self._woken = asyncio.get_running_loop().create_future()
+            await self._woken
+
+
+class RealmFeed:
+    """Reads the stream of one realm while somebody looks at it."""
+
+    def __init__(self, realm: str, client: Client, model: ReadModel) -> None:
+        self.realm, self._client, self._model = realm, client, model
+        self.subscribers: set[Subscriber] = set()
+        self.epoch = ""
+        self.position = "0-0"
+        self.current = False
+        """Redis answers and the projector follows the logs."""
+        self._joined: dict[str, Joined] = {}
+
+    async def begin(self) -> None:
+        """Stand at the end of the stream. Raises Rebuilding, StoreAway."""
+        self.epoch = await self._model.epoch()
+        try:
+            last = await self._client.xrevrange(store.of(self.realm, "stream"), count=1)
+            self.current = bool(await self._client.exists(store.PROJECTOR))
+        except (RedisError, OSError) as error:
+            raise StoreAway from error
+        self.position = last[0][0].decode() if last else "0-0"
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(TURN_S):
+                    told = await self._turn()
+                await asyncio.sleep(min(told * PAUSES, PAUSE_AT_MOST_S))
+            except (StoreAway, Rebuilding, RedisError, OSError) as error:
+                self.current = False
+                if isinstance(error, TimeoutError):
+                    log.error("stream.stuck", realm=self.realm)
+                await asyncio.sleep(RETRY_S)
+            except Exception:
+                self.current = False
+                log.exception("stream.failed", realm=self.realm)
+                await asyncio.sleep(RETRY_S)
+
+    async def _turn(self) -> float:
+        """Wait for what is new and tell it, or that nothing is. Seconds that the telling took."""
+        asked = self._client.pipeline(transaction=False)
+        asked.xread(
+            {store.of(self.realm, "stream"): self.position}, count=ENTRIES, block=int(PING_S * 1000)
+        )
+        asked.mget(store.EPOCH, store.STATE)
+        asked.exists(store.PROJECTOR)
+        read, life, followed = await asked.execute()
+        if epoch_of(*life) != self.epoch:
+            await self.begin()
+            return await self._to_all(Piece(resync(self.epoch, self.position, "epoch")))
+        self.current = bool(followed)
+        if entries := parse(read[0][1]) if read else []:
+            return await self._tell(entries)
+        if self.current:
+            return await self._to_all(Piece(ping(), count=0))
+        return 0.0
+
+    def _encoded(self, frames: Iterable[Frame], hidden: frozenset[str]) -> bytes:
+        return b"".join(f.encode(self.epoch, hidden=f.event in hidden) for f in frames)
+
+    async def _tell(self, entries: Sequence[Entry]) -> float:
+        told: dict[str, list[Frame]] = {}
+        while (
+            unheard := {s.lang for s in self.subscribers} - told.keys()
+        ):  # one of another language may come meanwhile
+            for lang in unheard:
+                frames = await self.frames(entries, lang, self._joined.setdefault(lang, Joined()))
+                if frames is None:
+                    self.position = entries[-1][0]
+                    return await self._to_all(Piece(resync(self.epoch, self.position, "untold")))
+                told[lang] = frames
+        self.position = entries[-1][0]
+        kinds = {(s.lang, s.hidden) for s in self.subscribers}
+        return await self._to_all(
+            {
+                (lang, hidden): Piece(self._encoded(told[lang], hidden), len(told[lang]))
+                for lang, hidden in kinds
+            }
+        )
+
+    async def _to_all(self, told: Piece | Mapping[tuple[str, frozenset[str]], Piece]) -> float:
+        """One piece, or that of a browser's language and right. Seconds until it was written for all who are not slow."""
+        began = time.perf_counter()
+        for subscriber in self.subscribers:
+            subscriber.put(
+                told if isinstance(told, Piece) else told[subscriber.lang, subscriber.hidden]
+            )
+        for _ in ("each has woken and sent", "the loop has written"):
+            await asyncio.sleep(0)
+        return time.perf_counter() - began
+
+    async def frames(
+        self, entries: Sequence[Entry], lang: str, joined: Joined
+    ) -> list[Frame] | None:
+        """Frames of entries, in their order; of a resource that changed several times only the last. None when one of them cannot be told:
+        the readers read again what they can, and the stream goes on behind it.
+        """
+        try:
+            return await self._rendered(entries, lang, joined)
+        except (StoreAway, Rebuilding, RedisError, OSError):
+            raise
+        except Exception:
+            log.exception(
+                "stream.untold", realm=self.realm, since=entries[0][0], until=entries[-1][0]
+            )
+            return None
+
+    async def _rendered(self, entries: Sequence[Entry], lang: str, joined: Joined) -> list[Frame]:
+        last = {(collection, id): entry for entry, collection, ids in entries for id in ids}
+        rendered = await render(self._model, self.realm, lang, last, joined)
+        frames: list[Frame] = []
+        for entry, collection, ids in entries:
+            mine = [
+                rendered[collection, id]
+                for id in ids
+                if last[collection, id] == entry and (collection, id) in rendered
+            ]
+            frames += [Frame(event, data) for event, data in mine[:-1]]
+            frames.append(Frame(*mine[-1], entry) if mine else Frame("", b"", entry))
+        return frames
+
+    async def missed(self, after: str, until: str, subscriber: Subscriber) -> bytes | None:
+        """Everything after one entry up to another; None when that is not to be had any more."""
+        key = store.of(self.realm, "stream")
+        try:
+            kept = await self._client.xinfo_stream(key)
+            raw = await self._client.xrange(key, min=f"({after}", max=until, count=REPLAYED + 1)
+        except RedisError:
+            return b"" if after == until else None
+        deleted = kept.get("max-deleted-entry-id", b"0-0")
+        trimmed = deleted.decode() if isinstance(deleted, bytes) else str(deleted)
+        if len(raw) > REPLAYED or order(after) < order(trimmed) or order(after) > order(until):
+            return None
+        frames = await self.frames(parse(raw), subscriber.lang, Joined()) if raw else []
+        return None if frames is None else self._encoded(frames, subscriber.hidden)
+
+
+def parse(raw: Iterable[Any]) -> list[Entry]:
+    """Entries as redis-py gives them."""
+    return [
+        (id.decode(), collection.decode(), tuple(ids.decode().split("\n")))
+        for id, fields in raw
+        for collection, ids in fields.items()
+    ]
+
+
+def hello(epoch: str, position: str, realm: str) -> bytes:
+    """The first frame: where the stream stands, and the server's clock, from which every countdown on screen is computed."""
+    data = {
+        "epoch": epoch,
+        "last_id": event_id(epoch, position),
+        "server_time": iso(when(now_ms())),
+        "realm": realm,
+        "ping_s": PING_S,
+    }
+    return Frame("hello", orjson.dumps(data), position).encode(epoch)
+
+
+def resync(epoch: str, position: str, why: str) -> bytes:
+    """Read everything again, then go on from here."""
+    data = {
+        "epoch": epoch,
+        "last_id": event_id(epoch, position),
+        "server_time": iso(when(now_ms())),
+        "why": why,
+    }
+    return Frame("resync", orjson.dumps(data), position).encode(epoch)
+
+
+def ping() -> bytes:
+    """The stream lives."""
+    return Frame("ping", orjson.dumps({"server_time": iso(when(now_ms()))})).encode("")
+
+
+class Hub:
+    """All live streams of this process."""
+
+    def __init__(self, client: Client, model: ReadModel) -> None:
+        self._client, self._model = client, model
+        self._feeds: dict[str, tuple[RealmFeed, asyncio.Task[None]]] = {}
+        self._opening = asyncio.Lock()
+        self._closed = False
+
+    async def stream(
+        self,
+        realm: str,
+        *,
+        lang: str,
+        hidden: frozenset[str],
+        last_id: str | None,
+        gzip: bool = False,
+        still_allowed: Callable[[], bool] = lambda: True,
+    ) -> Live:
+        """Frames for one browser, until it goes or `still_allowed` says no. Opened already when this returns: raises before, also
+        PictureFrozen, RealmUnknown.
+        """
+        feed = await self._feed(realm)
+        subscriber, position = Subscriber(lang, hidden, gzip), feed.position
+        feed.subscribers.add(subscriber)  # from here on everything after `position` is queued
+        metrics.gauge("vigie_stream_clients", self.clients)
+        return Live(
+            self._frames(feed, subscriber, position, last_id, still_allowed),
+            lambda: self._leave(feed, subscriber),
+        )
+
+    @property
+    def clients(self) -> int:
+        """How many browsers listen."""
+        return sum(len(feed.subscribers) for feed, _ in self._feeds.values())
+
+    async def _feed(self, realm: str) -> RealmFeed:
+        if realm not in self._feeds:
+            await self._model.realm(realm)
+        async with self._opening:
+            if realm not in self._feeds:
+                feed = RealmFeed(realm, self._client, self._model)
+                await feed.begin()
+                if not feed.current:
+                    raise PictureFrozen
+                reading = asyncio.create_task(feed.run(), name=f"stream {realm}")
+                reading.add_done_callback(lambda _: self._ended(feed))
+                self._feeds[realm] = feed, reading
+            elif not self._feeds[realm][0].current:
+                raise PictureFrozen
+            return self._feeds[realm][0]
+
+    async def _frames(
+        self,
+        feed: RealmFeed,
+        subscriber: Subscriber,
+        position: str,
+        last_id: str | None,
+        still_allowed: Callable[[], bool],
+    ) -> AsyncGenerator[bytes]:
+        since = entry_of(last_id, feed.epoch)
+        yield (STREAM_HEAD if subscriber.gzip else b"") + subscriber.encode(
+            Piece(hello(feed.epoch, since or position, feed.realm))
+        )
+        if last_id is not None:
+            missed = await feed.missed(since, position, subscriber) if since is not None else None
+            yield subscriber.encode(
+                Piece(resync(feed.epoch, position, "too_long_away") if missed is None else missed)
+            )
+        while not (subscriber.closed or self._closed) and still_allowed():
+            if subscriber.frames:
+                yield subscriber.take()
+            elif subscriber.overflowed:
+                subscriber.overflowed = False
+                yield subscriber.encode(Piece(resync(feed.epoch, feed.position, "too_slow")))
+            else:
+                await subscriber.news()
+
+    def _ended(self, feed: RealmFeed) -> None:
+        """Nobody reads for these browsers any more: they come back, to a feed that does."""
+        if self._feeds.get(feed.realm, (None,))[0] is feed:
+            self._feeds.pop(feed.realm)
+        for subscriber in feed.subscribers:
+            subscriber.close()
+
+    def _leave(self, feed: RealmFeed, subscriber: Subscriber) -> None:
+        feed.subscribers.discard(subscriber)
+        if not feed.subscribers and self._feeds.get(feed.realm, (None,))[0] is feed:
+            self._feeds.pop(feed.realm)[1].cancel()
+        metrics.gauge("vigie_stream_clients", self.clients)
+
+    def close(self) -> None:
+        """End all streams, so that the process can stop; browsers come back with their last id."""
+        self._closed = True
+        for _, reading in self._feeds.values():
+            reading.cancel()
+
+
+class Live:
+    """What one browser is sent. Whoever iterates closes it, also without having begun."""
+
+    def __init__(self, frames: AsyncGenerator[bytes], leave: Callable[[], None]) -> None:
+        self._frames, self._leave = frames, leave
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._frames
+
+    async def aclose(self) -> None:
+        """It has gone."""
+        self._leave()
+        await self._frames.aclose()

@@ -1,0 +1,1 @@
+"""The logbook (main courante): lines, notes, sentences and erasures."""

@@ -1,0 +1,133 @@
+"""`POST /api/v1/reports/{id}/erase`, `POST /api/v1/log/{id}/erase`: the words of a report or a line go for good (D58).
+
+The first call proposes it with a reason, a second person approves. Both are lines of the main courante.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import Field
+
+from schemas.base import Command
+from schemas.commands import AddNote
+from schemas.words import LineKind
+from services.console.http.answers import require_text
+from services.console.http.context import Author, Body, Cut, Reader, deciding, is_limited, reading
+from services.console.http.decisions import Decisions, author_of
+from services.console.http.scopes import check_sites
+from services.console.logbook.erasures import Erasures, Proposal, Subject
+from services.console.resources import Erasure, Page, when
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1", tags=["texts"])
+Erasing = Annotated[Author, Depends(deciding(Permission.DIRECTORY_WRITE))]
+ErasingLine = Annotated[Author, Depends(deciding(Permission.DIRECTORY_WRITE, whole_territory=True))]
+ErasureReading = Annotated[Reader, Depends(reading(Permission.DIRECTORY_WRITE))]
+_SUBJECT = {"report": "du signalement", "line": "de la ligne"}
+
+
+class Erase(Body):
+    approve: bool = Field(
+        default=False, description="true: erase what another person has proposed to erase"
+    )
+
+
+@router.post(
+    "/reports/{id}/erase",
+    summary="Words, original bytes and photos of a report: propose to erase them, or approve it",
+)
+async def erase_report(author: Erasing, id: str, body: Erase) -> Erasure:
+    within = author.within(body)
+    if is_limited(within.principal):  # a report about no known site is the whole territory's
+        site = (await within.model.report(within.realm, id)).site
+        await check_sites(within, [site] if site is not None else [], "site")
+    found = await within.model.report_text(within.realm, id)
+    return await _erase(
+        within, body, Subject("report", id, within.realm, found.text_id), found.incident
+    )
+
+
+@router.post(
+    "/log/{id}/erase",
+    summary="Words of a line of the main courante: propose to erase them, or approve it",
+)
+async def erase_line(author: ErasingLine, id: str, body: Erase) -> Erasure:
+    within = author.within(body)
+    found = await within.model.line_text(within.realm, id)
+    return await _erase(
+        within, body, Subject("line", id, within.realm, found.text_id), found.incident
+    )
+
+
+@router.get("/erasures", summary="Proposals to erase a text that wait for a second person")
+async def waiting(request: Request, reader: ErasureReading, part: Cut) -> Page[Erasure]:
+    proposals = Erasures(request.app.state.texts).open()
+    return part.of([_resource(one, None) for one in proposals if reader.principal.sees(one.realm)])
+
+
+async def _erase(author: Author, body: Erase, subject: Subject, incident: str | None) -> Erasure:
+    erasures, by, at = (
+        Erasures(author.request.app.state.texts),
+        author_of(author.principal),
+        time.time_ns() // 1_000_000,
+    )
+    if body.approve:
+        proposal, act = await erasures.approvable(subject, by), "approuvé"
+    else:
+        require_text(body.reason)
+        proposal, act = await erasures.propose(subject, by, str(body.reason), at), "proposé"
+    access: AccessStore = author.request.app.state.access
+    access.trace(
+        author.principal, "text.erased" if body.approve else "text.erasure_proposed", subject.id
+    )
+    await _write_line(
+        author,
+        f"Effacement du texte {_SUBJECT[subject.kind]} {subject.id} {act}. Motif : {proposal.reason}",
+        incident,
+    )
+    if body.approve:  # last: who repeats it after a failure finds the proposal
+        await erasures.erase(subject, proposal, at)
+    return _resource(proposal, by if body.approve else None, at)
+
+
+async def _write_line(author: Author, text: str, incident: str | None) -> None:
+    """Write what was done in the main courante. A closed realm takes no line: the register of accesses has it."""
+    decisions: Decisions = author.request.app.state.decisions
+
+    def make(by: str, role: str, reason: str | None) -> Command:
+        assert reason is not None
+        return AddNote(
+            author=by,
+            role=role,
+            text_id=reason.removeprefix("text:"),
+            incident=incident,
+            kind=LineKind.DECISION,
+        )
+
+    await decisions.decide(
+        "alerts",
+        author.realm,
+        author.principal,
+        make,
+        reason=text,
+        key=author.key,
+        wait_s=author.wait_s,
+    )
+
+
+def _resource(proposal: Proposal, approved_by: str | None, at: int = 0) -> Erasure:
+    return Erasure(
+        id=proposal.id,
+        realm=proposal.realm,
+        kind=proposal.kind,
+        state="proposed" if approved_by is None else "erased",
+        reason=proposal.reason,
+        proposed_by=proposal.by,
+        proposed_at=when(proposal.at),
+        approved_by=approved_by,
+        erased_at=None if approved_by is None else when(at),
+    )

@@ -1,0 +1,162 @@
+"""The main courante on a page: which lines are shown, and silent sites of one minute told together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from services.console.i18n import N_, Translator
+from services.console.resources import Line
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names
+
+LATE_MIN: Final = 15
+"""A word that came later than this is shown as late (DOMAIN D7)."""
+COMMUNES_TOLD: Final = 4
+WANTED: Final = ("fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime")
+"""Effects on activities come with every change of a capacity; the clocks and their alarms tell what counts of them."""
+_TOLD_ELSEWHERE: Final = {
+    "TriggerChanged",
+    "TaskChanged:open",
+    "NotificationChanged:accepted",
+    "NotificationChanged:answered",
+    "EscalationChanged:answer",
+    "EscalationChanged:declined",
+}
+KINDS: Final = {
+    "fact": N_("fait"),
+    "decision": N_("décision"),
+    "action": N_("action"),
+    "communication": N_("appel"),
+    "watch": N_("veille"),
+    "alarm": N_("alarme"),
+    "note": N_("note"),
+    "runtime": N_("système"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    id: str
+    occurred_at: datetime
+    recorded_at: datetime
+    late_min: int
+    kind: str
+    text: str
+    by: str
+    corrects: str | None
+    place: str
+    report: str | None = None
+    """The report that the line is about: its page shows the words and photos."""
+
+    @property
+    def late(self) -> bool:
+        return self.late_min > LATE_MIN
+
+
+def _shown(line: Line) -> bool:
+    if line.type in _TOLD_ELSEWHERE or f"{line.type}:{line.change}" in _TOLD_ELSEWHERE:
+        return False
+    return line.type != "SiteStatusChanged" or line.change in ("unknown", "normal")
+
+
+def by_whom(line: Line, names: Names, _: Translator) -> str:
+    if line.source and line.type != "NoteAdded":
+        return world.source(line.source, _)
+    if line.role is not None and line.author not in names.holders:
+        return w.role_name(line.role, None, names, _)
+    return w.person_name(line.author, names, _) if line.author != "system" else _("système")
+
+
+def _silent_together(lines: Sequence[Line], names: Names, _: Translator) -> str:
+    communes = [c for c in dict.fromkeys(names.commune_of(line.site or "") for line in lines) if c]
+    shown = (
+        communes
+        if len(communes) <= COMMUNES_TOLD
+        else [
+            *communes[: COMMUNES_TOLD - 1],
+            _("{n} autres communes", n=len(communes) - COMMUNES_TOLD + 1),
+        ]
+    )
+    return _(
+        "{n} sites sans nouvelles à {communes} : levée de doute ouverte",
+        n=len(lines),
+        communes=w.listed(shown, _),
+    )
+
+
+def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> list[Entry]:
+    """At most `limit` entries from `lines`, both newest first."""
+    found: list[Entry] = []
+    shown = [line for line in lines if _shown(line)]
+    together = grouped(shown)
+    k = 0
+    while k < len(shown) and len(found) < limit:
+        line = shown[k]
+        run = [line]
+        if line.group is not None and together[line.group.key][0] is not line:
+            k += 1
+            continue
+        if line.type == "SiteStatusChanged" and line.change == "unknown":
+            while k + len(run) < len(shown) and _same_minute(line, shown[k + len(run)]):
+                run.append(shown[k + len(run)])
+        text = (
+            told_together(line, together, _) if len(run) == 1 else _silent_together(run, names, _)
+        )
+        found.append(
+            Entry(
+                line.id,
+                line.occurred_at,
+                line.recorded_at,
+                line.late_min,
+                _(KINDS.get(line.kind, line.kind)),
+                text,
+                by_whom(line, names, _),
+                line.corrects,
+                line.place,
+                line.report if line.type == "ReportChanged" and len(run) == 1 else None,
+            )
+        )
+        k += len(run)
+    return found
+
+
+def grouped(lines: Sequence[Line]) -> dict[str, list[Line]]:
+    """Return the lines of each group, in their order."""
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        if line.group is not None:
+            found.setdefault(line.group.key, []).append(line)
+    return found
+
+
+_TOGETHER: Final = {
+    "rto": N_("{activity} : RTO consommé à {pct} % sur {n} sites"),
+    "dmia": N_("{activity} : DMIA consommée à {pct} % sur {n} sites"),
+}
+
+
+def told_together(line: Line, together: Mapping[str, Sequence[Line]], _: Translator) -> str:
+    """Return the sentence of a line, or the one that stands for all lines of its group."""
+    group = line.group
+    count = len(together[group.key]) if group is not None else 1
+    if group is None or count < 2:
+        return line.text
+    if group.kind == "unreached":
+        return _.plural(
+            "{n} appel impossible : aucun canal n’a abouti",
+            "{n} appels impossibles : aucun canal n’a abouti",
+            count,
+        )
+    sentence = _TOGETHER.get(group.base, N_("{activity} : alarme sur {n} sites"))
+    return _(sentence, activity=group.activity, pct=group.pct, n=count)
+
+
+def _same_minute(a: Line, b: Line) -> bool:
+    same = b.type == a.type and b.change == a.change
+    return same and b.recorded_at.replace(second=0, microsecond=0) == a.recorded_at.replace(
+        second=0, microsecond=0
+    )

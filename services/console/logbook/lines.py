@@ -1,0 +1,121 @@
+"""Lines of the main courante (D55): their order, both times and the author; what each fact says in one stands in `line_facts`.
+
+A line is stored without words; `services.console.logbook.sentences` tells it in the reader's language. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from schemas.base import Instant
+from schemas.realms import is_live, partition_of
+from schemas.topics import PARTITIONS
+from services.console.logbook.line_values import LINES
+from services.runtime.log.transaction import FactRecord, Source, Transaction
+
+RANK = {"alerts": 0, "continuity": 1, "delivery": 2}
+"""Order of lines that were recorded at the same instant: cause before effect."""
+SYSTEM = "system"
+_RECORDED_BY_ALL = {"RealmOpened", "RealmClosed", "ReferencePublished"}
+"""Facts that every service records when it hears of them: one line is enough."""
+_OF_A_LOG = {"LossDeclared", "Rebased"}
+"""Facts of no realm: what an operator did to the log of a service, and so to every realm of the partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineRecord:
+    """One line. `key` orders the lines of a realm by (recorded_at, service, seq, ordinal) and names it within the realm."""
+
+    key: str
+    id: str
+    type: str
+    kind: str
+    occurred_at: Instant
+    recorded_at: Instant
+    author: str
+    place: str
+    role: str | None = None
+    change: str | None = None
+    incident: str | None = None
+    site: str | None = None
+    report: str | None = None
+    certainty: str | None = None
+    source: str | None = None
+    text_id: str | None = None
+    corrects: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def dump(self) -> dict[str, Any]:
+        """JSON-able, without empty fields."""
+        return {
+            name: value
+            for name in _FIELDS
+            if (value := getattr(self, name)) is not None and value != {}
+        }
+
+    @classmethod
+    def load(cls, dumped: dict[str, Any]) -> LineRecord:
+        """Inverse of dump."""
+        return cls(**dumped)
+
+
+_FIELDS = tuple(f.name for f in fields(LineRecord))
+
+
+def key_of(recorded_at: Instant, service: str, seq: int, ordinal: int) -> str:
+    """See LineRecord.key."""
+    return f"{max(recorded_at, 0):015d}{RANK[service]}{seq:011d}{ordinal:05d}"
+
+
+def key_before(at: Instant) -> str:
+    """A key that every line recorded at or before `at` precedes, and every later one follows."""
+    return f"{max(at, -1) + 1:015d}"
+
+
+def author_source(token: str, role: str) -> str:
+    """CloudEvents `source` of a person's command, from which the log knows the author of everything that it causes."""
+    return f"person:{token}?role={role}"
+
+
+def author_of(src: Source) -> tuple[str, str | None]:
+    """(token, role) of the person whose command this is; otherwise the system."""
+    if not src.source.startswith("person:"):
+        return SYSTEM, None
+    token, _, role = src.source.removeprefix("person:").partition("?role=")
+    return token, role or None
+
+
+def is_told_in(realm: str, tx: Transaction, partition: int) -> bool:
+    """The main courante of this realm has the lines of this record: its own, and for a live realm what was done to the log that holds it. In a simulated
+    realm, whose clock stands then, that would be a line out of the future.
+    """
+    return tx.realm == realm or (
+        not tx.realm and is_live(realm) and partition_of(realm, PARTITIONS) == partition
+    )
+
+
+def line_of(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -> LineRecord | None:
+    """The line of a fact, or None when the fact is no line of its own."""
+    make = LINES.get(fact.name)
+    if (
+        make is None
+        or (not tx.realm and fact.name not in _OF_A_LOG)
+        or (fact.name in _RECORDED_BY_ALL and tx.service != "alerts")
+    ):
+        return None
+    made = make(fact)
+    if made is None:
+        return None
+    author, role = author_of(tx.src)
+    base: dict[str, Any] = {
+        "key": key_of(fact.at, tx.service, tx.seq, ordinal),
+        "id": fact.id if tx.realm else f"{tx.service}/{fact.id}",
+        "type": fact.name,
+        "occurred_at": fact.at,
+        "recorded_at": fact.at,
+        "author": author,
+        "role": role,
+        "place": f"{tx.service}/{partition}/{tx.seq}/{ordinal}",
+    }
+    return LineRecord(**base | made)

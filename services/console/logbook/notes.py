@@ -1,0 +1,66 @@
+"""A line that a person writes in the main courante (D55): the text goes to `texts`, the command carries its id."""
+
+from __future__ import annotations
+
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.base import Command
+from schemas.commands import AddNote
+from schemas.words import Certainty, LineKind
+from services.console.http.answers import answer, require_text
+from services.console.http.context import Author, Body, instant
+from services.console.http.decisions import Decisions
+from services.console.http.scopes import check_incident
+
+
+class Note(Body):
+    text: str = Field(min_length=1, max_length=4000)
+    corrects: str | None = Field(
+        default=None, max_length=64, description="id of the line that this one corrects"
+    )
+    occurred_at: AwareDatetime | None = Field(
+        default=None,
+        description="when it happened, for a line that is typed later; now when absent",
+    )
+    kind: LineKind = LineKind.NOTE
+    source: str | None = Field(
+        default=None,
+        max_length=64,
+        pattern="^[a-z0-9_.-]+$",
+        description="kind of source that said so, as in reports",
+    )
+    certainty: Certainty | None = None
+
+
+async def add_note(author: Author, body: Note, incident: str | None) -> Response:
+    """Write the line; one about no incident is anybody's. Raises BrokerAway, ProblemError."""
+    require_text(body.text, "text")
+    if incident is not None:
+        await check_incident(author, incident)
+    decisions: Decisions = author.request.app.state.decisions
+
+    def make(by: str, role: str, reason: str | None) -> Command:
+        assert reason is not None
+        return AddNote(
+            author=by,
+            role=role,
+            text_id=reason.removeprefix("text:"),
+            incident=incident,
+            corrects=body.corrects,
+            occurred_at=instant(body.occurred_at) if body.occurred_at else None,
+            kind=body.kind,
+            source=body.source,
+            certainty=body.certainty,
+        )
+
+    outcome = await decisions.decide(
+        "alerts",
+        author.realm,
+        author.principal,
+        make,
+        reason=body.text,
+        key=author.key,
+        wait_s=author.wait_s,
+    )
+    return answer(author.request, outcome, author.lang)

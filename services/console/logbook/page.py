@@ -1,0 +1,116 @@
+"""The main courante as a page (D55): every line with both times, author, kind, source, certainty; corrections beside what they correct."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from services.console.i18n import N_, Translator
+from services.console.logbook.line_list import KINDS, LATE_MIN, by_whom, grouped, told_together
+from services.console.logbook.lines import key_of
+from services.console.resources import Line, ms
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names
+from services.runtime.http.pagination import encode
+
+SHOWN: Final = 60
+WRITTEN: Final = {
+    "note": N_("note"),
+    "fact": N_("fait"),
+    "decision": N_("décision"),
+    "action": N_("action"),
+    "communication": N_("communication"),
+}
+"""Kinds that a person may write."""
+
+DECIDED: Final = ("decision", "action")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    key: str
+    id: str
+    occurred_at: datetime
+    recorded_at: datetime
+    late_min: int
+    kind: str
+    decided: bool
+    """Somebody decided it or did it: the line tells who takes a form away that others had open."""
+    text: str
+    by: str
+    source: str
+    certainty: str
+    incident: str | None
+    report: str | None
+    corrects: str | None
+    """Key of the line that it corrects, when that is at hand; else its id."""
+    corrected_by: str | None
+    place: str
+
+    @property
+    def late(self) -> bool:
+        return self.late_min > LATE_MIN
+
+
+def key_of_line(line: Line) -> str:
+    """What `services.console.logbook.lines` calls its key."""
+    service, _partition, seq, ordinal = line.place.split("/")
+    return key_of(ms(line.recorded_at), service, int(seq), int(ordinal))
+
+
+def log_lines(
+    lines: Sequence[Line], notes: Iterable[Line], names: Names, _: Translator
+) -> list[LogLine]:
+    """The lines of one page; `notes`: lines of persons beyond it, among which corrections are looked for."""
+    known = {line.id: line for line in (*notes, *lines)}
+    together = grouped(lines)
+    corrected = {line.corrects: key_of_line(line) for line in known.values() if line.corrects}
+    return [
+        LogLine(
+            key_of_line(line),
+            line.id,
+            line.occurred_at,
+            line.recorded_at,
+            line.late_min,
+            _kind(line, _),
+            line.kind in DECIDED or line.change == "verdict",
+            told_together(line, together, _),
+            by_whom(line, names, _),
+            world.source(line.source, _),
+            w.word(w.CERTAINTY, line.certainty, _),
+            line.incident,
+            line.report,
+            key_of_line(known[line.corrects]) if line.corrects in known else line.corrects,
+            corrected.get(line.id),
+            line.place,
+        )
+        for line in lines
+        if line.group is None or together[line.group.key][0] is line
+    ]
+
+
+FULL: Final = 100
+"""Share of a limit, in per cent, under which an alarm is not shown before somebody asks for it."""
+
+
+def without_early_alarms(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines without the alarms of limits that are not reached yet."""
+    return [
+        line
+        for line in lines
+        if line.group is None or line.group.kind != "alarm" or line.group.pct >= FULL
+    ]
+
+
+def _kind(line: Line, _: Translator) -> str:
+    """A call of the system is no communication that a person wrote down."""
+    known = WRITTEN if line.type == "NoteAdded" else KINDS
+    return _(known.get(line.kind, line.kind))
+
+
+def from_key(key: str | None) -> str | None:
+    """The cursor of the page that begins with this line; None for no key, or one that no line has."""
+    return encode(f"{key}~") if key and key.isdigit() else None

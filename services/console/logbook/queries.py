@@ -1,0 +1,399 @@
+"""The main courante, single reports, and answers of commands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from schemas import alerts as a
+from schemas.base import Instant
+from schemas.words import EventType
+from services.console import resources as r
+from services.console.http.problems import NotFound, RealmUnknown
+from services.console.logbook.erased_text import tell_erased
+from services.console.logbook.lines import LineRecord, key_before
+from services.console.read_model import snapshot as pictures
+from services.console.read_model import store
+from services.console.read_model.query_base import WHOLE, Read, Reading, store_errors
+from services.console.read_model.shapes import Shaper
+from services.console.resources import Page, when
+from services.console.sites.receipts import has_receipt
+from services.console.texts import refusal
+from services.runtime.http.pagination import decode, encode
+from services.runtime.secrets.erasure import erased_of
+from services.runtime.secrets.vault import OWN_WORDS, TextItem
+
+LOUD: Final = frozenset(
+    {"fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime"}
+)
+"""Kinds of lines that are shown when nobody asks for a kind."""
+FREE_TEXT: Final = frozenset({"note", "decision"})
+"""Kinds of lines that are told in the words of a person, for those who may read them."""
+
+SHOWN_IN_OWN_WORDS: Final = (
+    "alias",
+    "plan_hint",
+    "phenomenon",
+    "colour",
+    "urgency",
+    "measure",
+    "commune",
+    "zone",
+    "affected_activities",
+)
+"""Fields of a report that have the same name where it came in and where it is shown."""
+
+
+FIRST_REPORTS: Final = 5
+"""So many reports of an incident are looked through for a sentence of a person."""
+LONGEST_SENTENCE: Final = 160
+
+
+@dataclass(frozen=True, slots=True)
+class FirstWords:
+    """The first sentence about an incident, and the report that holds it."""
+
+    report: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextOf:
+    """The place of the words of a report or line, and its subject."""
+
+    text_id: str
+    incident: str | None
+
+
+class Journal(Reading):
+    """Queries about what was recorded."""
+
+    async def report_text(self, realm: str, id: str) -> TextOf:
+        """Return where a report's words lie. Raises NotFound."""
+        found = await self.read(realm)
+        async with store_errors():
+            row = await found.picture.row(a.ReportRow, id)
+        if row is None or row.text_id is None:
+            raise NotFound
+        return TextOf(row.text_id, row.incident)
+
+    async def line_text(self, realm: str, id: str) -> TextOf:
+        """Return where the words of a line of the main courante lie. Raises NotFound, also for a line without any."""
+        found = await self.read(realm)
+        start: str | None = None
+        while True:
+            async with store_errors():
+                records, after = await pictures.lines(
+                    self._client,
+                    realm,
+                    incident=None,
+                    kinds=frozenset(),
+                    at=found.picture.at,
+                    before=start,
+                    limit=WHOLE,
+                    site=None,
+                )
+            if after is None and len(records) < WHOLE:
+                records, after = await self._completed(
+                    realm, records, None, frozenset(), found.picture.at, start, WHOLE, None
+                )
+            for record in records:
+                if record.id == id and record.text_id is not None:
+                    return TextOf(record.text_id, record.incident)
+            if after is None:
+                raise NotFound
+            start = after
+
+    async def timeline(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        incident: str | None = None,
+        site: str | None = None,
+        kind: Sequence[str] = (),
+        texts: bool = False,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[r.Line]:
+        """Main courante, newest first. `kind`: only these; none = all but `impact` (each change of a capacity); `all` = everything.
+
+        `texts`: the reader may read free text (notes, reasons).
+        """
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        before = decode(cursor) if cursor is not None else None
+        kinds = frozenset() if "all" in kind else frozenset(kind) or LOUD
+        most = max(1, min(limit, WHOLE))
+        start = "".join(map(str, before)) if before else None
+        async with store_errors():
+            records, after = await pictures.lines(
+                self._client,
+                realm,
+                incident=incident,
+                kinds=kinds,
+                at=found.picture.at,
+                before=start,
+                limit=most,
+                site=site,
+            )
+        if after is None and len(records) < most:
+            records, after = await self._completed(
+                realm, records, incident, kinds, found.picture.at, start, most, site
+            )
+        return Page(
+            items=self.shape_lines(found.shape, records, texts=texts),
+            next=encode(after) if after else None,
+        )
+
+    async def _completed(
+        self,
+        realm: str,
+        records: list[LineRecord],
+        incident: str | None,
+        kinds: AbstractSet[str],
+        at: Instant | None,
+        before: str | None,
+        limit: int,
+        site: str | None,
+    ) -> tuple[list[LineRecord], str | None]:
+        """The page completed from the logs, if Redis has let older lines go."""
+        floor = await self._floor(realm)
+        if floor is None:
+            return records, None
+        end = min(
+            [
+                floor + "~",
+                *([before] if before else []),
+                *([key_before(at)] if at is not None else []),
+            ]
+        )
+        together = records + await self._older(
+            realm, incident, kinds, end, limit - len(records), site
+        )
+        return together, together[-1].key if len(together) == limit else None
+
+    def shape_lines(
+        self, shape: Shaper, records: Sequence[LineRecord], *, texts: bool
+    ) -> list[r.Line]:
+        """Lines with their free text where there is some and the reader may see it."""
+        wanted = [
+            record.text_id
+            for record in records
+            if record.text_id is not None
+            and (record.kind in FREE_TEXT or record.type == "NoteAdded")
+        ]
+        known = self._texts.get_many(wanted) if texts and wanted and self._texts is not None else {}
+        return [
+            shape.line(record, _said(known.get(record.text_id or ""), shape.lang))
+            for record in records
+        ]
+
+    def texts_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """What persons wrote, by text id; those that were erased are left out. For readers of the main courante."""
+        known = self._texts.get_many(ids) if self._texts is not None and ids else {}
+        return {id: said for id, item in known.items() if (said := _said(item, "fr")) is not None}
+
+    async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> dict[str, r.Line]:
+        """Lines by key, for the live stream; those that are gone are left out."""
+        async with store_errors():
+            raw = await self._client.hmget(store.of(shape.realm, "lines"), keys)
+        records = [LineRecord.load(orjson.loads(one)) for one in raw if one is not None]
+        return dict(
+            zip(
+                [record.key for record in records],
+                self.shape_lines(shape, records, texts=texts),
+                strict=True,
+            )
+        )
+
+    async def report(
+        self,
+        realm: str,
+        id: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        texts: bool = False,
+    ) -> r.Report:
+        """What became of a report; of one that names a realm that was never opened, too. Raises NotFound, RealmUnknown."""
+        try:
+            found = await self.read(realm, as_of=as_of, lang=lang)
+        except RealmUnknown:
+            if (lost := await self._lost(realm, id, as_of)) is None:
+                raise
+            return lost
+        async with store_errors():
+            row = await found.picture.row(a.ReportRow, id)
+        if row is not None:
+            item = (
+                self._texts.get_many([row.text_id]).get(row.text_id)
+                if texts and row.text_id and self._texts
+                else None
+            )
+            fields = item.fields if item else {}
+            row = in_own_words(row, fields.get(OWN_WORDS) or {})
+            shown = found.shape.report(
+                row,
+                fields.get("headline"),
+                fields.get("description"),
+                fields.get("attachments") or (),
+                erased_of(item),
+            )
+            return shown.model_copy(
+                update={"newer_alert_at": await self._find_newer_alert(found, row)}
+            )
+        if (lost := await self._lost(realm, id, as_of)) is None:
+            raise NotFound
+        return lost
+
+    async def is_unread(self, realm: str, id: str) -> bool:
+        """Tell whether a report has a receipt and the cell has not read it. Raises NotFound."""
+        found = await self.read(realm)
+        async with store_errors():
+            row = await found.picture.row(a.ReportRow, id)
+        if row is None:
+            raise NotFound
+        return has_receipt(row) and row.read_at is None
+
+    async def some_reports(
+        self, realm: str, ids: Sequence[str], *, lang: str = "fr"
+    ) -> dict[str, r.Report]:
+        """Return the reports that are there, by id, without their words."""
+        found = await self.read(realm, lang=lang)
+        async with store_errors():
+            rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        return {id: found.shape.report(row) for id, row in rows.items()}
+
+    async def reports_of_sites(
+        self, realm: str, sites: Iterable[str], *, lang: str = "fr", limit: int = 3
+    ) -> dict[str, list[r.Report]]:
+        """Return the newest reports of each site, without their words."""
+        found = await self.read(realm, lang=lang)
+        wanted = set(sites)
+        async with store_errors():
+            rows = (
+                [
+                    row
+                    for row in (await found.picture.rows(a.ReportRow)).values()
+                    if row.site in wanted
+                ]
+                if wanted
+                else []
+            )
+        told: dict[str, list[r.Report]] = {}
+        for row in sorted(rows, key=lambda row: (-row.recorded_at, row.id)):
+            mine = told.setdefault(str(row.site), [])
+            if len(mine) < limit:
+                mine.append(found.shape.report(row))
+        return told
+
+    async def first_words(self, realm: str, incident: str) -> FirstWords | None:
+        """Return the first sentence that a person wrote about an incident; for readers who may read reports."""
+        found = await self.read(realm)
+        async with store_errors():
+            ids = (await found.picture.reports_of(incident))[:FIRST_REPORTS]
+            rows = await found.picture.some(a.ReportRow, ids) if ids else {}
+        written = [
+            (id, text) for id in ids if id in rows and (text := rows[id].text_id) is not None
+        ]
+        texts = (
+            self._texts.get_many([text for _id, text in written])
+            if written and self._texts is not None
+            else {}
+        )
+        for id, text in written:
+            sentence = _first_sentence(_said(texts.get(text), "fr") or _described(texts.get(text)))
+            if sentence:
+                return FirstWords(id, sentence)
+        return None
+
+    async def _find_newer_alert(self, found: Read, reopening: a.ReportRow) -> datetime | None:
+        """Return when an alert occurred that a reopening left open because it is newer, though it was known before."""
+        if reopening.type is not EventType.REOPENING or reopening.site is None:
+            return None
+        async with store_errors():
+            site = await found.picture.row(a.SiteRow, reopening.site)
+            open_ = (
+                [cause for cause in site.causes if cause.type in reopening.lifts] if site else []
+            )
+            ids = [id for cause in open_ for id in cause.reports]
+            told = (await found.picture.some(a.ReportRow, ids)).values() if ids else ()
+        newer = [
+            row.occurred_at
+            for row in told
+            if row.occurred_at > reopening.occurred_at and row.recorded_at <= reopening.recorded_at
+        ]
+        return when(max(newer)) if newer else None
+
+    async def _lost(self, realm: str, id: str, as_of: Instant | None) -> r.Report | None:
+        """A report that could not be decided, if that had been found out by then."""
+        async with store_errors():
+            kept = await self._client.hget(store.of(realm, "lost"), id)
+        if kept is None:
+            return None
+        lost = orjson.loads(kept)
+        until = self._moment if as_of is None else as_of
+        if until is not None and lost["at"] > until:
+            return None
+        return r.Report(
+            id=id,
+            realm=realm,
+            state=lost["state"],
+            reason=lost["reason"],
+            source_key=lost.get("source_key"),
+        )
+
+
+def command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
+    """A stored answer as a resource, with the sentence of a refusal."""
+    refused = answer["state"] != "applied"
+    code, values = answer.get("code"), {**answer["values"], "command": answer["command"]}
+    return r.CommandResult(
+        id=answer["id"],
+        command_id=answer["id"],
+        realm=answer["realm"],
+        command=answer["command"],
+        state=answer["state"],
+        status=answer.get("status"),
+        code=code,
+        detail=refusal(code, values, lang) if refused and code else None,
+        result={} if refused else answer["values"],
+        at=when(answer["at"]),
+    )
+
+
+def in_own_words(row: a.ReportRow, own: Mapping[str, Any]) -> a.ReportRow:
+    """Return the report with what its sender wrote in the place of the hashes on the log."""
+    said = {field: own[field] for field in SHOWN_IN_OWN_WORDS if field in own}
+    if "site_id" in own and "site_unknown" in row.flags:  # else a person has linked it since
+        said["site"] = own["site_id"]
+    return a.ReportRow.model_validate(row.model_dump() | said) if said else row
+
+
+def _described(item: TextItem | None) -> str:
+    return str(item.fields.get("description") or "") if item is not None else ""
+
+
+def _first_sentence(text: str) -> str:
+    """Return the first sentence of a text, shortened at a word."""
+    sentence = re.split(r"(?<=[.!?])\s|\n", text.strip(), maxsplit=1)[0]
+    if len(sentence) <= LONGEST_SENTENCE:
+        return sentence
+    return sentence[:LONGEST_SENTENCE].rsplit(" ", 1)[0] + " …"
+
+
+def _said(item: TextItem | None, lang: str) -> str | None:
+    """The text of a note or reason, the headline of a report; of one that was erased when and why."""
+    if item is None:
+        return None
+    if (erased := erased_of(item)) is not None:
+        return tell_erased(erased, lang)
+    text = item.fields.get("text") or item.fields.get("headline")
+    return str(text) if text else None

@@ -1,0 +1,729 @@
+"""The sentence of a line of the main courante (DOMAIN D55), from the values that `services.console.logbook.lines` keeps of a fact."""
+
+# ruff: noqa: ARG001, ARG005  every maker has the same signature
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+from zoneinfo import ZoneInfo
+
+from schemas.maintenance import Coverage
+from services.console.i18n import N_, Translator, translator
+from services.console.incidents.titles import refusal, window_title
+from services.console.reassignment.periods import order_words
+from services.console.resources.base import when
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names
+from services.console.texts.strategies import strategy_name
+
+Values = Mapping[str, Any]
+PARIS: Final = ZoneInfo("Europe/Paris")
+
+
+class Record(Protocol):
+    """What is needed of a `services.console.logbook.lines.LineRecord`."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def change(self) -> str | None: ...
+    @property
+    def author(self) -> str: ...
+    @property
+    def place(self) -> str: ...
+    @property
+    def site(self) -> str | None: ...
+    @property
+    def certainty(self) -> str | None: ...
+    @property
+    def values(self) -> Values: ...
+
+
+def line(record: Record, names: Names, lang: str) -> str:
+    """The sentence; of a type that a newer version wrote, its name. A note or another free text is not here: it is encrypted and
+    belongs to those who may read it.
+    """
+    _ = translator(lang)
+    make = _MAKERS.get(record.type)
+    return record.type if make is None else make(record, names, _)
+
+
+def _where(record: Record, names: Names) -> str:
+    commune = record.values.get("commune")
+    return (
+        names.site(record.site) if record.site else names.commune(str(commune)) if commune else ""
+    )
+
+
+def _at(what: str, where: str, _: Translator) -> str:
+    return _("{what} : {where}", what=what, where=where) if where else what
+
+
+def _report(record: Record, names: Names, _: Translator) -> str:
+    said = _judged(record, names, _)
+    if (by := record.values.get("corrected_by")) is None:
+        return said
+    return _(
+        "{line} (message refusé, corrigé par {person})",
+        line=said,
+        person=w.person_name(str(by), names, _),
+    )
+
+
+def _judged(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    said = _at(w.word(w.EVENT, v.get("type"), _), _where(record, names), _)
+    match record.change, record.certainty, v.get("reason"):
+        case "verdict", "confirmed", _reason:
+            return _("Confirmé. {line}", line=said)
+        case "verdict", "denied", _reason:
+            return _("Démenti. {line}", line=said)
+        case "verdict", _certainty, _reason:
+            return _("Signalement revu. {line}", line=said)
+        case "duplicate", _certainty, "same_id":
+            return _("{line} (déjà reçu)", line=said)
+        case "duplicate", _certainty, _reason:
+            return _("{line} (signalé par une autre source)", line=said)
+        case "refused", _certainty, _reason:
+            return _("Refusé. {line}", line=said)
+        case "failed", _certainty, _reason:
+            return _("Non traité. {line}", line=said)
+        case _change, "rumour", _reason:
+            return _("Rumeur. {line}", line=said)
+        case _change, "unconfirmed", _reason:
+            return _("Non confirmé. {line}", line=said)
+    return _("Annulé. {line}", line=said) if v.get("msg_type") == "Cancel" else said
+
+
+def _site(record: Record, names: Names, _: Translator) -> str:
+    site = names.site(record.site or "")
+    match record.change:
+        case "unknown":
+            return _("Sans nouvelles : {site}, levée de doute ouverte", site=site)
+        case "normal":
+            return _("Retour à la normale : {site}", site=site)
+    status = w.word(w.SITE_STATUS, record.change, _)
+    causes = ", ".join(w.word(w.CAUSE, t, _) for t in record.values.get("types", ()))
+    return (
+        _("{status} : {site}, {causes}", status=status, site=site, causes=causes)
+        if causes
+        else _at(status, site, _)
+    )
+
+
+def _incident(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    match record.change:
+        case "opened":
+            return _(
+                "Incident {number} ouvert, famille {family}",
+                number=v["number"],
+                family=w.word(world.FAMILY, v["kind"], _),
+            )
+        case "level":
+            return _("Incident {number} au niveau N{level}", number=v["number"], level=v["level"])
+        case "zone":
+            return _(
+                "Zone touchée : {communes}",
+                communes=w.listed([names.commune(c) for c in v.get("communes", ())], _),
+            )
+        case "acknowledged":
+            if v.get("state") == "open":
+                return _(
+                    "Incident {number} : plus personne ne le prend en charge", number=v["number"]
+                )
+            said = _("Incident {number} pris en charge", number=v["number"])
+            return _at(said, w.listed(w.takers(v.get("takers", ()), names, _), _), _)
+        case "closed":
+            return _("Incident {number} clos", number=v["number"])
+        case "reopened":
+            return _("Incident {number} rouvert", number=v["number"])
+        case "loud":
+            return _(
+                "Incident {number} : n’est plus couvert par des travaux ou par une cause connue ; alerte relancée, niveau N{level}",
+                number=v["number"],
+                level=v["level"],
+            )
+        case "merged":
+            return _("Incident {number} fusionné dans un autre", number=v["number"])
+        case _:
+            return _("Incident {number} scindé", number=v["number"])
+
+
+_WINDOW = {
+    "planned": N_("Travaux prévus"),
+    "changed": N_("Travaux modifiés"),
+    "begun": N_("Début des travaux"),
+    "paused": N_("Fin des travaux de ce jour"),
+    "ended": N_("Travaux terminés avant l’heure"),
+    "over": N_("Fin des travaux"),
+}
+
+
+def _window(record: Record, names: Names, _: Translator) -> str:
+    covers = Coverage.model_validate(record.values["covers"])
+    return _at(w.word(_WINDOW, record.change, _), window_title(covers, names, _.lang), _)
+
+
+def _withheld(record: Record, names: Names, _: Translator) -> str:
+    if record.change == "inhibited":
+        return _("Personne n’est appelé : conséquence d’une cause connue")
+    return _("Personne n’est appelé : travaux prévus")
+
+
+def _level(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    if record.change == "proposed":
+        level = v.get("proposed")
+        return (
+            _("Proposition de niveau retirée")
+            if level is None
+            else _("Niveau N{level} proposé, à décider", level=level)
+        )
+    return _("Niveau du territoire : N{old} → N{new}", old=v["previous"], new=v["level"])
+
+
+def _trigger(record: Record, names: Names, _: Translator) -> str:
+    plan = record.values["plan"]
+    if record.change == "released":
+        return _("{plan} : la condition ne tient plus", plan=plan)
+    if record.change == "held_more":
+        return _("{plan} : la condition tient, pour d’autres raisons aussi", plan=plan)
+    return _("{plan} : la condition tient", plan=plan)
+
+
+def _flag(record: Record, names: Names, _: Translator) -> str:
+    kind, _sep, name = str(record.values["flag"]).partition(":")
+    value = record.values["value"]
+    if kind == "flag" and isinstance(value, bool):
+        what = w.word(world.FLAG, name, _)
+        return _("Déclaré : {what}", what=what) if value else _("Fin signalée : {what}", what=what)
+    if kind == "vigilance":
+        return _(
+            "Vigilance {phenomenon} {colour}",
+            phenomenon=w.word(world.PHENOMENON, name, _),
+            colour=w.word(world.COLOUR, str(value), _),
+        )
+    if kind == "road":
+        return (
+            _("Route {road} fermée", road=name) if value else _("Route {road} rouverte", road=name)
+        )
+    what = world.thing(name, _)
+    what = what[:1].upper() + what[1:]
+    if isinstance(value, str):
+        return _at(what, w.word(world.DEPENDENCY, value, _), _)
+    if kind == "river":
+        return _(
+            "Seine à {station} : {level}",
+            station=world.station(name),
+            level=f"{w.number(value, _.lang)}\u00a0m",
+        )
+    return _at(what, f"{w.number(value, _.lang)}\u00a0%", _)
+
+
+def _escalation(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    ladder = v["ladder"]
+    match record.change:
+        case "answered":
+            return _("Escalade {ladder} : réponses suffisantes", ladder=ladder)
+        case "taken_at_source":
+            return _(
+                "Escalade {ladder} : prise en charge signalée par l’outil d’origine de l’alerte",
+                ladder=ladder,
+            )
+        case "superseded":
+            return _("Escalade {ladder} remplacée par une autre", ladder=ladder)
+        case "exhausted":
+            return _("Escalade {ladder} sans réponse suffisante : alerte permanente", ladder=ladder)
+        case "ended":
+            return _("Escalade {ladder} terminée", ladder=ladder)
+        case "stale":
+            return _(
+                "Escalade {ladder} : aucune action depuis la prise en charge ; nouvel appel",
+                ladder=ladder,
+            )
+        case "endangered":
+            return _(
+                "Escalade {ladder} : danger possible pour des personnes ; nouvel appel",
+                ladder=ladder,
+            )
+        case "reapplied":
+            return _(
+                "Escalade {ladder} : les règles en vigueur s’appliquent désormais", ladder=ladder
+            )
+        case "joined":
+            return _("Escalade {ladder} : un incident la rejoint", ladder=ladder)
+        case "answer" | "declined":
+            return _.plural(
+                "Escalade {ladder} : {n} réponse",
+                "Escalade {ladder} : {n} réponses",
+                v.get("positive", 0),
+                ladder=ladder,
+            )
+    who = _.plural("{n} appel", "{n} appels", v.get("called") or 0)
+    if v.get("cycle", 1) > 1:
+        return _(
+            "Escalade {ladder}, cycle {cycle}, vague {wave} : {who}",
+            ladder=ladder,
+            cycle=v["cycle"],
+            wave=v["wave"],
+            who=who,
+        )
+    return _("Escalade {ladder}, vague {wave} : {who}", ladder=ladder, wave=v["wave"], who=who)
+
+
+def _duty(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    post = w.role_name(str(v["role"]), v.get("scope"), names, _)
+    if record.change == "withdrawn":
+        return _("{post} : changement d’astreinte retiré", post=post)
+    if record.change == "replaced":
+        return _("{post} : calendrier remplacé", post=post)
+    when = {"start": _local(v["start"]), "end": _local(v["end"])}
+    match v["kind"]:
+        case "swap":
+            return _(
+                "{post} : échange d’astreintes entre le {start} et le {end}", post=post, **when
+            )
+        case "calendar":
+            return _(
+                "{post} : calendrier importé, {n} gardes du {start} au {end}",
+                post=post,
+                n=v["shifts"],
+                **when,
+            )
+        case _:
+            return _("{post} : remplacement du {start} au {end}", post=post, **when)
+
+
+def _local(at: int) -> str:
+    return when(at).astimezone(PARIS).strftime("%d/%m %H:%M")
+
+
+def _readiness(record: Record, names: Names, _: Translator) -> str:
+    if record.change == "ready":
+        return _("Joignabilité des astreintes, d’après l’annuaire : tous les postes sont pourvus")
+    found = _.plural(
+        "{n} poste non pourvu ou fragile",
+        "{n} postes non pourvus ou fragiles",
+        record.values["holes"],
+    )
+    if record.values["urgent"]:
+        return _(
+            "Joignabilité des astreintes, d’après l’annuaire : {found}, dont {urgent} sous 48 h",
+            found=found,
+            urgent=record.values["urgent"],
+        )
+    return _("Joignabilité des astreintes, d’après l’annuaire : {found}", found=found)
+
+
+def _drill(record: Record, names: Names, _: Translator) -> str:
+    if record.change == "heard":
+        return _(
+            "Essai du mois, d’après l’annuaire : les {rungs} vagues seraient entendues",
+            rungs=record.values["rungs"],
+        )
+    return _(
+        "Essai du mois, d’après l’annuaire : {silent} vagues sur {rungs} ne seraient pas entendues à temps partout",
+        **record.values,
+    )
+
+
+def _probe(record: Record, names: Names, _: Translator) -> str:
+    if record.change == "failed":
+        channels = ", ".join(w.word(w.CHANNEL, channel, _) for channel in record.values["failed"])
+        return _("Essai des canaux : pas de réponse de {channels}", channels=channels)
+    if record.change == "off":
+        return _("Essai des canaux : aucun n’est configuré, aucun message ne part")
+    return _.plural(
+        "Essai des canaux : {n} a répondu",
+        "Essai des canaux : {n} ont répondu",
+        record.values["answered"],
+    )
+
+
+def _task(record: Record, names: Names, _: Translator) -> str:
+    what = _at(
+        w.word(w.TASK, record.values["kind"], _), names.site(record.site) if record.site else "", _
+    )
+    if record.values["kind"] == "instruction":
+        return _instruction(record, names.site(record.site) if record.site else "", _)
+    match record.change:
+        case "open":
+            return what
+        case "taken":
+            return _("Pris : {task}", task=what)
+        case "done":
+            return _("Fait : {task}", task=what)
+        case _:
+            return _("Sans objet : {task}", task=what)
+
+
+def _instruction(record: Record, site: str, _: Translator) -> str:
+    if record.change == "sent":
+        return _("Consigne envoyée, {site}", site=site)
+    if record.values.get("outcome") == "withdrawn":
+        return _("Consigne retirée, {site}", site=site)
+    return _("Consigne comprise, {site}", site=site)
+
+
+def _answer(record: Record, names: Names, _: Translator) -> str:
+    who = w.person_name(record.author, names, _)
+    if record.change == "decline":
+        return _("{who} ne peut pas : suppléant appelé", who=who)
+    return (
+        _("{who} a répondu, tard", who=who)
+        if record.values.get("late")
+        else _("{who} a répondu", who=who)
+    )
+
+
+def _uncovered(record: Record, names: Names, _: Translator) -> str:
+    return _(
+        "Rôle sans personne joignable : {role}",
+        role=w.role_name(record.values["role"], record.values.get("scope"), names, _),
+    )
+
+
+def _activity(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    state = w.word(w.ACTIVITY_STATE, v["state"], _).lower()
+    capacity, minimum = w.number(v["capacity_pct"], _.lang), w.number(v["mbco_pct"], _.lang)
+    return _(
+        "{id} {state} : capacité {pct} %, minimum {min} %",
+        id=v["activity"],
+        state=state,
+        pct=capacity,
+        min=minimum,
+    )
+
+
+def _declared(record: Record, names: Names, _: Translator) -> str:
+    activity = record.values["activity"]
+    if record.change == "withdrawn":
+        return _("{id} : état déclaré retiré, l’état calculé compte de nouveau", id=activity)
+    return _(
+        "{id} déclarée « {state} »",
+        id=activity,
+        state=w.word(w.ACTIVITY_STATE, record.change, _).lower(),
+    )
+
+
+def _arbitrated(record: Record, names: Names, _: Translator) -> str:
+    return _("{activity} : arbitrage sur le RTO consommé", activity=record.values["activity"])
+
+
+def _strategy(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    what = {"activity": v["activity"], "strategy": strategy_name(v["strategy"], _)}
+    if record.change == "ended":
+        return _("{activity} : fin de « {strategy} »", **what)
+    if record.change == "lost":
+        return _(
+            "{activity} : fin de « {strategy} », site de repli perdu ({site})",
+            site=_where(record, names),
+            **what,
+        )
+    return _(
+        "{activity} : {strategy}, {pct} % attendus", pct=w.number(v["capacity_pct"], _.lang), **what
+    )
+
+
+def _alarm(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    where = f"{v['activity']}, {names.site(record.site)}" if record.site else str(v["activity"])
+    if v["base"] == "rto":
+        return _("{where} : RTO consommé à {pct} %", where=where, pct=v["pct"])
+    if v["base"] == "pdma":
+        return _("{where} : données plus vieilles que la PDMA ({pct} %)", where=where, pct=v["pct"])
+    return _("{where} : DMIA consommée à {pct} %", where=where, pct=v["pct"])
+
+
+_PLAN = {
+    "proposed": N_("{plan} proposé"),
+    "returned": N_("{plan} proposé à nouveau"),
+    "raised": N_("{plan} proposé au niveau {level}"),
+    "activated": N_("{plan} activé"),
+    "refused": N_("{plan} refusé"),
+    "postponed": N_("{plan} différé"),
+    "stand_down_proposed": N_("{plan} : levée proposée"),
+    "stood_down": N_("{plan} levé"),
+    "retex_closed": N_("{plan} : RETEX clos"),
+    "dropped": N_("{plan} levé : les nouvelles données de référence ne l’ont plus"),
+    "trigger": N_("{plan} : condition réévaluée"),
+    "released": N_("{plan} : la condition ne tient plus"),
+    "held": N_("{plan} : la condition tient de nouveau"),
+    "resumed": N_("{plan} : la condition de levée ne tient plus"),
+    "moved": N_("{plan} : les fiches suivent le nouveau jour annoncé"),
+}
+
+
+def _plan(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    plan = str(v["plan"])
+    if record.change == "box":
+        return (
+            _("{plan} : condition de levée cochée", plan=plan)
+            if v.get("ticked")
+            else _("{plan} : condition de levée décochée", plan=plan)
+        )
+    if record.change != "card":
+        return (
+            _(_PLAN[record.change], plan=plan, level=v["level"])
+            if record.change in _PLAN
+            else _at(plan, w.word(w.PLAN_STATE, v["state"], _), _)
+        )
+    tasks = {c.id: c.task for c in names.plans[plan].cards} if plan in names.plans else {}
+    card = v.get("card")
+    if card is None:
+        return _("{plan} : fiche en retard", plan=plan)
+    state = w.word(w.CARD_STATE, v.get("card_state"), _)
+    return _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card))
+
+
+FEW: Final = 3
+"""Fewer agents of a métier than this are not told exactly (D58)."""
+
+
+def few(count: int) -> str:
+    """A count of agents of one métier, as it may be shown."""
+    return f"< {FEW}" if 0 < count < FEW else str(count)
+
+
+def _proposal(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    number, moved = v["number"], w.number(v["agents"], _.lang)
+    agents = _.plural("{count} agent", "{count} agents", v["agents"], count=moved)
+    match record.change:
+        case "computed":
+            unmet, demand = w.number(v["unmet"], _.lang), w.number(v["demand"], _.lang)
+            needs = _.plural(
+                "{count} besoin sans réponse sur {of}",
+                "{count} besoins sans réponse sur {of}",
+                v["unmet"],
+                count=unmet,
+                of=demand,
+            )
+            return _(
+                "Réaffectation n° {number} proposée : {agents}, {needs}",
+                number=number,
+                agents=agents,
+                needs=needs,
+            )
+        case "failed":
+            return _("Réaffectation n° {number} : le calcul a échoué", number=number)
+        case "lapsed":
+            return _("Réaffectation n° {number} : plus d’objet", number=number)
+        case "approved":
+            lines = _.plural("{n} ligne approuvée", "{n} lignes approuvées", v["lines"])
+            rules = ", ".join(v.get("rules", ()))
+            return _(
+                "Réaffectation n° {number} : {lines}, {agents} ({rules})",
+                number=number,
+                lines=lines,
+                agents=agents,
+                rules=rules,
+            )
+        case "declined":
+            lines = _.plural("{n} ligne écartée", "{n} lignes écartées", v["lines"])
+            return _(
+                "Réaffectation n° {number} : {lines}, {agents}",
+                number=number,
+                lines=lines,
+                agents=agents,
+            )
+        case "withdrawn":
+            lines = _.plural("{n} ligne retirée", "{n} lignes retirées", v["lines"])
+            return _(
+                "Réaffectation n° {number} : {lines}, personne ne sort de ces sites",
+                number=number,
+                lines=lines,
+            )
+        case _other:
+            return _("Réaffectation n° {number}", number=number)
+
+
+def _order(record: Record, names: Names, _: Translator) -> str:
+    v, site = record.values, names.site(record.site or "")
+    told = _(
+        "Ordre de réaffectation, {site} : {leave} partent, {come} viennent",
+        site=site,
+        leave=v["leave"],
+        come=v["come"],
+    )
+    if "starts_at" not in v:
+        return told
+    ends_at = when(v["ends_at"]) if "ends_at" in v else None
+    return f"{told}, {order_words(when(v['starts_at']), ends_at, when(v['dispatched_at']), _)}"
+
+
+_MOVE = {
+    "accepted": N_("Ordre reçu par {site} : {n} {metier}"),
+    "arrived": N_("Au travail : {n} {metier} de {site}"),
+    "released": N_("De retour à leur poste : {n} {metier} de {site}"),
+    "void": N_("Réaffectation annulée, lieu perdu : {n} {metier} de {site}"),
+}
+_RECALLED = N_("Rappelés, plus nécessaires là où ils étaient : {n} {metier} de {site}")
+_MOVED = N_("Réaffectation : {n} {metier} de {site}")
+_REMOVED = N_(
+    "Réaffectation annulée, un site n’est plus dans les données de référence : {n} {metier} de {site}"
+)
+
+_WHY = {"site_removed": _REMOVED, "recalled": _RECALLED}
+
+
+def _reassignment(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    said = _WHY.get(str(v.get("cause"))) or _MOVE.get(str(record.change), _MOVED)
+    return _(said).format(
+        n=few(int(v["agents"])),
+        metier=names.metier(str(v["metier"]), _.lang),
+        site=names.site(record.site or ""),
+    )
+
+
+def _sitrep(record: Record, names: Names, _: Translator) -> str:
+    return _("Point de situation n° {number} validé", number=record.values["number"])
+
+
+def _improvement(record: Record, names: Names, _: Translator) -> str:
+    owner = w.role_name(str(record.values["owner"]), None, names, _)
+    match record.change:
+        case "done":
+            return _("Action d’amélioration faite : {owner}", owner=owner)
+        case "dropped":
+            return _("Action d’amélioration abandonnée : {owner}", owner=owner)
+        case _:
+            return _("Action d’amélioration décidée : {owner}", owner=owner)
+
+
+def _notification(record: Record, names: Names, _: Translator) -> str:
+    who = w.role_name(record.values["role"], None, names, _)
+    match record.change:
+        case "accepted":
+            return _(
+                "Message envoyé : {who}, {channel}",
+                who=who,
+                channel=w.word(w.CHANNEL, record.values.get("channel"), _),
+            )
+        case "answered":
+            return _("Réponse reçue : {who}", who=who)
+        case "failed":
+            return _("Injoignable : {who}, tous les canaux ont échoué", who=who)
+        case _:
+            return _("Envoi incertain : {who}, peut-être non reçu", who=who)
+
+
+def _hold(record: Record, names: Names, _: Translator) -> str:
+    return _("Envois suspendus") if record.change == "held" else _("Envois repris")
+
+
+def _fixed(text: str) -> Callable[[Record, Names, Translator], str]:
+    return lambda record, names, _: _(text)
+
+
+_LOGS: Final = {"alerts": N_("alertes"), "continuity": N_("continuité"), "delivery": N_("envois")}
+
+
+def _of_log(text: str) -> Callable[[Record, Names, Translator], str]:
+    return lambda record, names, _: _(text).format(log=_(_LOGS[record.place.partition("/")[0]]))
+
+
+def _refused(record: Record, names: Names, _: Translator) -> str:
+    return refusal(str(record.values.get("code", "")), record.values, _.lang)
+
+
+def _reference(record: Record, names: Names, _: Translator) -> str:
+    return _(
+        "Données de référence : version {version} en vigueur", version=record.values["reference"]
+    )
+
+
+def _reference_change(record: Record, names: Names, _: Translator) -> str:
+    v = record.values
+    version = v["reference"]
+    match record.change:
+        case "proposed":
+            what = w.listed([w.word(w.SECTION, section, _) for section in v["sections"]], _)
+            said = _(
+                "Données de référence : version {version} proposée ({what})",
+                version=version,
+                what=what or _("ordre des lignes"),
+            )
+            at = v.get("effective_at")
+            return (
+                _("{what}, effet le {at}", what=said, at=_local(at))
+                if at
+                else _("{what}, effet dès l’approbation", what=said)
+            )
+        case "approved":
+            return _(
+                "Données de référence : version {version} approuvée, en vigueur le {at}",
+                version=version,
+                at=_local(v["due_at"]),
+            )
+        case "declined":
+            return _("Données de référence : version {version} refusée", version=version)
+        case "withdrawn":
+            return _("Données de référence : version {version} retirée", version=version)
+        case _:
+            cause = w.word(w.CHANGE_CAUSE, v.get("cause"), _)
+            return _(
+                "Données de référence : la version {version} n’entre pas en vigueur, {cause}",
+                version=version,
+                cause=cause,
+            )
+
+
+_MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
+    "ReportChanged": _report,
+    "SiteStatusChanged": _site,
+    "IncidentChanged": _incident,
+    "LevelChanged": _level,
+    "TriggerChanged": _trigger,
+    "FlagChanged": _flag,
+    "EscalationChanged": _escalation,
+    "TaskChanged": _task,
+    "MaintenanceChanged": _window,
+    "PagingWithheld": _withheld,
+    "DutyChanged": _duty,
+    "ReadinessProved": _readiness,
+    "LaddersDrilled": _drill,
+    "ChannelsProbed": _probe,
+    "NoteAdded": _fixed(N_("Note de la cellule")),
+    "AnswerRecorded": _answer,
+    "RoleUncovered": _uncovered,
+    "ActivityChanged": _activity,
+    "ActivityDeclared": _declared,
+    "AlarmRaised": _alarm,
+    "AlarmArbitrated": _arbitrated,
+    "StrategyChanged": _strategy,
+    "PlanChanged": _plan,
+    "ProposalChanged": _proposal,
+    "ReassignmentOrdered": _order,
+    "ReassignmentChanged": _reassignment,
+    "SitrepIssued": _sitrep,
+    "ImprovementChanged": _improvement,
+    "NotificationChanged": _notification,
+    "HoldChanged": _hold,
+    "ReferencePublished": _reference,
+    "ReferenceChangeRecorded": _reference_change,
+    "RealmOpened": _fixed(N_("Ouverture")),
+    "RealmClosed": _fixed(N_("Fin d’exercice (FINEX)")),
+    "CommandRefused": _refused,
+    "InputFailed": _fixed(N_("Message non traité, gardé pour être rejoué")),
+    "InputRefused": _fixed(N_("Message illisible, gardé pour être relu")),
+    "DeadlineFailed": _fixed(N_("Échéance non traitée")),
+    "LossDeclared": _of_log(
+        N_("Journal « {log} » : perte de sa fin déclarée, il repart de ce qui en reste")
+    ),
+    "Rebased": _of_log(
+        N_(
+            "Journal « {log} » : il repart d’une sauvegarde, sur un second site ou d’une entrée refaite"
+        )
+    ),
+}
+"""Fact name → its sentence; the same names as in `services.console.logbook.lines`."""

@@ -1,0 +1,276 @@
+"""`/api/v1/maintenance`: planned works (D64). One store: silences of an Alertmanager are windows too. `/api/v1/leases`: alerts that machines keep alive."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field, ValidationError, ValidationInfo, field_validator
+
+from schemas.maintenance import (
+    ChangeMaintenance,
+    Coverage,
+    EndMaintenance,
+    Matcher,
+    PlanMaintenance,
+)
+from schemas.patterns import PatternInvalid
+from schemas.recurrence import RuleInvalid, parse_rule
+from schemas.words import EventType
+from services.console.http.answers import COLLIDING, RESPONSES, decide, require_text
+from services.console.http.context import (
+    Author,
+    Body,
+    Cursor,
+    Limit,
+    Reader,
+    Several,
+    cached,
+    deciding,
+    instant,
+    is_limited,
+    reading,
+)
+from services.console.http.scopes import check_pole, check_sites
+from services.console.maintenance.resources import Covers
+from services.console.resources import Lease, Maintenance, Page
+from services.runtime.http.problems import ProblemError, fault
+from services.runtime.identity.permissions import Permission, Role
+
+router = APIRouter(prefix="/api/v1", tags=["maintenance"])
+Asking = Annotated[Reader, Depends(reading(Permission.REPORT_STATUS))]
+Planning = Annotated[Author, Depends(deciding(Permission.MAINTENANCE_WRITE))]
+Names = Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=300)]
+
+
+class Window(Body):
+    """What is covered, when, and why. A list may be given as one text, separated by commas."""
+
+    sites: Names = ()
+    kinds: Names = Field(default=(), description="kinds of site")
+    poles: Names = ()
+    types: tuple[EventType, ...] = ()
+    sources: Names = Field(default=(), description="kinds of source, or ids of registered sources")
+    matchers: tuple[Matcher, ...] = Field(
+        default=(), max_length=50, description="labels of machine alerts"
+    )
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    rrule: str | None = Field(
+        default=None,
+        max_length=200,
+        description="RFC 5545: FREQ, INTERVAL, BYDAY, BYMONTHDAY, UNTIL; Paris time",
+    )
+    created_by: str | None = Field(
+        default=None,
+        max_length=200,
+        description="in whose name a program asks; kept encrypted with the reason",
+    )
+
+    @field_validator("sites", "kinds", "poles", "types", "sources", mode="before")
+    @classmethod
+    def _split(cls, value: object, info: ValidationInfo) -> object:  # noqa: ARG003  the signature of pydantic
+        return (
+            tuple(v.strip() for v in value.split(",") if v.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    def covers(self, author: Author) -> Coverage:
+        """A source speaks of its own alerts only. Raises ProblemError `invalid`."""
+        sources = (author.principal.id,) if author.principal.role is Role.SOURCE else self.sources
+        try:
+            return Coverage(
+                sites=self.sites,
+                kinds=self.kinds,
+                poles=self.poles,
+                types=self.types,
+                sources=sources,
+                matchers=self.matchers,
+            )
+        except ValidationError as error:
+            raise ProblemError(
+                "invalid",
+                faults=(fault("covers", "length", "trop long", str(error.errors()[0]["msg"])),),
+            ) from None
+
+    def fields(self, author: Author) -> dict[str, Any]:
+        """Of the command. Raises ProblemError `invalid`."""
+        require_text(self.reason)
+        if self.ends_at <= self.starts_at:
+            raise ProblemError(
+                "invalid",
+                faults=(
+                    fault("ends_at", "order", "doit suivre le début", "must come after the start"),
+                ),
+            )
+        if self.rrule:
+            try:
+                parse_rule(self.rrule)
+            except RuleInvalid as error:
+                raise ProblemError(
+                    "invalid",
+                    faults=(
+                        fault("rrule", "rrule", f"récurrence illisible : {error}", str(error)),
+                    ),
+                ) from None
+        for n, matcher in enumerate(self.matchers):
+            try:
+                matcher.check()
+            except PatternInvalid as error:
+                raise ProblemError(
+                    "invalid",
+                    faults=(
+                        fault(
+                            f"matchers.{n}.value",
+                            "regex",
+                            f"expression illisible (RE2) : {error}",
+                            f"RE2: {error}",
+                        ),
+                    ),
+                ) from None
+        return {
+            "covers": self.covers(author),
+            "starts_at": instant(self.starts_at),
+            "ends_at": instant(self.ends_at),
+            "rrule": self.rrule or None,
+        }
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Free text beside the reason."""
+        return {"created_by": self.created_by} if self.created_by else {}
+
+
+def _own(reader: Reader) -> str | None:
+    """Who does not see the picture sees what is his own."""
+    return None if reader.principal.may(Permission.PICTURE_READ) else reader.principal.id
+
+
+def _reads_texts(reader: Reader) -> bool:
+    return reader.principal.may(Permission.LOG_READ) or _own(reader) is not None
+
+
+@router.get(
+    "/maintenance",
+    summary="Maintenance windows: active ones, then the next to begin, then those that are over",
+)
+async def listed(
+    reader: Asking,
+    state: Several[Literal["planned", "active", "over"]],
+    site: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[Maintenance]:
+    return await reader.model.maintenance(
+        reader.realm,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        state=state,
+        site=site,
+        author=_own(reader),
+        texts=_reads_texts(reader),
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get("/maintenance/{id}", summary="One window; its ETag is the version for If-Match")
+async def one(reader: Asking, id: str, response: Response) -> Maintenance:
+    found = await reader.model.window(
+        reader.realm,
+        id,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        author=_own(reader),
+        texts=_reads_texts(reader),
+    )
+    cached(response, found.version)
+    return found
+
+
+async def _in_scope(author: Author, covers: Window | Covers) -> None:
+    """Refuse a window that reaches beyond the author's sites and pôles. A source silences its own alerts alone, wherever they are."""
+    if not is_limited(author.principal) or author.principal.role is Role.SOURCE:
+        return
+    if covers.sites or author.principal.scope.sites or not covers.poles:
+        await check_sites(author, covers.sites)
+        return
+    for pole in covers.poles:
+        await check_pole(author, pole, "poles")
+
+
+async def _owns(author: Author, body: Body | None, id: str) -> None:
+    """Refuse a window that reaches beyond the author's sites and pôles, as `_in_scope`."""
+    if is_limited(author.principal) and author.principal.role is not Role.SOURCE:
+        within = author.within(body)
+        await _in_scope(within, (await within.model.window(within.realm, id)).covers)
+
+
+@router.post(
+    "/maintenance", responses=RESPONSES, summary="Plan a window; its id is `window` of the result"
+)
+async def plan(author: Planning, body: Window) -> Response:
+    await _in_scope(author.within(body), body)
+    origin = "alertmanager" if author.principal.role is Role.SOURCE else "vigie"
+    return await decide(
+        author,
+        body,
+        "alerts",
+        PlanMaintenance,
+        told=body.told,
+        origin=origin,
+        **body.fields(author),
+    )
+
+
+@router.post(
+    "/maintenance/{id}/change",
+    responses=RESPONSES,
+    openapi_extra=COLLIDING,
+    summary="The whole new window",
+)
+async def change(author: Planning, id: str, body: Window) -> Response:
+    await _owns(author, body, id)
+    await _in_scope(author.within(body), body)
+    return await decide(
+        author,
+        body,
+        "alerts",
+        ChangeMaintenance,
+        told=body.told,
+        window=id,
+        expected=author.expected,
+        **body.fields(author),
+    )
+
+
+@router.post(
+    "/maintenance/{id}/end",
+    responses=RESPONSES,
+    openapi_extra=COLLIDING,
+    summary="End it now and for good: what is still open pages",
+)
+async def end(author: Planning, id: str, body: Body | None = None) -> Response:
+    await _owns(author, body, id)
+    return await decide(author, body, "alerts", EndMaintenance, window=id, expected=author.expected)
+
+
+@router.get("/leases", summary="Alerts that machines keep alive, newest first")
+async def leases(
+    reader: Asking,
+    state: Several[Literal["held", "lapsed", "ended"]],
+    source: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[Lease]:
+    return await reader.model.leases(
+        reader.realm,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        state=state,
+        source=_own(reader) or source,
+        limit=limit,
+        cursor=cursor,
+    )

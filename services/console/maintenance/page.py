@@ -1,0 +1,57 @@
+"""The screen of planned works: what a person may choose, and how a recurrence is said."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.recurrence import RuleInvalid, parse_rule
+from schemas.words import EventType
+from services.console.i18n import N_, Translator
+
+TYPES: Final = (
+    EventType.OUTAGE_POWER,
+    EventType.OUTAGE_WATER,
+    EventType.OUTAGE_HEATING,
+    EventType.OUTAGE_IT,
+    EventType.OUTAGE_TELECOM,
+    EventType.PARTIAL_CLOSURE,
+    EventType.CLOSURE,
+)
+RULES: Final = {
+    "FREQ=DAILY": N_("chaque jour"),
+    "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR": N_("chaque jour ouvré"),
+    "FREQ=WEEKLY": N_("chaque semaine, ce jour-là"),
+    "FREQ=WEEKLY;INTERVAL=2": N_("une semaine sur deux, ce jour-là"),
+    "FREQ=MONTHLY": N_("chaque mois, à cette date"),
+}
+"""The usual ones; the API and the command line take any of the subset."""
+_WEEKDAYS: Final = (
+    N_("lundi"),
+    N_("mardi"),
+    N_("mercredi"),
+    N_("jeudi"),
+    N_("vendredi"),
+    N_("samedi"),
+    N_("dimanche"),
+)
+_EVERY: Final = {
+    "DAILY": (N_("chaque jour"), N_("tous les {n} jours")),
+    "WEEKLY": (N_("chaque semaine"), N_("toutes les {n} semaines")),
+    "MONTHLY": (N_("chaque mois"), N_("tous les {n} mois")),
+}
+
+
+def said_rule(rrule: str | None, _: Translator) -> str:
+    """`chaque semaine, lundi, jeudi`; one that cannot be read is shown as it is."""
+    if rrule is None:
+        return _("une fois")
+    try:
+        rule = parse_rule(rrule)
+    except RuleInvalid:
+        return rrule
+    one, many = _EVERY[rule.freq]
+    every = _(one) if rule.interval == 1 else _(many, n=rule.interval)
+    days = [f"{n} " * bool(n) + _(_WEEKDAYS[day]) for n, day in rule.weekdays] + [
+        str(day) for day in rule.month_days
+    ]
+    return ", ".join([every, *days])

@@ -1,0 +1,132 @@
+"""Maintenance windows, and the alerts that machines keep alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from schemas import alerts as a
+from schemas import maintenance as m
+from schemas.base import Instant
+from services.console import resources as r
+from services.console.http.problems import NotFound
+from services.console.read_model.query_base import WHOLE, Read, Reading, store_errors
+from services.console.resources import Page
+from services.runtime.http.pagination import page
+
+_ORDER = {"active": 0, "planned": 1, "over": 2}
+
+
+class Works(Reading):
+    """Queries about what is told to be quiet (D64–D66)."""
+
+    async def maintenance(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        site: str | None = None,
+        author: str | None = None,
+        texts: bool = False,
+        limit: int = WHOLE,
+        cursor: str | None = None,
+    ) -> Page[r.Maintenance]:
+        """Active ones first, then the next to begin. `site`: windows that name it, its kind or its pôle, or no place at all."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = (await found.picture.rows(m.MaintenanceRow)).values()
+            covered = _covered((await found.picture.rows(a.SiteRow)).values())
+        kept = [
+            w
+            for w in rows
+            if (not state or w.state in state)
+            and (author is None or w.author == author)
+            and (site is None or _names(found, w.covers, site))
+        ]
+        shown, following = page(
+            kept, lambda w: (_ORDER[w.state], w.begins_at or -(w.over_at or 0), w.id), limit, cursor
+        )
+        told = self._reasons(shown) if texts else {}
+        return Page(
+            items=[
+                found.shape.maintenance(w, covered.get(w.id, ()), told.get(w.id)) for w in shown
+            ],
+            next=following,
+        )
+
+    async def window(
+        self,
+        realm: str,
+        id: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        author: str | None = None,
+        texts: bool = False,
+    ) -> r.Maintenance:
+        """One window. Raises NotFound, also for another author's when only one's own may be seen."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            row = await found.picture.row(m.MaintenanceRow, id)
+            if row is None or (author is not None and row.author != author):
+                raise NotFound
+            covered = _covered((await found.picture.rows(a.SiteRow)).values())
+        told = self._reasons([row]) if texts else {}
+        return found.shape.maintenance(row, covered.get(id, ()), told.get(id))
+
+    async def leases(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        source: str | None = None,
+        limit: int = WHOLE,
+        cursor: str | None = None,
+    ) -> Page[r.Lease]:
+        """Newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = (await found.picture.rows(m.LeaseRow)).values()
+        kept = [
+            x
+            for x in rows
+            if (not state or x.state in state) and (source is None or x.source_key == source)
+        ]
+        shown, following = page(kept, lambda x: (-x.began_at, x.id), limit, cursor)
+        async with store_errors():
+            reports = await found.picture.some(a.ReportRow, [x.id for x in shown]) if shown else {}
+        return Page(items=[found.shape.lease(x, reports.get(x.id)) for x in shown], next=following)
+
+    def _reasons(self, rows: Sequence[m.MaintenanceRow]) -> dict[str, Mapping[str, Any]]:
+        """Window → fields of its reason."""
+        ids = {
+            w.id: w.reason.removeprefix("text:")
+            for w in rows
+            if w.reason is not None and w.reason.startswith("text:")
+        }
+        items = self._texts.get_many(list(ids.values())) if self._texts is not None and ids else {}
+        return {id: items[text].fields for id, text in ids.items() if text in items}
+
+
+def _covered(sites: Iterable[a.SiteRow]) -> dict[str, list[str]]:
+    """Window → the site of each open cause that it covers."""
+    found: dict[str, list[str]] = {}
+    for site in sites:
+        for cause in site.causes:
+            for window in cause.maintenance:
+                found.setdefault(window, []).append(site.id)
+    return found
+
+
+def _names(found: Read, covers: m.Coverage, id: str) -> bool:
+    site = found.picture.reference.sites.get(id)
+    return (
+        site is not None
+        and (not covers.sites or id in covers.sites)
+        and (not covers.kinds or site.kind in covers.kinds)
+        and (not covers.poles or site.pole in covers.poles)
+    )

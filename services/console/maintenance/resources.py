@@ -1,0 +1,75 @@
+"""Maintenance windows and leases."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas.words import (
+    EventType,
+)
+from services.console.resources.base import Resource, Time
+
+
+class Matching(Resource):
+    """One label against a value; `regex` must match the whole of it."""
+
+    name: str
+    value: str
+    regex: bool
+    equal: bool
+
+
+class Covers(Resource):
+    """Each list that is given must hold for every report of a cause."""
+
+    sites: list[str]
+    kinds: list[str]
+    poles: list[str]
+    types: list[EventType]
+    sources: list[str]
+    matchers: list[Matching]
+
+
+class Maintenance(Resource):
+    """A maintenance window: planned works, in the picture without calling anybody (D64)."""
+
+    id: str
+    realm: str
+    title: str = Field(description="what it covers, in words")
+    state: str = Field(description="planned, active, over")
+    covers: Covers
+    starts_at: Time = Field(description="of the first occurrence")
+    ends_at: Time
+    rrule: str | None
+    begins_at: Time | None = Field(description="of the occurrence that holds, or of the next one")
+    until_at: Time | None
+    origin: str = Field(description="vigie, alertmanager")
+    author: str
+    role: str
+    reason: str | None = Field(description="for roles that may read free text")
+    created_by: str | None = Field(
+        description="in whose name a program asked for it; for the same roles"
+    )
+    planned_at: Time
+    changed_at: Time
+    over_at: Time | None
+    over_by: str | None
+    version: int = Field(description="counts decisions; also the ETag")
+    causes: int = Field(description="open causes on sites that it covers now")
+    covered_sites: list[str]
+
+
+class Lease(Resource):
+    """An alert that a machine keeps alive (D66); `id` is the report that opened it."""
+
+    id: str
+    realm: str
+    state: str = Field(description="held, lapsed, ended")
+    source_key: str | None
+    labels: dict[str, str]
+    began_at: Time
+    renewed_at: Time
+    until: Time
+    explicit: bool
+    quiet: str | None
+    quiet_by: list[str]

@@ -1,0 +1,1 @@
+"""Notifications, call-outs, headcounts and the answer page."""

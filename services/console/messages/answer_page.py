@@ -1,0 +1,228 @@
+"""`/a/{token}`: answer a call from a link, without a login. Opening the page never answers (DOMAIN D33)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from fastapi import Request
+
+from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
+from schemas.realms import is_live, parse_realm
+from schemas.words import Answer, NotificationState
+from services.console.i18n import N_, translator
+from services.console.messages.call_facts import facts_of
+from services.console.read_model.queries import Queries
+from services.console.resources import CommandResult
+from services.console.texts import words as w
+from services.console.web import times
+from services.console.web.shell import Choice
+from services.messages.names import TERRITORY
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.signed_links import AckLinks, Link, LinkInvalid
+
+HEADCOUNT = "headcount"
+"""Template of « are you safe? »."""
+DELEGATE = "delegate"
+"""The button of who asks that somebody of the same role is called instead."""
+RECALL = "recall"
+"""The button of who said yes and cannot come after all."""
+KEPT = ("applied", "pending")
+"""States of an answer that counts, or will in a moment."""
+OVER = ("superseded", "ended")
+"""States of a ladder that waits for nobody any more."""
+WHY_OVER = {
+    "closed": N_("L’incident est clos."),
+    "merged": N_("L’incident est rattaché à un autre, suivi par ailleurs."),
+    "level_lowered": N_("Le niveau a été abaissé."),
+    "superseded": N_("Un autre appel l’a remplacé : répondez à celui-là s’il vous est parvenu."),
+}
+"""Why a call was called back → in words."""
+NOTHING_LEFT = N_("Il n’y a plus rien à faire ici.")
+EVERY_CALL: Final = 1000
+"""Calls of one escalation."""
+UNREAD = ("store_away", "rebuilding", "resource_unknown", "realm_unknown")
+"""Why what was answered cannot be shown: the read model is away, or has not heard of it yet."""
+
+
+class SendAnswer(Protocol):
+    """Records the answer that a token gives; the same token again has no second effect, but that a yes may be taken back once."""
+
+    def __call__(
+        self,
+        link: Link,
+        token: str,
+        said: Answer,
+        *,
+        recalls: bool = False,
+        instead: str | None = None,
+    ) -> Awaitable[CommandResult]: ...
+
+
+KeepAnswer = Callable[[str, HeadcountAnswer], Awaitable[None]]
+"""Keeps the single answer of a headcount, encrypted, before it is said that there was one (D37)."""
+
+
+class Answering:
+    def __init__(
+        self, queries: Queries, links: AckLinks, send: SendAnswer, keep: KeepAnswer
+    ) -> None:
+        self._queries, self._links, self._send, self._keep = queries, links, send, keep
+
+    def link(self, token: str) -> Link:
+        """What the token says. Raises ProblemError `link_invalid` when it is forged, cut or over."""
+        try:
+            return self._links.read(token, times.ms(datetime.now(UTC)))
+        except LinkInvalid as error:
+            raise ProblemError("link_invalid") from error
+
+    async def page(self, request: Request, token: str) -> dict[str, Any]:
+        """`ack.html`; `ack_unread.html` (`template`) while nothing can be read: the message said what it is about. Raises ProblemError."""
+        link = self.link(token)
+        try:
+            return await self._told(link, token, Choice.of(request))
+        except ProblemError as unread:
+            if unread.problem.code not in UNREAD:
+                raise
+            return {
+                "template": "ack_unread.html",
+                **_of_link(link, token),
+                "simulated": not is_live(link.realm),
+            }
+
+    async def _told(
+        self, link: Link, token: str, choice: Choice, *, refusal: str = ""
+    ) -> dict[str, Any]:
+        """`ack.html`. Raises ProblemError."""
+        _ = translator(choice.lang)
+        told = await self._queries.notification(link.realm, link.notification, lang=choice.lang)
+        realm = await self._queries.realm(link.realm)
+        reference = await self._queries.reference(link.realm)
+        names = reference.names
+        now = realm.shown_clock if realm.simulated else datetime.now(UTC)
+        wave, over, calls = None, told.withdrawn, []
+        if told.escalation is not None:
+            calls = (
+                await self._queries.notifications(
+                    link.realm, lang=choice.lang, escalation=told.escalation, limit=EVERY_CALL
+                )
+            ).items
+            ladder = await self._queries.escalation(link.realm, told.escalation, lang=choice.lang)
+            wave = next(
+                (x for x in ladder.waves if x.wave == told.wave and x.cycle == told.cycle), None
+            )
+            over = over or (ladder.state if ladder.state in OVER else None)
+        answered = told.answer if told.state is NotificationState.ANSWERED else None
+        return {
+            **_of_link(link, token),
+            "shown_at": now,
+            "headcount": told.template == HEADCOUNT,
+            "number": told.values.get("number"),
+            "simulated": realm.simulated,
+            "level": told.level,
+            "previous": told.previous_level,
+            "role": w.role_name(told.role, told.scope, names, _),
+            "called_at": told.planned_at,
+            "called_day": times.local(told.planned_at).strftime("%d/%m"),
+            "waited": times.lasted(now - told.planned_at, choice.lang),
+            "deputy_at": told.ack_by if told.ack_by and told.ack_by > now else None,
+            "answered": answered,
+            "answered_at": told.acknowledged_at,
+            "over": _(WHY_OVER.get(over, NOTHING_LEFT)) if over is not None else None,
+            "facts": facts_of(told, calls, reference.said, names, _, now),
+            "safety": self._queries.headcount_answer(told.id) if answered else None,
+            "refusal": refusal,
+            "pending": False,
+            "positive": wave.positive if wave else 0,
+            "expected": wave.expected if wave else 0,
+        }
+
+    async def answer(
+        self, request: Request, token: str, said: str, instead: str | None = None
+    ) -> dict[str, Any]:
+        """Records the answer of the button, then the page again; `message.html` (`template`) while nothing can be read. Raises ProblemError."""
+        link = self.link(token)
+        recalls = said == RECALL
+        if recalls:
+            said = Answer.DECLINE.value
+        if said == DELEGATE:
+            recalls, said = await self._has_said_yes(link), Answer.DECLINE.value
+        else:
+            instead = None
+        if (safety := HEADCOUNT_KEYS.get(said)) is not None:
+            if not await self._may_be_headcount(link):
+                raise ProblemError("link_invalid")
+            await self._keep(link.notification, safety)
+            said = Answer.ACK.value
+        if said not in tuple(Answer):
+            raise ProblemError("link_invalid")
+        result = await self._send(link, token, Answer(said), recalls=recalls, instead=instead)
+        try:
+            context = await self._told(
+                link,
+                token,
+                Choice.of(request),
+                refusal=(result.detail or "") if result.state in ("refused", "failed") else "",
+            )
+        except ProblemError as unread:
+            if result.state not in KEPT or unread.problem.code not in UNREAD:
+                raise
+            return received(Choice.of(request))
+        if result.state in KEPT and (
+            context["answered"] is None or (recalls and context["answered"] != said)
+        ):
+            context |= {"answered": said, "answered_at": None, "pending": result.state == "pending"}
+        if safety is not None:
+            context |= {
+                "safety": safety.value,
+                "answered_at": times.local(datetime.now(UTC))
+                if not context["simulated"]
+                else context["shown_at"],
+            }
+        return context
+
+    async def _has_said_yes(self, link: Link) -> bool:
+        try:
+            return (
+                await self._queries.notification(link.realm, link.notification)
+            ).answer == Answer.ACK.value
+        except ProblemError as unread:
+            if unread.problem.code not in UNREAD:
+                raise
+            return False
+
+    async def _may_be_headcount(self, link: Link) -> bool:
+        """Also what cannot be read: nobody in danger is turned away; a single answer to another call is never asked for."""
+        try:
+            return (
+                await self._queries.notification(link.realm, link.notification)
+            ).template == HEADCOUNT
+        except ProblemError as unread:
+            if unread.problem.code not in UNREAD:
+                raise
+            return True
+
+
+def _of_link(link: Link, token: str) -> dict[str, Any]:
+    """What the token itself says."""
+    territory, *_ = parse_realm(link.realm)
+    return {
+        "token": token,
+        "territory": TERRITORY.get(territory, territory),
+        "expires_at": datetime.fromtimestamp(link.expires_at / 1000, UTC),
+    }
+
+
+def received(choice: Choice) -> dict[str, Any]:
+    """`message.html`: the answer is kept, and what it answers cannot be shown now."""
+    _ = translator(choice.lang)
+    return {
+        "template": "message.html",
+        "title": _("Réponse reçue"),
+        "link": None,
+        "link_label": "",
+        "detail": _(
+            "Elle est enregistrée et sera transmise à la cellule. Inutile de répondre de nouveau ; vous pouvez fermer cette page."
+        ),
+    }

@@ -1,0 +1,239 @@
+"""`/api/v1/callouts`: many people told at once. A draft says what it takes, a second call starts it, a third stops it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Annotated, Any, Final, Protocol
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from pydantic import Field
+
+from schemas.base import Command
+from schemas.callouts import CHUNK, Called, DraftCallOut, StartCallOut, StopCallOut
+from schemas.directory import Contact
+from schemas.words import Channel, Level
+from services.console.http.answers import RESPONSES, answer, decide, repeated, require_text
+from services.console.http.context import (
+    Author,
+    Body,
+    Cursor,
+    Limit,
+    LogReading,
+    Reader,
+    deciding,
+    is_limited,
+)
+from services.console.http.decisions import Decisions, author_of
+from services.console.http.scopes import check_sites
+from services.console.resources import CallOut, Page
+from services.runtime.http.problems import ProblemError, fault
+from services.runtime.http.sms_text import encode, plain
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1/callouts", tags=["people"])
+Calling = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
+BESIDE: Final = 26
+"""Characters of a call-out's SMS beside its text: who writes."""
+BESIDE_CORRECTED: Final = 51
+"""More of them in a correction: that the message before is not to be followed."""
+BESIDE_ANSWERED: Final = 210
+"""The same where it asks for an answer: how to give it, and a link."""
+HEADCOUNT_PARTS: Final = 2
+"""Of its question, with a link."""
+_YIELD_EVERY: Final = 200
+
+
+class NewCallOut(Body):
+    """Whom to tell what. The text must not say what a stranger may not read."""
+
+    text: str = Field(min_length=1, max_length=600)
+    sites: list[str] = Field(
+        default_factory=list,
+        max_length=500,
+        description="everybody whose place of work is one of them",
+    )
+    everybody: bool = Field(default=False, description="all people of the directory")
+    channels: list[Channel] = Field(
+        default_factory=lambda: [Channel.SMS], min_length=1, description="in order of preference"
+    )
+    corrects: str | None = Field(
+        default=None,
+        max_length=128,
+        description="a call-out whose message was wrong: the people of its sites are told, unless others are named",
+    )
+    incident: str | None = None
+    level: Level = Level.N1
+    danger: bool = Field(
+        default=False,
+        description="danger to people: passes holds and hours, before other call-outs",
+    )
+    answer_expected: bool = False
+
+
+class People(Protocol):
+    """`services.runtime.secrets.vault.Directory`."""
+
+    def ids(self) -> list[str]: ...
+
+    async def get(self, person: str) -> Contact | None: ...
+
+
+@router.get("", summary="Call-outs, newest first")
+async def callouts(reader: LogReading, limit: Limit = 100, cursor: Cursor = None) -> Page[CallOut]:
+    return await reader.model.callouts(
+        reader.realm, as_of=reader.as_of, texts=_reads_texts(reader), limit=limit, cursor=cursor
+    )
+
+
+@router.get("/{id}", summary="Progress: told, failed, until when, for how much")
+async def callout(reader: LogReading, id: str) -> CallOut:
+    return await reader.model.callout(
+        reader.realm, id, as_of=reader.as_of, texts=_reads_texts(reader)
+    )
+
+
+@router.post(
+    "",
+    responses=RESPONSES,
+    summary="Draft: who would be told, by what, until when, for how much. Tells nobody",
+)
+async def draft(author: Calling, body: NewCallOut) -> Response:
+    author = author.within(body)
+    require_text(body.text, "text")
+    body = await corrected(author, body)
+    await check_sites(author, () if body.everybody else body.sites)
+    if (before := await repeated(author)) is not None:
+        return before
+    decisions: Decisions = author.request.app.state.decisions
+    people = await audience(people_of(author.request), body.sites, everybody=body.everybody)
+    if not people:
+        why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
+        raise ProblemError("invalid", faults=(fault("sites", "nobody", *why),))
+    command_id = decisions.command_id(author.principal, author.realm, author.key)
+    text_id = decisions.text_id(command_id, body.text)
+    await decisions.put_text(text_id, body.text)
+    fields: dict[str, Any] = {
+        "text_id": text_id,
+        "corrects": body.corrects,
+        "incident": body.incident,
+        "sites": tuple(body.sites),
+        "level": body.level,
+        "danger": body.danger,
+        "answer_expected": body.answer_expected,
+        "channels": tuple(body.channels),
+        "sms_parts": sms_parts(
+            body.text, answer_expected=body.answer_expected, corrects=body.corrects is not None
+        ),
+    }
+    commands = drafts(author, command_id, people, **fields)
+    outcome = await decisions.send_all(
+        "delivery", author.realm, author.principal, commands, author.wait_s, author.key
+    )
+    return answer(author.request, outcome, author.lang)
+
+
+@router.post("/{id}/start", responses=RESPONSES, summary="From now on people are told")
+async def start(author: Calling, id: str, body: Body | None = None) -> Response:
+    await check_callout(author.within(body), id)
+    return await decide(author, body, "delivery", StartCallOut, callout=id)
+
+
+@router.post("/{id}/stop", responses=RESPONSES, summary="Nobody else is told")
+async def stop(author: Calling, id: str, body: Body | None = None) -> Response:
+    await check_callout(author.within(body), id)
+    return await decide(author, body, "delivery", StopCallOut, callout=id)
+
+
+async def corrected(author: Author, body: NewCallOut) -> NewCallOut:
+    """Return the draft of a correction with the sites and the incident of what it corrects. Raises NotFound, ProblemError `invalid`."""
+    if body.corrects is None:
+        return body
+    wrong = await author.model.callout(author.realm, body.corrects)
+    if wrong.kind != "callout" or wrong.started_at is None:
+        why = (
+            "rien n’en est parti : il n’y a rien à rectifier",
+            "nothing of it has gone out: there is nothing to correct",
+        )
+        raise ProblemError("invalid", faults=(fault("corrects", "not_sent", *why),))
+    same = not body.sites and not body.everybody
+    return body.model_copy(
+        update={
+            "incident": body.incident or wrong.incident,
+            "sites": list(wrong.sites) if same else body.sites,
+            "everybody": not wrong.sites if same else body.everybody,
+            "channels": body.channels if "channels" in body.model_fields_set else wrong.channels,
+            "level": max(body.level, wrong.level),
+            "danger": body.danger or wrong.danger,
+        }
+    )
+
+
+async def check_callout(author: Author, id: str) -> None:
+    """Refuse a call-out or headcount that goes beyond the author's sites. Raises NotFound, ProblemError `out_of_scope`."""
+    if is_limited(author.principal):
+        await check_sites(author, (await author.model.callout(author.realm, id)).sites)
+
+
+def _reads_texts(reader: Reader) -> bool:
+    return reader.principal.may(Permission.REPORT_RAW)
+
+
+def drafts(
+    author: Author, id: str, people: Sequence[Called], *, callout: str | None = None, **fields: Any
+) -> list[tuple[str, Command]]:
+    """(id, command) per chunk of people; the last one has the id of the whole, which is that of the call-out too unless it has another."""
+    chunks = [tuple(people[at : at + CHUNK]) for at in range(0, len(people), CHUNK)]
+    by, role, last = author_of(author.principal), author.principal.acting_role, len(chunks) - 1
+    return [
+        (
+            id if n == last else f"{id}-{n}",
+            DraftCallOut(
+                author=by, role=role, callout=callout or id, people=chunk, last=n == last, **fields
+            ),
+        )
+        for n, chunk in enumerate(chunks)
+    ]
+
+
+def sms_parts(text: str, *, answer_expected: bool, corrects: bool = False) -> int:
+    """As how many messages the provider counts the SMS with this text: what is spent is told by those that it took."""
+    beside = (BESIDE_ANSWERED if answer_expected else BESIDE) + (
+        BESIDE_CORRECTED if corrects else 0
+    )
+    return len(encode(plain(text) + "." * beside).segments)
+
+
+def people_of(request: Request) -> People:
+    people: People = request.app.state.directory
+    return people
+
+
+async def audience(directory: People, sites: Sequence[str], *, everybody: bool) -> list[Called]:
+    """People of these sites as tokens with their channels, in the order of tokens; addresses and names stay in the directory."""
+    wanted = set(sites)
+    return [called async for called, site in _known(directory) if everybody or site in wanted]
+
+
+async def staff_of(directory: People, sites: Collection[str]) -> dict[str, list[Called]]:
+    """The people of each of these sites, as in `audience`; sites where nobody works are left out."""
+    found: dict[str, list[Called]] = {}
+    async for called, site in _known(directory):
+        if site is not None and site in sites:
+            found.setdefault(site, []).append(called)
+    return found
+
+
+async def _known(directory: People) -> AsyncIterator[tuple[Called, str | None]]:
+    for n, token in enumerate(sorted(directory.ids())):
+        if n % _YIELD_EVERY == 0:
+            await asyncio.sleep(0)  # thousands are decrypted here; other requests go on
+        contact = await directory.get(token)
+        if contact is not None:
+            yield (
+                Called(
+                    person=token, channels=tuple(dict.fromkeys(p.channel for p in contact.points))
+                ),
+                contact.site,
+            )

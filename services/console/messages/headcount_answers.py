@@ -1,0 +1,62 @@
+"""Who said what in a headcount: single answers out of `texts`, names out of the directory. Every reading is written down (D37, D59)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+from fastapi import Request
+
+from schemas.callouts import HeadcountAnswer, headcount_text_id
+from services.console.http.decisions import author_of
+from services.console.http.scopes import check_sites_of
+from services.console.read_model.queries import Queries
+from services.console.resources import SafetyAnswer
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.principals import Principal
+from services.runtime.secrets.vault import Directory, Texts
+
+_WHOLE: Final = 100_000
+log = structlog.get_logger(__name__)
+
+
+async def who_said(
+    request: Request,
+    queries: Queries,
+    reader: Principal,
+    realm: str,
+    id: str,
+    said: HeadcountAnswer,
+) -> list[SafetyAnswer]:
+    """People who gave this answer, newest question first; a person who was erased has no name.
+
+    Raises NotFound, ProblemError `out_of_scope`.
+    """
+    found = await queries.callout(realm, id)
+    await check_sites_of(reader, queries, realm, found.sites)
+    told = (await queries.notifications(realm, campaign=id, limit=_WHOLE)).items
+    texts: Texts = request.app.state.texts
+    directory: Directory = request.app.state.directory
+    kept = texts.get_many([headcount_text_id(n.id) for n in told])
+    shown = []
+    for n in told:
+        item = kept.get(headcount_text_id(n.id))
+        if item is not None and item.fields.get("headcount") == said:
+            contact = await directory.get(n.person_token)
+            shown.append(
+                SafetyAnswer(
+                    person_token=n.person_token,
+                    name=contact.name if contact else None,
+                    answer=said.value,
+                )
+            )
+    access: AccessStore = request.app.state.access
+    access.trace(reader, "directory.read", f"{realm} {found.id}")
+    log.info(
+        "directory.read",
+        by=author_of(reader),
+        callout=found.id,
+        answer=said.value,
+        people=len(shown),
+    )
+    return shown

@@ -1,0 +1,139 @@
+"""The screen of call-outs and headcounts: what a draft would take, how far each one is, and what nobody has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.words import Channel
+from services.console.i18n import N_, Translator
+from services.console.resources import CallOut
+from services.console.texts.names import Names
+from services.console.texts.words import euros
+
+SITES_SHOWN: Final = 3
+OVER_SHOWN: Final = 50
+CHANNELS: Final = (Channel.SMS, Channel.VOICE, Channel.EMAIL, Channel.APP)
+"""That a call-out may be sent on, in the order in which they are tried when several are chosen."""
+_STATES: Final = {
+    "draft": (N_("Prêt, personne n’est prévenu"), "wait", "mute"),
+    "running": (N_("En cours"), "beat", "ok"),
+    "stopped": (N_("Arrêté"), "stop", "mute"),
+    "done": (N_("Terminé"), "check", "ok"),
+}
+_GIVEN_UP: Final = (N_("Abandonné, personne n’a été prévenu"), "stop", "mute")
+_SAID: Final = (
+    ("safe", N_("en sécurité"), N_("en sécurité")),
+    ("help", N_("demande de l’aide"), N_("demandent de l’aide")),
+    ("away", N_("pas concerné ou absent"), N_("pas concernés ou absents")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a draft takes on one channel."""
+
+    channel: Channel
+    people: int
+    minutes: int
+    """Begun ones count; 0 when it takes none."""
+    cost: str
+    parts: int
+    """Messages per person that the provider counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call-out or headcount as it is shown."""
+
+    found: CallOut
+    title: str
+    state: str
+    icon: str
+    tone: str
+    done: int
+    """How many of `found.people` were told; in a headcount: have answered."""
+    silent: int
+    """Of a headcount: asked, and without an answer."""
+    cost: str
+    """Spent so far; of a draft, expected."""
+    estimates: tuple[Estimate, ...]
+    answers: tuple[tuple[str, str, int], ...]
+    """Of a headcount: (answer, its words, how many)."""
+
+    @property
+    def is_headcount(self) -> bool:
+        return self.found.kind == "headcount"
+
+    @property
+    def has_begun(self) -> bool:
+        """Somebody was told, or is about to be."""
+        return self.found.started_at is not None
+
+    @property
+    def may_be_corrected(self) -> bool:
+        """Its message has gone out."""
+        return self.has_begun and not self.is_headcount
+
+    @property
+    def is_over(self) -> bool:
+        return self.found.state in ("stopped", "done")
+
+    @property
+    def share(self) -> int:
+        """Percent of `done`, rounded down: 100 only when nobody is missing."""
+        return 100 * self.done // self.found.people if self.found.people else 0
+
+
+def calls_of(found: Iterable[CallOut], names: Names, _: Translator) -> list[Call]:
+    """As they come."""
+    return [_call(one, names, _) for one in found]
+
+
+def _call(one: CallOut, names: Names, _: Translator) -> Call:
+    begun, counted = one.started_at is not None, one.kind == "headcount"
+    state, icon, tone = _STATES[one.state] if begun or one.state != "stopped" else _GIVEN_UP
+    title = _title(one, audience(one, names, _), _)
+    return Call(
+        found=one,
+        title=title,
+        state=_(state),
+        icon=icon,
+        tone=tone,
+        done=one.answered if counted else one.handed,
+        silent=max(one.people - one.answered, 0) if counted and begun else 0,
+        cost=euros(one.spent_cents if begun else one.cost_cents, _.lang),
+        estimates=tuple(
+            Estimate(e.channel, e.people, -(-e.seconds // 60), euros(e.cost_cents, _.lang), e.parts)
+            for e in one.estimates
+        ),
+        answers=tuple(
+            (key, _(a if n < 2 else many), n) for key, a, many in _SAID for n in [getattr(one, key)]
+        )
+        if counted and begun
+        else (),
+    )
+
+
+def _title(one: CallOut, who: str, _: Translator) -> str:
+    if one.kind == "headcount":
+        return _("Recensement : {who}", who=who)
+    return (
+        _("Diffusion d’alerte : {who}", who=who)
+        if one.corrects is None
+        else _("Rectificatif : {who}", who=who)
+    )
+
+
+def audience(one: CallOut, names: Names, _: Translator) -> str:
+    """Whose place of work it means, by name as far as they are few."""
+    if not one.sites:
+        return _("tous les agents")
+    shown = ", ".join(names.site(s) for s in one.sites[:SITES_SHOWN])
+    more = len(one.sites) - SITES_SHOWN
+    return (
+        _.plural("{shown} et {n} autre site", "{shown} et {n} autres sites", more, shown=shown)
+        if more > 0
+        else shown
+    )

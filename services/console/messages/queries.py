@@ -1,0 +1,247 @@
+"""What waits for a person: tasks, notifications, ladders; and the hold on sending."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from schemas import alerts as a
+from schemas import calling
+from schemas import callouts as o
+from schemas import delivery as d
+from schemas.base import Instant
+from schemas.words import TaskState
+from services.console import resources as r
+from services.console.http.problems import NotFound
+from services.console.messages.texts import Wording, texts_of
+from services.console.read_model.query_base import WHOLE, Read, Reading, store_errors, time_of
+from services.console.resources import Page
+from services.runtime.http.pagination import page
+
+INSTRUCTION: Final = "instruction"
+"""Kind of the task with which a site confirms an instruction (D99)."""
+
+
+def is_overdue(task: a.TaskRow, at: Instant) -> bool:
+    """It waits for a person longer than its kind may."""
+    return (
+        task.state in (TaskState.OPEN, TaskState.TAKEN)
+        and task.due_at is not None
+        and task.due_at < at
+    )
+
+
+class People(Reading):
+    """Queries about people and what they are asked."""
+
+    async def tasks(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        kind: str | None = None,
+        incident: str | None = None,
+        site: str | None = None,
+        overdue: bool | None = None,
+        limit: int = WHOLE,
+        cursor: str | None = None,
+    ) -> Page[r.Task]:
+        """Newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.TaskRow)
+        at = time_of(found.picture)
+        kept = [
+            t
+            for t in rows.values()
+            if (not state or t.state in state)
+            and (kind is None or t.kind == kind)
+            and (incident is None or t.incident == incident)
+            and (site is None or t.site == site)
+            and (overdue is None or is_overdue(t, at) == overdue)
+        ]
+        shown, following = page(kept, lambda t: (-t.opened_at, t.id), limit, cursor)
+        return Page(items=[found.shape.task(t) for t in shown], next=following)
+
+    async def task(self, realm: str, id: str, *, lang: str = "fr") -> r.Task:
+        """One task. Raises NotFound."""
+        found = await self.read(realm, lang=lang)
+        async with store_errors():
+            row = await found.picture.row(a.TaskRow, id)
+        if row is None:
+            raise NotFound
+        return found.shape.task(row)
+
+    async def instructions(
+        self,
+        realm: str,
+        sites: Collection[str],
+        *,
+        texts: bool,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        limit: int = WHOLE,
+    ) -> list[r.Instruction]:
+        """Return the instructions to these sites, the newest first. `texts`: with their words."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.TaskRow)
+        mine = [t for t in rows.values() if t.kind == INSTRUCTION and t.site in sites]
+        newest = sorted(mine, key=lambda t: (-t.opened_at, t.id))[:limit]
+        return [
+            found.shape.instruction(t, self.words_of(t.text_id or "") if texts else None)
+            for t in newest
+        ]
+
+    async def notifications(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        incident: str | None = None,
+        escalation: str | None = None,
+        role: str | None = None,
+        person: str | None = None,
+        campaign: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        wording: Wording | None = None,
+    ) -> Page[r.Notification]:
+        """Newest first. `wording`: each with its texts."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(d.NotificationRow)
+        kept = [
+            n
+            for n in rows.values()
+            if (not state or n.state in state)
+            and (incident is None or n.incident == incident)
+            and (escalation is None or n.escalation == escalation)
+            and (role is None or n.role == role)
+            and (person is None or n.person == person)
+            and (campaign is None or n.campaign == campaign)
+        ]
+        shown, following = page(kept, lambda n: (-n.planned_at, n.id), limit, cursor)
+        items = [
+            found.shape.notification(n, self._texts_of(n, found, lang, wording)) for n in shown
+        ]
+        return Page(items=items, next=following)
+
+    def _texts_of(
+        self, row: d.NotificationRow, found: Read, lang: str, wording: Wording | None
+    ) -> r.Texts | None:
+        """Return the texts of a notification; None where nobody asked, or they hold words that the reader may not read."""
+        if wording is None:
+            return None
+        written = row.values.get("text")
+        if written is not None and not wording.free_texts:
+            return None
+        said = None if written is None else self.words_of(str(written))
+        return texts_of(
+            row, found.shape.realm, found.shape.reference.said, lang, wording.public_url, said
+        )
+
+    async def notification(
+        self,
+        realm: str,
+        id: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        wording: Wording | None = None,
+    ) -> r.Notification:
+        """One notification with its attempts. `wording`: with its texts."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            row = await found.picture.row(d.NotificationRow, id)
+        if row is None:
+            raise NotFound
+        return found.shape.notification(row, self._texts_of(row, found, lang, wording))
+
+    async def escalations(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        incident: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[r.Escalation]:
+        """Newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(calling.EscalationRow)
+        kept = [
+            e
+            for e in rows.values()
+            if (not state or e.state in state)
+            and (incident is None or e.scope == incident or incident in e.incidents)
+        ]
+        shown, following = page(kept, lambda e: (-e.started_at, e.id), limit, cursor)
+        return Page(items=[found.shape.escalation(e) for e in shown], next=following)
+
+    async def escalation(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.Escalation:
+        """One ladder with its waves."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            row = await found.picture.row(calling.EscalationRow, id)
+        if row is None:
+            raise NotFound
+        return found.shape.escalation(row)
+
+    async def callouts(
+        self,
+        realm: str,
+        *,
+        kind: str | None = "callout",
+        as_of: Instant | None = None,
+        texts: bool = False,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[r.CallOut]:
+        """Call-outs or headcounts (`kind` None: both), newest first. `texts`: the reader may read what persons wrote."""
+        found = await self.read(realm, as_of=as_of)
+        async with store_errors():
+            rows = await found.picture.rows(o.CallOutRow)
+        shown, following = page(
+            [c for c in rows.values() if kind in (None, c.kind)],
+            lambda c: (-c.drafted_at, c.id),
+            limit,
+            cursor,
+        )
+        return Page(
+            items=[
+                found.shape.callout(c, self.words_of(c.text_id) if texts else None) for c in shown
+            ],
+            next=following,
+        )
+
+    async def callout(
+        self, realm: str, id: str, *, as_of: Instant | None = None, texts: bool = False
+    ) -> r.CallOut:
+        """One call-out with its arithmetic and progress. `texts`: the reader may read what persons wrote."""
+        found = await self.read(realm, as_of=as_of)
+        async with store_errors():
+            row = await found.picture.row(o.CallOutRow, id)
+        if row is None:
+            raise NotFound
+        return found.shape.callout(row, self.words_of(row.text_id) if texts else None)
+
+    async def hold(
+        self, realm: str, *, as_of: Instant | None = None, texts: bool = False
+    ) -> r.Hold:
+        """Is all sending held? `texts`: the reader may read why."""
+        found = await self.read(realm, as_of=as_of)
+        async with store_errors():
+            row = await found.picture.row(d.HoldRow, "sending")
+        return found.shape.hold(
+            row, self.reason_of(row.reason) if texts and row is not None else None
+        )

@@ -1,0 +1,173 @@
+"""Messages and what holds them: notifications, call-outs, safety checks."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas.delivery import AttemptRow
+from schemas.words import (
+    Channel,
+    NotificationState,
+)
+from services.console.resources.base import Resource, Scalar, Time, when
+
+
+class Attempt(Resource):
+    id: str
+    number: int
+    channel: Channel
+    state: str
+    planned_at: Time
+    granted_at: Time | None
+    ended_at: Time | None
+    provider_id: str | None
+    error: str | None
+    possible_duplicate: bool
+
+    @classmethod
+    def of(cls, row: AttemptRow) -> Attempt:
+        """The attempt without the sender's run id."""
+        return cls(
+            id=row.id,
+            number=row.number,
+            channel=row.channel,
+            state=row.state,
+            planned_at=when(row.planned_at),
+            granted_at=None if row.granted_at is None else when(row.granted_at),
+            ended_at=None if row.ended_at is None else when(row.ended_at),
+            provider_id=row.provider_id,
+            error=row.error,
+            possible_duplicate=row.possible_duplicate,
+        )
+
+
+class Texts(Resource):
+    """What a notification says on each channel."""
+
+    sms: str = Field(description="two GSM-7 segments at most, its link among them")
+    voice: str
+    push: str = Field(description="title, then text, on two lines")
+    email_subject: str
+    email_body: str
+
+
+class Notification(Resource):
+    id: str
+    realm: str
+    incident: str | None
+    escalation: str | None
+    wave: int | None
+    cycle: int | None
+    level: int
+    previous_level: int | None
+    role: str
+    scope: str | None
+    person_token: str
+    channel: Channel | None
+    channels: list[Channel]
+    state: NotificationState
+    template: str
+    values: dict[str, Scalar]
+    answer_expected: bool
+    danger: bool
+    planned_at: Time
+    ack_by: Time | None
+    sent_at: Time | None
+    receipt_at: Time | None
+    acknowledged_at: Time | None
+    answer: str | None
+    unread_at: Time | None = Field(
+        default=None,
+        description="when the person first wrote back words that are no answer; they were told once how to answer",
+    )
+    attempts: list[Attempt]
+    possible_duplicate: bool
+    withdrawn: str | None
+    waits_for: Channel | None = Field(
+        default=None, description="the channel whose pace it waits for"
+    )
+    not_before: Time | None = Field(
+        default=None,
+        description="when it goes out: the end of the quiet hours (D36) or of the hours of a channel, or the next digest",
+    )
+    bundled_into: str | None = Field(default=None, description="the message that told it (D36)")
+    bundle_count: int = Field(default=0, description="other messages that it tells (D36)")
+    why: str | None
+    texts: Texts | None = Field(
+        default=None,
+        description="with `texts=true`: what is sent, in the language of the reader, its link masked; null where it holds words that the reader may not read",
+    )
+
+
+class Hold(Resource):
+    realm: str
+    held: bool
+    until: Time | None
+    by: str | None
+    reason: str | None
+
+
+class Estimate(Resource):
+    """What a call-out takes on one channel, by the declared rates."""
+
+    channel: Channel
+    people: int
+    seconds: int
+    cost_cents: int
+    parts: int = Field(
+        default=1, description="messages per person that the provider counts: a long SMS is several"
+    )
+
+
+class CallOut(Resource):
+    """Many people told at once: the arithmetic before, the progress during. Counts only."""
+
+    id: str
+    realm: str
+    kind: str = Field(description="callout, headcount")
+    state: str = Field(description="draft, running, stopped, done")
+    decision: str | None = Field(
+        description="approval of reassignments of which it tells the agents of its site, by count"
+    )
+    corrects: str | None = Field(description="the call-out whose message it corrects")
+    incident: str | None
+    sites: list[str]
+    level: int
+    danger: bool
+    answer_expected: bool
+    channels: list[Channel]
+    by: str
+    drafted_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    people: int
+    unreachable: int = Field(description="people without any of the channels")
+    estimates: list[Estimate]
+    cost_cents: int
+    handed: int = Field(description="told: a provider took it, or the person has it")
+    received: int
+    answered: int
+    failed: int
+    ambiguous: int
+    withdrawn: int
+    spent_cents: int
+    eta_at: Time | None = Field(
+        description="when the last one is handed over, corrected while it runs"
+    )
+    safe: int = Field(description="headcount: 1")
+    help: int = Field(description="headcount: 2, needs help")
+    away: int = Field(description="headcount: 3")
+    reminded: int
+    managers_called_at: Time | None
+    text: str | None = Field(
+        default=None,
+        description="the message, for the cell; null for a headcount, when it was erased, and on the live stream",
+    )
+
+
+class SafetyAnswer(Resource):
+    """Who said what in a headcount: personal, every reading is logged, gone after 30 days."""
+
+    person_token: str
+    name: str | None
+    answer: str = Field(description="safe, help, away")

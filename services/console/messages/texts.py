@@ -1,0 +1,44 @@
+"""The texts of a notification, as delivery sends them or would send them (D70).
+
+The link is masked: whoever reads a text must not be able to answer for the person. It has the
+length of a true one, so that the text is shortened alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from schemas.delivery import NotificationRow
+from schemas.realms import parse_realm
+from services.console.resources import Texts
+from services.messages import Names, compose, phrases
+from services.messages.names import TERRITORY
+from services.runtime.identity.signed_links import token_length
+
+_MASK = "x"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How the texts of a list are made: the address of the front, and whether what people wrote may be read."""
+
+    public_url: str
+    free_texts: bool
+
+
+def texts_of(
+    row: NotificationRow, realm: str, names: Names, lang: str, public_url: str, said: str | None
+) -> Texts:
+    """Return the texts of one notification. `said` is what the cell wrote."""
+    here = replace(names, territory=TERRITORY.get(parse_realm(realm)[0], ""))
+    link = (
+        f"{public_url}/a/{_MASK * token_length(realm, row.person)}" if row.answer_expected else None
+    )
+    text = compose(row, here, phrases(lang), link, said, public_url=public_url)
+    return Texts(
+        sms=text.sms,
+        voice=text.voice,
+        push=f"{text.push_title}\n{text.push}",
+        email_subject=text.subject,
+        email_body=text.plain(),
+    )

@@ -1,0 +1,486 @@
+"""On-call duty: who stands where, overrides, swaps, calendars in and out; and the readiness proof."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.base import Instant
+from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
+from services.console.http.answers import RESPONSES, decide, require_text
+from services.console.http.context import (
+    Author,
+    Body,
+    Cursor,
+    Cut,
+    Limit,
+    LogReading,
+    check_scope,
+    deciding,
+    instant,
+    is_limited,
+    now,
+    parse_time,
+)
+from services.console.http.fair_queue import Costs
+from services.console.oncall.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
+from services.console.oncall.resources import Drill, Duty, OnCall, Readiness
+from services.console.oncall.schedule import LONGEST_MS
+from services.console.resources import Page, Resource, Time, when
+from services.oncall.assignment import Asked, Organisation, Phonebook, duties_of, no_longer_named
+from services.oncall.assignment import Duty as Found
+from services.oncall.feeds import feed
+from services.oncall.ics import MOST_BYTES, CalendarRefused
+from services.oncall.ics_worker import read_bounded
+from services.runtime.http.problems import ProblemError, fault
+from services.runtime.identity.permissions import Permission
+from services.runtime.process.tasks import in_thread
+from services.runtime.secrets.vault import Vault
+
+router = APIRouter(prefix="/api/v1", tags=["on call"])
+feeds = APIRouter(tags=["on call"])
+Planning = Annotated[Author, Depends(deciding(Permission.ROTA_WRITE))]
+Drilling = Annotated[Author, Depends(deciding(Permission.ROTA_WRITE, whole_territory=True))]
+Span = Annotated[str | None, Query(max_length=40, description="ISO 8601 with offset")]
+_ONE_AT_A_TIME: Final = asyncio.Semaphore(1)
+FEED_BEHIND_MS: Final = 31 * 86_400_000
+FEED_AHEAD_MS: Final = 180 * 86_400_000
+
+
+class NewPost(Body):
+    role: str = Field(max_length=64)
+    scope: str | None = Field(default=None, max_length=64, description="pôle or site")
+    place: Place = Place.HOLDER
+
+
+class NewOverride(NewPost):
+    person: str | None = Field(default=None, min_length=1, max_length=64, description="token")
+    nobody: bool = Field(
+        default=False, description="instead of `person`: nobody stands there, on purpose"
+    )
+    start: AwareDatetime = Field(alias="from")
+    end: AwareDatetime = Field(alias="to")
+
+
+class NewSwap(NewPost):
+    start: AwareDatetime = Field(alias="from")
+    end: AwareDatetime = Field(alias="to")
+    other_start: AwareDatetime = Field(alias="other_from")
+    other_end: AwareDatetime = Field(alias="other_to")
+
+
+class ImportedShift(Resource):
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    person: str | None
+
+
+class ImportedPost(Resource):
+    role: str
+    scope: str | None
+    place: Place
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    shifts: list[ImportedShift]
+    duty: str | None = Field(default=None, description="id of the decision; None for a trial")
+
+
+class Imported(Resource):
+    """What a calendar was taken to say."""
+
+    calendar: str
+    shifts: int
+    withdrawn: int = Field(
+        default=0,
+        description="posts of which a former import of this calendar spoke and this one does not: that no longer counts",
+    )
+    items: list[ImportedPost]
+    next: None = None
+
+
+class Feed(Resource):
+    """An address for calendar programs. Whoever has it reads this post's duty, as tokens; nothing else."""
+
+    role: str
+    scope: str | None
+    url: str
+
+
+# ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _window(start: str | None, end: str | None) -> tuple[Instant | None, Instant | None]:
+    first, last = (
+        parse_time(start, "from") if start else None,
+        parse_time(end, "to") if end else None,
+    )
+    if first is not None and last is not None and not 0 < last - first <= LONGEST_MS:
+        raise ProblemError(
+            "invalid",
+            faults=(
+                fault(
+                    "to",
+                    "span",
+                    "entre 0 et 62 jours après « from »",
+                    "must be 0 to 62 days after `from`",
+                ),
+            ),
+        )
+    return first, last
+
+
+@router.get(
+    "/oncall", summary="Who is on call now and over a span; gaps and broken limits of working time"
+)
+async def on_call(
+    reader: LogReading,
+    part: Cut,
+    start: Annotated[Span, Query(alias="from")] = None,
+    end: Annotated[Span, Query(alias="to")] = None,
+    role: str | None = None,
+    scope: str | None = None,
+) -> OnCall:
+    first, last = _window(start, end)
+    found = await reader.model.on_call(
+        reader.realm,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        start=first,
+        end=last,
+        role=role,
+        scope=scope,
+    )
+    posts = part.of(found.items)
+    return found.model_copy(update={"items": posts.items, "next": posts.next})
+
+
+@router.get("/oncall/duties", summary="Overrides, swaps and calendars, newest first")
+async def duties(
+    reader: LogReading,
+    role: str | None = None,
+    state: str | None = None,
+    limit: Limit = 200,
+    cursor: Cursor = None,
+) -> Page[Duty]:
+    return await reader.model.duties(
+        reader.realm,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        role=role,
+        state=state,
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get(
+    "/readiness",
+    summary="For every site, role and hour ahead: who would be reached, by what, in how many minutes; and the holes",
+)
+async def readiness(
+    reader: LogReading,
+    days: Annotated[int | None, Query(ge=1, le=31)] = None,
+    site: Annotated[str | None, Query(max_length=64)] = None,
+) -> Readiness:
+    return await reader.model.readiness(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, days=days, site=site
+    )
+
+
+@router.get(
+    "/drills",
+    summary="The silent test of each month: every rung of every ladder, and every channel; newest first",
+)
+async def drills(reader: LogReading, limit: Limit = 200, cursor: Cursor = None) -> Page[Drill]:
+    return await reader.model.drills(
+        reader.realm, as_of=reader.as_of, lang=reader.lang, limit=limit, cursor=cursor
+    )
+
+
+# ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _answers_for(author: Author, body: Body | None, posts: Iterable[str | None]) -> None:
+    """Somebody who answers for some sites or pôles plans the duty of these, and of posts of the whole territory. `posts`: their sites and pôles."""
+    if not is_limited(author.principal):
+        return
+    within = author.within(body)
+    sites = (await within.model.reference(within.realm)).sites
+    for post in filter(None, posts):
+        known = sites.get(post)
+        check_scope(author.principal, sites=[post], poles=[post if known is None else known.pole])
+
+
+@router.post(
+    "/oncall/overrides",
+    responses=RESPONSES,
+    summary="Somebody else, or nobody, stands in a post for a while",
+)
+async def override(author: Planning, body: NewOverride) -> Response:
+    require_text(body.reason)
+    if (body.person is None) is not body.nobody:
+        raise ProblemError(
+            "invalid",
+            faults=(
+                fault("person", "missing", "une personne, ou « nobody »", "a person, or `nobody`"),
+            ),
+        )
+    await _answers_for(author, body, [body.scope])
+    return await decide(
+        author,
+        body,
+        "alerts",
+        OverrideDuty,
+        role_on_call=body.role,
+        scope=body.scope,
+        place=body.place,
+        person=body.person,
+        start=instant(body.start),
+        end=instant(body.end),
+    )
+
+
+@router.post("/oncall/swaps", responses=RESPONSES, summary="Two spans of a post change hands")
+async def swap(author: Planning, body: NewSwap) -> Response:
+    require_text(body.reason)
+    await _answers_for(author, body, [body.scope])
+    return await decide(
+        author,
+        body,
+        "alerts",
+        SwapDuties,
+        role_on_call=body.role,
+        scope=body.scope,
+        place=body.place,
+        start=instant(body.start),
+        end=instant(body.end),
+        other_start=instant(body.other_start),
+        other_end=instant(body.other_end),
+    )
+
+
+@router.post(
+    "/oncall/duties/{id}/withdraw",
+    responses=RESPONSES,
+    summary="An override, a swap or a calendar no longer counts",
+)
+async def withdraw(author: Planning, id: str, body: Body | None = None) -> Response:
+    if is_limited(author.principal):
+        within = author.within(body)
+        desk, _ = await within.model.desk(within.realm)
+        await _answers_for(
+            author, body, [known.scope for known in [desk.duties.get(id)] if known is not None]
+        )
+    return await decide(author, body, "alerts", WithdrawDuty, duty=id)
+
+
+@router.post(
+    "/drills",
+    responses=RESPONSES,
+    summary="The silent test now; it counts for this month. Nobody is called",
+)
+async def drill(author: Drilling, body: Body | None = None) -> Response:
+    return await decide(author, body, "alerts", DrillLadders)
+
+
+# ── calendars ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_CALENDAR: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"text/calendar": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+async def _body(request: Request) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MOST_BYTES:
+            raise _refused(
+                CalendarRefused(
+                    f"Ce fichier est trop gros : la limite est de {MOST_BYTES >> 20} Mo."
+                )
+            )
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _refused(error: CalendarRefused) -> ProblemError:
+    return ProblemError("calendar_refused", why=str(error))
+
+
+def _contacts(vault: Vault) -> list[Any]:
+    found = (vault.directory.peek(person) for person in vault.directory.ids())
+    return [c for c in found if c is not None]
+
+
+@router.post(
+    "/oncall/import",
+    openapi_extra=_CALENDAR,
+    summary="Take the shifts of an iCalendar file; refused as a whole, with a sentence",
+)
+async def take_calendar(
+    request: Request,
+    author: Planning,
+    calendar: Annotated[
+        str, Query(max_length=64, description="its name: importing it again replaces it")
+    ] = "",
+    role: Annotated[str | None, Query(max_length=64)] = None,
+    scope: Annotated[str | None, Query(max_length=64)] = None,
+    place: Place | None = None,
+    start: Annotated[Span, Query(alias="from")] = None,
+    end: Annotated[Span, Query(alias="to")] = None,
+    reason: Annotated[str | None, Query(max_length=4000)] = None,
+    dry_run: bool = False,
+) -> Any:
+    first, last = (parse_time(t, n) if t else None for t, n in ((start, "from"), (end, "to")))
+    if (first is None) is not (last is None) or (
+        first is not None and last is not None and first >= last
+    ):
+        raise ProblemError(
+            "invalid",
+            faults=(
+                fault(
+                    "to",
+                    "span",
+                    "« from » et « to » vont ensemble, dans cet ordre",
+                    "`from` and `to` go together, in this order",
+                ),
+            ),
+        )
+    window, asked = (
+        (first, last) if first is not None and last is not None else None,
+        Asked(role, scope, place),
+    )
+    desk, at = await author.model.desk(author.realm, lang=author.lang)
+    try:
+        content = await _body(request)  # before the turn: a slow sender holds nobody up
+        costs: Costs = request.app.state.costs
+        async with costs.calendars.turn(author.principal.id), _ONE_AT_A_TIME:
+            read = await read_bounded(content, at, window)
+        contacts = await in_thread(_contacts, request.app.state.vault)
+        found = duties_of(
+            read,
+            Phonebook.of(desk.persons(), contacts),
+            Organisation.of(desk.reference.sections, desk.role_words()),
+            asked,
+            window,
+        )
+    except CalendarRefused as error:
+        raise _refused(error) from error
+    name = (calendar or read.name or "calendrier")[:64]
+    gone = no_longer_named(desk.duties.values(), name, asked, found) if window is None else []
+    await _answers_for(
+        author, None, [*(d.scope for d in found), *(desk.duties[id].scope for id in gone)]
+    )
+    commands: list[dict[str, Any]] = [
+        *(
+            {
+                "kind": ImportDuties,
+                "role_on_call": d.role,
+                "scope": d.scope,
+                "place": d.place,
+                "calendar": name,
+                "start": d.start,
+                "end": d.end,
+                "shifts": d.shifts,
+            }
+            for d in found
+        ),
+        *({"kind": WithdrawDuty, "duty": duty} for duty in gone),
+    ]
+    decided: list[str | None] = []
+    for n, command in enumerate(commands if not dry_run else ()):
+        answer = await decide(_numbered(author, n), Body(reason=reason), "alerts", **command)
+        if answer.status_code != 200:
+            return answer
+        decided.append(answer.headers["Vigie-Command"])
+    items = [_imported(d, decided[n] if n < len(decided) else None) for n, d in enumerate(found)]
+    return Imported(
+        calendar=name, shifts=sum(len(d.shifts) for d in found), withdrawn=len(gone), items=items
+    )
+
+
+def _numbered(author: Author, n: int) -> Author:
+    """One Idempotency-Key for a file of several posts: one command each."""
+    return (
+        author
+        if author.key is None
+        else replace(author, key=replace(author.key, text=f"{author.key.text}#{n}"))
+    )
+
+
+def _imported(duty: Found, id: str | None) -> ImportedPost:
+    shifts = [
+        ImportedShift(start=when(s.start), end=when(s.end), person=s.person) for s in duty.shifts
+    ]
+    return ImportedPost(
+        role=duty.role,
+        scope=duty.scope,
+        place=duty.place,
+        start=when(duty.start),
+        end=when(duty.end),
+        shifts=shifts,
+        duty=id,
+    )
+
+
+@router.get(
+    "/oncall/feeds", summary="Secret addresses of the duty of each post, for calendar programs"
+)
+async def list_feeds(
+    request: Request,
+    reader: LogReading,
+    part: Cut,
+    role: str | None = None,
+    scope: str | None = None,
+) -> Page[Feed]:
+    links: FeedLinks = request.app.state.feed_links
+    desk, _ = await reader.model.desk(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    posts = [
+        p
+        for p in desk.rota.posts
+        if (role is None or p[0] == role)
+        and (p[1] == scope if scope is not None or role is None else True)
+    ]
+    items = [
+        Feed(role=r, scope=s, url=f"/calendriers/{links.token(FeedLink(reader.realm, r, s))}.ics")
+        for r, s in posts
+    ]
+    return part.of(items, lambda one: f"{one.role} {one.scope or ''}")
+
+
+@feeds.get("/calendriers/{token}.ics", include_in_schema=False)
+async def read_feed(request: Request, token: str) -> Response:
+    """The duty of one post as a calendar; no login, the address is the secret."""
+    links: FeedLinks = request.app.state.feed_links
+    try:
+        link = links.read(token)
+    except FeedLinkInvalid:
+        raise ProblemError("not_found") from None
+    desk, at = await request.app.state.model.desk(link.realm)
+    content = await asyncio.to_thread(
+        feed,
+        desk.rota,
+        link.role,
+        link.scope,
+        desk.role_name(link.role, link.scope),
+        at - FEED_BEHIND_MS,
+        at + FEED_AHEAD_MS,
+        instant(now()),
+    )
+    headers = {
+        "Cache-Control": "private, max-age=900",
+        "X-Robots-Tag": "noindex",
+        "Referrer-Policy": "no-referrer",
+    }
+    return Response(content, headers=headers, media_type="text/calendar; charset=utf-8")

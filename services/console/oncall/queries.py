@@ -1,0 +1,130 @@
+"""Who is on call, and the readiness proof: worked out from rows and reference data, now or as known at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from schemas import oncall as o
+from schemas.base import DAY_MS, Instant
+from schemas.delivery import ProbeRow
+from services.console.oncall.resources import Drill, Duty, OnCall, Readiness
+from services.console.oncall.schedule import Desk, all_off, newest_of
+from services.console.read_model.query_base import (
+    WHOLE,
+    Reading,
+    known,
+    now_ms,
+    store_errors,
+    time_of,
+)
+from services.console.resources import Page
+from services.runtime.http.pagination import page
+
+
+class OnCallQueries(Reading):
+    """Queries about duty. What takes long is worked out in a thread."""
+
+    async def desk(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> tuple[Desk, Instant]:
+        """What on-call questions are answered from, and the time of the realm."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            duties, told = await found.picture.rows(o.DutyRow), await found.picture.rows(o.ReachRow)
+            drills, probes = (
+                await found.picture.rows(o.DrillRow),
+                await found.picture.rows(ProbeRow),
+            )
+        desk = Desk(
+            realm,
+            found.picture.reference,
+            duties,
+            told,
+            found.picture.fields.get("reference_at"),
+            lang,
+            drills,
+            probes,
+        )
+        clock = (
+            time_of(found.picture) if "~" in realm and found.picture.clock is not None else now_ms()
+        )
+        moment = self._moment if as_of is None else as_of
+        return desk, clock if moment is None else moment
+
+    async def on_call(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        start: Instant | None = None,
+        end: Instant | None = None,
+        role: str | None = None,
+        scope: str | None = None,
+        now: Instant | None = None,
+    ) -> OnCall:
+        """Who stands where over a span, by default the next 7 days; and at one time: `now`, else the beginning of an open span, else now."""
+        desk, clock = await self.desk(realm, as_of=as_of, lang=lang)
+        first = clock if start is None else start
+        at = now if now is not None else first if end is None else clock
+        return await asyncio.to_thread(
+            desk.on_call, at, first, end or first + 7 * DAY_MS, role, scope
+        )
+
+    async def duties(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        role: str | None = None,
+        state: str | None = None,
+        limit: int = WHOLE,
+        cursor: str | None = None,
+    ) -> Page[Duty]:
+        """Decisions about who is on call, newest first."""
+        desk, _ = await self.desk(realm, as_of=as_of, lang=lang)
+        kept = [
+            d
+            for d in desk.duties.values()
+            if (role is None or d.role == role) and (state is None or d.state == state)
+        ]
+        shown, following = page(kept, lambda d: (-d.number, d.id), limit, cursor)
+        return Page(items=[desk.duty(d) for d in shown], next=following)
+
+    async def drills(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        limit: int = WHOLE,
+        cursor: str | None = None,
+    ) -> Page[Drill]:
+        """The silent tests, newest first."""
+        desk, _ = await self.desk(realm, as_of=as_of, lang=lang)
+        shown, following = page(desk.drilled(), lambda d: (d.month,), limit, cursor)
+        return Page(items=shown, next=following)
+
+    async def reachable(self, realm: str) -> tuple[int, bool]:
+        """(holes that begin soon by the newest proof, one more when nothing leaves; no channel at all has a provider: nothing leaves)."""
+        found = await self.read(realm)
+        async with store_errors():
+            proof = await found.picture.row(o.ReadinessRow, "proof")
+            probe = newest_of(await found.picture.rows(ProbeRow))
+        mute = probe is not None and all_off(probe.channels)
+        return (proof.urgent if proof is not None else 0) + mute, mute
+
+    async def readiness(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        days: int | None = None,
+        site: str | None = None,
+    ) -> Readiness:
+        """The proof, for all sites or with the hours of one. Raises NotFound."""
+        desk, now = await self.desk(realm, as_of=as_of, lang=lang)
+        one = None if site is None else known(desk.reference.sites, site)
+        return await asyncio.to_thread(desk.readiness, now, days, one)

@@ -1,0 +1,194 @@
+"""On-call duty, the proof that somebody would answer, and the silent test."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas.oncall import Place
+from schemas.words import Channel
+from services.console.resources.base import Resource, Time
+
+
+class DutySpan(Resource):
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    persons: list[str] = Field(
+        description="tokens; empty: nobody; several: equals, the rested one is called"
+    )
+    by: str = Field(description="override, swap, calendar, rotation, roster, none")
+    duty: str | None
+
+
+class Standing(Resource):
+    """Who would be called now, and until when that is so."""
+
+    holder: str | None
+    deputy: str | None
+    until: Time | None = Field(description="None: not within the span asked for")
+
+
+class OnCallPost(Resource):
+    id: str
+    role: str
+    role_name: str
+    scope: str | None
+    scope_name: str | None
+    now: Standing
+    holder: list[DutySpan]
+    deputy: list[DutySpan]
+
+
+class DutyGap(Resource):
+    role: str
+    role_name: str
+    scope: str | None
+    place: Place
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+
+
+class LimitBroken(Resource):
+    """D39: needs a named decision."""
+
+    person: str
+    limit: str
+    text: str
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    hours: float
+
+
+class OnCall(Resource):
+    """`items`: posts with who stands there over the span; `gaps`: nobody; `limits`: working time."""
+
+    realm: str
+    at: Time
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    items: list[OnCallPost]
+    gaps: list[DutyGap]
+    limits: list[LimitBroken]
+    next: str | None = Field(
+        default=None, description="of the posts; gaps and limits are always all"
+    )
+
+
+class Duty(Resource):
+    """One decision about who is on call."""
+
+    id: str
+    kind: str
+    role: str
+    scope: str | None
+    place: Place
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    persons: list[str | None]
+    shifts: int
+    calendar: str | None
+    state: str
+    by: str
+    reason: str | None
+    decided_at: Time
+
+
+class Hole(Resource):
+    kind: str
+    text: str
+    fix: str
+    fix_text: str
+    role: str
+    role_name: str
+    scope: str | None
+    scope_name: str | None
+    person: str | None
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    in_h: float = Field(description="hours from now")
+    sites: int
+    minutes: float | None
+
+
+class RoleReadiness(Resource):
+    role: str
+    role_name: str
+    hours: int = Field(description="site × hour")
+    ready: int
+    band: list[tuple[Time, Time, str]] = Field(
+        description="ready, reserve, hole over time; of several scopes the worst"
+    )
+
+
+class HourReached(Resource):
+    """One role of one site in one hour: who would be reached first, by what, in how many minutes."""
+
+    role: str
+    scope: str | None
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    person: str | None
+    channel: Channel | None
+    minutes: float | None
+    problems: list[str]
+
+
+class Readiness(Resource):
+    """The proof, made now."""
+
+    realm: str
+    reference: str | None
+    start: Time = Field(serialization_alias="from")
+    end: Time = Field(serialization_alias="to")
+    hours: int = Field(description="site × role × hour")
+    ready: int
+    ready_pct: float
+    holes_count: int
+    nobody_count: int
+    urgent_count: int = Field(description="begin within the alert time of the policy")
+    without_provider: list[Channel] = Field(
+        default_factory=list,
+        description="channels of people that the newest silent test found without a provider: nobody counts as reached by them",
+    )
+    roles: list[RoleReadiness]
+    items: list[Hole] = Field(description="gravest and soonest first; at most 500")
+    site: str | None = None
+    reached: list[HourReached] = Field(
+        default_factory=list,
+        description="with `site=`: spans in which the same person would be reached",
+    )
+    next: None = None
+
+
+class DrilledRung(Resource):
+    """One wave of one ladder as it stood. Nobody was called."""
+
+    ladder: str
+    wave: int
+    posts: int
+    reached: int = Field(description="posts where somebody would have heard it")
+    late: int = Field(description="of these, after the time that the wave has for its answers")
+    slowest_min: float | None
+    silent: list[str] = Field(description="posts where nobody would have, in words; at most 50")
+    ok: bool
+
+
+class DrilledChannel(Resource):
+    channel: Channel
+    channel_name: str
+    outcome: str = Field(description="answered, failed, no_silent_test, not_configured")
+    text: str
+    error: str | None
+
+
+class Drill(Resource):
+    """The silent test of a month: every rung of every ladder on paper, and every channel as far as it can be tried without a message."""
+
+    month: str
+    at: Time
+    reference: str
+    ok: bool = Field(
+        description="every rung is reached in full and in time, no channel failed, and there is a channel at all"
+    )
+    rungs: list[DrilledRung]
+    probed_at: Time | None = Field(description="None: the channels have not answered yet")
+    channels: list[DrilledChannel]

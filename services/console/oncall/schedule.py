@@ -1,0 +1,441 @@
+"""On-call duty and readiness as clients see them, from the rows and the reference data of a picture. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas import reference as ref
+from schemas.base import DAY_MS, HOUR_MS, Instant
+from schemas.delivery import ProbedChannel, ProbeRow
+from schemas.oncall import DrillRow, DutyRow, HoleRow, Place, Reach, ReachRow
+from schemas.words import Channel
+from services.console.i18n import translator
+from services.console.oncall.resources import (
+    Drill,
+    DrilledChannel,
+    DrilledRung,
+    Duty,
+    DutyGap,
+    DutySpan,
+    Hole,
+    HourReached,
+    LimitBroken,
+    OnCall,
+    OnCallPost,
+    Readiness,
+    RoleReadiness,
+    Standing,
+)
+from services.console.read_model.reference_index import Reference
+from services.console.resources import Time, when
+from services.console.texts import words as w
+from services.oncall.readiness import Judged, Proof, Prover, Verdict, reach_of, with_rates
+from services.oncall.schedule import Post, Rota, Span
+from services.oncall.worktime import breaches, work_of
+
+LONGEST_MS: Final = 62 * DAY_MS
+SHOWN_HOLES: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything that on-call questions are answered from."""
+
+    realm: str
+    reference: Reference
+    duties: Mapping[str, DutyRow]
+    told: Mapping[str, ReachRow]
+    published_at: Instant | None
+    lang: str
+    drills: Mapping[str, DrillRow] = field(default_factory=dict)
+    probes: Mapping[str, ProbeRow] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> ref.Escalation | None:
+        return next(
+            (s.policy for s in self.reference.sections if isinstance(s, ref.EscalationPolicy)), None
+        )
+
+    @property
+    def roster(self) -> ref.Roster | None:
+        return next(
+            (s.roster for s in self.reference.sections if isinstance(s, ref.RosterSection)), None
+        )
+
+    @property
+    def rota(self) -> Rota:
+        return Rota(self.roster, self.duties.values())
+
+    @property
+    def reach(self) -> dict[str, tuple[Reach, ...]]:
+        """Person → channels that have a provider, as far as a silent test has said."""
+        off = without_provider(self.probes)
+        known = reach_of(self.roster, self.published_at, self.told)
+        return {
+            person: tuple(p for p in points if p.channel not in off)
+            for person, points in known.items()
+        }
+
+    @property
+    def missed(self) -> list[Channel]:
+        """Channels without a provider by which somebody should be reached."""
+        used = {
+            p.channel
+            for points in reach_of(self.roster, self.published_at, self.told).values()
+            for p in points
+        }
+        return [c for c in Channel if c in used & without_provider(self.probes)]
+
+    def persons(self) -> set[str]:
+        """Every token that may stand somewhere."""
+        return {*self.told, *(self.roster.channels if self.roster else ())}
+
+    # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def role_name(self, role: str, scope: str | None = None) -> str:
+        return w.role_name(role, scope, self.reference.names, translator(self.lang))
+
+    def role_words(self) -> list[tuple[str, str]]:
+        """(word, role) in both languages: how the screens call the roles of this territory."""
+        roles = self.policy.roles if self.policy is not None else {}
+        return [
+            (w.role_name(role, None, self.reference.names, translator(lang)), role)
+            for lang in ("fr", "en")
+            for role in roles
+        ]
+
+    def scope_name(self, scope: str | None) -> str | None:
+        if scope is None:
+            return None
+        names = self.reference.names
+        return names.pole_short(scope, self.lang) if scope in names.poles else names.site(scope)
+
+    # ── who ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def on_call(
+        self,
+        at: Instant,
+        start: Instant,
+        end: Instant,
+        role: str | None = None,
+        scope: str | None = None,
+    ) -> OnCall:
+        """Posts of the whole territory, or those of a role or scope."""
+        rota = self.rota
+        wanted = [
+            p
+            for p in rota.posts
+            if (role is None or p[0] == role)
+            and (p[1] == scope if scope is not None or role is None else True)
+        ]
+        return OnCall(
+            realm=self.realm,
+            at=when(at),
+            start=when(start),
+            end=when(end),
+            items=[self._post(rota, p, at, start, end) for p in wanted],
+            gaps=self.gaps(rota, wanted, start, end),
+            limits=self.limits(rota, start, end),
+        )
+
+    def _post(
+        self, rota: Rota, post: Post, at: Instant, start: Instant, end: Instant
+    ) -> OnCallPost:
+        role, scope = post
+        now = rota.pair(role, scope, at)
+        spans = {place: rota.spans(role, scope, place, start, end) for place in Place}
+        changes = [
+            s.end for place in Place for s in spans[place] if s.start <= at < s.end and s.end < end
+        ]
+        return OnCallPost(
+            id=role if scope is None else f"{role}:{scope}",
+            role=role,
+            role_name=self.role_name(role),
+            scope=scope,
+            scope_name=self.scope_name(scope),
+            now=Standing(
+                holder=now.holder, deputy=now.deputy, until=when(min(changes)) if changes else None
+            ),
+            holder=[_span(s) for s in spans[Place.HOLDER]],
+            deputy=[_span(s) for s in spans[Place.DEPUTY]],
+        )
+
+    def gaps(
+        self, rota: Rota, posts: Iterable[Post], start: Instant, end: Instant
+    ) -> list[DutyGap]:
+        """Spans in which nobody stands in a place, soonest first."""
+        found = [
+            DutyGap(
+                role=role,
+                role_name=self.role_name(role, scope),
+                scope=scope,
+                place=place,
+                start=when(s.start),
+                end=when(s.end),
+            )
+            for role, scope in posts
+            for place in Place
+            for s in rota.spans(role, scope, place, start, end)
+            if not s.stand.persons
+        ]
+        return sorted(found, key=lambda g: (g.start, g.role, g.scope or "", g.place))
+
+    def limits(self, rota: Rota, start: Instant, end: Instant) -> list[LimitBroken]:
+        """Working time that the rota would break (D39)."""
+        rules = self.policy.working_time if self.policy is not None else None
+        if rules is None:
+            return []
+        _ = translator(self.lang)
+        found = [
+            b
+            for person, work in work_of(rota, rules, start, end).items()
+            for b in breaches(person, work, rules)
+        ]
+        return [
+            LimitBroken(
+                person=b.person,
+                limit=b.limit,
+                text=w.word(w.LIMIT, b.limit, _),
+                start=when(b.start),
+                end=when(b.end),
+                hours=round(b.hours, 1),
+            )
+            for b in sorted(found, key=lambda b: (b.start, b.person, b.limit))
+        ]
+
+    def duty(self, row: DutyRow) -> Duty:
+        return Duty(
+            id=row.id,
+            kind=row.kind,
+            role=row.role,
+            scope=row.scope,
+            place=row.place,
+            start=when(row.start),
+            end=when(row.end),
+            persons=list(dict.fromkeys(s.person for s in row.shifts)),
+            shifts=len(row.shifts),
+            calendar=row.calendar,
+            state=row.state,
+            by=row.by,
+            reason=row.reason,
+            decided_at=when(row.decided_at),
+        )
+
+    # ── readiness ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def prover(self) -> tuple[Prover, ref.ReadinessRule] | None:
+        """None when the policy says nothing about readiness, or nothing was published."""
+        policy = self.policy
+        if policy is None or policy.readiness is None:
+            return None
+        poles = [
+            p.id for s in self.reference.sections if isinstance(s, ref.Activities) for p in s.poles
+        ]
+        rule = with_rates(policy.readiness, self.reference.sections)
+        return Prover(
+            self.rota, policy, rule, self.reference.sites.values(), poles, self.reach
+        ), rule
+
+    def readiness(
+        self, at: Instant, days: int | None = None, site: ref.Site | None = None
+    ) -> Readiness:
+        """The proof from now on."""
+        made = self.prover()
+        if made is None:
+            return Readiness(
+                realm=self.realm,
+                reference=self.reference.version,
+                start=when(at),
+                end=when(at),
+                hours=0,
+                ready=0,
+                ready_pct=0,
+                holes_count=0,
+                nobody_count=0,
+                urgent_count=0,
+                roles=[],
+                items=[],
+            )
+        prover, rule = made
+        proof = prover.prove(at, days)
+        mine = prover.posts_of(site) if site is not None else []
+        holes = [h for h in proof.holes if site is None or (h.role, h.scope) in mine]
+        before = at + rule.alert_before_h * HOUR_MS
+        return Readiness(
+            realm=self.realm,
+            reference=self.reference.version,
+            start=when(proof.start),
+            end=when(proof.end),
+            hours=proof.hours,
+            ready=proof.ready,
+            ready_pct=round(100 * proof.ready / max(proof.hours, 1), 2),
+            holes_count=len(holes),
+            nobody_count=sum(h.kind in ("nobody", "unreachable") for h in holes),
+            urgent_count=sum(h.start < before for h in holes),
+            without_provider=self.missed,
+            roles=self._roles(proof),
+            items=[self._hole(h, at) for h in holes[:SHOWN_HOLES]],
+            site=site.id if site else None,
+            reached=[_reached(p, j) for p in mine for j in proof.posts[p]],
+        )
+
+    def _roles(self, proof: Proof) -> list[RoleReadiness]:
+        found: dict[str, list[Post]] = {}
+        for post in proof.posts:
+            found.setdefault(post[0], []).append(post)
+        total = (proof.end - proof.start) // HOUR_MS
+        return [
+            RoleReadiness(
+                role=role,
+                role_name=self.role_name(role),
+                hours=total * sum(proof.weights[p] for p in posts),
+                ready=sum((total - len(proof.bad_hours(p))) * proof.weights[p] for p in posts),
+                band=_band(proof, posts),
+            )
+            for role, posts in found.items()
+        ]
+
+    def drilled(self) -> list[Drill]:
+        """The drills of the realm, newest first."""
+        return [
+            self._drill(row, self.probes.get(row.id))
+            for row in sorted(self.drills.values(), key=lambda d: d.at, reverse=True)
+        ]
+
+    def _drill(self, row: DrillRow, probe: ProbeRow | None) -> Drill:
+        _ = translator(self.lang)
+        rungs = [
+            DrilledRung(
+                ladder=r.ladder,
+                wave=r.wave,
+                posts=r.posts,
+                reached=r.reached,
+                late=r.late,
+                slowest_min=r.slowest_min,
+                silent=[
+                    self.role_name(role, scope or None)
+                    for role, _colon, scope in (post.partition(":") for post in r.silent)
+                ],
+                ok=r.reached == r.posts and not r.late,
+            )
+            for r in row.rungs
+        ]
+        channels = [
+            DrilledChannel(
+                channel=c.channel,
+                channel_name=w.word(w.CHANNEL, c.channel, _),
+                outcome=c.outcome,
+                text=w.word(w.PROBE, c.outcome, _),
+                error=c.error,
+            )
+            for c in (probe.channels if probe is not None else ())
+        ]
+        return Drill(
+            month=row.id,
+            at=when(row.at),
+            reference=row.reference,
+            rungs=rungs,
+            channels=channels,
+            probed_at=when(probe.done_at)
+            if probe is not None and probe.done_at is not None
+            else None,
+            ok=all(r.ok for r in rungs)
+            and not any(c.outcome == "failed" for c in channels)
+            and not all_off(channels),
+        )
+
+    def _hole(self, hole: HoleRow, at: Instant) -> Hole:
+        _ = translator(self.lang)
+        return Hole(
+            kind=hole.kind,
+            text=w.word(w.HOLE, hole.kind, _),
+            fix=hole.fix,
+            fix_text=w.word(w.FIX, hole.fix, _),
+            role=hole.role,
+            role_name=self.role_name(hole.role),
+            scope=hole.scope,
+            scope_name=self.scope_name(hole.scope),
+            person=hole.person,
+            start=when(hole.start),
+            end=when(hole.end),
+            in_h=round(max(hole.start - at, 0) / HOUR_MS, 1),
+            sites=hole.sites,
+            minutes=hole.minutes,
+        )
+
+
+def without_provider(probes: Mapping[str, ProbeRow]) -> frozenset[Channel]:
+    """By the newest silent test that has ended; a provider that is there and failed once may be back any minute and is not among them."""
+    newest = newest_of(probes)
+    return (
+        frozenset(c.channel for c in newest.channels if c.outcome == "not_configured")
+        if newest is not None
+        else frozenset()
+    )
+
+
+def newest_of(probes: Mapping[str, ProbeRow]) -> ProbeRow | None:
+    """The silent test of the channels that ended last."""
+    return max(
+        (p for p in probes.values() if p.done_at is not None),
+        key=lambda p: (p.done_at or 0, p.id),
+        default=None,
+    )
+
+
+def all_off(channels: Sequence[ProbedChannel | DrilledChannel]) -> bool:
+    """A silent test has ended and found no provider at all: no message leaves."""
+    return bool(channels) and all(c.outcome == "not_configured" for c in channels)
+
+
+def state_of(verdict: Verdict) -> str:
+    """`hole` when nobody would be reached, `reserve` when it holds by less than it should."""
+    if verdict.person is None:
+        return "hole"
+    return "reserve" if verdict.problems else "ready"
+
+
+def _band(proof: Proof, posts: list[Post]) -> list[tuple[Time, Time, str]]:
+    rank = {"ready": 0, "reserve": 1, "hole": 2}
+    cuts = sorted({t for p in posts for j in proof.posts[p] for t in (j.start, j.end)})
+    worst = ["ready"] * max(len(cuts) - 1, 0)
+    place = {at: n for n, at in enumerate(cuts)}
+    for p in posts:
+        for j in proof.posts[p]:
+            state = state_of(j.verdict)
+            if state != "ready":
+                for n in range(place[j.start], place[j.end]):
+                    worst[n] = max(worst[n], state, key=rank.__getitem__)
+    band: list[tuple[Time, Time, str]] = []
+    for n, state in enumerate(worst):
+        if band and band[-1][2] == state:
+            band[-1] = (band[-1][0], when(cuts[n + 1]), state)
+        else:
+            band.append((when(cuts[n]), when(cuts[n + 1]), state))
+    return band
+
+
+def _reached(post: Post, j: Judged) -> HourReached:
+    v = j.verdict
+    return HourReached(
+        role=post[0],
+        scope=post[1],
+        start=when(j.start),
+        end=when(j.end),
+        person=v.person,
+        channel=v.channel,
+        minutes=v.minutes,
+        problems=[p.kind for p in v.problems],
+    )
+
+
+def _span(span: Span) -> DutySpan:
+    return DutySpan(
+        start=when(span.start),
+        end=when(span.end),
+        persons=list(span.stand.persons),
+        by=span.stand.by,
+        duty=span.stand.duty,
+    )

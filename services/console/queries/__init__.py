@@ -1,1 +1,0 @@
-"""Queries by subject; `services.console.readmodel.ReadModel` is all of them."""

@@ -1,0 +1,131 @@
+"""The difference of two times: what changed in between (shift change, DOMAIN §1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from schemas.base import Instant
+from schemas.words import TaskState
+from services.console import resources as r
+from services.console.continuity.queries import Continuity
+from services.console.messages.queries import People
+from services.console.read_model.query_base import WHOLE, store_errors
+from services.console.read_model.state_since import Thing, turns
+from services.console.resources import when
+from services.console.sites.overview_queries import OverviewQueries
+
+LINES_READ: Final = 4_000
+"""Newest lines among which the turn of a thing is looked for."""
+Things = dict[str, dict[str, r.Change]]
+"""Collection → id → how it stands."""
+
+
+class ChangeQueries(OverviewQueries, Continuity, People):
+    """Comparisons."""
+
+    async def changes(
+        self, realm: str, since: Instant, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.Changes:
+        """What is not what it was at `since`; a time before the realm began counts as its beginning."""
+        known = await self.realm(realm)
+        begin = int(known.started_at.timestamp() * 1000)
+        start = max(since, begin)
+        until = (await self.overview(realm, as_of=as_of, lang=lang)).at
+        before, after = (
+            await self._things(realm, start, lang),
+            await self._things(realm, as_of, lang),
+        )
+        turned = await self._turns(realm, as_of, start, before)
+        items = [
+            change
+            for collection in after
+            for change in between(collection, before[collection], after[collection], turned)
+        ]
+        return r.Changes(realm=realm, since=when(start), until=until, items=items)
+
+    async def _turns(
+        self, realm: str, at: Instant | None, start: Instant, before: Things
+    ) -> Mapping[Thing, Instant]:
+        """When things took another state after `start`, as far as lines tell."""
+        found = await self.read(realm, as_of=at)
+        async with store_errors():
+            lines, _more = await self._lines(found.picture, None, LINES_READ)
+        states = {
+            (name, id): one.after for name, things in before.items() for id, one in things.items()
+        }
+        return turns((line for line in reversed(lines) if line.recorded_at > start), states)
+
+    async def _things(self, realm: str, at: Instant | None, lang: str) -> Things:
+        """Collection → id → how it stands at a time, as a change from nothing."""
+        levels = await self.levels(realm, as_of=at, lang=lang)
+        incidents = (await self.incidents(realm, as_of=at, lang=lang, limit=WHOLE)).items
+        ladders = (await self.escalations(realm, as_of=at, lang=lang, limit=WHOLE)).items
+        plans = (await self.plans(realm, as_of=at, lang=lang)).items
+        sites = (await self.sites(realm, as_of=at, lang=lang)).items
+        activities = (await self.activities(realm, as_of=at, lang=lang)).items
+        tasks = (await self.tasks(realm, as_of=at, lang=lang)).items
+        return {
+            "levels": _stand("levels", levels, lambda x: (x.id, f"N{x.level}", x.since)),
+            "incidents": _stand(
+                "incidents",
+                incidents,
+                lambda x: (x.title, f"{x.state.value} N{x.level}", x.updated_at),
+            ),
+            "escalations": _stand(
+                "escalations", ladders, lambda x: (x.ladder, x.state, x.started_at)
+            ),
+            "plans": _stand(
+                "plans", plans, lambda x: (x.title, x.state.value, x.decided_at or x.proposed_at)
+            ),
+            "sites": _stand("sites", sites, lambda x: (x.name, x.status.value, x.since)),
+            "activities": _stand(
+                "activities", activities, lambda x: (x.name, x.state.value, x.since)
+            ),
+            "tasks": _stand(
+                "tasks", tasks, lambda x: (x.title, x.state.value, x.done_at or x.opened_at)
+            ),
+        }
+
+
+def _stand(
+    collection: str, things: Iterable[Any], told: Callable[[Any], tuple[str, str, datetime | None]]
+) -> dict[str, r.Change]:
+    found = {}
+    for x in things:
+        title, state, at = told(x)
+        found[x.id] = r.Change(
+            collection=collection, id=x.id, title=title, before=None, after=state, at=at
+        )
+    return found
+
+
+def _since(turned: Instant | None, now: r.Change) -> datetime | None:
+    return now.at if turned is None else when(turned)
+
+
+def between(
+    collection: str,
+    before: Mapping[str, r.Change],
+    after: Mapping[str, r.Change],
+    turned: Mapping[Thing, Instant],
+) -> list[r.Change]:
+    """What stands otherwise after than before, oldest turn first. `turned`: when things took their state; what it leaves out has its record's own time."""
+    changed = [
+        now.model_copy(
+            update={
+                "before": before[id].after if id in before else None,
+                "at": _since(turned.get((collection, id)), now),
+            }
+        )
+        for id, now in after.items()
+        if id not in before or before[id].after != now.after
+    ]
+    if collection == "tasks":  # opened and over in between: nothing is left of it
+        changed = [
+            c
+            for c in changed
+            if c.before is not None or c.after not in (TaskState.DONE, TaskState.VOID)
+        ]
+    return sorted(changed, key=lambda c: (c.at is not None, c.at, c.id))

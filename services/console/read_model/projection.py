@@ -1,0 +1,410 @@
+"""From accepted records to one atomic write of the read model (`store.Batch`). Pure: no Redis, no clock.
+
+Within a batch only the last row of a resource is written and announced; lines, commands and counts lose nothing. Repeating
+a batch is impossible by construction: it is written only if the positions are still those from which it starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import orjson
+
+from schemas.base import MINUTE_MS, Instant
+from schemas.parts import whole_collections
+from schemas.realms import is_live
+from schemas.topics import SERVICES
+from services.console.logbook.lines import LineRecord, author_of, is_told_in
+from services.console.read_model import store
+from services.console.read_model.realm_clock import anchor_clock
+from services.console.read_model.row_effects import (
+    CommandAnswered,
+    Effect,
+    InputLost,
+    LineAdded,
+    MembersMoved,
+    RealmTouched,
+    RowPut,
+    SectionPublished,
+    effects,
+)
+from services.console.read_model.store import Batch
+from services.runtime.log.chain import Position
+from services.runtime.log.transaction import Transaction
+
+
+class Accepted(Protocol):
+    """An accepted log record as `services.runtime.log.reader` yields it."""
+
+    @property
+    def transaction(self) -> Transaction: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def position(self) -> Position: ...
+
+
+def dump_position(position: Position, at: Instant) -> str:
+    """What is kept of a position: enough to resume (RUNTIME §1.2) and to show. `at` is the record's logical time."""
+    p = position
+    kept = {
+        "history": p.history,
+        "next": p.next,
+        "seq": p.seq,
+        "hash": p.hash,
+        "tail": p.tail,
+        "logic": p.logic,
+        "head_offset": p.head_offset,
+        "applied": p.applied,
+        "applied_digest": p.applied_digest,
+        "at": at,
+    }
+    return orjson.dumps(kept).decode()
+
+
+def load_position(text: str | bytes) -> Position:
+    """Inverse of dump_position, without what only the runtime keeps."""
+    kept: dict[str, Any] = orjson.loads(text)
+    kept.pop("at")
+    return Position(**kept)
+
+
+_ENDED: Final = "ended"
+"""Field of a closed realm: when it was, by the broker's clock."""
+
+
+@dataclass(slots=True)
+class _Moved:
+    """Members of a cause that came and went within a batch."""
+
+    added: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, None] = field(default_factory=dict)
+    floor: int | None = None
+
+    def add(self, moved: MembersMoved) -> None:
+        """The next change of the same list."""
+        for id in moved.dropped:
+            self.added.pop(id, None)
+            self.dropped[id] = None
+        if moved.floor is not None:
+            self.added, self.dropped, self.floor = {}, {}, moved.floor
+        for id, place in moved.added.items():
+            self.dropped.pop(id, None)
+            self.added[id] = place
+
+
+@dataclass(slots=True)
+class _RealmChanges:
+    rows: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    lines: list[tuple[LineRecord, bytes]] = field(default_factory=list)
+    reports_of: dict[str, dict[str, Instant]] = field(default_factory=dict)
+    rates: dict[str, int] = field(default_factory=dict)
+    feeds: dict[str, Instant] = field(default_factory=dict)
+    clocks: dict[str, Instant] = field(default_factory=dict)
+    lost: dict[str, bytes] = field(default_factory=dict)
+    members: dict[tuple[str, str], _Moved] = field(default_factory=dict)
+    """(index, cause) → what became of its members."""
+    touched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """A batch and what it will have done."""
+
+    batch: Batch
+    positions: dict[str, str]
+    """Position key → value after the write."""
+    written: dict[str, int]
+    """Collection → rows."""
+    lines: dict[str, int]
+    """Realm → lines."""
+    aside: tuple[str, ...]
+    """Realms that nobody reads in Redis any more: what it holds of them may go."""
+
+
+@dataclass(slots=True)
+class Projection:
+    """Builds batches. Holds the fields of every realm (small), which the caller loads once per epoch."""
+
+    realms: dict[str, dict[str, Any]]
+    """Realm → its fields; updated in place, so a batch that fails means a new Projection."""
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    """The machine's, as the broker's append times are."""
+    heard: dict[str, set[str]] = field(init=False)
+    """Service → realms that its log has told of so far."""
+
+    def __post_init__(self) -> None:
+        self.heard = {service: set(self.realms) for service in SERVICES}
+
+    def batch(
+        self, epoch: str, before: Mapping[str, str], records: Sequence[Accepted]
+    ) -> Projected:
+        """One write for records of one or more services. `before`: position key → stored value, for every partition in `records`.
+
+        Raises UnknownType for a fact that this version does not know.
+        """
+        batch = Batch(epoch, dict(before))
+        changes: dict[str, _RealmChanges] = {}
+        positions: dict[str, str] = {}
+        answered: list[str] = []
+        for accepted in records:
+            tx = accepted.transaction
+            positions[store.position(tx.service, accepted.partition)] = dump_position(
+                accepted.position, tx.at
+            )
+            anchor = anchor_clock(self.realms.get(tx.realm, {}), tx)
+            for effect in effects(tx, accepted.partition):
+                if isinstance(effect, LineAdded):
+                    self._write_down(effect.line, tx, accepted.partition, changes)
+                else:
+                    self._collect(effect, tx, changes, batch, answered)
+            if anchor:
+                self.realms[tx.realm] |= anchor
+                changes.setdefault(tx.realm, _RealmChanges()).touched = True
+            if not is_live(tx.realm) and any(fact.name == "RealmClosed" for fact in tx.facts):
+                self._end(tx, changes)
+            if _concerns_realm(tx):
+                self.heard[tx.service].add(tx.realm)
+                changes.setdefault(tx.realm, _RealmChanges()).clocks[tx.service] = tx.at
+        aside = self._lay_aside(batch, changes)
+        for realm, change in changes.items():
+            if store.ASIDE in self.realms.get(realm, {}):
+                _write_left(batch, realm, change)
+            else:
+                _write_realm(batch, realm, change)
+            if change.touched:
+                batch.add("HSET", store.REALMS, realm, orjson.dumps(self.realms[realm]))
+        for key, value in positions.items():
+            batch.add("SET", key, value)
+        for command_id in answered:
+            batch.add("PUBLISH", store.COMMANDS, command_id)
+        written: dict[str, int] = {}
+        for change in changes.values():
+            for collection, rows in change.rows.items():
+                written[collection] = written.get(collection, 0) + len(rows)
+        return Projected(
+            batch,
+            positions,
+            written,
+            {r: len(c.lines) for r, c in changes.items() if c.lines},
+            aside,
+        )
+
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """All realms that were laid aside."""
+        return tuple(realm for realm, fields in self.realms.items() if store.ASIDE in fields)
+
+    def _end(self, tx: Transaction, changes: dict[str, _RealmChanges]) -> None:
+        """The first of the three services to say so counts: while the logs are read again each is as far as it is."""
+        fields = self.realms.get(tx.realm, {})
+        if _ENDED not in fields:
+            self.realms[tx.realm] = fields | {_ENDED: tx.src.appended_at}
+            changes.setdefault(tx.realm, _RealmChanges()).touched = True
+
+    def _lay_aside(self, batch: Batch, changes: dict[str, _RealmChanges]) -> tuple[str, ...]:
+        """From this batch on, all but the last closed realms are read elsewhere."""
+        if not any(
+            _ENDED in self.realms[realm] for realm, change in changes.items() if change.touched
+        ):
+            return ()
+        over = [
+            (fields.get(_ENDED, 0), realm)
+            for realm, fields in self.realms.items()
+            if (_ENDED in fields or fields.get("state") == "closed") and store.ASIDE not in fields
+        ]
+        gone = tuple(realm for _, realm in sorted(over)[: max(len(over) - store.CLOSED_KEPT, 0)])
+        for realm in gone:
+            self.realms[realm] |= {store.ASIDE: True}
+            changes.setdefault(realm, _RealmChanges()).touched = True
+            batch.add("SET", store.of(realm, "floor"), store.NO_LINES)
+        return gone
+
+    def _write_down(
+        self, line: LineRecord, tx: Transaction, partition: int, changes: dict[str, _RealmChanges]
+    ) -> None:
+        """In the main courante of its realm; of every one that its log has told of, if it is about the log."""
+        written = orjson.dumps(line.dump())
+        for realm in (
+            (tx.realm,)
+            if tx.realm
+            else sorted(r for r in self.heard[tx.service] if is_told_in(r, tx, partition))
+        ):
+            changes.setdefault(realm, _RealmChanges()).lines.append((line, written))
+
+    def _collect(
+        self,
+        effect: Effect,
+        tx: Transaction,
+        changes: dict[str, _RealmChanges],
+        batch: Batch,
+        answered: list[str],
+    ) -> None:
+        match effect:
+            case CommandAnswered():
+                answer = {
+                    "id": effect.id,
+                    "realm": tx.realm,
+                    "command": effect.command,
+                    "state": effect.state,
+                    "at": effect.at,
+                    "status": effect.status,
+                    "code": effect.code,
+                    "values": effect.values or {},
+                    "author": author_of(tx.src)[0],
+                }
+                left_s = (
+                    store.command_kept_s(tx.realm, effect.command)
+                    - max(self.clock_ms() - tx.src.appended_at, 0) // 1000
+                )
+                if left_s > 0:
+                    batch.add("SET", store.command(effect.id), orjson.dumps(answer), "EX", left_s)
+                    batch.add("EXPIRE", store.sent(effect.id), left_s)
+                    answered.append(effect.id)
+                return
+            case SectionPublished():
+                batch.add(
+                    "HSET",
+                    store.reference(effect.version),
+                    effect.section,
+                    orjson.dumps(effect.content),
+                )
+                return
+            case RealmTouched(fields=fields):
+                self.realms[tx.realm] = self.realms.get(tx.realm, {}) | fields
+        change = changes.setdefault(tx.realm, _RealmChanges())
+        match effect:
+            case RealmTouched():
+                change.touched = True
+            case RowPut():
+                _put(change, effect)
+            case MembersMoved():
+                change.members.setdefault((effect.index, effect.cause), _Moved()).add(effect)
+            case InputLost():
+                change.lost[effect.id] = orjson.dumps(
+                    {n: getattr(effect, n) for n in ("state", "reason", "at", "source_key")}
+                )
+
+
+def _concerns_realm(tx: Transaction) -> bool:
+    """False for a refusal, whose realm may never have been opened."""
+    return bool(tx.realm) and not any(
+        f.data.get("code") == "realm_unknown" or f.name == "InputRefused" for f in tx.facts
+    )
+
+
+_DEMANDS = {"alarms", "tasks", "escalations"}
+"""A new row of these asks somebody to look (the alarm rate)."""
+
+
+def _put(change: _RealmChanges, put: RowPut) -> None:
+    row = put.row
+    change.rows.setdefault(put.collection, {})[put.id] = orjson.dumps(row)
+    minute = put.at // MINUTE_MS
+    if put.collection == "reports":
+        if row.get("incident"):
+            change.reports_of.setdefault(row["incident"], {})[put.id] = row["recorded_at"]
+        if put.new:
+            _count(change.rates, f"report:{minute}")
+            change.feeds[f"source:{row['source']}"] = row["recorded_at"]
+    elif put.collection in _DEMANDS:
+        if put.new:
+            _count(change.rates, f"demand:{minute}")
+    elif put.collection == "plans":
+        if row["state"] == "proposed" and row.get("proposed_at") == put.at:
+            _count(change.rates, f"demand:{minute}")
+    elif (
+        put.collection == "notifications" and row.get("sent_at") is not None and row.get("channel")
+    ):
+        change.feeds[f"channel:{row['channel']}"] = row["sent_at"]
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
+
+
+def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
+    for collection, rows in change.rows.items():
+        batch.add_many("HSET", store.rows(realm, collection), _flat(rows.items()), step=2)
+        batch.add("HINCRBY", store.of(realm, "versions"), collection, 1)
+    for incident, reports in change.reports_of.items():
+        batch.add_many(
+            "ZADD",
+            store.reports_of(realm, incident),
+            _flat((at, id) for id, at in reports.items()),
+            step=2,
+        )
+    for (index, cause), moved in change.members.items():
+        _write_members(batch, store.members_of(realm, index, cause), moved)
+    if change.lines:
+        batch.add_many(
+            "HSET",
+            store.of(realm, "lines"),
+            _flat((line.key, raw) for line, raw in change.lines),
+            step=2,
+        )
+        batch.add_many(
+            "ZADD",
+            store.of(realm, "timeline"),
+            _flat((0, line.key) for line, _ in change.lines),
+            step=2,
+        )
+        by_incident: dict[str, list[str]] = {}
+        for line, _ in change.lines:
+            if line.incident is not None:
+                by_incident.setdefault(line.incident, []).append(line.key)
+        for incident, keys in by_incident.items():
+            batch.add_many(
+                "ZADD", store.timeline_of(realm, incident), _flat((0, key) for key in keys), step=2
+            )
+    if change.feeds:
+        batch.add_many("HSET", store.of(realm, "feeds"), _flat(change.feeds.items()), step=2)
+    _write_left(batch, realm, change)
+    _announce(batch, realm, change)
+
+
+def _write_members(batch: Batch, key: str, moved: _Moved) -> None:
+    if moved.added:
+        batch.add_many("ZADD", key, _flat((place, id) for id, place in moved.added.items()), step=2)
+    if moved.floor is not None:
+        batch.add("ZREMRANGEBYSCORE", key, "-inf", f"({moved.floor}")
+    if moved.dropped:
+        batch.add_many("ZREM", key, list(moved.dropped), step=1)
+
+
+def _write_left(batch: Batch, realm: str, change: _RealmChanges) -> None:
+    """What Redis keeps of every realm, also of one that was laid aside (`store.LEFT`)."""
+    for name, count in change.rates.items():
+        batch.add("HINCRBY", store.of(realm, "rates"), name, count)
+    if change.lost:
+        batch.add_many("HSET", store.of(realm, "lost"), _flat(change.lost.items()), step=2)
+    if change.clocks:
+        batch.add_many("HSET", store.of(realm, "clock"), _flat(change.clocks.items()), step=2)
+
+
+ANNOUNCED_AT_ONCE = 200
+"""Ids in one entry of the stream."""
+
+
+def _announce(batch: Batch, realm: str, change: _RealmChanges) -> None:
+    """What changed, by id: live readers fetch the rows themselves, and the last row is the truth."""
+    stream = store.of(realm, "stream")
+    wholes = whole_collections()
+    parts: list[tuple[str, Iterable[str]]] = [
+        (wholes.get(c, c), rows) for c, rows in change.rows.items()
+    ]
+    parts.append(("lines", [line.key for line, _ in change.lines]))
+    if change.touched or change.clocks:
+        parts.append(("realm", [realm]))
+    for collection, ids in parts:
+        listed = list(ids)
+        for start in range(0, len(listed), ANNOUNCED_AT_ONCE):
+            chunk = "\n".join(listed[start : start + ANNOUNCED_AT_ONCE])
+            batch.add("XADD", stream, "MAXLEN", "~", store.STREAM_KEPT, "*", collection, chunk)
+
+
+def _flat(pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
+    return [value for pair in pairs for value in pair]

@@ -1,0 +1,281 @@
+"""The projector: accepted records of the three logs → Redis, atomically with the positions. `python -m services.console.read_model.projector`.
+
+Several may run: a batch is written only if epoch and positions are still those from which it starts, so a second projector that
+came first costs a repetition, never a double count. Redis may be flushed, restarted from an old image or lost at any time: the
+positions in it always tell what it holds, and an empty one is filled again from the logs. While that lasts nothing is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+import uuid
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import orjson
+import structlog
+import uvloop
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from redis.exceptions import LockError, OutOfMemoryError, RedisError
+
+from schemas.base import UnknownType
+from schemas.topics import PARTITIONS, SERVICES
+from schemas.topics import log as log_topic
+from services.console.read_model import store
+from services.console.read_model.projection import Projection, load_position
+from services.console.read_model.store import Batch, EpochLost, PositionMoved, Store
+from services.console.read_model.trimming import Trimmer
+from services.runtime.kafka.fetch_throttle import EVERY_MS, UNHURRIED_MS
+from services.runtime.log.chain import Position
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.reader import Accepted, HistoryChanged, LogReader
+from services.runtime.process import health, logs, metrics
+from services.runtime.process.exits import Stop, stop_for
+from services.runtime.process.heap import give_back
+from services.runtime.process.settings import Settings
+from services.runtime.process.tasks import end
+
+RETRY_S: Final = 0.5
+LAG_EVERY_S: Final = 2.0
+LAG_UNREADY: Final = 50_000
+"""Records behind at which the picture is too old to be called ready."""
+REBUILD_LOCK: Final = "vigie-rebuild"
+log = structlog.get_logger(__name__)
+
+
+class Projector:
+    """`run` until cancelled. Stop and UnknownType end it: a log that this program cannot read is not for guessing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._kafka = settings.kafka
+        self._client = store.connect(settings.redis)
+        self._store = Store(self._client)
+        self._trimmer = Trimmer(self._client)
+        self._start_over = False
+        self._epoch = ""
+        self._stored: dict[str, str] = {}
+        self._read: dict[str, dict[int, int]] = {}
+        """Service → partition → offset after what was read and, where it was accepted, written."""
+        self._positions: dict[str, dict[int, Position]] = {}
+        self._fault: str | None = "the logs have not been opened yet"
+        self._lag: dict[str, int] = {}
+        self._projection = Projection({})
+
+    async def run(self) -> None:
+        """Project for ever."""
+        try:
+            while True:
+                await self._try()
+        finally:
+            await self._client.aclose()
+
+    async def _try(self) -> None:
+        try:
+            await self._life()
+        except (EpochLost, PositionMoved) as moved:
+            log.info("projection.resumed", why=type(moved).__name__)
+        except HistoryChanged as changed:
+            log.warning("projection.rebuilt", why=str(changed))
+            self._start_over = True
+        except OutOfMemoryError as full:
+            self._fault = "the store is full: raise its memory limit"
+            log.error(
+                "store.full",
+                error=str(full),
+                act="raise maxmemory of the store; nothing is lost, the logs hold everything",
+            )
+            await asyncio.sleep(5)
+        except (RedisError, KafkaError, LockError, OSError) as error:
+            self._fault = f"{type(error).__name__}: {error}"
+            log.warning("projection.interrupted", error=self._fault)
+            await asyncio.sleep(RETRY_S)
+
+    # ── one life: from a known state of the cache to its end ─────────────────────────────────────────────────────
+
+    async def _life(self) -> None:
+        epoch = await self._store.epoch()
+        if epoch is None or self._start_over:
+            epoch = await self._begin()
+        self._epoch = epoch
+        await self._load()
+        async with AsyncExitStack() as open_readers:
+            readers = [
+                await open_readers.enter_async_context(
+                    LogReader(
+                        self._kafka,
+                        s,
+                        start=self._positions[s],
+                        every_ms=EVERY_MS if s == "alerts" else UNHURRIED_MS,
+                    )
+                )
+                for s in SERVICES
+            ]
+            ends = await open_readers.enter_async_context(
+                PartitionReader(self._kafka, fetch_bytes=1)
+            )
+            await self._beat()
+            await _first_end([self._follow(reader) for reader in readers], self._watch_lag(ends))
+
+    async def _begin(self) -> str:
+        """A new, empty cache; or the one that another projector began meanwhile."""
+        seen = self._epoch
+        async with self._client.lock(REBUILD_LOCK, timeout=60, blocking_timeout=60):
+            now = await self._store.epoch()
+            if now is None or (self._start_over and now == seen):
+                now = uuid.uuid4().hex
+                await self._store.begin(now)
+                log.info("projection.begun", epoch=now)
+        self._start_over = False
+        return now
+
+    async def _load(self) -> None:
+        keys = [store.position(s, p) for s in SERVICES for p in range(PARTITIONS)]
+        kept = dict(zip(keys, await self._client.mget(keys), strict=True))
+        self._stored, self._read = (
+            {key: value.decode() if value else "" for key, value in kept.items()},
+            {},
+        )
+        self._positions = {
+            s: {
+                p: load_position(text)
+                for p in range(PARTITIONS)
+                if (text := self._stored[store.position(s, p)])
+            }
+            for s in SERVICES
+        }
+        realms = await self._client.hgetall(store.REALMS)
+        self._projection = Projection(
+            {name.decode(): orjson.loads(fields) for name, fields in realms.items()}
+        )
+        if aside := self._projection.aside:
+            await self._trimmer.lay_aside(aside)  # whoever began it may have been killed
+
+    async def _follow(self, reader: LogReader) -> None:
+        while True:
+            records = await reader.batch()
+            if records:
+                await self._write(reader.service, records)
+            elif await self._store.epoch() != self._epoch:
+                raise EpochLost
+            self._read[reader.service] = {
+                p: position.next for p, position in reader.positions.items()
+            }
+
+    async def _write(self, service: str, records: Sequence[Accepted]) -> None:
+        keys = {store.position(service, accepted.partition) for accepted in records}
+        batch = self._projection.batch(
+            self._epoch, {key: self._stored[key] for key in keys}, records
+        )
+        await self._store.write(batch.batch)
+        self._stored.update(batch.positions)
+        for collection, count in batch.written.items():
+            metrics.count("vigie_projected_total", count, collection=collection)
+        for realm, count in batch.lines.items():
+            await self._trimmer.written(realm, count)
+        if batch.aside:
+            await self._trimmer.lay_aside(batch.aside)
+            log.info("realms.laid_aside", realms=batch.aside)
+
+    # ── how far behind ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _watch_lag(self, reader: PartitionReader) -> None:
+        building = await self._client.get(store.STATE) != b"live"
+        ends = await self._ends(reader)
+        while building:
+            if all(self._next(key) >= end for key, end in ends.items()):
+                await self._store.write(Batch(self._epoch, commands=[("SET", store.STATE, "live")]))
+                building = False
+                await self._trimmer.lay_aside(
+                    self._projection.aside
+                )  # batches of other logs were under way when each of them was
+                give_back()
+                log.info("projection.live", epoch=self._epoch)
+            else:
+                self._fault = "reading the logs again after a loss of the store"
+                await self._beat()
+                await asyncio.sleep(0.1)
+        while True:
+            self._note_lag(await self._ends(reader))
+            await self._beat()
+            await asyncio.sleep(LAG_EVERY_S)
+
+    async def _beat(self) -> None:
+        """Tell the live streams that what they read is followed up."""
+        await self._client.set(store.PROJECTOR, "1", ex=store.PROJECTOR_KEPT_S)
+
+    async def _ends(self, reader: PartitionReader) -> dict[tuple[str, int], int]:
+        logs = {
+            TopicPartition(log_topic(s), p): (s, p) for s in SERVICES for p in range(PARTITIONS)
+        }
+        return {logs[tp]: end for tp, end in (await reader.ends(logs)).items()}
+
+    def _next(self, key: tuple[str, int]) -> int:
+        """Up to where a log was read and shown. A record that nobody accepts has no place in the store: what was read counts."""
+        service, partition = key
+        text = self._stored.get(store.position(service, partition))
+        return max(
+            load_position(text).next if text else 0, self._read.get(service, {}).get(partition, 0)
+        )
+
+    def _note_lag(self, ends: dict[tuple[str, int], int]) -> None:
+        self._lag = {}
+        for (service, partition), last in ends.items():
+            behind = max(last - self._next((service, partition)), 0)
+            metrics.gauge(
+                "vigie_projection_lag_records", behind, service=service, partition=str(partition)
+            )
+            self._lag[service] = self._lag.get(service, 0) + behind
+        worst = max(self._lag, key=lambda s: self._lag[s])
+        self._fault = (
+            f"{self._lag[worst]} records of {worst} behind"
+            if self._lag[worst] > LAG_UNREADY
+            else None
+        )
+
+    def fault(self) -> str | None:
+        """For readiness: why the picture is not current, or None."""
+        return self._fault
+
+
+async def _first_end(
+    followers: Sequence[Coroutine[Any, Any, None]], *others: Coroutine[Any, Any, None]
+) -> None:
+    """Run all until one ends, stop the rest, raise what ended it."""
+    tasks = [asyncio.create_task(c) for c in (*followers, *others)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end(tasks)
+    for task in done:
+        task.result()
+
+
+async def main(settings: Settings) -> None:
+    """Project until SIGTERM or SIGINT. A log that cannot be read ends the process by its name (docs/how-to/exits.md)."""
+    projector = Projector(settings)
+    running = asyncio.create_task(projector.run())
+    loop = asyncio.get_running_loop()
+    stopping: set[asyncio.Task[None]] = set()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: stopping.add(asyncio.create_task(end([running]))))
+    server = await health.serve(settings, {"projection": projector.fault})
+    began = time.monotonic()
+    try:
+        await running
+    except asyncio.CancelledError:
+        log.info("projection.stopped", after_s=round(time.monotonic() - began))
+    except UnknownType as unknown:
+        stop_for(Stop("logic.newer", str(unknown)), "logic.newer")
+    except Stop as reason:
+        stop_for(reason, reason.name)
+    finally:
+        await server.close()
+
+
+if __name__ == "__main__":
+    logs.configure("projector")
+    uvloop.run(main(Settings()))

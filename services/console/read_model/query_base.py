@@ -1,0 +1,312 @@
+"""What all queries share: a realm at a time (Redis now, a fold of the logs then), and the errors of both."""
+
+from __future__ import annotations
+
+import copy
+import sqlite3
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, Self, TypeVar
+
+import orjson
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from schemas.base import Instant
+from schemas.callouts import headcount_text_id
+from schemas.realms import is_live
+from services.console import resources as r
+from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreAway
+from services.console.logbook.lines import LineRecord, key_before
+from services.console.read_model import store
+from services.console.read_model.reference_index import NO_REFERENCE, Reference
+from services.console.read_model.shapes import Shaper
+from services.console.read_model.shapes import realm as realm_resource
+from services.console.read_model.snapshot import Past, Picture, Present, Rows, lines
+from services.console.read_model.store import Client
+from services.console.read_model.time_travel import History
+from services.console.resources import Page
+from services.console.sites.geometry import Outlines
+from services.runtime.http.pagination import page
+from services.runtime.http.problems import ProblemError
+from services.runtime.process.tasks import in_thread
+from services.runtime.secrets.vault import TextItem
+
+WHOLE: Final = 1000
+"""Items of a page that was asked for without a limit."""
+T = TypeVar("T")
+
+
+class TextReader(Protocol):
+    """`services.runtime.secrets.vault.Texts`, as far as reading goes."""
+
+    def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A picture and the shaper that turns its rows into resources."""
+
+    picture: Picture
+    shape: Shaper
+
+
+def time_of(picture: Picture) -> Instant:
+    """The time that a picture is of: the one that was asked for, else that of its own clock."""
+    if picture.at is not None:
+        return picture.at
+    realm = realm_now(picture)
+    return r.ms(realm.shown_clock) if realm.simulated else now_ms()
+
+
+def realm_now(picture: Picture) -> r.Realm:
+    """Return the realm of a picture, with its clock as it stands now unless the picture is of the past."""
+    return realm_resource(picture.fields, picture.clock, now_ms() if picture.at is None else None)
+
+
+class Reading:
+    """Opens pictures. Safe for concurrent use in one event loop; the caller closes `client`."""
+
+    REFERENCES = 8
+    PASTS = 8
+
+    def __init__(
+        self,
+        client: Client,
+        outlines: Outlines,
+        *,
+        history: History | None = None,
+        texts: TextReader | None = None,
+    ) -> None:
+        self._client = client
+        self._outlines = outlines
+        self._history = history
+        self._texts = texts
+        self._rows = Rows()
+        self._references: OrderedDict[str, Reference] = OrderedDict()
+        self._pasts: OrderedDict[tuple[str, Instant], Past] = OrderedDict()
+        self._as_shaped: dict[tuple[str, str, str], Any] = {}
+        """Incidents as they were shaped last, with what they were made from."""
+        self._ordered: dict[str, tuple[Mapping[str, Any], list[Any]]] = {}
+        """Incidents of a realm in the order of the lists, with the rows that they were sorted from."""
+        self._pole_levels_of: dict[str, tuple[Mapping[str, Any], Reference, dict[str, Any]]] = {}
+        """Levels of the pôles of a realm, with the incidents and the reference data that they were worked out from."""
+        self._moment: Instant | None = None
+
+    def at(self, moment: Instant | None) -> Self:
+        """The same queries, each asked as of `moment` unless it names a time of its own. What is kept is shared."""
+        found = copy.copy(self)
+        found._moment = moment
+        return found
+
+    def words_of(self, id: str) -> str | None:
+        """What a person wrote, out of `texts`; None when it was erased, or there is none."""
+        item = self._texts.get_many([id]).get(id) if self._texts is not None and id else None
+        return None if item is None else str(item.fields.get("text") or "") or None
+
+    def headcount_answer(self, notification: str) -> str | None:
+        """Return what a person answered to a headcount, for that person's own link; None when it is not kept (any more)."""
+        id = headcount_text_id(notification)
+        item = self._texts.get_many([id]).get(id) if self._texts is not None else None
+        return None if item is None else str(item.fields.get("headcount") or "") or None
+
+    def reason_of(self, reference: str | None) -> str | None:
+        """The words behind `text:<id>`; a code is no words of a person."""
+        return (
+            self.words_of(reference.removeprefix("text:"))
+            if reference is not None and reference.startswith("text:")
+            else None
+        )
+
+    async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
+        """The realm at a time, ready to be shaped."""
+        async with store_errors():
+            picture = await self._picture(realm, self._moment if as_of is None else as_of)
+        return Read(
+            picture, Shaper(realm, picture.reference, self._outlines, lang, time_of(picture))
+        )
+
+    async def _picture(self, realm: str, as_of: Instant | None) -> Picture:
+        pipe = self._client.pipeline(transaction=False)
+        pipe.mget(store.EPOCH, store.STATE)
+        pipe.hget(store.REALMS, realm)
+        pipe.hvals(store.of(realm, "clock"))
+        pipe.hgetall(store.of(realm, "versions"))
+        (epoch, state), raw, clocks, versions = await pipe.execute()
+        self._rows.begin(epoch_of(epoch, state))
+        fields = None if raw is None else orjson.loads(raw)
+        if fields is None or "began_at" not in fields:
+            raise RealmUnknown
+        clock = max(map(int, clocks), default=None)
+        as_of = not_ahead(realm, as_of, clock)
+        if as_of is not None and (clock is None or as_of < clock):
+            return await self._past(realm, as_of)
+        if store.ASIDE in fields and clock is not None:
+            return await self._past(realm, clock)
+        reference = await self._reference(fields.get("reference"))
+        counters = {key.decode(): int(value) for key, value in versions.items()}
+        return Present(self._client, self._rows, counters, realm, fields, clock, reference, as_of)
+
+    async def _past(self, realm: str, as_of: Instant) -> Past:
+        if (kept := self._pasts.get((realm, as_of))) is not None:
+            self._pasts.move_to_end((realm, as_of))
+            return kept
+        fold = await self._from_logs(lambda history: history.at(realm, as_of))
+        past = await in_thread(Past, realm, fold, as_of)
+        if "began_at" not in past.fields:
+            raise RealmUnknown
+        self._pasts[realm, as_of] = past
+        while len(self._pasts) > self.PASTS:
+            self._pasts.popitem(last=False)
+        return past
+
+    async def _from_logs(self, ask: Callable[[History], Awaitable[T]]) -> T:
+        """What the logs answer. Raises ProblemError `broker_away`, `storage` (disk full)."""
+        if self._history is None:
+            raise ProblemError("broker_away", retry_after_s=5)
+        try:
+            return await ask(self._history)
+        except (KafkaError, OSError) as error:
+            raise ProblemError("broker_away", retry_after_s=5) from error
+        except sqlite3.Error as error:
+            raise ProblemError("storage", retry_after_s=30) from error
+
+    async def _lines(
+        self, picture: Picture, incident: str | None, limit: int
+    ) -> tuple[Sequence[LineRecord], str | None]:
+        """The newest lines of a picture that the store holds; of a realm that was laid aside from the logs. And the key to go on from."""
+        realm = picture.realm
+        found = await lines(
+            self._client,
+            realm,
+            incident=incident,
+            kinds=frozenset(),
+            at=picture.at,
+            before=None,
+            limit=limit,
+        )
+        floor = None if found[0] else await self._floor(realm)
+        if floor != store.NO_LINES:
+            return found
+        older = await self._older(
+            realm,
+            incident,
+            frozenset(),
+            key_before(picture.at) if picture.at is not None else floor,
+            limit,
+        )
+        return older, older[-1].key if len(older) == limit else None
+
+    async def _floor(self, realm: str) -> str | None:
+        """The key up to which the store has let the lines of a realm go."""
+        async with store_errors():
+            floor = await self._client.get(store.of(realm, "floor"))
+        return None if floor is None else str(floor.decode())
+
+    async def _older(
+        self,
+        realm: str,
+        incident: str | None,
+        kinds: AbstractSet[str],
+        end: str,
+        limit: int,
+        site: str | None = None,
+    ) -> list[LineRecord]:
+        """Lines before a key, newest first, from the logs."""
+
+        def wanted(line: LineRecord) -> bool:
+            of_it = (incident is None or line.incident == incident) and (
+                site is None or line.site == site
+            )
+            return line.key < end and (not kinds or line.kind in kinds) and of_it
+
+        return await self._from_logs(lambda history: history.lines(realm, wanted, limit))
+
+    async def _reference(self, version: str | None) -> Reference:
+        if version is None:
+            return NO_REFERENCE
+        if (kept := self._references.get(version)) is not None:
+            self._references.move_to_end(version)
+            return kept
+        raw = await self._client.hgetall(store.reference(version))
+        made = Reference.of(
+            version, {key.decode(): orjson.loads(value) for key, value in raw.items()}
+        )
+        self._references[version] = made
+        while len(self._references) > self.REFERENCES:
+            self._references.popitem(last=False)
+        return made
+
+    async def epoch(self) -> str:
+        """This life of the cache. Raises Rebuilding while there is none."""
+        async with store_errors():
+            return epoch_of(*await self._client.mget(store.EPOCH, store.STATE))
+
+    async def realms(self, *, as_of: Instant | None = None) -> list[r.Realm]:
+        """Live realms first, then the newest; as they are, without those that were opened after `as_of`."""
+        await self.epoch()
+        async with store_errors():
+            raw = await self._client.hgetall(store.REALMS)
+            fields = [
+                f
+                for f in map(orjson.loads, raw.values())
+                if "began_at" in f and (as_of is None or f["opened_at"] <= as_of)
+            ]
+            pipe = self._client.pipeline(transaction=False)
+            for one in fields:
+                pipe.hvals(store.of(one["name"], "clock"))
+            clocks = await pipe.execute() if fields else []
+        real = now_ms() if as_of is None else None
+        pairs = zip(fields, clocks, strict=True)
+        found = [realm_resource(f, max(map(int, clock), default=None), real) for f, clock in pairs]
+        return sorted(found, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name))
+
+    async def realm(self, realm: str, *, as_of: Instant | None = None) -> r.Realm:
+        """One realm."""
+        found = await self.read(realm, as_of=as_of)
+        return realm_now(found.picture)
+
+    async def reference(self, realm: str, *, as_of: Instant | None = None) -> Reference:
+        """The reference data in force."""
+        return (await self.read(realm, as_of=as_of)).picture.reference
+
+
+def not_ahead(realm: str, as_of: Instant | None, clock: Instant | None) -> Instant | None:
+    """Nothing is known of a time to come: asked for it, a realm shows now. A simulated one has the time of its clock alone."""
+    newest = max(clock or 0, now_ms() if is_live(realm) else 0)
+    return None if as_of is not None and as_of > newest else as_of
+
+
+def epoch_of(epoch: bytes | None, state: bytes | None) -> str:
+    """This life of the cache, from what it says of itself. Raises Rebuilding while there is none."""
+    if epoch is None or state != b"live":
+        raise Rebuilding
+    return epoch.decode()
+
+
+def now_ms() -> Instant:
+    return time.time_ns() // 1_000_000
+
+
+def known(things: Mapping[str, Any], id: str) -> Any:
+    if id not in things:
+        raise NotFound
+    return things[id]
+
+
+def page_by_id(items: Sequence[Any], limit: int, cursor: str | None) -> Page[Any]:
+    shown, following = page(items, lambda item: (item.id,), limit, cursor)
+    return Page(items=shown, next=following)
+
+
+@asynccontextmanager
+async def store_errors() -> AsyncIterator[None]:
+    """Redis away is a problem for the client, not an error of the program."""
+    try:
+        yield
+    except RedisError as error:
+        raise StoreAway from error

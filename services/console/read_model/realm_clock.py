@@ -1,0 +1,77 @@
+"""The clock of a simulated realm between two steps, as its people read it.
+
+A realm moves in steps. Between them its clock is the last step, carried on at the speed of the realm, up to the time that it was
+asked to reach. The projection keeps where that began; the clock is a function of it and of the server's time. It is the same for
+everybody, after every reload, and never goes back: what was shown when something changed is its floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from schemas.base import Instant
+from schemas.realms import is_live
+from schemas.runtime import StepTo
+from services.runtime.log.transaction import Transaction
+from services.runtime.simulation.conductor import tick_ms
+
+AHEAD_TICKS: Final = 2
+"""The clock is shown no further than this beyond the last step: then the conductor is away."""
+STANDING_MS: Final = 5_000
+"""A player asks for the next step at once: a realm that has stood for longer, in real time, is not moved by anybody."""
+_PACE: Final = frozenset({"RealmOpened", "PaceChanged"})
+
+
+def show_clock(fields: Mapping[str, Any], clock: Instant | None, real: Instant) -> Instant:
+    """Return the time that people read in a realm at a real time.
+
+    `fields` are those that the projection keeps of the realm, `clock` is the logical time of its newest fact.
+    """
+    begun: Instant = fields["began_at"]
+    reached: Instant = max(clock or begun, begun, fields.get("clock_floor", begun))
+    limit = find_limit(fields)
+    if limit is None:
+        return reached
+    ahead = (real - fields["clock_real"]) * fields["speed"]
+    return max(reached, min(int(fields["clock_from"] + max(ahead, 0)), limit))
+
+
+def find_limit(fields: Mapping[str, Any]) -> Instant | None:
+    """Return the time at which the clock stands until the next step; None where it stands already."""
+    target, from_ = fields.get("stepping_to"), fields.get("clock_from")
+    if target is None or from_ is None or not fields.get("speed"):
+        return None
+    if fields.get("paused") or fields["state"] != "open" or target <= from_:
+        return None
+    return int(min(target, from_ + AHEAD_TICKS * tick_ms(fields["speed"])))
+
+
+def is_standing(fields: Mapping[str, Any], clock: Instant | None, real: Instant) -> bool:
+    """Tell whether an open simulated realm has reached what it was asked to reach, and nobody asks for more."""
+    target = fields.get("stepping_to")
+    if (
+        target is None
+        or fields["state"] != "open"
+        or fields.get("paused")
+        or "clock_real" not in fields
+    ):
+        return False
+    has_arrived = max(clock or 0, fields["clock_from"]) >= target
+    return bool(has_arrived and real - fields["clock_real"] > STANDING_MS)
+
+
+def anchor_clock(fields: Mapping[str, Any], tx: Transaction) -> dict[str, Instant]:
+    """Return the fields that say where the clock goes on from, after a record of the log of alerts.
+
+    `fields` are those before the record. Nothing where the record does not concern the clock, or where the clock runs on.
+    """
+    if is_live(tx.realm) or tx.service != "alerts" or "began_at" not in fields:
+        return {}
+    names = {fact.name for fact in tx.facts}
+    runs_on = "StepAccepted" in names and find_limit(fields) is not None
+    if runs_on or not (names & (_PACE | {"StepAccepted"}) or tx.src.type == StepTo.wire_type()):
+        return {}
+    real = tx.src.appended_at
+    floor = show_clock(fields, None, real)
+    return {"clock_from": tx.at, "clock_real": real, "clock_floor": max(floor, tx.at)}

@@ -1,0 +1,60 @@
+"""The reference data in force, indexed for joins; one value per version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from schemas import reference as ref
+from services.console.texts import Names
+from services.messages import Names as MessageNames
+
+_SECTION: TypeAdapter[ref.SectionData] = TypeAdapter(ref.SectionData)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Sections of one version. Empty maps for what was not published (yet)."""
+
+    version: str | None = None
+    names: Names = field(default_factory=Names)
+    sections: tuple[ref.SectionData, ...] = ()
+    said: MessageNames = field(default_factory=MessageNames)
+    """Names as messages say them."""
+
+    @property
+    def sites(self) -> Mapping[str, ref.Site]:
+        return self.names.sites
+
+    @property
+    def communes(self) -> Mapping[str, ref.Commune]:
+        return self.names.communes
+
+    @property
+    def poles(self) -> Mapping[str, ref.Pole]:
+        return self.names.poles
+
+    @property
+    def activities(self) -> Mapping[str, ref.Activity]:
+        return self.names.activities
+
+    @property
+    def plans(self) -> Mapping[str, ref.Plan]:
+        return self.names.plans
+
+    @classmethod
+    def of(cls, version: str | None, contents: Mapping[str, Any]) -> Reference:
+        """From section name → content (JSON as published), in any order: a store has none."""
+        sections = tuple(
+            sorted(
+                map(_SECTION.validate_python, contents.values()),
+                key=lambda one: ref.PUBLISHED.index(one.section),
+            )
+        )
+        return cls(version, Names.of(sections), sections, MessageNames.of(sections))
+
+
+NO_REFERENCE = Reference()

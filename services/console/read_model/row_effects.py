@@ -1,0 +1,239 @@
+"""What one Transaction changes in the read model: the single rule that projection, time travel and stream share.
+
+Pure. The row rule is generic (last row per collection and id); besides rows there are the lines of the main courante, the
+results of commands, the reference data and the realm itself. Raises UnknownType for a fact that this version does not know:
+a reader of logs stops rather than shows half of the truth (DESIGN §2, Logic version).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from schemas.base import Command, Instant, RowFact, UnknownType, message_class
+from schemas.reports import ReportReceived
+from services.console.logbook.lines import LineRecord, line_of
+from services.console.read_model.store import MEMBERS
+from services.runtime.log.transaction import FactRecord, Transaction
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RowPut:
+    """The whole new row of one resource."""
+
+    collection: str
+    id: str
+    row: Row
+    at: Instant
+    new: bool
+    """Nothing of this row existed before this Transaction, as far as the fact itself can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineAdded:
+    line: LineRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAnswered:
+    """`state`: applied, refused, failed."""
+
+    id: str
+    command: str
+    state: str
+    at: Instant
+    status: int | None = None
+    code: str | None = None
+    values: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputLost:
+    """A report that was accepted and could not be decided: `state` failed or refused. `source_key`: whose it is."""
+
+    id: str
+    state: str
+    reason: str
+    at: Instant
+    source_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SectionPublished:
+    version: str
+    section: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RealmTouched:
+    """Fields of the realm that changed."""
+
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MembersMoved:
+    """Reports or sources joined a cause, or left it. `index`: of `store.MEMBERS`."""
+
+    index: str
+    cause: str
+    added: dict[str, int]
+    """Each with its place in the order of all; one that was there moves to it."""
+    dropped: tuple[str, ...]
+    floor: int | None
+    """Instead of `dropped`: all go whose place is below."""
+
+
+Effect = (
+    MembersMoved
+    | RowPut
+    | LineAdded
+    | CommandAnswered
+    | InputLost
+    | SectionPublished
+    | RealmTouched
+)
+
+
+@lru_cache(maxsize=512)
+def collection_of(wire: str) -> str | None:
+    """Collection of a row fact, None for any other fact. Raises UnknownType."""
+    cls = message_class(wire)
+    return cls.collection if issubclass(cls, RowFact) else None
+
+
+@lru_cache(maxsize=512)
+def _is_command(wire: str) -> bool:
+    try:
+        return issubclass(message_class(wire), Command)
+    except UnknownType:
+        return False
+
+
+def of_fact(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
+    """Effects of one fact of an accepted Transaction, but for its line."""
+    collection = collection_of(fact.type)
+    if collection is not None:
+        yield _row(collection, fact)
+    else:
+        yield from _special(tx, fact)
+
+
+def effects(tx: Transaction, partition: int) -> Iterator[Effect]:
+    """Effects of one accepted Transaction in the order of its facts."""
+    for ordinal, fact in enumerate(tx.facts):
+        yield from of_fact(tx, fact)
+        line = line_of(tx, fact, partition, ordinal)
+        if line is not None:
+            yield LineAdded(line)
+
+
+_BIRTH = {
+    "reports": "recorded_at",
+    "incidents": "known_at",
+    "tasks": "opened_at",
+    "alarms": "raised_at",
+    "notifications": "planned_at",
+    "escalations": "started_at",
+    "maintenance": "planned_at",
+}
+"""Field of a row that holds the time at which the resource was first recorded."""
+
+
+def _row(collection: str, fact: FactRecord) -> RowPut:
+    row: Row = fact.data["row"]
+    birth = _BIRTH.get(collection)
+    return RowPut(collection, row["id"], row, fact.at, birth is not None and row[birth] == fact.at)
+
+
+_PLACES: Final = 1024
+"""Places in the order of a cause that one record of a log may take."""
+
+
+def _members(tx: Transaction, data: dict[str, Any]) -> Iterator[MembersMoved]:
+    """How the lists of a cause changed. Older logs tell none of it: the rows of sites name all."""
+    for index in MEMBERS:
+        moved = data.get(index)
+        if moved is None or not (moved["added"] or moved["dropped"] or moved["kept"] is not None):
+            continue
+        first = tx.seq * _PLACES
+        added = {id: first + n for n, id in enumerate((*(moved["kept"] or ()), *moved["added"]))}
+        yield MembersMoved(
+            index,
+            data["cause"]["id"],
+            added,
+            tuple(moved["dropped"]),
+            None if moved["kept"] is None else first,
+        )
+
+
+def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
+    data = fact.data
+    match fact.name:
+        case "CauseChanged":
+            yield from _members(tx, data)
+        case "CommandApplied":
+            yield CommandAnswered(
+                data["command_id"],
+                data["command"],
+                "applied",
+                fact.at,
+                values=data.get("result", {}),
+            )
+        case "CommandRefused":
+            yield CommandAnswered(
+                data["command_id"],
+                data["command"],
+                "refused",
+                fact.at,
+                data["status"],
+                data["code"],
+                data.get("values", {}),
+            )
+        case "InputFailed" | "InputRefused":
+            failed = fact.name == "InputFailed"
+            code = "failed" if failed else data["code"]
+            if data["input_type"] == ReportReceived.wire_type():
+                state, reason = ("failed", data["error"]) if failed else ("refused", code)
+                yield InputLost(
+                    data["input_id"], state, reason, fact.at, tx.src.source.removeprefix("/")
+                )
+            elif _is_command(data["input_type"]):
+                name = message_class(data["input_type"]).__name__
+                yield CommandAnswered(data["input_id"], name, "failed", fact.at, None, code)
+        case "ReferencePublished" if tx.service == "alerts":
+            yield SectionPublished(data["reference"], data["data"]["section"], data["data"])
+            if data["last"]:
+                yield RealmTouched(
+                    {
+                        "reference": data["reference"],
+                        "reference_at": data.get("published_at") or fact.at,
+                    }
+                )
+        case "RealmOpened" if tx.service == "alerts":
+            yield RealmTouched(
+                {
+                    "name": tx.realm,
+                    "territory": data["territory"],
+                    "title_code": data["title_code"],
+                    "started_at": data["started_at"],
+                    "lineage": data["lineage"],
+                    "speed": data.get("speed"),
+                    "opened_at": tx.src.appended_at,
+                    "state": "open",
+                    "began_at": fact.at,
+                }
+            )
+        case "RealmClosed" if tx.service == "alerts":
+            yield RealmTouched({"state": "closed", "closed_at": fact.at})
+        case "StepAccepted" if tx.service == "alerts":
+            yield RealmTouched({"stepping_to": data["to"]})
+        case "PaceChanged" if tx.service == "alerts":
+            yield RealmTouched({"paused": data["paused"], "speed": data["speed"]})
+        case _:
+            return

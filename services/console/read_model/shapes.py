@@ -1,0 +1,1192 @@
+"""Rows and reference data → resources. Pure; one function per resource, called for lists, single reads, past and live stream alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from schemas import alerts as a
+from schemas import calling
+from schemas import callouts as o
+from schemas import contingency as k
+from schemas import continuity as c
+from schemas import delivery as d
+from schemas import maintenance as m
+from schemas import reassignment as g
+from schemas import reference as ref
+from schemas import reference_changes as v
+from schemas.base import Instant
+from schemas.realms import is_live, parse_realm
+from schemas.reports import Window
+from schemas.words import ActivityState, ClockBase, ClockState, EventType, IncidentState, SiteStatus
+from services.console import resources as r
+from services.console.continuity.fallbacks import Collision
+from services.console.continuity.pole_capacity import Capacity
+from services.console.i18n import translator
+from services.console.logbook.lines import LineRecord
+from services.console.read_model.realm_clock import find_limit, is_standing, show_clock
+from services.console.read_model.reference_index import Reference
+from services.console.resources import when
+from services.console.sites.geometry import Outlines
+from services.console.texts import (
+    conflict_title,
+    incident_title,
+    line,
+    move_reason,
+    reason,
+    task_title,
+    window_title,
+)
+from services.runtime.secrets.erasure import Erased
+
+TELEWORK = "telework"
+OWN_WORDS = frozenset({"NoteAdded", "ImprovementChanged"})
+"""Lines whose free text says it all."""
+OPEN = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Shaper:
+    """Turns the rows of one realm into resources in one language."""
+
+    realm: str
+    reference: Reference
+    outlines: Outlines
+    lang: str
+    at: Instant | None = None
+    """The time of the picture, for what runs on; None: as it was recorded."""
+
+    # ── reasons, times ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def reasons(self, whys: Iterable[a.Why]) -> list[r.Reason]:
+        """Each reason with its sentence."""
+        return [
+            r.Reason(
+                code=w.code,
+                text=reason(w, self.reference.names, self.lang),
+                metric=w.metric,
+                args=dict(w.args),
+                op=w.op,
+                threshold=w.threshold,
+                value=w.value,
+                at=_when(w.at),
+                reports=list(w.reports),
+            )
+            for w in whys
+        ]
+
+    # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def site(self, static: ref.Site, row: a.SiteRow | None) -> r.Site:
+        x, y = self.outlines.plane.point(static.lon, static.lat)
+        return r.Site(
+            id=static.id,
+            realm=self.realm,
+            name=static.name,
+            kind=static.kind,
+            commune=static.commune,
+            commune_name=static.commune_name,
+            pole=static.pole,
+            status=row.status if row else SiteStatus.NORMAL,
+            since=when(row.since) if row else None,
+            capacity_pct=row.capacity_pct if row else 100.0,
+            causes=[_cause(cause) for cause in row.causes] if row else [],
+            why=self.reasons(row.why) if row else [],
+            last_word_at=_when(row.last_word_at) if row else None,
+            flags=list(row.flags) if row else [],
+            lat=static.lat,
+            lon=static.lon,
+            position=static.position,
+            x=x,
+            y=y,
+            staff=static.staff,
+            desks=static.desks,
+            public_capacity=static.public_capacity,
+            flood_exposure=static.flood_exposure,
+            generator=static.generator,
+            kitchen=static.kitchen,
+            name_is=static.name_is,
+            vulnerable_public=static.vulnerable_public,
+            confinement=row.confinement if row else None,
+            headcount=_found(row.headcount) if row else None,
+        )
+
+    def incident(
+        self,
+        row: a.IncidentRow,
+        *,
+        reports: Sequence[str] = (),
+        ladder: calling.EscalationRow | None = None,
+        plans: Sequence[str] = (),
+        type: EventType | None = None,
+    ) -> r.Incident:
+        """`type`: of its gravest cause, for a title that says what happened."""
+        sites = self.reference.sites
+        return r.Incident(
+            id=row.id,
+            realm=self.realm,
+            number=row.number,
+            title=incident_title(row, self.reference.names, self.lang, type),
+            title_type=type,
+            kind=row.kind,
+            state=row.state,
+            level=row.level,
+            severity=row.severity,
+            certainty=row.certainty,
+            opened_at=when(row.opened_at),
+            known_at=when(row.known_at),
+            updated_at=when(row.updated_at),
+            closed_at=_when(row.closed_at),
+            merged_into=row.merged_into,
+            version=row.version,
+            sites=list(row.members),
+            members=len(row.members),
+            zone_sites=list(row.zone_sites),
+            communes=list(row.communes),
+            poles=sorted({sites[s].pole for s in row.members if s in sites}),
+            cause=r.IncidentCause(key=row.key, kind=row.kind),
+            reports=list(reports),
+            reports_count=row.reports_count,
+            duplicates_count=row.duplicates_count,
+            danger=row.danger,
+            customers_cut=row.customers_cut,
+            persons_concerned=row.persons_concerned,
+            estimated_end=_when(row.estimated_end),
+            over_since=_when(row.over_since),
+            acknowledged_by=list(row.acknowledged_by),
+            quiet=row.quiet,
+            escalation=_ladder(ladder) if ladder else None,
+            plans=list(plans),
+            why=self.reasons(row.why),
+        )
+
+    def titled(self, incident: r.Incident, row: a.IncidentRow, type: EventType) -> r.Incident:
+        """Return the incident with a title that says what happened."""
+        return incident.model_copy(
+            update={
+                "title": incident_title(row, self.reference.names, self.lang, type),
+                "title_type": type,
+            }
+        )
+
+    def report(
+        self,
+        row: a.ReportRow,
+        headline: str | None = None,
+        description: str | None = None,
+        attachments: Sequence[str] = (),
+        erased: Erased | None = None,
+    ) -> r.Report:
+        held = row.held or a.Held()
+        return r.Report(
+            id=row.id,
+            realm=self.realm,
+            state=row.state,
+            reason=row.reason,
+            of=row.of,
+            incident=row.incident,
+            why=self.reasons(row.why),
+            flags=list(row.flags),
+            confirmation=row.confirmation,
+            source=row.source,
+            site=row.site,
+            commune=row.commune,
+            zone=list(row.zone),
+            effective=[_interval(w) for w in row.effective],
+            expected_end=_when(row.expected_end or held.expected_end),
+            lifts=list(row.lifts),
+            affected_activities=list(row.affected_activities),
+            verified_by=row.verified_by,
+            source_key=row.source_key,
+            type=row.type,
+            severity=row.severity,
+            certainty=row.certainty,
+            urgency=row.urgency,
+            msg_type=row.msg_type,
+            references=list(row.references),
+            alias=row.alias,
+            occurred_at=when(row.occurred_at),
+            recorded_at=when(row.recorded_at),
+            capacity_lost_pct=row.capacity_lost_pct,
+            persons_concerned=row.persons_concerned,
+            measure=held.measure or row.measure,
+            phenomenon=row.phenomenon,
+            colour=row.colour or held.colour,
+            plan_hint=row.plan_hint,
+            headline=headline,
+            description=description,
+            attachments=list(attachments),
+            dialect=row.dialect,
+            sites=list(row.sites),
+            signature=row.signature,
+            corrected_by=row.corrected_by,
+            erased_at=when(erased.at) if erased else None,
+            erased_reason=erased.reason if erased else None,
+            read_at=_when(row.read_at),
+        )
+
+    def escalation(self, row: calling.EscalationRow) -> r.Escalation:
+        return r.Escalation(
+            id=row.id,
+            realm=self.realm,
+            ladder=row.ladder,
+            scope=row.scope,
+            incidents=list(row.incidents),
+            state=row.state,
+            policy=row.policy,
+            started_at=when(row.started_at),
+            wave=row.wave,
+            cycle=row.cycle,
+            next_at=_when(row.next_at),
+            acknowledged_by=list(row.acknowledged_by),
+            waves=[_wave(w) for w in row.waves],
+            uncovered_roles=list(row.uncovered_roles),
+            level=row.level,
+            previous_level=row.previous_level,
+            superseded_by=row.superseded_by,
+        )
+
+    def task(self, row: a.TaskRow) -> r.Task:
+        return r.Task(
+            id=row.id,
+            realm=self.realm,
+            kind=row.kind,
+            title=task_title(row, self.reference.names, self.lang),
+            state=row.state,
+            opened_at=when(row.opened_at),
+            due_at=_when(row.due_at),
+            site=row.site,
+            incident=row.incident,
+            report=row.report,
+            candidates=list(row.candidates),
+            taken_by=row.taken_by,
+            done_at=_when(row.done_at),
+            outcome=row.outcome,
+            owner=row.owner,
+            post=row.post,
+        )
+
+    def instruction(self, row: a.TaskRow, text: str | None) -> r.Instruction:
+        """Shape the task of an instruction. `text`: its words, for a reader who may read them."""
+        answer = None if row.done_at is None else row.outcome
+        return r.Instruction(
+            id=row.id,
+            realm=self.realm,
+            site=row.site or "",
+            incident=row.incident,
+            report=row.report,
+            text=text,
+            state=row.state,
+            asked_by=row.asked_by,
+            asked_at=when(row.opened_at),
+            due_at=_when(row.due_at),
+            answer=answer,
+            answered_at=_when(row.done_at),
+            answered_by=None if row.done_at is None else row.taken_by,
+        )
+
+    def level(self, id: str, row: a.LevelRow | None) -> r.LevelState:
+        if row is None:
+            return r.LevelState(
+                id=id,
+                realm=self.realm,
+                level=0,
+                since=None,
+                why=[],
+                version=0,
+                proposed=None,
+                proposed_why=[],
+            )
+        return r.LevelState(
+            id=row.id,
+            realm=self.realm,
+            level=row.level,
+            since=when(row.since),
+            why=self.reasons(row.why),
+            version=row.version,
+            proposed=row.proposed,
+            proposed_why=self.reasons(row.proposed_why),
+        )
+
+    def flag(self, row: a.FlagRow) -> r.Flag:
+        return r.Flag(
+            id=row.id,
+            realm=self.realm,
+            value=row.value,
+            since=when(row.since),
+            effective_from=_when(row.effective_from),
+            incident=row.incident,
+            reports=list(row.reports),
+        )
+
+    def trigger(self, row: a.TriggerRow) -> r.Trigger:
+        return r.Trigger(
+            id=row.id,
+            realm=self.realm,
+            plan=row.plan,
+            level=row.level,
+            state=row.state,
+            since=when(row.since),
+            incident=row.incident,
+            why=self.reasons(row.why),
+            current=self.reasons(row.current),
+        )
+
+    def maintenance(
+        self,
+        row: m.MaintenanceRow,
+        covered: Sequence[str] = (),
+        reason: Mapping[str, Any] | None = None,
+    ) -> r.Maintenance:
+        """`covered`: the site of each open cause that it covers. `reason`: its text, for those who may read it."""
+        told = reason or {}
+        covers = row.covers
+        return r.Maintenance(
+            id=row.id,
+            realm=self.realm,
+            title=window_title(covers, self.reference.names, self.lang),
+            state=row.state,
+            covers=r.Covers(
+                sites=list(covers.sites),
+                kinds=list(covers.kinds),
+                poles=list(covers.poles),
+                types=list(covers.types),
+                sources=list(covers.sources),
+                matchers=[
+                    r.Matching(name=x.name, value=x.value, regex=x.regex, equal=x.equal)
+                    for x in covers.matchers
+                ],
+            ),
+            starts_at=when(row.starts_at),
+            ends_at=when(row.ends_at),
+            rrule=row.rrule,
+            begins_at=_when(row.begins_at),
+            until_at=_when(row.until_at),
+            origin=row.origin,
+            author=row.author,
+            role=row.role,
+            reason=told.get("text"),
+            created_by=told.get("created_by"),
+            planned_at=when(row.planned_at),
+            changed_at=when(row.changed_at),
+            over_at=_when(row.over_at),
+            over_by=row.over_by,
+            version=row.version,
+            causes=len(covered),
+            covered_sites=sorted(set(covered)),
+        )
+
+    def reference_change(
+        self, row: v.ReferenceChangeRow, said: Mapping[str, Any] | None = None
+    ) -> r.ReferenceChange:
+        """`said`: reference of a text → its fields, for those who may read them."""
+        told = said or {}
+        return r.ReferenceChange(
+            id=row.id,
+            realm=self.realm,
+            state=row.state,
+            reference=row.reference,
+            base=row.base,
+            outdated=row.state is v.ChangeState.PROPOSED and row.base != self.reference.version,
+            effective_at=_when(row.effective_at),
+            in_force_at=_when(row.in_force_at),
+            cause=row.cause,
+            release=row.release,
+            sections=list(row.sections),
+            dropped_sites=list(row.dropped_sites),
+            foreseen=row.foreseen,
+            decisions=[
+                r.ChangeDecision(
+                    what=d.what,
+                    by=d.by,
+                    role=d.role,
+                    at=when(d.at),
+                    reason=told.get(d.reason or "", {}).get("text"),
+                )
+                for d in row.decisions
+            ],
+            version=row.version,
+        )
+
+    def lease(self, row: m.LeaseRow, report: a.ReportRow | None) -> r.Lease:
+        """`report`: the one that opened it."""
+        return r.Lease(
+            id=row.id,
+            realm=self.realm,
+            state=row.state,
+            source_key=row.source_key,
+            labels=dict(report.labels) if report else {},
+            began_at=when(row.began_at),
+            renewed_at=when(row.renewed_at),
+            until=when(row.until),
+            explicit=row.explicit,
+            quiet=row.quiet,
+            quiet_by=list(row.quiet_by),
+        )
+
+    # ── continuity ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def activity(
+        self, static: ref.Activity, row: c.ActivityRow | None, local: Iterable[c.LocalClockRow] = ()
+    ) -> r.Activity:
+        names = self.reference.names
+        return r.Activity(
+            id=static.id,
+            realm=self.realm,
+            pole=static.pole,
+            pole_name=names.pole(static.pole, self.lang),
+            name=names.activity(static.id, self.lang),
+            criticality=static.criticality,
+            state=row.state if row else ActivityState.NOMINAL,
+            declared=row.declared if row else None,
+            declared_by=row.declared_by if row else None,
+            computed=row.computed if row else ActivityState.NOMINAL,
+            capacity_pct=row.capacity_pct if row else 100.0,
+            computed_pct=row.computed_pct if row else 100.0,
+            arrived=row.arrived if row else 0,
+            vulnerable_public=static.vulnerable_public,
+            mbco_pct=static.mbco_pct,
+            since=when(row.since) if row else None,
+            rto=self._clock(row.rto if row else _idle(ClockBase.RTO, static.rto_h)),
+            mtpd=self._clock(row.dmia if row else _idle(ClockBase.DMIA, static.dmia_h)),
+            local=[self.local(one) for one in local],
+            forecast_breach_at=_when(row.forecast_breach_at) if row else None,
+            expected_end=_when(row.expected_end) if row else None,
+            incident=row.incident if row else None,
+            path=[_path(p) for p in row.path] if row else [],
+            path_more=row.path_more if row else 0,
+            why=self.reasons(row.why) if row else [],
+            staff=static.staff,
+            minimum_staff=static.minimum_staff,
+            strategies=list(static.strategies),
+            active_strategies=list(row.strategies) if row else [],
+            next_strategy=row.next_strategy if row else next(iter(static.strategies), None),
+        )
+
+    def _clock(self, row: c.ClockRow) -> r.Clock:
+        clock = r.Clock(
+            base=row.base,
+            state=row.state,
+            limit_h=row.limit_h,
+            started_at=_when(row.started_at),
+            deadline=_when(row.deadline),
+            stopped_at=_when(row.stopped_at),
+            consumed_pct=row.consumed_pct,
+            as_of=_when(row.as_of),
+            ticking=row.ticking,
+            alarms=list(row.alarms),
+        )
+        return clock if self.at is None else clock.at(when(self.at))
+
+    def local(self, row: c.LocalClockRow) -> r.LocalClock:
+        clocks = {clock.base: self._clock(clock) for clock in row.clocks}
+        return r.LocalClock(
+            site=row.site,
+            site_name=self.reference.names.site(row.site),
+            capacity_pct=row.capacity_pct,
+            rto=clocks.get(ClockBase.RTO),
+            mtpd=clocks.get(ClockBase.DMIA),
+            forecast_breach_at=_when(row.forecast_breach_at),
+        )
+
+    def alarm(self, row: c.AlarmRow) -> r.Alarm:
+        return r.Alarm(
+            id=row.id,
+            realm=self.realm,
+            activity=row.activity,
+            pole=row.pole,
+            site=row.site,
+            base=row.base,
+            pct=row.pct,
+            raised_at=when(row.raised_at),
+            limit_at=when(row.limit_at),
+            to=list(row.to),
+            incident=row.incident,
+            path=_path(row.path),
+            demands=row.demands,
+            strategy=row.strategy,
+            arbitrated_at=_when(row.arbitrated_at),
+            arbitrated_by=row.arbitrated_by,
+        )
+
+    def strategy(self, row: c.StrategyRow) -> r.Strategy:
+        return r.Strategy(
+            id=row.id,
+            realm=self.realm,
+            activity=row.activity,
+            strategy=row.strategy,
+            state=row.state,
+            expected_capacity_pct=row.expected_capacity_pct,
+            site=row.site,
+            desks=row.desks,
+            started_at=when(row.started_at),
+            started_by=row.started_by,
+            ended_at=_when(row.ended_at),
+            ended_by=row.ended_by,
+        )
+
+    def contingency(self, row: k.ContingencyRow) -> r.Contingency:
+        return r.Contingency(
+            id=row.id,
+            realm=self.realm,
+            n=row.n,
+            lost=row.lost,
+            reference=row.reference,
+            losses=row.losses,
+            unmet=row.unmet,
+            worst=[self._loss(loss) for loss in row.worst],
+            gains=[self._gain(gain) for gain in row.gains or ()],
+            present=None if row.present is None else self._crisis(row.present),
+            paired=list(row.paired),
+            paired_names=[self.reference.names.site(site) for site in row.paired],
+            computed_at=when(row.computed_at),
+        )
+
+    def _gain(self, row: k.GainRow) -> r.Gain:
+        names = self.reference.names
+        name = (
+            names.site(row.what) if row.kind == "generator" else names.metier(row.what, self.lang)
+        )
+        return r.Gain(
+            kind=row.kind,
+            what=row.what,
+            name=name,
+            u1=row.u1,
+            u2=row.u2,
+            u3=row.u3,
+            agents=row.agents,
+            kept=row.kept,
+            losses=row.losses,
+        )
+
+    def _crisis(self, row: k.PresentRow) -> r.Crisis:
+        return r.Crisis(
+            number=row.number,
+            sites_hit=row.sites_hit,
+            held=row.held,
+            elapsed_h=row.elapsed_h,
+            u1=row.u1,
+            u2=row.u2,
+            u3=row.u3,
+        )
+
+    def _loss(self, loss: k.LossRow) -> r.Loss:
+        return r.Loss(
+            sites=list(loss.sites),
+            names=[self.reference.names.site(s) for s in loss.sites],
+            u1=loss.u1,
+            u2=loss.u2,
+            u3=loss.u3,
+            gaps=[self._gap(gap) for gap in loss.gaps],
+            gaps_more=loss.gaps_more,
+        )
+
+    def _gap(self, gap: k.GapRow) -> r.Gap:
+        static = self.reference.activities.get(gap.activity)
+        return r.Gap(
+            site=gap.site,
+            activity=gap.activity,
+            activity_name=self.reference.names.activity(gap.activity, self.lang),
+            metier=gap.metier,
+            metier_name=self.reference.names.metier(gap.metier, self.lang),
+            count=gap.count,
+            missing=gap.missing,
+            why=list(gap.why),
+            outside_help=[s for s in static.strategies if s.startswith(("SR-FOUR", "SR-MUT"))]
+            if static
+            else [],
+        )
+
+    def proposal(self, row: g.ProposalRow) -> r.Proposal:
+        """Without its lines."""
+        decided = {line for d in row.decisions for line in d.lines} | set(row.withdrawn)
+        return r.Proposal(
+            id=row.id,
+            realm=self.realm,
+            number=row.number,
+            state=row.state,
+            preference=row.preference,
+            reference=row.reference,
+            incident=row.incident,
+            requested_at=when(row.requested_at),
+            computed_at=when(row.computed_at),
+            sites_hit=row.sites_hit,
+            elapsed_h=row.elapsed_h,
+            transit=row.transit,
+            telework=row.telework,
+            objective=dict(row.objective),
+            open_level=row.open_level,
+            bound=row.bound,
+            demand=row.demand,
+            unmet_agents=row.unmet_agents,
+            displaced=row.displaced,
+            own_work=row.own_work,
+            idle_agents=row.idle_agents,
+            suspended_agents=row.suspended_agents,
+            travelling=row.travelling,
+            agents=row.agents,
+            lines_total=row.lines,
+            undecided=row.lines - len(decided),
+            withdrawn=len(row.withdrawn),
+            estimated=list(row.estimated),
+            kept=row.kept,
+            changed=row.changed,
+            unmet=[self._missing(x) for x in row.unmet],
+            idle=[self._missing(x) for x in row.idle],
+            suspended=[self._missing(x) for x in row.suspended],
+            not_shown=row.not_shown,
+            flow=[
+                r.Flow(source=f.source, target=f.target, work=f.work, count=f.count)
+                for f in row.flow
+            ],
+            decisions=[
+                r.ProposalDecision(
+                    id=d.id,
+                    verb=d.verb,
+                    lines=list(d.lines),
+                    agents=d.agents,
+                    by=d.by,
+                    role=d.role,
+                    at=when(d.at),
+                    rules=list(d.rules),
+                )
+                for d in row.decisions
+            ],
+            superseded_by=row.superseded_by,
+            failure=row.failure,
+            version=row.version,
+        )
+
+    def _missing(self, row: g.NotPossible) -> r.MissingAgents:
+        static = self.reference.activities.get(row.activity)
+        return r.MissingAgents(
+            activity=row.activity,
+            activity_name=self.reference.names.activity(row.activity, self.lang),
+            metier=row.metier,
+            metier_name=self.reference.names.metier(row.metier, self.lang),
+            sites=list(row.sites),
+            sites_more=row.sites_more,
+            count=row.count,
+            missing=row.missing,
+            why=self._moves_why(row.why),
+            outside_help=[s for s in static.strategies if s.startswith(("SR-FOUR", "SR-MUT"))]
+            if static
+            else [],
+        )
+
+    def _moves_why(self, why: Iterable[g.Reason]) -> list[r.MoveReason]:
+        return [
+            r.MoveReason(
+                code=x.code,
+                text=move_reason(x, self.reference.names, self.lang),
+                values=dict(x.values),
+            )
+            for x in why
+        ]
+
+    def _end(self, site: str, activity: str) -> r.End:
+        name = "" if site == TELEWORK else self.reference.names.site(site)
+        return r.End(
+            site=site,
+            name=name,
+            activity=activity,
+            activity_name=self.reference.names.activity(activity, self.lang),
+        )
+
+    def line_of_proposal(self, row: g.LineRow, proposal: g.ProposalRow) -> r.ReassignmentLine:
+        """A line as it was proposed, with what was decided of it."""
+        decision = next((d for d in proposal.decisions if row.id in d.lines), None)
+        withdrawn = row.id in proposal.withdrawn
+        open_ = proposal.state is g.ProposalState.OPEN and not withdrawn
+        state, approved = g.LineState.PROPOSED if open_ else g.LineState.VOID, None
+        if decision is not None:
+            state = g.LineState.DECLINED if decision.verb == "decline" else g.LineState.APPROVED
+            approved = decision if decision.verb == "approve" else None
+        return self._line(row, proposal.id, state, proposal.incident).model_copy(
+            update={
+                "approved_by": approved.by,
+                "approved_role": approved.role,
+                "approved_at": when(approved.at),
+                "rules": list(approved.rules),
+            }
+            if approved is not None
+            else {"cause": "confined" if withdrawn else None}
+        )
+
+    def reassignment(self, row: g.ReassignmentRow) -> r.ReassignmentLine:
+        """An approved line."""
+        return self._line(row, row.proposal, row.state, row.incident).model_copy(
+            update={
+                "needed": row.needed,
+                "approved_by": row.approved_by,
+                "approved_role": row.approved_role,
+                "approved_at": when(row.approved_at),
+                "rules": list(row.rules),
+                "dispatched_at": _when(row.dispatched_at),
+                "accepted_at": _when(row.accepted_at),
+                "starts_at": _when(row.starts_at),
+                "ends_at": _when(row.ends_at),
+                "arrived_at": _when(row.arrived_at),
+                "ended_at": _when(row.ended_at),
+                "cause": row.cause,
+            }
+        )
+
+    def _vulnerable(self, row: g.LineRow) -> int:
+        """Return how much vulnerable people depend on the work of a line, by its site or its activity (D82)."""
+        site = self.reference.sites.get(row.need_site or row.site)
+        activity = self.reference.activities.get(row.need_activity or row.activity)
+        return max(
+            site.vulnerable_public if site else 0, activity.vulnerable_public if activity else 0
+        )
+
+    def _line(
+        self, row: g.LineRow, proposal: str, state: g.LineState, incident: str | None
+    ) -> r.ReassignmentLine:
+        own = not row.need_activity
+        return r.ReassignmentLine.model_validate(
+            {
+                "id": row.id,
+                "realm": self.realm,
+                "proposal": proposal,
+                "from": self._end(row.site, row.activity),
+                "to": self._end(row.place, row.activity if own else row.need_activity),
+                "need_site": row.need_site or None,
+                "metier": row.metier,
+                "metier_name": self.reference.names.metier(row.metier, self.lang),
+                "need_metier": row.need_metier or None,
+                "need_metier_name": self.reference.names.metier(row.need_metier, self.lang)
+                if row.need_metier
+                else None,
+                "supply": row.supply,
+                "own_work": own,
+                "count": row.count,
+                "recalled": row.recalled,
+                "held": row.held,
+                "vulnerable_public": self._vulnerable(row),
+                "criticality": row.criticality,
+                "score": {"tenths": row.tenths, "minutes": row.minutes, "co2_g": row.grams},
+                "state": state,
+                "why": self._moves_why(row.why),
+                "incident": incident,
+                "needed": None,
+                "approved_by": None,
+                "approved_role": None,
+                "approved_at": None,
+                "rules": [],
+                "dispatched_at": None,
+                "accepted_at": None,
+                "arrived_at": None,
+                "ended_at": None,
+                "cause": None,
+            }
+        )
+
+    def plan(self, static: ref.Plan, row: c.PlanRow | None, stale: Sequence[str] = ()) -> r.Plan:
+        running = {card.id: card for card in row.cards} if row else {}
+        return r.Plan(
+            id=static.id,
+            realm=self.realm,
+            title=static.title,
+            pole=static.pole,
+            state=row.state if row else static.shelf,
+            level=row.level if row else 0,
+            proposed_level=row.proposed_level if row else None,
+            incident=row.incident if row else None,
+            proposed_at=_when(row.proposed_at) if row else None,
+            decided_at=_when(row.decided_at) if row else None,
+            decided_by=row.decided_by if row else None,
+            decides=static.decides,
+            postponed_until=_when(row.postponed_until) if row else None,
+            trigger_since=_when(row.trigger_since) if row else None,
+            why=self.reasons(row.why) if row else [],
+            cards=[_card(card, running.get(card.id)) for card in static.cards],
+            version=row.version if row else 0,
+            boxes=[r.BoxState(text=b.text, by=b.by, at=_when(b.at)) for b in row.boxes]
+            if row
+            else [],
+            trigger_held=row.trigger_held if row else False,
+            stand_down_proposed=row.stand_down_proposed if row else False,
+            stand_down_at=_when(row.stand_down_at) if row else None,
+            stand_down_text=static.stand_down.text if static.stand_down else None,
+            stale=list(stale),
+        )
+
+    def conflict(self, found: Collision) -> r.PlanConflict:
+        text = conflict_title(
+            found.other,
+            found.kind,
+            found.activities,
+            needed=found.needed,
+            free=found.free,
+            sound=found.sound,
+            held=found.held,
+            names=self.reference.names,
+            lang=self.lang,
+        )
+        return r.PlanConflict(
+            plan=found.plan,
+            other=found.other,
+            kind=found.kind,
+            activities=list(found.activities),
+            needed=found.needed,
+            free=found.free,
+            sound=found.sound,
+            held=list(found.held),
+            text=text,
+        )
+
+    def sitrep(self, row: c.SitrepRow) -> r.Sitrep:
+        return r.Sitrep(
+            id=row.id,
+            realm=self.realm,
+            number=row.number,
+            as_of=when(row.as_of),
+            issued_at=when(row.issued_at),
+            issued_by=row.issued_by,
+            role=row.role,
+            level=row.level,
+            sha256=row.sha256,
+            counts=dict(row.counts),
+            incidents=list(row.incidents),
+            next_at=_when(row.next_at),
+        )
+
+    def improvement(self, row: c.ImprovementRow, text: str | None) -> r.Improvement:
+        return r.Improvement(
+            id=row.id,
+            realm=self.realm,
+            text=text,
+            owner=row.owner,
+            due_at=when(row.due_at),
+            incident=row.incident,
+            state=row.state,
+            opened_at=when(row.opened_at),
+            opened_by=row.opened_by,
+            closed_at=_when(row.closed_at),
+            closed_by=row.closed_by,
+        )
+
+    # ── delivery ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def notification(self, row: d.NotificationRow, texts: r.Texts | None = None) -> r.Notification:
+        """`texts`: what it says on each channel, for a reader who asked."""
+        return r.Notification(
+            id=row.id,
+            realm=self.realm,
+            incident=row.incident,
+            escalation=row.escalation,
+            wave=row.wave,
+            cycle=row.cycle,
+            level=row.level,
+            previous_level=row.previous_level,
+            role=row.role,
+            scope=row.scope,
+            person_token=row.person,
+            channel=row.channel,
+            channels=list(row.channels),
+            state=row.state,
+            template=row.template,
+            values=dict(row.values),
+            answer_expected=row.answer_expected,
+            danger=row.danger,
+            planned_at=when(row.planned_at),
+            ack_by=_when(row.ack_by),
+            sent_at=_when(row.sent_at),
+            receipt_at=_when(row.receipt_at),
+            acknowledged_at=_when(row.acknowledged_at),
+            answer=row.answer,
+            unread_at=_when(row.unread_at),
+            attempts=[r.Attempt.of(attempt) for attempt in row.attempts],
+            possible_duplicate=row.possible_duplicate,
+            withdrawn=row.withdrawn,
+            waits_for=row.waits_for,
+            not_before=_when(row.not_before),
+            bundled_into=row.bundled_into,
+            bundle_count=row.bundle_count,
+            why=row.why,
+            texts=texts,
+        )
+
+    def callout(self, row: o.CallOutRow, text: str | None = None) -> r.CallOut:
+        """`text`: the message, for a reader who may read it."""
+        return r.CallOut(
+            id=row.id,
+            realm=self.realm,
+            kind=row.kind,
+            state=row.state,
+            decision=row.decision,
+            corrects=row.corrects,
+            incident=row.incident,
+            sites=list(row.sites),
+            level=row.level,
+            danger=row.danger,
+            answer_expected=row.answer_expected,
+            channels=list(row.channels),
+            by=row.by,
+            drafted_at=when(row.drafted_at),
+            started_at=_when(row.started_at),
+            ended_at=_when(row.ended_at),
+            people=row.people,
+            unreachable=row.unreachable,
+            estimates=[r.Estimate(**e.model_dump()) for e in row.estimates],
+            cost_cents=row.cost_cents,
+            handed=row.handed,
+            received=row.received,
+            answered=row.answered,
+            failed=row.failed,
+            ambiguous=row.ambiguous,
+            withdrawn=row.withdrawn,
+            spent_cents=row.spent_cents,
+            eta_at=_when(row.eta_at),
+            safe=row.safe,
+            help=row.help,
+            away=row.away,
+            reminded=row.reminded,
+            managers_called_at=_when(row.managers_called_at),
+            text=text,
+        )
+
+    def hold(self, row: d.HoldRow | None, reason: str | None = None) -> r.Hold:
+        """`reason`: its words, for those who may read them."""
+        if row is None:
+            return r.Hold(realm=self.realm, held=False, until=None, by=None, reason=None)
+        return r.Hold(
+            realm=self.realm, held=row.held, until=_when(row.until), by=row.by, reason=reason
+        )
+
+    # ── everything ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def line(self, record: LineRecord, text: str | None = None) -> r.Line:
+        """`text` is what a person wrote and the reader may read: alone it is a note, after the sentence the reason of a decision."""
+        late = (record.recorded_at - record.occurred_at) // 60_000
+        sentence = line(record, self.reference.names, self.lang)
+        if text is not None:
+            _ = translator(self.lang)
+            sentence = (
+                text if record.type in OWN_WORDS else _("{what} : {why}", what=sentence, why=text)
+            )
+        return r.Line(
+            id=record.id,
+            realm=self.realm,
+            occurred_at=when(record.occurred_at),
+            recorded_at=when(record.recorded_at),
+            late_min=max(late, 0),
+            author=record.author,
+            role=record.role,
+            kind=record.kind,
+            type=record.type,
+            change=record.change,
+            text=sentence,
+            incident=record.incident,
+            site=record.site,
+            report=record.report,
+            certainty=record.certainty,
+            source=record.source,
+            corrects=record.corrects,
+            place=record.place,
+            group=_group_of(record),
+        )
+
+    def pole(
+        self,
+        static: ref.Pole,
+        level: r.LevelState,
+        sites: Mapping[SiteStatus, int],
+        activities: Mapping[ActivityState, int],
+        capacity: Capacity,
+    ) -> r.Pole:
+        return r.Pole(
+            id=static.id,
+            realm=self.realm,
+            name=self.reference.names.pole(static.id, self.lang),
+            type=static.type,
+            level=level.level,
+            why=level.why,
+            sites=dict(sites),
+            sites_total=sum(sites.values()),
+            activities=dict(activities),
+            activities_total=sum(activities.values()),
+            capacity_pct=capacity.now_pct,
+            mbco_pct=capacity.minimum_pct,
+            activities_below=capacity.below,
+        )
+
+    def commune(
+        self, static: ref.Commune, sites: Mapping[SiteStatus, int], incidents: Sequence[str]
+    ) -> r.Commune:
+        x, y = self.outlines.plane.point(static.lon, static.lat)
+        return r.Commune(
+            insee=static.insee,
+            realm=self.realm,
+            name=static.name,
+            population=static.population,
+            lat=static.lat,
+            lon=static.lon,
+            x=x,
+            y=y,
+            path=self.outlines.paths.get(static.insee, ""),
+            seine_flood_plan=static.seine_flood_plan,
+            sites=dict(sites),
+            incidents=list(incidents),
+        )
+
+
+def realm(fields: Mapping[str, Any], clock: Instant | None, real: Instant | None = None) -> r.Realm:
+    """`fields` as the projection keeps them; `clock` = logical time of the newest fact; `real` = now, for a realm as it is now."""
+    name = str(fields["name"])
+    territory, kind, _ = parse_realm(name)
+    now = max(clock or fields["began_at"], fields["began_at"])
+    to = fields.get("stepping_to")
+    simulated = not is_live(name)
+    shown = now if real is None or not simulated else show_clock(fields, now, real)
+    limit = None if real is None or not simulated else find_limit(fields)
+    return r.Realm(
+        id=name,
+        name=name,
+        territory=fields.get("territory", territory),
+        kind=kind,
+        title_code=fields["title_code"],
+        state=fields["state"],
+        simulated=simulated,
+        started_at=when(fields["started_at"]),
+        opened_at=when(fields["opened_at"]),
+        closed_at=_when(fields.get("closed_at")),
+        clock=when(now),
+        paused=bool(fields.get("paused")),
+        speed=fields.get("speed"),
+        stepping_to=when(to) if to is not None and to > now else None,
+        lineage=fields["lineage"],
+        reference=fields.get("reference"),
+        shown_clock=when(shown),
+        clock_limit=None if limit is None else when(max(limit, shown)),
+        standing=real is not None and simulated and is_standing(fields, clock, real),
+    )
+
+
+def _when(at: Instant | None) -> r.Time | None:
+    return None if at is None else when(at)
+
+
+def _found(counted: a.Headcount | None) -> r.Found | None:
+    return (
+        None
+        if counted is None
+        else r.Found(found=counted.found, expected=counted.expected, at=when(counted.at))
+    )
+
+
+def _interval(window: Window) -> r.Interval:
+    return r.Interval(start=when(window.start), to=_when(window.end))
+
+
+def _cause(row: a.CauseRow) -> r.Cause:
+    return r.Cause(
+        id=row.id,
+        incident=row.incident,
+        type=row.type,
+        effect=row.effect,
+        since=when(row.since),
+        certainty=row.certainty,
+        severity=row.severity,
+        loss_pct=row.loss_pct,
+        contested=row.contested,
+        planned=row.planned,
+        overdue=row.overdue,
+        sources=list(row.sources),
+        reports=list(row.reports),
+        expected_end=_when(row.expected_end),
+        windows=[_interval(w) for w in row.windows],
+        maintenance=list(row.maintenance),
+        inhibited_by=row.inhibited_by,
+    )
+
+
+def _ladder(row: calling.EscalationRow) -> r.Ladder:
+    return r.Ladder(
+        id=row.id,
+        ladder=row.ladder,
+        state=row.state,
+        wave=row.wave,
+        cycle=row.cycle,
+        next_at=_when(row.next_at),
+        acknowledged_by=list(row.acknowledged_by),
+    )
+
+
+def _wave(row: calling.WaveRow) -> r.Wave:
+    return r.Wave(
+        wave=row.wave,
+        cycle=row.cycle,
+        due_at=when(row.due_at),
+        fired_at=_when(row.fired_at),
+        ack_min=row.ack_min,
+        channels=list(row.channels),
+        state=row.state,
+        roles=list(row.roles),
+        notifications=list(row.notifications),
+        expected=row.expected,
+        positive=row.positive,
+        declined=row.declined,
+    )
+
+
+def _idle(base: ClockBase, limit_h: float) -> c.ClockRow:
+    return c.ClockRow(base=base, state=ClockState.NEVER, limit_h=limit_h)
+
+
+def _path(steps: Iterable[c.Step]) -> list[r.PathStep]:
+    return [r.PathStep(kind=s.kind, id=s.id) for s in steps]
+
+
+def _card(static: ref.Card, row: c.CardRow | None) -> r.Card:
+    if row is None:
+        return r.Card(
+            id=static.id,
+            task=static.task,
+            role=static.role,
+            pole=static.pole,
+            due_at=None,
+            state="to_do",
+            overdue=False,
+            by=None,
+            at=None,
+            effect=static.effect,
+        )
+    return r.Card(
+        id=row.id,
+        task=static.task,
+        role=row.role,
+        pole=row.pole,
+        due_at=when(row.due_at),
+        state=row.state,
+        overdue=row.overdue,
+        by=row.by,
+        at=_when(row.at),
+        effect=static.effect,
+    )
+
+
+def _group_of(record: LineRecord) -> r.LineGroup | None:
+    """Return the group that pages tell a line with: one per activity and share of its limit, one for failed calls, each per minute."""
+    minute = record.recorded_at // 60_000
+    if record.type == "AlarmRaised" and record.site is not None:
+        activity, base, pct = (record.values[name] for name in ("activity", "base", "pct"))
+        return r.LineGroup(
+            key=f"alarm/{activity}/{base}/{pct}/{minute}",
+            kind="alarm",
+            activity=activity,
+            base=base,
+            pct=pct,
+        )
+    if record.type == "AlarmRaised":
+        return r.LineGroup(
+            key=f"alarm/{record.id}",
+            kind="alarm",
+            activity=record.values["activity"],
+            pct=record.values["pct"],
+        )
+    if record.type == "NotificationChanged" and record.change == "failed":
+        return r.LineGroup(key=f"unreached/{minute}", kind="unreached")
+    return None

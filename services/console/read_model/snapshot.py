@@ -1,0 +1,382 @@
+"""What is known of one realm at one time: `Present` reads Redis, `Past` a fold of the logs; both by the row rule.
+
+A row comes with the fields of its part, if it has one (`schemas.parts`), whoever asks for it.
+
+Rows come typed. `Present` parses a row once and keeps it as long as its bytes are the same, so a request costs one round trip to
+Redis when nothing changed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import cache
+from typing import Any, NamedTuple, TypeVar, cast
+
+import orjson
+
+from schemas.base import MESSAGES, MINUTE_MS, Instant, Model, RowFact
+from schemas.parts import part_collections
+from services.console.logbook.lines import LineRecord, key_before
+from services.console.read_model import store
+from services.console.read_model.history import Fold
+from services.console.read_model.reference_index import NO_REFERENCE, Reference
+from services.console.read_model.store import Client
+from services.runtime.process.tasks import in_thread
+
+R = TypeVar("R", bound=Model)
+
+
+@cache
+def row_models() -> dict[str, type[Model]]:
+    """Row class of each collection, from the registered facts."""
+    found: dict[str, type[Model]] = {}
+    for cls in MESSAGES.values():
+        if issubclass(cls, RowFact):
+            model = cls.model_fields["row"].annotation
+            assert isinstance(model, type)
+            found[cls.collection] = model
+    return found
+
+
+@cache
+def collection_of(model: type[Model]) -> str:
+    """The collection that holds rows of this class."""
+    return next(name for name, cls in row_models().items() if cls is model)
+
+
+class Picture(ABC):
+    """One realm at one time."""
+
+    def __init__(
+        self,
+        realm: str,
+        fields: Mapping[str, Any],
+        clock: Instant | None,
+        reference: Reference,
+        at: Instant | None,
+    ) -> None:
+        self.realm, self.fields, self.clock, self.reference = realm, fields, clock, reference
+        self.at = at
+        """None = now."""
+
+    @abstractmethod
+    async def raw_rows(self, collection: str) -> Mapping[str, Model]: ...
+
+    @abstractmethod
+    async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]: ...
+
+    @abstractmethod
+    async def reports_of(self, incident: str) -> list[str]:
+        """Ids of its reports by recorded_at."""
+
+    @abstractmethod
+    async def feeds(self) -> Mapping[str, Instant]:
+        """`source:<name>` or `channel:<name>` → time of its last message."""
+
+    @abstractmethod
+    async def count(self, collection: str) -> int: ...
+
+    @abstractmethod
+    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:
+        """Return all reports and sources of these causes, as far as the log tells them one by one."""
+
+    async def rows(self, model: type[R]) -> Mapping[str, R]:
+        """All rows of this class by id."""
+        collection = collection_of(model)
+        rows = await self.raw_rows(collection)
+        if (part := part_collections().get(collection)) is not None:
+            rows = self.joined(collection, rows, await self.raw_rows(part))
+        return cast("Mapping[str, R]", rows)
+
+    def joined(
+        self, _collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]
+    ) -> Mapping[str, Model]:
+        """Return rows with their parts."""
+        return (
+            {id: _join(row, parts[id]) if id in parts else row for id, row in rows.items()}
+            if parts
+            else rows
+        )
+
+    async def some(self, model: type[R], ids: Sequence[str]) -> dict[str, R]:
+        """The rows with these ids that exist."""
+        collection = collection_of(model)
+        rows = await self.raw_some(collection, ids)
+        if rows and (part := part_collections().get(collection)) is not None:
+            parts = await self.raw_some(part, list(rows))
+            rows = {id: _join(row, parts[id]) if id in parts else row for id, row in rows.items()}
+        return cast("dict[str, R]", rows)
+
+    async def row(self, model: type[R], id: str) -> R | None:
+        """One row."""
+        return (await self.some(model, [id])).get(id)
+
+
+class Members(NamedTuple):
+    """Reports and sources of a cause, in the order in which they joined it."""
+
+    reports: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+def _join(row: Model, part: Model) -> Model:
+    """Return the row with the fields of its part."""
+    return row.model_copy(update={name: value for name, value in part if name != "id"})
+
+
+class _Joined(NamedTuple):
+    """Rows with their parts, and what they were made of."""
+
+    rows: Mapping[str, Model]
+    parts: Mapping[str, Model]
+    joined: Mapping[str, Model]
+
+
+class Rows:
+    """Parsed rows of the newest state per (realm, collection); bounded, dropped when the epoch changes."""
+
+    LIMIT = 200
+
+    def __init__(self) -> None:
+        self._epoch = ""
+        self._kept: OrderedDict[tuple[str, str], tuple[int, dict[str, bytes], dict[str, Model]]] = (
+            OrderedDict()
+        )
+        self._joined: OrderedDict[tuple[str, str], _Joined] = OrderedDict()
+
+    def begin(self, epoch: str) -> None:
+        """Forget everything of another epoch."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._kept.clear()
+            self._joined.clear()
+
+    def join(
+        self, realm: str, collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]
+    ) -> Mapping[str, Model]:
+        """Return rows with their parts; the same objects as long as row and part are the same."""
+        before = self._joined.get((realm, collection))
+        if before is not None and before.rows is rows and before.parts is parts:
+            return before.joined
+        joined: dict[str, Model] = {}
+        for id, row in rows.items():
+            part = parts.get(id)
+            if before is not None and before.rows.get(id) is row and before.parts.get(id) is part:
+                joined[id] = before.joined[id]
+            else:
+                joined[id] = row if part is None else _join(row, part)
+        self._joined[realm, collection] = _Joined(rows, parts, joined)
+        self._joined.move_to_end((realm, collection))
+        while len(self._joined) > self.LIMIT:
+            self._joined.popitem(last=False)
+        return joined
+
+    def get(self, realm: str, collection: str, version: int) -> Mapping[str, Model] | None:
+        """Rows of exactly this version; the same object as long as it stays."""
+        found = self._kept.get((realm, collection))
+        if found is None or found[0] != version:
+            return None
+        self._kept.move_to_end((realm, collection))
+        return found[2]
+
+    def put(
+        self, realm: str, collection: str, version: int, raw: Mapping[bytes, bytes]
+    ) -> Mapping[str, Model]:
+        """Parse what changed and keep it."""
+        _, before, parsed = self._kept.get((realm, collection), (0, {}, {}))
+        model = row_models()[collection]
+        after, rows = {}, {}
+        for key, value in raw.items():
+            id = key.decode()
+            after[id] = value
+            rows[id] = parsed[id] if before.get(id) == value else model.model_validate_json(value)
+        self._kept[realm, collection] = (version, after, rows)
+        self._kept.move_to_end((realm, collection))
+        while len(self._kept) > self.LIMIT:
+            self._kept.popitem(last=False)
+        return rows
+
+
+class Present(Picture):
+    """The newest state."""
+
+    def __init__(
+        self,
+        client: Client,
+        rows: Rows,
+        versions: Mapping[str, int],
+        realm: str,
+        fields: Mapping[str, Any],
+        clock: Instant | None,
+        reference: Reference,
+        at: Instant | None = None,
+    ) -> None:
+        super().__init__(realm, fields, clock, reference, at)
+        self._client, self._rows, self._versions = client, rows, versions
+
+    async def raw_rows(self, collection: str) -> Mapping[str, Model]:
+        version = self._versions.get(collection, 0)
+        if version == 0:
+            return {}
+        if (kept := self._rows.get(self.realm, collection, version)) is not None:
+            return kept
+        raw = await self._client.hgetall(store.rows(self.realm, collection))
+        return self._rows.put(self.realm, collection, version, raw)
+
+    def joined(
+        self, collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]
+    ) -> Mapping[str, Model]:
+        return self._rows.join(self.realm, collection, rows, parts) if parts else rows
+
+    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:
+        asked = self._client.pipeline(transaction=False)
+        for cause in causes:
+            for index in store.MEMBERS:
+                asked.zrange(store.members_of(self.realm, index, cause), 0, -1)
+        found = (
+            [tuple(id.decode() for id in ids) for ids in await asked.execute()] if causes else []
+        )
+        return {cause: Members(*found[2 * n : 2 * n + 2]) for n, cause in enumerate(causes)}
+
+    async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
+        if not ids:
+            return {}
+        found = await self._client.hmget(store.rows(self.realm, collection), list(ids))
+        model = row_models()[collection]
+        return {
+            id: model.model_validate_json(raw)
+            for id, raw in zip(ids, found, strict=True)
+            if raw is not None
+        }
+
+    async def reports_of(self, incident: str) -> list[str]:
+        ids = [
+            i.decode()
+            for i in await self._client.zrange(store.reports_of(self.realm, incident), 0, -1)
+        ]
+        if not ids:
+            return []
+        found = await self._client.hmget(store.rows(self.realm, "reports"), ids)
+        return [
+            id
+            for id, raw in zip(ids, found, strict=True)
+            if raw is not None and orjson.loads(raw)["incident"] == incident
+        ]
+
+    async def feeds(self) -> Mapping[str, Instant]:
+        raw = await self._client.hgetall(store.of(self.realm, "feeds"))
+        return {key.decode(): int(value) for key, value in raw.items()}
+
+    async def count(self, collection: str) -> int:
+        return int(await self._client.hlen(store.rows(self.realm, collection)))
+
+
+class Past(Picture):
+    """What was known at `at`."""
+
+    def __init__(self, realm: str, fold: Fold, at: Instant) -> None:
+        fields = fold.fields
+        version: str | None = fields.get("reference")
+        super().__init__(
+            realm,
+            fields,
+            fold.clock,
+            Reference.of(version, fold.sections(version)) if version else NO_REFERENCE,
+            at,
+        )
+        self._fold = fold
+        self._parsed: dict[str, Mapping[str, Model]] = {}
+
+    async def raw_rows(self, collection: str) -> Mapping[str, Model]:
+        if collection not in self._parsed:
+            self._parsed[collection] = await in_thread(self._parse, collection)
+        return self._parsed[collection]
+
+    def _parse(self, collection: str) -> Mapping[str, Model]:
+        model = row_models()[collection]
+        return {
+            id: model.model_validate_json(row) for id, row in self._fold.rows(collection).items()
+        }
+
+    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:
+        return {
+            cause: Members(*(self._fold.members_of(index, cause) for index in store.MEMBERS))
+            for cause in causes
+        }
+
+    async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
+        model = row_models()[collection]
+        return {
+            id: model.model_validate_json(row)
+            for id, row in self._fold.some(collection, ids).items()
+        }
+
+    async def reports_of(self, incident: str) -> list[str]:
+        return [
+            r["id"]
+            for r in sorted(
+                self._fold.reports_of(incident), key=lambda r: (r["recorded_at"], r["id"])
+            )
+        ]
+
+    async def feeds(self) -> Mapping[str, Instant]:
+        return self._fold.feeds
+
+    async def count(self, collection: str) -> int:
+        return self._fold.count(collection)
+
+
+SCANNED = 20_000
+"""Lines that one page of a filtered main courante looks at; then it ends early and `next` goes on from there."""
+
+
+async def lines(
+    client: Client,
+    realm: str,
+    *,
+    incident: str | None,
+    kinds: AbstractSet[str],
+    at: Instant | None,
+    before: str | None,
+    limit: int,
+    site: str | None = None,
+) -> tuple[list[LineRecord], str | None]:
+    """(lines newest first, key to go on from). `before`: only lines with a smaller key; `at`: only lines recorded by then."""
+    index = (
+        store.timeline_of(realm, incident) if incident is not None else store.of(realm, "timeline")
+    )
+    upper = f"({before}" if before else f"({key_before(at)}" if at is not None else "+"
+    found: list[LineRecord] = []
+    scanned, size = 0, max(limit, 100)
+    while scanned < SCANNED:
+        keys = await client.zrange(index, upper, "-", desc=True, bylex=True, offset=0, num=size)
+        if not keys:
+            return found, None
+        for raw in await client.hmget(store.of(realm, "lines"), keys):
+            record = None if raw is None else LineRecord.load(orjson.loads(raw))
+            if (
+                record is None
+                or (kinds and record.kind not in kinds)
+                or (site is not None and record.site != site)
+            ):
+                continue
+            found.append(record)
+            if len(found) == limit:
+                return found, record.key
+        scanned += len(keys)
+        upper = f"({keys[-1].decode()}"
+        if len(keys) < size:
+            return found, None
+    return found, upper[1:]
+
+
+async def rates(client: Client, realm: str, at: Instant, minutes: int) -> dict[str, list[int]]:
+    """`report` and `demand` → counts per minute of the last `minutes` up to `at`, oldest first."""
+    last = at // MINUTE_MS
+    names = ("report", "demand")
+    keys = [f"{name}:{minute}" for name in names for minute in range(last - minutes + 1, last + 1)]
+    values = [int(v or 0) for v in await client.hmget(store.of(realm, "rates"), keys)]
+    return {name: values[i * minutes : (i + 1) * minutes] for i, name in enumerate(names)}

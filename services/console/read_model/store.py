@@ -1,0 +1,227 @@
+"""The read model in Redis: its keys, and the one script that writes it. A cache: it may be lost at any time.
+
+Everything lives under `vigie:`. Per realm: `rows:<collection>` (hash id → row JSON, exactly the row of the last row fact),
+`versions` (hash collection → counter, raised by each batch that touched it), `lines` and `timeline` (main courante), indexes,
+and `stream` (what changed, for live readers). Per log partition: `position`. `vigie:epoch` names this life of the cache:
+another epoch, or none, means that positions and rows of before are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import redis.asyncio as redis
+from redis.exceptions import NoScriptError
+
+from schemas.realms import is_live
+
+EPOCH: Final = "vigie:epoch"
+STATE: Final = "vigie:state"
+"""`live`, or `building` while the logs are read again after a loss: then nothing is shown."""
+REALMS: Final = "vigie:realms"
+PROJECTOR: Final = "vigie:projector"
+"""There while the projector follows the logs, gone `PROJECTOR_KEPT_S` after its last word: what is read then is not what is."""
+PROJECTOR_KEPT_S: Final = 6
+COMMANDS: Final = "vigie:commands"
+"""Pub/sub channel: ids of answered commands."""
+COMMAND_TTL_S: Final = 14 * 86_400
+"""From when the command was accepted; also when the logs are read again much later."""
+SIMULATED_COMMAND_TTL_S: Final = 900
+"""Of what an exercise makes by the thousand (`_BY_THE_THOUSAND`), and whoever sent it waits for the answer."""
+_BY_THE_THOUSAND: Final = frozenset({"StepRequested", "AnswerNotification"})
+"""Steps of its clock, and answers of its simulated people."""
+STREAM_KEPT: Final = 20_000
+"""Entries per realm that a reader who lost its connection can catch up with; beyond, it reads everything again."""
+LINES_KEPT: Final = 50_000
+"""Lines of the main courante per realm in Redis; older ones are read from the logs."""
+LINES_SLACK: Final = 5_000
+CLOSED_KEPT: Final = 20
+"""Realms that are closed and still whole in Redis, the last to be closed. Of those before them the chronicle and the logs tell (`ASIDE`)."""
+ASIDE: Final = "aside"
+"""Field of a realm whose rows and lines Redis has let go: an exercise leaves megabytes, and what is over must not take the room of what is."""
+LEFT: Final = ("clock", "rates", "lost", "floor")
+"""Parts that stay of such a realm."""
+NO_LINES: Final = "~"
+"""`floor` of such a realm: all lines are read from the logs."""
+
+
+_SENT: Final = b"vigie:sent:"
+AUDIT = "vigie:audit"
+"""The auditor's newest verdict (JSON); it expires with the auditor."""
+
+
+def position(service: str, partition: int) -> str:
+    """Key of the position of one log partition (JSON)."""
+    return f"vigie:position:{service}:{partition}"
+
+
+def of(realm: str, part: str) -> str:
+    """Key of a part of a realm: `rows:<collection>`, `versions`, `lines`, `timeline`, `rates`, `feeds`, `clock`, `stream`."""
+    return f"vigie:{realm}:{part}"
+
+
+def rows(realm: str, collection: str) -> str:
+    return f"vigie:{realm}:rows:{collection}"
+
+
+def reports_of(realm: str, incident: str) -> str:
+    """Sorted set of report ids by recorded_at. May still hold a report that has moved to another incident."""
+    return f"vigie:{realm}:reports_of:{incident}"
+
+
+MEMBERS: Final = ("reports", "sources")
+"""Collections of which a cause has many items."""
+
+
+def members_of(realm: str, index: str, cause: str) -> str:
+    """Sorted set of reports or sources of a cause (`index` of `MEMBERS`), in the order in which they joined it."""
+    return f"vigie:{realm}:cause_{index}:{cause}"
+
+
+def timeline_of(realm: str, incident: str) -> str:
+    return f"vigie:{realm}:timeline:{incident}"
+
+
+def command(id: str) -> str:
+    """Answer of a command (JSON)."""
+    return f"vigie:command:{id}"
+
+
+def sent(id: str) -> str:
+    """Digest of the request that sent a command, until its answer comes and as long as that is kept: without it nothing is under way."""
+    return f"{_SENT.decode()}{id}"
+
+
+def command_kept_s(realm: str, name: str) -> int:
+    """How long the answer of a command of this name is kept."""
+    return (
+        SIMULATED_COMMAND_TTL_S
+        if name in _BY_THE_THOUSAND and not is_live(realm)
+        else COMMAND_TTL_S
+    )
+
+
+def reference(version: str) -> str:
+    """Hash section → JSON of one version of the reference data, shared by all realms."""
+    return f"vigie:reference:{version}"
+
+
+Client = Any
+"""`redis.asyncio.Redis`. Its annotations leave open whether an answer is bytes or str; here it is always bytes."""
+
+
+def connect(url: str) -> Client:
+    """Client with short limits: a store that does not answer is an error within seconds, never a hanging request."""
+    return redis.Redis.from_url(
+        url,
+        protocol=2,
+        socket_connect_timeout=2,
+        socket_timeout=10,
+        health_check_interval=15,
+        max_connections=64,
+    )
+
+
+Value = bytes | str | int | float
+
+_WRITE: Final = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 'epoch' end
+local at = 2
+local n = tonumber(ARGV[at]); at = at + 1
+for i = 1, n do
+  if (redis.call('GET', ARGV[at]) or '') ~= ARGV[at + 1] then return 'position' end
+  at = at + 2
+end
+while at <= #ARGV do
+  local size = tonumber(ARGV[at])
+  redis.call(unpack(ARGV, at + 1, at + size))
+  at = at + 1 + size
+end
+return 'ok'
+"""
+CHUNK: Final = 2_000
+"""Values per Redis command inside the script (Lua unpacks at most about 8,000)."""
+
+
+class EpochLost(RuntimeError):
+    """The cache is empty or begun anew by somebody else: positions must be read again, or the logs from their beginning."""
+
+
+class PositionMoved(RuntimeError):
+    """Another projector wrote this partition first (or the store came back with an older image): read the position again."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Writes that happen together or not at all, if epoch and positions are still what the writer read."""
+
+    epoch: str
+    expected: dict[str, str] = field(default_factory=dict)
+    """Position key → its value when the batch began (empty = none)."""
+    commands: list[tuple[Value, ...]] = field(default_factory=list)
+
+    def add(self, *command: Value) -> None:
+        """One Redis command."""
+        self.commands.append(command)
+
+    def add_many(self, name: str, key: str, values: Sequence[Value], *, step: int) -> None:
+        """A command with many values, cut into pieces of whole groups of `step`."""
+        size = CHUNK - CHUNK % step
+        for start in range(0, len(values), size):
+            self.commands.append((name, key, *values[start : start + size]))
+
+
+class Store:
+    """The writer's side. Readers use the keys directly."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._sha = ""
+
+    async def write(self, batch: Batch) -> None:
+        """Apply a batch. Raises EpochLost, PositionMoved (nothing was written), or redis.RedisError (nothing or all was written)."""
+        args: list[Value] = [batch.epoch, len(batch.expected)]
+        for key, value in batch.expected.items():
+            args += (key, value)
+        for one in batch.commands:
+            args.append(len(one))
+            args += one
+        try:
+            outcome = (
+                await self.client.evalsha(self._sha, 1, EPOCH, *args)
+                if self._sha
+                else await self._load(args)
+            )
+        except NoScriptError:
+            outcome = await self._load(args)
+        match outcome:
+            case b"ok":
+                return
+            case b"epoch":
+                raise EpochLost
+            case _:
+                raise PositionMoved
+
+    async def _load(self, args: list[Value]) -> bytes:
+        self._sha = await self.client.script_load(_WRITE)
+        outcome: bytes = await self.client.evalsha(self._sha, 1, EPOCH, *args)
+        return outcome
+
+    async def begin(self, epoch: str) -> None:
+        """Forget everything and begin a life under `epoch`, as `building`. A concurrent writer's batch fails with EpochLost."""
+        await self.client.delete(EPOCH, STATE)
+        cursor = 0
+        while True:
+            cursor, found = await self.client.scan(cursor, match="vigie:*", count=1000)
+            if keys := [key for key in found if not key.startswith(_SENT)]:  # no log tells it again
+                await self.client.unlink(*keys)
+            if cursor == 0:
+                break
+        await self.client.mset({EPOCH: epoch, STATE: "building"})
+
+    async def epoch(self) -> str | None:
+        """The epoch now; None after a loss."""
+        value = await self.client.get(EPOCH)
+        return value.decode() if isinstance(value, bytes) else None

@@ -1,0 +1,177 @@
+"""What was known at T (API.md, `as_of`): a chronicle of every version of every row, kept up to date with the three logs.
+
+It is filled in the background and before a question that it does not cover yet; what was read once is never read again, whoever restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from heapq import heappush, heapreplace
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from schemas.base import Instant, UnknownType
+from schemas.realms import partition_of
+from schemas.topics import PARTITIONS, SERVICES, log
+from services.console.logbook.lines import LineRecord, is_told_in, line_of
+from services.console.read_model.history import Chronicle, Fold, Version, versions
+from services.runtime.log.chain import Position, follow
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.reader import newest_logic
+from services.runtime.log.transaction import Transaction, digest
+from services.runtime.process.exits import Stop
+from services.runtime.process.tasks import in_thread
+
+QUIET_S: Final = 20.0
+"""After the start, before the background begins."""
+AGAIN_S: Final = 30.0
+MOST: Final = 1_000
+"""Records that are taken in at once."""
+PAUSE_EVERY: Final = 50
+"""Records after which others have their turn."""
+
+slog = structlog.get_logger(__name__)
+
+
+class LogChanged(RuntimeError):
+    """The log no longer holds the record up to which it was read (a loss was declared)."""
+
+
+class History:
+    """Keeps a chronicle up to date and answers from it. One reading at a time."""
+
+    def __init__(self, kafka: str, path: Path) -> None:
+        self._kafka, self._path = kafka, path
+        self._turn = asyncio.Lock()
+        self._opened: Chronicle | None = None
+
+    def close(self) -> None:
+        """Let go of it: whoever reads it still comes to the end."""
+        self._opened = None
+
+    async def run(self) -> None:
+        """Fill the chronicle in the background, for ever, with half of the time at most: so that the first question waits for nothing."""
+        await asyncio.sleep(QUIET_S)
+        while True:
+            began, more = time.monotonic(), False
+            try:
+                async with self._turn, PartitionReader(self._kafka) as reader:
+                    for partition in range(PARTITIONS):
+                        for service in SERVICES:
+                            more |= await self._take_in(reader, service, partition)
+            except (KafkaError, OSError, sqlite3.Error) as error:
+                slog.warning("chronicle.waits", error=str(error))
+            except (Stop, UnknownType) as error:
+                slog.error("chronicle.stopped", error=str(error))
+                return
+            await asyncio.sleep(time.monotonic() - began if more else AGAIN_S)
+
+    async def at(self, realm: str, until: Instant) -> Fold:
+        """The fold at `until`; without the broker where the chronicle has gone on beyond it.
+
+        Raises KafkaError, OSError when the broker is away; sqlite3.Error on a full disk; Stop, UnknownType on a log that this program cannot read.
+        """
+        async with self._turn:
+            chronicle = await self._chronicle()
+            if not await in_thread(chronicle.covers, realm, until):
+                partition = partition_of(realm, PARTITIONS)
+                async with PartitionReader(self._kafka) as reader:
+                    for service in SERVICES:
+                        while await self._take_in(reader, service, partition):
+                            pass
+        return Fold(chronicle, realm, until)
+
+    async def lines(
+        self, realm: str, wanted: Callable[[LineRecord], bool], limit: int
+    ) -> list[LineRecord]:
+        """Lines that Redis no longer holds, newest first. Reads the whole logs of the realm's partition: slow, complete. Raises as `at`."""
+        async with self._turn, PartitionReader(self._kafka) as reader:
+            return await older_lines(reader, realm, wanted, limit)
+
+    async def _chronicle(self) -> Chronicle:
+        if self._opened is None:
+            self._opened = await in_thread(Chronicle.open, self._path)
+        return self._opened
+
+    async def _take_in(self, reader: PartitionReader, service: str, partition: int) -> bool:
+        """Up to MOST more records of one log. True if more are left."""
+        chronicle = await self._chronicle()
+        begun = position = await in_thread(chronicle.position, service, partition)
+        found: list[Version] = []
+        try:
+            async with aclosing(followed(reader, service, partition, begun, most=MOST)) as records:
+                async for position, tx in records:
+                    if tx is not None:
+                        found.extend(versions(tx, position.head_offset))
+                    if position.next % PAUSE_EVERY == 0:
+                        await asyncio.sleep(0)
+        except LogChanged as error:
+            slog.warning(
+                "chronicle.begun_anew", service=service, partition=partition, error=str(error)
+            )
+            await in_thread(chronicle.forget, service, partition)
+            return True
+        if position.next > begun.next:
+            await in_thread(chronicle.add, service, partition, found, position)
+        return position.next - begun.next >= MOST
+
+
+async def older_lines(
+    reader: PartitionReader, realm: str, wanted: Callable[[LineRecord], bool], limit: int
+) -> list[LineRecord]:
+    """The newest `limit` lines of a realm that are wanted, newest first, from the beginning of the logs."""
+    partition = partition_of(realm, PARTITIONS)
+    newest: list[tuple[str, LineRecord]] = []
+    seen = 0
+    for service in SERVICES:
+        async with aclosing(followed(reader, service, partition, Position())) as records:
+            async for _, tx in records:
+                seen += 1
+                if seen % PAUSE_EVERY == 0:
+                    await asyncio.sleep(0)
+                if tx is None or not is_told_in(realm, tx, partition):
+                    continue
+                for ordinal, fact in enumerate(tx.facts):
+                    line = line_of(tx, fact, partition, ordinal)
+                    if line is None or not wanted(line):
+                        continue
+                    if len(newest) < limit:
+                        heappush(newest, (line.key, line))
+                    elif newest[0][0] < line.key:
+                        heapreplace(newest, (line.key, line))
+    return [line for _, line in sorted(newest, key=lambda pair: pair[0], reverse=True)]
+
+
+async def followed(
+    reader: PartitionReader,
+    service: str,
+    partition: int,
+    start: Position,
+    *,
+    most: int | None = None,
+) -> AsyncGenerator[tuple[Position, Transaction | None], None]:
+    """Each record from `start` up to the end of the log at the time of the call, or the next `most`, and its Transaction if it is accepted (RUNTIME §1.3).
+
+    Raises LogChanged, Stop.
+    """
+    topic, logic = log(service), newest_logic(service)
+    end = (await reader.bounds(topic, [partition]))[partition][1]
+    if end < start.next:
+        raise LogChanged(f"{topic}/{partition} ends at {end}, before {start.next}")
+    if most is not None:
+        end = min(end, start.next + most)
+    at = start
+    async for record in reader.read(topic, {partition: (max(start.next - 1, 0), end)}):
+        if record.offset < start.next:
+            if digest(record.value) != start.tail:
+                raise LogChanged(f"{topic}/{partition}: another record lies at {record.offset}")
+            continue
+        at, tx = follow(at, record.offset, record.value, logic)
+        yield at, tx

@@ -1,0 +1,67 @@
+"""Keeps Redis bounded: beyond `LINES_KEPT` the oldest lines of a realm go, and all but a few words of realms that were laid aside."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import orjson
+
+from services.console.read_model import store
+from services.console.read_model.store import Client
+
+CHECK_EVERY = 1_000
+"""Lines written to a realm between two looks at its length."""
+AT_ONCE = 500
+"""Keys in one command."""
+
+
+class Trimmer:
+    """Idempotent; several may trim the same realm."""
+
+    def __init__(
+        self, client: Client, kept: int = store.LINES_KEPT, slack: int = store.LINES_SLACK
+    ) -> None:
+        self._client, self._kept, self._slack = client, kept, slack
+        self._since: dict[str, int] = {}
+
+    async def written(self, realm: str, count: int) -> None:
+        """So many lines were added."""
+        since = self._since.get(realm, CHECK_EVERY) + count
+        self._since[realm] = since
+        if since >= CHECK_EVERY:
+            self._since[realm] = 0
+            await self.trim(realm)
+
+    async def lay_aside(self, realms: Collection[str]) -> int:
+        """Take away all but what is left of these realms; how many keys went."""
+        kept = {store.of(realm, part).encode() for realm in realms for part in store.LEFT}
+        wanted = {realm.encode() for realm in realms}
+        gone = [
+            key
+            async for key in self._client.scan_iter(match="vigie:*~*:*", count=1000)
+            if key.split(b":", 2)[1] in wanted and key not in kept
+        ]
+        for start in range(0, len(gone), AT_ONCE):
+            await self._client.unlink(*gone[start : start + AT_ONCE])
+        for realm in realms:
+            self._since.pop(realm, None)
+        return len(gone)
+
+    async def trim(self, realm: str) -> int:
+        """Remove what is beyond the bound; how many that were."""
+        timeline, lines = store.of(realm, "timeline"), store.of(realm, "lines")
+        surplus = int(await self._client.zcard(timeline)) - self._kept
+        if surplus <= self._slack:
+            return 0
+        keys = await self._client.zrange(timeline, 0, surplus - 1)
+        raw = await self._client.hmget(lines, keys)
+        pipe = self._client.pipeline(transaction=True)
+        pipe.set(store.of(realm, "floor"), keys[-1])
+        pipe.zremrangebyrank(timeline, 0, surplus - 1)
+        pipe.hdel(lines, *keys)
+        for key, one in zip(keys, raw, strict=True):
+            incident = None if one is None else orjson.loads(one).get("incident")
+            if incident is not None:
+                pipe.zrem(store.timeline_of(realm, incident), key)
+        await pipe.execute()
+        return surplus

@@ -1,0 +1,1 @@
+"""Reassignment proposals and orders."""

@@ -1,0 +1,49 @@
+"""What is said of the agents of reassignments, by count (D58)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.console.i18n import Translator
+from services.console.logbook.sentences import few
+from services.console.resources import ReassignmentLine, Site
+
+
+def confinement_words(site: Site, _: Translator) -> str:
+    """Return why nobody leaves a site for other work; empty: agents may be sent elsewhere. Rule D78."""
+    if site.confinement is None:
+        return ""
+    if site.confinement == "sheltering":
+        return _("confinés : personne ne sort")
+    if site.headcount is None:
+        return _("comptage en cours")
+    return _(
+        "comptage en cours : {found} sur {expected}",
+        found=site.headcount.found,
+        expected=site.headcount.expected,
+    )
+
+
+def estimate_words(site: Site, _: Translator) -> str:
+    """Return that the agents of a site are those planned there, because nobody has counted them. Rule D78."""
+    return _.plural(
+        "estimé : {n} agent prévu, comptage non fait",
+        "estimé : {n} agents prévus, comptage non fait",
+        site.staff,
+    )
+
+
+def still_needed(agents: int, needed: int | None, _: Translator) -> str:
+    """How many of them the work still needs; empty when it needs all."""
+    if needed is None or needed >= agents:
+        return ""
+    return _("plus nécessaires") if needed == 0 else _("{n} encore nécessaires", n=few(needed))
+
+
+def elsewhere(lines: Sequence[ReassignmentLine], _: Translator) -> str:
+    """Of lines to decide, who is elsewhere for nothing; empty: nobody."""
+    recalled, held = sum(x.recalled or 0 for x in lines), sum(x.held or 0 for x in lines)
+    told = [_("{n} rappelés d’où ils ne servent plus", n=few(recalled))] if recalled else []
+    return ", ".join(
+        told + ([_("{n} encore ailleurs, à libérer d’abord", n=few(held))] if held else [])
+    )

@@ -1,0 +1,210 @@
+"""`/api/v1/reassignments/{proposal}/announce`: the agents of the sites hear of what was decided, by count (D58).
+
+Managers get their orders with the approval. The agents are thousands, and messages cost money: so it is a gesture of its own, like every call-out.
+Nobody knows here who goes: each agent of a site hears how many leave it, work at home or come, and that their manager says whom it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from pydantic import Field
+
+from schemas.base import Command, Instant
+from schemas.callouts import StartCallOut
+from schemas.reassignment import OrderRow
+from schemas.words import Channel, Level
+from services.console.http.answers import RESPONSES, answer, repeated
+from services.console.http.context import Author, Body
+from services.console.http.decisions import Decisions, author_of
+from services.console.http.scopes import check_sites
+from services.console.i18n import SOURCE, Translator, translator
+from services.console.logbook.sentences import few
+from services.console.messages.callouts_api import Calling, drafts, people_of, sms_parts, staff_of
+from services.console.reassignment.periods import order_words
+from services.console.resources.base import when
+from services.console.texts.names import short
+from services.runtime.http.problems import ProblemError, both, fault
+
+router = APIRouter(prefix="/api/v1", tags=["reassignment"])
+NOBODY: Final = (
+    "personne dans l’annuaire n’y travaille : les responsables de site préviennent",
+    "nobody in the directory works there: the site managers tell",
+)
+DRAFTED: Final = "draft"
+MOST: Final = 10_000
+
+
+class Announce(Body):
+    channels: list[Channel] = Field(
+        default_factory=lambda: [Channel.APP, Channel.SMS, Channel.EMAIL],
+        min_length=1,
+        description="in order of preference",
+    )
+    start: bool = Field(
+        default=False, description="tell those of the drafts; false: draft only, tells nobody"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the agents of one site are told of one decision: counts."""
+
+    decision: str
+    site: str
+    leave: int
+    stay_home: int
+    come: int
+    dispatched_at: Instant = 0
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+
+    @property
+    def callout(self) -> str:
+        """Its call-out: the same whoever asks, so that nobody is told twice."""
+        return f"staff-{self.decision}-{self.site}"
+
+
+def told_of(orders: Sequence[OrderRow]) -> list[Told]:
+    """The orders of each decision and site as one, where somebody leaves or comes."""
+    found: dict[tuple[str, str], Told] = {}
+    for row in sorted(orders, key=lambda row: (row.dispatched_at, row.id)):
+        before = found.get((row.decision, row.site))
+        found[row.decision, row.site] = _with(before, row) if before is not None else _first(row)
+    return [one for one in found.values() if one.leave or one.come]
+
+
+def _first(row: OrderRow) -> Told:
+    return Told(
+        row.decision,
+        row.site,
+        row.leave,
+        row.stay_home,
+        row.come,
+        row.dispatched_at,
+        row.starts_at,
+        row.ends_at,
+    )
+
+
+def _with(told: Told, row: OrderRow) -> Told:
+    """Return what is told of a site with one more of its orders: from the first beginning to the last end, if all have one."""
+    begins = [at for at in (told.starts_at, row.starts_at) if at is not None]
+    ends = [at for at in (told.ends_at, row.ends_at) if at is not None]
+    return Told(
+        told.decision,
+        told.site,
+        told.leave + row.leave,
+        told.stay_home + row.stay_home,
+        told.come + row.come,
+        told.dispatched_at,
+        min(begins, default=None),
+        max(ends) if len(ends) == len((told, row)) else None,
+    )
+
+
+def text_of(one: Told, name: str, _: Translator) -> str:
+    """The message, without a name and without a reason."""
+    said = [_("Réaffectation décidée, {site}.", site=name)]
+    if elsewhere := one.leave - one.stay_home:
+        said.append(_("Agents qui partent travailler ailleurs : {n}.", n=few(elsewhere)))
+    if one.stay_home:
+        said.append(_("Agents qui travaillent à domicile : {n}.", n=few(one.stay_home)))
+    if one.come:
+        said.append(_("Agents d’autres sites qui viennent : {n}.", n=few(one.come)))
+    ends_at = None if one.ends_at is None else when(one.ends_at)
+    if one.starts_at is not None:
+        period = order_words(when(one.starts_at), ends_at, when(one.dispatched_at), _)
+        said.append(_("Période : {period}.", period=period))
+    said.append(
+        _(
+            "Votre responsable de site vous dira si vous êtes concerné ; sans message de sa part, rien ne change pour vous."
+        )
+    )
+    return " ".join(said)
+
+
+@router.post(
+    "/reassignments/{proposal}/announce",
+    responses=RESPONSES,
+    summary="Tell the agents of the sites, by count: first as drafts that tell nobody, then with `start`",
+)
+async def announce(author: Calling, proposal: str, body: Announce | None = None) -> Response:
+    author, asked = author.within(body), body or Announce()
+    if (before := await repeated(author)) is not None:
+        return before
+    found = await author.model.proposal(author.realm, proposal)
+    told = told_of(await author.model.orders(author.realm, found.id))
+    if not told:
+        raise ProblemError("conflict", what=both("Aucun ordre n’est parti.", "No order went out."))
+    await check_sites(author, {one.site for one in told})
+    known = {
+        row.id: row.state
+        for row in (await author.model.callouts(author.realm, limit=MOST)).items
+        if row.decision
+    }
+    waiting = [one for one in told if known.get(one.callout, DRAFTED) == DRAFTED]
+    if asked.start:
+        commands = _starts(author, [one for one in waiting if one.callout in known])
+    else:
+        commands = await _drafts(author, waiting, asked.channels, found.incident)
+    if not commands:
+        raise ProblemError(
+            "conflict",
+            what=both(
+                "Rien à envoyer : pas préparé, ou déjà parti.",
+                "Nothing to send: not drafted, or sent already.",
+            ),
+        )
+    decisions: Decisions = author.request.app.state.decisions
+    outcome = await decisions.send_all(
+        "delivery", author.realm, author.principal, commands, author.wait_s, author.key
+    )
+    return answer(author.request, outcome, author.lang)
+
+
+def _with_ids(author: Author, told: Sequence[Told]) -> list[tuple[str, Told]]:
+    """Each with the id of its command; that of the last is the id of the whole."""
+    decisions: Decisions = author.request.app.state.decisions
+    id = decisions.command_id(author.principal, author.realm, author.key)
+    return [(id if one is told[-1] else f"{id}-{one.callout}", one) for one in told]
+
+
+def _starts(author: Author, told: Sequence[Told]) -> list[tuple[str, Command]]:
+    by, role = author_of(author.principal), author.principal.acting_role
+    return [
+        (id, StartCallOut(author=by, role=role, callout=one.callout))
+        for id, one in _with_ids(author, told)
+    ]
+
+
+async def _drafts(
+    author: Author, told: Sequence[Told], channels: Sequence[Channel], incident: str | None
+) -> list[tuple[str, Command]]:
+    staff = await staff_of(people_of(author.request), {one.site for one in told})
+    if told and not staff:
+        raise ProblemError("invalid", faults=(fault("proposal", "nobody", *NOBODY),))
+    decisions: Decisions = author.request.app.state.decisions
+    names, found = (await author.model.reference(author.realm)).names, list[tuple[str, Command]]()
+    for id, one in _with_ids(author, [one for one in told if one.site in staff]):
+        text = text_of(one, short(names.site(one.site)), translator(SOURCE))
+        text_id = decisions.text_id(id, text)
+        await decisions.put_text(text_id, text)
+        found += drafts(
+            author,
+            id,
+            staff[one.site],
+            callout=one.callout,
+            text_id=text_id,
+            decision=one.decision,
+            incident=incident,
+            sites=(one.site,),
+            level=Level.N1,
+            channels=tuple(channels),
+            sms_parts=sms_parts(text, answer_expected=False),
+        )
+    return found

@@ -1,0 +1,43 @@
+"""What the screen of reassignments says of telling the agents: nothing yet, drafted with its arithmetic, or on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.console.resources import CallOut, Proposal
+
+CENTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The call-outs to the agents of the sites, summed over the approvals of one proposal."""
+
+    untold: int
+    """Approvals of which no message is drafted."""
+    people: int
+    """Of the drafts that nobody sent."""
+    unreachable: int
+    eur: float
+    minutes: int
+    sent: int
+    """People of the call-outs that were sent."""
+    handed: int
+
+
+def announced_of(proposal: Proposal, callouts: Iterable[CallOut]) -> Announced:
+    """`callouts` of the realm, any."""
+    approvals = {d.id for d in proposal.decisions if d.verb == "approve"}
+    mine = [c for c in callouts if c.decision in approvals]
+    drafts, sent = [c for c in mine if c.state == "draft"], [c for c in mine if c.state != "draft"]
+    seconds = max((e.seconds for c in drafts for e in c.estimates), default=0)
+    return Announced(
+        untold=len(approvals - {c.decision for c in mine}),
+        people=sum(c.people for c in drafts),
+        unreachable=sum(c.unreachable for c in drafts),
+        eur=sum(c.cost_cents for c in drafts) / CENTS,
+        minutes=max(-(-seconds // 60), 1),
+        sent=sum(c.people for c in sent),
+        handed=sum(c.handed for c in sent),
+    )

@@ -1,0 +1,228 @@
+"""Reassignment: what is proposed, what was decided, and how the orders are carried out. Counts only, never names (D58)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import Field
+
+from schemas import reassignment as m
+from services.console.http.answers import COLLIDING, RESPONSES, decide
+from services.console.http.context import (
+    Author,
+    Body,
+    Cursor,
+    Cut,
+    Limit,
+    Picture,
+    Several,
+    cached,
+    check_scope,
+    deciding,
+    is_limited,
+)
+from services.console.http.problems import Rebuilding, StoreAway
+from services.console.http.scopes import own_poles
+from services.console.resources import Page, Proposal, ReassignmentLine
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1", tags=["reassignment"])
+Deciding = Annotated[Author, Depends(deciding(Permission.REASSIGNMENT_DECIDE))]
+Computing = Annotated[
+    Author, Depends(deciding(Permission.REASSIGNMENT_DECIDE, whole_territory=True))
+]
+Answering = Annotated[Author, Depends(deciding(Permission.REASSIGNMENT_ANSWER))]
+
+
+class Compute(Body):
+    preference: m.Preference = m.Preference.BEST
+    transit: bool | None = Field(
+        default=None, description="a person's word about public transport; None: as before"
+    )
+    telework: bool | None = None
+
+
+class Choice(Body):
+    lines: list[str] | None = Field(
+        default=None, max_length=2000, description="None: all that nobody decided"
+    )
+
+
+@router.get(
+    "/reassignments", summary="Proposals, newest first; their lines by `/reassignments/{proposal}`"
+)
+async def proposals(
+    reader: Picture, part: Cut, state: Several[m.ProposalState], incident: str | None = None
+) -> Page[Proposal]:
+    return part.of(
+        await reader.model.proposals(
+            reader.realm, as_of=reader.as_of, lang=reader.lang, state=state, incident=incident
+        )
+    )
+
+
+@router.get("/reassignments/lines", summary="Approved lines: where their orders stand")
+async def lines(
+    reader: Picture,
+    state: Several[m.LineState],
+    site: str | None = None,
+    incident: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[ReassignmentLine]:
+    return await reader.model.reassignments(
+        reader.realm,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        state=state,
+        site=site,
+        incident=incident,
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get(
+    "/reassignments/{proposal}",
+    summary="One proposal with its lines; its ETag is the version for If-Match",
+)
+async def proposal(reader: Picture, proposal: str, response: Response) -> Proposal:
+    found = await reader.model.proposal(
+        reader.realm, proposal, as_of=reader.as_of, lang=reader.lang
+    )
+    cached(response, found.version)
+    return found
+
+
+@router.post(
+    "/reassignments/compute",
+    responses=RESPONSES,
+    summary="Ask the planner now; its proposal follows in seconds",
+)
+async def compute(author: Computing, body: Compute | None = None) -> Response:
+    asked = body or Compute()
+    return await decide(
+        author,
+        body,
+        "continuity",
+        m.ComputeReassignments,
+        preference=asked.preference,
+        transit=asked.transit,
+        telework=asked.telework,
+    )
+
+
+@router.post(
+    "/reassignments/{proposal}/approve",
+    responses=RESPONSES,
+    openapi_extra=COLLIDING,
+    summary="Approve lines: their orders go out",
+)
+async def approve(author: Deciding, proposal: str, body: Choice | None = None) -> Response:
+    await _in_scope(author, body, proposal)
+    return await decide(
+        author,
+        body,
+        "continuity",
+        m.ApproveReassignments,
+        proposal=proposal,
+        lines=_lines(body),
+        expected=author.expected,
+    )
+
+
+@router.post(
+    "/reassignments/{proposal}/decline",
+    responses=RESPONSES,
+    openapi_extra=COLLIDING,
+    summary="Decline lines, with a reason",
+)
+async def decline(author: Deciding, proposal: str, body: Choice | None = None) -> Response:
+    await _in_scope(author, body, proposal)
+    return await decide(
+        author,
+        body,
+        "continuity",
+        m.DeclineReassignments,
+        proposal=proposal,
+        lines=_lines(body),
+        expected=author.expected,
+    )
+
+
+def _lines(body: Choice | None) -> tuple[str, ...] | None:
+    return None if body is None or body.lines is None else tuple(body.lines)
+
+
+async def _in_scope(author: Author, body: Choice | None, id: str) -> None:
+    """The proposal exists: the decider, which keeps the last ones only, takes any other id for an older one. And somebody who answers for some pôles
+    decides about agents who do their work, or leave it.
+    """
+    within, wanted, limited = author.within(body), _lines(body), is_limited(author.principal)
+    try:
+        found = await within.model.proposal(within.realm, id)
+    except (StoreAway, Rebuilding):
+        if limited:
+            raise
+        return
+    if not limited:
+        return
+    reference, own = await within.model.reference(within.realm), await own_poles(within)
+    for line in found.lines or ():
+        if wanted is None or line.id in wanted:
+            mine = {
+                a.pole
+                for name in (line.source.activity, line.target.activity)
+                if (a := reference.activities.get(name)) is not None
+            }
+            if not own & mine:
+                raise ProblemError("out_of_scope", field="lines")
+
+
+class Lines(Body):
+    lines: list[str] = Field(
+        default_factory=list,
+        max_length=m.MOST_STEPS - 1,
+        description="more lines, in the same breath",
+    )
+
+
+async def _step(author: Author, body: Lines | None, line: str, command: type[m.Step]) -> Response:
+    """Send the step of agents who leave one of the author's sites or pôles, or come to it."""
+    more = tuple(body.lines) if body is not None else ()
+    if is_limited(author.principal):
+        within = author.within(body)
+        known = (await within.model.reference(within.realm)).sites
+        for id in (line, *more):
+            found = await within.model.reassignment(within.realm, id)
+            sites = [found.source.site, found.target.site, found.need_site or ""]
+            check_scope(
+                author.principal,
+                sites=sites,
+                poles=[known[site].pole for site in sites if site in known],
+            )
+    return await decide(author, body, "continuity", command, line=line, lines=more)
+
+
+@router.post(
+    "/reassignments/{line}/accept", responses=RESPONSES, summary="The site has taken the order"
+)
+async def accept(author: Answering, line: str, body: Lines | None = None) -> Response:
+    return await _step(author, body, line, m.AcceptReassignment)
+
+
+@router.post("/reassignments/{line}/arrive", responses=RESPONSES, summary="The agents are at work")
+async def arrive(author: Answering, line: str, body: Lines | None = None) -> Response:
+    return await _step(author, body, line, m.ArriveReassignment)
+
+
+@router.post(
+    "/reassignments/{line}/release",
+    responses=RESPONSES,
+    summary="The agents go back to their usual work",
+)
+async def release(author: Answering, line: str, body: Lines | None = None) -> Response:
+    return await _step(author, body, line, m.ReleaseReassignment)

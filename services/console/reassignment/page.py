@@ -1,0 +1,545 @@
+"""The screen of reassignments: the flow picture, the lines to decide by the work that they serve, and what is not possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from schemas.reassignment import TRAVEL, UNDER_WAY, LineState, Preference, ProposalState
+from services.console.continuity.clocks import Running
+from services.console.i18n import N_, Translator
+from services.console.logbook.sentences import few
+from services.console.reassignment.agent_counts import elsewhere, still_needed
+from services.console.reassignment.periods import order_words
+from services.console.resources import Flow, Proposal, ReassignmentLine
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names, short
+
+IDLE, TELEWORK = "idle", "telework"
+WIDTH, HEIGHT, TOP, GAP = 960.0, 452.0, 14.0, 13.0
+LEFT, RIGHT, BAR = 254.0, 730.0, 8.0
+GROUPS: Final = 8
+"""Groups on each side of the picture; the smallest are put together."""
+OTHERS: Final = "others"
+RECENT: Final = timedelta(days=1)
+PREFERENCES: Final = {
+    Preference.BEST: N_("Le plus de monde au travail"),
+    Preference.FEWEST: N_("Le moins de déplacements"),
+    Preference.LEAST_CO2: N_("Le moins de CO₂"),
+    Preference.FASTEST: N_("Les trajets les plus courts"),
+}
+STATES: Final = {
+    LineState.PROPOSED: N_("à décider"),
+    LineState.APPROVED: N_("approuvée"),
+    LineState.DECLINED: N_("écartée"),
+    LineState.DISPATCHED: N_("ordre parti"),
+    LineState.ACCEPTED: N_("ordre reçu"),
+    LineState.ARRIVED: N_("au travail"),
+    LineState.RELEASED: N_("de retour"),
+    LineState.VOID: N_("annulée, lieu perdu"),
+}
+REMOVED: Final = N_("annulée, site retiré des données")
+_ICON: Final = {
+    LineState.PROPOSED: "wait",
+    LineState.APPROVED: "check",
+    LineState.DECLINED: "cross",
+    LineState.DISPATCHED: "check",
+    LineState.ACCEPTED: "check",
+    LineState.ARRIVED: "check",
+    LineState.RELEASED: "check",
+    LineState.VOID: "cross",
+}
+_NEXT: Final = {
+    LineState.DISPATCHED: ("accept", N_("Ordre reçu")),
+    LineState.ACCEPTED: ("arrive", N_("Arrivés")),
+    LineState.ARRIVED: ("release", N_("De retour")),
+}
+"""State → what the site says next."""
+_BACK: Final = _NEXT[LineState.ARRIVED]
+"""Whoever is no longer needed goes back, arrived or not."""
+
+
+def _next(state: LineState, needed: int | None) -> tuple[str, str]:
+    if state not in _NEXT:
+        return "", ""
+    return _BACK if needed == 0 else _NEXT[state]
+
+
+# ── the picture ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One end of flows."""
+
+    label: str
+    count: int
+    x: float
+    y: float
+    height: float
+    text_y: float
+    idle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Agents from a source to a target."""
+
+    path: str
+    work: str
+    source: str
+    target: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Server-made: it has the size of its numbers without a script."""
+
+    sources: list[Node]
+    targets: list[Node]
+    bands: list[Band]
+    total: int
+
+
+def picture(flows: Sequence[Flow], names: Names, _: Translator) -> Picture | None:
+    """Sources on the left, places on the right, bands as wide as their agents; None when nobody moves."""
+    total = sum(f.count for f in flows)
+    if not total:
+        return None
+    left, right = (
+        _grouped([(f.source, f.count) for f in flows], ()),
+        _grouped([(f.target, f.count) for f in flows], (TELEWORK, IDLE)),
+    )
+    scale = (HEIGHT - TOP - GAP * (max(len(left), len(right)) - 1)) / total
+    at_left, at_right = _stacked(left, scale), _stacked(right, scale)
+    merged: dict[tuple[str, str, str], int] = {}
+    for f in flows:
+        key = (
+            f.source if f.source in left else OTHERS,
+            f.target if f.target in right else OTHERS,
+            f.work,
+        )
+        merged[key] = merged.get(key, 0) + f.count
+    order = {"help": 0, "own": 1, "idle": 2}
+    down, across = dict(at_left), dict(at_right)
+    bands = []
+    for (source, target, work), count in sorted(
+        merged.items(),
+        key=lambda m: (list(left).index(m[0][0]), list(right).index(m[0][1]), order[m[0][2]]),
+    ):
+        y, z, h = down[source], across[target], count * scale
+        down[source], across[target] = y + h, z + h
+        bands.append(
+            Band(_band(y, z, h), work, _label(source, names, _), _label(target, names, _), count)
+        )
+    return Picture(
+        [_node(key, count, LEFT, at_left[key], scale, names, _) for key, count in left.items()],
+        [_node(key, count, RIGHT, at_right[key], scale, names, _) for key, count in right.items()],
+        bands,
+        total,
+    )
+
+
+def _grouped(counts: Sequence[tuple[str, int]], kept: tuple[str, ...]) -> dict[str, int]:
+    """The largest groups with their counts, then the others, then what stands last by itself."""
+    summed: dict[str, int] = {}
+    for key, count in counts:
+        summed[key] = summed.get(key, 0) + count
+    usual = sorted((key for key in summed if key not in kept), key=lambda key: (-summed[key], key))
+    shown = usual[: GROUPS - 1] if len(usual) > GROUPS else usual
+    found = {TELEWORK: summed[TELEWORK]} if TELEWORK in kept and TELEWORK in summed else {}
+    found |= {key: summed[key] for key in shown}
+    if rest := sum(summed[key] for key in usual if key not in shown):
+        found[OTHERS] = rest
+    return found | ({IDLE: summed[IDLE]} if IDLE in kept and IDLE in summed else {})
+
+
+def _stacked(groups: Mapping[str, int], scale: float) -> dict[str, float]:
+    found, y = {}, TOP
+    for key, count in groups.items():
+        found[key] = y
+        y += count * scale + GAP
+    return found
+
+
+def _node(
+    key: str, count: int, x: float, y: float, scale: float, names: Names, _: Translator
+) -> Node:
+    height = count * scale
+    return Node(
+        _label(key, names, _),
+        count,
+        x,
+        round(y, 1),
+        round(height, 1),
+        round(y + height / 2 + 4, 1),
+        key == IDLE,
+    )
+
+
+def _label(key: str, names: Names, _: Translator) -> str:
+    match key:
+        case "telework":
+            return _("Télétravail")
+        case "idle":
+            return _("Sans affectation")
+        case "others":
+            return _("Autres lieux")
+    kind = w.word(world.KIND_MANY, key, _)
+    if kind != key:
+        return kind[:1].upper() + kind[1:]
+    return short(names.site(key))
+
+
+def _band(y: float, z: float, h: float) -> str:
+    a, b, m = LEFT + BAR, RIGHT, (LEFT + BAR + RIGHT) / 2
+    return f"M{a:g} {y:.1f}C{m:g} {y:.1f} {m:g} {z:.1f} {b:g} {z:.1f}V{z + h:.1f}C{m:g} {z + h:.1f} {m:g} {y + h:.1f} {a:g} {y + h:.1f}Z"
+
+
+# ── the lines ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Lines that one decision takes together: the same work at the same place, in the same state."""
+
+    key: str
+    ids: list[str]
+    activity: str
+    name: str
+    criticality: int
+    sources: list[str]
+    sources_more: int
+    site_ids: list[str]
+    """Every site that gets an order: those that agents leave and the one that they come to."""
+    place: str
+    place_name: str
+    agents: int
+    shown: str
+    """The count, as it may be shown (D58)."""
+    minutes: int | None
+    """The longest way."""
+    kg: float
+    trades: str
+    """Whose work it is: the métier, the largest first."""
+    why: str
+    back: str
+    """How many of them are elsewhere for nothing, in words; empty: nobody, or decided."""
+    state: LineState
+    said: str
+    icon: str
+    own_work: bool
+    still: str
+    """How many are still needed, in words; empty: all, or nobody has gone yet."""
+    next: str
+    next_said: str
+    period: str
+    """From when and until when, in words; empty: no order went out."""
+
+
+def groups_of(
+    lines: Sequence[ReassignmentLine], _: Translator, *, one_by_one: bool = False
+) -> list[Group]:
+    """The needs first, the most critical first, among equals those of vulnerable people (D82); then those who go on with their own work."""
+    found: dict[tuple[bool, int, int, str, str, str, str, bool, str], list[ReassignmentLine]] = {}
+    for line in lines:
+        key = (
+            line.own_work,
+            line.criticality,
+            -line.vulnerable_public,
+            line.target.activity,
+            line.target.site,
+            line.state.value,
+            line.cause or "",
+            line.needed == 0,
+            line.id if one_by_one else "",
+        )
+        found.setdefault(key, []).append(line)
+    return [_group(found[key], _) for key in sorted(found)]
+
+
+def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
+    first, agents = lines[0], sum(line.count for line in lines)
+    names = list(
+        dict.fromkeys(short(line.source.name) for line in sorted(lines, key=lambda x: -x.count))
+    )
+    trades = list(dict.fromkeys(line.metier_name for line in sorted(lines, key=lambda x: -x.count)))
+    reasons = list(
+        dict.fromkeys(
+            why.text
+            for line in lines[:1]
+            for why in line.why
+            if why.code not in ("travel", "no_travel", "displaced")
+        )
+    )
+    told = trades[0] + (f" +{len(trades) - 1}" if len(trades) > 1 else "")
+    minutes = max(line.score["minutes"] for line in lines)
+    needed = [line.needed for line in lines if line.needed is not None]
+    said = REMOVED if first.cause == "site_removed" else STATES[first.state]
+    kind = [
+        *([first.cause] if first.cause else ()),
+        *(["over"] if first.needed == 0 else ()),
+        "own" if first.own_work else "help",
+    ]
+    verb, verb_said = _next(first.state, first.needed)
+    return Group(
+        key="-".join(
+            (
+                first.target.activity,
+                first.target.site,
+                first.state.value,
+                *kind,
+                first.id if len(lines) == 1 else "all",
+            )
+        ),
+        ids=[line.id for line in lines],
+        activity=first.target.activity,
+        name=first.target.activity_name,
+        criticality=first.criticality,
+        sources=names[:1],
+        sources_more=len(names) - 1,
+        site_ids=sorted({line.source.site for line in lines} | {first.target.site} - {TELEWORK}),
+        place=first.target.site,
+        place_name=_("Télétravail") if first.target.site == TELEWORK else short(first.target.name),
+        agents=agents,
+        shown=few(agents),
+        minutes=minutes or None,
+        kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1),
+        trades=told,
+        why=_("\u00a0; ").join([told, *reasons]),
+        back=elsewhere(lines, _) if first.state is LineState.PROPOSED else "",
+        state=first.state,
+        said=_(said),
+        icon=_ICON[first.state],
+        own_work=first.own_work,
+        still=still_needed(agents, sum(needed) if needed and first.state in UNDER_WAY else None, _),
+        next=verb,
+        next_said=_(verb_said) if verb else "",
+        period=_period(lines, _),
+    )
+
+
+def _period(lines: Sequence[ReassignmentLine], _: Translator) -> str:
+    """Return from when and until when these lines hold, in words."""
+    begins = [line.starts_at for line in lines if line.starts_at is not None]
+    ends = [line.ends_at for line in lines if line.ends_at is not None]
+    sent = [line.dispatched_at for line in lines if line.dispatched_at is not None]
+    if not begins or not sent:
+        return ""
+    return order_words(min(begins), max(ends) if len(ends) == len(lines) else None, min(sent), _)
+
+
+class Way(StrEnum):
+    """Of an order, as its site sees it."""
+
+    LEAVE = "leave"
+    HOME = "home"
+    COME = "come"
+    STAY = "stay"
+
+
+WAYS: Final = {
+    Way.LEAVE: N_("Partent travailler ailleurs"),
+    Way.HOME: N_("Travaillent à domicile"),
+    Way.COME: N_("Viennent travailler ici"),
+    Way.STAY: N_("Restent ici pour un autre travail"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOrder:
+    """What one site is asked, by count: the lines that go the same way and stand alike, with the one step that is next."""
+
+    key: str
+    way: Way
+    told: str
+    ids: list[str]
+    agents: int
+    shown: str
+    places: list[str]
+    said: str
+    icon: str
+    still: str
+    next: str
+    next_said: str
+    period: str
+
+
+def _way(line: ReassignmentLine, site: str) -> Way:
+    if line.source.site != site:
+        return Way.COME
+    if line.target.site == TELEWORK:
+        return Way.HOME
+    return Way.STAY if line.target.site == site else Way.LEAVE
+
+
+def orders_of(site: str, lines: Iterable[ReassignmentLine], _: Translator) -> list[SiteOrder]:
+    """Orders under way of a site: who leaves, who works at home, who comes; what waits for a word first. Whoever is no longer needed stands apart."""
+    found: dict[tuple[int, Way, bool], list[ReassignmentLine]] = {}
+    for line in lines:
+        if line.state in UNDER_WAY and site in (line.source.site, line.target.site):
+            found.setdefault(
+                (UNDER_WAY.index(line.state), _way(line, site), line.needed == 0), []
+            ).append(line)
+    return [_order(way, found[place, way, over], _) for place, way, over in sorted(found)]
+
+
+def _order(way: Way, lines: list[ReassignmentLine], _: Translator) -> SiteOrder:
+    state, agents = lines[0].state, sum(line.count for line in lines)
+    others = (
+        [line.source.name if way is Way.COME else line.target.name for line in lines]
+        if way in (Way.LEAVE, Way.COME)
+        else []
+    )
+    needed = sum(line.count if line.needed is None else line.needed for line in lines)
+    step, said = _next(state, needed)
+    return SiteOrder(
+        key=f"{way}-{state}{'' if needed else '-over'}",
+        way=way,
+        told=_(WAYS[way]),
+        ids=[line.id for line in lines],
+        agents=agents,
+        shown=few(agents),
+        places=[short(name) for name in dict.fromkeys(others)],
+        said=_(STATES[state]),
+        icon=_ICON[state],
+        still=still_needed(agents, needed, _),
+        next=step,
+        next_said=_(said),
+        period=_period(lines, _),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MovesView:
+    """All that the screen shows of one proposal."""
+
+    proposal: Proposal | None
+    failed: Proposal | None
+    picture: Picture | None
+    vital: list[Group]
+    """Undecided, for work below its minimum."""
+    own: list[Group]
+    """Undecided, who go on with their own work."""
+    decided: list[Group]
+    void: list[Group]
+    """Orders that ended because a place was lost or a site left the data, of the last day."""
+    under_way: list[Group]
+    kg: int
+    """Of all that move by it, also those of whom an earlier proposal decided: as everything above the picture."""
+    others: list[Proposal]
+    """Former proposals, for comparison: the newest of each preference."""
+    covered: int
+
+
+def moves_view(
+    proposals: Sequence[Proposal],
+    shown: Proposal | None,
+    moved: Sequence[ReassignmentLine],
+    sites: Sequence[str],
+    now: datetime,
+    names: Names,
+    _: Translator,
+) -> MovesView:
+    """`proposals` newest first; `shown`: the one with its lines; `moved`: the lines that were approved; `sites`: those for which the reader answers,
+    line by line.
+    """
+    lines = shown.lines or [] if shown is not None else []
+    waiting = [line for line in lines if line.state is LineState.PROPOSED]
+    groups = groups_of(waiting, _)
+    newest = proposals[0] if proposals else None
+    others: dict[Preference, Proposal] = {}
+    for p in proposals:
+        if (
+            shown is not None
+            and p.id != shown.id
+            and p.preference is not shown.preference
+            and p.sites_hit == shown.sites_hit
+            and p.agents
+        ):
+            others.setdefault(p.preference, p)
+    return MovesView(
+        proposal=shown,
+        failed=newest if newest is not None and newest.state is ProposalState.FAILED else None,
+        picture=picture(shown.flow, names, _) if shown is not None else None,
+        vital=[g for g in groups if not g.own_work],
+        own=[g for g in groups if g.own_work],
+        decided=groups_of([x for x in lines if x.state is LineState.DECLINED], _),
+        void=groups_of(
+            [
+                x
+                for x in moved
+                if x.state is LineState.VOID
+                and x.ended_at is not None
+                and now - x.ended_at < RECENT
+            ],
+            _,
+        ),
+        under_way=groups_of(
+            [
+                x
+                for x in moved
+                if x.state in UNDER_WAY
+                and (not sites or {x.source.site, x.target.site} & set(sites))
+            ],
+            _,
+            one_by_one=bool(sites),
+        ),
+        kg=round(shown.objective.get("C", 0) / 1000) if shown is not None else 0,
+        others=list(others.values()),
+        covered=(shown.demand - shown.unmet_agents) if shown is not None else 0,
+    )
+
+
+BREAKS_SHOWN: Final = 5
+
+
+def breaks(clocks: Sequence[Running]) -> list[Running]:
+    """Return what fails next, vital work before the rest; what has failed already comes last. The clocks of the territory alone."""
+    return sorted(
+        (c for c in clocks if c.site is None), key=lambda c: (c.mtpd_over, c.criticality)
+    )[:BREAKS_SHOWN]
+
+
+def facts_of(proposal: Proposal, _: Translator) -> list[dict[str, Any]]:
+    """The quality of a proposal, level by level."""
+    o = proposal.objective
+    return [
+        {
+            "name": _("Criticité 1 non couverte (pondérée)"),
+            "value": o.get("U1", 0),
+            "good": not o.get("U1"),
+        },
+        {
+            "name": _("Criticité 2 non couverte (pondérée)"),
+            "value": o.get("U2", 0),
+            "good": not o.get("U2"),
+        },
+        {
+            "name": _("Criticité 3 non couverte (pondérée)"),
+            "value": o.get("U3", 0),
+            "good": not o.get("U3"),
+        },
+        {"name": _("Agents déplacés autrement qu’avant"), "value": o.get("K", 0), "good": False},
+        {"name": _("Sans affectation, criticité 1 à 3"), "value": o.get("I", 0), "good": False},
+        {
+            "name": _("Écart de métier et de lieu (0 : aucun, 10 : fort)"),
+            "value": o.get("Q", 0),
+            "good": False,
+        },
+        *(
+            [{"name": _("Trajets cumulés, minutes, aller"), "value": o[TRAVEL], "good": False}]
+            if TRAVEL in o
+            else []
+        ),
+        {
+            "name": _("CO₂, aller et retour, kg"),
+            "value": round(o.get("C", 0) / 1000),
+            "good": False,
+        },
+    ]

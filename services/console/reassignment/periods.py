@@ -1,0 +1,45 @@
+"""From when and until when somebody works elsewhere, in words: «à partir de lundi 8 h 30, jusqu’à nouvel ordre» (D80)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime
+
+from services.console.i18n import Translator
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+WEEK: Final = timedelta(days=6)
+"""Further away, a weekday alone would be read as that of this week."""
+
+
+def moment_words(at: datetime, now: datetime, lang: str) -> str:
+    """Return `8 h 30` today, `lundi 8 h 30` within six days, else `lundi 15/11 8 h 30`."""
+    there, here = at.astimezone(PARIS), now.astimezone(PARIS)
+    hour = (
+        f"{there.hour} h {there.minute:02}" if lang == "fr" else f"{there.hour}:{there.minute:02}"
+    )
+    if there.date() == here.date():
+        return hour
+    weekday = format_datetime(
+        there, "EEEE" if abs(there - here) < WEEK else "EEEE dd/MM", locale=lang
+    )
+    return f"{weekday} {hour}"
+
+
+def order_words(
+    starts_at: datetime | None, ends_at: datetime | None, dispatched_at: datetime, _: Translator
+) -> str:
+    """Return from when and until when an order holds; empty for one of an earlier version, which does not say."""
+    if starts_at is None:
+        return ""
+    begins = _("dès maintenant")
+    if starts_at > dispatched_at:
+        begins = _("à partir de {at}", at=moment_words(starts_at, dispatched_at, _.lang))
+    if ends_at is None:
+        return _("{begins}, jusqu’à nouvel ordre", begins=begins)
+    return _(
+        "{begins}, jusqu’à {at}", begins=begins, at=moment_words(ends_at, dispatched_at, _.lang)
+    )

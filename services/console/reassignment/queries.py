@@ -1,0 +1,110 @@
+"""Proposals of reassignment, their lines, and what was ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas import reassignment as g
+from schemas.base import Instant
+from services.console import resources as r
+from services.console.read_model.query_base import WHOLE, Reading, known, page_by_id, store_errors
+from services.console.resources import Page
+
+MOST_PARTS = 64
+"""Parts that a proposal may have: far more than a territory has cells."""
+
+
+class Reassignments(Reading):
+    """Queries about reassignment."""
+
+    async def proposals(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        incident: str | None = None,
+    ) -> list[r.Proposal]:
+        """Newest first, without lines."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(g.ProposalRow)
+        kept = [
+            row
+            for row in rows.values()
+            if (not state or row.state in state) and (incident is None or row.incident == incident)
+        ]
+        return [
+            found.shape.proposal(row) for row in sorted(kept, key=lambda row: (-row.number, row.id))
+        ]
+
+    async def proposal(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.Proposal:
+        """One with all its lines, in its order. Raises NotFound."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            row = known(await found.picture.some(g.ProposalRow, [id]), id)
+            parts = await found.picture.some(g.LinesRow, [f"{id}/{n}" for n in range(MOST_PARTS)])
+            lines = [
+                line
+                for part in sorted(parts.values(), key=lambda part: part.part)
+                for line in part.lines
+            ]
+            moved = (
+                await found.picture.some(g.ReassignmentRow, [line.id for line in lines])
+                if lines
+                else {}
+            )
+        shape = found.shape
+        shown = [
+            shape.reassignment(moved[line.id])
+            if line.id in moved
+            else shape.line_of_proposal(line, row)
+            for line in lines
+        ]
+        return shape.proposal(row).model_copy(update={"lines": shown})
+
+    async def reassignments(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        site: str | None = None,
+        incident: str | None = None,
+        limit: int = WHOLE,
+        cursor: str | None = None,
+    ) -> Page[r.ReassignmentLine]:
+        """Approved lines, by id. `site`: from there, to there, or for there."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(g.ReassignmentRow)
+        kept = [
+            found.shape.reassignment(row)
+            for row in rows.values()
+            if (not state or row.state in state)
+            and (site is None or site in (row.site, row.place, row.need_site))
+            and (incident is None or row.incident == incident)
+        ]
+        return page_by_id(sorted(kept, key=lambda line: line.id), limit, cursor)
+
+    async def orders(self, realm: str, proposal: str) -> list[g.OrderRow]:
+        """What was asked of each site by the approvals of a proposal."""
+        found = await self.read(realm)
+        async with store_errors():
+            return [
+                row
+                for row in (await found.picture.rows(g.OrderRow)).values()
+                if row.proposal == proposal
+            ]
+
+    async def reassignment(self, realm: str, id: str) -> r.ReassignmentLine:
+        """One approved line. Raises NotFound."""
+        found = await self.read(realm, as_of=None, lang="fr")
+        async with store_errors():
+            return found.shape.reassignment(
+                known(await found.picture.some(g.ReassignmentRow, [id]), id)
+            )

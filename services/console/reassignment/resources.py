@@ -1,0 +1,164 @@
+"""Proposals of moves and their lines."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from schemas.reassignment import LineState, Preference, ProposalState
+from services.console.resources.base import Resource, Time
+
+
+class MoveReason(Resource):
+    code: str = Field(description="R1 … R9 or a word of docs/reference/reassignment-model.md")
+    text: str
+    values: dict[str, str | int]
+
+
+class End(Resource):
+    """One end of a move. `site` is `telework` for agents who work at home."""
+
+    site: str
+    name: str
+    activity: str
+    activity_name: str
+
+
+class ReassignmentLine(Resource):
+    """`count` agents of a métier: never names. `to.activity` is the work that they do, at `to.site`; `need_site`: whose work it is."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True
+    )
+
+    id: str
+    realm: str
+    proposal: str
+    source: End = Field(alias="from")
+    target: End = Field(alias="to")
+    need_site: str | None
+    metier: str
+    metier_name: str
+    need_metier: str | None
+    need_metier_name: str | None = Field(
+        description="what they do there, when it is another métier's work"
+    )
+    supply: str = Field(
+        description="displaced: their site is lost; releasable: they leave less urgent work"
+    )
+    own_work: bool
+    count: int
+    recalled: int | None = Field(
+        description="of `count`: who are where an approved line needs nobody any more; approving this one ends that one. null: not computed, any of them"
+    )
+    held: int | None = Field(
+        description="of `count`: who are where an approved line needs only others of its agents; release it before you approve this one. null: not computed"
+    )
+    vulnerable_public: int = Field(
+        default=0, description="0–3: how much vulnerable people depend on this work (D82)"
+    )
+    criticality: int
+    score: dict[str, int] = Field(
+        description="tenths, minutes (one way), co2_g (both ways, per agent)"
+    )
+    state: LineState
+    why: list[MoveReason]
+    incident: str | None
+    needed: int | None = Field(description="of an approved line: so many are still needed")
+    approved_by: str | None
+    approved_role: str | None
+    approved_at: Time | None
+    rules: list[str]
+    dispatched_at: Time | None
+    starts_at: Time | None = Field(
+        default=None, description="from when: the next opening of the activity's calendar"
+    )
+    ends_at: Time | None = Field(
+        default=None,
+        description="until when, as announced when it was dispatched; null: until further notice",
+    )
+    accepted_at: Time | None
+    arrived_at: Time | None
+    ended_at: Time | None
+    cause: str | None
+
+
+class MissingAgents(Resource):
+    activity: str
+    activity_name: str
+    metier: str
+    metier_name: str
+    sites: list[str]
+    sites_more: int
+    count: int
+    missing: str = Field(description="people or seats")
+    why: list[MoveReason]
+    outside_help: list[str]
+
+
+class ProposalDecision(Resource):
+    id: str
+    verb: str
+    lines: list[str]
+    agents: int
+    by: str
+    role: str
+    at: Time
+    rules: list[str]
+
+
+class Flow(Resource):
+    source: str
+    target: str
+    work: str
+    count: int
+
+
+class Proposal(Resource):
+    """What the planner proposes; `lines` only when it is read alone."""
+
+    id: str
+    realm: str
+    number: int
+    state: ProposalState
+    preference: Preference
+    reference: str
+    incident: str | None
+    requested_at: Time
+    computed_at: Time
+    sites_hit: int
+    elapsed_h: float
+    transit: bool
+    telework: bool
+    objective: dict[str, int]
+    open_level: str | None = Field(
+        description="first level that is not proved optimal; None: all are"
+    )
+    bound: float | None
+    demand: int
+    unmet_agents: int
+    displaced: int
+    own_work: int
+    idle_agents: int
+    suspended_agents: int
+    travelling: int
+    agents: int
+    lines_total: int
+    undecided: int
+    withdrawn: int = Field(
+        description="lines of which nothing can be decided: people shelter or are being counted where they lead"
+    )
+    estimated: list[str] = Field(
+        description="evacuated sites of which nobody has counted anybody: their agents are those planned there"
+    )
+    kept: int
+    changed: int
+    unmet: list[MissingAgents]
+    idle: list[MissingAgents]
+    suspended: list[MissingAgents]
+    not_shown: int
+    flow: list[Flow]
+    decisions: list[ProposalDecision]
+    superseded_by: str | None
+    failure: str | None
+    version: int = Field(description="counts decisions; also the ETag")
+    lines: list[ReassignmentLine] | None = None

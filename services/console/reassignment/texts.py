@@ -1,0 +1,91 @@
+"""Reasons of the reassignment model (docs/reference/reassignment-model.md) as sentences: why a line, and why nothing else was possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from schemas.reassignment import Reason
+from services.console.i18n import Translator, translator
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names
+
+Values = Mapping[str, str | int]
+_Say = Callable[[Values, Names, Translator], str]
+
+
+def move_reason(reason: Reason, names: Names, lang: str) -> str:
+    """The sentence; an unknown code is named, so that it can be looked up."""
+    _ = translator(lang)
+    say = _SAY.get(reason.code)
+    return reason.code if say is None else say(reason.values, names, _)
+
+
+def _substitution(v: Values, names: Names, _: Translator) -> str:
+    said = _("par {metier}, métier voisin", metier=names.metier(str(v["by"]), _.lang))
+    return (
+        _("{said}, condition {rule}", said=said, rule=v["condition"]) if "condition" in v else said
+    )
+
+
+def _travel(v: Values, _names: Names, _: Translator) -> str:
+    if v["mode"] == "transit":
+        return _("{n} min en transports", n=v["minutes"])
+    return _("{n} min en voiture", n=v["minutes"])
+
+
+def _kind(v: Values, _: Translator) -> str:
+    return w.word(world.KIND_MANY, str(v["kind"]), _)
+
+
+_SAY: Final[dict[str, _Say]] = {
+    "own_work": lambda _v, _n, _: _("reprend son propre travail"),
+    "displaced": lambda _v, _n, _: _("site perdu"),
+    "spare": lambda v, _n, _: _("quitte un travail de criticité {n}", n=v["criticality"]),
+    "same_metier": lambda _v, _n, _: _("même métier"),
+    "substitution": _substitution,
+    "telework": lambda v, _n, _: _("télétravail possible à {pct} %", pct=v["pct"]),
+    "own_site": lambda _v, _n, _: _("sur le site même"),
+    "usual_host": lambda v, _n, _: _("lieu habituel : {kind}", kind=_kind(v, _)),
+    "other_host": lambda v, _n, _: _("lieu de repli : {kind}", kind=_kind(v, _)),
+    "no_travel": lambda _v, _n, _: _("sans trajet"),
+    "travel": _travel,
+    "R1": lambda v, n, _: _(
+        "Aucun autre métier ne peut remplacer : {metier}", metier=n.metier(str(v["metier"]), _.lang)
+    ),
+    "R2": lambda v, _n, _: _.plural(
+        "{n} agent sans contrôle d’honorabilité à jour",
+        "{n} agents sans contrôle d’honorabilité à jour",
+        int(v["agents"]),
+    ),
+    "R3": lambda v, _n, _: _.plural(
+        "{n} agent qui ne travaille pas en cuisine (attestation d’hygiène)",
+        "{n} agents qui ne travaillent pas en cuisine (attestation d’hygiène)",
+        int(v["agents"]),
+    ),
+    "R5": lambda v, _n, _: _("Plus de {n} min de trajet", n=v["minutes"]),
+    "R9": lambda v, _n, _: _.plural(
+        "{n} agent maintenu à son poste (contrainte signalée)",
+        "{n} agents maintenus à leur poste (contrainte signalée)",
+        int(v["kept"]),
+    ),
+    "all_at_minimum": lambda v, n, _: _(
+        "{metier} : tous à leur minimum", metier=n.metier(str(v["metier"]), _.lang)
+    ),
+    "taken": lambda v, _n, _: _.plural(
+        "le seul agent possible sert un besoin plus urgent",
+        "les {n} agents possibles servent un besoin plus urgent",
+        int(v["available"]),
+    ),
+    "no_host": lambda _v, _n, _: _("aucun lieu de repli sain de ce genre"),
+    "back_soon": lambda v, _n, _: _(
+        "rétablissement annoncé dans {minutes} min : personne ne serait au travail avant",
+        minutes=v["minutes"],
+    ),
+    "no_desk": lambda _v, _n, _: _("plus de poste libre dans les lieux de repli"),
+    "telework_off": lambda _v, _n, _: _("télétravail impossible en ce moment"),
+    "no_telework": lambda _v, _n, _: _("ne se fait pas en télétravail"),
+    "telework_limited": lambda v, _n, _: _("télétravail limité à {pct} %", pct=v["pct"]),
+    "site_bound": lambda _v, _n, _: _("le service n’existe que sur place"),
+}

@@ -1,0 +1,56 @@
+"""`/api/v1/reference`: the reference data in force in a realm, as published (topology, thresholds, ladders)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from schemas.reference import MeasuresSection, Section
+from services.console.http.context import Picture
+from services.console.http.problems import NotFound
+from services.console.resources import Resource
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1/reference", tags=["reference"])
+front_router = APIRouter()
+
+
+class ReferenceIndex(Resource):
+    version: str | None = Field(description="None: nothing was published yet")
+    sections: list[str]
+
+
+@router.get("", summary="Version in force and its sections")
+async def index(reader: Picture) -> ReferenceIndex:
+    found = await reader.model.reference(reader.realm, as_of=reader.as_of)
+    return ReferenceIndex(version=found.version, sections=[s.section for s in found.sections])
+
+
+@router.get("/{section}", summary="One section")
+async def section(reader: Picture, section: Section) -> dict[str, Any]:
+    if section is Section.ROSTER and not reader.principal.may(Permission.LOG_READ):
+        raise NotFound
+    found = await reader.model.reference(reader.realm, as_of=reader.as_of)
+    for one in found.sections:
+        if one.section == section:
+            return one.model_dump(mode="json")
+    raise NotFound
+
+
+@front_router.get("/measures.json", include_in_schema=False)
+async def reserved_measures(request: Request) -> dict[str, Any]:
+    """Tell the front door which measures the live territory reserves, and to which sources (D76)."""
+    state = request.app.state
+    found = await state.model.reference(state.live_realm)
+    rules = [
+        rule
+        for one in found.sections
+        if isinstance(one, MeasuresSection)
+        for rule in one.rules.measures
+    ]
+    return {
+        "version": found.version,
+        "reserved": {rule.name: rule.sources for rule in rules if rule.outside == "refuse"},
+    }

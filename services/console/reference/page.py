@@ -1,0 +1,178 @@
+"""The screen of the reference data: what each change differs in, what it would have done, and what this reader may decide about it (D63)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.reference_changes import OPEN_CHANGES, ChangeState, Foreseen, SectionDifference
+from services.console.i18n import N_, Translator
+from services.console.resources import ReferenceChange
+from services.console.texts import words as w
+from services.console.texts.names import Names, short
+
+OVER_SHOWN: Final = 20
+_SIGNS: Final = {"-": N_("retirés"), "~": N_("modifiés"), "+": N_("ajoutés")}
+
+
+@dataclass(frozen=True, slots=True)
+class Differs:
+    """One section of a change. `named`: what happened → the first rows to which it did."""
+
+    word: str
+    added: int
+    changed: int
+    dropped: int
+    named: list[tuple[str, str]]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change as this reader sees it."""
+
+    found: ReferenceChange
+    state: str
+    sections: list[Differs]
+    foreseen: list[str]
+    mine: bool
+    may_decide: bool
+    may_withdraw: bool
+
+    @property
+    def is_open(self) -> bool:
+        return self.found.state in OPEN_CHANGES
+
+
+def changes_of(
+    found: Sequence[ReferenceChange], reader: str, names: Names, _: Translator, *, may: bool
+) -> list[Change]:
+    """`reader`: token of the person in front of the screen; `may`: they decide about reference data."""
+    made = []
+    for change in found:
+        mine, proposed = change.decisions[0].by == reader, change.state is ChangeState.PROPOSED
+        made.append(
+            Change(
+                change,
+                w.word(w.CHANGE_STATE, change.state, _),
+                [_differs(d, names, _) for d in change.sections],
+                foreseen_of(change.foreseen, _) if change.foreseen is not None else [],
+                mine,
+                may_decide=may and proposed and not mine,
+                may_withdraw=may and (mine if proposed else change.state is ChangeState.APPROVED),
+            )
+        )
+    return made
+
+
+def _differs(d: SectionDifference, names: Names, _: Translator) -> Differs:
+    groups = []
+    for sign, word in _SIGNS.items():
+        if rows := [_row(d.section, name[1:], names) for name in d.named if name.startswith(sign)]:
+            groups.append((_(word), ", ".join(rows)))
+    return Differs(
+        w.word(w.SECTION, d.section, _),
+        d.added,
+        d.changed,
+        d.dropped,
+        groups,
+        d.added + d.changed + d.dropped - len(d.named),
+    )
+
+
+def _row(section: str, name: str, names: Names) -> str:
+    """A site by its name; anything else as its file calls it."""
+    return (
+        f"{short(names.sites[name].name)} ({name})"
+        if section == "sites" and name in names.sites
+        else name
+    )
+
+
+def foreseen_of(f: Foreseen, _: Translator) -> list[str]:
+    """What a replay of recorded crises found, in sentences."""
+    if not f.crises:
+        said = [_("Aucune crise enregistrée à rejouer.")]
+    elif not f.moved:
+        said = [
+            _.plural(
+                "{n} crise rejouée : rien ne serait arrivé à un autre moment.",
+                "{n} crises rejouées : rien ne serait arrivé à un autre moment.",
+                f.crises,
+            )
+        ]
+    else:
+        said = [
+            _.plural(
+                "{n} crise rejouée, {moved} autrement.",
+                "{n} crises rejouées, {moved} autrement.",
+                f.crises,
+                moved=f.moved,
+            )
+        ]
+        said += [
+            sentence
+            for sentence, n in (
+                (
+                    _.plural(
+                        "{n} appel n’aurait pas été passé",
+                        "{n} appels n’auraient pas été passés",
+                        f.lost,
+                    ),
+                    f.lost,
+                ),
+                (
+                    _.plural(
+                        "{n} appel aurait été plus tardif",
+                        "{n} appels auraient été plus tardifs",
+                        f.later,
+                    ),
+                    f.later,
+                ),
+                (
+                    _.plural(
+                        "{n} appel aurait été plus précoce",
+                        "{n} appels auraient été plus précoces",
+                        f.earlier,
+                    ),
+                    f.earlier,
+                ),
+                (
+                    _.plural(
+                        "{n} appel de plus aurait été passé",
+                        "{n} appels de plus auraient été passés",
+                        f.added,
+                    ),
+                    f.added,
+                ),
+                (_.plural("{n} niveau changé", "{n} niveaux changés", f.levels), f.levels),
+                (
+                    _.plural("{n} étape de plan changée", "{n} étapes de plan changées", f.plans),
+                    f.plans,
+                ),
+                (
+                    _.plural(
+                        "{n} état d’activité changé", "{n} états d’activité changés", f.activities
+                    ),
+                    f.activities,
+                ),
+            )
+            if n
+        ]
+        if f.worse:
+            said.append(
+                _(
+                    "Un poste y serait appelé plus tard, ou plus du tout : {realms}",
+                    realms=", ".join(f.worse),
+                )
+            )
+    if f.unread:
+        said.append(
+            _.plural(
+                "{n} crise ne peut plus être rejouée.",
+                "{n} crises ne peuvent plus être rejouées.",
+                f.unread,
+            )
+        )
+    return said

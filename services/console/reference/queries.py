@@ -1,0 +1,84 @@
+"""Changes of the reference data: what is proposed, what waits for its time, what was (D63)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from schemas import reassignment as g
+from schemas import reference_changes as c
+from schemas.base import Instant
+from services.console import resources as r
+from services.console.read_model.query_base import WHOLE, Reading, known, store_errors
+from services.console.resources import Page
+from services.runtime.http.pagination import page
+
+_ORDER: Final = {c.ChangeState.PROPOSED: 0, c.ChangeState.APPROVED: 1}
+_MOVED: Final = frozenset({g.LineState.APPROVED, *g.UNDER_WAY})
+
+
+class Versions(Reading):
+    """Queries about versions of the reference data."""
+
+    async def reference_changes(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        texts: bool = False,
+        limit: int = WHOLE,
+        cursor: str | None = None,
+    ) -> Page[r.ReferenceChange]:
+        """To be approved first, then those that wait for their time, then what is over, newest first."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
+        kept = [row for row in rows if not state or row.state in state]
+        shown, following = page(
+            kept, lambda row: (_ORDER.get(row.state, 2), -row.ended_at, row.id), limit, cursor
+        )
+        told = self._said(shown) if texts else {}
+        return Page(
+            items=[found.shape.reference_change(row, told) for row in shown], next=following
+        )
+
+    async def reference_change(
+        self,
+        realm: str,
+        id: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        texts: bool = False,
+    ) -> r.ReferenceChange:
+        """One change. Raises NotFound."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            row = known(await found.picture.some(c.ReferenceChangeRow, [id]), id)
+        return found.shape.reference_change(row, self._said([row]) if texts else {})
+
+    async def agents_moved(self, realm: str, sites: Collection[str]) -> int:
+        """Agents whose reassignment starts from, leads to or works for one of these sites now."""
+        if not sites:
+            return 0
+        found = await self.read(realm)
+        async with store_errors():
+            rows = (await found.picture.rows(g.ReassignmentRow)).values()
+        return sum(
+            row.count
+            for row in rows
+            if row.state in _MOVED and not {row.site, row.place, row.need_site}.isdisjoint(sites)
+        )
+
+    def _said(self, rows: Sequence[c.ReferenceChangeRow]) -> Mapping[str, Any]:
+        """Text id → fields of what its author wrote."""
+        ids = [
+            said.reason.removeprefix("text:")
+            for row in rows
+            for said in row.decisions
+            if said.reason
+        ]
+        items = self._texts.get_many(ids) if self._texts is not None and ids else {}
+        return {f"text:{id}": item.fields for id, item in items.items()}

@@ -1,0 +1,1 @@
+"""Sites, the map, the overview and sources."""

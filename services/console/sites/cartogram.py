@@ -1,0 +1,156 @@
+"""The territory as tiles of one size: a small commune is as easy to find, and to hit with a finger, as a large one.
+
+Each commune gets the cell of a grid such that the sum of squared distances to where it lies is least; so neighbours stay near each other.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import median
+from typing import Final
+
+from schemas.words import SiteStatus
+from services.console.resources import Commune
+from services.console.sites.map import WORST
+
+TILE: Final = 100.0
+LOOSE: Final = 1.2
+"""Grid cell over the median distance to the nearest neighbour: tighter keeps more of the shape, looser makes larger tiles."""
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    insee: str
+    name: str
+    lines: tuple[str, ...]
+    """The name in at most two lines that fit a large tile."""
+    short: str
+    """Four letters of it, for a small one."""
+    x: float
+    y: float
+    worst: SiteStatus
+    touched: int
+    hit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    box: str
+    tiles: list[Tile]
+
+
+def tiles_of(communes: Sequence[Commune]) -> Tiles:
+    """All communes, always in the same places."""
+    ordered = sorted(communes, key=lambda c: c.insee)
+    cells = placed(tuple((c.x, c.y) for c in ordered))
+    tiles = [
+        Tile(
+            c.insee,
+            c.name,
+            name_lines(c.name),
+            four_letters(c.name),
+            col * TILE,
+            row * TILE,
+            next(s for s in WORST if c.sites.get(s) or s is SiteStatus.NORMAL),
+            sum(n for status, n in c.sites.items() if status is not SiteStatus.NORMAL),
+            bool(c.incidents),
+        )
+        for c, (col, row) in zip(ordered, cells, strict=True)
+    ]
+    wide, high = (
+        max((col for col, _ in cells), default=0) + 1,
+        max((row for _, row in cells), default=0) + 1,
+    )
+    return Tiles(f"-4 -4 {wide * TILE + 8:g} {high * TILE + 8:g}", tiles)
+
+
+def name_lines(name: str, fits: int = 11) -> tuple[str, ...]:
+    """`Boulogne-Billancourt` → `Boulogne-`, `Billancourt`; what is longer still ends in a dot."""
+    parts = name.replace("-", "-\0").replace(" ", " \0").split("\0")
+    lines = [""]
+    for part in parts:
+        if len((lines[-1] + part).strip()) <= fits or not lines[-1]:
+            lines[-1] += part
+        else:
+            lines.append(part)
+    kept = [line.strip() for line in lines[:2]]
+    return tuple(line if len(line) <= fits + 1 else line[:fits] + "." for line in kept)
+
+
+def four_letters(name: str) -> str:
+    """`Nanterre` → `Nant`, `Fontenay-aux-Roses` → `FoRo`: of two names that begin alike each keeps its own end."""
+    words = [word for word in re.split(r"[-’' ]", name) if word.lower() not in _SMALL and word]
+    return words[0][:2] + words[-1][:2] if len(words) > 1 else "".join(words)[:4]
+
+
+_SMALL: Final = frozenset(
+    {"la", "le", "les", "l", "de", "du", "des", "d", "sur", "sous", "aux", "au", "en", "lès"}
+)
+
+
+@lru_cache(maxsize=8)
+def placed(points: tuple[Point, ...]) -> tuple[tuple[int, int], ...]:
+    """A cell (column, row) per point, no two the same, beginning at 0."""
+    if len(points) < 2:
+        return tuple((0, 0) for _ in points)
+    nearest = [
+        min(math.dist(a, b) for j, b in enumerate(points) if j != i) for i, a in enumerate(points)
+    ]
+    west, north = min(x for x, _ in points), min(y for _, y in points)
+    width, height = max(x for x, _ in points) - west, max(y for _, y in points) - north
+    side = max(
+        median(nearest) * LOOSE, max(width, height) / (3 * math.sqrt(len(points))), 1e-6
+    )  # points in heaps ask for no finer grid
+    wide, high = width / side, height / side
+    while (math.ceil(wide) + 1) * (math.ceil(high) + 1) < len(points):
+        wide, high = wide + 0.5, high + 0.5
+    cells = [(col, row) for row in range(math.ceil(high) + 1) for col in range(math.ceil(wide) + 1)]
+    costs = [
+        [((x - west) / side - col) ** 2 + ((y - north) / side - row) ** 2 for col, row in cells]
+        for x, y in points
+    ]
+    chosen = [cells[k] for k in assigned(costs)]
+    left, top = min(col for col, _ in chosen), min(row for _, row in chosen)
+    return tuple((col - left, row - top) for col, row in chosen)
+
+
+def assigned(costs: Sequence[Sequence[float]]) -> list[int]:
+    """A column per row, no two the same, of the least sum (Hungarian method with potentials, O(rows² columns)). At least as many columns as rows."""
+    rows, columns = len(costs), len(costs[0])
+    row_price, column_price = [0.0] * (rows + 1), [0.0] * (columns + 1)
+    owner, before = (
+        [0] * (columns + 1),
+        [0] * (columns + 1),
+    )  # rows and columns count from 1: 0 is nobody's
+    for row in range(1, rows + 1):
+        owner[0], at = row, 0
+        shortest, done = [math.inf] * (columns + 1), [False] * (columns + 1)
+        while owner[at] != 0:
+            done[at], here = True, owner[at]
+            for column in range(1, columns + 1):
+                reduced = costs[here - 1][column - 1] - row_price[here] - column_price[column]
+                if not done[column] and reduced < shortest[column]:
+                    shortest[column], before[column] = reduced, at
+            following = min(
+                (c for c in range(1, columns + 1) if not done[c]), key=shortest.__getitem__
+            )
+            step = shortest[following]
+            for column in range(columns + 1):
+                if done[column]:
+                    row_price[owner[column]] += step
+                    column_price[column] -= step
+                else:
+                    shortest[column] -= step
+            at = following
+        while at:
+            owner[at], at = owner[before[at]], before[at]
+    found = [0] * rows
+    for column in range(1, columns + 1):
+        if owner[column]:
+            found[owner[column] - 1] = column - 1
+    return found

@@ -1,0 +1,101 @@
+"""`/api/v1/sites/{id}/instructions`: short instructions of the cell to a site, which the site confirms (D99).
+
+The words go to the encrypted texts. The site confirms with `POST /api/v1/tasks/{id}/done` and the outcome `understood`; the cell
+takes one back with `withdrawn`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import Field
+
+from schemas.base import Command
+from schemas.commands import InstructSite
+from services.console.http.answers import RESPONSES, answer, require_text
+from services.console.http.context import Author, Body, Cut, Picture, Reader, deciding
+from services.console.http.decisions import Decisions
+from services.console.http.scopes import check_sites
+from services.console.resources import Instruction, Page
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1/sites", tags=["people"])
+LONGEST: Final = 200
+"""Characters of an instruction: together with the name of the site it fits an SMS."""
+
+
+class NewInstruction(Body):
+    """A sentence for the manager of the site. It must not say what a stranger may not read."""
+
+    text: str = Field(min_length=1, max_length=LONGEST)
+    incident: str | None = Field(default=None, max_length=64)
+    report: str | None = Field(
+        default=None, max_length=64, description="the report that it answers"
+    )
+
+
+def sentence_of(text: str) -> str:
+    """Return what the cell wrote as a sentence: in a message more words follow it."""
+    text = text.strip()
+    return text if text[-1] in ".!?…" else f"{text}."
+
+
+def reads_instructions(reader: Reader, site: str, pole: str | None) -> bool:
+    """Tell whether the reader may see the words: the cell, and whoever answers for the site."""
+    scope = reader.principal.scope
+    mine = site in scope.sites or (not scope.sites and pole in scope.poles)
+    return mine or reader.principal.may(Permission.REPORT_RAW)
+
+
+@router.get(
+    "/{id}/instructions",
+    summary="Instructions of the cell to this site, newest first, with what the site answered",
+)
+async def instructions(reader: Picture, part: Cut, id: str) -> Page[Instruction]:
+    site = await reader.model.site(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    texts = reads_instructions(reader, site.id, site.pole)
+    found = await reader.model.instructions(
+        reader.realm, {site.id}, texts=texts, as_of=reader.as_of, lang=reader.lang
+    )
+    return part.of(found)
+
+
+@router.post(
+    "/{id}/instructions",
+    responses=RESPONSES,
+    summary="Send the site an instruction: a task of its manager, and a message",
+)
+async def instruct(
+    author: Annotated[Author, Depends(deciding(Permission.INCIDENT_DECIDE))],
+    id: str,
+    body: NewInstruction,
+) -> Response:
+    require_text(body.text, "text")
+    author = author.within(body)
+    await check_sites(author, [id], "site")
+    decisions: Decisions = author.request.app.state.decisions
+
+    def make(by: str, role: str, reason: str | None) -> Command:
+        assert reason is not None
+        text_id = reason.removeprefix("text:")
+        return InstructSite(
+            author=by,
+            role=role,
+            site=id,
+            text_id=text_id,
+            incident=body.incident,
+            report=body.report,
+        )
+
+    outcome = await decisions.decide(
+        "alerts",
+        author.realm,
+        author.principal,
+        make,
+        reason=sentence_of(body.text),
+        key=author.key,
+        wait_s=author.wait_s,
+    )
+    return answer(author.request, outcome, author.lang)

@@ -1,0 +1,251 @@
+"""The map: which communes are hit, which sites have a glyph, and where it stands so that no two cover each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from schemas.words import SiteStatus
+from services.console.resources import Commune, Site
+from services.console.texts.names import short
+
+WORST: Final = (
+    SiteStatus.EVACUATED,
+    SiteStatus.SHELTERING,
+    SiteStatus.CLOSED,
+    SiteStatus.UNKNOWN,
+    SiteStatus.DEGRADED,
+    SiteStatus.NORMAL,
+)
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Glyph:
+    id: str
+    name: str
+    commune: str
+    status: SiteStatus
+    x: float
+    y: float
+    """Upper left corner."""
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    insee: str
+    name: str
+    path: str
+    hit: bool
+    touched: int
+    """Sites that are not normal."""
+    label: Point | None
+    """Where its name stands (middle of the baseline), if it is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapView:
+    box: str
+    areas: list[Area]
+    dots: list[Point]
+    """Normal sites."""
+    glyphs: list[Glyph]
+    dot: float
+    """Radius of a dot."""
+
+
+@lru_cache(maxsize=64)
+def spread(points: tuple[Point, ...], gap: float) -> tuple[Point, ...]:
+    """The points, pushed apart until they are about `gap` from each other. Deterministic; few rounds, so crowds stay crowds."""
+    placed = [list(p) for p in points]
+    for _round in range(14):
+        moved = False
+        for i, a in enumerate(placed):
+            for j in range(i):
+                b = placed[j]
+                dx, dy = a[0] - b[0], a[1] - b[1]
+                if abs(dx) >= gap or abs(dy) >= gap:
+                    continue
+                distance = (dx * dx + dy * dy) ** 0.5
+                if distance >= gap:
+                    continue
+                moved = True
+                if distance < 0.01:
+                    dx, dy, distance = (
+                        (1.0, 0.35 * (j % 3 - 1), 1.06) if i % 2 else (0.35, 1.0, 1.06)
+                    )
+                push = (gap - distance) / 2 / distance
+                a[0], a[1], b[0], b[1] = (
+                    a[0] + dx * push,
+                    a[1] + dy * push,
+                    b[0] - dx * push,
+                    b[1] - dy * push,
+                )
+        if not moved:
+            break
+    return tuple((round(x, 1), round(y, 1)) for x, y in placed)
+
+
+def worst_first(sites: Iterable[Site]) -> list[Site]:
+    """Gravest status last, so that it is drawn above the others."""
+    return sorted(sites, key=lambda s: (-WORST.index(s.status), s.id))
+
+
+Box = tuple[float, float, float, float]
+"""x, y, width, height."""
+
+
+@lru_cache(maxsize=256)
+def extent(path: str) -> Box:
+    """The rectangle around an outline."""
+    numbers = [float(n) for n in _NUMBER.findall(path)]
+    xs, ys = numbers[::2], numbers[1::2]
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+def overlap(a: Box, b: Box) -> bool:
+    """The two rectangles share some room."""
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+def place_labels(
+    named: Sequence[tuple[str, Point, str]], glyphs: Sequence[Glyph], box: Box, font: float
+) -> dict[str, Point]:
+    """A place for each name: in or beside its commune, where it covers the fewest glyphs and no other name.
+
+    `named`: name, town hall, outline; in order of importance.
+    """
+    taken: list[Box] = []
+    found: dict[str, Point] = {}
+    for name, home, path in named:
+        width, (x, y, w, h) = 0.56 * font * len(name), extent(path)
+        beside = [
+            (x + w / 2, y - font * 0.4),
+            (x + w / 2, y + h + font),
+            (x - width / 2, y + h / 2),
+            (x + w + width / 2, y + h / 2),
+        ]
+        corners = [
+            (x + w * u, y + h * v) for u in (0.12, 0.5, 0.88) for v in (0.08, 0.3, 0.7, 0.95)
+        ]
+        spots = [home, *beside, *corners]
+
+        def cost(at: Point, width: float = width, home: Point = home) -> float:
+            mine = (at[0] - width / 2, at[1] - font * 0.8, width, font)
+            inside = (
+                mine[0] >= box[0]
+                and mine[1] >= box[1]
+                and mine[0] + mine[2] <= box[0] + box[2]
+                and at[1] <= box[1] + box[3]
+            )
+            covered = sum(overlap(mine, (g.x, g.y, g.size, g.size)) for g in glyphs)
+            crowded = sum(overlap(mine, other) for other in taken)
+            away = (abs(at[0] - home[0]) + abs(at[1] - home[1])) / font
+            return (0 if inside else 1000) + 100 * crowded + 3 * covered + 0.5 * away
+
+        best = min(spots, key=cost)
+        taken.append((best[0] - width / 2, best[1] - font * 0.8, width, font))
+        found[name] = (round(best[0], 1), round(best[1], 1))
+    return found
+
+
+def _view(
+    communes: Sequence[Commune],
+    sites: Sequence[Site],
+    box: Box,
+    size: float,
+    labels: int,
+    font: float,
+) -> MapView:
+    abnormal = worst_first(s for s in sites if s.status is not SiteStatus.NORMAL)
+    at = spread(tuple((s.x, s.y) for s in abnormal), size * 1.12)
+    half = size / 2
+    glyphs = [
+        Glyph(
+            s.id,
+            short(s.name),
+            s.commune_name,
+            s.status,
+            round(x - half, 1),
+            round(y - half, 1),
+            size,
+        )
+        for s, (x, y) in zip(abnormal, at, strict=True)
+    ]
+    touched = {
+        c.insee: sum(n for status, n in c.sites.items() if status is not SiteStatus.NORMAL)
+        for c in communes
+    }
+    hit = {c.insee for c in communes if c.incidents}
+    order = sorted(communes, key=lambda c: (c.insee not in hit, -touched[c.insee], -c.population))[
+        :labels
+    ]
+    labelled = place_labels([(c.name, (c.x, c.y), c.path) for c in order], glyphs, box, font)
+    areas = [
+        Area(c.insee, c.name, c.path, c.insee in hit, touched[c.insee], labelled.get(c.name))
+        for c in sorted(communes, key=lambda c: (c.insee in hit, c.insee))
+    ]
+    dots = [(s.x, s.y) for s in sites if s.status is SiteStatus.NORMAL]
+    return MapView(" ".join(f"{v:g}" for v in box), areas, dots, glyphs, round(size / 7, 1))
+
+
+def whole(
+    communes: Sequence[Commune],
+    sites: Sequence[Site],
+    width: float,
+    height: float,
+    *,
+    size: float = 25,
+    labels: int = 0,
+    font: float = 33,
+) -> MapView:
+    """The whole territory."""
+    return _view(communes, sites, (-10, -10, width + 20, height + 20), size, labels, font)
+
+
+def near(
+    communes: Sequence[Commune],
+    sites: Sequence[Site],
+    *,
+    ratio: float,
+    size_share: float = 0.04,
+    font: float = 26,
+) -> MapView | None:
+    """The part around what is hit, or None when nothing is, or when it is most of the territory anyway. `ratio` = width / height."""
+    boxes = [extent(c.path) for c in communes if c.incidents]
+    boxes += [(s.x, s.y, 0, 0) for s in sites if s.status is not SiteStatus.NORMAL]
+    if not boxes:
+        return None
+    west, north = min(b[0] for b in boxes), min(b[1] for b in boxes)
+    width, height = max(b[0] + b[2] for b in boxes) - west, max(b[1] + b[3] for b in boxes) - north
+    side = max(width * 1.1, height * 1.1 * ratio, 240)
+    if side > _MOST:
+        return None
+    box = (
+        round(west + width / 2 - side / 2),
+        round(north + height / 2 - side / ratio / 2),
+        round(side),
+        round(side / ratio),
+    )
+    inside = [
+        s for s in sites if box[0] <= s.x <= box[0] + box[2] and box[1] <= s.y <= box[1] + box[3]
+    ]
+    return _view(
+        communes,
+        inside,
+        box,
+        round(side * size_share, 1),
+        sum(1 for c in communes if c.incidents),
+        font,
+    )
+
+
+_MOST: Final = 850
+"""Wider than this (of 1000) the part would be nearly the whole."""

@@ -1,0 +1,102 @@
+"""`/mes-sites`: what concerns the sites of one person, the most pressing first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.words import SiteStatus
+from services.console.continuity.clocks import Running
+from services.console.i18n import Translator
+from services.console.incidents.report_form import TROUBLES
+from services.console.messages.queries import INSTRUCTION
+from services.console.reassignment.page import SiteOrder, orders_of
+from services.console.resources import Incident, Instruction, ReassignmentLine, Report, Site, Task
+from services.console.sites.map import WORST
+from services.runtime.identity.principals import Scope
+
+SHOWN: Final = 30
+QUICK: Final = TROUBLES[:4]
+"""Troubles that are one gesture away; the form has the others."""
+
+
+ANSWERED_SHOWN: Final = 1
+"""Instructions of a site that stay shown after they were answered, the newest."""
+
+
+def instructions_of(found: Iterable[Instruction]) -> dict[str, list[Instruction]]:
+    """Return by site the instructions that wait, and the newest that were answered."""
+    by_site: dict[str, list[Instruction]] = {}
+    for one in sorted(found, key=lambda i: (i.answered_at is not None, -i.asked_at.timestamp())):
+        shown = by_site.setdefault(one.site, [])
+        if (
+            one.answered_at is None
+            or sum(i.answered_at is not None for i in shown) < ANSWERED_SHOWN
+        ):
+            shown.append(one)
+    return by_site
+
+
+def answers_for(scope: Scope, site: Site | None) -> bool:
+    """Tell whether an account is one of the people of this site, who answer its instructions."""
+    return site is not None and site.id in scope.sites
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    site: Site
+    clocks: list[Running]
+    tasks: list[Task]
+    orders: list[SiteOrder]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a report of the site, for the person who sent it."""
+
+    report: Report
+    incident: Incident | None
+
+    @property
+    def taken(self) -> bool:
+        """Somebody of the cell has taken its incident in charge."""
+        return self.incident is not None and bool(self.incident.acknowledged_by)
+
+
+def receipts_of(reports: Iterable[Report], incidents: Iterable[Incident]) -> list[Receipt]:
+    """Return a receipt for each report."""
+    by_id = {i.id: i for i in incidents}
+    return [Receipt(report, by_id.get(report.incident or "")) for report in reports]
+
+
+def mine_of(
+    scope: Scope,
+    sites: Iterable[Site],
+    clocks: Sequence[Running],
+    tasks: Sequence[Task],
+    moved: Sequence[ReassignmentLine],
+    _: Translator,
+) -> list[Mine]:
+    """The sites of the scope, or of its pôles; nobody's without a scope: the cell has its own table."""
+    wanted = [
+        s for s in sites if s.id in scope.sites or (not scope.sites and s.pole in scope.poles)
+    ]
+    waiting = [t for t in tasks if t.kind != INSTRUCTION]
+    found = [
+        Mine(
+            s,
+            [c for c in clocks if c.site == s.id],
+            [t for t in waiting if t.site == s.id],
+            orders_of(s.id, moved, _),
+        )
+        for s in wanted
+    ]
+    return sorted(
+        found, key=lambda m: (WORST.index(m.site.status), -len(m.tasks), not m.orders, m.site.name)
+    )
+
+
+def touched(found: Iterable[Mine]) -> int:
+    """How many are not normal."""
+    return sum(m.site.status is not SiteStatus.NORMAL for m in found)

@@ -1,0 +1,183 @@
+"""The whole picture at a glance."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import orjson
+
+from schemas import alerts as a
+from schemas import calling
+from schemas import continuity as c
+from schemas import delivery as d
+from schemas import maintenance as m
+from schemas.base import Instant
+from schemas.realms import partition_of
+from schemas.topics import PARTITIONS, SERVICES
+from schemas.words import ACTIVATED, ActivityState, PlanState, SiteStatus, TaskState
+from services.console import resources as r
+from services.console.incidents.queries import Incidents
+from services.console.messages.queries import is_overdue
+from services.console.read_model import snapshot as pictures
+from services.console.read_model import store
+from services.console.read_model.query_base import (
+    WHOLE,
+    Read,
+    now_ms,
+    realm_now,
+    store_errors,
+    time_of,
+)
+from services.console.read_model.shapes import OPEN
+from services.console.resources import when
+from services.console.sites.queries import Places, activity_counts, site_counts
+from services.runtime.log.heads import Heads, log_name
+
+BEARABLE_PER_10_MIN: Final = 10
+"""Demands for attention that one person can follow (ISA 18.2, EEMUA 191); shown, never enforced."""
+E = TypeVar("E", bound=StrEnum)
+
+
+def plan_counts(plans: Iterable[c.PlanRow]) -> dict[str, int]:
+    """Plans that wait for a decision, and those in effect: one that recovers is, until it is stood down."""
+    states = Counter(plan.state for plan in plans)
+    return {
+        "plans_proposed": states[PlanState.PROPOSED],
+        "plans_active": sum(states[state] for state in ACTIVATED),
+    }
+
+
+class OverviewQueries(Incidents, Places):
+    """The overview of a realm."""
+
+    async def overview(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", texts: bool = False
+    ) -> r.Overview:
+        """Level and why, counts, alarm rate, feeds, newest log positions. `texts`: the reader may read why sending is held."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            return await self._overview(found, texts=texts)
+
+    async def _overview(self, found: Read, *, texts: bool) -> r.Overview:
+        picture, shape = found.picture, found.shape
+        resource = realm_now(picture)
+        server, at = now_ms(), time_of(picture)
+        levels = await picture.rows(a.LevelRow)
+        sites = site_counts(picture.reference, await picture.rows(a.SiteRow))
+        work = await picture.rows(c.ActivityRow)
+        activities = activity_counts(picture.reference, work)
+        rows = await self._incident_rows(found)
+        current = rows[: bisect_left(rows, True, key=lambda row: row.state not in OPEN)]
+        task_rows = (await picture.rows(a.TaskRow)).values()
+        tasks = Counter(t.state for t in task_rows)
+        ladders = Counter(e.state for e in (await picture.rows(calling.EscalationRow)).values())
+        hold = (await picture.rows(d.HoldRow)).get("sending")
+        windows = Counter(w.state for w in (await picture.rows(m.MaintenanceRow)).values())
+        level = shape.level("territory", levels.get("territory"))
+        counts = {
+            "incidents_open": len(current),
+            "incidents": len(rows),
+            "reports": await picture.count("reports"),
+            "tasks_open": tasks[TaskState.OPEN] + tasks[TaskState.TAKEN],
+            "tasks_overdue": sum(is_overdue(t, at) for t in task_rows),
+            **plan_counts((await picture.rows(c.PlanRow)).values()),
+            "activities_interrupted": sum(
+                n[ActivityState.INTERRUPTED] for n in activities.values()
+            ),
+            "incidents_quiet": sum(1 for i in current if i.quiet is not None),
+            "maintenance_active": windows["active"],
+            "escalations_running": ladders["running"],
+            "notifications": await picture.count("notifications"),
+        }
+        return r.Overview(
+            realm=resource,
+            at=when(at),
+            server_time=when(server),
+            level=level,
+            counts=counts,
+            sites=_sum(SiteStatus, sites.values()),
+            activities=_sum(ActivityState, activities.values()),
+            poles=self._poles(found, await self._pole_levels(found), sites, work),
+            incidents=await self._shape_incidents(found, current[:WHOLE], reports=False),
+            alarm_rate=await self._alarm_rate(picture.realm, at),
+            feeds=[_feed(name, last, at) for name, last in sorted((await picture.feeds()).items())],
+            audit=await self._audit(),
+            hold=shape.hold(
+                hold, self.reason_of(hold.reason) if texts and hold is not None else None
+            ),
+            log=await self.positions(picture.realm),
+            epoch=await self.epoch(),
+        )
+
+    async def _audit(self) -> r.Audit:
+        raw = await self._client.get(store.AUDIT)
+        if raw is None:
+            return r.Audit(state="unknown", at=None, since=None, breaches=[])
+        said = orjson.loads(raw)
+        breaches = [r.AuditBreach(law=law, what=what) for law, what in said["breaches"]]
+        return r.Audit(
+            state=said["state"], at=when(said["at"]), since=when(said["since"]), breaches=breaches
+        )
+
+    async def _alarm_rate(self, realm: str, at: Instant) -> r.AlarmRate:
+        minutes = await pictures.rates(self._client, realm, at, 60)
+        demands = minutes["demand"]
+        series = [sum(demands[n : n + 10]) for n in range(0, 60, 10)]
+        return r.AlarmRate(
+            window_min=10,
+            demands=series[-1],
+            bearable=BEARABLE_PER_10_MIN,
+            reports=sum(minutes["report"][-10:]),
+            series=series,
+        )
+
+    async def heads(self) -> Heads:
+        """Where every log ends, as far as it is projected."""
+        places = [(s, p) for s in SERVICES for p in range(PARTITIONS)]
+        async with store_errors():
+            raw = await self._client.mget([store.position(s, p) for s, p in places])
+        kept = {
+            log_name(s, p): orjson.loads(value)
+            for (s, p), value in zip(places, raw, strict=True)
+            if value is not None
+        }
+        return {name: (p["seq"], p["hash"]) for name, p in kept.items() if p["seq"]}
+
+    async def positions(self, realm: str) -> list[r.LogPosition]:
+        """Newest projected record of each log on the realm's partition."""
+        partition = partition_of(realm, PARTITIONS)
+        async with store_errors():
+            raw = await self._client.mget([store.position(s, partition) for s in SERVICES])
+        kept = {
+            s: orjson.loads(value)
+            for s, value in zip(SERVICES, raw, strict=True)
+            if value is not None
+        }
+        return [
+            r.LogPosition(
+                service=s,
+                partition=partition,
+                seq=p["seq"],
+                offset=p["head_offset"],
+                history=p["history"],
+                hash=p["hash"],
+                at=when(p["at"]),
+            )
+            for s, p in kept.items()
+        ]
+
+
+def _sum(states: type[E], counters: Iterable[Counter[E]]) -> dict[E, int]:
+    total: Counter[E] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return {state: total[state] for state in states}
+
+
+def _feed(name: str, last: Instant, at: Instant) -> r.Feed:
+    kind, _, id = name.partition(":")
+    return r.Feed(id=id, kind=kind, last_at=when(last), silent_s=max(0, (at - last) // 1000))

@@ -1,0 +1,236 @@
+"""Sites, pôles, communes, levels and what was declared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas.base import Instant
+from schemas.words import ActivityState, SiteStatus
+from services.console import resources as r
+from services.console.continuity.pole_capacity import NOTHING_TO_DO, pole_capacities
+from services.console.http.problems import NotFound
+from services.console.read_model.query_base import WHOLE, Read, Reading, known, store_errors
+from services.console.read_model.reference_index import Reference
+from services.console.read_model.shapes import OPEN
+from services.console.read_model.snapshot import Members, Picture
+from services.console.resources import Page
+from services.console.sites.geometry import ATTRIBUTION, WIDTH
+from services.console.sites.pole_levels import pole_levels
+from services.runtime.http.pagination import page
+
+LEVELLED: Final = 50
+"""Realms whose levels of pôles are kept."""
+
+
+class Places(Reading):
+    """Queries about places."""
+
+    async def sites(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        status: Sequence[str] = (),
+        kind: str | None = None,
+        pole: str | None = None,
+        commune: str | None = None,
+        incident: str | None = None,
+        q: str | None = None,
+        limit: int = WHOLE,
+        cursor: str | None = None,
+        members_too: bool = False,
+    ) -> Page[r.Site]:
+        """Every site of the territory, by id. `members_too`: each cause with all its reports and sources, which no page asks for."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.SiteRow)
+            members = await self._members(found.picture, incident) if incident is not None else None
+        wanted = [
+            s
+            for s in found.picture.reference.sites.values()
+            if (kind is None or s.kind == kind)
+            and (pole is None or s.pole == pole)
+            and (commune is None or s.commune == commune)
+            and (members is None or s.id in members)
+            and (not status or (rows[s.id].status if s.id in rows else SiteStatus.NORMAL) in status)
+            and (q is None or q.casefold() in f"{s.id} {s.name} {s.commune_name}".casefold())
+        ]
+        shown, following = page(wanted, lambda s: (s.id,), limit, cursor)
+        told = (
+            await self._with_members(
+                found.picture, {s.id: rows[s.id] for s in shown if s.id in rows}
+            )
+            if members_too
+            else rows
+        )
+        return Page(items=[found.shape.site(s, told.get(s.id)) for s in shown], next=following)
+
+    async def _with_members(
+        self, picture: Picture, rows: Mapping[str, a.SiteRow]
+    ) -> Mapping[str, a.SiteRow]:
+        """Rows whose causes name all their reports and sources, not the first alone."""
+        many = [c.id for row in rows.values() for c in row.causes if c.reports_count is not None]
+        if not many:
+            return rows
+        async with store_errors():
+            members = await picture.members_of(many)
+        return {id: _with_all(row, members) for id, row in rows.items()}
+
+    async def _members(self, picture: Picture, incident: str) -> set[str]:
+        row = await picture.row(a.IncidentRow, incident)
+        if row is None:
+            raise NotFound
+        return {*row.members, *row.zone_sites}
+
+    async def site(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.Site:
+        """One site."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        static = known(found.picture.reference.sites, id)
+        async with store_errors():
+            row = await found.picture.row(a.SiteRow, id)
+        told = await self._with_members(found.picture, {} if row is None else {id: row})
+        return found.shape.site(static, told.get(id))
+
+    async def poles(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.Pole]:
+        """Pôles with counts by state and capacity, in the order of the territory."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            sites = site_counts(found.picture.reference, await found.picture.rows(a.SiteRow))
+            return self._poles(
+                found,
+                await self._pole_levels(found),
+                sites,
+                await found.picture.rows(c.ActivityRow),
+            )
+
+    def _poles(
+        self,
+        found: Read,
+        levels: Mapping[str, a.LevelRow],
+        sites: Mapping[str, Counter[SiteStatus]],
+        rows: Mapping[str, c.ActivityRow],
+    ) -> list[r.Pole]:
+        activities, capacities = (
+            activity_counts(found.picture.reference, rows),
+            pole_capacities(found.picture.reference, rows),
+        )
+        return [
+            found.shape.pole(
+                static,
+                found.shape.level(f"pole:{static.id}", levels.get(static.id)),
+                sites.get(static.id, Counter()),
+                activities.get(static.id, Counter()),
+                capacities.get(static.id, NOTHING_TO_DO),
+            )
+            for static in found.picture.reference.poles.values()
+        ]
+
+    async def communes(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.Commune]:
+        """Communes with outline and counts."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        reference = found.picture.reference
+        async with store_errors():
+            rows = await found.picture.rows(a.SiteRow)
+            incidents = [
+                i for i in (await found.picture.rows(a.IncidentRow)).values() if i.state in OPEN
+            ]
+        counts: dict[str, Counter[SiteStatus]] = {}
+        for site in reference.sites.values():
+            counts.setdefault(site.commune, Counter())[
+                rows[site.id].status if site.id in rows else SiteStatus.NORMAL
+            ] += 1
+        return [
+            found.shape.commune(
+                static,
+                counts.get(static.insee, Counter()),
+                [i.id for i in incidents if static.insee in i.communes],
+            )
+            for static in reference.communes.values()
+        ]
+
+    def map(self) -> r.Map:
+        """View box and attribution of everything that has x, y or a path."""
+        return r.Map(width=WIDTH, height=self._outlines.plane.height, attribution=ATTRIBUTION)
+
+    async def levels(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.LevelState]:
+        """Territory first, then every pôle."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            territory = (await found.picture.rows(a.LevelRow)).get("territory")
+            poles = await self._pole_levels(found)
+        shape = found.shape
+        return [
+            shape.level("territory", territory),
+            *(shape.level(f"pole:{p}", poles.get(p)) for p in found.picture.reference.poles),
+        ]
+
+    async def _pole_levels(self, found: Read) -> dict[str, a.LevelRow]:
+        """Worked out anew when an incident has changed: of ten thousand it takes 50 ms, and every page asks."""
+        rows, reference, realm = (
+            await found.picture.rows(a.IncidentRow),
+            found.picture.reference,
+            found.picture.realm,
+        )
+        kept = self._pole_levels_of.get(realm)
+        if kept is None or kept[0] is not rows or kept[1] is not reference:
+            if len(self._pole_levels_of) >= LEVELLED:
+                self._pole_levels_of.clear()
+            levels = pole_levels(
+                (i for i in rows.values() if i.state in OPEN),
+                {s.id: s.pole for s in reference.sites.values()},
+            )
+            kept = self._pole_levels_of[realm] = rows, reference, levels
+        return kept[2]
+
+    async def flags(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.Flag]:
+        """What authorities and operators declared, by id."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with store_errors():
+            rows = await found.picture.rows(a.FlagRow)
+        return [found.shape.flag(rows[id]) for id in sorted(rows)]
+
+
+def _with_all(row: a.SiteRow, members: Mapping[str, Members]) -> a.SiteRow:
+    causes = tuple(
+        c.model_copy(update=members[c.id]._asdict()) if c.id in members else c for c in row.causes
+    )
+    return row.model_copy(update={"causes": causes})
+
+
+def site_counts(
+    reference: Reference, rows: Mapping[str, a.SiteRow]
+) -> dict[str, Counter[SiteStatus]]:
+    """Pôle → sites by status."""
+    counts: dict[str, Counter[SiteStatus]] = {}
+    for site in reference.sites.values():
+        counts.setdefault(site.pole, Counter())[
+            rows[site.id].status if site.id in rows else SiteStatus.NORMAL
+        ] += 1
+    return counts
+
+
+def activity_counts(
+    reference: Reference, rows: Mapping[str, c.ActivityRow]
+) -> dict[str, Counter[ActivityState]]:
+    """Pôle → activities by state."""
+    counts: dict[str, Counter[ActivityState]] = {}
+    for one in reference.activities.values():
+        counts.setdefault(one.pole, Counter())[
+            rows[one.id].state if one.id in rows else ActivityState.NOMINAL
+        ] += 1
+    return counts

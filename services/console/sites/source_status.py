@@ -1,0 +1,47 @@
+"""How the sources fare. The front keeps it; the console asks for it in the reader's own name, so that the front alone judges who may read it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import httpx
+import structlog
+from fastapi import Request
+
+ASK_S: Final = 2.0
+_CREDENTIALS: Final = ("cookie", "authorization")
+log = structlog.get_logger(__name__)
+
+
+class SourceList:
+    """Of the front at `url`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def of(self, request: Request) -> list[dict[str, Any]] | None:
+        """Items of `GET /api/v1/sources`; None when the front does not answer."""
+        headers = {
+            name: value for name in _CREDENTIALS if (value := request.headers.get(name)) is not None
+        }
+        try:
+            async with httpx.AsyncClient(
+                base_url=self._url, headers=headers, timeout=ASK_S, trust_env=False
+            ) as client:
+                found, cursor = [], ""
+                while cursor is not None:
+                    page = (
+                        (
+                            await client.get(
+                                "/api/v1/sources", params={"cursor": cursor} if cursor else {}
+                            )
+                        )
+                        .raise_for_status()
+                        .json()
+                    )
+                    found += page["items"]
+                    cursor = page["next"]
+            return found
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            log.warning("sources.unknown", error=type(error).__name__)
+            return None

@@ -1,0 +1,241 @@
+"""Who may see a page, in which realm; and how a problem reads as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
+
+from services.console.i18n import Translator, translator
+from services.console.read_model.queries import Queries
+from services.console.resources import Overview, Realm
+from services.console.texts import words as w
+from services.console.web.past_screens import PARAMETER, moment_of
+from services.console.web.shell import Choice, Reader, Shell, remember, render
+from services.runtime.http.problems import Language, ProblemError
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.http_access import guest_of, session_of
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.role_names import OF_THE_REALM, forbidden
+
+ENROL = "/compte/second-facteur"
+"""Show the page on which a person adds a second factor, the only one until they have it."""
+LIVE_HEADER = "x-vigie-live"
+"""Sent by the page when it refreshes itself: the answer is then never a redirect to the login."""
+
+
+class Stranger(Exception):
+    """No session: the login page comes first."""
+
+
+class Elsewhere(Exception):
+    """The page is at another address."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+
+class PageRoute(APIRoute):
+    """A route whose problems are pages, not JSON documents."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def page(request: Request) -> Response:
+            try:
+                response = await handle(request)
+            except Stranger:
+                return login_first(request)
+            except Elsewhere as elsewhere:
+                return RedirectResponse(elsewhere.url, 303)
+            except ProblemError as error:
+                return problem_page(request, error)
+            remember(response, request, Choice.of(request))
+            return response
+
+        return page
+
+
+def login_first(request: Request) -> Response:
+    """To the login page, which comes back here; a refresh is told with 401."""
+    if LIVE_HEADER in request.headers:
+        return Response(status_code=401)
+    return RedirectResponse(login_url(request), 303)
+
+
+def login_url(request: Request) -> str:
+    """The login page, which leads back to the page that was asked for."""
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return f"/connexion?next={quote(target, safe='')}"
+
+
+def problem_page(request: Request, error: ProblemError) -> Response:
+    """The problem as a page with one way out."""
+    choice = Choice.of(request)
+    _ = translator(choice.lang)
+    problem = error.problem
+    language: Language = "en" if choice.lang == "en" else "fr"
+    context = {
+        "title": problem.kind.title[language],
+        "detail": problem.sentence(language),
+        "link": "/",
+        "link_label": _("Retour à la cellule"),
+        **(_refused(request, _) if problem.code == "forbidden" else {}),
+    }
+    response = render("message.html", context, choice, status=problem.status)
+    if problem.retry_after_s is not None:
+        response.headers["Retry-After"] = str(problem.retry_after_s)
+        response.headers["Refresh"] = str(problem.retry_after_s + 1)
+    return response
+
+
+def _refused(request: Request, _: Translator) -> dict[str, str]:
+    """A refusal in the words of the person who reads it: the names of roles and rights are for programs. Who has no account is shown the door."""
+    session = session_of(request)
+    if session is None:
+        return {
+            "detail": _(
+                "Cette page demande un compte. Sans compte, on regarde l’exercice de démonstration, et rien d’autre."
+            ),
+            "link": login_url(request),
+            "link_label": _("Se connecter"),
+        }
+    role = w.word(w.ROLE, session.principal.role.value, _)
+    return {
+        "detail": _(
+            "Votre compte ({role}) n’ouvre pas cette page. Un administrateur règle les droits, dans Personnes et droits.",
+            role=role,
+        )
+    }
+
+
+def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ) -> Reader:
+    """The person of the session. Raises Stranger, Elsewhere, ProblemError `forbidden`."""
+    session = session_of(request)
+    if session is not None and session.enrolling:
+        if LIVE_HEADER in request.headers:
+            raise Stranger
+        raise Elsewhere(ENROL)
+    principal = session.principal if session else guest_of(request)
+    if principal is None:
+        raise Stranger
+    if not principal.may(permission):
+        raise forbidden(principal.role, permission)
+    return Reader(principal, past=moment_of(request) is not None)
+
+
+async def poster_site(request: Request) -> str | None:
+    """The site of the poster whose key the link holds; None when it holds none. Raises ProblemError `unauthenticated` for a key that is not one."""
+    token = request.query_params.get("token")
+    if token is None:
+        return None
+    access: AccessStore = request.app.state.access
+    principal = access.bearer(token) or await access.authenticate_bearer(token)
+    source = (
+        None
+        if principal is None or not principal.may(Permission.REPORT_POSTER)
+        else access.source(principal.id)
+    )
+    if source is None or source.site is None:
+        raise ProblemError("unauthenticated")
+    return source.site
+
+
+def query_of(request: Request, **changes: object) -> str:
+    """The query of this page with some parameters changed; None removes one."""
+    kept = {**request.query_params, **changes}
+    return urlencode(
+        {k: str(v) for k, v in kept.items() if v is not None and (k != "lang" or "lang" in changes)}
+    )
+
+
+def kept_of(request: Request) -> list[tuple[str, str]]:
+    """What a form that asks for another time of the same page sends along."""
+    return [
+        (k, v) for k, v in request.query_params.items() if k not in (PARAMETER, "lang", "theme")
+    ]
+
+
+async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[Realm, list[Realm]]:
+    """The realm of this page and all that the reader may see.
+
+    Without `?realm=` it is the live one; but as long as that has nothing open, a newcomer is sent to a running exercise
+    (Elsewhere), where the band says so. A page that is shown stays where it is. Raises ProblemError.
+    """
+    realms = [r for r in await queries.realms() if reader.principal.sees(r.name)]
+    asked = request.query_params.get("realm")
+    if asked is not None:
+        if not reader.principal.sees(asked):
+            raise forbidden(reader.principal.role, OF_THE_REALM)
+        return next((r for r in realms if r.name == asked), None) or await queries.realm(
+            asked
+        ), realms
+    live = next((r for r in realms if not r.simulated), None)
+    if live is None and reader.guest:
+        raise (
+            Elsewhere(f"{request.url.path}?{query_of(request, realm=realms[0].name)}")
+            if realms
+            else Stranger
+        )
+    if live is None:
+        raise ProblemError("realm_unknown")
+    return live, realms
+
+
+async def shell_of(request: Request, queries: Queries, reader: Reader, page: str) -> Shell:
+    """The frame of a screen. Raises Elsewhere, ProblemError."""
+    choice = Choice.of(request)
+    realm, realms = await realm_of(request, queries, reader)
+    overview = await queries.overview(
+        realm.name, lang=choice.lang, texts=reader.may(Permission.LOG_READ)
+    )
+    if (
+        not reader.past
+        and LIVE_HEADER not in request.headers
+        and "realm" not in request.query_params
+        and page in ("cell", "wall")
+        and not overview.incidents
+        and overview.level.level == 0
+    ):
+        await _newcomer(request, queries, realms)
+    live = await _live_beside(queries, realm, realms, choice.lang)
+    urgent, mute = (0, False) if realm.simulated else await queries.reachable(realm.name)
+    why = overview.hold.reason if overview.hold.held else None
+    moment = overview.at if reader.past else None
+    return Shell(
+        page,
+        reader,
+        choice,
+        overview,
+        realms,
+        live,
+        moment=moment,
+        urgent=urgent,
+        mute=mute and not reader.past,
+        hold_reason=why,
+    )
+
+
+async def _newcomer(request: Request, queries: Queries, realms: list[Realm]) -> None:
+    for realm in realms:
+        if (
+            realm.simulated
+            and realm.kind == "ex"
+            and realm.state == "open"
+            and (await queries.overview(realm.name)).incidents
+        ):
+            raise Elsewhere(f"{request.url.path}?{query_of(request, realm=realm.name)}")
+
+
+async def _live_beside(
+    queries: Queries, realm: Realm, realms: list[Realm], lang: str
+) -> Overview | None:
+    if not realm.simulated:
+        return None
+    live = next((r for r in realms if not r.simulated and r.territory == realm.territory), None)
+    return None if live is None else await queries.overview(live.name, lang=lang)

@@ -1,0 +1,181 @@
+"""The context of pages that show documents and the main courante: they need the frame and a query or two, not the whole picture."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Request
+from markupsafe import Markup
+
+from schemas.words import TaskState
+from services.console.documents.document import Source
+from services.console.documents.pdf import Typesetter
+from services.console.documents.sitrep import REMARKS
+from services.console.documents.sitreps_api import stamp
+from services.console.http.problems import NotFound
+from services.console.i18n import N_, translator
+from services.console.logbook import page as logbook
+from services.console.logbook.line_list import KINDS
+from services.console.resources import iso
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.web.access import reader_of, shell_of
+from services.console.web.planning_screens import Screens
+from services.console.web.screen_context import EVERY_LINE, framed
+from services.console.web.shell import Shell
+from services.runtime.identity.permissions import Permission
+
+ISSUED_SHOWN: Final = 12
+LONGEST_NUMBER: Final = 9
+INCIDENTS_LISTED: Final = 50
+NOTES_SCANNED: Final = 200
+"""Newest notes among which the correction of a line is looked for."""
+REMARK_LABELS: Final = {
+    "essential": N_("L’essentiel"),
+    "evolution": N_("Évolution"),
+    "decisions": N_("Décisions à prendre"),
+    "partners": N_("Partenaires"),
+    "ahead": N_("Ce qui peut empirer"),
+}
+
+
+class Papers(Screens):
+    """Contexts of the pages that show papers, for readers of the main courante."""
+
+    async def sitrep(self, request: Request, number: str | None = None) -> dict[str, Any]:
+        """`sitrep.html`: the draft as it stands now, or a validated one as it was frozen. Raises NotFound."""
+        shell = await shell_of(
+            request, self._queries, reader_of(request, Permission.LOG_READ), "sitrep"
+        )
+        realm, lang = shell.realm.name, shell.lang
+        issued = (await self._queries.sitreps(realm, lang=lang)).items
+        row, proof, due = None, "", None
+        if number is None:
+            document = await self._queries.draft_sitrep(realm, langs=(lang,))
+            asked = (
+                await self._queries.tasks(
+                    realm, lang=lang, kind="sitrep", state=(TaskState.OPEN, TaskState.TAKEN)
+                )
+            ).items
+            due = asked[0].due_at if asked else issued[0].next_at if issued else None
+        else:
+            if not number.isdecimal() or len(number) > LONGEST_NUMBER:
+                raise NotFound
+            kept, document = await self._queries.sitrep(realm, int(number))
+            row = next(s for s in issued if s.number == kept.number)
+            proof = stamp(kept, lang)
+        typesetter: Typesetter = request.app.state.typesetter
+        _ = translator(lang)
+        return {
+            **framed(request, shell),
+            "document": document,
+            "sheet": document.sheet(lang),
+            "drawing": Markup(typesetter.map_svg(document)),  # noqa: S704  our own drawing
+            "row": row,
+            "stamp": proof,
+            "issued": issued[:ISSUED_SHOWN],
+            "due": due,
+            "href": source_link(shell),
+            "api": api_link(shell, f"/api/v1/sitreps/{number or 'draft'}"),
+            "remarks": [(id, _(REMARK_LABELS[id])) for id in REMARKS],
+        }
+
+    async def logbook(self, request: Request) -> dict[str, Any]:
+        """`logbook.html`: the main courante, newest first, from a cited line (`ligne`) or a page's end (`suite`) on. Raises NotFound."""
+        shell = await shell_of(
+            request, self._queries, reader_of(request, Permission.LOG_READ), "logbook"
+        )
+        realm, lang, asked = shell.realm.name, shell.lang, request.query_params
+        kind = asked.get("genre") if asked.get("genre") in (*KINDS, "all") else None
+        incident = asked.get("incident") or None
+        cited = await self._key_of(realm, asked.get("ligne"))
+        cursor = asked.get("suite") or logbook.from_key(cited)
+        if incident is not None:
+            await self._queries.incident(realm, incident, lang=lang)
+        found, notes, reference = await asyncio.gather(
+            self._queries.timeline(
+                realm,
+                lang=lang,
+                incident=incident,
+                kind=("all",) if cited else (kind,) if kind else (),
+                texts=True,
+                limit=logbook.SHOWN,
+                cursor=cursor,
+            ),
+            self._queries.timeline(
+                realm, lang=lang, kind=("note",), texts=True, limit=NOTES_SCANNED
+            ),
+            self._queries.reference(realm),
+        )
+        _ = translator(lang)
+        shown = found.items if kind or cited else logbook.without_early_alarms(found.items)
+        return {
+            **framed(request, shell),
+            "lines": logbook.log_lines(shown, notes.items, reference.names, _),
+            "early": len(found.items) - len(shown),
+            "next": found.next,
+            "kinds": KINDS,
+            "kind": kind,
+            "cited": cited,
+            "incident_id": incident,
+            "incidents": shell.overview.incidents,
+            "written": logbook.WRITTEN,
+            "sources": {code: w.word(world.SOURCE, code, _) for code in world.SOURCE},
+            "certainties": ("confirmed", "unconfirmed", "rumour"),
+            "newest": cursor is None,
+        }
+
+    async def _key_of(self, realm: str, line: str | None) -> str | None:
+        """The key of a line by its key or its id, which a correction names. Raises NotFound when none of the newest has it."""
+        if not line or logbook.from_key(line) is not None:
+            return line
+        newest = (await self._queries.timeline(realm, kind=("all",), limit=EVERY_LINE)).items
+        found = next((one for one in newest if one.id == line), None)
+        if found is None:
+            raise NotFound
+        return logbook.key_of_line(found)
+
+    async def retex(self, request: Request) -> dict[str, Any]:
+        """`retex.html`: lessons learned of one incident (`incident`) or of the whole realm."""
+        shell = await shell_of(
+            request, self._queries, reader_of(request, Permission.LOG_READ), "retex"
+        )
+        realm, lang = shell.realm.name, shell.lang
+        incident = request.query_params.get("incident") or None
+        document, actions, incidents, reference = await asyncio.gather(
+            self._queries.draft_retex(realm, incident=incident, langs=(lang,)),
+            self._queries.improvements(realm, lang=lang),
+            self._queries.incidents(realm, lang=lang, limit=INCIDENTS_LISTED),
+            self._queries.reference(realm),
+        )
+        _, names = translator(lang), reference.names
+        return {
+            **framed(request, shell),
+            "document": document,
+            "sheet": document.sheet(lang),
+            "href": source_link(shell),
+            "incident_id": incident,
+            "incidents": [i for i in incidents.items if i.merged_into is None],
+            "api": api_link(shell, "/api/v1/retex", incident=incident),
+            "actions": [
+                i for i in actions.items if i.state == "open" and incident in (None, i.incident)
+            ],
+            "owners": {code: w.role_name(code, None, names, _) for code in names.roles},
+            "owner": lambda action: w.role_name(action.owner, None, names, _),
+        }
+
+
+def source_link(shell: Shell) -> Callable[[Source], str]:
+    """Where a cited line of the main courante is shown."""
+    return lambda source: shell.url("/main-courante", ligne=source.key) + "#l-" + source.key
+
+
+def api_link(shell: Shell, path: str, **more: str | None) -> Callable[..., str]:
+    """A document in a form, in this realm and at this time."""
+    asked = {"realm": shell.realm.name} | ({"as_of": iso(shell.moment)} if shell.moment else {})
+    return lambda form: (
+        f"{path}?{urlencode({**asked, **{k: v for k, v in more.items() if v is not None}, 'format': form})}"
+    )

@@ -1,0 +1,61 @@
+"""The French guide of `docs/guide` as pages of the console: readable without a login, and when no network but this machine is left."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from services.runtime.process.settings import REPOSITORY
+
+FOLDER: Final = REPOSITORY / "docs" / "guide"
+PATH: Final = "/guide"
+_NAME: Final = re.compile(r"[a-z][a-z-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class GuidePage:
+    title: str
+    text: Markup
+
+
+@cache
+def guide_page(name: str) -> GuidePage | None:
+    """`README` is the table of contents; None when there is no such page."""
+    file = FOLDER / f"{name}.md"
+    if not (name == "README" or _NAME.fullmatch(name)) or not file.is_file():
+        return None
+    source = file.read_text(encoding="utf-8")
+    title = next(line.removeprefix("# ") for line in source.splitlines() if line.startswith("# "))
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(source)
+    for inline in (t for t in tokens if t.type == "inline"):
+        for token in inline.children or ():
+            if token.type == "image":
+                token.attrSet("src", f"{PATH}/{token.attrGet('src')}")
+            elif token.type == "link_open":
+                token.attrSet("href", address_of(str(token.attrGet("href"))))
+    return GuidePage(title, Markup(markdown.renderer.render(tokens, markdown.options, {})))  # noqa: S704  our own file, and HTML in it is off
+
+
+def address_of(target: str) -> str:
+    """Of a link of the guide. Pages for engineers are not served: they lie in the folder `docs` of the kit and of the sources."""
+    if "://" in target:
+        return target
+    page, _, anchor = target.partition("#")
+    if not page.endswith(".md") or "/" in page:
+        return f"{PATH}#pages-pour-l-exploitant"
+    path = PATH if page == "README.md" else f"{PATH}/{page.removesuffix('.md')}"
+    return f"{path}#{anchor}" if anchor else path
+
+
+def picture(name: str) -> Path | None:
+    """A screenshot of the guide; None when there is none of this name."""
+    stem, _, suffix = name.rpartition(".")
+    file = FOLDER / "images" / name
+    return file if suffix == "png" and _NAME.fullmatch(stem) and file.is_file() else None

@@ -1,0 +1,149 @@
+"""The ways between the screens: six that this reader needs first, all others in one menu, by what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.console.i18n import N_, Translator
+from services.console.web.shell import Reader, Shell
+from services.runtime.identity.permissions import Permission, Role
+
+PRIMARY: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A screen that can be gone to. `page` is the name that its shell carries."""
+
+    page: str
+    path: str
+    label: str
+    needs: Permission = Permission.PICTURE_READ
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A link as it is shown."""
+
+    page: str
+    url: str
+    label: str
+    here: bool
+    count: int = 0
+    """How much of it there is, when that is worth a look."""
+    alarm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Navigation:
+    primary: list[Way]
+    groups: list[tuple[str, list[Way]]]
+    elsewhere: Way | None
+    """The page shown, when it lies in the menu: the bar says where one is."""
+
+
+_LOG: Final = Permission.LOG_READ
+CELL: Final = Destination("cell", "/", N_("Cellule"))
+INCIDENT: Final = Destination("incident", "/incidents", N_("Incident"))
+ACTIVITIES: Final = Destination("activities", "/activites", N_("Activités"))
+DUTY: Final = Destination("duty", "/astreintes", N_("Astreintes"), _LOG)
+SITREP: Final = Destination("sitrep", "/sitrep", N_("Point de situation"), _LOG)
+PLANS: Final = Destination("plans", "/plans", N_("Plans"))
+REASSIGNMENT: Final = Destination("reassignment", "/reaffectation", N_("Réaffectation"))
+REPORT: Final = Destination("report", "/signaler", N_("Signaler"), Permission.REPORT_POST)
+MINE: Final = Destination("mine", "/mes-sites", N_("Mes sites"))
+CALLS: Final = Destination("calls", "/appels", N_("Appels et recensements"), _LOG)
+PLAYER: Final = Destination("player", "/exercice", N_("Animer l’exercice"))
+SEARCH: Final = Destination("search", "/recherche", N_("Rechercher"))
+SITES: Final = Destination("sites", "/sites", N_("Tous les sites"))
+GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
+    (
+        N_("Conduire"),
+        (
+            CELL,
+            SEARCH,
+            SITES,
+            INCIDENT,
+            ACTIVITIES,
+            PLANS,
+            REASSIGNMENT,
+            CALLS,
+            MINE,
+            REPORT,
+            Destination("wall", "/mur", N_("Mur")),
+            Destination("logbook", "/main-courante", N_("Main courante"), _LOG),
+            SITREP,
+            Destination("handover", "/releve", N_("Relève")),
+        ),
+    ),
+    (
+        N_("Préparer"),
+        (
+            DUTY,
+            Destination("contingency", "/prevoyance", N_("Prévoyance")),
+            Destination("maintenance", "/travaux", N_("Travaux")),
+            Destination("realms", "/realms", N_("Exercices")),
+            PLAYER,
+            Destination("retex", "/retex", N_("RETEX"), _LOG),
+        ),
+    ),
+    (
+        N_("Exploiter Vigie"),
+        (
+            Destination(
+                "reference", "/donnees", N_("Données de référence"), Permission.REFERENCE_DECIDE
+            ),
+            Destination("sources", "/sources", N_("Sources"), _LOG),
+            Destination("people", "/personnes", N_("Personnes et droits"), Permission.AUDIT_READ),
+            Destination("account", "/compte", N_("Mon compte")),
+            Destination("device", "/appareil", N_("Cet appareil"), Permission.INCIDENT_ACKNOWLEDGE),
+        ),
+    ),
+)
+"""Every screen has its place here; the first `PRIMARY` of a reader's own order leave the menu for the bar."""
+_CELL_FIRST: Final = (CELL, INCIDENT, ACTIVITIES, REASSIGNMENT, DUTY, SITREP)
+_FIELD_FIRST: Final = (MINE, REPORT, CELL, INCIDENT, ACTIVITIES, PLANS)
+
+
+def starts_at_own_sites(reader: Reader) -> bool:
+    """Tell whether « Mes sites » is the first screen of this person: a manager of sites, whose own come before the whole territory."""
+    return reader.principal.role is Role.SITE_MANAGER and bool(reader.principal.scope.sites)
+
+
+def navigation_of(shell: Shell, _: Translator, incident: str | None = None) -> Navigation:
+    """For this reader on this page; `incident`: the one that is shown, else the gravest is what the bar leads to."""
+    reader = shell.reader
+    leads_to = incident or (shell.gravest.id if shell.gravest else None)
+
+    def way(d: Destination) -> Way:
+        path = f"/incidents/{leads_to}" if d is INCIDENT else d.path
+        stays = {"vue": "a-traiter"} if d is CELL and starts_at_own_sites(shell.reader) else {}
+        counts = {
+            "duty": shell.urgent,
+            "maintenance": shell.overview.counts.get("maintenance_active", 0),
+        }
+        return Way(
+            d.page,
+            shell.url(path, **stays),
+            _(d.label),
+            shell.page == d.page,
+            counts.get(d.page, 0),
+            d is DUTY and shell.urgent > 0,
+        )
+
+    def reachable(d: Destination) -> bool:
+        there = {
+            INCIDENT: leads_to is not None,
+            MINE: bool(reader.principal.scope.sites or reader.principal.scope.poles),
+            PLAYER: shell.realm.simulated,
+        }
+        return reader.may(d.needs) and there.get(d, True)
+
+    order = _CELL_FIRST if reader.may(_LOG) else _FIELD_FIRST
+    first: Sequence[Destination] = [d for d in order if reachable(d)][:PRIMARY]
+    keep: Callable[[Destination], bool] = lambda d: reachable(d) and d not in first  # noqa: E731
+    groups = [(_(title), [way(d) for d in found if keep(d)]) for title, found in GROUPS]
+    rest = [w for _title, ways in groups for w in ways if w.here]
+    return Navigation([way(d) for d in first], [g for g in groups if g[1]], next(iter(rest), None))

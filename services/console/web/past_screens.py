@@ -1,0 +1,34 @@
+"""Screens as of a time that is over: `?as_of=` on every page (DESIGN §4, D55)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from fastapi import Request
+
+from schemas.base import Instant
+from services.console.http.context import dated, instant, parse_time
+from services.console.web.times import PARIS
+
+PARAMETER: Final = "as_of"
+
+
+def moment_of(request: Request) -> Instant | None:
+    """The past time that a page was asked for, ms; None = now. Without an offset it is a time in Paris. Raises ProblemError `invalid`."""
+    return parsed(request.query_params.get(PARAMETER, ""), PARAMETER)
+
+
+def parsed(text: str, name: str) -> Instant | None:
+    """A time of an address; empty = None. Raises ProblemError `invalid`."""
+    if not text.strip():
+        return None
+    try:
+        local = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return parse_time(text, name)
+    return (
+        parse_time(text, name)
+        if local.tzinfo is not None
+        else dated(instant(local.replace(tzinfo=PARIS)), name)
+    )

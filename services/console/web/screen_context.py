@@ -1,0 +1,240 @@
+"""What the screens share: the realm as it is read for one of them, and what stands around each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import Request
+
+from schemas import reference as ref
+from schemas.words import ActivityState, SiteStatus
+from services.console.continuity.clocks import Running, running_clocks
+from services.console.i18n import N_, Translator, translator
+from services.console.incidents.escalation_page import Ladder, ladder_of, main_ladder
+from services.console.logbook.line_list import WANTED
+from services.console.logbook.queries import FirstWords
+from services.console.messages import page as messages_page
+from services.console.read_model.queries import Queries
+from services.console.read_model.reference_index import Reference
+from services.console.resources import Activity, Escalation, Line, Site
+from services.console.sites.map import MapView, near, whole
+from services.console.texts import words as w
+from services.console.texts.names import short
+from services.console.web.access import kept_of, query_of, reader_of, shell_of
+from services.console.web.navigation import navigation_of
+from services.console.web.shell import Shell
+from services.runtime.identity.permissions import Permission
+
+SCANNED_LINES: Final = 200
+EVERY_LINE: Final = 1000
+MANY_SITES: Final = {
+    SiteStatus.EVACUATED: (N_("évacué"), N_("évacués")),
+    SiteStatus.SHELTERING: (N_("confiné"), N_("confinés")),
+    SiteStatus.CLOSED: (N_("fermé"), N_("fermés")),
+    SiteStatus.DEGRADED: (N_("dégradé"), N_("dégradés")),
+    SiteStatus.UNKNOWN: (N_("sans nouvelles"), N_("sans nouvelles")),
+    SiteStatus.NORMAL: (N_("normal"), N_("normaux")),
+}
+MANY_ACTIVITIES: Final = {
+    ActivityState.INTERRUPTED: (N_("interrompue"), N_("interrompues")),
+    ActivityState.DEGRADED: (N_("dégradée"), N_("dégradées")),
+    ActivityState.THREATENED: (N_("menacée"), N_("menacées")),
+    ActivityState.RESTORED: (N_("rétablie"), N_("rétablies")),
+    ActivityState.NOMINAL: (N_("nominale"), N_("nominales")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What several screens need."""
+
+    shell: Shell
+    reference: Reference
+    sites: list[Site]
+    activities: list[Activity]
+    clocks: list[Running]
+    _: Translator
+
+    @property
+    def names(self) -> Any:
+        return self.reference.names
+
+
+class Screen:
+    """What a screen reads before it is any one of them."""
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    async def _load(self, request: Request, page: str) -> Loaded:
+        reader = reader_of(request)
+        shell = await shell_of(request, self._queries, reader, page)
+        realm, lang = shell.realm.name, shell.lang
+        reference, sites, activities = await asyncio.gather(
+            self._queries.reference(realm),
+            self._queries.sites(realm, lang=lang),
+            self._queries.activities(realm, lang=lang),
+        )
+        return Loaded(
+            shell,
+            reference,
+            sites.items,
+            activities.items,
+            running_clocks(activities.items, shell.now),
+            translator(lang),
+        )
+
+    async def _ladder(self, x: Loaded, incident_id: str | None) -> Ladder | None:
+        """What the room looks at."""
+        return await self._with_answers(x, main_ladder(await self._escalations(x), incident_id))
+
+    async def _escalations(self, x: Loaded) -> list[Escalation]:
+        return (
+            await self._queries.escalations(x.shell.realm.name, lang=x.shell.lang, limit=EVERY_LINE)
+        ).items
+
+    async def _with_answers(self, x: Loaded, found: Escalation | None) -> Ladder | None:
+        if found is None:
+            return None
+        told = await self._queries.notifications(
+            x.shell.realm.name, lang=x.shell.lang, escalation=found.id, limit=EVERY_LINE
+        )
+        return ladder_of(found, told.items, x.names, x._)
+
+    async def _calls(self, x: Loaded) -> list[messages_page.Call]:
+        """Headcounts, then call-outs, each newest first; none for who may not read the log."""
+        if not x.shell.reader.may(Permission.LOG_READ):
+            return []
+        texts = x.shell.reader.may(Permission.REPORT_RAW)
+        found = (
+            await self._queries.callouts(
+                x.shell.realm.name, kind=None, texts=texts, limit=EVERY_LINE
+            )
+        ).items
+        return messages_page.calls_of(
+            sorted(found, key=lambda one: one.kind != "headcount"), x.names, x._
+        )
+
+    async def _lines(
+        self,
+        x: Loaded,
+        *,
+        incident_id: str | None = None,
+        site_id: str | None = None,
+        kinds: Sequence[str] = WANTED,
+        limit: int = SCANNED_LINES,
+        texts: bool = True,
+    ) -> list[Line]:
+        may = x.shell.reader.may(Permission.LOG_READ)
+        if not may and texts:
+            return []
+        return (
+            await self._queries.timeline(
+                x.shell.realm.name,
+                lang=x.shell.lang,
+                incident=incident_id,
+                site=site_id,
+                kind=kinds,
+                limit=limit,
+                texts=may and texts,
+            )
+        ).items
+
+    async def _maps(
+        self, x: Loaded, *, size: float, labels: int, ratio: float | None
+    ) -> tuple[MapView, MapView | None, str]:
+        communes = await self._queries.communes(x.shell.realm.name, lang=x.shell.lang)
+        frame = self._queries.map()
+        part = near(communes, x.sites, ratio=ratio) if ratio else None
+        return (
+            whole(communes, x.sites, frame.width, frame.height, size=size, labels=labels),
+            part,
+            frame.attribution,
+        )
+
+    def _around(self, request: Request, x: Loaded) -> dict[str, Any]:
+        return {
+            **framed(request, x.shell),
+            "foreseen": lambda plan, incident: foreseen_of(plan, incident, x),
+        }
+
+    async def _first_words(self, x: Loaded, incident_id: str | None) -> FirstWords | None:
+        """Return the first sentence of the reports of an incident, for those who may read them."""
+        if incident_id is None or not x.shell.reader.may(Permission.REPORT_RAW):
+            return None
+        return await self._queries.first_words(x.shell.realm.name, incident_id)
+
+
+def foreseen_of(plan: str, incident_id: str | None, x: Loaded) -> str:
+    """Say what happens when a plan is activated: its cards, who gets them, how many sites are hit."""
+    _, library = x._, x.reference.plans.get(plan)
+    if library is None:
+        return ""
+    roles = list(
+        dict.fromkeys(
+            w.role_name(c.role, c.pole or library.pole, x.names, _) for c in library.cards
+        )
+    )
+    incident = next((i for i in x.shell.overview.incidents if i.id == incident_id), None)
+    cards = (
+        _.plural("{n} fiche part", "{n} fiches partent", len(library.cards))
+        if library.cards
+        else _("aucune fiche ne part")
+    )
+    to = _("pour {roles}", roles=w.listed(roles, _)) if roles else ""
+    where = _.plural("{n} site touché", "{n} sites touchés", incident.members) if incident else ""
+    told = " ".join(part for part in (cards, to) if part)
+    return _("À l’activation : {what}.", what=" ; ".join(part for part in (told, where) if part))
+
+
+def choices(sites: Iterable[Site]) -> list[tuple[str, str]]:
+    """(id, label) of each, for a list in which a person looks for a name or a commune."""
+    return [(s.id, f"{short(s.name)}, {s.commune_name} ({s.id})") for s in sites]
+
+
+def plural_of(table: Any, _: Translator) -> Any:
+    """`word(state, n)` in the singular or the plural."""
+    return lambda state, n: _(table[state][0 if n < 2 else 1])
+
+
+def pilot_of(reference: Reference, level: int, _: Translator) -> str:
+    """Who pilots this level, from the territory's policy; empty at N0."""
+    policy = next(
+        (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
+    )
+    rule = next((r for r in policy.levels if r.level == level), None) if policy else None
+    if rule is None or level == 0:
+        return ""
+    names = [w.role_name(p, None, reference.names, _) for p in rule.pilots]
+    return (
+        _("{first} ou {last}", first=", ".join(names[:-1]), last=names[-1])
+        if len(names) > 1
+        else "".join(names)
+    )
+
+
+def framed(request: Request, shell: Shell) -> dict[str, Any]:
+    """What the frame of every screen needs."""
+    _ = translator(shell.lang)
+    return {
+        "shell": shell,
+        "ways": lambda incident: navigation_of(shell, _, incident),
+        "query": lambda **changes: query_of(request, **changes),
+        "kept": kept_of(request),
+        "status_word": plural_of(MANY_SITES, _),
+        "state_word": plural_of(MANY_ACTIVITIES, _),
+    }
+
+
+def unknown_of(request: Request, name: str, known: Iterable[str]) -> str:
+    """The thing that an address names and that is not there, so that the page says it instead of showing another; empty when there is none."""
+    asked = request.query_params.get(name, "")
+    return "" if asked in known else asked
+
+
+def one_of(asked: str | None, known: Any, default: Any) -> Any:
+    """The value that was asked for, if it is one of those known."""
+    return asked if asked in known else default

@@ -1,0 +1,66 @@
+"""One search over sites, incidents, lines of the main courante and people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from services.console.attention.cell_page import folded
+from services.console.i18n import Translator
+from services.console.resources import Incident, Line, Site
+from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import Names
+
+LONGEST: Final = 80
+SHOWN: Final = 30
+
+
+def has_all(wanted: str, *texts: str) -> bool:
+    """Tell whether each word that was asked for stands in the texts, whatever its accents and case."""
+    there = folded(" ".join(texts))
+    return all(word in there for word in folded(wanted).split())
+
+
+def find_sites(sites: Iterable[Site], wanted: str) -> list[Site]:
+    """Return the sites by name, commune or id, in the order of communes; all of them when nothing is asked for."""
+    found = [s for s in sites if has_all(wanted, s.id, s.name, s.commune_name)]
+    return sorted(found, key=lambda s: (folded(s.commune_name), folded(s.name), s.id))
+
+
+def find_incidents(incidents: Iterable[Incident], wanted: str, _: Translator) -> list[Incident]:
+    """Return the incidents by number, title or family, also those that are over; open ones first."""
+    if not wanted:
+        return []
+    found = [
+        i for i in incidents if has_all(wanted, i.number, i.title, w.word(world.FAMILY, i.kind, _))
+    ]
+    return sorted(found, key=lambda i: (i.closed_at is not None, -i.opened_at.timestamp()))[:SHOWN]
+
+
+def find_lines(lines: Iterable[Line], wanted: str) -> list[Line]:
+    """Return the lines that hold what was asked for, the newest first."""
+    return (
+        [line.model_copy(update={"group": None}) for line in lines if has_all(wanted, line.text)]
+        if wanted
+        else []
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person as Vigie names them (D58): by what they do, never by name."""
+
+    token: str
+    role: str
+
+
+def find_people(names: Names, wanted: str, _: Translator) -> list[Person]:
+    """Return the holders of the roles that were asked for."""
+    if not wanted:
+        return []
+    people = [Person(token, w.person_name(token, names, _)) for token in names.holders]
+    return sorted((p for p in people if has_all(wanted, p.role)), key=lambda p: folded(p.role))[
+        :SHOWN
+    ]

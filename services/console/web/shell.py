@@ -1,0 +1,310 @@
+"""What stands around every screen: who reads, which realm, the level, the clock, and how a template is rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from schemas.reassignment import MOST_STEPS
+from services.console.attention.cell_page import folded
+from services.console.continuity.clocks import short_activity
+from services.console.i18n import LANGUAGES, N_, Translator, preferred, translator
+from services.console.resources import Incident, Overview, Realm
+from services.console.texts import words, world
+from services.console.texts.names import short
+from services.console.texts.strategies import strategy_name
+from services.console.web import times
+from services.messages.names import TERRITORY
+from services.runtime.http.control_characters import show_plain
+from services.runtime.identity.http_access import GUEST
+from services.runtime.identity.permissions import READS, Permission
+from services.runtime.identity.principals import Principal
+
+HERE: Final = Path(__file__).parent.parent
+STATIC: Final = HERE / "static"
+LANG_COOKIE: Final = "vigie_lang"
+THEME_COOKIE: Final = "vigie_theme"
+THEMES: Final = ("light", "dark")
+CSP: Final = (
+    "default-src 'none'; script-src 'self'; worker-src 'self'; manifest-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""No inline script or style, nothing from elsewhere. No `data:` either: every drawing is SVG in the page."""
+
+
+@cache
+def assets_version() -> str:
+    """Changes with any file of `static`, so that a browser never mixes two releases."""
+    digest = blake2b(digest_size=6)
+    for path in sorted(STATIC.rglob("*")):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The person in front of the screen."""
+
+    principal: Principal
+    past: bool = False
+    """They look at a time that is over: nothing can be decided there."""
+
+    def may(self, permission: str) -> bool:
+        wanted = Permission(permission)
+        return self.principal.may(wanted) and (not self.past or wanted in READS)
+
+    @property
+    def rights(self) -> tuple[object, ...]:
+        """All that a page may depend on: two readers with the same rights see the same page."""
+        p = self.principal
+        return self.guest, p.role, p.duty, p.scope.sites, p.scope.poles, p.scope.realms
+
+    @property
+    def guest(self) -> bool:
+        """They look at the demonstration without an account, and are offered the way in where others go out."""
+        return self.principal.id == GUEST
+
+    @property
+    def duty(self) -> str:
+        """The role under which this person decides."""
+        return self.principal.acting_role
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How the reader wants the pages."""
+
+    lang: str
+    theme: str | None
+
+    @classmethod
+    def of(cls, request: Request) -> Choice:
+        """`?lang=` and `?theme=` win over the cookies, those over `Accept-Language` and the system's theme."""
+        lang = request.query_params.get("lang") or request.cookies.get(LANG_COOKIE)
+        theme = request.query_params.get("theme") or request.cookies.get(THEME_COOKIE)
+        return cls(
+            lang if lang in LANGUAGES else preferred(request.headers.get("accept-language")),
+            theme if theme in THEMES else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Everything that the frame of a screen shows."""
+
+    page: str
+    reader: Reader
+    choice: Choice
+    overview: Overview
+    realms: list[Realm]
+    live: Overview | None
+    """The live realm, when the screen shows another one: an exercise must not hide a real crisis."""
+    moment: datetime | None = None
+    """The past time that the screen shows; None = now."""
+    urgent: int = 0
+    """Holes in the on-call duty that begin soon (D38)."""
+    mute: bool = False
+    """No channel of this live realm has a provider: nobody is called."""
+    hold_reason: str | None = None
+    """Why sending is held, for those who may read what persons wrote."""
+
+    @property
+    def realm(self) -> Realm:
+        return self.overview.realm
+
+    @property
+    def now(self) -> datetime:
+        return self.overview.at
+
+    @property
+    def lang(self) -> str:
+        return self.choice.lang
+
+    @property
+    def speed(self) -> float:
+        """Simulated seconds per real second that the browser may count on between two facts; 0 = wait for the next fact."""
+        if self.moment is not None:
+            return 0.0
+        if not self.realm.simulated:
+            return 1.0
+        return 0.0 if self.realm.clock_limit is None else self.realm.speed or 0.0
+
+    @property
+    def limit(self) -> datetime | None:
+        """The time up to which the browser may count on in a simulated realm."""
+        return self.realm.clock_limit if self.moment is None else None
+
+    @property
+    def territory(self) -> str:
+        return TERRITORY.get(self.realm.territory, self.realm.territory)
+
+    @property
+    def unanswered(self) -> int:
+        """Open incidents from N2 that nobody has taken in charge: the number in the title of the tab."""
+        return sum(
+            1
+            for i in self.overview.incidents
+            if i.level >= MAJOR and not i.acknowledged_by and i.quiet is None
+        )
+
+    @property
+    def alarm(self) -> str:
+        """Ids of the crises that nobody has taken in charge: the sound goes on until there is none; empty in the past."""
+        if self.moment is not None:
+            return ""
+        return " ".join(
+            sorted(
+                i.id
+                for i in self.overview.incidents
+                if i.level >= CRISIS and not i.acknowledged_by and i.quiet is None
+            )
+        )
+
+    @property
+    def gravest(self) -> Incident | None:
+        return next(iter(self.overview.incidents), None)
+
+    @property
+    def newest(self) -> datetime:
+        """The end of the time line: the realm's clock now, or the server's in a live realm."""
+        if not self.realm.simulated:
+            return self.overview.server_time
+        return next(
+            (r.shown_clock for r in self.realms if r.name == self.realm.name),
+            self.realm.shown_clock,
+        )
+
+    def url(self, path: str, **params: object) -> str:
+        """A link that stays in this realm and at this time; the live realm and the present need no parameter."""
+        stays = {
+            "realm": self.realm.name if self.realm.simulated else None,
+            "as_of": self.moment and times.minute_value(self.moment),
+        }
+        query = {k: v for k, v in {**stays, **params}.items() if v is not None}
+        return f"{path}?{urlencode(query)}" if query else path
+
+    @property
+    def login(self) -> str:
+        """The login page, which leads back to this realm."""
+        return f"/connexion?{urlencode({'next': self.url('/')})}"
+
+
+MAJOR: Final = 2
+CRISIS: Final = 3
+
+
+def level_name(level: int, _: Translator) -> str:
+    """The name of a level, as in the territory's policy."""
+    return _(LEVELS[level]) if level in LEVELS else f"N{level}"
+
+
+LEVELS: Final = {
+    0: N_("Veille"),
+    1: N_("Incident de site"),
+    2: N_("Incident majeur de pôle"),
+    3: N_("Crise départementale"),
+    4: N_("Crise majeure avec l’État"),
+}
+
+
+def _css(path: str) -> str:
+    return f"/static/{assets_version()}/{path}"
+
+
+@cache
+def environment() -> Environment:
+    """Templates; an undefined name is an error, everything is escaped."""
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    env.filters.update(hm=times.hm, hms=times.hms, ms=times.ms, short=short, folded=folded)
+    env.globals.update(
+        static=_css, times=times, short_activity=short_activity, most_steps=MOST_STEPS
+    )
+    return env
+
+
+def render(
+    template: str, context: Mapping[str, Any], choice: Choice, *, status: int = 200
+) -> Response:
+    """A page with the headers that every page has."""
+    return page_of(html(template, context, choice), choice, status=status)
+
+
+def html(template: str, context: Mapping[str, Any], choice: Choice) -> bytes:
+    """The text of a page."""
+    _ = translator(choice.lang)
+    scope: dict[str, Any] = {
+        "_": _,
+        "plural": _.plural,
+        "lang": choice.lang,
+        "theme": choice.theme,
+        **_helpers(_),
+        **context,
+    }
+    return show_plain(environment().get_template(template).render(scope)).encode()
+
+
+def page_of(text: bytes, choice: Choice, *, status: int = 200) -> Response:
+    """The text with its headers: nothing inline, nothing from elsewhere, nothing kept by a browser or proxy."""
+    headers = {
+        "Content-Security-Policy": CSP,
+        "Referrer-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Content-Language": choice.lang,
+        "Vary": "Accept-Language, Cookie",
+    }
+    return Response(text, status, headers, "text/html; charset=utf-8")
+
+
+def remember(response: Response, request: Request, choice: Choice) -> None:
+    """Keep a language or theme that was just chosen by a link."""
+    if "lang" in request.query_params:
+        response.set_cookie(
+            LANG_COOKIE, choice.lang, max_age=31_536_000, samesite="lax", httponly=True
+        )
+    if "theme" in request.query_params:
+        if choice.theme is not None:
+            response.set_cookie(
+                THEME_COOKIE, choice.theme, max_age=31_536_000, samesite="lax", httponly=True
+            )
+        else:
+            response.delete_cookie(THEME_COOKIE)
+
+
+def _helpers(_: Translator) -> dict[str, Callable[..., str]]:
+    """Functions of the templates that depend on the language."""
+    return {
+        "number": lambda value: words.number(value, _.lang),
+        "percent": lambda value: f"{words.number(round(value), _.lang)}\u00a0%",
+        "word": lambda table, code: words.word(getattr(words, table), code, _),
+        "source_name": lambda kind: world.source(kind, _),
+        "world_word": lambda table, code: words.word(getattr(world, table), code, _),
+        "strategy_name": lambda listed: strategy_name(listed, _),
+        "level_name": lambda level: level_name(level, _),
+        "hm_day": lambda at, now: times.hm_day(at, now, _.lang),
+        "hm_short": times.hm_short,
+        "hm_dated": lambda at, now: times.hm_dated(at, now, _.lang),
+        "day": lambda at: times.day(at, _.lang),
+        "day_long": lambda at: times.day_long(at, _.lang),
+        "lasted": lambda span: times.lasted(span, _.lang),
+        "countdown": lambda until, now: times.countdown(until, now, _.lang),
+        "since_start": lambda started, now: times.since_start(started, now, _.lang),
+    }

@@ -1,0 +1,34 @@
+"""Pages to read that show no realm, and that nobody has to log in for: help, glossary, accessibility."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from services.console.attention.cell_page import folded
+
+GLOSSARY: Final = Path(__file__).parents[1] / "texts" / "glossary.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word of the field: in French, in English, and what it means (in French, as its sources have it)."""
+
+    key: str
+    fr: str
+    en: str
+    definition: str
+
+
+@cache
+def glossary(lang: str) -> tuple[Term, ...]:
+    """Every term, in the order of the reader's language."""
+    with GLOSSARY.open(encoding="utf-8", newline="") as file:
+        terms = [
+            Term(f"t-{n}", row["fr"], row["en"], row["definition"])
+            for n, row in enumerate(csv.DictReader(file), start=1)
+        ]
+    return tuple(sorted(terms, key=lambda t: folded(t.en if lang == "en" else t.fr)))

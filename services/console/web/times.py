@@ -1,0 +1,112 @@
+"""Times and durations as a reader sees them: Europe/Paris, 24 h, tabular (DOMAIN D60). The browser repeats `countdown` (clock.js)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime
+
+from services.console.i18n import translator
+from services.console.resources.base import when
+
+PARIS = ZoneInfo("Europe/Paris")
+NEAR = timedelta(days=180)
+"""Within it a day and a month name one day."""
+
+
+def local(at: datetime) -> datetime:
+    """The same instant in Paris."""
+    return at.astimezone(PARIS)
+
+
+def hm(at: datetime | None) -> str:
+    """`10:16`."""
+    return "" if at is None else local(at).strftime("%H:%M")
+
+
+def hms(at: datetime) -> str:
+    """`10:16:24`."""
+    return local(at).strftime("%H:%M:%S")
+
+
+def hm_day(at: datetime | None, now: datetime, lang: str) -> str:
+    """`10:16` today, `sam. 13/02` on another day, `13/02/2029` far away."""
+    if at is None:
+        return ""
+    return hm(at) if local(at).date() == local(now).date() else day_near(at, now, lang)
+
+
+def hm_short(at: datetime | None, now: datetime) -> str:
+    """`10:16` today, `13/02` on another day: where there is room for five characters."""
+    if at is None:
+        return ""
+    return hm(at) if local(at).date() == local(now).date() else local(at).strftime("%d/%m")
+
+
+def hm_dated(at: datetime | None, now: datetime, lang: str) -> str:
+    """`10:16` today, `sam. 13/02 10:16` on another day: a moment of which both matter."""
+    if at is None:
+        return ""
+    return (
+        hm(at) if local(at).date() == local(now).date() else f"{day_near(at, now, lang)} {hm(at)}"
+    )
+
+
+def day_near(at: datetime, now: datetime, lang: str) -> str:
+    """`sam. 13/02`; with its year where the day alone would mean another."""
+    return day(at, lang) if abs(at - now) < NEAR else local(at).strftime("%d/%m/%Y")
+
+
+def minute_value(at: datetime) -> str:
+    """`2027-02-11T10:16`, as `<input type=datetime-local>` and `?as_of=` write a time in Paris; seconds only when there are some."""
+    return local(at).strftime("%Y-%m-%dT%H:%M:%S").removesuffix(":00")
+
+
+def day(at: datetime, lang: str) -> str:
+    """`jeu. 11/02`."""
+    return format_datetime(local(at), "EEE dd/MM", locale=lang)
+
+
+def day_long(at: datetime, lang: str) -> str:
+    """`jeudi 11 février 2027`."""
+    return format_datetime(local(at), "EEEE d MMMM y", locale=lang)
+
+
+def ms(at: datetime) -> int:
+    """Milliseconds since the epoch, what the browser's clock counts in."""
+    return round(at.timestamp() * 1000)
+
+
+def of(at: int) -> datetime:
+    """The aware datetime of an instant of the contract."""
+    return when(at)
+
+
+def minutes(span: timedelta) -> int:
+    """Whole minutes, not below 0."""
+    return max(0, int(span.total_seconds() // 60))
+
+
+def lasted(span: timedelta, lang: str) -> str:
+    """`35 min`, `2 h 05`, `3 j`."""
+    _ = translator(lang)
+    total = minutes(span)
+    if total < 60:
+        return _("{n} min", n=total)
+    if total < 48 * 60:
+        return _("{h} h {m:02d}", h=total // 60, m=total % 60)
+    return _("{n} j", n=total // (24 * 60))
+
+
+def countdown(until: datetime, now: datetime, lang: str) -> str:
+    """`05:36` under one hour, then `2 h 05`, then days; `00:00` when it is over."""
+    left = max(0, int((until - now).total_seconds()))
+    if left < 3600:
+        return f"{left // 60:02d}:{left % 60:02d}"
+    return lasted(timedelta(seconds=left), lang)
+
+
+def since_start(started: datetime, now: datetime, lang: str) -> str:
+    """`T+36` as an exercise counts it."""
+    return f"T+{lasted(now - started, lang).removesuffix(' min').replace(chr(0xA0) + 'min', '')}"

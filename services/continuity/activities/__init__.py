@@ -1,0 +1,1 @@
+"""Assess activities: capacity, RTO and MTPD clocks, alarms and forecasts."""

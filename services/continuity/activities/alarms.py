@@ -1,0 +1,101 @@
+"""Alarms of the clocks: each percentage once per clock, as a row and as a demand for attention (D44)."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from schemas.alerts import AttentionRequested
+from schemas.base import Instant
+from schemas.continuity import ActivityRow, AlarmRaised, AlarmRow, Step
+from schemas.words import ClockBase
+from services.continuity.decision import Draft
+
+LOCAL_ROLES: Final = ("responsable_site", "directeur_pole")
+"""Whom the clock of one site alarms (D42)."""
+AT_ONCE: Final = 60
+"""Alarms of local clocks that one activity raises in one step; the others follow 1 ms later. Bounds a Transaction."""
+_OVER: Final = 100
+_NEXT_STRATEGY_PCT: Final = 80
+
+
+class Due(NamedTuple):
+    """An alarm to raise."""
+
+    base: ClockBase
+    pct: int
+    limit_at: Instant
+    site: str | None = None
+    path: tuple[Step, ...] = ()
+    incident: str | None = None
+    started_at: Instant | None = None
+    """Since when its clock runs."""
+
+
+def raise_alarms(draft: Draft, row: ActivityRow, due: list[Due]) -> None:
+    """Record the alarms of one activity, the territory's first, each with the roles that must hear of it."""
+    for alarm in sorted(due, key=lambda a: (a.site or "", a.base != ClockBase.RTO, a.pct)):
+        _raise(draft, row, alarm)
+
+
+def _raise(draft: Draft, row: ActivityRow, alarm: Due) -> None:
+    local = alarm.site is not None
+    to = LOCAL_ROLES if local else draft.bia.recipients(alarm.base, alarm.pct, row.criticality)
+    demands = None if local else _demand(alarm)
+    made = AlarmRow(
+        id=draft.derive(f"alarm/{row.id}/{alarm.site or ''}/{alarm.base}/{alarm.pct}", 0),
+        activity=row.id,
+        pole=row.pole,
+        site=alarm.site,
+        base=alarm.base,
+        pct=alarm.pct,
+        raised_at=draft.now,
+        limit_at=alarm.limit_at,
+        to=to,
+        incident=alarm.incident,
+        path=alarm.path,
+        demands=demands,
+        strategy=row.next_strategy if demands == "next_strategy" else None,
+    )
+    asked = AttentionRequested(
+        code="alarm",
+        roles=to,
+        pole=row.pole,
+        site=alarm.site,
+        activity=row.id,
+        base=alarm.base.value,
+        pct=alarm.pct,
+        limit_at=alarm.limit_at,
+        incident=alarm.incident,
+        stopped_at=alarm.started_at,
+        back_at=row.expected_end,
+        strategy=None if local else row.next_strategy,
+    )
+    draft.record(AlarmRaised(row=made), asked)
+
+
+def _demand(alarm: Due) -> Literal["arbitration", "next_strategy"] | None:
+    if alarm.base is ClockBase.RTO and alarm.pct == _OVER:
+        return "arbitration"
+    if alarm.base is ClockBase.DMIA and alarm.pct == _NEXT_STRATEGY_PCT:
+        return "next_strategy"
+    return None
+
+
+def ask_about_forecast(draft: Draft, row: ActivityRow) -> None:
+    """« Rupture prévue » is told at once to those who would choose the next strategy at 80 % of the DMIA (D45)."""
+    roles = draft.bia.recipients(ClockBase.DMIA, _NEXT_STRATEGY_PCT, row.criticality)
+    if roles:
+        draft.record(
+            AttentionRequested(
+                code="forecast",
+                roles=roles,
+                pole=row.pole,
+                activity=row.id,
+                base="dmia",
+                limit_at=row.forecast_breach_at,
+                incident=row.incident,
+                stopped_at=row.rto.started_at,
+                back_at=row.expected_end,
+                strategy=row.next_strategy,
+            )
+        )

@@ -1,0 +1,31 @@
+"""Agents of other sites who have arrived count as capacity of the work that they do. Rule D81."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from schemas.reassignment import LineState, ReassignmentRow
+from services.continuity.activities.capacity import Assessment
+from services.continuity.activities.impact_analysis import Need
+from services.continuity.decision import Draft
+
+
+def points_with(need: Need, found: Assessment, arrived: int) -> int:
+    """Return the points of an activity with the agents who have arrived: staff at work of the staff that 100 % need.
+
+    Its systems and suppliers bound it as before.
+    """
+    gained = need.whole * arrived // max(need.activity.staff, 1)
+    return min(found.points_of_sites + gained, found.ceiling)
+
+
+def count_again(draft: Draft, rows: Iterable[ReassignmentRow]) -> None:
+    """Settle, at the same time, the activities for which these agents worked or work now."""
+    for activity in sorted({row.worked_activity for row in rows}):
+        if activity in draft.bia.needs:
+            draft.arm(f"activity:{activity}", draft.now)
+
+
+def were_there(rows: Iterable[ReassignmentRow]) -> list[ReassignmentRow]:
+    """Return the lines whose agents had arrived."""
+    return [row for row in rows if row.state is LineState.ARRIVED]

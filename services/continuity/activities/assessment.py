@@ -1,0 +1,231 @@
+"""What one activity looks like now: state (D41), clocks (D42), forecast (D45), path (D47); and the facts if that changed.
+
+`settle` is called after every change that touches an activity, and at the instants that its clocks named (`ClockRow.next_at`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.base import Instant
+from schemas.continuity import ActivityChanged, ActivityDeclared, ActivityRow, ClockRow, StrategyRow
+from schemas.words import ActivityState, ClockState
+from services.continuity.activities.alarms import Due, ask_about_forecast, raise_alarms
+from services.continuity.activities.arrivals import points_with
+from services.continuity.activities.calendars import local_day
+from services.continuity.activities.capacity import (
+    Assessment,
+    Onset,
+    assess,
+    came_back,
+    fell_at,
+    flags_true,
+    onsets,
+)
+from services.continuity.activities.clocks import Turn, limits_of, read_clocks
+from services.continuity.activities.forecast import breach, expected_back
+from services.continuity.activities.impact_analysis import HUNDRED, Need
+from services.continuity.activities.local_clocks import local_clocks, next_local
+from services.continuity.activities.metrics import note_moves
+from services.continuity.activities.reasons import began, paths, why
+from services.continuity.decision import Draft
+from services.continuity.state import State
+
+_TROUBLED: Final = frozenset((ActivityState.INTERRUPTED, ActivityState.RESTORED))
+
+
+def key_of(activity: str) -> str:
+    """Key of the deadline of an activity's clocks."""
+    return f"activity:{activity}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened since the activity was last settled, as far as its clocks care."""
+
+    back_at: Instant | None = None
+    """When what was lifted was lifted, or a person says that it is back; None: now."""
+    sites: frozenset[str] = frozenset()
+    """Sites whose own clocks must be read again, beside those that are due."""
+    anew: bool = False
+    """The reference data are others: read every clock."""
+
+
+NOTHING: Final = Change()
+
+
+def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
+    """Record the activity's new row if it differs, the alarms that became due, and its next deadline."""
+    need, now, state = draft.bia.needs[activity], draft.now, draft.state
+    before = state.activities.get(activity)
+    alike = (need.id,) if state.dependencies else need.profile
+    found = draft.shared(("assess", *alike), lambda: assess(state, need, now))
+    strategies = active_strategies(state, activity)
+    arrived = state.arrivals.get(activity, 0)
+    if strategies:
+        points = max(found.points, *(_points(need, s.expected_capacity_pct) for s in strategies))
+    else:
+        points = points_with(need, found, arrived) if arrived else found.points
+    computed = _computed(need, points, found, before)
+    said = state.declared.get(activity)
+    current = computed if said is None or said.state is None else said.state
+    out = current is ActivityState.INTERRUPTED
+    acting = draft.shared(("onsets", *alike), lambda: onsets(state, need, now)) if out else []
+    back_at = now if change.back_at is None else min(change.back_at, now)
+    day = local_day(now) if need.windows else 0
+    limits = limits_of(need, day, flags_true(state.dependencies, need, now) if need.by_flag else ())
+    all_back_at = (
+        max(back_at, came_back(state, need, now))
+        if said is None and not out and _runs(before)
+        else back_at
+    )
+    turn = Turn(_start(draft, need, acting, said) if out else None, all_back_at, change.anew)
+    rto, dmia, due = read_clocks(
+        need, limits, (before.rto, before.dmia) if before else None, turn, now
+    )
+    local = local_clocks(draft, need, change.sites, back_at, anew=change.anew)
+    end = expected_back(need, acting)
+    since = _since(before, current, rto, found, now)
+    through, incident = paths(need, found, strategies), found.incident
+    row = ActivityRow(
+        id=activity,
+        pole=need.activity.pole,
+        criticality=need.activity.criticality,
+        state=current,
+        computed=computed,
+        declared=None if said is None else said.state,
+        declared_by=None if said is None else said.author,
+        capacity_pct=need.percent(points),
+        computed_pct=need.percent(found.points),
+        arrived=arrived,
+        mbco_pct=need.activity.mbco_pct,
+        since=since,
+        rto=rto,
+        dmia=dmia,
+        local_running=(before.local_running if before else 0) + local.running,
+        forecast_breach_at=breach(end, dmia.deadline, now),
+        expected_end=end,
+        incident=incident,
+        path=through,
+        path_more=found.hits - len(found.worst),
+        strategies=tuple(s.strategy for s in strategies),
+        next_strategy=next_strategy(need, tried(state, need.id, began(found, now)), strategies),
+        why=why(need, found, strategies, said, since),
+    )
+    if row != before:
+        draft.record(ActivityChanged(row=row))
+        note_moves(draft, before, row)
+    draft.record(*local.facts())
+    if due or local.due:
+        head = through[0] if through else ()
+        mine = (
+            Due(base, pct, limit_at, None, head, incident, rto.started_at)
+            for base, pct, limit_at in due
+        )
+        raise_alarms(draft, row, [*mine, *local.due])
+    if row.forecast_breach_at is not None and (before is None or before.forecast_breach_at is None):
+        ask_about_forecast(draft, row)
+    draft.arm(key_of(activity), _next_due(draft.state, need, row, out, now))
+
+
+def _runs(before: ActivityRow | None) -> bool:
+    return before is not None and before.rto.state is ClockState.RUNNING
+
+
+def _points(need: Need, pct: float) -> int:
+    return round(pct * 100) * (need.whole // HUNDRED)
+
+
+def _computed(
+    need: Need, points: int, found: Assessment, before: ActivityRow | None
+) -> ActivityState:
+    """D41. `points`: with strategies; `found`: without. Restored lasts until nothing is hit any more."""
+    if points < need.minimum:
+        return ActivityState.INTERRUPTED
+    if not found.hits:
+        return ActivityState.NOMINAL
+    if before is not None and before.computed in _TROUBLED:
+        return ActivityState.RESTORED
+    return ActivityState.DEGRADED if found.points < need.whole else ActivityState.THREATENED
+
+
+def _start(draft: Draft, need: Need, acting: list[Onset], said: ActivityDeclared | None) -> Instant:
+    """Since when it is interrupted: the person's word, else the cause's time, never before a strategy or declaration ended."""
+    if said is not None:
+        return said.occurred_at
+    fell = fell_at(need, acting)
+    return max(
+        draft.now if fell is None else min(fell, draft.now), draft.state.floors.get(need.id, 0)
+    )
+
+
+def _since(
+    before: ActivityRow | None,
+    current: ActivityState,
+    rto: ClockRow,
+    found: Assessment,
+    now: Instant,
+) -> Instant:
+    """When the state began."""
+    if current is ActivityState.INTERRUPTED and rto.started_at is not None:
+        return rto.pauses[-1][1] if rto.pauses else rto.started_at
+    if before is not None and before.state is current:
+        return before.since
+    if (
+        before is not None
+        and before.state is ActivityState.INTERRUPTED
+        and rto.stopped_at is not None
+    ):
+        return rto.stopped_at
+    if before is not None and before.state is not ActivityState.NOMINAL:
+        return now
+    return began(found, now)
+
+
+def _next_due(
+    state: State, need: Need, row: ActivityRow, out: bool, now: Instant
+) -> Instant | None:
+    """The next instant at which time alone changes this activity (an end that has passed says nothing, D17); later than now, so that a bounded step goes on."""
+    instants = [
+        at
+        for at in (row.rto.next_at, row.dmia.next_at, next_local(state, need.id), row.expected_end)
+        if at is not None
+    ]
+    if out and need.windows and (row.rto.next_at is not None or row.dmia.next_at is not None):
+        instants += [window.next_edge(now) for window, _ in need.windows]
+    return max(min(instants), now + 1) if instants else None
+
+
+def active_strategies(state: State, activity: str) -> list[StrategyRow]:
+    """In the order of activation."""
+    if not state.strategies:
+        return []
+    return sorted(
+        (s for s in state.strategies.values() if s.activity == activity and s.state == "active"),
+        key=lambda s: (s.started_at, s.id),
+    )
+
+
+def tried(state: State, activity: str, since: Instant) -> set[str]:
+    """Strategies that were put into effect since then, and those that still are."""
+    return {
+        s.strategy
+        for s in state.strategies.values()
+        if s.activity == activity and (s.state == "active" or s.started_at >= since)
+    }
+
+
+def next_strategy(need: Need, spent: Container[str], active: Iterable[StrategyRow]) -> str | None:
+    """The first listed one that was not tried for what hits the activity now; when all were, the first that is not active (D51)."""
+    listed, taken = need.activity.strategies, {s.strategy for s in active}
+    return next((s for s in listed if s not in spent), None) or next(
+        (s for s in listed if s not in taken), None
+    )
+
+
+def touched_by_site(draft: Draft, site: str) -> tuple[str, ...]:
+    """Activities that count this site, by id."""
+    place = draft.bia.sites.get(site)
+    return () if place is None else draft.bia.by_kind.get(place.kind, ())

@@ -1,0 +1,175 @@
+"""Open hours, local days and payroll windows (DOMAIN D43), on the Europe/Paris calendar with its two clock changes.
+
+All durations are real time in ms: the night of 28 March has 23 hours, an opening from 02:00 to 04:00 on it lasts one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from schemas.base import HOUR_MS, Instant
+from schemas.reference import Calendar
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+_WHOLE_DAY_MIN: Final = 24 * 60
+_WEEK: Final = 7
+_HORIZON_DAYS: Final = 800
+"""Beyond it a calendar counts as closed for ever: a territory file may close every day."""
+
+
+def local_day(at: Instant) -> int:
+    """The local date of an instant, as a proleptic ordinal."""
+    return _day_of_hour(at // HOUR_MS)
+
+
+@lru_cache(maxsize=4096)
+def _day_of_hour(hour: int) -> int:
+    """Paris is whole hours away from UTC, so a date never changes within an hour."""
+    return datetime.fromtimestamp(hour * 3600, PARIS).toordinal()
+
+
+@lru_cache(maxsize=8192)
+def local_instant(day: int, minute: int) -> Instant:
+    """The instant of a local wall-clock time. 1440 is the next midnight; a time that a clock change skips is read as one hour later."""
+    wall = datetime.fromordinal(day) + timedelta(minutes=minute)
+    return int(wall.replace(tzinfo=PARIS).timestamp() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHours:
+    """When a calendar is open."""
+
+    weekdays: frozenset[int]
+    """1 Monday … 7 Sunday."""
+    open_min: int
+    close_min: int
+    closed_days: frozenset[int] = frozenset()
+    """Ordinals of holidays on which it is closed."""
+    closed_spans: tuple[tuple[int, int], ...] = ()
+    """First and last ordinal of school holidays in which it is closed."""
+
+    def opens_on(self, day: int) -> bool:
+        """True if it opens at all on this local day."""
+        weekday = (day - 1) % 7 + 1  # ordinal 1 was a Monday
+        return (
+            weekday in self.weekdays
+            and day not in self.closed_days
+            and not any(a <= day <= b for a, b in self.closed_spans)
+        )
+
+    def spans(self, since: Instant) -> Iterator[tuple[Instant, Instant]]:
+        """Open intervals that end after `since`, in order, within the horizon."""
+        first = local_day(since)
+        for week in range(first, first + _HORIZON_DAYS, _WEEK):
+            for span in _open_spans(self, week):
+                if span[1] > since:
+                    yield span
+
+    def elapsed(self, start: Instant, end: Instant) -> int:
+        """Open ms in [start, end)."""
+        total = 0
+        if end <= start:
+            return total
+        for opens, closes in self.spans(start):
+            if opens >= end:
+                break
+            total += min(closes, end) - max(opens, start)
+        return total
+
+    def advance(self, start: Instant, ms: int) -> Instant | None:
+        """The instant at which `ms` open ms have passed since `start`; None if that never comes."""
+        if ms <= 0:
+            return start
+        for opens, closes in self.spans(start):
+            begin = max(opens, start)
+            if closes - begin >= ms:
+                return begin + ms
+            ms -= closes - begin
+        return None
+
+    def is_open(self, at: Instant) -> bool:
+        """True inside the open hours."""
+        opens, _ = next(self.spans(at), (at + 1, at))
+        return opens <= at
+
+    def next_edge(self, at: Instant) -> Instant | None:
+        """The next opening or closing after `at`."""
+        for opens, closes in self.spans(at):
+            return opens if opens > at else closes
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _open_spans(hours: OpenHours, first: int) -> tuple[tuple[Instant, Instant], ...]:
+    """The open intervals of the seven days from `first` on."""
+    return tuple(
+        (local_instant(day, hours.open_min), local_instant(day, hours.close_min))
+        for day in range(first, first + _WEEK)
+        if hours.opens_on(day)
+    )
+
+
+def open_hours(
+    calendar: Calendar, holidays: tuple[str, ...], school_holidays: tuple[tuple[str, str], ...]
+) -> OpenHours | None:
+    """The open hours of a calendar of the reference data; None if it never closes."""
+    days = (
+        frozenset(date.fromisoformat(d).toordinal() for d in holidays)
+        if calendar.closed_on_holidays
+        else frozenset()
+    )
+    spans = (
+        tuple(
+            (date.fromisoformat(a).toordinal(), date.fromisoformat(b).toordinal())
+            for a, b in school_holidays
+        )
+        if calendar.closed_in_school_holidays
+        else ()
+    )
+    always = (
+        set(calendar.weekdays) >= set(range(1, 8))
+        and calendar.open_min <= 0
+        and calendar.close_min >= _WHOLE_DAY_MIN
+    )
+    if always and not days and not spans:
+        return None
+    return OpenHours(
+        frozenset(calendar.weekdays), calendar.open_min, calendar.close_min, days, spans
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DayWindow:
+    """Days on which a shorter limit holds: days of the month, or a span of working days before the end of the month."""
+
+    days_of_month: frozenset[int] = frozenset()
+    working_days_left: tuple[int, int] | None = None
+    """(most, least): the working days after this one, to the end of the month; (12, 3) is « J-12 à J-3 »."""
+    holidays: frozenset[int] = frozenset()
+
+    def holds_on(self, day: int) -> bool:
+        """True if the window holds on this local day."""
+        if date.fromordinal(day).day in self.days_of_month:
+            return True
+        if self.working_days_left is None:
+            return False
+        most, least = max(self.working_days_left), min(self.working_days_left)
+        return least <= self._working_days_after(day) <= most
+
+    def _working_days_after(self, day: int) -> int:
+        month, count = date.fromordinal(day).month, 0
+        while date.fromordinal(day := day + 1).month == month:
+            count += (day - 1) % 7 < 5 and day not in self.holidays
+        return count
+
+    def next_edge(self, at: Instant) -> Instant:
+        """The next local midnight after `at` at which the window opens or closes (62 days on at the latest)."""
+        today = local_day(at)
+        now = self.holds_on(today)
+        day = next((d for d in range(today + 1, today + 62) if self.holds_on(d) != now), today + 62)
+        return local_instant(day, 0)

@@ -1,0 +1,378 @@
+"""Capacity of an activity (D40): what its sites, kitchens and systems leave of it, since when, and through what (D47)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import nsmallest
+from typing import Final, NamedTuple
+
+from schemas.base import Instant
+from schemas.continuity import CauseHeard, DependencyHeard
+from schemas.meals import meals_served_by
+from services.continuity.activities.impact_analysis import HUNDRED, ISOLATION, MEALS, Group, Need
+from services.continuity.state import CLOSING, Place, State
+from services.runtime.decider.maps import Map
+
+SHOWN: Final = 5
+"""Blows that a row shows; it counts the others."""
+_NOBODY: Final[Map[str, Place]] = Map()
+_UP: Final = frozenset(("up", "restored"))
+
+
+class Blow(NamedTuple):
+    """One thing that costs an activity capacity, or (0 points) only threatens it."""
+
+    points: int
+    kind: str
+    """site, kitchen, system, supplier."""
+    id: str
+    source: Place | DependencyHeard
+
+
+class Assessment(NamedTuple):
+    """What is left of an activity."""
+
+    points: int
+    points_of_sites: int
+    """Before systems and suppliers bound it."""
+    ceiling: int
+    """What systems, suppliers and kitchens allow at most."""
+    worst: tuple[Blow, ...]
+    """Gravest first, at most `SHOWN`."""
+    hits: int
+    """How many there are."""
+    reports: tuple[str | None, ...]
+    """Of the gravest: the report behind each."""
+    distinct: tuple[str, ...]
+    """Those reports, each once."""
+    incident: str | None
+    """Of the gravest that belongs to one."""
+
+
+class Onset(NamedTuple):
+    """From `since` to `end` the unit (a site) loses these points, or (`cap`) the activity has at most so many."""
+
+    since: Instant
+    unit: str
+    points: int
+    cap: int | None
+    end: Instant | None
+    """Expected; None: unknown."""
+
+
+# ── dependencies ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def starts_at(dependency: DependencyHeard) -> Instant:
+    """From when its value counts (D9)."""
+    return (
+        dependency.since
+        if dependency.effective_from is None
+        else max(dependency.since, dependency.effective_from)
+    )
+
+
+def served(dependency: DependencyHeard | None, now: Instant) -> int | None:
+    """What a kitchen, system or supplier still gives, in hundredths of a percent; None: all, or nothing known.
+
+    `down` gives nothing, a number is the share served, `degraded` says that it is hit without saying how much (still everything).
+    """
+    if dependency is None or (
+        dependency.effective_from is not None and dependency.effective_from > now
+    ):
+        return None
+    match dependency.value:
+        case bool():
+            return None
+        case str() as word:
+            return 0 if word == "down" else HUNDRED if word == "degraded" else None
+        case share:
+            return None if share >= 100 else round(max(share, 0) * 100)
+
+
+def _system(state: State, system: str, now: Instant) -> tuple[int, DependencyHeard] | None:
+    """What a system gives and who says so; under total isolation nothing, unless it is spared or was restored since (D40)."""
+    own, isolation = state.dependencies.get(f"system:{system}"), state.dependencies.get(ISOLATION)
+    if isolation is not None and isolation.value is True and starts_at(isolation) <= now:
+        assert state.bia is not None
+        spared = system in state.bia.policy.systems_spared
+        restored = own is not None and own.value in _UP and own.since > isolation.since
+        if not spared and not restored:
+            return 0, isolation
+    given = served(own, now)
+    return None if given is None or own is None else (given, own)
+
+
+def _kitchens(state: State, need: Need, now: Instant) -> dict[str, tuple[int, DependencyHeard]]:
+    """Kitchens that do not serve everybody: kitchen → (loss, who says so). Empty for all activities but the meals."""
+    if need.id != MEALS or not state.dependencies:
+        return {}
+    assert state.bia is not None
+    failing = {}
+    for kitchen in state.bia.kitchens:
+        said = [
+            d
+            for prefix in ("kitchen", "supplier")
+            if (d := state.dependencies.get(f"{prefix}:{kitchen}")) is not None
+        ]
+        losses = [
+            (round((100 - meals_served_by(d.value)) * 100), d)
+            for d in said
+            if served(d, now) is not None
+        ]
+        if losses:
+            failing[kitchen] = max(losses, key=lambda loss: loss[0])
+    return failing
+
+
+# ── capacity now ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _places(state: State, need: Need, kind: str) -> Mapping[str, Place]:
+    """Sites of a kind that are not well, as this activity sees them."""
+    places = state.unwell.get(kind, _NOBODY)
+    return (
+        {site: place.kitchen or place for site, place in places.items()}
+        if need.id == MEALS
+        else places
+    )
+
+
+def _place(state: State, need: Need, kind: str, site: str) -> Place | None:
+    place = state.unwell.get(kind, _NOBODY).get(site)
+    return place.kitchen or place if place is not None and need.id == MEALS else place
+
+
+def site_loss(place: Place, need: Need) -> int:
+    """What a site loses for this activity, in hundredths of a percent."""
+    return place.loss_when_closing_is_work if need.closing_is_work else place.loss
+
+
+def assess(state: State, need: Need, now: Instant) -> Assessment:
+    """Mean over its kinds of site of their capacity weighted by staff, less kitchens, at most what its systems allow."""
+    lost, found = 0, []
+    for group, scale in zip(need.groups, need.scales, strict=True):
+        weights = group.weights
+        for site, place in _places(state, need, group.kind).items():
+            if (weight := weights.get(site)) is not None:
+                points = (
+                    (place.loss_when_closing_is_work if need.closing_is_work else place.loss)
+                    * weight
+                    * scale
+                )
+                lost += points
+                found.append((-points, "site", site, place))
+    if not state.dependencies:
+        return _assessment(need.whole - lost, need.whole, found)
+    blows: list[tuple[int, str, str, Place | DependencyHeard]] = [*found]
+    unfed = 0
+    for kitchen, (loss, source) in _kitchens(state, need, now).items():
+        points = sum(
+            _extra(state, need, group, scale, site, loss)
+            for group, scale, site in _fed(state, need, kitchen)
+        )
+        unfed += points
+        blows.append((-points, "kitchen", kitchen, source))
+    most = need.whole - unfed
+    for kind, id, given, source in _ceilings(state, need, now):
+        ceiling = given * (need.whole // HUNDRED)
+        blows.append((ceiling - need.whole, kind, id, source))
+        most = min(most, ceiling)
+    return _assessment(need.whole - lost - unfed, most, blows)
+
+
+def _assessment(
+    of_sites: int, ceiling: int, found: Sequence[tuple[int, str, str, Place | DependencyHeard]]
+) -> Assessment:
+    """The gravest by cost, ties by kind and id, which are unique: the order of a map never shows."""
+    gravest = sorted(found) if len(found) <= SHOWN else nsmallest(SHOWN, found)
+    worst = tuple(Blow(-cost, kind, id, source) for cost, kind, id, source in gravest)
+    behind = [source.worst if isinstance(source, Place) else source for _, _, _, source in gravest]
+    reports = tuple([None if one is None else one.report for one in behind])
+    incident = next(
+        (one.incident for one in behind if one is not None and one.incident is not None), None
+    )
+    return Assessment(
+        min(of_sites, ceiling),
+        of_sites,
+        ceiling,
+        worst,
+        len(found),
+        reports,
+        tuple(dict.fromkeys([r for r in reports if r is not None])),
+        incident,
+    )
+
+
+def _fed(state: State, need: Need, kitchen: str) -> Iterator[tuple[Group, int, str]]:
+    assert state.bia is not None
+    for group, scale in zip(need.groups, need.scales, strict=True):
+        for site in state.bia.kitchens.get(kitchen, ()):
+            if site in group.weights:
+                yield group, scale, site
+
+
+def _extra(state: State, need: Need, group: Group, scale: int, site: str, loss: int) -> int:
+    """What a kitchen costs a college beyond what the college loses by itself: losses are not added (D14)."""
+    place = _place(state, need, group.kind, site)
+    own = site_loss(place, need) if place else 0
+    return max(loss - own, 0) * group.weights[site] * scale
+
+
+def _ceilings(
+    state: State, need: Need, now: Instant
+) -> Iterator[tuple[str, str, int, DependencyHeard]]:
+    """(kind, id, what it allows, who says so) of systems and suppliers that are hit."""
+    assert state.bia is not None
+    for system in need.activity.systems:
+        if (found := _system(state, system, now)) is not None:
+            yield "system", system, *found
+    for supplier in need.activity.suppliers:
+        own = state.dependencies.get(f"supplier:{supplier}")
+        if supplier in state.bia.kitchens or own is None or (given := served(own, now)) is None:
+            continue
+        # A supplier that is down threatens; only a stated share says how much of the activity is left.
+        yield "supplier", supplier, HUNDRED if isinstance(own.value, str) else given, own
+
+
+def local_loss(
+    state: State, need: Need, site: str, now: Instant
+) -> tuple[int, tuple[CauseHeard, ...], DependencyHeard | None]:
+    """What a site loses for this activity: (loss, its causes, the kitchen that failed it).
+
+    A kitchen that serves a share does not say whom: it starts no local clock *(decided)*. Systems are the territory clock's matter.
+    """
+    assert need.local is not None
+    place = _place(state, need, need.local.kind, site)
+    loss, causes = (site_loss(place, need), place.causes) if place else (0, ())
+    if need.closing_is_work:
+        causes = tuple(cause for cause in causes if cause.type not in CLOSING)
+    for kitchen, (kitchen_loss, source) in _kitchens(state, need, now).items():
+        if (
+            kitchen_loss == HUNDRED
+            and state.bia is not None
+            and site in state.bia.kitchens[kitchen]
+        ):
+            return HUNDRED, causes, source
+    return loss, causes, None
+
+
+# ── capacity over time ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cause_end(state: State, cause: CauseHeard, now: Instant) -> Instant | None:
+    """When a cause is expected to end: its own word, else its incident's. An end that has passed says nothing (D17)."""
+    return _future(state, cause.expected_end, cause.incident, now)
+
+
+def dependency_end(state: State, dependency: DependencyHeard, now: Instant) -> Instant | None:
+    """When a system or kitchen is expected back: its incident's word."""
+    return _future(state, None, dependency.incident, now)
+
+
+def _future(
+    state: State, end: Instant | None, incident: str | None, now: Instant
+) -> Instant | None:
+    if (
+        end is None
+        and incident is not None
+        and (heard := state.incidents.get(incident)) is not None
+    ):
+        end = heard.estimated_end
+    return None if end is None or end <= now else end
+
+
+def onsets(state: State, need: Need, now: Instant) -> list[Onset]:
+    """Everything that takes capacity now, from when and until when, by start."""
+    found: list[Onset] = []
+    for group, scale in zip(need.groups, need.scales, strict=True):
+        for site, place in _places(state, need, group.kind).items():
+            if (weight := group.weights.get(site)) is None:
+                continue
+            for loss, cause in (
+                place.costs_when_closing_is_work if need.closing_is_work else place.costs
+            ):
+                found.append(
+                    Onset(
+                        cause.since, site, loss * weight * scale, None, cause_end(state, cause, now)
+                    )
+                )
+    for kitchen, (loss, source) in _kitchens(state, need, now).items():
+        end = dependency_end(state, source, now)
+        for group, scale, site in _fed(state, need, kitchen):
+            found.append(
+                Onset(starts_at(source), site, loss * group.weights[site] * scale, None, end)
+            )
+    for _kind, id, given, source in _ceilings(state, need, now):
+        if given < HUNDRED:
+            found.append(
+                Onset(
+                    starts_at(source),
+                    id,
+                    0,
+                    given * (need.whole // HUNDRED),
+                    dependency_end(state, source, now),
+                )
+            )
+    found.sort(key=lambda o: o[:3])
+    return found
+
+
+def left_with(need: Need, acting: list[Onset]) -> int:
+    """Points left when exactly these act: per site the largest loss, then the lowest ceiling."""
+    worst: dict[str, int] = {}
+    ceiling = need.whole
+    for onset in acting:
+        if onset.cap is not None:
+            ceiling = min(ceiling, onset.cap)
+        else:
+            worst[onset.unit] = max(worst.get(onset.unit, 0), onset.points)
+    return min(need.whole - sum(worst.values()), ceiling)
+
+
+def fell_at(need: Need, acting: list[Onset]) -> Instant | None:
+    """When what acts now took the activity under its MBCO, in the order in which it happened, not in which it was learnt (D7, D42)."""
+    worst: dict[str, int] = {}
+    left = ceiling = need.whole
+    for onset in acting:
+        if onset.cap is not None:
+            ceiling = min(ceiling, onset.cap)
+        elif onset.points > (before := worst.get(onset.unit, 0)):
+            worst[onset.unit] = onset.points
+            left -= onset.points - before
+        if min(left, ceiling) < need.minimum:
+            return onset.since
+    return None
+
+
+def came_back(state: State, need: Need, now: Instant) -> Instant:
+    """When the last of what it counts came back, as far as is known; 0: nothing did. It may be of no weight: then it only is a later bound.
+
+    What is told last need not have been the last to come back: an activity is back when all that it needs is (D7, D42).
+    """
+    assert state.bia is not None
+    heard = (state.sites.get(site) for group in need.groups for site in group.weights)
+    back = [said.lifted_at for said in heard if said is not None and said.lifted_at is not None]
+    for id, said in state.dependencies.items():
+        gives = id == ISOLATION or not id.startswith("flag:")
+        if (
+            gives
+            and need.id in state.bia.by_dependency.get(id, ())
+            and served(said, now) is None
+            and starts_at(said) <= now
+        ):
+            back.append(said.since)
+    return min(max(back, default=0), now)
+
+
+def flags_true(
+    dependencies: Mapping[str, DependencyHeard], need: Need, now: Instant
+) -> tuple[str, ...]:
+    """Flags that shorten limits of this activity and hold now."""
+    return tuple(
+        id
+        for s in need.by_flag
+        if (d := dependencies.get(id := f"flag:{s.flag}")) is not None
+        and d.value is True
+        and starts_at(d) <= now
+    )

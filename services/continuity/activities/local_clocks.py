@@ -1,0 +1,170 @@
+"""Local clocks (`horloges_locales`, D42): one pair per site of an activity that is held on the spot, beside the territory's.
+
+They look at the site and its kitchen only; a system that is down is the territory clock's matter *(decided)*. They alarm the site's
+manager and the pôle's director; levels and plan triggers do not read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from schemas.base import Instant
+from schemas.continuity import LocalClockChanged, LocalClockRow
+from schemas.words import ClockState
+from services.continuity.activities.alarms import AT_ONCE, Due
+from services.continuity.activities.calendars import local_day
+from services.continuity.activities.capacity import (
+    cause_end,
+    dependency_end,
+    flags_true,
+    local_loss,
+    starts_at,
+)
+from services.continuity.activities.clocks import (
+    SAME_CLOCK_MS,
+    Clocks,
+    Turn,
+    limits_of,
+    raised_before,
+    read_clocks,
+)
+from services.continuity.activities.forecast import breach, latest
+from services.continuity.activities.impact_analysis import HUNDRED, Need
+from services.continuity.activities.reasons import Path, path_of
+from services.continuity.decision import Draft
+from services.continuity.state import NO_LOCAL, State, worst_cause
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What changed in the local clocks of one activity."""
+
+    rows: tuple[LocalClockRow, ...] = ()
+    running: int = 0
+    """Clocks that started to run, less those that ceased."""
+    due: tuple[Due, ...] = ()
+    """Their alarms."""
+
+    def facts(self) -> list[LocalClockChanged]:
+        """One for each row, by site."""
+        return [LocalClockChanged(row=row) for row in self.rows]
+
+
+def local_clocks(
+    draft: Draft, need: Need, touched: frozenset[str], back_at: Instant, *, anew: bool = False
+) -> Moved:
+    """Local clocks that a change moves: of the sites touched, of those whose clock is due, and of those that the reference data no longer give one.
+
+    A clock that stopped more than 60 min ago goes on only by a late report, of what began within these 60 min (D42, D7).
+    """
+    now, before = draft.now, draft.state.local.get(need.id, NO_LOCAL)
+    sites: Collection[str] = () if need.local is None else need.local.weights
+    stale = {
+        site
+        for site, one in before.items()
+        if (one.next_at is not None and one.next_at <= now) or (site not in sites and _runs(one))
+    }
+    stale |= {site for site in touched if site in sites}
+    rows: list[LocalClockRow] = []
+    due: list[Due] = []
+    running = 0
+    for site in sorted(stale):
+        was = before.get(site)
+        made, alarms = _of_site(draft, need, was, site, Turn(None, back_at, anew))
+        if made is not None and len(due) + len(alarms) > AT_ONCE:
+            made, alarms = _later(made, was, now), []
+        if made is not None and made != was:
+            rows.append(made)
+            running += _runs(made) - (was is not None and _runs(was))
+        due += alarms
+    return Moved(tuple(rows), running, tuple(due))
+
+
+def _runs(one: LocalClockRow) -> bool:
+    return one.clocks[0].state is ClockState.RUNNING
+
+
+def next_local(state: State, activity: str) -> Instant | None:
+    """The next instant at which time alone changes a local clock of this activity."""
+    return min(
+        [
+            one.next_at
+            for one in state.local.get(activity, NO_LOCAL).values()
+            if one.next_at is not None
+        ],
+        default=None,
+    )
+
+
+def _later(made: LocalClockRow, was: LocalClockRow | None, now: Instant) -> LocalClockRow:
+    """The alarms of this site wait for the next step: a Transaction holds only so many."""
+    before = (None, None) if was is None else was.clocks
+    clocks = tuple(
+        c.model_copy(update={"alarms": raised_before(b, c), "next_at": now + 1})
+        for c, b in zip(made.clocks, before, strict=True)
+    )
+    return made.model_copy(update={"clocks": clocks, "next_at": now + 1})
+
+
+def _of_site(
+    draft: Draft, need: Need, was: LocalClockRow | None, site: str, turn: Turn
+) -> tuple[LocalClockRow | None, list[Due]]:
+    """Its row after a change, of which `turn` says when what was lifted was lifted; and the alarms that are due."""
+    state, now = draft.state, draft.now
+    counts = need.local is not None and site in need.local.weights
+    loss, causes, kitchen = local_loss(state, need, site, now) if counts else (0, (), None)
+    minimum = round(need.activity.mbco_pct * 100)
+    out = HUNDRED - loss < minimum
+    if not out and (was is None or (was.same_until is not None and was.same_until < now)):
+        return None, []
+    breaking = [cause for cause in causes if HUNDRED - round(cause.loss_pct * 100) < minimum]
+    begun = [cause.since for cause in breaking]
+    ends = [cause_end(state, cause, now) for cause in breaking]
+    if kitchen is not None:
+        begun.append(starts_at(kitchen))
+        ends.append(dependency_end(state, kitchen, now))
+    day = local_day(now) if need.windows else 0
+    flags = flags_true(state.dependencies, need, now) if need.by_flag else ()
+    limits = limits_of(
+        need, day, flags, [cause.type.value for cause in causes] if need.by_cause else ()
+    )
+    before = None if was is None else (was.clocks[0], was.clocks[1])
+    clocks = read_clocks(
+        need,
+        limits,
+        before,
+        replace(turn, start=min(min(begun, default=now), now) if out else None),
+        now,
+    )
+    stopped = clocks.rto.stopped_at
+    made = LocalClockRow(
+        id=f"{need.id}/{site}",
+        activity=need.id,
+        site=site,
+        capacity_pct=(HUNDRED - loss) / 100,
+        clocks=(clocks.rto, clocks.dmia),
+        same_until=None if stopped is None else stopped + SAME_CLOCK_MS,
+        forecast_breach_at=breach(latest(ends), clocks.dmia.deadline, now) if out else None,
+        next_at=_next_at(need, clocks, now),
+    )
+    if not clocks.due:
+        return made, []
+    source = worst_cause(causes) if kitchen is None else kitchen
+    path = path_of(
+        None if source is None else source.report, "site", site, need.id, need.activity.pole
+    )
+    return made, _alarms(clocks, site, path, None if source is None else source.incident)
+
+
+def _next_at(need: Need, clocks: Clocks, now: Instant) -> Instant | None:
+    """When time alone changes the clocks: the next of their own instants, or before it a midnight that shortens or lengthens their limits (D43)."""
+    own = [at for at in (clocks.rto.next_at, clocks.dmia.next_at) if at is not None]
+    return min([*own, *(window.next_edge(now) for window, _ in need.windows)]) if own else None
+
+
+def _alarms(clocks: Clocks, site: str, path: Path, incident: str | None) -> list[Due]:
+    since = clocks.rto.started_at
+    return [
+        Due(base, pct, limit_at, site, path, incident, since) for base, pct, limit_at in clocks.due
+    ]

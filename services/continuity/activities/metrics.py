@@ -1,0 +1,104 @@
+"""Metrics that continuity owns, told to alerts whenever a predicate of the reference data would judge them differently (DOMAIN §13)."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Final
+
+from schemas.alerts import MetricChanged
+from schemas.continuity import ActivityRow, ClockRow
+from schemas.words import ActivityState, ClockState
+from services.continuity.activities.clocks import consumed_pct
+from services.continuity.activities.impact_analysis import Metric
+from services.continuity.decision import Draft
+
+_OPS: Final[dict[str, Callable[[float, float], bool]]] = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<=": operator.le,
+    "<": operator.lt,
+    "==": operator.eq,
+}
+_CLOCK: Final[dict[str, Callable[[ActivityRow], ClockRow]]] = {
+    "activity_rto_pct": lambda row: row.rto,
+    "activity_dmia_pct": lambda row: row.dmia,
+}
+_CAPACITY: Final = "activity_capacity_min"
+_INTERRUPTED: Final = "activities_interrupted"
+_UNHURT_PCT: Final = 100.0
+"""Capacity of activities that nothing was said about."""
+
+
+def note_moves(draft: Draft, before: ActivityRow | None, after: ActivityRow) -> None:
+    """Note which metrics may have moved with this row. Between two thresholds a clock moves none: each is a mark of its row."""
+    if before is None:
+        names = [*_CLOCK, _CAPACITY, _INTERRUPTED]
+    else:
+        names = [
+            name
+            for name, clock in _CLOCK.items()
+            if _stands(clock(before)) != _stands(clock(after))
+        ]
+        names += [_CAPACITY] if before.capacity_pct != after.capacity_pct else []
+        names += [_INTERRUPTED] if before.state is not after.state else []
+    for name in names:
+        draft.moved.setdefault(name, set()).add(after.id)
+
+
+def _stands(clock: ClockRow) -> float:
+    return clock.reached if clock.state is ClockState.RUNNING else -1.0
+
+
+def tell_metrics(draft: Draft) -> None:
+    """Record each metric that crossed a threshold of its predicates since it was last told; each once at first."""
+    known = draft.state.activities
+    for metric in draft.bia.metrics if draft.moved else ():
+        moved = draft.moved.get(metric.name)
+        told = draft.state.told.get(metric.key)
+        if told is not None and (
+            moved is None or (metric.activities and moved.isdisjoint(metric.activities))
+        ):
+            continue
+        rows = [row for id in metric.activities if (row := known.get(id)) is not None]
+        value, worst = _value(draft, metric, rows)
+        if told is not None and _judged_alike(metric, told, value):
+            continue
+        reports = (
+            tuple(dict.fromkeys(r for why in worst.why for r in why.reports))
+            if worst is not None
+            else ()
+        )
+        draft.record(MetricChanged(key=metric.key, value=value, at=draft.now, reports=reports))
+    draft.moved.clear()
+
+
+def tell_every_metric(draft: Draft) -> None:
+    """The same whatever moved: the predicates may be others, and what was told may stand on another side of a threshold that is new."""
+    for metric in draft.bia.metrics:
+        draft.moved.setdefault(metric.name, set()).update(metric.activities)
+    tell_metrics(draft)
+
+
+def _judged_alike(metric: Metric, told: float, value: float) -> bool:
+    return all(_OPS[op](told, limit) == _OPS[op](value, limit) for op, limit in metric.thresholds)
+
+
+def _value(
+    draft: Draft, metric: Metric, rows: list[ActivityRow]
+) -> tuple[float, ActivityRow | None]:
+    """The value, and the row that gives it."""
+    if (clock := _CLOCK.get(metric.name)) is not None:
+        read = [
+            (consumed_pct(draft.bia.needs[row.id], clock(row), row.rto.limit_h, draft.now), row)
+            for row in rows
+        ]
+        value, worst = max(read, key=lambda one: one[0], default=(0.0, None))
+        return value, worst if value else None
+    if metric.name == _CAPACITY:
+        lowest = min(rows, key=lambda row: row.capacity_pct, default=None)
+        return (_UNHURT_PCT, None) if lowest is None else (lowest.capacity_pct, lowest)
+    if metric.name == _INTERRUPTED:
+        interrupted = [row for row in rows if row.state is ActivityState.INTERRUPTED]
+        return float(len(interrupted)), interrupted[0] if interrupted else None
+    raise ValueError(f"continuity does not compute {metric.name}")

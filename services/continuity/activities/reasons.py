@@ -1,0 +1,93 @@
+"""Why an activity is as it is: paths (D47), reasons with values, the incident behind it. Pure; equal steps are one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from schemas.alerts import Why
+from schemas.base import Instant
+from schemas.continuity import ActivityDeclared, Step, StrategyRow
+from schemas.words import SiteStatus
+from services.continuity.activities.capacity import Assessment, Blow, starts_at
+from services.continuity.activities.impact_analysis import Need
+from services.continuity.state import Place
+
+Path = tuple[Step, ...]
+
+
+@lru_cache(maxsize=4096)
+def _step(kind: str, id: str) -> Step:
+    """The same object for the same step, while it is used."""
+    return Step(kind=kind, id=id)
+
+
+@lru_cache(maxsize=4096)
+def path_of(report: str | None, kind: str, id: str, activity: str, pole: str) -> Path:
+    """report → site (or system, kitchen, …) → activity → pôle."""
+    head = () if report is None else (_step("report", report),)
+    return (*head, _step(kind, id), _step("activity", activity), _step("pole", pole))
+
+
+def paths(need: Need, found: Assessment, strategies: Sequence[StrategyRow]) -> tuple[Path, ...]:
+    """One path for each of the gravest, then one for each strategy."""
+    pole = need.activity.pole
+    through = [
+        path_of(report, blow.kind, blow.id, need.id, pole)
+        for report, blow in zip(found.reports, found.worst, strict=True)
+    ]
+    return (*through, *(path_of(None, "strategy", s.strategy, need.id, pole) for s in strategies))
+
+
+def began(found: Assessment, now: Instant) -> Instant:
+    """When the earliest of the gravest began."""
+    return min((_began(blow) for blow in found.worst), default=now)
+
+
+def _began(blow: Blow) -> Instant:
+    if not isinstance(blow.source, Place):
+        return starts_at(blow.source)
+    if blow.source.status is SiteStatus.UNKNOWN or not blow.source.causes:
+        return blow.source.since
+    return min(cause.since for cause in blow.source.causes)
+
+
+def why(
+    need: Need,
+    found: Assessment,
+    strategies: Sequence[StrategyRow],
+    said: ActivityDeclared | None,
+    since: Instant,
+) -> tuple[Why, ...]:
+    """Codes D40 (capacity lost), D42 (under the MBCO), system_down, strategy, declared."""
+    reasons: list[Why] = []
+    if found.points < need.whole:
+        reasons.append(
+            Why(
+                code="D42" if found.points < need.minimum else "D40",
+                metric="activity_capacity_min",
+                args={"activities": [need.id]},
+                op="<",
+                threshold=need.activity.mbco_pct,
+                value=need.percent(found.points),
+                at=since,
+                reports=found.distinct,
+            )
+        )
+    down = sorted(blow.id for blow in found.worst if blow.kind == "system" and blow.points)
+    if down:
+        reasons.append(
+            Why(code="system_down", metric="system_down", args={"systems": down}, value=len(down))
+        )
+    reasons += [
+        Why(
+            code="strategy",
+            args={"strategy": s.strategy},
+            value=s.expected_capacity_pct,
+            at=s.started_at,
+        )
+        for s in strategies
+    ]
+    if said is not None:
+        reasons.append(Why(code="declared", args={"by": said.author}, at=said.occurred_at))
+    return tuple(reasons)

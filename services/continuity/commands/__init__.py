@@ -1,0 +1,1 @@
+"""Apply decisions of people about plans, activities and reassignments."""

@@ -1,0 +1,322 @@
+"""Decisions of people about plans and cards (D48–D50, D52), and the table of every command that continuity takes.
+
+Each function records what the decision changes and returns the answer, or raises `Refused`. A refused command changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from schemas import commands as cmd
+from schemas import reassignment as moves
+from schemas.base import Command
+from schemas.continuity import CardRow, CrisisTended, PlanRow
+from schemas.ranks import may_act
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import ACTIVATED, CardState, PlanState
+from services.continuity.commands import reassignments
+from services.continuity.commands.activities import (
+    activate_strategy,
+    arbitrate_alarm,
+    declare_activity,
+    declare_data_age,
+    end_strategy,
+)
+from services.continuity.decision import Draft
+from services.continuity.plans.cards import find_card, fresh_cards, is_open, with_card
+from services.continuity.plans.improvements import add_improvement, close_improvement
+from services.continuity.plans.plans import (
+    DECIDABLE,
+    NOT_RECOVERING,
+    boxes_of,
+    level_held,
+    put,
+    refused_now,
+    review_stand_down,
+    stand_down_holds,
+)
+from services.continuity.plans.sitreps import issue_sitrep
+from services.continuity.refusal import Refused, Result, must_decide_plan, reasoned
+
+# ── checks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _plan(draft: Draft, id: str, expected: int | None = None) -> PlanRow:
+    row = draft.state.plans.get(id)
+    if row is None or id not in draft.bia.plans:
+        raise Refused(404, "unknown_plan", plan=id)
+    if expected is not None and expected != row.version:
+        raise Refused(412, "version_mismatch", expected=expected, version=row.version)
+    return row
+
+
+def _decided(draft: Draft, row: PlanRow, command: Command, **changes: Any) -> PlanRow:
+    """The row after a decision; counts it (If-Match)."""
+    decided = {
+        "decided_at": draft.now,
+        "decided_by": command.author,
+        "decided_reason": command.reason,
+        "version": row.version + 1,
+    }
+    return row.model_copy(update=decided | changes)
+
+
+def _about(row: PlanRow) -> Result:
+    return {"plan": row.id, "state": row.state.value, "level": row.level, "version": row.version}
+
+
+# ── plans ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
+    """D49. Also a plan that nothing proposed, and a higher level of an active one. Cards count from the trigger, not from now (D50)."""
+    row = _plan(draft, command.plan, command.expected)
+    plan = draft.bia.plans[row.id]
+    must_decide_plan(command, row.decides)
+    begun = row.state in ACTIVATED or row.state in DECIDABLE
+    if not begun and plan.shelf is not PlanState.VALID:
+        raise Refused(409, "plan_not_valid", plan=row.id, state=plan.shelf.value)
+    if not begun:  # a new life: nothing of the one before counts
+        row = PlanRow(
+            id=row.id,
+            pole=row.pole,
+            state=row.state,
+            decides=row.decides,
+            boxes=boxes_of(plan),
+            version=row.version,
+            trigger_held=row.trigger_held,
+            level=level_held(draft.state, row.id) or 0,
+        )
+    asked = max(row.level, row.proposed_level or 0)
+    level = asked if command.level is None else int(command.level)
+    if row.state in ACTIVATED and level <= row.level:
+        raise Refused(409, "already", plan=row.id, level=row.level)
+    since = draft.now if row.trigger_since is None else row.trigger_since
+    cards = row.cards if row.state in ACTIVATED else fresh_cards(draft.state, plan, since)
+    active = _decided(
+        draft,
+        row,
+        command,
+        state=PlanState.PARTLY_ACTIVE if level < asked else PlanState.ACTIVE,
+        level=level,
+        proposed_level=asked if level < asked else None,
+        incident=command.incident or row.incident,
+        trigger_since=since,
+        cards=cards,
+        postponed_until=None,
+        **NOT_RECOVERING,
+    )
+    put(draft, active, "activated")
+    review_stand_down(draft, draft.state.plans[row.id])
+    return _about(draft.state.plans[row.id])
+
+
+def refuse_plan(draft: Draft, command: cmd.RefusePlan) -> Result:
+    """D49. With a reason. Of an active plan: refuses the higher level that is proposed."""
+    row = _plan(draft, command.plan, command.expected)
+    must_decide_plan(command, row.decides)
+    reason_given = reasoned(command)
+    if row.state in ACTIVATED and row.proposed_level is not None:
+        state = PlanState.ACTIVE if row.stand_down_since is None else PlanState.RECOVERING
+        refused = _decided(
+            draft,
+            row,
+            command,
+            proposed_level=None,
+            state=state,
+            resumes_partly=False,
+            decided_at=row.decided_at,
+        )
+    elif row.state in (PlanState.PROPOSED, PlanState.POSTPONED):
+        refused = _decided(
+            draft,
+            row,
+            command,
+            state=PlanState.REFUSED,
+            postponed_until=None,
+            decided_reason=reason_given,
+            **refused_now(draft, row),
+        )
+    else:
+        raise Refused(409, "not_proposed", plan=row.id, state=row.state.value)
+    put(draft, refused, "refused")
+    return _about(refused)
+
+
+def postpone_plan(draft: Draft, command: cmd.PostponePlan) -> Result:
+    """D49. With a reason; the proposal returns at `until`, or at a higher level before."""
+    row = _plan(draft, command.plan, command.expected)
+    must_decide_plan(command, row.decides)
+    reasoned(command)
+    if row.state not in (PlanState.PROPOSED, PlanState.POSTPONED):
+        raise Refused(409, "not_proposed", plan=row.id, state=row.state.value)
+    if command.until <= draft.now:
+        raise Refused(409, "until_past", until=command.until)
+    postponed = _decided(
+        draft, row, command, state=PlanState.POSTPONED, postponed_until=command.until
+    )
+    put(draft, postponed, "postponed")
+    return _about(postponed)
+
+
+def stand_down_plan(draft: Draft, command: cmd.StandDownPlan) -> Result:
+    """D52. By a pilot of the level, or whoever may decide the plan; before its condition has held only with `force` and a reason."""
+    row = _plan(draft, command.plan, command.expected)
+    plan = draft.bia.plans[row.id]
+    if command.role not in draft.bia.pilots(draft.state.level):
+        must_decide_plan(command, row.decides)
+    if row.state not in ACTIVATED:
+        raise Refused(409, "not_active", plan=row.id, state=row.state.value)
+    if plan.stand_down is not None and not row.stand_down_proposed:
+        if not command.force:
+            raise Refused(
+                409,
+                "stand_down_not_held",
+                plan=row.id,
+                holds=stand_down_holds(plan, row, draft.state),
+                at=row.stand_down_at,
+            )
+        reasoned(command)
+    lifted = _decided(
+        draft, row, command, state=PlanState.LIFTED, proposed_level=None, **NOT_RECOVERING
+    )
+    put(draft, lifted, "stood_down")
+    return _about(lifted)
+
+
+def close_retex(draft: Draft, command: cmd.CloseRetex) -> Result:
+    """D48: the lessons of a plan that was stood down are learnt. When it was decided stays the time of the stand-down."""
+    row = _plan(draft, command.plan, command.expected)
+    must_decide_plan(command, row.decides)
+    if row.state is not PlanState.LIFTED:
+        raise Refused(409, "not_lifted", plan=row.id, state=row.state.value)
+    put(
+        draft,
+        _decided(draft, row, command, state=PlanState.RETEX_CLOSED, decided_at=row.decided_at),
+        "retex_closed",
+    )
+    return _about(draft.state.plans[row.id])
+
+
+def tick_box(draft: Draft, command: cmd.TickBox) -> Result:
+    """D52: a named person's word about a manual condition."""
+    row = _plan(draft, command.plan)
+    must_decide_plan(command, row.decides)
+    if command.box >= len(row.boxes):
+        raise Refused(404, "unknown_box", plan=row.id, box=command.box)
+    by, at = (command.author, draft.now) if command.ticked else (None, None)
+    boxes = tuple(
+        box.model_copy(update={"by": by, "at": at}) if n == command.box else box
+        for n, box in enumerate(row.boxes)
+    )
+    put(draft, row.model_copy(update={"boxes": boxes}), "box")
+    review_stand_down(draft, draft.state.plans[row.id])
+    return {**_about(draft.state.plans[row.id]), "box": command.box, "ticked": command.ticked}
+
+
+# ── cards ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _card(
+    draft: Draft,
+    command: cmd.StartCard | cmd.CompleteCard | cmd.SkipCard,
+    state: CardState,
+    reason: str | None = None,
+) -> Result:
+    row = _plan(draft, command.plan)
+    card = find_card(row, command.card)
+    if card is None:
+        raise Refused(404, "unknown_card", plan=row.id, card=command.card)
+    if not may_act(command.role):
+        raise Refused(403, "not_allowed", role=command.role)
+    if row.state not in ACTIVATED:
+        raise Refused(409, "not_active", plan=row.id, state=row.state.value)
+    if card.state is state or not is_open(card):
+        raise Refused(409, "already", card=card.id, state=card.state.value)
+    overdue = card.overdue and state is CardState.DOING
+    done: CardRow = card.model_copy(
+        update={
+            "state": state,
+            "by": command.author,
+            "at": draft.now,
+            "overdue": overdue,
+            "reason": reason,
+        }
+    )
+    put(draft, with_card(row, done), "card")
+    return {
+        "plan": row.id,
+        "card": card.id,
+        "state": state.value,
+        "late_ms": max(draft.now - card.due_at, 0),
+    }
+
+
+def start_card(draft: Draft, command: cmd.StartCard) -> Result:
+    """Somebody is on it; it may still become overdue."""
+    return _card(draft, command, CardState.DOING)
+
+
+def complete_card(draft: Draft, command: cmd.CompleteCard) -> Result:
+    """Done, early or late."""
+    return _card(draft, command, CardState.DONE)
+
+
+def skip_card(draft: Draft, command: cmd.SkipCard) -> Result:
+    """Not applicable, with a reason."""
+    return _card(draft, command, CardState.NOT_APPLICABLE, reasoned(command))
+
+
+HANDLERS: Final[Mapping[type[Command], Callable[[Draft, Any], Result]]] = {
+    cmd.ActivatePlan: activate_plan,
+    cmd.RefusePlan: refuse_plan,
+    cmd.PostponePlan: postpone_plan,
+    cmd.StandDownPlan: stand_down_plan,
+    cmd.CloseRetex: close_retex,
+    cmd.TickBox: tick_box,
+    cmd.StartCard: start_card,
+    cmd.CompleteCard: complete_card,
+    cmd.SkipCard: skip_card,
+    cmd.ActivateStrategy: activate_strategy,
+    cmd.EndStrategy: end_strategy,
+    cmd.DeclareActivity: declare_activity,
+    cmd.DeclareDataAge: declare_data_age,
+    cmd.ArbitrateAlarm: arbitrate_alarm,
+    cmd.IssueSitrep: issue_sitrep,
+    cmd.AddImprovement: add_improvement,
+    cmd.CloseImprovement: close_improvement,
+    moves.ComputeReassignments: reassignments.compute,
+    moves.ApproveReassignments: reassignments.approve,
+    moves.DeclineReassignments: reassignments.decline,
+    moves.AcceptReassignment: reassignments.accept,
+    moves.ArriveReassignment: reassignments.arrive,
+    moves.ReleaseReassignment: reassignments.release,
+}
+"""Every command that continuity takes."""
+
+
+def carry_out(draft: Draft, command: Command, id: str) -> None:
+    """Record the decision and its answer. A refusal leaves only the answer, with the draft as it was."""
+    facts, state = len(draft.facts), draft.state
+    name = type(command).__name__
+    try:
+        if draft.state.bia is None:
+            raise Refused(409, "no_reference")
+        result = HANDLERS[type(command)](draft, command)
+    except Refused as no:
+        draft.withdraw(facts, state)
+        draft.record(
+            CommandRefused(
+                command_id=id, command=name, status=no.status, code=no.code, values=no.values
+            )
+        )
+        return
+    draft.record(CommandApplied(command_id=id, command=name, result=result))
+    if not command.author.startswith("system:"):
+        about = draft.state.plans.get(getattr(command, "plan", "")) or draft.state.proposals.get(
+            getattr(command, "proposal", "")
+        )
+        draft.record(
+            CrisisTended(by=command.author, incident=about.incident if about is not None else None)
+        )

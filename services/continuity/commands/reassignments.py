@@ -1,0 +1,332 @@
+"""Decisions about reassignments: compute, approve, decline; accept, arrive, release (D49, D58; docs/reference/reassignment-model.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Self
+
+from schemas import reassignment as m
+from schemas.base import Instant
+from schemas.ranks import may_act
+from schemas.words import EventType
+from services.continuity.activities.arrivals import count_again, were_there
+from services.continuity.decision import Draft
+from services.continuity.reassignment.horizon import is_too_late
+from services.continuity.reassignment.orders import TELEWORK, ask, in_force, order, recall, review
+from services.continuity.reassignment.recalls import called_back, is_held
+from services.continuity.reassignment.site_conditions import is_hit, situation_of, telework_works
+from services.continuity.refusal import Refused, Result, must_decide, reasoned
+from services.continuity.state import State, decided_lines, lines_of
+
+_RULE: Final = re.compile(r"R\d+")
+APPROVER_CHECKS: Final = ("R6", "R7", "R8")
+"""Access, on-call window, volunteers first: no table says, so whoever approves answers for them."""
+
+
+def compute(draft: Draft, command: m.ComputeReassignments) -> Result:
+    """A proposal now, by another preference or with a person's word about travel. Refused while nothing is hit."""
+    must_decide(command, draft.bia.policy.reassignment.decides)
+    travel = draft.state.travel
+    said = m.TravelDeclared(
+        transit=travel.transit if command.transit is None else command.transit,
+        telework=travel.telework if command.telework is None else command.telework,
+    )
+    if said != travel:
+        draft.record(said)
+    situation = situation_of(draft.state, draft.now)
+    if not is_hit(situation):
+        if confined := [
+            condition.site for condition in situation.sites if condition.confinement is not None
+        ]:
+            raise Refused(409, "confined", site=confined[0])
+        raise Refused(409, "nothing_hit")
+    asked = ask(draft, situation, command.preference, by=command.author)
+    return {"proposal": asked.request, "number": asked.number}
+
+
+def approve(draft: Draft, command: m.ApproveReassignments) -> Result:
+    """The orders go out in the same breath. Lines that nobody decided yet, all of them by default."""
+    return _decide(draft, command, "approve")
+
+
+def decline(draft: Draft, command: m.DeclineReassignments) -> Result:
+    """With a reason. The next proposal may ask again."""
+    return _decide(draft, command, "decline")
+
+
+def _decide(
+    draft: Draft, command: m.ApproveReassignments | m.DeclineReassignments, verb: str
+) -> Result:
+    row = _current(draft, command)
+    policy = draft.bia.policy.reassignment
+    must_decide(command, policy.decides)
+    if verb == "decline":
+        reasoned(command)
+    chosen = _chosen(draft, row, command.lines, sound=verb == "approve")
+    agents = sum(line.count for line in chosen)
+    conditions = {
+        rule
+        for line in chosen
+        for reason in line.why
+        if _RULE.fullmatch(rule := str(reason.values.get("condition", "")))
+    }
+    decision = m.Decision(
+        id=draft.derive("decision", 0),
+        verb="approve" if verb == "approve" else "decline",
+        lines=tuple(line.id for line in chosen),
+        agents=agents,
+        by=command.author,
+        role=command.role,
+        at=draft.now,
+        reason=command.reason,
+        rules=("D49", *sorted(conditions | set(APPROVER_CHECKS))),
+    )
+    back = called_back(draft.state.moved.values(), chosen) if verb == "approve" else []
+    decided = row.model_copy(
+        update={"decisions": (*row.decisions, decision), "version": row.version + 1}
+    )
+    draft.record(
+        m.ProposalChanged(row=decided, change="approved" if verb == "approve" else "declined")
+    )
+    if verb == "approve":
+        recall(draft, decision.id, {row.site for row in back})
+        order(
+            draft,
+            decision.id,
+            {line.site for line in chosen}
+            | {line.place for line in chosen if line.place in draft.bia.sites},
+        )
+        if (
+            draft.state.asked is not None and not draft.state.answered
+        ):  # the planner is at work and does not know of this decision
+            asked = draft.state.asked
+            ask(draft, asked.situation, asked.preference, by=asked.asked_by)
+    return {
+        "proposal": row.id,
+        "decision": decision.id,
+        "lines": len(chosen),
+        "agents": agents,
+        "recalled": sum(one.count for one in back),
+        "version": decided.version,
+    }
+
+
+def _current(
+    draft: Draft, command: m.ApproveReassignments | m.DeclineReassignments
+) -> m.ProposalRow:
+    """The proposal in force. Raises Refused: 412 with what changed since the author read it."""
+    row, current = draft.state.proposals.get(command.proposal), in_force(draft.state)
+    if row is None and current is None:
+        raise Refused(404, "unknown_proposal", proposal=command.proposal)
+    if row is None or row.state is not m.ProposalState.OPEN:
+        if current is None:
+            raise Refused(412, "proposal_over", proposal=command.proposal)
+        raise Refused(
+            412,
+            "proposal_superseded",
+            proposal=command.proposal,
+            current=current.id,
+            number=current.number,
+            **_changes(draft.state, command.proposal, current.id),
+        )
+    if command.expected is not None and command.expected != row.version:
+        since = row.decisions[command.expected :]
+        raise Refused(
+            412,
+            "version_mismatch",
+            expected=command.expected,
+            version=row.version,
+            by=since[-1].by if since else None,
+            lines=sum(len(d.lines) for d in since),
+            agents=sum(d.agents for d in since),
+        )
+    return row
+
+
+def _changes(state: State, old: str, new: str) -> dict[str, int]:
+    """How two proposals differ, in lines."""
+    before = {_key(line): line.count for line in lines_of(state, old)}
+    after = {_key(line): line.count for line in lines_of(state, new)}
+    both = before.keys() & after.keys()
+    return {
+        "gone": len(before) - len(both),
+        "new": len(after) - len(both),
+        "changed": sum(before[key] != after[key] for key in both),
+    }
+
+
+def _key(line: m.LineRow) -> tuple[str, ...]:
+    return (
+        line.site,
+        line.activity,
+        line.metier,
+        line.supply,
+        line.need_site,
+        line.need_activity,
+        line.need_metier,
+        line.place,
+    )
+
+
+class _Ground(NamedTuple):
+    """What an approval stands on now: sites that may host nobody, that lack seats, that lack seats or staff, that nobody leaves."""
+
+    barred: frozenset[str]
+    without_seats: frozenset[str]
+    hit: frozenset[str]
+    confined: frozenset[str]
+    situation: m.Situation
+
+    @classmethod
+    def of(cls, state: State, now: Instant) -> Self:
+        """The sites as they are now, by what they lack."""
+        situation = situation_of(state, now)
+        sites = situation.sites
+        return cls(
+            frozenset(c.site for c in sites if not c.host_ok),
+            frozenset(c.site for c in sites if c.seat_pct < 100),
+            frozenset(c.site for c in sites if c.seat_pct < 100 or c.staff_pct < 100),
+            frozenset(c.site for c in sites if c.confinement is not None),
+            situation,
+        )
+
+
+def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
+    """Why nobody can or must be sent there any more; the next proposal says what instead. None: the line holds.
+
+    `confined`: people shelter there or are being counted (D78). `back_soon`: its site is announced back before they would be at work (D80). `site_back`: the agents sit at their own desks again, or nobody is missing where they were needed. A site that newer reference data dropped is lost.
+    `agents_elsewhere`: its agents are where an approved line still needs others, so that no approval calls them back.
+    """
+    sites = (
+        line.site,
+        line.need_site or line.site,
+        line.site if line.place == TELEWORK else line.place,
+    )
+    if (dropped := next((site for site in sites if site not in draft.bia.sites), None)) is not None:
+        return Refused(412, "place_lost", line=line.id, site=dropped)
+    if (shut := next((site for site in sites if site in ground.confined), None)) is not None:
+        return Refused(409, "confined", line=line.id, site=shut)
+    if line.supply == "displaced" and line.site not in ground.without_seats:
+        return Refused(412, "site_back", line=line.id, site=line.site)
+    if line.need_site and line.need_site not in ground.hit:
+        return Refused(412, "site_back", line=line.id, site=line.need_site)
+    back = next(
+        (c for c in ground.situation.sites if c.site == (line.need_site or line.site)), None
+    )
+    if is_too_late(ground.situation, back, line):
+        return Refused(412, "back_soon", line=line.id, site=line.need_site or line.site)
+    if is_held(line, draft.state.moved.values()):
+        return Refused(412, "agents_elsewhere", line=line.id, site=line.site)
+    if line.place == TELEWORK:
+        works = telework_works(draft.state, draft.now)
+        return None if works else Refused(412, "telework_off", line=line.id, site=line.place)
+    return (
+        None
+        if _takes(draft, line, ground)
+        else Refused(412, "place_lost", line=line.id, site=line.place)
+    )
+
+
+def _takes(draft: Draft, line: m.LineRow, ground: _Ground) -> bool:
+    """False if the place may host nobody now: seats lost, no news, water, desks that a strategy holds; where people are missing and not seats, all seats
+    lost.
+    """
+    if line.place != line.need_site:
+        return line.place not in ground.barred
+    heard = draft.state.sites.get(line.place)
+    lost = (
+        max(
+            (c.loss_pct for c in heard.causes if c.type is not EventType.STAFF_SHORTAGE),
+            default=0.0,
+        )
+        if heard is not None
+        else 0.0
+    )
+    return round(lost) < 100
+
+
+def _chosen(
+    draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool
+) -> list[m.LineRow]:
+    """Undecided lines, in their order; `sound`: to approve, of all those that hold. Raises Refused for a line that cannot be decided, or when none of them holds."""
+    lines, decided = {line.id: line for line in lines_of(draft.state, row.id)}, decided_lines(row)
+    ground = _Ground.of(draft.state, draft.now)
+    if asked is None:
+        left = [line for line in lines.values() if line.id not in decided]
+        chosen = [line for line in left if not (sound and _obstacle(draft, line, ground))] or left
+    else:
+        wanted = set(asked)
+        if unknown := sorted(wanted - lines.keys()):
+            raise Refused(404, "unknown_line", line=unknown[0])
+        if gone := sorted(wanted.intersection(row.withdrawn)):
+            raise Refused(409, "confined", line=gone[0], site=lines[gone[0]].site)
+        if done := sorted(wanted & decided):
+            raise Refused(409, "already", line=done[0])
+        chosen = [line for id, line in lines.items() if id in wanted]
+    for line in chosen if sound else ():
+        if (why := _obstacle(draft, line, ground)) is not None:
+            raise why
+    if not chosen:
+        raise Refused(409, "nothing_to_decide", proposal=row.id)
+    return chosen
+
+
+# ── carrying out ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+_NEXT: Final = {
+    m.LineState.ACCEPTED: (m.LineState.DISPATCHED,),
+    m.LineState.ARRIVED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED),
+    m.LineState.RELEASED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED, m.LineState.ARRIVED),
+}
+
+
+_TOLD_AT: Final = {
+    m.LineState.ACCEPTED: "accepted_at",
+    m.LineState.ARRIVED: "arrived_at",
+    m.LineState.RELEASED: "ended_at",
+}
+
+
+def _step(draft: Draft, state: m.LineState, command: m.Step) -> Result:
+    """Of several lines, those that are there already stay as they are; refused when none of them moves."""
+    ids = tuple(dict.fromkeys((command.line, *command.lines)))
+    if (unknown := next((id for id in ids if id not in draft.state.moved), None)) is not None:
+        raise Refused(404, "unknown_line", line=unknown)
+    if not may_act(command.role):
+        raise Refused(403, "not_allowed", role=command.role)
+    rows = [row for id in ids if (row := draft.state.moved[id]).state in _NEXT[state]]
+    if not rows:
+        raise Refused(
+            409, "already", line=command.line, state=draft.state.moved[command.line].state.value
+        )
+    for row in rows:
+        said = row.model_copy(
+            update={"state": state, _TOLD_AT[state]: draft.now, "by": command.author}
+        )
+        draft.record(m.ReassignmentChanged(row=said, change=state.value))
+    count_again(draft, rows if state is m.LineState.ARRIVED else were_there(rows))
+    return {
+        "line": rows[0].id,
+        "lines": len(rows),
+        "state": state.value,
+        "agents": sum(row.count for row in rows),
+    }
+
+
+def accept(draft: Draft, command: m.AcceptReassignment) -> Result:
+    """The site has taken the order."""
+    return _step(draft, m.LineState.ACCEPTED, command)
+
+
+def arrive(draft: Draft, command: m.ArriveReassignment) -> Result:
+    """They are at work."""
+    return _step(draft, m.LineState.ARRIVED, command)
+
+
+def release(draft: Draft, command: m.ReleaseReassignment) -> Result:
+    """They go back. With the last of them a proposal may have outlived its cause."""
+    result = _step(draft, m.LineState.RELEASED, command)
+    if not draft.state.moved:
+        review(draft)
+    return result

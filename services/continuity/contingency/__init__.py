@@ -1,0 +1,1 @@
+"""Rank the losses that a territory would not survive."""

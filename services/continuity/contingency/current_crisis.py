@@ -1,0 +1,205 @@
+"""The next loss of a crisis: N-1 and N-2 from the present, where sites are closed already and approved lines hold desks and agents.
+
+Approved lines stay, as in a proposal. What is unmet already is the measure: a loss matters if it leaves more undone than that. Three proofs that it does
+not spare most solves: the site is lost already; nobody there is needed and the plan of the present does not use it; or the plan of the present
+holds as it is, and a first answer fills what the loss adds. A full solve is for the others. docs/reference/reassignment-model.md, §6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from services.continuity.contingency.ranking import NEEDS, Loss, Lost, Unmet, unmet_of
+from services.continuity.reassignment.model.approved import bound
+from services.continuity.reassignment.model.explain import Gap, unmet_gaps
+from services.continuity.reassignment.model.greedy import first_answer
+from services.continuity.reassignment.model.lexicographic import solve_program
+from services.continuity.reassignment.model.moves import OWN_WORK, find_moves
+from services.continuity.reassignment.model.previous import PreviousLine
+from services.continuity.reassignment.model.program import Program, build
+from services.continuity.reassignment.model.situation import Quantities, SiteState, Situation
+from services.continuity.reassignment.model.tables import Ints, Tables
+
+PAIRED: Final = 3
+"""Of so many losses, the gravest, the pairs with every other site are looked at: each costs as much as N-1."""
+
+
+class Present:
+    """Losses on top of a crisis. `approved` are the lines that people approved and that are not over."""
+
+    def __init__(
+        self, tables: Tables, lost: Lost, now: Situation, approved: Sequence[PreviousLine] = ()
+    ) -> None:
+        self._tables, self._lost, self._now, self._approved = tables, lost, now, tuple(approved)
+        self._known: dict[int, Loss] = {}
+        self.solves = 0
+        self.screened = 0
+
+    @property
+    def tables(self) -> Tables:
+        return self._tables
+
+    @property
+    def unmet(self) -> Unmet:
+        """What is unmet now, without a further loss."""
+        return unmet_of(*self._plan)
+
+    def single(self) -> list[Loss]:
+        """Every site, the worst first."""
+        return sorted(self.each(), key=Loss.rank)
+
+    def each(self) -> Iterator[Loss]:
+        """Every site, in the order of the sites."""
+        return (self._next(n) for n in range(len(self._tables.sites)))
+
+    def pairs(self) -> Iterator[Loss]:
+        """The PAIRED gravest sites, each with every other: N-1 from where the first is lost."""
+        gravest = self._gravest
+        for k, first in enumerate(gravest):
+            then = self._after(first)
+            for n, site in enumerate(self._tables.sites):
+                if n not in gravest[: k + 1]:
+                    loss = then._next(n)
+                    yield Loss(
+                        tuple(sorted((self._tables.sites[first].id, site.id))),
+                        loss.unmet,
+                        (),
+                        loss.solved,
+                        loss.before,
+                    )
+            self.solves += then.solves
+            self.screened += then.screened
+
+    @property
+    def paired(self) -> tuple[str, ...]:
+        """The sites of which `pairs` looks at each pair."""
+        return tuple(self._tables.sites[n].id for n in self._gravest)
+
+    @cached_property
+    def _gravest(self) -> list[int]:
+        return sorted(
+            range(len(self._tables.sites)),
+            key=lambda n: (*self._next(n).rank()[:3], -self._weight(n), n),
+        )[:PAIRED]
+
+    def explained(self, loss: Loss) -> Loss:
+        """The same loss with what it leaves undone beyond what is undone now."""
+        left = self.left(loss.sites)
+        now = {(g.site, g.activity, g.metier): g.count for g in unmet_gaps(*self._plan)}
+        gaps = []
+        for gap in left.gaps:
+            more = gap.count - now.get((gap.site, gap.activity, gap.metier), 0)
+            if more > 0:
+                gaps.append(Gap(gap.site, gap.activity, gap.metier, more, gap.missing, gap.why))
+        return Loss(loss.sites, left.unmet, tuple(gaps), before=loss.before)
+
+    def left(self, sites: Sequence[str]) -> Loss:
+        """All that the loss of these sites leaves undone, what is undone now with it."""
+        program, solution = self._solved(self._quantities(sites))
+        return Loss(tuple(sites), unmet_of(program, solution), unmet_gaps(program, solution))
+
+    def _after(self, site: int) -> Present:
+        return Present(
+            self._tables,
+            self._lost,
+            self._situation((self._tables.sites[site].id,)),
+            self._approved,
+        )
+
+    def _situation(self, sites: Sequence[str]) -> Situation:
+        gone = {id: self._gone(self._now.of(id)) for id in sites}
+        return replace(self._now, sites={**self._now.sites, **gone})
+
+    def _gone(self, state: SiteState) -> SiteState:
+        lost = self._lost.state
+        return SiteState(
+            min(state.staff_pct, lost.staff_pct), min(state.seat_pct, lost.seat_pct), False
+        )
+
+    def _quantities(self, sites: Sequence[str]) -> Quantities:
+        return Quantities(self._tables, self._situation(sites))
+
+    def _program(self, quantities: Quantities, approved: Sequence[PreviousLine]) -> Program:
+        moves, bounds, _ = bound(quantities, find_moves(quantities), approved, stability=False)
+        return build(quantities, moves, bounds)
+
+    def _solved(self, quantities: Quantities) -> tuple[Program, Ints]:
+        program = self._program(quantities, self._approved)
+        self.solves += 1
+        return program, solve_program(program, NEEDS).solution
+
+    @cached_property
+    def _plan(self) -> tuple[Program, Ints]:
+        """The best answer to the present."""
+        return self._solved(self._quantities(()))
+
+    @cached_property
+    def _lines(self) -> tuple[PreviousLine, ...]:
+        """The plan of the present as lines to hold on to; own work beyond the minimum only where it was approved."""
+        program, solution = self._plan
+        moves, q = program.moves, program.quantities
+        used = np.flatnonzero(
+            np.where(moves.demand == OWN_WORK, program.lower[: len(moves)], solution[: len(moves)])
+        )
+        return tuple(
+            PreviousLine(
+                moves.key(q.tables, q, n),
+                int(program.lower[n] if moves.demand[n] == OWN_WORK else solution[n]),
+                approved=True,
+            )
+            for n in used.tolist()
+        )
+
+    @cached_property
+    def _used(self) -> frozenset[int]:
+        """Sites that the plan of the present takes agents or desks from, or sends them to."""
+        found: set[int] = set()
+        for line in self._lines:
+            found.update(
+                self._tables.site_index[id]
+                for id in (line.key.site, line.key.place, line.key.need_site)
+                if id in self._tables.site_index
+            )
+        return frozenset(found)
+
+    def _next(self, site: int) -> Loss:
+        if site not in self._known:
+            self._known[site] = self._looked_at(site)
+        return self._known[site]
+
+    def _looked_at(self, site: int) -> Loss:
+        id, before = self._tables.sites[site].id, self.unmet
+        state = self._now.of(id)
+        no_worse = Loss((id,), before, solved=False, before=before)
+        gone = self._gone(state)
+        if (gone.staff_pct, gone.seat_pct) == (state.staff_pct, state.seat_pct):
+            self.screened += 1
+            return no_worse
+        quantities = self._quantities((id,))
+        if site not in self._used and self._needs_nobody_new(site, quantities):
+            self.screened += 1
+            return no_worse
+        held = self._program(quantities, self._lines)
+        if unmet_of(held, first_answer(held)) <= before:
+            self.screened += 1
+            return no_worse
+        return Loss((id,), unmet_of(*self._solved(quantities)), before=before)
+
+    def _needs_nobody_new(self, site: int, quantities: Quantities) -> bool:
+        def here(q: Quantities) -> list[tuple[int, int, bool, int]]:
+            return [
+                (d.cell, d.need, d.own_site, d.tele_cap)
+                for d in q.demands
+                if int(self._tables.cell_site[d.cell]) == site
+            ]
+
+        return here(quantities) == here(self._plan[0].quantities)
+
+    def _weight(self, site: int) -> int:
+        """Agents of the minimum there, to rank what leaves equally little undone."""
+        return sum(self._tables.cells[n].minimum for n in self._tables.cells_of_site.get(site, ()))

@@ -1,0 +1,228 @@
+"""Which losses a territory would not survive: N-1 (each site) and N-2 (each pair), ranked by what stays unmet after the best reassignment.
+
+As power grids do it (contingency ranking and screening): every single loss is solved; of a pair, what the two plans show to be independent needs
+no solve. Two losses are independent if neither plan uses the other's site, both fit every host and every helper together, and neither
+site is a host or a possible helper of the other's deficit. Then their deficits add up. docs/reference/reassignment-model.md, §5 and §6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.continuity.reassignment.model.explain import Gap, unmet_gaps
+from services.continuity.reassignment.model.lexicographic import Choice, solve_program
+from services.continuity.reassignment.model.moves import AT_HOME, OWN_WORK, find_moves
+from services.continuity.reassignment.model.program import Level, Program, build, no_bounds
+from services.continuity.reassignment.model.situation import Quantities, SiteState, Situation
+from services.continuity.reassignment.model.tables import Ints, Tables
+
+Unmet = tuple[int, int, int]
+"""U1, U2, U3."""
+NOTHING: Final[Unmet] = (0, 0, 0)
+NEEDS: Final = Choice(needs_only=True)
+
+
+def unmet_of(program: Program, solution: Ints) -> Unmet:
+    """U1, U2, U3 of a solution."""
+    values = program.values(solution)
+    return values[Level.U1], values[Level.U2], values[Level.U3]
+
+
+class Lost(StrEnum):
+    """What a lost site takes with it."""
+
+    BUILDING = "building"
+    """0 % of the seats, the people safe."""
+    PEOPLE = "people"
+    """Building and people."""
+
+    @property
+    def state(self) -> SiteState:
+        return SiteState(100 if self is Lost.BUILDING else 0, 0, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Sites lost together and what stays unmet, of which `before` is unmet without this loss. `solved`: not by screening."""
+
+    sites: tuple[str, ...]
+    unmet: Unmet
+    gaps: tuple[Gap, ...] = ()
+    solved: bool = True
+    before: Unmet = NOTHING
+
+    @property
+    def counts(self) -> bool:
+        """True if it leaves something undone that would not be so without it."""
+        return self.unmet > self.before
+
+    def rank(self) -> tuple[int, int, int, tuple[str, ...]]:
+        """The gravest first."""
+        return -self.unmet[0], -self.unmet[1], -self.unmet[2], self.sites
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the best answer to one loss uses, by site and cell, and what its deficit could use."""
+
+    unmet: Unmet
+    uses: NDArray[np.bool_]
+    desks: Ints
+    helpers: Ints
+    deficit: NDArray[np.bool_]
+    """Hosts and possible helpers of what stays unmet."""
+
+
+class Contingency:
+    """Losses of one territory on top of a base situation (by default a quiet day with telework and public transport)."""
+
+    def __init__(self, tables: Tables, lost: Lost, base: Situation = Situation()) -> None:  # noqa: B008  frozen
+        self._tables, self._lost, self._base = tables, lost, base
+        self._plans: dict[int, _Plan] = {}
+        self.solves = 0
+        self.screened = 0
+
+    @property
+    def tables(self) -> Tables:
+        return self._tables
+
+    def single(self) -> list[Loss]:
+        """Every site, the worst first."""
+        return sorted(self.each(), key=Loss.rank)
+
+    def each(self) -> Iterator[Loss]:
+        """Every site, in the order of the sites."""
+        for n, site in enumerate(self._tables.sites):
+            yield Loss((site.id,), self._plan(n).unmet)
+
+    def pairs(self) -> Iterator[Loss]:
+        """Every pair of sites, in the order of the sites. Independent ones need no solve."""
+        sites = self._tables.sites
+        plans = [self._plan(n) for n in range(len(sites))]
+        room = _Room(self._tables, self._base, plans)
+        for i in range(len(sites)):
+            apart = room.independent(i)
+            for j in range(i + 1, len(sites)):
+                if apart[j]:
+                    self.screened += 1
+                    yield Loss(
+                        (sites[i].id, sites[j].id),
+                        _sum(plans[i].unmet, plans[j].unmet),
+                        solved=False,
+                    )
+                else:
+                    yield Loss(
+                        (sites[i].id, sites[j].id), self._solve((sites[i].id, sites[j].id))[1]
+                    )
+
+    def explained(self, loss: Loss) -> Loss:
+        """The same loss with what stays unmet and why."""
+        program, unmet, solution = self._solve(loss.sites)
+        return Loss(loss.sites, unmet, unmet_gaps(program, solution))
+
+    def _situation(self, sites: Iterable[str]) -> Situation:
+        gone = dict.fromkeys(sites, self._lost.state)
+        return replace(self._base, sites={**self._base.sites, **gone})
+
+    def _solve(self, sites: Sequence[str]) -> tuple[Program, Unmet, Ints]:
+        quantities = Quantities(self._tables, self._situation(sites))
+        moves = find_moves(quantities)
+        program = build(quantities, moves, no_bounds(moves))
+        self.solves += 1
+        solution = solve_program(program, NEEDS).solution
+        return program, unmet_of(program, solution), solution
+
+    def _plan(self, site: int) -> _Plan:
+        if site not in self._plans:
+            self._plans[site] = self._made(site)
+        return self._plans[site]
+
+    def _made(self, site: int) -> _Plan:
+        tables, id = self._tables, self._tables.sites[site].id
+        sites, cells = len(tables.sites), len(tables.cells)
+        plan = _Plan(
+            NOTHING,
+            np.zeros(sites, dtype=np.bool_),
+            np.zeros(sites, dtype=np.int64),
+            np.zeros(cells, dtype=np.int64),
+            np.zeros(sites, dtype=np.bool_),
+        )
+        if not self._base.sites and not Quantities(tables, self._situation((id,))).demands:
+            return plan
+        program, unmet, solution = self._solve((id,))
+        q, moves = program.quantities, program.moves
+        for n in np.flatnonzero(solution[: len(moves)]).tolist():
+            cell, place, count = int(moves.cell[n]), int(moves.place[n]), int(solution[n])
+            if moves.demand[n] == OWN_WORK:  # own work beyond the minimum never counts as a need
+                continue
+            need = q.demands[int(moves.demand[n])].cell
+            plan.uses[int(tables.cell_site[cell])] = True
+            if moves.released[n]:
+                plan.helpers[cell] += count
+            if place != AT_HOME:
+                plan.uses[place] = True
+                if tables.rule(need).needs_desk and place != int(tables.cell_site[need]):
+                    plan.desks[place] += count
+        first = len(moves)
+        for n, demand in enumerate(q.demands):
+            if not solution[first + n]:
+                continue
+            rule = tables.rule(demand.cell)
+            for host in tables.nearest[int(tables.cell_site[demand.cell])]:
+                if tables.sites[host].kind in rule.host_kinds and not rule.site_bound:
+                    plan.deficit[host] = True
+            for helper, _, _ in tables.helpers[tables.cells[demand.cell].metier]:
+                plan.deficit[int(tables.cell_site[helper])] = True
+        return _Plan(unmet, plan.uses, plan.desks, plan.helpers, plan.deficit)
+
+
+class _Room:
+    """Whether two plans fit together: desks of every host, agents of every helper."""
+
+    def __init__(self, tables: Tables, base: Situation, plans: Sequence[_Plan]) -> None:
+        quiet = Quantities(tables, base)
+        self._desks, self._spare = np.array(quiet.free_desks), np.array(quiet.releasable)
+        self._uses = np.array([p.uses for p in plans])
+        self._taken_desks, self._taken_helpers = (
+            np.array([p.desks for p in plans]),
+            np.array([p.helpers for p in plans]),
+        )
+        self._deficit = np.array([p.deficit for p in plans])
+
+    def independent(self, i: int) -> NDArray[np.bool_]:
+        """True where the loss of `i` and of the other site do not touch each other."""
+        apart = ~(self._uses[i] | self._uses[:, i] | self._deficit[i] | self._deficit[:, i])
+        fits = np.all(self._taken_desks + self._taken_desks[i] <= self._desks, axis=1)
+        fits &= np.all(self._taken_helpers + self._taken_helpers[i] <= self._spare, axis=1)
+        return np.asarray(apart & fits, dtype=np.bool_)
+
+
+def _sum(a: Unmet, b: Unmet) -> Unmet:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
+def worst(losses: Iterable[Loss], most: int, tables: Tables | None = None) -> list[Loss]:
+    """The gravest that count, the worst first; of equally grave ones that on which more vulnerable people depend (D82)."""
+
+    def rank(loss: Loss) -> tuple[int, int, int, int, tuple[str, ...]]:
+        u1, u2, u3, sites = loss.rank()
+        dependent = (
+            max((tables.vulnerable_of_site(site) for site in sites), default=0)
+            if tables is not None
+            else 0
+        )
+        return u1, u2, u3, -dependent, sites
+
+    return sorted((loss for loss in losses if loss.counts), key=rank)[:most]
+
+
+def totals(losses: Iterable[Loss]) -> Mapping[str, int]:
+    """How many losses were looked at, and how many of them count."""
+    found = [loss.counts for loss in losses]
+    return {"losses": len(found), "unmet": sum(found)}

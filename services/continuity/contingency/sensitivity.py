@@ -1,0 +1,191 @@
+"""What one trained agent, one fallback site or one generator more would buy: the gravest losses solved again with it, on a quiet day or from a crisis.
+
+Nothing is read off the duals: every figure is the difference of two solves. A new agent or site is put at the place that is nearest to all others; it
+has no duties of its own. A generator is tried where a cut of the power of its commune would close its site.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing
+from services.continuity.contingency.current_crisis import Present
+from services.continuity.contingency.ranking import NOTHING, Loss, Lost, Unmet
+from services.continuity.reassignment.model.previous import PreviousLine
+from services.continuity.reassignment.model.situation import SiteState, Situation
+from services.continuity.reassignment.model.tables import Tables
+
+NEW: Final = "~new"
+"""Id of what does not exist yet; sorts after every site and activity."""
+FALLBACK_DESKS: Final = 20
+"""As many as a gymnasium counts."""
+WITH_GENERATOR: Final = SiteState(100, 40, False)
+WITHOUT_GENERATOR: Final = SiteState(100, 0, False)
+"""A cut of 100 %: closed without a generator, at most 60 % lost with one (DOMAIN §3)."""
+MOST_LOSSES: Final = 10
+"""The gravest losses that are solved again."""
+MOST_METIERS: Final = 20
+"""The métiers of which most agents are missing over them; bounds the solves."""
+
+Kind = Literal["agent", "site", "generator"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """`kind`: agent (of a métier), site (of a kind), generator (at a site). Changes, negative is better: urgency-weighted and in agents."""
+
+    kind: Kind
+    what: str
+    unmet: Unmet
+    agents: int
+    kept: int
+    """Activities that stay above their minimum with it and would not without, summed over the losses."""
+    losses: int
+    """Over how many losses."""
+
+    def rank(self) -> tuple[Unmet, int, int, str, str]:
+        """The best first."""
+        return self.unmet, self.agents, -self.kept, self.kind, self.what
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is to be relaxed: a territory on a quiet day, or in a crisis with its approved lines."""
+
+    sites: Sequence[Site]
+    staffing: Staffing
+    lost: Lost
+    now: Situation = Situation()
+    approved: Sequence[PreviousLine] = ()
+
+    def ranking(self, tables: Tables) -> Present:
+        """The same start with other tables."""
+        return Present(tables, self.lost, self.now, self.approved)
+
+
+def sensitivity(start: Start, gravest: Sequence[Loss]) -> tuple[Gain, ...]:
+    """Everything that buys something over these losses, the best first."""
+    return best(gains(start, gravest))
+
+
+def best(found: Iterable[Gain]) -> tuple[Gain, ...]:
+    """What buys something, the best first."""
+    return tuple(sorted((g for g in found if g.unmet < NOTHING), key=Gain.rank))
+
+
+def gains(start: Start, gravest: Sequence[Loss]) -> Iterator[Gain]:
+    """Gain after gain, so that whoever computes may stop in between; of `gravest` the first MOST_LOSSES count."""
+    tables = Tables(start.sites, start.staffing)
+    plain = start.ranking(tables)
+    bad = [plain.left(loss.sites) for loss in gravest[:MOST_LOSSES]]
+    yield from _agents(start, tables, bad)
+    yield from _sites(start, tables, bad)
+    yield from _generators(start, tables)
+
+
+def _agents(start: Start, tables: Tables, bad: Sequence[Loss]) -> Iterator[Gain]:
+    home, staffing = (
+        _middle(tables, {*start.now.sites, *(id for loss in bad for id in loss.sites)}),
+        start.staffing,
+    )
+    spare = ReassignmentRule(
+        activity=NEW,
+        pole=NEW,
+        criticality=4,
+        rto_h=240,
+        site_bound=False,
+        needs_desk=True,
+        tele_pct=0,
+        release_pct=100,
+        home_kinds=(),
+        host_kinds=(),
+    )
+    missing: Counter[str] = Counter()
+    for loss in bad:
+        for gap in loss.gaps:
+            missing[gap.metier] += gap.count if gap.missing == "people" else 0
+    for metier in sorted(+missing, key=lambda m: (-missing[m], m))[:MOST_METIERS]:
+        cell = StaffCell(site=home, activity=NEW, metier=metier, staff=1, minimum=0)
+        more = Staffing(
+            cells=(*staffing.cells, cell),
+            rules=(*staffing.rules, spare),
+            substitutions=staffing.substitutions,
+        )
+        touched = [loss for loss in bad if any(gap.metier == metier for gap in loss.gaps)]
+        yield _gain("agent", metier, start.ranking(Tables(tables.sites, more)), touched)
+
+
+def _sites(start: Start, tables: Tables, bad: Sequence[Loss]) -> Iterator[Gain]:
+    middle = tables.sites[tables.site_index[_middle(tables, ())]]
+    short = [loss for loss in bad if any(gap.missing == "seats" for gap in loss.gaps)]
+    kinds = sorted(
+        {
+            kind
+            for loss in short
+            for gap in loss.gaps
+            if gap.missing == "seats"
+            for kind in tables.rules[gap.activity].host_kinds
+        }
+    )
+    for kind in kinds:
+        new = middle.model_copy(
+            update={"id": NEW, "kind": kind, "desks": FALLBACK_DESKS, "staff": 0}
+        )
+        yield _gain(
+            "site", kind, start.ranking(Tables((*tables.sites, new), start.staffing)), short
+        )
+
+
+def _generators(start: Start, tables: Tables) -> Iterator[Gain]:
+    """Each commune without power; then again with a generator at each of its sites that closed."""
+    for commune in sorted({s.commune for s in start.sites}):
+        there = [s for s in tables.sites if s.commune == commune]
+        cut = {s.id: WITH_GENERATOR if s.generator else WITHOUT_GENERATOR for s in there}
+        before = _cut(start, tables, cut)
+        if before.unmet == NOTHING:
+            continue
+        for site in there:
+            if not site.generator:
+                yield _difference(
+                    "generator",
+                    site.id,
+                    [(_cut(start, tables, cut | {site.id: WITH_GENERATOR}), before)],
+                )
+
+
+def _cut(start: Start, tables: Tables, cut: dict[str, SiteState]) -> Loss:
+    sites = {id: _both(start.now.of(id), state) for id, state in cut.items()}
+    dark = replace(start.now, sites={**start.now.sites, **sites})
+    return Present(tables, Lost.BUILDING, dark, start.approved).left(())
+
+
+def _both(a: SiteState, b: SiteState) -> SiteState:
+    return SiteState(
+        min(a.staff_pct, b.staff_pct),
+        min(a.seat_pct, b.seat_pct),
+        a.host_ok and b.host_ok,
+        a.confined or b.confined,
+    )
+
+
+def _gain(kind: Kind, what: str, ranking: Present, losses: Sequence[Loss]) -> Gain:
+    return _difference(kind, what, [(ranking.left(loss.sites), loss) for loss in losses])
+
+
+def _difference(kind: Kind, what: str, pairs: Sequence[tuple[Loss, Loss]]) -> Gain:
+    """Of (after, before) over the losses."""
+    change, agents, kept = [0, 0, 0], 0, 0
+    for after, before in pairs:
+        change = [c + a - b for c, a, b in zip(change, after.unmet, before.unmet, strict=True)]
+        agents += sum(g.count for g in after.gaps) - sum(g.count for g in before.gaps)
+        kept += len({g.activity for g in before.gaps}) - len({g.activity for g in after.gaps})
+    return Gain(kind, what, (change[0], change[1], change[2]), agents, kept, len(pairs))
+
+
+def _middle(tables: Tables, without: Collection[str]) -> str:
+    """The site that is nearest to all others; one of `without`, which are hit or lost, only if there is no other."""
+    away = tables.distances.sum(axis=1).tolist()
+    return min(tables.sites, key=lambda s: (s.id in without, away[tables.site_index[s.id]])).id

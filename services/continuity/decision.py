@@ -1,0 +1,74 @@
+"""What one decision records, fact by fact, with the state after each and the deadlines that it sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from schemas.base import Fact, Instant
+from schemas.continuity import AgendaChanged
+from services.continuity.activities.impact_analysis import Bia
+from services.continuity.state import State, evolve
+
+T = TypeVar("T")
+
+
+class Draft:
+    """The facts of one decision so far, and the state after them: what is decided next sees what was decided before."""
+
+    __slots__ = ("_due", "_shared", "derive", "facts", "moved", "now", "state", "trail")
+
+    def __init__(self, state: State, now: Instant, derive: Callable[[str, int], str]) -> None:
+        self.state, self.now, self.derive = state, now, derive
+        self.facts: list[Fact] = []
+        self.trail: list[State] = [state]
+        """The states before the first fact and after each."""
+        self.moved: dict[str, set[str]] = {}
+        """Metric → activities with which it may have moved since it was last told."""
+        self._due: dict[str, Instant | None] = {}
+        self._shared: dict[tuple[object, ...], tuple[tuple[object, ...], Any]] = {}
+
+    def shared(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """`make()`, once per key for as long as what was heard of sites, dependencies and incidents stays the same."""
+        ground = (self.state.unwell, self.state.dependencies, self.state.incidents)
+        held = self._shared.get(key)
+        if held is not None and all(a is b for a, b in zip(held[0], ground, strict=True)):
+            made: T = held[1]
+            return made
+        value = make()
+        self._shared[key] = ground, value
+        return value
+
+    @property
+    def bia(self) -> Bia:
+        """The analysis in force. Raises ValueError before the first reference data."""
+        if self.state.bia is None:
+            raise ValueError("no reference data yet")
+        return self.state.bia
+
+    def record(self, *facts: Fact) -> None:
+        """Add facts, in order."""
+        for fact in facts:
+            self.facts.append(fact)
+            self.state = evolve(self.state, fact, self.now)
+            self.trail.append(self.state)
+
+    def arm(self, key: str, due: Instant | None) -> None:
+        """Set or (None) remove a deadline. The last word on a key counts."""
+        self._due[key] = due
+
+    def withdraw(self, facts: int, state: State) -> None:
+        """Forget everything after the first `facts` facts, when `state` was the state; deadlines too."""
+        del self.facts[facts:], self.trail[facts + 1 :]
+        self.state = state
+        self.moved.clear()
+        self._due.clear()
+
+    def finish(self) -> list[Fact]:
+        """All facts, with the change of the agenda if there is one."""
+        changes = {
+            key: due for key, due in sorted(self._due.items()) if self.state.due.get(key) != due
+        }
+        if changes:
+            self.record(AgendaChanged(due=changes))
+        return self.facts

@@ -1,0 +1,1 @@
+"""Propose, activate and stand down continuity plans."""

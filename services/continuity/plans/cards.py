@@ -1,0 +1,148 @@
+"""Action cards (fiches réflexes) of a plan: due, overdue, done (D50)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.alerts import AttentionRequested
+from schemas.base import MINUTE_MS, Instant
+from schemas.continuity import CardRow, PlanRow
+from schemas.reference import Plan
+from schemas.words import CardState
+from services.continuity.activities.calendars import local_day, local_instant
+from services.continuity.activities.impact_analysis import STRIKE
+from services.continuity.decision import Draft
+from services.continuity.state import State
+
+PILOT_AFTER_MS: Final = 10 * MINUTE_MS
+"""D50: an overdue card goes to its owner, after this to the pilot."""
+_STRIKE_DAY_STARTS_MIN: Final = 6 * 60
+_OPEN: Final = frozenset((CardState.TO_DO, CardState.DOING))
+
+
+def origin(state: State, plan: Plan, trigger_since: Instant) -> Instant:
+    """From when `t_min` counts: when the trigger held, or the 06:00 of the strike day that the notice names."""
+    if plan.card_origin is None:
+        return trigger_since
+    notice = state.dependencies.get(STRIKE)
+    if notice is None or notice.speaks_of is None:
+        return trigger_since
+    return local_instant(local_day(notice.speaks_of), _STRIKE_DAY_STARTS_MIN)
+
+
+def fresh_cards(state: State, plan: Plan, trigger_since: Instant) -> tuple[CardRow, ...]:
+    """All cards of a plan, to do."""
+    start = origin(state, plan, trigger_since)
+    return tuple(
+        CardRow(id=c.id, role=c.role, pole=c.pole or plan.pole, due_at=start + c.t_min * MINUTE_MS)
+        for c in plan.cards
+    )
+
+
+def carried_cards(
+    state: State, before: Plan | None, plan: Plan, row: PlanRow, now: Instant
+) -> tuple[CardRow, ...]:
+    """The cards of a row under a new version of its plan: what was done stays with the task, whatever its place in the list.
+
+    Ids are places in the list: without this a task that was put before others would take over what is done of them.
+    """
+    if before is None or not row.cards or row.trigger_since is None or before.cards == plan.cards:
+        return row.cards
+    stood = {card.id: card for card in row.cards}
+    known = {card.task: stood[card.id] for card in before.cards if card.id in stood}
+    tasks = {card.id: card.task for card in plan.cards}
+    return tuple(
+        _carried(card, known.get(tasks[card.id]), now)
+        for card in fresh_cards(state, plan, row.trigger_since)
+    )
+
+
+def _carried(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:
+    """The card with what became of it; late only if it is late at its own time."""
+    if was is None:
+        return card
+    late = card.due_at <= now
+    return card.model_copy(
+        update={
+            "state": was.state,
+            "overdue": was.overdue and late,
+            "pilot_told": was.pilot_told and late,
+            "by": was.by,
+            "at": was.at,
+            "reason": was.reason,
+        }
+    )
+
+
+def moved_cards(state: State, plan: Plan, row: PlanRow, now: Instant) -> tuple[CardRow, ...]:
+    """The cards of a row whose day was moved: those that are open have new times; what is done or not applicable stays as it was."""
+    if row.trigger_since is None:
+        return row.cards
+    fresh = {card.id: card for card in fresh_cards(state, plan, row.trigger_since)}
+    return tuple(
+        _carried(fresh[card.id], card, now) if is_open(card) and card.id in fresh else card
+        for card in row.cards
+    )
+
+
+def is_open(card: CardRow) -> bool:
+    """To do or doing."""
+    return card.state in _OPEN
+
+
+def next_card_at(row: PlanRow) -> Instant | None:
+    """When the next open card becomes overdue or its pilot must be told. Cards count only while the plan is active."""
+    return min(
+        (at for card in row.cards if is_open(card) and (at := _next_step(row, card)) is not None),
+        default=None,
+    )
+
+
+def _next_step(row: PlanRow, card: CardRow) -> Instant | None:
+    """Nobody is told of a delay that lay before the decision: the ten minutes of the pilot count from then on."""
+    asked = max(card.due_at, row.decided_at or card.due_at)
+    if not card.overdue:
+        return asked
+    return None if card.pilot_told else asked + PILOT_AFTER_MS
+
+
+def chase(draft: Draft, row: PlanRow) -> PlanRow:
+    """The row with every card that is overdue by now marked; those who must hear of it are asked for."""
+    made = []
+    for card in row.cards:
+        due = _next_step(row, card) if is_open(card) else None
+        if due is None or due > draft.now:
+            made.append(card)
+        elif not card.overdue:
+            _ask(draft, row, card, (card.role,))
+            made.append(card.model_copy(update={"overdue": True}))
+        else:
+            _ask(draft, row, card, draft.bia.pilots(draft.state.level) or (row.decides,))
+            made.append(card.model_copy(update={"pilot_told": True}))
+    return row.model_copy(update={"cards": tuple(made)})
+
+
+def _ask(draft: Draft, row: PlanRow, card: CardRow, roles: tuple[str, ...]) -> None:
+    draft.record(
+        AttentionRequested(
+            code="card_overdue",
+            roles=roles,
+            pole=card.pole,
+            plan=row.id,
+            card=card.id,
+            limit_at=card.due_at,
+            incident=row.incident,
+        )
+    )
+
+
+def with_card(row: PlanRow, card: CardRow) -> PlanRow:
+    """The plan with this card in place of the one with the same id."""
+    return row.model_copy(
+        update={"cards": tuple(card if c.id == card.id else c for c in row.cards)}
+    )
+
+
+def find_card(row: PlanRow, card: str) -> CardRow | None:
+    """The card with this id."""
+    return next((c for c in row.cards if c.id == card), None)

@@ -1,0 +1,48 @@
+"""Improvement actions that lessons learned lead to: a role owns each, and it is a task until it is done (D53)."""
+
+from __future__ import annotations
+
+from schemas.commands import AddImprovement, CloseImprovement
+from schemas.continuity import ImprovementChanged, ImprovementRow
+from schemas.ranks import may_act
+from services.continuity.decision import Draft
+from services.continuity.refusal import Refused, Result, reasoned
+
+
+def add_improvement(draft: Draft, command: AddImprovement) -> Result:
+    """Owned by a role of the territory's policy, due later than now."""
+    if not may_act(command.role):
+        raise Refused(403, "not_allowed", role=command.role)
+    if command.owner not in draft.bia.policy.roles:
+        raise Refused(404, "unknown_role", role=command.owner)
+    if command.due_at <= draft.now:
+        raise Refused(409, "until_past", until=command.due_at)
+    row = ImprovementRow(
+        id=draft.derive("improvement", 0),
+        text_id=command.text_id,
+        owner=command.owner,
+        due_at=command.due_at,
+        incident=command.incident,
+        opened_at=draft.now,
+        opened_by=command.author,
+    )
+    draft.record(ImprovementChanged(row=row))
+    return {"improvement": row.id, "due_at": row.due_at}
+
+
+def close_improvement(draft: Draft, command: CloseImprovement) -> Result:
+    """Done, or dropped with a reason."""
+    if not may_act(command.role):
+        raise Refused(403, "not_allowed", role=command.role)
+    row = draft.state.improvements.get(command.improvement)
+    if row is None:
+        raise Refused(404, "unknown_improvement", improvement=command.improvement)
+    reason = reasoned(command) if command.dropped else command.reason
+    closed = {
+        "state": "dropped" if command.dropped else "done",
+        "closed_at": draft.now,
+        "closed_by": command.author,
+        "reason": reason,
+    }
+    draft.record(ImprovementChanged(row=row.model_copy(update=closed)))
+    return {"improvement": row.id, "state": str(closed["state"])}

@@ -1,0 +1,76 @@
+"""Points de situation: when the next one is due, and the decision that freezes one (D54).
+
+The document itself is drafted by the console from the read model and lies encrypted in `texts`: words are no business of a decider.
+The log holds its number, time, hash and counts, so nobody can change it unseen.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.alerts import AttentionRequested
+from schemas.base import MINUTE_MS, Instant
+from schemas.commands import IssueSitrep
+from schemas.continuity import SitrepIssued, SitrepRow
+from schemas.ranks import may_act
+from services.continuity.decision import Draft
+from services.continuity.refusal import Refused, Result
+
+DUE: Final = "sitrep:due"
+SKEW_MS: Final = MINUTE_MS
+"""The writer's clock may be ahead of the broker's by this much."""
+
+
+def issue_sitrep(draft: Draft, command: IssueSitrep) -> Result:
+    """The next number, about a time that is past and later than the last one's."""
+    state = draft.state
+    if not may_act(command.role):
+        raise Refused(403, "not_allowed", role=command.role)
+    if command.number != state.sitreps + 1:
+        raise Refused(412, "sitrep_number", number=command.number, next=state.sitreps + 1)
+    if command.as_of > draft.now + SKEW_MS:
+        raise Refused(409, "sitrep_ahead", as_of=command.as_of, now=draft.now)
+    if state.sitreps and command.as_of <= state.sitrep_as_of:
+        raise Refused(409, "sitrep_older", as_of=command.as_of, last=state.sitrep_as_of)
+    every_ms = draft.bia.sitrep_every_ms(state.level)
+    row = SitrepRow(
+        id=str(command.number),
+        number=command.number,
+        as_of=command.as_of,
+        issued_at=draft.now,
+        issued_by=command.author,
+        role=command.role,
+        level=state.level,
+        text_id=command.text_id,
+        sha256=command.sha256,
+        counts=command.counts,
+        incidents=command.incidents,
+        next_at=None if every_ms is None else command.as_of + every_ms,
+    )
+    draft.record(SitrepIssued(row=row))
+    pace(draft)
+    return {"sitrep": row.id, "number": row.number, "next_at": row.next_at, "sha256": row.sha256}
+
+
+def due_at(draft: Draft) -> Instant | None:
+    """When the next one is due at the level in force: from the last one, or from when the level came to have a rhythm."""
+    since = draft.state.sitrep_from
+    every_ms = draft.bia.sitrep_every_ms(draft.state.level)
+    return None if since is None or every_ms is None else since + every_ms
+
+
+def pace(draft: Draft) -> None:
+    """The rhythm may have changed: arm the deadline. One that a higher level makes overdue is asked for at once."""
+    if draft.state.bia is None:
+        return
+    due = due_at(draft)
+    if due is not None and due <= draft.now:
+        draft.arm(DUE, None)
+        ask(draft)
+    else:
+        draft.arm(DUE, due)
+
+
+def ask(draft: Draft) -> None:
+    """A task for the writer; once, until one is validated or the level changes."""
+    draft.record(AttentionRequested(code="sitrep_due", roles=(), limit_at=due_at(draft)))

@@ -1,0 +1,67 @@
+"""From when and until when agents are sent elsewhere: the announced end of what hits a site, the next opening of the work. Rule D80."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from schemas.base import MINUTE_MS, Instant
+from schemas.continuity import CauseHeard
+from schemas.reassignment import LineRow, SiteCondition, Situation
+from services.continuity.activities.capacity import cause_end
+from services.continuity.activities.impact_analysis import Bia
+from services.continuity.state import State
+
+TELEWORK: Final = "telework"
+
+
+class Times(NamedTuple):
+    """When a line begins, and when it is expected to end; None: nobody knows."""
+
+    starts_at: Instant
+    ends_at: Instant | None
+
+
+def end_of(state: State, causes: Iterable[CauseHeard], now: Instant) -> Instant | None:
+    """Return when the last of these causes is announced to end; None: at least one has no announced end."""
+    ends = [cause_end(state, cause, now) for cause in causes if cause.loss_pct]
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else None
+
+
+def opening_of(bia: Bia, activity: str, now: Instant) -> Instant:
+    """Return when the work of an activity goes on: now, or at the next opening of its calendar."""
+    need = bia.needs.get(activity)
+    hours = None if need is None else need.work_hours
+    if hours is None or hours.is_open(now):
+        return now
+    return hours.next_edge(now) or now
+
+
+def openings(bia: Bia, now: Instant) -> dict[str, Instant]:
+    """Return the activities whose work is closed now, each with its next opening."""
+    found = {activity: opening_of(bia, activity, now) for activity in sorted(bia.needs)}
+    return {activity: opens for activity, opens in found.items() if opens > now}
+
+
+def times_of(state: State, line: LineRow, now: Instant) -> Times:
+    """Return from when and until when the agents of a line work elsewhere."""
+    assert state.bia is not None
+    heard = state.sites.get(line.need_site or line.site)
+    end = None if heard is None else end_of(state, heard.causes, now)
+    return Times(opening_of(state.bia, line.need_activity or line.activity, now), end)
+
+
+def is_too_late(situation: Situation, condition: SiteCondition | None, line: LineRow) -> bool:
+    """Return whether the site of the work is back before the agents of a line would be at work."""
+    if condition is None or condition.ends_at is None or situation.at is None:
+        return False
+    left_min = (condition.ends_at - situation.at) / MINUTE_MS
+    opens = situation.opens.get(line.need_activity or line.activity, situation.at)
+    if line.place == line.site:
+        on_the_way = 0
+    else:
+        on_the_way = (
+            situation.home_min if line.place == TELEWORK else line.minutes + situation.setup_min
+        )
+    return on_the_way > left_min or opens >= condition.ends_at

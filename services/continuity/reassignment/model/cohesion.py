@@ -1,0 +1,96 @@
+"""Team cohesion: few groups (site, activity, host). What branch and bound cannot prove in bounded work is searched here, with its gap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.continuity.reassignment.model.matrix import Reals
+from services.continuity.reassignment.model.moves import OWN_WORK
+from services.continuity.reassignment.model.program import Program
+from services.continuity.reassignment.model.solver import TOLERANCE, Face, Group
+from services.continuity.reassignment.model.tables import Ints
+
+ROUNDS: Final = 12
+"""Linear programs whose weights follow the use of each group in the one before (slope scaling)."""
+
+
+def possible_groups(program: Program, columns: NDArray[np.bool_]) -> list[Group]:
+    """Those of the columns that may still be used."""
+    q, moves = program.quantities, program.moves
+    supply = np.where(
+        moves.released, np.array(q.releasable)[moves.cell], np.array(q.displaced)[moves.cell]
+    )
+    need = np.array([d.need for d in q.demands] + [np.iinfo(np.int64).max])[moves.demand]
+    most = np.minimum(supply, need)
+    able = np.flatnonzero(columns[: len(moves)] & (program.groups >= 0))
+    order = able[np.argsort(program.groups[able], kind="stable")]
+    if not len(order):
+        return []
+    edges = np.flatnonzero(np.diff(program.groups[order])) + 1
+    return [
+        Group(part, most[part], _room(program, part, int(most[part].sum())))
+        for part in np.split(order, edges)
+    ]
+
+
+def groups_used(program: Program, solution: Ints) -> int:
+    """How many groups (site, activity, host) a solution uses."""
+    groups = program.groups[solution[: len(program.moves)] > 0]
+    return len(np.unique(groups[groups >= 0]))
+
+
+def groups_carried(face: Face, groups: Sequence[Group]) -> int:
+    """Groups that the solution at hand uses."""
+    assert face.values is not None
+    return len(_used(face.values, groups))
+
+
+def gather(face: Face, program: Program, groups: Sequence[Group]) -> int:
+    """Close the groups that a good solution does not need. Returns the best bound: no solution of the face uses fewer."""
+    assert face.values is not None
+    best, fewest = face.values, _used(face.values, groups)
+    weights = [1.0 / max(group.room, 1) for group in groups]
+    bound = 0
+    for n in range(ROUNDS):
+        cost = np.zeros(program.size)
+        for group, weight in zip(groups, weights, strict=True):
+            cost[group.columns] = weight
+        found = face.look(cost)
+        if found is None:
+            break
+        if n == 0:  # each group used costs at most 1 so far: a bound from below
+            bound = math.ceil(float(cost @ found) - TOLERANCE)
+        if len(used := _used(found, groups)) < len(fewest):
+            best, fewest = found, used
+        carried = [float(found[group.columns].sum()) for group in groups]
+        weights = [1.0 / c if c > TOLERANCE else w for c, w in zip(carried, weights, strict=True)]
+    keep_only(face, groups, best)
+    return bound
+
+
+def keep_only(face: Face, groups: Sequence[Group], values: Reals) -> None:
+    """Go on in the face from `values`, with no group that they do not use."""
+    used = _used(values, groups)
+    unused = [g.columns for n, g in enumerate(groups) if n not in used]
+    face.close(np.concatenate(unused) if unused else np.zeros(0, dtype=np.int64), values)
+
+
+def _used(values: Reals, groups: Sequence[Group]) -> set[int]:
+    return {n for n, group in enumerate(groups) if np.any(values[group.columns] > TOLERANCE)}
+
+
+def _room(program: Program, columns: Ints, most: int) -> int:
+    """The agents of a group at most, or the desks of its host where the work needs desks."""
+    moves, q = program.moves, program.quantities
+    n = int(columns[0])
+    demand = int(moves.demand[n])
+    rule = q.tables.rule(int(moves.cell[n]) if demand == OWN_WORK else q.demands[demand].cell)
+    place = int(moves.place[n])
+    return (
+        min(most, program.bounds.desks.get(place, q.free_desks[place])) if rule.needs_desk else most
+    )

@@ -1,0 +1,215 @@
+"""Situations and proposals as files: CSV and JSON in, JSON out. Every complaint names the file and the place."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from services.continuity.reassignment.model.explain import Gap, Reason
+from services.continuity.reassignment.model.plan import Line, Proposal
+from services.continuity.reassignment.model.previous import (
+    DISPLACED,
+    RELEASABLE,
+    TELEWORK,
+    LineKey,
+    PreviousLine,
+)
+from services.continuity.reassignment.model.situation import SiteState, Situation
+from services.continuity.reassignment.model.tables import Tables
+
+COLUMNS = ("situation", "site_id", "staff_pct", "seat_pct", "host_ok")
+LEFT_COLUMN = "left_min"
+"""Optional: minutes until the site is announced back (D80)."""
+MOST_AGENTS = 1_000_000
+"""Of a line; no territory has as many."""
+SUPPLY = {DISPLACED: "displaced", RELEASABLE: "spare"}
+
+
+class FileInvalid(ValueError):
+    """A file that cannot be read as what it should be; the sentence says where."""
+
+
+def read_situation(rows: Path, meta: Path, name: str, tables: Tables) -> Situation:
+    """The situation `name`: its sites from a CSV file, its hours and switches from a JSON file. Raises FileInvalid."""
+    documents = _json(meta)
+    found = (
+        [d for d in documents if isinstance(d, dict) and d.get("id") == name]
+        if isinstance(documents, list)
+        else []
+    )
+    if not found:
+        raise FileInvalid(f"{meta}: no entry with the id {name!r}")
+    try:
+        elapsed, transit, tele = (found[0][key] for key in ("elapsed_h", "transit", "tele"))
+    except KeyError as missing:
+        raise FileInvalid(f"{meta}: {name} has no {missing}") from None
+    if (
+        not isinstance(elapsed, int | float)
+        or not isfinite(elapsed)
+        or transit not in (0, 1)
+        or tele not in (0, 1)
+    ):
+        raise FileInvalid(f"{meta}: {name}: elapsed_h is a number, transit and tele are 0 or 1")
+    return Situation(_sites(rows, name, tables), elapsed, bool(transit), bool(tele))
+
+
+def _sites(path: Path, name: str, tables: Tables) -> dict[str, SiteState]:
+    """Spreadsheets write a byte order mark first: it is passed over."""
+    sites: dict[str, SiteState] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                raise FileInvalid(f"{path}: the columns are {', '.join(COLUMNS)}")
+            for row in reader:
+                if row["situation"] == name:
+                    sites[row["site_id"]] = _state(path, reader.line_num, row, sites, tables)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FileInvalid(f"{path}: {error}") from error
+    return sites
+
+
+def _state(
+    path: Path, line: int, row: Mapping[str, str], sites: Mapping[str, SiteState], tables: Tables
+) -> SiteState:
+    site = row["site_id"]
+    if site not in tables.site_index:
+        raise FileInvalid(f"{path}:{line}: no site {site!r} in the territory")
+    if site in sites:
+        raise FileInvalid(f"{path}:{line}: site {site!r} stands twice")
+    try:
+        staff, seats, host = int(row["staff_pct"]), int(row["seat_pct"]), int(row["host_ok"])
+        left_min = int(row[LEFT_COLUMN]) if row.get(LEFT_COLUMN) else None
+    except (TypeError, ValueError):
+        raise FileInvalid(
+            f"{path}:{line}: staff_pct, seat_pct and host_ok are whole numbers, left_min too where it is given"
+        ) from None
+    if not (0 <= staff <= 100 and 0 <= seats <= 100 and host in (0, 1)):
+        raise FileInvalid(f"{path}:{line}: percentages are 0 to 100, host_ok is 0 or 1")
+    return SiteState(staff, seats, bool(host), left_min=left_min)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileInvalid(f"{path}: {error}") from error
+
+
+def read_previous(path: Path, tables: Tables) -> tuple[PreviousLine, ...]:
+    """Lines of an earlier proposal: its JSON, or the list of its lines. A line counts as approved unless its `state` is `proposed`."""
+    document = _json(path)
+    lines = document.get("lines") if isinstance(document, dict) else document
+    if not isinstance(lines, list):
+        raise FileInvalid(f'{path}: a list of lines, or a document with "lines"')
+    return tuple(_previous(path, n, line, tables) for n, line in enumerate(lines))
+
+
+def _previous(path: Path, n: int, line: Any, tables: Tables) -> PreviousLine:
+    try:
+        source, target, count = line["from"], line["to"], line["count"]
+        supply = next(short for short, word in SUPPLY.items() if word == line["supply"])
+        own = bool(line.get("own_work", False))
+        need = ("", "", "") if own else (target["need_site"], target["activity"], target["metier"])
+        key = LineKey(
+            source["site"],
+            source["activity"],
+            source["metier"],
+            supply,
+            need[0],
+            need[1],
+            need[2],
+            target["site"] or TELEWORK,
+        )
+    except (KeyError, TypeError, AttributeError, StopIteration):
+        raise FileInvalid(
+            f"{path}: line {n + 1} is not a line of a proposal (from, to, supply, count)"
+        ) from None
+    if not all(isinstance(part, str) for part in key.fields()):
+        raise FileInvalid(f"{path}: line {n + 1}: sites, activities and métiers are words")
+    if (
+        not isinstance(count, int)
+        or not 0 <= count <= MOST_AGENTS
+        or line.get("state", "approved") not in ("approved", "proposed")
+    ):
+        raise FileInvalid(
+            f"{path}: line {n + 1}: count is a whole number up to {MOST_AGENTS}, state is approved or proposed"
+        )
+    if (key.site, key.activity, key.metier) not in tables.cell_index:
+        raise FileInvalid(
+            f"{path}: line {n + 1}: no agents of {key.metier} for {key.activity} at {key.site} in the territory"
+        )
+    return PreviousLine(key, count, line.get("state", "approved") == "approved")
+
+
+def line_document(line: Line) -> dict[str, Any]:
+    """A line as JSON; `to.site` is null for telework."""
+    key = line.key
+    target = (
+        (key.site, key.activity, key.metier)
+        if key.own_work
+        else (key.need_site, key.need_activity, key.need_metier)
+    )
+    return {
+        "from": {"site": key.site, "activity": key.activity, "metier": key.metier},
+        "to": {
+            "site": None if key.place == TELEWORK else key.place,
+            "activity": target[1],
+            "metier": target[2],
+            "need_site": target[0],
+        },
+        "metier": target[2],
+        "supply": SUPPLY[key.supply],
+        "own_work": key.own_work,
+        "criticality": line.criticality,
+        "count": line.count,
+        "approved": line.approved,
+        "score": {"tenths": line.tenths, "minutes": line.minutes, "co2_g": line.grams},
+        "why": [_reason(r) for r in line.why],
+    }
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {"code": reason.code, **reason.values}
+
+
+def _gap(gap: Gap, strategies: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    return asdict(gap) | {
+        "why": [_reason(r) for r in gap.why],
+        "outside_help": outside_help(strategies.get(gap.activity, ())),
+    }
+
+
+def outside_help(strategies: tuple[str, ...]) -> list[str]:
+    """What remains when nobody of the département can: suppliers and mutual aid (SR-FOUR, SR-MUT)."""
+    return [s for s in strategies if s.startswith(("SR-FOUR", "SR-MUT"))]
+
+
+def proposal_document(
+    proposal: Proposal, strategies: Mapping[str, tuple[str, ...]], seconds: float
+) -> dict[str, Any]:
+    """A proposal as JSON; `strategies` are those of each activity."""
+    return {
+        "objective": dict(proposal.objective),
+        "solve_s": round(seconds, 3),
+        "proved": proposal.open_level is None,
+        "open_level": proposal.open_level,
+        "bound": proposal.bound,
+        "demand": proposal.demand,
+        "displaced": proposal.displaced,
+        "groups": proposal.groups,
+        "lines": [line_document(line) for line in proposal.lines],
+        "unmet": [_gap(gap, strategies) for gap in proposal.unmet],
+        "idle": [_gap(gap, strategies) for gap in proposal.idle],
+        "suspended": [_gap(gap, strategies) for gap in proposal.suspended],
+        "void": [
+            {"line": list(k.key.fields()), "approved": k.before, "stay": k.count}
+            for k in proposal.kept
+            if k.count < k.before
+        ],
+    }

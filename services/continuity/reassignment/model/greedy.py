@@ -1,0 +1,72 @@
+"""The answer that needs no solver: the cheapest line for each demand, the gravest first. A floor, and a first answer when work is short."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from services.continuity.reassignment.model.moves import OWN_WORK
+from services.continuity.reassignment.model.program import NO_LIMIT, Level, Program, Row
+from services.continuity.reassignment.model.tables import Ints
+
+
+def first_answer(program: Program) -> Ints:
+    """A feasible solution. Never better than the optimum, often far from it."""
+    solution = program.lower.copy()
+    slack = [
+        NO_LIMIT if _is_soft(row) else row.upper - int(solution[row.columns].sum())
+        for row in program.rows
+    ]
+    able = np.zeros(program.size, dtype=np.bool_)
+    able[: len(program.moves)] = True
+    for room, row in zip(slack, program.rows, strict=True):
+        if room <= 0:
+            able[row.columns] = False
+    rows_of: dict[int, list[int]] = {column: [] for column in _order(program, np.flatnonzero(able))}
+    for k, row in enumerate(program.rows):
+        if not _is_soft(row):
+            for column in row.columns[able[row.columns]].tolist():
+                rows_of[column].append(k)
+    for column, rows in rows_of.items():
+        room = min((slack[k] for k in rows), default=0)
+        room = min(room, int(program.upper[column] - solution[column]))
+        if room > 0:
+            solution[column] += room
+            for k in rows:
+                slack[k] -= room
+    return _settled(program, solution)
+
+
+def _is_soft(row: Row) -> bool:
+    """Its excess or shortfall is paid for, not forbidden."""
+    return row.minus is not None or (row.lower > 0 and row.upper >= NO_LIMIT)
+
+
+def _order(program: Program, among: Ints) -> list[int]:
+    """Columns of demands by urgency of the gravest criticality, then own work; the cheapest first."""
+    moves, q = program.moves, program.quantities
+    demand = moves.demand[among]
+    grave = np.array(
+        [(q.tables.rule(d.cell).criticality, -d.urgency) for d in q.demands] + [(9, 0)],
+        dtype=np.int64,
+    )[demand]
+    index = np.where(demand == OWN_WORK, len(q.demands), demand)
+    by_cost = (moves.grams[among], moves.minutes[among], moves.tenths[among])
+    return list(map(int, among[np.lexsort((*by_cost, index, grave[:, 1], grave[:, 0]))]))
+
+
+def _settled(program: Program, solution: Ints) -> Ints:
+    """Unmet, idle, excess and shortfall take what the lines leave."""
+    n = len(program.moves)
+    for row in program.rows:
+        total = int(solution[row.columns].sum())
+        if row.minus is not None:
+            solution[row.minus] = max(0, total - row.upper)
+        elif row.lower > 0 and total < row.lower:
+            rest = row.columns[row.columns >= n]
+            solution[rest[0]] += row.lower - total
+    return solution
+
+
+def greedy_values(program: Program) -> dict[Level, int]:
+    """What the first answer costs, level by level."""
+    return program.values(first_answer(program))

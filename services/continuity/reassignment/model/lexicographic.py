@@ -1,0 +1,294 @@
+"""The lexicographic optimum of a program: linear programs first, whole numbers where these do not suffice."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.continuity.reassignment.model.cohesion import (
+    gather,
+    groups_carried,
+    keep_only,
+    possible_groups,
+)
+from services.continuity.reassignment.model.greedy import first_answer
+from services.continuity.reassignment.model.matrix import Limits, Matrix, Reals
+from services.continuity.reassignment.model.moves import AT_HOME
+from services.continuity.reassignment.model.program import Level, Program
+from services.continuity.reassignment.model.solver import (
+    TOLERANCE,
+    Branching,
+    Face,
+    Infeasible,
+    OutOfWork,
+    SolverFailed,
+    Work,
+)
+from services.continuity.reassignment.model.tables import Ints
+
+COHESION: Final = "G"
+"""Groups (site, activity, host), a level after Q when it is asked for."""
+TIE_BREAK: Final = "H"
+TRAVEL: Final = "T"
+"""Agents who travel, the level that `fewest` adds."""
+_NEEDS: Final = (Level.U1, Level.U2, Level.U3)
+_BEFORE: Final = (*_NEEDS, Level.K, Level.I, Level.Q)
+_AFTER: Final = (Level.D, Level.C)
+_SOLIDARY: Final = (Level.D, Level.S, Level.C)
+FEWEST, LEAST_CO2, FASTEST = "fewest", "least_co2", "fastest"
+_PREFERRED: Final[dict[str, tuple[Level, ...]]] = {
+    FEWEST: (Level.I, Level.Q, Level.D, Level.C),
+    LEAST_CO2: (Level.I, Level.C, Level.Q, Level.D),
+    FASTEST: (Level.I, Level.D, Level.Q, Level.C),
+}
+"""What follows the needs and stability when somebody prefers so; `fewest` has the agents who travel before all of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which levels there are, and how much work may be spent."""
+
+    cohesion: bool = False
+    tie_break: bool = False
+    work: Work = Work()
+    needs_only: bool = False
+    """Stop after the unmet needs (U1 to U3): what contingency ranking asks."""
+    rounded: bool = False
+    """Where stability leaves no whole optimum, keep the whole part of what was seen and solve on from there, rather than search for long: where
+    level K is then not proved, its bound is known."""
+    solidarity: bool = False
+    """Of equal answers that which leaves less undone for vulnerable people, before CO2 (D82): level S."""
+    prefer: str | None = None
+    """Another order of the levels after the needs: one of `_PREFERRED`. Not together with cohesion."""
+
+    @property
+    def after(self) -> tuple[Level, ...]:
+        """Return the levels that follow Q."""
+        return _SOLIDARY if self.solidarity else _AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A feasible solution. `open_level` is the first level that is not proved optimal, with its best bound; None if all are."""
+
+    solution: Ints
+    open_level: str | None = None
+    bound: float | None = None
+    from_the_top: bool = False
+    """True if no optimum of the linear programs was whole, and branch and bound took every level."""
+    iterations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    level: str
+    bound: float
+
+
+def solve_program(program: Program, choice: Choice) -> Answer:
+    """Optimum of all levels in their order; the best found, with its bound, where the work runs out. Raises SolverFailed."""
+    face = Face(program, choice.work.iterations)
+    try:
+        solution, gap = _in_the_face(face, program, choice)
+        return _checked(program, solution, gap, face.iterations)
+    except Infeasible:
+        if (
+            choice.rounded
+            and len(program.bounds.kept)
+            and (best := face.solved.get(Level.K)) is not None
+        ):
+            with contextlib.suppress(Infeasible):
+                solution, gap, steps = _near_what_was_seen(program, choice, best)
+                return _checked(program, solution, gap, face.iterations + steps)
+        solution, gap = _from_the_top(program, choice)
+        return _checked(program, solution, gap, face.iterations, from_the_top=True)
+
+
+def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
+    """Raises Infeasible if the face of the linear programs holds no whole solution."""
+    if choice.prefer is not None:
+        return _preferred(face, program, choice, choice.prefer)
+    if (
+        stopped := _restrict(face, program, _NEEDS if choice.needs_only else _BEFORE)
+    ) is not None or choice.needs_only:
+        return _whole(face, program, choice, stopped)
+    gap: _Gap | None = None
+    if choice.cohesion:
+        groups = possible_groups(program, face.open_columns)
+        if len(groups) <= choice.work.groups:
+            branching = face.branching(choice.work.group_nodes)
+            switches = branching.add_groups(groups)
+            try:
+                proved = branching.minimise(switches)
+            except OutOfWork as out:
+                if out.solution is not None:
+                    keep_only(face, groups, out.solution.astype(np.float64))
+                gap = _Gap(COHESION, out.bound)
+            else:
+                return _branch(
+                    branching,
+                    program,
+                    [
+                        *_steps(program, choice.after),
+                        *_last(program, branching.open_columns, choice),
+                    ],
+                    proved,
+                )
+        elif (bound := gather(face, program, groups)) < groups_carried(face, groups):
+            gap = _Gap(COHESION, bound)
+    if (stopped := _restrict(face, program, choice.after)) is not None:
+        return _whole(face, program, choice, gap or stopped)
+    if choice.tie_break and not face.restrict(TIE_BREAK, tie_breaks(program, face.open_columns)):
+        gap = gap or _Gap(TIE_BREAK, 0.0)
+    return _whole(face, program, choice, gap)
+
+
+def _near_what_was_seen(
+    program: Program, choice: Choice, best: Reals
+) -> tuple[Ints, _Gap | None, int]:
+    """Lines that were seen keep the whole part of their share in `best`, the values after level K, as bounds; everything else is solved again. Raises
+    Infeasible.
+    """
+    bound = float(best @ program.costs[Level.K])
+    lower = program.lower.copy()
+    seen = program.bounds.kept
+    share = np.floor(np.minimum(best[seen], program.bounds.kept_count) + TOLERANCE).astype(np.int64)
+    np.maximum.at(lower, seen, share)
+    nearer = replace(
+        program,
+        lower=lower,
+        costs={**program.costs, Level.K: np.zeros(program.size, dtype=np.int64)},
+    )
+    face = Face(nearer, choice.work.iterations)
+    solution, gap = _in_the_face(face, nearer, choice)
+    proved = int(program.costs[Level.K] @ solution) <= bound + TOLERANCE
+    return solution, gap or (None if proved else _Gap(Level.K.value, bound)), face.iterations
+
+
+def _preferred(
+    face: Face, program: Program, choice: Choice, prefer: str
+) -> tuple[Ints, _Gap | None]:
+    """The needs and stability first, whatever is preferred."""
+    for name, cost in _preferred_steps(program, choice, prefer):
+        if not face.restrict(name, cost):
+            return _whole(face, program, choice, _Gap(name, 0.0))
+    return _whole(face, program, choice, None)
+
+
+def _preferred_steps(program: Program, choice: Choice, prefer: str) -> list[tuple[str, Ints]]:
+    steps = _steps(program, (*_NEEDS, Level.K))
+    if prefer == FEWEST:
+        steps.append((TRAVEL, travellers(program)))
+    levels = _PREFERRED[prefer]
+    if choice.solidarity:
+        at = len(levels) if prefer == LEAST_CO2 else levels.index(Level.C)
+        levels = (*levels[:at], Level.S, *levels[at:])
+    return [*steps, *_steps(program, levels)]
+
+
+def travellers(program: Program) -> Ints:
+    """Costs that count the agents who work at another site than their usual one; telework does not count."""
+    moves, cost = program.moves, np.zeros(program.size, dtype=np.int64)
+    home = program.quantities.tables.cell_site[moves.cell]
+    cost[: len(moves)] = (moves.place != AT_HOME) & (moves.place != home)
+    return cost
+
+
+def _restrict(face: Face, program: Program, levels: Sequence[Level]) -> _Gap | None:
+    """Where the work ran out, if it did. Costs are never negative: nothing is known below but zero."""
+    for level in levels:
+        if not face.restrict(level.value, program.costs[level]):
+            return _Gap(level.value, 0.0)
+    return None
+
+
+def _whole(
+    face: Face, program: Program, choice: Choice, gap: _Gap | None
+) -> tuple[Ints, _Gap | None]:
+    """A whole solution of the face; the greedy one if not even a first level was solved."""
+    if face.values is None:
+        return first_answer(program), gap
+    if np.all(np.abs(face.values - np.round(face.values)) < TOLERANCE):
+        return np.round(face.values).astype(np.int64), gap
+    columns = face.open_columns
+    branching = face.branching(choice.work.nodes, presolve=not choice.needs_only)
+    solution, later = _branch(branching, program, _last(program, columns, choice))
+    return solution, gap or later
+
+
+def _from_the_top(program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
+    """Every level by branch and bound."""
+    branching = Branching(Matrix(program), Limits.of_program(program), choice.work.nodes)
+    everything = np.ones(program.size, dtype=np.bool_)
+    if choice.needs_only:
+        return _branch(branching, program, _steps(program, _NEEDS))
+    if choice.prefer is not None:
+        return _branch(branching, program, _preferred_steps(program, choice, choice.prefer))
+    steps = _steps(program, _BEFORE)
+    if choice.cohesion:
+        groups = possible_groups(program, everything)
+        steps.append((COHESION, branching.add_groups(groups)))
+    return _branch(
+        branching,
+        program,
+        [*steps, *_steps(program, choice.after), *_last(program, everything, choice)],
+    )
+
+
+def _steps(program: Program, levels: Sequence[Level]) -> list[tuple[str, Ints]]:
+    return [(level.value, program.costs[level]) for level in levels]
+
+
+def _last(program: Program, columns: NDArray[np.bool_], choice: Choice) -> list[tuple[str, Ints]]:
+    cost = (
+        tie_breaks(program, columns) if choice.tie_break else np.zeros(program.size, dtype=np.int64)
+    )
+    return [(TIE_BREAK, cost)]
+
+
+def _branch(
+    branching: Branching,
+    program: Program,
+    steps: Sequence[tuple[str, Ints]],
+    solution: Ints | None = None,
+) -> tuple[Ints, _Gap | None]:
+    """Level after level, from a `solution` if there is one. Raises Infeasible if there is no whole solution at all."""
+    for name, cost in steps:
+        try:
+            solution = branching.minimise(cost)
+        except OutOfWork as out:
+            best = solution if out.solution is None else out.solution
+            return (first_answer(program) if best is None else best), _Gap(name, out.bound)
+    assert solution is not None
+    return solution, None
+
+
+def _checked(
+    program: Program,
+    solution: Ints,
+    gap: _Gap | None,
+    iterations: int,
+    *,
+    from_the_top: bool = False,
+) -> Answer:
+    if not program.holds(solution):
+        raise SolverFailed("the answer breaks a rule of the program")
+    return Answer(
+        solution, gap.level if gap else None, gap.bound if gap else None, from_the_top, iterations
+    )
+
+
+def tie_breaks(program: Program, columns: NDArray[np.bool_]) -> Ints:
+    """Level H of the columns that are still open; the others no longer matter (§4)."""
+    cost = np.zeros(program.size, dtype=np.int64)
+    q = program.quantities
+    for n in np.flatnonzero(columns[: len(program.moves)]).tolist():
+        key = "|".join(program.moves.key(q.tables, q, n).hashed())
+        cost[n] = 1 + int.from_bytes(sha256(key.encode()).digest()[:2], "big")
+    return cost

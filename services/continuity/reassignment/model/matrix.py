@@ -1,0 +1,96 @@
+"""A program as arrays for a solver: its matrix by columns, and the limits of columns and rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import highspy
+import numpy as np
+from numpy.typing import NDArray
+
+from services.continuity.reassignment.model.program import NO_LIMIT, Program
+from services.continuity.reassignment.model.tables import Ints
+
+Reals = NDArray[np.float64]
+
+
+class Matrix:
+    """Nonzero entries in the order of their columns."""
+
+    def __init__(self, program: Program) -> None:
+        none = np.zeros(0, dtype=np.int64)
+        parts = [
+            row.columns if row.minus is None else np.append(row.columns, row.minus)
+            for row in program.rows
+        ]
+        columns = np.concatenate([none, *parts])
+        order = np.argsort(columns, kind="stable")
+        values = np.ones(len(columns))
+        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
+        values[
+            [
+                end - 1
+                for end, row in zip(ends.tolist(), program.rows, strict=True)
+                if row.minus is not None
+            ]
+        ] = -1.0
+        self._columns = columns[order]
+        self._rows = np.repeat(
+            np.arange(len(parts), dtype=np.int32), [len(part) for part in parts]
+        )[order]
+        self._values = values[order]
+        self._starts = np.searchsorted(self._columns, np.arange(program.size + 1))
+
+    def of(self, columns: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32], Reals]:
+        """Starts (one more than there are columns), row indices and values of some columns, as HiGHS takes them."""
+        begin, end = self._starts[columns], self._starts[columns + 1]
+        starts = np.append(0, np.cumsum(end - begin))
+        entries = np.repeat(begin - starts[:-1], end - begin) + np.arange(starts[-1])
+        return starts.astype(np.int32), self._rows[entries], self._values[entries]
+
+    def reduced(self, cost: Reals, duals: Reals) -> Reals:
+        """Reduced costs of all columns, given the duals of the rows."""
+        return cost - np.bincount(
+            self._columns, weights=self._values * duals[self._rows], minlength=len(cost)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Between which values columns and rows lie; infinite where there is no limit."""
+
+    lower: Reals
+    upper: Reals
+    row_lower: Reals
+    row_upper: Reals
+
+    @classmethod
+    def of_program(cls, program: Program) -> Limits:
+        row_lower = np.array([row.lower for row in program.rows], dtype=np.int64)
+        row_upper = np.array([row.upper for row in program.rows], dtype=np.int64)
+        return cls(
+            _reals(program.lower), _reals(program.upper), _reals(row_lower), _reals(row_upper)
+        )
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """Columns that may take more than one value."""
+        return self.lower < self.upper
+
+    def hold(self, columns: NDArray[np.bool_], values: Reals) -> None:
+        """These columns keep their value of `values`."""
+        self.lower[columns] = self.upper[columns] = values[columns]
+
+    def hold_rows(self, rows: NDArray[np.int32], sums: Reals) -> Reals:
+        """These rows keep the limit that is nearer to their sum; which one is returned."""
+        lower, upper = self.row_lower[rows], self.row_upper[rows]
+        side = np.where(np.abs(sums[rows] - lower) <= np.abs(sums[rows] - upper), lower, upper)
+        self.row_lower[rows] = self.row_upper[rows] = side
+        return side
+
+
+def _reals(values: Ints) -> Reals:
+    found = values.astype(np.float64)
+    found[values >= NO_LIMIT] = highspy.kHighsInf
+    found[values <= -NO_LIMIT] = -highspy.kHighsInf
+    return found

@@ -1,0 +1,180 @@
+"""Every admissible line of a situation: whose agents, for which need, where, at what cost (§3, before the constraints)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.continuity.reassignment.model.previous import DISPLACED, RELEASABLE, TELEWORK, LineKey
+from services.continuity.reassignment.model.situation import OPTIMISED, Quantities
+from services.continuity.reassignment.model.tables import LONGEST_MIN, Ints, Tables
+
+AT_HOME: Final = -1
+"""Place index of telework."""
+OWN_WORK: Final = -1
+"""Demand index of displaced agents who go on with their own work."""
+DONOR_TENTHS: Final = {4: 1, 3: 2, 2: 4, 1: 6}
+"""Penalty of an agent who leaves work of this criticality; a displaced one leaves none."""
+PLACE_TENTHS: Final = 1
+"""Penalty of a host of an unusual kind, and of telework where only part of the work can be done so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Parallel columns, one per admissible line."""
+
+    cell: Ints
+    released: NDArray[np.bool_]
+    demand: Ints
+    place: Ints
+    tenths: Ints
+    minutes: Ints
+    grams: Ints
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    def key(self, tables: Tables, quantities: Quantities, n: int) -> LineKey:
+        """Whose agents, for which need, where."""
+        cell = tables.cells[int(self.cell[n])]
+        place = TELEWORK if self.place[n] == AT_HOME else tables.sites[int(self.place[n])].id
+        supply = RELEASABLE if self.released[n] else DISPLACED
+        if self.demand[n] == OWN_WORK:
+            return LineKey(cell.site, cell.activity, cell.metier, supply, "", "", "", place)
+        need = tables.cells[quantities.demands[int(self.demand[n])].cell]
+        return LineKey(
+            cell.site,
+            cell.activity,
+            cell.metier,
+            supply,
+            need.site,
+            need.activity,
+            need.metier,
+            place,
+        )
+
+
+_Block = tuple[Ints, NDArray[np.bool_], Ints, Ints, Ints, Ints, Ints]
+
+
+def find_moves(quantities: Quantities) -> Moves:
+    """All of them, by demand, then own work; in key order inside each."""
+    blocks = [*_for_demands(quantities), *_own_work(quantities)]
+    if not blocks:
+        none = np.zeros(0, dtype=np.int64)
+        return Moves(none, np.zeros(0, dtype=np.bool_), none, none, none, none, none)
+    columns = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+    return Moves(*columns)
+
+
+def _for_demands(q: Quantities) -> Iterator[_Block]:
+    tables = q.tables
+    ways = tables.ways(q.situation.transit)
+    displaced, releasable = (
+        np.array(q.displaced, dtype=np.int64),
+        np.array(q.releasable, dtype=np.int64),
+    )
+    desk = np.array([tables.rules[c.activity].needs_desk for c in tables.cells], dtype=np.bool_)
+    donor = np.array(
+        [DONOR_TENTHS[tables.rules[c.activity].criticality] for c in tables.cells], dtype=np.int64
+    )
+    supplies: dict[str, tuple[Ints, NDArray[np.bool_], Ints]] = {}
+    for index, demand in enumerate(q.demands):
+        cell = tables.cells[demand.cell]
+        if cell.metier not in supplies:
+            able = tables.helpers[cell.metier]
+            cells = np.array([h[0] for h in able], dtype=np.int64)
+            tenths = np.array([h[1] for h in able], dtype=np.int64)
+            idle, spare = displaced[cells] > 0, releasable[cells] > 0
+            supplies[cell.metier] = (
+                np.concatenate([cells[idle], cells[spare]]),
+                np.concatenate(
+                    [np.zeros(idle.sum(), dtype=np.bool_), np.ones(spare.sum(), dtype=np.bool_)]
+                ),
+                np.concatenate([tenths[idle], tenths[spare] + donor[cells[spare]]]),
+            )
+        cells, released, tenths = supplies[cell.metier]
+        others = ~(released & (cells == demand.cell))
+        cells, released, tenths = cells[others], released[others], tenths[others]
+        if not len(cells):
+            continue
+        places, extra = _places(q, demand.cell, own_site=demand.own_site, tele=demand.tele_cap > 0)
+        if not places:
+            continue
+        homes = tables.cell_site[cells]
+        where = np.array(places, dtype=np.int64)
+        minutes = ways.minutes[np.ix_(homes, where)]
+        grams = ways.grams[np.ix_(homes, where)]
+        left_min, horizon = q.situation.left_min(cell.site, cell.activity), q.situation.horizon
+        ready = np.where(homes[:, None] == where[None, :], 0, minutes + horizon.setup_min)
+        allowed = (minutes <= LONGEST_MIN) & (ready <= left_min)
+        if places[-1] == AT_HOME:
+            minutes[:, -1], grams[:, -1] = 0, 0
+            allowed[:, -1] = desk[cells] & (horizon.home_min <= left_min)
+        rows, columns = np.nonzero(allowed)
+        yield (
+            cells[rows],
+            released[rows],
+            np.full(len(rows), index, dtype=np.int64),
+            where[columns],
+            tenths[rows] + np.array(extra, dtype=np.int64)[columns],
+            minutes[rows, columns],
+            grams[rows, columns],
+        )
+
+
+def _places(q: Quantities, cell: int, *, own_site: bool, tele: bool) -> tuple[list[int], list[int]]:
+    """Where a demand may be filled, with the penalty of each place in tenths; telework last."""
+    site, rule = int(q.tables.cell_site[cell]), q.tables.rule(cell)
+    places, extra = [], []
+    if own_site:
+        places.append(site)
+        extra.append(0)
+    if not rule.site_bound:
+        for host in q.hosts(site, rule.activity):
+            places.append(host)
+            extra.append(0 if q.tables.sites[host].kind in rule.home_kinds else PLACE_TENTHS)
+    if tele:
+        places.append(AT_HOME)
+        extra.append(0 if rule.tele_pct == 100 else PLACE_TENTHS)
+    return places, extra
+
+
+def _own_work(q: Quantities) -> Iterator[_Block]:
+    tables = q.tables
+    ways = tables.ways(q.situation.transit)
+    for cell, count in enumerate(q.displaced):
+        rule = tables.rule(cell)
+        if not count or rule.site_bound or rule.criticality not in OPTIMISED:
+            continue
+        site = int(tables.cell_site[cell])
+        left_min, horizon = (
+            q.situation.left_min(tables.sites[site].id, rule.activity),
+            q.situation.horizon,
+        )
+        longest_min = min(LONGEST_MIN, left_min - horizon.setup_min)
+        places = [
+            host
+            for host in q.hosts(site, rule.activity)
+            if tables.sites[host].kind in rule.home_kinds
+            and ways.minutes[site, host] <= longest_min
+        ]
+        minutes = [int(ways.minutes[site, host]) for host in places]
+        grams = [int(ways.grams[site, host]) for host in places]
+        at_home = q.situation.telework and horizon.home_min <= left_min
+        if at_home and rule.needs_desk and count * rule.tele_pct // 100:
+            places, minutes, grams = [*places, AT_HOME], [*minutes, 0], [*grams, 0]
+        size = len(places)
+        yield (
+            np.full(size, cell, dtype=np.int64),
+            np.zeros(size, dtype=np.bool_),
+            np.full(size, OWN_WORK, dtype=np.int64),
+            np.array(places, dtype=np.int64),
+            np.zeros(size, dtype=np.int64),
+            np.array(minutes, dtype=np.int64),
+            np.array(grams, dtype=np.int64),
+        )

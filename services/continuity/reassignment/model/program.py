@@ -1,0 +1,256 @@
+"""The linear program of a situation: columns, rows and the cost of each level (docs/reference/reassignment-model.md, §3 and §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from services.continuity.reassignment.model.moves import AT_HOME, OWN_WORK, Moves
+from services.continuity.reassignment.model.situation import OPTIMISED, Quantities
+from services.continuity.reassignment.model.tables import Ints
+
+FAIR_SHARE: Final = 20
+"""A pôle gives at most one agent in twenty before it weighs (7)."""
+EXCESS_MIN: Final = 60
+"""Minutes that an agent beyond the fair share weighs at level D."""
+KEPT: Final = 10
+"""One displaced agent in ten is not moved to other work (R9)."""
+NO_LIMIT: Final = 1 << 40
+
+
+class Level(StrEnum):
+    """Of the lexicographic objective, first to last."""
+
+    U1 = "U1"
+    U2 = "U2"
+    U3 = "U3"
+    K = "K"
+    I = "I"  # noqa: E741  the name of the level
+    Q = "Q"
+    D = "D"
+    S = "S"
+    C = "C"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The sum of its columns, less `minus`, lies between two limits."""
+
+    columns: Ints
+    lower: int
+    upper: int
+    minus: int | None = None
+    """A column that is taken off the sum."""
+
+    def sum(self, solution: Ints) -> int:
+        """The sum for a solution."""
+        return int(solution[self.columns].sum()) - (
+            0 if self.minus is None else int(solution[self.minus])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What people decided before: fewest agents per move, moves that may only keep what was approved, and earlier counts that weigh on K."""
+
+    floor: Ints
+    barred: Ints
+    """Columns of `moves` that may not exceed their floor."""
+    kept: Ints
+    """Columns of `moves` of an earlier proposal."""
+    kept_count: Ints
+    desks: Mapping[int, int]
+    """Free desks of hosts where approved lines go, whatever `host_ok` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Columns are moves, then unmet per demand, idle per displaced cell, excess per pôle, shortfall per kept line. All are integers ≥ 0."""
+
+    moves: Moves
+    quantities: Quantities
+    rows: tuple[Row, ...]
+    lower: Ints
+    upper: Ints
+    costs: Mapping[Level, Ints]
+    idle_cells: tuple[int, ...]
+    bounds: Bounds
+    groups: Ints
+    """Group (site, activity, host) of each move; -1 where the work stays at its site or is done at home."""
+
+    @property
+    def size(self) -> int:
+        return len(self.lower)
+
+    def holds(self, solution: Ints) -> bool:
+        """True if a solution keeps every row and bound, exactly."""
+        if np.any(solution < self.lower) or np.any(solution > self.upper):
+            return False
+        return all(row.lower <= row.sum(solution) <= row.upper for row in self.rows)
+
+    def values(self, solution: Ints) -> dict[Level, int]:
+        """What a solution costs, level by level."""
+        return {level: int(cost @ solution) for level, cost in self.costs.items()}
+
+
+def no_bounds(moves: Moves) -> Bounds:
+    """Nothing was decided before."""
+    none = np.zeros(0, dtype=np.int64)
+    return Bounds(np.zeros(len(moves), dtype=np.int64), none, none, none, {})
+
+
+def build(quantities: Quantities, moves: Moves, bounds: Bounds) -> Program:
+    """The program of these moves under these bounds."""
+    q, tables, n = quantities, quantities.tables, len(moves)
+    idle_cells = tuple(
+        cell for cell, count in enumerate(q.displaced) if count and cell not in q.confined
+    )
+    first_unmet = n
+    first_idle = first_unmet + len(q.demands)
+    first_excess = first_idle + len(idle_cells)
+    first_short = first_excess + len(tables.poles)
+    size = first_short + len(bounds.kept)
+    rows = [
+        *_supply(q, moves, idle_cells, first_idle),
+        *_demands(q, moves, first_unmet),
+        *_telework_per_cell(q, moves),
+        *_desks(q, moves, bounds),
+        *_keep_some(q, moves),
+        *_fairness(q, moves, first_excess),
+        *(
+            Row(np.array([c, first_short + k], dtype=np.int64), int(count), NO_LIMIT)
+            for k, (c, count) in enumerate(
+                zip(bounds.kept.tolist(), bounds.kept_count.tolist(), strict=True)
+            )
+        ),
+    ]
+    lower = np.zeros(size, dtype=np.int64)
+    lower[:n] = bounds.floor
+    upper = np.full(size, NO_LIMIT, dtype=np.int64)
+    upper[bounds.barred] = bounds.floor[bounds.barred]
+    costs = {level: np.zeros(size, dtype=np.int64) for level in Level}
+    for k, demand in enumerate(q.demands):
+        costs[Level(f"U{tables.rule(demand.cell).criticality}")][first_unmet + k] = demand.urgency
+        costs[Level.S][first_unmet + k] = tables.vulnerable_public(demand.cell)
+    for k, cell in enumerate(idle_cells):
+        costs[Level.I][first_idle + k] = tables.rule(cell).criticality in OPTIMISED
+    costs[Level.K][first_short:] = 1
+    costs[Level.Q][:n] = moves.tenths
+    costs[Level.D][:n] = moves.minutes
+    costs[Level.D][first_excess:first_short] = EXCESS_MIN
+    costs[Level.C][:n] = moves.grams
+    return Program(
+        moves, q, tuple(rows), lower, upper, costs, idle_cells, bounds, _groups(q, moves)
+    )
+
+
+def _by(key: Ints, among: Ints) -> list[tuple[int, Ints]]:
+    """Columns `among` grouped by their `key`, both ascending."""
+    order = among[np.argsort(key[among], kind="stable")]
+    if not len(order):
+        return []
+    edges = np.flatnonzero(np.diff(key[order])) + 1
+    return [(int(key[part[0]]), part) for part in np.split(order, edges)]
+
+
+def _supply(q: Quantities, moves: Moves, idle_cells: Sequence[int], first_idle: int) -> list[Row]:
+    displaced = dict(_by(moves.cell, np.flatnonzero(~moves.released)))
+    none = np.zeros(0, dtype=np.int64)
+    rows = [
+        Row(
+            np.append(displaced.get(cell, none), first_idle + k),
+            q.displaced[cell],
+            q.displaced[cell],
+        )
+        for k, cell in enumerate(idle_cells)
+    ]
+    rows += [
+        Row(displaced[cell], 0, q.displaced[cell])
+        for cell in sorted(q.confined)
+        if cell in displaced
+    ]
+    return rows + [
+        Row(columns, 0, q.releasable[cell])
+        for cell, columns in _by(moves.cell, np.flatnonzero(moves.released))
+    ]
+
+
+def _demands(q: Quantities, moves: Moves, first_unmet: int) -> list[Row]:
+    filling = dict(_by(moves.demand, np.flatnonzero(moves.demand != OWN_WORK)))
+    none = np.zeros(0, dtype=np.int64)
+    rows = [
+        Row(np.append(filling.get(k, none), first_unmet + k), d.need, d.need)
+        for k, d in enumerate(q.demands)
+    ]
+    at_home = _by(
+        moves.demand, np.flatnonzero((moves.demand != OWN_WORK) & (moves.place == AT_HOME))
+    )
+    return rows + [Row(columns, 0, q.demands[k].tele_cap) for k, columns in at_home]
+
+
+def _telework_per_cell(q: Quantities, moves: Moves) -> list[Row]:
+    rows = []
+    for cell, columns in _by(
+        moves.cell, np.flatnonzero(~moves.released & (moves.place == AT_HOME))
+    ):
+        count, pct = q.displaced[cell], q.tables.rule(cell).tele_pct or 100
+        if pct < 100 and cell not in q.confined:
+            rows.append(Row(columns, 0, count * pct // 100))
+    return rows
+
+
+def _desks(q: Quantities, moves: Moves, bounds: Bounds) -> list[Row]:
+    tables = q.tables
+    desk = np.array([tables.rule(d.cell).needs_desk for d in q.demands] + [False], dtype=np.bool_)
+    site = np.array([int(tables.cell_site[d.cell]) for d in q.demands] + [AT_HOME], dtype=np.int64)
+    own = np.array(
+        [tables.rule(cell).needs_desk for cell in range(len(tables.cells))], dtype=np.bool_
+    )
+    filling = moves.demand != OWN_WORK
+    takes = np.where(
+        filling, desk[moves.demand] & (moves.place != site[moves.demand]), own[moves.cell]
+    ) & (moves.place != AT_HOME)
+    return [
+        Row(columns, 0, bounds.desks.get(host, q.free_desks[host]))
+        for host, columns in _by(moves.place, np.flatnonzero(takes))
+    ]
+
+
+def _keep_some(q: Quantities, moves: Moves) -> list[Row]:
+    need_cell = np.array([d.cell for d in q.demands] + [-1], dtype=np.int64)[moves.demand]
+    away = np.flatnonzero(~moves.released & (moves.demand != OWN_WORK) & (need_cell != moves.cell))
+    return [
+        Row(columns, 0, q.displaced[cell] - q.displaced[cell] // KEPT)
+        for cell, columns in _by(moves.cell, away)
+        if q.displaced[cell] >= KEPT and cell not in q.confined
+    ]
+
+
+def _fairness(q: Quantities, moves: Moves, first_excess: int) -> list[Row]:
+    staff = np.bincount(
+        q.tables.cell_pole, weights=[c.staff for c in q.tables.cells], minlength=len(q.tables.poles)
+    )
+    rows = []
+    for pole, columns in _by(q.tables.cell_pole[moves.cell], np.flatnonzero(moves.released)):
+        rows.append(
+            Row(columns, -NO_LIMIT, int(staff[pole]) // FAIR_SHARE, minus=first_excess + pole)
+        )
+    return rows
+
+
+def _groups(q: Quantities, moves: Moves) -> Ints:
+    """Numbers of the groups (site, activity, host) whose work is done away from its site; -1 at its site and at home."""
+    tables = q.tables
+    need_cell = np.array([d.cell for d in q.demands] + [-1], dtype=np.int64)[moves.demand]
+    worked = np.where(moves.demand == OWN_WORK, moves.cell, need_cell)
+    names = {activity: n for n, activity in enumerate(sorted(tables.rules))}
+    activity = np.array([names[c.activity] for c in tables.cells], dtype=np.int64)[worked]
+    code = (tables.cell_site[worked] * len(names) + activity) * len(tables.sites) + moves.place
+    away = (moves.place != AT_HOME) & (moves.place != tables.cell_site[worked])
+    groups = np.full(len(moves), -1, dtype=np.int64)
+    groups[away] = np.unique(code[away], return_inverse=True)[1]
+    return groups

@@ -1,0 +1,206 @@
+"""What a situation does to sites, and the quantities that follow from it (docs/reference/reassignment-model.md, §2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from schemas.reassignment import HOME_MIN, SETUP_MIN
+from services.continuity.reassignment.model.tables import Tables
+
+HOSTS_PER_NEED = 12
+"""Nearest hosts that are looked at for a site and an activity."""
+UNKNOWN_LEFT_MIN = 240
+"""An outage without an announced end is taken to last so long."""
+OPTIMISED = (1, 2, 3)
+"""Criticalities whose missing agents are a demand."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteState:
+    """A site in a situation. `host_ok`: it may receive agents of others. `confined`: nobody leaves it for other work (D78)."""
+
+    staff_pct: int = 100
+    seat_pct: int = 100
+    host_ok: bool = True
+    confined: bool = False
+    left_min: int | None = None
+    """Minutes until it is announced back (D80); None: nobody knows."""
+
+
+UNTOUCHED = SiteState()
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """How long it takes until agents work elsewhere. Rule D80."""
+
+    opens_min: Mapping[str, int] = field(default_factory=dict)
+    """Minutes until the work of an activity opens, where it is closed."""
+    setup_min: int = SETUP_MIN
+    """From arrival at another site to work."""
+    home_min: int = HOME_MIN
+    """Until an agent works at home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """`sites` holds the touched ones only. `elapsed_h`: hours since the first fact."""
+
+    sites: Mapping[str, SiteState] = field(default_factory=dict)
+    elapsed_h: float = 0
+    transit: bool = True
+    telework: bool = True
+    horizon: Horizon = Horizon()
+
+    def left_min(self, site: str, activity: str) -> int:
+        """Return the minutes in which agents must be at work for an activity of a site; below 0: it opens too late.
+
+        Without an announced end they are UNKNOWN_LEFT_MIN. Rule D80.
+        """
+        announced = self.of(site).left_min
+        if announced is None:
+            return UNKNOWN_LEFT_MIN
+        return announced if self.horizon.opens_min.get(activity, 0) < announced else -1
+
+    def of(self, site: str) -> SiteState:
+        return self.sites.get(site, UNTOUCHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Agents missing in a cell."""
+
+    cell: int
+    need: int
+    urgency: int
+    own_site: bool
+    """May be filled where the cell is: it lacks agents, not seats, or exists only there."""
+    tele_cap: int
+    """Of them, how many may be filled by telework."""
+
+
+def share_out(total: int, weights: Sequence[int]) -> list[int]:
+    """`total` in proportion to `weights`, largest remainder, ties to the first."""
+    whole = sum(weights)
+    if not whole:
+        return [0] * len(weights)
+    parts = [total * w // whole for w in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda n: (-(total * weights[n] % whole), n))
+    for n in by_remainder[: total - sum(parts)]:
+        parts[n] += 1
+    return parts
+
+
+def percent(count: int, pct: int) -> int:
+    """`pct` percent of a count, rounded half up."""
+    return (count * pct + 50) // 100
+
+
+def urgency(rto_h: float, elapsed_h: float) -> int:
+    """Weight of a demand by the hours that its RTO leaves."""
+    left = rto_h - elapsed_h
+    return 8 if left <= 4 else 4 if left <= 12 else 2 if left <= 24 else 1
+
+
+class Quantities:
+    """Present, seats, displaced, releasable, demands and free desks of one situation.
+
+    `hosts(site, activity)` are the nearest sites that may receive its agents. A table of `tables` untouched by the situation costs nothing
+    beyond a sum: only touched sites are shared out again.
+    """
+
+    def __init__(self, tables: Tables, situation: Situation) -> None:
+        self.tables, self.situation = tables, situation
+        cells = tables.cells
+        self.present = [c.staff for c in cells]
+        self.seats = [c.staff for c in cells]
+        for site, state in situation.sites.items():
+            self._share(site, state)
+        self.working = [min(p, c) for p, c in zip(self.present, self.seats, strict=True)]
+        self.displaced = [p - w for p, w in zip(self.present, self.working, strict=True)]
+        self.releasable = [
+            max(0, min(w - c.minimum, percent(c.staff, tables.rules[c.activity].release_pct)))
+            for w, c in zip(self.working, cells, strict=True)
+        ]
+        self.confined = frozenset(self._confined_cells())
+        for n in self.confined:
+            self.displaced[n] = self.releasable[n] = 0
+        self.demands: list[Demand] = []
+        self.suspended: dict[int, int] = {}
+        self._find_demands()
+        self.desks_left = self._desks_left()
+        self.free_desks = [
+            left if situation.of(s.id).host_ok and situation.of(s.id).seat_pct == 100 else 0
+            for left, s in zip(self.desks_left, tables.sites, strict=True)
+        ]
+        self.is_host = [
+            situation.of(s.id).host_ok and situation.of(s.id).seat_pct == 100 for s in tables.sites
+        ]
+        self._hosts: dict[tuple[int, str], tuple[int, ...]] = {}
+
+    def _share(self, site: str, state: SiteState) -> None:
+        index = self.tables.site_index.get(site)
+        cells = self.tables.cells_of_site.get(index, ()) if index is not None else ()
+        staff = [self.tables.cells[n].staff for n in cells]
+        there = share_out(percent(sum(staff), state.staff_pct), staff)
+        seated = share_out(percent(sum(staff), state.seat_pct), staff)
+        for n, present, seats in zip(cells, there, seated, strict=True):
+            self.present[n], self.seats[n] = present, seats
+
+    def _confined_cells(self) -> Iterator[int]:
+        """Yield the cells of the sites that nobody leaves."""
+        for site, state in self.situation.sites.items():
+            index = self.tables.site_index.get(site)
+            if state.confined and index is not None:
+                yield from self.tables.cells_of_site.get(index, ())
+
+    def _find_demands(self) -> None:
+        for n, cell in enumerate(self.tables.cells):
+            working = self.working[n]
+            if cell.minimum <= working or n in self.confined:
+                continue
+            rule = self.tables.rules[cell.activity]
+            if rule.criticality not in OPTIMISED:
+                continue
+            wanted = cell.minimum
+            if rule.site_bound:
+                if cell.minimum > self.seats[n]:
+                    self.suspended[n] = cell.minimum - self.seats[n]
+                wanted = min(wanted, self.seats[n])
+            if (need := wanted - working) > 0:
+                own_site = rule.site_bound or working < self.seats[n]
+                tele = (
+                    need * rule.tele_pct // 100
+                    if self.situation.telework and rule.needs_desk
+                    else 0
+                )
+                self.demands.append(
+                    Demand(n, need, urgency(rule.rto_h, self.situation.elapsed_h), own_site, tele)
+                )
+
+    def _desks_left(self) -> list[int]:
+        used = [0] * len(self.tables.sites)
+        for n, site in enumerate(self.tables.cell_site.tolist()):
+            if self.tables.rules[self.tables.cells[n].activity].needs_desk:
+                used[site] += self.present[n]
+        return [max(0, self.tables.desks(site) - count) for site, count in enumerate(used)]
+
+    def hosts(self, site: int, activity: str) -> tuple[int, ...]:
+        """Nearest hosts of an activity that is not bound to its site, from near to far."""
+        key = (site, activity)
+        found = self._hosts.get(key)
+        if found is None:
+            rule = self.tables.rules[activity]
+            able: list[int] = []
+            for other in self.tables.nearest[site]:
+                if (
+                    self.is_host[other]
+                    and self.tables.sites[other].kind in rule.host_kinds
+                    and (not rule.needs_desk or self.free_desks[other] > 0)
+                ):
+                    able.append(other)
+                    if len(able) == HOSTS_PER_NEED:
+                        break
+            found = self._hosts[key] = tuple(able)
+        return found

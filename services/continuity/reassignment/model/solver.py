@@ -1,0 +1,336 @@
+"""The two searches that HiGHS does for us: `Face`, one linear program after the other, and `Branching`, whole numbers only.
+
+Work is counted in simplex iterations and nodes, never in seconds, so that the same program gives the same answer on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import highspy
+import numpy as np
+from numpy.typing import NDArray
+
+from services.continuity.reassignment.model.matrix import Limits, Matrix, Reals
+from services.continuity.reassignment.model.moves import OWN_WORK
+from services.continuity.reassignment.model.program import Program
+from services.continuity.reassignment.model.tables import Ints
+
+TOLERANCE: Final = 1e-6
+"""Reduced costs and duals are whole or simple fractions here; below this they are zero."""
+AT_FIRST: Final = 5
+"""Moves for each demand, and for the own work of each cell, with which a face begins: those of the least penalty, then of the shortest way."""
+AT_ONCE: Final = 5
+"""… that join it at once, where they would make the solution cheaper: those that promise most."""
+
+
+class SolverFailed(RuntimeError):
+    """HiGHS ended in a state that the model excludes; the sentence names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Columns that carry the work of one site and activity to one host, the most agents each could take, and all together."""
+
+    columns: Ints
+    limits: Ints
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Limits of one solve, in the solver's own steps."""
+
+    iterations: int = 2_000_000
+    nodes: int = 2_000
+    groups: int = 300
+    """Up to so many possible groups, cohesion is proved by branch and bound; beyond, the best found is kept with its gap."""
+    group_nodes: int = 100
+    """Nodes of that proof."""
+
+
+class _Quiet(highspy.Highs):
+    """Without callbacks, whose set-up prints a banner on standard output."""
+
+    def enableCallbacks(self) -> None:  # noqa: N802  the name of highspy
+        pass
+
+
+def _load(matrix: Matrix, limits: Limits, columns: Ints) -> Any:
+    """HiGHS with these columns of the program, and all its rows."""
+    h: Any = _Quiet()  # type: ignore[no-untyped-call]
+    h.setOptionValue("output_flag", False)
+    h.setOptionValue("threads", 1)
+    h.setOptionValue("random_seed", 0)
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = len(columns), len(limits.row_lower)
+    lp.col_cost_ = np.zeros(len(columns))
+    lp.col_lower_, lp.col_upper_ = limits.lower[columns], limits.upper[columns]
+    lp.row_lower_, lp.row_upper_ = limits.row_lower, limits.row_upper
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix.of(columns)
+    if h.passModel(lp) == highspy.HighsStatus.kError:
+        raise SolverFailed("HiGHS refuses the program")
+    return h
+
+
+class Face:
+    """The optimal face of the levels solved so far.
+
+    After a level is solved, columns with a reduced cost are fixed and rows with a dual become equations: what remains feasible is exactly
+    the set of optima so far. The next level starts from the basis at hand and needs no row that holds the former objective.
+
+    HiGHS is given a few of the columns. Those that are left out are zero; whichever of them has a negative reduced cost joins, until none has: then the solution
+    is optimal with all of them. Of 65,000 columns it begins with 2,000 and ends with 5,000 (docs/adr/0036).
+    """
+
+    def __init__(self, program: Program, iterations: int) -> None:
+        self._matrix, self._limits = Matrix(program), Limits.of_program(program)
+        self._kinds = _kinds(program)
+        self._inside = _first_columns(program, self._kinds)
+        self._columns = np.flatnonzero(self._inside)
+        self._h = _load(self._matrix, self._limits, self._columns)
+        self._left = iterations
+        self.values: Reals | None = None
+        self.solved: dict[str, Reals] = {}
+        """The values after each level, by its name."""
+        self.iterations = 0
+
+    @property
+    def open_columns(self) -> NDArray[np.bool_]:
+        """Columns that may still take another value."""
+        return self._limits.open
+
+    def restrict(self, level: str, cost: Ints) -> bool:
+        """Keep only what is optimal for `cost`. False if the work ran out: `values` are then those of the level before, or None."""
+        if self.values is None or not self._free_already(cost):
+            found = self._optimum(cost.astype(np.float64))
+            if found is None:
+                return False
+            self.values, reduced, duals, activity = found
+            self._fix(np.abs(reduced) > TOLERANCE)
+            self._hold(np.abs(duals) > TOLERANCE, activity)
+        self.solved[level] = self.values
+        return True
+
+    def look(self, cost: Reals) -> Reals | None:
+        """An optimum of `cost` inside the face, which stays as it is. None if the work ran out."""
+        found = self._optimum(cost)
+        return None if found is None else found[0]
+
+    def close(self, columns: Ints, values: Reals) -> None:
+        """Go on from `values`, which lie in the face, without the columns, which are zero there."""
+        self.values = values
+        closed = np.zeros(len(values), dtype=np.bool_)
+        closed[columns] = True
+        self._fix(closed)
+
+    def branching(self, nodes: int, *, presolve: bool = True) -> Branching:
+        """The search in whole numbers inside this face. Without presolve a wide face takes a tenth of the memory and time, a narrow one more time."""
+        return Branching(self._matrix, self._limits, nodes, presolve=presolve)
+
+    def _optimum(self, cost: Reals) -> tuple[Reals, Reals, Reals, Reals] | None:
+        """Values and reduced costs of all columns, duals and sums of all rows; None if the work ran out."""
+        h = self._h
+        h.changeColsCost(
+            len(self._columns), np.arange(len(self._columns), dtype=np.int32), cost[self._columns]
+        )
+        while True:
+            h.setOptionValue("simplex_iteration_limit", self._left)
+            h.run()
+            h.setOptionValue(
+                "simplex_strategy", 4
+            )  # from now on the basis at hand is feasible: primal
+            steps, status = h.getInfo().simplex_iteration_count, h.getModelStatus()
+            self.iterations += steps
+            self._left -= steps
+            if status == highspy.HighsModelStatus.kIterationLimit or self._left <= 0:
+                return None
+            if status != highspy.HighsModelStatus.kOptimal:
+                raise SolverFailed(f"HiGHS says {h.modelStatusToString(status)}")
+            solution = h.getSolution()
+            duals = np.asarray(solution.row_dual)
+            reduced = self._matrix.reduced(cost, duals)
+            cheaper = np.flatnonzero((reduced < -TOLERANCE) & ~self._inside & self._limits.open)
+            if not len(cheaper):
+                values = np.zeros(len(cost))
+                values[self._columns] = np.asarray(solution.col_value)
+                return values, reduced, duals, np.asarray(solution.row_value)
+            self._join(_least_of_each(self._kinds, cheaper, (reduced[cheaper],), AT_ONCE), cost)
+
+    def _join(self, columns: Ints, cost: Reals) -> None:
+        starts, indices, values = self._matrix.of(columns)
+        lower, upper = self._limits.lower[columns], self._limits.upper[columns]
+        self._h.addCols(
+            len(columns), cost[columns], lower, upper, len(indices), starts[:-1], indices, values
+        )
+        self._inside[columns] = True
+        self._columns = np.concatenate([self._columns, columns])
+
+    def _free_already(self, cost: Ints) -> bool:
+        """Costs are never negative: a solution that costs no more than the lower bounds is optimal, and no reader of duals is needed."""
+        assert self.values is not None
+        dear = (cost > 0) & self._limits.open
+        if np.any(self.values[dear] - self._limits.lower[dear] > TOLERANCE):
+            return False
+        self._fix(dear)
+        return True
+
+    def _fix(self, columns: NDArray[np.bool_]) -> None:
+        """What is still open of these columns keeps the value at hand."""
+        assert self.values is not None
+        which = columns & self._limits.open
+        rounded = np.round(self.values)
+        self._limits.hold(
+            which, np.where(np.abs(self.values - rounded) < TOLERANCE, rounded, self.values)
+        )
+        at = np.flatnonzero(which[self._columns]).astype(np.int32)
+        held = self._limits.lower[self._columns[at]]
+        self._h.changeColsBounds(len(at), at, held, held)
+
+    def _hold(self, rows: NDArray[np.bool_], activity: Reals) -> None:
+        """What is still open of these rows stays on the side where it is."""
+        which = np.flatnonzero(rows & (self._limits.row_lower < self._limits.row_upper)).astype(
+            np.int32
+        )
+        side = self._limits.hold_rows(which, activity)
+        self._h.changeRowsBounds(len(which), which, side, side)
+
+
+def _kinds(program: Program) -> Ints:
+    """Of each move, the number of what it serves: a demand, or the own work of a cell."""
+    moves = program.moves
+    return np.where(
+        moves.demand == OWN_WORK, len(program.quantities.demands) + moves.cell, moves.demand
+    )
+
+
+def _first_columns(program: Program, kinds: Ints) -> NDArray[np.bool_]:
+    """What makes every row feasible, what people decided or saw, and the plainest moves of each kind."""
+    moves, size = program.moves, len(program.moves)
+    inside = np.ones(program.size, dtype=np.bool_)
+    inside[:size] = program.lower[:size] > 0
+    inside[program.bounds.kept] = True
+    inside[_least_of_each(kinds, np.arange(size), (moves.minutes, moves.tenths), AT_FIRST)] = True
+    return inside
+
+
+def _least_of_each(kinds: Ints, moves: Ints, by: tuple[NDArray[Any], ...], most: int) -> Ints:
+    """Of the moves of each kind the `most` least by the last of `by`, then the one before, in their order."""
+    order = np.lexsort((*by, kinds[moves]))
+    sorted_kinds = kinds[moves][order]
+    rank = np.arange(len(order)) - np.searchsorted(sorted_kinds, sorted_kinds)
+    return np.sort(moves[order[rank < most]])
+
+
+class OutOfWork(Exception):
+    """The nodes ran out; `bound` is the best bound of the level, `solution` the best found for it, if any."""
+
+    def __init__(self, bound: float, solution: Ints | None) -> None:
+        super().__init__(f"best bound {bound:g}")
+        self.bound, self.solution = bound, solution
+
+
+class Infeasible(Exception):
+    """No whole numbers satisfy the rows."""
+
+
+class Branching:
+    """Levels in whole numbers, by branch and bound; each minimised level becomes a row.
+
+    HiGHS sees the columns that may be more than zero, then the switches of groups.
+    """
+
+    def __init__(
+        self, matrix: Matrix, limits: Limits, nodes: int, *, presolve: bool = True
+    ) -> None:
+        self._columns = np.flatnonzero(limits.upper > 0)
+        self._size, self._program_size = len(self._columns), len(limits.upper)
+        self._at = np.zeros(self._program_size, dtype=np.int64)
+        self._at[self._columns] = np.arange(self._size)
+        self._left = nodes
+        h = self._h = _load(matrix, limits, self._columns)
+        if not presolve:
+            h.setOptionValue("presolve", "off")
+        h.changeColsIntegrality(
+            self._size,
+            np.arange(self._size, dtype=np.int32),
+            np.array([highspy.HighsVarType.kInteger] * self._size),
+        )
+        h.setOptionValue("mip_rel_gap", 0.0)
+        h.setOptionValue("mip_abs_gap", 0.999)  # objectives are whole numbers
+
+    @property
+    def open_columns(self) -> NDArray[np.bool_]:
+        """Columns that may be more than zero."""
+        found = np.zeros(self._program_size, dtype=np.bool_)
+        found[self._columns] = True
+        return found
+
+    def minimise(self, cost: Ints) -> Ints:
+        """The optimum of this level among those of the levels before, which it joins; `cost` is of the program's columns, and of the switches if there are
+        more. Raises OutOfWork, Infeasible.
+        """
+        h = self._h
+        seen = np.zeros(self._size)
+        seen[: len(self._columns)] = cost[self._columns]
+        if len(switches := cost[self._program_size :]):
+            seen[len(self._columns) :] = switches
+        h.changeColsCost(self._size, np.arange(self._size, dtype=np.int32), seen)
+        h.setOptionValue("mip_max_nodes", max(self._left, 1))
+        h.run()
+        info, status = h.getInfo(), h.getModelStatus()
+        self._left -= max(info.mip_node_count, 0)
+        found = None
+        if info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
+            found = np.round(np.asarray(h.getSolution().col_value)).astype(np.int64)
+        if status == highspy.HighsModelStatus.kOptimal and found is not None:
+            where = np.flatnonzero(seen).astype(np.int32)
+            if len(where):
+                h.addRow(-highspy.kHighsInf, float(seen @ found), len(where), where, seen[where])
+            return self._spread(found)
+        if status == highspy.HighsModelStatus.kInfeasible:
+            raise Infeasible
+        if status == highspy.HighsModelStatus.kSolutionLimit or info.mip_node_count >= 0:
+            raise OutOfWork(info.mip_dual_bound, None if found is None else self._spread(found))
+        raise SolverFailed(f"HiGHS says {h.modelStatusToString(status)}")
+
+    def _spread(self, found: Ints) -> Ints:
+        """Of all columns of the program."""
+        solution = np.zeros(self._program_size, dtype=np.int64)
+        solution[self._columns] = found[: len(self._columns)]
+        return solution
+
+    def add_groups(self, groups: Sequence[Group]) -> Ints:
+        """One switch per group of columns, on if any of them is used. Returns the cost that counts the switches."""
+        h, first = self._h, self._size
+        none = np.zeros(0, dtype=np.int32)
+        for n, group in enumerate(groups):
+            h.addCol(0.0, 0.0, 1.0, 0, none, np.zeros(0))
+            at, switch = self._at[group.columns], first + n
+            columns = np.append(at, switch).astype(np.int32)
+            h.addRow(
+                -highspy.kHighsInf,
+                0.0,
+                len(columns),
+                columns,
+                np.append(np.ones(len(at)), -float(group.room)),
+            )
+            for column, limit in zip(at.tolist(), group.limits.tolist(), strict=True):
+                h.addRow(
+                    -highspy.kHighsInf,
+                    0.0,
+                    2,
+                    np.array([column, switch], dtype=np.int32),
+                    np.array([1.0, -float(limit)]),
+                )
+        self._size += len(groups)
+        switches = np.arange(first, self._size, dtype=np.int32)
+        h.changeColsIntegrality(
+            len(switches), switches, np.array([highspy.HighsVarType.kInteger] * len(switches))
+        )
+        return np.append(
+            np.zeros(self._program_size, dtype=np.int64), np.ones(len(groups), dtype=np.int64)
+        )

@@ -1,0 +1,202 @@
+"""The reference tables, indexed, with the way between every two sites. A function of one reference version; built once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing, Substitution
+
+Ints = NDArray[np.int64]
+
+EARTH_M: Final = 6_371_008.8
+LONGEST_MIN: Final = 75
+"""One way: a day of 10 h minus a shift of 7.5 h, halved (R5)."""
+TRANSIT_AT_MOST_MIN: Final = 45
+TRANSIT: Final = (10, 18_000, 10)
+"""Public transport or bicycle: minutes before, metres per hour, grams of CO2 per km."""
+CAR: Final = (5, 25_000, 218)
+
+
+class TablesInvalid(ValueError):
+    """The tables contradict one another; the sentence says where."""
+
+
+def metres(a: Site, b: Site) -> int:
+    """Great circle between two sites, rounded to the metre."""
+    lat1, lat2 = math.radians(a.lat), math.radians(b.lat)
+    dlat, dlon = lat2 - lat1, math.radians(b.lon) - math.radians(a.lon)
+    h = math.sin(dlat / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin(dlon / 2) ** 2
+    return round(2 * EARTH_M * math.asin(math.sqrt(h)))
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Between all sites, by index: one way in minutes, both ways in grams of CO2, and whether by public transport."""
+
+    minutes: Ints
+    grams: Ints
+    by_transit: NDArray[np.bool_]
+
+
+def _ride(road: Ints, mode: tuple[int, int, int]) -> tuple[Ints, Ints]:
+    start, speed, grams = mode
+    return start + -(-60 * road // speed), (2 * road * grams + 500) // 1000
+
+
+class Tables:
+    """Sites, cells, rules and substitutions. Cells are in key order: (site, activity, métier)."""
+
+    def __init__(self, sites: Iterable[Site], staffing: Staffing) -> None:
+        self.sites: tuple[Site, ...] = tuple(sorted(sites, key=lambda s: s.id))
+        self.site_index: Mapping[str, int] = {s.id: n for n, s in enumerate(self.sites)}
+        self.rules: Mapping[str, ReassignmentRule] = {r.activity: r for r in staffing.rules}
+        self.cells: tuple[StaffCell, ...] = tuple(
+            sorted(staffing.cells, key=lambda c: (c.site, c.activity, c.metier))
+        )
+        self.cell_index: Mapping[tuple[str, str, str], int] = {
+            (c.site, c.activity, c.metier): n for n, c in enumerate(self.cells)
+        }
+        self.substitutions: Mapping[str, tuple[Substitution, ...]] = _by_metier(
+            staffing.substitutions
+        )
+        for cell in self.cells:
+            if cell.site not in self.site_index:
+                raise TablesInvalid(f"cell {cell.site} {cell.activity} {cell.metier}: no such site")
+            if cell.activity not in self.rules:
+                raise TablesInvalid(
+                    f"cell {cell.site} {cell.activity} {cell.metier}: no rule for this activity"
+                )
+        self.cell_site: Ints = np.array(
+            [self.site_index[c.site] for c in self.cells], dtype=np.int64
+        )
+        poles = sorted({r.pole for r in self.rules.values()})
+        self.poles: tuple[str, ...] = tuple(poles)
+        self.cell_pole: Ints = np.array(
+            [poles.index(self.rules[c.activity].pole) for c in self.cells], dtype=np.int64
+        )
+        self.cells_of_site: Mapping[int, tuple[int, ...]] = self._cells_of_site()
+
+    def rule(self, cell: int) -> ReassignmentRule:
+        """The rule of a cell's activity."""
+        return self.rules[self.cells[cell].activity]
+
+    def vulnerable_public(self, cell: int) -> int:
+        """Return how much vulnerable people depend on the work of a cell, by its site or its activity. Rule D82."""
+        return max(
+            self.sites[int(self.cell_site[cell])].vulnerable_public,
+            self.rule(cell).vulnerable_public,
+        )
+
+    def vulnerable_of_site(self, site: str) -> int:
+        """Return how much vulnerable people depend on a site, by itself or by what is done there. Rule D82."""
+        index = self.site_index[site]
+        return max(
+            (self.vulnerable_public(cell) for cell in self.cells_of_site.get(index, ())),
+            default=self.sites[index].vulnerable_public,
+        )
+
+    def desks(self, site: int) -> int:
+        """Desks that a host counts."""
+        found = self.sites[site]
+        return found.places
+
+    @cached_property
+    def distances(self) -> Ints:
+        """Metres as the crow flies, by index."""
+        n = len(self.sites)
+        found = np.zeros((n, n), dtype=np.int64)
+        for i, a in enumerate(self.sites):
+            for j in range(i + 1, n):
+                found[i, j] = found[j, i] = metres(a, self.sites[j])
+        return found
+
+    @cached_property
+    def nearest(self) -> tuple[tuple[int, ...], ...]:
+        """Per site, the others from near to far; ties by id."""
+        n = len(self.sites)
+        return tuple(
+            tuple(int(j) for j in np.argsort(self.distances[i], kind="stable") if j != i)
+            for i in range(n)
+        )
+
+    def ways(self, transit: bool) -> Ways:
+        """With or without public transport running."""
+        return self._with_transit if transit else self._by_car
+
+    @cached_property
+    def _road(self) -> Ints:
+        return (13 * self.distances + 5) // 10
+
+    @cached_property
+    def _by_car(self) -> Ways:
+        minutes, grams = _ride(self._road, CAR)
+        np.fill_diagonal(minutes, 0)
+        np.fill_diagonal(grams, 0)
+        return Ways(minutes, grams, np.zeros(minutes.shape, dtype=np.bool_))
+
+    @cached_property
+    def _with_transit(self) -> Ways:
+        minutes, grams = _ride(self._road, TRANSIT)
+        near = minutes <= TRANSIT_AT_MOST_MIN
+        car = self._by_car
+        minutes, grams = np.where(near, minutes, car.minutes), np.where(near, grams, car.grams)
+        np.fill_diagonal(minutes, 0)
+        np.fill_diagonal(grams, 0)
+        return Ways(minutes, grams, near)
+
+    def _cells_of_site(self) -> dict[int, tuple[int, ...]]:
+        found: dict[int, list[int]] = {}
+        for n, site in enumerate(self.cell_site.tolist()):
+            found.setdefault(site, []).append(n)
+        return {site: tuple(cells) for site, cells in found.items()}
+
+    @cached_property
+    def helpers(self) -> Mapping[str, tuple[tuple[int, int, str | None], ...]]:
+        """Métier → cells whose agents may do it, with the penalty in tenths and the condition: R1 to R4 (§2, Métier)."""
+        by_metier: dict[str, list[int]] = {}
+        for n, cell in enumerate(self.cells):
+            by_metier.setdefault(cell.metier, []).append(n)
+        found: dict[str, tuple[tuple[int, int, str | None], ...]] = {}
+        for metier in sorted({c.metier for c in self.cells}):
+            able: list[tuple[int, int, str | None]] = [
+                (n, 0, None) for n in by_metier.get(metier, ())
+            ]
+            for line in self.substitutions.get(metier, ()):
+                able += [
+                    (n, line.tenths, line.condition)
+                    for n in by_metier.get(line.by, ())
+                    if self._allowed(line, n)
+                ]
+            found[metier] = tuple(sorted(able, key=lambda h: h[0]))
+        return found
+
+    def _allowed(self, line: Substitution, cell: int) -> bool:
+        """True if the hard condition of a substitution holds for the agents of a cell."""
+        match line.condition:
+            case "R2":
+                return self.cells[cell].activity in CHECKED_ACTIVITIES
+            case "R3":
+                kitchen = self.sites[int(self.cell_site[cell])].kitchen
+                return kitchen == COOKED_HERE if line.metier == COOK else kitchen is not None
+            case _:
+                return True
+
+
+CHECKED_ACTIVITIES: Final = frozenset(("SOL-01", "SOL-02", "SOL-03", "SOL-04", "SOL-06"))
+"""Their agents' honorability is checked (R2)."""
+COOK: Final = "cuisinier"
+COOKED_HERE: Final = "sur-place"
+
+
+def _by_metier(lines: Iterable[Substitution]) -> dict[str, tuple[Substitution, ...]]:
+    found: dict[str, list[Substitution]] = {}
+    for line in lines:
+        found.setdefault(line.metier, []).append(line)
+    return {metier: tuple(sorted(lines, key=lambda s: s.by)) for metier, lines in found.items()}

@@ -1,0 +1,461 @@
+"""Reassignment in a realm: when a proposal is asked for, what is taken of the planner's answer, and the orders of what was approved.
+
+The planner solves outside (DESIGN §2). A proposal is a recorded fact; a newer one replaces what nobody decided of the older. What was approved
+stays until it is released, or void because its place was lost. Each line goes out once, with the order of the site that it leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
+
+from schemas.alerts import AttentionRequested
+from schemas.base import MINUTE_MS, Instant
+from schemas.reassignment import (
+    KeptRow,
+    LinesRow,
+    LineState,
+    OrderRow,
+    Preference,
+    ProposalChanged,
+    ProposalComputed,
+    ProposalLinesRecorded,
+    ProposalRequested,
+    ProposalRow,
+    ProposalState,
+    ReassignmentChanged,
+    ReassignmentOrdered,
+    ReassignmentRow,
+    Situation,
+)
+from services.continuity.activities.arrivals import count_again, were_there
+from services.continuity.decision import Draft
+from services.continuity.reassignment.horizon import times_of
+from services.continuity.reassignment.recalls import called_back
+from services.continuity.reassignment.site_conditions import (
+    estimated_from,
+    incident_of,
+    is_hit,
+    situation_of,
+)
+from services.continuity.state import State, decided_lines, lines_of
+
+REVIEW: Final = "reassign:"
+"""Key of the deadline at which a changed situation is looked at: one for the realm."""
+UNCOUNTED: Final = "uncounted:"
+"""Key of the deadline at which an evacuated site that nobody has counted is taken as it was planned."""
+AGE: Final = 4
+"""Requests come at most once in this part of a crisis's age."""
+MANAGER: Final = "responsable_site"
+TELEWORK: Final = "telework"
+AT_ONCE: Final = 100
+"""Lines of one order, or void lines, in one step; the others follow. Bounds a Transaction."""
+
+
+# ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def review(draft: Draft) -> None:
+    """Something may have changed for the sites: look at it once the burst of reports is over, and not all the time."""
+    state = draft.state
+    situation = situation_of(state, draft.now)
+    withdraw_confined(draft, situation)
+    _await_counts(draft)
+    if REVIEW in state.due:
+        return
+    if not _calls(state, situation):
+        return
+    policy = draft.bia.policy.reassignment
+    every_min = min(
+        max(situation.elapsed_h * 60 / AGE, policy.every_min),
+        max(policy.every_min_later, policy.every_min),
+    )
+    earliest = (
+        state.asked_at + round(every_min * MINUTE_MS) if state.asked is not None else draft.now
+    )
+    draft.arm(REVIEW, max(draft.now + policy.settle_min * MINUTE_MS, earliest))
+
+
+def _await_counts(draft: Draft) -> None:
+    """Look again when a site that nobody counts will be taken as it was planned. Rule D78."""
+    times = (
+        estimated_from(draft.state, site)
+        for site in draft.state.sites.values()
+        if site.site in draft.bia.sites
+    )
+    draft.arm(
+        UNCOUNTED, min((at for at in times if at is not None and at > draft.now), default=None)
+    )
+
+
+def withdraw_confined(draft: Draft, situation: Situation) -> None:
+    """Take out of the open proposal, at once, what leaves or would come to a site that shelters or counts its people. Rule D78."""
+    row = in_force(draft.state)
+    confined = {
+        condition.site for condition in situation.sites if condition.confinement is not None
+    }
+    if row is None or not confined:
+        return
+    decided = decided_lines(row)
+    touched = (
+        line
+        for line in lines_of(draft.state, row.id)
+        if not confined.isdisjoint((line.site, line.place, line.need_site))
+    )
+    lines = tuple(line.id for line in touched if line.id not in decided)
+    if lines:
+        withdrawn = row.model_copy(
+            update={"withdrawn": (*row.withdrawn, *lines), "version": row.version + 1}
+        )
+        draft.record(ProposalChanged(row=withdrawn, change="withdrawn"))
+
+
+def look(draft: Draft) -> None:
+    """The deadline: ask the planner, or let a proposal lapse when nothing is hit any more."""
+    situation = situation_of(draft.state, draft.now)
+    if not _calls(draft.state, situation):
+        return
+    if is_hit(situation) or draft.state.moved:
+        ask(draft, situation)
+        return
+    current = in_force(draft.state)
+    if current is not None:
+        draft.record(
+            ProposalChanged(
+                row=current.model_copy(update={"state": ProposalState.LAPSED}), change="lapsed"
+            )
+        )
+
+
+def _calls(state: State, situation: Situation) -> bool:
+    """True if the planner has not been asked about this, or if a proposal outlived its cause."""
+    asked, current = state.asked, in_force(state)
+    if not is_hit(situation):
+        forgotten = bool(state.moved) and asked is not None and is_hit(asked.situation)
+        return forgotten or (current is not None and not state.moved)
+    if asked is None or asked.reference != state.reference:
+        return True
+    same = (asked.situation.sites, asked.situation.transit, asked.situation.telework) == (
+        situation.sites,
+        situation.transit,
+        situation.telework,
+    )
+    return not same or (
+        state.answered
+        and current is None
+        and state.proposals.get(asked.request, _NONE).state is ProposalState.LAPSED
+    )
+
+
+_NONE: Final = ProposalRow(
+    id="",
+    number=0,
+    state=ProposalState.SUPERSEDED,
+    reference="",
+    requested_at=0,
+    computed_at=0,
+    sites_hit=0,
+    elapsed_h=0,
+    transit=True,
+    telework=True,
+)
+
+
+def ask(
+    draft: Draft,
+    situation: Situation,
+    preference: Preference = Preference.BEST,
+    *,
+    by: str | None = None,
+) -> ProposalRequested:
+    """Record a request; it replaces an unanswered one."""
+    state = draft.state
+    asked = ProposalRequested(
+        request=draft.derive("proposal", state.asked.number if state.asked else 0),
+        number=state.asked.number + 1 if state.asked else 1,
+        reference=state.reference,
+        situation=situation,
+        preference=preference,
+        fresh=by is not None,
+        incident=incident_of(state, situation),
+        asked_by=by,
+    )
+    draft.record(asked)
+    return asked
+
+
+def in_force(state: State) -> ProposalRow | None:
+    """The proposal of which something may be decided."""
+    return next((row for row in state.proposals.values() if row.state is ProposalState.OPEN), None)
+
+
+# ── taking the answer ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def take(draft: Draft, part: ProposalComputed) -> None:
+    """One part of an answer. What answers an older request changes nothing: a newer answer comes."""
+    asked = draft.state.asked
+    if asked is None or part.request != asked.request or draft.state.answered:
+        return
+    if part.lines:
+        draft.record(
+            ProposalLinesRecorded(
+                row=LinesRow(
+                    id=f"{part.request}/{part.part}",
+                    proposal=part.request,
+                    part=part.part,
+                    lines=part.lines,
+                )
+            )
+        )
+    _hold(draft, part.kept)
+    if part.row is None:
+        return
+    before = in_force(draft.state)
+    row = part.row.model_copy(
+        update={
+            "number": asked.number,
+            "computed_at": draft.now,
+            "requested_at": draft.state.asked_at,
+            "incident": asked.incident,
+        }
+        | {
+            "estimated": tuple(
+                condition.site for condition in asked.situation.sites if condition.estimated
+            )
+        }
+    )
+    if row.state is ProposalState.FAILED:
+        draft.record(ProposalChanged(row=row, change="failed"))
+        return
+    if before is not None:
+        superseded = before.model_copy(
+            update={"state": ProposalState.SUPERSEDED, "superseded_by": row.id}
+        )
+        draft.record(ProposalChanged(row=superseded, change="superseded"))
+    draft.record(ProposalChanged(row=row, change="computed"))
+    if row.lines and (before is None or before.decisions or row.demand > before.demand):
+        told = draft.bia.policy.reassignment.told
+        attention = AttentionRequested(
+            code="reassignment_proposed",
+            roles=told,
+            incident=row.incident,
+            agents=row.agents,
+            estimated=True if row.estimated else None,
+        )
+        draft.record(attention)
+
+
+def _hold(draft: Draft, kept: Sequence[KeptRow]) -> None:
+    """What became of approved lines in the new situation."""
+    lost: list[ReassignmentRow] = []
+    for one in kept:
+        row = draft.state.moved.get(one.line)
+        if row is None:
+            continue
+        if one.void:
+            lost.append(row)
+        elif row.needed != one.needed:
+            draft.record(
+                ReassignmentChanged(
+                    row=row.model_copy(update={"needed": one.needed}), change="needed"
+                )
+            )
+    _void(draft, lost, "place_lost")
+
+
+_Code = Literal["reassignment_void", "reassignment_recalled"]
+
+
+def _tell(
+    draft: Draft,
+    code: _Code,
+    site: str,
+    incident: str | None,
+    *,
+    agents: int | None = None,
+    come: int | None = None,
+) -> None:
+    """The manager of a site hears of it, by count."""
+    pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
+    draft.record(
+        AttentionRequested(
+            code=code,
+            roles=(MANAGER,),
+            pole=pole,
+            site=site,
+            incident=incident,
+            agents=agents,
+            come=come,
+        )
+    )
+
+
+def _void(
+    draft: Draft, rows: Iterable[ReassignmentRow], cause: Literal["place_lost", "site_removed"]
+) -> None:
+    """These agents are not where they were sent any more: their managers hear of it, by count."""
+    back: dict[tuple[str, str | None], int] = {}
+    rows = list(rows)
+    for row in rows:
+        ended = row.model_copy(
+            update={"state": LineState.VOID, "needed": 0, "ended_at": draft.now, "cause": cause}
+        )
+        draft.record(ReassignmentChanged(row=ended, change="void"))
+        back[row.site, row.incident] = back.get((row.site, row.incident), 0) + row.count
+    count_again(draft, were_there(rows))
+    for (site, incident), agents in back.items():
+        _tell(draft, "reassignment_void", site, incident, agents=agents)
+
+
+# ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def order(draft: Draft, decision: str, sites: Iterable[str]) -> None:
+    """Dispatch a decision: one order per site, as a deadline that is due now, so that nothing can keep it from going out."""
+    for site in sorted(sites):
+        draft.arm(f"order:{decision}:{site}:0", draft.now)
+
+
+def recall(draft: Draft, decision: str, sites: Iterable[str]) -> None:
+    """Call back, before the orders of a decision, those of whose agents it makes use elsewhere: one deadline per site that they had left."""
+    for site in sorted(sites):
+        draft.arm(f"back:{decision}:{site}:0", draft.now)
+
+
+def call_back(draft: Draft, id: str) -> None:
+    """The deadline of `recall`: their lines are over by the word of who approved, the managers there and here hear of it."""
+    decision, site, part = id.split(":")
+    mine = [
+        row for row in draft.state.moved.values() if row.decision == decision and row.site == site
+    ]
+    over = called_back(draft.state.moved.values(), mine)
+    lines = over[:AT_ONCE]
+    for row in lines:
+        ended = row.model_copy(
+            update={
+                "state": LineState.RELEASED,
+                "ended_at": draft.now,
+                "by": mine[0].approved_by,
+                "cause": "recalled",
+            }
+        )
+        draft.record(ReassignmentChanged(row=ended, change="released"))
+    count_again(draft, were_there(lines))
+    if len(over) > AT_ONCE:
+        draft.arm(f"back:{decision}:{site}:{int(part) + 1}", draft.now)
+    left: dict[str, int] = {}
+    for row in lines:
+        if row.place not in (TELEWORK, site):
+            left[row.place] = left.get(row.place, 0) + row.count
+    if lines:
+        _tell(
+            draft,
+            "reassignment_recalled",
+            site,
+            lines[0].incident,
+            agents=sum(row.count for row in lines),
+        )
+    for place, agents in left.items():
+        _tell(draft, "reassignment_recalled", place, lines[0].incident, come=agents)
+
+
+def dispatch(draft: Draft, id: str) -> None:
+    """One order: the lines that leave the site, and how many come to it."""
+    decision, site, part = id.split(":")
+    mine = [row for row in draft.state.moved.values() if row.decision == decision]
+    waiting = sorted(
+        (r for r in mine if r.site == site and r.state is LineState.APPROVED), key=lambda r: r.id
+    )
+    now, lines = draft.now, waiting[:AT_ONCE]
+    for row in lines:
+        times = times_of(draft.state, row, now)
+        sent = row.model_copy(
+            update={
+                "state": LineState.DISPATCHED,
+                "dispatched_at": now,
+                "starts_at": times.starts_at,
+                "ends_at": times.ends_at,
+            }
+        )
+        draft.record(ReassignmentChanged(row=sent, change="dispatched"))
+    if len(waiting) > AT_ONCE:
+        draft.arm(f"order:{decision}:{site}:{int(part) + 1}", now)
+    leave = sum(r.count for r in lines if r.place != site)
+    incident = next((r.incident for r in mine), None)
+    coming = [r for r in mine if r.place == site != r.site] if part == "0" else []
+    come = sum(r.count for r in coming)
+    begins_at, ends_at = _from_until(draft, (*lines, *coming))
+    draft.record(
+        ReassignmentOrdered(
+            row=OrderRow(
+                id=f"{decision}/{site}/{part}",
+                proposal=next((r.proposal for r in mine), ""),
+                decision=decision,
+                site=site,
+                leave=leave,
+                come=come,
+                stay_home=sum(r.count for r in lines if r.place == TELEWORK),
+                lines=tuple(r.id for r in lines),
+                dispatched_at=now,
+                starts_at=begins_at,
+                ends_at=ends_at,
+            )
+        )
+    )
+    if leave or come:
+        pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
+        draft.record(
+            AttentionRequested(
+                code="reassignment_order",
+                roles=(MANAGER,),
+                pole=pole,
+                site=site,
+                incident=incident,
+                agents=leave,
+                come=come,
+                begins_at=begins_at,
+                ends_at=ends_at,
+            )
+        )
+
+
+def _from_until(
+    draft: Draft, lines: Iterable[ReassignmentRow]
+) -> tuple[Instant | None, Instant | None]:
+    """Return when the first of these lines begins and the last is expected to end; None: nobody knows. Rule D80."""
+    times = [times_of(draft.state, line, draft.now) for line in lines]
+    ends = [one.ends_at for one in times if one.ends_at is not None]
+    begins_at = min((one.starts_at for one in times), default=None)
+    return begins_at, max(ends) if ends and len(ends) == len(times) else None
+
+
+# ── reference data ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def migrate(draft: Draft) -> None:
+    """A new version of the reference data: whoever was sent to or from a site that it dropped is no longer reassigned."""
+    if _dropped(draft):
+        draft.arm("dropped:0", draft.now)
+
+
+def drop(draft: Draft, step: str) -> None:
+    """The deadline of `migrate`."""
+    dropped = _dropped(draft)
+    _void(draft, dropped[:AT_ONCE], "site_removed")
+    if len(dropped) > AT_ONCE:
+        draft.arm(f"dropped:{int(step) + 1}", draft.now)
+
+
+def _dropped(draft: Draft) -> list[ReassignmentRow]:
+    known = draft.bia.sites
+    return sorted(
+        (
+            row
+            for row in draft.state.moved.values()
+            if row.site not in known
+            or (row.place != TELEWORK and row.place not in known)
+            or (row.need_site and row.need_site not in known)
+        ),
+        key=lambda row: row.id,
+    )

@@ -1,0 +1,265 @@
+"""`python -m services.continuity.reassignment.planner_process`: the planner as a process. It reads continuity's log, computes, and answers with inputs.
+
+It keeps nothing: after a kill it reads the log again and goes on with what the log lacks. Proposals of reassignment are computed at once: people wait
+for them. Contingency is computed in short slices, on a thread of the lowest priority, once the system is quiet, with rests between (`leisure`): nobody
+waits for it, and it must slow nobody down. It stands still while a proposal is computed. Live realms only; the conductor answers in simulated ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
+
+import structlog
+
+from schemas.contingency import ContingencyComputed
+from schemas.realms import live_partitions
+from schemas.topics import PARTITIONS, inputs
+from services.continuity.contingency.idle_time import Leisure, timed
+from services.continuity.reassignment.planner import (
+    Job,
+    Planner,
+    answer,
+    losses,
+    relaxed,
+    with_gains,
+)
+from services.continuity.reassignment.proposals import Job as Asked
+from services.continuity.reassignment.proposals import Proposals
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.kafka.fetch_throttle import UNHURRIED_MS
+from services.runtime.log.reader import Accepted, LogReader
+from services.runtime.process.heap import give_back
+from services.runtime.worker.log_follower import run_background
+
+LIVE: Final = live_partitions(PARTITIONS)
+"""Partitions on which live realms live."""
+SLICE_S: Final = 0.2
+REPEAT_S: Final = 1.0
+CLOSE_S: Final = 3.0
+SOURCE: Final = "/planner"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class Planning:
+    """Drives a Planner. Two at once do no harm: the second answer to a job is a duplicate."""
+
+    def __init__(self, kafka: str, marks: InputMarks, *, quiet_s: float) -> None:
+        """`quiet_s`: how long the system must have been quiet before contingency is computed; 0: compute at once, without rests, as
+        soon as anybody else.
+        """
+        self._kafka, self._marks = kafka, marks
+        self._leisure = Leisure(kafka, after_s=quiet_s)
+        self._computed_s = 0.0
+        """Seconds of the processor that the job under way has taken."""
+        self._proposals = Proposals()
+        self._planner = Planner(self._proposals)
+        self._reader = LogReader(kafka, "continuity", partitions=LIVE, every_ms=UNHURRIED_MS)
+        self._news = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._free = asyncio.Event()
+        """Unset while a proposal is computed."""
+        self._free.set()
+        initializer = _lowest_priority if quiet_s else None
+        self._quiet = ThreadPoolExecutor(1, "contingency", initializer=initializer)
+        self._given_up: set[Job] = set()
+        self._rested_at = 0.0
+        """Monotonic time from which a crisis is ranked again. A quiet day has its turn before: a crisis that moves on for hours leaves it one."""
+        self.caught_up = False
+
+    async def run(self) -> None:
+        """For ever. Raises Stop, HistoryChanged, KafkaError, OSError: the process must begin anew."""
+        await self._reader.start()
+        async for accepted in self._reader.read_to_end():
+            self._observe(accepted)
+        self.caught_up = True
+        log.info("planner.ready")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._propose())
+            tasks.create_task(self._work())
+            while True:
+                for accepted in await self._reader.batch():
+                    self._observe(accepted)
+                    self._news.set()
+                    self._asked.set()
+
+    def _observe(self, accepted: Accepted) -> None:
+        self._proposals.observe(accepted.transaction)
+        self._planner.observe(accepted.transaction)
+
+    async def close(self) -> None:
+        """Let go of the broker, within CLOSE_S also when it is away. For the end of the process."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._reader.stop()
+                await self._leisure.close()
+        self._quiet.shutdown(wait=False, cancel_futures=True)
+
+    async def _propose(self) -> None:
+        """Answer open requests, realm after realm; a request that was replaced meanwhile gets no answer."""
+        while True:
+            self._asked.clear()
+            job = next(self._proposals.jobs(), None)
+            if job is None:
+                await self._asked.wait()
+            else:
+                await self._answer(job)
+
+    async def _answer(self, job: Asked) -> None:
+        began = time.monotonic()
+        self._free.clear()
+        try:
+            parts = await asyncio.to_thread(self._proposals.solve, job)
+            await asyncio.to_thread(give_back)
+        finally:
+            self._free.set()
+        log.info(
+            "proposal.computed",
+            realm=job.realm,
+            proposal=job.id,
+            parts=len(parts),
+            seconds=round(time.monotonic() - began, 1),
+        )
+        while self._is_open(job):
+            self._asked.clear()
+            try:
+                async with RecordProducer(self._kafka, self._marks) as producer:
+                    for id, part in parts[self._proposals.next_part(job.realm) :]:
+                        await producer.send(
+                            inputs("continuity"), job.realm, part, id=id, source=SOURCE
+                        )
+            except BrokerAway as error:
+                log.warning("planner.broker_away", error=str(error))
+                await asyncio.sleep(REPEAT_S)
+                continue
+            while self._is_open(job):
+                await self._asked.wait()
+                self._asked.clear()
+
+    def _is_open(self, job: Asked) -> bool:
+        now = self._proposals.job(job.realm)
+        return now is not None and now.id == job.id
+
+    async def _work(self) -> None:
+        await self._leisure.begin()
+        while True:
+            self._news.clear()
+            rest_s = self._rested_at - time.monotonic()
+            job = self._planner.next_job(self._given_up, crises=rest_s <= 0)
+            if job is not None:
+                self._computed_s = 0.0
+                await self._carry_out(job)
+                if job.stamp:
+                    self._rested_at = time.monotonic() + self._computed_s
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(rest_s if rest_s > 0 else None):
+                        await self._news.wait()
+
+    async def _carry_out(self, job: Job) -> None:
+        began = time.monotonic()
+        try:
+            message = await (self._gains(job) if job.gains else self._ranking(job))
+            await self._quietly(give_back)
+            if message is None:
+                return
+        except MemoryError:
+            raise
+        except Exception as error:  # the same data would fail again: a person must look, and other realms are computed meanwhile
+            log.exception(
+                "contingency.failed",
+                realm=job.realm,
+                ranking=job.id,
+                reference=job.reference,
+                error=f"{type(error).__name__}: {error}",
+            )
+            self._given_up.add(job)
+            return
+        while self._planner.wanted(job):
+            try:
+                async with RecordProducer(self._kafka, self._marks) as producer:
+                    await producer.send(
+                        inputs("continuity"), job.realm, message, id=job.input_id, source=SOURCE
+                    )
+                break
+            except BrokerAway as error:
+                log.warning("planner.broker_away", error=str(error))
+                await asyncio.sleep(REPEAT_S)
+        log.info(
+            "contingency.computed",
+            realm=job.realm,
+            ranking=job.id,
+            gains=job.gains,
+            unmet=message.row.unmet,
+            seconds=round(time.monotonic() - began, 1),
+        )
+        while self._planner.wanted(job):
+            self._news.clear()
+            await self._news.wait()
+
+    async def _ranking(self, job: Job) -> ContingencyComputed | None:
+        ranking = self._planner.ranking(job)
+        present = self._planner.present(job, ranking)
+        found = await self._computed(losses(ranking, job, present), job)
+        return None if found is None else await self._quietly(answer, ranking, job, found, present)
+
+    async def _gains(self, job: Job) -> ContingencyComputed | None:
+        row, start = self._planner.row(job), self._planner.start(job)
+        bought = await self._computed(relaxed(start, row), job)
+        return None if bought is None else with_gains(row, bought)
+
+    async def _quietly(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._quiet, partial(work, *given, **named)
+        )
+
+    async def _computed(self, source: Iterator[T], job: Job) -> list[T] | None:
+        """Loss after loss or gain after gain, in slices, and none while a proposal is computed; None if nobody wants it any more."""
+        found: list[T] = []
+        while self._planner.wanted(job):
+            await self._free.wait()
+            over, worked = await self._quietly(timed, partial(_slice, source, found))
+            self._computed_s += worked.computed_s
+            await self._leisure.rest(worked)
+            if over:
+                return found
+        return None
+
+
+def _slice(source: Iterator[T], found: list[T]) -> bool:
+    """Go on for SLICE_S. True at the end."""
+    until = time.monotonic() + SLICE_S
+    for one in source:
+        found.append(one)
+        if time.monotonic() >= until:
+            return False
+    return True
+
+
+def _lowest_priority() -> None:
+    """Of this thread: idle scheduling where the system has it, else the highest nice value."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):
+        os.nice(19)
+
+
+if __name__ == "__main__":
+    run_background(
+        "planner",
+        lambda settings: Planning(
+            settings.kafka,
+            InputMarks.open(settings.data.secrets),
+            quiet_s=settings.foresight_after_s,
+        ),
+    )

@@ -1,0 +1,517 @@
+"""What the planner knows of each realm's reassignment, and its answer to a request: functions of continuity's log.
+
+The same log gives the same answer, byte for byte: the solver's work is counted in its own steps, never in seconds. Used by the planner for live
+realms and by the conductor for simulated ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
+
+from schemas import reassignment as m
+from schemas import reference as ref
+from schemas.base import MINUTE_MS, Instant, Message
+from services.continuity.reassignment.model.explain import Gap
+from services.continuity.reassignment.model.lexicographic import Choice
+from services.continuity.reassignment.model.plan import Line, Options, Proposal
+from services.continuity.reassignment.model.plan import solve as solve_situation
+from services.continuity.reassignment.model.previous import (
+    DISPLACED,
+    RELEASABLE,
+    TELEWORK,
+    LineKey,
+    PreviousLine,
+)
+from services.continuity.reassignment.model.situation import Horizon, SiteState, Situation
+from services.continuity.reassignment.model.solver import SolverFailed, Work
+from services.continuity.reassignment.model.tables import Tables, TablesInvalid
+from services.continuity.reassignment.published_reference import Published
+from services.continuity.reassignment.recalls import Called, called
+from services.continuity.reassignment.site_conditions import is_hit
+from services.continuity.state import State, decided_lines, evolve, lines_of
+from services.runtime.log.transaction import Transaction
+
+WORK: Final = Work(nodes=200)
+AT_ONCE: Final = 120
+"""Lines and kept lines in one input: its Transaction stays under 256 KiB."""
+SHOWN: Final = 60
+"""Entries of each list of what is not possible."""
+SITES_SHOWN: Final = 3
+MOST_WORDS: Final = 500
+"""Of the sentence that says why nothing could be computed."""
+LARGE: Final = 5
+"""A site that so many times over would be more than all is shown by itself."""
+_FACTS: Final = frozenset(
+    ("ProposalRequested", "ProposalLinesRecorded", "ProposalChanged", "ReassignmentChanged")
+)
+_WITHOUT_EFFECT: Final = frozenset(("InputFailed", "InputRefused"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One request with everything that its answer depends on."""
+
+    realm: str
+    request: m.ProposalRequested
+    tables: tuple[ref.Sites, ref.Staffing]
+    seen: tuple[m.LineRow, ...]
+    """Lines of the proposal before that nobody decided."""
+    moved: tuple[m.ReassignmentRow, ...]
+    """Approved lines that are not over."""
+
+    @property
+    def id(self) -> str:
+        return self.request.request
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crisis:
+    """The present of a realm: the situation of its last request, and the approved lines that are not over."""
+
+    request: m.ProposalRequested
+    moved: tuple[m.ReassignmentRow, ...]
+    over: bool
+
+    @property
+    def stamp(self) -> str:
+        """Changes with the situation and with what is approved; not with the steps of a line."""
+        if self.over:
+            return f"{self.request.request}:over"
+        lines = "|".join(f"{row.id}:{row.count}" for row in self.moved)
+        return f"{self.request.request}:{blake2b(lines.encode(), digest_size=6).hexdigest()}"
+
+    def situation(self) -> Situation:
+        """For the solver."""
+        return _situation(self.request.situation)
+
+    def approved(self, tables: Tables) -> list[PreviousLine]:
+        """Lines that hold agents and desks."""
+        return _approved(self.moved, tables)
+
+
+@dataclass
+class _Realm:
+    state: State
+    published: Published = field(default_factory=Published)
+    parts: int = 0
+    """Of the answer to the open request, in the log."""
+    failed: str = ""
+    """The request whose answer continuity could not take: it lies in the dead letters, and the same answer would fail again."""
+
+
+class Proposals:
+    """All realms whose log it is shown. No I/O, not thread-safe; `solve` is a function of the job and may run in a thread."""
+
+    service: Final = "continuity"
+
+    def __init__(self) -> None:
+        self._realms: dict[str, _Realm] = {}
+
+    def observe(self, transaction: Transaction) -> None:
+        """One accepted record of continuity's log, in log order per realm."""
+        source = transaction.src
+        if (
+            source.type == m.ProposalComputed.wire_type()
+            and (known := self._realms.get(transaction.realm)) is not None
+        ):
+            asked = known.state.asked
+            if asked is not None and source.id == _part_id(asked.request, known.parts):
+                known.parts += 1
+                if any(fact.name in _WITHOUT_EFFECT for fact in transaction.facts):
+                    known.failed = asked.request
+        for fact in transaction.facts:
+            if fact.name == "RealmClosed":
+                self.forget(transaction.realm)
+            elif fact.name in _FACTS:
+                realm = self._realm(transaction)
+                realm.state = evolve(realm.state, fact.message(), fact.at)
+                realm.parts = 0 if fact.name == "ProposalRequested" else realm.parts
+            elif fact.name == "ReferencePublished":
+                self._realm(transaction).published.take(fact.data)
+
+    def forget(self, realm: str) -> None:
+        """It is closed: its state and its tables are let go."""
+        self._realms.pop(realm, None)
+
+    def _realm(self, transaction: Transaction) -> _Realm:
+        known = self._realms.get(transaction.realm)
+        if known is None:
+            known = self._realms[transaction.realm] = _Realm(
+                State(transaction.realm, transaction.realm)
+            )
+        return known
+
+    @property
+    def realms(self) -> list[str]:
+        """In their order."""
+        return sorted(self._realms)
+
+    def jobs(self) -> Iterator[Job]:
+        """Open requests, by realm."""
+        return (job for realm in self.realms if (job := self.job(realm)) is not None)
+
+    def job(self, realm: str) -> Job | None:
+        """The open request of a realm."""
+        known = self._realms.get(realm)
+        if (
+            known is None
+            or known.state.answered
+            or known.state.asked is None
+            or known.failed == known.state.asked.request
+        ):
+            return None
+        tables = known.published.tables
+        if tables is None:
+            return None
+        state, asked = known.state, known.state.asked
+        current = next(
+            (row for row in state.proposals.values() if row.state is m.ProposalState.OPEN), None
+        )
+        seen: list[m.LineRow] = []
+        if current is not None and not asked.fresh:
+            decided = decided_lines(current)
+            seen = [line for line in lines_of(state, current.id) if line.id not in decided]
+        moved = sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id))
+        return Job(realm, asked, tables, tuple(seen), tuple(moved))
+
+    def crisis(self, realm: str) -> Crisis | None:
+        """The present of a realm; None if no proposal was ever asked for."""
+        known = self._realms.get(realm)
+        if known is None or known.state.asked is None:
+            return None
+        state, asked = known.state, known.state.asked
+        moved = tuple(sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id)))
+        lapsed = (
+            row := state.proposals.get(asked.request)
+        ) is not None and row.state is m.ProposalState.LAPSED
+        return Crisis(asked, moved, over=not moved and (lapsed or not is_hit(asked.situation)))
+
+    def next_part(self, realm: str) -> int:
+        """The first part of the answer that the log lacks."""
+        return self._realms[realm].parts
+
+    def solve(self, job: Job) -> Sequence[tuple[str, Message]]:
+        """The parts of the answer in their order, each with its id: a second planner's are duplicates."""
+        return [(_part_id(job.id, n), part) for n, part in enumerate(_parts(job))]
+
+
+def _part_id(request: str, part: int) -> str:
+    return f"proposal:{request}:{part}"
+
+
+class _Kept:
+    """Tables by version: made once, whatever the realm."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[tuple[ref.Sites, ref.Staffing], Tables]] = {}
+
+    def of(self, reference: str, data: tuple[ref.Sites, ref.Staffing]) -> Tables:
+        made = self._made.get(reference)
+        if made is None or made[0] != data:
+            made = data, Tables(data[0].sites, data[1])
+            self._made = {**dict(list(self._made.items())[-3:]), reference: made}
+        return made[1]
+
+
+_KEPT: Final = _Kept()
+
+
+# ── solving ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _parts(job: Job) -> list[m.ProposalComputed]:
+    """Whatever the computation raises is its answer: one realm's tables must not stop the planner of all."""
+    try:
+        tables = _KEPT.of(job.request.reference, job.tables)
+        situation = _situation(job.request.situation)
+        prefer = (
+            None if job.request.preference is m.Preference.BEST else job.request.preference.value
+        )
+        previous = [*_approved(job.moved, tables), *(_seen(line) for line in job.seen)]
+        proposal = solve_situation(
+            tables,
+            situation,
+            previous,
+            Options(Choice(prefer=prefer, rounded=True, solidarity=True, work=WORK)),
+        )
+        kept = list(_kept(job, proposal, situation))
+        new = _new(proposal, tables)
+        agents = called(
+            tables,
+            situation,
+            job.moved,
+            kept,
+            [(line.key, line.count - line.approved) for line in new],
+        )
+        lines = [
+            _line(f"{job.id}-{n}", line, of)
+            for n, (line, of) in enumerate(zip(new, agents, strict=True))
+        ]
+        row = _filled(_row(job, m.ProposalState.OPEN), job, proposal, lines, tables)
+    except (TablesInvalid, SolverFailed) as error:
+        return _failed(job, str(error))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  it is recorded with the proposal, and people read it
+        return _failed(job, f"{type(error).__name__}: {error}")
+    return _cut(job, lines, kept, row)
+
+
+def _failed(job: Job, why: str) -> list[m.ProposalComputed]:
+    row = _row(job, m.ProposalState.FAILED).model_copy(update={"failure": why[:MOST_WORDS]})
+    return [m.ProposalComputed(request=job.id, part=0, parts=1, row=row)]
+
+
+def _situation(asked: m.Situation) -> Situation:
+    def left_min(end: Instant | None) -> int | None:
+        return None if end is None or asked.at is None else (end - asked.at) // MINUTE_MS
+
+    sites = {
+        c.site: SiteState(
+            c.staff_pct,
+            c.seat_pct,
+            c.host_ok,
+            confined=c.confinement is not None,
+            left_min=left_min(c.ends_at),
+        )
+        for c in asked.sites
+    }
+    opens = {
+        activity: left for activity, at in asked.opens.items() if (left := left_min(at)) is not None
+    }
+    return Situation(
+        sites,
+        asked.elapsed_h,
+        asked.transit,
+        asked.telework,
+        Horizon(opens, asked.setup_min, asked.home_min),
+    )
+
+
+def key_of(line: m.LineRow) -> LineKey:
+    """What makes two lines the same."""
+    supply = DISPLACED if line.supply == "displaced" else RELEASABLE
+    return LineKey(
+        line.site,
+        line.activity,
+        line.metier,
+        supply,
+        line.need_site,
+        line.need_activity,
+        line.need_metier,
+        line.place,
+    )
+
+
+def _seen(line: m.LineRow) -> PreviousLine:
+    return PreviousLine(key_of(line), line.count, approved=False)
+
+
+def _approved(moved: Iterable[m.ReassignmentRow], tables: Tables) -> list[PreviousLine]:
+    """One line per key; what a newer version of the tables no longer knows is void anyhow."""
+    counts: dict[LineKey, int] = {}
+    for row in moved:
+        if row.site in tables.site_index:
+            counts[key_of(row)] = counts.get(key_of(row), 0) + row.count
+    return [PreviousLine(key, count, approved=True) for key, count in counts.items()]
+
+
+def _new(proposal: Proposal, tables: Tables) -> list[Line]:
+    """Lines with agents beyond those who were approved before; the most critical work first, among equals that of vulnerable people (D82)."""
+    new = [line for line in proposal.lines if line.count > line.approved]
+
+    def order(line: Line) -> tuple[object, ...]:
+        key = line.key
+        dependent = tables.vulnerable_public(_worked(key, tables))
+        return (
+            key.own_work,
+            line.criticality,
+            -dependent,
+            key.need_activity or key.activity,
+            key.fields(),
+        )
+
+    return sorted(new, key=order)
+
+
+def _worked(key: LineKey, tables: Tables) -> int:
+    """Return the cell whose work a line does."""
+    own = (key.site, key.activity, key.metier)
+    return tables.cell_index[
+        own if key.own_work else (key.need_site, key.need_activity, key.need_metier)
+    ]
+
+
+def _line(id: str, line: Line, called: Called) -> m.LineRow:
+    key = line.key
+    return m.LineRow(
+        id=id,
+        site=key.site,
+        activity=key.activity,
+        metier=key.metier,
+        supply="displaced" if key.supply == DISPLACED else "releasable",
+        need_site=key.need_site,
+        need_activity=key.need_activity,
+        need_metier=key.need_metier,
+        place=key.place,
+        count=line.count - line.approved,
+        criticality=line.criticality,
+        tenths=line.tenths,
+        minutes=line.minutes,
+        grams=line.grams,
+        why=tuple(m.Reason(code=r.code, values=dict(r.values)) for r in line.why),
+        recalled=called.recalled,
+        held=called.held,
+    )
+
+
+def _kept(job: Job, proposal: Proposal, situation: Situation) -> Iterator[m.KeptRow]:
+    """Approved lines of which the situation needs another number than before; of lines with the same key the earlier stay first."""
+    left = {kept.key: kept.count for kept in proposal.kept}
+    for row in job.moved:
+        key = key_of(row)
+        needed = min(row.count, left.get(key, 0))
+        left[key] = left.get(key, 0) - needed
+        if any(situation.of(site).confined for site in (row.site, row.need_site)):
+            needed = row.needed  # nobody is sent back to a site that shelters or counts its people
+        void = not needed and _lost(row, situation)
+        if void or needed != row.needed:
+            yield m.KeptRow(line=row.id, needed=needed, void=void)
+
+
+def _lost(row: m.ReassignmentRow, situation: Situation) -> bool:
+    """The agents cannot be where they were sent."""
+    if row.place == TELEWORK:
+        return not situation.telework
+    return situation.of(row.place).seat_pct < 100 and row.place != row.site
+
+
+def _cut(
+    job: Job, lines: list[m.LineRow], kept: list[m.KeptRow], row: m.ProposalRow
+) -> list[m.ProposalComputed]:
+    """Parts of at most AT_ONCE lines, then of kept lines: every part but the last of a kind is full, and all but the very last have lines or kept."""
+    cuts: list[tuple[tuple[m.LineRow, ...], tuple[m.KeptRow, ...]]] = []
+    cuts += [(tuple(lines[n : n + AT_ONCE]), ()) for n in range(0, len(lines), AT_ONCE)]
+    cuts += [((), tuple(kept[n : n + AT_ONCE])) for n in range(0, len(kept), AT_ONCE)]
+    cuts = cuts or [((), ())]
+    return [
+        m.ProposalComputed(
+            request=job.id,
+            part=n,
+            parts=len(cuts),
+            lines=some,
+            kept=held,
+            row=row if n == len(cuts) - 1 else None,
+        )
+        for n, (some, held) in enumerate(cuts)
+    ]
+
+
+# ── the proposal as a row ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _row(job: Job, state: m.ProposalState) -> m.ProposalRow:
+    asked = job.request
+    hit = sum(c.seat_pct < 100 or c.staff_pct < 100 for c in asked.situation.sites)
+    return m.ProposalRow(
+        id=asked.request,
+        number=asked.number,
+        state=state,
+        reference=asked.reference,
+        preference=asked.preference,
+        incident=asked.incident,
+        requested_at=0,
+        computed_at=0,
+        sites_hit=hit,
+        elapsed_h=asked.situation.elapsed_h,
+        transit=asked.situation.transit,
+        telework=asked.situation.telework,
+    )
+
+
+def _filled(
+    row: m.ProposalRow, job: Job, proposal: Proposal, lines: list[m.LineRow], tables: Tables
+) -> m.ProposalRow:
+    unmet, idle, suspended = (
+        _summed(gaps) for gaps in (proposal.unmet, proposal.idle, proposal.suspended)
+    )
+    before = sum(r.count for r in job.moved)
+    stay = sum(k.count for k in proposal.kept)
+    return row.model_copy(
+        update={
+            "objective": {
+                **proposal.objective,
+                m.TRAVEL: sum(line.count * line.minutes for line in proposal.lines),
+            },
+            "open_level": proposal.open_level,
+            "bound": proposal.bound,
+            "demand": proposal.demand,
+            "unmet_agents": sum(g.count for g in proposal.unmet),
+            "displaced": proposal.displaced,
+            "own_work": sum(line.count for line in proposal.lines if line.key.own_work),
+            "idle_agents": sum(g.count for g in proposal.idle),
+            "suspended_agents": sum(g.count for g in proposal.suspended),
+            "travelling": sum(
+                line.count for line in lines if line.place not in (TELEWORK, line.site)
+            ),
+            "lines": len(lines),
+            "agents": sum(line.count for line in lines),
+            "kept": stay,
+            "changed": max(before - stay, 0),
+            "unmet": unmet[:SHOWN],
+            "idle": idle[:SHOWN],
+            "suspended": suspended[:SHOWN],
+            "flow": _flow(proposal, tables),
+            "not_shown": sum(max(len(found) - SHOWN, 0) for found in (unmet, idle, suspended)),
+        }
+    )
+
+
+def _flow(proposal: Proposal, tables: Tables) -> tuple[m.FlowRow, ...]:
+    """From where to where, by kind of site; a site with a large part of the displaced stands for itself."""
+    moves = [
+        (line.key.site, line.key.place, "own" if line.key.own_work else "help", line.count)
+        for line in proposal.lines
+    ]
+    moves += [(gap.site, "idle", "idle", gap.count) for gap in proposal.idle]
+    leaving: dict[str, int] = {}
+    for site, _, _, count in moves:
+        leaving[site] = leaving.get(site, 0) + count
+    large = {site for site, count in leaving.items() if count * LARGE >= sum(leaving.values())}
+
+    def kind(site: str) -> str:
+        return tables.sites[tables.site_index[site]].kind if site in tables.site_index else site
+
+    found: dict[tuple[str, str, str], int] = {}
+    for site, place, work, count in moves:
+        key = (site if site in large else kind(site), kind(place), work)
+        found[key] = found.get(key, 0) + count
+    return tuple(
+        m.FlowRow.model_validate({"source": source, "target": target, "work": work, "count": count})
+        for (source, target, work), count in sorted(found.items())
+    )
+
+
+def _summed(gaps: Iterable[Gap]) -> tuple[m.NotPossible, ...]:
+    """Gaps of the same activity, métier and reasons as one, the largest first."""
+    found: dict[tuple[str, str, str, tuple[str, ...]], list[Gap]] = {}
+    for gap in gaps:
+        found.setdefault(
+            (gap.activity, gap.metier, gap.missing, tuple(r.code for r in gap.why)), []
+        ).append(gap)
+    rows = [
+        m.NotPossible(
+            activity=activity,
+            metier=metier,
+            sites=tuple(g.site for g in same[:SITES_SHOWN]),
+            sites_more=max(len(same) - SITES_SHOWN, 0),
+            count=sum(g.count for g in same),
+            missing="people" if missing == "people" else "seats",
+            why=tuple(m.Reason(code=r.code, values=dict(r.values)) for r in same[0].why),
+        )
+        for (activity, metier, missing, _), same in found.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.count, row.activity, row.metier)))

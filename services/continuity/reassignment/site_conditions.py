@@ -1,0 +1,154 @@
+"""What a crisis does to the sites as the reassignment model sees it: seats, staff, who may host (docs/reference/reassignment-model.md, §1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final
+
+from schemas.base import HOUR_MS, MINUTE_MS, Instant
+from schemas.continuity import CauseHeard, SiteHeard
+from schemas.reassignment import SiteCondition, Situation
+from schemas.words import EventType, SiteStatus
+from services.continuity.activities.capacity import starts_at
+from services.continuity.activities.impact_analysis import ISOLATION
+from services.continuity.reassignment.horizon import end_of, openings
+from services.continuity.state import State
+
+FLOOD: Final = "flood"
+NOT_EXPOSED: Final = "non"
+HIT_TOGETHER: Final = 3
+"""A commune with so many sites that lost seats is a hit zone: none of its sites hosts anybody."""
+TRANSIT: Final = "network:transit"
+
+
+def situation_of(state: State, now: Instant) -> Situation:
+    """Every site that is not as on a quiet day, by id. A site without news hosts nobody; in a flood, none that the water may reach; nor one
+    whose desks a strategy holds. Nobody leaves a site that shelters or counts its people, nobody comes to it, and nobody stands in for it (D78).
+    """
+    assert state.bia is not None
+    sites = state.bia.sites
+    heard = {id: said for id, said in state.sites.items() if id in sites}
+    lost = {
+        id: left
+        for id, said in heard.items()
+        if (left := 100 - _worst(c for c in said.causes if c.type is not _ABSENT)) < 100
+    }
+    absent = {
+        id: left
+        for id, said in heard.items()
+        if (left := 100 - _worst(c for c in said.causes if c.type is _ABSENT)) < 100
+    }
+    estimated = {
+        id
+        for id, said in heard.items()
+        if (at := estimated_from(state, said)) is not None and at <= now
+    }
+    confined = {
+        id: said.confinement
+        for id, said in heard.items()
+        if said.confinement is not None and id not in estimated
+    }
+    seats = {id: left for id, left in lost.items() if id not in confined}
+    staff = {id: left for id, left in absent.items() if id not in confined}
+    communes = Counter(sites[id].commune for id in lost)
+    zone = {commune for commune, count in communes.items() if count >= HIT_TOGETHER}
+    held = {s.site for s in state.strategies.values() if s.state == "active" and s.desks}
+    flood = any(i.open and i.kind == FLOOD for i in state.incidents.values())
+    barred = {
+        id
+        for id, site in sites.items()
+        if id in lost
+        or id in confined
+        or id in held
+        or site.commune in zone
+        or (flood and site.flood_exposure != NOT_EXPOSED)
+        or (id in heard and heard[id].status is SiteStatus.UNKNOWN)
+    }
+    ends = {id: end_of(state, heard[id].causes, now) for id in {*seats, *staff}}
+    conditions = tuple(
+        SiteCondition(
+            site=id,
+            staff_pct=staff.get(id, 100),
+            seat_pct=seats.get(id, 100),
+            host_ok=id not in barred,
+            confinement=confined.get(id),
+            ends_at=ends.get(id),
+            estimated=id in estimated,
+        )
+        for id in sorted(barred | staff.keys())
+    )
+    since = min(
+        (c.since for id in {**seats, **staff} for c in heard[id].causes if c.loss_pct), default=now
+    )
+    return Situation(
+        sites=conditions,
+        elapsed_h=round(max(now - since, 0) / HOUR_MS, 2),
+        transit=transit_runs(state, now),
+        telework=telework_works(state, now),
+        **_horizon(state, now) if any(ends.values()) else {},
+    )
+
+
+def estimated_from(state: State, site: SiteHeard) -> Instant | None:
+    """Return from when an evacuated site counts with the staff planned there; None where somebody has counted. Rule D78."""
+    assert state.bia is not None
+    within = state.bia.policy.reassignment.count_within_min * MINUTE_MS
+    return None if site.uncounted_since is None else site.uncounted_since + within
+
+
+def _horizon(state: State, now: Instant) -> dict[str, Any]:
+    """Return what says whether agents would be at work before their site is back. Rule D80."""
+    assert state.bia is not None
+    policy = state.bia.policy.reassignment
+    return {
+        "at": now,
+        "opens": openings(state.bia, now),
+        "setup_min": policy.setup_min,
+        "home_min": policy.home_min,
+    }
+
+
+_ABSENT: Final = EventType.STAFF_SHORTAGE
+
+
+def _worst(causes: Iterable[CauseHeard]) -> int:
+    return max((round(cause.loss_pct) for cause in causes), default=0)
+
+
+def is_hit(situation: Situation) -> bool:
+    """True if some site lost seats or staff."""
+    return any(c.seat_pct < 100 or c.staff_pct < 100 for c in situation.sites)
+
+
+def telework_works(state: State, now: Instant) -> bool:
+    """A person's word, else: not while the whole information system is isolated."""
+    if state.travel.telework is not None:
+        return state.travel.telework
+    isolation = state.dependencies.get(ISOLATION)
+    return not (isolation is not None and isolation.value is True and starts_at(isolation) <= now)
+
+
+def transit_runs(state: State, now: Instant) -> bool:
+    """A person's word, else what the operators say of the network."""
+    if state.travel.transit is not None:
+        return state.travel.transit
+    said = state.dependencies.get(TRANSIT)
+    return not (said is not None and said.value == "down" and starts_at(said) <= now)
+
+
+def incident_of(state: State, situation: Situation) -> str | None:
+    """The incident that hits most of these sites; ties by id."""
+    found = Counter(
+        cause.incident
+        for c in situation.sites
+        if (said := state.sites.get(c.site)) is not None
+        for cause in _telling(said)
+        if cause.incident is not None
+    )
+    return min(found, key=lambda id: (-found[id], id), default=None)
+
+
+def _telling(said: SiteHeard) -> tuple[CauseHeard, ...]:
+    """One cause per incident: a site counts once for each."""
+    return tuple({c.incident: c for c in said.causes if c.loss_pct}.values())

@@ -1,0 +1,1 @@
+"""Call out many people at once and tally headcounts."""

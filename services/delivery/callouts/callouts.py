@@ -1,0 +1,443 @@
+"""Call-outs: what it takes to tell thousands, their progress, and the stop. Pure.
+
+A draft lists people and costs nothing; its arithmetic rests on the declared rates. Once started, people get their notification in
+groups of `CHUNK`, each in its own Transaction, and wait for their turn like everybody else. A stop is in force with its Transaction:
+whoever has not been handed over then, is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
+
+from schemas.base import Fact, Instant
+from schemas.callouts import (
+    AGENT,
+    CHUNK,
+    Called,
+    CallOutChanged,
+    CallOutListed,
+    CallOutRow,
+    ChannelEstimate,
+    DraftCallOut,
+    StartCallOut,
+    StopCallOut,
+)
+from schemas.delivery import NotificationRow
+from schemas.ranks import HOLDER, may_count, may_decide
+from schemas.realms import derive_id
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import Channel, NotificationState
+from services.delivery.notifications import attempts
+from services.delivery.notifications.channel_order import candidates
+from services.delivery.notifications.channel_policies import Rules
+from services.delivery.notifications.rate_limits import Pacing
+from services.runtime.decider.maps import Map
+
+PROGRESS_MS: Final = 2000
+"""From one progress row to the next."""
+RESTING_MS: Final = 30_000
+"""The same once everybody was told and only answers are waited for."""
+MANAGER: Final = "responsable_site"
+"""Who looks for those that do not answer (D37)."""
+SETTLED_SHARE: Final = 50
+"""Hand-overs from which the observed pace corrects the declared one."""
+_MADE: Final = frozenset(
+    {NotificationState.ACCEPTED, NotificationState.RECEIVED, NotificationState.ANSWERED}
+)
+_OPEN: Final = frozenset({NotificationState.PLANNED, NotificationState.ATTEMPTED})
+
+
+@dataclass(frozen=True, slots=True)
+class CallOut:
+    """One call-out with its list and its counts."""
+
+    row: CallOutRow
+    people: tuple[Called, ...] = ()
+    next: int = 0
+    """How many of the list have their notification."""
+    counts: Map[str, int] = field(default_factory=Map)
+    """State of its notifications → how many."""
+    spent: float = 0.0
+
+    def count(self, *states: NotificationState) -> int:
+        """Notifications in these states."""
+        return sum(self.counts.get(state.value, 0) for state in states)
+
+    @property
+    def is_over(self) -> bool:
+        """Everybody has a notification and none is on its way."""
+        return self.next >= len(self.people) and self.count(*_OPEN) == 0
+
+    def seen(self, before: NotificationRow | None, row: NotificationRow, rules: Rules) -> Self:
+        """One of its notifications moved."""
+        counts = self.counts.set(row.state.value, self.counts.get(row.state.value, 0) + 1)
+        if before is not None:
+            counts = counts.set(before.state.value, counts.get(before.state.value, 0) - 1)
+        paid = {a.id for a in before.attempts if _is_paid(a.state)} if before is not None else set()
+        spent = sum(
+            rules.channels[a.channel].cost_cents * a.parts
+            for a in row.attempts
+            if _is_paid(a.state) and a.id not in paid
+        )
+        return replace(self, counts=counts, spent=self.spent + spent)
+
+    # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def dump(self) -> dict[str, object]:
+        """JSON-able."""
+        return {
+            "row": self.row.model_dump(mode="json", exclude_defaults=True),
+            "next": self.next,
+            "counts": dict(self.counts),
+            "spent": self.spent,
+            "people": [[one.person, *one.channels] for one in self.people],
+        }
+
+    @classmethod
+    def load(cls, dumped: object) -> Self:
+        """Inverse of dump."""
+        assert isinstance(dumped, dict)
+        people = tuple(
+            Called(person=person, channels=tuple(Channel(c) for c in channels))
+            for person, *channels in dumped["people"]
+        )
+        return cls(
+            CallOutRow.model_validate(dumped["row"]),
+            people,
+            dumped["next"],
+            Map(dumped["counts"]),
+            dumped["spent"],
+        )
+
+
+def _is_paid(state: str) -> bool:
+    return state in ("accepted", "received", "ambiguous")
+
+
+# ── arithmetic ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def estimates(
+    people: Iterable[Called],
+    wanted: tuple[Channel, ...],
+    rules: Rules,
+    pacing: Pacing,
+    sms_parts: int = 1,
+) -> tuple[ChannelEstimate, ...]:
+    """Per channel, in the order of `wanted`: everybody by the first of their channels, behind those who wait already. `sms_parts`: of one SMS."""
+    by_channel: dict[Channel, int] = {}
+    for one in people:
+        if mine := candidates(wanted, one.channels):
+            by_channel[mine[0]] = by_channel.get(mine[0], 0) + 1
+    found = []
+    for channel, count in by_channel.items():
+        policy = rules.channels[channel]
+        behind = len(pacing.queues.get(channel, ()))
+        seconds = -(-max(0, behind + count - policy.burst) * policy.interval_us // 1_000_000)
+        parts = sms_parts if channel is Channel.SMS else 1
+        cost_cents = round(count * policy.cost_cents * parts)
+        found.append(
+            ChannelEstimate(
+                channel=channel, people=count, seconds=seconds, cost_cents=cost_cents, parts=parts
+            )
+        )
+    return tuple(found)
+
+
+def eta(one: CallOut, rules: Rules, pacing: Pacing, now: Instant, held_ms: int = 0) -> Instant:
+    """When the last one is handed over: by the declared rates, or by the pace seen so far when that is slower, after the rest of a hold."""
+    waiting = estimates(one.people[one.next :], one.row.channels, rules, pacing)
+    queued = [
+        -(-len(queue) * rules.channels[c].interval_us // 1000)
+        for c, queue in pacing.queues.items()
+        if queue
+    ]
+    declared_ms = max([e.seconds * 1000 for e in waiting] + queued, default=0)
+    made, left = one.count(*_MADE), len(one.people) - one.next + one.count(*_OPEN)
+    if made < SETTLED_SHARE or one.row.started_at is None:
+        return now + held_ms + declared_ms
+    seen_ms = (now - one.row.started_at) * left // made
+    return now + held_ms + max(declared_ms, seen_ms)
+
+
+def progress(
+    one: CallOut, rules: Rules, pacing: Pacing, now: Instant, held_ms: int = 0
+) -> CallOutRow:
+    """The row as it stands."""
+    running = one.row.state == "running"
+    answered = one.count(NotificationState.ANSWERED)
+    over = running and (
+        one.is_over
+        if one.row.kind == "callout"
+        else answered * 100 >= rules.close_pct * len(one.people)
+    )
+    return one.row.model_copy(
+        update={
+            "state": "done" if over else one.row.state,
+            "ended_at": now if over else one.row.ended_at,
+            "handed": one.count(*_MADE),
+            "received": one.count(NotificationState.RECEIVED, NotificationState.ANSWERED),
+            "answered": one.count(NotificationState.ANSWERED),
+            "failed": one.count(NotificationState.FAILED),
+            "ambiguous": one.count(NotificationState.AMBIGUOUS),
+            "withdrawn": one.count(NotificationState.WITHDRAWN, NotificationState.SUPERSEDED),
+            "spent_cents": round(one.spent),
+            "eta_at": eta(one, rules, pacing, now, held_ms) if running and not over else None,
+        }
+    )
+
+
+# ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _refused(
+    command: DraftCallOut | StartCallOut | StopCallOut, command_id: str, status: int, code: str
+) -> list[Fact]:
+    return [
+        CommandRefused.model_validate(
+            {
+                "command_id": command_id,
+                "command": type(command).__name__,
+                "status": status,
+                "code": code,
+            }
+        )
+    ]
+
+
+def decide_callout(
+    known: CallOut | None,
+    command: DraftCallOut | StartCallOut | StopCallOut,
+    command_id: str,
+    now: Instant,
+    rules: Rules,
+    pacing: Pacing,
+) -> list[Fact]:
+    """Listed, started or stopped."""
+    match command:
+        case DraftCallOut():
+            return decide_draft(known, command, command_id, now, rules, pacing)
+        case StartCallOut():
+            return decide_start(known, command, command_id, now)
+        case StopCallOut():
+            return decide_stop(known, command, command_id, now, rules, pacing)
+
+
+def _may_call(role: str, kind: str) -> bool:
+    """Return whether a role may tell many at once: a headcount of a site is its manager's, too (D79)."""
+    return may_count(role) if kind == "headcount" else may_decide(role, HOLDER)
+
+
+def decide_draft(
+    known: CallOut | None,
+    command: DraftCallOut,
+    command_id: str,
+    now: Instant,
+    rules: Rules,
+    pacing: Pacing,
+) -> list[Fact]:
+    """The people are listed; with the last chunk comes the arithmetic."""
+    if not _may_call(command.role, command.kind if known is None else known.row.kind):
+        return _refused(command, command_id, 403, "role_not_allowed")
+    if known is not None and known.row.state != "draft":
+        return _refused(command, command_id, 409, "callout_started")
+    row = (
+        known.row
+        if known is not None
+        else CallOutRow(
+            id=command.callout,
+            kind=command.kind,
+            state="draft",
+            text_id=command.text_id,
+            decision=command.decision,
+            corrects=command.corrects,
+            incident=command.incident,
+            sites=command.sites,
+            level=command.level,
+            danger=command.danger,
+            answer_expected=command.answer_expected,
+            channels=command.channels,
+            by=command.author,
+            drafted_at=now,
+        )
+    )
+    listed = {one.person for one in known.people} if known is not None else set()
+    new = tuple({one.person: one for one in command.people if one.person not in listed}.values())
+    everybody = (*(known.people if known is not None else ()), *new)
+    if command.last or known is None:
+        found = estimates(everybody, row.channels, rules, pacing, command.sms_parts)
+        reached = sum(e.people for e in found)
+        row = row.model_copy(
+            update={
+                "people": len(everybody),
+                "unreachable": len(everybody) - reached,
+                "estimates": found,
+                "cost_cents": sum(e.cost_cents for e in found),
+            }
+        )
+    result: dict[str, str | int | float | bool | None] = {
+        "callout": row.id,
+        "people": len(everybody),
+    }
+    applied = CommandApplied(command_id=command_id, command="DraftCallOut", result=result)
+    return [CallOutChanged(row=row), CallOutListed(callout=row.id, people=new), applied]
+
+
+def decide_start(
+    known: CallOut | None, command: StartCallOut, command_id: str, now: Instant
+) -> list[Fact]:
+    """From now on people are told."""
+    if not _may_call(command.role, "callout" if known is None else known.row.kind):
+        return _refused(command, command_id, 403, "role_not_allowed")
+    if known is None:
+        return _refused(command, command_id, 404, "callout_unknown")
+    if known.row.state != "draft":
+        return _refused(command, command_id, 409, "callout_started")
+    row = known.row.model_copy(update={"state": "running", "started_at": now, "by": command.author})
+    return [
+        CallOutChanged(row=row),
+        CommandApplied(command_id=command_id, command="StartCallOut", result={"callout": row.id}),
+    ]
+
+
+def decide_stop(
+    known: CallOut | None,
+    command: StopCallOut,
+    command_id: str,
+    now: Instant,
+    rules: Rules,
+    pacing: Pacing,
+) -> list[Fact]:
+    """Nobody else is told."""
+    if not _may_call(command.role, "callout" if known is None else known.row.kind):
+        return _refused(command, command_id, 403, "role_not_allowed")
+    if known is None:
+        return _refused(command, command_id, 404, "callout_unknown")
+    if known.row.state not in ("draft", "running"):
+        return _refused(command, command_id, 409, "callout_over")
+    row = progress(known, rules, pacing, now).model_copy(
+        update={"state": "stopped", "ended_at": now, "eta_at": None}
+    )
+    result: dict[str, str | int | float | bool | None] = {"callout": row.id, "handed": row.handed}
+    return [
+        CallOutChanged(row=row),
+        CommandApplied(command_id=command_id, command="StopCallOut", result=result),
+    ]
+
+
+def next_group(one: CallOut, lineage: str, now: Instant) -> tuple[NotificationRow, ...]:
+    """The next people's notifications, without an attempt."""
+    row = one.row
+    return tuple(
+        NotificationRow(
+            id=derive_id(lineage, row.id, "callout", number),
+            incident=row.incident,
+            level=row.level,
+            role=AGENT,
+            person=called.person,
+            channels=candidates(row.channels, called.channels),
+            state=NotificationState.PLANNED,
+            template=_template(row),
+            values=_values(row),
+            answer_expected=row.answer_expected,
+            danger=row.danger,
+            planned_at=now,
+            campaign=row.id,
+        )
+        for number, called in enumerate(one.people[one.next : one.next + CHUNK], one.next)
+    )
+
+
+def _template(row: CallOutRow) -> str:
+    return row.kind if row.corrects is None else "callout_correction"
+
+
+def _values(row: CallOutRow) -> dict[str, str | int | float | bool | None]:
+    return {"text": row.text_id} if row.kind == "callout" else {"site": ", ".join(row.sites)}
+
+
+# ── headcount (D37) ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reminder_at(row: CallOutRow, rules: Rules, at: Instant) -> Instant | None:
+    """When the next reminder is due; None after the last one."""
+    if row.started_at is None or row.reminded >= len(rules.reminders_ms):
+        return None
+    return max(at + 1, row.started_at + rules.reminders_ms[row.reminded])
+
+
+def managers_at(row: CallOutRow, rules: Rules, at: Instant) -> Instant | None:
+    """When managers are called; None when they were."""
+    if row.started_at is None or row.managers_called_at is not None:
+        return None
+    return max(at + 1, row.started_at + rules.managers_ms)
+
+
+def pause_ms(one: CallOut) -> int:
+    """Until the next progress row."""
+    busy = one.next < len(one.people) or one.count(*_OPEN) > 0
+    return PROGRESS_MS if busy else RESTING_MS
+
+
+def to_remind(rows: Iterable[NotificationRow], one: CallOut, rules: Rules) -> list[NotificationRow]:
+    """People of a headcount who have not answered, for whom nothing is under way, and who were not told again since this reminder was due."""
+    assert one.row.started_at is not None
+    due = one.row.started_at + rules.reminders_ms[one.row.reminded]
+    return [
+        row
+        for row in rows
+        if row.campaign == one.row.id
+        and row.answer is None
+        and row.withdrawn is None
+        and row.channels
+        and row.state not in _OPEN
+        and row.why not in attempts.WAITS
+        and attempts.open_attempt(row) is None
+        and not any(a.planned_at >= due for a in row.attempts)
+    ]
+
+
+def manager_rows(
+    one: CallOut,
+    managers: Map[str, str],
+    verified: Callable[[str], tuple[Channel, ...]],
+    lineage: str,
+    now: Instant,
+) -> list[NotificationRow]:
+    """The calls to the managers of these sites, each once, without an attempt. `verified`: channels on which a person can be reached."""
+    found, row = one.count(NotificationState.ANSWERED), one.row
+    told = {managers[site]: site for site in sorted(row.sites, reverse=True) if site in managers}
+    return [
+        NotificationRow(
+            id=derive_id(lineage, row.id, "manager", number),
+            incident=row.incident,
+            level=row.level,
+            role=MANAGER,
+            scope=told[person],
+            person=person,
+            channels=candidates((Channel.VOICE, Channel.SMS), verified(person)),
+            state=NotificationState.PLANNED,
+            template="headcount_manager",
+            values={"found": found, "expected": len(one.people)},
+            answer_expected=False,
+            danger=True,
+            planned_at=now,
+            campaign=f"{row.id}/managers",
+        )
+        for number, person in enumerate(sorted(told))
+    ]
+
+
+# ── evolve ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def changed(known: CallOut | None, row: CallOutRow) -> CallOut:
+    """With this row."""
+    return CallOut(row) if known is None else replace(known, row=row)
+
+
+def listed(known: CallOut, fact: CallOutListed) -> CallOut:
+    """With these people."""
+    return replace(known, people=(*known.people, *fact.people))

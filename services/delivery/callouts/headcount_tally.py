@@ -1,0 +1,177 @@
+"""Headcounts: single answers lie encrypted in `texts`; what leaves here are counts. After 30 days the answers' keys are destroyed (D37, D58)."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+from uuid import uuid4
+
+import structlog
+
+from schemas.base import DAY_MS
+from schemas.callouts import HeadcountAnswer, HeadcountTallied, headcount_text_id
+from schemas.directory import Contact
+from schemas.reports import Measure, ReportReceived
+from schemas.topics import inputs
+from schemas.words import EventType
+from services.delivery.sender.attempt_view import Headcount, Outbox
+from services.delivery.sender.periodic import rounds
+from services.delivery.sender.sender import SOURCE, Inputs
+from services.runtime.secrets.vault import TextItem
+
+log = structlog.get_logger(__name__)
+
+EVERY_S: Final = 5.0
+"""From one count to the next: several answers in one, so that no count stands for a person."""
+KEPT_MS: Final = 30 * DAY_MS
+
+
+class Answers(Protocol):
+    """`services.runtime.secrets.vault.Texts`."""
+
+    def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]: ...
+
+    async def erase(self, id: str) -> None: ...
+
+
+class Places(Protocol):
+    """`services.runtime.secrets.vault.Directory`."""
+
+    async def get(self, person: str) -> Contact | None: ...
+
+
+@dataclass
+class _Told:
+    """What was last said of one headcount; of several sites also where people work, and how many were found at each."""
+
+    quiet: bool
+    """It was over when this process began: whatever was found until then was told long ago."""
+    counts: Counter[str] = field(default_factory=Counter)
+    sites: dict[str, str] = field(default_factory=dict)
+    found: dict[str, int] = field(default_factory=dict)
+
+
+class Teller:
+    """Counts the answers of running headcounts, site by site, and destroys those of old ones."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        answers: Answers,
+        places: Places,
+        producer: Inputs,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        every_s: float = EVERY_S,
+    ) -> None:
+        self._outbox = outbox
+        self._answers = answers
+        self._places = places
+        self._producer = producer
+        self._wall_clock = wall_clock
+        self._every_s = every_s
+        self._told: dict[str, _Told] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await rounds("teller", self.tell, self._every_s)
+
+    async def tell(self) -> None:
+        """One round. Raises BrokerAway: the next round says it."""
+        now = round(self._wall_clock() * 1000)
+        for id, headcount in list(self._outbox.headcounts.items()):
+            if headcount.started_at is not None and now - headcount.started_at > KEPT_MS:
+                await self._destroy(id, headcount)
+            else:
+                await self._count(id, headcount, now)
+
+    async def _count(self, id: str, headcount: Headcount, now: int) -> None:
+        found = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
+        counts = Counter(str(item.fields["headcount"]) for item in found.values())
+        told = self._told.setdefault(id, _Told(quiet=headcount.over))
+        if counts == told.counts:
+            return
+        tally = HeadcountTallied(
+            callout=id, **{answer.value: counts[answer.value] for answer in HeadcountAnswer}
+        )
+        await self._producer.send(
+            inputs("delivery"), headcount.realm, tally, id=f"tally-{uuid4()}", source=SOURCE
+        )
+        if len(headcount.sites) == 1:
+            await self._report(
+                f"{id}-found",
+                headcount,
+                headcount.sites[0],
+                counts.total(),
+                len(headcount.persons),
+                now,
+            )
+        else:
+            answered = {
+                person
+                for n, person in headcount.notifications.items()
+                if headcount_text_id(n) in found
+            }
+            await self._report_each(id, headcount, told, answered & headcount.persons, now)
+        told.counts = counts
+
+    async def _report_each(
+        self, id: str, headcount: Headcount, told: _Told, answered: set[str], now: int
+    ) -> None:
+        """Each site whose count is new by itself, first also those where nobody has been found."""
+        await self._place(headcount, told.sites)
+        expected, there = (
+            Counter(told.sites.values()),
+            Counter(told.sites[person] for person in answered),
+        )
+        for site in headcount.sites:
+            if expected[site] and told.found.get(site) != there[site]:
+                if not told.quiet:
+                    await self._report(
+                        f"{id}-{site}-found", headcount, site, there[site], expected[site], now
+                    )
+                told.found[site] = there[site]
+        told.quiet = False
+
+    async def _place(self, headcount: Headcount, sites: dict[str, str]) -> None:
+        """Each person's place of work. One who has none of these any more was asked about one of them: nobody is left out of the count."""
+        for person in sorted(headcount.persons - set(sites)):
+            contact = await self._places.get(person)
+            site = contact.site if contact is not None else None
+            sites[person] = (
+                site if site is not None and site in headcount.sites else headcount.sites[0]
+            )
+
+    async def _report(
+        self, name: str, headcount: Headcount, site: str, found: int, expected: int, now: int
+    ) -> None:
+        """The count as a report: it is what the headcount's metric and the site's incident read. The same count twice is one report."""
+        report = ReportReceived(
+            report_id=f"{name}-{found}",
+            source="recensement",
+            site_id=site,
+            type=EventType.HEADCOUNT,
+            severity=1,
+            occurred_at=now,
+            measure=Measure(
+                name="headcount_found",
+                value=found,
+                value_of=expected,
+                unit="personnes",
+                scope="site",
+            ),
+        )
+        await self._producer.send(
+            inputs("alerts"), headcount.realm, report, id=report.report_id, source=SOURCE
+        )
+
+    async def _destroy(self, id: str, headcount: Headcount) -> None:
+        kept = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
+        for text_id in kept:
+            await self._answers.erase(text_id)
+        self._outbox.forget_headcount(id)
+        self._told.pop(id, None)
+        log.info("headcount.answers_destroyed", callout=id, count=len(kept))

@@ -1,0 +1,1 @@
+"""Plan and track the attempts of one notification."""

@@ -1,0 +1,301 @@
+"""Bundling (D36, D71): who was told enough gets one message for several. Pure.
+
+Only what asks for no answer is bundled, never danger, never by voice: a call must be answerable on its own. The first continuity alarm
+to a person goes at once, those of the next minutes together; beyond the hourly budget everything else waits for a digest.
+
+Within a minute a person is told of one incident once: what follows waits for the end of that minute and goes in one message, the gravest
+first. Danger to people never waits and is never told by another message. A call that waits for its turn at a provider counts as told:
+information that comes in the meantime waits, the call does not wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Final, Self, TypeVar
+
+from schemas.base import HOUR_MS, MINUTE_MS, Instant
+from schemas.delivery import BundledItem, NotificationRow
+from schemas.replies import UNREAD
+from schemas.words import Channel
+from services.delivery.notifications.attempts import PACED, SAME_MINUTE, is_settled
+from services.delivery.notifications.channel_policies import Rules
+from services.runtime.decider.maps import Map
+
+ALARMS: Final = frozenset(
+    {
+        "alarm_rto",
+        "alarm_dmia",
+        "forecast_rto",
+        "forecast_dmia",
+        "reentry",
+        "plan_proposed",
+        "stand_down_proposed",
+        "card_overdue",
+        "reassignment_proposed",
+        "reassignment_order",
+        "reassignment_void",
+        "reassignment_recalled",
+    }
+)
+MAX_ITEMS: Final = 20
+"""Messages that one digest tells; more are counted."""
+_K = TypeVar("_K")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one person was told lately."""
+
+    at: tuple[Instant, ...] = ()
+    """Messages of the last hour that count for the budget."""
+    alarm_at: Instant | None = None
+    """The last continuity alarm, or digest of such."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundles:
+    told: Map[str, Told] = Map()
+    """Person → what they were told."""
+    waiting: Map[str, tuple[str, ...]] = Map()
+    """Person → notifications that wait for the next digest, oldest first."""
+    quiet: Map[str, tuple[str, ...]] = Map()
+    """Person → notifications that wait for the end of the quiet hours, oldest first."""
+    minute: Map[str, tuple[str, ...]] = field(default=Map(), compare=False)
+    """Person → notifications that wait for the end of a minute, oldest first. An index of the notifications: no snapshot holds it."""
+    about: Map[tuple[str, str], Instant] = field(default=Map(), compare=False)
+    """(person, incident) → when the person was last told of it. An index, too."""
+    queued: Map[tuple[str, str], tuple[str, ...]] = field(default=Map(), compare=False)
+    """(person, incident) → calls that wait for their turn at a provider, oldest first. An index, too."""
+
+    def until(self, row: NotificationRow, rules: Rules, now: Instant) -> Instant | None:
+        """When the digest goes out that this message must wait for; None = it goes now."""
+        if not is_bundled(row) or (row.quiet_until is not None and now < row.quiet_until):
+            return None
+        told = self.told.get(row.person, Told())
+        if (
+            row.template in ALARMS
+            and told.alarm_at is not None
+            and now < told.alarm_at + rules.digest_ms
+        ):
+            return told.alarm_at + rules.digest_ms
+        if len([at for at in told.at if at > now - HOUR_MS]) >= rules.budget_per_hour:
+            return now + rules.digest_ms
+        return None
+
+    def minute_ends(self, row: NotificationRow, now: Instant) -> Instant | None:
+        """Return when the minute ends in which the person was told of the same incident; None = it goes now (D71).
+
+        Information does not overtake a call that waits for its turn at a provider: it looks again in a minute.
+        """
+        if row.danger or not is_about_incident(row):
+            return None
+        if not row.answer_expected and _key(row) in self.queued:
+            return now + MINUTE_MS
+        at = self.about.get(_key(row))
+        return at + MINUTE_MS if at is not None and now < at + MINUTE_MS else None
+
+    def handed(self, row: NotificationRow, at: Instant) -> Self:
+        """The first attempt on this message was planned."""
+        about = self.about.set(_key(row), at) if is_about_incident(row) else self.about
+        if not counts(row):
+            return self if about is self.about else replace(self, about=about)
+        told = self.told.get(row.person, Told())
+        recent = tuple(t for t in told.at if t > at - HOUR_MS)[-50:]
+        alarm = (
+            at
+            if row.template in ALARMS or any(item.template in ALARMS for item in row.bundle)
+            else told.alarm_at
+        )
+        return replace(
+            self, told=self.told.set(row.person, Told((*recent, at), alarm)), about=about
+        )
+
+    def placed(self, row: NotificationRow, *, bundled: bool, quiet: bool, minute: bool) -> Self:
+        """With this message among those that wait for a digest, for the end of the quiet hours or of a minute, or for none."""
+        person = row.person
+        waiting, silent = (
+            _placed(self.waiting, person, row.id, waits=bundled),
+            _placed(self.quiet, person, row.id, waits=quiet),
+        )
+        soon = _placed(self.minute, person, row.id, waits=minute)
+        queued = _placed(self.queued, _key(row), row.id, waits=is_queued_call(row))
+        if (
+            waiting is self.waiting
+            and silent is self.quiet
+            and soon is self.minute
+            and queued is self.queued
+        ):
+            return self
+        return replace(self, waiting=waiting, quiet=silent, minute=soon, queued=queued)
+
+    def dump(self) -> dict[str, list[tuple[str, object]]]:
+        """JSON-able collections."""
+        return {
+            "told": [
+                (person, [list(told.at), told.alarm_at]) for person, told in self.told.items()
+            ],
+            "bundles": [(person, list(ids)) for person, ids in self.waiting.items()],
+            "quiet": [(person, list(ids)) for person, ids in self.quiet.items()],
+        }
+
+    @classmethod
+    def load(
+        cls, dumped: dict[str, list[tuple[str, object]]], rows: Iterable[NotificationRow]
+    ) -> Self:
+        """Inverse of dump, with the notifications of the same snapshot."""
+        told = {}
+        for person, value in dumped.get("told", ()):
+            assert isinstance(value, (list, tuple))
+            told[person] = Told(tuple(value[0]), value[1])
+        about: dict[tuple[str, str], Instant] = {}
+        minute: dict[str, tuple[str, ...]] = {}
+        queued: dict[tuple[str, str], tuple[str, ...]] = {}
+        for row in sorted(rows, key=lambda r: (r.planned_at, r.id)):
+            if row.why == SAME_MINUTE and not is_settled(row):
+                minute[row.person] = (*minute.get(row.person, ()), row.id)
+            if is_queued_call(row):
+                queued[_key(row)] = (*queued.get(_key(row), ()), row.id)
+            if row.attempts and is_about_incident(row):
+                about[_key(row)] = max(about.get(_key(row), 0), row.attempts[0].planned_at)
+        return cls(
+            Map(told),
+            _lists(dumped, "bundles"),
+            _lists(dumped, "quiet"),
+            Map(minute),
+            Map(about),
+            Map(queued),
+        )
+
+
+def _lists(dumped: dict[str, list[tuple[str, object]]], name: str) -> Map[str, tuple[str, ...]]:
+    found = {}
+    for person, ids in dumped.get(name, ()):
+        assert isinstance(ids, (list, tuple))
+        found[person] = tuple(ids)
+    return Map(found)
+
+
+def _placed(
+    queues: Map[_K, tuple[str, ...]], key: _K, id: str, *, waits: bool
+) -> Map[_K, tuple[str, ...]]:
+    mine = queues.get(key, ())
+    if waits == (id in mine):
+        return queues
+    now = (*mine, id) if waits else tuple(other for other in mine if other != id)
+    return queues.set(key, now) if now else queues.delete(key)
+
+
+def _key(row: NotificationRow) -> tuple[str, str]:
+    """Return whom a message tells of which incident."""
+    return (row.person, row.incident or "")
+
+
+def counts(row: NotificationRow) -> bool:
+    """It counts for the budget: wave 1 and voice are exempt, and danger."""
+    voice = bool(row.channels) and row.channels[0] is Channel.VOICE
+    return not row.danger and row.wave != 1 and not voice
+
+
+def is_about_incident(row: NotificationRow) -> bool:
+    """Return whether a message is one of those of which a person gets one per incident and minute."""
+    return row.incident is not None and row.campaign is None and row.template != UNREAD
+
+
+def is_queued_call(row: NotificationRow) -> bool:
+    """Return whether a call of an incident that nobody was told of by it yet waits for its turn at a provider."""
+    waits = row.why == PACED and not row.attempts and not is_settled(row)
+    return waits and row.answer_expected and is_about_incident(row)
+
+
+def is_bundled(row: NotificationRow) -> bool:
+    """It may wait for a digest."""
+    return counts(row) and not row.answer_expected and row.campaign is None
+
+
+def spoken_for(
+    row: NotificationRow, others: tuple[NotificationRow, ...]
+) -> tuple[NotificationRow, ...]:
+    """Of the quiet hours' messages to one person those that one message tells, this one among them: all that asks for no answer; of the
+    calls, which must be answerable on their own, those of one ladder.
+    """
+    if not row.answer_expected:
+        return (row, *(o for o in others if not o.answer_expected))
+    return (
+        row,
+        *(
+            o
+            for o in others
+            if o.answer_expected and row.escalation is not None and o.escalation == row.escalation
+        ),
+    )
+
+
+def newest_call(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
+    """Of several calls of one ladder to one person the newest, which stands for the others, then those."""
+    carrier = max(rows, key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0, r.id))
+    told = (
+        r.model_copy(update={"bundled_into": carrier.id, "why": "bundled", "not_before": None})
+        for r in rows
+        if r.id != carrier.id
+    )
+    return (carrier.model_copy(update={"why": None, "not_before": None}), *told)
+
+
+def gravest_first(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
+    """Return the messages of one minute in the order in which they matter: calls before information, then by level; the newest first."""
+    return tuple(
+        sorted(
+            rows,
+            key=lambda r: (not r.danger, not r.answer_expected, -int(r.level), -r.planned_at, r.id),
+        )
+    )
+
+
+def one_of_a_minute(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
+    """Return the gravest message of a minute with what it tells, then those that it tells.
+
+    A call tells information and the older calls of its own escalation; a call of another one must be answerable on its own and goes after it.
+    """
+    first, *rest = gravest_first(rows)
+    calls = [
+        r
+        for r in rest
+        if r.answer_expected and r.escalation is not None and r.escalation == first.escalation
+    ]
+    carrier, *told = bundle(first, tuple(r for r in rest if not r.answer_expected))
+    silent = (
+        r.model_copy(update={"bundled_into": first.id, "why": "bundled", "not_before": None})
+        for r in calls
+    )
+    return (carrier, *told, *silent)
+
+
+def bundle(
+    carrier: NotificationRow, others: tuple[NotificationRow, ...]
+) -> tuple[NotificationRow, ...]:
+    """The carrier with what the others say, then the others, told by it. What a message told already goes with it."""
+    if not others:
+        return (carrier.model_copy(update={"why": None, "not_before": None}),)
+    own = [
+        (
+            BundledItem(
+                template=r.template, level=r.level, values=r.values, role=r.role, scope=r.scope
+            ),
+            *r.bundle,
+        )
+        for r in others
+    ]
+    items = (*carrier.bundle, *chain.from_iterable(own))[:MAX_ITEMS]
+    told = tuple(
+        r.model_copy(update={"bundled_into": carrier.id, "why": "bundled", "not_before": None})
+        for r in others
+    )
+    count = carrier.bundle_count + len(others) + sum(r.bundle_count for r in others)
+    return (
+        carrier.model_copy(
+            update={"bundle": items, "bundle_count": count, "why": None, "not_before": None}
+        ),
+        *told,
+    )

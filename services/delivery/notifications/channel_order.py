@@ -1,0 +1,48 @@
+"""From a planned notification to its first attempt: which of the person's channels, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from schemas.base import Instant
+from schemas.calling import NotificationPlanned
+from schemas.delivery import NotificationRow
+from schemas.words import Channel, NotificationState
+from services.delivery.notifications.channel_policies import FALLBACK
+
+
+def candidates(wanted: Sequence[Channel], verified: Iterable[Channel]) -> tuple[Channel, ...]:
+    """The wave's channels that are verified for the person, in the wave's order, then e-mail and webhook when verified.
+
+    Other verified channels are not used: a wave that says `app, sms` does not ring a phone at night (D36).
+    """
+    mine = set(verified)
+    return tuple(dict.fromkeys(c for c in (*wanted, *FALLBACK) if c in mine))
+
+
+def planned_row(
+    planned: NotificationPlanned, verified: Iterable[Channel], lost_at: Instant | None
+) -> NotificationRow:
+    """The row as it is first known, without an attempt. The channels stay as they are now, whatever the roster becomes."""
+    return NotificationRow(
+        id=planned.notification,
+        incident=planned.incident,
+        escalation=planned.escalation,
+        wave=planned.wave,
+        cycle=planned.cycle,
+        level=planned.level,
+        previous_level=planned.previous_level,
+        role=planned.role,
+        scope=planned.scope,
+        person=planned.person,
+        channels=candidates(planned.channels, verified),
+        state=NotificationState.PLANNED,
+        template=planned.template,
+        values=planned.values,
+        answer_expected=planned.answer_expected,
+        danger=planned.danger,
+        planned_at=planned.planned_at,
+        ack_by=planned.ack_by,
+        quiet_until=planned.quiet_until,
+        possible_duplicate=lost_at is not None and planned.planned_at <= lost_at,
+    )

@@ -1,0 +1,193 @@
+"""What each channel promises, carries and costs: the territory's declaration (`canaux.yaml`), or these values where it makes none.
+
+Part of the logic version: a change here is a change of `DeliveryDecider.logic`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from schemas.base import MINUTE_MS, Instant
+from schemas.reference import ChannelRules
+from schemas.words import Channel
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+
+
+class Doubt(StrEnum):
+    """What an attempt means of which nobody knows whether it was made."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    """Told perhaps twice rather than perhaps never: a new attempt, marked `possible_duplicate`."""
+    AT_MOST_ONCE = "at_most_once"
+    """This channel is not tried again for this notification: "perhaps not sent"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When information may go by a channel: local minutes of the day, and whether on Sundays. Calls and danger pass at all hours."""
+
+    from_min: int
+    to_min: int
+    sundays: bool
+
+    def opens(self, now: Instant) -> Instant:
+        """`now` when it is open, else when it opens next."""
+        local = datetime.fromtimestamp(now / 1000, PARIS)
+        if self._is_open(local):
+            return now
+        day = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        for later in range(3):
+            at = (day + timedelta(days=later)).replace(
+                hour=self.from_min // 60, minute=self.from_min % 60
+            )
+            if at > local and self._is_open(at):
+                return round(at.timestamp() * 1000)
+        raise AssertionError("no Monday follows a Sunday")
+
+    def _is_open(self, local: datetime) -> bool:
+        return self.from_min <= local.hour * 60 + local.minute < self.to_min and (
+            self.sundays or local.isoweekday() != 7
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPolicy:
+    limit_ms: int
+    """L: a sender must have ended its provider call within this time from before it sent the claim, on its monotonic clock."""
+    grace_ms: int
+    """G: time for the outcome to travel. An attempt without outcome is ambiguous at the claim's append time + L + G."""
+    doubt: Doubt
+    receipt_ms: int | None
+    """Without a receipt within this time the next channel is tried; None = the channel gives no receipts."""
+    tries: int
+    """Attempts on this channel for one notification, the first one included."""
+    per_minute: float = 600.0
+    """Messages that the provider takes."""
+    burst: int = 20
+    """Of them at once."""
+    cost_cents: float = 0.0
+    """Of one message, for the arithmetic of a call-out."""
+    hours: Hours | None = None
+    """When information may go by it; None = always."""
+
+    @property
+    def interval_us(self) -> int:
+        """Microseconds between two messages at the declared rate."""
+        return max(1, round(MINUTE_MS * 1000 / self.per_minute))
+
+    @property
+    def outcome_ms(self) -> int:
+        """L + G."""
+        return self.limit_ms + self.grace_ms
+
+
+POLICIES: Final = MappingProxyType(
+    {
+        Channel.APP: ChannelPolicy(
+            20_000, 10_000, Doubt.AT_LEAST_ONCE, receipt_ms=1 * MINUTE_MS, tries=2
+        ),
+        Channel.SMS: ChannelPolicy(
+            30_000, 15_000, Doubt.AT_LEAST_ONCE, receipt_ms=3 * MINUTE_MS, tries=2
+        ),
+        # a second call would cut into the first: the person may be about to press the key
+        Channel.VOICE: ChannelPolicy(
+            60_000, 30_000, Doubt.AT_MOST_ONCE, receipt_ms=2 * MINUTE_MS, tries=2
+        ),
+        # the same Message-ID and the same webhook-id: receivers fold duplicates
+        Channel.EMAIL: ChannelPolicy(30_000, 15_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=3),
+        Channel.WEBHOOK: ChannelPolicy(
+            15_000, 10_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=3
+        ),
+        # a no of apprise may hide a message that was taken
+        Channel.CHAT: ChannelPolicy(20_000, 10_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=2),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is in force in a realm."""
+
+    channels: Mapping[Channel, ChannelPolicy]
+    digest_ms: int = 10 * MINUTE_MS
+    """From one bundled message to the next (D36)."""
+    budget_per_hour: int = 6
+    """Messages to one person before they are bundled (D36)."""
+    reminders_ms: tuple[int, ...] = (10 * MINUTE_MS, 20 * MINUTE_MS, 40 * MINUTE_MS)
+    """Of a headcount, from its start (D37)."""
+    managers_ms: int = 30 * MINUTE_MS
+    """From the start of a headcount until managers are called (D37)."""
+    close_pct: float = 98.0
+    """Share of answers at which a headcount closes (D37)."""
+
+
+DEFAULT: Final = Rules(POLICIES)
+
+
+def declared(rules: ChannelRules) -> Mapping[Channel, ChannelPolicy]:
+    """Policies of the territory; a channel that it does not name keeps its own."""
+    found = dict(POLICIES)
+    for rule in rules.channels:
+        hours = rule.information_hours
+        found[rule.channel] = ChannelPolicy(
+            limit_ms=rule.limit_s * 1000,
+            grace_ms=rule.grace_s * 1000,
+            doubt=Doubt(rule.doubt),
+            receipt_ms=None if rule.receipt_s is None else rule.receipt_s * 1000,
+            tries=rule.tries,
+            per_minute=rule.per_minute,
+            burst=rule.burst,
+            cost_cents=rule.cost_cents,
+            hours=None if hours is None else Hours(hours.from_min, hours.to_min, hours.sundays),
+        )
+    return MappingProxyType(found)
+
+
+def dump_rules(rules: Rules) -> dict[str, Any]:
+    """JSON-able."""
+    return {
+        "channels": {c.value: asdict(p) for c, p in rules.channels.items()},
+        "digest_ms": rules.digest_ms,
+        "budget": rules.budget_per_hour,
+        "headcount": [list(rules.reminders_ms), rules.managers_ms, rules.close_pct],
+    }
+
+
+def load_rules(dumped: Mapping[str, Any]) -> Rules:
+    """Inverse of dump_rules."""
+    channels = {}
+    for channel, values in dumped["channels"].items():
+        hours = values["hours"]
+        given = values | {
+            "doubt": Doubt(values["doubt"]),
+            "hours": None if hours is None else Hours(**hours),
+        }
+        channels[Channel(channel)] = ChannelPolicy(**given)
+    reminders, managers_ms, close_pct = dumped["headcount"]
+    return Rules(
+        MappingProxyType(channels),
+        dumped["digest_ms"],
+        dumped["budget"],
+        tuple(reminders),
+        managers_ms,
+        close_pct,
+    )
+
+
+FALLBACK: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT)
+"""Tried after the channels of the wave, when verified for the person."""
+_PAUSES_MS: Final = (30_000, 2 * MINUTE_MS)
+ASKED_MOST_MS: Final = 10 * MINUTE_MS
+"""A provider that asks for a longer pause is called again after this one: somebody waits for the message."""
+
+
+def pause_ms(tries: int) -> int:
+    """Pause before the next attempt on a channel that failed `tries` times (≥ 1). Other channels do not wait for it."""
+    return _PAUSES_MS[min(tries, len(_PAUSES_MS)) - 1]

@@ -1,0 +1,23 @@
+"""The silent test of the channels in the monthly drill (D38): asked of a sender, and what it said. Pure."""
+
+from __future__ import annotations
+
+from schemas.base import Fact, Instant
+from schemas.delivery import ChannelsProbed, ProbeOutcome, ProbeRow
+from schemas.oncall import LaddersDrilled
+from schemas.realms import is_live
+
+
+def probed(realm: str, word: LaddersDrilled | ProbeOutcome, now: Instant) -> list[Fact]:
+    """The probe is asked for, or has its outcome; a simulated realm has no channels."""
+    if not is_live(realm):
+        return []
+    match word:
+        case LaddersDrilled(row=drill):
+            return [ChannelsProbed(row=ProbeRow(id=drill.id, asked_at=now))]
+        case ProbeOutcome(drill=id, asked_at=asked_at, channels=channels):
+            return [
+                ChannelsProbed(
+                    row=ProbeRow(id=id, asked_at=asked_at, done_at=now, channels=channels)
+                )
+            ]

@@ -1,0 +1,61 @@
+"""Hold: stop all sending until a named time, never what is about danger to people (API.md, `/api/v1/sending/hold`)."""
+
+from __future__ import annotations
+
+from schemas.base import Command, Fact, Instant
+from schemas.commands import HoldSending, ReleaseSending
+from schemas.delivery import HoldChanged, HoldRow
+from schemas.ranks import HOLDER, may_decide
+from schemas.runtime import CommandApplied, CommandRefused
+
+
+def _refused(command: Command, command_id: str, status: int, code: str) -> list[Fact]:
+    return [
+        CommandRefused.model_validate(
+            {
+                "command_id": command_id,
+                "command": type(command).__name__,
+                "status": status,
+                "code": code,
+            }
+        )
+    ]
+
+
+def decide_hold(command: HoldSending, command_id: str, now: Instant) -> list[Fact]:
+    """Holds, or moves the end of a hold in force. Needs a reason and an end in the future."""
+    if not may_decide(command.role, HOLDER):
+        return _refused(command, command_id, 403, "role_not_allowed")
+    if not command.reason:
+        return _refused(command, command_id, 409, "reason_required")
+    if command.until <= now:
+        return _refused(command, command_id, 409, "until_in_past")
+    row = HoldRow(
+        held=True, until=command.until, by=command.author, reason=command.reason, since=now
+    )
+    return [
+        HoldChanged(row=row),
+        CommandApplied(
+            command_id=command_id, command="HoldSending", result={"until": command.until}
+        ),
+    ]
+
+
+def decide_release(
+    hold: HoldRow | None, command: ReleaseSending, command_id: str, now: Instant
+) -> list[Fact]:
+    """Ends a hold before its time."""
+    if not may_decide(command.role, HOLDER):
+        return _refused(command, command_id, 403, "role_not_allowed")
+    if hold is None or not hold.held:
+        return _refused(command, command_id, 409, "not_held")
+    released = HoldRow(held=False, by=command.author, reason=command.reason, since=now)
+    return [
+        HoldChanged(row=released),
+        CommandApplied(command_id=command_id, command="ReleaseSending"),
+    ]
+
+
+def lapsed(now: Instant) -> HoldChanged:
+    """The hold reached its end."""
+    return HoldChanged(row=HoldRow(held=False, reason="until_reached", since=now))

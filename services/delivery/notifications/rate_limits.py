@@ -1,0 +1,219 @@
+"""Pace: how fast each provider may be handed messages, who goes first, and fair shares among those who wait. Pure.
+
+A bucket of `burst` messages per channel fills at the declared rate. Danger to people and the first page of an incident never wait;
+they take from the bucket all the same, so the rate holds over time. Whoever waits goes by urgency; within one urgency the groups
+(an escalation, a call-out) take turns, however many messages each has (start-time fair queueing).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Final, Self, TypeVar
+
+from schemas.base import Instant
+from schemas.delivery import NotificationRow
+from schemas.words import Channel
+from services.delivery.notifications.channel_policies import ChannelPolicy
+from services.runtime.decider.maps import Map
+
+QUANTUM_MS: Final = 250
+"""Those who wait leave in groups of about so much: a tick costs an input."""
+
+
+_V = TypeVar("_V")
+_US: Final = 1000
+"""Microseconds per millisecond."""
+
+
+class Urgency(IntEnum):
+    """Order among those who wait. The first two never do."""
+
+    DANGER = 0
+    FIRST_PAGE = 1
+    CALL = 2
+    ALARM = 3
+    CAMPAIGN = 4
+
+
+def urgency(row: NotificationRow) -> Urgency:
+    """How urgent a message is, whatever the channel. A call-out about danger goes before others, but not faster than its provider."""
+    if row.campaign is not None:
+        return Urgency.CALL if row.danger else Urgency.CAMPAIGN
+    if row.danger:
+        return Urgency.DANGER
+    if row.answer_expected:
+        return Urgency.FIRST_PAGE if row.wave == 1 and (row.cycle or 1) == 1 else Urgency.CALL
+    return Urgency.ALARM
+
+
+def never_waits(row: NotificationRow) -> bool:
+    """Danger to people, and the first page of an incident."""
+    return urgency(row) <= Urgency.FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One message in a queue."""
+
+    channel: Channel
+    urgency: int
+    tag: float
+    """Virtual start: grows by one per message of the same group."""
+    group: str
+    danger: bool = False
+
+    def place(self, id: str) -> tuple[int, float, str]:
+        """Where it stands in its queue."""
+        return (self.urgency, self.tag, id)
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """Buckets and queues of all channels. `queues` and `dangers` are made from `waiting` and never stored."""
+
+    full_at: Map[Channel, int] = Map()
+    """When the bucket of a channel will be full again, microseconds since the epoch: whole numbers, so that no message is lost to rounding."""
+    waiting: Map[str, Waiting] = Map()
+    virtual: Map[Channel, float] = Map()
+    """Tag of the last message that left the queue."""
+    finish: Map[str, float] = Map()
+    """`channel/group` → tag of the group's next message."""
+    queues: Map[Channel, tuple[tuple[int, float, str], ...]] = Map()
+    dangers: Map[Channel, int] = Map()
+    """How many of those who wait are about danger to people: a hold does not stop them."""
+
+    def room(self, channel: Channel, policy: ChannelPolicy, now: Instant) -> int:
+        """Messages that may be handed over now."""
+        missing_us = max(0, self.full_at.get(channel, 0) - now * _US)
+        return policy.burst - -(-missing_us // policy.interval_us)
+
+    def opens_at(
+        self, channel: Channel, policy: ChannelPolicy, *, held: bool = False
+    ) -> Instant | None:
+        """When the next group may leave the queue; None when nobody waits, or during a hold nobody whom it lets pass."""
+        queue = self.queues.get(channel)
+        if not queue or (held and not self.dangers.get(channel)):
+            return None
+        group = min(len(queue), policy.burst, max(1, QUANTUM_MS * _US // policy.interval_us))
+        return -(
+            -(self.full_at.get(channel, 0) - (policy.burst - group) * policy.interval_us) // _US
+        )
+
+    def is_open(
+        self, row: NotificationRow, channel: Channel, policy: ChannelPolicy, now: Instant
+    ) -> bool:
+        """True if the message may be handed over now: it never waits, or nobody waits and there is room."""
+        return never_waits(row) or (
+            not self.queues.get(channel) and self.room(channel, policy, now) >= 1
+        )
+
+    def first(self, channel: Channel, count: int) -> tuple[str, ...]:
+        """The next to leave."""
+        return tuple(id for _, _, id in self.queues.get(channel, ())[:count])
+
+    # ── steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def handed(self, channel: Channel, policy: ChannelPolicy, at: Instant) -> Self:
+        """One message was handed over."""
+        full = max(self.full_at.get(channel, 0), at * _US) + policy.interval_us
+        return replace(self, full_at=self.full_at.set(channel, full))
+
+    def joined(self, row: NotificationRow, channel: Channel) -> Self:
+        """With this message in the queue of the channel, behind the others of its group."""
+        if row.id in self.waiting:
+            return self
+        group = row.campaign or row.escalation or row.incident or row.role
+        key = f"{channel.value}/{group}"
+        tag = max(self.virtual.get(channel, 0.0), self.finish.get(key, 0.0))
+        one = Waiting(channel, int(urgency(row)), tag, group, row.danger)
+        queue, place = self.queues.get(channel, ()), one.place(row.id)
+        at = bisect_left(queue, place)
+        queue = queue[:at] + (place,) + queue[at:]  # noqa: RUF005  half the time of a list that becomes a tuple: there may be thousands
+        return replace(
+            self,
+            waiting=self.waiting.set(row.id, one),
+            finish=self.finish.set(key, tag + 1),
+            queues=self.queues.set(channel, queue),
+            dangers=_with(self.dangers, channel, self.dangers.get(channel, 0) + one.danger),
+        )
+
+    def left(self, id: str) -> Self:
+        """Without this message, if it waited. An empty queue forgets who had how much."""
+        one = self.waiting.get(id)
+        if one is None:
+            return self
+        queue = self.queues[one.channel]
+        at = bisect_left(queue, one.place(id))
+        rest = queue[:at] + queue[at + 1 :]
+        virtual = self.virtual.set(one.channel, max(self.virtual.get(one.channel, 0.0), one.tag))
+        finish = self.finish
+        if not rest:
+            virtual = virtual.set(one.channel, 0.0)
+            finish = Map(
+                {
+                    key: tag
+                    for key, tag in finish.items()
+                    if not key.startswith(f"{one.channel.value}/")
+                }
+            )
+        return replace(
+            self,
+            waiting=self.waiting.delete(id),
+            virtual=virtual,
+            finish=finish,
+            queues=_with(self.queues, one.channel, rest),
+            dangers=_with(self.dangers, one.channel, self.dangers.get(one.channel, 0) - one.danger),
+        )
+
+    # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def dump(self) -> dict[str, list[tuple[str, object]]]:
+        """JSON-able collections."""
+        return {
+            "full_at": [(c.value, at) for c, at in self.full_at.items()],
+            "waiting": [
+                (id, [w.channel.value, w.urgency, w.tag, w.group, w.danger])
+                for id, w in self.waiting.items()
+            ],
+            "virtual": [(c.value, tag) for c, tag in self.virtual.items()],
+            "finish": list(self.finish.items()),
+        }
+
+    @classmethod
+    def load(cls, dumped: dict[str, list[tuple[str, object]]]) -> Self:
+        """Inverse of dump."""
+        waiting = {id: _waiting(value) for id, value in dumped.get("waiting", ())}
+        queues: dict[Channel, list[tuple[int, float, str]]] = {}
+        dangers: dict[Channel, int] = {}
+        for id, one in waiting.items():
+            queues.setdefault(one.channel, []).append(one.place(id))
+            if one.danger:
+                dangers[one.channel] = dangers.get(one.channel, 0) + 1
+        return cls(
+            Map({Channel(c): int(_number(at)) for c, at in dumped.get("full_at", ())}),
+            Map(waiting),
+            Map({Channel(c): _number(tag) for c, tag in dumped.get("virtual", ())}),
+            Map({key: _number(tag) for key, tag in dumped.get("finish", ())}),
+            Map({channel: tuple(sorted(places)) for channel, places in queues.items()}),
+            Map(dangers),
+        )
+
+
+def _with(m: Map[Channel, _V], channel: Channel, value: _V) -> Map[Channel, _V]:
+    """`m` with this value, without the channel when there is none: a loaded state equals the one that was dumped."""
+    if value:
+        return m.set(channel, value)
+    return m.delete(channel) if channel in m else m
+
+
+def _waiting(value: object) -> Waiting:
+    assert isinstance(value, (list, tuple))
+    channel, urgent, tag, group, *danger = value
+    return Waiting(Channel(channel), int(urgent), float(tag), str(group), danger == [True])
+
+
+def _number(value: object) -> int | float:
+    assert isinstance(value, (int, float))
+    return value

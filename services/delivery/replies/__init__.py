@@ -1,0 +1,1 @@
+"""Match replies and receipts with notifications."""

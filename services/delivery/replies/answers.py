@@ -1,0 +1,92 @@
+"""A person answers a notification (D33): by link, reply, key or page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas.base import Fact, Instant
+from schemas.calling import AnswerReceived
+from schemas.commands import AnswerNotification
+from schemas.delivery import NotificationChanged, NotificationRow
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import Answer, Channel
+from services.delivery.notifications.attempts import supersede_planned, was_made, with_state
+
+_COMMAND = "AnswerNotification"
+ANSWERS: Final = frozenset(Answer)
+"""Reasons of a withdrawal that are answers."""
+
+
+def answered(row: NotificationRow, answer: Answer, now: Instant) -> NotificationRow:
+    """The row with this answer. `acknowledged_at` stays the time of the first one."""
+    told = supersede_planned(row).model_copy(
+        update={"answer": answer.value, "acknowledged_at": row.acknowledged_at or now, "why": None}
+    )
+    return with_state(told)
+
+
+def _proved(row: NotificationRow, command: AnswerNotification) -> Channel | None:
+    """The channel without which this answer could not be: the one it came by, or behind a link the only one that was not in vain."""
+    made = {a.channel for a in row.attempts if was_made(a) and a.state != "failed"}
+    if command.channel == "link":
+        return next(iter(made)) if len(made) == 1 else None
+    return next((c for c in made if c.value == command.channel and c is not Channel.APP), None)
+
+
+def decide_answer(
+    row: NotificationRow | None, command: AnswerNotification, command_id: str, now: Instant
+) -> list[Fact]:
+    """What an answer causes.
+
+    It counts in every state: a late one, one to a withdrawn call, one that came before any receipt. The same answer again has no
+    second effect; the other answer replaces the first (who said yes and cannot come must be able to say so).
+    """
+    if row is None:
+        return [
+            CommandRefused(
+                command_id=command_id, command=_COMMAND, status=404, code="notification_unknown"
+            )
+        ]
+    values: dict[str, str | int | float | bool | None] = {"notification": row.id}
+    if command.person != row.person:
+        return [
+            CommandRefused(
+                command_id=command_id,
+                command=_COMMAND,
+                status=403,
+                code="not_addressee",
+                values=values,
+            )
+        ]
+    if not row.answer_expected:
+        return [
+            CommandRefused(
+                command_id=command_id,
+                command=_COMMAND,
+                status=409,
+                code="answer_not_expected",
+                values=values,
+            )
+        ]
+    instead = command.instead if command.answer is Answer.DECLINE else None
+    repeated = row.answer == command.answer.value and instead is None
+    applied = CommandApplied(
+        command_id=command_id,
+        command=_COMMAND,
+        result={**values, "answer": command.answer.value, "repeated": repeated},
+    )
+    if repeated:
+        return [applied]
+    return [
+        NotificationChanged(row=answered(row, command.answer, now)),
+        AnswerReceived(
+            notification=row.id,
+            person=row.person,
+            answer=command.answer,
+            channel=command.channel,
+            at=now,
+            instead=instead,
+            proved=_proved(row, command),
+        ),
+        applied,
+    ]

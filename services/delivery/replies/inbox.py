@@ -1,0 +1,72 @@
+"""Replies that came in by the front door (`POST /webhooks/sms`): they lie encrypted in `texts` until they are read here, then they are erased."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, Protocol
+
+from schemas.replies import WAITING
+from schemas.words import Channel
+from services.delivery.channels.sms.origin import same_number
+from services.delivery.replies.returns import Returns
+from services.delivery.sender.periodic import rounds
+from services.runtime.secrets.vault import TextItem
+
+EVERY_S: Final = 0.5
+REMEMBERED: Final = 10_000
+"""Replies that were read."""
+
+
+class Letters(Protocol):
+    """`services.runtime.secrets.vault.Texts`."""
+
+    def ids(self, prefix: str) -> list[str]: ...
+
+    async def get(self, text_id: str) -> TextItem | None: ...
+
+    async def erase(self, id: str) -> None: ...
+
+
+class Waiting:
+    """Hands them in, in the order in which they came: who writes `1`, then `2`, has changed their mind.
+
+    A gateway that heard no answer posts the same message again, perhaps after a later one was read: that is no second reply. A start forgets
+    which were read; then the id of the answer tells that it is the same.
+    """
+
+    def __init__(self, letters: Letters, returns: Returns) -> None:
+        self._letters = letters
+        self._returns = returns
+        self._read: OrderedDict[str, None] = OrderedDict()
+        """Ids of the last ones, erased as they are."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await rounds("replies", self.read, EVERY_S)
+
+    async def read(self) -> None:
+        """One round. Raises BrokerAway: what is left is read in the next one."""
+        found = [(id, await self._letters.get(id)) for id in self._letters.ids(WAITING)]
+        for id, item in sorted(found, key=_came):
+            if (
+                item is None and id in self._read
+            ):  # erased here, and not gone yet from what this process knows
+                continue
+            if item is None or id in self._read or await self._hand_in(id, item):
+                await self._letters.erase(id)
+                self._remember(id)
+
+    async def _hand_in(self, id: str, item: TextItem) -> bool:
+        return await self._returns.reply(
+            Channel.SMS, same_number(str(item.fields["from"])), str(item.fields["words"]), name=id
+        )
+
+    def _remember(self, id: str) -> None:
+        self._read[id] = None
+        while len(self._read) > REMEMBERED:
+            self._read.popitem(last=False)
+
+
+def _came(found: tuple[str, TextItem | None]) -> int:
+    item = found[1]
+    return 0 if item is None else int(item.fields.get("at", 0))

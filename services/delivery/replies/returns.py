@@ -1,0 +1,271 @@
+"""What comes back from providers on a line of their own: receipts under the provider's id, and words that people write.
+
+A receipt may overtake the outcome of its own attempt: it waits a little for it, then the provider is asked to say it again. One
+whose attempt stays unknown (its sender died before it heard the id) is let go after a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, Literal, Protocol
+from uuid import uuid4
+
+import structlog
+
+from schemas.callouts import headcount_text_id
+from schemas.commands import AnswerNotification
+from schemas.delivery import ReceiptReceived, ReplyUnread
+from schemas.directory import Contact
+from schemas.oncall import NoteReachability
+from schemas.replies import chosen, understood
+from schemas.topics import inputs, urgent_lane
+from schemas.words import Answer, Channel
+from services.delivery.channels.base import Outgoing
+from services.delivery.channels.sms.origin import same_number
+from services.delivery.replies.receipt_references import AS_WRITTEN, readings, reference_key
+from services.delivery.sender.attempt_view import Asked, Outbox, Reference
+from services.delivery.sender.sender import SOURCE, Inputs
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.process import metrics
+from services.runtime.secrets.vault import TextItem
+
+log = structlog.get_logger(__name__)
+
+WAIT_S: Final = 5.0
+"""For the outcome of the attempt to come back from the log."""
+GIVE_UP_S: Final = 600.0
+"""From the first time that a receipt for an unknown id is heard."""
+READ_AGAIN_S: Final = 10.0
+"""For a reply the directory is read again when it was read longer ago: numbers change hands, and people are erased."""
+_POLL_S: Final = 0.02
+_KEPT: Final = 10_000
+
+
+class People(Protocol):
+    """`services.runtime.secrets.vault.Directory`."""
+
+    def ids(self) -> list[str]:
+        """All tokens."""
+        ...
+
+    async def get(self, person: str) -> Contact | None:
+        """The person; None when unknown or erased."""
+        ...
+
+    async def put(self, contact: Contact) -> None:
+        """Raises BrokerAway."""
+        ...
+
+
+class Texts(Protocol):
+    """`services.runtime.secrets.vault.Texts`."""
+
+    async def put(self, text_id: str, item: TextItem) -> None:
+        """Raises BrokerAway."""
+        ...
+
+
+class Returns:
+    """`channels.Inbox` of one sender run."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        producer: Inputs,
+        people: People,
+        texts: Texts,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._outbox = outbox
+        self._producer = producer
+        self._people = people
+        self._texts = texts
+        self._monotonic = monotonic
+        self._unknown: dict[str, float] = {}
+        self._usual: dict[Channel, int] = {}
+        """How a provider wrote the last id (`readings`)."""
+        self._numbers: dict[str, tuple[str, ...]] = {}
+        self._read_at = float("-inf")
+        self._indexing = asyncio.Lock()
+        self._changing = asyncio.Lock()
+        """A contact is read and written as a whole, and several browsers of a person may be gone at once."""
+
+    async def receipt(
+        self,
+        channel: Channel,
+        provider_id: str,
+        state: Literal["received", "failed"],
+        error: str | None,
+    ) -> bool:
+        """See Inbox."""
+        key = reference_key(channel, provider_id)
+        reference = await self._known(channel, provider_id)
+        if reference is None:
+            return self._gave_up(key, channel)
+        self._unknown.pop(key, None)
+        receipt = ReceiptReceived(
+            notification=reference.notification, attempt=reference.attempt, state=state, error=error
+        )
+        await self._producer.send(
+            inputs("delivery"),
+            reference.realm,
+            receipt,
+            id=f"{reference.attempt}:receipt:{state}",
+            source=SOURCE,
+        )
+        metrics.count("vigie_receipts_total", channel=channel.value, state=state)
+        return True
+
+    def awaited(self, channel: Channel) -> frozenset[str]:
+        """See Inbox."""
+        return frozenset(self._outbox.awaited.get(channel, {}).values())
+
+    async def _known(self, channel: Channel, provider_id: str) -> Reference | None:
+        """The attempt whose id the provider has written in its usual way; only when none comes, in another: that may be the number of another message."""
+        loop, keys = (
+            asyncio.get_running_loop(),
+            [reference_key(channel, id) for id in readings(provider_id)],
+        )
+        usual = keys[self._usual.get(channel, AS_WRITTEN)]
+        give_up = loop.time() + (0.0 if keys[AS_WRITTEN] in self._unknown else WAIT_S)
+        while (found := self._outbox.references.get(usual)) is None and loop.time() < give_up:
+            await asyncio.sleep(_POLL_S)
+        if found is not None:
+            return found
+        other = next((n for n, key in enumerate(keys) if key in self._outbox.references), None)
+        if other is None:
+            return None
+        self._usual[channel] = other
+        return self._outbox.references[keys[other]]
+
+    def _gave_up(self, key: str, channel: Channel) -> bool:
+        since = self._unknown.setdefault(key, self._monotonic())
+        while len(self._unknown) > _KEPT:
+            del self._unknown[next(iter(self._unknown))]
+        if self._monotonic() - since < GIVE_UP_S:
+            return False
+        del self._unknown[key]
+        metrics.count("vigie_receipts_total", channel=channel.value, state="unknown")
+        log.warning("receipt.unknown", channel=channel.value)
+        return True
+
+    async def reply(
+        self, channel: Channel, address: str, words: str, *, name: str | None = None
+    ) -> bool:
+        """See Inbox. It answers the newest call of that person which waits for an answer, else it is another answer to the last one.
+
+        `name`: of this message, where it has one: told again it is the same answer. Of words that are no answer delivery hears, so that the person learns how to answer. Strangers are told nothing.
+        """
+        if not self._outbox.caught_up:
+            return False
+        people = await self._people_of(address)
+        asked = [
+            (call, id, person)
+            for person in people
+            for id, call in self._outbox.asked.get(person, {}).items()
+        ]
+        newest = max(
+            reversed(asked), key=lambda one: (not one[0].answered, one[0].at), default=None
+        )
+        safety = chosen(words) if newest is not None and newest[0].headcount else None
+        answer = (
+            None
+            if newest is None
+            else understood(words)
+            if not newest[0].headcount
+            else Answer.ACK
+            if safety is not None
+            else None
+        )
+        if newest is None or answer is None:
+            why = "stranger" if not people else "not_asked" if newest is None else "not_understood"
+            metrics.count("vigie_replies_total", channel=channel.value, outcome=why)
+            log.warning("reply.unused", channel=channel.value, why=why)
+            if newest is not None and not newest[0].unread:
+                await self._not_understood(channel, *newest)
+            return True
+        call, notification, person = newest
+        if safety is not None:
+            await self._texts.put(
+                headcount_text_id(notification), TextItem({"headcount": safety.value})
+            )
+        await self._answer(channel, notification, call, person, answer, name or str(uuid4()))
+        metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
+        return True
+
+    async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
+        """See Inbox. While the broker is away it stays; the next message finds out again."""
+        async with self._changing:
+            await self._drop(channel, outgoing)
+
+    async def _drop(self, channel: Channel, outgoing: Outgoing) -> None:
+        contact = await self._people.get(outgoing.row.person)
+        if contact is None or outgoing.address not in contact.addresses(channel):
+            return
+        left = contact.without(channel, outgoing.address)
+        told = NoteReachability(author="system:delivery", role="admin", people=(left.reach(),))
+        try:
+            await self._people.put(left)
+            await self._producer.send(
+                urgent_lane("alerts", outgoing.realm),
+                outgoing.realm,
+                told,
+                id=f"gone-{outgoing.attempt}",
+                source=SOURCE,
+            )
+        except BrokerAway as error:
+            log.warning("address.not_dropped", channel=channel.value, error=str(error))
+            return
+        log.info("address.gone", channel=channel.value, person=contact.person)
+
+    async def _answer(
+        self,
+        channel: Channel,
+        notification: str,
+        call: Asked,
+        person: str,
+        answer: Answer,
+        name: str,
+    ) -> None:
+        command = AnswerNotification(
+            author=person,
+            role=call.role,
+            notification=notification,
+            person=person,
+            answer=answer,
+            channel=channel.value,
+        )
+        await self._producer.send(
+            inputs("delivery"), call.realm, command, id=f"reply:{name}", source=SOURCE
+        )
+
+    async def _not_understood(
+        self, channel: Channel, call: Asked, notification: str, person: str
+    ) -> None:
+        told = ReplyUnread(notification=notification, person=person, channel=channel)
+        await self._producer.send(
+            inputs("delivery"), call.realm, told, id=f"unread:{notification}", source=SOURCE
+        )
+
+    async def _people_of(self, address: str) -> tuple[str, ...]:
+        """The tokens behind a number (a telephone of the duty goes from hand to hand), from an index that lives in memory only."""
+        async with self._indexing:
+            if self._monotonic() - self._read_at >= READ_AGAIN_S:
+                self._read_at = self._monotonic()
+                self._numbers = await self._index()
+        return self._numbers.get(address, ())
+
+    async def _index(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for n, token in enumerate(self._people.ids()):
+            if n % 200 == 0:
+                await asyncio.sleep(0)  # thousands of people must not keep the sender waiting
+            contact = await self._people.get(token)
+            for number in map(
+                same_number, contact.addresses(Channel.SMS) if contact is not None else ()
+            ):
+                found[number] = (*found.get(number, ()), token)
+        return found

@@ -1,0 +1,1 @@
+"""Claim attempts and hand them to providers."""

@@ -1,0 +1,537 @@
+"""What one sender run knows of the log: attempts on offer, its claims, its grants. No I/O, no clock of its own.
+
+The order that makes a provider call happen once per attempt, whatever is killed when (DESIGN §2, Effects):
+
+1. An attempt `planned` in the log is on offer. The run notes its monotonic time, then sends `ClaimAttempt`.
+2. Only a grant read back from the log, for this run id, may be called (`granted`). A run id is drawn at every start.
+3. The run takes a grant once (`observe` hands it out once), and calls once, within the limit counted from the time noted in 1.
+4. It reports the outcome. Without one, delivery declares the attempt ambiguous at append time + limit + grace.
+5. A run that holds the place of one that has surely ended reports its open grants as ambiguous at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import astuple, dataclass, field, replace
+from typing import Any
+
+from schemas.callouts import CallOutChanged, CallOutListed
+from schemas.delivery import (
+    AttemptGranted,
+    AttemptOutcomes,
+    AttemptRow,
+    ChannelsProbed,
+    ClaimAttempts,
+    HoldChanged,
+    NotificationChanged,
+    NotificationRow,
+    ProbeRow,
+)
+from schemas.realms import is_live, parse_realm
+from schemas.reference import ReferencePublished
+from schemas.words import Channel
+from services.delivery.notifications.rate_limits import never_waits, urgency
+from services.delivery.replies.receipt_references import reference_key
+from services.delivery.sender.slots import Room, room_of
+from services.messages import Names
+from services.messages.names import TERRITORY
+from services.runtime.log.transaction import Transaction
+
+KEPT_REFERENCES = 20_000
+"""Messages whose receipts are still understood; the oldest are forgotten first."""
+KEPT_INCIDENTS = 2_000
+"""Incidents of which it is known who was called first; the oldest are forgotten first."""
+_READ = frozenset(
+    m.__name__
+    for m in (
+        NotificationChanged,
+        AttemptGranted,
+        HoldChanged,
+        ReferencePublished,
+        CallOutChanged,
+        CallOutListed,
+        ChannelsProbed,
+    )
+)
+
+
+_SEVERAL = frozenset({ClaimAttempts.wire_type(), AttemptOutcomes.wire_type()})
+"""Types of inputs that speak of several attempts."""
+Order = tuple[int, int, int, int]
+"""Urgency, turn among the calls of its incident, level (the gravest first), when it was planned: the smallest goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An attempt that waits for a claim."""
+
+    realm: str
+    row: NotificationRow
+    correlation_id: str
+    traceparent: str | None = None
+    order: Order = (0, 0, 0, 0)
+    """Who gets the next place."""
+    attempt: str = field(init=False)
+    room: Room = field(init=False)
+    """Where it needs its place."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attempt", self.row.attempts[-1].id)
+        object.__setattr__(self, "room", room_of(self.row))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claim of this run."""
+
+    at_s: float
+    """Monotonic time from before it was first sent."""
+    correlation_id: str
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGrant:
+    """An attempt that a run may be calling."""
+
+    realm: str
+    notification: str
+    attempt: str
+    run: str
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A grant that this run may use once."""
+
+    realm: str
+    row: NotificationRow
+    granted: AttemptGranted
+    correlation_id: str
+    claimed_s: float
+    """Monotonic time from before the first claim was sent."""
+    traceparent: str | None = None
+
+    @property
+    def attempt(self) -> AttemptRow:
+        """The granted attempt."""
+        return next(a for a in self.row.attempts if a.id == self.granted.attempt)
+
+    def left_s(self, now_s: float) -> float:
+        """What is left of the limit; ≤ 0 = must not be called any more."""
+        return self.granted.limit_ms / 1000 - (now_s - self.claimed_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The channels are to be tried, silently."""
+
+    realm: str
+    row: ProbeRow
+    correlation_id: str
+    again: str = ""
+    """The run that tries once more, on its own account, what has its answer already."""
+
+    @property
+    def name(self) -> str:
+        """Of this request: a month may have several."""
+        return ":".join(
+            [
+                "probe",
+                self.realm,
+                self.row.id,
+                str(self.row.asked_at),
+                *([self.again] if self.again else []),
+            ]
+        )
+
+
+@dataclass
+class Headcount:
+    """A headcount as far as its single answers need it."""
+
+    realm: str
+    sites: tuple[str, ...]
+    started_at: int | None
+    over: bool
+    persons: set[str] = field(default_factory=set)
+    """Who is asked."""
+    notifications: dict[str, str] = field(default_factory=dict)
+    """… by which notification: its id → the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The attempt behind a provider's id."""
+
+    realm: str
+    notification: str
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call that a person may answer."""
+
+    realm: str
+    role: str
+    headcount: bool
+    """« Are you safe? »: three answers, kept apart."""
+    at: int
+    """When it was planned."""
+    answered: bool
+    """They may still think otherwise: who said yes and cannot come, who was safe and needs help."""
+    unread: bool = False
+    """They have written what is no answer, and are told how to answer once."""
+
+
+@dataclass
+class Outbox:
+    """`observe` every accepted record of the live partitions, in order."""
+
+    run: str
+    monotonic: Callable[[], float]
+    offers: dict[str, Offer] = field(default_factory=dict)
+    """Attempt → offer."""
+    names: dict[str, Names] = field(default_factory=dict)
+    references: dict[str, Reference] = field(default_factory=dict)
+    """`reference_key` → attempt, in the order in which providers took them."""
+    awaited: dict[Channel, dict[str, str]] = field(default_factory=dict)
+    """Channel → attempt → the provider's id, of what was accepted and waits for its receipt."""
+    asked: dict[str, dict[str, Asked]] = field(default_factory=dict)
+    """Person → notification → what they were asked and have not answered, and the last one that they have."""
+    headcounts: dict[str, Headcount] = field(default_factory=dict)
+    """Of which single answers are kept."""
+    caught_up: bool = False
+    """The log was read to its end: what is not here was never asked."""
+    probes: dict[str, Probe] = field(default_factory=dict)
+    """`<realm>/<drill>` → a silent test of the channels that nobody has reported yet."""
+    proven: dict[str, Probe] = field(default_factory=dict)
+    """Realm → the silent test that was answered last."""
+    claims: set[str] = field(default_factory=set)
+    """Attempts that this run has claimed and that the log has not decided on yet."""
+    grants: dict[str, OpenGrant] = field(default_factory=dict)
+    """Notification → its attempt that has no outcome yet, whichever run it was granted to."""
+    _held: set[str] = field(default_factory=set)
+    _claimed: dict[str, Claimed] = field(default_factory=dict)
+    _claim_inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Id of the input → the attempts that this run claims by it, until the log holds it."""
+    _turns: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Incident → its notifications that never wait, in the order in which they were planned."""
+    _taken: set[str] = field(default_factory=set)
+    _offered: dict[str, str] = field(default_factory=dict)
+
+    def observe(self, transaction: Transaction) -> list[Call]:
+        """Take in one record; returns the grants of this run in it, each only once, however often the record is read.
+
+        Realms that are not live do not exist here.
+        """
+        realm = transaction.realm
+        if not is_live(realm):
+            return []
+        facts = [f.message() for f in transaction.facts if f.name in _READ]
+        grants = [f for f in facts if isinstance(f, AttemptGranted) and f.run == self.run]
+        rows = {f.row.id: f.row for f in facts if isinstance(f, NotificationChanged)}
+        for fact in facts:
+            match fact:
+                case NotificationChanged(row=row):
+                    correlation_id = self._correlation_of(row, transaction)
+                    self._offer(realm, row, correlation_id, self._trace_of(row, transaction))
+                    self._note_grant(realm, row, correlation_id)
+                    self._refer(realm, row)
+                    self._ask(realm, row)
+                    if row.campaign in self.headcounts:
+                        self.headcounts[row.campaign].notifications[row.id] = row.person
+                case CallOutChanged(row=called) if called.kind == "headcount":
+                    known = self.headcounts.setdefault(
+                        called.id, Headcount(realm, called.sites, None, over=False)
+                    )
+                    known.started_at, known.over = (
+                        called.started_at,
+                        called.state in ("stopped", "done"),
+                    )
+                case CallOutListed() if fact.callout in self.headcounts:
+                    self.headcounts[fact.callout].persons.update(one.person for one in fact.people)
+                case ChannelsProbed(row=probe):
+                    self.probes.pop(f"{realm}/{probe.id}", None)
+                    one = Probe(realm, probe, transaction.src.correlation_id)
+                    if probe.done_at is None:
+                        self.probes[f"{realm}/{probe.id}"] = one
+                    else:
+                        self.proven[realm] = one
+                case HoldChanged(row=hold):
+                    (self._held.add if hold.held else self._held.discard)(realm)
+                case ReferencePublished(data=section):
+                    self.names[realm] = self.names_of(realm).with_section(section)
+                case _:
+                    pass
+        self.claims.difference_update(self._claim_inputs.pop(transaction.src.id, ()))
+        return [
+            self._take(rows[g.notification], g, transaction)
+            for g in grants
+            if g.attempt in self._claimed and g.attempt not in self._taken
+        ]
+
+    def _take(self, row: NotificationRow, granted: AttemptGranted, by: Transaction) -> Call:
+        self._taken.add(granted.attempt)
+        claimed = self._claimed[granted.attempt]
+        traceparent = self._trace_of(row, by)
+        return Call(by.realm, row, granted, claimed.correlation_id, claimed.at_s, traceparent)
+
+    def _correlation_of(self, row: NotificationRow, by: Transaction) -> str:
+        """Return the correlation id of what befell this row: a record of several attempts bears that of the first."""
+        claimed = self._claim_of(row) if by.src.type in _SEVERAL else None
+        return by.src.correlation_id if claimed is None else claimed.correlation_id
+
+    def _trace_of(self, row: NotificationRow, by: Transaction) -> str | None:
+        """Return the hop that the next one of this row follows, which is always in the row's trace.
+
+        A record of several attempts is a hop in the trace of the first. Attempts of other traces
+        follow their own last hop instead.
+        """
+        claimed = self._claim_of(row) if by.src.type in _SEVERAL else None
+        if claimed is None or _trace_id(claimed.traceparent) == _trace_id(by.traceparent):
+            return by.traceparent
+        return claimed.traceparent
+
+    def _claim_of(self, row: NotificationRow) -> Claimed | None:
+        """Return the last claim of this row by this run."""
+        known = (self._claimed.get(attempt.id) for attempt in reversed(row.attempts))
+        return next((claimed for claimed in known if claimed is not None), None)
+
+    def _offer(
+        self, realm: str, row: NotificationRow, correlation_id: str, traceparent: str | None
+    ) -> None:
+        if (before := self._offered.pop(row.id, None)) is not None:
+            self.offers.pop(before, None)
+            self.claims.discard(before)
+        if row.attempts and row.attempts[-1].state == "planned":
+            attempt = row.attempts[-1].id
+            self.offers[attempt] = Offer(
+                realm, row, correlation_id, traceparent, self._order_of(row)
+            )
+            self._offered[row.id] = attempt
+            if attempt in self._claimed and attempt not in self._taken:
+                self.claims.add(attempt)
+
+    def _order_of(self, row: NotificationRow) -> Order:
+        """Return the place of an offer in the order of claims.
+
+        Danger goes first, then the first person of each incident, then anybody's second. Where nobody is
+        danger or a first page, messages keep the order in which the pace of the provider let them go.
+        """
+        urgent = int(urgency(row))
+        if not never_waits(row):
+            return urgent, 0, 0, row.attempts[-1].planned_at
+        turns = self._turns.setdefault(row.incident or row.escalation or row.id, {})
+        while len(self._turns) > KEPT_INCIDENTS:
+            del self._turns[next(iter(self._turns))]
+        return urgent, turns.setdefault(row.id, len(turns)), -int(row.level), row.planned_at
+
+    def _note_grant(self, realm: str, row: NotificationRow, correlation_id: str) -> None:
+        granted = row.attempts[-1] if row.attempts else None
+        if granted is not None and granted.state == "granted" and granted.run is not None:
+            self.grants[row.id] = OpenGrant(realm, row.id, granted.id, granted.run, correlation_id)
+        else:
+            self.grants.pop(row.id, None)
+
+    def _refer(self, realm: str, row: NotificationRow) -> None:
+        for attempt in row.attempts:
+            if attempt.provider_id is not None and attempt.state == "accepted":
+                self.references[reference_key(attempt.channel, attempt.provider_id)] = Reference(
+                    realm, row.id, attempt.id
+                )
+            waiting = self.awaited.setdefault(attempt.channel, {})
+            if (
+                attempt.provider_id is not None
+                and attempt.state == "accepted"
+                and attempt.due is not None
+            ):
+                waiting[attempt.id] = attempt.provider_id
+            else:
+                waiting.pop(attempt.id, None)
+        while len(self.references) > KEPT_REFERENCES:
+            del self.references[next(iter(self.references))]
+
+    def _ask(self, realm: str, row: NotificationRow) -> None:
+        mine = self.asked.get(row.person, {})
+        if row.answer is not None:
+            mine = {id: asked for id, asked in mine.items() if not asked.answered}
+        if (
+            row.answer_expected
+            and row.withdrawn is None
+            and any(a.granted_at is not None for a in row.attempts)
+        ):
+            mine[row.id] = Asked(
+                realm,
+                row.role,
+                row.template == "headcount",
+                row.planned_at,
+                row.answer is not None,
+                row.unread_at is not None,
+            )
+        else:
+            mine.pop(row.id, None)
+        self._keep_asked(row.person, mine)
+
+    def _keep_asked(self, person: str, asked: dict[str, Asked]) -> None:
+        if asked:
+            self.asked[person] = asked
+        else:
+            self.asked.pop(person, None)
+
+    def forget_headcount(self, id: str) -> None:
+        """Its single answers are destroyed, and none is taken any more."""
+        gone = self.headcounts.pop(id)
+        for notification, person in gone.notifications.items():
+            mine = self.asked.get(person, {})
+            mine.pop(notification, None)
+            self._keep_asked(person, mine)
+
+    def to_claim(self, has_place: Callable[[Room], bool] = lambda _: True) -> list[Offer]:
+        """Offers that this run has not claimed and no hold keeps back, in the order in which they get a place.
+
+        `has_place`: of the rooms whose offers are wanted.
+        """
+        free = [
+            offer
+            for id, offer in self.offers.items()
+            if id not in self._claimed
+            and has_place(offer.room)
+            and (offer.row.danger or offer.realm not in self._held)
+        ]
+        return sorted(free, key=lambda offer: offer.order)
+
+    def claiming(self, offers: Sequence[Offer], input_id: str) -> None:
+        """Note the time, before the input that claims these offers is sent for the first time."""
+        for offer in offers:
+            self._claimed.setdefault(
+                offer.attempt, Claimed(self.monotonic(), offer.correlation_id, offer.traceparent)
+            )
+            self.claims.add(offer.attempt)
+        self._claim_inputs[input_id] = tuple(offer.attempt for offer in offers)
+
+    def unclaim(self, attempts: Iterable[str]) -> None:
+        """Forget claims that were refused as a whole, unread: those still on offer may be claimed again."""
+        for attempt in attempts:
+            if attempt in self.offers:
+                self._claimed.pop(attempt, None)
+
+    def abandoned(self, ended: AbstractSet[str]) -> list[OpenGrant]:
+        """Return the grants without outcome of these runs."""
+        return [grant for grant in self.grants.values() if grant.run in ended]
+
+    def outdated(self, configured: AbstractSet[Channel]) -> list[Probe]:
+        """Silent tests whose answer names other providers than this run has: they were configured, or taken away, since. To be tried again."""
+        return [
+            replace(one, again=self.run)
+            for one in self.proven.values()
+            if {c.channel for c in one.row.channels if c.outcome != "not_configured"} != configured
+        ]
+
+    def names_of(self, realm: str) -> Names:
+        """Labels of the realm's territory."""
+        known = self.names.get(realm)
+        return Names(territory=TERRITORY.get(parse_realm(realm)[0], "")) if known is None else known
+
+    def forget_offers(self) -> None:
+        """The log has another history: offers and holds come again. What this run claimed and took stays known."""
+        self.offers.clear()
+        self._offered.clear()
+        self.claims.clear()
+        self._claim_inputs.clear()
+        self.grants.clear()
+        self.probes.clear()
+        self.proven.clear()
+        self._held.clear()
+        self.references.clear()
+        self.awaited.clear()
+        self.asked.clear()
+        self.headcounts.clear()
+
+    # ── kept between runs, so that a start need not read the log from its beginning ────────────────────────────────
+
+    def dump(self) -> dict[str, Any]:
+        """Offers, holds, names, and what may come back; never claims or calls: those die with the run."""
+        return {
+            "offers": [
+                [
+                    o.realm,
+                    o.row.model_dump(mode="json", exclude_defaults=True),
+                    o.correlation_id,
+                    o.traceparent,
+                ]
+                for o in self.offers.values()
+            ],
+            "grants": [[*astuple(grant)] for grant in self.grants.values()],
+            "turns": [[incident, list(turns)] for incident, turns in self._turns.items()],
+            "probes": [
+                [p.realm, p.row.model_dump(mode="json"), p.correlation_id]
+                for p in self.probes.values()
+            ],
+            "proven": [
+                [p.realm, p.row.model_dump(mode="json"), p.correlation_id]
+                for p in self.proven.values()
+            ],
+            "held": sorted(self._held),
+            "references": [
+                [key, r.realm, r.notification, r.attempt] for key, r in self.references.items()
+            ],
+            "awaited": [[channel.value, ids] for channel, ids in self.awaited.items()],
+            "asked": [
+                [person, id, *astuple(a)]
+                for person, asked in self.asked.items()
+                for id, a in asked.items()
+            ],
+            "headcounts": [
+                [
+                    id,
+                    h.realm,
+                    list(h.sites),
+                    h.started_at,
+                    h.over,
+                    sorted(h.persons),
+                    h.notifications,
+                ]
+                for id, h in self.headcounts.items()
+            ],
+            "names": {realm: names.dump() for realm, names in self.names.items()},
+        }
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Inverse of dump. Raises KeyError, ValueError, TypeError."""
+        for incident, notifications in dumped.get("turns", ()):
+            self._turns[incident] = {id: turn for turn, id in enumerate(notifications)}
+        for realm, row, correlation_id, traceparent in dumped["offers"]:
+            self._offer(realm, NotificationRow.model_validate(row), correlation_id, traceparent)
+        for grant in dumped.get(
+            "grants", ()
+        ):  # a file of an earlier version has none, nor turns or awaited
+            self.grants[grant[1]] = OpenGrant(*grant)
+        for realm, row, correlation_id in dumped["probes"]:
+            self.probes[f"{realm}/{row['id']}"] = Probe(
+                realm, ProbeRow.model_validate(row), correlation_id
+            )
+        for realm, row, correlation_id in dumped["proven"]:
+            self.proven[realm] = Probe(realm, ProbeRow.model_validate(row), correlation_id)
+        self._held.update(dumped["held"])
+        for key, *rest in dumped["references"]:
+            channel, _, provider_id = key.partition(":")
+            self.references[reference_key(Channel(channel), provider_id)] = Reference(*rest)
+        for channel, ids in dumped.get("awaited", ()):
+            self.awaited[Channel(channel)] = dict(ids)
+        for person, id, *rest in dumped["asked"]:
+            self.asked.setdefault(person, {})[id] = Asked(*rest)
+        for id, in_realm, sites, started_at, over, persons, notifications in dumped["headcounts"]:
+            self.headcounts[id] = Headcount(
+                in_realm, tuple(sites), started_at, over, set(persons), dict(notifications)
+            )
+        for realm, names in dumped["names"].items():
+            self.names[realm] = Names.load(names)
+
+
+def _trace_id(traceparent: str | None) -> str | None:
+    """Return the id of the trace in a `traceparent`."""
+    return None if traceparent is None else traceparent.split("-")[1]

@@ -1,0 +1,143 @@
+"""Outcomes of calls on their way to the log: those of calls that end together leave in one input."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from schemas.base import Message
+from schemas.delivery import AttemptOutcome, AttemptOutcomes
+from schemas.words import Channel
+from services.runtime.log.transaction import Transaction
+
+log = structlog.get_logger(__name__)
+
+TOGETHER: Final = 16
+"""Attempts in one input: the rows of all of them must fit into one record."""
+_UNREAD: Final = frozenset({"InputRefused", "InputFailed"})
+
+Send = Callable[[str, Message, str, str, str | None], Coroutine[None, None, bool]]
+"""Realm, message, id of the input, correlation id, traceparent → whether Kafka has it."""
+
+
+@dataclass(eq=False, slots=True)
+class Ended:
+    """A call that has ended."""
+
+    realm: str
+    outcome: AttemptOutcome
+    channel: Channel
+    correlation_id: str
+    traceparent: str | None
+    sent: bool = False
+    """Kafka has the outcome."""
+
+
+def is_unread(transaction: Transaction) -> bool:
+    """Return whether the decider could do nothing with an input.
+
+    A worker of an earlier version does not know inputs of several attempts; and rows may be too large for one record.
+    """
+    return any(fact.name in _UNREAD for fact in transaction.facts)
+
+
+class Outcomes:
+    """Sends outcomes, as many together as have gathered while the ones before them were sent."""
+
+    def __init__(self, run: str, send: Send, handed: Callable[[Sequence[str]], None]) -> None:
+        """Wire a run. `handed` is told of the attempts whose outcomes the producer has.
+
+        What is sent afterwards stands behind them in the log: whoever is killed then leaves no more in doubt.
+        """
+        self._run = run
+        self._send = send
+        self._handed = handed
+        self._waiting: deque[Ended] = deque()
+        self._parcel_sent: asyncio.Event | None = None
+        """While somebody sends: set as soon as that parcel is with Kafka."""
+        self._parcels: dict[str, list[Ended]] = {}
+        """Id of an input → the outcomes in it, until the log holds it."""
+        self._together = TOGETHER
+
+    async def report(self, ended: Ended) -> None:
+        """Return when Kafka has the outcome, however long the broker is away."""
+        self._waiting.append(ended)
+        while not ended.sent:
+            if self._parcel_sent is not None:
+                await self._parcel_sent.wait()
+                continue
+            sent = self._parcel_sent = asyncio.Event()
+            try:
+                await self._send_next()
+            finally:
+                self._parcel_sent = None
+                sent.set()
+
+    def refused(self, transaction: Transaction) -> list[Ended]:
+        """Return the outcomes of a record that says that nobody could read them. They are to be reported again, singly."""
+        parcel = self._parcels.pop(transaction.src.id, [])
+        if not parcel or not is_unread(transaction):
+            return []
+        self._together = 1
+        log.warning("outcomes.unread", realm=transaction.realm, count=len(parcel))
+        return [
+            Ended(one.realm, one.outcome, one.channel, one.correlation_id, one.traceparent)
+            for one in parcel
+        ]
+
+    async def _send_next(self) -> None:
+        await asyncio.sleep(0)  # calls that ended at the same moment come in
+        first = self._waiting.popleft()
+        parcel = [first]
+        while (
+            self._waiting and self._waiting[0].realm == first.realm and len(parcel) < self._together
+        ):
+            parcel.append(self._waiting.popleft())
+        _note(parcel)
+        if len(parcel) == 1:
+            message: Message = first.outcome
+            input_id = f"{first.outcome.attempt}:outcome:{self._run}"
+        else:
+            message = AttemptOutcomes(outcomes=tuple(one.outcome for one in parcel))
+            input_id = f"{first.outcome.attempt}:outcomes:{self._run}"
+            self._parcels[input_id] = parcel
+        envelope = (first.realm, message, input_id, first.correlation_id, first.traceparent)
+        sending = asyncio.ensure_future(self._send(*envelope))
+        await asyncio.sleep(0)  # now the producer has it
+        self._handed([one.outcome.attempt for one in parcel])
+        sent = await sending
+        while not sent:
+            sent = await self._send(*envelope)
+        for one in parcel:
+            one.sent = True
+
+
+def _note(parcel: list[Ended]) -> None:
+    """Write one line, however many calls have ended."""
+    first = parcel[0]
+    if len(parcel) == 1:
+        log.info(
+            "attempt.ended",
+            realm=first.realm,
+            notification=first.outcome.notification,
+            attempt=first.outcome.attempt,
+            channel=first.channel.value,
+            outcome=first.outcome.outcome,
+            error=first.outcome.error,
+            correlation_id=first.correlation_id,
+        )
+        return
+    said = Counter(
+        f"{one.channel.value} {one.outcome.error or one.outcome.outcome}" for one in parcel
+    )
+    log.info(
+        "attempts.ended",
+        realm=first.realm,
+        outcomes=dict(said),
+        notifications=[one.outcome.notification for one in parcel],
+    )

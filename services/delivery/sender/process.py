@@ -1,0 +1,217 @@
+"""The sender in its surroundings: delivery's log, the directory, the providers, and where it had come to.
+
+It runs in a thread of its own with its own loop: a worker busy with a long fold delays no call, and a slow provider delays no
+decision. What breaks it ends the process by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import orjson
+import structlog
+import uvloop
+from aiokafka.errors import KafkaError
+
+from schemas.realms import live_partitions
+from schemas.topics import PARTITIONS
+from services.delivery.callouts.headcount_tally import Teller
+from services.delivery.channels.configured import configured_drivers
+from services.delivery.replies.inbox import Waiting
+from services.delivery.replies.returns import Returns
+from services.delivery.sender.attempt_view import Outbox
+from services.delivery.sender.runs import ended_runs
+from services.delivery.sender.sender import Batch, Sender, new_outbox
+from services.delivery.settings import DeliverySettings
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.identity.signed_links import AckLinks, ReturnLinks
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.log.chain import Position, dump_position, load_position
+from services.runtime.log.reader import HistoryChanged, LogReader
+from services.runtime.process.exits import stop_for
+from services.runtime.process.tasks import end
+from services.runtime.secrets.keyring import write_private
+from services.runtime.secrets.vault import Vault
+
+log = structlog.get_logger(__name__)
+
+KEEP_S: Final = 5.0
+"""How often the place in the log is kept. An older one only means more to read again."""
+RETRY_S: Final = 1.0
+SWITCH_S: Final = 0.0005
+"""How long the worker computes before it lets the sender go on, which has little to do each time and somebody waits for each call."""
+STOP_S: Final = 5.0
+"""Patience for the calls under way at a stop; what is cut becomes ambiguous by its deadline."""
+
+
+class Bookmark:
+    """The file with the place in the log and the offers that lay before it.
+
+    A file that cannot be read means: read the log from its beginning. One of a lost history is found out by the reader.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def restore(self, outbox: Outbox) -> dict[int, Position]:
+        """Fill `outbox`; returns the positions, empty when there is nothing to go by."""
+        try:
+            kept = orjson.loads(self._path.read_bytes())
+            positions = {int(p): load_position(at) for p, at in kept["positions"].items()}
+            outbox.load(kept["outbox"])
+        except FileNotFoundError:
+            return {}
+        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+            log.warning("bookmark.unreadable", path=str(self._path), error=type(error).__name__)
+            outbox.forget_offers()
+            return {}
+        return positions
+
+    def keep(self, outbox: Outbox, positions: dict[int, Position]) -> None:
+        """Replace the file. A disk that is full costs nothing but reading again."""
+        content = {
+            "positions": {str(p): dump_position(at) for p, at in positions.items()},
+            "outbox": outbox.dump(),
+        }
+        try:
+            write_private(self._path, orjson.dumps(content), replace=True)
+        except OSError as error:
+            log.warning("bookmark.not_kept", path=str(self._path), error=str(error))
+
+
+async def batches(
+    kafka: str, outbox: Outbox, bookmark: Bookmark, vault: Vault, stopping: asyncio.Event
+) -> AsyncIterator[Batch]:
+    """Accepted records of the live partitions: first those up to the end of the log, then as they come, or none once a second.
+
+    After a declared loss it begins again from the beginning. Raises Stop for a log that lost records.
+    """
+    positions = kept = bookmark.restore(outbox)
+    kept_at = time.monotonic()
+    while True:
+        reader = LogReader(kafka, "delivery", positions, partitions=live_partitions(PARTITIONS))
+        try:
+            async with reader:
+                async for accepted in reader.read_to_end():
+                    yield Batch([accepted.transaction], caught_up=False)
+                positions = dict(reader.positions)
+                yield Batch([], caught_up=True)
+                while not stopping.is_set():
+                    found = [accepted.transaction for accepted in await reader.batch()]
+                    read = dict(reader.positions)
+                    yield Batch(found, caught_up=True)
+                    positions = read  # only now is it in the outbox
+                    if positions != kept and time.monotonic() - kept_at >= KEEP_S:
+                        kept, kept_at = positions, time.monotonic()
+                        bookmark.keep(outbox, positions)
+                    if (fault := vault.fault()) is not None:
+                        raise RuntimeError(fault)
+                bookmark.keep(outbox, positions)
+                return
+        except HistoryChanged as changed:
+            log.warning("sender.history_changed", partition=changed.partition)
+            positions = {}
+            outbox.forget_offers()
+        except (KafkaError, OSError) as error:
+            log.warning("sender.broker_away", error=f"{type(error).__name__}: {error}")
+            if stopping.is_set():
+                return
+            await asyncio.sleep(RETRY_S)
+
+
+async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> None:
+    """Send until `stopping` is set and the calls under way have ended."""
+    settings.data.make()
+    name = settings.instance or "delivery"
+    bookmark = Bookmark(settings.data.run / f"sender-{name}.json")
+    links = AckLinks.open(settings.data.secrets)
+    async with contextlib.AsyncExitStack() as stack:
+        producer = await _connected(settings.kafka, InputMarks.open(settings.data.secrets))
+        stack.push_async_callback(producer.stop)
+        vault = await stack.enter_async_context(Vault.open(settings))
+        outbox = new_outbox()
+        ended = stack.enter_context(
+            ended_runs(settings.data.run / f"sender-{name}.runs", outbox.run)
+        )
+        returns = Returns(outbox, producer, vault.directory, vault.texts)
+        drivers = await stack.enter_async_context(configured_drivers(settings, returns))
+        sender = Sender(
+            producer,
+            vault.directory,
+            vault.texts,
+            drivers,
+            links,
+            ReturnLinks.open(settings.data.secrets),
+            settings.public_url,
+            outbox=outbox,
+            calls_at_once=settings.calls_at_once,
+            ended_runs=ended,
+        )
+        teller = asyncio.create_task(
+            Teller(outbox, vault.texts, vault.directory, producer).run(), name="teller"
+        )
+        waiting = asyncio.create_task(Waiting(vault.texts, returns).run(), name="replies")
+        stack.push_async_callback(end, [teller, waiting])
+        log.info("sender.started", run=sender.outbox.run, channels=sorted(c.value for c in drivers))
+        await sender.run(batches(settings.kafka, sender.outbox, bookmark, vault, stopping))
+
+
+async def _connected(kafka: str, marks: InputMarks) -> RecordProducer:
+    while True:
+        producer = RecordProducer(kafka, marks)
+        try:
+            await producer.start()
+        except BrokerAway as error:
+            log.warning("sender.broker_away", error=str(error))
+            await asyncio.sleep(RETRY_S)
+        else:
+            return producer
+
+
+class SenderThread:
+    """`with SenderThread(settings):` sends beside whatever the block does."""
+
+    def __init__(self, settings: DeliverySettings) -> None:
+        self._loop = uvloop.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._task = self._loop.create_task(run_sender(settings, self._stopping))
+        self._thread = threading.Thread(target=self._work, name="sender", daemon=True)
+
+    def __enter__(self) -> Self:
+        sys.setswitchinterval(SWITCH_S)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+            self._thread.join(1)
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass
+        except BaseExceptionGroup as group:
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            stop_for(error, "agent.crashed")
+        except Exception as error:  # noqa: BLE001  a sender that ended silently would leave a process that looks healthy
+            stop_for(error, "agent.crashed")

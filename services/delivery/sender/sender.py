@@ -1,0 +1,496 @@
+"""The sender: reads delivery's log, claims attempts, calls providers, reports (live realms only; the order is in `outbox`).
+
+It can be killed at any point: an attempt without a grant is claimed by the next run, a grant without an outcome becomes ambiguous
+as soon as the next run is sure that this one has ended (`runs`), at the latest by its deadline, and nothing that a run knew outlives it
+but what the log says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+from uuid import uuid4
+
+import structlog
+
+from schemas.base import Message
+from schemas.delivery import (
+    AttemptOutcome,
+    ClaimAttempt,
+    ClaimAttempts,
+    ProbedChannel,
+    ProbeOutcome,
+)
+from schemas.directory import Contact
+from schemas.realms import is_live
+from schemas.topics import inputs
+from schemas.words import Channel
+from services.delivery.channels import Driver, Outgoing, Probing, Result
+from services.delivery.notifications.attempts import NO_OUTCOME
+from services.delivery.sender.attempt_view import Call, Offer, OpenGrant, Outbox, Probe
+from services.delivery.sender.outcomes import TOGETHER, Ended, Outcomes, is_unread
+from services.delivery.sender.slots import Places
+from services.messages import compose, phrases
+from services.runtime.identity.signed_links import (
+    RETURNS_VALID_MS,
+    VALID_MS,
+    AckLinks,
+    Link,
+    ReturnLinks,
+    Returns,
+)
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.log.transaction import Transaction
+from services.runtime.process import metrics, tracing
+from services.runtime.process.failpoints import ARMED, reach
+from services.runtime.process.tracing import Span
+from services.runtime.secrets.vault import TextItem
+
+log = structlog.get_logger(__name__)
+
+SOURCE: Final = "/delivery/sender"
+REPEAT_S: Final = 1.0
+"""Pause before a claim or an outcome is sent again while the broker is away."""
+TEXT_WAIT_S: Final = 2.0
+"""Patience with a text or a person that another process has just written."""
+PROBE_S: Final = 10.0
+"""Patience with a provider in a drill."""
+NOT_CONFIGURED: Final = "channel_not_configured"
+_BEST: Final = ("accepted", "ambiguous", "failed")
+"""Of several browsers of one person: what is told of them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Accepted records, in log order per partition."""
+
+    transactions: Sequence[Transaction]
+    caught_up: bool
+    """False while older records are read: their offers may be stale, nothing is claimed yet."""
+
+
+class Directory(Protocol):
+    """`services.runtime.secrets.vault.Directory`."""
+
+    async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:
+        """The person; None when unknown or erased."""
+        ...
+
+
+class Texts(Protocol):
+    """`services.runtime.secrets.vault.Texts`."""
+
+    async def get(self, text_id: str, *, wait_s: float = 0.0) -> TextItem | None:
+        """The item; None when unknown or erased."""
+        ...
+
+
+class Inputs(Protocol):
+    """`services.runtime.kafka.clients.RecordProducer`."""
+
+    async def send(
+        self,
+        topic: str,
+        realm: str,
+        message: Message,
+        *,
+        id: str,
+        source: str,
+        correlation_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> tuple[int, int]:
+        """After all replicas have it. Raises BrokerAway."""
+        ...
+
+
+def new_outbox(monotonic: Callable[[], float] = time.monotonic) -> Outbox:
+    """Of a new run: its id is drawn at random."""
+    return Outbox(run=f"run-{uuid4()}", monotonic=monotonic)
+
+
+class Sender:
+    """One run. Its id is drawn at random: a grant of an earlier run is never this one's."""
+
+    def __init__(
+        self,
+        producer: Inputs,
+        directory: Directory,
+        texts: Texts,
+        drivers: Mapping[Channel, Driver],
+        links: AckLinks,
+        return_links: ReturnLinks,
+        public_url: str,
+        *,
+        outbox: Outbox | None = None,
+        calls_at_once: int = 16,
+        ended_runs: Collection[str] = (),
+        monotonic: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Wire a run. `ended_runs`: earlier runs whose process has surely ended."""
+        self.outbox = outbox or new_outbox(monotonic)
+        self._ended_runs = frozenset(ended_runs)
+        self._doubted: set[str] = set()
+        """Attempts of ended runs that were reported."""
+        self._producer = producer
+        self._directory = directory
+        self._texts = texts
+        self._drivers = drivers
+        self._links = links
+        self._return_links = return_links
+        self._public_url = public_url.rstrip("/")
+        self._monotonic = monotonic
+        self._wall_clock = wall_clock
+        self._probing: set[str] = set()
+        self._places = Places(calls_at_once)
+        self._calling: set[str] = set()
+        """Attempts that were granted to this run and whose outcome is not on its way to Kafka yet."""
+        self._outcomes = Outcomes(self.outbox.run, self._sent, self._free)
+        self._parcels: dict[str, tuple[str, ...]] = {}
+        """Id of an input → the attempts that it claims, until the log holds it."""
+        self._together = TOGETHER
+        self._claiming_soon = False
+        self._work: asyncio.TaskGroup | None = None
+        """Set while records are read: only then is anything claimed."""
+
+    async def run(self, batches: AsyncIterator[Batch]) -> None:
+        """Work on accepted records until `batches` ends, then until the calls under way have ended.
+
+        Raises an exception group when something breaks that is no fault of a provider; then the process must stop.
+        """
+        async with asyncio.TaskGroup() as work:
+            try:
+                self._work = work
+                async for batch in batches:
+                    self.outbox.caught_up = batch.caught_up
+                    for transaction in batch.transactions:
+                        self._observe(transaction, work)
+                    self._places.keep(self._calling | self.outbox.claims)
+                    if batch.caught_up:
+                        self._begin_tasks(work)
+            finally:
+                self._work = None
+
+    def _observe(self, transaction: Transaction, work: asyncio.TaskGroup) -> None:
+        """Take in one record and make the calls that it grants to this run."""
+        for call in self.outbox.observe(transaction):
+            self._calling.add(call.granted.attempt)
+            work.create_task(self._carry_out(call))
+        for ended in self._outcomes.refused(transaction):
+            work.create_task(self._outcomes.report(ended))
+        offers = self._parcels.pop(transaction.src.id, ())
+        if offers and is_unread(transaction):
+            log.warning("claims.unread", realm=transaction.realm, count=len(offers))
+            self._together = 1
+            self.outbox.unclaim(offers)
+
+    def _begin_tasks(self, work: asyncio.TaskGroup) -> None:
+        """Claim what has a place, and say what became of ended runs and of channels in a drill."""
+        self._claim_offers()
+        for grant in self.outbox.abandoned(self._ended_runs) if self._ended_runs else ():
+            if grant.attempt not in self._doubted:
+                self._doubted.add(grant.attempt)
+                work.create_task(self._doubt(grant))
+        for probe in self._to_probe():
+            if probe.name not in self._probing:
+                self._probing.add(probe.name)
+                work.create_task(self._probe(probe))
+
+    def _free(self, attempts: Sequence[str]) -> None:
+        """Give back the places of attempts whose outcomes are on their way."""
+        for attempt in attempts:
+            self._calling.discard(attempt)
+            self._places.free(attempt)
+        self._claim_soon()
+
+    def _claim_soon(self) -> None:
+        """Claim once for all places that become free at this moment."""
+        if not self._claiming_soon:
+            self._claiming_soon = True
+            asyncio.get_running_loop().call_soon(self._claim_offers)
+
+    def _claim_offers(self) -> None:
+        """Claim the offers for which there is a place: the others stay on offer to every run.
+
+        The place comes before the claim. So a run that dies leaves no more attempts in doubt than it had
+        calls under way, and the limit of an attempt does not run while it waits for a place.
+        """
+        self._claiming_soon = False
+        if self._work is None or not self.outbox.caught_up:
+            return
+        by_realm: dict[str, list[Offer]] = {}
+        for offer in self.outbox.to_claim(self._places.has_place):
+            if self._places.take(offer.attempt, offer.room):
+                by_realm.setdefault(offer.realm, []).append(offer)
+        for offers in by_realm.values():
+            for begin in range(0, len(offers), self._together):
+                self._claim(offers[begin : begin + self._together], self._work)
+
+    async def _doubt(self, grant: OpenGrant) -> None:
+        """Report that nobody will say what became of a call: the run that was granted it has ended."""
+        told = AttemptOutcome(
+            notification=grant.notification,
+            attempt=grant.attempt,
+            run=grant.run,
+            outcome="ambiguous",
+            error=NO_OUTCOME,
+        )
+        log.info(
+            "attempt.abandoned",
+            realm=grant.realm,
+            notification=grant.notification,
+            attempt=grant.attempt,
+            run=grant.run,
+        )
+        while not await self._sent(
+            grant.realm, told, f"{grant.attempt}:ended:{grant.run}", grant.correlation_id, None
+        ):
+            pass
+
+    def _to_probe(self) -> list[Probe]:
+        """Silent tests that nobody has answered, and those that name other providers than are configured now."""
+        return [*self.outbox.probes.values(), *self.outbox.outdated(self._drivers.keys())]
+
+    async def _probe(self, probe: Probe) -> None:
+        """Try every channel, silently, and say what came of it. Nobody is told anything, whatever the drivers do."""
+        tried = await asyncio.gather(*(self._tried(channel) for channel in Channel))
+        outcome = ProbeOutcome(
+            drill=probe.row.id, asked_at=probe.row.asked_at, channels=tuple(tried)
+        )
+        log.info(
+            "channels.probed",
+            realm=probe.realm,
+            drill=probe.row.id,
+            **{t.channel.value: t.error or t.outcome for t in tried},
+        )
+        while not await self._sent(probe.realm, outcome, probe.name, probe.correlation_id, None):
+            pass
+
+    async def _tried(self, channel: Channel) -> ProbedChannel:
+        driver = self._drivers.get(channel)
+        if driver is None:
+            return ProbedChannel(channel=channel, outcome="not_configured")
+        if not isinstance(driver, Probing):
+            return ProbedChannel(channel=channel, outcome="no_silent_test")
+        try:
+            error = await driver.probe(PROBE_S)
+        except Exception as fault:  # noqa: BLE001  one driver that breaks its promise must not stop the others
+            log.error("driver.raised", channel=channel.value, error=type(fault).__name__)
+            error = "driver_error"
+        return ProbedChannel(
+            channel=channel, outcome="answered" if error is None else "failed", error=error
+        )
+
+    def _claim(self, offers: Sequence[Offer], work: asyncio.TaskGroup) -> None:
+        """Claim these offers of one realm with one input."""
+        run, first = self.outbox.run, offers[0]
+        claims = tuple(
+            ClaimAttempt(notification=one.row.id, attempt=one.attempt, run=run) for one in offers
+        )
+        if len(claims) == 1:
+            message: Message = claims[0]
+            input_id = f"{first.attempt}:claim:{run}"
+        else:
+            message = ClaimAttempts(claims=claims)
+            input_id = f"{first.attempt}:claims:{run}"
+            self._parcels[input_id] = tuple(one.attempt for one in offers)
+        self.outbox.claiming(offers, input_id)
+        work.create_task(self._send_claim(offers, message, input_id))
+
+    async def _send_claim(self, offers: Sequence[Offer], claim: Message, input_id: str) -> None:
+        if ARMED:
+            reach("before-claim")
+        first = offers[0]
+        while any(offer.attempt in self.outbox.offers for offer in offers):
+            if await self._sent(
+                first.realm, claim, input_id, first.correlation_id, first.traceparent
+            ):
+                if ARMED:
+                    reach("after-claim")
+                return
+
+    async def _carry_out(self, call: Call) -> None:
+        span = self._span(call)
+        result = await self._result(call)
+        if span is not None:
+            span.end(
+                fault=None if result.outcome == "accepted" else result.error or result.outcome,
+                outcome=result.outcome,
+            )
+        metrics.count(
+            "vigie_attempts_total", channel=call.granted.channel.value, outcome=result.outcome
+        )
+        if (
+            result.outcome == "accepted"
+            and call.row.answer_expected
+            and len(call.row.attempts) == 1
+            and call.row.not_before is None
+        ):
+            took_s = (
+                time.time() - call.row.planned_at / 1000
+            )  # a figure for people: nothing is decided by two clocks
+            metrics.observe(
+                "vigie_page_seconds", max(took_s, 0.0), channel=call.granted.channel.value
+            )
+        outcome = AttemptOutcome(
+            notification=call.row.id,
+            attempt=call.granted.attempt,
+            run=self.outbox.run,
+            outcome=result.outcome,
+            provider_id=result.provider_id,
+            error=result.error,
+            retry=result.retry,
+            retry_after_s=result.retry_after_s,
+            parts=result.parts,
+            receipts=result.receipts,
+        )
+        traceparent = call.traceparent if span is None else span.traceparent
+        await self._outcomes.report(
+            Ended(call.realm, outcome, call.granted.channel, call.correlation_id, traceparent)
+        )
+        if ARMED:
+            reach("after-outcome")
+
+    def _span(self, call: Call) -> Span | None:
+        """The hop of one call of a provider: from the grant that was read to the provider's word."""
+        if (traces := tracing.current()) is None:
+            return None
+        channel, row = call.granted.channel.value, call.row
+        told: tracing.Attributes = {
+            "vigie.realm": call.realm,
+            "vigie.notification": row.id,
+            "vigie.attempt": call.attempt.number,
+            "vigie.channel": channel,
+            "vigie.level": row.level.value,
+            "vigie.template": row.template,
+        }
+        return traces.begin(f"delivery send {channel}", "client", call.traceparent, told)
+
+    async def _result(self, call: Call) -> Result:
+        channel = call.granted.channel
+        driver = self._drivers.get(channel)
+        if driver is None or not is_live(call.realm):
+            return Result("failed", error=NOT_CONFIGURED)
+        try:
+            prepared = await self._outgoing(call)
+        except Exception as error:  # noqa: BLE001  one message that cannot be made must not stop the others
+            log.error("attempt.unprepared", notification=call.row.id, error=type(error).__name__)
+            return Result("failed", error="message_not_made", retry=True)
+        if isinstance(prepared, Result):
+            return prepared
+        messages, others = prepared
+        left_s = call.left_s(self._monotonic())
+        if left_s <= 0:
+            return Result("failed", error="limit_passed", retry=True)
+        if ARMED:
+            reach("before-call")
+        started = self._monotonic()
+        try:
+            results = await asyncio.gather(*(driver.call(one, left_s) for one in messages))
+        except Exception as error:  # noqa: BLE001  a driver that breaks its promise: nobody knows what it did
+            log.error(
+                "driver.raised",
+                channel=channel.value,
+                notification=call.row.id,
+                error=type(error).__name__,
+            )
+            return Result("ambiguous", error="driver_error")
+        finally:
+            metrics.observe(
+                "vigie_attempt_seconds", self._monotonic() - started, channel=channel.value
+            )
+        if ARMED:
+            reach("after-call")
+        best = min(results, key=lambda result: _BEST.index(result.outcome))
+        return replace(best, retry=True) if best.outcome == "failed" and others else best
+
+    async def _outgoing(self, call: Call) -> tuple[list[Outgoing], int] | Result:
+        """The message, once for each browser of the person; on other channels for one address, another one at each try. And how many are left."""
+        row, channel = call.row, call.granted.channel
+        contact = await self._directory.get(row.person, wait_s=TEXT_WAIT_S)
+        if contact is None:
+            return Result("failed", error="person_unknown")
+        points = sorted(
+            (p for p in contact.points if p.channel == channel), key=lambda p: p.verified_at is None
+        )
+        if not points:
+            return Result("failed", error="no_address")
+        said = None
+        if (text_id := row.values.get("text")) is not None:
+            item = await self._texts.get(str(text_id), wait_s=TEXT_WAIT_S)
+            if item is None or "text" not in item.fields:
+                return Result("failed", error="text_erased")
+            said = str(item.fields["text"])
+        names, words = self.outbox.names_of(call.realm), phrases(contact.language)
+        text = compose(row, names, words, self._link(call), said, public_url=self._public_url)
+        others = 0
+        if channel is not Channel.APP:
+            before = sum(
+                a.channel is channel and a.number < call.attempt.number for a in row.attempts
+            )
+            others = max(len(points) - before - 1, 0)
+            points = [points[before % len(points)]]
+        outgoing = [
+            Outgoing(
+                realm=call.realm,
+                row=row,
+                attempt=call.attempt.id,
+                number=call.attempt.number,
+                possible_duplicate=call.attempt.possible_duplicate,
+                address=point.address,
+                text=text,
+                returns_url=self._returns(call),
+            )
+            for point in points
+        ]
+        return outgoing, others
+
+    def _returns(self, call: Call) -> str:
+        until = round(self._wall_clock() * 1000) + RETURNS_VALID_MS
+        token = self._return_links.token(
+            Returns(
+                call.realm,
+                call.row.id,
+                call.row.person,
+                call.attempt.id,
+                until,
+                headcount=call.row.template == "headcount",
+            )
+        )
+        return f"{self._public_url}/r/{token}"
+
+    def _link(self, call: Call) -> str | None:
+        if not call.row.answer_expected:
+            return None
+        link = Link(
+            call.realm, call.row.id, call.row.person, round(self._wall_clock() * 1000) + VALID_MS
+        )
+        return f"{self._public_url}/a/{self._links.token(link)}"
+
+    async def _sent(
+        self,
+        realm: str,
+        message: Message,
+        input_id: str,
+        correlation_id: str,
+        traceparent: str | None,
+    ) -> bool:
+        """True when Kafka has it; False after a pause when the broker is away. Repeats carry the same id."""
+        try:
+            await self._producer.send(
+                inputs("delivery"),
+                realm,
+                message,
+                id=input_id,
+                source=SOURCE,
+                correlation_id=correlation_id,
+                traceparent=traceparent,
+            )
+        except BrokerAway as error:
+            log.warning("sender.broker_away", error=str(error))
+            await asyncio.sleep(REPEAT_S)
+            return False
+        return True

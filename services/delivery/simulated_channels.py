@@ -1,0 +1,92 @@
+"""What simulated recipients and providers say to an attempt (docs/reference/responders.md). Pure; used in simulated realms only.
+
+By default every attempt is accepted and received at once, and nobody answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from schemas.base import Message
+from schemas.callouts import HeadcountSaid
+from schemas.commands import AnswerNotification
+from schemas.delivery import AttemptOutcome, NotificationChanged, NotificationRow, ReceiptReceived
+from schemas.responders import Responder, RespondersInvalid, parse_responders
+from schemas.runtime import RealmOpened
+from schemas.words import Answer
+from services.runtime.log.transaction import FactRecord
+from services.runtime.simulation.conductor import Response
+
+SIMULATED_RUN: Final = "simulated"
+"""Run id of outcomes in simulated realms, where no sender claims."""
+
+_DEFAULT: Final = Responder()
+
+
+def responses(
+    row: NotificationRow, responders: Sequence[Responder] = ()
+) -> list[tuple[int, Message]]:
+    """(delay in ms, message) for the attempt of this row that waits, in order; nothing when none waits."""
+    attempt = next((a for a in row.attempts if a.state == "planned"), None)
+    if attempt is None:
+        return []
+    who = next((r for r in responders if r.fits(row, attempt)), _DEFAULT)
+    word = "accepted" if who.outcome == "received" else who.outcome
+    error = None if word == "accepted" else "simulated"
+    said: list[tuple[int, Message]] = [
+        (
+            0,
+            AttemptOutcome(
+                notification=row.id,
+                attempt=attempt.id,
+                run=SIMULATED_RUN,
+                outcome=word,
+                error=error,
+            ),
+        )
+    ]
+    if who.outcome == "received":
+        said.append((0, ReceiptReceived(notification=row.id, attempt=attempt.id, state="received")))
+    if who.answer != "none" and row.answer_expected and word == "accepted":
+        answer = AnswerNotification(
+            author=row.person,
+            role=row.role,
+            notification=row.id,
+            person=row.person,
+            answer=Answer(who.answer),
+            channel=attempt.channel.value,
+        )
+        said.append((round(who.after_s * 1000), answer))
+        if who.answer == "ack" and row.template == "headcount" and row.campaign is not None:
+            said.append(
+                (round(who.after_s * 1000), HeadcountSaid(callout=row.campaign, answer=who.says))
+            )
+    return said
+
+
+def respond(fact: FactRecord, realm: RealmOpened) -> list[Response]:
+    """The conductor's responder: responses to one fact of delivery's log.
+
+    Whoever opens a realm refuses responders that cannot be read (`parse_responders`); a realm that holds such all the same
+    gets the default, so that it cannot stop the conductor for the others.
+    """
+    if fact.name != "NotificationChanged":
+        return []
+    row = NotificationChanged.model_validate(fact.data).row
+    said = responses(row, _parsed(tuple(tuple(line.items()) for line in realm.responders)))
+    attempt = row.attempts[-1].id if row.attempts else ""
+    return [
+        Response(f"{attempt}:{type(message).__name__}", delay, message) for delay, message in said
+    ]
+
+
+@lru_cache(maxsize=64)
+def _parsed(
+    lines: tuple[tuple[tuple[str, str | int | float | bool | None], ...], ...],
+) -> tuple[Responder, ...]:
+    try:
+        return parse_responders([dict(line) for line in lines])
+    except RespondersInvalid:
+        return ()

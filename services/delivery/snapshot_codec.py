@@ -1,0 +1,94 @@
+"""The state of delivery as collections that a snapshot can hold, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from schemas.base import Instant
+from schemas.delivery import HoldRow, NotificationRow
+from services.delivery.callouts.callouts import CallOut
+from services.delivery.evolve import channels_of
+from services.delivery.notifications.bundling import Bundles
+from services.delivery.notifications.channel_policies import DEFAULT, Rules, dump_rules, load_rules
+from services.delivery.notifications.rate_limits import Pacing
+from services.delivery.state import DeliveryState
+from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.maps import Map
+
+T = TypeVar("T")
+Dumped = dict[str, list[tuple[str, object]]]
+"""Collection → its items: JSON-able, cut into chunks anywhere, order irrelevant."""
+
+
+def dump_state(state: DeliveryState) -> Dumped:
+    """JSON-able collections."""
+    hold = state.hold.model_dump(mode="json", exclude_defaults=True) if state.hold else None
+    return {
+        "notifications": [
+            (row.id, row.model_dump(mode="json", exclude_defaults=True))
+            for row in state.notifications.values()
+        ],
+        "channels": [(person, list(channels)) for person, channels in state.channels.items()],
+        "directory": [(person, list(channels)) for person, channels in state.directory.items()],
+        "staged": [(person, list(channels)) for person, channels in (state.staged or {}).items()],
+        "held": list(state.held.items()),
+        "due": list(state.agenda.due.items()),
+        "scalars": [
+            ("hold", hold),
+            ("staging", state.staged is not None),
+            ("lost_at", state.lost_at),
+        ],
+        "rules": [
+            (name, dump_rules(rules))
+            for name, rules in (("in_force", state.rules), ("staged", state.staged_rules))
+            if rules is not None and rules is not DEFAULT
+        ],
+        **state.pacing.dump(),
+        **state.bundles.dump(),
+        "managers": list(state.managers.items()),
+        "staged_managers": list((state.staged_managers or {}).items()),
+        "callouts": [(id, one.dump()) for id, one in state.callouts.items()],
+    }
+
+
+def load_state(realm: str, lineage: str, dumped: Dumped) -> DeliveryState:
+    """Inverse of dump_state."""
+    scalars = dict(dumped.get("scalars", ()))
+    hold, lost_at = scalars.get("hold"), scalars.get("lost_at")
+    assert lost_at is None or isinstance(lost_at, int)
+    notifications = _map(dumped, "notifications", NotificationRow.model_validate)
+    return DeliveryState(
+        realm,
+        lineage,
+        notifications=notifications,
+        channels=_map(dumped, "channels", channels_of),
+        directory=_map(dumped, "directory", channels_of),
+        staged=_map(dumped, "staged", channels_of) if scalars.get("staging") else None,
+        hold=HoldRow.model_validate(hold) if hold else None,
+        held=_map(dumped, "held", _instant),
+        agenda=Agenda.restore(_map(dumped, "due", _instant)),
+        rules=_rules(dumped, "in_force") or DEFAULT,
+        staged_rules=_rules(dumped, "staged"),
+        pacing=Pacing.load(dumped),
+        bundles=Bundles.load(dumped, notifications.values()),
+        managers=_map(dumped, "managers", str),
+        staged_managers=_map(dumped, "staged_managers", str) if scalars.get("staging") else None,
+        callouts=_map(dumped, "callouts", CallOut.load),
+        lost_at=lost_at,
+    )
+
+
+def _rules(dumped: Dumped, name: str) -> Rules | None:
+    found = dict(dumped.get("rules", ())).get(name)
+    assert found is None or isinstance(found, dict)
+    return None if found is None else load_rules(found)
+
+
+def _instant(value: object) -> Instant:
+    assert isinstance(value, int)
+    return value
+
+
+def _map(dumped: Dumped, name: str, read: Callable[[object], T]) -> Map[str, T]:
+    return Map({key: read(value) for key, value in dumped.get(name, ())})

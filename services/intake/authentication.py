@@ -1,0 +1,55 @@
+"""Who is calling the front: a bearer token, or a browser's session with its CSRF proof."""
+
+from __future__ import annotations
+
+from services.intake.http.exchange import Scope, cookies_of, header
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+from services.runtime.identity.role_names import forbidden
+from services.runtime.identity.sessions import (
+    COOKIE,
+    CSRF_COOKIE,
+    CSRF_HEADER,
+    SAFE,
+    Sessions,
+    bearer_of,
+    cookie_in,
+)
+
+
+class Callers:
+    """Authentication of the front's own routes."""
+
+    def __init__(self, access: AccessStore, sessions: Sessions) -> None:
+        self._access = access
+        self._sessions = sessions
+
+    async def identify(self, scope: Scope) -> Principal:
+        """Raises ProblemError `unauthenticated`, `csrf`, `second_factor_needed`, `starting`."""
+        if (token := bearer_of(header(scope, b"authorization"))) is not None:
+            principal = self._access.bearer(token) or await self._access.authenticate_bearer(token)
+            if principal is None:
+                raise ProblemError("unauthenticated")
+            return principal
+        cookies, secure = cookies_of(scope), scope.get("scheme") == "https"
+        session = self._sessions.read(cookie_in(cookies, COOKIE, secure=secure))
+        if session is None:
+            raise ProblemError("unauthenticated")
+        if scope["method"] not in SAFE:
+            proof, sent = (
+                cookie_in(cookies, CSRF_COOKIE, secure=secure),
+                header(scope, CSRF_HEADER.encode()),
+            )
+            if not self._sessions.checks_csrf(session, sent, proof):
+                raise ProblemError("csrf")
+        if session.enrolling:
+            raise ProblemError("second_factor_needed")
+        return session.principal
+
+
+def require(principal: Principal, permission: Permission) -> None:
+    """Raises ProblemError `forbidden`."""
+    if not principal.may(permission):
+        raise forbidden(principal.role, permission)

@@ -1,0 +1,1 @@
+"""Keep refused reports and offer them again."""

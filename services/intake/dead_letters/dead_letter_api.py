@@ -1,0 +1,162 @@
+"""The refused lane over HTTP: what was turned away, with its reason and its bytes, and offered again once the cause is mended (INTAKE).
+
+    GET  /api/v1/refused            newest first
+    GET  /api/v1/refused/{id}       with the bytes; the reading is logged (D59)
+    POST /api/v1/refused/{id}/replay   as it came, or with the body of this request in its place
+
+A replay is spoken by its sender, under the sender's rights and mapping as they are now; what had its effect meanwhile has no second one. What says of
+no time is dated when it came first. A replay with a changed body names who changed it, and is unconfirmed until a person confirms it by name.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+from urllib.parse import unquote
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from schemas.realms import partition_of
+from schemas.topics import BY_NAME
+from services.intake.dead_letters.corrections import HEADER, check_correction, token_of
+from services.intake.http.exchange import BYTES, Headers, Scope
+from services.intake.http.list_pages import Part
+from services.runtime.http.pagination import cut
+from services.runtime.http.problems import ProblemError, both
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.principals import Principal
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.kafka.dead_letter_replay import (
+    RecordGone,
+    read_letters,
+    republish,
+    row_of,
+    time_of,
+)
+from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, Lane
+from services.runtime.secrets.vault import Texts
+
+PATH: Final = "/api/v1/refused"
+SENDER: Final = "vigie.sender"
+"""Key of an ASGI scope that the front makes itself: the principal whose refused message is offered again."""
+CAME: Final = "vigie.came"
+"""Another: when that message came first."""
+CORRECTOR: Final = "vigie.corrector"
+"""Another: token of who changed its words, None when they are as they came."""
+NATIVE: Final = "native"
+"""Dialect whose fields are those of the report."""
+TEXT_S: Final = 2.0
+SHOWN: Final = 100
+"""Of a list that was asked for without a limit."""
+log = structlog.get_logger(__name__)
+
+
+class RefusedMessages:
+    """Reads the lane, and makes the request of a replay. All raise ProblemError and BrokerAway."""
+
+    def __init__(self, kafka: str, texts: Texts, access: AccessStore, live_realm: str) -> None:
+        self._kafka = kafka
+        self._texts = texts
+        self._access = access
+        self._partitions = (partition_of(live_realm, BY_NAME[TOPIC].partitions),)
+
+    async def listed(self, part: Part, reader: Principal) -> dict[str, Any]:
+        """`?source=`: of this principal alone."""
+        source = part.filters.get("source")
+        kept = [
+            letter
+            for letter in reversed(await self._letters(reader))
+            if source is None or letter.source == source
+        ]
+        shown, following = cut(kept, lambda letter: letter.id, part.limit, part.cursor)
+        return {"items": [row_of(letter) for letter in shown], "next": following}
+
+    async def shown(self, id: str, reader: Principal) -> dict[str, Any]:
+        """With the bytes, as text where they are UTF-8 and in base64."""
+        letter = await self._find(id, reader)
+        body = await self._body(letter)
+        log.info("refusal.read", letter=id, reader=reader.id)
+        known = (
+            {}
+            if body is None
+            else {
+                "body_base64": base64.b64encode(body).decode(),
+                "body": body.decode("utf-8", "replace"),
+            }
+        )
+        return row_of(letter) | {"body": None} | known
+
+    async def again(
+        self, id: str, corrected: bytes, author: Principal
+    ) -> tuple[Scope, bytes] | dict[str, Any]:
+        """The request to be routed again with its body; or, for a record of a topic, where it lies now."""
+        letter = await self._find(id, author)
+        original = await self._body(letter)
+        if corrected == original:
+            corrected = b""
+        if corrected and letter.input_type == NATIVE:
+            check_correction(letter, original, corrected)
+        log.info("refusal.replayed", letter=id, author=author.id, corrected=bool(corrected))
+        self._access.trace(author, "refusal.replayed", id)
+        if corrected:
+            self._access.trace(author, "refusal.corrected", id)
+        if letter.topic is not None:
+            try:
+                partition, offset = await republish(
+                    self._kafka, letter, corrected or None, [(HEADER, token_of(author).encode())]
+                )
+            except RecordGone as error:
+                raise ProblemError("erased") from error
+            return {"id": id, "topic": letter.topic, "partition": partition, "offset": offset}
+        body = corrected or original
+        if body is None:
+            raise ProblemError("erased")
+        path, _, query = letter.headers.get("path", "").partition("?")
+        sender = self._access.principal(letter.source) if letter.source else None
+        if sender is None:
+            raise ProblemError(
+                "conflict",
+                what=both(
+                    "L’émetteur n’existe plus ou est arrêté.", "The sender is gone or disabled."
+                ),
+            )
+        headers: Headers = [
+            (b"content-type", (letter.content_type or BYTES).encode("latin-1", "replace")),
+            (b"idempotency-key", letter.id.encode()),
+        ]
+        return {
+            "type": "http",
+            "method": "POST",
+            "path": unquote(path),
+            "query_string": query.encode("latin-1", "replace"),
+            "headers": headers,
+            "client": None,
+            SENDER: sender,
+            CAME: time_of(letter),
+            CORRECTOR: token_of(author) if corrected else None,
+        }, body
+
+    async def _letters(self, reader: Principal) -> list[DeadLetter]:
+        """Of the realms that the reader may see."""
+        try:
+            kept = [
+                letter
+                async for letter in read_letters(self._kafka, self._partitions)
+                if letter.lane is Lane.REFUSED
+            ]
+        except (KafkaError, OSError) as error:
+            raise BrokerAway(type(error).__name__) from error
+        return [letter for letter in kept if reader.sees(letter.realm)]
+
+    async def _find(self, id: str, reader: Principal) -> DeadLetter:
+        found = next((letter for letter in await self._letters(reader) if letter.id == id), None)
+        if found is None:
+            raise ProblemError("not_found")
+        return found
+
+    async def _body(self, letter: DeadLetter) -> bytes | None:
+        if letter.text_id is None:
+            return None
+        item = await self._texts.get(letter.text_id, wait_s=TEXT_S)
+        return None if item is None else item.raw

@@ -1,0 +1,238 @@
+"""What the door turned away (INTAKE): kept for the cell when the sender is known, only counted when it is a stranger.
+
+A known sender's refused message lies in `dead-letters` (lane refused) with its bytes encrypted in `texts`, within a quota per source
+and day; the bytes are erased after 30 days. Of strangers the last 20 per address are kept in memory, without body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any, Final
+
+import structlog
+
+from schemas.base import DAY_MS, Instant
+from schemas.realms import derive_id
+from services.intake.quotas import DailyQuota
+from services.intake.reports.deduplication import Ledger
+from services.runtime.http.problems import CATALOGUE, Problem
+from services.runtime.identity.principals import Principal
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, Lane
+from services.runtime.process import metrics
+from services.runtime.secrets.vault import TextItem, Texts
+
+WAITING: Final = 200
+"""Refusals that may wait to be written; more are only counted."""
+FIELDS: Final = 50
+"""Refused fields that a letter names: more than a report has."""
+ADDRESSES: Final = 1000
+PER_ADDRESS: Final = 20
+SWEEP_S: Final = 3600.0
+ACK_TIMEOUT_S: Final = 5.0
+RETRY_S: Final = 1.0
+PATIENCE_S: Final = 600.0
+"""With a broker that is away: after this one message is given up for the next."""
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that was refused, as far as it was read."""
+
+    principal: Principal
+    problem: Problem
+    body: bytes
+    content_type: str
+    dialect: str
+    path: str = ""
+    place: tuple[str, int, int] | None = None
+    """Topic, partition and offset of a record that was refused, in place of the path."""
+    at: Instant | None = None
+    """When, if not now."""
+
+
+class RefusedLane:
+    """Writes refusals in the background: a refusal never waits for Kafka, and never fails for it."""
+
+    def __init__(
+        self,
+        kafka: str,
+        texts: Texts,
+        ledger: Ledger,
+        *,
+        realm: str,
+        days: int,
+        per_day: int,
+        bytes_per_day: int,
+    ) -> None:
+        self._kafka = kafka
+        self._producer: RecordProducer | None = None
+        self._texts = texts
+        self._ledger = ledger
+        self._realm = realm
+        self._days = days
+        self._quota = DailyQuota(per_day, bytes_per_day)
+        self._queue: asyncio.Queue[Refused] = asyncio.Queue(WAITING)
+        for reason in (*CATALOGUE, "over_quota", "not_kept", "stranger"):
+            metrics.begin("vigie_dead_letters_total", service="intake", reason=reason)
+
+    def keep(self, refused: Refused) -> None:
+        """Remember it, if quota and queue allow. Never blocks, never raises."""
+        if not self._within_quota(refused):
+            metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
+            return
+        try:
+            self._queue.put_nowait(replace(refused, at=refused.at or time.time_ns() // 1_000_000))
+        except asyncio.QueueFull:
+            metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
+
+    def _within_quota(self, refused: Refused) -> bool:
+        return self._quota.take(refused.principal.id, len(refused.body))
+
+    async def keep_now(self, refused: Refused) -> None:
+        """Return once it is kept, however long the broker is away, or at once when the quota of its source is used up."""
+        if not self._within_quota(refused):
+            metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
+            return
+        await self._write_at_last(refused)
+
+    async def _write_at_last(self, refused: Refused) -> None:
+        """However long the broker is away. Raises sqlite3.Error, OSError."""
+        while True:
+            try:
+                await self._write(refused)
+            except BrokerAway:
+                await asyncio.sleep(RETRY_S)
+                continue
+            metrics.count("vigie_dead_letters_total", service="intake", reason=refused.problem.code)
+            return
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            refused = await self._queue.get()
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._write_at_last(refused)
+            except (
+                TimeoutError,
+                sqlite3.Error,
+                OSError,
+            ) as error:  # a full disk: this task's end would end the whole front
+                metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
+                log.warning(
+                    "refusal.not_kept",
+                    code=refused.problem.code,
+                    source=refused.principal.id,
+                    error=str(error),
+                )
+
+    async def _write(self, refused: Refused) -> None:
+        letter = letter_of(refused, self._realm, refused.at or time.time_ns() // 1_000_000)
+        if letter.text_id is not None:
+            await self._texts.put(letter.text_id, TextItem({}, refused.body, refused.content_type))
+            self._ledger.refused(letter.text_id, letter.at)
+        producer = self._producer or await self._connected()
+        await producer.send_raw(TOPIC, letter.lane_partition, letter.key, letter.dump(), [])
+
+    async def _connected(self) -> RecordProducer:
+        producer = RecordProducer(self._kafka, timeout_s=ACK_TIMEOUT_S)
+        await producer.start()
+        self._producer = producer
+        return producer
+
+    async def sweep(self) -> None:
+        """Erase the bytes of what was refused more than `days` ago; hourly, until cancelled."""
+        while True:
+            try:
+                for text_id in self._ledger.refused_before(
+                    time.time_ns() // 1_000_000 - self._days * DAY_MS
+                ):
+                    await self._texts.erase(text_id)
+                    self._ledger.erased(text_id)
+            except (BrokerAway, sqlite3.Error, OSError) as error:
+                log.info("refusals.sweep_postponed", why=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(SWEEP_S)
+
+    async def stop(self) -> None:
+        """What was sent is flushed, for at most 2 s."""
+        if self._producer is None:
+            return
+        try:
+            async with asyncio.timeout(2):
+                await self._producer.stop()
+        except TimeoutError:
+            log.warning("refusals.unflushed")
+
+
+def letter_of(refused: Refused, realm: str, at: int) -> DeadLetter:
+    """The dead letter; the same message refused for the same reason within a minute, or the same record, has the same id."""
+    content = blake2b(refused.body, digest_size=16).hexdigest()
+    where = str(refused.place) if refused.place is not None else str(at // 60_000)
+    id = derive_id(
+        realm,
+        f"{refused.principal.id}\x1f{refused.problem.code}\x1f{content}\x1f{where}",
+        "refused",
+        0,
+    )
+    topic, partition, offset = refused.place or (None, None, None)
+    fields = ", ".join(f"{field}: {code}" for field, code in _refused_fields(refused.problem))
+    return DeadLetter(
+        id=id,
+        lane=Lane.REFUSED,
+        service="intake",
+        realm=realm,
+        at=at,
+        code=refused.problem.code,
+        detail=fields or refused.problem.kind.title["en"],
+        input_type=refused.dialect,
+        source=refused.principal.id,
+        content_type=refused.content_type,
+        headers={"path": refused.path} if refused.path else {},
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        text_id=f"refused-{id}" if refused.body else None,
+    )
+
+
+def _refused_fields(problem: Problem) -> list[tuple[str, str]]:
+    """Return (field, code) of what was refused in the content."""
+    if not problem.faults and (field := problem.values.get("field")) is not None:
+        return [(str(field), problem.code)]
+    return [(fault.field, fault.code) for fault in problem.faults[:FIELDS]]
+
+
+class Strangers:
+    """Messages of senders who did not say who they are: a count, and the last few per address."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, deque[dict[str, Any]]] = OrderedDict()
+        self.count = 0
+
+    def note(self, address: str, method: str, path: str, code: str) -> None:
+        """Count one."""
+        self.count += 1
+        metrics.count("vigie_dead_letters_total", service="intake", reason="stranger")
+        kept = self._seen.setdefault(address, deque(maxlen=PER_ADDRESS))
+        self._seen.move_to_end(address)
+        kept.append(
+            {"at": time.time_ns() // 1_000_000, "method": method, "path": path[:200], "code": code}
+        )
+        if len(self._seen) > ADDRESSES:
+            self._seen.popitem(last=False)
+
+    def listed(self) -> dict[str, Any]:
+        """For the administrator."""
+        return {
+            "count": self.count,
+            "addresses": [
+                {"address": a, "last": list(kept)} for a, kept in reversed(self._seen.items())
+            ],
+        }

@@ -1,0 +1,149 @@
+"""Whose number this is: the directory's numbers by keyed hash, in memory only. No number leaves this module."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final, Protocol
+
+from schemas.directory import Contact
+from schemas.words import Channel
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.principals import Principal
+
+READ_AGAIN_S: Final = 10.0
+"""For a number whose holder is not known the directory is read again at most this often."""
+SPEAKS_AS: Final = "site_manager"
+"""Kind of source of somebody of the directory who has no account of their own."""
+_YIELD_EVERY: Final = 200
+_FRENCH: Final = re.compile(r"0[1-9]\d{8}")
+
+
+class Shelf(Protocol):
+    """`services.runtime.secrets.vault.Directory`."""
+
+    def ids(self) -> list[str]:
+        """All tokens."""
+        ...
+
+    async def get(self, person: str) -> Contact | None:
+        """The person; None when unknown or erased."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with a verified number."""
+
+    speaks: Principal
+    sites: tuple[str, ...]
+    """What a line that names no site is about: the one of the account, else the place of work. It may name any that the account allows."""
+
+
+class People:
+    """Numbers → who speaks."""
+
+    def __init__(
+        self,
+        directory: Shelf,
+        access: AccessStore,
+        key: bytes,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory = directory
+        self._access = access
+        self._key = key
+        self._monotonic = monotonic
+        self._index: dict[bytes, tuple[str, ...]] = {}
+        """Of a telephone number, verified or not, everybody who has it."""
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    def hashed(self, number: str) -> bytes:
+        """Of a number in any of its spellings."""
+        return blake2b(_one_form(number).encode(), key=self._key, digest_size=16).digest()
+
+    async def of(self, hashed: bytes) -> Person | None:
+        """Who reports from the number of this hash: their account when it may report, else a person of the directory.
+
+        None: unknown, never verified, or somebody whose accounts were all shut.
+        """
+        contact = await self._holder(hashed, _verified)
+        if contact is None:
+            return None
+        person = contact.person
+        accounts = [p for p in self._access.all(Principal) if p.person == person]
+        open_ = [p for p in accounts if p.disabled_at is None]
+        if accounts and not open_:
+            return None
+        known = next((p for p in open_ if p.may(Permission.REPORT_POST)), None)
+        speaks = known or Principal(
+            id=f"person.{person}"[:64], role=Role.SITE_MANAGER, speaks_as=SPEAKS_AS, person=person
+        )
+        sites = (
+            speaks.scope.sites
+            if len(speaks.scope.sites) == 1 or contact.site is None
+            else (contact.site,)
+        )
+        return Person(speaks, sites)
+
+    async def listed(self, hashed: bytes) -> bool:
+        """Somebody of the directory has this number, verified or not: delivery may have called it."""
+        return await self._holder(hashed, _phones) is not None
+
+    async def _holder(
+        self, hashed: bytes, numbers: Callable[[Contact], list[str]]
+    ) -> Contact | None:
+        """Somebody who has it now among these of their numbers: they change hands, and people are erased."""
+        found = await self._known(hashed, numbers)
+        if found is None:
+            await self._read()
+            found = await self._known(hashed, numbers)
+        return found
+
+    async def _known(
+        self, hashed: bytes, numbers: Callable[[Contact], list[str]]
+    ) -> Contact | None:
+        for person in self._index.get(hashed, ()):
+            contact = await self._directory.get(person)
+            if contact is not None and hashed in {self.hashed(n) for n in numbers(contact)}:
+                return contact
+        return None
+
+    async def _read(self) -> None:
+        """Whoever asks while it is read waits for it."""
+        async with self._reading:
+            if self._monotonic() - self._read_at < READ_AGAIN_S:
+                return
+            self._read_at, found = self._monotonic(), dict[bytes, tuple[str, ...]]()
+            for n, person in enumerate(self._directory.ids()):
+                if n % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)  # thousands are decrypted here; other requests go on
+                if (contact := await self._directory.get(person)) is not None:
+                    for hashed in {self.hashed(number) for number in _phones(contact)}:
+                        found[hashed] = (person, *found.get(hashed, ()))
+            self._index = found
+
+
+def _phones(contact: Contact) -> list[str]:
+    return [p.address for p in contact.points if p.channel in (Channel.SMS, Channel.VOICE)]
+
+
+def _verified(contact: Contact) -> list[str]:
+    return [
+        p.address
+        for p in contact.points
+        if p.channel in (Channel.SMS, Channel.VOICE) and p.verified_at is not None
+    ]
+
+
+def _one_form(number: str) -> str:
+    """`06 12…`, `0033612…`, `33612…` and `+33612…` are one number."""
+    digits = re.sub(r"\D", "", number)
+    return "33" + digits[1:] if _FRENCH.fullmatch(digits) else digits.removeprefix("00")

@@ -1,0 +1,206 @@
+"""What a short line says: `117 ELEC`, `117 EAU PARTIEL`, `117 MALADES 12`, `RAS 117`, `STOP 117`, `STOP 117 ELEC` (INTAKE, SMS and phone).
+
+Case, accents, punctuation, the space between site and word and their order do not count. What follows is free text, unless it says that what is named
+is over (`117 ELEC RETABLIE`). Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from schemas.replies import chosen, understood
+from schemas.words import EventType
+from services.intake.integrations.request import wrong
+
+MAX_LINE: Final = 1_600
+"""Ten parts of a concatenated SMS."""
+
+
+class Kind(StrEnum):
+    TROUBLE = "trouble"
+    CALM = "calm"
+    """Nothing to report: a word of the site all the same (D19)."""
+    END = "end"
+    """Lifts what it names; what is meant without a name is the decider's to judge (D16)."""
+    ANSWER = "answer"
+    """To a call, not a report: delivery's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    kind: Kind
+    site: str | None = None
+    """As written: a short code or a site id."""
+    type: EventType | None = None
+    severity: int = 1
+    lost: int | None = None
+    persons: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    type: EventType
+    severity: int
+    words: str
+
+
+_TROUBLES: Final = (
+    _Trouble(EventType.OUTAGE_POWER, 3, "ELEC ELECTRICITE COURANT POWER"),
+    _Trouble(EventType.OUTAGE_WATER, 3, "EAU WATER"),
+    _Trouble(EventType.OUTAGE_HEATING, 3, "CHAUF CHAUFFAGE HEATING"),
+    _Trouble(EventType.OUTAGE_IT, 3, "SI IT INFORMATIQUE RESEAU INTERNET"),
+    _Trouble(EventType.OUTAGE_TELECOM, 3, "TEL TELEPHONE PHONE"),
+    _Trouble(EventType.FIRE, 4, "FEU FUMEE INCENDIE FIRE"),
+    _Trouble(EventType.EVACUATION, 4, "EVAC EVACUE EVACUATION"),
+    _Trouble(EventType.SHELTER_IN_PLACE, 4, "CONFINE CONFINEMENT ABRI SHELTER"),
+    _Trouble(EventType.GAS_LEAK, 4, "GAZ GAS"),
+    _Trouble(EventType.SECURITY_INCIDENT, 3, "INTRUSION VIOLENCE AGRESSION"),
+    _Trouble(EventType.SANITARY_ALERT, 3, "MALADE MALADES SANITAIRE"),
+    _Trouble(EventType.DAMAGE_REPORT, 3, "DEGAT DEGATS BATIMENT DAMAGE"),
+    _Trouble(EventType.CLOSURE, 4, "FERME FERMEE FERMETURE CLOSED"),
+)
+"""Severities as those of the report form where a site can go on in part (`services/console/incidents/report_form.py`)."""
+_BY_WORD: Final[Mapping[str, _Trouble]] = {word: t for t in _TROUBLES for word in t.words.split()}
+_CALM: Final = frozenset({"RAS"})
+_END: Final = frozenset({"STOP", "FIN", "REPRISE", "RETABLI", "RETABLIE"})
+_OVER_AGAIN: Final = frozenset(
+    {"RETABLI", "RETABLIE", "RETABLIS", "RETABLIES", "REVENU", "REVENUE"}
+)
+"""Right after a supply that is named, it is there again: `EAU RETABLIE`, and not `EAU PAS RETABLIE`."""
+_FINE: Final = frozenset({"OK", "RAS"})
+"""The same, where nothing comes after it: `ELEC OK`, and not `ELEC OK GROUPE VIDE`."""
+_SUPPLIES: Final = frozenset(
+    {
+        EventType.OUTAGE_POWER,
+        EventType.OUTAGE_WATER,
+        EventType.OUTAGE_HEATING,
+        EventType.OUTAGE_IT,
+        EventType.OUTAGE_TELECOM,
+    }
+)
+"""An evacuation that is « OK » has been done, and is not over."""
+_STATES: Final[Mapping[str, tuple[int, int]]] = {
+    "PARTIEL": (3, 50),
+    "PARTIELLE": (3, 50),
+    "PARTIELLEMENT": (3, 50),
+    "FERME": (4, 100),
+    "FERMEE": (4, 100),
+    "TOTAL": (4, 100),
+    "TOTALE": (4, 100),
+}
+"""Can the site go on? (severity, share lost), as the buttons of the report form."""
+_DANGER: Final = frozenset({"DANGER", "BLESSE", "BLESSES", "URGENT"})
+_DANGER_SEVERITY: Final = 5
+_COUNTS_PERSONS: Final = frozenset({EventType.SANITARY_ALERT, EventType.EVACUATION})
+_TOKEN: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?")
+_SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-[A-Z0-9-]{1,20}")
+_GLUED: Final = re.compile(r"(\d{2,6})-?([A-Z]+)|([A-Z]+)(\d{2,6})")
+"""`117ELEC`, `117-ELEC`, `ELEC117`."""
+_WORDS: Final = frozenset({*_BY_WORD, *_CALM, *_END})
+
+
+def tokens_of(text: str) -> list[str]:
+    """Words in capitals without accents; `R.A.S.` is one word."""
+    plain = (
+        unicodedata.normalize("NFKD", text[:MAX_LINE]).encode("ascii", "ignore").decode().upper()
+    )
+    found = _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", plain))
+    return [part for token in found for part in _apart(token)]
+
+
+def _apart(token: str) -> list[str]:
+    """A code and a known word that stand together."""
+    if (glued := _GLUED.fullmatch(token)) is None:
+        return [token]
+    parts = [part for part in glued.groups() if part is not None]
+    return parts if _WORDS.intersection(parts) else [token]
+
+
+def read_line(text: str) -> Line:
+    """What the line says. Raises ProblemError `invalid` with what is missing, never with what was written."""
+    words = tokens_of(text)
+    if not words:
+        raise wrong("text", "missing", "ligne vide", "empty line")
+    site = _site_of(words)
+    if site is None and (understood(words[0]) or chosen(words[0])) is not None:
+        return Line(Kind.ANSWER)
+    verb = next((w for w in words[:3] if w != site), None)
+    if verb in _CALM:
+        return Line(Kind.CALM, site)
+    if verb in _END:
+        named = next((_BY_WORD[w] for w in words if w in _BY_WORD), None)
+        return Line(Kind.END, site, None if named is None else named.type)
+    trouble = _BY_WORD.get(verb or "")
+    if trouble is None:
+        raise wrong(
+            "text",
+            "word",
+            "un mot connu est attendu après le site : ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, MALADES, FERME, RAS, STOP",
+            "a known word is expected after the site: ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, MALADES, FERME, RAS, STOP",
+        )
+    rest = [w for w in words if w not in (site, verb)]
+    return (
+        Line(Kind.END, site, trouble.type)
+        if _is_back(trouble, rest)
+        else _trouble(site, trouble, rest)
+    )
+
+
+def names_no_site(text: str) -> bool:
+    """It is no attempt at a report: where a site is named, its words are a report's."""
+    return _site_of(tokens_of(text)) is None
+
+
+def _site_of(words: Sequence[str]) -> str | None:
+    return next((w for w in words[:3] if _SITE.fullmatch(w)), None)
+
+
+def _is_back(trouble: _Trouble, rest: Sequence[str]) -> bool:
+    if trouble.type not in _SUPPLIES or not rest:
+        return False
+    return rest[0] in _OVER_AGAIN or (rest[0] in _FINE and len(rest) == 1)
+
+
+def _trouble(site: str | None, trouble: _Trouble, rest: Iterable[str]) -> Line:
+    severity, lost, persons = trouble.severity, None, None
+    for word in list(rest)[:5]:
+        if word in _DANGER:
+            severity = _DANGER_SEVERITY
+        elif word in _STATES:
+            graver, lost = _STATES[word]
+            severity = max(severity, graver)
+        elif word.isdecimal() and persons is None and trouble.type in _COUNTS_PERSONS:
+            persons = int(word[:6])
+    return Line(Kind.TROUBLE, site, trouble.type, severity, lost, persons)
+
+
+def body_of(line: Line, site: str, text: str, at: str) -> dict[str, Any]:
+    """Body of the native report; `site` is the id that the line's code stands for, or the code itself when nobody knows it (D8)."""
+    body: dict[str, Any] = {
+        "site_id": site,
+        "occurred_at": at,
+        "severity": line.severity,
+        "description": text[:MAX_LINE],
+    }
+    match line.kind:
+        case Kind.CALM:
+            return body | {"type": EventType.INFO}
+        case Kind.END:
+            return body | {
+                "type": EventType.REOPENING,
+                "lifts": [] if line.type is None else [line.type],
+            }
+        case _:
+            body |= {"type": line.type}
+    if line.lost is not None:
+        body["capacity_lost_pct"] = line.lost
+    if line.persons is not None:
+        body["persons_concerned"] = line.persons
+    if line.severity == _DANGER_SEVERITY:
+        body["urgency"] = "Immediate"
+    return body

@@ -1,0 +1,61 @@
+"""Short site codes: column `code` of the territory's `sites.csv`, read again when the file has changed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import structlog
+
+from services.intake.integrations.request import wrong
+
+log = structlog.get_logger(__name__)
+
+
+class Places:
+    """Of the live territory."""
+
+    def __init__(self, territory: Path) -> None:
+        self._file = territory / "sites.csv"
+        self._read_at: float | None = None
+        self._codes: dict[str, str] = {}
+
+    def site_of(self, written: str | None, own: tuple[str, ...]) -> str:
+        """The site id that a code or id stands for; what nobody knows stands for itself, for a person to link (D8).
+
+        Without any: the only site that its sender speaks for. Raises ProblemError `invalid` when there is none, or several.
+        """
+        if written is not None:
+            return self._known().get(written, written.lower() if "-" in written else written)
+        if len(own) == 1:
+            return own[0]
+        raise wrong(
+            "text",
+            "site",
+            "code du site attendu, par exemple 117 ELEC",
+            "a site code is expected, for example 117 ELEC",
+        )
+
+    def knows(self, site: str) -> bool:
+        """Tell whether this is a site of the territory; of one that cannot be read nobody can say no."""
+        known = self._known()
+        return not known or site in known.values()
+
+    def _known(self) -> dict[str, str]:
+        try:
+            changed = self._file.stat().st_mtime
+            if changed != self._read_at:
+                with self._file.open(encoding="utf-8", newline="") as rows:
+                    read = [(r["site_id"], r.get("code") or "") for r in csv.DictReader(rows)]
+                self._codes = {id.upper(): id for id, _ in read} | {
+                    code.upper(): id for id, code in read if code
+                }
+                self._read_at = changed
+        except (OSError, KeyError, ValueError) as error:
+            log.error(
+                "places.unreadable",
+                file=str(self._file),
+                error=f"{type(error).__name__}: {error}",
+                then="codes stay as they were read before",
+            )
+        return self._codes

@@ -1,0 +1,1 @@
+"""HTTP exchanges, connections and the proxy to the console."""

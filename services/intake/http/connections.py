@@ -1,0 +1,311 @@
+"""How a connection is held, where uvicorn's own way loses requests or file descriptors.
+
+An offer to speak another protocol is passed over, and the request is taken as it stands (RFC 9110 7.8). Java's HttpClient, Ktor and `curl --http2` offer
+`Upgrade: h2c` with every request over plain HTTP. httptools stops at the end of such a head, and uvicorn hands on the request without its body: a report
+would be refused as empty, and its body be taken for the next request.
+
+A connection on which no request comes is closed. uvicorn waits for the first one, and for the rest of a head, for ever: every phone that left its network
+at that moment would hold a file descriptor until the front is started again.
+
+The head of a request is bounded: 64 KiB and 100 headers, then 414 or 431. httptools copies the field
+that it reads with each piece that arrives, and uvicorn has no bound: six connections of a stranger took
+a fire report from 6 ms to 8 s.
+
+A request is read in one way or not at all (RFC 9112 3.2, 6.1; RFC 9110 5.3, 6.5). It is of HTTP/1.0
+or 1.1. It names one host, and one of 1.1 must. A body comes with a length or in chunks, and in no
+other coding. A header of which there is one comes once. Fields behind a body (trailers) are no headers:
+uvicorn adds them to the head, where a proxy before us has not looked.
+
+Open connections are bounded by address: beyond the bound the one that has been idle for longest makes
+way, and a new one is turned away only where all others of its address are at work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from http import HTTPStatus
+from ipaddress import ip_network
+from typing import Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.intake.http.exchange import language
+from services.runtime.http.client_addresses import is_within, network_of
+from services.runtime.http.problems import MEDIA_TYPE, Problem, both
+from services.runtime.process import metrics
+
+HEAD_BYTES: Final = 64 * 1024
+"""Of a head, of trailers, and of the framing between two pieces of a body."""
+HEADERS: Final = 100
+"""In a head, with the trailers of its request."""
+PIECE_BYTES: Final = 16 * 1024
+"""The parser is fed in such pieces, so that it never holds much more than a head."""
+LINGER_S: Final = 2.0
+"""So long a refused sender's bytes are read and thrown away: cut off at once, it would not see why."""
+LINGER_BYTES: Final = 1 << 20
+"""So many of them at most."""
+HEAD_S: Final = 30.0
+"""For the head of a request to arrive: from the first byte of it, or from the beginning of the connection. Of bodies see `body_timeout_s`."""
+LONGEST_METHOD: Final = 32
+"""Bytes before the address in the first line of a request, at most."""
+HOSTLESS: Final = "1.0"
+"""Version of HTTP whose requests need not name a host."""
+VERSIONS: Final = frozenset({HOSTLESS, "1.1"})
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?")
+"""A name or an address with a port. Other characters that RFC 3986 allows are in no name of a host."""
+_LAST_PORT: Final = 65_535
+_SINGLE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"x-csrf-token"})
+"""Headers of which front and console read one."""
+RETRY_S: Final = 2
+_LIMITS: Final = {"limit": HEAD_BYTES, "headers": HEADERS}
+_INVALID: Final = "Invalid HTTP request received."
+
+
+class Addresses:
+    """Open connections by the address that they come from.
+
+    `limit` counts those of one address, of a /64 with IPv6. Reverse proxies named in `proxies` are not
+    counted: everybody comes from theirs.
+    """
+
+    def __init__(self, limit: int, proxies: str = "") -> None:
+        self._limit = limit
+        self._proxies = tuple(ip_network(part) for part in proxies.split(",") if part)
+        self._open: dict[str, dict[Connection, None]] = {}
+
+    def enter(self, connection: Connection) -> bool:
+        """Count a new connection; False where its address has too many that are all at work."""
+        address = connection.address
+        if address is None or is_within(address, self._proxies):
+            return True
+        others = self._open.setdefault(network_of(address), {})
+        if len(others) >= self._limit and not self._close_idle(others):
+            metrics.count("vigie_connections_refused_total")
+            return False
+        others[connection] = None
+        return True
+
+    def touch(self, connection: Connection) -> None:
+        """Note that a request begins on it: it is the last of its address to make way."""
+        others = self._open.get(network_of(connection.address or ""), {})
+        if connection in others:
+            del others[connection]
+            others[connection] = None
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
+        network = network_of(connection.address or "")
+        others = self._open.get(network, {})
+        others.pop(connection, None)
+        if not others:
+            self._open.pop(network, None)
+
+    def _close_idle(self, others: dict[Connection, None]) -> bool:
+        idle = next((one for one in others if one.is_idle), None)
+        if idle is None:
+            return False
+        del others[idle]
+        idle.transport.close()
+        return True
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol, with patience that ends, heads that end, and without upgrades."""
+
+    addresses = Addresses(limit=1 << 30)
+    """Shared by all connections of the front; without a bound where nobody sets one."""
+    _unframed = 0
+    """Bytes since the parser last gave a whole head, a piece of a body or the end of a request."""
+    _problem: Problem | None = None
+    """Why the parser was stopped, where the reason is ours."""
+    _trailers: int | None = None
+    """Number of fields behind the body; None while the head is read."""
+    _refused = False
+    _discarded = 0
+
+    @property
+    def address(self) -> str | None:
+        """Return the address of the other end."""
+        return None if self.client is None else self.client[0]
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no request is being received with its body or answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Called by the loop."""
+        super().connection_made(transport)
+        self.url = b""
+        self.headers = []
+        self._expect_head()
+        if not self.addresses.enter(self):
+            self._refuse(Problem("too_many_connections", retry_after_s=RETRY_S))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        self.addresses.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        at = 0
+        while at < len(data) and not self._refused:
+            piece = data[at : at + min(PIECE_BYTES, HEAD_BYTES - self._unframed)]
+            at += len(piece)
+            self._feed(piece)
+        if self._refused:
+            self._discard(len(data) - at)
+
+    def _feed(self, piece: bytes) -> None:
+        try:
+            while piece:
+                self._unframed += len(piece)
+                piece = self._parse(piece)
+        except httptools.HttpParserError:
+            if self._problem is not None:
+                self._refuse(self._problem)
+                return
+            self.logger.warning(_INVALID)
+            self._refused = True
+            self.send_400_response(_INVALID)
+            return
+        if self._unframed >= HEAD_BYTES:
+            in_url = self._unframed - len(self.url) <= LONGEST_METHOD and not self.headers
+            self._refuse(Problem("url_too_long" if in_url else "head_too_large", _LIMITS))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer with a problem and close; cut a request before it that is still being answered."""
+        self._unset_keepalive_if_required()
+        self._refused = True
+        if not self.is_idle:
+            self.transport.close()
+            return
+        said = language({"headers": self.headers})
+        body = problem.body(said)
+        lines = [
+            f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
+            f"content-type: {MEDIA_TYPE}",
+            f"content-language: {said}",
+            f"content-length: {len(body)}",
+            "cache-control: no-store",
+            "connection: close",
+        ]
+        if problem.retry_after_s is not None:
+            lines.append(f"retry-after: {problem.retry_after_s}")
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        self.timeout_keep_alive_task = self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _discard(self, size: int) -> None:
+        """Throw away what comes behind an answer that ends the connection."""
+        self._discarded += size
+        if self._discarded > LINGER_BYTES:
+            self.transport.close()
+
+    def _parse(self, data: bytes) -> bytes:
+        """What is left to parse: nothing, or a head without its offer and what came after it. Raises HttpParserError."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stopped:
+            rest = data[stopped.args[0] :]
+            head = b"".join(
+                b"%b: %b\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"
+            )
+            line = b"%b %b HTTP/%b\r\n" % (
+                self.parser.get_method(),
+                self.url,
+                self.parser.get_http_version().encode(),
+            )
+            self.parser = httptools.HttpRequestParser(self)
+            return line + head + b"\r\n" + rest
+        return b""
+
+    def on_message_begin(self) -> None:
+        """Called by the parser, at the first byte of a request."""
+        super().on_message_begin()
+        self._trailers = None
+        self._expect_head()
+        self.addresses.touch(self)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser. Raises ValueError, which it makes an HttpParserError."""
+        if len(self.headers) + (self._trailers or 0) >= HEADERS:
+            self._problem = Problem("head_too_large", _LIMITS)
+            raise ValueError("headers")
+        if self._trailers is None:
+            super().on_header(name, value)
+        else:
+            self._trailers += 1
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser."""
+        self._unframed = 0
+        super().on_body(body)
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser. Raises ValueError, which it makes an HttpParserError: no tunnel is made here."""
+        self._unset_keepalive_if_required()
+        self._unframed = 0
+        self._trailers = 0
+        self._problem = _find_fault(self.headers, self.parser.get_http_version())
+        if self._problem is not None:
+            raise ValueError(self._problem.code)
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+        elif self.parser.get_method() == b"CONNECT":
+            raise ValueError("CONNECT")
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        self._unframed = 0
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Called when a request has been answered."""
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None and self.cycle.more_body:
+            self._expect_head()  # answered before its body has come: the rest has no longer than a head
+
+    def _expect_head(self) -> None:
+        """In place of the patience with a connection that is kept alive, if that was running."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(HEAD_S, self._is_silent)
+
+    def _is_silent(self) -> None:
+        """While a request is being answered, a second one that is begun behind it may wait."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+
+def _find_fault(headers: list[tuple[bytes, bytes]], version: str) -> Problem | None:
+    """Return why two readers could take a head for different requests; None for a clear one."""
+    if version not in VERSIONS:
+        return _unclear(f"HTTP/{version} n’est pas parlé ici", f"HTTP/{version} is not spoken here")
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or not (hosts or version == HOSTLESS) or not all(map(_is_host, hosts)):
+        return Problem("host_required")
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if codings and (version == HOSTLESS or [c.strip().lower() for c in codings] != [b"chunked"]):
+        return _unclear(
+            "« Transfer-Encoding » vaut « chunked » seul", "“Transfer-Encoding” is “chunked” alone"
+        )
+    counts = Counter(name for name, _ in headers if name in _SINGLE)
+    for name, count in counts.items():
+        if count > 1:
+            said = name.decode()
+            return _unclear(f"« {said} » vient deux fois", f"“{said}” comes twice")
+    return None
+
+
+def _is_host(value: bytes) -> bool:
+    """Tell whether this is a name or an address, perhaps with a port."""
+    found = _HOST.fullmatch(value.strip(b" \t"))
+    return found is not None and int(found[1] or 0) <= _LAST_PORT
+
+
+def _unclear(french: str, english: str) -> Problem:
+    return Problem("head_unclear", {"what": both(french, english)})

@@ -1,0 +1,214 @@
+"""One HTTP exchange in plain ASGI: what the front's own routes need, and nothing that costs time per report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlencode
+
+import orjson
+
+from services.intake.admission import BodyRoom
+from services.runtime.http.problems import MEDIA_TYPE, Language, Problem, ProblemError, language_of
+from services.runtime.identity.signed_links import loggable
+
+BYTES: Final = "application/octet-stream"
+"""Media type of what is of none."""
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+FILE_SECURITY: Final[Headers] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+]
+"""For styles, scripts, fonts and pictures of our own: what governs documents says nothing to them, and weighs on a phone."""
+SECURITY: Final[Headers] = [
+    *FILE_SECURITY,
+    (b"x-frame-options", b"DENY"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(self)"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+]
+PAGE_POLICY: Final = (
+    b"content-security-policy",
+    b"default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
+)
+"""For what the console sends without a policy of its own."""
+DATA_POLICY: Final = (
+    b"content-security-policy",
+    b"default-src 'none'; frame-ancestors 'none'; sandbox",
+)
+_JSON: Final = (b"content-type", b"application/json")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+DISCARD_BYTES: Final = 16 << 20
+"""So much of a body that is too large is read and thrown away, then the connection is cut."""
+RETRY_S: Final = 2
+"""After a body that came too slowly: to a 408 many senders do not come again."""
+_SECRET_QUERY: Final = frozenset({"token", "key", "code", "secret"})
+
+
+class ClientGone(Exception):
+    """The sender hung up before its body was complete. There is nobody to answer."""
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of that (lower case) name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return None
+
+
+def cookies_of(scope: Scope) -> dict[str, str]:
+    """Cookies by name; a malformed header has none."""
+    try:
+        return {
+            name: morsel.value
+            for name, morsel in SimpleCookie(header(scope, b"cookie") or "").items()
+        }
+    except CookieError:
+        return {}
+
+
+def parts_of(scope: Scope) -> list[str]:
+    """The path part by part, each decoded by itself: a `/` in a part (`DOMAINE%2Fjean`) stays in it."""
+    raw = scope.get("raw_path")
+    if raw is None:
+        return str(scope["path"]).split("/")
+    return [unquote(part) for part in bytes(raw).split(b"?")[0].decode("latin-1").split("/")]
+
+
+def language(scope: Scope) -> Language:
+    """Of the answer."""
+    return language_of(header(scope, b"accept-language"))
+
+
+def redacted(scope: Scope) -> str:
+    """Path and query as they may be kept and logged: secrets in them are not. A `?` of the path stays one of the path."""
+    path, query = (
+        loggable(str(scope["path"])).replace("%", "%25").replace("?", "%3F"),
+        scope.get("query_string", b""),
+    )
+    if not query:
+        return path
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    shown = urlencode([(k, "***" if k.lower() in _SECRET_QUERY else v) for k, v in pairs], safe="*")
+    return f"{path}?{shown}"
+
+
+def address_of(scope: Scope) -> str:
+    """Of the sender."""
+    client = scope.get("client")
+    return str(client[0]) if client else "?"
+
+
+@dataclass(slots=True)
+class BodyReader:
+    """Bodies within bounds: of one (`limit`), of all together (`room`), in time (`timeout_s`)."""
+
+    limit: int
+    timeout_s: float
+    room: BodyRoom
+
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body. Raises ProblemError `body_too_large`, `request_timeout`, `overloaded`, `content_encoding`; ClientGone.
+
+        The caller gives `len(body)` back to `room`.
+        """
+        declared = header(scope, b"content-length")
+        if declared is not None and declared.isdecimal() and int(declared) > self.limit:
+            if header(scope, b"expect") is None:
+                await self._discard(receive)
+            raise ProblemError("body_too_large", limit=self.limit)
+        if (header(scope, b"content-encoding") or "identity").lower() != "identity":
+            raise ProblemError("content_encoding")
+        message = await self._next(receive)
+        if not message.get("more_body", False):
+            body: bytes = message.get("body", b"")
+            if len(body) > self.limit:
+                raise ProblemError("body_too_large", limit=self.limit)
+            self.room.take(len(body))
+            return body
+        return await self._rest(message.get("body", b""), receive)
+
+    async def _rest(self, first: bytes, receive: Receive) -> bytes:
+        parts, size = [first], len(first)
+        self.room.take(size)
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                more = True
+                while more:
+                    message = await self._next(receive)
+                    chunk, more = message.get("body", b""), message.get("more_body", False)
+                    if size + len(chunk) > self.limit:
+                        await self._discard(receive, more=more)
+                        raise ProblemError("body_too_large", limit=self.limit)
+                    self.room.take(len(chunk))
+                    size += len(chunk)
+                    parts.append(chunk)
+        except BaseException as error:
+            self.room.give_back(size)
+            if isinstance(error, TimeoutError):
+                raise ProblemError(
+                    "request_timeout", retry_after_s=RETRY_S, limit_s=f"{self.timeout_s:g}"
+                ) from None
+            raise
+        return b"".join(parts)
+
+    async def _discard(self, receive: Receive, *, more: bool = True) -> None:
+        """Read on for a while: a sender that is cut off in the middle of its body does not see the answer."""
+        left = DISCARD_BYTES
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                while more and left > 0:
+                    message = await self._next(receive)
+                    left -= len(message.get("body", b""))
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            return
+
+    async def _next(self, receive: Receive) -> MutableMapping[str, Any]:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        return message
+
+
+async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    """A whole response, with the security headers."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", b"%d" % len(body)), *SECURITY],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def answer_json(send: Send, status: int, document: Any, extra: Headers | None = None) -> None:
+    """JSON that nobody may cache."""
+    await answer(send, status, orjson.dumps(document), [_JSON, _NO_STORE, *(extra or [])])
+
+
+async def answer_problem(scope: Scope, send: Send, problem: Problem) -> None:
+    """The problem in the sender's language. After one about the body the connection is closed: the rest of the body is not read."""
+    said = language(scope)
+    headers: Headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        _NO_STORE,
+        (b"content-language", said.encode()),
+    ]
+    if problem.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % problem.retry_after_s))
+    if problem.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if problem.code == "method_not_allowed":
+        headers.append((b"allow", str(problem.values["allowed"]).encode()))
+    if problem.code in ("body_too_large", "request_timeout"):
+        headers.append((b"connection", b"close"))
+    await answer(send, problem.status, problem.body(said, str(scope["path"])), headers)

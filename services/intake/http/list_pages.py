@@ -1,0 +1,32 @@
+"""Which part of a list of the front is asked for: `?limit=` and `?cursor=`, as of the console's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from services.intake.http.exchange import Scope
+from services.runtime.http.pagination import MAX_LIMIT
+from services.runtime.http.problems import ProblemError, fault
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    limit: int
+    cursor: str | None
+    filters: Mapping[str, str]
+    """The rest of the query."""
+
+
+def part_of(scope: Scope, default: int = MAX_LIMIT) -> Part:
+    """Raises ProblemError `invalid`."""
+    asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+    cursor, limit = asked.pop("cursor", None), asked.pop("limit", str(default))
+    if not (
+        limit.isascii() and limit.isdecimal() and len(limit) < 9 and 1 <= int(limit) <= MAX_LIMIT
+    ):
+        raise ProblemError(
+            "invalid", faults=(fault("limit", "range", f"de 1 à {MAX_LIMIT}", f"1 to {MAX_LIMIT}"),)
+        )
+    return Part(int(limit), cursor, asked)

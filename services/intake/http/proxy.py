@@ -1,0 +1,363 @@
+"""Everything that is not the front's own goes to the console, both ways as a stream: a live stream arrives event by event.
+
+A body has a time limit. The console is asked once the first 64 KiB of it are here, which is nearly always
+the whole: a phone that sends slowly takes no place there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import aiohttp
+import structlog
+from multidict import CIMultiDict
+from yarl import URL
+
+from services.intake.http.exchange import (
+    FILE_SECURITY,
+    PAGE_POLICY,
+    SECURITY,
+    ClientGone,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    address_of,
+    answer_problem,
+    header,
+    redacted,
+)
+from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.process import metrics
+from services.runtime.process.settings import SOCKET
+from services.runtime.secrets.front_mark import HEADER, FrontMark
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"trailers",
+        b"transfer-encoding",
+        b"upgrade",
+        b"expect",
+    }
+)
+_OURS: Final = frozenset(
+    {
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-forwarded-host",
+        b"forwarded",
+        HEADER.lower().encode(),
+    }
+)
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SILENT_S: Final = 30.0
+"""A console that says nothing for this long is away; its live streams ping every 5 s, or have nothing to promise."""
+IDLE_S: Final = 4.0
+"""Idle connections to the console are dropped before the console would: uvicorn's default is 5 s."""
+RETRY_S: Final = 2
+BEFORE_BYTES: Final = 64 * 1024
+"""Of a body, before the console is asked."""
+TIMED_BYTES: Final = 1 << 20
+"""So much of a body may take the time limit; each further piece of this size may take as long again."""
+LIVE: Final = "text/event-stream"
+DRAIN_S: Final = 1.0
+"""For what the console has under way when this process is asked to stop: a step or a live stream may take longer than anybody waits for a stop."""
+log = structlog.get_logger(__name__)
+
+
+def end_to_end(headers: Headers, drop: frozenset[bytes] = frozenset()) -> Headers:
+    """Without hop-by-hop headers (RFC 9110 7.6.1), those that `Connection` names, and `drop`."""
+    named = {
+        token.strip().lower()
+        for key, value in headers
+        if key.lower() == b"connection"
+        for token in value.split(b",")
+    }
+    return [
+        (k, v)
+        for k, v in headers
+        if (low := k.lower()) not in HOP_BY_HOP and low not in named and low not in drop
+    ]
+
+
+def _has_body(scope: Scope) -> bool:
+    return (
+        header(scope, b"content-length") not in (None, "0")
+        or header(scope, b"transfer-encoding") is not None
+    )
+
+
+class TimedBody:
+    """The body of one request that goes to the console, within its time limit."""
+
+    def __init__(self, receive: Receive, timeout_s: float) -> None:
+        self._receive = receive
+        self._timeout_s = timeout_s
+        self._began_at = asyncio.get_running_loop().time()
+        self._size = 0
+        self._first: list[bytes] = []
+        self._has_more = True
+        self.is_late = False
+
+    async def begin(self) -> None:
+        """Read the first part. Raises ProblemError `request_timeout`, ClientGone."""
+        while self._has_more and self._size < BEFORE_BYTES:
+            try:
+                self._first.append(await self._next())
+            except TimeoutError:
+                raise self.too_slow() from None
+
+    def rest(self) -> bytes | AsyncIterator[bytes]:
+        """Return the first part where it is the whole, else a stream; an OSError ends one that is cut."""
+        return self._stream() if self._has_more else b"".join(self._first)
+
+    def too_slow(self) -> ProblemError:
+        """Return what the sender is told."""
+        return ProblemError(
+            "request_timeout", retry_after_s=RETRY_S, limit_s=f"{self._timeout_s:g}"
+        )
+
+    async def _stream(self) -> AsyncIterator[bytes]:
+        for chunk in self._first:
+            yield chunk
+        while self._has_more:
+            try:
+                chunk = await self._next()
+            except ClientGone:
+                raise ConnectionAbortedError("the client hung up") from None
+            if chunk:
+                yield chunk
+
+    async def _next(self) -> bytes:
+        """Return the next piece. Raises TimeoutError, ClientGone."""
+        allowance_s = self._timeout_s * (1 + self._size // TIMED_BYTES)
+        try:
+            async with asyncio.timeout_at(self._began_at + allowance_s):
+                message = await self._receive()
+        except TimeoutError:
+            self.is_late = True
+            raise
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        self._size += len(chunk)
+        self._has_more = message.get("more_body", False)
+        return chunk
+
+
+class _Leaving(Exception):
+    """This process stops, and the console has not answered."""
+
+
+class Proxy:
+    """Streams requests to the console at `address`: `host:port`, or `unix:/path`."""
+
+    def __init__(
+        self, address: str, connect_s: float, body_timeout_s: float, mark: FrontMark
+    ) -> None:
+        self._mark = mark
+        self._socket = address.removeprefix(SOCKET) if address.startswith(SOCKET) else None
+        self._base = f"http://{'console' if self._socket else address}"
+        self._connect_s = connect_s
+        self._body_timeout_s = body_timeout_s
+        self._session: aiohttp.ClientSession | None = None
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """This process stops: after DRAIN_S whoever waits for the console is told to come again, and what is being streamed is cut."""
+        self._leaving.set()
+
+    async def _left(self) -> None:
+        await self._leaving.wait()
+        await asyncio.sleep(DRAIN_S)
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=self._connector(),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=self._connect_s, sock_read=SILENT_S
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+                trust_env=False,
+            )
+        return self._session
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        if self._socket is not None:
+            return aiohttp.UnixConnector(self._socket, limit=0, keepalive_timeout=IDLE_S)
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def status_of(self, path: str, timeout_s: float) -> int:
+        """Status of a GET. Raises aiohttp.ClientError, TimeoutError."""
+        async with asyncio.timeout(timeout_s), self._client().get(self._base + path) as found:
+            return found.status
+
+    async def get_json(self, path: str, timeout_s: float) -> Any:
+        """One of the console's own documents. Raises aiohttp.ClientError (no success, too), TimeoutError, ValueError."""
+        async with (
+            asyncio.timeout(timeout_s),
+            self._client().get(self._base + path, raise_for_status=True) as found,
+        ):
+            return await found.json()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        key: str,
+        body: bytes | None = None,
+        more: Mapping[str, str] | None = None,
+        timeout_s: float = 10.0,
+    ) -> tuple[int, Any]:
+        """(status, document) of a request of our own in the name of whoever showed `key`. Raises aiohttp.ClientError, TimeoutError, ValueError."""
+        headers = {
+            "Authorization": f"Bearer {key}",
+            "Content-Type": "application/json",
+            **(more or {}),
+        }
+        async with (
+            asyncio.timeout(timeout_s),
+            self._client().request(method, self._base + path, data=body, headers=headers) as found,
+        ):
+            return found.status, await found.json(content_type=None)
+
+    async def pass_on(
+        self, scope: Scope, receive: Receive, send: Send, *, instead_of_404: Any = None
+    ) -> None:
+        """One exchange. The console away: 503 with Retry-After. `instead_of_404(send)` may answer what the console does not know yet; False leaves its 404.
+
+        Raises ProblemError `request_timeout`, ClientGone.
+        """
+        doubt = "console_away" if scope["method"] in _SAFE else "outcome_unknown"
+        body = TimedBody(receive, self._body_timeout_s) if _has_body(scope) else None
+        if body is not None:
+            await body.begin()
+        try:
+            response = await self._request(scope, receive, body)
+        except _Leaving:
+            await self._failed(scope, send, doubt)
+            return
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            log.info("console.away", path=redacted(scope), error=type(error).__name__)
+            await self._failed(scope, send, "console_away")
+            return
+        except (aiohttp.ClientError, OSError) as error:
+            if body is not None and body.is_late:
+                raise body.too_slow() from None
+            log.warning("console.silent", path=redacted(scope), error=type(error).__name__)
+            await self._failed(scope, send, doubt)
+            return
+        if response is None:  # the client hung up
+            return
+        try:
+            metrics.count("vigie_proxied_total", status=f"{response.status // 100}xx")
+            if response.status == 404 and instead_of_404 is not None and await instead_of_404(send):
+                return
+            await self._stream_back(scope, receive, send, response)
+        finally:
+            response.close()
+
+    async def _failed(self, scope: Scope, send: Send, code: str) -> None:
+        metrics.count("vigie_proxied_total", status="5xx")
+        await answer_problem(scope, send, Problem(code, retry_after_s=RETRY_S))
+
+    async def _request(
+        self, scope: Scope, receive: Receive, body: TimedBody | None
+    ) -> aiohttp.ClientResponse | None:
+        headers = CIMultiDict(
+            [
+                (k.decode("latin-1"), v.decode("latin-1"))
+                for k, v in end_to_end(scope["headers"], _OURS)
+            ]
+        )
+        headers[HEADER] = self._mark.make()
+        headers["X-Forwarded-For"] = address_of(scope)
+        headers["X-Forwarded-Proto"] = scope.get("scheme", "http")
+        if (host := header(scope, b"host")) is not None:
+            headers["X-Forwarded-Host"] = host
+        path = (scope.get("raw_path") or scope["path"].encode()).split(b"?")[0].decode("latin-1")
+        query = scope.get("query_string", b"").decode("latin-1")
+        url = URL(f"{self._base}{path}" + (f"?{query}" if query else ""), encoded=True)
+        sending = asyncio.ensure_future(
+            self._client().request(
+                scope["method"],
+                url,
+                headers=headers,
+                data=None if body is None else body.rest(),
+                allow_redirects=False,
+            )
+        )
+        left = asyncio.ensure_future(self._left())
+        gone = (
+            [] if body is not None else [asyncio.ensure_future(_disconnected(receive))]
+        )  # who sends a body is heard of as it is read
+        try:
+            await asyncio.wait({sending, left, *gone}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                return sending.result()
+            if left.done():
+                raise _Leaving
+            return None
+        finally:
+            for one in (left, *gone, sending):
+                one.cancel()
+
+    async def _stream_back(
+        self, scope: Scope, receive: Receive, send: Send, response: aiohttp.ClientResponse
+    ) -> None:
+        headers = end_to_end(
+            [(bytes(k), bytes(v)) for k, v in response.raw_headers], frozenset({b"date", b"server"})
+        )
+        have = {k.lower() for k, _ in headers}
+        guards = FILE_SECURITY if scope["path"].startswith("/static/") else SECURITY
+        headers = [(k.lower(), v) for k, v in headers] + [
+            (k, v) for k, v in (*guards, PAGE_POLICY) if k not in have
+        ]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        streaming = asyncio.ensure_future(_copy(response, send))
+        left, gone = (
+            asyncio.ensure_future(self._left()),
+            asyncio.ensure_future(_disconnected(receive)),
+        )
+        try:
+            await asyncio.wait({streaming, left, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if streaming.done():
+                streaming.result()
+            elif left.done() and response.content_type == LIVE:
+                streaming.cancel()
+                await asyncio.wait({streaming})
+                await send({"type": "http.response.body", "body": b""})  # its reader comes again
+        except (aiohttp.ClientError, OSError) as error:
+            # The response cannot be completed: returning without its end makes the server cut the connection, so that
+            # the client sees a truncated answer and not a short one.
+            log.warning("console.cut", path=redacted(scope), error=type(error).__name__)
+        finally:
+            for one in (streaming, left, gone):
+                one.cancel()
+
+
+async def _copy(response: aiohttp.ClientResponse, send: Send) -> None:
+    async for chunk in response.content.iter_any():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,504 @@
+"""What else an Alertmanager answers (API v2): its alerts, its silences, its status. `POST /api/v2/alerts` is a dialect (machines/alertmanager_api).
+
+There is one store: silences are Vigie's maintenance windows, alerts are its leases, and both are asked of the console in the name of the caller. So
+whatever is silenced here is seen, audited and ended there, and a source sees and silences its own alerts only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl, quote, urlencode
+
+import aiohttp
+import orjson
+import structlog
+
+from schemas.maintenance import Matcher
+from schemas.patterns import PatternInvalid, check, whole_match
+from services.intake.http.exchange import BodyReader, Receive, Scope, Send, answer, answer_json
+from services.intake.http.proxy import Proxy
+from services.intake.integrations.alertmanager import NAME, strings
+from services.intake.integrations.alertmanager_api import RESOLVE_TIMEOUT_S, fingerprint, labels_of
+from services.intake.integrations.dispatcher import TRANSIENT
+from services.intake.integrations.request import Asked, asked_of, secrets_of
+from services.intake.integrations.times import read_time
+from services.intake.reports.acceptance import Raw, text_id_of
+from services.runtime.http.problems import Problem, ProblemError, both, fault
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.principals import Principal
+from services.runtime.identity.role_names import forbidden
+from services.runtime.kafka.clients import iso
+from services.runtime.process.health import Check
+from services.runtime.secrets.vault import Texts
+
+RECEIVER: Final = "vigie"
+_SILENCE: Final = re.compile(r"/api/v2/silence/([0-9A-Za-z-]{1,64})")
+_PATHS: Final = (
+    "/api/v2/status",
+    "/api/v2/receivers",
+    "/api/v2/alerts/groups",
+    "/api/v2/silences",
+    "/-/healthy",
+    "/-/ready",
+)
+_STATE: Final = {"active": "active", "planned": "pending", "over": "expired"}
+_CONFIG: Final = f"global:\n  resolve_timeout: {RESOLVE_TIMEOUT_S // 60}m\nroute:\n  receiver: {RECEIVER}\nreceivers:\n- name: {RECEIVER}\ntemplates: []\n"
+JSON: Final = "application/json"
+_NOT_AGAIN: Final = both(
+    "Une mise en silence refusée ne se représente pas : déclarez la maintenance à la page Maintenance.",
+    "A refused silence is not offered again: declare the works on the page Maintenance.",
+)
+MOST: Final = 10_000
+"""Alerts or silences in one answer."""
+_PATIENCE: Final = {"Prefer": "wait=8"}
+log = structlog.get_logger(__name__)
+
+
+class Wrong(Exception):
+    """What the caller did not say right; becomes 400 with this text, as an Alertmanager answers. What is kept of it names `field` and `code` alone."""
+
+    def __init__(self, text: str, field: str = "body", code: str = "invalid") -> None:
+        super().__init__(text)
+        self.problem = ProblemError("invalid", faults=(fault(field, code, text, text),)).problem
+
+
+class Keep(Protocol):
+    """`Machines.keep`."""
+
+    def __call__(self, principal: Principal, problem: Problem, raw: Raw, address: str) -> None: ...
+
+
+class AlertmanagerApi:
+    """One per front."""
+
+    def __init__(
+        self,
+        access: AccessStore,
+        proxy: Proxy,
+        reader: BodyReader,
+        texts: Texts,
+        live_realm: str,
+        ready: Iterable[Check],
+        keep: Keep,
+    ) -> None:
+        self._access = access
+        self._proxy = proxy
+        self._reader = reader
+        self._texts = texts
+        self._live_realm = live_realm
+        self._ready = tuple(ready)
+        self._keep = keep
+        self._since = datetime.now(UTC)
+
+    def serves(self, path: str, method: str) -> bool:
+        """True for what this answers; posting alerts is a dialect's."""
+        return (
+            path in _PATHS
+            or _SILENCE.fullmatch(path) is not None
+            or (path == "/api/v2/alerts" and method in ("GET", "HEAD"))
+        )
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. Raises ProblemError, ClientGone."""
+        path = scope["path"]
+        if path.startswith("/-/"):
+            await self._probe(path, send)
+            return
+        body = await self._reader.read(scope, receive)
+        try:
+            asked = asked_of(scope, body)
+            principal, key = await self._identify(asked)
+            try:
+                document = await self._answer(asked, principal, key, _filters(scope))
+            except Wrong as error:
+                self._refused(asked, principal, error.problem)
+                await answer_json(send, 400, str(error))
+                return
+            except ProblemError as error:
+                self._refused(asked, principal, error.problem)
+                raise
+        finally:
+            self._reader.room.give_back(len(body))
+        await answer_json(send, 200, document)
+
+    def _refused(self, asked: Asked, principal: Principal, problem: Problem) -> None:
+        """A silence that was not taken is kept with the other refused messages: whoever works under it believes that nobody is called."""
+        if (asked.method, asked.path) == (
+            "POST",
+            "/api/v2/silences",
+        ) and problem.status not in TRANSIENT:
+            raw = Raw(asked.body, asked.headers.get("content-type", JSON), NAME)
+            self._keep(principal, problem, raw, asked.address)
+
+    async def _probe(self, path: str, send: Send) -> None:
+        faults = (
+            []
+            if path == "/-/healthy"
+            else [fault for check in self._ready if (fault := await _asked(check)) is not None]
+        )
+        text = b"OK" if not faults else "; ".join(faults).encode()
+        await answer(
+            send,
+            503 if faults else 200,
+            text,
+            [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")],
+        )
+
+    async def _identify(self, asked: Asked) -> tuple[Principal, str]:
+        """Who asks, and the key that says so. Raises ProblemError `unauthenticated`, `conflict`."""
+        if (
+            asked.sender is not None
+        ):  # the console is asked in the caller's name, and a replay has no key of theirs
+            raise ProblemError("conflict", what=_NOT_AGAIN)
+        for key in secrets_of(asked):
+            principal = self._access.bearer(key) or await self._access.authenticate_bearer(key)
+            if principal is not None:
+                return principal, key
+        raise ProblemError("unauthenticated")
+
+    async def _answer(
+        self, asked: Asked, principal: Principal, key: str, filters: Sequence[Matcher]
+    ) -> Any:
+        one = _SILENCE.fullmatch(asked.path)
+        match asked.method, asked.path:
+            case "GET" | "HEAD", "/api/v2/status":
+                return self._status()
+            case "GET" | "HEAD", "/api/v2/receivers":
+                return [{"name": RECEIVER}]
+            case "GET" | "HEAD", "/api/v2/alerts":
+                return await self._alerts(asked, principal, key, filters)
+            case "GET" | "HEAD", "/api/v2/alerts/groups":
+                alerts = await self._alerts(asked, principal, key, filters)
+                return (
+                    [{"labels": {}, "receiver": {"name": RECEIVER}, "alerts": alerts}]
+                    if alerts
+                    else []
+                )
+            case "GET" | "HEAD", "/api/v2/silences":
+                silences = [
+                    _silence(w, principal) for w in await self._all(principal, key, "maintenance")
+                ]
+                return [s for s in silences if _speaks_of(s, filters)]
+            case "POST", "/api/v2/silences":
+                return await self._silence(asked, principal, key)
+            case "GET" | "HEAD", _ if one is not None:
+                return _silence(
+                    await self._ask(principal, key, "GET", f"maintenance/{one[1]}"), principal
+                )
+            case "DELETE", _ if one is not None:
+                await self._ask(principal, key, "POST", f"maintenance/{one[1]}/end", {})
+                return {}
+            case _:
+                allowed = (
+                    "GET, DELETE"
+                    if one is not None
+                    else "GET, POST"
+                    if asked.path == "/api/v2/silences"
+                    else "GET"
+                )
+                raise ProblemError("method_not_allowed", allowed=allowed)
+
+    # ── the console, in the caller's name ────────────────────────────────────────────────────────────────────────────
+
+    async def _ask(
+        self, principal: Principal, key: str, method: str, path: str, body: Any = None, **query: str
+    ) -> Any:
+        """A document of the API. Raises ProblemError, Wrong."""
+        where = f"/api/v1/{path}?{urlencode({'realm': self._realm(principal), **query})}"
+        try:
+            status, document = await self._proxy.ask(
+                method, where, key, None if body is None else orjson.dumps(body), _PATIENCE
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            raise ProblemError(
+                "console_away" if method == "GET" else "outcome_unknown", retry_after_s=2
+            ) from None
+        if status in (400, 409, 412, 422):
+            raise Wrong(_sentence(document), "window", _code(document))
+        if status == 404:
+            raise ProblemError("not_found")
+        if status == 403:
+            raise forbidden(principal.role, Permission.MAINTENANCE_WRITE)
+        if status == 202:  # on the log, and not decided yet: the caller asks again
+            raise ProblemError("outcome_unknown", retry_after_s=2)
+        if status != 200:
+            raise ProblemError("console_away", retry_after_s=2)
+        return document
+
+    def _realm(self, principal: Principal) -> str:
+        return principal.own_realm(self._live_realm)
+
+    async def _all(self, principal: Principal, key: str, path: str, **query: str) -> list[Any]:
+        items: list[Any] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = await self._ask(principal, key, "GET", path, limit="1000", **query, **cursor)
+            items += page["items"]
+            if page["next"] is None or len(items) >= MOST:
+                return items
+            cursor = {"cursor": page["next"]}
+
+    # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _alerts(
+        self, asked: Asked, principal: Principal, key: str, filters: Sequence[Matcher]
+    ) -> list[Any]:
+        wanted = {
+            name: asked.query.get(name, "true").lower() != "false"
+            for name in ("active", "silenced", "inhibited", "unprocessed")
+        }
+        if (receiver := asked.query.get("receiver")) and not _names_us(receiver):
+            return []
+        leases = await self._all(principal, key, "leases", state="held")
+        shown = [x for x in leases if all(m.matches(x["labels"]) for m in filters)]
+        notes = (
+            self._notes(shown)
+            if principal.role is Role.SOURCE or principal.may(Permission.REPORT_RAW)
+            else {}
+        )
+        if notes and principal.role is not Role.SOURCE:
+            log.info(
+                "report.text_read",
+                reports=len(notes),
+                realm=self._realm(principal),
+                reader=principal.id,
+            )
+        alerts = [_alert(x, notes.get(x["id"], {})) for x in shown]
+        return [a for a in alerts if _is_wanted(a, wanted)]
+
+    def _notes(self, leases: Sequence[Any]) -> dict[str, Any]:
+        """Lease → its alert as it came: annotations are free text and lie with the bytes of the message, for a source that wrote them and for whoever may
+        read the words of reports. None are left when those were erased.
+        """
+        items = self._texts.get_many([text_id_of(x["id"]) for x in leases])
+        bodies: dict[bytes, dict[str, Any]] = {}
+        found: dict[str, Any] = {}
+        for lease in leases:
+            item = items.get(text_id_of(lease["id"]))
+            raw = item.raw if item is not None and item.raw else b"[]"
+            if (
+                told := bodies.get(raw)
+            ) is None:  # a body of many is the same bytes for each of them
+                told = bodies[raw] = _by_fingerprint(raw)
+            found[lease["id"]] = told.get(fingerprint(lease["labels"]), {})
+        return found
+
+    # ── silences ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _silence(self, asked: Asked, principal: Principal, key: str) -> dict[str, str]:
+        """A window from a silence; one with the id of another that is not over changes that. Raises ProblemError, Wrong."""
+        given = asked.json_object()
+        starts, ends = read_time(given.get("startsAt")), read_time(given.get("endsAt"))
+        now = datetime.now(UTC)
+        if ends is None or ends <= now:
+            raise Wrong("end time can't be in the past", "endsAt", "past")
+        body = {
+            "matchers": _matchers(given),
+            "starts_at": iso(_ms(starts or now)),
+            "ends_at": iso(_ms(ends)),
+            "reason": _text(given, "comment"),
+            "created_by": _text(given, "createdBy"),
+        }
+        id = given.get("id")
+        if id:
+            known = await self._ask(principal, key, "GET", f"maintenance/{quote(str(id), safe='')}")
+            if known["state"] != "over":
+                body |= {
+                    name: known["covers"][name]
+                    for name in ("sites", "kinds", "poles", "types", "sources")
+                }
+                await self._ask(principal, key, "POST", f"maintenance/{known['id']}/change", body)
+                return {"silenceID": known["id"]}
+        decided = await self._ask(principal, key, "POST", "maintenance", body)
+        return {"silenceID": decided["result"]["window"]}
+
+    # ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _status(self) -> dict[str, Any]:
+        """Vigie is no node of a gossip cluster: its order is the log's."""
+        info = {
+            "version": version("vigie"),
+            "revision": "",
+            "branch": "",
+            "buildUser": "",
+            "buildDate": "",
+            "goVersion": "",
+        }
+        return {
+            "cluster": {"status": "disabled", "name": RECEIVER, "peers": []},
+            "versionInfo": info,
+            "config": {"original": _CONFIG},
+            "uptime": self._since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
+
+
+async def _asked(check: Check) -> str | None:
+    found = check()
+    return found if found is None or isinstance(found, str) else await found
+
+
+def _names_us(receiver: str) -> bool:
+    """Raises Wrong."""
+    try:
+        check(receiver)
+    except PatternInvalid as error:
+        raise Wrong(f"failed to parse receiver param: {error}") from None
+    return whole_match(receiver, RECEIVER)
+
+
+def _filters(scope: Scope) -> list[Matcher]:
+    """Raises Wrong."""
+    pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    try:
+        return [Matcher.parse(value) for name, value in pairs if name == "filter"]
+    except ValueError as error:
+        raise Wrong(f"bad matcher format: {error}") from None
+
+
+def _by_fingerprint(raw: bytes) -> dict[str, Any]:
+    """The alerts of a body; none when it is no list of them."""
+    try:
+        told = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return {}
+    return (
+        {fingerprint(labels_of(a)): a for a in reversed(told) if isinstance(a, dict)}
+        if isinstance(told, list)
+        else {}
+    )
+
+
+def _alert(lease: Any, told: Any) -> dict[str, Any]:
+    silenced = lease["quiet_by"] if lease["quiet"] == "maintenance" else []
+    inhibited = lease["quiet_by"] if lease["quiet"] == "inhibited" else []
+    return {
+        "labels": lease["labels"],
+        "annotations": strings(told.get("annotations")),
+        "generatorURL": str(told.get("generatorURL") or ""),
+        "startsAt": lease["began_at"],
+        "updatedAt": lease["renewed_at"],
+        "endsAt": lease["until"],
+        "fingerprint": fingerprint(lease["labels"]),
+        "receivers": [{"name": RECEIVER}],
+        "status": {
+            "state": "suppressed" if silenced or inhibited else "active",
+            "silencedBy": silenced,
+            "inhibitedBy": inhibited,
+            "mutedBy": [],
+        },
+    }
+
+
+def _is_wanted(alert: dict[str, Any], wanted: dict[str, bool]) -> bool:
+    status = alert["status"]
+    if status["silencedBy"] and not wanted["silenced"]:
+        return False
+    if status["inhibitedBy"] and not wanted["inhibited"]:
+        return False
+    return wanted["active"] or status["state"] != "active"
+
+
+def _silence(window: Any, principal: Principal) -> dict[str, Any]:
+    """A window as a silence: what it covers beside labels is shown as matchers of these names."""
+    covers = window["covers"]
+    sources = (
+        []
+        if principal.role is Role.SOURCE and covers["sources"] == [principal.id]
+        else covers["sources"]
+    )
+    named = (
+        ("site", covers["sites"]),
+        ("kind", covers["kinds"]),
+        ("pole", covers["poles"]),
+        ("type", covers["types"]),
+        ("source", sources),
+    )
+    matchers = [
+        {"name": m["name"], "value": m["value"], "isRegex": m["regex"], "isEqual": m["equal"]}
+        for m in covers["matchers"]
+    ] + [
+        {
+            "name": name,
+            "value": "|".join(map(re.escape, values)) if len(values) > 1 else values[0],
+            "isRegex": len(values) > 1,
+            "isEqual": True,
+        }
+        for name, values in named
+        if values
+    ]
+    return {
+        "id": window["id"],
+        "status": {"state": _STATE[window["state"]]},
+        "updatedAt": window["changed_at"],
+        "startsAt": window["begins_at"] or window["starts_at"],
+        "endsAt": window["over_at"] or window["until_at"] or window["ends_at"],
+        "createdBy": window["created_by"] or window["author"],
+        "comment": window["reason"] or "",
+        "matchers": matchers,
+    }
+
+
+def _speaks_of(silence: dict[str, Any], filters: Sequence[Matcher]) -> bool:
+    """As Alertmanager filters silences: by the values of their own matchers."""
+    values = {m["name"]: m["value"] for m in silence["matchers"]}
+    return all(f.matches(values) for f in filters)
+
+
+def _matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """Raises Wrong."""
+    listed = given.get("matchers")
+    if not isinstance(listed, list) or not listed:
+        raise Wrong("at least one matcher required", "matchers", "missing")
+    found: list[Matcher] = []
+    for m in listed:
+        if (
+            not isinstance(m, dict)
+            or not isinstance(m.get("name"), str)
+            or not isinstance(m.get("value"), str)
+        ):
+            raise Wrong("a matcher has a name and a value", "matchers")
+        try:
+            found.append(
+                Matcher(
+                    name=m["name"],
+                    value=m["value"],
+                    regex=m.get("isRegex") is True,
+                    equal=m.get("isEqual") is not False,
+                )
+            )
+            found[-1].check()
+        except ValueError as error:
+            raise Wrong(f"invalid label matcher: {m['name']}: {error}", "matchers") from None
+    if all(m.takes_nothing for m in found):
+        raise Wrong(
+            "at least one matcher must not match the empty string", "matchers", "matches_empty"
+        )
+    return [m.model_dump() for m in found]
+
+
+def _text(given: dict[str, Any], name: str) -> str:
+    """Raises Wrong."""
+    value = given.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise Wrong(f"{name} information missing", name, "missing")
+    return value.strip()[:200] if name == "createdBy" else value.strip()[:4000]
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _sentence(document: Any) -> str:
+    if isinstance(document, dict):
+        return str(document.get("detail") or document.get("title") or "refused")
+    return "refused"
+
+
+def _code(document: Any) -> str:
+    """Of a problem document."""
+    return str(document.get("code") or "invalid") if isinstance(document, dict) else "invalid"

@@ -1,0 +1,439 @@
+"""The dialect: one request → native reports, with the chain of Update and Cancel (D3) and the places that each event concerns."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from schemas.cap import MEDIA_TYPE
+from schemas.realms import is_live
+from schemas.words import EventType, MsgType
+from services.intake.integrations.cap.meaning import (
+    Event,
+    colours_of,
+    events_of,
+    is_expired,
+    phenomenon_in,
+    texts_of,
+    times_of,
+)
+from services.intake.integrations.cap.message import Identity, Info, Message, read
+from services.intake.integrations.cap.signature import Verdict, verdict_on
+from services.intake.integrations.dispatcher import Machines
+from services.intake.integrations.request import Asked, Reply
+from services.intake.integrations.signals import Told, short
+from services.intake.reports.acceptance import RETRY_S, Raw, Receipt
+from services.intake.reports.deduplication import Known, Ledger
+from services.intake.reports.geography import Geography, Located, circle, polygon
+from services.intake.reports.reports_api import receipt_document
+from services.runtime.http.problems import Problem, ProblemError, fault, language_of
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal, Source
+
+MEDIA_TYPES: Final = (MEDIA_TYPE, "application/xml", "text/xml")
+APART_BYTES: Final = 64 << 10
+"""A body from here on is read in a thread, so that nobody else waits for it."""
+OVER: Final = "#over"
+"""Ends the alias of a report that withdraws an event."""
+_CALM: Final = frozenset({"vert", "jaune"})
+"""What a Cancel may go back to. Any other colour in it is that of what it withdraws: its block is often repeated as it was."""
+_TAKEN_ONLY: Final = {
+    "Test": (
+        "message d’essai : le chemin est bon, rien n’est signalé",
+        "test message: the path works, nothing is reported",
+    ),
+    "System": (
+        "message de service : pris, rien n’est signalé",
+        "system message: taken, nothing is reported",
+    ),
+    "Draft": ("brouillon : pris, rien n’est signalé", "draft: taken, nothing is reported"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What became of a message, and why it became nothing."""
+
+    receipts: list[Receipt]
+    nothing: tuple[str, str] = (
+        "rien dans ce message ne concerne le territoire",
+        "nothing in this message concerns the territory",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """A report that an earlier message of the same sender became."""
+
+    type: str
+    name: str
+    report_id: str
+    sent_ms: int
+    over: bool
+    """It withdrew the event."""
+
+
+class Cap:
+    """POST /api/v1/cap, for registered sources and for everybody who may report."""
+
+    NAME: Final = "cap"
+    PATHS: Final = ("/api/v1/cap",)
+    PERMISSION: Final = Permission.REPORT_POST
+
+    def __init__(self, geography: Geography, ledger: Ledger) -> None:
+        self._geography = geography
+        self._ledger = ledger
+
+    def kept(self, asked: Asked) -> bytes:
+        """All of it."""
+        return asked.body
+
+    async def take(
+        self, machines: Machines, principal: Principal, source: Source, asked: Asked
+    ) -> Heard:
+        """One report per event that concerns the territory. Raises ProblemError `media_type`, `invalid`, `status_realm`."""
+        if (
+            asked.kind and asked.kind not in MEDIA_TYPES and not asked.kind.endswith("+xml")
+        ):  # feeds and envelopes are named when read
+            raise ProblemError("media_type", expected=", ".join(MEDIA_TYPES))
+        apart = len(asked.body) > APART_BYTES
+        message, verdict, places = (
+            await asyncio.to_thread(self._read, asked.body, source)
+            if apart
+            else self._read(asked.body, source)
+        )
+        own = machines.transitions.speaker(
+            principal, source, Raw(asked.body, asked.kind, self.NAME)
+        ).realm
+        realm = self._realm(message, source, asked.query.get("realm") or own)
+        if (why := _TAKEN_ONLY.get(message.status)) is not None:
+            return Heard([], why)
+        telling = _Telling(message, verdict, source, realm, self._ledger, datetime.now(UTC))
+        if telling.came_too_late():
+            return Heard([], _TOO_LATE)
+        unheard, told = telling.unheard(), telling.told(places)
+        results = await machines.take_all(principal, source, self.NAME, asked, told)
+        try:
+            self._ledger.outdate(realm, source.id, unheard)
+        except sqlite3.Error as error:
+            raise ProblemError("storage", retry_after_s=RETRY_S) from error
+        return Heard([r for r in results if isinstance(r, Receipt)])
+
+    def _read(
+        self, body: bytes, source: Source
+    ) -> tuple[Message, Verdict, list[tuple[Event, Located | None]]]:
+        message, root = read(body)
+        sender = message.identity.sender
+        return (
+            message,
+            verdict_on(root, body, source.certificates),
+            [(e, self._located(e.info, sender)) for e in events_of(message, source)],
+        )
+
+    def _located(self, info: Info, sender: str) -> Located | None:
+        """Where it is. None: it says an area that cannot be found on a map."""
+        geometries = [polygon(p) for a in info.areas for p in a.polygons] + [
+            circle(c.centre, c.radius_km) for a in info.areas for c in a.circles
+        ]
+        coded = self._geography.coded((pair for a in info.areas for pair in a.geocodes), sender)
+        if not geometries:
+            return coded
+        drawn = self._geography.within(geometries)
+        if coded is None or not coded.communes:
+            return drawn
+        communes = tuple(sorted({*coded.communes, *drawn.communes}))
+        return Located(communes, whole=coded.whole or drawn.whole)
+
+    def _realm(self, message: Message, source: Source, realm: str) -> str:
+        """D12: an exercise never reaches a live realm. Raises ProblemError `status_realm`."""
+        if message.status != "Exercise" or not is_live(realm):
+            return realm
+        if source.exercise_realm is None:
+            raise ProblemError(
+                "status_realm",
+                faults=(fault("/alert/status", "status_realm", _NO_REALM[0], _NO_REALM[1]),),
+            )
+        return source.exercise_realm
+
+    def accepted(self, asked: Asked, found: Heard) -> Reply:
+        """202: the first receipt, and all of them; or a sentence when there is none."""
+        if not found.receipts:
+            return Reply(
+                202,
+                {
+                    "reports": [],
+                    "detail": found.nothing[
+                        language_of(asked.headers.get("accept-language")) == "en"
+                    ],
+                },
+            )
+        documents = [receipt_document(r) for r in found.receipts]
+        headers = (
+            ((b"idempotency-replayed", b"true"),) if all(r.replayed for r in found.receipts) else ()
+        )
+        return Reply(202, documents[0] | {"reports": documents}, headers)
+
+    def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
+        """The usual problem document."""
+        return None
+
+
+_TOO_LATE: Final = (
+    "un message plus récent, arrivé avant, remplace ou retire celui-ci",
+    "a newer message that came before replaces or withdraws this one",
+)
+_NO_REALM: Final = (
+    "cette source n’a pas de territoire d’exercice (vigie source add --exercise-realm)",
+    "this source has no exercise realm (vigie source add --exercise-realm)",
+)
+
+
+class _Telling:
+    """One message on its way to native reports."""
+
+    def __init__(
+        self,
+        message: Message,
+        verdict: Verdict,
+        source: Source,
+        realm: str,
+        ledger: Ledger,
+        now: datetime,
+    ) -> None:
+        self._message = message
+        self._verdict = verdict
+        self._doubted = bool(source.certificates) and verdict is not Verdict.VALID
+        self._sender = source.id
+        self._realm = realm
+        self._ledger = ledger
+        self._now = now if is_live(realm) else message.identity.sent
+        """An exercise has a clock of its own."""
+
+    def told(self, places: Sequence[tuple[Event, Located | None]]) -> list[Told]:
+        """Native reports, in the order of the message."""
+        earlier = _standing(
+            [e for reference in self._message.references for e in self._earlier(reference)]
+        )
+        if self._message.type in ("Ack", "Error"):
+            return self._answer(earlier)
+        here = [
+            (n, event, located)
+            for n, (event, located) in enumerate(places)
+            if not event.drop and self._concerns(event, located)
+        ]
+        if self._message.type == "Cancel":
+            colours = {p: c for p, c in colours_of(e for _, e, _ in here).items() if c in _CALM}
+            return self._withdrawals(earlier, {}) or [
+                self._withdrawal_unknown(n, e, at, colours) for n, e, at in here
+            ]
+        return self._alerts(here, earlier)
+
+    def came_too_late(self) -> bool:
+        """A newer message that came first has replaced or withdrawn it: feeds list the newest first. What was taken before is repeated."""
+        identity = self._message.identity
+        return self._ledger.is_outdated(
+            self._realm, self._sender, _start(identity)
+        ) and not self._heard_of(identity)
+
+    def unheard(self) -> list[str]:
+        """Names of what it replaces or withdraws, and has not come."""
+        if self._message.type not in ("Update", "Cancel"):
+            return []
+        return [_start(r) for r in self._message.references if not self._heard_of(r)]
+
+    @staticmethod
+    def _concerns(event: Event, located: Located | None) -> bool:
+        return not event.info.areas or located is None or bool(located.communes or located.sites)
+
+    def _earlier(self, reference: Identity) -> list[_Earlier]:
+        found = []
+        for told, known in self._heard_of(reference).items():
+            type_, _, name = told.removesuffix(OVER).partition(".")
+            found.append(
+                _Earlier(type_, name, known.report_id, reference.sent_ms, told.endswith(OVER))
+            )
+        return found
+
+    def _heard_of(self, identity: Identity) -> dict[str, Known]:
+        """Return the reports that a message made, by type and name of their event."""
+        return self._ledger.aliases(self._realm, self._sender, short(identity.key), _sent(identity))
+
+    # ── alerts and updates ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _alerts(
+        self, here: list[tuple[int, Event, Located | None]], earlier: list[_Earlier]
+    ) -> list[Told]:
+        """An Update takes the place of what it refers to: each event of its own predecessor; what it no longer says is withdrawn."""
+        left = list(earlier)
+        own: dict[int, list[_Earlier]] = {}
+        for n, event, _ in here:
+            own[n] = [e for e in left if (e.type, e.name) == (event.type.value, event.name)]
+            left = [e for e in left if e not in own[n]]
+        new = [n for n, _, _ in here if not own[n]]
+        if new:  # it goes by another name now
+            for n in new:
+                own[n] = left
+            left = []
+        colours = colours_of(e for _, e, _ in here if not is_expired(e.info, self._now))
+        return [
+            self._alert(n, event, located, own[n], colours) for n, event, located in here
+        ] + self._withdrawals(left, colours)
+
+    def _alert(
+        self,
+        n: int,
+        event: Event,
+        located: Located | None,
+        earlier: list[_Earlier],
+        colours: Mapping[str, str],
+    ) -> Told:
+        info = event.info
+        type_ = (
+            MsgType.CANCEL
+            if event.over
+            else MsgType.UPDATE
+            if self._message.type == "Update"
+            else MsgType.ALERT
+        )
+        references = [e.report_id for e in earlier]
+        if not references and type_ is MsgType.UPDATE:
+            references = [short(f"{r.key},{r.sent_ms}") for r in self._message.references]
+        body = self._body(event.type, event.severity, type_, info) | times_of(
+            info, self._message.identity.sent, self._now
+        )
+        alias = self._alias(event.type, event.name) + (OVER if event.over else "")
+        body |= {"alias": alias, "references": references[:100]} | self._place(event, located)
+        if not is_expired(info, self._now):
+            body |= self._vigilance(event, colours)
+        return self._tell(f"{n}", body)
+
+    @staticmethod
+    def _vigilance(event: Event, colours: Mapping[str, str]) -> dict[str, Any]:
+        """Its phenomenon, and its colour if it is the one that counts (`colours`)."""
+        if event.phenomenon is None:
+            return {"colour": event.colour} if event.colour else {}
+        colour = event.declares
+        return {"phenomenon": event.phenomenon} | (
+            {"colour": colour} if colour and colour == colours.get(event.phenomenon) else {}
+        )
+
+    def _body(
+        self, type_: str, severity: int, msg_type: MsgType, info: Info | None
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "realm": self._realm,
+            "type": type_,
+            "severity": severity,
+            "msg_type": msg_type,
+        }
+        if info is not None:
+            certainty = (
+                "Possible"
+                if self._doubted and info.certainty in ("Observed", "Likely")
+                else info.certainty
+            )
+            body |= {"certainty": certainty, "urgency": info.urgency} | texts_of(
+                info, self._message.identity.sender
+            )
+        elif self._doubted:
+            body["certainty"] = "Possible"
+        return body
+
+    @staticmethod
+    def _place(event: Event, located: Located | None) -> dict[str, Any]:
+        """Communes and geometry; a site only when the source's record names one. An area that is not found goes to a person."""
+        if located is None and event.info.areas and event.site is None:
+            return {
+                "area": {
+                    "type": "Unknown",
+                    "areaDesc": [a.description[:500] for a in event.info.areas[:20]],
+                }
+            }
+        place: dict[str, Any] = {"site_id": event.site} if event.site else {}
+        if located is not None and located.zone:
+            place |= (
+                {"commune": located.zone[0]}
+                if len(located.zone) == 1
+                else {"zone": list(located.zone)}
+            )
+        if located is not None and located.sites and not located.whole:
+            place["sites"] = list(located.sites)
+        return place
+
+    # ── withdrawals and answers ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _withdrawals(self, earlier: list[_Earlier], colours: Mapping[str, str]) -> list[Told]:
+        """One per event that had been told of; a vigilance of which the message gives no colour (`colours`) goes back to green."""
+        told = []
+        for type_, name in dict.fromkeys((e.type, e.name) for e in earlier):
+            about = [e.report_id for e in earlier if (e.type, e.name) == (type_, name)]
+            body = self._bare(type_, MsgType.CANCEL) | {
+                "references": about[:100],
+                "alias": self._alias(type_, name) + OVER,
+            }
+            if type_ == EventType.WEATHER_ALERT and (phenomenon := phenomenon_in(name)) is not None:
+                body |= {"phenomenon": phenomenon} | (
+                    {} if phenomenon in colours else {"colour": "vert"}
+                )
+            told.append(self._tell(f"cancel.{type_}.{name}", body))
+        return told
+
+    def _withdrawal_unknown(
+        self, n: int, event: Event, located: Located | None, colours: Mapping[str, str]
+    ) -> Told:
+        """Of what never came: a calm colour that it carries is applied, otherwise a person looks for what is meant (D3)."""
+        body = self._body(event.type, event.severity, MsgType.CANCEL, event.info) | {
+            "occurred_at": self._message.identity.sent.isoformat()
+        }
+        body |= {"alias": self._alias(event.type, event.name)} | self._place(event, located)
+        return self._tell(f"{n}", body | self._vigilance(event, colours))
+
+    def _answer(self, earlier: list[_Earlier]) -> list[Told]:
+        """Ack and Error are about a message that is known here, or about nothing."""
+        if not earlier:
+            return []
+        body = self._bare(EventType.INFO, MsgType.ALERT) | {
+            "references": [e.report_id for e in earlier][:100]
+        }
+        return [self._tell("answer", body)]
+
+    def _bare(self, type_: str, msg_type: MsgType) -> dict[str, Any]:
+        """Without a block of its own; the first one gives its words."""
+        info = self._message.infos[0] if self._message.infos else None
+        body = self._body(type_, 1, msg_type, None) | {
+            "occurred_at": self._message.identity.sent.isoformat()
+        }
+        if info is not None:
+            return body | texts_of(info, self._message.identity.sender)
+        said = f"{self._message.type} {self._message.identity.identifier}"
+        return body | {
+            "headline": (self._message.note or said)[:2_000],
+            "source": {"name": self._message.identity.sender[:200]},
+        }
+
+    # ── names ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _alias(self, type_: str, name: str) -> str:
+        return f"{_start(self._message.identity)}{type_}.{name}"
+
+    def _tell(self, part: str, body: dict[str, Any]) -> Told:
+        return Told(f"{_start(self._message.identity)}{part}", body, self._verdict.value)
+
+
+def _standing(earlier: list[_Earlier]) -> list[_Earlier]:
+    """Without events that were withdrawn after they were last told."""
+    newest = {(e.type, e.name): e for e in sorted(earlier, key=lambda e: (e.sent_ms, e.over))}
+    return [e for e in earlier if not newest[e.type, e.name].over]
+
+
+def _start(identity: Identity) -> str:
+    """Beginning of the aliases of a message's reports."""
+    return f"{short(identity.key)}{_sent(identity)}"
+
+
+def _sent(identity: Identity) -> str:
+    return f"#{identity.sent_ms}."

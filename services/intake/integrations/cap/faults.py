@@ -1,0 +1,190 @@
+"""What is wrong with a message, each with the path of the element and its line, in French and English."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any, Final
+
+from lxml import etree
+
+from schemas.cap import XSD
+from services.intake.http.xml import OPTIONS, Element
+from services.runtime.http.problems import FieldFault, ProblemError, fault
+
+MOST: Final = 20
+"""Faults that are named; more are not looked for."""
+NAMED: Final = 2_000
+"""Elements among which each grammar error is located. libxml2 counts siblings for each: beyond, a body of one megabyte would take minutes."""
+_CAP_NAME: Final = re.compile(r"\{[^{}]*\}")
+_STEP: Final = re.compile(r"([^\[\]]+)(?:\[(\d+)\])?")
+"""Of the path of an element: `*[2]`, `cap:info[3]`, `autre`."""
+_EXPECTED: Final = re.compile(r"Expected is (?:one of )?\( (.*) \)\.$")
+_KINDS: Final = {
+    "dateTime": (
+        "une date avec décalage : 2027-02-11T09:40:00+01:00",
+        "a time with its offset: 2027-02-11T09:40:00+01:00",
+    ),
+    "Time": (
+        "une date avec décalage, sans fraction ni Z : 2027-02-11T09:40:00+01:00",
+        "a time with its offset, without a fraction or Z: 2027-02-11T09:40:00+01:00",
+    ),
+    "language": ("un code de langue : fr-FR", "a language code: fr-FR"),
+    "integer": ("un nombre entier", "an integer"),
+    "decimal": ("un nombre", "a number"),
+    "anyURI": ("une adresse (URI)", "an address (URI)"),
+}
+
+
+class Faults:
+    """Collects; at most MOST."""
+
+    def __init__(self) -> None:
+        self._found: list[FieldFault] = []
+
+    @property
+    def full(self) -> bool:
+        return len(self._found) >= MOST
+
+    def add(self, element: Element, code: str, fr: str, en: str) -> None:
+        """At this element."""
+        if not self.full:
+            line = element.sourceline
+            at_fr, at_en = (f"ligne {line} : ", f"line {line}: ") if line else ("", "")
+            self._found.append(fault(path_of(element), code, at_fr + fr, at_en + en))
+
+    def settle(self) -> None:
+        """Raises ProblemError `invalid` if there is any."""
+        if self._found:
+            raise ProblemError("invalid", faults=tuple(self._found))
+
+
+def path_of(element: Element) -> str:
+    """`/alert/info[2]/area/polygon[1]`: numbered where several of a name stand side by side."""
+    steps: list[str] = []
+    at: Element | None = element
+    while at is not None:
+        name, parent = etree.QName(at).localname, at.getparent()
+        if parent is not None:
+            same = [c for c in parent if c.tag == at.tag]
+            name += f"[{same.index(at) + 1}]" if len(same) > 1 else ""
+        steps.append(name)
+        at = parent
+    return "/" + "/".join(reversed(steps))
+
+
+@cache
+def _schema() -> etree.XMLSchema:
+    return etree.XMLSchema(etree.parse(str(XSD), etree.XMLParser(**OPTIONS)))
+
+
+def check_grammar(root: Element, body: bytes) -> None:
+    """Against the XSD. Of a large message that is not valid, `root` is cut. Raises ProblemError `invalid` naming the elements."""
+    large = sum(1 for _ in root.iter()) > NAMED
+    if large:
+        if _is_valid(body):
+            return
+        _cut(root)
+    if _schema().validate(root):
+        if large:
+            raise ProblemError("invalid", faults=(_beyond(root),))
+        return
+    faults = Faults()
+    errors: Any = _schema().error_log
+    for entry in errors:
+        if faults.full:
+            break
+        element = _at(root, entry.path)
+        faults.add(element, *_said(element, entry.type_name, entry.message))
+    faults.settle()
+
+
+def _is_valid(body: bytes) -> bool:
+    """In one pass, in linear time, without saying where."""
+    try:
+        etree.fromstring(body, etree.XMLParser(schema=_schema(), **OPTIONS))
+    except etree.XMLSyntaxError:
+        return False
+    return True
+
+
+def _cut(root: Element) -> None:
+    """Keep the first NAMED elements."""
+    for n, element in enumerate(list(root.iter())):
+        if n >= NAMED and (parent := element.getparent()) is not None:
+            parent.remove(element)
+
+
+def _beyond(root: Element) -> FieldFault:
+    return fault(
+        path_of(root),
+        "schema",
+        f"non conforme après le {NAMED}e élément",
+        f"not valid after element {NAMED}",
+    )
+
+
+def _at(root: Element, path: str | None) -> Element:
+    """The element that libxml2 names, as far as its steps can be followed: prefixes in them are those of the message."""
+    element = root
+    for step in (path or "").split("/")[2:]:
+        if (found := _STEP.fullmatch(step)) is None:
+            break
+        alike = [c for c in element if isinstance(c.tag, str) and found[1] in ("*", _prefixed(c))]
+        if len(alike) < (number := int(found[2] or 1)):
+            break
+        element = alike[number - 1]
+    return element
+
+
+def _prefixed(element: Element) -> str:
+    name = etree.QName(element).localname
+    return f"{element.prefix}:{name}" if element.prefix else name
+
+
+def _said(element: Element, error: str, message: str) -> tuple[str, str, str]:
+    """Code and one sentence per kind of error, without the value that was sent."""
+    name = etree.QName(element).localname
+    if error == "SCHEMAV_CVC_ENUMERATION_VALID":
+        names = message.rpartition(" set {")[2].removesuffix("}.").replace("'", "")
+        return "enum", f"valeurs possibles : {names}", f"possible values: {names}"
+    if error == "SCHEMAV_CVC_PATTERN_VALID":
+        return "time", *_must_be("Time")
+    if error.startswith("SCHEMAV_CVC_DATATYPE_VALID"):
+        return "value", *_must_be(
+            message.rpartition(" atomic type '")[2]
+            .removesuffix("'.")
+            .rpartition("}")[2]
+            .removeprefix("xs:")
+        )
+    expected = _EXPECTED.search(_CAP_NAME.sub("", message))
+    names = expected[1].replace(", ", " | ") if expected else ""
+    if error == "SCHEMAV_ELEMENT_CONTENT" and "Missing child" in message:
+        return "missing", f"il manque {names}", f"{names} is missing"
+    if error == "SCHEMAV_ELEMENT_CONTENT":
+        more_fr, more_en = (f" ; attendu : {names}", f"; expected: {names}") if names else ("", "")
+        return (
+            "unexpected",
+            f"« {name} » n’est pas attendu ici{more_fr}",
+            f"“{name}” is not expected here{more_en}",
+        )
+    if error == "SCHEMAV_CVC_TYPE_3_1_2":
+        return (
+            "unexpected",
+            "un texte est attendu, sans éléments",
+            "text is expected, without elements",
+        )
+    if error == "SCHEMAV_CVC_COMPLEX_TYPE_2_3":
+        return (
+            "unexpected",
+            "texte inattendu entre les éléments",
+            "unexpected text between the elements",
+        )
+    if "attribute" in message:
+        return "unexpected", "attribut inattendu", "unexpected attribute"
+    return "schema", "contenu refusé par la grammaire CAP 1.2", "refused by the grammar of CAP 1.2"
+
+
+def _must_be(kind: str) -> tuple[str, str]:
+    fr, en = _KINDS.get(kind, (f"de type {kind}", f"of type {kind}"))
+    return f"doit être {fr}", f"must be {en}"

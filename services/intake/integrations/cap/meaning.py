@@ -1,0 +1,290 @@
+"""What an info block means here: type, severity, certainty, vigilance, times, and which blocks are one event in several languages (D1–D3, D9)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from itertools import chain
+from typing import Any, Final
+
+from schemas.cap import SEVERITY
+from schemas.tokens import is_token
+from schemas.words import EventType
+from services.intake.integrations.cap.message import Info, Message
+from services.intake.integrations.signals import MAX_LABELS, rule_for
+from services.runtime.identity.principals import Rule, Source
+
+TYPE_CODE: Final = "vigie:type"
+"""valueName of an eventCode that holds one of our types: what we emit ourselves."""
+_TYPES: Final = frozenset(t.value for t in EventType)
+_BY_CATEGORY: Final = {
+    "Met": EventType.WEATHER_ALERT,
+    "Fire": EventType.FIRE,
+    "Health": EventType.SANITARY_ALERT,
+    "Transport": EventType.TRANSPORT_DISRUPTION,
+    "Security": EventType.SECURITY_INCIDENT,
+    "CBRNE": EventType.SECURITY_INCIDENT,
+}
+_BY_RESPONSE: Final = {"Evacuate": EventType.EVACUATION, "Shelter": EventType.SHELTER_IN_PLACE}
+_COLOURS: Final = {"green": "vert", "yellow": "jaune", "orange": "orange", "red": "rouge"} | {
+    c: c for c in ("vert", "jaune", "rouge")
+}
+"""Second part of MeteoAlarm's `awareness_level` (`3; orange; Severe`)."""
+_PHENOMENA: Final = {
+    "1": "vent",
+    "2": "neige-verglas",
+    "3": "orages",
+    "4": "brouillard",
+    "5": "canicule",
+    "6": "grand-froid",
+    "7": "vagues-submersion",
+    "8": "feux-de-foret",
+    "9": "avalanches",
+    "10": "pluie-inondation",
+    "12": "crues",
+    "13": "pluie-inondation",
+}
+"""First part of MeteoAlarm's `awareness_type` (`1; Wind`)."""
+_GRAVITY: Final = {colour: n for n, colour in enumerate(("vert", "jaune", "orange", "rouge"))}
+_PERIOD: Final = re.compile(r"-\d{1,4}")
+_CODE: Final = re.compile(r"[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One matter of a message: its blocks in several languages, the French one first."""
+
+    infos: tuple[Info, ...]
+    type: EventType
+    name: str
+    """What its later messages will call it: the phenomenon, or a hash of its code."""
+    site: str | None
+    severity: int
+    phenomenon: str | None
+    colour: str | None
+    drop: bool
+
+    @property
+    def info(self) -> Info:
+        return self.infos[0]
+
+    @property
+    def over(self) -> bool:
+        """The subject no longer poses a threat."""
+        return "AllClear" in self.info.responses
+
+    @property
+    def declares(self) -> str | None:
+        """Its colour, when it is one of a phenomenon; green when it is over, whatever it still carries."""
+        if self.phenomenon is None:
+            return None
+        return "vert" if self.over else self.colour
+
+
+def events_of(message: Message, source: Source) -> list[Event]:
+    """In the order of the message; names are unique."""
+    events: list[Event] = []
+    names: dict[tuple[str, str], int] = {}
+    for blocks in _by_language(message.infos):
+        event = _event(message, blocks, source)
+        place = event.type.value, event.name
+        names[place] = names.get(place, 0) + 1
+        if (n := names[place]) > 1:
+            event = Event(
+                event.infos,
+                event.type,
+                f"{event.name}-{n}",
+                event.site,
+                event.severity,
+                event.phenomenon,
+                event.colour,
+                event.drop,
+            )
+        events.append(event)
+    return events
+
+
+def colours_of(events: Iterable[Event]) -> dict[str, str]:
+    """Phenomenon → the gravest colour that these give it. A vigilance is in force when it is declared, whatever period it speaks of: of a message that
+    speaks of several, tomorrow's yellow must not take today's orange away.
+    """
+    found: dict[str, str] = {}
+    for event in events:
+        if event.phenomenon and event.declares:
+            found[event.phenomenon] = max(
+                found.get(event.phenomenon, "vert"),
+                event.declares,
+                key=lambda c: _GRAVITY.get(c, 0),
+            )
+    return found
+
+
+def phenomenon_in(name: str) -> str | None:
+    """What an event of type weather_alert with this name (Event.name) is a vigilance of, if it is one."""
+    first = (
+        name
+        if (last := _PERIOD.search(name)) is None or last.end() < len(name)
+        else name[: last.start()]
+    )
+    return None if _CODE.fullmatch(first) else first
+
+
+def _by_language(infos: Iterable[Info]) -> list[tuple[Info, ...]]:
+    """Blocks that say the same of the same places and times in different languages are one event."""
+    groups: list[list[Info]] = []
+    open_: dict[Any, list[list[Info]]] = {}
+    for info in infos:
+        alike = open_.setdefault(_content(info), [])
+        group = next(
+            (g for g in alike if all(i.language.lower() != info.language.lower() for i in g)), None
+        )
+        if group is None:
+            group = []
+            groups.append(group)
+            alike.append(group)
+        group.append(info)
+    return [tuple(sorted(g, key=lambda i: not i.language.lower().startswith("fr"))) for g in groups]
+
+
+def _content(info: Info) -> Any:
+    """All that is not said in a language."""
+    areas = tuple((a.polygons, a.circles, a.geocodes) for a in info.areas)
+    times = info.effective, info.onset, info.expires
+    return (
+        info.categories,
+        info.responses,
+        info.urgency,
+        info.severity,
+        info.certainty,
+        info.event_codes,
+        times,
+        areas,
+    )
+
+
+def _event(message: Message, blocks: tuple[Info, ...], source: Source) -> Event:
+    info = blocks[0]
+    codes = {
+        name.strip().casefold(): value for name, value in chain(info.parameters, info.event_codes)
+    }
+    rule = (
+        next(
+            (r for i in blocks if (r := rule_for(labels_of(message, i), source)) is not None), None
+        )
+        or _SILENT
+    )
+    phenomenon, colour = rule.phenomenon or _phenomenon(codes), rule.colour or _colour(codes)
+    type_ = rule.type or _type(info, codes, phenomenon or colour, source)
+    weather = type_ is EventType.WEATHER_ALERT
+    name = phenomenon if weather and phenomenon and is_token(phenomenon) else _name(info)
+    return Event(
+        blocks,
+        type_,
+        name[:50],
+        rule.site or source.site,
+        rule.severity or source.severity or SEVERITY[info.severity],
+        phenomenon if weather else None,
+        colour if weather else None,
+        rule.drop,
+    )
+
+
+_SILENT: Final = Rule(when={"": ""})
+"""Says nothing."""
+
+
+def _name(info: Info) -> str:
+    what = info.event_codes[0][1] if info.event_codes else info.event
+    return blake2b(what.strip().casefold().encode(), digest_size=6).hexdigest()
+
+
+def _type(info: Info, codes: Mapping[str, str], vigilance: str | None, source: Source) -> EventType:
+    if (own := codes.get(TYPE_CODE)) in _TYPES:
+        return EventType(own)
+    if vigilance:
+        return EventType.WEATHER_ALERT
+    if (
+        "Met" not in info.categories
+    ):  # a storm warning tells people to take shelter, and is a storm warning
+        for response in info.responses:
+            if response in _BY_RESPONSE:
+                return _BY_RESPONSE[response]
+    return next((_BY_CATEGORY[c] for c in info.categories if c in _BY_CATEGORY), source.type)
+
+
+def _phenomenon(codes: Mapping[str, str]) -> str | None:
+    if own := codes.get("vigie:phenomenon"):
+        return own[:64]
+    return _PHENOMENA.get(codes.get("awareness_type", "").partition(";")[0].strip())
+
+
+def _colour(codes: Mapping[str, str]) -> str | None:
+    parts = codes.get("vigie:colour", codes.get("awareness_level", "")).casefold().split(";")
+    return next((_COLOURS[p.strip()] for p in parts if p.strip() in _COLOURS), None)
+
+
+def labels_of(message: Message, info: Info) -> dict[str, str]:
+    """What a source's rules can ask for."""
+    labels = {
+        "sender": message.identity.sender,
+        "status": message.status,
+        "msgType": message.type,
+        "event": info.event,
+        "language": info.language,
+        "category": "|".join(info.categories),
+        "responseType": "|".join(info.responses),
+        "urgency": info.urgency,
+        "severity": info.severity,
+        "certainty": info.certainty,
+        "senderName": info.sender_name,
+        "headline": info.headline,
+    }
+    for prefix, pairs in (("eventCode.", info.event_codes), ("parameter.", info.parameters)):
+        for name, value in pairs[:MAX_LABELS]:
+            labels.setdefault(prefix + name, value)
+    return labels
+
+
+def times_of(info: Info, sent: datetime, now: datetime) -> dict[str, Any]:
+    """Fields of the native report. What is announced acts only in its window (D9); what expired before it came never does."""
+    begins = info.onset or info.effective or sent
+    if begins > sent:
+        window = {"from": begins.isoformat()} | (
+            {"to": info.expires.isoformat()} if info.expires and info.expires > begins else {}
+        )
+        return {"occurred_at": sent.isoformat(), "effective": [window]}
+    if info.expires is None:
+        return {"occurred_at": begins.isoformat()}
+    if info.expires <= now:
+        return {
+            "occurred_at": begins.isoformat(),
+            "effective": [
+                {"from": begins.isoformat(), "to": max(begins, info.expires).isoformat()}
+            ],
+        }
+    return {"occurred_at": begins.isoformat(), "estimated_end": info.expires.isoformat()}
+
+
+def is_expired(info: Info, now: datetime) -> bool:
+    """Nothing that it declares is in force."""
+    return info.expires is not None and info.expires <= now
+
+
+def texts_of(info: Info, sender: str) -> dict[str, Any]:
+    """Free text of the native report."""
+    said = (
+        info.description,
+        info.instruction,
+        info.web,
+        " · ".join(a.description for a in info.areas if a.description),
+    )
+    body: dict[str, Any] = {
+        "headline": (info.headline or info.event)[:2_000],
+        "source": {"name": (info.sender_name or sender)[:200], "contact": info.contact[:500]},
+    }
+    if description := "\n".join(t for t in said if t)[:200_000]:
+        body["description"] = description
+    return body

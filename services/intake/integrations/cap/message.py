@@ -1,0 +1,417 @@
+"""A CAP 1.2 message: read from its elements, and checked for what a grammar cannot say (data dictionary of the specification, section 3.2)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
+from lxml import etree
+
+from schemas.cap import NAMESPACE
+from services.intake.http.xml import Element, read_xml
+from services.intake.integrations.cap.faults import Faults, check_grammar
+from services.runtime.http.problems import ProblemError, fault
+
+Point = tuple[float, float]
+"""Latitude, longitude."""
+Pairs = tuple[tuple[str, str], ...]
+"""valueName, value."""
+ATOM: Final = "http://www.w3.org/2005/Atom"
+_OLDER: Final = {
+    "http://www.incident.com/cap/1.0": "CAP 1.0",
+    "urn:oasis:names:tc:emergency:cap:1.0": "CAP 1.0",
+    "urn:oasis:names:tc:emergency:cap:1.1": "CAP 1.1",
+}
+_TIME: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)([+-])(\d\d):(\d\d)")
+_NAME: Final = re.compile(r"[^\s,<&]+")
+_NUMBER: Final = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
+_PAIR: Final = re.compile(rf"({_NUMBER}),({_NUMBER})")
+_REFERRING: Final = frozenset({"Update", "Cancel", "Ack", "Error"})
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Of a message: the same three again are the same message, however its time is written."""
+
+    sender: str
+    identifier: str
+    sent: datetime
+
+    @property
+    def key(self) -> str:
+        return f"{self.sender},{self.identifier}"
+
+    @property
+    def sent_ms(self) -> int:
+        return int(self.sent.timestamp() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    centre: Point
+    radius_km: float
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    description: str
+    polygons: tuple[tuple[Point, ...], ...]
+    circles: tuple[Circle, ...]
+    geocodes: Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    language: str
+    categories: tuple[str, ...]
+    event: str
+    responses: tuple[str, ...]
+    urgency: str
+    severity: str
+    certainty: str
+    event_codes: Pairs
+    effective: datetime | None
+    onset: datetime | None
+    expires: datetime | None
+    sender_name: str
+    headline: str
+    description: str
+    instruction: str
+    web: str
+    contact: str
+    parameters: Pairs
+    areas: tuple[Area, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    identity: Identity
+    status: str
+    type: str
+    note: str
+    references: tuple[Identity, ...]
+    infos: tuple[Info, ...]
+
+
+def read(body: bytes) -> tuple[Message, Element]:
+    """The message and its root element, for the signature. Raises ProblemError `invalid`, pointing to the elements."""
+    root = read_xml(body)
+    _recognise(root)
+    check_grammar(root, body)
+    reader = _Reader()
+    message = reader.message(root)
+    reader.faults.settle()
+    assert message is not None, "without a fault everything could be read"
+    return message, root
+
+
+def _recognise(root: Element) -> None:
+    """By name what is not CAP 1.2 but known. Raises ProblemError `invalid`."""
+    name = etree.QName(root)
+    if (name.namespace, name.localname) == (NAMESPACE, "alert"):
+        return
+    what, why_fr, why_en = _known_as(name.namespace or "", name.localname)
+    send = (
+        "envoyez chaque message CAP 1.2 (« alert ») seul",
+        "send each CAP 1.2 message (“alert”) by itself",
+    )
+    raise ProblemError(
+        "invalid",
+        faults=(
+            fault(f"/{name.localname}", what, f"{why_fr} ; {send[0]}", f"{why_en}; {send[1]}"),
+        ),
+    )
+
+
+def _known_as(namespace: str, name: str) -> tuple[str, str, str]:
+    if namespace in _OLDER and name == "alert":
+        version = _OLDER[namespace]
+        return (
+            "cap_version",
+            f"c’est un message {version}, et non 1.2",
+            f"this is a {version} message, not 1.2",
+        )
+    if namespace == ATOM:
+        return (
+            "atom",
+            "c’est un flux Atom, et non un message CAP",
+            "this is an Atom feed, not a CAP message",
+        )
+    if name.lower() in ("rss", "rdf"):
+        return (
+            "rss",
+            "c’est un flux RSS, et non un message CAP",
+            "this is an RSS feed, not a CAP message",
+        )
+    if "edxl" in namespace.lower() or name.lower().startswith("edxl"):
+        return (
+            "edxl_de",
+            "c’est une enveloppe EDXL-DE, et non un message CAP",
+            "this is an EDXL-DE envelope, not a CAP message",
+        )
+    if name == "Envelope":
+        return (
+            "soap",
+            "c’est une enveloppe SOAP, et non un message CAP",
+            "this is a SOAP envelope, not a CAP message",
+        )
+    if name == "alert":
+        return (
+            "cap_namespace",
+            f"« alert » sans l’espace de noms {NAMESPACE}",
+            f"“alert” without the namespace {NAMESPACE}",
+        )
+    return (
+        "not_cap",
+        f"« {name} » n’est pas un message CAP 1.2",
+        f"“{name}” is not a CAP 1.2 message",
+    )
+
+
+class _Reader:
+    """Reads what is grammatical; notes what makes no sense."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+
+    def message(self, root: Element) -> Message | None:
+        sender, identifier, sent = (
+            self._name(root, "sender"),
+            self._name(root, "identifier"),
+            self._time(_child(root, "sent")),
+        )
+        type_, scope = _text(root, "msgType"), _text(root, "scope")
+        if scope == "Restricted" and not _text(root, "restriction"):
+            self._missing(root, "scope", "restriction", "scope Restricted")
+        if scope == "Private" and not _text(root, "addresses"):
+            self._missing(root, "scope", "addresses", "scope Private")
+        references = self._references(root, type_)
+        infos = tuple(self._info(element, sent, type_) for element in _children(root, "info"))
+        if sent is None:
+            return None
+        return Message(
+            Identity(sender, identifier, sent),
+            _text(root, "status"),
+            type_,
+            _text(root, "note"),
+            references,
+            infos,
+        )
+
+    def _missing(self, root: Element, at: str, name: str, why: str) -> None:
+        element = _child(root, name)
+        where = element if element is not None else _child(root, at)
+        assert where is not None, "the grammar asks for it"
+        self.faults.add(
+            where,
+            "missing",
+            f"« {name} » est obligatoire avec {why}",
+            f"“{name}” is required with {why}",
+        )
+
+    def _name(self, root: Element, name: str) -> str:
+        element = _child(root, name)
+        assert element is not None, "the grammar asks for it"
+        value = _own_text(element)
+        if not _NAME.fullmatch(value):
+            self.faults.add(
+                element,
+                "name",
+                "au moins un caractère, sans espace, virgule, < ni &",
+                "at least one character, no space, comma, < or &",
+            )
+        return value
+
+    def _time(self, element: Element | None) -> datetime | None:
+        if element is None:
+            return None
+        at = read_time(_own_text(element))
+        if at is None:
+            self.faults.add(
+                element,
+                "time",
+                "cette date n’existe pas, ou précède 1970",
+                "no such time, or before 1970",
+            )
+        return at
+
+    def _references(self, root: Element, type_: str) -> tuple[Identity, ...]:
+        element = _child(root, "references")
+        triples = [] if element is None else _own_text(element).split()
+        if type_ in _REFERRING and not triples:
+            self._missing(root, "msgType", "references", f"msgType {type_}")
+        found = []
+        for triple in triples:
+            parts = triple.split(",")
+            sent = read_time(parts[2]) if len(parts) == 3 else None
+            if sent is None or not (parts[0] and parts[1]):
+                assert element is not None
+                self.faults.add(
+                    element,
+                    "references",
+                    "des triplets « sender,identifier,sent » séparés par des espaces",
+                    "triples “sender,identifier,sent” separated by spaces",
+                )
+                break
+            found.append(Identity(parts[0], parts[1], sent))
+        return tuple(found)
+
+    def _info(self, info: Element, sent: datetime | None, type_: str) -> Info:
+        event, expires = _child(info, "event"), _child(info, "expires")
+        assert event is not None, "the grammar asks for it"
+        if not _own_text(event):
+            self.faults.add(event, "missing", "ne peut pas être vide", "must not be empty")
+        ends = self._time(expires)
+        over = (
+            type_ == "Cancel"
+            or _text(info, "urgency") == "Past"
+            or "AllClear" in _texts(info, "responseType")
+        )
+        if (
+            expires is not None
+            and ends is not None
+            and sent is not None
+            and (ends < sent or (ends == sent and not over))
+        ):
+            self.faults.add(expires, "expires", "doit être après « sent »", "must be after “sent”")
+        return Info(
+            language=_text(info, "language") or "en-US",
+            categories=_texts(info, "category"),
+            event=_own_text(event),
+            responses=_texts(info, "responseType"),
+            urgency=_text(info, "urgency"),
+            severity=_text(info, "severity"),
+            certainty=_text(info, "certainty"),
+            event_codes=_pairs(info, "eventCode"),
+            effective=self._time(_child(info, "effective")),
+            onset=self._time(_child(info, "onset")),
+            expires=ends,
+            sender_name=_text(info, "senderName"),
+            headline=_text(info, "headline"),
+            description=_text(info, "description"),
+            instruction=_text(info, "instruction"),
+            web=_text(info, "web"),
+            contact=_text(info, "contact"),
+            parameters=_pairs(info, "parameter"),
+            areas=tuple(self._area(element) for element in _children(info, "area")),
+        )
+
+    def _area(self, area: Element) -> Area:
+        altitude, ceiling = _child(area, "altitude"), _child(area, "ceiling")
+        if ceiling is not None and altitude is None:
+            self.faults.add(
+                ceiling, "ceiling", "seulement avec « altitude »", "only together with “altitude”"
+            )
+        elif (
+            ceiling is not None
+            and altitude is not None
+            and float(_own_text(ceiling)) < float(_own_text(altitude))
+        ):
+            self.faults.add(
+                ceiling,
+                "ceiling",
+                "ne peut pas être sous « altitude »",
+                "must not be below “altitude”",
+            )
+        polygons, circles = (
+            map(self._polygon, _children(area, "polygon")),
+            map(self._circle, _children(area, "circle")),
+        )
+        return Area(
+            _text(area, "areaDesc"),
+            tuple(p for p in polygons if p is not None),
+            tuple(c for c in circles if c is not None),
+            _pairs(area, "geocode"),
+        )
+
+    def _polygon(self, element: Element) -> tuple[Point, ...] | None:
+        points = [_point(pair) for pair in _own_text(element).split()]
+        good = [p for p in points if p is not None]
+        if len(good) < len(points) or len(points) < 4:
+            self.faults.add(
+                element,
+                "polygon",
+                "au moins quatre couples « latitude,longitude » séparés par des espaces",
+                "at least four pairs “latitude,longitude” separated by spaces",
+            )
+        elif good[0] != good[-1]:
+            self.faults.add(
+                element,
+                "polygon_open",
+                "le premier et le dernier point doivent être les mêmes",
+                "the first and last point must be the same",
+            )
+        else:
+            return tuple(good)
+        return None
+
+    def _circle(self, element: Element) -> Circle | None:
+        parts = _own_text(element).split()
+        centre = _point(parts[0]) if len(parts) == 2 else None
+        if (
+            centre is None
+            or not re.fullmatch(_NUMBER, parts[1])
+            or not 0 <= float(parts[1]) < 21_000
+        ):
+            self.faults.add(
+                element,
+                "circle",
+                "« latitude,longitude rayon », le rayon en kilomètres",
+                "“latitude,longitude radius”, the radius in kilometres",
+            )
+            return None
+        return Circle(centre, float(parts[1]))
+
+
+def read_time(text: str) -> datetime | None:
+    """A time of CAP, in UTC; None when there is no such time since 1970."""
+    if (found := _TIME.fullmatch(text)) is None:
+        return None
+    year, month, day, hour, minute, second = (int(found[n]) for n in range(1, 7))
+    offset = timedelta(hours=int(found[8]), minutes=int(found[9])) * (-1 if found[7] == "-" else 1)
+    midnight = (hour, minute, second) == (24, 0, 0)
+    try:
+        at = datetime(
+            year, month, day, 0 if midnight else hour, minute, second, tzinfo=timezone(offset)
+        ) + timedelta(days=midnight)
+        return at.astimezone(UTC) if at >= _EPOCH else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _point(pair: str) -> Point | None:
+    if len(pair) > 100 or (found := _PAIR.fullmatch(pair)) is None:
+        return None
+    lat, lon = float(found[1]), float(found[2])
+    return (lat, lon) if -90 <= lat <= 90 and -180 <= lon <= 180 else None
+
+
+def _children(element: Element, name: str) -> list[Element]:
+    return element.findall(f"{{{NAMESPACE}}}{name}")
+
+
+def _child(element: Element, name: str) -> Element | None:
+    return element.find(f"{{{NAMESPACE}}}{name}")
+
+
+def _own_text(element: Element) -> str:
+    """Comments may stand in the middle of it."""
+    return "".join((element.text or "", *(inner.tail or "" for inner in element))).strip()
+
+
+def _text(element: Element, name: str) -> str:
+    found = _child(element, name)
+    return "" if found is None else _own_text(found)
+
+
+def _texts(element: Element, name: str) -> tuple[str, ...]:
+    return tuple(_own_text(child) for child in _children(element, name))
+
+
+def _pairs(element: Element, name: str) -> Pairs:
+    return tuple(
+        (_text(child, "valueName"), _text(child, "value")) for child in _children(element, name)
+    )

@@ -1,0 +1,66 @@
+"""The XML signature of a message, against the certificates that are pinned for its source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from lxml import etree
+from signxml.exceptions import SignXMLException
+from signxml.verifier import SignatureConfiguration, XMLVerifier
+
+from services.intake.http.xml import Element
+
+_SIGNATURE: Final = "{http://www.w3.org/2000/09/xmldsig#}Signature"
+_EXPECTED: Final = SignatureConfiguration(location="./", expect_references=1)
+log = structlog.get_logger(__name__)
+
+
+class Verdict(StrEnum):
+    UNSIGNED = "unsigned"
+    UNCHECKED = "unchecked"
+    """Signed, but no certificate is pinned for the source."""
+    VALID = "valid"
+    INVALID = "invalid"
+    """By none of the pinned certificates, over another content, or over a part only."""
+
+
+def verdict_on(root: Element, body: bytes, certificates: Sequence[str]) -> Verdict:
+    """Whether one of the pinned certificates signed the whole message. Never raises."""
+    if root.find(_SIGNATURE) is None:
+        return Verdict.UNSIGNED
+    if not certificates:
+        return Verdict.UNCHECKED
+    return (
+        Verdict.VALID
+        if any(_signed_by(root, body, pem) for pem in certificates)
+        else Verdict.INVALID
+    )
+
+
+def _signed_by(root: Element, body: bytes, pem: str) -> bool:
+    try:
+        found = XMLVerifier().verify(body, x509_cert=pem, expect_config=_EXPECTED)
+    except (
+        SignXMLException,
+        InvalidSignature,
+        etree.LxmlError,
+        ValueError,
+        TypeError,
+        KeyError,
+    ) as error:
+        log.debug("cap.signature", why=type(error).__name__)
+        return False
+    signed = found[0].signed_xml if isinstance(found, list) else found.signed_xml
+    return (
+        signed is not None and signed.tag == root.tag
+    )  # a signature over a part says nothing about the rest
+
+
+def check_certificate(pem: str) -> None:
+    """Raises ValueError."""
+    x509.load_pem_x509_certificate(pem.encode())

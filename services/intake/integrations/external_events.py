@@ -1,0 +1,278 @@
+"""`events.external`: CloudEvents of producers outside, binary or structured, become reports as if they had come over HTTP.
+
+Kafka's ACL says who may write there; the event's `source` says which registered source (dialect cloudevents, `speaks_for`) it is. Exactly
+once in effect, however this process ends:
+
+1. The record is judged: its reports are on `alerts.inputs`, or it lies in the refused lane with its reason.
+2. Only then the position moves on, in `intake/sources.db`. The next record of the partition waits for it.
+
+So after kill -9 at most one record per partition is judged again, and it falls to its (source, id). What may pass later (the log is away,
+overload) is tried until it passes; what is wrong with a record stops nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.base import Instant
+from schemas.topics import BY_NAME
+from services.intake.dead_letters.corrections import CORRECTED_BY, HEADER, TOKEN_CHARS
+from services.intake.dead_letters.dead_letter_store import Refused, RefusedLane
+from services.intake.http.exchange import BYTES
+from services.intake.integrations import cloudevents
+from services.intake.integrations.dispatcher import TRANSIENT, Machines
+from services.intake.integrations.request import Asked, wrong
+from services.intake.integrations.source_stats import SourceBook
+from services.intake.rate_limits import UNLIMITED
+from services.intake.reports.deduplication import KEPT_MS, Ledger
+from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal, Source
+from services.runtime.kafka.clients import BrokerAway, groupless_consumer
+from services.runtime.log.partition_reader import stop_consumer
+from services.runtime.process import metrics, tracing
+
+TOPIC: Final = "events.external"
+RETRY_S: Final = 0.5
+SETTLE_S: Final = 2.0
+"""Patience with a source that another process may just have registered."""
+POLL_MS: Final = 500
+MAX_RECORDS: Final = 500
+NOBODY: Final = Principal(
+    id=TOPIC, role=Role.SOURCE, label="producers of events.external without a registered source"
+)
+"""In whose name a record is refused when no source is known."""
+log = structlog.get_logger(__name__)
+
+
+class ExternalEvents:
+    """The one reader of the topic. One per front."""
+
+    def __init__(
+        self,
+        kafka: str,
+        access: AccessStore,
+        machines: Machines,
+        ledger: Ledger,
+        refused: RefusedLane,
+        book: SourceBook,
+    ) -> None:
+        self._kafka = kafka
+        self._access = access
+        self._machines = machines
+        self._ledger = ledger
+        self._refused = refused
+        self._book = book
+
+    async def run(self) -> None:
+        """Until cancelled. While the broker is away it tries again."""
+        await self._ledger.caught_up.wait()
+        await self._access.caught_up.wait()
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, OSError, sqlite3.Error) as error:
+                log.warning("external.away", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        partitions = [TopicPartition(TOPIC, p) for p in range(BY_NAME[TOPIC].partitions)]
+        consumer: Any = groupless_consumer(self._kafka)
+        try:
+            await consumer.start()
+            begins, ends = (
+                await consumer.beginning_offsets(partitions),
+                await consumer.end_offsets(partitions),
+            )
+            young = await consumer.offsets_for_times(
+                dict.fromkeys(partitions, time.time_ns() // 1_000_000 - KEPT_MS)
+            )
+            starts = self._starts(begins, ends, young)
+            consumer.assign(partitions)
+            for tp, start in starts.items():
+                consumer.seek(tp, start)
+            while True:
+                batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+                await asyncio.gather(
+                    *(self._take_in_order(tp.partition, records) for tp, records in batches.items())
+                )
+                for tp in batches:
+                    lag = (consumer.highwater(tp) or 0) - await consumer.position(tp)
+                    metrics.gauge(
+                        "vigie_external_lag_records", max(lag, 0), partition=str(tp.partition)
+                    )
+        finally:
+            await stop_consumer(consumer)
+
+    def _starts(
+        self, begins: Mapping[Any, int], ends: Mapping[Any, int], young: Mapping[Any, Any]
+    ) -> dict[TopicPartition, int]:
+        """Where the last run stopped. Without that, or when the topic was made again, what the index of answers can still recognise."""
+        kept, starts = self._book.positions(), {}
+        for tp, begin in begins.items():
+            known = kept.get(tp.partition)
+            if known is not None and begin <= known <= ends[tp]:
+                starts[tp] = known
+                continue
+            if known is not None:
+                log.error(
+                    "external.position_lost",
+                    partition=tp.partition,
+                    next=known,
+                    begin=begin,
+                    end=ends[tp],
+                )
+            starts[tp] = max(begin, young[tp].offset if young[tp] is not None else ends[tp])
+        return starts
+
+    async def _take_in_order(self, partition: int, records: list[Any]) -> None:
+        for record in records:
+            tracing.heard(tracing.of_headers(record.headers))
+            await self._take(record)
+            await self._book.taken(partition, record.offset + 1)
+
+    async def _take(self, record: Any) -> None:
+        """Return once the record has had its effect or is refused. Never raises for what it holds."""
+        principal = NOBODY
+        while True:
+            try:
+                asked = asked_of(record)
+                principal, source = await self._speaker(cloudevents.source_in(asked))
+                self._book.heard(principal.id, time.time_ns() // 1_000_000)
+                CORRECTED_BY.set(corrected_by(record))
+                await self._machines.take_all(
+                    principal, source, cloudevents.NAME, asked, cloudevents.signals(asked, source)
+                )
+                metrics.count("vigie_reports_total", dialect=cloudevents.NAME, status="202")
+                return
+            except BrokerAway:
+                pass
+            except ProblemError as error:
+                if error.problem.status not in TRANSIENT:
+                    await self._refuse(record, principal, error.problem)
+                    return
+            except Exception:
+                reference = f"{TOPIC}/{record.partition}/{record.offset}"
+                log.exception("external.failed", record=reference)
+                await self._refuse(record, principal, Problem("internal", {"reference": reference}))
+                return
+            await asyncio.sleep(RETRY_S)
+
+    async def _speaker(self, name: str) -> tuple[Principal, Source]:
+        """Raises ProblemError `invalid` when no enabled source speaks for that name."""
+        if (found := self._find(name)) is None:
+            await self._access.settled(SETTLE_S)
+            found = self._find(name)
+        if found is None:
+            raise wrong(
+                "source",
+                "unknown",
+                "aucune source en service ne parle pour ce nom (vigie source add … --speaks-for)",
+                "no enabled source speaks for this name (vigie source add … --speaks-for)",
+            )
+        return found
+
+    def _find(self, name: str) -> tuple[Principal, Source] | None:
+        best: tuple[int, Principal, Source] | None = None
+        for source in self._access.all(Source):
+            width = max((len(p) for p in source.speaks_for if matches(p, name)), default=-1)
+            if (
+                source.dialect != cloudevents.NAME
+                or width < 0
+                or (best is not None and best[0] >= width)
+            ):
+                continue
+            if (principal := self._access.principal(source.id)) is not None:
+                best = width, principal, source
+        if best is None:
+            return None
+        # a record that waits holds up those of other sources behind it on its partition: its danger overtakes in the decider's urgent lane
+        return best[1].model_copy(update={"rate_per_s": UNLIMITED}), best[2]
+
+    async def _refuse(self, record: Any, principal: Principal, problem: Problem) -> None:
+        metrics.count("vigie_reports_total", dialect=cloudevents.NAME, status=str(problem.status))
+        self._book.refused(principal.id, problem, time.time_ns() // 1_000_000)
+        place = (TOPIC, record.partition, record.offset)
+        await self._refused.keep_now(
+            Refused(
+                principal,
+                problem,
+                record.value or b"",
+                content_type_of(record),
+                cloudevents.NAME,
+                place=place,
+                at=written_at(record),
+            )
+        )
+
+
+def matches(pattern: str, name: str) -> bool:
+    """A name itself, or what begins as a pattern that ends with `*`."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def written_at(record: Any) -> Instant | None:
+    """When it was written, as its producer says; None for a time that cannot be: a wrong unit or clock decides neither a list nor an erasure."""
+    now = time.time_ns() // 1_000_000
+    return record.timestamp if now - KEPT_MS < record.timestamp <= now else None
+
+
+def corrected_by(record: Any) -> str | None:
+    """Return who changed the record before it was offered again; None for a producer's own."""
+    return next(
+        (_text(value)[:TOKEN_CHARS] for name, value in record.headers if name == HEADER), None
+    )
+
+
+def content_type_of(record: Any) -> str:
+    """As the producer wrote it."""
+    return next((_text(v)[:200] for n, v in record.headers if n.lower() == "content-type"), BYTES)
+
+
+def asked_of(record: Any) -> Asked:
+    """The request that this record would be over HTTP. Raises ProblemError `invalid` when it is no CloudEvent."""
+    headers = {name.lower(): _text(value) for name, value in reversed(record.headers)}
+    told = {
+        f"ce-{name[3:]}": quote(value, safe=" ")
+        for name, value in headers.items()
+        if name.startswith("ce_")
+    }
+    came = written_at(record)
+    asked = Asked(
+        "POST",
+        TOPIC,
+        (),
+        {"content-type": headers.get("content-type", ""), **told},
+        record.value or b"",
+        came=None if came is None else datetime.fromtimestamp(came / 1000, UTC),
+    )
+    if asked.kind == cloudevents.BATCHED:
+        raise wrong(
+            "content-type",
+            "enum",
+            "un enregistrement porte un seul événement",
+            "a record holds a single event",
+        )
+    if asked.kind != cloudevents.STRUCTURED and "ce-specversion" not in told:
+        raise wrong(
+            "ce_specversion",
+            "missing",
+            "ni en-têtes ce_* ni application/cloudevents+json",
+            "neither ce_* headers nor application/cloudevents+json",
+        )
+    return asked
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "replace")

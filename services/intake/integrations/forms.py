@@ -1,0 +1,92 @@
+"""What programs post as fields: JSON, a form, or a form in parts, with the query beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from python_multipart.exceptions import FormParserError, MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from services.intake.integrations.request import Asked, wrong
+
+MAX_PARTS: Final = 100
+
+
+def fields_of(asked: Asked) -> dict[str, Any]:
+    """Fields of a JSON, form or multipart body, and of the query; the body wins, and the first of a name. Raises ProblemError."""
+    given: dict[str, Any] = dict(reversed(pairs_of(asked)))
+    return given | asked.json_object() if _is_json(asked) else given
+
+
+def pairs_of(asked: Asked) -> list[tuple[str, str]]:
+    """Fields of a form or multipart body, then those of the query; a name may come several times. Raises ProblemError."""
+    queried = [(name, value) for name, value in asked.queried if name != "token"]
+    if _is_json(asked):
+        return queried
+    return (_parts(asked) if asked.kind == "multipart/form-data" else asked.form_pairs()) + queried
+
+
+def _is_json(asked: Asked) -> bool:
+    return asked.kind == "application/json" or asked.body.lstrip()[:1] == b"{"
+
+
+def _parts(asked: Asked) -> list[tuple[str, str]]:
+    """Fields of a multipart body without files; header lines and their number are bounded. Raises ProblemError `invalid`."""
+    boundary = parse_options_header(asked.headers["content-type"])[1].get(b"boundary", b"")
+    if not boundary:
+        raise wrong(
+            "content-type",
+            "boundary",
+            "multipart sans « boundary »",
+            "multipart without a boundary",
+        )
+    parts: list[_Part] = []
+
+    def begin() -> None:
+        if len(parts) >= MAX_PARTS:
+            raise MultipartParseError(f"more than {MAX_PARTS} parts")
+        parts.append(_Part())
+
+    def end_header() -> None:
+        parts[-1].close_header()
+
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": begin,
+                "on_header_field": lambda data, start, end: parts[-1].title.extend(data[start:end]),
+                "on_header_value": lambda data, start, end: parts[-1].value.extend(data[start:end]),
+                "on_header_end": end_header,
+                "on_part_data": lambda data, start, end: parts[-1].content.extend(data[start:end]),
+            },
+        )
+        parser.write(asked.body)
+        parser.finalize()
+    except (FormParserError, ValueError):
+        raise wrong(
+            "body", "multipart", "multipart illisible", "unreadable multipart body"
+        ) from None
+    return [
+        (part.name, part.content.decode("utf-8", "replace"))
+        for part in parts
+        if part.name is not None
+    ]
+
+
+@dataclass(slots=True)
+class _Part:
+    title: bytearray = field(default_factory=bytearray)
+    value: bytearray = field(default_factory=bytearray)
+    content: bytearray = field(default_factory=bytearray)
+    name: str | None = None
+    """None: a file, or what has no name."""
+
+    def close_header(self) -> None:
+        if self.title.lower() == b"content-disposition":
+            said = parse_options_header(bytes(self.value))[1]
+            name = None if b"filename" in said else said.get(b"name")
+            self.name = None if name is None else name.decode("utf-8", "replace")
+        self.title.clear()
+        self.value.clear()

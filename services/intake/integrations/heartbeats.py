@@ -1,0 +1,141 @@
+"""A source that promised a period and is silent is itself an incident: reported by the system about its site, over when it speaks again.
+
+The deadline is the source's last word plus its period. The last word lies in `intake/sources.db` (`SourceBook`), so the deadline survives any
+restart; time in which this process could hear nobody is no silence, so no deadline is due before one period after the start. What was
+reported lies where all reports lie: the opening report carries the alias of its episode, the cancelling one the same with `#end`, so neither a
+restart nor a lost file reports a silence twice. Live realms only: an exercise has a clock of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from schemas.base import Instant
+from schemas.realms import is_live
+from schemas.reports import END
+from schemas.words import EventType
+from services.intake.integrations.episodes import Episode, Episodes
+from services.intake.integrations.reports import Speaker, Transitions
+from services.intake.integrations.source_stats import SourceBook
+from services.intake.reports.acceptance import Raw
+from services.intake.reports.deduplication import Ledger
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal, Source
+from services.runtime.kafka.clients import BrokerAway, iso
+
+WATCH: Final = Principal(id="vigie", role=Role.SOURCE, speaks_as="systeme", label="Vigie itself")
+CHECK_S: Final = 1.0
+SEVERITY: Final = 2
+"""Vigie hears less than it should; nothing else is known."""
+MEASURE: Final = "source_silent"
+log = structlog.get_logger(__name__)
+
+
+class Heartbeats:
+    """Watches every source with a promised period. One per front."""
+
+    def __init__(
+        self, access: AccessStore, transitions: Transitions, ledger: Ledger, book: SourceBook
+    ) -> None:
+        self._access = access
+        self._transitions = transitions
+        self._ledger = ledger
+        self._episodes = Episodes(ledger)
+        self._book = book
+        self._listening_since: Instant | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._ledger.caught_up.wait()
+        await self._access.caught_up.wait()
+        while True:
+            await self.check(time.time_ns() // 1_000_000)
+            await asyncio.sleep(CHECK_S)
+
+    async def check(self, now: Instant) -> None:
+        """Report what fell silent and what speaks again. What Kafka does not take now is tried at the next check."""
+        self._listening_since = self._listening_since or now
+        for source in self._access.all(Source):
+            if source.heartbeat_s is None:
+                continue
+            try:
+                await self._look(source, source.heartbeat_s * 1000, now)
+            except (ProblemError, BrokerAway, sqlite3.Error) as error:
+                log.warning("heartbeat.not_reported", source=source.name, error=str(error))
+
+    async def _look(self, source: Source, period: int, now: Instant) -> None:
+        principal = self._access.principal(source.id)
+        speaker = self._transitions.speaker(
+            WATCH, source, Raw(b"", "application/json", "heartbeat")
+        )
+        if principal is not None:
+            speaker = replace(speaker, realm=principal.own_realm(speaker.realm))
+        known = self._episodes.newest(speaker.realm, WATCH.id, _key(source))
+        silent = known if known is not None and known.ended is None else None
+        (self._book.silent.discard if silent is None else self._book.silent.add)(source.id)
+        heard = self._book.health(source.id).last_seen
+        if principal is None:  # disabled, by a person: nobody waits for it any more
+            if silent is not None:
+                await self._ends(speaker, silent, now)
+        elif silent is not None:
+            if heard is not None and heard > silent.began:
+                await self._ends(speaker, silent, heard)
+        elif (
+            is_live(speaker.realm) and now >= max(heard or 0, self._listening_since or now) + period
+        ):
+            await self._begins(speaker, heard or self._listening_since or now)
+
+    async def _begins(self, speaker: Speaker, since: Instant) -> None:
+        source = speaker.source
+        episode = Episode(_key(source), since, EventType.OUTAGE_IT, source.site)
+        body = self._body(source) | {
+            "occurred_at": iso(since),
+            "alias": episode.alias,
+            "headline": f"La source « {source.name} » ne répond plus",
+            "description": f"Elle a promis un signe toutes les {source.heartbeat_s} s ; le dernier date de {iso(since)}.",
+        }
+        receipt = await self._accept(speaker, body, episode.alias)
+        self._episodes.note(speaker.realm, WATCH.id, replace(episode, report_id=receipt.report_id))
+        self._book.silent.add(source.id)
+        log.warning("source.silent", source=source.name, since=iso(since))
+
+    async def _ends(self, speaker: Speaker, episode: Episode, at: Instant) -> None:
+        """A cancellation, not a reopening: that would lift whatever IT outage the site has besides (D16)."""
+        body = self._body(speaker.source) | {
+            "msg_type": "Cancel",
+            "references": [episode.report_id],
+            "occurred_at": iso(at),
+            "alias": f"{episode.alias}{END}",
+            "headline": f"La source « {speaker.source.name} » parle de nouveau",
+        }
+        await self._accept(speaker, body, f"{episode.alias}{END}")
+        self._episodes.note(speaker.realm, WATCH.id, replace(episode, ended=at))
+        self._book.silent.discard(speaker.source.id)
+        log.info("source.speaks_again", source=speaker.source.name)
+
+    def _body(self, source: Source) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "type": EventType.OUTAGE_IT,
+            "severity": SEVERITY,
+            "certainty": "confirmed",
+            "measure": {"name": MEASURE, "value": True, "object": f"system:source.{source.name}"},
+        }
+        return body | ({"site_id": source.site} if source.site else {})
+
+    async def _accept(self, speaker: Speaker, body: dict[str, Any], key: str) -> Any:
+        """The raw bytes of what the system says itself are its report."""
+        told = replace(speaker, raw=Raw(orjson.dumps(body), "application/json", "heartbeat"))
+        return await self._transitions.accept(told, body | {"realm": speaker.realm}, key)
+
+
+def _key(source: Source) -> str:
+    return f"silence.{source.name}"

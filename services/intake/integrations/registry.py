@@ -1,0 +1,324 @@
+"""Sources over HTTP, for `vigie source`: their records, their keys, and how they fare."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Final
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.patterns import PatternInvalid, check
+from schemas.realms import RealmNameInvalid, is_live, parse_realm
+from schemas.words import EventType
+from services.intake.integrations import cloudevents
+from services.intake.integrations.cap.dialect import Cap
+from services.intake.integrations.cap.signature import check_certificate
+from services.intake.integrations.dispatcher import Machines
+from services.intake.integrations.generic import FIELDS
+from services.intake.integrations.request import wrong
+from services.runtime.http.problems import ProblemError, both, unknown
+from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Principal, Rule, Scope, Source
+
+KEY_BYTES: Final = 20
+_OF_THE_RECORD: Final = {
+    "name",
+    "dialect",
+    "site",
+    "severity",
+    "fields",
+    "speaks_for",
+    "heartbeat_s",
+    "exercise_realm",
+    "certificates",
+}
+POSTER: Final = "poster"
+"""Dialect whose keys hang on walls: they may do less (services.intake.field.poster)."""
+log = structlog.get_logger(__name__)
+
+
+class NewSource(BaseModel):
+    """A source and its first key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._-]*$")
+    dialect: str = Field(max_length=32)
+    key: str | None = Field(
+        default=None,
+        min_length=KEY_BYTES,
+        max_length=128,
+        description="one that it has already, e.g. a routing key",
+    )
+    site: str | None = Field(default=None, max_length=64)
+    type: EventType = EventType.OUTAGE_IT
+    severity: int | None = Field(default=None, ge=1, le=5)
+    rules: tuple[Rule, ...] = Field(default=(), max_length=500)
+    fields: dict[str, str] = Field(default_factory=dict, max_length=50)
+    speaks_for: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(
+        default=(), max_length=50
+    )
+    heartbeat_s: int | None = Field(default=None, ge=10, le=604_800)
+    exercise_realm: str | None = Field(default=None, max_length=64)
+    certificates: tuple[str, ...] = Field(default=(), max_length=10)
+    speaks_as: str = Field(default="supervision", max_length=64)
+    rate_per_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="reports per second that it may bring; 0 = no limit",
+    )
+    scope: Scope = Scope()
+
+
+class SourceChange(BaseModel):
+    """What is said replaces; what is not said stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    site: str | None = Field(default=None, max_length=64)
+    type: EventType = EventType.OUTAGE_IT
+    severity: int | None = Field(default=None, ge=1, le=5)
+    rules: tuple[Rule, ...] = Field(default=(), max_length=500)
+    fields: dict[str, str] = Field(default_factory=dict, max_length=50)
+    heartbeat_s: int | None = Field(default=None, ge=10, le=604_800)
+    exercise_realm: str | None = Field(default=None, max_length=64)
+    certificates: tuple[str, ...] = Field(default=(), max_length=10)
+    rate_per_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="reports per second that it may bring; 0 = no limit",
+    )
+
+
+class Registry:
+    """All raise ProblemError and BrokerAway."""
+
+    def __init__(self, access: AccessStore, machines: Machines) -> None:
+        self._access = access
+        self._machines = machines
+
+    def listed(self, reader: Principal) -> list[dict[str, Any]]:
+        """Return the sources with their health; never a key. A reader of some realms sees those that speak in no other."""
+        spoken = {p.id: p.scope.realms for p in self._access.all(Principal)}
+        seen = [
+            s for _, s in sorted(self._sources().items()) if _is_heard_within(reader, spoken[s.id])
+        ]
+        return [self._shown(s) for s in seen]
+
+    def _sources(self) -> dict[str, Source]:
+        """By name. A record without its principal is what a crash left of an `add`: it is nobody's."""
+        whole = {p.id for p in self._access.all(Principal)}
+        return {s.name: s for s in self._access.all(Source) if s.id in whole}
+
+    async def add(self, asked: NewSource, author: Principal) -> dict[str, Any]:
+        """The source with its key, which is shown this once."""
+        self._check_dialect(asked)
+        if asked.name in self._sources():
+            raise ProblemError(
+                "conflict",
+                what=both(
+                    f"Source {asked.name} : déjà prise.", f"Source {asked.name}: taken already."
+                ),
+            )
+        if asked.key is not None and self._access.bearer(asked.key) is not None:
+            raise ProblemError(
+                "conflict",
+                what=both("key : déjà celle d’un autre.", "key: somebody else’s already."),
+            )
+        self._check_speaks_for(asked)
+        _check_mapping(asked)
+        poster_ = asked.dialect == POSTER
+        principal = new_principal(
+            Role.POSTER if poster_ else Role.SOURCE,
+            scope=asked.scope,
+            speaks_as="public" if poster_ else asked.speaks_as,
+            label=asked.name,
+        ).model_copy(update={"rate_per_s": asked.rate_per_s})
+        record = Source(
+            id=principal.id,
+            created_at=time.time_ns() // 1_000_000,
+            **asked.model_dump(include=_OF_THE_RECORD),
+            rules=asked.rules,
+            type=asked.type
+            if "type" in asked.model_fields_set or asked.dialect != Cap.NAME
+            else EventType.INFO,
+        )
+        await self._access.put(record)
+        _, key = await self._access.create_token(principal, token=asked.key)
+        self._access.trace(author, "source.added", asked.name)
+        log.info(
+            "source.created",
+            source=asked.name,
+            dialect=asked.dialect,
+            principal=principal.id,
+            author=author.id,
+        )
+        return self._shown(record) | {"key": key}
+
+    def _check_dialect(self, asked: NewSource) -> None:
+        if asked.dialect not in self._machines.names:
+            known = ", ".join(self._machines.names)
+            raise wrong(
+                "dialect", "enum", f"dialectes connus : {known}", f"known dialects: {known}"
+            )
+        if asked.dialect == POSTER and asked.site is None:
+            raise wrong(
+                "site", "missing", "une affiche est celle d’un site", "a poster is that of a site"
+            )
+
+    def _check_speaks_for(self, asked: NewSource) -> None:
+        """A CloudEvents source is one registered source's."""
+        if asked.speaks_for and asked.dialect != cloudevents.NAME:
+            raise wrong(
+                "speaks_for",
+                "dialect",
+                f"seulement avec le dialecte {cloudevents.NAME}",
+                f"with the dialect {cloudevents.NAME} only",
+            )
+        taken = {name: s.name for s in self._sources().values() for name in s.speaks_for}
+        for name in asked.speaks_for:
+            if name in taken:
+                raise ProblemError(
+                    "conflict",
+                    what=both(
+                        f"speaks_for {name} : déjà celui de {taken[name]}.",
+                        f"speaks_for {name}: already that of {taken[name]}.",
+                    ),
+                )
+
+    async def change(self, name: str, asked: SourceChange, author: Principal) -> dict[str, Any]:
+        """Its mapping, for what comes from now on; what was refused for the old one can be offered again."""
+        of_the_record = asked.model_fields_set - {"rate_per_s"}
+        record = self._record(name).model_copy(update={n: getattr(asked, n) for n in of_the_record})
+        _check_mapping(record)
+        if record.dialect == POSTER and record.site is None:
+            raise wrong(
+                "site", "missing", "une affiche est celle d’un site", "a poster is that of a site"
+            )
+        if "rate_per_s" in asked.model_fields_set:
+            await self._set_rate(record.id, asked.rate_per_s)
+        await self._access.put(record)
+        self._access.trace(author, "source.changed", name)
+        log.info(
+            "source.changed", source=name, changed=sorted(asked.model_fields_set), author=author.id
+        )
+        return self._shown(record)
+
+    async def _set_rate(self, id: str, rate_per_s: float | None) -> None:
+        """The rate stands with the principal, disabled or not: all keys of a source share it."""
+        principal = next((p for p in self._access.all(Principal) if p.id == id), None)
+        if principal is not None:
+            await self._access.put(principal.model_copy(update={"rate_per_s": rate_per_s}))
+
+    def _record(self, name: str) -> Source:
+        if (record := self._sources().get(name)) is None:
+            raise unknown("name", "aucune source de ce nom", "no source of this name")
+        return record
+
+    async def set_enabled(self, name: str, author: Principal, *, enabled: bool) -> dict[str, Any]:
+        """Its keys stop, or count again, at once."""
+        record = self._record(name)
+        await self._access.set_enabled(record.id, enabled=enabled)
+        self._access.trace(author, "source.changed", name)
+        log.info("source.changed", source=name, enabled=enabled, author=author.id)
+        return self._shown(record)
+
+    def _shown(self, record: Source) -> dict[str, Any]:
+        health, now = self._machines.book.health(record.id), time.time_ns() // 1_000_000
+        principal = self._access.principal(record.id)
+        limit = None if principal is None else self._machines.rates.limit_of(principal)
+        return record.model_dump(mode="json") | {
+            "enabled": principal is not None,
+            "last_seen": health.last_seen,
+            "accepted": health.accepted,
+            "per_minute": health.per_minute(now),
+            "rate_per_s": None if limit is None else limit.per_s,
+            "over_rate": health.exceeds(now),
+            "silent": record.id in self._machines.book.silent,
+            "refused": dict(health.refused),
+            "last_refusal": health.last_refusal,
+        }
+
+
+def _is_heard_within(reader: Principal, realms: tuple[str, ...]) -> bool:
+    """Return whether the reader sees all of these realms of a source; without any it speaks in every realm."""
+    return not reader.scope.realms or (bool(realms) and all(map(reader.sees, realms)))
+
+
+def _check_mapping(asked: NewSource | Source) -> None:
+    """What a source's record says of its messages. Raises ProblemError `invalid`."""
+    _check_rules(asked.rules)
+    _check_cap(asked)
+    if unknown := sorted(set(asked.fields) - set(FIELDS)):
+        raise wrong(
+            f"fields.{unknown[0]}",
+            "enum",
+            f"champs connus : {', '.join(FIELDS)}",
+            f"known fields: {', '.join(FIELDS)}",
+        )
+
+
+def _check_cap(asked: NewSource | Source) -> None:
+    """What only CAP knows is refused for any other dialect, and what it says itself for CAP."""
+    for name in ("exercise_realm", "certificates"):
+        if getattr(asked, name) and asked.dialect != Cap.NAME:
+            raise wrong(
+                name,
+                "dialect",
+                f"seulement avec le dialecte {Cap.NAME}",
+                f"with the dialect {Cap.NAME} only",
+            )
+    if asked.dialect == Cap.NAME and (
+        told := next((n for n, r in enumerate(asked.rules, start=1) if r.state is not None), None)
+    ):
+        raise wrong(
+            f"rules.{told}.state",
+            "dialect",
+            "un message CAP le dit lui-même (msgType)",
+            "a CAP message says so itself (msgType)",
+        )
+    if asked.exercise_realm is not None:
+        try:
+            parse_realm(asked.exercise_realm)
+        except RealmNameInvalid:
+            raise wrong(
+                "exercise_realm",
+                "realm_name",
+                "par exemple « 92~ex-nom »",
+                "for example “92~ex-name”",
+            ) from None
+        if is_live(asked.exercise_realm):
+            raise wrong(
+                "exercise_realm",
+                "live",
+                "un exercice n’entre jamais dans un territoire réel",
+                "an exercise never enters a live realm",
+            )
+    for number, pem in enumerate(asked.certificates, start=1):
+        try:
+            check_certificate(pem)
+        except ValueError:
+            raise wrong(
+                f"certificates.{number}",
+                "pem",
+                "certificat PEM illisible",
+                "unreadable PEM certificate",
+            ) from None
+
+
+def _check_rules(rules: tuple[Rule, ...]) -> None:
+    for number, rule in enumerate(rules, start=1):
+        for label, pattern in rule.when.items():
+            try:
+                check(pattern)
+            except PatternInvalid as error:
+                raise wrong(
+                    f"rules.{number}.when.{label}",
+                    "regex",
+                    f"expression illisible : {error}",
+                    f"unreadable expression: {error}",
+                ) from None

@@ -1,0 +1,329 @@
+"""What machines tell becomes reports: one per transition of a matter, under the matter's own key.
+
+A beginning, an end, an acknowledgement or other words for an open matter are one native report each; a repetition is none. A request may be
+repeated as a whole: what was accepted has no second effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Final
+
+from schemas.base import MINUTE_MS
+from schemas.maintenance import Renewal
+from schemas.realms import is_live
+from schemas.reports import END
+from schemas.words import EventType
+from services.intake.integrations.episodes import TOMBSTONE_MS, Episode, Episodes
+from services.intake.integrations.signals import (
+    Meaning,
+    Signal,
+    State,
+    Told,
+    body_of,
+    credible,
+    kept_labels,
+    meaning_of,
+    short,
+)
+from services.intake.reports.acceptance import Raw, Receipt, Receiver
+from services.intake.reports.deduplication import Ledger, keyed_id
+from services.intake.reports.geography import Geography
+from services.intake.reports.native import claim_of, dumped, ms, parse_one
+from services.runtime.identity.principals import Principal, Source
+from services.runtime.kafka.clients import iso
+
+_EVENT: Final = "event\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Whose message it is, and what belongs to all that it tells."""
+
+    principal: Principal
+    source: Source
+    realm: str
+    raw: Raw
+
+
+class Transitions:
+    """Of all sources of one front. The native path is the only way into Kafka."""
+
+    def __init__(
+        self, receiver: Receiver, ledger: Ledger, live_realm: str, geography: Geography
+    ) -> None:
+        self._receiver = receiver
+        self._ledger = ledger
+        self._live_realm = live_realm
+        self._geography = geography
+        self.episodes = Episodes(ledger)
+        self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
+
+    def speaker(self, principal: Principal, source: Source, raw: Raw) -> Speaker:
+        """Of a message that names no realm."""
+        return Speaker(principal, source, principal.own_realm(self._live_realm), raw)
+
+    async def take(self, speaker: Speaker, told: Signal | Told) -> Receipt | Renewal | None:
+        """The receipt of what is a report of its own; what says that its alert still holds is returned, to be told together. Raises ProblemError, BrokerAway."""
+        return await (
+            self._tell(speaker, told) if isinstance(told, Told) else self._take(speaker, told)
+        )
+
+    async def renew(self, speaker: Speaker, renewals: Sequence[Renewal]) -> None:
+        """See Receiver.renew."""
+        await self._receiver.renew(speaker.realm, speaker.principal, renewals)
+
+    async def _tell(self, speaker: Speaker, told: Told) -> Receipt:
+        body = told.body if "realm" in told.body else told.body | {"realm": speaker.realm}
+        signed = replace(speaker, raw=replace(speaker.raw, signature=told.signature))
+        return await self.accept(signed, body, f"told\x1f{told.key}")
+
+    async def _take(self, speaker: Speaker, signal: Signal) -> Renewal | None:
+        """One transition, if it is one; what says that its alert still holds is returned, to be told together."""
+        meaning = meaning_of(signal, speaker.source)
+        if meaning.drop or (
+            signal.event is not None and self._has_had_effect(speaker, signal.event)
+        ):
+            return None
+        signal, key, now = (
+            replace(signal, state=meaning.state),
+            short(signal.key),
+            datetime.now(UTC),
+        )
+        at = ms(credible(signal.began or signal.at, now))
+        body = body_of(signal, meaning, now) | {"realm": speaker.realm}
+        words = f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode(
+            "utf-8", "replace"
+        )
+        content = self._receiver.print_of(words)
+
+        def once(otherwise: str) -> str:
+            return otherwise if signal.event is None else f"{_EVENT}{signal.event}"
+
+        async with self._lock(speaker.principal.id, key):
+            known = self.episodes.newest(speaker.realm, speaker.principal.id, key)
+            current = known if known is not None and known.ended is None else None
+            if signal.state is State.INFO:
+                about = meaning.type if current is None else current.type
+                await self._inform(
+                    speaker, body, current, about, once(f"{key}#info:{content}:{at // MINUTE_MS}")
+                )
+            elif signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
+                began = _began(signal, now)
+                if (
+                    signal.lease is not None and known is not None and began <= (known.ended or 0)
+                ):  # over, and here again all the same
+                    began = at = ms(now)
+                at = self._after_what_ended(speaker, meaning, at)
+                body["occurred_at"] = iso(at)
+                new = Episode(key, began, meaning.type, meaning.site, content=content, at=at)
+                episode, beside = (
+                    self.episodes.begins(speaker.realm, speaker.principal.id, new),
+                    _beside(signal, speaker.realm),
+                )
+                receipt = await self.accept(
+                    speaker,
+                    body | {"alias": episode.alias},
+                    once(episode.alias),
+                    beside,
+                    words=words,
+                )
+                self._note(speaker, replace(episode, report_id=receipt.report_id))
+            elif current is None or _is_of_an_earlier_one(signal, current, now):
+                return None  # the end of something unknown, or what came late
+            elif signal.state is State.ACKNOWLEDGED:
+                await self._inform(
+                    speaker,
+                    body,
+                    current,
+                    current.type,
+                    once(f"{current.alias}#ack"),
+                    {"acknowledges": True},
+                )
+            elif signal.state is State.CLOSED:
+                await self._close(speaker, body, current, signal, now, once)
+            elif (
+                not current.answered and content == current.content and signal.event is None
+            ):  # a crash may have left it without its text
+                await self.accept(speaker, body, current.telling, words=words)
+                self._note(speaker, replace(current, answered=True))
+            elif signal.lease is not None:
+                lease = signal.lease
+                return (
+                    Renewal(report=current.report_id, until=lease.until, explicit=lease.explicit)
+                    if is_live(speaker.realm)
+                    else None
+                )
+            elif signal.began is None and content != current.content:
+                changed = current.saying(content, at)
+                update = {
+                    "msg_type": "Update",
+                    "references": [current.report_id],
+                    "type": current.type,
+                    "alias": changed.update_alias,
+                }
+                await self.accept(speaker, body | update, once(changed.telling), words=words)
+                self._note(speaker, changed)
+        return None
+
+    def _after_what_ended(self, speaker: Speaker, meaning: Meaning, at: int) -> int:
+        """When what begins is said to have begun: it holds now, and told as of before the end of another matter there it would be over too (D7)."""
+        over = self.episodes.over(speaker.realm, speaker.principal.id, meaning.type, meaning.site)
+        return at if over is None else max(at, over + 1)
+
+    async def _inform(
+        self,
+        speaker: Speaker,
+        body: dict[str, Any],
+        about: Episode | None,
+        type: str,
+        key: str,
+        beside: Mapping[str, Any] | None = None,
+    ) -> None:
+        """About an open matter it is about its site, whatever the source's own is."""
+        references = [] if about is None else [about.report_id]
+        place = {"site_id": about.site} if about is not None and about.site else {}
+        await self.accept(
+            speaker,
+            body | {"type": EventType.INFO, "severity": 1, "references": references} | place,
+            key,
+            beside,
+            matter=type,
+        )
+
+    async def _close(
+        self,
+        speaker: Speaker,
+        body: dict[str, Any],
+        episode: Episode,
+        signal: Signal,
+        now: datetime,
+        once: Callable[[str], str],
+    ) -> None:
+        """The end lifts the cause of its own episode. A machine's clock that is behind does not put it before what it ends: that would stay (D7)."""
+        said = episode.began if episode.at is None else episode.at
+        over = max(ms(credible(signal.at, now)), min(said, ms(now)))
+        body |= {
+            "type": EventType.REOPENING,
+            "severity": 1,
+            "lifts": [episode.type],
+            "references": [episode.report_id],
+            "occurred_at": iso(over),
+            "alias": f"{episode.alias}{END}",
+        }
+        if episode.site:
+            body["site_id"] = episode.site
+        await self.accept(speaker, body, once(f"{episode.alias}{END}"), matter=episode.type)
+        self._note(speaker, replace(episode, ended=ms(now), over=over))
+
+    def _note(self, speaker: Speaker, episode: Episode) -> None:
+        self.episodes.note(speaker.realm, speaker.principal.id, episode)
+
+    async def accept(
+        self,
+        speaker: Speaker,
+        body: Mapping[str, Any],
+        key: str,
+        beside: Mapping[str, Any] | None = None,
+        *,
+        matter: str | None = None,
+        words: bytes | None = None,
+    ) -> Receipt:
+        """As a native report, with fields that only machines have `beside`. `matter`: see claim_of; `words`: see Claim. What was accepted under this key
+        before stands, whatever its words are now.
+
+        Raises ProblemError, BrokerAway.
+        """
+        principal = speaker.principal
+        resolve = partial(self._receiver.resolve, principal.id)
+        claim = claim_of(
+            parse_one(dumped(body)), principal, self._live_realm, resolve, self._geography, matter
+        )
+        claim = replace(claim, message={**claim.message, **(beside or {})}, words=words)
+        return await self._receiver.accept(
+            claim, principal, _hashed(key), speaker.raw, first_stands=True
+        )
+
+    def has_taken(self, speaker: Speaker, key: str) -> bool:
+        """A report of this speaker was accepted under this key of `accept`."""
+        return (
+            self._ledger.get(keyed_id(speaker.realm, speaker.principal.id, _hashed(key)))
+            is not None
+        )
+
+    def _has_had_effect(self, speaker: Speaker, event: str) -> bool:
+        return self.has_taken(speaker, f"{_EVENT}{event}")
+
+    @asynccontextmanager
+    async def _lock(self, source: str, key: str) -> AsyncIterator[None]:
+        """One transition of a key at a time."""
+        place = (source, key)
+        lock, users = self._locks.get(place, (asyncio.Lock(), 0))
+        self._locks[place] = lock, users + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[place]
+            if users == 1:
+                del self._locks[place]
+            else:
+                self._locks[place] = lock, users - 1
+
+
+def _beside(signal: Signal, realm: str) -> dict[str, Any]:
+    """Labels for maintenance windows; a lease, in real time only: simulated realms have a clock of their own."""
+    found: dict[str, Any] = {"labels": labels} if (labels := kept_labels(signal)) else {}
+    return (
+        found | {"lease": signal.lease.model_dump()}
+        if signal.lease is not None and is_live(realm)
+        else found
+    )
+
+
+def _hashed(key: str) -> str:
+    """A key of any length and content within the bounds of an Idempotency-Key."""
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
+
+
+def _begins(known: Episode, signal: Signal, now: datetime) -> bool:
+    """A new episode of a matter that is known: not the repetition of an open one, not one that only came late."""
+    if (
+        signal.lease is not None
+    ):  # while it holds, another beginning is the same alert; after its end whatever holds now is another
+        return known.ended is not None
+    if signal.began is not None:
+        began = _began(signal, now)
+        if (
+            known.ended is not None and known.began > known.ended
+        ):  # a clock that ran ahead had named it
+            return began != known.began and began > known.ended
+        return began > known.began
+    if known.ended is None:
+        return False
+    over = known.ended if known.over is None else known.over
+    late = signal.at is not None and ms(signal.at) <= over and ms(now) - known.ended < TOMBSTONE_MS
+    return not late
+
+
+def _began(signal: Signal, now: datetime) -> int:
+    """When this episode began, as its sender names it, ms: part of its name."""
+    return max(ms(signal.began or now), 0)
+
+
+def _is_of_an_earlier_one(signal: Signal, current: Episode, now: datetime) -> bool:
+    """The end of an episode that was over before this one began: a cluster tells each end several times, the slow node last."""
+    if (
+        signal.state is not State.CLOSED
+        or signal.lease is not None
+        or signal.began is None
+        or signal.at is None
+    ):
+        return False
+    return ms(signal.began) < current.began <= ms(now) and ms(signal.at) <= current.began

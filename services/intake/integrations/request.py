@@ -1,0 +1,167 @@
+"""A request of a machine, read whole, and what it is answered."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from codecs import BOM_UTF8
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from services.intake.dead_letters.dead_letter_api import CAME, SENDER
+from services.intake.http.exchange import Scope, address_of, redacted
+from services.runtime.http.problems import ProblemError, fault
+from services.runtime.identity.principals import Principal
+
+MAX_FIELDS: Final = 200
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    queried: Sequence[tuple[str, str]]
+    """What the query says, in its order; a name may come several times."""
+    headers: Mapping[str, str]
+    """By lower-case name."""
+    body: bytes
+    sender: Principal | None = None
+    """Whose refused message the front itself offers again: identified already."""
+    came: datetime | None = None
+    """When it came first, if that was before now: what says of no time is of then."""
+    address: str = ""
+    """Path and query as they may be kept: without the secrets of the query."""
+    caller: str = ""
+    """Network address of the sender."""
+    at: float = field(default_factory=time.perf_counter)
+    """time.perf_counter() when it had been read."""
+
+    @property
+    def took_s(self) -> float:
+        """Seconds since then."""
+        return round(time.perf_counter() - self.at, 4)
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        """The first of a name counts."""
+        return dict(reversed(self.queried))
+
+    @property
+    def kind(self) -> str:
+        """Media type without parameters, lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @cached_property
+    def json(self) -> Any:
+        """The body. Raises ProblemError `not_json`."""
+        try:
+            return orjson.loads(self.body.removeprefix(BOM_UTF8))
+        except orjson.JSONDecodeError as error:
+            detail = (
+                f"ligne {error.lineno}, colonne {error.colno}",
+                f"line {error.lineno}, column {error.colno}",
+            )
+            raise ProblemError(
+                "not_json", faults=(fault("body", "json_invalid", *detail),)
+            ) from None
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as an object. Raises ProblemError `not_json`, `invalid`."""
+        document = self.json
+        if not isinstance(document, dict):
+            raise wrong("body", "object", "un objet JSON est attendu", "a JSON object is expected")
+        return document
+
+    def form(self) -> dict[str, str]:
+        """As `form_pairs`; the first of a name counts."""
+        return dict(reversed(self.form_pairs()))
+
+    def form_pairs(self) -> list[tuple[str, str]]:
+        """Fields of a URL-encoded body, in their order. Raises ProblemError `invalid`."""
+        try:
+            return parse_qsl(
+                self.body.decode("utf-8", "replace"),
+                keep_blank_values=True,
+                max_num_fields=MAX_FIELDS,
+            )
+        except ValueError:
+            raise wrong(
+                "body", "form", f"plus de {MAX_FIELDS} champs", f"more than {MAX_FIELDS} fields"
+            ) from None
+
+    def own_name(self, at: datetime | None = None) -> str:
+        """Of a matter to which its sender gives none: the same bytes in the same minute, its own or that of their arrival, are the same matter, so a
+        retry opens no second one.
+        """
+        minute = int((at or self.came or datetime.now(UTC)).timestamp()) // 60
+        return blake2b(b"%d\x1f%b" % (minute, self.body), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    document: Any
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+
+def wrong(name: str, code: str, fr: str, en: str) -> ProblemError:
+    """`invalid`, for one field."""
+    return ProblemError("invalid", faults=(fault(name, code, fr, en),))
+
+
+def text(document: Mapping[str, Any], *names: str) -> str:
+    """The first of these fields that holds something, as text."""
+    for name in names:
+        value = document.get(name)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+    return ""
+
+
+def asked_of(scope: Scope, body: bytes) -> Asked:
+    """The request of an ASGI scope."""
+    headers = {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in reversed(scope["headers"])
+    }
+    queried = parse_qsl(
+        scope.get("query_string", b"").decode("latin-1"),
+        keep_blank_values=True,
+        max_num_fields=None,
+    )
+    return Asked(
+        scope["method"],
+        scope["path"],
+        queried,
+        headers,
+        body,
+        scope.get(SENDER),
+        scope.get(CAME),
+        redacted(scope),
+        address_of(scope),
+    )
+
+
+def secrets_of(asked: Asked) -> list[str]:
+    """Keys that a machine may have shown outside its body: bearer, GenieKey, basic password, X-Token, `?token=`."""
+    found = []
+    scheme, _, given = asked.headers.get("authorization", "").partition(" ")
+    if scheme.lower() in ("bearer", "geniekey") and given:
+        found.append(given.strip())
+    elif scheme.lower() == "basic":
+        try:
+            found.append(base64.b64decode(given, validate=True).decode().partition(":")[2])
+        except (binascii.Error, UnicodeDecodeError):
+            pass  # no key then: whoever shows no other is turned away
+    found += [value for value in (asked.headers.get("x-token"), asked.query.get("token")) if value]
+    return [key for key in found if key]

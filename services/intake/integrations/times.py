@@ -1,0 +1,51 @@
+"""Times as monitoring programs write them: RFC 3339 with any number of digits, `+0000`, `+00:00Z`, epoch seconds or milliseconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+_FORM: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(?:(Z|z)|([+-])(\d\d):?(\d\d)(?:Z)?)?"
+)
+_EPOCH: Final = re.compile(r"[0-9]{10}(?:\.[0-9]{1,9})?|[0-9]{13}")
+"""Seconds or milliseconds, as a field of a form says them."""
+_MS: Final = 100_000_000_000
+"""An epoch number beyond this is in milliseconds."""
+
+
+def read_time(value: Any) -> datetime | None:
+    """An aware time, or None when there is none that can be read: a machine's wrong clock never costs its message.
+
+    Without an offset it is taken as UTC. The year 1 (Go's zero time) is no time.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and _EPOCH.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, int | float):
+        try:
+            return datetime.fromtimestamp(value / 1000 if abs(value) > _MS else value, UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
+    if not isinstance(value, str) or (found := _FORM.fullmatch(value.strip())) is None:
+        return None
+    year, month, day, hour, minute, second, fraction, _, sign, hours, minutes = found.groups()
+    try:
+        at = datetime(
+            int(year),
+            int(month),
+            int(day),
+            int(hour),
+            int(minute),
+            int(second or 0),
+            int((fraction or "0").ljust(6, "0")[:6]),
+            tzinfo=UTC,
+        )
+        if sign:
+            offset = timedelta(hours=int(hours), minutes=int(minutes))
+            at = at - offset if sign == "+" else at + offset
+    except (ValueError, OverflowError):
+        return None
+    return at if at.year > 1 else None

@@ -1,0 +1,105 @@
+"""What a photo is before it is kept: a JPEG or PNG without what tells who took it, where and when.
+
+Nothing is decoded: only the structure of the file is walked, so no picture can blow up in memory; one that would in the browser of whoever
+looks at it is refused by the size that it declares. EXIF (places, names of devices), XMP, comments and text go; what is needed to show the
+picture stays.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+JPEG: Final = "image/jpeg"
+PNG: Final = "image/png"
+_JPEG_START: Final = b"\xff\xd8"
+_JPEG_KEPT_APPS: Final = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
+"""JFIF, colour profile, Adobe's colour transform, each by what it begins with: phones use the same numbers for previews and further pictures."""
+_JPEG_COMMENT: Final = 0xFE
+_JPEG_SCAN: Final = 0xDA
+_JPEG_END: Final = 0xD9
+_JPEG_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+"""Markers without a segment."""
+_SCAN_OVER: Final = re.compile(rb"\xff(?![\x00\xd0-\xd7\xff])")
+"""The first marker after the data of a scan: bytes 0xFF in it are stuffed, restarts belong to it (ITU T.81, B.1.1)."""
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_KEPT: Final = frozenset(
+    {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs"}
+)
+MOST_PIXELS: Final = 64_000_000
+"""More than the camera of a phone makes; decoded, a browser needs four bytes for each."""
+_JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Start-of-frame markers: they hold height and width."""
+
+
+class NoPhoto(ValueError):
+    """Neither a JPEG nor a PNG that can be walked to its end, or one that is too large to be shown."""
+
+
+def bare(data: bytes) -> tuple[str, bytes]:
+    """(media type, the picture alone). Raises NoPhoto."""
+    if data.startswith(_JPEG_START):
+        return JPEG, _bare_jpeg(data)
+    if data.startswith(_PNG_START):
+        return PNG, _bare_png(data)
+    raise NoPhoto("it begins like neither")
+
+
+def _bare_jpeg(data: bytes) -> bytes:
+    """Segments and scans up to the end of the picture (ITU T.81, B.1). What phones put after it, with its own places and names, goes."""
+    kept, at, drawn = [_JPEG_START], len(_JPEG_START), False
+    while at + 2 <= len(data):
+        if data[at] != 0xFF:
+            raise NoPhoto("a segment does not begin with a marker")
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker == _JPEG_END and drawn:
+            return b"".join((*kept, data[at : at + 2]))
+        if marker in _JPEG_ALONE:
+            at += 2
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if end > len(data) or end < at + 4:
+            raise NoPhoto("a segment is cut off")
+        if marker == _JPEG_SCAN:
+            if (over := _SCAN_OVER.search(data, end)) is None:
+                raise NoPhoto("the picture is cut off")
+            kept.append(data[at : over.start()])
+            at, drawn = over.start(), True
+            continue
+        if marker in _JPEG_FRAMES:
+            _check_size(data[at + 7 : at + 9], data[at + 5 : at + 7])
+        named = _JPEG_KEPT_APPS.get(marker)
+        app = 0xE0 <= marker <= 0xEF
+        if marker != _JPEG_COMMENT and (
+            not app or (named is not None and data.startswith(named, at + 4))
+        ):
+            kept.append(data[at:end])
+        at = end
+    raise NoPhoto("there is no picture in it")
+
+
+def _bare_png(data: bytes) -> bytes:
+    """The chunks that are needed to show it (ISO/IEC 15948, 5)."""
+    kept, at = [_PNG_START], len(_PNG_START)
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        if end > len(data) or (len(kept) == 1 and kind != b"IHDR"):
+            raise NoPhoto("a chunk is cut off or out of place")
+        if kind == b"IHDR":
+            _check_size(data[at + 8 : at + 12], data[at + 12 : at + 16])
+        if kind in _PNG_KEPT:
+            kept.append(data[at:end])
+        if kind == b"IEND":
+            return b"".join(kept)
+        at = end
+    raise NoPhoto("it has no end")
+
+
+def _check_size(width: bytes, height: bytes) -> None:
+    """Raises NoPhoto."""
+    if int.from_bytes(width, "big") * int.from_bytes(height, "big") > MOST_PIXELS:
+        raise NoPhoto(f"more than {MOST_PIXELS // 1_000_000} million pixels")

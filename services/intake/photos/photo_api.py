@@ -1,0 +1,120 @@
+"""`POST /api/v1/attachments`, `GET /api/v1/attachments/{id}`: photos of reports, encrypted in `texts` like all that may be personal.
+
+A report names its photos by id. The id is derived from the sender and the picture, so the same photo again is the same attachment, and a
+phone that lost the answer sends it once more. A photo belongs to one realm, and only who sees that realm reads it.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+from urllib.parse import parse_qsl
+from uuid import NAMESPACE_URL, uuid5
+
+import structlog
+
+from schemas.realms import RealmNameInvalid, parse_realm
+from services.intake.http.exchange import (
+    DATA_POLICY,
+    BodyReader,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    answer_json,
+)
+from services.intake.photos.image import JPEG, PNG, NoPhoto, bare
+from services.intake.quotas import DailyQuota
+from services.intake.reports.native import REALM_FAULT
+from services.runtime.http.problems import ProblemError, fault
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.secrets.vault import TextItem, Texts, attachment_text
+
+PATH: Final = "/api/v1/attachments"
+WAIT_S: Final = 1.0
+_SHOWN: Final[Headers] = [(b"cache-control", b"no-store"), DATA_POLICY]
+log = structlog.get_logger(__name__)
+
+
+class Attachments:
+    """Handlers; each gets the principal that the front has identified."""
+
+    def __init__(
+        self, reader: BodyReader, texts: Texts, quota: DailyQuota, live_realm: str
+    ) -> None:
+        self._reader = reader
+        self._texts = texts
+        self._quota = quota
+        self._live_realm = live_realm
+
+    async def post(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 201 once the photo is kept for the realm of `?realm=`, else that in which the sender is heard.
+
+        Raises ProblemError `invalid`, `out_of_scope`, `body_too_large`, `photo_quota`, BrokerAway, ClientGone.
+        """
+        realm = self._realm_of(principal, scope)
+        body = await self._reader.read(scope, receive)
+        try:
+            content_type, photo = bare(body)
+        except NoPhoto as error:
+            raise ProblemError(
+                "invalid",
+                faults=(
+                    fault(
+                        "body",
+                        "photo",
+                        f"une photo {JPEG} ou {PNG} entière est attendue",
+                        f"a whole {JPEG} or {PNG} is expected: {error}",
+                    ),
+                ),
+            ) from error
+        finally:
+            self._reader.room.give_back(len(body))
+        id = str(uuid5(NAMESPACE_URL, f"{principal.id}/{realm}/{sha256(photo).hexdigest()}"))
+        if await self._texts.get(attachment_text(id)) is None:  # the same again is no second one
+            if not self._quota.take(principal.id, len(photo)):
+                raise ProblemError("photo_quota")
+            try:
+                await self._texts.put(
+                    attachment_text(id), TextItem({"realm": realm}, photo, content_type)
+                )
+            except BrokerAway:
+                self._quota.give_back(principal.id, len(photo))
+                raise
+        await answer_json(
+            send,
+            201,
+            {"id": id, "content_type": content_type, "bytes": len(photo), "url": f"{PATH}/{id}"},
+        )
+
+    def _realm_of(self, principal: Principal, scope: Scope) -> str:
+        asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))).get("realm")
+        realm = asked or principal.own_realm(self._live_realm)
+        try:
+            parse_realm(realm)
+        except RealmNameInvalid:
+            raise ProblemError("invalid", faults=(REALM_FAULT,)) from None
+        if not principal.sees(realm):
+            raise ProblemError("out_of_scope", field="realm")
+        return realm
+
+    async def get(self, principal: Principal, id: str, send: Send) -> None:
+        """Answer with the photo; the reading is logged (D59).
+
+        A photo whose realm is not known is shown to nobody who is limited to some realms. Raises ProblemError `not_found`, `out_of_scope`.
+        """
+        item = await self._texts.get(attachment_text(id), wait_s=WAIT_S)
+        if item is None or item.raw is None or item.content_type not in (JPEG, PNG):
+            raise ProblemError("not_found")
+        if not principal.sees(item.fields.get("realm")):
+            raise ProblemError("out_of_scope", field="realm")
+        log.info(
+            "attachment.read",
+            attachment=id,
+            reader=principal.id,
+            permission=Permission.REPORT_RAW.value,
+        )
+        await answer(send, 200, item.raw, [(b"content-type", item.content_type.encode()), *_SHOWN])

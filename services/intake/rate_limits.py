@@ -1,0 +1,114 @@
+"""How many reports each sender may bring: one token bucket per principal, and one of its own for danger to people.
+
+A report of a batch counts as one. A report that was accepted before costs nothing. In memory: a restart fills every bucket, which turns nobody away.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.principals import Principal
+from services.runtime.process import metrics
+
+OWN_BURST_S: Final = 10.0
+"""Seconds of a sender's own rate that may come at once, if that is more than the burst of everybody."""
+LONGEST_WAIT_S: Final = 60
+UNLIMITED: Final = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A rate with the burst that may come at once. `per_s` 0 is no limit."""
+
+    per_s: float
+    burst: int
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Tokens of one sender. `at` is a reading of the monotonic clock."""
+
+    limit: Limit
+    tokens: float
+    at: float
+
+    def take(self, now: float) -> float:
+        """Take one token and return 0, or the seconds until there is one."""
+        limit = self.limit
+        refilled = self.tokens + (now - self.at) * limit.per_s
+        self.tokens, self.at = min(refilled, float(limit.burst)), now
+        if self.tokens >= 1:
+            self.tokens -= 1
+            return 0.0
+        return (1 - self.tokens) / limit.per_s
+
+
+class ReportRates:
+    """The buckets of all senders of one front. `on_exceeded` hears the id of each sender that is turned away."""
+
+    def __init__(
+        self,
+        normal: Limit,
+        danger: Limit,
+        on_exceeded: Callable[[str], None],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._normal = normal
+        self._danger = danger
+        self._on_exceeded = on_exceeded
+        self._monotonic = monotonic
+        self._buckets: dict[tuple[str, bool], Bucket] = {}
+
+    def limit_of(self, principal: Principal) -> Limit | None:
+        """Return the limit of a sender's ordinary reports, or None if it has none.
+
+        A rate of its own goes before. Whoever may run simulated realms plays scenarios and measures: without a rate of its own it has no limit.
+        """
+        own = principal.rate_per_s
+        if own is not None:
+            return (
+                None
+                if own == UNLIMITED
+                else Limit(own, max(self._normal.burst, math.ceil(own * OWN_BURST_S)))
+            )
+        if principal.may(Permission.REALM_RUN) or self._normal.per_s == UNLIMITED:
+            return None
+        return self._normal
+
+    def take(self, principal: Principal, *, danger: bool) -> None:
+        """Count one report. Raises ProblemError `over_rate`.
+
+        Danger to people takes from its own bucket first, then from that of all other reports.
+        """
+        limit = self.limit_of(principal)
+        if limit is None:
+            return
+        now = self._monotonic()
+        if danger and self._bucket(principal.id, self._danger_limit(limit), now, danger=True) == 0:
+            return
+        wait_s = self._bucket(principal.id, limit, now, danger=False)
+        if wait_s == 0:
+            return
+        name = principal.id if principal.role is Role.SOURCE else principal.role.value
+        metrics.count("vigie_over_rate_total", sender=name)
+        self._on_exceeded(principal.id)
+        wait = min(max(1, math.ceil(wait_s)), LONGEST_WAIT_S)
+        raise ProblemError("over_rate", retry_after_s=wait, wait_s=wait, rate=f"{limit.per_s:g}")
+
+    def _danger_limit(self, limit: Limit) -> Limit:
+        return Limit(
+            max(self._danger.per_s, limit.per_s / 4), max(self._danger.burst, limit.burst // 4)
+        )
+
+    def _bucket(self, sender: str, limit: Limit, now: float, *, danger: bool) -> float:
+        bucket = self._buckets.get((sender, danger))
+        if bucket is None or bucket.limit != limit:
+            bucket = self._buckets[sender, danger] = Bucket(limit, float(limit.burst), now)
+        return bucket.take(now)

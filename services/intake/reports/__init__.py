@@ -1,0 +1,1 @@
+"""Parse, accept and deduplicate reports."""

@@ -1,0 +1,439 @@
+"""From a claim to acknowledged records: the text and the report that names it go to the broker together; once it has both, an answer.
+
+1. The text is sealed, text and report are handed to one producer, which puts them into one request.
+2. Both are acknowledged. From here on the report is accepted, whatever happens. A crash before that may leave either without the other: nobody was
+   answered, and the sender's retry stores both again (the report once: its id is known).
+3. The index remembers the answer, and the sender gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiokafka.errors import KafkaError
+
+from schemas.base import Instant
+from schemas.maintenance import LeasesRenewed, Renewal
+from schemas.realms import derive_id, is_live
+from schemas.reports import ReportReceived
+from schemas.topics import urgent_lane
+from schemas.words import MsgType
+from services.intake.admission import Admission
+from services.intake.dead_letters.corrections import CORRECTED_BY, mark_correction
+from services.intake.decision_lag import Backlog
+from services.intake.rate_limits import UNLIMITED, ReportRates
+from services.intake.reports.deduplication import (
+    TOPIC,
+    URGENT,
+    Identity,
+    Known,
+    Ledger,
+    identify,
+    place_of,
+    print_of,
+)
+from services.intake.reports.measure_rights import ReservedMeasures
+from services.intake.reports.native import Claim
+from services.intake.reports.redaction import Logged, LogWords, episode_start
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.principals import Principal
+from services.runtime.kafka.clients import BrokerAway, RecordHeaders, headers_of, partition_for
+from services.runtime.kafka.compacted_topic import KeyedWriter
+from services.runtime.process import tracing
+from services.runtime.secrets.vault import OWN_WORDS, TextItem, Texts
+
+WIRE: Final = ReportReceived.wire_type()
+RETRY_S: Final = 2
+RENEWED_AT_ONCE: Final = 200
+"""Renewals in one record: what they cause fits into one Transaction."""
+RECONNECT_S: Final = 0.5
+PEOPLE: Final = frozenset({"native", "line"})
+"""Dialects in which the sender writes the whole alias."""
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An accepted report, and whether this very message had been accepted before."""
+
+    report_id: str
+    realm: str
+    recorded_at: Instant
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The bytes as they came, and what they claimed to be."""
+
+    body: bytes
+    content_type: str
+    dialect: str = "native"
+    signature: str | None = None
+    """Verdict on it, where the dialect has one."""
+
+
+def text_id_of(report_id: str) -> str:
+    """Where the free text and the raw bytes of a report lie."""
+    return f"report-{report_id}"
+
+
+class InputLog:
+    """Appends to the lanes of `alerts`, by the writer of the texts: a text and its report go to the broker in one request. Sends expire, so nothing piles up
+    while the broker is away; duplicates of a retry carry the same id.
+    """
+
+    def __init__(self, writer: KeyedWriter, marks: InputMarks) -> None:
+        self._writer, self._marks = writer, marks
+
+    async def run(self) -> None:
+        """Connect, trying until it works. Then the producer reconnects by itself."""
+        while True:
+            try:
+                await self._writer.connect()
+            except (KafkaError, OSError):
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            return
+
+    async def append(
+        self, topic: str, realm: str, partition: int, value: bytes, headers: RecordHeaders
+    ) -> tuple[int, Instant]:
+        """(offset, append time) once every replica has it. Raises BrokerAway: it may land all the same."""
+        marked = self._marks.sign(topic, realm.encode(), value, headers)
+        sent = await self._writer.send(topic, partition, realm, value, marked)
+        return await sent.acked()
+
+    async def reachable(self) -> bool:
+        """A broker answers a request for metadata."""
+        return await self._writer.reachable()
+
+
+class Receiver:
+    """Accepts claims. One per process."""
+
+    def __init__(
+        self,
+        inputs: InputLog,
+        texts: Texts,
+        ledger: Ledger,
+        admission: Admission,
+        rates: ReportRates,
+        backlog: Backlog,
+        fingerprint_key: bytes,
+        words: LogWords,
+        ack_timeout_s: float,
+        reserved: ReservedMeasures,
+    ) -> None:
+        self._reserved = reserved
+        self._inputs = inputs
+        self._texts = texts
+        self._ledger = ledger
+        self._admission = admission
+        self._rates = rates
+        self._backlog = backlog
+        self._key = fingerprint_key
+        self._words = words
+        self._timeout_s = ack_timeout_s
+        self._under_way: dict[str, tuple[str, asyncio.Task[Known]]] = {}
+        self.away = False
+        """The last attempt found no broker. One attempt at a time, and each danger to people, looks whether it is back; the others are answered at once."""
+
+    def broker_answers(self) -> None:
+        """It answers a request for metadata: unless an attempt is under way that will tell, reports may be tried again."""
+        if not self._under_way:
+            self.away = False
+
+    def resolve(self, sender: str, realm: str, reference: str) -> str:
+        """See Ledger.resolve."""
+        return self._ledger.resolve(realm, sender, reference)
+
+    def print_of(self, words: bytes) -> str:
+        """Fingerprint of a report with these `Claim.words`."""
+        return print_of(words, self._key)
+
+    async def accept(
+        self,
+        claim: Claim,
+        principal: Principal,
+        key: str | None,
+        raw: Raw,
+        *,
+        first_stands: bool = False,
+    ) -> Receipt:
+        """Return once the report is on the log. Raises ProblemError `key_reused`, `out_of_scope`, `measure_reserved`, `overloaded`, `over_rate`,
+        `decider_behind`, `starting`, `broker_away`.
+
+        `first_stands`: the same key with another body is a repetition too (a machine that tells the same transition in other words).
+        """
+        if not self._ledger.caught_up.is_set():
+            await self._started()
+        identity = identify(claim, principal.id, key, self._key)
+        if (known := self._ledger.get(identity.report_id)) is not None:
+            receipt = _again(known, identity, first_stands)
+            if not known.answered and known.fingerprint == identity.fingerprint:
+                await self._answer_at_last(identity.report_id, claim, principal, raw)
+            return receipt
+        if (other := self._under_way.get(identity.report_id)) is not None:
+            fingerprint, task = other
+            if fingerprint != identity.fingerprint and not first_stands:
+                raise ProblemError("key_reused")
+            return _again(await self._wait(task), identity, first_stands)
+        self._check_references(claim, principal)
+        self._reserved.check(claim.message)
+        if self.away and self._under_way and not claim.danger:
+            raise _away()
+        if (
+            not claim.danger
+            and principal.rate_per_s != UNLIMITED
+            and is_live(claim.realm)
+            and self._lane_of(claim) == TOPIC
+        ):
+            self._backlog.check(partition_for(TOPIC, claim.realm))
+        with self._admission.enter(danger=claim.danger):
+            self._rates.take(principal, danger=claim.danger)
+            storing = self._store if tracing.current() is None else self._traced
+            task = asyncio.create_task(storing(claim, principal, identity, raw))
+            self._under_way[identity.report_id] = identity.fingerprint, task
+            task.add_done_callback(lambda t: self._done(identity.report_id, t))
+            known = await self._wait(task)
+        return Receipt(known.report_id, known.realm, known.recorded_at, replayed=False)
+
+    def _check_references(self, claim: Claim, principal: Principal) -> None:
+        """Who speaks for some sites or types withdraws and replaces no word of another's (D3): its reference would reach any site. Raises ProblemError
+        `out_of_scope`.
+        """
+        if claim.message["msg_type"] is MsgType.ALERT or not (
+            principal.scope.sites or principal.scope.types or principal.scope.poles
+        ):
+            return
+        for reference in claim.message.get("references", ()):
+            told = self._ledger.get(reference)
+            if told is not None and told.sender != principal.id:
+                raise ProblemError("out_of_scope", field="references")
+
+    async def _answer_at_last(
+        self, report_id: str, claim: Claim, principal: Principal, raw: Raw
+    ) -> None:
+        """Its report was found on the log after a crash, perhaps without its text."""
+        with _as_problems():
+            await self._texts.put(
+                text_id_of(report_id), _text(claim, self._logged(claim, principal, raw), raw)
+            )
+            self._ledger.answered(report_id)
+
+    def _logged(self, claim: Claim, principal: Principal, raw: Raw) -> Logged:
+        """Return the report as the log may hold it, and its sender's own words (D58)."""
+        alias = claim.message.get("alias")
+        if alias is not None:
+            alias = self._log_alias(claim.realm, principal.id, str(alias), raw.dialect)
+        return self._words.clean(claim.realm, claim.message, alias)
+
+    def _log_alias(self, realm: str, sender: str, alias: str, dialect: str) -> str:
+        if dialect in PEOPLE:
+            return self._words.name(realm, alias)
+        began = episode_start(alias)
+        if began is not None and self._ledger.has_alias(realm, sender, began):
+            return alias  # an episode that an earlier version opened keeps its name to its end
+        return self._words.machine_alias(realm, alias)
+
+    async def renew(self, realm: str, principal: Principal, renewals: Sequence[Renewal]) -> None:
+        """Tell that alerts of this sender still hold (D66). The same again changes nothing.
+
+        A record of renewals counts as one report; a message that somebody corrected renews nothing. It goes into the urgent lane, as the ticks do
+        by which a lease lapses. Raises ProblemError `broker_away`, `over_rate`.
+        """
+        sender = principal.id
+        if CORRECTED_BY.get() is not None:
+            return
+        for start in range(0, len(renewals), RENEWED_AT_ONCE):
+            self._rates.take(principal, danger=False)
+            message = LeasesRenewed(
+                source_key=sender, leases=tuple(renewals[start : start + RENEWED_AT_ONCE])
+            )
+            value = orjson.dumps(message.model_dump())
+            id = derive_id(
+                realm,
+                f"{sender}\x1frenewed\x1f{blake2b(value, digest_size=16).hexdigest()}",
+                "input",
+                0,
+            )
+            headers = headers_of(
+                LeasesRenewed.wire_type(),
+                id=id,
+                source=f"/{sender}",
+                at=None,
+                time_ms=time.time_ns() // 1_000_000,
+            )
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._inputs.append(
+                        urgent_lane("alerts", realm),
+                        realm,
+                        partition_for(TOPIC, realm),
+                        value,
+                        headers,
+                    )
+            except (BrokerAway, TimeoutError) as error:
+                self._went_away(str(error) or "no acknowledgement of a renewal")
+                raise _away() from error
+
+    async def _started(self) -> None:
+        """After a restart connections have queued: they wait a moment more rather than be sent away."""
+        try:
+            await asyncio.wait_for(self._ledger.caught_up.wait(), self._timeout_s)
+        except TimeoutError:
+            raise ProblemError("starting", retry_after_s=RETRY_S) from None
+
+    async def _wait(self, task: asyncio.Task[Known]) -> Known:
+        """The task goes on when the sender is sent away or hangs up: a retry joins it."""
+        done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
+        if not done:
+            self._went_away(f"no acknowledgement within {self._timeout_s:g} s")
+            raise _away()
+        with _as_problems():
+            return task.result()
+
+    def _done(self, report_id: str, task: asyncio.Task[Known]) -> None:
+        self._under_way.pop(report_id, None)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self.away = False
+        elif isinstance(error, BrokerAway):
+            self._went_away(str(error))
+
+    def _went_away(self, why: str) -> None:
+        if not self.away:
+            log.warning("log.away", why=why, then="reports are answered with 503 until it is back")
+        self.away = True
+
+    async def _traced(
+        self, claim: Claim, principal: Principal, identity: Identity, raw: Raw
+    ) -> Known:
+        told: tracing.Attributes = {
+            "vigie.realm": claim.realm,
+            "vigie.report": identity.report_id,
+            "vigie.dialect": raw.dialect,
+        }
+        with tracing.hop("intake accept", lambda: told) as span:
+            return await self._store(
+                claim, principal, identity, raw, None if span is None else span.traceparent
+            )
+
+    async def _store(
+        self,
+        claim: Claim,
+        principal: Principal,
+        identity: Identity,
+        raw: Raw,
+        traceparent: str | None = None,
+    ) -> Known:
+        report_id, text_id = identity.report_id, text_id_of(identity.report_id)
+        logged = self._logged(claim, principal, raw)
+        message: dict[str, Any] = logged.message | {
+            "report_id": report_id,
+            "text_id": text_id,
+            "dialect": raw.dialect,
+            "fingerprint": identity.fingerprint,
+        }
+        if claim.unplaced:
+            message["area"] = text_id
+        mark_correction(message)
+        if raw.signature is not None:
+            message["signature"] = raw.signature
+        realm, partition, topic = (
+            claim.realm,
+            partition_for(TOPIC, claim.realm),
+            self._lane_of(claim),
+        )
+        headers = headers_of(
+            WIRE,
+            id=report_id,
+            source=f"/{principal.id}",
+            at=None if is_live(realm) else claim.at,
+            time_ms=time.time_ns() // 1_000_000,
+            traceparent=traceparent,
+        )
+        place = place_of(topic, partition)
+        mark = self._ledger.sending(place)
+        try:
+            text = await self._texts.hand_over(text_id, _text(claim, logged, raw).dump())
+            offset, appended_at = await self._inputs.append(
+                topic, realm, partition, orjson.dumps(message), headers
+            )
+            if topic == TOPIC:
+                self._backlog.appended(partition, offset)
+            await self._texts.kept(text)
+        except BaseException:
+            self._ledger.not_sent(place, mark)
+            raise
+        recorded_at = appended_at if claim.at is None else claim.at
+        said = logged.message
+        known = Known(
+            report_id,
+            realm,
+            identity.fingerprint,
+            recorded_at,
+            principal.id,
+            said.get("alias"),
+            occurred_at=said["occurred_at"],
+            urgent=topic == URGENT,
+        )
+        self._ledger.sent(place, mark, offset, known)
+        return known
+
+    def _lane_of(self, claim: Claim) -> str:
+        """Return the input topic of a report: the urgent lane for danger to people.
+
+        A report that names others follows the urgent ones among them, and a withdrawal never overtakes what it withdraws: it would have no effect.
+        """
+        named = [
+            known
+            for reference in claim.message.get("references", ())
+            if (known := self._ledger.get(reference)) is not None
+        ]
+        follows = any(known.urgent for known in named)
+        overtakes = claim.message["msg_type"] is MsgType.CANCEL and not all(
+            known.urgent for known in named
+        )
+        is_urgent = follows or claim.danger
+        return urgent_lane("alerts", claim.realm) if is_urgent and not overtakes else TOPIC
+
+
+def _text(claim: Claim, logged: Logged, raw: Raw) -> TextItem:
+    own = {OWN_WORDS: logged.own_words} if logged.own_words else {}
+    return TextItem(claim.text | own, raw.body, raw.content_type)
+
+
+def _again(known: Known, identity: Identity, first_stands: bool) -> Receipt:
+    if known.fingerprint != identity.fingerprint and not first_stands:
+        raise ProblemError("key_reused")
+    return Receipt(known.report_id, known.realm, known.recorded_at, replayed=True)
+
+
+@contextmanager
+def _as_problems() -> Iterator[None]:
+    """What kept a report from being stored, as its sender is told."""
+    try:
+        yield
+    except BrokerAway as error:
+        raise _away() from error
+    except sqlite3.Error as error:
+        log.error("report.not_stored", error=str(error), hint="is the disk full?")
+        raise ProblemError("storage", retry_after_s=RETRY_S) from error
+
+
+def _away() -> ProblemError:
+    return ProblemError("broker_away", retry_after_s=RETRY_S)

@@ -1,0 +1,452 @@
+"""The same report again has no second effect and gets the first answer (INTAKE, Native).
+
+The id of a report is derived from its sender and its key (or its content), so the decider's check of ids is the truth, whatever
+happens here. This index only knows what was answered: for "same key, another body" and for the sender's own ids in references.
+It is filled from `alerts.inputs` and `alerts.urgent` where the last run stopped, so neither a restart nor kill -9 loses an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+import structlog
+from aiokafka import TopicPartition
+
+from schemas import envelope as ce
+from schemas.base import DAY_MS, HOUR_MS, Instant
+from schemas.realms import derive_id
+from schemas.reports import END, ReportReceived
+from schemas.topics import PARTITIONS, inputs, urgent
+from services.intake.reports.native import Claim
+from services.intake.reports.redaction import LogWords
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.kafka.clients import groupless_consumer
+from services.runtime.process.sqlite_cache import open_copy
+from services.runtime.process.tasks import in_thread
+
+KEPT_MS: Final = 8 * DAY_MS
+"""A day more than promised."""
+UNANSWERED_MS: Final = HOUR_MS
+"""Without an index nobody knows which answers were given: what is younger than this may have had none."""
+TOPIC: Final = inputs("alerts")
+URGENT: Final = urgent("alerts")
+_LANES: Final = {TOPIC: 0, URGENT: 1000}
+"""Input topic → what is added to a partition's number to make the number of its place in the index."""
+log = structlog.get_logger(__name__)
+_PRUNE: Final = (
+    """DELETE FROM reports WHERE seen < :before AND (alias IS NULL OR (alias NOT GLOB '*@[0-9]*:*:*' AND alias NOT GLOB '*@[0-9]*#[0-9]*') OR EXISTS (
+         SELECT 1 FROM reports AS e WHERE e.realm = reports.realm AND e.sender = reports.sender AND e.alias = reports.alias || :end))
+       AND (alias IS NULL OR alias NOT LIKE '%' || :end)""",
+    "DELETE FROM reports WHERE seen < :before AND alias LIKE '%' || :end",
+    """DELETE FROM reports WHERE seen < :before AND alias GLOB '*@[0-9]*#[0-9]*' AND alias NOT GLOB '*@[0-9]*:*:*' AND NOT EXISTS (
+         SELECT 1 FROM reports AS o WHERE o.realm = reports.realm AND o.sender = reports.sender
+         AND o.alias > rtrim(rtrim(reports.alias, '0123456789'), '#') || ':' AND o.alias < rtrim(rtrim(reports.alias, '0123456789'), '#') || ';')""",
+    "DELETE FROM occurred WHERE id NOT IN (SELECT id FROM reports)",
+    "DELETE FROM urgent WHERE id NOT IN (SELECT id FROM reports)",
+)
+"""What is old, but no episode that is still open, nor what it was last said to be: its end may come after weeks. Beginnings go before the ends that prove
+them over, and what changed in between goes last."""
+_ROW: Final = """
+    SELECT reports.id, realm, print, reports.at, sender, alias, unanswered.id IS NULL, occurred.at, urgent.id IS NOT NULL
+    FROM reports LEFT JOIN unanswered USING (id) LEFT JOIN occurred USING (id) LEFT JOIN urgent USING (id)"""
+_GET: Final = f"{_ROW} WHERE reports.id = ?"
+_ALIASES: Final = (
+    f"{_ROW} WHERE realm = ? AND sender = ? AND alias >= ? AND alias < ? ORDER BY reports.at"
+)
+_ENDS: Final = "SELECT alias, occurred.at FROM reports JOIN occurred USING (id) WHERE realm = ? AND sender = ? AND alias LIKE ?"
+_NAMED: Final = "SELECT id FROM reports WHERE realm = ? AND sender = ? AND alias IN (?, ?) ORDER BY seen DESC LIMIT 1"
+_OUTDATED: Final = "SELECT 1 FROM outdated WHERE realm = ? AND sender = ? AND name IN (?, ?)"
+"""Both forms of a name: earlier versions kept the sender's own."""
+_WIRE: Final = ReportReceived.wire_type().encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An accepted report."""
+
+    report_id: str
+    realm: str
+    fingerprint: str
+    recorded_at: Instant
+    sender: str
+    alias: str | None = None
+    answered: bool = True
+    """False: it was found on the log after a crash, and nobody is known to have been told."""
+    occurred_at: Instant | None = None
+    """Kept for reports with an alias, which may be one of a machine's episode."""
+    urgent: bool = False
+    """It went into the urgent lane: what replaces or withdraws it follows it there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes two requests the same."""
+
+    report_id: str
+    fingerprint: str
+    """Keyed hash of the claim: another one under the same id is another body. Of a machine's matter that of its words alone."""
+
+
+def identify(claim: Claim, sender: str, key: str | None, secret: bytes) -> Identity:
+    """With a key: (realm, sender, key). Without: (realm, sender, content, minute of `occurred_at`)."""
+    content = blake2b(claim.content, key=secret, digest_size=16)
+    if key is None:
+        content.update(b"%d" % claim.minute)
+        print_ = content.hexdigest()
+        return Identity(
+            derive_id(claim.realm, f"{sender}\x1fcontent\x1f{print_}", "report", 0), print_
+        )
+    content.update(b"%d" % (claim.message["occurred_at"] or 0))
+    print_ = content.hexdigest() if claim.words is None else print_of(claim.words, secret)
+    return Identity(keyed_id(claim.realm, sender, key), print_)
+
+
+def print_of(words: bytes, secret: bytes) -> str:
+    """Fingerprint of what a machine says: it tells nothing without the key of the installation."""
+    return blake2b(words, key=secret, digest_size=16).hexdigest()
+
+
+def keyed_id(realm: str, sender: str, key: str) -> str:
+    """Report id of an Idempotency-Key."""
+    return derive_id(realm, f"{sender}\x1fkey\x1f{key}", "report", 0)
+
+
+class Ledger:
+    """The index, in `intake/answers.db`. All methods but `flush` and `catch_up` are synchronous and for the loop's thread."""
+
+    def __init__(self, path: Path, words: LogWords) -> None:
+        """`words`: how the log, and so this index, names what senders name."""
+        self._words = words
+        self._write = threading.Lock()
+        self._db = open_copy(
+            path,
+            "CREATE TABLE IF NOT EXISTS reports (id BLOB PRIMARY KEY, realm TEXT, print BLOB, at INTEGER, sender TEXT, alias TEXT, seen INTEGER)"
+            " WITHOUT ROWID;"
+            "CREATE INDEX IF NOT EXISTS aliases ON reports (realm, sender, alias) WHERE alias IS NOT NULL;"
+            "CREATE INDEX IF NOT EXISTS ages ON reports (seen);"
+            "CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER);"
+            "CREATE TABLE IF NOT EXISTS occurred (id BLOB PRIMARY KEY, at INTEGER) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS urgent (id BLOB PRIMARY KEY) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS unanswered (id BLOB PRIMARY KEY, seen INTEGER) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);"
+            "CREATE TABLE IF NOT EXISTS outdated (realm TEXT, sender TEXT, name TEXT, seen INTEGER, PRIMARY KEY (realm, sender, name)) WITHOUT ROWID;",
+        )
+        self._reading = sqlite3.connect(path, timeout=10, isolation_level=None)
+        self._fresh: dict[str, Known] = {}
+        self._fresh_aliases: dict[tuple[str, str, str], str] = {}
+        self._acked: dict[int, int] = {}
+        """Number of a place (`place_of`) → offset of the last acknowledged record."""
+        self._open: dict[int, dict[object, int]] = {
+            place_of(topic, p): {} for topic in _LANES for p in range(PARTITIONS)
+        }
+        self.caught_up = asyncio.Event()
+        """Set once everything that earlier runs answered is known; before that nothing may be accepted."""
+
+    def get(self, report_id: str) -> Known | None:
+        """An accepted report, or None."""
+        if (fresh := self._fresh.get(report_id)) is not None:
+            return fresh
+        try:
+            key = UUID(report_id).bytes
+        except ValueError:
+            return None
+        row = self._reading.execute(_GET, (key,)).fetchone()
+        return _known(row) if row else None
+
+    def resolve(self, realm: str, sender: str, reference: str) -> str:
+        """The report id that a sender means: an id, an alias or a key of its own; else the reference itself (judged later)."""
+        if self.get(reference) is not None:
+            return reference
+        alias = self._words.name(realm, reference)
+        if (found := self._fresh_aliases.get((realm, sender, alias))) is not None:
+            return found
+        row = self._reading.execute(_NAMED, (realm, sender, alias, reference)).fetchone()
+        if row:
+            return str(UUID(bytes=row[0]))
+        keyed = keyed_id(realm, sender, reference)
+        return reference if self.get(keyed) is None else keyed
+
+    def aliases(self, realm: str, sender: str, head: str, rest: str) -> dict[str, Known]:
+        """Return a sender's accepted reports whose alias begins with its own word `head`, then `rest`.
+
+        By what follows in the alias; of one alias the last.
+        """
+        found: dict[str, Known] = {}
+        for prefix in (
+            f"{head}{rest}",
+            f"{self._words.name(realm, head)}{rest}",
+        ):  # of an earlier version, of this one
+            rows = self._reading.execute(
+                _ALIASES, (realm, sender, prefix, prefix + "\U0010ffff")
+            ).fetchall()
+            found |= {row[5].removeprefix(prefix): _known(row) for row in rows}
+            for (r, s, alias), id in self._fresh_aliases.items():
+                if (r, s) == (realm, sender) and alias.startswith(prefix):
+                    found[alias.removeprefix(prefix)] = self._fresh[id]
+        return found
+
+    def has_alias(self, realm: str, sender: str, prefix: str) -> bool:
+        """Return True if an accepted report of this sender has an alias that begins so, on the log too."""
+        row = self._reading.execute(
+            f"{_ALIASES} LIMIT 1", (realm, sender, prefix, prefix + "\U0010ffff")
+        ).fetchone()
+        return row is not None
+
+    def ends(self, realm: str, sender: str) -> list[tuple[str, Instant]]:
+        """(alias, when it was over) of each report of this sender that ended an episode, within the days that are kept."""
+        rows = self._reading.execute(_ENDS, (realm, sender, f"%{END}")).fetchall()
+        fresh = (
+            k
+            for (r, s, a), id in self._fresh_aliases.items()
+            if (r, s) == (realm, sender) and a.endswith(END)
+            for k in (self._fresh[id],)
+        )
+        return [
+            *rows,
+            *(
+                (k.alias, k.occurred_at)
+                for k in fresh
+                if k.alias is not None and k.occurred_at is not None
+            ),
+        ]
+
+    def sending(self, place: int) -> object:
+        """A record is about to be sent to a place (`place_of`); give the mark to `sent` or `not_sent`."""
+        mark = object()
+        self._open[place][mark] = self._acked.get(place, -1) + 1
+        return mark
+
+    def sent(self, place: int, mark: object, offset: int, known: Known) -> None:
+        """It was acknowledged at `offset`."""
+        self._open[place].pop(mark, None)
+        self._acked[place] = max(self._acked.get(place, -1), offset)
+        self._fresh[known.report_id] = known
+        if known.alias is not None:
+            self._fresh_aliases[known.realm, known.sender, known.alias] = known.report_id
+
+    def not_sent(self, place: int, mark: object) -> None:
+        """No acknowledgement came. It may be on the log all the same: the next start looks."""
+        self._open[place].pop(mark, None)
+
+    async def flush(self) -> None:
+        """Make what was acknowledged since the last time durable. Raises sqlite3.Error (disk full): nothing is lost, try again."""
+        fresh = list(self._fresh.values())
+        nexts = {
+            p: min(self._open[p].values(), default=acked + 1) for p, acked in self._acked.items()
+        }
+        if not fresh:
+            return
+        await in_thread(self._store, fresh, nexts)
+        for known in fresh:
+            self._fresh.pop(known.report_id, None)
+            if known.alias is not None:
+                self._fresh_aliases.pop((known.realm, known.sender, known.alias), None)
+
+    def answered(self, report_id: str) -> None:
+        """Its sender has come again, and is told now. Raises sqlite3.Error."""
+        with self._write:
+            self._db.execute("DELETE FROM unanswered WHERE id = ?", (UUID(report_id).bytes,))
+
+    def _store(self, found: Sequence[Known], nexts: dict[int, int]) -> None:
+        seen = time.time_ns() // 1_000_000
+        rows = [
+            (
+                UUID(k.report_id).bytes,
+                k.realm,
+                bytes.fromhex(k.fingerprint),
+                k.recorded_at,
+                k.sender,
+                k.alias,
+                seen,
+            )
+            for k in found
+        ]
+        unanswered = [(UUID(k.report_id).bytes, seen) for k in found if not k.answered]
+        urgent_ids = [(UUID(k.report_id).bytes,) for k in found if k.urgent]
+        occurred = [
+            (UUID(k.report_id).bytes, k.occurred_at)
+            for k in found
+            if k.alias is not None and k.occurred_at is not None
+        ]
+        with self._write:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany(
+                    "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+                )
+                self._db.executemany("INSERT OR IGNORE INTO unanswered VALUES (?, ?)", unanswered)
+                self._db.executemany("INSERT OR IGNORE INTO urgent VALUES (?)", urgent_ids)
+                self._db.executemany("INSERT OR IGNORE INTO occurred VALUES (?, ?)", occurred)
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO positions VALUES (?, ?)", nexts.items()
+                )
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+
+    async def catch_up(self, kafka: str, marks: InputMarks) -> int:
+        """Read what the log has beyond the last flush; returns how many records were looked at. Raises KafkaError. Whether that was answered, only its
+        sender knows. A record that none of ours wrote was answered to nobody.
+
+        Without an index (first start, lost disk), or with one of a log that has lost records since, it reads what is younger than `KEPT_MS`: an episode that is open for longer is
+        forgotten then, and its end changes nothing.
+        """
+        partitions = [TopicPartition(topic, p) for topic in _LANES for p in range(PARTITIONS)]
+        consumer: Any = groupless_consumer(kafka, fetch_bytes=4 << 20)
+        looked = 0
+        try:
+            await consumer.start()
+            consumer.assign(partitions)
+            begins, ends = (
+                await consumer.beginning_offsets(partitions),
+                await consumer.end_offsets(partitions),
+            )
+            now = time.time_ns() // 1_000_000
+            horizon = now - KEPT_MS
+            young = await consumer.offsets_for_times(dict.fromkeys(partitions, horizon))
+            kept = dict(self._reading.execute("SELECT partition, next FROM positions").fetchall())
+            if any(kept.get(place_of(*tp), 0) > ends[tp] for tp in partitions):
+                log.warning(
+                    "answers.forgotten",
+                    why="the input is shorter than what was read of it: senders of what it lost must be able to come again",
+                )
+                await in_thread(self._forget)
+                kept = {}
+            waiting: dict[TopicPartition, int] = {}
+            for tp in partitions:
+                oldest = young[tp].offset if young[tp] is not None else ends[tp]
+                start = max(begins[tp], oldest, kept.get(place_of(*tp), 0))
+                consumer.seek(tp, start)
+                if start < ends[tp]:
+                    waiting[tp] = ends[tp]
+            while waiting:
+                for tp, records in (
+                    await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)
+                ).items():
+                    looked += len(records)
+                    since = 0 if place_of(*tp) in kept else now - UNANSWERED_MS
+                    ours = [r for r in records if marks.proves(r)]
+                    found = [
+                        replace(known, answered=r.timestamp < since)
+                        for r in ours
+                        if (known := read_known(r)) is not None
+                    ]
+                    await in_thread(self._store, found, {place_of(*tp): records[-1].offset + 1})
+                for tp in [tp for tp, end in waiting.items() if await consumer.position(tp) >= end]:
+                    del waiting[tp]
+            self._acked = {place_of(*tp): end - 1 for tp, end in ends.items() if end > 0}
+        finally:
+            await consumer.stop()
+        await in_thread(self._prune, horizon)
+        self.caught_up.set()
+        return looked
+
+    def _forget(self) -> None:
+        """All that is a copy of the log."""
+        with self._write:
+            self._db.executescript(
+                "BEGIN IMMEDIATE; DELETE FROM reports; DELETE FROM occurred; DELETE FROM urgent; DELETE FROM unanswered; DELETE FROM positions; DELETE FROM outdated; COMMIT;"
+            )
+
+    def _prune(self, before: Instant) -> None:
+        with self._write:
+            for statement in _PRUNE:
+                self._db.execute(statement, {"before": before, "end": END})
+            self._db.execute("DELETE FROM unanswered WHERE seen < ?", (before,))
+            self._db.execute("DELETE FROM outdated WHERE seen < ?", (before,))
+
+    # ── messages that were replaced or withdrawn before they came ──────────────────────────────────────────────────
+
+    def outdate(self, realm: str, sender: str, names: Collection[str]) -> None:
+        """A sender's own names of messages that it has replaced or withdrawn, and that have not come. Raises sqlite3.Error."""
+        seen = time.time_ns() // 1_000_000
+        with self._write:
+            rows = [(realm, sender, self._words.hidden(name), seen) for name in names]
+            self._db.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?, ?)", rows)
+
+    def is_outdated(self, realm: str, sender: str, name: str) -> bool:
+        """It was, within the last days. Only known here: a lost index has forgotten it."""
+        row = self._reading.execute(
+            _OUTDATED, (realm, sender, name, self._words.hidden(name))
+        ).fetchone()
+        return row is not None
+
+    # ── texts of refused messages, to be erased after their time ───────────────────────────────────────────────────
+
+    def refused(self, text_id: str, at: Instant) -> None:
+        """Remember to erase this text."""
+        with self._write:
+            self._db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?)", (text_id, at))
+
+    def refused_before(self, at: Instant, limit: int = 100) -> list[str]:
+        """Texts of messages refused before `at`."""
+        return [
+            row[0]
+            for row in self._reading.execute(
+                "SELECT text FROM refused WHERE at < ? ORDER BY at LIMIT ?", (at, limit)
+            )
+        ]
+
+    def erased(self, text_id: str) -> None:
+        """This text is erased."""
+        with self._write:
+            self._db.execute("DELETE FROM refused WHERE text = ?", (text_id,))
+
+    def close(self) -> None:
+        self._reading.close()
+        with self._write:  # not under a thread that still writes
+            self._db.close()
+
+
+def place_of(topic: str, partition: int) -> int:
+    """Return the number of an input partition in the index; that of `alerts.inputs` is the partition's own."""
+    return _LANES[topic] + partition
+
+
+def _known(row: Any) -> Known:
+    return Known(
+        str(UUID(bytes=row[0])),
+        row[1],
+        row[2].hex(),
+        row[3],
+        row[4],
+        row[5],
+        answered=bool(row[6]),
+        occurred_at=row[7],
+        urgent=bool(row[8]),
+    )
+
+
+def read_known(record: Any) -> Known | None:
+    """What a record of `alerts.inputs` says about an accepted report; None for any other record."""
+    headers = dict(record.headers)
+    if headers.get(ce.CE_TYPE) != _WIRE:
+        return None
+    try:
+        message = orjson.loads(record.value)
+        fingerprint, sender = message.get("fingerprint"), message.get("source_key")
+        if not fingerprint or not sender:
+            return None
+        return Known(
+            str(UUID(message["report_id"])),
+            record.key.decode(),
+            bytes.fromhex(fingerprint).hex(),
+            message.get("recorded_at") or record.timestamp,
+            sender,
+            message.get("alias"),
+            occurred_at=message.get("occurred_at"),
+            urgent=record.topic == URGENT,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,255 @@
+"""From a geometry or a code to the communes and sites of the territory (INTAKE, CAP; D8). Read again when the territory's files change."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import shapely
+import structlog
+
+from services.runtime.http.problems import ProblemError
+
+Geometry = Any
+"""A shapely geometry; x = longitude, y = latitude, degrees."""
+RETRY_S: Final = 2
+EARTH_KM: Final = 6371.0088
+SLIVER: Final = 0.005
+"""Outlines are simplified: of two areas that only touch, less than this share of the smaller one overlaps."""
+MAX_POINTS: Final = 100_000
+_FILES: Final = ("communes.geojson", "communes.csv", "sites.csv", "geocodes.csv")
+_RING: Final = 32
+"""Corners of a circle."""
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What lies in an area. All communes: the whole territory."""
+
+    communes: tuple[str, ...]
+    sites: tuple[str, ...] = ()
+    whole: bool = False
+
+    @property
+    def zone(self) -> tuple[str, ...]:
+        """Communes that a report names; none when it is about the whole territory."""
+        return () if self.whole else self.communes
+
+
+OUTSIDE: Final = Located(())
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    communes: frozenset[str]
+    sender: str
+    """Part of the sender's name; empty = whoever sends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Territory:
+    communes: Mapping[str, Geometry]
+    sites: Mapping[str, Geometry]
+    communes_of_sites: Mapping[str, str]
+    poles: Mapping[str, str]
+    """Of the sites."""
+    site_tree: shapely.STRtree
+    commune_tree: shapely.STRtree
+    names: frozenset[str]
+    """All commune codes, those without an outline too."""
+    codes: Mapping[tuple[str, str], tuple[_Code, ...]]
+    systems: frozenset[str]
+    """Systems of codes in which the territory has a name."""
+
+
+class Geography:
+    """Of one territory folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stamp: tuple[int, ...] = ()
+        self._known: _Territory | None = None
+
+    def locate(self, area: str | Mapping[str, Any]) -> Located | None:
+        """What lies in a geometry (WKT or GeoJSON, longitude first). None: it cannot be read. Nothing in it: it is elsewhere."""
+        geometry = geometry_of(area)
+        return None if geometry is None else self.within([geometry])
+
+    def knows(self, site: str | None) -> bool:
+        """This is a site of the territory."""
+        return site is not None and site in self._territory().sites
+
+    def commune_of(self, site: str | None) -> str | None:
+        """In which it lies, when both are known."""
+        return self._territory().communes_of_sites.get(site or "")
+
+    def pole_of(self, site: str | None) -> str | None:
+        """Return the pôle of a site, `multi` for one that several share; None for one that nobody knows."""
+        return self._territory().poles.get(site or "")
+
+    def within(self, geometries: Sequence[Geometry]) -> Located:
+        """What lies in any of them."""
+        territory = self._territory()
+        sites = {int(n) for n in territory.site_tree.query(geometries, predicate="intersects")[1]}
+        touching: dict[int, list[Geometry]] = {}
+        for given, n in territory.commune_tree.query(geometries, predicate="intersects").T:
+            touching.setdefault(int(n), []).append(geometries[int(given)])
+        outlines = list(territory.communes.items())
+        communes = tuple(
+            outlines[n][0]
+            for n in sorted(touching)
+            if any(_overlap(g, outlines[n][1]) for g in touching[n])
+        )
+        names = tuple(territory.sites)
+        return Located(
+            communes,
+            tuple(names[n] for n in sorted(sites)),
+            whole=len(communes) == len(territory.names) > 0,
+        )
+
+    def coded(self, geocodes: Iterable[tuple[str, str]], sender: str) -> Located | None:
+        """What the codes name. Nothing: places elsewhere. None: no system of codes that is known here."""
+        territory = self._territory()
+        found: set[str] = set()
+        known = False
+        for name, value in geocodes:
+            system = _plain(name)
+            known = known or system in territory.systems
+            if system.startswith("insee") and value in territory.names:
+                found.add(value)
+            for code in territory.codes.get((system, value.strip().casefold()), ()):
+                if code.sender in sender.casefold():
+                    found |= code.communes
+        if not known:
+            return None
+        communes = tuple(c for c in sorted(territory.names) if c in found)
+        return Located(communes, whole=len(communes) == len(territory.names))
+
+    def _territory(self) -> _Territory:
+        stamp = tuple(
+            p.stat().st_mtime_ns if (p := self._folder / name).exists() else 0 for name in _FILES
+        )
+        if self._known is None or stamp != self._stamp:
+            self._known, self._stamp = self._read(), stamp
+        return self._known
+
+    def _read(self) -> _Territory:
+        """The map, or the one that was read before. Raises ProblemError `starting` when there is none yet: whoever sends comes again."""
+        try:
+            return _load(self._folder)
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            shapely.errors.ShapelyError,
+        ) as error:
+            log.error(
+                "geography.unreadable",
+                folder=str(self._folder),
+                error=f"{type(error).__name__}: {error}",
+                then="the map stays as it was",
+            )
+            if self._known is None:
+                raise ProblemError("starting", retry_after_s=RETRY_S) from error
+            return self._known
+
+
+def _overlap(area: Geometry, outline: Geometry) -> bool:
+    smaller = min(area.area, outline.area)
+    return bool(smaller == 0 or area.intersection(outline).area >= SLIVER * smaller)
+
+
+def _load(folder: Path) -> _Territory:
+    names = frozenset(row["insee"] for row in _rows(folder / "communes.csv"))
+    features = orjson.loads((folder / "communes.geojson").read_bytes())["features"]
+    communes = {
+        f["properties"]["insee"]: _valid(shapely.from_geojson(orjson.dumps(f["geometry"])))
+        for f in features
+    }
+    rows = _rows(folder / "sites.csv")
+    sites = {row["site_id"]: shapely.Point(float(row["lon"]), float(row["lat"])) for row in rows}
+    communes_of_sites = {row["site_id"]: row["insee"] for row in rows}
+    poles = {row["site_id"]: row.get("pole") or "" for row in rows}
+    codes: dict[tuple[str, str], tuple[_Code, ...]] = {}
+    if (file := folder / "geocodes.csv").exists():
+        for row in _rows(file):
+            place = _plain(row["value_name"]), row["value"].casefold()
+            named = names if row["communes"] == "*" else frozenset(row["communes"].split("|"))
+            codes[place] = (*codes.get(place, ()), _Code(named, row["sender"].casefold()))
+    trees = shapely.STRtree(list(sites.values())), shapely.STRtree(list(communes.values()))
+    systems = frozenset({"insee", "inseecom", *(system for system, _ in codes)})
+    return _Territory(communes, sites, communes_of_sites, poles, *trees, names, codes, systems)
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def _plain(name: str) -> str:
+    """`EMMA_ID`, `emma-id`, `Emma Id` are one system."""
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
+
+
+def geometry_of(area: str | Mapping[str, Any]) -> Geometry | None:
+    """The valid geometry of WKT or GeoJSON (a Feature too); None when there is none that can be read."""
+    try:
+        if isinstance(area, str):
+            made = shapely.from_wkt(area)
+        else:
+            made = shapely.from_geojson(
+                orjson.dumps(area["geometry"] if area.get("type") == "Feature" else area)
+            )
+        if made is None or made.is_empty or shapely.get_num_coordinates(made) > MAX_POINTS:
+            return None
+        bounds = made.bounds
+        if (
+            any(map(math.isnan, bounds))
+            or bounds[0] < -180
+            or bounds[1] < -90
+            or bounds[2] > 180
+            or bounds[3] > 90
+        ):
+            return None
+        return _valid(shapely.force_2d(made))
+    except (
+        shapely.errors.ShapelyError,
+        TypeError,
+        ValueError,
+        KeyError,
+        NotImplementedError,
+    ):  # the last: curves
+        return None
+
+
+def _valid(made: Geometry) -> Geometry:
+    """An outline that crosses itself counts with all that it encloses: to untangle one of 150 points takes 3 s."""
+    return made if made.is_valid else made.convex_hull
+
+
+def polygon(points: Sequence[tuple[float, float]]) -> Geometry:
+    """Of latitude-longitude pairs, first and last the same."""
+    return _valid(shapely.Polygon([(lon, lat) for lat, lon in points]))
+
+
+def circle(centre: tuple[float, float], radius_km: float) -> Geometry:
+    """A disc on the ground; a point when it has no radius."""
+    lat, lon = centre
+    if radius_km == 0:
+        return shapely.Point(lon, lat)
+    high = math.degrees(radius_km / EARTH_KM)
+    wide = min(high / max(math.cos(math.radians(lat)), 1e-6), 180.0)
+    ring = [
+        (lon + wide * math.cos(turn), lat + high * math.sin(turn))
+        for turn in (2 * math.pi * n / _RING for n in range(_RING))
+    ]
+    return shapely.Polygon(ring)

@@ -1,0 +1,129 @@
+"""Measures that only some sources may declare: the door refuses them from any other (D76).
+
+The table is the one in force, which the deciders judge by. The console tells it. Until it has, or
+while nothing was published yet, the file of the territory's folder stands in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import structlog
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from services.runtime.http.problems import ProblemError, both, fault
+
+log = structlog.get_logger(__name__)
+PUBLISHED: Final = "/measures.json"
+"""Where the console tells which measures the version in force reserves."""
+ASK_AGAIN_S: Final = 10.0
+ANSWER_S: Final = 2.0
+Ask = Callable[[str, float], Awaitable[Any]]
+"""Reads a document of the console: its path, how long it may take."""
+
+_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "ars": ("l’ARS", "the regional health agency"),
+    "astreinte_si": ("l’astreinte SI", "the IT on-call"),
+    "cellule": ("la cellule de crise", "the crisis cell"),
+    "cellule_si": ("la cellule SI", "the IT cell"),
+    "directeur_de_crise": ("le directeur de crise", "the crisis director"),
+    "edr": ("l’EDR", "the EDR"),
+    "enedis": ("Enedis", "Enedis"),
+    "police": ("la police", "the police"),
+    "pompiers": ("les pompiers", "the fire brigade"),
+    "prefecture": ("la préfecture", "the préfecture"),
+    "prefecture_police": ("la préfecture de police", "the préfecture de police"),
+    "rh": ("les RH", "HR"),
+    "rssi": ("le RSSI", "the CISO"),
+    "rte": ("RTE", "RTE"),
+    "vigicrues": ("Vigicrues", "Vigicrues"),
+}
+"""Source → how the sentence names it, French and English."""
+
+
+class ReservedMeasures:
+    """Measures of the live territory whose word the door refuses from a source that may not say them."""
+
+    def __init__(self, territory: Path) -> None:
+        self._file = territory / "mesures.yaml"
+        self._read_at: float | None = None
+        self._sources: dict[str, tuple[str, ...]] = {}
+        self._published: dict[str, tuple[str, ...]] | None = None
+
+    async def follow(self, ask: Ask) -> None:
+        """Keep up with the version in force, until cancelled."""
+        while True:
+            await self.renew(ask)
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    async def renew(self, ask: Ask) -> None:
+        """Ask for the version in force once. What was known stays where the console does not answer."""
+        try:
+            told = await ask(PUBLISHED, ANSWER_S)
+            if told["version"] is not None:
+                self._published = {
+                    name: tuple(sources) for name, sources in told["reserved"].items()
+                }
+        except (
+            aiohttp.ClientError,
+            TimeoutError,
+            OSError,
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
+            log.debug("measures.unasked", error=f"{type(error).__name__}: {error}")
+
+    def check(self, message: Mapping[str, Any]) -> None:
+        """Refuse a reserved measure from another source. Raises ProblemError `measure_reserved`."""
+        name = (message.get("measure") or {}).get("name")
+        allowed = self._known().get(name) if name else None
+        if (
+            allowed is None
+            or message["source"] in allowed
+            or message["measure"].get("value") is None
+        ):
+            return
+        words = [_WORDS.get(source, (source.replace("_", " "),) * 2) for source in allowed]
+        french, english = (", ".join(one[n] for one in words) for n in (0, 1))
+        told = fault(
+            "measure",
+            "reserved",
+            f"cette mesure est réservée à : {french}",
+            f"this measure is reserved to: {english}",
+        )
+        raise ProblemError("measure_reserved", faults=(told,), sources=both(french, english))
+
+    def _known(self) -> dict[str, tuple[str, ...]]:
+        return self._in_folder() if self._published is None else self._published
+
+    def _in_folder(self) -> dict[str, tuple[str, ...]]:
+        try:
+            changed = self._file.stat().st_mtime if self._file.exists() else 0.0
+            if changed != self._read_at:
+                self._sources = _reserved(self._file) if changed else {}
+                self._read_at = changed
+        except (OSError, YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+            log.error(
+                "measures.unreadable",
+                file=str(self._file),
+                error=f"{type(error).__name__}: {error}",
+                then="the measures that were reserved before stay so",
+            )
+        return self._sources
+
+
+def _reserved(file: Path) -> dict[str, tuple[str, ...]]:
+    document = YAML(typ="safe").load(file.read_text(encoding="utf-8-sig"))
+    table = document.get("mesures", {})
+    return {
+        name: tuple(rule["sources"])
+        for name, rule in table.items()
+        if rule.get("hors_source") == "refuse"
+    }

@@ -1,0 +1,480 @@
+"""The native dialect: JSON body → claim (DOMAIN D1, D2). Pure: no clock, no I/O.
+
+A body that is well formed is accepted; what it means is judged by the decider. So this checks shapes and bounds, and the few
+things that only the door can know: who speaks, for which realm, and whether this may be played.
+"""
+
+from __future__ import annotations
+
+from codecs import BOM_UTF8
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, SchemaValidator
+from pydantic_core.core_schema import no_info_after_validator_function, nullable_schema
+
+from schemas.base import MINUTE_MS, Instant
+from schemas.realms import RealmNameInvalid, is_live, parse_realm
+from schemas.words import Certainty, EventType, MsgType
+from services.intake.reports.geography import Geography
+from services.intake.reports.report_origin import (
+    check_places,
+    check_poles,
+    check_scope,
+    kind_of_source,
+)
+from services.runtime.http.problems import FieldFault, ProblemError, fault, faults_of
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+Time = Annotated[AwareDatetime, Field(ge=_EPOCH)]
+Id = Annotated[str, Field(min_length=1, max_length=64)]
+Insee = Annotated[str, Field(min_length=1, max_length=8)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsaid:
+    """`null` says nothing, as in the fields that have no value of their own; `meant`: what stands when nothing is said."""
+
+    meant: object
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_after_validator_function(
+            lambda value: self.meant if value is None else value, nullable_schema(handler(source))
+        )
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 3.0 is 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _parted(value: Any) -> Any:
+    """One code, several as reference tables write them, or a list."""
+    if isinstance(value, str):
+        return tuple(code.strip() for code in value.replace("|", ",").split(","))
+    return tuple(value) if isinstance(value, list) else value
+
+
+_NONE: Final = _Unsaid(())
+_Codes = Annotated[tuple[Insee, ...], Field(max_length=100)]
+Zone = Annotated[_Codes, BeforeValidator(_parted, json_schema_input_type=str | _Codes), _NONE]
+_WHOLE: Final = BeforeValidator(_whole)
+FREE_TEXT: Final = ("headline", "description", "area", "attachments")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        strict=True, extra="ignore", frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
+
+
+class Interval(_Part):
+    """`to` absent: open end (D9)."""
+
+    start: Time = Field(alias="from")
+    to: Time | None = None
+
+
+class MeasureBody(_Part):
+    """A report may name only an object or a scope; a figure needs the name of what it measures."""
+
+    name: str | None = Field(
+        default=None, max_length=64, description="required with a value, a `value_of` or a unit"
+    )
+    value: float | bool | Annotated[str, Field(max_length=256)] | None = None
+    value_of: float | None = None
+    unit: str | None = Field(default=None, max_length=32)
+    scope: str | None = Field(default=None, max_length=64)
+    object: str | None = Field(default=None, max_length=256)
+
+
+class SourceBody(_Part):
+    name: str | None = Field(default=None, max_length=200)
+    contact: str | None = Field(default=None, max_length=500)
+
+
+AREA_BYTES: Final = 500_000
+"""Of a geometry as an object: with the whole body beside it, it still fits a record of `texts` (1.25 MiB, compressed)."""
+_CAP: Final[dict[str, Certainty]] = {
+    "Observed": Certainty.CONFIRMED,
+    "Likely": Certainty.CONFIRMED,
+    "Possible": Certainty.UNCONFIRMED,
+    "Unlikely": Certainty.RUMOUR,
+    "Unknown": Certainty.UNCONFIRMED,
+}
+"""CAP's words for certainty (D2); Unknown is a rumour only with `rumour: true`."""
+
+
+class NativeReport(_Part):
+    """Body of `POST /api/v1/reports` (API.md). Unknown fields are ignored."""
+
+    realm: str | None = Field(
+        default=None, max_length=64, description="default: the live realm of this installation"
+    )
+    site_id: Id | None = Field(
+        default=None, description="an unknown site is accepted and linked by a person (D8)"
+    )
+    commune: Insee | None = Field(default=None, description="INSEE code")
+    zone: Zone = Field(
+        default=(), description="INSEE codes: a list, one, or several with | between them"
+    )
+    area: Annotated[str, Field(max_length=100_000)] | dict[str, Any] | None = Field(
+        default=None,
+        description="geometry, WKT or GeoJSON: the communes and sites in it are found; a person links one that cannot be read",
+    )
+    sites: Annotated[tuple[Id, ...], Field(max_length=1_000), _NONE] = Field(
+        default=(), description="sites in the area, from a sender that knows them"
+    )
+    type: EventType
+    severity: Annotated[int, Field(ge=1, le=5), _WHOLE]
+    certainty: Annotated[
+        Literal[
+            "confirmed",
+            "unconfirmed",
+            "rumour",
+            "Observed",
+            "Likely",
+            "Possible",
+            "Unlikely",
+            "Unknown",
+        ],
+        _Unsaid("confirmed"),
+    ] = "confirmed"
+    rumour: Annotated[bool, _Unsaid(False)] = False
+    urgency: str | None = Field(default=None, max_length=16)
+    status: Annotated[Literal["Actual", "Exercise", "Test"], _Unsaid("Actual")] = "Actual"
+    msg_type: Annotated[MsgType, _Unsaid(MsgType.ALERT)] = MsgType.ALERT
+    references: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=256)], ...],
+        Field(max_length=100),
+        _NONE,
+    ] = Field(
+        default=(),
+        description="report ids, or the sender's own ids: an alias or an Idempotency-Key used before",
+    )
+    lifts: Annotated[tuple[EventType, ...], Field(max_length=30), _NONE] = ()
+    occurred_at: Time
+    effective: Annotated[tuple[Interval, ...], Field(max_length=100), _NONE] = ()
+    expected_duration_h: float | None = Field(default=None, ge=0, le=1_000_000)
+    estimated_end: Time | None = None
+    headline: str | None = Field(default=None, max_length=2_000)
+    description: str | None = Field(default=None, max_length=200_000)
+    capacity_lost_pct: float | None = Field(default=None, ge=0, le=100)
+    persons_concerned: Annotated[int, Field(ge=0, le=1_000_000_000), _WHOLE] | None = None
+    measure: MeasureBody | None = None
+    phenomenon: str | None = Field(default=None, max_length=64)
+    colour: Literal["vert", "jaune", "orange", "rouge"] | None = Field(
+        default=None, description="of a vigilance"
+    )
+    affected_activities: Annotated[tuple[Id, ...], Field(max_length=100), _NONE] = ()
+    plan_hint: str | None = Field(default=None, max_length=256)
+    attachments: Annotated[
+        tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=20), _NONE
+    ] = ()
+    source: SourceBody | None = None
+    alias: str | None = Field(
+        default=None, min_length=1, max_length=256, description="the sender's own id of this report"
+    )
+    recorded_at: Time | None = Field(
+        default=None, description="simulated realms only, from who may run them"
+    )
+
+
+class BatchItem(NativeReport):
+    """One report of a batch, with the key that a single request has in its header."""
+
+    idempotency_key: str | None = None
+
+
+_ONE: Final[SchemaValidator] = NativeReport.__pydantic_validator__  # type: ignore[assignment]
+_ITEM: Final[SchemaValidator] = BatchItem.__pydantic_validator__  # type: ignore[assignment]
+
+DANGER: Final = frozenset(
+    {
+        EventType.EVACUATION,
+        EventType.FIRE,
+        EventType.GAS_LEAK,
+        EventType.SHELTER_IN_PLACE,
+        EventType.SECURITY_INCIDENT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A report that may go on the log: everything but its id."""
+
+    realm: str
+    message: dict[str, Any]
+    """`ReportReceived` without report_id, text_id and fingerprint; None and defaults left out."""
+    text: dict[str, Any]
+    """Free text and contacts by field name, for `texts`."""
+    at: Instant | None
+    """`recorded_at` of the player."""
+    danger: bool
+    """Danger to people: the last to be turned away."""
+    content: bytes
+    """The claim in one canonical form, for fingerprints. Without a moment finer than what `minute` says."""
+    minute: int
+    words: bytes | None = None
+    """What is said without times (by a machine of a matter, by a caller): its fingerprint in place of that of `content`, so that it is known when it is said again."""
+    unplaced: bool = False
+    """Its area is nowhere on the map, and it names no other place."""
+
+
+def of_its_arrival(realm: str) -> dict[str, Any]:
+    """What changes in the message of a report whose sender named no time: a simulated realm has a clock of its own, which its log tells."""
+    return {} if is_live(realm) else {"occurred_at": None}
+
+
+def date_on_arrival(claim: Claim, now: Instant) -> Claim:
+    """Return a claim that is of the time at which it came: the server's, or in a simulated realm that of its log.
+
+    Its fingerprint stays that of the time that it names, so that the same message is known when it comes again later.
+    """
+    named = claim.content + b"%d" % claim.message["occurred_at"]
+    occurred = {"occurred_at": now if is_live(claim.realm) else None}
+    return replace(claim, message=claim.message | occurred, words=named)
+
+
+def parse_one(body: bytes) -> NativeReport:
+    """Raises ProblemError `invalid` or `not_json`, naming the fields."""
+    try:
+        return _ONE.validate_json(body.removeprefix(BOM_UTF8))  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise problem_of(error) from None
+
+
+def dumped(document: Any) -> bytes:
+    """JSON of what was decoded. Raises ProblemError `invalid`: it may be read to a greater depth than it can be written."""
+    try:
+        return orjson.dumps(document)
+    except TypeError:
+        raise ProblemError(
+            "invalid",
+            faults=(fault("body", "depth", "imbriqué trop profondément", "nested too deeply"),),
+        ) from None
+
+
+def parse_item(body: bytes) -> BatchItem:
+    """One member of a batch. Raises ProblemError."""
+    try:
+        return _ITEM.validate_json(body)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise problem_of(error) from None
+
+
+def problem_of(error: ValidationError) -> ProblemError:
+    """`not_json` when nothing could be read, else the faulty fields."""
+    faults = faults_of(error)
+    return ProblemError(
+        "not_json" if faults[0].code == "json_invalid" else "invalid", faults=faults
+    )
+
+
+def ms(at: datetime) -> Instant:
+    """Milliseconds since the epoch, rounded down."""
+    delta = at - _EPOCH
+    return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
+
+
+def claim_of(
+    body: NativeReport,
+    principal: Principal,
+    default_realm: str,
+    resolve: Callable[[str, str], str],
+    geography: Geography | None = None,
+    matter: str | None = None,
+) -> Claim:
+    """The claim that this principal makes with this body.
+
+    `resolve(realm, reference)` gives the report id of a sender's own id, or the reference itself. `matter`: the type of what this ends or notes something
+    about, which is asked of the sender's scope in place of the report's own: who may open a matter may end it. Raises ProblemError.
+    """
+    realm = body.realm or default_realm
+    check_realm(body, realm, principal)
+    check_scope(principal, realm, body.site_id, matter or body.type, () if matter else body.lifts)
+    _check_poles(body, principal, geography)
+    named = body.source.name if body.source else None
+    kind = kind_of_source(named, principal, realm)
+    message: dict[str, Any] = {
+        "source": kind,
+        "source_key": principal.id,
+        "type": body.type,
+        "severity": body.severity,
+        "certainty": certainty_of(body),
+        "msg_type": body.msg_type,
+    }
+    for name in (
+        "site_id",
+        "commune",
+        "urgency",
+        "expected_duration_h",
+        "capacity_lost_pct",
+        "persons_concerned",
+        "phenomenon",
+        "colour",
+        "plan_hint",
+        "alias",
+    ):
+        if (value := getattr(body, name)) is not None:
+            message[name] = value
+    for name in ("zone", "lifts", "affected_activities"):
+        if value := getattr(body, name):
+            message[name] = value
+    if body.measure is not None:
+        _check_named(body.measure)
+        message["measure"] = body.measure.__dict__
+    if body.effective:
+        message["effective"] = [
+            {"start": ms(w.start), "end": ms(w.to) if w.to else None} for w in body.effective
+        ]
+    if body.estimated_end is not None:
+        message["estimated_end"] = ms(body.estimated_end)
+    text: dict[str, Any] = {name: value for name in FREE_TEXT if (value := getattr(body, name))}
+    if body.source is not None:
+        if named and named != kind:
+            text["source_name"] = named
+        if body.source.contact:
+            text["contact"] = body.source.contact
+    at = None if body.recorded_at is None else ms(body.recorded_at)
+    try:
+        content = orjson.dumps(
+            (realm, message, body.references, text, at, *([body.sites] if body.sites else []))
+        )
+    except TypeError:  # a number in the geometry that no JSON reader of 64 bits can hold
+        raise ProblemError(
+            "invalid",
+            faults=(fault("area", "number", "nombre hors limites", "number out of range"),),
+        ) from None
+    if (
+        len(content) > AREA_BYTES
+        and isinstance(body.area, dict)
+        and len(orjson.dumps(body.area)) > AREA_BYTES
+    ):
+        what = fault(
+            "area",
+            "too_long",
+            f"{AREA_BYTES} octets au plus : simplifiez le contour",
+            f"at most {AREA_BYTES} bytes: simplify the outline",
+        )
+        raise ProblemError("invalid", faults=(what,))
+    placed = geography is None or _place(body, message, geography, principal)
+    if body.references:
+        message["references"] = [resolve(realm, r) for r in body.references]
+    occurred = ms(body.occurred_at)
+    message["occurred_at"] = occurred
+    if at is not None:
+        message["recorded_at"] = at
+    danger = body.type in DANGER or body.severity == 5
+    return Claim(
+        realm, message, text, at, danger, content, occurred // MINUTE_MS, unplaced=not placed
+    )
+
+
+def _check_poles(body: NativeReport, principal: Principal, geography: Geography | None) -> None:
+    """Refuse a site of another pôle than the principal's. Raises ProblemError `out_of_scope`."""
+    if geography is not None:
+        check_poles(principal, body.site_id, geography.pole_of, is_danger=body.type in DANGER)
+
+
+def _check_named(measure: MeasureBody) -> None:
+    """Refuse a figure without the name of what it measures: no rule could read it. Raises ProblemError `invalid`."""
+    if measure.name or (
+        measure.value is None and measure.value_of is None and measure.unit is None
+    ):
+        return
+    french = "le nom de la mesure manque, par exemple river_level : une valeur sans nom ne compte pour rien"
+    english = "the name of the measure is missing, for example river_level: a value without a name counts for nothing"
+    raise ProblemError("invalid", faults=(fault("measure.name", "missing", french, english),))
+
+
+def _place(
+    body: NativeReport, message: dict[str, Any], geography: Geography, principal: Principal
+) -> bool:
+    """See _find. Raises ProblemError `out_of_scope`."""
+    placed = _find(body, message, geography)
+    check_places(
+        principal,
+        message,
+        body.model_fields_set,
+        partial(geography.commune_of, body.site_id),
+        geography.pole_of,
+    )
+    return placed
+
+
+def _find(body: NativeReport, message: dict[str, Any], geography: Geography) -> bool:
+    """Communes and sites of the area, unless the report names a site that is known. False: it is nowhere (D8)."""
+    if body.sites:
+        message["sites"] = body.sites
+    if body.area is None or geography.knows(body.site_id):
+        return True
+    located = geography.locate(body.area)
+    if located is None or not (located.communes or located.sites):
+        return bool(body.site_id or body.commune or body.zone)
+    if not body.commune and not body.zone and located.zone:
+        message["zone"] = located.zone
+    if located.sites and not located.whole:
+        message["sites"] = located.sites
+    return True
+
+
+def check_realm(body: NativeReport, realm: str, principal: Principal) -> None:
+    """The realm is a name, exercises stay out of live realms (D12), and only a player gives `recorded_at`. Raises ProblemError."""
+    try:
+        parse_realm(realm)
+    except RealmNameInvalid:
+        raise ProblemError("invalid", faults=(REALM_FAULT,)) from None
+    live = is_live(realm)
+    if live and body.status != "Actual":
+        raise ProblemError(
+            "status_realm",
+            faults=(fault("status", "status_realm", "territoire réel", "live realm"),),
+        )
+    if body.recorded_at is None:
+        return
+    if live:
+        raise ProblemError(
+            "recorded_at_live",
+            faults=(fault("recorded_at", "recorded_at_live", "territoire réel", "live realm"),),
+        )
+    if not principal.may(Permission.REALM_RUN):
+        raise ProblemError(
+            "recorded_at_forbidden",
+            faults=(
+                fault("recorded_at", "recorded_at_forbidden", "droit absent", "not permitted"),
+            ),
+        )
+
+
+REALM_FAULT: Final[FieldFault] = fault(
+    "realm",
+    "realm_name",
+    "un territoire s’écrit « 92 » ou « 92~ex-nom »",
+    "a realm is written “92” or “92~ex-name”",
+)
+
+
+def certainty_of(body: NativeReport) -> Certainty:
+    """D2: CAP's words and `rumour` in ours."""
+    if body.rumour:
+        return Certainty.RUMOUR
+    return _CAP.get(body.certainty) or Certainty(body.certainty)

@@ -1,0 +1,192 @@
+"""The words of a report that may stand on the log, and what takes the place of the others (D58).
+
+The log is kept for ever, so it carries tokens: codes, ids, numbers. A sender's own name of a report, and
+every word that is no token, becomes a keyed hash there. The same word gives the same hash, so reports are
+still found and compared by it. What the sender wrote lies in `texts`, encrypted and erasable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Final
+from uuid import UUID
+
+from schemas.realms import is_live
+from schemas.reports import END
+from schemas.tokens import is_token
+from schemas.words import EventType
+
+HIDDEN: Final = "h:"
+"""Begins every hash that stands for a word."""
+HASH_CHARS: Final = 22
+_PLAN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}( (niveau|level) [0-4])?")
+_UNIT: Final = re.compile(r"[A-Za-z0-9_.:/%°µ€²³-]{1,32}")
+_OBJECT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}|[a-z]{1,16}:\*")
+_TIME: Final = re.compile(r"[0-9TtWZ:., +-]{8,40}")
+"""Characters of a time by ISO 8601, its offset too: no word can be made of them."""
+_SORT: Final = re.compile(
+    r"(?:flag|hazard|kind|kitchen|network|pole|river|road|station|supplier|system|zone):"
+)
+"""Sort of an object or scope: rules look at it, so it stays."""
+_TYPES: Final = "|".join(EventType)
+_EPISODE: Final = re.compile(
+    rf"(?P<head>.+)@(?P<began>\d{{1,15}})(?P<tail>:(?:{_TYPES}):(?P<site>.{{0,64}})|#\d{{1,15}})",
+    re.DOTALL,
+)
+_CAP: Final = re.compile(
+    rf"(?P<head>.+)#(?P<sent>\d{{1,15}})\.(?P<tail>(?:{_TYPES})\.[A-Za-z0-9_.:-]{{0,128}}(?:#over)?)",
+    re.DOTALL,
+)
+_LIMITS: Final = {
+    "site_id": 64,
+    "commune": 8,
+    "urgency": 16,
+    "phenomenon": 64,
+    "colour": 16,
+    "zone": 8,
+    "sites": 64,
+    "affected_activities": 64,
+}
+"""Field → most characters that its schema takes."""
+_OBJECT_CHARS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A report's message as the log may hold it."""
+
+    message: dict[str, Any]
+    own_words: dict[str, Any]
+    """Field → what its sender wrote, where the log holds something else."""
+
+
+class LogWords:
+    """Puts tokens in the place of a sender's own words, under a key of this installation."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def hidden(self, word: str, limit: int = HASH_CHARS) -> str:
+        """Return the hash that stands for a word, at most `limit` characters."""
+        encoded = word.encode("utf-8", "surrogatepass")
+        digest = blake2b(encoded, key=self._key, digest_size=(HASH_CHARS - len(HIDDEN)) // 2)
+        return f"{HIDDEN}{digest.hexdigest()}"[:limit]
+
+    def name(self, realm: str, word: str) -> str:
+        """Return the log's form of a sender's own name of something.
+
+        A simulated realm keeps a token: its script names its reports, and its expectations ask for them.
+        """
+        if not is_live(realm) and is_token(word):
+            return word
+        return self.hidden(word)
+
+    def reference(self, realm: str, reference: str) -> str:
+        """Return the log's form of a reference: a report id stays, any other name is one of a sender."""
+        return reference if _is_report_id(reference) else self.name(realm, reference)
+
+    def machine_alias(self, realm: str, alias: str) -> str:
+        """Return the log's form of an alias that a dialect made.
+
+        Only the sender's part is replaced: deciders and the index read the rest.
+        """
+        end = END if alias.endswith(END) else ""
+        bare = alias.removesuffix(END)
+        if (episode := _EPISODE.fullmatch(bare)) is not None:
+            tail = episode["tail"]
+            if site := episode["site"]:
+                tail = tail.removesuffix(site) + self._token(site, 64)
+            return f"{self.name(realm, episode['head'])}@{episode['began']}{tail}{end}"
+        if (event := _CAP.fullmatch(bare)) is not None:
+            return f"{self.name(realm, event['head'])}#{event['sent']}.{event['tail']}{end}"
+        return self.name(realm, alias)
+
+    def clean(self, realm: str, message: Mapping[str, Any], alias: str | None) -> Logged:
+        """Return a report's message without free words; its sender's own words are kept beside it.
+
+        `alias`: the log's form of its alias.
+        """
+        clean = dict(message)
+        for field, limit in _LIMITS.items():
+            if (said := message.get(field)) is not None:
+                clean[field] = self._codes(said, limit)
+        if (hint := message.get("plan_hint")) and not _PLAN.fullmatch(hint):
+            clean["plan_hint"] = self.hidden(hint)
+        if alias is not None:
+            clean["alias"] = alias
+        if references := message.get("references"):
+            clean["references"] = [self.reference(realm, r) for r in references]
+        if (measure := message.get("measure")) is not None:
+            clean["measure"] = self._measure(measure)
+        own = {field: said for field, said in message.items() if clean[field] != said}
+        return Logged(clean, own)
+
+    def _codes(self, said: str | Sequence[str], limit: int) -> str | tuple[str, ...]:
+        if isinstance(said, str):
+            return self._token(said, limit)
+        return tuple(self._token(code, limit) for code in said)
+
+    def _token(self, word: str, limit: int) -> str:
+        return word if not word or is_token(word) else self.hidden(word, min(limit, HASH_CHARS))
+
+    def _measure(self, measure: Mapping[str, Any]) -> dict[str, Any]:
+        clean = dict(measure)
+        if (name := clean.get("name")) is not None:
+            clean["name"] = self._token(name, 64)
+        if (unit := clean.get("unit")) and not _UNIT.fullmatch(unit):
+            clean["unit"] = self.hidden(unit)
+        if (value := clean.get("value")) is not None and isinstance(value, str):
+            clean["value"] = (
+                value
+                if _is_number(value) or _is_time(value)
+                else self._token(value.strip(), HASH_CHARS)
+            )
+        if (scope := clean.get("scope")) is not None:
+            clean["scope"] = self._sorted_word(scope)
+        if (about := clean.get("object")) is not None:
+            parts = "|".join(self._sorted_word(part) for part in about.split("|"))
+            clean["object"] = parts if len(parts) <= _OBJECT_CHARS else self.hidden(about)
+        return clean
+
+    def _sorted_word(self, word: str) -> str:
+        """Return a word such as `road:x` with its sort kept."""
+        if not word or _OBJECT.fullmatch(word):
+            return word
+        sort = found[0] if (found := _SORT.match(word)) is not None else ""
+        return sort + self.hidden(word.removeprefix(sort))
+
+
+def episode_start(alias: str) -> str | None:
+    """Return the part of a machine's alias that all reports of one episode share; None for any other."""
+    found = _EPISODE.fullmatch(alias.removesuffix(END))
+    return None if found is None else f"{found['head']}@{found['began']}"
+
+
+def _is_report_id(reference: str) -> bool:
+    try:
+        return str(UUID(reference)) == reference
+    except ValueError:
+        return False
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return len(value) <= HASH_CHARS
+
+
+def _is_time(value: str) -> bool:
+    """Return True for a time as rules read it, such as the announced end of an outage."""
+    if not _TIME.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True

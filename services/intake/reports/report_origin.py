@@ -1,0 +1,87 @@
+"""Whose word a report is: the kind of source decides independence (D6) and authority, so a sender cannot choose it freely."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final
+
+from schemas.realms import is_live
+from schemas.sources import SOURCE_KINDS
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+
+SHARED: Final = "multi"
+"""Pôle of a site where several work (`sites.csv`)."""
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def kind_of_source(named: str | None, principal: Principal, realm: str) -> str:
+    """The kind under which a report of this principal counts. Without the right to relay, its own, whatever it names."""
+    if named is None or not principal.may(Permission.REPORT_RELAY):
+        return principal.source_kind
+    if named in SOURCE_KINDS or (not is_live(realm) and _CODE.fullmatch(named)):
+        return named
+    return principal.source_kind
+
+
+def check_scope(
+    principal: Principal, realm: str, site_id: str | None, type: str, lifts: Iterable[str]
+) -> None:
+    """A source speaks for its own realms, types and sites only, and ends nothing else; with sites it must name one. Raises ProblemError."""
+    scope = principal.scope
+    if not principal.sees(realm):
+        raise ProblemError("out_of_scope", field="realm")
+    if scope.types and type not in scope.types:
+        raise ProblemError("out_of_scope", field="type")
+    if scope.types and not set(lifts) <= set(scope.types):
+        raise ProblemError("out_of_scope", field="lifts")
+    if scope.sites and site_id not in scope.sites:
+        raise ProblemError("out_of_scope", field="site_id")
+
+
+def check_poles(
+    principal: Principal,
+    site_id: str | None,
+    pole_of: Callable[[str | None], str | None],
+    *,
+    is_danger: bool,
+) -> None:
+    """Let who is limited to pôles report about their sites, and those that pôles share. Raises ProblemError.
+
+    Danger to people may be told of any site: who sees a fire is not asked whose building it is.
+    """
+    own = principal.scope.poles
+    if own and not is_danger and pole_of(site_id) not in (*own, SHARED):
+        raise ProblemError("out_of_scope", field="site_id")
+
+
+def check_places(
+    principal: Principal,
+    message: Mapping[str, Any],
+    said: Collection[str],
+    own: Callable[[], str | None],
+    pole_of: Callable[[str | None], str | None],
+) -> None:
+    """Let who speaks for some sites or pôles name no other sites, and no commune but that of the report's site (`own`).
+
+    A place that was not `said` is one of the area's. Raises ProblemError.
+    """
+    scope = principal.scope
+    if not (scope.sites or scope.poles):
+        return
+    communes = {
+        "commune": {message["commune"]} if "commune" in message else set(),
+        "zone": set(message.get("zone", ())),
+    }
+    named = message.get("sites", ())
+    is_own = (
+        all(site in scope.sites for site in named)
+        if scope.sites
+        else all(pole_of(site) in scope.poles for site in named)
+    )
+    beyond = [] if is_own else ["sites"]
+    beyond += [name for name, named in communes.items() if named and named != {own()}]
+    if beyond:
+        raise ProblemError("out_of_scope", field=beyond[0] if beyond[0] in said else "area")

@@ -1,0 +1,432 @@
+"""The report routes: `POST /api/v1/reports`, `POST /api/v1/reports:batch`, `GET /api/v1/reports/{id}/raw`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from codecs import BOM_UTF8
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import orjson
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from services.intake.dead_letters.dead_letter_api import CAME, SENDER
+from services.intake.dead_letters.dead_letter_store import Refused, RefusedLane
+from services.intake.field.short_line import MAX_LINE, Kind, body_of, read_line
+from services.intake.field.site_codes import Places
+from services.intake.http.exchange import (
+    BYTES,
+    DATA_POLICY,
+    BodyReader,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    answer_json,
+    header,
+    language,
+)
+from services.intake.integrations.request import wrong
+from services.intake.reports.acceptance import Raw, Receipt, Receiver, text_id_of
+from services.intake.reports.deduplication import Ledger
+from services.intake.reports.geography import Geography
+from services.intake.reports.native import (
+    NativeReport,
+    claim_of,
+    date_on_arrival,
+    dumped,
+    of_its_arrival,
+    parse_item,
+    parse_one,
+    problem_of,
+)
+from services.runtime.http.idempotency_key import checked_key, key_in
+from services.runtime.http.problems import Problem, ProblemError, fault
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+from services.runtime.kafka.clients import iso
+from services.runtime.process import metrics
+from services.runtime.secrets.erasure import erased_of
+from services.runtime.secrets.vault import Texts
+
+JSON: Final = "application/json"
+_UTF_8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
+"""Names of charsets that can be read as UTF-8."""
+POST_ONE: Final = "/api/v1/reports"
+CALLER: Final = "site_manager"
+"""Kind of source of a caller of whom nothing else is said."""
+RAW_WAIT_S: Final = 1.0
+BATCH_AT_ONCE: Final = 64
+"""Members of a batch that wait for Kafka at once: a batch leaves room for the others."""
+_REPLAYED: Final[Headers] = [(b"idempotency-replayed", b"true")]
+_PASSING: Final = frozenset({401, 503})
+"""Refusals that say nothing about the message: not kept."""
+log = structlog.get_logger(__name__)
+
+
+def check_json(scope: Scope) -> str:
+    """The content type. Absent is taken for JSON. Raises ProblemError `media_type`."""
+    sent = header(scope, b"content-type")
+    if not sent:
+        return JSON
+    kind, *params = (part.strip().lower() for part in sent.split(";"))
+    charsets = {
+        value.strip(' "')
+        for name, _, value in (p.partition("=") for p in params)
+        if name.strip() == "charset"
+    }
+    if kind != JSON or not charsets <= _UTF_8:
+        raise ProblemError("media_type", expected=f"{JSON} (UTF-8)")
+    return JSON
+
+
+def receipt_document(receipt: Receipt) -> dict[str, Any]:
+    """Body of a 202 (INTAKE, Native)."""
+    return {
+        "report_id": receipt.report_id,
+        "realm": receipt.realm,
+        "recorded_at": iso(receipt.recorded_at),
+        "status_url": f"/api/v1/reports/{receipt.report_id}?realm={receipt.realm}",
+    }
+
+
+class TypedLine(BaseModel):
+    """Body of `POST /api/v1/reports:line`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    text: str = Field(
+        min_length=1,
+        max_length=MAX_LINE,
+        description="`117 ELEC`, `RAS 117`, `STOP 117` (docs/how-to/post-reports.md)",
+    )
+    caller: str = Field(
+        default=CALLER, max_length=64, description="kind of source whose word it is"
+    )
+    occurred_at: AwareDatetime | None = Field(
+        default=None, description="default: when it comes, by the clock of its realm"
+    )
+    realm: str | None = Field(default=None, max_length=64)
+    known_site: bool = Field(
+        default=False, description="refuse a site that the territory does not know"
+    )
+
+
+def parse_line(body: bytes) -> TypedLine:
+    """Raises ProblemError `invalid` or `not_json`."""
+    try:
+        return TypedLine.model_validate_json(body.removeprefix(BOM_UTF8))
+    except ValidationError as error:
+        raise problem_of(error) from None
+
+
+FILLED_AGO: Final = b"vigie-filled-ago"
+"""Header of the form: milliseconds since it was filled in. No part of the report, so that a repetition stays one."""
+FILLED_NOW_MS: Final = 30_000
+"""A report that was filled in so recently is of now: the clock of a device, or of its page, may be wrong."""
+
+
+def is_just_filled(scope: Scope) -> bool:
+    """Tell whether the sender says that the report was filled in just now."""
+    ago = header(scope, FILLED_AGO)
+    return ago is not None and ago.isdecimal() and len(ago) < 10 and int(ago) <= FILLED_NOW_MS
+
+
+class Reports:
+    """Handlers; each gets the principal that the front has identified."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        reader: BodyReader,
+        texts: Texts,
+        ledger: Ledger,
+        refused: RefusedLane,
+        live_realm: str,
+        batch_items: int,
+        places: Places,
+        geography: Geography,
+    ) -> None:
+        self._receiver = receiver
+        self._reader = reader
+        self._texts = texts
+        self._ledger = ledger
+        self._refused = refused
+        self._live_realm = live_realm
+        self._batch_items = batch_items
+        self._places = places
+        self._geography = geography
+
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
+        """A body that is worked on at once. Raises ProblemError, ClientGone."""
+        body = await self._reader.read(scope, receive)
+        self._reader.room.give_back(len(body))
+        return body
+
+    async def post_one(
+        self, principal: Principal, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """202 with the receipt, after the report is on the log. Raises ProblemError, ClientGone."""
+        body = b""
+        began = time.perf_counter()
+        try:
+            key, content_type = key_in(header(scope, b"idempotency-key")), check_json(scope)
+            body = await self._reader.read(scope, receive)
+            try:
+                is_new = key is not None and is_just_filled(scope)
+                receipt = await self._accept(
+                    principal, parse_one(body), key, Raw(body, content_type), is_new=is_new
+                )
+            finally:
+                self._reader.room.give_back(len(body))
+        except ProblemError as error:
+            self._keep(principal, error.problem, body, scope)
+            raise
+        metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect="native")
+        await answer_json(
+            send, 202, receipt_document(receipt), _REPLAYED if receipt.replayed else None
+        )
+
+    async def _accept(
+        self,
+        principal: Principal,
+        report: NativeReport,
+        key: str | None,
+        raw: Raw,
+        *,
+        is_new: bool = False,
+    ) -> Receipt:
+        claim = claim_of(
+            report,
+            principal,
+            self._live_realm,
+            partial(self._receiver.resolve, principal.id),
+            self._geography,
+        )
+        if is_new:
+            claim = date_on_arrival(claim, time.time_ns() // 1_000_000)
+        return await self._receiver.accept(claim, principal, key, raw)
+
+    async def post_line(
+        self, principal: Principal, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """A line that is typed for a caller (INTAKE, SMS and phone): 202 as for a report. Raises ProblemError, ClientGone."""
+        body = b""
+        try:
+            key, content_type = key_in(header(scope, b"idempotency-key")), check_json(scope)
+            body = await self._reader.read(scope, receive)
+            try:
+                typed = parse_line(body)
+                report = self._report_of(typed, scope.get(CAME))
+                claim = claim_of(
+                    report,
+                    principal,
+                    self._live_realm,
+                    partial(self._receiver.resolve, principal.id),
+                    self._geography,
+                )
+                if (
+                    typed.occurred_at is None
+                ):  # said again it has another « now »: its words tell that it is the same
+                    claim = replace(
+                        claim,
+                        message=claim.message | of_its_arrival(claim.realm),
+                        words=claim.content,
+                    )
+                receipt = await self._receiver.accept(
+                    claim, principal, key, Raw(body, content_type, "line")
+                )
+            finally:
+                self._reader.room.give_back(len(body))
+        except ProblemError as error:
+            self._keep(principal, error.problem, body, scope)
+            raise
+        await answer_json(
+            send, 202, receipt_document(receipt), _REPLAYED if receipt.replayed else None
+        )
+
+    def _report_of(self, typed: TypedLine, came: datetime | None) -> NativeReport:
+        line = read_line(typed.text)
+        if line.kind is Kind.ANSWER:
+            raise ProblemError(
+                "invalid",
+                faults=(
+                    fault(
+                        "text",
+                        "answer",
+                        "une réponse n’est pas un signalement",
+                        "an answer is no report",
+                    ),
+                ),
+            )
+        at = typed.occurred_at or came or datetime.now(UTC)
+        site = self._places.site_of(line.site, ())
+        if typed.known_site and not self._places.knows(site):
+            raise wrong(
+                "text",
+                "unknown_site",
+                f"aucun site {line.site} dans le territoire",
+                f"no site {line.site} in the territory",
+            )
+        body = body_of(line, site, typed.text, at.isoformat())
+        return parse_one(
+            orjson.dumps(
+                body
+                | {"source": {"name": typed.caller}}
+                | ({"realm": typed.realm} if typed.realm else {})
+            )
+        )
+
+    async def post_batch(
+        self, principal: Principal, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Each member is accepted or refused by itself, in order; the answer has one item per member.
+
+        202 all accepted, 207 some, 422 none, 503 when one may be sent again: the whole batch may be repeated, it has no second
+        effect. Keys: the member's `idempotency_key`, else the header's with the member's number, else the content.
+        """
+        body = b""
+        try:
+            key = key_in(header(scope, b"idempotency-key"))
+            check_json(scope)
+            body = await self._reader.read(scope, receive)
+            members = self._members(body)
+        except ProblemError as error:
+            self._reader.room.give_back(len(body))
+            self._keep(principal, error.problem, body, scope)
+            raise
+        try:
+            turns = asyncio.Semaphore(BATCH_AT_ONCE)
+            results = await asyncio.gather(
+                *(self._member(principal, m, key, n, scope, turns) for n, m in enumerate(members))
+            )
+        finally:
+            self._reader.room.give_back(len(body))
+        statuses, waits = {r["status"] for r in results}, [r.pop("wait_s", 0) for r in results]
+        status = (
+            202
+            if statuses == {202}
+            else 503
+            if 503 in statuses
+            else 207
+            if 202 in statuses
+            else 422
+        )
+        extra: Headers = [(b"retry-after", b"%d" % max(2, *waits))] if status == 503 else []
+        await answer_json(send, status, {"items": results}, extra)
+
+    def _members(self, body: bytes) -> list[Any]:
+        try:
+            document = orjson.loads(body.removeprefix(BOM_UTF8))
+        except orjson.JSONDecodeError:
+            raise ProblemError(
+                "not_json",
+                faults=(fault("body", "json_invalid", "JSON illisible", "unreadable JSON"),),
+            ) from None
+        members = document.get("reports") if isinstance(document, dict) else document
+        if not isinstance(members, list) or not 1 <= len(members) <= self._batch_items:
+            limit = self._batch_items
+            raise ProblemError(
+                "invalid",
+                faults=(
+                    fault(
+                        "reports",
+                        "list",
+                        f"une liste de 1 à {limit} signalements",
+                        f"a list of 1 to {limit} reports",
+                    ),
+                ),
+            )
+        return members
+
+    async def _member(
+        self,
+        principal: Principal,
+        member: Any,
+        batch_key: str | None,
+        n: int,
+        scope: Scope,
+        turns: asyncio.Semaphore,
+    ) -> dict[str, Any]:
+        raw = b""
+        try:
+            raw = dumped(member)
+            item = parse_item(raw)
+            own = item.idempotency_key
+            key = (
+                checked_key(own)
+                if own is not None
+                else f"{batch_key}/{n}"
+                if batch_key is not None
+                else None
+            )
+            async with turns:
+                receipt = await self._accept(principal, item, key, Raw(raw, JSON))
+        except ProblemError as error:
+            self._keep(principal, error.problem, raw, scope, POST_ONE)
+            told = {
+                "status": error.problem.status,
+                "problem": error.problem.document(language(scope)),
+            }
+            return told | {"wait_s": error.problem.retry_after_s or 0}
+        metrics.count("vigie_reports_total", dialect="native", status="202")
+        return {"status": 202, **receipt_document(receipt), "replayed": receipt.replayed}
+
+    def _keep(
+        self,
+        principal: Principal,
+        problem: Problem,
+        body: bytes,
+        scope: Scope,
+        path: str | None = None,
+    ) -> None:
+        """`path`: where it can be offered again, if not where it came."""
+        if problem.status not in _PASSING and SENDER not in scope:
+            content_type = header(scope, b"content-type") or JSON
+            self._refused.keep(
+                Refused(
+                    principal,
+                    problem,
+                    body,
+                    content_type[:200],
+                    "native",
+                    path or str(scope["path"]),
+                )
+            )
+
+    async def get_raw(self, principal: Principal, report_id: str, send: Send) -> None:
+        """The bytes as they came; the reading is logged (D59). Raises ProblemError `not_found`, `erased`, `out_of_scope`.
+
+        Whoever may see some realms reads of these alone: of a report of which nothing is known any more the realm is unknown too.
+        """
+        known = self._ledger.get(report_id)
+        if not principal.sees(known.realm if known is not None else None):
+            raise ProblemError("out_of_scope", field="realm")
+        item = await self._texts.get(
+            text_id_of(report_id), wait_s=RAW_WAIT_S if known is not None else 0.0
+        )
+        if item is None or item.raw is None:
+            raise ProblemError(
+                "not_found" if known is None and erased_of(item) is None else "erased"
+            )
+        log.info(
+            "report.raw_read",
+            report=report_id,
+            reader=principal.id,
+            permission=Permission.REPORT_RAW.value,
+        )
+        name = f'attachment; filename="{report_id}"'.encode()
+        kind = item.content_type or BYTES
+        safe = kind if kind.isprintable() else BYTES  # that of a Kafka record may hold anything
+        headers: Headers = [
+            (b"content-type", safe.encode("latin-1", "replace")),
+            (b"content-disposition", name),
+            (b"cache-control", b"no-store"),
+            DATA_POLICY,
+        ]
+        await answer(send, 200, item.raw, headers)

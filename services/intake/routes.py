@@ -1,0 +1,399 @@
+"""The ASGI application of the listening address: its own routes first, everything else to the console."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+import aiohttp
+import structlog
+
+from services.intake.administration import Administration, whoami
+from services.intake.authentication import Callers, require
+from services.intake.dead_letters import dead_letter_api
+from services.intake.dead_letters.corrections import CORRECTED_BY
+from services.intake.dead_letters.dead_letter_api import SHOWN, RefusedMessages
+from services.intake.dead_letters.dead_letter_store import Strangers
+from services.intake.http.exchange import (
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    address_of,
+    answer,
+    answer_json,
+    answer_problem,
+    header,
+    parts_of,
+    redacted,
+)
+from services.intake.http.list_pages import part_of
+from services.intake.http.proxy import Proxy
+from services.intake.integrations.alertmanager_status import AlertmanagerApi
+from services.intake.integrations.dispatcher import Machines
+from services.intake.openapi import merged
+from services.intake.photos import photo_api
+from services.intake.photos.photo_api import Attachments
+from services.intake.reports import measure_rights
+from services.intake.reports.deduplication import Known, Ledger
+from services.intake.reports.reports_api import POST_ONE, Reports
+from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+from services.runtime.identity.principals import Scope as Limits
+from services.runtime.kafka.clients import BrokerAway, iso
+from services.runtime.process import metrics, tracing
+from services.runtime.process.health import Check, Health
+
+POST_BATCH: Final = "/api/v1/reports:batch"
+POST_LINE: Final = "/api/v1/reports:line"
+SOURCES: Final = "/api/v1/sources"
+OPENAPI_S: Final = 2.0
+RETRY_S: Final = 2
+_RAW: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
+_STATUS: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
+_ADMIN: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
+_TECHNICAL: Final = frozenset(
+    {"/metrics", "/openapi.json", "/asyncapi.json", measure_rights.PUBLISHED}
+)
+"""Closed to strangers with `VIGIE_METRICS_PUBLIC=0`, as are the parts of `/readyz`."""
+log = structlog.get_logger(__name__)
+
+
+class Front:
+    """`uvicorn` calls it. Own routes: reports, photos, machine dialects, raw bytes, whoami, tokens, users and sources, health, metrics, the OpenAPI document."""
+
+    def __init__(
+        self,
+        callers: Callers,
+        reports: Reports,
+        photos: Attachments,
+        administration: Administration,
+        machines: Machines,
+        alertmanager: AlertmanagerApi,
+        strangers: Strangers,
+        refused: RefusedMessages,
+        ledger: Ledger,
+        proxy: Proxy,
+        live: Mapping[str, Check],
+        ready: Mapping[str, Check],
+        shown: Mapping[str, Check],
+        hsts_s: int = 0,
+        metrics_public: bool = True,
+    ) -> None:
+        self._callers = callers
+        self._reports = reports
+        self._photos = photos
+        self._administration = administration
+        self._machines = machines
+        self._alertmanager = alertmanager
+        self._strangers = strangers
+        self._refused = refused
+        self._ledger = ledger
+        self._proxy = proxy
+        self._health = Health(live=live, ready=ready, shown=shown)
+        self._hsts = (b"strict-transport-security", b"max-age=%d" % hsts_s) if hsts_s else None
+        self._metrics_public = metrics_public
+        self._known_document: dict[str, Any] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(f"only HTTP is spoken here, not {scope['type']}")
+        started = False
+        if tracing.current() is not None:
+            tracing.heard(header(scope, b"traceparent"))
+
+        async def watched(message: Any) -> None:
+            nonlocal started
+            started = True
+            if (
+                message["type"] == "http.response.start"
+                and self._hsts
+                and scope.get("scheme") == "https"
+            ):
+                message = {**message, "headers": [*message["headers"], self._hsts]}
+            await send(message)
+
+        try:
+            await self._route(scope, receive, watched)
+        except ProblemError as error:
+            await self._refuse(scope, watched, error.problem)
+        except BrokerAway:
+            await self._refuse(scope, watched, Problem("broker_away", retry_after_s=RETRY_S))
+        except ClientGone:
+            log.debug("client.gone", path=redacted(scope))
+        except Exception:
+            reference = secrets.token_hex(6)
+            log.exception(
+                "request.failed", reference=reference, method=scope["method"], path=redacted(scope)
+            )
+            if not started:
+                await self._refuse(scope, watched, Problem("internal", {"reference": reference}))
+
+    async def _refuse(self, scope: Scope, send: Send, problem: Problem) -> None:
+        path = scope["path"]
+        native = path in (POST_ONE, POST_BATCH)
+        if problem.code == "unauthenticated" and (
+            native or self._alertmanager.serves(path, scope["method"])
+        ):
+            self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
+        if native:
+            metrics.count("vigie_reports_total", dialect="native", status=str(problem.status))
+            log.debug(
+                "report.refused",
+                code=problem.code,
+                status=problem.status,
+                fields=[f.field for f in problem.faults],
+            )
+        await answer_problem(scope, send, problem)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        method = (
+            "GET" if scope["method"] == "HEAD" else scope["method"]
+        )  # a GET whose body the server keeps for itself
+        if not path.startswith("/"):
+            raise ProblemError("not_found")  # `OPTIONS *`: of the server, not of a resource
+        if path == POST_ONE:
+            _only(method, "POST")
+            await self._reports.post_one(await self._sender(scope), scope, receive, send)
+            metrics.count("vigie_reports_total", dialect="native", status="202")
+        elif path == POST_BATCH:
+            _only(method, "POST")
+            await self._reports.post_batch(await self._sender(scope), scope, receive, send)
+        elif path == POST_LINE:
+            _only(method, "POST")
+            await self._reports.post_line(
+                await self._caller(scope, Permission.REPORT_RELAY), scope, receive, send
+            )
+        elif path.startswith(f"{POST_ONE}/") and await self._report(
+            path, method, scope, receive, send
+        ):
+            pass
+        elif path == photo_api.PATH or path.startswith(f"{photo_api.PATH}/"):
+            await self._attachment(path, method, scope, receive, send)
+        elif self._alertmanager.serves(path, method):
+            await self._alertmanager.handle(scope, receive, send)
+        elif (dialect := self._machines.serving(path)) is not None:
+            await self._machines.handle(dialect, scope, receive, send)
+        elif path == dead_letter_api.PATH or path.startswith(f"{dead_letter_api.PATH}/"):
+            await self._refused_lane(
+                path.removeprefix(dead_letter_api.PATH).strip("/").split("/"),
+                method,
+                scope,
+                receive,
+                send,
+            )
+        elif path == SOURCES and method == "GET":
+            await self._administration.list_sources(
+                await self._caller(scope, Permission.LOG_READ), scope, send
+            )
+        elif path.startswith(_ADMIN):
+            author = await self._administrator(scope)
+            await self._administration.handle(
+                author, method, parts_of(scope)[3:], scope, receive, send
+            )
+        elif path in (
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/openapi.json",
+            "/api/v1/whoami",
+            "/api/v1/intake/strangers",
+        ):
+            _only(method, "GET")
+            if path in _TECHNICAL:
+                await self._check_technical(scope)
+            await self._read(path, scope, send)
+        else:
+            if path in _TECHNICAL:
+                await self._check_technical(scope)
+            await self._proxy.pass_on(scope, receive, send)
+
+    async def _refused_lane(
+        self, parts: list[str], method: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """What was turned away, for whoever may read dead letters; offered again by who may pass on another's word."""
+        reader = await self._caller(scope, Permission.DEAD_LETTERS)
+        match method, parts:
+            case "GET", [""]:
+                await answer_json(
+                    send, 200, await self._refused.listed(part_of(scope, SHOWN), reader)
+                )
+            case "GET", [id]:
+                await answer_json(send, 200, await self._refused.shown(id, reader))
+            case "POST", [id, "replay"]:
+                require(reader, Permission.REPORT_RELAY)
+                if reader.scope.sites or reader.scope.poles or reader.scope.types:
+                    raise ProblemError("out_of_scope", field="refused")  # it may be about any site
+                await self._again(id, reader, scope, receive, send)
+            case _, [_] | [_, "replay"]:
+                raise ProblemError("method_not_allowed", allowed="GET, HEAD, POST")
+            case _:
+                raise ProblemError("not_found")
+
+    async def _again(
+        self, id: str, author: Principal, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """The answer is that of the dialect."""
+        corrected = await self._reports.read(scope, receive)
+        made = await self._refused.again(id, corrected, author)
+        if isinstance(made, dict):
+            await answer_json(send, 202, made)
+            return
+        request, body = made
+        request["headers"] += [h for h in scope["headers"] if h[0] == b"accept-language"]
+        waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def body_of() -> Any:
+            return waiting.pop(0)
+
+        before = CORRECTED_BY.set(request[dead_letter_api.CORRECTOR])
+        try:
+            await self._route(request, body_of, send)
+        finally:
+            CORRECTED_BY.reset(before)
+
+    async def _report(
+        self, path: str, method: str, scope: Scope, receive: Receive, send: Send
+    ) -> bool:
+        """Routes of one report: raw bytes are the front's, its status the console's, which may not have heard of it yet."""
+        if (found := _RAW.fullmatch(path)) is not None:
+            _only(method, "GET")
+            await self._reports.get_raw(
+                await self._caller(scope, Permission.REPORT_RAW), found[1], send
+            )
+            return True
+        if (
+            method != "GET"
+            or (found := _STATUS.fullmatch(path)) is None
+            or (known := self._ledger.get(found[1])) is None
+        ):
+            return False
+        asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        if not asked.get("realm"):
+            asked["realm"] = known.realm
+            scope = {**scope, "query_string": urlencode(asked).encode()}
+
+        async def not_judged_yet(send: Send) -> bool:
+            """As of a time nothing had come, another realm has nothing under this id, and a source sees its own reports only."""
+            if (
+                asked.get("as_of")
+                or asked["realm"] != known.realm
+                or not await self._sees(scope, known)
+            ):
+                return False
+            received = {
+                "id": known.report_id,
+                "realm": known.realm,
+                "state": "received",
+                "recorded_at": iso(known.recorded_at),
+            }
+            await answer_json(send, 200, received | {"incident": None})
+            return True
+
+        await self._proxy.pass_on(scope, receive, send, instead_of_404=not_judged_yet)
+        return True
+
+    async def _sees(self, scope: Scope, known: Known) -> bool:
+        try:
+            caller = await self._callers.identify(scope)
+        except ProblemError:  # a guest of the demonstration has no account
+            return False
+        return caller.id == known.sender or caller.may(Permission.PICTURE_READ)
+
+    async def _attachment(
+        self, path: str, method: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if path == photo_api.PATH:
+            _only(method, "POST")
+            await self._photos.post(
+                await self._caller(scope, Permission.REPORT_POST), scope, receive, send
+            )
+        else:
+            _only(method, "GET")
+            await self._photos.get(
+                await self._caller(scope, Permission.REPORT_RAW),
+                path.removeprefix(f"{photo_api.PATH}/"),
+                send,
+            )
+
+    async def _read(self, path: str, scope: Scope, send: Send) -> None:
+        match path:
+            case "/api/v1/whoami":
+                await answer_json(send, 200, whoami(await self._callers.identify(scope)))
+            case "/api/v1/intake/strangers":
+                await self._administrator(scope)
+                await answer_json(send, 200, self._strangers.listed())
+            case "/openapi.json":
+                await answer_json(send, 200, await self._document())
+            case _:
+                found = await self._health.answer(path)
+                assert found is not None, "one of the paths of Health"
+                if (
+                    path == "/readyz"
+                    and not self._metrics_public
+                    and not await self._may_read_technical(scope)
+                ):
+                    status = "ok" if found.status < 400 else "unavailable"
+                    await answer_json(send, found.status, {"status": status})
+                    return
+                await answer(
+                    send,
+                    found.status,
+                    found.body,
+                    [
+                        (b"content-type", found.content_type.encode()),
+                        (b"cache-control", b"no-store"),
+                    ],
+                )
+
+    async def _check_technical(self, scope: Scope) -> None:
+        """Let strangers read counters and descriptions of routes only where the settings say so. Raises ProblemError."""
+        if not self._metrics_public:
+            await self._caller(scope, Permission.PICTURE_READ)
+
+    async def _may_read_technical(self, scope: Scope) -> bool:
+        try:
+            await self._check_technical(scope)
+        except ProblemError:
+            return False
+        return True
+
+    async def _sender(self, scope: Scope) -> Principal:
+        """Whose report it is: the caller's, heard with that, or that of the sender whose refused message is offered again."""
+        principal = await self._caller(scope, Permission.REPORT_POST)
+        if dead_letter_api.SENDER not in scope:
+            self._machines.heard(principal)
+        return principal
+
+    async def _caller(self, scope: Scope, permission: Permission) -> Principal:
+        principal = scope.get(dead_letter_api.SENDER) or await self._callers.identify(scope)
+        require(principal, permission)
+        return principal
+
+    async def _administrator(self, scope: Scope) -> Principal:
+        """Return the caller who administers accounts. A limited one could give another account what it lacks. Raises ProblemError."""
+        author = await self._caller(scope, Permission.ACCESS_ADMIN)
+        if author.scope != Limits():
+            raise ProblemError("out_of_scope", field="access")
+        return author
+
+    async def _document(self) -> dict[str, Any]:
+        """The whole OpenAPI document, as it was last while the console does not answer. Raises ProblemError `console_away`: a part would look like the whole."""
+        try:
+            self._known_document = merged(await self._proxy.get_json("/openapi.json", OPENAPI_S))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            if self._known_document is None:
+                raise ProblemError("console_away", retry_after_s=RETRY_S) from error
+        return self._known_document
+
+
+def _only(method: str, allowed: str) -> None:
+    if method != allowed:
+        raise ProblemError(
+            "method_not_allowed", allowed="GET, HEAD" if allowed == "GET" else allowed
+        )

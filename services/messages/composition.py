@@ -1,0 +1,506 @@
+"""One notification as the texts of every channel (rules D59 and D70).
+
+A text that is too long is shortened in steps: the number of sites goes, then what is least
+needed, then communes are counted. No word is ever cut in an SMS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from schemas.callouts import HEADCOUNT_KEYS
+from schemas.delivery import BundledItem, NotificationRow
+from schemas.replies import UNREAD
+from services.messages.names import Names
+from services.messages.phrases import Phrases
+from services.messages.rendering import (
+    MissingValue,
+    Value,
+    Values,
+    count_droppable,
+    cut_words,
+    render,
+    render_lines,
+)
+from services.messages.values import PAGES, Brevity, Telling, role_name, scope_name
+from services.runtime.http.sms_text import gsm7, plain, septets
+
+SMS_MOST: Final = 306
+"""Septets of two segments, the link among them."""
+VOICE_MOST: Final = 520
+"""Characters of half a minute, which is said twice."""
+SUBJECT_MOST: Final = 110
+TITLE_MOST: Final = 65
+PUSH_MOST: Final = 240
+LIFTED: Final = "lifted"
+"""Order that ends the one before it."""
+MOST_LINES: Final = 20
+MOST_CAUSES: Final = 2
+"""Other incidents that a bundle names beside its first."""
+HEADCOUNT: Final = "headcount"
+CALLOUT: Final = "callout"
+CORRECTION: Final = "callout_correction"
+WRITTEN: Final = frozenset({CALLOUT, CORRECTION})
+"""Templates that carry what the cell wrote, as long as it is."""
+GRAVITY: Final = (
+    "headcount",
+    "site_order",
+    "incident_wave",
+    "level_raised",
+    "answer_stale",
+    "exercise_wave",
+    "headcount_manager",
+    "instruction",
+    "alarm_dmia",
+    "forecast_dmia",
+    "alarm_rto",
+    "forecast_rto",
+    "plan_proposed",
+    "reassignment_void",
+    "reassignment_order",
+    "reassignment_recalled",
+    "reassignment_proposed",
+    "verify_request",
+    "card_overdue",
+    "reentry",
+    "stand_down_proposed",
+    "shift_ending",
+    "readiness_hole",
+)
+"""Templates, the gravest first: what a bundle says first."""
+_PAGES: Final = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_BEFORE: Final = re.compile(r" (?=[:;!?»%])")
+_AFTER: Final = re.compile(r"(?<=«) ")
+_SIGNS: Final = re.compile(r"[\[\]«»“”–()]")
+_LEVEL: Final = re.compile(r"\bN([0-4])\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A message in the shape of every channel."""
+
+    lang: str
+    subject: str
+    """Of an e-mail: it is understood without opening it."""
+    lines: tuple[str, ...]
+    """Of an e-mail: what, where, since when, what is asked."""
+    sms: str
+    sms_one_way: str
+    """The same where an answer by SMS arrives nowhere."""
+    voice: str
+    push_title: str
+    push: str
+    link: str | None
+    link_says: str
+    keys: tuple[str, ...]
+    """Keys to listen for in a call; none where nobody is asked."""
+    footer: tuple[str, ...]
+    heading: str
+
+    def plain(self) -> str:
+        """Return the body of an e-mail, one line a fact."""
+        answer = () if self.link is None else ("", self.link_says, self.link)
+        return "\n".join((self.heading, "", *self.lines, *answer, "", *self.footer)) + "\n"
+
+    def html(self) -> str:
+        """Return the same words as HTML, without images, scripts or anything fetched."""
+        return _PAGES.get_template("mail.html").render(text=self)
+
+
+def compose(
+    row: NotificationRow,
+    names: Names,
+    phrases: Phrases,
+    link: str | None,
+    said: str | None = None,
+    *,
+    public_url: str = "",
+) -> Text:
+    """Return the texts of a notification.
+
+    `said` is what the cell wrote. A template that is not known is told as information, never dropped.
+    A message that lacks what its template needs says to call the crisis cell.
+    """
+    composer = _Composer(
+        row, names, phrases, link if row.answer_expected else None, said, public_url
+    )
+    try:
+        return composer.text()
+    except MissingValue:
+        return composer.minimal()
+
+
+def _template_of(row: NotificationRow) -> str:
+    """Return which template tells the row."""
+    name, facts = row.template, row.values
+    if name == "information" and facts.get("lowered") is not None and facts.get("from") is not None:
+        return "information_lowered"
+    if name == "level_raised" and (row.previous_level is None or facts.get("first_call")):
+        return "incident_wave"
+    if name in ("alarm_rto", "alarm_dmia") and facts.get("site") and row.role == "responsable_site":
+        return f"{name}_local"
+    if name == "site_order" and facts.get("order") == LIFTED:
+        return "site_order_over"
+    if name == UNREAD and facts.get("headcount"):
+        return "reply_unread_headcount"
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class _Composer:
+    row: NotificationRow
+    names: Names
+    phrases: Phrases
+    link: str | None
+    said: str | None
+    public_url: str
+
+    def text(self) -> Text:
+        """Return the texts of all channels. Raises MissingValue."""
+        shapes = self._shapes()
+        unlimited = self.row.template in WRITTEN and not self._is_bundle
+        most = 1_000_000 if unlimited else SMS_MOST
+        subject = self._fitted(shapes["subject"], {}, SUBJECT_MOST, len, cuts=True)
+        reply = {
+            "reply": self._reply(),
+            "reply_again": self.phrases.word("reply_again"),
+            "reply_terse": self.phrases.word("reply_terse"),
+        }
+        return self._text(
+            subject=subject,
+            lines=self._lines(shapes["body"]),
+            sms=self._sms(shapes, reply, most),
+            sms_one_way=self._sms(shapes, dict.fromkeys(reply, ""), most),
+            voice=self._fitted(
+                shapes["voice"],
+                {"keys": self._keys()},
+                most if unlimited else VOICE_MOST,
+                len,
+                spoken=True,
+                cuts=True,
+            ),
+            push_title=self._fitted(shapes["push_title"], {}, TITLE_MOST, len, cuts=True),
+            push=self._fitted(shapes["push"], {}, most if unlimited else PUSH_MOST, len, cuts=True),
+        )
+
+    def minimal(self) -> Text:
+        """Return the message of a row that lacks what its template needs."""
+        values = self._values(spoken=False)
+        said = render(str(self.phrases.words["minimal"]), values)
+        spoken = render(str(self.phrases.words["minimal"]), values | {"link": ""})
+        subject = render(str(self.phrases.words["minimal_subject"]), values)
+        return self._text(
+            subject=self._typeset(subject),
+            lines=(self._typeset(spoken),),
+            sms=plain(said),
+            sms_one_way=plain(said),
+            voice=_voiced(spoken, self.phrases),
+            push_title=self._typeset(subject),
+            push=self._typeset(spoken),
+        )
+
+    def _text(
+        self,
+        *,
+        subject: str,
+        lines: tuple[str, ...],
+        sms: str,
+        sms_one_way: str,
+        voice: str,
+        push_title: str,
+        push: str,
+    ) -> Text:
+        asked = HEADCOUNT_KEYS if self.row.template == HEADCOUNT else ("1", "2")
+        return Text(
+            lang=self.phrases.lang,
+            subject=subject,
+            lines=lines,
+            sms=sms,
+            sms_one_way=sms_one_way,
+            voice=voice,
+            push_title=push_title,
+            push=push,
+            link=self.link,
+            link_says=self._typeset(
+                self.phrases.word("answer_at") + self.phrases.word("colon").rstrip()
+            ),
+            keys=() if self.link is None else tuple(asked),
+            footer=tuple(self._footer()),
+            heading=self._heading(),
+        )
+
+    @property
+    def _is_bundle(self) -> bool:
+        """Return whether it is told as one for several. A call that tells others beside is still that call."""
+        return bool(self.row.bundle) and not self.row.answer_expected
+
+    # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _shapes(self) -> dict[str, str]:
+        if self._is_bundle:
+            return dict(self.phrases.words["bundle"])
+        templates = self.phrases.templates
+        return dict(templates.get(_template_of(self.row), templates["information"]))
+
+    def _values(self, *, spoken: bool, brevity: Brevity = Brevity.WHOLE) -> dict[str, Value]:
+        page = PAGES.get(_template_of(self.row))
+        values = Telling(self._gravest(), self.names, self.phrases, spoken).values(brevity)
+        if self._is_bundle and values["about"]:
+            values["about"] = f"{values['about']}{self._other_causes(spoken=spoken)}"
+        return values | {
+            "link": self.link,
+            "page": f"{self.public_url}{page}" if page and self.public_url else "",
+            "text": self.said,
+            "count": self.phrases.word("messages", n=self.row.bundle_count + 1 - self._outdated()),
+            "also": self._also(),
+        }
+
+    def _also(self) -> str:
+        """Return how many other messages a call stands for; empty where it stands alone."""
+        if not self.row.bundle or self._is_bundle:
+            return ""
+        return self.phrases.word(
+            "also", count=self.phrases.word("messages", n=self.row.bundle_count)
+        )
+
+    def _reply(self) -> str:
+        if not self.row.answer_expected:
+            return ""
+        return self.phrases.word(
+            "reply_headcount" if self.row.template == HEADCOUNT else "reply_call"
+        )
+
+    def _keys(self) -> str:
+        if self.link is None:
+            return ""
+        return self.phrases.word(
+            "keys_headcount" if self.row.template == HEADCOUNT else "keys_call"
+        )
+
+    def _sms(self, shapes: Mapping[str, str], reply: Mapping[str, str], most: int) -> str:
+        """Return the SMS, in two segments at most. An answer by SMS needs no link when there is no room for it."""
+        if most > SMS_MOST:
+            return plain(self._fitted(shapes["sms"], reply, most, _septets))
+        text = gsm7(self._fitted(shapes["sms"], reply, most, _septets))
+        if septets(text) <= most:
+            return text
+        if (terse := shapes.get("sms_terse")) is None:
+            return gsm7(cut_words(text, most - 2)) if self.link is None else text
+        for brevity in (Brevity.COUNTED, Brevity.SHORTEST):
+            values = {**self._values(spoken=False, brevity=brevity), **reply}
+            text = gsm7(render(terse, values))
+            if septets(text) <= most:
+                return text
+        return gsm7(render(terse, {**values, "link": ""})) if reply["reply"] else text
+
+    def _fitted(
+        self,
+        shape: str,
+        more: Values,
+        most: int,
+        measure: Callable[[str], int],
+        *,
+        spoken: bool = False,
+        cuts: bool = False,
+    ) -> str:
+        """Return the longest form that has room; the shortest, cut between two words, where none has."""
+        filled = ""
+        for values, drop in self._steps(shape, spoken=spoken, counts_first=cuts):
+            filled = render(shape, {**values, **more}, drop=drop)
+            filled = _voiced(filled, self.phrases) if spoken else self._typeset(filled)
+            if measure(filled) <= most:
+                return filled
+        return cut_words(filled, most) if cuts else filled
+
+    def _steps(
+        self, shape: str, *, spoken: bool, counts_first: bool
+    ) -> Iterator[tuple[dict[str, Value], int]]:
+        """Yield ever shorter ways to say it: (values, passages to leave out)."""
+        most = count_droppable(shape)
+        if self._is_bundle:
+            told = self._bundled(spoken=spoken)
+            for number in range(len(told), 0, -1):
+                brevity = Brevity.WHOLE if number == len(told) else Brevity.COUNTED
+                values = self._values(spoken=spoken, brevity=brevity) | {
+                    "lines": self._told_first(told, number)
+                }
+                yield values, 0 if number == len(told) else most
+                yield values, most
+            return
+        yield self._values(spoken=spoken), 0
+        shorter = self._values(spoken=spoken, brevity=Brevity.WITHOUT_SCALE)
+        counted = self._values(spoken=spoken, brevity=Brevity.COUNTED)
+        yield shorter, 0
+        for drop in range(most + 1):
+            yield counted if counts_first else shorter, drop
+        yield counted, most
+
+    def _lines(self, shape: str) -> tuple[str, ...]:
+        values = self._values(spoken=False)
+        if not self._is_bundle:
+            return tuple(self._typeset(line) for line in render_lines(shape, values))
+        told = self._bundled(spoken=False)
+        lines = "\n".join((*(f"– {line}" for line in told), *self._more(len(told))))
+        filled = render_lines(shape, values | {"lines": lines})
+        return tuple(self._typeset(line) for one in filled for line in one.split("\n"))
+
+    # ── bundles ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _items(self) -> list[NotificationRow]:
+        """Return the messages of a bundle as rows of their own, the gravest first."""
+        own = BundledItem(
+            template=self.row.template,
+            level=self.row.level,
+            role=self.row.role,
+            scope=self.row.scope,
+            values=self.row.values,
+        )
+        return [
+            self.row.model_copy(
+                update={
+                    "template": item.template,
+                    "values": item.values,
+                    "level": item.level,
+                    "role": item.role,
+                    "scope": item.scope,
+                    "bundle": (),
+                    "previous_level": None,
+                }
+            )
+            for item in _newest(sorted((own, *self.row.bundle), key=_gravity))
+        ]
+
+    def _outdated(self) -> int:
+        """Return how many messages of a bundle a graver one of the same clock has overtaken."""
+        if not self._is_bundle:
+            return 0
+        return len(self.row.bundle) + 1 - len(self._items())
+
+    def _gravest(self) -> NotificationRow:
+        """Return the row whose incident a bundle is about; the row itself where it stands alone."""
+        if not self._is_bundle:
+            return self.row
+        items = self._items()
+        return next((one for one in items if "kind" in one.values), items[0])
+
+    def _bundled(self, *, spoken: bool) -> list[str]:
+        """Return what each message of a bundle says, the gravest first, each once."""
+        templates = self.phrases.templates
+        lines: dict[str, None] = {}
+        for one in self._items():
+            shape = templates.get(_template_of(one), templates["information"])["line"]
+            lines[
+                render(
+                    shape, Telling(one, self.names, self.phrases, spoken).values(Brevity.COUNTED)
+                )
+            ] = None
+        return list(lines)[:MOST_LINES]
+
+    def _other_causes(self, *, spoken: bool) -> str:
+        """Return what else a bundle is about, beside the incident of its gravest message."""
+        known = {self._gravest().values.get("number")}
+        causes: list[str] = []
+        for one in self._items():
+            number = one.values.get("number")
+            if number is not None and number not in known and len(causes) < MOST_CAUSES:
+                known.add(number)
+                causes.append(
+                    str(
+                        Telling(one, self.names, self.phrases, spoken).values(Brevity.COUNTED)[
+                            "cause"
+                        ]
+                    )
+                )
+        return "".join(f" ; {cause}" for cause in causes if cause)
+
+    def _told_first(self, told: list[str], number: int) -> str:
+        """Return the first sentences of a bundle, and how many more there are."""
+        sentences = [f"{line[:1].upper()}{line[1:]}." for line in told[:number]]
+        return " ".join((*sentences, *self._more(number)))
+
+    def _more(self, number: int) -> tuple[str, ...]:
+        rest = self.row.bundle_count + 1 - self._outdated() - number
+        return (self.phrases.word("others", n=rest),) if rest > 0 else ()
+
+    # ── beside the message ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _heading(self) -> str:
+        territory = self.names.territory
+        return self.phrases.word(
+            "heading",
+            of_territory=self.phrases.word("of_territory", territory=territory)
+            if territory
+            else " ",
+        )
+
+    def _footer(self) -> Iterator[str]:
+        role = role_name(self.row.role, self.names, self.phrases)
+        if role:
+            scope = scope_name(self.row.scope, self.names, self.phrases) if self.row.scope else ""
+            told = "called_as" if self.row.answer_expected else "told_as"
+            yield self._typeset(
+                render(str(self.phrases.words[told]), {"role": role, "scope": scope})
+            )
+        if not self.row.answer_expected and self.row.template != UNREAD:
+            yield self.phrases.word("no_answer")
+        page = PAGES.get(_template_of(self.row))
+        if page and self.public_url and not self.row.answer_expected:
+            yield self._typeset(self.phrases.word("to_do", page=f"{self.public_url}{page}"))
+        yield self._typeset(self.phrases.word("sent", at=self.phrases.stamp(self.row.planned_at)))
+        if self.link is not None:
+            yield self.phrases.word("opening")
+
+    def _typeset(self, text: str) -> str:
+        """Keep French signs with their words: no line breaks before `:`."""
+        return (
+            _AFTER.sub("\u00a0", _BEFORE.sub("\u00a0", text)) if self.phrases.lang == "fr" else text
+        )
+
+
+def _newest(items: Iterable[BundledItem]) -> list[BundledItem]:
+    """Return the items without the alarms of a clock that a later alarm has overtaken. The gravest come first."""
+    kept: dict[object, BundledItem] = {}
+    for number, item in enumerate(items):
+        is_alarm = item.template in ("alarm_rto", "alarm_dmia")
+        clock = (
+            (item.template, item.values.get("activity"), item.values.get("site"))
+            if is_alarm
+            else number
+        )
+        kept.setdefault(clock, item)
+    return list(kept.values())
+
+
+def _gravity(item: BundledItem) -> tuple[int, int, float]:
+    pct = item.values.get("pct")
+    rank = GRAVITY.index(item.template) if item.template in GRAVITY else len(GRAVITY)
+    return rank, -int(item.level), -float(pct) if isinstance(pct, int | float) else 0.0
+
+
+def _septets(text: str) -> int:
+    return septets(gsm7(text))
+
+
+def _voiced(text: str, phrases: Phrases) -> str:
+    """Return a text as a voice says it: levels in words, no signs that it stumbles over."""
+    level = phrases.word("level", n=0).replace("0", "").strip().lower()
+    spoken = _LEVEL.sub(lambda found: f"{level} {found[1]}", text)
+    spoken = _SIGNS.sub(
+        " ",
+        spoken.replace(" (", ", ")
+        .replace(")", " ")
+        .replace("%", "pour cent" if phrases.lang == "fr" else "per cent"),
+    )
+    return re.sub(r"\s+([.,;])", r"\1", re.sub(r"\s+", " ", spoken)).strip()

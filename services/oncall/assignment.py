@@ -1,0 +1,219 @@
+"""From the words of calendar events to posts and persons: whose shift it is is never guessed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.base import Instant
+from schemas.directory import Contact
+from schemas.oncall import DutyRow, Place, Shift
+from schemas.reference import Activities as ActivitiesSection
+from schemas.reference import EscalationPolicy, RosterSection, SectionData, Sites
+from services.oncall.ics import Calendar, CalendarRefused, Occurrence
+from services.oncall.schedule import Post
+
+_PARTS: Final = re.compile(r"\s*(?:[:;,|/()\[\]]|\s[-–—]\s)\s*")
+_DEPUTY: Final = frozenset({"suppleant", "suppleante", "deputy"})
+
+
+def folded(text: str) -> str:
+    """Without accents, case and doubled spaces: how words are compared."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(plain.replace("’", "'").casefold().split())
+
+
+@dataclass(frozen=True, slots=True)
+class Phonebook:
+    """Folded words → person token: the tokens themselves, and names and mail addresses of the directory."""
+
+    tokens: Mapping[str, str]
+
+    @classmethod
+    def of(cls, persons: Iterable[str], contacts: Iterable[Contact] = ()) -> Phonebook:
+        """A name that two people share means nobody."""
+        found: dict[str, set[str]] = {}
+        for token in persons:
+            found.setdefault(folded(token), set()).add(token)
+        for contact in contacts:
+            words = [contact.person, contact.name or "", *(p.address for p in contact.points)]
+            for word in filter(None, map(folded, words)):
+                found.setdefault(word, set()).add(contact.person)
+        return cls({word: next(iter(tokens)) for word, tokens in found.items() if len(tokens) == 1})
+
+    def find(self, words: str) -> str | None:
+        return self.tokens.get(folded(words))
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """Folded words → role and scope, as the territory calls them."""
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    scopes: Mapping[str, str] = field(default_factory=dict)
+    posts: frozenset[Post] = frozenset()
+
+    @classmethod
+    def of(
+        cls, sections: Iterable[SectionData], words: Iterable[tuple[str, str]] = ()
+    ) -> Organisation:
+        """`words`: (label, role) under which people know roles besides the territory's own labels."""
+        roles: dict[str, str] = {folded(label): role for label, role in words}
+        scopes: dict[str, str] = {}
+        posts: set[Post] = set()
+        for section in sections:
+            match section:
+                case EscalationPolicy(policy=policy):
+                    for id, label in policy.roles.items():
+                        roles |= {
+                            folded(id): id,
+                            folded(label): id,
+                            folded(re.split(r"[(,]", label)[0]): id,
+                        }
+                case Sites(sites=sites):
+                    scopes |= {folded(s.id): s.id for s in sites} | {
+                        folded(s.name): s.id for s in sites
+                    }
+                case ActivitiesSection(poles=poles):
+                    scopes |= {folded(p.id): p.id for p in poles} | {
+                        folded(p.name): p.id for p in poles
+                    }
+                case RosterSection(roster=roster):
+                    posts |= {(h.role, h.scope) for h in roster.holders} | {
+                        (r.role, r.scope) for r in roster.rotations
+                    }
+        return cls(roles, scopes, frozenset(posts))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the person who imports says, where the file need not."""
+
+    role: str | None = None
+    scope: str | None = None
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """The shifts of a calendar for one place of a post."""
+
+    role: str
+    scope: str | None
+    place: Place
+    start: Instant
+    end: Instant
+    shifts: tuple[Shift, ...]
+
+
+def duties_of(
+    calendar: Calendar,
+    phonebook: Phonebook,
+    organisation: Organisation,
+    asked: Asked,
+    window: tuple[Instant, Instant] | None = None,
+) -> list[Duty]:
+    """Shifts by post. Raises CalendarRefused for the first event that names nobody known, or no post."""
+    named = _parts(calendar.name or "")
+    found: dict[tuple[str, str | None, Place], list[Shift]] = {}
+    for o in calendar.occurrences:
+        words = [*_parts(o.title), *o.categories]
+        post = _post(o, [*words, *named], organisation, asked)
+        place = asked.place or (
+            Place.DEPUTY if any(folded(w) in _DEPUTY for w in (*words, *named)) else Place.HOLDER
+        )
+        start, end = (
+            (o.start, o.end) if window is None else (max(o.start, window[0]), min(o.end, window[1]))
+        )
+        shifts = [
+            Shift(start=start, end=end, person=p) for p in _persons(o, phonebook, organisation)
+        ]
+        found.setdefault((*post, place), []).extend(
+            s for s in shifts if s not in found.get((*post, place), ())
+        )
+    return [
+        Duty(
+            role,
+            scope,
+            place,
+            *(window or (min(s.start for s in shifts), max(s.end for s in shifts))),
+            tuple(shifts),
+        )
+        for (role, scope, place), shifts in sorted(
+            found.items(), key=lambda item: (item[0][0], item[0][1] or "", item[0][2])
+        )
+    ]
+
+
+def no_longer_named(
+    duties: Iterable[DutyRow], calendar: str, asked: Asked, found: Iterable[Duty]
+) -> list[str]:
+    """Ids of what this calendar said before about posts that it says nothing of any more, among those that were asked for."""
+    named = {(d.role, d.scope, d.place) for d in found}
+    return [
+        d.id
+        for d in duties
+        if d.kind == "calendar"
+        and d.state == "in_force"
+        and d.calendar == calendar
+        and (d.role, d.scope, d.place) not in named
+        and asked.role in (None, d.role)
+        and asked.scope in (None, d.scope)
+        and asked.place in (None, d.place)
+    ]
+
+
+def _parts(title: str) -> list[str]:
+    return [title, *(p for p in _PARTS.split(title) if p and p != title)]
+
+
+def _post(o: Occurrence, words: list[str], organisation: Organisation, asked: Asked) -> Post:
+    role = asked.role or next(
+        (r for w in words if (r := organisation.roles.get(folded(w))) is not None), None
+    )
+    if role is None:
+        raise CalendarRefused(
+            f"L’événement {o.label} ne dit pas de quel rôle il s’agit : nommez le rôle (--role) ou écrivez-le dans le titre."
+        )
+    if role not in organisation.roles.values():
+        raise CalendarRefused(f"Le rôle « {role} » n’existe pas dans ce territoire.")
+    scope = asked.scope or next(
+        (s for w in words if (s := organisation.scopes.get(folded(w))) is not None), None
+    )
+    if (role, scope) in organisation.posts:
+        return role, scope
+    if (role, None) in organisation.posts and asked.scope is None:
+        return role, None
+    where = f" pour « {scope} »" if scope else ""
+    raise CalendarRefused(
+        f"L’événement {o.label} : le rôle « {role} » n’existe pas{where or ' sans pôle ni site'} ; nommez son périmètre (--scope)."
+    )
+
+
+def _persons(o: Occurrence, phonebook: Phonebook, organisation: Organisation) -> list[str]:
+    """Those named in the title; else all who are invited."""
+    if (whole := phonebook.find(o.title)) is not None:
+        return [whole]
+    named = [
+        p
+        for w in _parts(o.title)[1:]
+        if folded(w) not in organisation.roles and (p := phonebook.find(w)) is not None
+    ]
+    if named:
+        return list(dict.fromkeys(named))
+    invited: list[str] = []
+    for address in o.attendees:
+        person = phonebook.find(address)
+        if person is None:
+            raise CalendarRefused(
+                f"L’événement {o.label} invite « {address[:80]} », que l’annuaire ne connaît pas."
+            )
+        invited.append(person)
+    if not invited:
+        raise CalendarRefused(
+            f"L’événement {o.label} ne nomme aucune personne que l’annuaire connaît."
+        )
+    return list(dict.fromkeys(invited))

@@ -1,0 +1,231 @@
+"""Who stands in a post at an instant (D34): override over calendar over rotation over roster. A function of published data and decisions.
+
+A post is a role in a scope; it has two places, holder and deputy. Nothing here knows the time: callers ask about an instant.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import Literal
+
+from schemas.base import Instant
+from schemas.oncall import DutyRow, Place, Rotation, Shift
+from schemas.reference import Roster
+from services.oncall.localtime import days, inside, instant, local_day, window_of
+
+Post = tuple[str, str | None]
+"""(role, scope)."""
+Source = Literal["override", "swap", "calendar", "rotation", "roster", "none"]
+_Key = tuple[str, str | None, Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Who stands in a place, and what says so."""
+
+    persons: tuple[str, ...]
+    """Equals, in order; empty: nobody."""
+    by: Source
+    duty: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    start: Instant
+    end: Instant
+    stand: Stand
+
+    @property
+    def person(self) -> str | None:
+        """The first of those who stand there."""
+        return next(iter(self.stand.persons), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Who is called for a post, and who if that one does not answer."""
+
+    holder: str | None
+    deputy: str | None
+
+
+class _Line:
+    """Shifts of calendars of one place as a step function of time."""
+
+    def __init__(self, shifts: Iterable[Shift]) -> None:
+        ordered = sorted(
+            (s for s in shifts if s.person is not None and s.start < s.end),
+            key=lambda s: (s.start, s.end, s.person),
+        )
+        cuts = sorted({t for s in ordered for t in (s.start, s.end)})
+        self.cuts = cuts
+        steps: list[list[str]] = [[] for _ in cuts]
+        for s in ordered:
+            for n in range(bisect_right(cuts, s.start) - 1, bisect_right(cuts, s.end - 1)):
+                if s.person is not None and s.person not in steps[n]:
+                    steps[n].append(s.person)
+        self._steps = [tuple(step) for step in steps]
+
+    def at(self, at: Instant) -> tuple[str, ...]:
+        n = bisect_right(self.cuts, at) - 1
+        return self._steps[n] if n >= 0 else ()
+
+
+class Rota:
+    """The rota of one realm. Immutable."""
+
+    def __init__(self, roster: Roster | None, duties: Iterable[DutyRow] = ()) -> None:
+        duties = tuple(duties)
+        self._made_of = (roster, {d.id: d for d in duties})
+        self._roster = {(h.role, h.scope): h for h in roster.holders} if roster else {}
+        self._rotations: dict[_Key, list[Rotation]] = {}
+        for r in roster.rotations if roster else ():
+            self._rotations.setdefault((r.role, r.scope, r.place), []).append(r)
+        self._overrides: dict[_Key, list[DutyRow]] = {}
+        self._calendars: dict[_Key, list[DutyRow]] = {}
+        for d in sorted((d for d in duties if d.state == "in_force"), key=lambda d: -d.number):
+            kind = self._calendars if d.kind == "calendar" else self._overrides
+            kind.setdefault((d.role, d.scope, d.place), []).append(d)
+        self._lines = {
+            key: _Line(s for d in rows for s in d.shifts) for key, rows in self._calendars.items()
+        }
+        keys = (*self._rotations, *self._overrides, *self._calendars)
+        self.posts: tuple[Post, ...] = tuple(
+            dict.fromkeys([*self._roster, *((role, scope) for role, scope, _ in keys)])
+        )
+        """Every post that somebody could stand in, in the order of the roster."""
+        self.roles = frozenset(role for role, _ in self.posts)
+        self._scopes: dict[str, tuple[str | None, ...]] = {}
+        for role, scope in self.posts:
+            self._scopes[role] = (*self._scopes.get(role, ()), scope)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rota) and self._made_of == other._made_of
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def scopes(self, role: str) -> tuple[str | None, ...]:
+        """Scopes in which the role exists."""
+        return self._scopes.get(role, ())
+
+    def is_static(self, role: str, scope: str | None) -> bool:
+        """Nothing but the roster speaks of this post: who stands in it never changes."""
+        return all(
+            (role, scope, place) not in kind
+            for place in Place
+            for kind in (self._rotations, self._overrides, self._calendars)
+        )
+
+    # ── at an instant ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stand(self, role: str, scope: str | None, place: Place, at: Instant) -> Stand:
+        """Who stands there at `at`."""
+        key = (role, scope, place)
+        for duty in self._overrides.get(key, ()):
+            for shift in duty.shifts:
+                if shift.start <= at < shift.end:
+                    return Stand(
+                        (shift.person,) if shift.person is not None else (),
+                        "swap" if duty.kind == "swap" else "override",
+                        duty.id,
+                    )
+        calendars = [d for d in self._calendars.get(key, ()) if d.start <= at < d.end]
+        if calendars:
+            return Stand(self._lines[key].at(at), "calendar", calendars[0].id)
+        rotations = [r for r in self._rotations.get(key, ()) if _in_force(r, at)]
+        if rotations:
+            found = (_turn(r, at) for r in rotations)
+            return Stand(tuple(dict.fromkeys(p for p in found if p is not None)), "rotation")
+        holder = self._roster.get((role, scope))
+        person = (
+            (holder.holder if place is Place.HOLDER else holder.deputy)
+            if holder is not None
+            else None
+        )
+        return Stand(
+            (person,) if person is not None else (), "roster" if holder is not None else "none"
+        )
+
+    def pair(
+        self,
+        role: str,
+        scope: str | None,
+        at: Instant,
+        rested: Callable[[str], bool] = lambda _: True,
+    ) -> Pair:
+        """Whom to call. Among equals the one who is rested (D39); an equal who is not called is the deputy of last resort."""
+        first = _rested_first(self.stand(role, scope, Place.HOLDER, at).persons, rested)
+        second = _rested_first(self.stand(role, scope, Place.DEPUTY, at).persons, rested)
+        holder = next(iter(first), None)
+        return Pair(holder, next((p for p in (*second, *first[1:]) if p != holder), None))
+
+    # ── over a span ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def spans(
+        self, role: str, scope: str | None, place: Place, start: Instant, end: Instant
+    ) -> list[Span]:
+        """[start, end) without a gap or an overlap, cut where somebody else stands, or by another word."""
+        found: list[Span] = []
+        cuts = [
+            start,
+            *sorted({c for c in self.cuts(role, scope, place, start, end) if start < c < end}),
+            end,
+        ]
+        for a, b in pairwise(cuts):
+            stand = self.stand(role, scope, place, a)
+            if found and found[-1].stand == stand:
+                found[-1] = Span(found[-1].start, b, stand)
+            elif a < b:
+                found.append(Span(a, b, stand))
+        return found
+
+    def cuts(
+        self, role: str, scope: str | None, place: Place, start: Instant, end: Instant
+    ) -> Iterator[Instant]:
+        """Every instant in [start, end) at which somebody else may stand there; more, but never less, than those."""
+        key = (role, scope, place)
+        for duty in self._overrides.get(key, ()):
+            yield from (t for s in duty.shifts for t in (s.start, s.end))
+        for duty in self._calendars.get(key, ()):
+            yield from (duty.start, duty.end)
+        if key in self._lines:
+            yield from self._lines[key].cuts
+        for r in self._rotations.get(key, ()):
+            yield from _hand_offs(r, start, end)
+
+
+def _rested_first(persons: tuple[str, ...], rested: Callable[[str], bool]) -> tuple[str, ...]:
+    if len(persons) < 2:
+        return persons
+    return tuple(sorted(persons, key=lambda p: not rested(p)))
+
+
+def _in_force(r: Rotation, at: Instant) -> bool:
+    return instant(r.since, r.hand_off_min) <= at and (
+        r.until is None or at < instant(r.until, r.hand_off_min)
+    )
+
+
+def _turn(r: Rotation, at: Instant) -> str | None:
+    """Whose turn it is; None outside its hours."""
+    if r.hours is not None and not inside(r.hours, at):
+        return None
+    turns = (local_day(at) - r.since).days // r.every_days + 1
+    while instant(r.since + timedelta(days=turns * r.every_days), r.hand_off_min) > at:
+        turns -= 1
+    return r.persons[turns % len(r.persons)]
+
+
+def _hand_offs(r: Rotation, start: Instant, end: Instant) -> Iterator[Instant]:
+    yield instant(r.since, r.hand_off_min)
+    if r.until is not None:
+        yield instant(r.until, r.hand_off_min)
+    for day in days(start, end):
+        if day >= r.since and (day - r.since).days % r.every_days == 0:
+            yield instant(day, r.hand_off_min)
+        if r.hours is not None:
+            yield from window_of(r.hours, day)

@@ -1,0 +1,261 @@
+"""Make a backup of an installation, running or not, in bounded memory.
+
+Order, so that nothing in the file rests on something that is not in it:
+
+1. The position in `events.external`: it moves on only after the reports that came of it are acknowledged.
+2. A cut of the logs that is consistent (services.runtime.backup.consistent_cut); then the ends of their inputs, which hold all that the logs have applied.
+3. The ends of everything else: a text is written with the report that names it, and only both together are an answer, so every text of a report
+   that had been answered is there.
+4. The records up to those ends, then the keyring: keys are durable before the text that is sealed with them.
+
+Left out of inputs and dead letters is what came from beyond the cut: publishers and conductor send it again. Public topics, snapshots and the store are not
+in it: they are made again from the logs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from schemas import envelope as ce
+from schemas.envelope import Place
+from schemas.realms import is_live
+from schemas.runtime import CONDUCTOR
+from schemas.topics import BY_NAME, PARTITIONS, SERVICES, lanes
+from schemas.topics import log as log_topic
+from services.runtime.backup.consistent_cut import Cut, consistent_cut
+from services.runtime.backup.contents import BLOCK_BYTES, ContentsWriter, Record, Section
+from services.runtime.backup.sealed_file import SealedWriter
+from services.runtime.log.chain import Position, follow, is_urgent
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process.atomic_file import appearing
+from services.runtime.process.settings import DataDir, Settings
+from services.runtime.secrets.broker_password import NAME as PASSWORD
+from services.runtime.secrets.signing import SigningKey
+from services.runtime.worker.recovery import ANY_LOGIC
+
+OTHERS: Final = ("events.external", "dead-letters", "texts", "directory", "access")
+SOURCES: Final = "intake/sources.db"
+KEYRING: Final = "secrets/keyring.db"
+TERRITORY: Final = "run/territory.json"
+Say = Callable[[str], None]
+
+
+class BackupRefused(Exception):
+    """There is nothing to back up, or it cannot be: the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was written."""
+
+    manifest: dict[str, Any]
+    bytes: int
+
+
+async def back_up(
+    settings: Settings, file: Path, secret: bytes, say: Say = lambda _: None
+) -> Taken:
+    """Write `file`, whole or not at all. Raises BackupRefused, TooBusy, SecretTooShort, KafkaError, OSError, sqlite3.Error."""
+    data = settings.data
+    if not (data.secrets / "master.key").exists():
+        raise BackupRefused(f"{data.root} holds no installation of Vigie")
+    if data.restoring.exists():
+        raise BackupRefused(
+            f"{data.root} holds half of one: a restore into it did not come to its end"
+        )
+    with appearing(file, 0o600) as target:
+        manifest = await _write(settings, ContentsWriter(SealedWriter(target, secret)), say)
+        size = target.tell()
+    return Taken(manifest, size)
+
+
+async def _write(settings: Settings, out: ContentsWriter, say: Say) -> dict[str, Any]:
+    data = settings.data
+    began = time.time_ns() // 1_000_000
+    with _copied(data, SOURCES) as sources:
+        cuts = await consistent_cut(settings.kafka)
+        async with PartitionReader(settings.kafka) as reader:
+            ends = {
+                topic: await reader.bounds(topic, range(PARTITIONS))
+                for s in SERVICES
+                for topic in lanes(s)
+            }
+            others = {
+                name: await reader.bounds(name, range(BY_NAME[name].partitions)) for name in OTHERS
+            }
+            logs = []
+            for service in SERVICES:
+                say(log_topic(service))
+                ranges = [
+                    {topic: ends[topic][p] for topic in lanes(service)} for p in range(PARTITIONS)
+                ]
+                logs += [
+                    await _log(reader, out, service, p, cuts[p], ranges[p])
+                    for p in range(PARTITIONS)
+                ]
+            for name, bounds in others.items():
+                say(name)
+                for partition, range_ in bounds.items():
+                    reached = {s: cut.reached for s, cut in cuts.get(partition, {}).items()}
+                    await _topic(
+                        reader, out, name, partition, range_, partial(_beyond, reached=reached)
+                    )
+        if sources is not None:
+            _file(out, SOURCES, sources)
+    for path in _secrets(data):
+        _file(out, f"secrets/{path.name}", path)
+    with _copied(data, KEYRING) as keyring:
+        if keyring is not None:
+            _file(out, KEYRING, keyring)
+    if (data.root / TERRITORY).exists():
+        _file(out, TERRITORY, data.root / TERRITORY)
+    return out.finish({"taken_at": began, "logs": logs}, SigningKey.open(data.secrets))
+
+
+async def _log(
+    reader: PartitionReader,
+    out: ContentsWriter,
+    service: str,
+    partition: int,
+    cuts: dict[str, Cut],
+    bounds: dict[str, tuple[int, int]],
+) -> dict[str, Any]:
+    """Write a log partition and the lanes of its input; return what the manifest says of them."""
+    topic, end = log_topic(service), cuts[service].end
+    begin = (await reader.bounds(topic, [partition]))[partition][0]
+    if begin:
+        raise BackupRefused(
+            f"partition {partition} of {topic} begins at {begin}: its beginning is gone, it cannot be put back whole"
+        )
+    at = Position()
+    out.begin(Section(topic, partition))
+    async for record in reader.read(topic, {partition: (0, end)}):
+        at, _ = follow(at, record.offset, record.value, ANY_LOGIC)
+        out.record(_record(record))
+    reached = {s: cut.reached for s, cut in cuts.items()}
+    about = {
+        "service": service,
+        "partition": partition,
+        "history": at.history,
+        "seq": at.seq,
+        "head": at.hash,
+        "logic": at.logic,
+    }
+    for topic, range_ in bounds.items():
+        applied, _ = at.applied_in(topic)
+        await _topic(
+            reader,
+            out,
+            topic,
+            partition,
+            range_,
+            partial(_waits_for_sender, applied=applied, reached=reached),
+        )
+        about["urgent_next" if is_urgent(topic) else "input_next"] = max(applied + 1 - range_[0], 0)
+    return about
+
+
+async def _topic(
+    reader: PartitionReader,
+    out: ContentsWriter,
+    topic: str,
+    partition: int,
+    bounds: tuple[int, int],
+    left_out: Callable[[Any], bool],
+) -> None:
+    out.begin(Section(topic, partition))
+    async for record in _kept(reader.read(topic, {partition: bounds}), left_out):
+        out.record(record)
+
+
+async def _kept(
+    records: AsyncIterator[Any], left_out: Callable[[Any], bool]
+) -> AsyncIterator[Record]:
+    async for record in records:
+        if not left_out(record):
+            yield _record(record)
+
+
+def _waits_for_sender(record: Any, applied: int, reached: dict[str, tuple[int, int]]) -> bool:
+    return record.offset > applied and _again(record, reached)
+
+
+def _again(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
+    """An input that was not applied and will be sent again, by a publisher or by the conductor of a simulated realm."""
+    if _beyond(record, reached):
+        return True
+    return (
+        not is_live((record.key or b"").decode(errors="replace"))
+        and dict(record.headers).get(ce.CE_SOURCE) == CONDUCTOR.encode()
+    )
+
+
+def _beyond(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
+    """A fact from a place in a log that the backup does not reach."""
+    raw = dict(record.headers).get(ce.CE_PLACE)
+    if raw is None:
+        return False
+    try:
+        place = Place.parse(raw.decode())
+    except ValueError:
+        return False  # somebody else's bytes: refused when applied, as they would have been
+    return place.service in reached and (place.history, place.seq) > reached[place.service]
+
+
+def _record(found: Any) -> Record:
+    return Record(found.offset, found.timestamp, found.key, found.value, tuple(found.headers))
+
+
+# ── files ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _secrets(data: DataDir) -> list[Path]:
+    """Everything but the keyring and its journals, and the password of this broker.
+
+    The one-time code goes along: whoever restores may never have logged in.
+    """
+    kept = (
+        p
+        for p in data.secrets.iterdir()
+        if p.is_file() and not p.name.startswith((".", "keyring.db"))
+    )
+    return sorted(p for p in kept if p.name != PASSWORD)
+
+
+def _file(out: ContentsWriter, name: str, path: Path) -> None:
+    out.begin(Section(file=name))
+    with path.open("rb") as source:
+        while block := source.read(BLOCK_BYTES):
+            out.block(block)
+
+
+@contextmanager
+def _copied(data: DataDir, name: str) -> Iterator[Path | None]:
+    """A consistent copy of a SQLite file that others write to, in the owner's own folder; None when there is none yet."""
+    if not (data.root / name).exists():
+        yield None
+        return
+    folder = data.run / f"backup-{os.getpid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        source, copy = (
+            sqlite3.connect(data.root / name, timeout=10),
+            sqlite3.connect(folder / "copy.db"),
+        )
+        try:
+            source.backup(copy)
+        finally:
+            copy.close()
+            source.close()
+        yield folder / "copy.db"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

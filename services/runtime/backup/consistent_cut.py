@@ -1,0 +1,109 @@
+"""Where a backup of a running system ends: on each log partition a record such that no log in the backup has heard of what is not in it.
+
+The ends of the logs are read one after the other while everything moves, so a receiver may have applied a fact that its source's end does not
+hold yet. Such a receiver is cut before that record, which may make others too long, until nothing is. Only the last moment of each log is
+concerned, so only its tail is looked at.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from schemas.envelope import Place
+from schemas.topics import PARTITIONS, SERVICES
+from schemas.topics import log as log_topic
+from services.runtime.log.chain import Position, follow
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.worker.recovery import ANY_LOGIC
+
+TAIL: Final = 5000
+"""Accepted records of a partition that are looked at: what the busiest one takes in half a second."""
+Reached = tuple[int, int]
+"""(history, seq) of a log."""
+NOTHING: Final[Reached] = (0, 0)
+
+
+class Cut(NamedTuple):
+    """The end of one log partition in a backup."""
+
+    end: int
+    """Offset of the first record that is left out."""
+    reached: Reached
+    """The last accepted record before it."""
+
+
+class Step(NamedTuple):
+    """One accepted record of a tail."""
+
+    offset: int
+    before: Reached
+    source: str
+    """Service whose fact it applies; empty: none."""
+    heard: Reached
+
+
+class TooBusy(RuntimeError):
+    """The logs moved further during the look at their ends than a tail reaches. Try again."""
+
+
+async def consistent_cut(kafka: str) -> dict[int, dict[str, Cut]]:
+    """Partition → service → cut. Raises TooBusy, KafkaError, OSError."""
+    async with PartitionReader(kafka) as reader:
+        ends = {s: await reader.bounds(log_topic(s), range(PARTITIONS)) for s in SERVICES}
+        found = {}
+        for partition in range(PARTITIONS):
+            tails = {}
+            for service in SERVICES:
+                tails[service] = await _tail(reader, service, partition, ends[service][partition])
+            found[partition] = settle(
+                {s: cut for s, (cut, _) in tails.items()},
+                {s: tail for s, (_, tail) in tails.items()},
+            )
+    return found
+
+
+def settle(cuts: Mapping[str, Cut], tails: Mapping[str, deque[Step]]) -> dict[str, Cut]:
+    """The longest cuts that are consistent, for the logs of one partition number. Raises TooBusy."""
+    found = dict(cuts)
+    moved = True
+    while moved:
+        moved = False
+        for service, tail in tails.items():
+            first = next(
+                (
+                    s
+                    for s in tail
+                    if s.offset < found[service].end
+                    and s.source
+                    and s.heard > found[s.source].reached
+                ),
+                None,
+            )
+            if first is None:
+                continue
+            if first is tail[0] and len(tail) == tail.maxlen:
+                raise TooBusy(
+                    f"{log_topic(service)} moves too fast to be cut: try again in a quieter moment"
+                )
+            found[service] = Cut(first.offset, first.before)
+            moved = True
+    return found
+
+
+async def _tail(
+    reader: PartitionReader, service: str, partition: int, bounds: tuple[int, int]
+) -> tuple[Cut, deque[Step]]:
+    at, steps = Position(), deque[Step](maxlen=TAIL)
+    async for record in reader.read(log_topic(service), {partition: bounds}):
+        before = (at.history, at.seq)
+        at, transaction = follow(at, record.offset, record.value, ANY_LOGIC)
+        if transaction is None:
+            continue
+        source, heard = "", NOTHING
+        if transaction.src.place is not None:
+            place = Place.parse(transaction.src.place)
+            source, heard = place.service, (place.history, place.seq)
+        steps.append(Step(record.offset, before, source, heard))
+    return Cut(bounds[1], (at.history, at.seq)), steps

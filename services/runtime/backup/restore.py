@@ -1,0 +1,308 @@
+"""Put a backup onto an empty installation. The file is read twice: once to prove it from beginning to end, once to write.
+
+Every log partition then gets a chained `Rebased` (RUNTIME §1.10): its input goes on behind what it has applied, and every attempt to notify that was open is
+ambiguous. While `run/restoring` exists the installation is half: nothing starts on it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+from uuid import uuid4
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas.routes import ROUTES
+from schemas.runtime import Rebased
+from schemas.topics import BY_NAME, LARGE_MESSAGE_BYTES, TOPICS, Retention
+from schemas.topics import log as log_topic
+from services.runtime.backup.backup import TERRITORY
+from services.runtime.backup.contents import Finished, Record, Section, read_contents
+from services.runtime.backup.sealed_file import SealedInvalid, SealedReader
+from services.runtime.kafka.clients import idempotent_producer, send_patiently
+from services.runtime.kafka.security import client_options
+from services.runtime.kafka.topics import provision
+from services.runtime.log.chain import Position, declare, follow
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process.settings import DataDir, Settings
+from services.runtime.worker.recovery import ANY_LOGIC
+
+IN_FLIGHT: Final = 1000
+LOGIC: Final = max(ROUTES)
+
+
+class RestoreRefused(Exception):
+    """There is something already where the backup should go, or it did not arrive as it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put back."""
+
+    records: int
+    files: int
+    rebased: int
+    """Log partitions that got a `Rebased`."""
+    signed_by: str
+    """Fingerprint of the installation that made the backup."""
+
+
+def prove(file: Path, secret: bytes) -> Finished:
+    """Read a backup from beginning to end: seal, hashes, signature, and that each log is one chain up to the head that the manifest names.
+
+    Raises SealedInvalid, SecretTooShort, OSError.
+    """
+    heads: dict[str, Position] = {}
+    logs = {t.name for t in TOPICS if t.name.endswith(".log")}
+    section = Section()
+    with file.open("rb") as source:
+        for item in read_contents(SealedReader(source, secret)):
+            if isinstance(item, Finished):
+                _prove_heads(item, heads)
+                return item
+            if isinstance(item, Section):
+                section = item
+                if item.topic and (
+                    item.topic not in BY_NAME or item.partition >= BY_NAME[item.topic].partitions
+                ):
+                    raise SealedInvalid(
+                        f"made by a newer version of Vigie: this one knows no {item.name}"
+                    )
+            elif isinstance(item, Record) and section.topic in logs:
+                at = heads.get(section.name, Position())
+                heads[section.name], _ = follow(at, item.offset, item.value or b"", ANY_LOGIC)
+    raise SealedInvalid("cut off: its end is missing")
+
+
+def _prove_heads(finished: Finished, heads: dict[str, Position]) -> None:
+    for about in finished.manifest["logs"]:
+        name = f"{log_topic(about['service'])}/{about['partition']}"
+        at = heads.get(name, Position())
+        if (at.history, at.seq, at.hash) != (about["history"], about["seq"], about["head"]):
+            raise SealedInvalid(
+                f"not what its manifest says: {name} ends at {at.seq}, not at {about['seq']}"
+            )
+
+
+def admit(data: DataDir, file: Path, secret: bytes) -> Finished:
+    """The first reading: `file` is whole, of a version that this one knows, and `data` is empty. Before a broker is started; writes nothing.
+
+    Raises RestoreRefused, SealedInvalid, SecretTooShort, OSError.
+    """
+    _refuse_used(data)
+    finished = prove(file, secret)
+    if (
+        finished.manifest["logs"]
+        and max(about["logic"] for about in finished.manifest["logs"]) > LOGIC
+    ):
+        raise RestoreRefused(
+            f"the backup was made by a newer version of Vigie: this one knows logic {LOGIC}"
+        )
+    return finished
+
+
+async def restore(
+    settings: Settings,
+    file: Path,
+    secret: bytes,
+    finished: Finished,
+    say: Callable[[str], None] = lambda _: None,
+) -> Restored:
+    """Put `file`, which was admitted, onto the broker of `settings` and into its data directory, both empty.
+
+    Raises RestoreRefused, SealedInvalid, TopicsDiffer, BrokerUnreachable, KafkaError, OSError.
+    """
+    made = await provision(settings.kafka, replication=settings.kafka_replication)
+    await _refuse_records(settings.kafka, made.existing)
+    settings.data.make()
+    _finish(settings.data.restoring.open("wb"))
+    records, files = await _write(settings, file, secret, say)
+    await _arrived(settings.kafka, finished.manifest)
+    cluster = await _cluster_id(settings.kafka)
+    rebased = await _rebase(settings.kafka, finished.manifest, cluster)
+    _same_territory(settings.data, cluster)
+    settings.data.restoring.unlink()
+    return Restored(records, files, rebased, finished.key.fingerprint)
+
+
+def _refuse_used(data: DataDir) -> None:
+    for used in (data.secrets / "master.key", data.root / "intake", data.root / "vault"):
+        if used.exists():
+            raise RestoreRefused(
+                f"{data.root} is in use ({used.relative_to(data.root)} is there): a backup goes onto an empty installation alone"
+            )
+
+
+async def _refuse_records(kafka: str, topics: Iterable[str]) -> None:
+    async with PartitionReader(kafka) as reader:
+        for name in topics:
+            bounds = await reader.bounds(name, range(BY_NAME[name].partitions))
+            if any(end > 0 for _, end in bounds.values()):
+                raise RestoreRefused(
+                    f"topic {name} on {kafka} holds records: a backup goes onto an empty broker alone"
+                )
+
+
+async def _write(
+    settings: Settings, file: Path, secret: bytes, say: Callable[[str], None]
+) -> tuple[int, int]:
+    section, target = Section(), None
+    records = files = 0
+    with file.open("rb") as source:
+        async with _sending(settings.kafka) as send:
+            for item in read_contents(SealedReader(source, secret)):
+                if isinstance(item, Section):
+                    if target is not None:
+                        _finish(target)
+                        target = None
+                    if item.topic and item.topic != section.topic:
+                        say(item.topic)
+                    section = item
+                    if section.file:
+                        target, files = _created(settings.data, section.file), files + 1
+                elif isinstance(item, Record):
+                    await send(section, item)
+                    records += 1
+                elif isinstance(item, bytes) and target is not None:
+                    target.write(item)
+            if target is not None:
+                _finish(target)
+    return records, files
+
+
+@asynccontextmanager
+async def _sending(kafka: str) -> AsyncIterator[Callable[[Section, Record], Any]]:
+    """Sends records in order, a bounded number at a time; all are acknowledged at the end. Raises KafkaError."""
+    producer = idempotent_producer(kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES)
+    await producer.start()
+    pending: list[Any] = []
+
+    async def settle() -> None:
+        for sent in pending:
+            await sent
+        pending.clear()
+
+    async def send(section: Section, record: Record) -> None:
+        headers: Any = list(record.headers)
+        stamp = None if BY_NAME[section.topic].append_time else record.timestamp
+        pending.append(
+            await send_patiently(
+                producer,
+                section.topic,
+                record.value,
+                record.key,
+                section.partition,
+                headers,
+                timestamp_ms=stamp,
+            )
+        )
+        if len(pending) >= IN_FLIGHT:
+            await settle()
+
+    try:
+        yield send
+        await settle()
+    finally:
+        await producer.stop()
+
+
+def _created(data: DataDir, name: str) -> IO[bytes]:
+    path = data.root / name
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise SealedInvalid(f"holds a file outside the data directory ({name})")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _finish(file: IO[bytes]) -> None:
+    """A key that the machine loses with its power, after the restore has said that it is done, is lost for good."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+
+
+async def _arrived(kafka: str, manifest: dict[str, Any]) -> None:
+    """As many records lie in each topic as were sent, and no other. Raises RestoreRefused."""
+    expected: dict[str, dict[int, int]] = defaultdict(dict)
+    for name, about in manifest["sections"].items():
+        topic, _, partition = name.partition("/")
+        if topic in BY_NAME:
+            expected[topic][int(partition)] = about["entries"]
+    async with PartitionReader(kafka) as reader:
+        for topic, counts in expected.items():
+            bounds = await reader.bounds(topic, counts)
+            wrong = [p for p, count in counts.items() if bounds[p][1] != count]
+            if wrong and BY_NAME[topic].retention is not Retention.COMPACTED:
+                raise RestoreRefused(
+                    f"partition {wrong[0]} of {topic} does not hold what was sent: somebody else writes to {kafka}"
+                )
+
+
+async def _rebase(kafka: str, manifest: dict[str, Any], cluster: str) -> int:
+    """`Rebased` on every log partition that holds something. Raises RestoreRefused."""
+    run, now, count = uuid4().hex[:16], time.time_ns() // 1_000_000, 0
+    producer = idempotent_producer(kafka)
+    await producer.start()
+    try:
+        async with PartitionReader(kafka) as reader:
+            for about in manifest["logs"]:
+                service, partition = about["service"], about["partition"]
+                if not about["seq"]:
+                    continue
+                end = (await reader.bounds(log_topic(service), [partition]))[partition][1]
+                at = Position(
+                    history=about["history"],
+                    next=end,
+                    seq=about["seq"],
+                    hash=about["head"],
+                    logic=about["logic"],
+                )
+                fact = Rebased(
+                    cluster_id=cluster,
+                    next_offset=about["input_next"],
+                    urgent_next_offset=about.get("urgent_next"),
+                )
+                raw = declare(
+                    service,
+                    LOGIC,
+                    at,
+                    fact,
+                    partition=partition,
+                    now=now,
+                    run=run,
+                    history=at.history + 1,
+                )
+                sent = await producer.send_and_wait(
+                    log_topic(service), raw, key=b"", partition=partition
+                )
+                if sent.offset != end:
+                    raise RestoreRefused(
+                        f"somebody else writes to partition {partition} of {log_topic(service)}"
+                    )
+                count += 1
+    finally:
+        await producer.stop()
+    return count
+
+
+async def _cluster_id(kafka: str) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **client_options())
+    await admin.start()
+    try:
+        return str((await admin.describe_cluster()).get("cluster_id", ""))
+    finally:
+        await admin.close()
+
+
+def _same_territory(data: DataDir, cluster: str) -> None:
+    """The version of the reference data that the live realm has is the one that it had: `up` does not publish it again."""
+    path = data.root / TERRITORY
+    if path.exists():
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"cluster": cluster}))

@@ -1,0 +1,149 @@
+"""An encrypted file that is written and read as a stream, in bounded memory, and shows every cut and change.
+
+    magic, salt (16), nonce prefix (7), check (16), then frames: length (4, big-endian), AES-256-GCM of up to 1 MiB of zlib-compressed plain bytes
+
+The nonce of a frame is prefix, number of the frame and whether it is the last one (the STREAM construction): frames that are missing, doubled, exchanged
+or cut off at the end do not open. The key is Argon2id of the secret and the salt; `check` tells a wrong key from a changed file.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from hashlib import blake2b
+from hmac import compare_digest
+from typing import IO, Final
+
+from argon2.low_level import Type, hash_secret_raw
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+MAGIC: Final = b"VIGIE-BACKUP-1\n"
+FRAME_BYTES: Final = 1 << 20
+MIN_SECRET: Final = 12
+"""Characters of a passphrase: the file may lie in many places, for years."""
+_SALT, _PREFIX, _CHECK, _TAG = 16, 7, 16, 16
+_HEAD: Final = len(MAGIC) + _SALT + _PREFIX + _CHECK
+_LENGTH: Final = struct.Struct(">I")
+_MOST: Final = FRAME_BYTES + 1024 + _TAG
+"""Bytes of a sealed frame: incompressible bytes grow a little."""
+
+
+class SealedInvalid(ValueError):
+    """Not a backup, not this key, cut off or changed: the message says which."""
+
+
+class SecretTooShort(ValueError):
+    """The key of a backup has fewer than `MIN_SECRET` characters."""
+
+
+def _key(secret: bytes, salt: bytes) -> bytes:
+    if len(secret) < MIN_SECRET:
+        raise SecretTooShort(f"the key of a backup needs {MIN_SECRET} characters at least")
+    return hash_secret_raw(
+        secret, salt, time_cost=3, memory_cost=64 << 10, parallelism=1, hash_len=32, type=Type.ID
+    )
+
+
+def _check(key: bytes, salt: bytes, prefix: bytes) -> bytes:
+    return blake2b(salt + prefix, key=key, digest_size=_CHECK, person=b"vigie.backup").digest()
+
+
+def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
+    return prefix + number.to_bytes(4, "big") + bytes([last])
+
+
+class SealedWriter:
+    """`write` as often as you like, then `close`; without `close` the file does not open."""
+
+    def __init__(self, file: IO[bytes], secret: bytes) -> None:
+        """Raises SecretTooShort, OSError."""
+        salt, self._prefix = os.urandom(_SALT), os.urandom(_PREFIX)
+        key = _key(secret, salt)
+        self._file, self._aead, self._number = file, AESGCM(key), 0
+        self._head = MAGIC + salt + self._prefix + _check(key, salt, self._prefix)
+        self._buffer = bytearray()
+        file.write(self._head)
+
+    def write(self, plain: bytes) -> None:
+        """Raises OSError."""
+        self._buffer += plain
+        while len(self._buffer) > FRAME_BYTES:
+            self._frame(bytes(self._buffer[:FRAME_BYTES]), last=False)
+            del self._buffer[:FRAME_BYTES]
+
+    def close(self) -> None:
+        """Write the last frame. The file itself stays open."""
+        self._frame(bytes(self._buffer), last=True)
+
+    def _frame(self, plain: bytes, *, last: bool) -> None:
+        sealed = self._aead.encrypt(
+            _nonce(self._prefix, self._number, last=last), zlib.compress(plain, 1), self._head
+        )
+        self._file.write(_LENGTH.pack(len(sealed)) + sealed)
+        self._number += 1
+
+
+class SealedReader:
+    """Reads what a SealedWriter wrote; `close` proves that the end is the end."""
+
+    def __init__(self, file: IO[bytes], secret: bytes) -> None:
+        """Raises SealedInvalid, SecretTooShort, OSError."""
+        head = file.read(_HEAD)
+        if not head.startswith(MAGIC):
+            other = head.startswith(MAGIC[: MAGIC.rindex(b"-") + 1])
+            raise SealedInvalid(
+                "made by another version of Vigie, in a form that this one does not know"
+                if other
+                else "no backup of Vigie"
+            )
+        if len(head) < _HEAD:
+            raise SealedInvalid("cut off: it ends in its head")
+        salt = head[len(MAGIC) :][:_SALT]
+        self._prefix = head[len(MAGIC) + _SALT :][:_PREFIX]
+        key = _key(secret, salt)
+        if not compare_digest(head[-_CHECK:], _check(key, salt, self._prefix)):
+            raise SealedInvalid("sealed with another key")
+        self._frames = self._opened(file, AESGCM(key), head)
+        self._buffer = bytearray()
+
+    def read(self, count: int) -> bytes:
+        """Exactly `count` bytes. Raises SealedInvalid."""
+        while len(self._buffer) < count:
+            plain = next(self._frames, None)
+            if plain is None:
+                raise SealedInvalid("damaged: its content ends early")
+            self._buffer += plain
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
+
+    def close(self) -> None:
+        """Nothing may follow. Raises SealedInvalid."""
+        if self._buffer or next(self._frames, b""):
+            raise SealedInvalid("damaged: something follows its end")
+
+    def _opened(self, file: IO[bytes], aead: AESGCM, head: bytes) -> Iterator[bytes]:
+        number, ended = 0, False
+        while raw := file.read(_LENGTH.size):
+            (length,) = _LENGTH.unpack(raw) if len(raw) == _LENGTH.size else (0,)
+            if ended or (len(raw) == _LENGTH.size and not _TAG <= length <= _MOST):
+                raise SealedInvalid(f"changed after byte {file.tell()}")
+            sealed = file.read(length)
+            if len(raw) < _LENGTH.size or len(sealed) < length:
+                raise SealedInvalid("cut off: its end is missing")
+            compressed, ended = self._one(aead, head, number, sealed)
+            number += 1
+            yield zlib.decompress(compressed)
+        if not ended:
+            raise SealedInvalid("cut off: its end is missing")
+
+    def _one(self, aead: AESGCM, head: bytes, number: int, sealed: bytes) -> tuple[bytes, bool]:
+        for last in (False, True):
+            try:
+                return aead.decrypt(_nonce(self._prefix, number, last=last), sealed, head), last
+            except InvalidTag:
+                continue
+        raise SealedInvalid(f"changed in part {number + 1}")

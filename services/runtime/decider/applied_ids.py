@@ -1,0 +1,172 @@
+"""The ids that a realm has already applied: exact membership, pruned by age, cheap to snapshot.
+
+Persistent like everything in the state: `add` returns a new value and shares the rest. Ids lie in sealed pages of `PAGE` ids
+that never change again, so that a snapshot writes a page once and afterwards only the open one. Of a closed realm eight bytes of each id
+are kept: hundreds of exercises a year must not stay in every worker's memory.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain
+from typing import Final
+
+from schemas.base import DAY_MS, Instant
+from services.runtime.decider.maps import Map
+
+KEPT_MS: Final = 7 * DAY_MS
+"""How long an id is remembered (a live realm; other realms never forget)."""
+PAGE: Final = 4096
+DIGEST_BYTES: Final = 8
+"""Of an id in a compact set. Two ids that share it are one in 10¹³ for a thousand ids; then a closed realm calls a new input a duplicate, not refused."""
+BLOCK: Final = 16
+"""Pages whose ids are one frozen set: a persistent map of a million ids takes seconds to make, sets take a tenth of one."""
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Page:
+    """`until`: time of its youngest id; ids in order of arrival."""
+
+    until: Instant
+    ids: tuple[str, ...]
+
+
+_NO_IDS: Final[Map[str, None]] = Map()
+_NO_PAGES: Final[Map[int, Page]] = Map()
+_Open = tuple[str, "_Open"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    ids: Map[str, None] = _NO_IDS
+    """Of the pages after the last whole block, and of the page that is growing."""
+    pages: Map[int, Page] = _NO_PAGES
+    first: int = 0
+    """Number of the oldest page kept; pages are `first` … `last - 1`."""
+    last: int = 0
+    open: _Open = None
+    open_count: int = 0
+    blocks: tuple[frozenset[str], ...] = ()
+    """Ids of the whole blocks of pages, from the block of `first` on."""
+    compact: bytes | None = None
+    """Digests of all ids in ascending order; then there is nothing else."""
+
+    def __contains__(self, id: str) -> bool:
+        if self.compact is not None:
+            digest = _digest(id)
+            return self.compact[(at := _place(self.compact, digest)) : at + DIGEST_BYTES] == digest
+        if id in self.ids:
+            return True
+        for block in self.blocks:  # noqa: SIM110  `any` costs three times as much, and every input asks
+            if id in block:
+                return True
+        return False
+
+    def __len__(self) -> int:
+        return len(self.ids) + sum(map(len, self.blocks)) + len(self.compact or b"") // DIGEST_BYTES
+
+    def add(self, id: str, at: Instant, *, forget: bool) -> Seen:
+        """With `id` seen at `at` (never decreasing). `forget`: drop pages whose youngest id is older than `KEPT_MS`."""
+        if id in self:
+            return self
+        if self.compact is not None:
+            at = _place(self.compact, digest := _digest(id))
+            return Seen(compact=self.compact[:at] + digest + self.compact[at:])
+        opened: _Open = (id, self.open)
+        count = self.open_count + 1
+        if count < PAGE:
+            return Seen(
+                self.ids.set(id, None),
+                self.pages,
+                self.first,
+                self.last,
+                opened,
+                count,
+                self.blocks,
+            )
+        page = Page(at, tuple(reversed(tuple(_walk(opened)))))
+        ids, pages, last, blocks = (
+            self.ids.set(id, None),
+            self.pages.set(self.last, page),
+            self.last + 1,
+            self.blocks,
+        )
+        if last % BLOCK == 0:  # every id of the map is in a page of this block
+            ids, blocks = _NO_IDS, (*blocks, frozenset(ids))
+        full = Seen(ids, pages, self.first, last, None, 0, blocks)
+        return full._forget(at - KEPT_MS) if forget else full
+
+    def _forget(self, before: Instant) -> Seen:
+        first, pages, ids, blocks = self.first, self.pages, self.ids, self.blocks
+        while first < self.last and pages[first].until < before:
+            gone = pages[first].ids
+            if blocks:
+                rest = blocks[0].difference(gone)
+                blocks = (rest, *blocks[1:]) if rest else blocks[1:]
+            else:
+                with ids.mutate() as fewer:
+                    for id in gone:
+                        del fewer[id]
+                    ids = fewer.finish()
+            pages, first = pages.delete(first), first + 1
+        return Seen(ids, pages, first, self.last, self.open, self.open_count, blocks)
+
+    def compacted(self) -> Seen:
+        """The same ids for a realm that is closed: `DIGEST_BYTES` of each, none ever forgotten."""
+        if self.compact is not None:
+            return self
+        return Seen(compact=b"".join(sorted(map(_digest, chain(self.ids, *self.blocks)))))
+
+    def open_ids(self) -> tuple[str, ...]:
+        """Ids of the page that is still growing, in order of arrival."""
+        return tuple(reversed(tuple(_walk(self.open))))
+
+    @classmethod
+    def restore(cls, first: int, pages: Sequence[Page], opened: Iterable[str]) -> Seen:
+        """Inverse of reading `first`, the pages from it on, and `open_ids`."""
+        last = first + len(pages)
+        whole = last - last % BLOCK
+        """Pages before this one are in blocks."""
+        numbered = {first + n: page for n, page in enumerate(pages)}
+        blocks = tuple(
+            frozenset(
+                chain.from_iterable(
+                    numbered[n].ids for n in range(max(start, first), start + BLOCK)
+                )
+            )
+            for start in range(first - first % BLOCK, whole, BLOCK)
+        )
+        ids: Map[str, None] = Map(
+            dict.fromkeys(
+                chain.from_iterable(numbered[n].ids for n in range(max(whole, first), last))
+            )
+        )
+        open: _Open = None
+        count = 0
+        with ids.mutate() as filling:
+            for id in opened:
+                filling[id] = None
+                open, count = (id, open), count + 1
+            ids = filling.finish()
+        return cls(ids, Map(numbered), first, last, open, count, blocks)
+
+
+def _walk(opened: _Open) -> Iterator[str]:
+    while opened is not None:
+        id, opened = opened
+        yield id
+
+
+def _digest(id: str) -> bytes:
+    return blake2b(id.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def _place(compact: bytes, digest: bytes) -> int:
+    """Where `digest` stands in `compact`, or would."""
+    number = range(len(compact) // DIGEST_BYTES)
+    return DIGEST_BYTES * bisect_left(
+        number, digest, key=lambda n: compact[n * DIGEST_BYTES : (n + 1) * DIGEST_BYTES]
+    )

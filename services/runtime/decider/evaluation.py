@@ -1,0 +1,490 @@
+"""The pure core of a decider: one raw input and the state of its realm → facts and the new state.
+
+Order for one input (DESIGN §2; RUNTIME §1.5):
+
+1. Read the envelope and the message; what cannot be read, or is not for this realm, becomes `InputRefused` and has no effect.
+2. The realm must be open. `OpenRealm` opens it in the service that the route table names, the forwarded `RealmOpened` elsewhere.
+3. Move the clock: live realms to the broker's append time, others to `ce_at`. Deadlines due by then fire one after the other, each
+   at its own time; one that raises becomes `DeadlineFailed`, which disarms it.
+4. An id seen before, or a forwarded fact at or before the watermark, becomes `InputDuplicate`.
+5. Decide. An exception becomes `InputFailed`; the id stays unseen, so that a replay works after the fix.
+
+No clock, no random, no I/O. `evolve` over the recorded facts gives the state that `apply` gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+
+import orjson
+
+from schemas.base import END_OF_TIME, Command, Fact, Instant, Message
+from schemas.envelope import Place
+from schemas.realms import derive_id, is_live, parse_realm
+from schemas.runtime import (
+    CloseRealm,
+    CommandApplied,
+    CommandRefused,
+    DeadlineFailed,
+    InputDuplicate,
+    InputFailed,
+    InputRefused,
+    LossDeclared,
+    OpenRealm,
+    PaceChanged,
+    RealmClosed,
+    RealmOpened,
+    Rebased,
+    SetPace,
+    StepAccepted,
+    StepRequested,
+    StepSettled,
+    StepTo,
+    Tick,
+)
+from services.runtime.decider.inputs import Envelope, InputRecord, Refusal, describe, input_digest
+from services.runtime.decider.protocol import Decider, Firing, Input
+from services.runtime.decider.realm_state import Mark, RealmState
+from services.runtime.log.transaction import FactRecord, Source
+from services.runtime.process.exits import Stop
+
+if TYPE_CHECKING:
+    from services.runtime.decider.machine import Machine
+
+S = TypeVar("S")
+
+FIRING_BYTES: Final = 160 * 1024
+"""Facts of deadlines in one Transaction. Beyond it the rest stays due and fires with the next input (a `Tick` comes by itself)."""
+ONE_FIRING_BYTES: Final = 224 * 1024
+"""Facts of a single deadline: more do not fit into the Transaction of any input, so it has failed."""
+WITHOUT_EFFECT: Final[frozenset[type[Message]]] = frozenset(
+    (InputRefused, InputFailed, InputDuplicate)
+)
+NEVER_INPUT: Final[frozenset[type[Message]]] = WITHOUT_EFFECT | {
+    DeadlineFailed,
+    LossDeclared,
+    Rebased,
+    StepAccepted,
+    PaceChanged,
+    CommandApplied,
+    CommandRefused,
+}
+_RUNTIME_INPUT: Final[frozenset[type[Message]]] = frozenset(
+    (Tick, StepTo, RealmOpened, RealmClosed, CloseRealm, StepRequested, StepSettled, SetPace)
+)
+_wire_types: dict[type[Message], str] = {}
+
+
+class Applied(NamedTuple, Generic[S]):
+    """What one input caused."""
+
+    realm: str
+    """Empty when the key is not a realm of this partition."""
+    lineage: str
+    state: RealmState[S] | None
+    """None: there is no such realm (yet)."""
+    source: Source
+    at: Instant
+    facts: tuple[FactRecord, ...]
+    next_due: Instant | None
+    outcome: str
+    """applied, duplicate, failed or refused; refused and failed go to the dead letters."""
+
+
+class Moved(Generic[S]):
+    """The part of a realm's state that facts change."""
+
+    __slots__ = ("closed", "domain")
+
+    def __init__(self, domain: S, closed: bool) -> None:
+        self.domain = domain
+        self.closed = closed
+
+    def by(self, decider: Decider[S], fact: Fact, record: FactRecord) -> None:
+        """Evolve by one fact that has an effect."""
+        self.domain = decider.evolve(self.domain, fact, record.id, record.at)
+        if type(fact) is RealmClosed:
+            self.closed = True
+
+
+def noted(
+    decider: Decider[S],
+    state: RealmState[S],
+    moved: Moved[S],
+    id: str,
+    place: Place | None,
+    place_hash: str | None,
+    at: Instant,
+    outcome: type[Fact] | None,
+) -> RealmState[S]:
+    """The state after an input: what its facts moved, its id, its watermark, the clock. A closed realm holds nothing but what it has seen: its log does."""
+    marks, seen = state.marks, state.seen
+    if place is not None and place_hash is not None:
+        newest = marks.get(place.service)
+        if newest is None or newest.place < place:
+            marks = marks.set(place.service, Mark(place, place_hash))
+    if outcome is InputRefused:
+        return state if marks is state.marks else replace(state, marks=marks)
+    if outcome is None:
+        seen = seen.add(id, at, forget=is_live(state.realm))
+    domain = moved.domain
+    if moved.closed:
+        domain, seen = decider.initial(state.realm, state.lineage), seen.compacted()
+    return RealmState(
+        state.realm, state.lineage, max(state.now, at), moved.closed, seen, marks, domain
+    )
+
+
+class Application(Generic[S]):
+    """The application of one input: collects facts while the state moves."""
+
+    __slots__ = ("envelope", "facts", "fired", "history", "machine", "moved", "record", "state")
+
+    def __init__(
+        self,
+        machine: Machine[S],
+        state: RealmState[S] | None,
+        record: InputRecord,
+        envelope: Envelope,
+        history: int,
+    ) -> None:
+        self.machine, self.state, self.record, self.envelope, self.history = (
+            machine,
+            state,
+            record,
+            envelope,
+            history,
+        )
+        self.moved = None if state is None else Moved(state.domain, state.closed)
+        self.facts: list[FactRecord] = []
+        self.fired = 0
+        """How many of the facts come from deadlines."""
+
+    # ── results ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def result(self, at: Instant, outcome: type[Fact] | None) -> Applied[S]:
+        e, r, state = self.envelope, self.record, self.state
+        if state is not None and self.moved is not None:
+            state = noted(
+                self.machine.decider, state, self.moved, e.id, e.place, e.place_hash, at, outcome
+            )
+        place = None if e.place is None else str(e.place)
+        source = Source(
+            r.topic,
+            r.partition,
+            r.offset,
+            input_digest(r),
+            e.id,
+            e.type,
+            e.source,
+            r.timestamp,
+            e.correlation_id,
+            e.causation_id,
+            place,
+            e.place_hash,
+        )
+        lineage = e.realm if state is None else state.lineage
+        return Applied(
+            e.realm,
+            lineage,
+            state,
+            source,
+            at,
+            tuple(self.facts),
+            self.machine.next_due(state),
+            _OUTCOMES[outcome],
+        )
+
+    def refuse(self, why: Refusal) -> Applied[S]:
+        e = self.envelope
+        at = self.record.timestamp if self.state is None else self.state.now
+        self.record_fact(
+            InputRefused.model_validate(
+                {"input_id": e.id, "input_type": e.type, "code": why.code, "detail": why.detail}
+            ),
+            at,
+        )
+        return self.result(at, InputRefused)
+
+    def duplicate(self, at: Instant) -> Applied[S]:
+        self.record_fact(InputDuplicate(input_id=self.envelope.id), at)
+        return self.result(at, InputDuplicate)
+
+    def answer_refused(self, message: Command, status: int, code: str) -> Applied[S]:
+        """A command that the runtime itself refuses: the caller waits for this answer."""
+        at = self.record.timestamp if self.state is None else self.state.now
+        refused = {
+            "command_id": self.envelope.id,
+            "command": type(message).__name__,
+            "status": status,
+            "code": code,
+        }
+        self.take(CommandRefused.model_validate(refused), at)
+        return self.result(at, None)
+
+    # ── opening and closing ──────────────────────────────────────────────────────────────────────────────────────
+
+    def open(self, message: OpenRealm | RealmOpened) -> Applied[S]:
+        e, realm, service = self.envelope, self.envelope.realm, self.machine.service
+        if isinstance(message, OpenRealm):
+            if not self.machine.opens_realms:
+                return self.refuse(Refusal("invalid", f"OpenRealm does not go to {service}"))
+            if self.state is not None:
+                if self.is_duplicate(self.state):
+                    return self.duplicate(self.state.now)
+                return self.answer_refused(message, 409, "realm_exists")
+            if message.territory != parse_realm(realm)[0]:
+                return self.answer_refused(message, 409, "wrong_territory")
+            if not is_live(realm) and not 0 <= message.started_at < END_OF_TIME:
+                return self.answer_refused(message, 409, "time_out_of_range")
+            at = self.record.timestamp if is_live(realm) else message.started_at
+            opened = RealmOpened(
+                territory=message.territory,
+                title_code=message.title_code,
+                started_at=at,
+                lineage=message.lineage or realm,
+                speed=message.speed,
+                responders=message.responders,
+            )
+        else:
+            if self.machine.opens_realms or e.place is None:
+                return self.refuse(
+                    Refusal("invalid", "RealmOpened is taken only as a forwarded fact")
+                )
+            if self.state is not None:
+                return self.run(message, FIRING_BYTES, None)
+            opened, at = message, self.record.timestamp if is_live(realm) else message.started_at
+        lineage = opened.lineage
+        record = _fact_record(opened, derive_id(lineage, e.id, "fact/RealmOpened", 0), at)
+        self.facts.append(record)
+        self.state = self.machine.opened(realm, opened, record)
+        self.moved = Moved(self.state.domain, False)
+        if isinstance(message, OpenRealm):
+            self.take(
+                CommandApplied(
+                    command_id=e.id, command="OpenRealm", result={"realm": realm, "started_at": at}
+                ),
+                at,
+            )
+        return self.result(at, None)
+
+    def not_open(self, message: Message) -> Applied[S] | None:
+        """The answer when the realm is unknown or closed."""
+        if self.state is not None:
+            if not self.state.closed:
+                return None
+            if self.is_duplicate(self.state):
+                return self.duplicate(self.state.now)
+        unknown = self.state is None
+        code = "realm_unknown" if unknown else "realm_closed"
+        if isinstance(message, Command):
+            return self.answer_refused(message, 404 if unknown else 409, code)
+        return self.refuse(
+            Refusal(
+                code, f"realm {self.envelope.realm} is {'not open here' if unknown else 'closed'}"
+            )
+        )
+
+    # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, message: Message, firing_bytes: int, unwritable: str | None) -> Applied[S]:
+        e, state = self.envelope, self.state
+        assert state is not None
+        live = is_live(e.realm)
+        if type(message) is StepTo:
+            if live:
+                return self.refuse(
+                    Refusal("realm_not_simulated", "a live realm has the real clock")
+                )
+            if e.at is None:
+                return self.refuse(Refusal("invalid", "StepTo without ce_at"))
+        given = self.record.timestamp if live else state.now if e.at is None else e.at
+        now = max(state.now, given)
+        self.fire_until(now, live, firing_bytes)
+        self.fired = len(self.facts)
+        if self.is_duplicate(state):
+            return self.duplicate(now)
+        moved = self.moved
+        assert moved is not None
+        domain = moved.domain
+        try:
+            if unwritable is not None:
+                raise ValueError(unwritable)
+            for fact in self.decided(message, given, now, state.lineage, domain):
+                self.take(fact, now)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever the domain raises is a recorded fact, never a stop
+            del self.facts[self.fired :]
+            moved.domain, moved.closed = domain, False
+            self.record_fact(
+                InputFailed(input_id=e.id, input_type=e.type, error=describe(error)), now
+            )
+            return self.result(now, InputFailed)
+        return self.result(now, None)
+
+    def is_duplicate(self, state: RealmState[S]) -> bool:
+        place = self.envelope.place
+        if self.envelope.id in state.seen:
+            return True
+        return (
+            place is not None
+            and (mark := state.marks.get(place.service)) is not None
+            and place <= mark.place
+        )
+
+    def decided(
+        self, message: Message, given: Instant, now: Instant, lineage: str, domain: S
+    ) -> Sequence[Fact]:
+        e = self.envelope
+        if type(message) not in _RUNTIME_INPUT:
+            decision = Input(
+                e.id,
+                e.realm,
+                lineage,
+                e.source,
+                message,
+                given,
+                now,
+                e.correlation_id,
+                e.causation_id,
+            )
+            return self.machine.decider.decide(domain, decision)
+        match message:
+            case Tick() | StepTo() | RealmOpened():
+                return ()
+            case RealmClosed():
+                return (RealmClosed(),)
+            case CloseRealm():
+                return (RealmClosed(), self.applied(message))
+            case StepRequested() | SetPace() if is_live(e.realm):
+                return (self.refused(message, 409, "realm_not_simulated"),)
+            case StepRequested():
+                if message.to < now:
+                    return (self.refused(message, 409, "step_in_the_past"),)
+                if message.to >= END_OF_TIME:
+                    return (self.refused(message, 409, "time_out_of_range"),)
+                return (StepAccepted(to=message.to, command_id=e.id),)
+            case StepSettled():
+                return (
+                    CommandApplied(
+                        command_id=message.command_id,
+                        command="StepRequested",
+                        result={"at": message.to},
+                    ),
+                )
+            case SetPace():
+                return (
+                    PaceChanged(paused=message.paused, speed=message.speed),
+                    self.applied(message),
+                )
+        raise AssertionError(f"not handled: {type(message).__name__}")
+
+    def applied(self, message: Command) -> CommandApplied:
+        return CommandApplied(command_id=self.envelope.id, command=type(message).__name__)
+
+    def refused(self, message: Command, status: int, code: str) -> CommandRefused:
+        return CommandRefused.model_validate(
+            {
+                "command_id": self.envelope.id,
+                "command": type(message).__name__,
+                "status": status,
+                "code": code,
+            }
+        )
+
+    # ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def fire_until(self, now: Instant, live: bool, firing_bytes: int) -> None:
+        """Fire everything due by `now`, earliest first, each at its own time (never before the clock), as far as it fits."""
+        decider, state, moved, size = self.machine.decider, self.state, self.moved, 0
+        assert state is not None
+        assert moved is not None
+        clock = state.now
+        while size < firing_bytes:
+            deadline = decider.next_deadline(moved.domain)
+            if deadline is None or deadline.due > now:
+                return
+            clock = max(deadline.due, clock)
+            firing = Firing(deadline, state.realm, state.lineage, now if live else clock)
+            domain, fired = moved.domain, len(self.facts)
+            try:
+                for ordinal, fact in enumerate(decider.fire(domain, firing)):
+                    self.take(fact, clock, firing.derive(f"fact/{type(fact).__name__}", ordinal))
+                if decider.next_deadline(moved.domain) == deadline:
+                    raise ValueError("the deadline is still armed after it fired")
+                if (more := _bytes_of(self.facts[fired:])) > ONE_FIRING_BYTES:
+                    raise ValueError(f"its facts have {more} bytes")
+            except MemoryError:
+                raise
+            except Exception as error:
+                del self.facts[fired:]
+                moved.domain = domain
+                failed = DeadlineFailed(key=deadline.key, due=deadline.due, error=describe(error))
+                self.take(failed, clock, firing.derive("fact/DeadlineFailed"))
+                if decider.next_deadline(moved.domain) == deadline:
+                    raise Stop(
+                        "decider.broken",
+                        f"{self.machine.service}: DeadlineFailed does not disarm {deadline.key!r}",
+                    ) from error
+                more = _bytes_of(self.facts[fired:])
+            if size and size + more > firing_bytes:
+                del self.facts[fired:]
+                moved.domain = domain
+                return
+            size += more
+
+    # ── facts ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def record_fact(self, fact: Fact, at: Instant) -> FactRecord:
+        """Record a fact under its derived id.
+
+        What an input does not cause (it was refused, failed, or seen before) can be recorded again for the same id: such a fact is
+        named by the record instead, and by the history that says which record lies there.
+        """
+        e, r = self.envelope, self.record
+        lineage = e.realm if self.state is None else self.state.lineage
+        cause = e.id
+        if self.state is None or type(fact) in WITHOUT_EFFECT:
+            cause = f"{r.topic}/{r.partition}/{r.offset}" + (
+                f"/{self.history}" if self.history else ""
+            )
+        record = _fact_record(
+            fact,
+            derive_id(lineage, cause, f"fact/{type(fact).__name__}", len(self.facts) - self.fired),
+            at,
+        )
+        self.facts.append(record)
+        return record
+
+    def take(self, fact: Fact, at: Instant, id: str | None = None) -> None:
+        """Record a fact and evolve the state by it."""
+        if id is None:
+            record = self.record_fact(fact, at)
+        else:
+            self.facts.append(record := _fact_record(fact, id, at))
+        if self.moved is not None:
+            self.moved.by(self.machine.decider, fact, record)
+
+
+_OUTCOMES: Final[dict[type[Fact] | None, str]] = {
+    None: "applied",
+    InputDuplicate: "duplicate",
+    InputFailed: "failed",
+    InputRefused: "refused",
+}
+
+
+def _bytes_of(facts: Sequence[FactRecord]) -> int:
+    """What they take in a Transaction."""
+    return sum(len(orjson.dumps(fact.dumped())) + 1 for fact in facts)
+
+
+def _fact_record(fact: Fact, id: str, at: Instant) -> FactRecord:
+    cls = type(fact)
+    if (wire := _wire_types.get(cls)) is None:
+        wire = _wire_types.setdefault(cls, cls.wire_type())
+    data: dict[str, Any] = cls.__pydantic_serializer__.to_python(fact, mode="json")
+    return FactRecord(wire, id, at, data)

@@ -1,0 +1,142 @@
+"""Marks on the inputs of the deciders: an HMAC that only a process with the installation's key can make.
+
+The password of the broker lets a program write to an input topic. The mark says that a process of this
+installation wrote the record, for this topic, with this key, content and headers. A worker checks it
+before it decides; `decide` and every fold of a log never see it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from schemas import envelope as ce
+from schemas.base import DAY_MS, Instant
+from schemas.realms import is_live
+from services.runtime.decider.applied_ids import KEPT_MS
+from services.runtime.decider.inputs import Headers, InputRecord, Refusal
+from services.runtime.secrets.keyring import (
+    INPUTS_SINCE,
+    MasterKey,
+    MasterKeyInvalid,
+    write_private,
+)
+
+PURPOSE: Final = "inputs"
+CODE: Final = "unsigned"
+"""Code of `InputRefused` for an input whose mark is missing, wrong or old."""
+GRACE_MS: Final = 10 * 60 * 1000
+"""How long after its first start a version that marks takes inputs without a mark.
+
+Processes of the version before may still append while the others are replaced.
+"""
+FRESH_MS: Final = KEPT_MS - DAY_MS
+"""Greatest age of an input. A copy that comes later finds its id forgotten."""
+_DIGITS: Final = 15
+"""Of a time in milliseconds."""
+_MISSING: Final = Refusal(CODE, "the record bears no mark of this installation")
+_WRONG: Final = Refusal(
+    CODE, "the mark of the record is not of this installation, or its content was changed"
+)
+_OLD: Final = Refusal(
+    CODE, f"the record was made more than {FRESH_MS // DAY_MS} days before it came"
+)
+
+
+class InputsSinceInvalid(MasterKeyInvalid):
+    """`secrets/inputs.since` holds no time. Every process that reads or writes inputs stops with this sentence."""
+
+
+class InputMarks:
+    """Makes marks and checks them. Safe for several threads."""
+
+    def __init__(self, master: MasterKey, since: Instant = 0) -> None:
+        """`since`: records that were appended before need no mark."""
+        self._key = master.derived(PURPOSE)
+        self._since = since
+
+    @classmethod
+    def open(cls, secrets: Path) -> Self:
+        """Return the marks of this installation. Raises OSError, MasterKeyInvalid."""
+        master = MasterKey.open(secrets)
+        return cls(master, _since(secrets))
+
+    def sign(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> list[tuple[str, bytes]]:
+        """Return the headers with their mark, in place of one that they have."""
+        given = [(name, content or b"") for name, content in headers if name != ce.MARK]
+        return [*given, (ce.MARK, self._mark(topic, key, value, given))]
+
+    def proves(self, record: Any) -> bool:
+        """True if this installation wrote a record of a consumer, or it is older than all marks."""
+        return self._doubt(record) is None
+
+    def find_fault(self, record: InputRecord) -> Refusal | None:
+        """Return why a record must not be decided; None for one of ours that is fresh.
+
+        A forwarded fact may be old: its place says whether it came before. Realms of exercises
+        forget no id.
+        """
+        if (doubt := self._doubt(record)) is not None:
+            return doubt
+        headers = dict(record.headers)
+        if (
+            ce.MARK not in headers
+            or ce.CE_PLACE in headers
+            or not is_live((record.key or b"").decode())
+        ):
+            return None
+        return _OLD if _is_old(headers.get(ce.CE_TIME), record.timestamp) else None
+
+    def _doubt(self, record: Any) -> Refusal | None:
+        """The mark is the last header. No right one covers a header that is a mark, too."""
+        headers = record.headers
+        if not headers or headers[-1][0] != ce.MARK:
+            bears_one = any(name == ce.MARK for name, _ in headers)
+            return _WRONG if bears_one else None if record.timestamp < self._since else _MISSING
+        right = self._mark(record.topic, record.key, record.value, headers[:-1])
+        return None if hmac.compare_digest(headers[-1][1] or b"", right) else _WRONG
+
+    def _mark(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> bytes:
+        parts = [topic.encode(), key, value]
+        for name, content in headers:
+            parts += (name.encode(), content)
+        return hmac.digest(self._key, _joined(parts), "sha256").hex().encode()
+
+
+def _joined(parts: Sequence[bytes | None]) -> bytes:
+    """Their number, the length of each (−1 for one that is not there), then all of them."""
+    lengths = [-1 if part is None else len(part) for part in parts]
+    return struct.pack(f">{len(parts) + 1}i", len(parts), *lengths) + b"".join(
+        [part or b"" for part in parts]
+    )
+
+
+def _is_old(made: bytes | None, appended: Instant) -> bool:
+    """True if it says that it was made long before. A tick says nothing, and does nothing again."""
+    if made is None:
+        return False
+    return appended - datetime.fromisoformat(made.decode()).timestamp() * 1000 > FRESH_MS
+
+
+def _since(secrets: Path) -> Instant:
+    """Return the moment from which inputs need a mark; note it where none is noted yet.
+
+    Raises OSError, InputsSinceInvalid.
+    """
+    path = secrets / INPUTS_SINCE
+    if not path.exists():
+        write_private(path, b"%d" % (time.time_ns() // 1_000_000 + GRACE_MS))
+    text = path.read_bytes().strip()
+    if not text.isdigit() or len(text) > _DIGITS:
+        raise InputsSinceInvalid(
+            f"{path} is damaged: it holds a time in milliseconds, alone. Put it back from a backup, or write 0 "
+            f"into it (`echo 0 > {path}`): then every input needs the mark of this installation"
+        )
+    return int(text)

@@ -1,0 +1,35 @@
+"""State of one realm in one decider: what the runtime keeps beside the domain's own state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from schemas.base import Instant
+from schemas.envelope import Place
+from services.runtime.decider.applied_ids import Seen
+from services.runtime.decider.maps import Map
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The newest forwarded fact that was taken from one service, with the hash of the source record that held it."""
+
+    place: Place
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class RealmState(Generic[S]):
+    realm: str
+    lineage: str
+    """Realm in which this history began; ids are derived from it, so a fork keeps them."""
+    now: Instant
+    """The realm's clock; never goes back."""
+    closed: bool
+    seen: Seen
+    marks: Map[str, Mark]
+    """Source service → watermark."""
+    domain: S

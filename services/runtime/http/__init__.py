@@ -1,0 +1,1 @@
+"""Problem documents, pagination and headers that the front and the console share."""

@@ -1,0 +1,35 @@
+"""Networks of callers: how addresses are counted where a stranger may have many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+
+
+@lru_cache(maxsize=4096)
+def network_of(address: str, v4_prefix: int = 32, v6_prefix: int = 64) -> str:
+    """Return the network that an address is counted under; what is no address stands for itself.
+
+    A household or an office has a /64 of IPv6: each of its devices takes as many addresses as it likes.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 6 and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return str(
+        ip_network(f"{found}/{v4_prefix if found.version == 4 else v6_prefix}", strict=False)
+    )
+
+
+def is_within(address: str, networks: Iterable[Network]) -> bool:
+    """Tell whether an address lies in one of the networks."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return any(found.version == network.version and found in network for network in networks)

@@ -1,0 +1,72 @@
+"""Pages by cursor: the sort key of the last item, so that a list that changes between two pages skips and repeats nothing else. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import orjson
+
+from services.runtime.http.problems import ProblemError
+
+T = TypeVar("T")
+Key = Sequence[int | float | str]
+MAX_LIMIT = 1000
+
+
+class CursorInvalid(ProblemError):
+    """A cursor that no page gave."""
+
+    def __init__(self) -> None:
+        super().__init__("cursor_invalid")
+
+
+def encode(key: Key | str) -> str:
+    """Opaque text for `?cursor=`."""
+    return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
+
+
+def decode(cursor: str) -> list[int | float | str] | str:
+    """Inverse of encode. Raises CursorInvalid."""
+    try:
+        value = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError):
+        raise CursorInvalid from None
+    if not isinstance(value, list | str):
+        raise CursorInvalid
+    return value
+
+
+def page(
+    items: Iterable[T], key: Callable[[T], Key], limit: int, cursor: str | None
+) -> tuple[list[T], str | None]:
+    """(items of this page in ascending order of `key`, cursor of the next). `key` must be unique and of one shape.
+
+    Raises CursorInvalid.
+    """
+    ordered = sorted(((tuple(key(item)), item) for item in items), key=lambda pair: pair[0])
+    if cursor is not None:
+        after = tuple(decode(cursor))
+        try:
+            ordered = [pair for pair in ordered if pair[0] > after]
+        except TypeError:
+            raise CursorInvalid from None
+    shown = ordered[: max(1, min(limit, MAX_LIMIT))]
+    more = len(ordered) > len(shown)
+    return [item for _, item in shown], encode(shown[-1][0]) if more else None
+
+
+def cut(
+    items: Sequence[T], key: Callable[[T], str], limit: int, cursor: str | None
+) -> tuple[list[T], str | None]:
+    """As `page`, for items that are in an order of their own: the cursor is the key of the last one. Raises CursorInvalid, also when that one is gone."""
+    start = 0
+    if cursor is not None:
+        last = decode(cursor)
+        start = next((n for n, item in enumerate(items, start=1) if key(item) == last), 0)
+        if start == 0:
+            raise CursorInvalid
+    shown = list(items[start : start + max(1, min(limit, MAX_LIMIT))])
+    return shown, encode(key(shown[-1])) if start + len(shown) < len(items) else None

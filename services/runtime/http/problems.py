@@ -1,0 +1,655 @@
+"""Problem documents (RFC 9457), shared by the front door and the console: what was wrong, where, what to do; French or English.
+
+A problem is a code of `CATALOGUE` and the values for its sentence. The code is stable and is the last part of `type`; sentences
+may be reworded. No sentence repeats what the sender wrote: it may be personal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import orjson
+from pydantic import ValidationError
+
+Language = Literal["fr", "en"]
+MEDIA_TYPE: Final = "application/problem+json"
+SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "instance": {"type": "string"},
+        "retry_after_s": {"type": "integer"},
+        "command_id": {"type": "string"},
+        "unknown_fields": {"type": "array", "items": {"type": "string"}},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "code", "detail"],
+                "properties": {
+                    "field": {"type": "string"},
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+"""JSON Schema of a problem document, for OpenAPI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What one code means; sentences are `str.format` templates."""
+
+    status: int
+    title: Mapping[Language, str]
+    detail: Mapping[Language, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """One wrong field: a path such as `effective.0.from`, a stable code, a sentence per language."""
+
+    field: str
+    code: str
+    message: Mapping[Language, str]
+
+
+Value = str | int | float | Mapping[Language, str]
+"""Of a sentence; one that is words itself has both languages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    code: str
+    values: Mapping[str, Value] = field(default_factory=dict)
+    faults: tuple[FieldFault, ...] = ()
+    retry_after_s: int | None = None
+    """Sent as `Retry-After`: the sender may try the same again."""
+
+    @property
+    def kind(self) -> Kind:
+        return CATALOGUE[self.code]
+
+    @property
+    def status(self) -> int:
+        return self.kind.status
+
+    def sentence(self, language: Language) -> str:
+        """The detail, with the first faulty field when there is one."""
+        said = {
+            name: value[language] if isinstance(value, Mapping) else value
+            for name, value in self.values.items()
+        }
+        text = self.kind.detail[language].format_map(said)
+        if self.faults:
+            text = f"{text} {self.faults[0].field}: {self.faults[0].message[language]}"
+        return text
+
+    def document(self, language: Language, instance: str | None = None) -> dict[str, Any]:
+        """The members of the document."""
+        doc: dict[str, Any] = {
+            "type": f"urn:vigie:problem:{self.code}",
+            "title": self.kind.title[language],
+            "status": self.status,
+            "detail": self.sentence(language),
+            "code": self.code,
+        }
+        if self.faults:
+            doc["errors"] = [
+                {"field": f.field, "code": f.code, "detail": f.message[language]}
+                for f in self.faults
+            ]
+        if instance is not None:
+            doc["instance"] = instance
+        if self.retry_after_s is not None:
+            doc["retry_after_s"] = self.retry_after_s
+        return doc
+
+    def body(self, language: Language, instance: str | None = None) -> bytes:
+        """The document as it goes over HTTP."""
+        return orjson.dumps(self.document(language, instance))
+
+
+class ProblemError(Exception):
+    """The request ends with this problem."""
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        faults: tuple[FieldFault, ...] = (),
+        retry_after_s: int | None = None,
+        **values: Value,
+    ) -> None:
+        self.problem = Problem(code, values, faults, retry_after_s)
+        super().__init__(f"{code}: {self.problem.sentence('en')}")
+
+
+def language_of(accept_language: str | None) -> Language:
+    """Of `Accept-Language`; French when nothing else is preferred."""
+    best: tuple[float, Language] = (0.0, "fr")
+    for part in (accept_language or "").lower().split(","):
+        tag, _, params = part.strip().partition(";")
+        try:
+            quality = float(params.strip().removeprefix("q=") or 1) if params else 1.0
+        except ValueError:
+            continue
+        base = tag.split("-")[0]
+        if quality > best[0] and (base == "fr" or base == "en"):
+            best = (quality, "en" if base == "en" else "fr")
+    return best[1]
+
+
+def both(fr: str, en: str) -> dict[Language, str]:
+    """A sentence in the two languages."""
+    return {"fr": fr, "en": en}
+
+
+def declare(
+    code: str, status: int, title: Mapping[Language, str], detail: Mapping[Language, str]
+) -> None:
+    """Add a code of one service to the catalogue. Raises ValueError on one that exists."""
+    if code in CATALOGUE:
+        raise ValueError(f"problem code declared twice: {code}")
+    CATALOGUE[code] = Kind(status, title, detail)
+
+
+def _kinds() -> dict[str, Kind]:
+    rows: tuple[tuple[str, int, str, str, str, str], ...] = (
+        (
+            "unauthenticated",
+            401,
+            "Authentification requise",
+            "Authentication required",
+            "Donnez un jeton valable (Authorization: Bearer …) ou ouvrez une session.",
+            "Give a valid token (Authorization: Bearer …) or log in.",
+        ),
+        (
+            "login_failed",
+            401,
+            "Connexion refusée",
+            "Login refused",
+            "Le code, l’identifiant, le mot de passe ou le second facteur n’est pas bon.",
+            "The code, the user name, the password or the second factor is wrong.",
+        ),
+        (
+            "code_unchecked",
+            503,
+            "Code pas encore vérifié",
+            "Code not checked yet",
+            "Ce code n’est pas connu ici, et le journal, où il peut se trouver, ne répond pas : essayez de nouveau dans quelques secondes.",
+            "This code is not known here, and the log, where it may be, does not answer: try again in a few seconds.",
+        ),
+        (
+            "too_much_at_once",
+            429,
+            "Trop de demandes à la fois",
+            "Too much at once",
+            "Vos demandes précédentes de ce genre ne sont pas terminées : attendez {wait_s} s.",
+            "Your earlier requests of this kind are not done yet: wait {wait_s} s.",
+        ),
+        (
+            "too_many_attempts",
+            429,
+            "Trop d’essais",
+            "Too many attempts",
+            "Attendez {wait_s} s avant un nouvel essai.",
+            "Wait {wait_s} s before you try again.",
+        ),
+        (
+            "photo_quota",
+            403,
+            "Trop de photos aujourd’hui",
+            "Too many photos today",
+            "Vous avez envoyé autant de photos que l’installation en garde par personne et par jour. Envoyez le signalement sans photo.",
+            "You have sent as many photos as the installation keeps per person and day. Send the report without a photo.",
+        ),
+        (
+            "passkey_needs_name",
+            409,
+            "Pas de clé d’accès ici",
+            "No passkey here",
+            "Une clé d’accès est liée au nom de la machine : ouvrez cette page par son nom, en HTTPS, ou par localhost.",
+            "A passkey is bound to the name of the machine: open this page by its name, over HTTPS, or by localhost.",
+        ),
+        (
+            "oidc_away",
+            503,
+            "Fournisseur d’identité absent",
+            "Identity provider unavailable",
+            "Le fournisseur d’identité ne répond pas. Entrez avec un compte local, une clé d’accès ou un code : ils n’en dépendent pas.",
+            "The identity provider does not answer. Come in with a local account, a passkey or a code: they do not depend on it.",
+        ),
+        (
+            "oidc_refused",
+            401,
+            "Identité non confirmée",
+            "Identity not confirmed",
+            "Le fournisseur d’identité n’a pas confirmé qui vous êtes, ou la demande est trop ancienne. Recommencez, ou entrez avec un compte local.",
+            "The identity provider did not confirm who you are, or the request is too old. Start again, or come in with a local account.",
+        ),
+        (
+            "oidc_unknown",
+            403,
+            "Aucun compte",
+            "No account",
+            "Votre identité est confirmée, mais aucun compte ouvert de Vigie ne vous appartient. Demandez-en un à l’administration.",
+            "Your identity is confirmed, but no open account of Vigie is yours. Ask the administrators for one.",
+        ),
+        (
+            "oidc_unapproved",
+            403,
+            "Lien à approuver",
+            "Link to be approved",
+            "Votre identité est confirmée. Ce compte décide : demandez à l’administration d’autoriser le premier lien (vigie user link), puis recommencez.",
+            "Your identity is confirmed. This account decides: ask the administrators to allow the first link (vigie user link), then try again.",
+        ),
+        (
+            "second_factor_needed",
+            403,
+            "Second facteur à ajouter",
+            "Second factor to be added",
+            "Ce rôle ne s’ouvre pas avec un mot de passe seul : ajoutez un second facteur (page Mon compte), puis recommencez.",
+            "This role does not open with a password alone: add a second factor (page My account), then try again.",
+        ),
+        (
+            "proof_needed",
+            403,
+            "Reconnectez-vous",
+            "Log in again",
+            "Pour changer vos moyens de connexion, reconnectez-vous d’abord : votre session a plus de dix minutes.",
+            "To change how you come in, log in again first: your session is older than ten minutes.",
+        ),
+        (
+            "csrf",
+            403,
+            "Demande non vérifiée",
+            "Unverified request",
+            "La page est trop ancienne ou la demande vient d’un autre site : rechargez la page.",
+            "The page is too old or the request comes from another site: reload the page.",
+        ),
+        (
+            "forbidden",
+            403,
+            "Droit insuffisant",
+            "Not permitted",
+            "Le rôle « {role} » ne le permet pas. Il faut : {able}.",
+            "Role “{role}” does not allow it. It takes: {able}.",
+        ),
+        (
+            "other_door",
+            403,
+            "Clé d’une autre adresse",
+            "Key of another address",
+            "Cette clé est celle de la source « {source} » ({dialect}), qui parle à {address}.",
+            "This key is that of source “{source}” ({dialect}), which speaks to {address}.",
+        ),
+        (
+            "out_of_scope",
+            403,
+            "Hors du périmètre",
+            "Out of scope",
+            "Le périmètre de ce compte ne couvre pas ce que désigne « {field} ».",
+            "The scope of this account does not cover what “{field}” names.",
+        ),
+        (
+            "recorded_at_forbidden",
+            403,
+            "Heure de réception refusée",
+            "recorded_at refused",
+            "« recorded_at » n’est accepté que de qui peut rejouer un exercice.",
+            "“recorded_at” is accepted only from somebody who may play an exercise.",
+        ),
+        (
+            "not_found",
+            404,
+            "Introuvable",
+            "Not found",
+            "Rien à cette adresse.",
+            "Nothing lives at this address.",
+        ),
+        (
+            "method_not_allowed",
+            405,
+            "Méthode refusée",
+            "Method not allowed",
+            "Méthodes possibles ici : {allowed}.",
+            "Methods possible here: {allowed}.",
+        ),
+        ("conflict", 409, "Conflit", "Conflict", "{what}", "{what}"),
+        (
+            "second_person",
+            403,
+            "Il faut une seconde personne",
+            "It takes a second person",
+            "Qui a proposé d’effacer ce texte ne peut pas l’approuver : une autre personne doit le faire.",
+            "Whoever proposed to erase this text may not approve it: another person must.",
+        ),
+        (
+            "no_erasure",
+            409,
+            "Aucun effacement proposé",
+            "No erasure proposed",
+            "Personne n’a proposé d’effacer ce texte : proposez-le d’abord, avec un motif.",
+            "Nobody has proposed to erase this text: propose it first, with a reason.",
+        ),
+        (
+            "erasure_proposed",
+            409,
+            "Effacement déjà proposé",
+            "Erasure already proposed",
+            "« {by} » a déjà proposé d’effacer ce texte : approuvez (« approve »: true).",
+            "“{by}” has proposed to erase this text already: approve it (“approve”: true).",
+        ),
+        ("erased", 410, "Effacé", "Erased", "Ce texte a été effacé.", "This text has been erased."),
+        (
+            "precondition_failed",
+            412,
+            "Version dépassée",
+            "Outdated version",
+            "Quelqu’un a décidé entre-temps : relisez puis recommencez.",
+            "Somebody decided in the meantime: read again, then retry.",
+        ),
+        (
+            "host_required",
+            400,
+            "Hôte absent, double ou invalide",
+            "No host, two, or an invalid one",
+            "Une requête HTTP/1.1 nomme un hôte valide, une seule fois (en-tête « Host »).",
+            "A request of HTTP/1.1 names one valid host, once (header “Host”).",
+        ),
+        (
+            "head_unclear",
+            400,
+            "En-têtes ambigus",
+            "Unclear headers",
+            "La requête peut se lire de deux façons : {what}.",
+            "The request can be read in two ways: {what}.",
+        ),
+        (
+            "url_too_long",
+            414,
+            "Adresse trop longue",
+            "Address too long",
+            "L’adresse dépasse {limit} octets.",
+            "The address is longer than {limit} bytes.",
+        ),
+        (
+            "head_too_large",
+            431,
+            "En-têtes trop grands",
+            "Headers too large",
+            "Les en-têtes dépassent {limit} octets, ou sont plus de {headers}.",
+            "The headers are larger than {limit} bytes, or more than {headers}.",
+        ),
+        (
+            "too_many_connections",
+            503,
+            "Trop de connexions",
+            "Too many connections",
+            "Trop de connexions de votre adresse sont occupées : fermez-en, puis renvoyez le même message.",
+            "Too many connections of your address are at work: close some, then send the same message again.",
+        ),
+        (
+            "body_too_large",
+            413,
+            "Corps trop grand",
+            "Body too large",
+            "Le corps dépasse {limit} octets.",
+            "The body is larger than {limit} bytes.",
+        ),
+        (
+            "media_type",
+            415,
+            "Format refusé",
+            "Unsupported media type",
+            "Envoyez {expected}.",
+            "Send {expected}.",
+        ),
+        (
+            "content_encoding",
+            415,
+            "Codage refusé",
+            "Unsupported content encoding",
+            "Envoyez le corps sans compression.",
+            "Send the body without compression.",
+        ),
+        (
+            "invalid",
+            422,
+            "Contenu refusé",
+            "Invalid content",
+            "Un champ n’est pas bon.",
+            "A field is wrong.",
+        ),
+        (
+            "measure_reserved",
+            422,
+            "Mesure réservée",
+            "Reserved measure",
+            "Cette mesure est réservée à : {sources}.",
+            "This measure is reserved to: {sources}.",
+        ),
+        ("calendar_refused", 422, "Calendrier refusé", "Calendar refused", "{why}", "{why}"),
+        (
+            "not_json",
+            422,
+            "JSON illisible",
+            "Unreadable JSON",
+            "Le corps n’est pas du JSON valable.",
+            "The body is not valid JSON.",
+        ),
+        (
+            "key_reused",
+            422,
+            "Clé déjà employée",
+            "Key used before",
+            "Cette Idempotency-Key a déjà servi pour un autre corps.",
+            "This Idempotency-Key was used before with another body.",
+        ),
+        (
+            "key_invalid",
+            422,
+            "Clé refusée",
+            "Key refused",
+            "Idempotency-Key : 1 à 128 caractères.",
+            "Idempotency-Key: 1 to 128 characters.",
+        ),
+        (
+            "cursor_invalid",
+            422,
+            "Curseur refusé",
+            "Cursor refused",
+            "Donnez le « next » de la page précédente, sans le changer.",
+            "Give the “next” of the page before, unchanged.",
+        ),
+        (
+            "recorded_at_live",
+            422,
+            "Heure de réception refusée",
+            "recorded_at refused",
+            "« recorded_at » n’existe que dans un territoire d’exercice.",
+            "“recorded_at” exists only in a simulated realm.",
+        ),
+        (
+            "status_realm",
+            422,
+            "Exercice hors d’un territoire d’exercice",
+            "Exercise outside an exercise realm",
+            "Un message d’exercice ou d’essai n’entre jamais dans le territoire réel : nommez un territoire d’exercice dans « realm ».",
+            "An exercise or test message never enters a live realm: name an exercise realm in “realm”.",
+        ),
+        (
+            "broker_away",
+            503,
+            "Journal indisponible",
+            "Log unavailable",
+            "Le journal ne répond pas : rien n’a été accepté, renvoyez le même message.",
+            "The log does not answer: nothing was accepted, send the same message again.",
+        ),
+        (
+            "storage",
+            503,
+            "Disque indisponible",
+            "Disk unavailable",
+            "Le disque refuse d’écrire : rien n’a été accepté, renvoyez le même message.",
+            "The disk refuses to write: nothing was accepted, send the same message again.",
+        ),
+        (
+            "overloaded",
+            503,
+            "Trop de signalements à la fois",
+            "Too many reports at once",
+            "Renvoyez le même message dans {wait_s} s.",
+            "Send the same message again in {wait_s} s.",
+        ),
+        (
+            "decider_behind",
+            503,
+            "Décisions en retard",
+            "Decisions are behind",
+            "Les signalements déjà acceptés attendent leur décision depuis environ {lag_s} s : renvoyez le même message dans {wait_s} s. Un danger pour les personnes est accepté.",
+            "Reports that were accepted wait about {lag_s} s for their decision: send the same message again in {wait_s} s. Danger to people is accepted.",
+        ),
+        (
+            "over_rate",
+            503,
+            "Débit dépassé",
+            "Over its rate",
+            "Cet émetteur dépasse son débit de {rate} signalements par seconde : renvoyez le même message dans {wait_s} s.",
+            "This sender exceeds its rate of {rate} reports per second: send the same message again in {wait_s} s.",
+        ),
+        (
+            "request_timeout",
+            503,
+            "Corps trop lent",
+            "Body too slow",
+            "Le corps n’est pas arrivé en {limit_s} s : renvoyez le même message.",
+            "The body did not arrive within {limit_s} s: send the same message again.",
+        ),
+        (
+            "starting",
+            503,
+            "Démarrage en cours",
+            "Starting",
+            "Le service démarre : renvoyez le même message.",
+            "The service is starting: send the same message again.",
+        ),
+        (
+            "console_away",
+            503,
+            "Console indisponible",
+            "Console unavailable",
+            "La console ne répond pas. Les signalements restent acceptés.",
+            "The console does not answer. Reports are still accepted.",
+        ),
+        (
+            "outcome_unknown",
+            503,
+            "Issue inconnue",
+            "Outcome unknown",
+            "La console s’est tue pendant la demande : relisez avant de recommencer.",
+            "The console fell silent during the request: read again before you retry.",
+        ),
+        (
+            "internal",
+            500,
+            "Erreur interne",
+            "Internal error",
+            "Une erreur inattendue est notée au journal technique sous {reference}.",
+            "An unexpected error stands in the technical log under {reference}.",
+        ),
+    )
+    return {
+        code: Kind(status, both(fr, en), both(detail_fr, detail_en))
+        for code, status, fr, en, detail_fr, detail_en in rows
+    }
+
+
+CATALOGUE: Final[dict[str, Kind]] = _kinds()
+
+_FRENCH: Final[dict[str, str]] = {
+    "missing": "champ obligatoire",
+    "enum": "valeurs possibles : {expected}",
+    "literal_error": "valeurs possibles : {expected}",
+    "int_type": "doit être un nombre entier",
+    "int_parsing": "doit être un nombre entier",
+    "int_from_float": "doit être un nombre entier",
+    "float_type": "doit être un nombre",
+    "float_parsing": "doit être un nombre",
+    "finite_number": "doit être un nombre fini",
+    "string_type": "doit être un texte",
+    "bool_type": "doit être vrai ou faux",
+    "string_too_long": "au plus {max_length} caractère(s)",
+    "string_too_short": "au moins {min_length} caractère(s)",
+    "string_pattern_mismatch": "doit correspondre à {pattern}",
+    "too_long": "{max_length} éléments au plus",
+    "greater_than_equal": "doit être au moins {ge}",
+    "less_than_equal": "doit être au plus {le}",
+    "datetime_type": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
+    "datetime_parsing": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
+    "datetime_from_date_parsing": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
+    "datetime_object_invalid": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
+    "timezone_aware": "il manque le décalage horaire (par exemple +01:00)",
+    "model_type": "doit être un objet JSON",
+    "model_attributes_type": "doit être un objet JSON",
+    "dict_type": "doit être un objet JSON",
+    "tuple_type": "doit être une liste",
+    "list_type": "doit être une liste",
+    "json_invalid": "JSON illisible",
+}
+"""French sentences for pydantic's error types; one that is missing is said in English."""
+_TYPE: Final = re.compile(
+    r"(?:constrained-)?(?:str|int|float|bool|list|tuple|dict)|[a-z-]+\[.*\]", re.DOTALL
+)
+"""What pydantic puts into the place of a fault beside field names: which of several types it had tried."""
+
+
+def faults_of(error: ValidationError, *, limit: int = 20) -> tuple[FieldFault, ...]:
+    """The wrong fields of a body, without their values. At most `limit`. Of a field that may be of several types the first that it is not."""
+    found: dict[str, FieldFault] = {}
+    for one in map(fault_of, error.errors(include_url=False, include_input=False)):
+        found.setdefault(one.field, one)
+    return tuple(found.values())[:limit]
+
+
+def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
+    """One entry of pydantic's `errors()`; `skip` is a first location that is not part of the body."""
+    code, ctx = e["type"], e.get("ctx", {})
+    english = str(ctx["error"]) if code == "value_error" and "error" in ctx else e["msg"]
+    template = _FRENCH.get(code)
+    try:
+        french = (
+            template.format_map(
+                ctx | {"expected": str(ctx.get("expected", "")).replace(" or ", " ou ")}
+            )
+            if template
+            else english
+        )
+    except KeyError:
+        french = english
+    path = e["loc"][1:] if e["loc"] and e["loc"][0] == skip else e["loc"]
+    if code == "json_invalid":  # FastAPI names the place in the text, which is no field
+        path = ()
+    named = (str(step) for step in path if not (isinstance(step, str) and _TYPE.fullmatch(step)))
+    return FieldFault(".".join(named) or "body", code, both(french, english))
+
+
+def fault(name: str, code: str, fr: str, en: str) -> FieldFault:
+    """A fault that is not pydantic's."""
+    return FieldFault(name, code, both(fr, en))
+
+
+def unknown(name: str, fr: str, en: str) -> ProblemError:
+    """`not_found`, that says of what kind nothing has the name in the address."""
+    return ProblemError("not_found", faults=(fault(name, "unknown", fr, en),))

@@ -1,0 +1,165 @@
+"""What a text costs as SMS: GSM-7 or UCS-2, and how many segments (3GPP TS 23.038, 23.040)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+from unicodedata import category, normalize
+
+_BASIC: Final = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+_ESCAPE: Final = 0x1B
+_EXTENDED: Final = {
+    "\f": 0x0A,
+    "^": 0x14,
+    "{": 0x28,
+    "}": 0x29,
+    "\\": 0x2F,
+    "[": 0x3C,
+    "~": 0x3D,
+    "]": 0x3E,
+    "|": 0x40,
+    "€": 0x65,
+}
+_CODES: Final[dict[str, tuple[int, ...]]] = {
+    c: (n,) for n, c in enumerate(_BASIC) if n != _ESCAPE
+} | {c: (_ESCAPE, n) for c, n in _EXTENDED.items()}
+_CHARS: Final = {codes: c for c, codes in _CODES.items()}
+
+_CODECS: Final = {3: "latin-1", 8: "utf-16-be"}
+"""`data_coding` of SMPP 3.4 (5.2.19) → how its octets are read. 1 (ASCII) is not here: its letters are those of GSM-7, and some programs mean that."""
+_MESSAGE_CLASSES: Final = range(0x10, 0x20)
+"""General data coding of GSM 03.38 with a message class: bits 3–2 are the alphabet."""
+
+_PLAIN: Final = str.maketrans(
+    {
+        "’": "'",
+        "‘": "'",
+        "“": '"',
+        "”": '"',
+        "«": '"',
+        "»": '"',
+        "–": "-",
+        "—": "-",
+        "…": "...",
+        "\u00a0": " ",
+        "\u202f": " ",
+        "\t": " ",
+        "â": "a",
+        "ê": "e",
+        "ë": "e",
+        "î": "i",
+        "ï": "i",
+        "ô": "o",
+        "û": "u",
+        "ç": "c",
+        "œ": "oe",
+        "Œ": "OE",
+        "À": "A",
+        "Â": "A",
+        "È": "E",
+        "Ê": "E",
+        "Ë": "E",
+        "Î": "I",
+        "Ï": "I",
+        "Ô": "O",
+        "Ù": "U",
+        "Û": "U",
+        "°": "o",
+        "\u2010": "-",
+        "−": "-",
+        "•": "-",
+        "→": "->",
+        "⁄": "/",
+        "×": "x",
+        "`": "'",
+        "´": "'",
+        "≈": "env. ",
+    }
+)
+"""French letters and signs that GSM-7 lacks, as people write them when it must be short."""
+_UNSEEN: Final = frozenset({"Mn", "Cf"})
+"""Categories of what a letter loses without becoming another: accents that stand alone, marks that nobody sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A text as a handset gets it."""
+
+    alphabet: Literal["gsm7", "ucs2"]
+    segments: tuple[bytes, ...]
+    """GSM-7 as one octet per septet, UCS-2 as big-endian UTF-16; a character never lies across two segments."""
+
+    @property
+    def whole(self) -> bytes:
+        """All segments in one."""
+        return b"".join(self.segments)
+
+
+def plain(text: str) -> str:
+    """The text in the letters of GSM-7 where only signs and accents stand in the way, however they were typed or pasted."""
+    return "".join(
+        c if c in _CODES else _unadorned(c) for c in normalize("NFC", text).translate(_PLAIN)
+    )
+
+
+def _unadorned(character: str) -> str:
+    """`²` → `2`, `ÿ` → `y`, a narrow space → a space; what GSM-7 cannot say even so stays as it is."""
+    bare = "".join(
+        c for c in normalize("NFKD", character).translate(_PLAIN) if category(c) not in _UNSEEN
+    )
+    return bare if all(c in _CODES for c in bare) else character
+
+
+def encode(text: str) -> Encoded:
+    """GSM-7 when every character fits, else UCS-2: 160 or 70 units in one segment, 153 or 67 in each of several."""
+    try:
+        units = [bytes(_CODES[c]) for c in text]
+    except KeyError:
+        pairs = (c.encode("utf-16-be", errors="replace") for c in text)
+        return Encoded("ucs2", _cut(pairs, 140, 134))
+    return Encoded("gsm7", _cut(units, 160, 153))
+
+
+def gsm7(text: str) -> str:
+    """Return a text in the letters of GSM-7 alone; what has none there goes."""
+    return "".join(c for c in plain(text) if c in _CODES)
+
+
+def septets(text: str) -> int:
+    """Return the length of a text in GSM-7; of one that needs another alphabet, more than any SMS has."""
+    try:
+        return sum(len(_CODES[character]) for character in text)
+    except KeyError:
+        return 100_000
+
+
+def decode(octets: bytes, data_coding: int) -> str:
+    """The text of a message that came in; one whose alphabet is not known is read as GSM-7, the network's own."""
+    if data_coding in _MESSAGE_CLASSES:
+        data_coding &= 0x0C
+    codec = _CODECS.get(data_coding)
+    return decode_gsm7(octets) if codec is None else octets.decode(codec, "replace")
+
+
+def decode_gsm7(octets: bytes) -> str:
+    """Inverse of encode; what is no GSM-7 becomes `?`."""
+    found, at = [], 0
+    while at < len(octets):
+        width = 2 if octets[at] == _ESCAPE and at + 1 < len(octets) else 1
+        found.append(_CHARS.get(tuple(octets[at : at + width]), "?"))
+        at += width
+    return "".join(found)
+
+
+def _cut(characters: Iterable[bytes], alone: int, each: int) -> tuple[bytes, ...]:
+    """Octets in one segment of at most `alone`, or in several of at most `each`."""
+    parts, part = [], b""
+    for character in characters:
+        if len(part) + len(character) > each:
+            parts.append(part)
+            part = b""
+        part += character
+    parts.append(part)
+    whole = b"".join(parts)
+    return (whole,) if len(whole) <= alone else tuple(parts)

@@ -1,0 +1,165 @@
+"""Web push as both its ends need it: the key by which push services know this installation (RFC 8292), and what a browser subscribed with.
+
+The key is derived from the master key: a new master key ends all subscriptions, which browsers then renew when their page is opened.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
+
+import orjson
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import NoDecode
+
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.keyring import MasterKey
+
+CURVE: Final = ec.SECP256R1()
+_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of the group of P-256 (SEC 2, 2.4.2)."""
+_LASTS_S: Final = 12 * 3600
+"""Of a proof of who sends: at most a day (RFC 8292, 2)."""
+_TEXT: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}")
+_HOST: Final = re.compile(r"[a-z0-9.:-]+")
+"""A name or an address. In anything else two programs may see two hosts."""
+SERVICES: Final = (
+    "fcm.googleapis.com",
+    "push.services.mozilla.com",
+    "notify.windows.com",
+    "web.push.apple.com",
+)
+"""Of the browsers that people have."""
+
+
+def to_text(raw: bytes) -> str:
+    """URL-safe base64 without padding."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def to_bytes(text: str) -> bytes:
+    """Inverse. Raises ValueError."""
+    if not _TEXT.fullmatch(text):
+        raise ValueError("not base64url")
+    return urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
+
+
+class PushSettings(Settings):
+    """`VIGIE_PUSH_CONTACT`, `VIGIE_PUSH_SERVICES`."""
+
+    push_contact: str = ""
+    """`mailto:` or `https:` address under which a push service finds whoever runs this; empty = no web push."""
+    push_services: Annotated[tuple[str, ...], NoDecode] = SERVICES
+    """Hosts (and what lies below them) to which messages may be posted: subscriptions come from browsers, which may say anything."""
+
+    @field_validator("push_services", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        return (
+            tuple(part.strip().lower() for part in given.split(",") if part.strip())
+            if isinstance(given, str)
+            else given
+        )
+
+    def serves(self, endpoint: str) -> bool:
+        """Whether messages may be posted there: https and a known host; plain HTTP to a known address of loopback only."""
+        try:
+            parts = urlsplit(endpoint)
+            host, _ = (parts.hostname or "").lower(), parts.port
+        except ValueError:
+            return False
+        known = _HOST.fullmatch(host) is not None and any(
+            host == s or host.endswith(f".{s}") for s in self.push_services
+        )
+        return (
+            known
+            and not parts.username
+            and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class SubscriptionKeys(BaseModel):
+    """Of a browser, for this subscription alone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    p256dh: str = Field(
+        max_length=120, description="public key, an uncompressed point of P-256, base64url"
+    )
+    auth: str = Field(max_length=40, description="16 bytes, base64url")
+
+    @field_validator("p256dh")
+    @classmethod
+    def _point(cls, text: str) -> str:
+        ec.EllipticCurvePublicKey.from_encoded_point(CURVE, to_bytes(text))
+        return text
+
+    @field_validator("auth")
+    @classmethod
+    def _secret(cls, text: str) -> str:
+        if len(to_bytes(text)) != 16:
+            raise ValueError("must be 16 bytes")
+        return text
+
+
+class Subscription(BaseModel):
+    """`PushSubscription.toJSON()` of a browser. As an address of the directory: its JSON."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    endpoint: str = Field(min_length=8, max_length=1_400)
+    keys: SubscriptionKeys
+
+    @property
+    def address(self) -> str:
+        """For a contact point of channel `app`."""
+        return orjson.dumps(self.model_dump()).decode()
+
+    @property
+    def audience(self) -> str:
+        """Origin of the push service."""
+        parts = urlsplit(self.endpoint)
+        return f"{parts.scheme}://{parts.netloc}"
+
+
+class VapidKey:
+    """Who sends."""
+
+    def __init__(self, seed: bytes, clock: Callable[[], float] = time.time) -> None:
+        self._private = ec.derive_private_key(int.from_bytes(seed) % (_ORDER - 1) + 1, CURVE)
+        self._clock = clock
+        self.public = to_text(
+            self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        )
+        """`applicationServerKey` of the page."""
+
+    @classmethod
+    def open(cls, secrets: Path) -> Self:
+        """Of the data directory whose `secrets` this is. Raises OSError, MasterKeyInvalid."""
+        return cls(MasterKey.open(secrets).derived("web-push"))
+
+    def authorization(self, audience: str, contact: str) -> str:
+        """The header that proves it to one push service."""
+        claims = {"aud": audience, "exp": int(self._clock()) + _LASTS_S, "sub": contact}
+        signed = ".".join(
+            to_text(orjson.dumps(part)) for part in ({"typ": "JWT", "alg": "ES256"}, claims)
+        )
+        r, s = decode_dss_signature(self._private.sign(signed.encode(), ec.ECDSA(SHA256())))
+        return f"vapid t={signed}.{to_text(r.to_bytes(32) + s.to_bytes(32))}, k={self.public}"

@@ -1,0 +1,1 @@
+"""Accounts, sessions, passkeys, OpenID Connect, permissions and signed links."""

@@ -1,0 +1,135 @@
+"""What a process knows of who may come in: every record of the `access` topic in memory, and its encrypted copy in a local file."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+import structlog
+from pydantic import ValidationError
+
+from services.runtime.identity.principals import (
+    KINDS,
+    Account,
+    Code,
+    EndedSession,
+    Principal,
+    Record,
+    Source,
+    Token,
+    Trace,
+    key_of,
+)
+from services.runtime.secrets.keyring import seal, unseal, write_private
+
+_R = TypeVar("_R", Principal, Token, Account, Code, EndedSession, Source, Trace)
+_NEW = (-1, b"")
+log = structlog.get_logger(__name__)
+
+
+class AccessRecords:
+    """Records by kind and id, each with its sealed value and the offset at which that lies on the topic (-1: on none yet)."""
+
+    def __init__(self, file: Path, key: bytes) -> None:
+        """`key` seals each value, on the topic and in the file."""
+        self.sealed: dict[str, tuple[int, bytes]] = {}
+        """Topic key → offset and sealed value."""
+        self.pending: set[str] = set()
+        """Topic keys that count here and have not reached the topic."""
+        self._file = file
+        self._key = key
+        self._tables: dict[str, dict[str, Record]] = {kind: {} for kind in KINDS}
+        self._by_hash: dict[str, Token] = {}
+        self._unreadable = 0
+
+    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get(self, kind: type[_R], id: str) -> _R | None:
+        """One record, disabled and revoked ones too."""
+        found = self._tables[kind.kind].get(id)
+        return found if isinstance(found, kind) else None
+
+    def all(self, kind: type[_R]) -> list[_R]:
+        """Every record of a kind, disabled and revoked ones too."""
+        return [r for r in self._tables[kind.kind].values() if isinstance(r, kind)]
+
+    def token(self, hash: str) -> Token | None:
+        """By its hash, revoked and expired ones too."""
+        return self._by_hash.get(hash)
+
+    def offset(self, key: str) -> int:
+        """Where the newest value that is known lies on the topic."""
+        return self.sealed.get(key, _NEW)[0]
+
+    # ── changing ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def put(self, key: str, offset: int, sealed: bytes, record: Record) -> None:
+        """Take a record in the place of the one of its key."""
+        self.sealed[key] = (offset, sealed)
+        self._tables[record.kind][record.id] = record
+        if isinstance(record, Token):
+            self._by_hash[record.hash] = record
+
+    def drop(self, key: str) -> None:
+        """Forget a record; nothing when it is not known."""
+        self.sealed.pop(key, None)
+        kind, _, id = key.partition(":")
+        record: Any = self._tables.get(kind, {}).pop(id, None)
+        if isinstance(record, Token):
+            self._by_hash.pop(record.hash, None)
+
+    # ── bytes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def seal(self, record: Record) -> tuple[str, bytes]:
+        """(topic key, value)."""
+        key = key_of(record)
+        return key, seal(self._key, record.model_dump_json().encode(), key.encode())
+
+    def open(self, key: str, sealed: bytes) -> Record | None:
+        """The record of a value; None for one that this program cannot read, which is told once."""
+        kind = KINDS.get(key.partition(":")[0])
+        try:
+            return (
+                kind.model_validate_json(unseal(self._key, sealed, key.encode()), extra="ignore")
+                if kind
+                else None
+            )
+        except (ValueError, ValidationError) as error:
+            if not self._unreadable:
+                log.error(
+                    "access.unreadable",
+                    key=key,
+                    error=type(error).__name__,
+                    hint="written with another secrets/master.key?",
+                )
+            self._unreadable += 1
+            return None
+
+    def load(self) -> None:
+        """Read the local file, as far as it can be read."""
+        try:
+            kept = orjson.loads(self._file.read_bytes())
+            values = {key: base64.b64decode(text) for key, text in kept["records"].items()}
+            pending = set(kept["pending"])
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("access.file_unreadable", file=str(self._file), error=str(error))
+            return
+        for key, sealed in values.items():
+            if (record := self.open(key, sealed)) is not None:
+                self.put(key, -1, sealed, record)
+        self.pending |= pending & self.sealed.keys()
+
+    def save(self) -> None:
+        """Write the local file. Raises OSError. May be called from a thread."""
+        kept = {
+            key: base64.b64encode(sealed).decode() for key, (_, sealed) in list(self.sealed.items())
+        }
+        write_private(
+            self._file,
+            orjson.dumps({"records": kept, "pending": sorted(self.pending)}),
+            replace=True,
+        )

@@ -1,0 +1,554 @@
+"""Who may come in: the `access` topic in memory, with a local file for when everything else fails.
+
+The compacted topic is the truth. Every process follows it; what it knows is saved in `vault/access-<service>.json`, so that tokens and
+logins work after a restart without Kafka, Redis or any other server. Tokens are random (256 bits): a keyed blake2b is enough for
+them and costs a microsecond per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+import time
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final, Self, TypeVar
+
+import structlog
+
+from schemas.base import DAY_MS, Instant
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.access_records import AccessRecords
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import (
+    TRACE_DAYS,
+    Account,
+    Code,
+    EndedSession,
+    Principal,
+    Record,
+    Scope,
+    Source,
+    Token,
+    Trace,
+    key_of,
+    login_key,
+)
+from services.runtime.kafka.clients import BrokerAway
+from services.runtime.kafka.compacted_topic import Entry, Follower, KeyedWriter
+from services.runtime.kafka.tombstones import Tombstones, count_unsigned
+from services.runtime.process.settings import Settings
+from services.runtime.process.tasks import end
+from services.runtime.secrets.keyring import MasterKey, write_private
+
+TOPIC: Final = "access"
+LOCAL_ADMIN: Final = "local-admin"
+"""Principal of the commands on this machine, and of the first-start code."""
+TWO_FACTORS: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED})
+"""Roles that do not come in by a password alone."""
+TOKEN_PREFIX: Final = "vigie_"  # noqa: S105  says what the string is, and is no secret
+SETTLE_S: Final = 0.5
+"""How long an unknown token is worth waiting for news of it."""
+CODE_SETTLE_S: Final = 8.0
+"""The same for a one-time code: a person waits, who was given it a moment ago."""
+START_S: Final = 2.0
+"""How long a process that has not read the topic yet lets an unknown token wait."""
+UNKNOWN_PER_S: Final = 20.0
+"""Unknown tokens that may cause a look at the topic, per second; more are refused at once."""
+SAVE_AFTER_S: Final = 0.2
+FLUSH_S: Final = 2.0
+
+_R = TypeVar("_R", Principal, Token, Account, Code, EndedSession, Source, Trace)
+log = structlog.get_logger(__name__)
+
+
+class UnknownPrincipal(LookupError):
+    """No such principal, token or login."""
+
+
+class LoginTaken(ValueError):
+    """Another account has this login."""
+
+
+class AccessStore:
+    """`async with AccessStore.open(settings, "console") as access`. Reading is synchronous and from memory."""
+
+    def __init__(self, settings: Settings, service: str, master: MasterKey) -> None:
+        self._hash_key = master.derived("access.hashes")
+        self._tombstones = Tombstones.of(master)
+        self.session_key: Final = master.derived("access.sessions")
+        self._secrets = settings.data.secrets
+        self._second_factor = settings.second_factor == "required"
+        self._records = AccessRecords(
+            settings.data.root / "vault" / f"access-{service}.json", master.derived("access")
+        )
+        self._writer = KeyedWriter(settings.kafka)
+        self._follower = Follower(settings.kafka, [TOPIC], self._take, reset=self._restart)
+        self._changed = asyncio.Event()
+        self._unknown = (0.0, UNKNOWN_PER_S)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    def open(cls, settings: Settings, service: str, *, master: MasterKey | None = None) -> Self:
+        """Reads the local file; Kafka is followed once the store is entered. Raises OSError, MasterKeyInvalid."""
+        settings.data.make()
+        store = cls(settings, service, master or MasterKey.open(settings.data.secrets))
+        store._records.load()
+        return store
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [
+            asyncio.create_task(self._follower.run(), name="access.follow"),
+            asyncio.create_task(self._reconcile(), name="access.reconcile"),
+            asyncio.create_task(self._save_and_flush(), name="access.save"),
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await end(self._tasks)
+        await asyncio.to_thread(self._records.save)
+        await self._writer.stop()
+
+    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def bearer(self, token: str, *, now: Instant | None = None) -> Principal | None:
+        """The principal of a valid token, from memory."""
+        found = self._records.token(self.hash(token))
+        if found is None or not found.valid(_now() if now is None else now):
+            return None
+        return self.principal(found.principal)
+
+    async def authenticate_bearer(self, token: str) -> Principal | None:
+        """As `bearer`, but a token that is not known yet is looked for on the topic: another process may just have made it.
+
+        Raises ProblemError `starting` while the topic has not been read: whoever is unknown then is not yet a stranger, and a key that a
+        source had already (a routing key) looks like no token of ours.
+        """
+        if (found := self.bearer(token)) is not None or self._records.token(
+            self.hash(token)
+        ) is not None:
+            return found
+        if not self.caught_up.is_set():
+            return await self._bearer_at_start(token)
+        if not token.startswith(TOKEN_PREFIX) or not self._may_look():
+            return None
+        await self._follower.settle(SETTLE_S)
+        return self.bearer(token)
+
+    async def _bearer_at_start(self, token: str) -> Principal | None:
+        try:
+            await asyncio.wait_for(self.caught_up.wait(), START_S)
+        except TimeoutError:
+            raise ProblemError("starting", retry_after_s=round(START_S)) from None
+        return self.bearer(token)
+
+    def principal(self, id: str) -> Principal | None:
+        """An enabled principal."""
+        found = self._records.get(Principal, id)
+        return found if found is not None and found.disabled_at is None else None
+
+    def all(self, kind: type[_R]) -> list[_R]:
+        """Every record of a kind, disabled and revoked ones too."""
+        return self._records.all(kind)
+
+    def account(self, login: str) -> Account | None:
+        """By login, however it is written (`login_key`)."""
+        wanted = login_key(login)
+        return next((a for a in self.all(Account) if login_key(a.login) == wanted), None)
+
+    def account_of(self, principal: str) -> Account | None:
+        """The account of a principal; None for one that logs in nowhere, or came in by a code alone."""
+        return self._records.get(Account, principal)
+
+    def lacks_second_factor(self, account: Account) -> bool:
+        """Return whether this account must add a second factor before it may do anything else. A passkey is one, with its own way in."""
+        principal = self._records.get(Principal, account.id)
+        asked = self._second_factor and principal is not None and principal.role in TWO_FACTORS
+        return asked and account.totp_secret is None and not account.printed
+
+    def source(self, principal: str) -> Source | None:
+        """The source record of a principal."""
+        return self._records.get(Source, principal)
+
+    def ended(self, session: str) -> bool:
+        """This session was closed."""
+        return self._records.get(EndedSession, session) is not None
+
+    def code(self, code: str, *, now: Instant | None = None) -> Code | None:
+        """A one-time code that may still be used."""
+        at, hashed = _now() if now is None else now, self.hash(normal_code(code))
+        return next(
+            (
+                c
+                for c in self.all(Code)
+                if c.hash == hashed
+                and c.used_at is None
+                and (c.expires_at is None or at < c.expires_at)
+            ),
+            None,
+        )
+
+    async def find_code(self, code: str) -> Code | None:
+        """As `code`, but one that is not known yet is looked for on the topic: another process may just have made it.
+
+        Raises ProblemError `code_unchecked` when the topic does not answer in time: nobody can say then that the code is wrong.
+        """
+        if not self._knows(code) and self._may_look():
+            settled = await self._follower.settle(CODE_SETTLE_S)
+            if not settled and not self._knows(code):
+                raise ProblemError("code_unchecked", retry_after_s=round(CODE_SETTLE_S))
+        return self.code(code)
+
+    def _knows(self, code: str) -> bool:
+        """This code, used or not, and whose it is."""
+        hashed = self.hash(normal_code(code))
+        found = next((c for c in self.all(Code) if c.hash == hashed), None)
+        return found is not None and self._records.get(Principal, found.principal) is not None
+
+    def hash(self, secret: str) -> str:
+        """Keyed hash under which a token or code is kept."""
+        return blake2b(
+            secret.encode("utf-8", "surrogatepass"), key=self._hash_key, digest_size=32
+        ).hexdigest()
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Everything on the topic at the time of the call is known here."""
+        return await self._follower.settle(timeout_s)
+
+    @property
+    def caught_up(self) -> asyncio.Event:
+        """Set once the topic has been read to its end."""
+        return self._follower.caught_up
+
+    def fault(self) -> str | None:
+        """For readiness: None, or why nobody new can come in."""
+        if any(task.done() and task.get_name() != "access.reconcile" for task in self._tasks):
+            return "the access topic is no longer followed: restart this process"
+        if not self.all(Principal) and not self.caught_up.is_set():
+            return "no accounts known yet: the access topic has not been read"
+        return None
+
+    # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def put(self, record: Record) -> None:
+        """Write a record; it counts here and everywhere after the return. Raises BrokerAway."""
+        key, sealed = self._records.seal(record)
+        _, offset = await self._writer.put(TOPIC, key, sealed)
+        self._records.pending.discard(key)
+        if offset > self._records.offset(key):
+            self._set(key, offset, sealed, record)
+
+    def note(self, record: Record) -> None:
+        """Write a record that must count here at once, Kafka or not (a used code, a closed session); it goes out when Kafka is there."""
+        key, sealed = self._records.seal(record)
+        self._records.pending.add(key)
+        self._set(key, self._records.offset(key), sealed, record)
+
+    def trace(self, author: Principal, act: str, about: str = "") -> None:
+        """Remember who did this, also while Kafka is away; see Trace."""
+        at = _now()
+        self.note(
+            Trace(
+                id=f"{at:013d}-{secrets.token_hex(4)}",
+                at=at,
+                author=author.id,
+                act=act,
+                about=about[:120],
+            )
+        )
+        log.info("access.trace", act=act, author=author.id, about=about)
+
+    async def create_token(
+        self, principal: Principal, *, expires_at: Instant | None = None, token: str | None = None
+    ) -> tuple[str, str]:
+        """(token id, token) for a principal that is written too when new or changed. The token is shown this once.
+
+        `token`: one that a source has already (a routing key); it must be long and random all the same.
+        """
+        if self._records.get(Principal, principal.id) != principal:
+            await self.put(principal)
+        token = token or TOKEN_PREFIX + secrets.token_urlsafe(32)
+        return await self._register(principal.id, token, expires_at), token
+
+    async def _register(
+        self, principal_id: str, token: str, expires_at: Instant | None = None
+    ) -> str:
+        hashed = self.hash(token)
+        record = Token(
+            id=f"t-{hashed[:12]}",
+            principal=principal_id,
+            hash=hashed,
+            created_at=_now(),
+            expires_at=expires_at,
+        )
+        await self.put(record)
+        return record.id
+
+    async def revoke_token(self, id: str) -> None:
+        """Raises UnknownPrincipal, BrokerAway."""
+        token = self._records.get(Token, id)
+        if token is None:
+            raise UnknownPrincipal(id)
+        if token.revoked_at is None:
+            await self.put(token.model_copy(update={"revoked_at": _now()}))
+
+    async def add_account(self, principal: Principal, login: str) -> None:
+        """A person's account without a password yet: they come in with a one-time code. Raises LoginTaken, BrokerAway."""
+        if self.account(login) is not None:
+            raise LoginTaken(login)
+        await self.put(principal)
+        await self.put(Account(id=principal.id, login=login))
+
+    async def end_sessions(self, principal_id: str) -> None:
+        """All sessions of an account end at once, in every process. Raises UnknownPrincipal, BrokerAway."""
+        found = self._records.get(Account, principal_id)
+        if (
+            found is None
+            and principal_id == LOCAL_ADMIN
+            and self.principal(LOCAL_ADMIN) is not None
+        ):
+            found = Account(
+                id=LOCAL_ADMIN, login=LOCAL_ADMIN
+            )  # who came in by the first code has no account until now
+        if found is None:
+            raise UnknownPrincipal(principal_id)
+        await self.put(found.model_copy(update={"epoch": found.epoch + 1}))
+
+    async def set_enabled(self, principal_id: str, *, enabled: bool) -> None:
+        """Disabled: its tokens and sessions stop at once; enabled again, its tokens count again. Raises UnknownPrincipal, BrokerAway."""
+        found = self._records.get(Principal, principal_id)
+        if found is None:
+            raise UnknownPrincipal(principal_id)
+        await self.put(found.model_copy(update={"disabled_at": None if enabled else _now()}))
+        if not enabled and self.account_of(principal_id) is not None:
+            await self.end_sessions(principal_id)
+
+    async def issue_code(
+        self,
+        principal_id: str,
+        *,
+        expires_at: Instant | None,
+        purpose: str = "issued",
+        code: str | None = None,
+    ) -> str:
+        """A one-time code that opens a session of this principal. Raises BrokerAway."""
+        shown = code or new_code()
+        hashed = self.hash(normal_code(shown))
+        await self.put(
+            Code.model_validate(
+                {
+                    "id": f"c-{hashed[:12]}",
+                    "principal": principal_id,
+                    "hash": hashed,
+                    "purpose": purpose,
+                    "expires_at": expires_at,
+                }
+            )
+        )
+        return shown
+
+    def use_code(self, code: Code) -> None:
+        """It opens no second session, also when Kafka is away."""
+        self.note(code.model_copy(update={"used_at": _now()}))
+        if code.purpose == "first_start":
+            (self._secrets / "admin.code").unlink(missing_ok=True)
+
+    async def bootstrap(self) -> None:
+        """First start: `secrets/admin.token` for commands on this machine, and while there is no administrator with a password or a passkey
+        `secrets/admin.code`, once, to log in. Idempotent; waits for the topic. Raises BrokerAway, OSError.
+        """
+        await self.caught_up.wait()
+        await self._prune()
+        local = Principal(
+            id=LOCAL_ADMIN,
+            role=Role.ADMIN,
+            label="administrateur de cette machine",
+            speaks_as="cellule",
+            created_at=_now(),
+        )
+        if self._records.get(Principal, LOCAL_ADMIN) is None:
+            await self.put(local)
+        token = self._secret_file("admin.token", TOKEN_PREFIX + secrets.token_urlsafe(32))
+        if self._records.token(self.hash(token)) is None:
+            await self._register(LOCAL_ADMIN, token)
+        admins = {
+            p.id for p in self.all(Principal) if p.role is Role.ADMIN and p.disabled_at is None
+        }
+        if not any((a.password_hash or a.passkeys) and a.id in admins for a in self.all(Account)):
+            code = self._secret_file("admin.code", new_code())
+            if not any(c.hash == self.hash(normal_code(code)) for c in self.all(Code)):
+                await self.issue_code(
+                    LOCAL_ADMIN, expires_at=None, purpose="first_start", code=code
+                )
+
+    async def _prune(self) -> None:
+        """Erase what no longer decides anything: closed sessions past their time, codes used or expired a month ago, old traces."""
+        now = _now()
+        old: list[Record] = [s for s in self.all(EndedSession) if s.until < now]
+        old += [c for c in self.all(Code) if (c.used_at or c.expires_at or now) < now - 30 * DAY_MS]
+        old += [t for t in self.all(Trace) if t.at < now - TRACE_DAYS * DAY_MS]
+        for record in old:
+            await self._writer.put(
+                TOPIC, key_of(record), self._tombstones.make(TOPIC, key_of(record))
+            )
+            self._drop(key_of(record))
+
+    def _secret_file(self, name: str, fresh: str) -> str:
+        path = self._secrets / name
+        write_private(path, fresh.encode() + b"\n")
+        return path.read_text().strip()
+
+    # ── keeping up ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _take(self, entries: Sequence[Entry]) -> None:
+        for e in entries:
+            if e.offset <= self._records.offset(e.key):
+                continue
+            if self._tombstones.mark_of(e.topic, e.key, e.value) is not None:
+                self._records.pending.discard(e.key)
+                self._drop(e.key)
+                continue
+            record = None if e.value is None else self._records.open(e.key, e.value)
+            if record is None:
+                self._restore(e)
+                continue
+            newer = self._epochs_passed(record)
+            if newer < 0 or (e.key in self._records.pending and newer == 0):
+                continue
+            self._records.pending.discard(e.key)
+            assert e.value is not None
+            self._set(e.key, e.offset, e.value, record)
+
+    def _restore(self, e: Entry) -> None:
+        """Keep what is known against a record that is not ours (a bare null, above all), and write it to the topic again."""
+        known = self._records.sealed.get(e.key)
+        if known is None:
+            return
+        count_unsigned(e.topic)
+        log.error(
+            "access.unsigned_erasure",
+            key=e.key,
+            offset=e.offset,
+            then="ignored: what is known here is written to the topic again",
+        )
+        self._records.sealed[e.key] = (e.offset, known[1])
+        self._records.pending.add(e.key)
+        self._changed.set()
+
+    def _epochs_passed(self, record: Record | None) -> int:
+        """How many times the sessions of an account were ended since what is known of it; 0 for anything else.
+
+        Two processes write accounts: what the one only notes (a code that was used) never takes back what the other decided meanwhile (a password,
+        a second factor, a sign-out). What was written over is written again.
+        """
+        known = self.account_of(record.id) if isinstance(record, Account) else None
+        if known is None or not isinstance(record, Account):
+            return 0
+        passed = record.epoch - known.epoch
+        if passed < 0 and self.caught_up.is_set():
+            self.note(known)
+            return passed
+        return max(passed, 0)
+
+    def _restart(self, _topic: str, _partition: int) -> None:
+        """The topic was made again: whatever comes now is newer than what is known."""
+        self._records.sealed = {
+            key: (-1, sealed) for key, (_, sealed) in self._records.sealed.items()
+        }
+
+    async def _reconcile(self) -> None:
+        """After the first reading: what only the file knows was lost on the topic, or erased there by a stranger, and is written again.
+
+        An erasure of ours is a record: its key would have been met.
+        """
+        await self.caught_up.wait()
+        known, pending = self._records.sealed, self._records.pending
+        stale = [key for key, (offset, _) in known.items() if offset < 0 and key not in pending]
+        if stale:
+            log.error(
+                "access.records_missing",
+                restored=len(stale),
+                of=len(known),
+                hint="written to the access topic again from the local file",
+            )
+            pending.update(stale)
+            self._changed.set()
+
+    async def _save_and_flush(self) -> None:
+        records = self._records
+        while True:
+            try:
+                await asyncio.wait_for(self._changed.wait(), FLUSH_S)
+                await asyncio.sleep(SAVE_AFTER_S)
+                self._changed.clear()
+                await asyncio.to_thread(records.save)
+            except TimeoutError:
+                pass  # nothing new; what is pending is tried again below
+            except OSError as error:
+                log.error(
+                    "access.save_failed",
+                    error=str(error),
+                    hint="logins would be lost if Kafka were away at the next start",
+                )
+            for key in list(records.pending):
+                sealed = records.sealed[key][1]
+                try:
+                    _, offset = await self._writer.put(TOPIC, key, sealed)
+                except BrokerAway:
+                    break
+                if records.sealed.get(key, (0, b""))[1] == sealed:
+                    records.sealed[key] = (offset, sealed)
+                    records.pending.discard(key)
+
+    def _set(self, key: str, offset: int, sealed: bytes, record: Record) -> None:
+        self._records.put(key, offset, sealed, record)
+        self._changed.set()
+
+    def _drop(self, key: str) -> None:
+        self._records.drop(key)
+        self._changed.set()
+
+    def _may_look(self) -> bool:
+        at, left = self._unknown
+        now = time.monotonic()
+        left = min(UNKNOWN_PER_S, left + (now - at) * UNKNOWN_PER_S)
+        self._unknown = (now, left - 1 if left >= 1 else left)
+        return left >= 1
+
+
+def _now() -> Instant:
+    return time.time_ns() // 1_000_000
+
+
+def new_code() -> str:
+    """80 random bits that can be read aloud: `ABCD-EFGH-JKLM-NPQR`."""
+    text = base64.b32encode(secrets.token_bytes(10)).decode()
+    return "-".join(text[i : i + 4] for i in range(0, 16, 4))
+
+
+def normal_code(code: str) -> str:
+    """However it was typed: case, spaces and dashes do not count."""
+    return "".join(c for c in code.upper() if c.isalnum())
+
+
+def new_principal(
+    role: Role,
+    *,
+    duty: str | None = None,
+    scope: Scope | None = None,
+    speaks_as: str | None = None,
+    label: str = "",
+    id: str | None = None,
+) -> Principal:
+    """A principal with a fresh id."""
+    made = id or f"{role.value.replace('_', '-')}-{secrets.token_hex(4)}"
+    return Principal(
+        id=made,
+        role=role,
+        duty=duty,
+        scope=scope or Scope(),
+        speaks_as=speaks_as,
+        label=label,
+        created_at=_now(),
+    )

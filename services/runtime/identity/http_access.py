@@ -1,0 +1,118 @@
+"""Access in FastAPI: who is asking, and may they? `Depends(allowed(Permission.LEVEL_SET))` gives a route its principal.
+
+A bearer token or a session cookie. A cookie alone changes nothing: unsafe methods also need the CSRF header or, in an HTML form,
+its field `csrf`. The application sets `app.state.access` (AccessStore), `app.state.sessions` (Sessions) and, where strangers may look, `app.state.guest`
+(`guest_in`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fastapi import Request
+
+from schemas.realms import is_live
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.permissions import Permission, Role
+from services.runtime.identity.principals import Principal, Scope
+from services.runtime.identity.role_names import forbidden
+from services.runtime.identity.sessions import (
+    COOKIE,
+    CSRF_COOKIE,
+    CSRF_HEADER,
+    SAFE,
+    Session,
+    Sessions,
+    bearer_of,
+    cookie_in,
+)
+
+GUEST: Final = "guest"
+_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+async def principal_of(request: Request) -> Principal | None:
+    """Who is asking; None for a stranger. Raises ProblemError `unauthenticated` on a token that is not valid, `csrf`, `starting`."""
+    access: AccessStore = request.app.state.access
+    if (token := bearer_of(request.headers.get("authorization"))) is not None:
+        principal = await access.authenticate_bearer(token)
+        if principal is None:
+            raise ProblemError("unauthenticated")
+        return principal
+    session = session_of(request)
+    if session is None:
+        return guest_of(request)
+    if request.method not in SAFE:
+        await check_csrf(request, session)
+    if session.enrolling:
+        raise ProblemError("second_factor_needed")
+    return session.principal
+
+
+def still_of(request: Request) -> Principal | None:
+    """Who a request speaks for by now, while its answer goes on: None once its token was revoked, its session closed or over, its account shut."""
+    access: AccessStore = request.app.state.access
+    if (token := bearer_of(request.headers.get("authorization"))) is not None:
+        return access.bearer(token)
+    session = session_of(request)
+    if session is None:
+        return guest_of(request)
+    return None if session.enrolling else session.principal
+
+
+def guest_in(realm: str) -> Principal | None:
+    """A read-only principal for one simulated realm. Raises ValueError for a live one: nobody looks at that without a login."""
+    if not realm:
+        return None
+    if is_live(realm):
+        raise ValueError(f"{realm} is live: it cannot be shown without a login")
+    return Principal(id=GUEST, role=Role.OBSERVER, scope=Scope(realms=(realm,)))
+
+
+def guest_of(request: Request) -> Principal | None:
+    """Who looks at the demonstration without a login: an observer of that exercise alone. None when there is none."""
+    guest: Principal | None = getattr(request.app.state, "guest", None)
+    return guest
+
+
+def session_of(request: Request) -> Session | None:
+    """The browser session of a request, CSRF not checked."""
+    sessions: Sessions = request.app.state.sessions
+    return sessions.read(cookie_of(request, COOKIE))
+
+
+def is_secure(request: Request) -> bool:
+    """Tell whether the browser reached the front over TLS."""
+    return request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+
+
+def cookie_of(request: Request, name: str) -> str | None:
+    """Return a cookie of ours."""
+    return cookie_in(request.cookies, name, secure=is_secure(request))
+
+
+async def check_csrf(request: Request, session: Session) -> None:
+    """Raises ProblemError `csrf` unless the page proved that it is ours."""
+    sessions: Sessions = request.app.state.sessions
+    sent = request.headers.get(CSRF_HEADER)
+    if sent is None and request.headers.get("content-type", "").startswith(_FORMS):
+        field = (await request.form()).get("csrf")
+        sent = field if isinstance(field, str) else None
+    if not sessions.checks_csrf(session, sent, cookie_of(request, CSRF_COOKIE)):
+        raise ProblemError("csrf")
+
+
+def allowed(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
+    """A dependency: the principal, if it may. Raises ProblemError `unauthenticated`, `csrf`, `forbidden`, `starting`."""
+
+    async def dependency(request: Request) -> Principal:
+        principal = await principal_of(request)
+        if principal is None:
+            raise ProblemError("unauthenticated")
+        if not principal.may(permission):
+            raise forbidden(principal.role, permission)
+        return principal
+
+    return dependency

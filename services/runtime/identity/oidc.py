@@ -1,0 +1,189 @@
+"""Coming in through the identity provider of the organisation (OpenID Connect), where there is one. Never needed: it may be the very thing that is down.
+
+What the provider confirms only says *who* comes: the role is the account's, here. The first time, a claim names the account; from then on
+the account belongs to that subject of that issuer, whatever the claim says. An attempt lies sealed in the browser, for ten minutes and one
+use; nothing is kept here, and it works while Kafka is away.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import structlog
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import TWO_FACTORS, AccessStore, LoginTaken, new_principal
+from services.runtime.identity.oidc_provider import NotConfirmed, Provider, ProviderAway
+from services.runtime.identity.oidc_settings import ATTEMPT_S, BACK, COOKIE, OidcSettings
+from services.runtime.identity.permissions import Role
+from services.runtime.identity.principals import Account, EndedSession, Principal, is_login
+from services.runtime.identity.sessions import Session, Sessions
+from services.runtime.secrets.keyring import MasterKey, seal, unseal
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A login that has begun: what the browser keeps, and where it goes now."""
+
+    cookie: str
+    location: str
+
+
+class Oidc:
+    """One per process, on its `AccessStore` and `Sessions`."""
+
+    def __init__(
+        self, settings: OidcSettings, access: AccessStore, sessions: Sessions, master: MasterKey
+    ) -> None:
+        self.name = settings.oidc_name
+        self._settings = settings
+        self._access, self._sessions = access, sessions
+        self._provider = Provider(
+            settings.oidc_issuer,
+            settings.oidc_client_id,
+            settings.oidc_client_secret.get_secret_value(),
+        )
+        self._key = master.derived("oidc.attempts")
+
+    async def close(self) -> None:
+        await self._provider.close()
+
+    # ── going there ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def begin(self, origin: str, next: str) -> Attempt:
+        """`origin`: under which the browser reached us; `next`: page for afterwards. Raises ProblemError `oidc_away`."""
+        try:
+            described = await self._provider.described()
+        except ProviderAway as away:
+            raise self._away(away) from None
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        back = (self._settings.public_url.rstrip("/") or origin) + BACK
+        kept = {
+            "state": state,
+            "nonce": nonce,
+            "verifier": verifier,
+            "back": back,
+            "next": next,
+            "until": _now() + 1000 * ATTEMPT_S,
+        }
+        query = urlencode(
+            {
+                "response_type": "code",
+                "client_id": self._provider.client_id,
+                "redirect_uri": back,
+                "scope": self._settings.oidc_scope,
+                "state": state,
+                "nonce": nonce,
+                "code_challenge": create_s256_code_challenge(verifier),
+                "code_challenge_method": "S256",
+            }
+        )
+        sealed = base64.urlsafe_b64encode(
+            seal(self._key, orjson.dumps(kept), COOKIE.encode())
+        ).decode()
+        return Attempt(
+            sealed,
+            described.authorization + ("&" if "?" in described.authorization else "?") + query,
+        )
+
+    # ── coming back ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def finish(self, cookie: str | None, answer: dict[str, str]) -> tuple[Session, str]:
+        """A session and the page for now, from the query with which the provider sent the browser back.
+
+        Raises ProblemError `oidc_refused`, `oidc_unknown`, `oidc_unapproved`, `oidc_away`.
+        """
+        try:
+            kept = self._attempt(cookie, answer)
+            tokens = await self._provider.exchange(answer["code"], kept["verifier"], kept["back"])
+            claims = await self._provider.confirmed(tokens, kept["nonce"])
+        except ProviderAway as away:
+            raise self._away(away) from None
+        except NotConfirmed as refused:
+            log.warning("oidc.refused", why=str(refused))
+            raise ProblemError("oidc_refused") from None
+        return self._sessions.admit(await self._owner(claims)), kept["next"]
+
+    def _attempt(self, cookie: str | None, answer: dict[str, str]) -> dict[str, Any]:
+        """The attempt that this answers, if it is this browser's, in time and not used yet. Raises NotConfirmed."""
+        try:
+            kept: dict[str, Any] = orjson.loads(
+                unseal(self._key, base64.urlsafe_b64decode(cookie or ""), COOKIE.encode())
+            )
+        except ValueError:
+            raise NotConfirmed("no attempt of this browser") from None
+        used = f"oidc-{kept['state'][:22]}"
+        if not hmac.compare_digest(kept["state"].encode(), answer.get("state", "").encode()):
+            raise NotConfirmed("state of another attempt")
+        if kept["until"] < _now() or self._access.ended(used):
+            raise NotConfirmed("attempt too old or used")
+        self._access.note(EndedSession(id=used, until=kept["until"]))
+        if answer.get("iss", self._provider.issuer) != self._provider.issuer:
+            raise NotConfirmed("answer of another issuer")  # RFC 9207
+        if not answer.get("code"):
+            raise NotConfirmed(f"provider says {answer.get('error', 'nothing')[:40]!r}")
+        return kept
+
+    async def _owner(self, claims: dict[str, Any]) -> Principal:
+        """Whose session this is. Raises ProblemError `oidc_unknown`, `oidc_unapproved`."""
+        subject = self._access.hash(f"oidc:{self._provider.issuer}\0{claims['sub']}")
+        account = next(
+            (a for a in self._access.all(Account) if a.subject == subject), None
+        ) or await self._first(claims, subject)
+        principal = self._access.principal(account.id) if account else None
+        if principal is None:
+            log.warning("oidc.unknown", why="no open account for this subject")
+            raise ProblemError("oidc_unknown")
+        return principal
+
+    async def _first(self, claims: dict[str, Any], subject: str) -> Account | None:
+        """Return the account that the claim names, now this subject's; a new one where that is wanted.
+
+        None if it is another's already, or an administrator's. An account that decides needs the word of an
+        administrator first: people may choose the claim at some providers. Raises ProblemError `oidc_unapproved`.
+        """
+        said = claims.get(self._settings.oidc_claim)
+        if not isinstance(said, str) or not is_login(said):
+            return None
+        if self._settings.oidc_claim == "email" and claims.get("email_verified") is not True:
+            return None
+        account = self._access.account(said)
+        is_new = account is None
+        if account is None and self._settings.oidc_new_role is not None:
+            principal = new_principal(self._settings.oidc_new_role)
+            try:
+                await self._access.add_account(principal, said)
+            except LoginTaken:
+                return None
+            self._access.trace(principal, "account.created", principal.id)
+            account = self._access.account(said)
+        if account is None or account.subject is not None:
+            return None
+        owner = self._access.principal(account.id)
+        if owner is None or owner.role is Role.ADMIN:
+            return None
+        if owner.role in TWO_FACTORS and not is_new and (account.link_until or 0) < _now():
+            log.warning("oidc.unapproved", account=account.id)
+            raise ProblemError("oidc_unapproved")
+        bound = account.model_copy(update={"subject": subject, "link_until": None})
+        self._access.note(bound)
+        self._access.trace(owner, "account.linked", owner.id)
+        return bound
+
+    def _away(self, away: ProviderAway) -> ProblemError:
+        log.warning("oidc.away", why=str(away))
+        return ProblemError("oidc_away", retry_after_s=10)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,184 @@
+"""An OpenID Connect provider as its client sees it: where it says that things are, its keys, and what it signed about a person.
+
+Nothing of it is believed that it did not sign for us, now, for this one request. All addresses come from the provider's own description
+and lie on HTTPS, or on this machine when the provider does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import httpx
+import orjson
+import structlog
+from authlib.oidc.core import CodeIDToken
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from services.runtime.identity.oidc_settings import is_safe
+
+ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
+"""Signatures that only the provider can make: neither `none` nor one whose key we hold too."""
+KEPT_S: Final = 3_600.0
+"""How long description and keys are believed without asking again."""
+ASKED_AGAIN_S: Final = 30.0
+"""Not more often than this for a key that we do not know."""
+PATIENCE_S: Final = 5.0
+LARGEST: Final = 256 * 1024
+LEEWAY_S: Final = 60
+"""Clocks may differ by this much."""
+_UNREADABLE: Final = (JoseError, ValueError, TypeError, KeyError, AttributeError)
+"""What reading a token that no honest provider made may raise."""
+log = structlog.get_logger(__name__)
+
+
+class ProviderAway(Exception):
+    """It does not answer, or not as a provider does."""
+
+
+class NotConfirmed(Exception):
+    """It, or what came in its name, does not confirm who this is. The text is for the log and names no person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The provider's description of itself (OpenID Connect Discovery 1.0), as far as it is needed."""
+
+    authorization: str
+    token: str
+    keys: str
+
+
+class Provider:
+    """One per process. Safe for concurrent use in one event loop."""
+
+    def __init__(self, issuer: str, client_id: str, client_secret: str) -> None:
+        self.issuer, self.client_id = issuer, client_id
+        self._secret = client_secret
+        self._http = httpx.AsyncClient(timeout=PATIENCE_S, follow_redirects=False)
+        self._described: tuple[Described, float] | None = None
+        self._keys: tuple[KeySet, float] | None = None
+        self._asking = asyncio.Lock()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def described(self) -> Described:
+        """Raises ProviderAway."""
+        async with self._asking:
+            if self._described is None or time.monotonic() - self._described[1] > KEPT_S:
+                self._described = await self._describe(), time.monotonic()
+            return self._described[0]
+
+    async def exchange(self, code: str, verifier: str, redirect_uri: str) -> dict[str, Any]:
+        """Tokens for a code (RFC 6749 4.1.3 with RFC 7636). Raises ProviderAway, NotConfirmed: a code counts once."""
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier,
+        }
+        who = None
+        if self._secret:
+            who = httpx.BasicAuth(quote(self.client_id, safe=""), quote(self._secret, safe=""))
+        else:
+            form["client_id"] = self.client_id
+        status, found = await self._ask("POST", (await self.described()).token, data=form, auth=who)
+        if 400 <= status < 500:
+            raise NotConfirmed(f"code refused: {str(found.get('error'))[:40]!r}")
+        if status != 200:
+            raise ProviderAway(f"token endpoint: {status}")
+        return found
+
+    async def confirmed(self, tokens: Mapping[str, Any], nonce: str) -> dict[str, Any]:
+        """What the ID token says, once all of OpenID Connect Core 3.1.3.7 holds. Raises ProviderAway, NotConfirmed."""
+        text = tokens.get("id_token")
+        if not isinstance(text, str):
+            raise NotConfirmed("no ID token")
+        try:
+            token = await self._signed(text)
+            claims = CodeIDToken(
+                token.claims,
+                token.header,
+                options={
+                    "iss": {"essential": True, "value": self.issuer},
+                    "aud": {"essential": True, "value": self.client_id},
+                    "sub": {"essential": True},
+                    "nonce": {"essential": True, "value": nonce},
+                },
+                params={
+                    "client_id": self.client_id,
+                    "nonce": nonce,
+                    "access_token": tokens.get("access_token"),
+                },
+            )
+            claims.validate(leeway=LEEWAY_S)
+        except _UNREADABLE as error:
+            raise NotConfirmed(f"ID token: {type(error).__name__} {str(error)[:80]}") from None
+        return dict(claims)
+
+    async def _signed(self, text: str) -> jwt.Token:
+        keys, at = await self._known_keys()
+        try:
+            return jwt.decode(text, keys, algorithms=ALGORITHMS)
+        except _UNREADABLE:
+            if time.monotonic() - at < ASKED_AGAIN_S:
+                raise
+        keys, _ = await self._known_keys(
+            asked_after=time.monotonic() - ASKED_AGAIN_S
+        )  # it may have changed its keys
+        return jwt.decode(text, keys, algorithms=ALGORITHMS)
+
+    async def _known_keys(self, *, asked_after: float | None = None) -> tuple[KeySet, float]:
+        address = (await self.described()).keys
+        async with self._asking:
+            oldest = time.monotonic() - KEPT_S if asked_after is None else asked_after
+            if self._keys is None or self._keys[1] < oldest:
+                status, found = await self._ask("GET", address)
+                try:
+                    if status != 200:
+                        raise ValueError(status)
+                    self._keys = KeySet.import_key_set({"keys": found["keys"]}), time.monotonic()
+                except _UNREADABLE as error:
+                    raise ProviderAway(f"keys: {type(error).__name__} {error}") from None
+            return self._keys
+
+    async def _describe(self) -> Described:
+        status, found = await self._ask(
+            "GET", f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
+        )
+        if status != 200 or found.get("issuer") != self.issuer:
+            raise ProviderAway(f"description: {status}, or of another issuer")
+        urls = [
+            found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
+        ]
+        if not all(isinstance(u, str) and is_safe(u) for u in urls):
+            raise ProviderAway("description: an address is missing or not on HTTPS")
+        return Described(*map(str, urls))
+
+    async def _ask(self, method: str, url: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        try:
+            async with (
+                asyncio.timeout(2 * PATIENCE_S),
+                self._http.stream(
+                    method, url, headers={"Accept": "application/json"}, **more
+                ) as answer,
+            ):
+                body = bytearray()
+                async for piece in answer.aiter_bytes():
+                    body += piece
+                    if len(body) > LARGEST:
+                        raise ProviderAway("answers without end")
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            raise ProviderAway(f"{type(error).__name__}: {urlsplit(url).path}") from None
+        try:
+            found = orjson.loads(body)
+        except ValueError:
+            found = None
+        return answer.status_code, found if isinstance(found, dict) else {}

@@ -1,0 +1,75 @@
+"""Where the organisation's identity provider is, and whom it may let in. Most installations have none."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from services.runtime.identity.permissions import Role
+from services.runtime.process.settings import PublicUrl, Settings
+
+COOKIE: Final = "vigie_oidc"
+"""Keeps an attempt in the browser."""
+ATTEMPT_S: Final = 600
+DOOR: Final = "/connexion/annuaire"
+"""Page that leads to the provider."""
+BACK: Final = f"{DOOR}/retour"
+"""Page to which the provider sends back."""
+
+
+def is_safe(url: str) -> bool:
+    """HTTPS, or this machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" and parts.hostname:
+        return True
+    try:
+        return parts.scheme == "http" and (
+            parts.hostname == "localhost" or ip_address(parts.hostname or "").is_loopback
+        )
+    except ValueError:
+        return False
+
+
+class OidcSettings(Settings):
+    """`VIGIE_OIDC_*`, `VIGIE_PUBLIC_URL`."""
+
+    oidc_issuer: str = ""
+    """The provider's `issuer`, letter by letter; empty = local accounts alone ([how to](../how-to/identity-provider.md))."""
+    oidc_client_id: str = ""
+    """As registered there."""
+    oidc_client_secret: SecretStr = SecretStr("")
+    """Empty: a public client, which PKCE alone protects."""
+    oidc_claim: str = Field(default="preferred_username", min_length=1, max_length=64)
+    """Claim of the ID token that equals the login of the account, the first time. `email` counts only when the provider has verified it."""
+    oidc_scope: str = "openid profile"
+    """What is asked for; add `email` for that claim."""
+    oidc_name: str = Field(default="le compte du Département", max_length=60)
+    """After « Se connecter avec » on the button."""
+    oidc_new_role: Role | None = None
+    """Role of the account that is opened for somebody who has none; empty = none is opened. Never `admin`."""
+    public_url: PublicUrl = ""
+    """Address under which browsers reach the front; empty = the one that they used."""
+
+    @field_validator("oidc_new_role", mode="before")
+    @classmethod
+    def _none_is_none(cls, given: object) -> object:
+        return given or None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not self.oidc_issuer:
+            return self
+        if not is_safe(self.oidc_issuer):
+            raise ValueError(
+                "VIGIE_OIDC_ISSUER must begin with https:// (http:// only on this machine)"
+            )
+        if not self.oidc_client_id:
+            raise ValueError("VIGIE_OIDC_ISSUER needs VIGIE_OIDC_CLIENT_ID")
+        if "openid" not in self.oidc_scope.split():
+            raise ValueError("VIGIE_OIDC_SCOPE must hold openid")
+        if self.oidc_new_role is Role.ADMIN:
+            raise ValueError("VIGIE_OIDC_NEW_ROLE: nobody becomes administrator by logging in")
+        return self

@@ -1,0 +1,245 @@
+"""Passkeys of local accounts (WebAuthn): a key that stays in the person's device, which they unlock there; so it is both factors at once.
+
+No server of others takes part: it works when this machine and the person's device are all that is left. A challenge is signed and kept
+nowhere; it is good for one use within `CHALLENGE_MS`, in any process, also while Kafka is away.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import ipaddress
+import secrets
+import time
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import orjson
+import structlog
+from webauthn import (
+    generate_authentication_options,
+    generate_registration_options,
+    options_to_json,
+    verify_authentication_response,
+    verify_registration_response,
+)
+from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.structs import (
+    AuthenticatorSelectionCriteria,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+
+from schemas.base import MINUTE_MS
+from services.runtime.http.problems import ProblemError, both, fault
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.principals import Account, EndedSession, Passkey, Principal
+from services.runtime.identity.sessions import Session, Sessions
+
+CHALLENGE_MS: Final = 5 * MINUTE_MS
+MOST: Final = 10
+"""Passkeys of one account."""
+_BROKEN: Final = (WebAuthnException, ValueError, KeyError, TypeError, AttributeError)
+"""What reading an answer that no browser made may raise."""
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the person's browser is: a passkey is bound to the name of the host."""
+
+    host: str
+    origins: tuple[str, ...]
+
+    @classmethod
+    def of(cls, host: str | None) -> Place:
+        """From the `Host` of the request. Raises ProblemError `passkey_needs_name`: browsers have no passkeys for a bare address."""
+        name = (host or "").rsplit(":", 1)[0] if not (host or "").endswith("]") else host or ""
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            if name and all(c.isalnum() or c in "-." for c in name):
+                plain = (
+                    (f"http://{host}",)
+                    if name == "localhost" or name.endswith(".localhost")
+                    else ()
+                )
+                return cls(name.lower(), (f"https://{host}", *plain))
+        raise ProblemError("passkey_needs_name")
+
+
+class Passkeys:
+    """One per process, on its `AccessStore` and `Sessions`."""
+
+    def __init__(self, access: AccessStore, sessions: Sessions) -> None:
+        self._access = access
+        self._sessions = sessions
+
+    # ── adding one ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def offer(self, principal: Principal, place: Place) -> dict[str, Any]:
+        """What `navigator.credentials.create` needs."""
+        account = self._account(principal)
+        options = generate_registration_options(
+            rp_id=place.host,
+            rp_name="Vigie",
+            user_name=account.login,
+            user_id=principal.id.encode(),
+            challenge=self._challenge(f"add:{principal.id}"),
+            exclude_credentials=[
+                PublicKeyCredentialDescriptor(id=base64url_to_bytes(k.id)) for k in account.passkeys
+            ],
+            authenticator_selection=AuthenticatorSelectionCriteria(
+                resident_key=ResidentKeyRequirement.REQUIRED,
+                user_verification=UserVerificationRequirement.REQUIRED,
+            ),
+        )
+        made: dict[str, Any] = orjson.loads(options_to_json(options))
+        return made
+
+    async def add(
+        self, principal: Principal, answer: dict[str, Any], label: str, place: Place
+    ) -> Passkey:
+        """Keep the key that the device has made; all sessions of the account end. Raises ProblemError `invalid`, `conflict`, BrokerAway."""
+        try:
+            found = verify_registration_response(
+                credential=answer,
+                expected_challenge=self._challenged(answer, f"add:{principal.id}"),
+                expected_rp_id=place.host,
+                expected_origin=list(place.origins),
+                require_user_verification=True,
+            )
+        except _BROKEN as error:
+            log.info("passkey.refused", principal=principal.id, error=type(error).__name__)
+            raise ProblemError(
+                "invalid",
+                faults=(
+                    fault(
+                        "credential",
+                        "passkey",
+                        "la clé n’a pas pu être vérifiée",
+                        "the passkey could not be verified",
+                    ),
+                ),
+            ) from None
+        account = self._account(principal)
+        id = bytes_to_base64url(found.credential_id)
+        if len(account.passkeys) >= MOST or any(
+            k.id == id for a in self._access.all(Account) for k in a.passkeys
+        ):
+            raise ProblemError(
+                "conflict",
+                what=both(
+                    "Clé déjà connue, ou trop de clés.", "Passkey known already, or too many."
+                ),
+            )
+        made = Passkey(
+            id=id,
+            host=place.host,
+            public_key=bytes_to_base64url(found.credential_public_key),
+            sign_count=found.sign_count,
+            label=label,
+            created_at=_now(),
+        )
+        await self._access.put(
+            account.model_copy(
+                update={"passkeys": (*account.passkeys, made), "epoch": account.epoch + 1}
+            )
+        )
+        return made
+
+    async def remove(self, account: Account, id: str) -> None:
+        """Take a key away; all sessions of the account end. Raises ProblemError `not_found`, BrokerAway."""
+        kept = tuple(k for k in account.passkeys if k.id != id)
+        if len(kept) == len(account.passkeys):
+            raise ProblemError("not_found")
+        await self._access.put(
+            account.model_copy(update={"passkeys": kept, "epoch": account.epoch + 1})
+        )
+
+    # ── coming in ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def ask(self, place: Place) -> dict[str, Any]:
+        """What `navigator.credentials.get` needs: no user name, the device knows whose key it is."""
+        options = generate_authentication_options(
+            rp_id=place.host,
+            challenge=self._challenge("login"),
+            user_verification=UserVerificationRequirement.REQUIRED,
+        )
+        made: dict[str, Any] = orjson.loads(options_to_json(options))
+        return made
+
+    def login(self, answer: dict[str, Any], place: Place) -> Session:
+        """A session for whoever holds the key, whatever guessing went on before. Raises ProblemError `login_failed`."""
+        account, key = self._holder(str(answer.get("id")), place)
+        principal = self._access.principal(account.id)
+        try:
+            found = verify_authentication_response(
+                credential=answer,
+                expected_challenge=self._challenged(answer, "login"),
+                expected_rp_id=place.host,
+                expected_origin=list(place.origins),
+                credential_public_key=base64url_to_bytes(key.public_key),
+                credential_current_sign_count=key.sign_count,
+                require_user_verification=True,
+            )
+        except _BROKEN as error:
+            log.info("passkey.refused", principal=account.id, error=type(error).__name__)
+            raise ProblemError("login_failed") from None
+        if principal is None:
+            raise ProblemError("login_failed")
+        used = key.model_copy(update={"sign_count": found.new_sign_count, "used_at": _now()})
+        self._access.note(
+            account.model_copy(
+                update={"passkeys": tuple(used if k.id == key.id else k for k in account.passkeys)}
+            )
+        )
+        return self._sessions.admit(principal)
+
+    def _holder(self, id: str, place: Place) -> tuple[Account, Passkey]:
+        for account in self._access.all(Account):
+            for key in account.passkeys:
+                if key.id == id and key.host == place.host:
+                    return account, key
+        raise ProblemError("login_failed")
+
+    def _account(self, principal: Principal) -> Account:
+        """The person's account; whoever came in by a code alone (the first administrator) gets one with the first key."""
+        return self._access.account_of(principal.id) or Account(id=principal.id, login=principal.id)
+
+    # ── challenges ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _challenge(self, purpose: str) -> bytes:
+        body = secrets.token_bytes(16) + (_now() + CHALLENGE_MS).to_bytes(8, "big")
+        return body + self._mac(purpose, body)
+
+    def _challenged(self, answer: dict[str, Any], purpose: str) -> bytes:
+        """The challenge that this answers, if it is ours, of this purpose, in time and not used yet. Raises ValueError."""
+        said = orjson.loads(base64url_to_bytes(answer["response"]["clientDataJSON"]))
+        challenge = base64url_to_bytes(said["challenge"])
+        body, mac = challenge[:24], challenge[24:]
+        expires = int.from_bytes(body[16:], "big")
+        id = f"challenge-{base64.b32encode(body[:16]).decode().rstrip('=')}"
+        if (
+            not hmac.compare_digest(mac, self._mac(purpose, body))
+            or expires < _now()
+            or self._access.ended(id)
+        ):
+            raise ValueError("not a challenge that may be answered")
+        self._access.note(EndedSession(id=id, until=expires))
+        return challenge
+
+    def _mac(self, purpose: str, body: bytes) -> bytes:
+        return blake2b(
+            purpose.encode() + b"\0" + body,
+            key=self._access.session_key,
+            digest_size=16,
+            person=b"passkey",
+        ).digest()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,81 @@
+"""Which passwords are refused: short ones, those that hold the login, and those that guessing programs try first.
+
+Everything is judged on this machine: the lists come with the library.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.runtime.http.problems import FieldFault, fault
+
+MIN_CHARS: Final = 12
+MIN_DISTINCT: Final = 5
+MIN_LOGIN: Final = 3
+"""Shorter logins are in many words."""
+MIN_SCORE: Final = 2
+"""Of 0 to 4: below it a program needs less than 10^6 guesses."""
+FRENCH: Final = (
+    "motdepasse",
+    "azerty",
+    "azertyuiop",
+    "qsdfghjklm",
+    "bonjour",
+    "soleil",
+    "doudou",
+    "loulou",
+    "chouchou",
+    "marseille",
+    "toulouse",
+    "nanterre",
+    "hautsdeseine",
+    "departement",
+    "prefecture",
+    "bienvenue",
+    "administrateur",
+    "vigie",
+    "crise",
+    "cellule",
+    "astreinte",
+)
+"""Words that are guessed first here, and that the library's English lists do not hold."""
+JUDGED_CHARS: Final = 72
+"""Length up to which the estimate is made: its time grows with the square."""
+
+
+class PasswordRefused(ValueError):
+    """A password that is too easily guessed; `fault` says why, without repeating it."""
+
+    def __init__(self, found: FieldFault) -> None:
+        super().__init__(found.message["en"])
+        self.fault = found
+
+
+def check_password(password: str, login: str) -> None:
+    """Refuse a password that is easily guessed. Takes up to 0.1 s. Raises PasswordRefused."""
+    if len(password) < MIN_CHARS:
+        raise _refused(
+            "too_short", f"{MIN_CHARS} caractères au moins", f"at least {MIN_CHARS} characters"
+        )
+    if len(set(password)) < MIN_DISTINCT:
+        raise _refused(
+            "repeated",
+            f"{MIN_DISTINCT} caractères différents au moins",
+            f"at least {MIN_DISTINCT} different characters",
+        )
+    if len(login) >= MIN_LOGIN and login.casefold() in password.casefold():
+        raise _refused(
+            "holds_login", "ne doit pas contenir l’identifiant", "must not contain the user name"
+        )
+    from zxcvbn import zxcvbn  # half a second of lists that no other process needs
+
+    if int(zxcvbn(password[:JUDGED_CHARS], user_inputs=[login, *FRENCH])["score"]) < MIN_SCORE:
+        raise _refused(
+            "common",
+            "trop courant ou trop simple : facile à deviner",
+            "too common or too simple: easily guessed",
+        )
+
+
+def _refused(code: str, fr: str, en: str) -> PasswordRefused:
+    return PasswordRefused(fault("password", code, fr, en))

@@ -1,0 +1,144 @@
+"""Who may do what: roles of accounts (API.md), permissions, and the one table that joins them (DOMAIN §1, D49, D59).
+
+A permission opens a door; whether this plan or this level may be decided by this rank is the decider's own refusal (schemas.ranks).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class Role(StrEnum):
+    ADMIN = "admin"
+    COORDINATOR = "coordinator"
+    CELL = "cell"
+    DIRECTOR = "director"
+    SITE_MANAGER = "site_manager"
+    TECHNICIAN = "technician"
+    ELECTED = "elected"
+    LIAISON = "liaison"
+    OBSERVER = "observer"
+    KIOSK = "kiosk"
+    SOURCE = "source"
+    POSTER = "poster"
+    AUDITOR = "auditor"
+
+
+class Permission(StrEnum):
+    REPORT_POST = "report.post"
+    """Post reports, for the sites and types of the scope."""
+    REPORT_POSTER = "report.poster"
+    """Post unconfirmed reports about the one site of a poster."""
+    REPORT_RELAY = "report.relay"
+    """Name another kind of source than one's own: a line typed for a caller, a message passed on."""
+    REPORT_STATUS = "report.status"
+    """See what became of a report."""
+    REPORT_RAW = "report.raw"
+    """Read free text, contact and original bytes of a report: may be personal, every reading is logged (D59)."""
+    REPORT_VERIFY = "report.verify"
+    """Confirm, deny, link (D6, D8)."""
+    PICTURE_READ = "picture.read"
+    """Overview, incidents, sites, activities, plans, reassignments, the map, the live stream."""
+    LOG_READ = "log.read"
+    """Main courante, notifications and escalations, by role and token."""
+    INCIDENT_ACKNOWLEDGE = "incident.acknowledge"
+    INCIDENT_DECIDE = "incident.decide"
+    """Escalate, resolve, reopen, merge, split."""
+    LEVEL_SET = "level.set"
+    PLAN_DECIDE = "plan.decide"
+    CARD_WORK = "card.work"
+    TASK_WORK = "task.work"
+    NOTE_WRITE = "note.write"
+    REASSIGNMENT_DECIDE = "reassignment.decide"
+    REASSIGNMENT_ANSWER = "reassignment.answer"
+    SITREP_WRITE = "sitrep.write"
+    EVIDENCE_EXPORT = "evidence.export"
+    """The evidence bundle of an incident: whole log records, every export is logged (D56, D59)."""
+    MAINTENANCE_WRITE = "maintenance.write"
+    """Plan, change and end maintenance windows (D64); a source for its own alerts only."""
+    ROTA_WRITE = "rota.write"
+    """Who is on call: overrides, swaps, calendars."""
+    SENDING_HOLD = "sending.hold"
+    HEADCOUNT_START = "headcount.start"
+    """Ask everybody of sites whether they are safe, and close that (D79); for the sites of the scope."""
+    REFERENCE_DECIDE = "reference.decide"
+    """Propose a change of the reference data, and decide about another person's (D63)."""
+    REALM_RUN = "realm.run"
+    """Open, step, pause and close simulated realms, and play into them with `recorded_at`."""
+    DIRECTORY_READ = "directory.read"
+    """Names and addresses of people: every reading is logged (D59)."""
+    DIRECTORY_WRITE = "directory.write"
+    DEAD_LETTERS = "dead_letters"
+    """Read and replay what was refused or failed."""
+    ACCESS_ADMIN = "access.admin"
+    """Tokens, accounts, sources."""
+    AUDIT_READ = "audit.read"
+
+
+_P = Permission
+READS: Final = frozenset(
+    {
+        _P.REPORT_STATUS,
+        _P.REPORT_RAW,
+        _P.PICTURE_READ,
+        _P.LOG_READ,
+        _P.DIRECTORY_READ,
+        _P.AUDIT_READ,
+        _P.EVIDENCE_EXPORT,
+    }
+)
+"""What changes nothing: all that is left to somebody who looks at a time that is over."""
+_READ: Final = frozenset({_P.PICTURE_READ, _P.REPORT_STATUS})
+_FIELD: Final = _READ | {
+    _P.REPORT_POST,
+    _P.INCIDENT_ACKNOWLEDGE,
+    _P.TASK_WORK,
+    _P.CARD_WORK,
+    _P.REASSIGNMENT_ANSWER,
+}
+_CELL: Final = _FIELD | {
+    _P.REPORT_RELAY,
+    _P.REPORT_RAW,
+    _P.REPORT_VERIFY,
+    _P.LOG_READ,
+    _P.NOTE_WRITE,
+    _P.SITREP_WRITE,
+    _P.EVIDENCE_EXPORT,
+    _P.INCIDENT_DECIDE,
+    _P.DEAD_LETTERS,
+    _P.DIRECTORY_READ,
+    _P.MAINTENANCE_WRITE,
+    _P.ROTA_WRITE,
+    _P.HEADCOUNT_START,
+}
+_DECIDES: Final = frozenset({_P.LEVEL_SET, _P.PLAN_DECIDE, _P.REASSIGNMENT_DECIDE})
+
+RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
+    Role.ADMIN: frozenset(Permission),
+    Role.COORDINATOR: _CELL
+    | _DECIDES
+    | {_P.SENDING_HOLD, _P.REALM_RUN, _P.DIRECTORY_WRITE, _P.REFERENCE_DECIDE},
+    Role.CELL: _CELL,
+    Role.DIRECTOR: _FIELD
+    | _DECIDES
+    | {
+        _P.LOG_READ,
+        _P.NOTE_WRITE,
+        _P.INCIDENT_DECIDE,
+        _P.ROTA_WRITE,
+        _P.EVIDENCE_EXPORT,
+        _P.REFERENCE_DECIDE,
+        _P.HEADCOUNT_START,
+    },
+    Role.SITE_MANAGER: _FIELD | {_P.PLAN_DECIDE, _P.HEADCOUNT_START},
+    Role.TECHNICIAN: _FIELD,
+    Role.ELECTED: _READ | _DECIDES | {_P.LOG_READ, _P.INCIDENT_ACKNOWLEDGE},
+    Role.LIAISON: _READ | {_P.REPORT_POST, _P.REPORT_RELAY, _P.LOG_READ, _P.NOTE_WRITE},
+    Role.OBSERVER: _READ | {_P.LOG_READ},
+    Role.KIOSK: frozenset({_P.PICTURE_READ}),
+    Role.SOURCE: frozenset({_P.REPORT_POST, _P.REPORT_STATUS, _P.MAINTENANCE_WRITE}),
+    Role.POSTER: frozenset({_P.REPORT_POSTER}),
+    Role.AUDITOR: _READ | {_P.LOG_READ, _P.EVIDENCE_EXPORT, _P.AUDIT_READ, _P.DEAD_LETTERS},
+}
+"""Role → permissions. Observers read only (D59); a kiosk shows the wall and knows nothing else; a source only speaks, and silences itself."""

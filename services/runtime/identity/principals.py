@@ -1,0 +1,254 @@
+"""What the `access` topic holds: principals, their tokens, accounts and one-time codes. No name of a person: tokens and logins only.
+
+Topic key = `<kind>:<id>`. Values are encrypted with a key of the installation; hashes of tokens and codes are keyed, passwords are
+argon2id.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final, Literal
+from unicodedata import normalize
+
+from pydantic import Field
+
+from schemas.base import Instant, Model
+from schemas.words import EventType
+from services.runtime.identity.permissions import RIGHTS, Permission, Role
+
+LOGIN_CHARS: Final = 64
+"""Of the longest login."""
+
+
+class Scope(Model):
+    """What a principal may speak for and act on; an empty tuple sets no limit."""
+
+    sites: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    poles: tuple[str, ...] = ()
+    realms: tuple[str, ...] = ()
+
+
+class Principal(Model):
+    """Somebody or something that can act: the author of commands, the `source_key` of reports."""
+
+    kind: ClassVar[str] = "principal"
+    id: str = Field(min_length=1, max_length=64)
+    role: Role
+    duty: str | None = Field(
+        default=None,
+        max_length=64,
+        description="role of the organisation (escalade.yaml) held by this account",
+    )
+    scope: Scope = Scope()
+    speaks_as: str | None = Field(
+        default=None, max_length=64, description="kind of source of its reports; None = its role"
+    )
+    label: str = Field(
+        default="", max_length=100, description="what it is, for lists; never a person's name"
+    )
+    person: str | None = Field(default=None, max_length=64, description="token in the directory")
+    rate_per_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        description="reports per second that it may bring; 0 = no limit, None = as its role",
+    )
+    created_at: Instant = 0
+    disabled_at: Instant | None = None
+
+    def may(self, permission: Permission) -> bool:
+        """Its role has this right. Scope is asked for separately."""
+        return permission in RIGHTS[self.role]
+
+    def sees(self, realm: str | None) -> bool:
+        """Its scope holds this realm; one that is not known only a scope without a limit."""
+        return not self.scope.realms or realm in self.scope.realms
+
+    def own_realm(self, live: str) -> str:
+        """Where it is heard when it names no realm: the first of its scope, else `live`."""
+        return next(iter(self.scope.realms), live)
+
+    @property
+    def acting_role(self) -> str:
+        """Role that its commands carry: the duty when it has one (schemas.ranks knows both words)."""
+        return self.duty or self.role.value
+
+    @property
+    def source_kind(self) -> str:
+        """Kind of source of its reports (D6: independence)."""
+        return self.speaks_as or self.role.value
+
+
+class Token(Model):
+    """A bearer token of a principal. The token itself is shown once and kept nowhere."""
+
+    kind: ClassVar[str] = "token"
+    id: str
+    principal: str
+    hash: str
+    created_at: Instant
+    expires_at: Instant | None = None
+    revoked_at: Instant | None = None
+
+    def valid(self, now: Instant) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class Passkey(Model):
+    """A public key whose private half is in a device of the person (WebAuthn). Nothing of it is secret."""
+
+    id: str = Field(max_length=1400, description="the device's id of it, base64url")
+    host: str = Field(max_length=253, description="name of the host that it is bound to")
+    public_key: str = Field(max_length=4000, description="COSE, base64url")
+    sign_count: int = 0
+    label: str = Field(default="", max_length=60, description="which device, in the person's words")
+    created_at: Instant
+    used_at: Instant | None = None
+
+
+def login_key(login: str) -> str:
+    """Under which a login is looked for: neither case nor the way in which its accents are encoded count."""
+    return normalize("NFC", login).casefold()
+
+
+def is_login(text: str) -> bool:
+    """One that can be typed and named in an address: printable, without spaces around it."""
+    return (
+        0 < len(text) <= LOGIN_CHARS
+        and text.isprintable()
+        and text == text.strip()
+        and text not in (".", "..")
+    )
+
+
+class Account(Model):
+    """How a principal logs in. `id` is the principal's."""
+
+    kind: ClassVar[str] = "account"
+    id: str
+    login: str = Field(min_length=1, max_length=LOGIN_CHARS)
+    password_hash: str | None = None
+    totp_secret: str | None = None
+    totp_used: int = Field(
+        default=0, description="counter of the last TOTP that was accepted: none is accepted twice"
+    )
+    printed: tuple[str, ...] = Field(
+        default=(), description="hashes of printed second-factor codes not used yet"
+    )
+    passkeys: tuple[Passkey, ...] = Field(default=(), max_length=20)
+    subject: str | None = Field(
+        default=None,
+        max_length=64,
+        description="keyed hash of issuer and subject at the organisation's provider",
+    )
+    link_until: Instant | None = Field(
+        default=None,
+        description="until when an administrator lets an identity of the provider take it",
+    )
+    epoch: int = Field(default=0, description="raising it ends all sessions")
+
+
+class Code(Model):
+    """A one-time code that opens a session: first start, enrolment, lost password."""
+
+    kind: ClassVar[str] = "code"
+    id: str
+    principal: str
+    hash: str
+    purpose: Literal["first_start", "issued"] = "issued"
+    expires_at: Instant | None = None
+    used_at: Instant | None = None
+
+
+class Rule(Model):
+    """`when`: label → regular expression (RE2) that must match its whole value, whatever the case. The first rule whose labels all match speaks."""
+
+    when: dict[str, str] = Field(min_length=1, max_length=20)
+    site: str | None = Field(default=None, max_length=64)
+    type: EventType | None = None
+    severity: int | None = Field(default=None, ge=1, le=5)
+    phenomenon: str | None = Field(default=None, max_length=64, description="of a weather alert")
+    colour: str | None = Field(
+        default=None, max_length=16, description="of a weather alert: vert, jaune, orange, rouge"
+    )
+    state: Literal["open", "acknowledged", "closed", "info"] | None = Field(
+        default=None,
+        description="what has become of the matter, where the message says it in words of its own; not of cap",
+    )
+    drop: bool = Field(default=False, description="accepted and forgotten: not a matter for Vigie")
+
+
+class Source(Model):
+    """A program that reports in its own dialect. `id` is its principal's; its keys are tokens of that principal."""
+
+    kind: ClassVar[str] = "source"
+    id: str
+    name: str = Field(min_length=1, max_length=64, pattern="^[a-z0-9][a-z0-9._-]*$")
+    dialect: str = Field(max_length=32)
+    site: str | None = Field(
+        default=None,
+        max_length=64,
+        description="where its signals are about when nothing else says so",
+    )
+    type: EventType = EventType.OUTAGE_IT
+    severity: int | None = Field(default=None, ge=1, le=5, description="None: from the message")
+    rules: tuple[Rule, ...] = Field(default=(), max_length=500)
+    fields: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="generic dialect: field → JSON pointer into the body",
+    )
+    speaks_for: tuple[str, ...] = Field(
+        default=(),
+        max_length=50,
+        description="cloudevents: values of `source` on events.external that are this source; one that ends with * takes all that begin so",
+    )
+    heartbeat_s: int | None = Field(
+        default=None,
+        ge=10,
+        le=604_800,
+        description="promised period: longer silence is itself reported",
+    )
+    exercise_realm: str | None = Field(
+        default=None, max_length=64, description="cap: where messages of status Exercise go"
+    )
+    certificates: tuple[str, ...] = Field(
+        default=(), max_length=10, description="cap: PEM certificates of which one must have signed"
+    )
+    created_at: Instant = 0
+
+
+class EndedSession(Model):
+    """A session that was closed before its time."""
+
+    kind: ClassVar[str] = "ended"
+    id: str
+    until: Instant
+
+
+class Trace(Model):
+    """What somebody did with rights, or read of the directory (D59): kept `TRACE_DAYS`, shown to administrators and auditors."""
+
+    kind: ClassVar[str] = "trace"
+    id: str = Field(description="sorts by time")
+    at: Instant
+    author: str = Field(description="id of the principal")
+    act: str = Field(max_length=40, description="`account.disabled`, `directory.read`, …")
+    about: str = Field(
+        default="",
+        max_length=120,
+        description="login, token id, person token: never a name or an address of a person",
+    )
+
+
+TRACE_DAYS: Final = 365
+
+Record = Principal | Token | Account | Code | EndedSession | Source | Trace
+KINDS: dict[str, type[Record]] = {
+    c.kind: c for c in (Principal, Token, Account, Code, EndedSession, Source, Trace)
+}
+
+
+def key_of(record: Record) -> str:
+    """Topic key."""
+    return f"{record.kind}:{record.id}"

@@ -1,0 +1,53 @@
+"""Roles of accounts in words, and the refusal for want of a right: it says who is refused and who may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from services.runtime.http.problems import Language, ProblemError
+from services.runtime.identity.permissions import RIGHTS, Permission, Role
+
+Words = Mapping[Language, str]
+ROLE: Final[Mapping[Role, Words]] = {
+    Role.ADMIN: {"fr": "Administrateur", "en": "Administrator"},
+    Role.COORDINATOR: {"fr": "Coordonnateur PCA", "en": "Continuity coordinator"},
+    Role.CELL: {"fr": "Cellule de crise", "en": "Crisis cell"},
+    Role.DIRECTOR: {"fr": "Directeur de pôle", "en": "Director of a pôle"},
+    Role.SITE_MANAGER: {"fr": "Responsable de site", "en": "Site manager"},
+    Role.TECHNICIAN: {"fr": "Astreinte technique", "en": "Technician on call"},
+    Role.ELECTED: {"fr": "Élu", "en": "Elected"},
+    Role.LIAISON: {"fr": "Officier de liaison", "en": "Liaison officer"},
+    Role.OBSERVER: {"fr": "Observateur", "en": "Observer"},
+    Role.KIOSK: {"fr": "Mur d’images", "en": "Wall display"},
+    Role.SOURCE: {"fr": "Source automatique", "en": "Automatic source"},
+    Role.POSTER: {"fr": "Affiche d’un site", "en": "Poster of a site"},
+    Role.AUDITOR: {"fr": "Auditeur", "en": "Auditor"},
+}
+OF_THE_REALM: Final[Words] = {
+    "fr": "un compte qui voit ce territoire ou cet exercice",
+    "en": "an account that sees this territory or exercise",
+}
+OF_A_PERSON: Final[Words] = {"fr": "un compte personnel", "en": "an account of one’s own"}
+
+
+def forbidden(role: Role, needed: Permission | Words) -> ProblemError:
+    """403. `needed`: a permission, told by the roles that have it; or what one must be instead, in words."""
+    return ProblemError(
+        "forbidden",
+        role=ROLE[role],
+        able=able(needed) if isinstance(needed, Permission) else needed,
+    )
+
+
+def able(permission: Permission) -> Words:
+    """`Administrateur, Coordonnateur PCA ou Cellule de crise`, in the order of `Role`."""
+    roles = [role for role in Role if permission in RIGHTS[role]]
+    return {
+        "fr": _one_of([ROLE[r]["fr"] for r in roles], "ou"),
+        "en": _one_of([ROLE[r]["en"] for r in roles], "or"),
+    }
+
+
+def _one_of(names: list[str], word: str) -> str:
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

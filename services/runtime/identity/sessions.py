@@ -1,0 +1,395 @@
+"""Browser sessions: login with a one-time code or with password and second factor, signed cookies, CSRF by double submit.
+
+A session is a signed cookie: it needs no store, so that a login works when nothing but this machine does. It ends by its time, by
+`end`, by disabling the principal, or by raising the account's epoch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import Final
+from weakref import WeakValueDictionary
+
+import pyotp
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
+from services.runtime.http.problems import ProblemError
+from services.runtime.identity.accounts import AccessStore, normal_code
+from services.runtime.identity.passwords import check_password
+from services.runtime.identity.principals import (
+    LOGIN_CHARS,
+    Account,
+    EndedSession,
+    Principal,
+    login_key,
+)
+
+COOKIE: Final = "vigie_session"
+CSRF_COOKIE: Final = "vigie_csrf"
+DEVICE_COOKIE: Final = "vigie_device"
+HOST_PREFIX: Final = "__Host-"
+"""Begins the names of our cookies over TLS: a browser takes such a cookie from this very host alone."""
+CSRF_HEADER: Final = "x-csrf-token"
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing: a session cookie alone is enough for them."""
+LIFE_MS: Final = 12 * HOUR_MS
+"""Longer than the longest shift of the cell (10 h, D39)."""
+PROOF_MS: Final = 10 * MINUTE_MS
+"""How long after a login the ways to come in may be changed without another one."""
+PRINTED_CODES: Final = 10
+ENROLLING: Final = "~"
+"""Begins the id of a session that may only add a second factor; no other id holds it."""
+DEVICE_S: Final = 31_536_000
+"""How long a browser stays known to an account that has logged in there."""
+FREE_FAILURES: Final = 5
+FIRST_WAIT_S: Final = 30
+MAX_WAIT_S: Final = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open session; `cookie`, `csrf` and `device` are what the browser keeps."""
+
+    id: str
+    principal: Principal
+    expires_at: Instant
+    cookie: str
+    csrf: str
+    device: str
+
+    @property
+    def enrolling(self) -> bool:
+        """Opened by a password alone where a second factor is required: good for adding one, and for logging out."""
+        return self.id.startswith(ENROLLING)
+
+    def check_proof(self, *, now: Instant | None = None) -> None:
+        """Refuse a change of the ways to come in to a session that is not fresh. Raises ProblemError `proof_needed`."""
+        if self.expires_at - LIFE_MS + PROOF_MS < (
+            time.time_ns() // 1_000_000 if now is None else now
+        ):
+            raise ProblemError("proof_needed")
+
+    def set_cookie_headers(self, *, secure: bool) -> list[str]:
+        """Values of three `Set-Cookie` headers. The CSRF cookie is readable by the page, the others are not."""
+        place = "Path=/; SameSite=Lax" + ("; Secure" if secure else "")
+        life = f"Max-Age={LIFE_MS // 1000}; {place}"
+        prefix = HOST_PREFIX if secure else ""
+        return [
+            f"{prefix}{COOKIE}={self.cookie}; HttpOnly; {life}",
+            f"{prefix}{CSRF_COOKIE}={self.csrf}; {life}",
+            f"{prefix}{DEVICE_COOKIE}={self.device}; HttpOnly; Max-Age={DEVICE_S}; {place}",
+        ]
+
+
+def clear_cookie_headers(*, secure: bool) -> list[str]:
+    """Return values of `Set-Cookie` that forget a session, over TLS also one of an earlier version."""
+    plain = [f"{name}=; Max-Age=0; Path=/; SameSite=Lax" for name in (COOKIE, CSRF_COOKIE)]
+    return [*plain, *(f"{HOST_PREFIX}{cookie}; Secure" for cookie in plain)] if secure else plain
+
+
+def cookie_in(cookies: Mapping[str, str], name: str, *, secure: bool) -> str | None:
+    """Return a cookie of ours. Over TLS only that counts which no other host of the domain can have planted."""
+    return cookies.get(f"{HOST_PREFIX}{name}" if secure else name)
+
+
+KEYS: Final = 10_000
+"""Addresses, browsers and logins whose failures are remembered."""
+
+
+class Throttle:
+    """Slows guessing: after `FREE_FAILURES` in a row for one key, each further failure doubles the wait.
+
+    It keeps nobody out who can prove themselves otherwise: codes and passkeys cannot be guessed and never wait, and a browser in which an
+    account has logged in before is counted by itself, so that a stranger's guesses do not lock the cell out.
+    """
+
+    def __init__(self) -> None:
+        self._failures: dict[str, tuple[int, float]] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def turn(self, *keys: str) -> AsyncIterator[None]:
+        """One attempt at a time for each key: of many at once each would be let in before the first has failed. Raises as `check`."""
+        async with AsyncExitStack() as turns:
+            for key in sorted(keys):
+                await turns.enter_async_context(self._turns.setdefault(key, asyncio.Lock()))
+            self.check(*keys)
+            yield
+
+    def check(self, *keys: str) -> None:
+        """Raises ProblemError `too_many_attempts`."""
+        now = time.monotonic()
+        wait = max(
+            (until - now for key in keys for _, until in [self._failures.get(key, (0, 0.0))]),
+            default=0.0,
+        )
+        if wait > 0:
+            raise ProblemError(
+                "too_many_attempts", retry_after_s=int(wait) + 1, wait_s=int(wait) + 1
+            )
+
+    def failed(self, *keys: str) -> None:
+        """Count a failure of each key."""
+        now = time.monotonic()
+        for key in keys:
+            count = self._failures.pop(key, (0, 0.0))[0] + 1
+            wait = (
+                min(FIRST_WAIT_S * 2.0 ** (count - FREE_FAILURES), MAX_WAIT_S)
+                if count >= FREE_FAILURES
+                else 0.0
+            )
+            self._failures[key] = (count, now + wait)
+        if len(self._failures) > KEYS:
+            self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        """Make room for new keys: those with the fewest failures go first, the oldest first, and none that waits.
+
+        A stranger can make thousands of keys with one failure each. Doing so resets nobody's count that is higher.
+        """
+        idle = [
+            (count, at) for at, (count, until) in enumerate(self._failures.values()) if until <= now
+        ]
+        surplus = max(len(self._failures) - KEYS * 9 // 10, 0)
+        gone = {at for _, at in sorted(idle)[:surplus]}
+        self._failures = {
+            key: said for at, (key, said) in enumerate(self._failures.items()) if at not in gone
+        }
+
+    def succeeded(self, *keys: str) -> None:
+        """Forget the failures of each key."""
+        for key in keys:
+            self._failures.pop(key, None)
+
+
+@cache
+def _decoy() -> str:
+    """Hash of a password that nobody has, made once per process: who names an unknown account waits as long for the refusal."""
+    return PasswordHasher().hash(secrets.token_hex(8))
+
+
+class Sessions:
+    """Login and sessions on top of an `AccessStore`. One per process."""
+
+    def __init__(self, access: AccessStore) -> None:
+        self._access = access
+        self._hasher = PasswordHasher()
+        self._decoy = _decoy()
+        self._throttle = Throttle()
+
+    async def login_with_code(self, code: str, *, address: str) -> Session:
+        """A session for the owner of a one-time code, which is used up. A right one opens whatever was tried before. Raises ProblemError."""
+        found = await self._access.find_code(code)
+        principal = self._access.principal(found.principal) if found else None
+        if found is None or principal is None:
+            self._throttle.check(f"from:{address}")
+            self._throttle.failed(f"from:{address}")
+            raise ProblemError("login_failed")
+        self._access.use_code(found)
+        self._throttle.succeeded(f"from:{address}")
+        return self.admit(principal)
+
+    async def login(
+        self,
+        user: str,
+        password: str,
+        second: str | None,
+        *,
+        address: str,
+        device: str | None = None,
+    ) -> Session:
+        """A session for a login with its password and, where the account has one, its second factor: TOTP or a printed code.
+
+        Which of them was wrong is not told. `device`: cookie of a browser in which somebody has logged in before. Raises ProblemError.
+        """
+        account = self._access.account(user)
+        known = account is not None and hmac.compare_digest(
+            (device or "").encode(), self._device(account.id).encode()
+        )
+        keys = (
+            (f"device:{device}",)
+            if known
+            else (f"login:{login_key(user[:LOGIN_CHARS])}", f"from:{address}")
+        )
+        async with self._throttle.turn(*keys):
+            principal = await self._proved(user, password, second or "")
+            if principal is None:
+                self._throttle.failed(*keys)
+                raise ProblemError("login_failed")
+            self._throttle.succeeded(*keys)
+            proved = self._access.account_of(principal.id)
+            return self.admit(
+                principal, enrolling=proved is not None and self._access.lacks_second_factor(proved)
+            )
+
+    async def _proved(self, user: str, password: str, second: str) -> Principal | None:
+        """Whose password and second factor these are; the factor is used up. Judged by the account as it is once the password has been looked at."""
+        before = self._access.account(user)
+        hashed = before.password_hash if before else None
+        right = await asyncio.to_thread(self._password_is, hashed, password)
+        account = self._access.account(user)
+        if not right or account is None or account.password_hash != hashed:
+            return None
+        principal = self._access.principal(account.id)
+        return principal if principal is not None and self._second_is(account, second) else None
+
+    def _password_is(self, hashed: str | None, password: str) -> bool:
+        try:
+            return self._hasher.verify(hashed or self._decoy, password) and hashed is not None
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _second_is(self, account: Account, second: str) -> bool:
+        if account.totp_secret is None and not account.printed:
+            return True
+        if (
+            account.totp_secret is not None
+            and (counter := _totp_counter(account.totp_secret, second)) is not None
+        ):
+            if counter <= account.totp_used:
+                return False
+            self._access.note(account.model_copy(update={"totp_used": counter}))
+            return True
+        hashed = self._access.hash(f"printed:{account.id}:{normal_code(second)}")
+        if hashed not in account.printed:
+            return False
+        self._access.note(
+            account.model_copy(update={"printed": tuple(h for h in account.printed if h != hashed)})
+        )
+        return True
+
+    async def set_password(self, account: Account, password: str) -> Account:
+        """The account with a new password; all its sessions end. Raises PasswordRefused, BrokerAway."""
+        await asyncio.to_thread(check_password, password, account.login)
+        hashed = await asyncio.to_thread(self._hasher.hash, password)
+        account = self._access.account_of(account.id) or account
+        changed = account.model_copy(update={"password_hash": hashed, "epoch": account.epoch + 1})
+        await self._access.put(changed)
+        return changed
+
+    async def enrol_second_factor(
+        self, account: Account, secret: str, second: str, printed: list[str]
+    ) -> Account:
+        """Switch TOTP on once the person has shown that it works; all sessions of the account end. Raises ProblemError `login_failed`, BrokerAway."""
+        counter = _totp_counter(secret, second)
+        if counter is None:
+            raise ProblemError("login_failed")
+        hashes = tuple(self._access.hash(f"printed:{account.id}:{normal_code(c)}") for c in printed)
+        changed = account.model_copy(
+            update={
+                "totp_secret": secret,
+                "totp_used": counter,
+                "printed": hashes,
+                "epoch": account.epoch + 1,
+            }
+        )
+        await self._access.put(changed)
+        return changed
+
+    # ── cookies ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def admit(
+        self, principal: Principal, *, enrolling: bool = False, expires_at: Instant | None = None
+    ) -> Session:
+        """Return a session for somebody who has proved who they are. `expires_at`: of the session that this one takes the place of."""
+        expires = time.time_ns() // 1_000_000 + LIFE_MS if expires_at is None else expires_at
+        id = f"{ENROLLING if enrolling else ''}{secrets.token_urlsafe(18)}"
+        body = f"{principal.id}.{id}.{expires}.{self._epoch(principal.id)}"
+        session = self.read(f"{body}.{self._mac('session', body)}")
+        assert session is not None, "a session that was just opened is valid"
+        return session
+
+    def read(self, cookie: str | None, *, now: Instant | None = None) -> Session | None:
+        """The session of a cookie, or None when it is forged, over or ended."""
+        body, _, mac = (cookie or "").rpartition(".")
+        if not body or not hmac.compare_digest(mac.encode(), self._mac("session", body).encode()):
+            return None
+        principal_id, session_id, expires, epoch = body.rsplit(".", 3)
+        if int(expires) <= (
+            time.time_ns() // 1_000_000 if now is None else now
+        ) or self._access.ended(session_id):
+            return None
+        principal = self._access.principal(principal_id)
+        if principal is None or int(epoch) != self._epoch(principal_id):
+            return None
+        return Session(
+            session_id,
+            principal,
+            int(expires),
+            f"{body}.{mac}",
+            self._mac("csrf", session_id),
+            self._device(principal_id),
+        )
+
+    def expiry_of(self, cookie: str | None) -> Instant | None:
+        """Return when the session of a cookie of ours ends or would have ended; None for a forged one."""
+        body, _, mac = (cookie or "").rpartition(".")
+        if not body or not hmac.compare_digest(mac.encode(), self._mac("session", body).encode()):
+            return None
+        return int(body.rsplit(".", 3)[2])
+
+    def checks_csrf(self, session: Session, header: str | None, cookie: str | None) -> bool:
+        """Double submit: the page repeats the CSRF cookie in a header or form field, and it is this session's."""
+        sent = (header or "").encode()
+        return hmac.compare_digest(sent, session.csrf.encode()) and hmac.compare_digest(
+            sent, (cookie or "").encode()
+        )
+
+    def end(self, session: Session) -> None:
+        """Log out: the cookie opens nothing any more, in any process, also when Kafka is away."""
+        self._access.note(EndedSession(id=session.id, until=session.expires_at + DAY_MS))
+
+    def _device(self, principal_id: str) -> str:
+        """What a browser keeps in which this account has logged in; it opens nothing."""
+        return self._mac("device", principal_id)
+
+    def _epoch(self, principal_id: str) -> int:
+        account = self._access.account_of(principal_id)
+        return account.epoch if account else 0
+
+    def _mac(self, purpose: str, text: str) -> str:
+        return blake2b(
+            text.encode("utf-8", "surrogatepass"),
+            key=self._access.session_key,
+            digest_size=24,
+            person=purpose.encode()[:16],
+        ).hexdigest()
+
+
+def bearer_of(authorization: str | None) -> str | None:
+    """The token of an `Authorization` header."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def new_totp_secret() -> str:
+    """For an authenticator app."""
+    return pyotp.random_base32()
+
+
+def _totp_counter(secret: str, second: str) -> int | None:
+    """Which 30 s step this code belongs to, one step of drift allowed. None also for a secret that is no base32, or too short."""
+    digits = "".join(c for c in second if c in "0123456789")
+    try:
+        totp = pyotp.TOTP(secret)
+        now = int(time.time()) // totp.interval
+        return next(
+            (
+                n
+                for n in (now, now - 1, now + 1)
+                if hmac.compare_digest(totp.generate_otp(n), digits)
+            ),
+            None,
+        )
+    except ValueError:  # binascii.Error is one
+        return None

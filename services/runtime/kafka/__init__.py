@@ -1,0 +1,1 @@
+"""Kafka clients, topics, compacted topics and dead letters."""

@@ -1,0 +1,266 @@
+"""Compacted topics as tables: the newest record of a key is its value, a null value erases it (`access`, `texts`, `directory`)."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from schemas.base import Instant
+from schemas.topics import BY_NAME, LARGE_MESSAGE_BYTES
+from services.runtime.kafka.clients import (
+    BrokerAway,
+    RecordHeaders,
+    expiring_producer,
+    groupless_consumer,
+)
+from services.runtime.kafka.fetch_throttle import UNHURRIED_MS, Pace
+
+RETRY_S: Final = 0.5
+ACK_TIMEOUT_S: Final = 5.0
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record of a keyed topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    value: bytes | None
+    """None erases the key."""
+
+
+def partition_for(topic: str, key: str) -> int:
+    """Where a key lives; the same for every writer."""
+    return zlib.crc32(key.encode()) % BY_NAME[topic].partitions
+
+
+class Sent:
+    """A record that was handed to the producer."""
+
+    def __init__(self, topic: str, acked: asyncio.Future[Any], until: float) -> None:
+        self._topic = topic
+        self._acked = acked
+        self._until = until
+
+    async def acked(self) -> tuple[int, Instant]:
+        """(offset, time of the record) once every replica has it. Raises BrokerAway: it may land all the same."""
+        try:
+            async with asyncio.timeout_at(self._until):
+                found = await asyncio.shield(self._acked)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise _away(self._topic, error) from error
+        return found.offset, found.timestamp
+
+
+class KeyedWriter:
+    """Writes entries; connects at the first one. One per process. Unacknowledged entries expire, so nothing piles up while the broker is away.
+
+    Records that are handed over with no await of an acknowledgement between them go to the broker in one request.
+    """
+
+    def __init__(self, kafka: str, *, ack_timeout_s: float = ACK_TIMEOUT_S) -> None:
+        self._kafka = kafka
+        self._timeout_s = ack_timeout_s
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def put(self, topic: str, key: str, value: bytes | None) -> tuple[int, int]:
+        """(partition, offset) after acks=all.
+
+        Raises BrokerAway when no acknowledgement came in time: the entry may still land, so the caller repeats the same.
+        """
+        partition = partition_for(topic, key)
+        sent = await self.send(topic, partition, key, value)
+        offset, _ = await sent.acked()
+        return partition, offset
+
+    async def send(
+        self,
+        topic: str,
+        partition: int,
+        key: str,
+        value: bytes | None,
+        headers: RecordHeaders | None = None,
+    ) -> Sent:
+        """Hand a record over; await `acked` of what this gives. Raises BrokerAway."""
+        until = asyncio.get_running_loop().time() + self._timeout_s
+        try:
+            async with asyncio.timeout_at(until):
+                producer = self._producer or await self._started()
+                acked = await producer.send(
+                    topic, value, key=key.encode(), partition=partition, headers=headers
+                )
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise _away(topic, error) from error
+        acked.add_done_callback(_seen)
+        return Sent(topic, acked, until)
+
+    async def connect(self) -> None:
+        """Now, not at the first entry. Raises KafkaError, OSError."""
+        await self._started()
+
+    async def reachable(self) -> bool:
+        """A broker answers a request for metadata. False before the first connection."""
+        return self._producer is not None and bool(
+            await self._producer.client.force_metadata_update()
+        )
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = expiring_producer(
+                    self._kafka, self._timeout_s, max_request_bytes=2 * LARGE_MESSAGE_BYTES
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+        return self._producer
+
+    async def stop(self) -> None:
+        """Flush what was sent, at most 2 s."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            try:
+                await asyncio.wait_for(producer.stop(), 2)
+            except TimeoutError:
+                log.warning("writer.unflushed")
+
+
+def _away(topic: str, error: Exception) -> BrokerAway:
+    return BrokerAway(f"topic {topic}: no acknowledgement ({type(error).__name__})")
+
+
+def _seen(acked: asyncio.Future[Any]) -> None:
+    """Its exception is of no interest any more when nobody waits for it."""
+    if not acked.cancelled():
+        acked.exception()
+
+
+Apply = Callable[[Sequence[Entry]], Awaitable[None]]
+
+
+class Follower:
+    """Reads keyed topics for ever and hands every entry to `apply`, in order per partition; an entry may come twice after a fault.
+
+    `positions` says where to begin (topic and partition → next offset); what it lacks begins at the beginning. A position beyond
+    the end (the topic was made again) begins at the beginning too, after `reset(topic, partition)`.
+    """
+
+    def __init__(
+        self,
+        kafka: str,
+        topics: Sequence[str],
+        apply: Apply,
+        *,
+        positions: Callable[[], Mapping[tuple[str, int], int]] = dict,
+        reset: Callable[[str, int], None] | None = None,
+    ) -> None:
+        self._kafka = kafka
+        self._partitions = [
+            TopicPartition(t, p) for t in topics for p in range(BY_NAME[t].partitions)
+        ]
+        self._apply = apply
+        self._positions = positions
+        self._reset = reset or (lambda *_: None)
+        self._next: dict[TopicPartition, int] = {}
+        self._consumer: AIOKafkaConsumer | None = None
+        self._moved = asyncio.Condition()
+        self.caught_up = asyncio.Event()
+        """Set once everything that was there at the start has been applied."""
+
+    async def run(self) -> None:
+        """Until cancelled. While the broker is away it tries again every half second."""
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning(
+                    "follower.interrupted",
+                    topics=sorted({tp.topic for tp in self._partitions}),
+                    error=f"{type(error).__name__}: {error}",
+                )
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        consumer: Any = groupless_consumer(self._kafka, fetch_bytes=2 * LARGE_MESSAGE_BYTES)
+        try:
+            await consumer.start()
+            Pace(consumer, UNHURRIED_MS)
+            consumer.assign(self._partitions)
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(self._partitions)
+            begins: dict[TopicPartition, int] = await consumer.beginning_offsets(self._partitions)
+            kept = self._positions()
+            for tp in self._partitions:
+                begin = max(kept.get((tp.topic, tp.partition), 0), begins[tp])
+                if begin > ends[tp]:
+                    self._reset(tp.topic, tp.partition)
+                    begin = begins[tp]
+                self._next[tp] = begin
+                consumer.seek(tp, begin)
+            self._consumer = consumer
+            await self._read(consumer, ends)
+        finally:
+            self._consumer = None
+            await consumer.stop()
+
+    async def _read(self, consumer: Any, ends: Mapping[TopicPartition, int]) -> None:
+        while True:
+            if not self.caught_up.is_set() and all(
+                self._next[tp] >= ends[tp] for tp in self._partitions
+            ):
+                self.caught_up.set()
+            try:
+                batches = await consumer.getmany(timeout_ms=500, max_records=2000)
+            except OffsetOutOfRangeError as error:
+                for tp in error.args[0]:
+                    self._reset(tp.topic, tp.partition)
+                raise
+            for tp, records in batches.items():
+                await self._apply(
+                    [
+                        Entry(
+                            tp.topic,
+                            tp.partition,
+                            r.offset,
+                            (r.key or b"").decode("utf-8", "replace"),
+                            r.value,
+                        )
+                        for r in records
+                    ]
+                )
+                self._next[tp] = records[-1].offset + 1
+            for tp in (
+                self._partitions
+            ):  # compaction leaves holes at the end: the consumer's position knows them
+                self._next[tp] = max(self._next[tp], await consumer.position(tp))
+            async with self._moved:
+                self._moved.notify_all()
+
+    async def settle(self, timeout_s: float) -> bool:
+        """True when everything that was in the topics at the time of the call has been applied."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                consumer = self._consumer
+                if consumer is None:
+                    return False
+                ends = await consumer.end_offsets(self._partitions)
+                async with self._moved:
+                    await self._moved.wait_for(
+                        lambda: all(self._next[tp] >= ends[tp] for tp in self._partitions)
+                    )
+                return True
+        except (TimeoutError, KafkaError):
+            return False

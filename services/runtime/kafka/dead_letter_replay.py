@@ -1,0 +1,105 @@
+"""Reading dead letters, and offering a record again: what the command line and the front door share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from schemas import envelope as ce
+from schemas.base import DAY_MS, END_OF_TIME
+from schemas.topics import BY_NAME
+from services.runtime.kafka.clients import RecordHeaders, RecordProducer, iso
+from services.runtime.kafka.dead_letters import TOPIC, DeadLetter
+from services.runtime.log.partition_reader import PartitionReader
+
+_LATEST: Final = END_OF_TIME - DAY_MS
+"""A day before the last moment that can be told in any zone."""
+
+
+class RecordGone(Exception):
+    """The record of a dead letter is no longer on its topic."""
+
+
+async def read_letters(
+    kafka: str, partitions: Iterable[int] = range(BY_NAME[TOPIC].partitions)
+) -> AsyncIterator[DeadLetter]:
+    """All dead letters, partition by partition in order; a letter that was written twice comes once. Raises KafkaError."""
+    seen: set[str] = set()
+    async with PartitionReader(kafka) as reader:
+        async for record in reader.read(TOPIC, await reader.bounds(TOPIC, partitions)):
+            try:
+                letter = DeadLetter.load(record.value or b"")
+            except (ValueError, KeyError, TypeError):
+                continue
+            if letter.id not in seen:
+                seen.add(letter.id)
+                yield letter
+
+
+def time_of(letter: DeadLetter) -> datetime:
+    """When it happened; the nearest time that there is, if a producer outside had written another."""
+    return datetime.fromtimestamp(min(max(letter.at, 0), _LATEST) / 1000, UTC)
+
+
+def row_of(letter: DeadLetter) -> dict[str, Any]:
+    """A letter without its bytes, for people and programs."""
+    return {
+        "id": letter.id,
+        "lane": letter.lane.value,
+        "service": letter.service,
+        "realm": letter.realm,
+        "at": time_of(letter).isoformat(timespec="milliseconds"),
+        "code": letter.code,
+        "detail": letter.detail,
+        "input_id": letter.input_id,
+        "input_type": letter.input_type,
+        "source": letter.source,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "content_type": letter.content_type,
+        "headers": letter.headers,
+    }
+
+
+def headers_again(letter: DeadLetter, type: str | None = None) -> RecordHeaders:
+    """Headers with which an input is offered again, under its own id, `type` in place of its own.
+
+    Without the place of a forwarded fact: the receiver's watermark has passed it, so the same place would count as a repetition.
+    Its time is that of the offer, and whoever sends it puts the mark of this installation.
+    """
+    headers = {
+        name: value
+        for name, value in letter.headers.items()
+        if name not in (ce.CE_PLACE, ce.CE_PLACEHASH, ce.MARK)
+    }
+    if ce.CE_TIME in headers:
+        headers[ce.CE_TIME] = iso(time.time_ns() // 1_000_000)
+    if type is not None:
+        headers[ce.CE_TYPE] = type
+    headers.setdefault(ce.CE_ID, letter.input_id or letter.id)
+    return [(name, value.encode()) for name, value in headers.items()]
+
+
+async def republish(
+    kafka: str, letter: DeadLetter, corrected: bytes | None, marks: RecordHeaders | None = None
+) -> tuple[int, int]:
+    """Send a record that was refused to its topic again, with its key and headers: they lie there as they came.
+
+    `marks`: headers that a corrected value has besides. Raises RecordGone, BrokerAway.
+    """
+    assert letter.topic is not None
+    assert letter.partition is not None
+    assert letter.offset is not None
+    async with PartitionReader(kafka) as reader:
+        record = (await reader.at(letter.topic, {letter.partition: letter.offset})).get(
+            letter.partition
+        )
+    if record is None:
+        raise RecordGone(f"{letter.topic}/{letter.partition} no longer has offset {letter.offset}")
+    value = record.value if corrected is None else corrected
+    headers = list(record.headers) + ([] if corrected is None else list(marks or ()))
+    async with RecordProducer(kafka) as producer:
+        return await producer.send_raw(letter.topic, letter.partition, record.key, value, headers)

@@ -1,0 +1,256 @@
+"""Local copy of the encrypted topics, one per data directory: so that texts are read in microseconds, also while Kafka is away.
+
+Every process reads `vault/replica.db`; the one that holds `vault/replica.lock` follows the topics and writes it. When that process
+dies another takes over. The copy holds ciphertext only and may be deleted at any time while nothing runs, or damaged: it is filled again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, NamedTuple, Protocol
+
+import structlog
+
+from services.runtime.kafka.compacted_topic import Entry, Follower
+from services.runtime.kafka.tombstones import count_unsigned
+from services.runtime.process.sqlite_cache import open_copy
+from services.runtime.process.tasks import in_thread
+
+log = structlog.get_logger(__name__)
+
+
+class Gone(NamedTuple):
+    """A sealed record that nobody may read any more."""
+
+    topic: str
+    id: str
+    value: bytes
+
+
+class Judge(Protocol):
+    """Says which records on the topics are this installation's (`services.runtime.secrets.vault.Sealer`)."""
+
+    def mark_of(self, topic: str, id: str, value: bytes | None) -> bytes | None:
+        """Return the mark of a signed erasure; None for any other value."""
+        ...
+
+    def is_ours(self, topic: str, id: str, value: bytes) -> bool:
+        """Return whether this sealed value can be opened with a key of ours."""
+        ...
+
+
+OnGone = Callable[[Sequence[Gone]], None]
+"""Called in a worker thread: the keys of these records are to be deleted."""
+
+LOCK_RETRY_S: Final = 1.0
+TOPICS: Final = ("texts", "directory")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An item as it lies in the replica; `value` is the sealed record."""
+
+    value: bytes
+    offset: int
+
+
+class Replica:
+    """The file. Reading is safe for any process and thread; `apply` is for the holder of the lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db = open_copy(
+            path,
+            "CREATE TABLE IF NOT EXISTS items (topic TEXT, id TEXT, partition INTEGER, offset INTEGER, value BLOB, PRIMARY KEY (topic, id));"
+            "CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition));"
+            "CREATE TABLE IF NOT EXISTS erased (topic TEXT, id TEXT, mark BLOB, PRIMARY KEY (topic, id, mark));",
+            "secure_delete=ON",
+        )
+        self._inode = path.stat().st_ino
+
+    def replaced(self) -> bool:
+        """True once another process found the file damaged and began it anew: this one is the damaged one."""
+        try:
+            return self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return True
+
+    def get(self, topic: str, id: str) -> Stored | None:
+        """The newest known record of an item."""
+        row = self._db.execute(
+            "SELECT value, offset FROM items WHERE topic = ? AND id = ?", (topic, id)
+        ).fetchone()
+        return Stored(*row) if row else None
+
+    def ids(self, topic: str, prefix: str = "") -> list[str]:
+        """Ids of all items of a topic that begin so, in order."""
+        end = prefix + chr(0x10FFFF)
+        return [
+            row[0]
+            for row in self._db.execute(
+                "SELECT id FROM items WHERE topic = ? AND id BETWEEN ? AND ? ORDER BY id",
+                (topic, prefix, end),
+            )
+        ]
+
+    def ids_before(self, topic: str, prefix: str, ends: Mapping[int, int]) -> list[str]:
+        """Return ids that begin so, of items that lie before these offsets. `ends`: by partition."""
+        query = "SELECT id, partition, offset FROM items WHERE topic = ? AND id BETWEEN ? AND ? AND offset >= 0 ORDER BY id"
+        rows = self._db.execute(query, (topic, prefix, prefix + chr(0x10FFFF)))
+        return [id for id, partition, offset in rows if offset < ends.get(partition, 0)]
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Next offset to read, per topic and partition."""
+        return {
+            (topic, partition): next
+            for topic, partition, next in self._db.execute(
+                "SELECT topic, partition, next FROM positions"
+            )
+        }
+
+    def restart(self, topic: str, partition: int) -> None:
+        """The topic was made again: read it from the beginning, keep what is known until a newer record comes."""
+        self._db.execute(
+            "DELETE FROM positions WHERE topic = ? AND partition = ?", (topic, partition)
+        )
+        self._db.execute(
+            "UPDATE items SET offset = -1 WHERE topic = ? AND partition = ?", (topic, partition)
+        )
+
+    def apply(self, entries: Iterable[Entry], on_gone: OnGone, judge: Judge) -> None:
+        """Take over entries. `on_gone` hears of records that newer ones replaced or erased, before the change is committed.
+
+        What is known is erased by a signed erasure alone, each of which counts once, and replaced by a record of ours alone: anything else is
+        ignored and counted.
+        An entry at or before the offset that an item has is old news and changes nothing. What was known before the topic was
+        made again is replaced silently: an old record that is read again must not cost a newer one its key.
+        """
+        gone: list[Gone] = []
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for e in entries:
+                known = self.get(e.topic, e.key)
+                if known is not None and e.offset <= known.offset:
+                    continue
+                mark = judge.mark_of(e.topic, e.key, e.value)
+                if self._is_refused(e, known, mark, judge):
+                    self._skip(e)
+                    continue
+                if known is not None and known.value != e.value and known.offset >= 0:
+                    gone.append(Gone(e.topic, e.key, known.value))
+                if mark is not None or e.value is None:
+                    self._db.execute(
+                        "DELETE FROM items WHERE topic = ? AND id = ?", (e.topic, e.key)
+                    )
+                if mark is not None:
+                    self._db.execute(
+                        "INSERT OR IGNORE INTO erased VALUES (?, ?, ?)", (e.topic, e.key, mark)
+                    )
+                elif e.value is not None:
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?)",
+                        (e.topic, e.key, e.partition, e.offset, e.value),
+                    )
+                self._db.execute(
+                    "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
+                    (e.topic, e.partition, e.offset + 1),
+                )
+            if gone:
+                on_gone(gone)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def _is_refused(self, e: Entry, known: Stored | None, mark: bytes | None, judge: Judge) -> bool:
+        """Return whether this record changes nothing: a bare null, a repeated erasure, or a value of somebody else over one of ours."""
+        if mark is not None:
+            seen = self._db.execute(
+                "SELECT 1 FROM erased WHERE topic = ? AND id = ? AND mark = ?",
+                (e.topic, e.key, mark),
+            ).fetchone()
+            return seen is not None and known is not None
+        if (
+            e.value is None
+        ):  # of an item whose key is deleted, as earlier versions erased, nothing is left to lose
+            return known is None or judge.is_ours(e.topic, e.key, known.value)
+        return (
+            known is not None
+            and known.value != e.value
+            and known.offset >= 0
+            and not judge.is_ours(e.topic, e.key, e.value)
+        )
+
+    def _skip(self, e: Entry) -> None:
+        if self.get(e.topic, e.key) is None:  # nothing was there to lose
+            return self._pass(e)
+        count_unsigned(e.topic)
+        log.warning(
+            "replica.unsigned_erasure",
+            topic=e.topic,
+            id=e.key,
+            offset=e.offset,
+            then="ignored: what is known here stays",
+        )
+        return self._pass(e)
+
+    def _pass(self, e: Entry) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
+            (e.topic, e.partition, e.offset + 1),
+        )
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class ReplicaKeeper:
+    """Keeps a replica current while this process holds its lock; else waits for the lock."""
+
+    def __init__(self, replica_path: Path, kafka: str, on_gone: OnGone, judge: Judge) -> None:
+        self._path = replica_path
+        self._kafka = kafka
+        self._on_gone = on_gone
+        self._judge = judge
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        with self._path.with_suffix(".lock").open("w") as lock:
+            await _locked(lock)
+            while True:
+                try:
+                    await self._follow()
+                except (
+                    sqlite3.Error
+                ) as error:  # disk full, mostly: what is written already stays readable
+                    log.error("replica.write_failed", error=str(error))
+                    await asyncio.sleep(LOCK_RETRY_S)
+
+    async def _follow(self) -> None:
+        writing = Replica(self._path)
+
+        async def apply(entries: Sequence[Entry]) -> None:
+            if writing.replaced():
+                raise sqlite3.DatabaseError("begun anew by another process")
+            await in_thread(writing.apply, entries, self._on_gone, self._judge)
+
+        try:
+            await Follower(
+                self._kafka, TOPICS, apply, positions=writing.positions, reset=writing.restart
+            ).run()
+        finally:
+            writing.close()
+
+
+async def _locked(lock: IO[str]) -> None:
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            await asyncio.sleep(LOCK_RETRY_S)

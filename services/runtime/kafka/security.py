@@ -1,0 +1,163 @@
+"""TLS and SASL to Kafka, from the environment (`VIGIE_KAFKA_*`): one set of options for every client of a process.
+
+On `vigie up` with its own broker nothing of this is set: the password lies in the data directory.
+"""
+
+from __future__ import annotations
+
+import ssl
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import faust
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.process.ports import known_ports
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.broker_password import USER, read_password
+from services.runtime.secrets.certificates import load_chain, trusting
+from services.runtime.secrets.files import FromEnvironment
+
+
+class KafkaSecurity(FromEnvironment):
+    """Raises pydantic.ValidationError naming the variable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VIGIE_KAFKA_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    tls: bool = False
+    """`1`: encrypted, and the broker's name checked. Never TLS without a check."""
+    ca: Path | None = None
+    """PEM file of the authority that signed the brokers' certificates; none = those of this machine."""
+    cert: Path | None = None
+    """PEM file of this client's certificate chain, for brokers that ask for one."""
+    cert_key: Path | None = None
+    """PEM file of the key of that certificate."""
+    user: str = ""
+    """With it, SASL."""
+    password: SecretStr = SecretStr("")
+    """Of that user."""
+    sasl: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(default="SCRAM-SHA-512")
+    """Mechanism: `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN` (with TLS or a private network only)."""
+    private_network: bool = False
+    """`1`: nobody else listens between Vigie and its brokers, so that `PLAIN` may go without TLS (docker-compose.yml)."""
+
+    @classmethod
+    def of_password(cls, user: str, password: str) -> Self:
+        """Return SCRAM without TLS, whatever the environment says. For loopback."""
+        given: dict[str, Any] = {
+            "user": user,
+            "password": SecretStr(password),
+            "sasl": "SCRAM-SHA-512",
+        }
+        return cls(tls=False, ca=None, cert=None, cert_key=None, **given)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.ca or self.cert) and not self.tls:
+            raise ValueError("VIGIE_KAFKA_CA and VIGIE_KAFKA_CERT are for VIGIE_KAFKA_TLS=1")
+        if (self.cert is None) is not (self.cert_key is None):
+            raise ValueError("VIGIE_KAFKA_CERT and VIGIE_KAFKA_CERT_KEY go together")
+        if self.user and not self.password.get_secret_value():
+            raise ValueError("VIGIE_KAFKA_USER needs VIGIE_KAFKA_PASSWORD")
+        if self.user and self.sasl == "PLAIN" and not self.tls and not self.private_network:
+            raise ValueError(
+                "VIGIE_KAFKA_SASL=PLAIN sends the password as it is: set VIGIE_KAFKA_TLS=1"
+            )
+        self.context()
+        return self
+
+    def context(self) -> ssl.SSLContext | None:
+        """Raises ValueError: a file that is missing or is no certificate, by the name of its variable."""
+        if not self.tls:
+            return None
+        try:
+            context = trusting(self.ca)
+        except ValueError as error:
+            raise ValueError(f"VIGIE_KAFKA_CA: {error}") from error
+        if self.cert is not None and self.cert_key is not None:
+            try:
+                load_chain(context, self.cert, self.cert_key)
+            except ValueError as error:
+                raise ValueError(f"VIGIE_KAFKA_CERT, VIGIE_KAFKA_CERT_KEY: {error}") from error
+        return context
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of every aiokafka client."""
+        if not self.tls and not self.user:
+            return {}
+        found: dict[str, Any] = {
+            "security_protocol": ("SASL_" if self.user else "")
+            + ("SSL" if self.tls else "PLAINTEXT")
+        }
+        if self.tls:
+            found["ssl_context"] = self.context()
+        if self.user:
+            found |= {
+                "sasl_mechanism": self.sasl,
+                "sasl_plain_username": self.user,
+                "sasl_plain_password": self.password.get_secret_value(),
+            }
+        return found
+
+
+_used: KafkaSecurity | None = None
+
+
+def use_security(known: KafkaSecurity | None) -> None:
+    """Make every later client of this process log in like this; None: as the environment says.
+
+    For a process that has started the broker itself.
+    """
+    global _used
+    _used = known
+    security.cache_clear()
+    _options.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def security() -> KafkaSecurity:
+    """Return how this process speaks to Kafka.
+
+    The password of the broker of `vigie up` is found in the data directory. Raises ValidationError.
+    """
+    if _used is not None:
+        return _used
+    given = KafkaSecurity()
+    return given if given.user or given.tls else _embedded_security() or given
+
+
+def _embedded_security() -> KafkaSecurity | None:
+    """Return the login of the embedded broker, if that is the broker that this process speaks to."""
+    settings = Settings()
+    port = known_ports(settings.data.ports).get("kafka")
+    if port is None or settings.kafka != f"127.0.0.1:{port}":
+        return None
+    password = read_password(settings.data.secrets)
+    return None if password is None else KafkaSecurity.of_password(USER, password)
+
+
+def client_options() -> dict[str, Any]:
+    """`AIOKafkaProducer(bootstrap_servers=…, **client_options())`; empty without TLS and SASL."""
+    return dict(_options())
+
+
+@lru_cache(maxsize=1)
+def _options() -> dict[str, Any]:
+    return security().options()
+
+
+def faust_credentials() -> Any:
+    """The same for Faust's app; None without TLS and SASL."""
+    known = security()
+    if known.user:
+        return faust.SASLCredentials(
+            username=known.user,
+            password=known.password.get_secret_value(),
+            ssl_context=known.context(),
+            mechanism=known.sasl,
+        )
+    return faust.SSLCredentials(known.context()) if known.tls else None

@@ -1,0 +1,152 @@
+"""Make Kafka's topics exactly as `schemas.topics` says, and refuse a topic that differs.
+
+A topic with other partitions would move realms, one with another policy would lose history: neither is ever altered here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from schemas.topics import TOPICS, Topic, config_of
+from services.runtime.kafka.security import client_options
+from services.runtime.log.partition_reader import PartitionReader
+
+TIMEOUT_MS = 15_000
+_ALREADY_EXISTS = 36
+
+
+class BrokerUnreachable(ConnectionError):
+    """No Kafka broker answers at this address."""
+
+
+class TopicsDiffer(RuntimeError):
+    """One or more topics exist with other partitions or another policy than `schemas.topics`."""
+
+    def __init__(self, differences: Sequence[str]) -> None:
+        self.differences = tuple(differences)
+        super().__init__("; ".join(self.differences))
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    created: tuple[str, ...]
+    existing: tuple[str, ...]
+
+
+def desired_config(topic: Topic, replication: int) -> dict[str, str]:
+    """Configuration of a topic: with copies on several brokers, `min.insync.replicas` replaces the flush of each record (ADR 0003)."""
+    config = config_of(topic)
+    config.setdefault("message.timestamp.type", "CreateTime")
+    if replication > 1:
+        config.pop("flush.messages", None)
+        config["min.insync.replicas"] = str(replication - 1)
+    return config
+
+
+async def provision(
+    kafka: str, *, replication: int = 1, topics: Sequence[Topic] = TOPICS
+) -> Provisioned:
+    """Create what is missing, then compare everything. Idempotent; safe when several start at once.
+
+    Raises BrokerUnreachable, TopicsDiffer (naming every difference), or KafkaError when the broker refuses to create a topic.
+    """
+    admin = await _admin(kafka)
+    try:
+        have = set(await admin.list_topics())
+        missing = [t for t in topics if t.name not in have]
+        if missing:
+            await _create(admin, missing, replication)
+            await _until_led(kafka, missing)
+        differing = await _compare(admin, topics, replication)
+        await _wake_coordinator(admin)
+    finally:
+        await admin.close()
+    if differing:
+        raise TopicsDiffer(differing)
+    return Provisioned(
+        tuple(t.name for t in missing), tuple(t.name for t in topics if t.name in have)
+    )
+
+
+async def differences(
+    kafka: str, *, replication: int = 1, topics: Sequence[Topic] = TOPICS
+) -> list[str]:
+    """What is not as `provision` would make it, in words; nothing is changed. Raises BrokerUnreachable, KafkaError."""
+    admin = await _admin(kafka)
+    try:
+        have = set(await admin.list_topics())
+        missing = [f"topic {t.name} does not exist" for t in topics if t.name not in have]
+        return missing + await _compare(admin, [t for t in topics if t.name in have], replication)
+    finally:
+        await admin.close()
+
+
+async def _admin(kafka: str) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=kafka, request_timeout_ms=TIMEOUT_MS, **client_options()
+    )
+    try:
+        await admin.start()
+    except (KafkaConnectionError, OSError) as error:
+        await admin.close()
+        raise BrokerUnreachable(f"no Kafka broker answers at {kafka}") from error
+    return admin
+
+
+async def _until_led(kafka: str, created: Sequence[Topic]) -> None:
+    """A topic exists a moment before its partitions take records: wait, so that no producer meets the gap."""
+    async with PartitionReader(kafka) as reader:
+        for topic in created:
+            await reader.bounds(topic.name, range(topic.partitions))
+
+
+async def _wake_coordinator(admin: AIOKafkaAdminClient) -> None:
+    """A new broker makes its topic of group offsets when somebody first asks: now, not when the first worker joins."""
+    try:
+        await admin.find_coordinator("vigie")
+    except KafkaError:
+        return  # being made: that is what the question was for
+
+
+async def _create(admin: AIOKafkaAdminClient, missing: Sequence[Topic], replication: int) -> None:
+    wanted = [
+        NewTopic(t.name, t.partitions, replication, topic_configs=desired_config(t, replication))
+        for t in missing
+    ]
+    response = await admin.create_topics(wanted, timeout_ms=TIMEOUT_MS)
+    for name, code, *rest in response.topic_errors:
+        if code not in (0, _ALREADY_EXISTS):
+            raise KafkaError(
+                f"the broker refused to create topic {name}: {rest[0] if rest else code}"
+            )
+
+
+async def _compare(
+    admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication: int
+) -> list[str]:
+    found_differences = []
+    described = {d["topic"]: d for d in await admin.describe_topics([t.name for t in topics])}
+    for topic in topics:
+        found = len(described[topic.name]["partitions"])
+        if found != topic.partitions:
+            found_differences.append(
+                f"topic {topic.name} has {found} partitions instead of {topic.partitions}"
+            )
+    resources = [ConfigResource(ConfigResourceType.TOPIC, t.name) for t in topics]
+    actual: dict[str, dict[str, str]] = {}
+    for response in await admin.describe_configs(resources):
+        for _code, _message, _kind, name, entries in response.resources:
+            actual[name] = {entry[0]: entry[1] for entry in entries}
+    for topic in topics:
+        for key, value in desired_config(topic, replication).items():
+            is_now = actual[topic.name].get(key)
+            if is_now != value:
+                found_differences.append(
+                    f"topic {topic.name} has {key}={is_now} instead of {value}"
+                )
+    return found_differences

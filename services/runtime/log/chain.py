@@ -1,0 +1,348 @@
+"""The chain of one log partition as pure values: fold, follow, append (RUNTIME §1, rules 1–6).
+
+A record carries `seq` and `prev`, the hash of the last accepted record. Every reader accepts a record only if both continue the
+chain and its `logic` is not older; so all readers accept the same records, whoever wrote them, and an accepted record was
+written by somebody who had folded exactly the history before it. Nothing here needs membership, an epoch, a lease or a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from schemas.base import Instant, UnknownType
+from schemas.envelope import Place
+from schemas.routes import publishes
+from schemas.runtime import LossDeclared, Rebased
+from schemas.topics import urgent
+from services.runtime.decider.evaluation import Applied
+from services.runtime.decider.inputs import InputRecord, Refusal
+from services.runtime.decider.machine import Machine
+from services.runtime.decider.maps import Map
+from services.runtime.decider.realm_state import Mark, RealmState
+from services.runtime.log.transaction import (
+    GENESIS,
+    MAX_TRANSACTION_BYTES,
+    FactRecord,
+    Source,
+    Transaction,
+    digest,
+)
+from services.runtime.process.exits import Stop
+
+S = TypeVar("S")
+
+NO_MARKS: Final[Map[str, Mark]] = Map()
+IN_FLIGHT: Final = 2000
+"""Appends of one writer that are sent and not acknowledged: no zombie can leave more ignored records in a row."""
+STUCK_AFTER: Final = 2 * IN_FLIGHT
+"""More ignored records in a row than any zombie can leave: a reader before whose eyes they are written names it, `chain.stuck`. Those that lie there
+when it begins do no harm: whoever wrote them has stopped, or writes on.
+"""
+_CHAIN_FACTS: Final = {LossDeclared.wire_type(), Rebased.wire_type()}
+
+
+class Position(NamedTuple):
+    """Where a reader stands in one log partition. `(history, next, seq, hash, tail)` is what it must keep to resume."""
+
+    history: int = 0
+    """Counts LossDeclared and Rebased."""
+    next: int = 0
+    """Offset of the next record to read."""
+    seq: int = 0
+    hash: str = GENESIS
+    """Hash of the last accepted record."""
+    tail: str = ""
+    """Hash of the record at `next - 1`, accepted or not."""
+    logic: int = 0
+    head_offset: int = -1
+    """Offset of the last accepted record."""
+    applied: int = -1
+    """Offset of the last applied input."""
+    applied_digest: str = ""
+    """`input_digest` of that input; empty after Rebased."""
+    urgent: int = -1
+    """Offset of the last input applied from the urgent lane."""
+    urgent_digest: str = ""
+    """`input_digest` of that input; empty after Rebased."""
+    ignored: int = 0
+    """Records that did not continue the chain, from the beginning."""
+    ignored_run: int = 0
+    """… since the last accepted one."""
+    marks: Map[str, Mark] = NO_MARKS
+    """Source service → newest forwarded fact that its publisher brought (not those that the conductor forwards)."""
+
+    def applied_in(self, topic: str) -> tuple[int, str]:
+        """Return offset and digest of the last input applied from this input topic."""
+        return (
+            (self.urgent, self.urgent_digest)
+            if is_urgent(topic)
+            else (self.applied, self.applied_digest)
+        )
+
+
+def is_urgent(topic: str) -> bool:
+    """True for the urgent lane of a decider."""
+    return topic == urgent(topic.rpartition(".")[0])
+
+
+def follow(
+    at: Position, offset: int, raw: bytes | None, logic: int
+) -> tuple[Position, Transaction | None]:
+    """Every reader's rule: the position after one record, and its Transaction if it is accepted.
+
+    `logic`: the newest version that the reader knows. Raises Stop (`logic.newer`).
+    """
+    try:
+        transaction = Transaction.load(raw or b"")
+        continues = (
+            transaction.seq == at.seq + 1
+            and transaction.prev == at.hash
+            and transaction.logic >= at.logic
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        continues = False  # not a Transaction at all
+    if not continues:
+        ignored = at._replace(
+            next=offset + 1,
+            tail=digest(raw),
+            ignored=at.ignored + 1,
+            ignored_run=at.ignored_run + 1,
+        )
+        return ignored, None
+    if transaction.logic > logic:
+        raise Stop(
+            "logic.newer",
+            f"log record {offset} was written by logic {transaction.logic}, this program knows {logic}",
+        )
+    return _accepted(at, offset, digest(raw), transaction), transaction
+
+
+def _accepted(at: Position, offset: int, hash: str, transaction: Transaction) -> Position:
+    source = transaction.src
+    applied, applied_digest = at.applied, at.applied_digest
+    in_urgent, urgent_digest, marks = at.urgent, at.urgent_digest, at.marks
+    if source.type not in _CHAIN_FACTS and is_urgent(source.topic):
+        in_urgent, urgent_digest = source.offset, source.digest
+    elif source.type not in _CHAIN_FACTS:
+        applied, applied_digest = source.offset, source.digest
+    if source.type == Rebased.wire_type():
+        rebased = transaction.facts[0].data
+        applied, applied_digest = int(rebased["next_offset"]) - 1, ""
+        if rebased.get("urgent_next_offset") is not None:
+            in_urgent, urgent_digest = int(rebased["urgent_next_offset"]) - 1, ""
+    if source.place is not None and source.place_hash is not None:
+        mark = Mark(Place.parse(source.place), source.place_hash)
+        newest = marks.get(mark.place.service)
+        if publishes(mark.place.service, transaction.service, transaction.realm) and (
+            newest is None or newest.place < mark.place
+        ):
+            marks = marks.set(mark.place.service, mark)
+    return Position(
+        transaction.history,
+        offset + 1,
+        transaction.seq,
+        hash,
+        hash,
+        transaction.logic,
+        offset,
+        applied,
+        applied_digest,
+        in_urgent,
+        urgent_digest,
+        at.ignored,
+        0,
+        marks,
+    )
+
+
+class View(NamedTuple, Generic[S]):
+    """A folded chain: the position and the state of every realm of the partition."""
+
+    position: Position
+    realms: Map[str, RealmState[S]]
+
+
+class Appended(NamedTuple):
+    """A record ready to be sent."""
+
+    transaction: Transaction
+    raw: bytes
+    expected: int
+    """The offset that the broker's acknowledgement must show."""
+    outcome: str
+
+
+def empty() -> View[Any]:
+    """The view before the first record."""
+    return View(Position(), Map())
+
+
+def fold(machine: Machine[S], view: View[S], offset: int, raw: bytes | None) -> View[S]:
+    """View after one record of the log. Raises Stop (`logic.newer`, also for a fact that this program does not know)."""
+    position, transaction = follow(view.position, offset, raw, machine.logic)
+    if transaction is None:
+        return View(position, view.realms)
+    return View(position, _evolve(machine, view.realms, transaction))
+
+
+def _evolve(
+    machine: Machine[S], realms: Map[str, RealmState[S]], transaction: Transaction
+) -> Map[str, RealmState[S]]:
+    try:
+        if transaction.src.type in _CHAIN_FACTS:
+            with realms.mutate() as changed:
+                for name, state in realms.items():
+                    changed[name] = machine.shaken(state, transaction.facts[0])
+                return changed.finish()
+        before = realms.get(transaction.realm)
+        after = machine.evolve(before, transaction)
+    except (UnknownType, ValidationError) as error:
+        raise Stop(
+            "logic.newer",
+            f"log record with seq {transaction.seq} holds a fact that this program does not know: {error}",
+        ) from error
+    return realms if after is before or after is None else realms.set(transaction.realm, after)
+
+
+def append(
+    machine: Machine[S],
+    view: View[S],
+    record: InputRecord,
+    run: str,
+    refusal: Refusal | None = None,
+) -> tuple[View[S], Appended]:
+    """Apply the next input: the view after it and the record that says so. `record.offset` must follow the last one applied from its lane.
+
+    Deadlines whose facts leave too little room for those of the input stay due: the input is no less sound for them. Facts that do not fit into a
+    Transaction even so, or not into JSON, make the input fail as an exception in `decide` does. `refusal`: the record is none of ours, and is refused for that.
+    """
+    at = view.position
+    state = view.realms.get(machine.realm_of(record))
+    applied = machine.apply(state, record, history=at.history, refusal=refusal)
+    transaction, raw, unwritable = _written(machine, at, applied, run)
+    if unwritable is not None:
+        applied = machine.apply(state, record, history=at.history, firing_bytes=0)
+        transaction, raw, unwritable = _written(machine, at, applied, run)
+    if unwritable is not None:
+        applied = machine.apply(state, record, history=at.history, unwritable=unwritable)
+        transaction = _transaction(machine, at, applied, run)
+        raw = transaction.dump()
+    realms = view.realms
+    if applied.state is not None and applied.state is not state:
+        realms = realms.set(applied.realm, applied.state)
+    position = _accepted(at, at.next, digest(raw), transaction)
+    return View(position, realms), Appended(transaction, raw, at.next, applied.outcome)
+
+
+def _written(
+    machine: Machine[S], at: Position, applied: Applied[S], run: str
+) -> tuple[Transaction, bytes, str | None]:
+    """The record, its bytes, and why they cannot be written."""
+    transaction = _transaction(machine, at, applied, run)
+    try:
+        raw = transaction.dump()
+    except TypeError as error:
+        return transaction, b"", f"the facts are no JSON: {error}"
+    too_large = (
+        f"the Transaction has more than {MAX_TRANSACTION_BYTES} bytes"
+        if len(raw) > MAX_TRANSACTION_BYTES
+        else None
+    )
+    return transaction, raw, too_large
+
+
+def _transaction(machine: Machine[S], at: Position, applied: Applied[S], run: str) -> Transaction:
+    source = applied.source
+    if is_urgent(source.topic):
+        source = replace(source, beside=at.applied)
+    elif at.urgent >= 0:
+        source = replace(source, beside=at.urgent)
+    return Transaction(
+        machine.logic,
+        at.seq + 1,
+        at.hash,
+        at.history,
+        run,
+        machine.service,
+        applied.realm,
+        applied.lineage,
+        source,
+        applied.at,
+        applied.facts,
+        applied.next_due,
+    )
+
+
+def declare(
+    service: str,
+    logic: int,
+    at: Position,
+    fact: LossDeclared | Rebased,
+    *,
+    partition: int,
+    now: Instant,
+    run: str,
+    history: int,
+) -> bytes:
+    """The chained record of an operator's declaration (`services.runtime.log.repair`). It concerns every realm of the partition.
+
+    `history` is the new count, above that of `at`.
+    """
+    wire = fact.wire_type()
+    id = f"{wire}/{run}"
+    source = Source("", partition, -1, "", id, wire, "vigie:repair", now, id, id)
+    record = FactRecord(wire, id, now, fact.model_dump(mode="json"))
+    return Transaction(
+        max(logic, at.logic),
+        at.seq + 1,
+        at.hash,
+        history,
+        run,
+        service,
+        "",
+        "",
+        source,
+        now,
+        (record,),
+        None,
+    ).dump()
+
+
+def dump_position(at: Position) -> dict[str, Any]:
+    """JSON form of a position, for manifests and kept reader positions."""
+    marks = {service: [str(mark.place), mark.hash] for service, mark in at.marks.items()}
+    return {
+        "history": at.history,
+        "next": at.next,
+        "seq": at.seq,
+        "hash": at.hash,
+        "tail": at.tail,
+        "logic": at.logic,
+        "head_offset": at.head_offset,
+        "applied": at.applied,
+        "applied_digest": at.applied_digest,
+        "urgent": at.urgent,
+        "urgent_digest": at.urgent_digest,
+        "ignored": at.ignored,
+        "ignored_run": at.ignored_run,
+        "marks": marks,
+    }
+
+
+def load_position(dumped: dict[str, Any]) -> Position:
+    """Inverse of dump_position. Raises KeyError, ValueError, TypeError."""
+    marks = Map(
+        {
+            service: Mark(Place.parse(place), hash)
+            for service, (place, hash) in dumped["marks"].items()
+        }
+    )
+    return Position(**{**dumped, "marks": marks})
+
+
+def place_of(transaction: Transaction, partition: int, ordinal: int) -> Place:
+    """Where a fact of an accepted Transaction stands."""
+    return Place(transaction.service, partition, transaction.history, transaction.seq, ordinal)

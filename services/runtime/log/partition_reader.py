@@ -1,0 +1,190 @@
+"""Reading Kafka partitions without a group: everything from here to the end, one record at an offset, bounds.
+
+`auto_offset_reset="none"`, and `assign` and `seek` with no await between them: a group-less consumer that awaits there may read
+nothing, silently, or jump to the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiokafka import TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from services.runtime.kafka.clients import groupless_consumer
+
+FETCH_BYTES: Final = 4 << 20
+POLL_MS: Final = 500
+ANSWER_S: Final = 40.0
+"""aiokafka's own patience with a request."""
+STOP_AGAIN_S: Final = 0.5
+STOP_PATIENCE_S: Final = 5.0
+
+
+async def stop_consumer(consumer: Any) -> None:
+    """Stop a group-less consumer for certain.
+
+    aiokafka's fetch task may swallow the cancellation with which `stop` ends it, and then `stop` waits for ever; or the
+    CancelledError of a fetch gets out of `stop`, and whoever called it ends as if somebody had cancelled it. Both were seen: the publisher of a
+    partition fell silent. So `stop` runs in a task of its own, which is cancelled, that is cancels the fetch again, until it is done. A
+    cancellation of the caller waits until then: a connection that is left open here is never closed. What was cancelled while it waited for
+    connections to close has begun to close them all, and leaves their futures cancelled: closing again may then end as cancelled, too.
+    """
+    stopping = asyncio.create_task(consumer.stop())
+    interrupted = await _outlast(stopping, again_s=STOP_AGAIN_S)
+    if not stopping.done() or stopping.cancelled():
+        closing = asyncio.create_task(consumer._client.close())
+        interrupted = await _outlast(closing) or interrupted
+        ended = closing
+    else:
+        ended = stopping
+    if ended.done() and not ended.cancelled() and (error := ended.exception()) is not None:
+        raise error
+    if interrupted is not None:
+        raise interrupted
+
+
+async def _outlast(
+    task: asyncio.Task[None], again_s: float | None = None
+) -> asyncio.CancelledError | None:
+    """Wait for a task at most STOP_PATIENCE_S, through cancellations of whoever waits. `again_s`: it is cancelled so often until it ends.
+
+    Returns the last cancellation of the caller.
+    """
+    interrupted: asyncio.CancelledError | None = None
+    give_up = time.monotonic() + STOP_PATIENCE_S
+    while not task.done() and (left := give_up - time.monotonic()) > 0:
+        try:
+            done, _ = await asyncio.wait([task], timeout=left if again_s is None else again_s)
+        except asyncio.CancelledError as cancelled:
+            interrupted = cancelled
+            continue
+        if not done and again_s is not None:
+            task.cancel()
+    return interrupted
+
+
+class PartitionReader:
+    """A consumer for bounded reads. `async with PartitionReader(kafka) as reader`. One read at a time."""
+
+    def __init__(self, kafka: str, *, fetch_bytes: int = FETCH_BYTES) -> None:
+        self._consumer: Any = groupless_consumer(kafka, fetch_bytes=fetch_bytes, wait_ms=100)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await stop_consumer(self._consumer)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await stop_consumer(self._consumer)
+
+    async def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Partition → (first offset kept, next offset to be written)."""
+        tps = [TopicPartition(topic, p) for p in partitions]
+        if not tps:
+            return {}
+        self._remember(tps)
+        begins, ends = await self._consumer.beginning_offsets(tps), await self.ends(tps)
+        return {tp.partition: (begins[tp], ends[tp]) for tp in tps}
+
+    async def ends(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The next offset to be written of each, in one request."""
+        wanted = list(tps)
+        self._remember(wanted)
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(wanted)
+        return ends
+
+    def _remember(self, tps: Iterable[TopicPartition]) -> None:
+        """Have the client ask for the leaders of these topics before it needs them.
+
+        `assign` makes it forget every topic but its own. It notices that only when it wants to speak to a leader, and then it
+        stands still for 0.1 s. A worker that takes eight partitions goes from one topic to another forty times.
+        """
+        for topic in {tp.topic for tp in tps}:
+            self._consumer._client.add_topic(topic)
+
+    async def read(self, topic: str, ranges: Mapping[int, tuple[int, int]]) -> AsyncIterator[Any]:
+        """Every record of `partition → [start, end)`, in order per partition. Compacted topics may lack offsets.
+
+        Raises OffsetOutOfRangeError if a start is not in the topic.
+        """
+        ends = {TopicPartition(topic, p): end for p, (start, end) in ranges.items() if start < end}
+        starts = {
+            TopicPartition(topic, p): start for p, (start, end) in ranges.items() if start < end
+        }
+        if not ends:
+            return
+        self._consumer.assign(list(ends))
+        for tp, start in starts.items():
+            self._consumer.seek(tp, start)
+        todo = set(ends)
+        while todo:
+            for tp, records in (
+                await self._consumer.getmany(*todo, timeout_ms=POLL_MS, max_records=2000)
+            ).items():
+                for record in records:
+                    if record.offset < ends[tp]:
+                        yield record
+            todo = {tp for tp in todo if await self._consumer.position(tp) < ends[tp]}
+        # an assigned consumer keeps fetching behind our back; its own `unsubscribe` also asks for the metadata of every topic there is
+        self._consumer._subscription.unsubscribe()
+
+    async def at(self, topic: str, offsets: Mapping[int, int]) -> dict[int, Any]:
+        """Return partition → the record at its offset; a partition is missing when its topic holds no record there.
+
+        One request: it is asked every second or two of every log that is followed, also while nothing happens. A leader that was
+        just elected does not show the end of its log at once: only one that tells where the log ends can say that a record is
+        missing. Raises TimeoutError, KafkaError.
+        """
+        left, found = (
+            {TopicPartition(topic, p): offset for p, offset in offsets.items()},
+            dict[int, Any](),
+        )
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                while left:
+                    left = await self._look(left, found)
+        finally:
+            self._consumer._subscription.unsubscribe()
+        return found
+
+    async def _look(
+        self, wanted: dict[TopicPartition, int], found: dict[int, Any]
+    ) -> dict[TopicPartition, int]:
+        """Add the records at these offsets to `found`; returns what the broker has not told yet."""
+        consumer, left = self._consumer, dict(wanted)
+        consumer.assign(list(left))
+        for tp, offset in left.items():
+            consumer.seek(tp, offset)
+        while left:
+            try:
+                batches = await consumer.getmany(*left, timeout_ms=POLL_MS)
+            except OffsetOutOfRangeError as error:  # it begins later, or ends before
+                return {tp: offset for tp, offset in left.items() if tp not in error.args[0]}
+            for tp, records in batches.items():
+                offset = left.pop(tp)
+                if (record := next((r for r in records if r.offset == offset), None)) is not None:
+                    found[tp.partition] = record
+            unseen = [
+                tp for tp, offset in left.items() if _is_beyond(consumer.highwater(tp), offset)
+            ]
+            for tp, end in (await self.ends(unseen)).items() if unseen else ():
+                if end <= left[tp]:
+                    del left[tp]
+        return left
+
+
+def _is_beyond(end: int | None, offset: int) -> bool:
+    return end is not None and end <= offset

@@ -1,0 +1,220 @@
+"""What an operator does after a named exit of damage (docs/how-to/exits.md): `vigie repair --accept-loss | --rebase`.
+
+Both append one chained record to the log partition: nothing is rewritten, the repair is part of the history. Stop the service's
+workers before; one that still runs meets `append.conflict` and folds the log again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+from uuid import uuid4
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from schemas.runtime import LossDeclared, Rebased
+from schemas.topics import PARTITIONS, lanes, urgent
+from schemas.topics import inputs as inputs_topic
+from schemas.topics import log as log_topic
+from services.runtime.decider.inputs import input_digest
+from services.runtime.kafka.clients import RecordProducer
+from services.runtime.kafka.security import client_options
+from services.runtime.log.chain import Position, declare, follow
+from services.runtime.log.missing_records import Missing, look_until_visible
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.received_positions import marks_of, position_after
+from services.runtime.log.snapshots import newest_manifests
+from services.runtime.log.transaction import Transaction
+from services.runtime.process.exits import Name, Stop
+from services.runtime.worker.recovery import ANY_LOGIC, check_input, first_that_holds, record_of
+
+_REALM_OF_ALL: Final = b""
+
+
+class RepairRefused(Exception):
+    """There is nothing to repair, or somebody else writes to the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A damage of one log partition."""
+
+    service: str
+    partition: int
+    exit: Name
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What was appended."""
+
+    service: str
+    partition: int
+    offset: int
+    history: int
+    detail: str
+
+
+async def diagnose(kafka: str, service: str) -> list[Finding]:
+    """The exits that a worker of this service would meet now, per partition. Raises KafkaError."""
+    findings = []
+    async with PartitionReader(kafka) as reader:
+        for partition in range(PARTITIONS):
+            try:
+                await look_until_visible(
+                    kafka, log_topic(service), partial(_check, reader, service, partition)
+                )
+            except Stop as stop:
+                findings.append(Finding(service, partition, stop.name, stop.detail))
+    return findings
+
+
+async def _check(reader: PartitionReader, service: str, partition: int) -> None:
+    """Raise the Stop that a worker of this partition would meet."""
+    at, lost = await _fold(reader, service, partition)
+    if lost > at.history:
+        topic = log_topic(service)
+        raise Missing(
+            "log.truncated",
+            f"partition {partition} of {topic} lacks records that a snapshot had seen acknowledged",
+        )
+    async for _, mark in marks_of(reader, service, partition):
+        if mark is not None:
+            await position_after(reader, service, partition, mark, at)
+    await check_input(reader, service, partition, at)
+
+
+async def accept_loss(
+    kafka: str, service: str, partition: int, logic: int, detail: str
+) -> Repaired:
+    """Append `LossDeclared`: the log goes on from what is left of it, and snapshots of the lost history are ignored from now on.
+
+    Inputs whose Transactions were lost are decided again. Raises RepairRefused, KafkaError.
+    """
+    async with PartitionReader(kafka) as reader:
+        at, lost = await _fold(reader, service, partition)
+        taken = [
+            mark.place.history + 1
+            async for _, mark in marks_of(reader, service, partition)
+            if mark is not None
+        ]
+    history = max(at.history + 1, lost, *taken)
+    return await _append(
+        kafka, service, partition, logic, at, LossDeclared(detail=detail), history, detail
+    )
+
+
+async def rebase(kafka: str, service: str, partition: int, logic: int) -> Repaired:
+    """Append `Rebased`: input positions count from the first input record that the log has not applied yet.
+
+    For an input that was cut, made again, or mirrored to other offsets. What is applied twice falls to its id.
+    Raises RepairRefused if the input is whole, KafkaError.
+    """
+    async with PartitionReader(kafka) as reader:
+        at, _ = await _fold(reader, service, partition)
+        try:
+            await check_input(reader, service, partition, at)
+            raise RepairRefused(
+                f"partition {partition} of {inputs_topic(service)} goes on where the log has applied it"
+            )
+        except Stop:
+            pass
+        applied = {tx.src.digest async for tx in _transactions(reader, service, partition)}
+        nexts = {
+            topic: await _first_unapplied(reader, topic, partition, applied)
+            for topic in lanes(service)
+        }
+    next_offset = nexts[inputs_topic(service)]
+    fact = Rebased(
+        cluster_id=await _cluster_id(kafka),
+        next_offset=next_offset,
+        urgent_next_offset=nexts.get(urgent(service)),
+    )
+    return await _append(
+        kafka,
+        service,
+        partition,
+        logic,
+        at,
+        fact,
+        at.history + 1,
+        f"input goes on at offset {next_offset}",
+    )
+
+
+async def _first_unapplied(
+    reader: PartitionReader, topic: str, partition: int, applied: Collection[str]
+) -> int:
+    """Return the offset of the first record whose digest is not among those applied; the end of the topic without one."""
+    bounds = (await reader.bounds(topic, [partition]))[partition]
+    async for record in reader.read(topic, {partition: bounds}):
+        if input_digest(record_of(record)) not in applied:
+            return int(record.offset)
+    return bounds[1]
+
+
+async def _fold(reader: PartitionReader, service: str, partition: int) -> tuple[Position, int]:
+    """Position at the end of the log, folded from its beginning, and the history that would explain missing records."""
+    _, lost = await first_that_holds(
+        reader, service, partition, await newest_manifests(reader, service, partition)
+    )
+    at = Position()
+    topic = log_topic(service)
+    async for record in reader.read(topic, await reader.bounds(topic, [partition])):
+        at, _ = follow(at, record.offset, record.value, ANY_LOGIC)
+    return at, lost
+
+
+async def _transactions(
+    reader: PartitionReader, service: str, partition: int
+) -> AsyncIterator[Transaction]:
+    at, topic = Position(), log_topic(service)
+    async for record in reader.read(topic, await reader.bounds(topic, [partition])):
+        at, transaction = follow(at, record.offset, record.value, ANY_LOGIC)
+        if transaction is not None:
+            yield transaction
+
+
+async def _append(
+    kafka: str,
+    service: str,
+    partition: int,
+    logic: int,
+    at: Position,
+    fact: LossDeclared | Rebased,
+    history: int,
+    detail: str,
+) -> Repaired:
+    raw = declare(
+        service,
+        logic,
+        at,
+        fact,
+        partition=partition,
+        now=time.time_ns() // 1_000_000,
+        run=uuid4().hex[:16],
+        history=history,
+    )
+    async with RecordProducer(kafka) as producer:
+        _, offset = await producer.send_raw(log_topic(service), partition, _REALM_OF_ALL, raw, [])
+    if offset != at.next:
+        raise RepairRefused(
+            f"somebody else writes to partition {partition} of {log_topic(service)}: stop the workers of {service} first"
+        )
+    return Repaired(service, partition, offset, history, detail)
+
+
+async def _cluster_id(kafka: str) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **client_options())
+    try:
+        await admin.start()
+        return str((await admin.describe_cluster()).get("cluster_id", ""))
+    except KafkaError:
+        return ""
+    finally:
+        await admin.close()

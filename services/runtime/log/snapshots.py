@@ -1,0 +1,365 @@
+"""Snapshots of a log partition: two alternating slots for a quick start.
+
+A snapshot is a set of chunk records and, after they are acknowledged, one manifest that names each chunk by offset and hash. A torn
+or overwritten snapshot therefore shows, and the other slot, then the beginning of the log, is used instead. A part of a realm that
+did not change since the slot was last written is not written again. State is immutable, so it is encoded in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Final, Generic, TypeVar
+from weakref import ReferenceType, ref
+
+import orjson
+import structlog
+
+from schemas.base import Instant
+from schemas.envelope import Place
+from schemas.topics import snapshots as snapshots_topic
+from services.runtime.decider.applied_ids import Page, Seen
+from services.runtime.decider.maps import Map
+from services.runtime.decider.protocol import Decider
+from services.runtime.decider.realm_state import Mark, RealmState
+from services.runtime.kafka.clients import RecordProducer
+from services.runtime.log.chain import Position, View, dump_position, load_position
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.transaction import digest
+from services.runtime.process.failpoints import ARMED, reach
+
+S = TypeVar("S")
+
+CHUNK_BYTES: Final = 512 * 1024
+SLOTS: Final = ("a", "b")
+_FORMAT: Final = 1
+_GOES_ON: Final = b"+"
+"""Begins a chunk that goes on with the line of the one before. No JSON begins so: a program that does not know it finds the snapshot damaged."""
+_SKIP: Final = 200
+"""Records between two wanted chunks that are read over rather than jumped over."""
+log = structlog.get_logger(__name__)
+
+
+class SnapshotDamaged(Exception):
+    """A chunk is missing or not the one that the manifest names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """How far the publisher was: everything before `position` had been sent and acknowledged; `last` per destination service."""
+
+    position: Position = Position()
+    last: Map[str, Place] = field(default_factory=Map)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    offset: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    slot: str
+    position: Position
+    code: int
+    """Logic of the writer: a state evolved by other code is not used as a start."""
+    at: Instant
+    realms: Mapping[str, Mapping[str, tuple[Chunk, ...]]]
+    """Realm → part → chunks."""
+    published: Published
+
+    def dump(self) -> bytes:
+        """Record value."""
+        realms = {
+            r: {part: [[c.offset, c.hash] for c in chunks] for part, chunks in parts.items()}
+            for r, parts in self.realms.items()
+        }
+        published = {
+            "position": dump_position(self.published.position),
+            "last": {d: str(p) for d, p in self.published.last.items()},
+        }
+        head = {
+            "v": _FORMAT,
+            "slot": self.slot,
+            "position": dump_position(self.position),
+            "code": self.code,
+            "at": self.at,
+        }
+        return zlib.compress(orjson.dumps(head | {"realms": realms, "published": published}), 1)
+
+    @classmethod
+    def load(cls, raw: bytes) -> Manifest:
+        """Inverse of dump. Raises ValueError, KeyError, TypeError, zlib.error."""
+        d = orjson.loads(zlib.decompress(raw))
+        if d["v"] != _FORMAT:
+            raise ValueError(f"manifest format {d['v']}")
+        realms = {
+            r: {p: tuple(Chunk(o, h) for o, h in cs) for p, cs in parts.items()}
+            for r, parts in d["realms"].items()
+        }
+        last = Map(
+            {
+                destination: Place.parse(place)
+                for destination, place in d["published"]["last"].items()
+            }
+        )
+        published = Published(load_position(d["published"]["position"]), last)
+        return cls(d["slot"], load_position(d["position"]), d["code"], d["at"], realms, published)
+
+
+# ── encoding ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def encode_state(decider: Decider[S], state: RealmState[S]) -> list[bytes]:
+    """Chunks of a realm without its sealed pages of seen ids. CPU only: for a thread."""
+    marks = {service: [str(mark.place), mark.hash] for service, mark in state.marks.items()}
+    own = {
+        "realm": state.realm,
+        "lineage": state.lineage,
+        "now": state.now,
+        "closed": state.closed,
+        "marks": marks,
+        "first": state.seen.first,
+        "last": state.seen.last,
+        "open": state.seen.open_ids(),
+    }
+    if state.seen.compact is not None:
+        own["compact"] = state.seen.compact.hex()
+    dumped = decider.dump(state.domain)
+    empty = [name for name, collection in dumped.items() if not collection]
+    items = ([name, key, value] for name, collection in dumped.items() for key, value in collection)
+    return list(_pack(chain([own | {"empty": empty}], items)))
+
+
+def decode_state(
+    decider: Decider[S], chunks: Iterable[bytes], pages: Mapping[int, Page]
+) -> RealmState[S]:
+    """Inverse of encode_state. Raises SnapshotDamaged, or what the decider's `load` raises."""
+    items = _unpack(chunks)
+    own = items[0]
+    dumped: dict[str, list[tuple[str, object]]] = {name: [] for name in own["empty"]}
+    for name, key, value in items[1:]:
+        dumped.setdefault(name, []).append((key, value))
+    if set(pages) != set(range(own["first"], own["last"])):
+        raise SnapshotDamaged("pages of seen ids are missing")
+    if (compact := own.get("compact")) is not None:
+        seen = Seen(compact=bytes.fromhex(compact))
+    else:
+        seen = Seen.restore(own["first"], [pages[n] for n in sorted(pages)], own["open"])
+    if own["closed"]:  # one that was written before ids of closed realms were compact
+        seen = seen.compacted()
+    marks = Map(
+        {service: Mark(Place.parse(place), hash) for service, (place, hash) in own["marks"].items()}
+    )
+    domain = decider.load(own["realm"], own["lineage"], dumped)
+    return RealmState(own["realm"], own["lineage"], own["now"], own["closed"], seen, marks, domain)
+
+
+def encode_page(page: Page) -> list[bytes]:
+    """Chunks of a sealed page of seen ids."""
+    return list(_pack([[page.until], *page.ids]))
+
+
+def decode_page(chunks: Iterable[bytes]) -> Page:
+    """Inverse of encode_page."""
+    (until,), *ids = _unpack(chunks)
+    return Page(until, tuple(ids))
+
+
+def _pack(items: Iterable[Any]) -> Iterator[bytes]:
+    """One JSON value per line, cut into compressed chunks. A line of more than a chunk (the ids of a long exercise that is closed) is cut itself."""
+    lines: list[bytes] = []
+    size = 0
+    for item in items:
+        line = orjson.dumps(item)
+        if size + len(line) > CHUNK_BYTES and lines:
+            yield zlib.compress(b"\n".join(lines), 1)
+            lines, size = [], 0
+        while len(line) > CHUNK_BYTES:
+            yield zlib.compress(line[:CHUNK_BYTES], 1)
+            line = _GOES_ON + line[CHUNK_BYTES:]
+        lines.append(line)
+        size += len(line) + 1
+    yield zlib.compress(b"\n".join(lines), 1)
+
+
+def _unpack(chunks: Iterable[bytes]) -> list[Any]:
+    lines: list[bytes] = []
+    for chunk in chunks:
+        first, *others = zlib.decompress(chunk).split(b"\n")
+        if first.startswith(_GOES_ON):
+            lines[-1] += first[len(_GOES_ON) :]
+        else:
+            lines.append(first)
+        lines += others
+    return [orjson.loads(line) for line in lines]
+
+
+# ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_Written = dict[str, dict[str, tuple["ReferenceType[RealmState[Any] | Page]", tuple[Chunk, ...]]]]
+"""Realm → part → (the immutable object that was written, its chunks). Weakly: a slot is written again after thousands of records or hours, and the
+states of then, of realms closed since, are not held for that long. Whoever is gone is not what is written now.
+"""
+
+
+class SnapshotWriter(Generic[S]):
+    """Writes the snapshots of one log partition."""
+
+    def __init__(self, producer: RecordProducer, decider: Decider[S], partition: int) -> None:
+        self._producer = producer
+        self._decider = decider
+        self._topic = snapshots_topic(decider.service)
+        self._partition = partition
+        self._written: dict[str, _Written] = {}
+
+    async def write(self, slot: str, view: View[S], published: Published) -> Manifest:
+        """Write `view` into one of SLOTS: chunks first, the manifest when all of them are acknowledged. Raises BrokerAway."""
+        before, after = self._written.get(slot, {}), _Written()
+        for realm, state in view.realms.items():
+            old, parts = (
+                before.get(realm, {}),
+                dict[str, tuple[ReferenceType[RealmState[Any] | Page], tuple[Chunk, ...]]](),
+            )
+            for part, source in _parts(state):
+                if part in old and old[part][0]() is source:
+                    parts[part] = old[part]
+                else:
+                    parts[part] = (
+                        ref(source),
+                        await self._write_part(f"{slot}/{realm}/{part}", source),
+                    )
+            after[realm] = parts
+        manifest = Manifest(
+            slot,
+            view.position,
+            self._decider.logic,
+            time.time_ns() // 1_000_000,
+            {
+                realm: {part: chunks for part, (_, chunks) in parts.items()}
+                for realm, parts in after.items()
+            },
+            published,
+        )
+        if ARMED:
+            reach("during-snapshot")
+        await self._send(f"{slot}/manifest", manifest.dump())
+        self._written[slot] = after
+        await self._erase(slot, before, after)
+        return manifest
+
+    async def _write_part(self, key: str, source: RealmState[Any] | Page) -> tuple[Chunk, ...]:
+        if isinstance(source, RealmState):
+            raws = await asyncio.to_thread(encode_state, self._decider, source)
+        else:
+            raws = await asyncio.to_thread(encode_page, source)
+        return tuple(
+            [Chunk(await self._send(f"{key}/{n}", raw), digest(raw)) for n, raw in enumerate(raws)]
+        )
+
+    async def _erase(self, slot: str, before: _Written, after: _Written) -> None:
+        """Tombstones for chunks of this slot that the new manifest no longer names."""
+        for realm, parts in before.items():
+            for part, (_, chunks) in parts.items():
+                left = len(after[realm][part][1]) if part in after.get(realm, {}) else 0
+                for n in range(left, len(chunks)):
+                    await self._send(f"{slot}/{realm}/{part}/{n}", None)
+
+    async def _send(self, key: str, value: bytes | None) -> int:
+        _, offset = await self._producer.send_raw(
+            self._topic, self._partition, key.encode(), value, []
+        )
+        return offset
+
+
+def _parts(state: RealmState[Any]) -> Iterator[tuple[str, RealmState[Any] | Page]]:
+    for n in range(state.seen.first, state.seen.last):
+        yield f"seen-{n}", state.seen.pages[n]
+    yield "state", state
+
+
+# ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def newest_manifests(reader: PartitionReader, service: str, partition: int) -> list[Manifest]:
+    """The manifest of each slot that is readable, newest (history, seq) first. Looks backwards from the end of the topic."""
+    topic = snapshots_topic(service)
+    begin, end = (await reader.bounds(topic, [partition]))[partition]
+    found: dict[str, Manifest | None] = {}
+    start, window = end, 100
+    while start > begin and len(found) < len(SLOTS):
+        stop, start = start, max(begin, start - window)
+        window *= 4
+        newest: dict[str, Manifest | None] = {}
+        async for record in reader.read(topic, {partition: (start, stop)}):
+            slot, _, rest = (record.key or b"").decode(errors="replace").partition("/")
+            if slot in SLOTS and rest == "manifest":
+                newest[slot] = _readable(record.value, service, partition)
+        found = newest | found
+    manifests = [m for m in found.values() if m is not None]
+    return sorted(manifests, key=lambda m: (m.position.history, m.position.seq), reverse=True)
+
+
+def _readable(raw: bytes | None, service: str, partition: int) -> Manifest | None:
+    try:
+        return Manifest.load(raw or b"")
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+        log.warning(
+            "snapshot.damaged",
+            service=service,
+            partition=partition,
+            error=f"{type(error).__name__}: {error}",
+        )
+        return None
+
+
+async def load_view(
+    reader: PartitionReader, decider: Decider[S], partition: int, manifest: Manifest
+) -> View[S]:
+    """The state that a manifest names. Raises SnapshotDamaged."""
+    wanted = {
+        c.offset: c.hash
+        for parts in manifest.realms.values()
+        for chunks in parts.values()
+        for c in chunks
+    }
+    read = _read_offsets(reader, snapshots_topic(decider.service), partition, sorted(wanted))
+    raws = {offset: raw async for offset, raw in read if digest(raw) == wanted[offset]}
+    if len(raws) < len(wanted):
+        raise SnapshotDamaged(
+            f"{len(wanted) - len(raws)} of {len(wanted)} chunks are missing or changed"
+        )
+    realms: dict[str, RealmState[S]] = {}
+    try:
+        for realm, parts in manifest.realms.items():
+            pages = {
+                int(part[5:]): decode_page(raws[c.offset] for c in cs)
+                for part, cs in parts.items()
+                if part.startswith("seen-")
+            }
+            realms[realm] = decode_state(decider, (raws[c.offset] for c in parts["state"]), pages)
+    except Exception as error:
+        raise SnapshotDamaged(f"{type(error).__name__}: {error}") from error
+    return View(manifest.position, Map(realms))
+
+
+async def _read_offsets(
+    reader: PartitionReader, topic: str, partition: int, offsets: list[int]
+) -> AsyncIterator[tuple[int, bytes]]:
+    """The records at these offsets that still exist, neighbours in one go."""
+    groups: list[list[int]] = []
+    for offset in offsets:
+        if groups and offset - groups[-1][-1] <= _SKIP:
+            groups[-1].append(offset)
+        else:
+            groups.append([offset])
+    for group in groups:
+        wanted = set(group)
+        async for record in reader.read(topic, {partition: (group[0], group[-1] + 1)}):
+            if record.offset in wanted and record.value is not None:
+                yield record.offset, record.value

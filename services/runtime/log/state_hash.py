@@ -1,0 +1,108 @@
+"""One hash for the folded state of a log: equal states have equal hashes, in every process and on every machine.
+
+What a restore, a fork and a later release must reproduce. It walks the state itself, not its dump, orders what has no order, and leaves out
+what does not count for equality (an index made from other fields) and fields at their default: a state class may grow fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Iterable, Mapping
+from enum import Enum
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from schemas.topics import log as log_topic
+from services.runtime.decider.applied_ids import Seen
+from services.runtime.decider.machine import Machine
+from services.runtime.decider.protocol import Decider
+from services.runtime.log.chain import View, empty, fold
+from services.runtime.log.partition_reader import PartitionReader
+
+
+def fold_hash(view: View[Any]) -> str:
+    """SHA-256 of the position's (history, seq, hash) and of every realm's clock, ids seen and domain state."""
+    realms = [
+        [name, state.lineage, state.now, state.closed, _seen(state.seen), _canonical(state.domain)]
+        for name, state in sorted(view.realms.items())
+    ]
+    at = view.position
+    return sha256(
+        orjson.dumps([at.history, at.seq, at.hash, realms], option=orjson.OPT_SORT_KEYS)
+    ).hexdigest()
+
+
+def _seen(seen: Seen) -> list[str]:
+    """In the order of arrival; of a closed realm their digests."""
+    if seen.compact is not None:
+        return [seen.compact.hex()]
+    return [
+        *(id for n in range(seen.first, seen.last) for id in seen.pages[n].ids),
+        *seen.open_ids(),
+    ]
+
+
+def fold_records(decider: Decider[Any], records: Iterable[tuple[int, bytes]]) -> View[Any]:
+    """The view after these records (offset, bytes) of one log partition, from its beginning. Raises Stop."""
+    machine, view = Machine(decider), empty()
+    for offset, raw in records:
+        view = fold(machine, view, offset, raw)
+    return view
+
+
+async def folded(
+    kafka: str, decider: Decider[Any], partition: int, *, until_seq: int | None = None
+) -> View[Any]:
+    """The view of a log partition as it lies on a broker, up to `until_seq`. Raises Stop, KafkaError."""
+    machine, view = Machine(decider), empty()
+    async for offset, raw in _records(kafka, log_topic(decider.service), partition):
+        if until_seq is not None and view.position.seq >= until_seq:
+            break
+        view = fold(machine, view, offset, raw)
+    return view
+
+
+async def _records(kafka: str, topic: str, partition: int) -> AsyncIterator[tuple[int, bytes]]:
+    async with PartitionReader(kafka) as reader:
+        async for record in reader.read(topic, await reader.bounds(topic, [partition])):
+            yield record.offset, record.value
+
+
+def _canonical(value: Any) -> Any:
+    """JSON-able, without an order that is not part of the value."""
+    if isinstance(value, Mapping):
+        return _ordered([_canonical(key), _canonical(held)] for key, held in value.items())
+    if isinstance(value, frozenset | set):
+        return _ordered(_canonical(one) for one in value)
+    if isinstance(value, list | tuple):
+        return [_canonical(one) for one in value]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields.items()
+        given = (
+            (name, getattr(value, name), field.get_default(call_default_factory=True))
+            for name, field in fields
+        )
+        return {name: _canonical(held) for name, held, default in given if held != default}
+    if dataclasses.is_dataclass(value):
+        held = (
+            (f.name, getattr(value, f.name), _default(f))
+            for f in dataclasses.fields(value)
+            if f.init and f.compare
+        )
+        return {name: _canonical(one) for name, one, default in held if one != default}
+    return value
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return (
+        field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    )
+
+
+def _ordered(values: Iterable[Any]) -> list[Any]:
+    return sorted(values, key=lambda one: orjson.dumps(one, option=orjson.OPT_SORT_KEYS))

@@ -1,0 +1,1 @@
+"""Settings, logging, metrics, tracing, health and files of a process."""

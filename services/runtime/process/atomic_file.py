@@ -1,0 +1,68 @@
+"""A file that a person asked for: it appears under its name when it is whole and on the disk, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final
+
+LEFT_S: Final = 60.0
+"""A part that nobody holds and nobody has written to for so long was left by a process that was killed."""
+_PART: Final = re.compile(r"\..+\.[0-9a-f]{8}\.vigie-part")
+
+
+@contextmanager
+def appearing(file: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
+    """Write what `file` shall hold; `mode` is lessened by the umask. Whoever writes the same file meanwhile writes another one: the last that
+    is whole stays. What a killed one left in the folder is removed. Raises OSError, also where a device, a pipe or a folder has that name.
+    """
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EEXIST, "no ordinary file, so it is not replaced", str(file))
+    _clear(file.parent)
+    part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.vigie-part")
+    try:
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
+    try:
+        with os.fdopen(handle, "w+b") as target:
+            _is_mine(target)
+            yield target
+            target.flush()
+            os.fsync(handle)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _is_mine(part: IO[bytes]) -> bool:
+    """Hold a part until it is closed, however this process ends. False: somebody else does."""
+    try:
+        fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _clear(folder: Path) -> None:
+    with suppress(OSError):
+        for part in [p for p in folder.iterdir() if _PART.fullmatch(p.name)]:
+            with suppress(OSError):
+                found = part.lstat()
+                if (
+                    not stat.S_ISREG(found.st_mode)
+                    or found.st_uid != os.geteuid()
+                    or time.time() - found.st_mtime < LEFT_S
+                ):
+                    continue
+                with part.open("rb") as left:
+                    if _is_mine(left):
+                        part.unlink()

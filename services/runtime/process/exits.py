@@ -1,0 +1,119 @@
+"""Named exits: every reason for which a process of the runtime stops by itself, with its code and what to do.
+
+A stop is fail-stop: no graceful shutdown, no commit, no good-bye to the group, because a process that doubts its view must not
+do anything more with it. The supervisor restarts codes 70 and 71; the others wait for a person (docs/how-to/exits.md).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from typing import Final, Literal, NoReturn
+
+import structlog
+
+Name = Literal[
+    "append.failed",
+    "append.conflict",
+    "agent.crashed",
+    "agent.ended",
+    "take.failed",
+    "decider.broken",
+    "publish.failed",
+    "progress.none",
+    "input.disorder",
+    "log.truncated",
+    "source.forked",
+    "input.gap",
+    "input.rewritten",
+    "chain.stuck",
+    "logic.newer",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    code: int
+    means: str
+    act: str
+    """What to do; empty = the restart repairs it."""
+
+    @property
+    def restart(self) -> bool:
+        """True if a restart alone may help."""
+        return self.code in (70, 71)
+
+
+_REPAIR_LOG = "check the broker's disk; then `vigie repair --accept-loss`"
+_REPAIR_INPUT = "check the broker's disk; then `vigie repair --rebase` (ids deduplicate what was applied already)"
+
+EXITS: Final[dict[Name, Exit]] = {
+    "append.failed": Exit(70, "the broker refused a Transaction or its producer was fenced", ""),
+    "agent.crashed": Exit(70, "an error of the runtime itself while an input was applied", ""),
+    "agent.ended": Exit(70, "a task of the worker ended by itself", ""),
+    "take.failed": Exit(70, "a log partition could not be taken over", ""),
+    "publish.failed": Exit(70, "a fact could not be forwarded", ""),
+    "input.disorder": Exit(70, "the stream processor delivered an input out of order", ""),
+    "progress.none": Exit(
+        70, "an append was not acknowledged, or an input not applied, for too long", ""
+    ),
+    "append.conflict": Exit(71, "another worker appended to the same log partition", ""),
+    "log.truncated": Exit(73, "the log has lost records that were acknowledged", _REPAIR_LOG),
+    "source.forked": Exit(
+        73, "a receiver has applied a fact that this service's log does not hold", _REPAIR_LOG
+    ),
+    "input.gap": Exit(
+        74, "the input topic lacks records between the last applied and the next one", _REPAIR_INPUT
+    ),
+    "input.rewritten": Exit(
+        74, "the input topic no longer holds the record that was applied last", _REPAIR_INPUT
+    ),
+    "chain.stuck": Exit(
+        75,
+        "too many log records in a row do not continue the chain",
+        "find who writes to the log; docs/how-to/exits.md",
+    ),
+    "logic.newer": Exit(76, "the log was written by a newer version", "start the newer version"),
+    "decider.broken": Exit(77, "the domain breaks its protocol", "install a corrected version"),
+}
+
+
+class Stop(Exception):
+    """The process must stop with this named exit."""
+
+    def __init__(self, name: Name, detail: str) -> None:
+        super().__init__(f"{name}: {detail}")
+        self.name: Name = name
+        self.detail = detail
+
+
+def stop(name: Name, detail: str, *, error: BaseException | None = None) -> NoReturn:
+    """Log one line and end the process now."""
+    reason = EXITS[name]
+    log = structlog.get_logger("vigie.runtime")
+    log.critical(
+        name,
+        detail=detail,
+        means=reason.means,
+        act=reason.act or "restarting",
+        code=reason.code,
+        exc_info=error,
+    )
+    leave(reason.code)
+
+
+def leave(code: int = 0) -> NoReturn:
+    """End the process now, whatever its threads still compute: the interpreter would wait for them."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def stop_for(error: BaseException, otherwise: Name) -> NoReturn:
+    """`stop` with the name that the error carries, else with `otherwise`."""
+    if isinstance(error, Stop):
+        stop(error.name, error.detail)
+    stop(otherwise, f"{type(error).__name__}: {error}", error=error)

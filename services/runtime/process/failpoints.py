@@ -1,0 +1,49 @@
+"""Points at which fault tests kill a process: `VIGIE_FAILPOINT=<point>[:<n>]` sends SIGKILL to itself at the n-th pass.
+
+Without the variable nothing is compiled in but one test of a constant.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final, Literal
+
+Point = Literal[
+    "before-decide",
+    "after-append",
+    "before-publish",
+    "after-publish",
+    "before-commit",
+    "during-snapshot",
+    "during-takeover",
+    "before-claim",
+    "after-claim",
+    "before-call",
+    "after-call",
+    "after-outcome",
+]
+SETTING: Final = "VIGIE_FAILPOINT"
+ARMED: Final = bool(os.environ.get(SETTING))
+_point = ""
+_left = 0
+
+
+def set_point(setting: str) -> None:
+    """Kill this process at the n-th pass of a point: `<point>[:<n>]`. Nothing happens unless ARMED."""
+    global _point, _left
+    _point, _, count = setting.partition(":")
+    _left = int(count or 1)
+
+
+def reach(point: Point) -> None:
+    """Call as `if ARMED: reach(…)`."""
+    global _left
+    if point != _point:
+        return
+    _left -= 1
+    if _left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+set_point(os.environ.get(SETTING, ""))

@@ -1,0 +1,167 @@
+"""Health of a process: /livez (restart me if this fails), /readyz (send me work), /metrics, on a loopback port.
+
+Probes of anybody are told the state alone. The counters, and why a process is not ready, take the token of the installation.
+
+A check returns None when all is well, else one sentence that says what is wrong; raising or taking longer than `CHECK_S` is
+wrong as well. Checks must not block the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import orjson
+from aiohttp import web
+
+from services.runtime.process import metrics
+from services.runtime.process.settings import DataDir, Settings
+from services.runtime.secrets.metrics_token import is_borne, make_token
+
+CHECK_S = 2.0
+
+Check = Callable[[], str | Awaitable[str | None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    content_type: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The checks of a process. `answer` serves processes that have an HTTP framework of their own."""
+
+    ready: Mapping[str, Check] = field(default_factory=dict)
+    live: Mapping[str, Check] = field(default_factory=dict)
+    shown: Mapping[str, Check] = field(default_factory=dict)
+    """Checks that /readyz tells beside those of readiness and that do not decide it."""
+
+    async def answer(self, path: str) -> Answer | None:
+        """Answer to /livez, /readyz or /metrics; None for any other path. Never raises."""
+        match path:
+            case "/livez":
+                return _report(await _run(self.live))
+            case "/readyz":
+                decides, shown = await asyncio.gather(
+                    _run({**self.live, **self.ready}), _run(self.shown)
+                )
+                return _report(decides, shown)
+            case "/metrics":
+                return Answer(200, metrics.CONTENT_TYPE, metrics.exposition())
+            case _:
+                return None
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedHealth:
+    """The health of a process for callers that may be strangers."""
+
+    health: Health
+    token: str | None
+    """Shows the rest to whoever bears it; None: to nobody."""
+
+    async def answer(self, path: str, authorization: str | None) -> Answer | None:
+        """Answer as `Health.answer`, as far as this `Authorization` header reaches. Never raises."""
+        if self.token is not None and is_borne(authorization, self.token):
+            return await self.health.answer(path)
+        if path == "/metrics":
+            return _UNKNOWN
+        found = await self.health.answer(path)
+        if found is None:
+            return None
+        return replace(found, body=_READY if found.status < 400 else _UNAVAILABLE)
+
+
+_READY: Final = orjson.dumps({"status": "ok"})
+_UNAVAILABLE: Final = orjson.dumps({"status": "unavailable"})
+_UNKNOWN: Final = Answer(
+    401,
+    "text/plain",
+    b"bearer token required: secrets/metrics.token\n",
+    {"WWW-Authenticate": "Bearer"},
+)
+
+
+async def _run(checks: Mapping[str, Check]) -> dict[str, str | None]:
+    async def one(check: Check) -> str | None:
+        try:
+            found = check()
+            if inspect.isawaitable(found):
+                found = await asyncio.wait_for(found, CHECK_S)
+        except TimeoutError:
+            return f"no answer within {CHECK_S:g} s"
+        except Exception as error:  # noqa: BLE001  a check that raises is a check that failed, whatever it raised
+            return f"{type(error).__name__}: {error}"
+        return found
+
+    return dict(zip(checks, await asyncio.gather(*(one(c) for c in checks.values())), strict=True))
+
+
+def _report(decides: dict[str, str | None], shown: dict[str, str | None] | None = None) -> Answer:
+    wrong = {name: sentence for name, sentence in decides.items() if sentence is not None}
+    found = (shown or {}) | decides
+    body = orjson.dumps(
+        {
+            "status": "unavailable" if wrong else "ok",
+            "checks": {n: s or "ok" for n, s in found.items()},
+        }
+    )
+    return Answer(503 if wrong else 200, "application/json", body)
+
+
+class Server:
+    """The running health endpoint; `port` is the real one when 0 was asked for."""
+
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
+        self._runner = runner
+        self.port = port
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+
+async def serve(
+    settings: Settings, checks: Mapping[str, Check], *, live: Mapping[str, Check] | None = None
+) -> Server:
+    """Serve `checks` as readiness and `live` as liveness on the health port of these settings.
+
+    Raises OSError on a busy port, or when the token can be neither read nor made.
+    """
+    health = GuardedHealth(Health(ready=checks, live=live or {}), make_token(settings.data.secrets))
+
+    async def handle(request: web.Request) -> web.Response:
+        answer = await health.answer(request.path, request.headers.get("Authorization"))
+        if answer is None:
+            return web.Response(status=404, text="only /livez, /readyz and /metrics\n")
+        return web.Response(
+            status=answer.status,
+            body=answer.body,
+            headers={**answer.headers, "Content-Type": answer.content_type},
+        )
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", settings.health_port, reuse_address=True)
+    await site.start()
+    return Server(runner, int(runner.addresses[0][1]))
+
+
+def system_started(data: DataDir) -> Check:
+    """Return the front's check of the start: since `up` the territory was loaded, and the others had their time to become ready.
+
+    The supervisor says so (`services.appliance.supervisor.up`). A process that cannot start, or restarts later, does not make the front unready.
+    """
+
+    def check() -> str | None:
+        return None if data.started.exists() else "the system is still starting"
+
+    return check

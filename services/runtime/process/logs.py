@@ -1,0 +1,205 @@
+"""Structured logs: readable lines on stderr, JSON lines in the file that `VIGIE_LOG_JSON` names.
+
+`noun.verb` events with keyword data. Bind what a whole task shares with `structlog.contextvars.bind_contextvars(realm=…,
+correlation_id=…)`. Libraries that log with the standard library come out the same way.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import logging.handlers
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, ExcInfo, WrappedLogger
+
+from services.runtime.secrets.files import wrong_variables
+
+ROTATE_BYTES = 10_000_000
+ROTATE_KEEP = 5
+NOISY = ("aiokafka", "kafka", "faust", "mode", "opentelemetry")
+"""Libraries that repeat themselves while the broker, or the collector of traces, is away."""
+CHATTY = ("httpx", "httpcore", "uvicorn", "aiohttp.access", "aiokafka", "asyncio")
+"""Libraries of which only warnings are of interest."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""But tabs and ends of lines, of which tracebacks are made; where there are none the renderer quotes them."""
+QUIET_S = 10.0
+"""At most one line per logger and message template in this time."""
+
+
+class RateLimit(logging.Filter):
+    """Lets a repeated message of a library through once per `QUIET_S` and says how many were left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True for the first of a kind, then for one every QUIET_S."""
+        key = (record.name, str(record.msg)[:80])
+        now = time.monotonic()
+        last, dropped = self._seen.get(key, (-QUIET_S, 0))
+        if now - last < QUIET_S:
+            self._seen[key] = (last, dropped + 1)
+            return False
+        if dropped:
+            record.msg = f"{record.msg} (and {dropped} more like this)"
+        if len(self._seen) > 1000:
+            self._seen.clear()
+        self._seen[key] = (now, 0)
+        return True
+
+
+def _iso_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    now = time.time()
+    event["time"] = (
+        time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+    )
+    return event
+
+
+def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def harmless(text: str) -> str:
+    """Words that a stranger chose (a path, what an error says) as they may go to a terminal: they neither move its cursor nor colour it."""
+    return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {
+        name: harmless(value) if isinstance(value, str) else value for name, value in event.items()
+    }
+
+
+def _traceback(out: TextIO, error: ExcInfo) -> None:
+    told = io.StringIO()
+    structlog.dev.plain_traceback(told, error)
+    out.write(harmless(told.getvalue()))
+
+
+def _drop_file_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event.pop("service", None)
+    event["time"] = str(event.get("time", ""))[11:23]
+    if str(event.get("logger", "services.")).startswith(("services.", "vigie.", "__main__")):
+        event.pop("logger", None)
+    return event
+
+
+def configure(
+    service: str,
+    *,
+    level: str | None = None,
+    json_file: Path | None = None,
+    output: IO[str] | io.TextIOBase | None = None,
+    colour: bool | None = None,
+) -> None:
+    """Set up logging of this process; call once, first thing. Level and file default to `VIGIE_LOG_LEVEL`, `VIGIE_LOG_JSON`.
+
+    `output` takes the readable lines in place of stderr. Colour when stderr is a terminal or the supervisor asks for it
+    (`VIGIE_LOG_COLOUR=1`). A log file that cannot be written
+    (disk full) never stops the service: logging swallows its own errors.
+    """
+    named = level or os.environ.get("VIGIE_LOG_LEVEL") or "INFO"
+    file = json_file or (Path(path) if (path := os.environ.get("VIGIE_LOG_JSON")) else None)
+    if colour is None:
+        colour = os.environ.get("VIGIE_LOG_COLOUR", "1" if sys.stderr.isatty() else "0") == "1"
+
+    def name_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.StackInfoRenderer(),
+        name_service,
+        _iso_time,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    console = structlog.dev.ConsoleRenderer(
+        colors=colour,
+        pad_event_to=28,
+        timestamp_key="time",
+        exception_formatter=_traceback,
+        sort_keys=False,
+    )
+    readable = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared, processors=[strip, _drop_file_fields, _harmless, console]
+    )
+    handlers: list[logging.Handler] = [logging.StreamHandler(output or sys.stderr)]
+    handlers[0].setFormatter(readable)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        to_file = logging.handlers.RotatingFileHandler(
+            file, maxBytes=ROTATE_BYTES, backupCount=ROTATE_KEEP, encoding="utf-8"
+        )
+        to_file.setFormatter(
+            structlog.stdlib.ProcessorFormatter(
+                foreign_pre_chain=shared,
+                processors=[strip, structlog.processors.format_exc_info, _json],
+            )
+        )
+        handlers.append(to_file)
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    limit = RateLimit()
+    for handler in handlers:
+        root.addHandler(handler)
+    for library in NOISY:
+        _limit(logging.getLogger(library), limit)
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.WARNING)
+    root.setLevel(
+        logging.getLevelNamesMapping().get(named.upper(), logging.INFO)
+    )  # settings refuse any other name
+    logging.raiseExceptions = False
+    sys.excepthook = _name_wrong_variables
+
+
+def _name_wrong_variables(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """A process whose settings cannot be read says which in one line."""
+    if isinstance(error, ValueError) and (wrong := wrong_variables(error)) is not None:
+        structlog.get_logger("vigie.runtime").error("settings.refused", why=wrong)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def _limit(logger: logging.Logger, limit: RateLimit) -> None:
+    """Filters of a logger do not see its children's records, filters of its handler do: so one pass-through handler."""
+    for old in logger.handlers[:]:
+        logger.removeHandler(old)
+    root = logging.getLogger()
+
+    class PassOn(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            root.handle(record)
+
+    handler = PassOn()
+    handler.addFilter(limit)
+    logger.addHandler(handler)
+    logger.propagate = False

@@ -1,0 +1,218 @@
+"""The one table of metrics, and the verbs to feed it. A name that is not in the table is a programming error (KeyError)."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+REGISTRY = CollectorRegistry(auto_describe=True)
+_SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    300.0,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    kind: Literal["counter", "gauge", "histogram"]
+    means: str
+    labels: tuple[str, ...] = ()
+
+
+TABLE: dict[str, Metric] = {
+    # processor: one decider on its log partitions
+    "vigie_inputs_total": Metric(
+        "counter", "Inputs that got their Transaction, by outcome", ("service", "outcome")
+    ),
+    "vigie_append_seconds": Metric(
+        "histogram", "Transaction sent until acknowledged by all replicas", ("service",)
+    ),
+    "vigie_appends_in_flight": Metric(
+        "gauge", "Transactions sent and not acknowledged yet", ("service",)
+    ),
+    "vigie_oldest_unacked_seconds": Metric(
+        "gauge", "Age of the oldest unacknowledged append", ("service",)
+    ),
+    "vigie_input_lag_records": Metric(
+        "gauge", "Inputs of the owned partitions that are not applied yet", ("service", "partition")
+    ),
+    "vigie_chain_seq": Metric(
+        "gauge", "Sequence number of the last accepted record", ("service", "partition")
+    ),
+    "vigie_records_ignored_total": Metric(
+        "counter", "Log records that do not continue the chain", ("service", "partition")
+    ),
+    "vigie_deadlines_armed": Metric(
+        "gauge", "Deadlines waiting in all realms of this process", ("service",)
+    ),
+    "vigie_deadline_lateness_seconds": Metric(
+        "histogram", "Decided minus due, live realms", ("service",)
+    ),
+    "vigie_deadlines_failed_total": Metric(
+        "counter",
+        "Deadlines whose decision raised: nothing fires in their place, live realms",
+        ("service",),
+    ),
+    "vigie_take_seconds": Metric(
+        "gauge", "Last take of a partition: snapshot, fold, position", ("service", "partition")
+    ),
+    "vigie_snapshots_total": Metric("counter", "Snapshots written", ("service",)),
+    "vigie_snapshot_seconds": Metric("histogram", "Dump and send of one snapshot", ("service",)),
+    # publisher
+    "vigie_published_total": Metric("counter", "Facts sent to a topic", ("service", "topic")),
+    "vigie_publish_lag_records": Metric(
+        "gauge", "Accepted records not published yet", ("service", "partition")
+    ),
+    # dead letters
+    "vigie_dead_letters_total": Metric(
+        "counter", "Records sent to dead-letters, by reason", ("service", "reason")
+    ),
+    # keyed topics
+    "vigie_unsigned_erasures_total": Metric(
+        "counter",
+        "Records on access, texts or directory that would erase or replace another and are not ours: ignored",
+        ("topic",),
+    ),
+    # front door
+    "vigie_reports_total": Metric(
+        "counter", "Answers of the front door, by dialect and status", ("dialect", "status")
+    ),
+    "vigie_report_seconds": Metric(
+        "histogram", "Request read until Kafka acknowledged", ("dialect",)
+    ),
+    "vigie_over_rate_total": Metric(
+        "counter", "Reports turned away because their sender exceeds its rate", ("sender",)
+    ),
+    "vigie_backlog_seconds": Metric(
+        "gauge", "Estimated wait of an ordinary report for its decision", ("partition",)
+    ),
+    "vigie_backlog_refused_total": Metric(
+        "counter", "Reports turned away because decisions are behind"
+    ),
+    "vigie_external_lag_records": Metric(
+        "gauge", "Records of events.external not judged yet", ("partition",)
+    ),
+    "vigie_connections_refused_total": Metric(
+        "counter", "Connections turned away: their address has too many at work"
+    ),
+    "vigie_proxied_total": Metric(
+        "counter", "Requests passed to the console, by status class", ("status",)
+    ),
+    # read model and console
+    "vigie_projected_total": Metric("counter", "Rows written to the store", ("collection",)),
+    "vigie_projection_lag_records": Metric(
+        "gauge", "Log records not in the store yet", ("service", "partition")
+    ),
+    "vigie_attention_rate": Metric(
+        "gauge", "New demands on a role in ten minutes, as last read (D77)", ("realm", "role")
+    ),
+    "vigie_stream_clients": Metric("gauge", "Open live streams", ()),
+    "vigie_gc_seconds": Metric(
+        "histogram", "The console stands still while Python looks for old garbage", ()
+    ),
+    "vigie_http_seconds": Metric("histogram", "Time to answer", ("route",)),
+    # sender
+    "vigie_page_seconds": Metric(
+        "histogram",
+        "First call of a message that asks for an answer: decided until a provider took it, live realms",
+        ("channel",),
+    ),
+    "vigie_attempts_total": Metric(
+        "counter", "Provider calls, by channel and outcome", ("channel", "outcome")
+    ),
+    "vigie_attempt_seconds": Metric("histogram", "Provider call", ("channel",)),
+    "vigie_receipts_total": Metric(
+        "counter",
+        "Receipts on a line of the provider's, by channel and state; unknown = of no attempt",
+        ("channel", "state"),
+    ),
+    "vigie_replies_total": Metric(
+        "counter",
+        "Words that people wrote back, by channel and what they did",
+        ("channel", "outcome"),
+    ),
+    # auditor
+    "vigie_audit_green": Metric(
+        "gauge", "1 while every promise is kept, judged from the logs alone"
+    ),
+    "vigie_audit_breaches": Metric("gauge", "Broken promises, by law", ("law",)),
+    "vigie_audit_records": Metric(
+        "gauge", "Log records that the auditor has read since it started"
+    ),
+    # conductor
+    "vigie_steps_total": Metric("counter", "Steps of simulated clocks", ()),
+}
+
+_made: dict[str, Counter | Gauge | Histogram] = {}
+
+
+def _collector(name: str) -> Counter | Gauge | Histogram:
+    if (made := _made.get(name)) is None:
+        metric = TABLE[name]
+        match metric.kind:
+            case "counter":
+                made = Counter(name, metric.means, metric.labels, registry=REGISTRY)
+            case "gauge":
+                made = Gauge(name, metric.means, metric.labels, registry=REGISTRY)
+            case "histogram":
+                made = Histogram(
+                    name, metric.means, metric.labels, registry=REGISTRY, buckets=_SECONDS
+                )
+        _made[name] = made
+    return made
+
+
+def count(name: str, by: float = 1, **labels: str) -> None:
+    """Add to a counter."""
+    collector = _collector(name)
+    assert isinstance(collector, Counter)
+    (collector.labels(**labels) if labels else collector).inc(by)
+
+
+def begin(name: str, **labels: str) -> None:
+    """A counter at 0 before its first event: Prometheus sees no increase in what begins with one, and no alert would come of the first."""
+    count(name, 0, **labels)
+
+
+def forget(name: str, **labels: str) -> None:
+    """Take back what was said by `gauge`: it is no longer ours to say. Nothing when it was not said."""
+    values = [labels[label] for label in TABLE[name].labels]
+    with contextlib.suppress(KeyError):
+        _collector(name).remove(*values)
+
+
+def gauge(name: str, value: float, **labels: str) -> None:
+    """Set a gauge."""
+    collector = _collector(name)
+    assert isinstance(collector, Gauge)
+    (collector.labels(**labels) if labels else collector).set(value)
+
+
+def observe(name: str, seconds: float, **labels: str) -> None:
+    """Record a duration."""
+    collector = _collector(name)
+    assert isinstance(collector, Histogram)
+    (collector.labels(**labels) if labels else collector).observe(seconds)
+
+
+def exposition() -> bytes:
+    """All metrics of this process in Prometheus text format."""
+    return generate_latest(REGISTRY)

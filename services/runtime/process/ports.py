@@ -1,0 +1,90 @@
+"""Loopback ports: free ones, remembered for the next start, and a listening socket that is bound once and handed down."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import random
+import socket
+from collections.abc import Collection
+from pathlib import Path
+
+LOWEST, HIGHEST = 10_000, 32_768
+
+
+class PortBusy(OSError):
+    """Another program listens at this address."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that nobody listens on now.
+
+    From below the range out of which the kernel gives ports to outgoing connections: one of those may hold the port when its
+    server starts again after a crash.
+    """
+    end = _first_ephemeral()
+    candidates = list(range(LOWEST, min(end, HIGHEST) if end > LOWEST + 1000 else HIGHEST))
+    random.shuffle(candidates)
+    found = list(itertools.islice((port for port in candidates if is_free(port)), count))
+    if len(found) < count:
+        raise PortBusy(errno.EADDRINUSE, "no free port on this machine")
+    return found
+
+
+def _first_ephemeral() -> int:
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):
+        return HIGHEST
+
+
+def is_free(port: int) -> bool:
+    """True when a server could listen on this loopback port now."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def known_ports(file: Path) -> dict[str, int]:
+    """Those of the last start; none when it cannot be read."""
+    try:
+        return {name: int(port) for name, port in json.loads(file.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def remembered_ports(file: Path, names: Collection[str]) -> dict[str, int]:
+    """A port per name: those of the last start where still free, else new ones. Writes `file`, with these names alone. Raises OSError."""
+    kept = {
+        n: p for n, p in known_ports(file).items() if n in names and 0 < p < 65536 and is_free(p)
+    }
+    missing = [n for n in names if n not in kept]
+    kept |= dict(zip(missing, free_ports(len(missing)), strict=True))
+    temporary = file.with_suffix(".new")
+    temporary.write_text(json.dumps(kept, indent=1))
+    os.replace(temporary, file)
+    return kept
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound, listening, inheritable socket. Raises PortBusy, or OSError for an address that is not of this machine."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((host, port))
+        s.listen(1024)
+        s.set_inheritable(True)
+        s.setblocking(False)
+    except OSError as error:
+        s.close()
+        if error.errno == errno.EADDRINUSE or isinstance(error, PermissionError):
+            raise PortBusy(error.errno, os.strerror(error.errno or 0)) from error
+        raise
+    return s

@@ -1,0 +1,255 @@
+"""Settings that every process shares, from the environment (`VIGIE_*`).
+
+A service with settings of its own subclasses `Settings` in its package (same prefix, units in the names). On the machine that
+runs `vigie up`, addresses that nobody set are found in the data directory, so that commands need no flags.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.process.lock import is_held
+from services.runtime.secrets.certificates import readable
+from services.runtime.secrets.files import FromEnvironment
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def _host_port(text: str) -> str:
+    if not text:
+        return text
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
+        raise ValueError(f"must be HOST:PORT, not {text!r}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"must have its IPv6 address in brackets, [{host}]:{port}")
+    return text
+
+
+SOCKET: Final = "unix:"
+"""Before the path of a unix socket, where an address may be one."""
+
+
+def _console(text: str) -> str:
+    return text if text.startswith(f"{SOCKET}/") else _host_port(text)
+
+
+def _host_ports(text: str) -> str:
+    for address in text.split(",") if text else ():
+        if not _host_port(address.strip()):
+            raise ValueError(f"must be HOST:PORT[,HOST:PORT…], not {text!r}")
+    return ",".join(address.strip() for address in text.split(","))
+
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+ConsoleAddress = Annotated[str, AfterValidator(_console)]
+HostPorts = Annotated[str, AfterValidator(_host_ports)]
+
+
+ESCAPES = "/, ?, # and @ of a password are written %2F, %3F, %23, %40"
+
+
+def _store_url(text: str) -> str:
+    if text and not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError(
+            "must begin with redis://, rediss:// or unix://"
+        )  # not repeated: it may hold a password
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  looked at for what it raises
+    except ValueError as error:
+        raise ValueError(f"must have a port that is a number; {ESCAPES}") from error
+    for name, value in parse_qsl(parts.query):
+        if name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+            readable(Path(value))
+    return text
+
+
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+
+
+def address_of(url: SecretStr, schemes: Iterable[str]) -> SecretStr:
+    """The same URL; empty = none. Raises ValueError, which repeats nothing of it: it may hold a password."""
+    text, known = url.get_secret_value(), tuple(schemes)
+    wanted = f"must be {', '.join(f'{s}://' for s in known)} with a host"
+    try:
+        parts = urlsplit(text)
+        right = not text or (parts.scheme in known and bool(parts.hostname) and parts.port != 0)
+    except ValueError as error:
+        raise ValueError(f"{wanted}, and a port that is a number; {ESCAPES}") from error
+    if not right:
+        raise ValueError(wanted)
+    return url
+
+
+def _public_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        right = (
+            parts.scheme in ("https", "http")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"\s", text)
+        )
+    except ValueError:
+        right = False
+    if text and not right:
+        raise ValueError(f"must be an address like https://vigie.example.org, not {text!r}")
+    return text
+
+
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+"""Where browsers and gateways reach the front; empty = not said."""
+
+
+def split_host_port(address: str) -> tuple[str, int]:
+    """`[::1]:80` → (`::1`, 80)."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+class DataDir:
+    """Where everything lies under the data directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.kafka = root / "kafka"
+        self.store = root / "store"
+        self.logs = root / "logs"
+        self.run = root / "run"
+        self.secrets = root / "secrets"
+        self.chronicle = root / "console" / "chronicle.db"
+        """Every version of every row, for what was known at a time. A copy of what the logs say."""
+        self.status = self.run / "status.json"
+        self.lock = self.run / "lock"
+        self.ports = self.run / "ports.json"
+        self.started = self.run / "started"
+        """Exists while the whole system has been ready once since `up`; `/readyz` of the front waits for it."""
+        self.restoring = self.run / "restoring"
+        """Exists from the first record of a restore to its end: what lies here is half until then."""
+
+    def make(self) -> None:
+        """Create what is missing, all for the owner alone (0700); of what is there only secrets and run are made so. Raises OSError."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.kafka, self.store, self.logs):
+            folder.mkdir(exist_ok=True, mode=0o700)
+        for folder in (self.secrets, self.run):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)
+
+
+class Settings(FromEnvironment):
+    """`Settings()` reads the environment. Raises pydantic.ValidationError naming the variable.
+
+    What a `vigie up` that was killed has left behind (`run/status.json`) names no running system: its lock is free.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="VIGIE_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    data_dir: Path = Path("~/.local/share/vigie")
+    """All data of one installation ([what lies where](../how-to/operate.md))."""
+    cache_dir: Path = Path("~/.cache/vigie")
+    """Kafka's jars and their kept classes; may be shared between data directories and deleted at any time."""
+    http: HostPort = "127.0.0.1:8092"
+    """Address of the front door (intake). Nothing else listens outside loopback."""
+    http_fd: int | None = None
+    """Listening socket inherited from the supervisor: connections queue while intake restarts."""
+    kafka: HostPorts = ""
+    """`host:port[,host:port…]`; empty = the broker of `vigie up` on this data directory."""
+    kafka_replication: int = Field(default=1, ge=1)
+    """Copies of each partition when topics are made: 3 in production, 1 for the embedded broker. 2 is refused."""
+    redis: StoreUrl = ""
+    """`redis://[user:password@]host:port/db`, `rediss://…?ssl_ca_certs=FILE` with TLS; empty = the store of `vigie up` on this data directory."""
+    console: ConsoleAddress = ""
+    """Internal `host:port` or `unix:/path` of the console, to which intake passes what it does not answer itself."""
+    demo_realm: str = ""
+    """Exercise that anybody may look at without a login (`vigie up --demo`); empty = none."""
+    console_fd: int | None = None
+    """Listening socket of the console, inherited from the supervisor."""
+    territory: Path = REPOSITORY / "territories" / "92"
+    """Folder with the reference data of the live realm, which has its name."""
+    cap_sender: str = Field(default="", pattern=r"^[^\s,<&]*$")
+    """`sender` of CAP messages about incidents, unique in the world, e.g. a name in one's own domain; empty = `vigie.<territory>`."""
+    health_port: int = 0
+    """Loopback port of /livez, /readyz and /metrics; 0 = any free one. Counters and reasons take the token in `secrets/metrics.token`."""
+    instance: str = ""
+    """Name of this replica, e.g. `alerts-0`: Kafka's static membership. Empty: dynamic."""
+    foresight_after_s: float = Field(default=60.0, ge=0)
+    """How long the system must have been quiet before the planner ranks, in the background, which losses it would not survive. It takes a quarter of a
+    core then, a tenth while anything else waits. 0: at once, without rests, beside everything else."""
+    second_factor: Literal["required", "optional"] = "required"
+    """Administrators, coordinators, directors and elected: with a password alone they may only add a second factor. `optional`: nobody must."""
+    log_json: Path | None = None
+    """File for JSON logs (10 MB, five kept); empty = none."""
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        BeforeValidator(lambda name: str(name).upper()),
+    ] = "INFO"
+    """Least grave line that is written: DEBUG, INFO, WARNING, ERROR."""
+    url: str = ""
+    """Address that client commands call; empty = the front of `vigie up` on this data directory."""
+    token: str = ""
+    """Bearer token of client commands; empty = the data directory's own (secrets/admin.token)."""
+
+    @field_validator("kafka_replication")
+    @classmethod
+    def _is_safe(cls, copies: int) -> int:
+        """Two copies lose: with both needed nothing is accepted while one is away, with one needed a 202 stands on a copy that no disk holds yet."""
+        if copies == 2:
+            raise ValueError(
+                "must be 1 or at least 3: with 2 copies a report could be accepted that only one broker holds, unwritten"
+            )
+        return copies
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_running_system(cls, values: dict[str, Any]) -> dict[str, Any]:
+        try:
+            data = DataDir(
+                Path(values.get("data_dir") or cls.model_fields["data_dir"].default).expanduser()
+            )
+            status = (
+                json.loads(data.status.read_text(encoding="utf-8")) if is_held(data.lock) else None
+            )
+        except (OSError, ValueError, RuntimeError):
+            return values
+        if not isinstance(status, dict):
+            return values
+        found = {name: status.get(name) for name in ("kafka", "redis", "console")}
+        found["url"] = f"http://{status['http']}" if status.get("http") else None
+        found["kafka_replication"] = status.get("replication")
+        return {name: value for name, value in found.items() if value} | {
+            k: v for k, v in values.items() if v != ""
+        }
+
+    @model_validator(mode="after")
+    def _absolute_paths(self) -> Self:
+        for name in ("data_dir", "cache_dir", "territory"):
+            try:
+                object.__setattr__(self, name, getattr(self, name).expanduser().absolute())
+            except RuntimeError as error:  # nobody of this number has a home
+                raise ValueError(f"VIGIE_{name.upper()} must be named: {error}") from error
+        if not self.url:
+            object.__setattr__(self, "url", f"http://{self.http}")
+        return self
+
+    @property
+    def data(self) -> DataDir:
+        return DataDir(self.data_dir)

@@ -1,0 +1,67 @@
+"""Unix sockets of one installation: only the user who runs it connects, since the folder is that user's alone (0700)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+LONGEST: Final = 103
+"""Bytes of a path that every system takes: Linux 107, macOS 103."""
+_NAME: Final = 16
+"""Bytes for the name of a socket and the slash before it."""
+_BACKLOG: Final = 512
+
+
+def socket_folder(run: Path) -> Path:
+    """Return the folder for sockets: `run`, or where its path is too long a folder under /tmp.
+
+    That one has the same name at every start. Where another user has taken the name, it is a new
+    folder. Raises OSError.
+    """
+    if len(os.fsencode(run)) + _NAME <= LONGEST:
+        return run
+    digest = hashlib.blake2b(os.fsencode(run), digest_size=8).hexdigest()
+    folder = Path("/tmp") / f"vigie-{os.geteuid()}-{digest}"  # noqa: S108  looked at before it is used
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if not _is_private(folder):
+            return Path(tempfile.mkdtemp(prefix="vigie-", dir="/tmp"))
+    return folder
+
+
+def remove_folder(folder: Path, run: Path) -> None:
+    """Remove a folder of sockets under /tmp and what is left in it; `run` stays."""
+    if folder == run:
+        return
+    for left in folder.glob("*.sock"):
+        left.unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def listen_at(path: Path) -> socket.socket:
+    """Return a listening, inheritable socket at this path, in place of one that is left over. Raises OSError."""
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(path))
+        path.chmod(0o600)
+        listening.listen(_BACKLOG)
+        listening.set_inheritable(True)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _is_private(folder: Path) -> bool:
+    known = folder.lstat()
+    return (
+        stat.S_ISDIR(known.st_mode) and known.st_uid == os.geteuid() and not known.st_mode & 0o077
+    )

@@ -1,0 +1,65 @@
+"""SQLite files that hold a copy of what the logs say. One that is damaged is set aside and begun anew: it is filled again from the logs.
+
+Looked through when it is opened, which takes 2 s per GB: in a thread where it may be large, and once. The keyring is none of these: nothing else holds its keys (services.runtime.secrets.keyring).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+_DAMAGED: Final = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+
+
+def open_copy(path: Path, schema: str, *pragmas: str) -> sqlite3.Connection:
+    """A connection in autocommit mode, for any thread. Several processes may open it at once. Raises OSError, sqlite3.Error (disk full)."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.with_suffix(".opening").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        try:
+            return _opened(path, schema, pragmas)
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGED:
+                raise
+            log.error(
+                "copy.damaged",
+                path=str(path),
+                error=str(error),
+                kept=str(path.with_suffix(".damaged")),
+            )
+        path.replace(path.with_suffix(".damaged"))
+        for journal in ("-wal", "-shm"):
+            path.with_name(path.name + journal).unlink(missing_ok=True)
+        return _opened(path, schema, pragmas)
+
+
+def open_again(path: Path) -> sqlite3.Connection:
+    """One connection more to what this process has opened by `open_copy`, and holds open."""
+    return sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+
+
+def _opened(path: Path, schema: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:
+    db = open_again(path)
+    try:
+        path.chmod(0o600)
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", *pragmas):
+            db.execute(f"PRAGMA {pragma}")
+        if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise _damaged(found)
+        db.executescript(schema)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _damaged(found: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(found)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error

@@ -1,0 +1,171 @@
+"""Traces from the report to the message sent: W3C trace context, told to a collector by OTLP when one is named.
+
+One span per hop: the front's acceptance of a report, the console's sending of a command, a decider's application of one input up to its acknowledged append, the call of a provider. The
+context of a hop travels in the record header `ce_traceparent`, on inputs, on public topics and on the log; never in a value, so hashes,
+facts and replays do not know it, and what a worker that takes over publishes again still belongs to its trace.
+
+Without `OTEL_EXPORTER_OTLP_ENDPOINT` nothing is imported, written or read. Attributes name hops, never people: ids of messages, types,
+realms, channels, codes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, Literal
+
+from schemas.envelope import CE_TRACEPARENT
+
+ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""Variables of OpenTelemetry that name the collector; the others of its SDK hold as well (sampler, headers, certificate)."""
+_PATIENCE: Final = ("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+"""Seconds, unless somebody said otherwise (the SDK has 10): what is still here at the end of a process must not hold up its stop."""
+Attributes = Mapping[str, str | int | bool]
+_KINDS: Final = {"server": "SERVER", "consumer": "CONSUMER", "client": "CLIENT"}
+_HEARD: ContextVar[str | None] = ContextVar("traceparent", default=None)
+_traces: Traces | None = None
+
+
+class Span:
+    """One hop under way. End it once."""
+
+    __slots__ = ("_span", "traceparent")
+
+    def __init__(self, span: Any) -> None:
+        self._span = span
+        at = span.get_span_context()
+        self.traceparent: str = f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"
+        """What the next hop gets as its parent."""
+
+    def end(self, *, fault: str | None = None, **attributes: str | int | bool) -> None:
+        """`fault`: a code; the hop did not do what it was to do."""
+        self._span.set_attributes({f"vigie.{name}": value for name, value in attributes.items()})
+        if fault is not None:
+            from opentelemetry.trace import StatusCode
+
+            self._span.set_status(StatusCode.ERROR, fault)
+        self._span.end()
+
+
+class Traces:
+    """The spans of one process."""
+
+    def __init__(self, provider: Any) -> None:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._provider = provider
+        self._tracer = provider.get_tracer("vigie")
+        self._extract = TraceContextTextMapPropagator().extract
+
+    def begin(
+        self,
+        name: str,
+        kind: Literal["server", "consumer", "client"],
+        parent: str | None,
+        attributes: Attributes,
+        *,
+        began_ns: int | None = None,
+    ) -> Span:
+        """A hop that began now, or at `began_ns` (wall clock). A parent that is no valid traceparent counts as none: a trace begins."""
+        from opentelemetry.trace import SpanKind
+
+        context = (
+            None if parent is None else self._extract({"traceparent": parent}, context=_nothing())
+        )
+        span = self._tracer.start_span(
+            name,
+            context=context or _nothing(),
+            kind=SpanKind[_KINDS[kind]],
+            attributes=dict(attributes),
+            start_time=began_ns,
+        )
+        return Span(span)
+
+    def close(self) -> None:
+        """Give what is still here to the collector."""
+        self._provider.shutdown()
+
+
+def _nothing() -> Any:
+    from opentelemetry.context import Context
+
+    return Context()
+
+
+def configure(service: str) -> None:
+    """Begin tracing when a collector is named; call once in the process that serves, after any fork."""
+    global _traces
+    if _traces is not None or not any(os.environ.get(name) for name in ENDPOINTS):
+        return
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    os.environ.setdefault(*_PATIENCE)
+    instance = os.environ.get("VIGIE_INSTANCE") or os.environ.get("VIGIE_PROCESS") or service
+    named = {"service.namespace": "vigie", "service.name": service, "service.instance.id": instance}
+    provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    _traces = Traces(provider)
+    atexit.register(_traces.close)
+
+
+def current() -> Traces | None:
+    """The traces of this process; None = nobody wants them."""
+    return _traces
+
+
+@contextmanager
+def hop(name: str, told: Callable[[], Attributes]) -> Iterator[Span | None]:
+    """Serves a request of a caller (`heard`) around a block; an exception is its fault. None when nobody wants traces."""
+    if _traces is None:
+        yield None
+        return
+    span = _traces.begin(name, "server", caller(), told())
+    try:
+        yield span
+    except BaseException as error:
+        span.end(fault=type(error).__name__)
+        raise
+    span.end()
+
+
+@contextmanager
+def using(traces: Traces | None) -> Iterator[None]:
+    """For tests: these instead."""
+    global _traces
+    before, _traces = _traces, traces
+    try:
+        yield
+    finally:
+        _traces = before
+
+
+# ── the context of a hop ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def heard(traceparent: str | None) -> None:
+    """What the request that this task serves said of its caller's trace."""
+    _HEARD.set(traceparent)
+
+
+def caller() -> str | None:
+    """As `heard`, in this task and those that it started."""
+    return _HEARD.get()
+
+
+def of_headers(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
+    """The context that came with a record."""
+    for name, value in headers:
+        if name == CE_TRACEPARENT and value is not None:
+            return value.decode("ascii", "replace")
+    return None
+
+
+def as_headers(traceparent: str | None) -> list[tuple[str, bytes]] | None:
+    """For a record without other headers."""
+    return None if traceparent is None else [(CE_TRACEPARENT, traceparent.encode())]

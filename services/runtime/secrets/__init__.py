@@ -1,0 +1,1 @@
+"""Keys, encrypted storage, signatures, erasure and retention."""

@@ -1,0 +1,73 @@
+"""Where settings come from: flags, the environment, then secret files. A variable that is empty counts as not set.
+
+`VIGIE_SECRETS_DIR` names a folder with one file per variable (`vigie_kafka_password`), as Docker and Kubernetes mount them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+
+class SecretsMissing(ValueError):
+    """`VIGIE_SECRETS_DIR` names no folder: a password that nobody reads would look like one that nobody set."""
+
+
+class FromEnvironment(BaseSettings):
+    """Base of every settings class. Raises pydantic.ValidationError, SecretsMissing: `wrong_variables` says which."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, allow_inf_nan=False)
+
+    @classmethod
+    def settings_customise_sources(  # type: ignore[override]  # called by keyword; the other sources are not used
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **_: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """First one first."""
+        folder = os.environ.get("VIGIE_SECRETS_DIR")
+        if not folder:
+            return init_settings, env_settings
+        if not Path(folder).is_dir():
+            raise SecretsMissing(f"VIGIE_SECRETS_DIR: no folder {folder}")
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
+
+
+def wrong_variables(error: ValueError) -> str | None:
+    """Which variables cannot be read, and why, in one line; None for an error that is not of settings."""
+    if isinstance(error, SecretsMissing):
+        return str(error)
+    kind = _named(error.title) if isinstance(error, ValidationError) else None
+    if kind is None or not isinstance(error, ValidationError):
+        return None
+    prefix = str(kind.model_config.get("env_prefix", ""))
+    return "; ".join(
+        _wrong(prefix, ".".join(map(str, e["loc"])).upper(), e["msg"].removeprefix("Value error, "))
+        for e in error.errors()
+    )
+
+
+def _named(title: str) -> type[FromEnvironment] | None:
+    left = [FromEnvironment]
+    while left:
+        kind = left.pop()
+        if kind.__name__ == title:
+            return kind
+        left += kind.__subclasses__()
+    return None
+
+
+def _wrong(prefix: str, field: str, why: str) -> str:
+    """What several variables say together (`field` empty) names them itself."""
+    return why if not field else f"{field if field.startswith(prefix) else prefix + field}: {why}"

@@ -1,0 +1,86 @@
+"""How the console knows the front: a header that only a process with the installation's key can make.
+
+The front says who called, and how (`X-Forwarded-*`). Anybody else who reaches the console's port could
+say so, too: as somebody new at every guess of a password, or with TLS where there is none.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, Self
+
+from services.runtime.secrets.keyring import MasterKey
+
+HEADER: Final = "X-Vigie-Front"
+MINUTE_S: Final = 60
+DRIFT: Final = 1
+"""Minutes by which the clocks of front and console may differ."""
+_NAME: Final = HEADER.lower().encode()
+_FORWARDED: Final = frozenset(
+    {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"}
+)
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class FrontMark:
+    """Makes the header, and checks it."""
+
+    def __init__(self, master: MasterKey) -> None:
+        self._key = master.derived("front")
+        self._minute, self._mark = -1, ""
+
+    @classmethod
+    def open(cls, secrets: Path) -> Self:
+        """Return that of this installation. Raises OSError, MasterKeyInvalid."""
+        return cls(MasterKey.open(secrets))
+
+    def make(self, now_s: float | None = None) -> str:
+        """Return the value of the header for this minute."""
+        minute = _minute(now_s)
+        if minute != self._minute:
+            self._mark, self._minute = self._of(minute), minute
+        return self._mark
+
+    def is_valid(self, value: str, now_s: float | None = None) -> bool:
+        """True when the front made it a moment ago."""
+        if hmac.compare_digest(value.encode(), self.make(now_s).encode()):
+            return True
+        minute = _minute(now_s)
+        near = (minute + step for step in range(-DRIFT, DRIFT + 1))
+        return any(hmac.compare_digest(value.encode(), self._of(one).encode()) for one in near)
+
+    def _of(self, minute: int) -> str:
+        return hmac.new(self._key, str(minute).encode(), "sha256").hexdigest()
+
+
+def _minute(now_s: float | None) -> int:
+    return int((time.time() if now_s is None else now_s) // MINUTE_S)
+
+
+class BehindFront:
+    """The console's application: what a request says of its caller counts when it bears the mark of the front."""
+
+    def __init__(self, app: Application, mark: FrontMark) -> None:
+        self._app, self._mark = app, mark
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] == "http":
+            scope = self._judged(scope)
+        await self._app(scope, receive, send)
+
+    def _judged(self, scope: Any) -> Any:
+        said = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if not self._mark.is_valid(said.get(_NAME, "")):
+            kept = [(n, v) for n, v in scope["headers"] if n not in _FORWARDED and n != _NAME]
+            return {**scope, "headers": kept}
+        found = {**scope, "headers": [(n, v) for n, v in scope["headers"] if n != _NAME]}
+        if caller := said.get(b"x-forwarded-for"):
+            found["client"] = (caller, 0)
+        if (scheme := said.get(b"x-forwarded-proto")) in ("http", "https"):
+            found["scheme"] = scheme
+        return found

@@ -1,0 +1,200 @@
+"""The installation's master key, keys derived from it, and the keyring: one data key per stored item.
+
+Erasing an item is deleting its key: copies of the ciphertext (log segments, mirrors, backups of Kafka) become unreadable. So the
+keyring is never backed up beside them, and a deleted key is overwritten in the file (`secure_delete`, truncated WAL).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+KEY_BYTES: Final = 32
+INPUTS_SINCE: Final = "inputs.since"
+"""File beside the master key: the moment (ms) from which inputs need a mark (`services.runtime.decider.input_marks`)."""
+NONCE_BYTES: Final = 12
+
+
+class MasterKeyInvalid(ValueError):
+    """`secrets/master.key` is not 32 bytes, or is not the key that this keyring was made with. Restore the right file."""
+
+
+def write_private(path: Path, content: bytes, *, replace: bool = False) -> bool:
+    """Write a file that only its owner may read, whole or not at all. False when it exists already and `replace` is not set."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            temporary.replace(path)
+            return True
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_secret(path: Path) -> str:
+    """Return the secret that lies in this file; write 32 random bytes first where there is none.
+
+    Processes that start at once agree on one. Raises OSError.
+    """
+    if (known := read_secret(path)) is None:
+        write_private(path, secrets.token_urlsafe(KEY_BYTES).encode())
+        known = read_secret(path)
+        assert known is not None
+    return known
+
+
+def read_secret(path: Path) -> str | None:
+    """Return the secret; None where there is none, or where this user may not read it."""
+    try:
+        return path.read_text(encoding="ascii").strip() or None
+    except (FileNotFoundError, NotADirectoryError, PermissionError, UnicodeDecodeError):
+        return None
+
+
+class MasterKey:
+    """32 random bytes in `secrets/master.key`, mode 0600, made at the first start. Losing it loses every text and every login."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise MasterKeyInvalid(f"the master key must be {KEY_BYTES} bytes, not {len(key)}")
+        self._key = key
+
+    @classmethod
+    def open(cls, secrets: Path) -> MasterKey:
+        """The key of this installation; several processes that start at once agree on one. Raises OSError, MasterKeyInvalid."""
+        path = secrets / "master.key"
+        if not path.exists():
+            if (keyring := secrets / "keyring.db").exists():
+                raise MasterKeyInvalid(
+                    f"{path} is gone, and {keyring.name} beside it was made with it: put it back from a backup, no other opens what is there"
+                )
+            write_private(
+                path.with_name(INPUTS_SINCE), b"0"
+            )  # a new installation has no input without a mark
+            write_private(path, os.urandom(KEY_BYTES))
+        return cls(path.read_bytes())
+
+    def derived(self, purpose: str) -> bytes:
+        """A 32-byte key for one purpose; knowing it tells nothing of the others."""
+        return blake2b(
+            purpose.encode(), key=self._key, digest_size=KEY_BYTES, person=b"vigie.derived"
+        ).digest()
+
+
+class Keyring:
+    """Data keys by number, in `secrets/keyring.db`, each wrapped by the master key. Safe for several threads and processes.
+
+    `take` hands out keys that were made durable beforehand, so that a put never waits for a disk. Numbers are never used twice.
+    A process that is killed leaves at most one pool of unused keys behind.
+    """
+
+    POOL: Final = 1024
+
+    def __init__(self, path: Path, master: MasterKey) -> None:
+        self._wrapping = AESGCM(master.derived("keyring"))
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        path.chmod(0o600)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS keys (id INTEGER PRIMARY KEY AUTOINCREMENT, wrapped BLOB NOT NULL)"
+        )
+        self._pool: deque[tuple[int, bytes]] = deque()
+        self._batch = 8
+        self._filling: Future[None] | None = None
+        self._thread: Executor = ThreadPoolExecutor(1, "keyring")
+
+    def take(self) -> tuple[int, bytes]:
+        """A new key and its number, durable. Raises sqlite3.Error (disk full) when none can be made."""
+        if len(self._pool) <= self._batch // 2 and (self._filling is None or self._filling.done()):
+            self._filling = self._thread.submit(self._fill)
+        while True:
+            try:
+                return self._pool.popleft()
+            except IndexError:
+                self._fill()
+
+    def _fill(self) -> None:
+        made = []
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for _ in range(self._batch):
+                    key, nonce = os.urandom(KEY_BYTES), os.urandom(NONCE_BYTES)
+                    wrapped = nonce + self._wrapping.encrypt(nonce, key, b"data key")
+                    number = self._db.execute(
+                        "INSERT INTO keys (wrapped) VALUES (?)", (wrapped,)
+                    ).lastrowid
+                    assert number is not None
+                    made.append((number, key))
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+            self._batch = min(self._batch * 4, self.POOL)
+        self._pool.extend(made)
+
+    def key(self, number: int) -> bytes | None:
+        """The key, or None when it was erased. Raises MasterKeyInvalid."""
+        with self._lock:
+            row = self._db.execute("SELECT wrapped FROM keys WHERE id = ?", (number,)).fetchone()
+        if row is None:
+            return None
+        wrapped: bytes = row[0]
+        try:
+            return self._wrapping.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], b"data key")
+        except InvalidTag:
+            raise MasterKeyInvalid("the keyring was made with another master key") from None
+
+    def erase(self, numbers: Iterable[int]) -> None:
+        """Delete keys for ever, from the file and its journal."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("DELETE FROM keys WHERE id = ?", ((n,) for n in numbers))
+            self._db.execute("COMMIT")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Give back the keys that nobody took."""
+        self._thread.shutdown()
+        unused = [number for number, _ in self._pool]
+        self._pool.clear()
+        if unused:
+            self.erase(unused)
+        self._db.close()
+
+
+def seal(key: bytes, plain: bytes, bound_to: bytes) -> bytes:
+    """AES-256-GCM: nonce and ciphertext. `bound_to` must be given again to open it."""
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, plain, bound_to)
+
+
+def unseal(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
+    """Inverse of seal. Raises ValueError when the key, the bytes or `bound_to` differ."""
+    try:
+        return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to)
+    except InvalidTag:
+        raise ValueError("sealed with another key, or changed") from None

@@ -1,0 +1,107 @@
+"""Texts are erased when they are older than the installation keeps them (D58). Default: they are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from pydantic import Field
+
+from schemas.base import DAY_MS, Instant
+from schemas.topics import BY_NAME
+from services.runtime.kafka.clients import BrokerAway, groupless_consumer
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.erasure import erase_text, erased_of
+from services.runtime.secrets.vault import Texts
+
+TOPIC: Final = "texts"
+SWEEP_S: Final = 3600.0
+log = structlog.get_logger(__name__)
+
+OlderThan = Callable[[Instant], Awaitable[Mapping[int, int]]]
+"""Partition → the first offset that is as young as this time."""
+
+
+class RetentionSettings(Settings):
+    """Days for which texts are kept, by kind; 0 = until a person erases them."""
+
+    texts_days_reports: int = Field(default=0, ge=0)
+    """Days for which words and original bytes of reports are kept, with their photos; 0 = for ever."""
+    texts_days_photos: int = Field(default=0, ge=0)
+    """Days for which photos are kept, also where the report's words are kept longer; 0 = for ever."""
+    texts_days_notes: int = Field(default=0, ge=0)
+    """Days for which notes, reasons of decisions and texts of call-outs are kept; 0 = for ever."""
+
+    @property
+    def days_by_prefix(self) -> dict[str, int]:
+        """Return beginning of the text ids → days, for the kinds that are not kept for ever."""
+        named = {
+            "report-": self.texts_days_reports,
+            "attachment-": self.texts_days_photos,
+            "cmd-": self.texts_days_notes,
+        }
+        return {prefix: days for prefix, days in named.items() if days}
+
+
+class TextRetention:
+    """Erases what is past its time. Several processes may run it: erasing twice changes nothing."""
+
+    def __init__(
+        self, texts: Texts, days_by_prefix: Mapping[str, int], older_than: OlderThan
+    ) -> None:
+        self._texts = texts
+        self._days_by_prefix = days_by_prefix
+        self._older_than = older_than
+
+    async def run(self) -> None:
+        """Sweep once an hour, until cancelled."""
+        while self._days_by_prefix:
+            try:
+                await self.sweep(time.time_ns() // 1_000_000)
+            except (BrokerAway, KafkaError, OSError) as error:
+                log.info("retention.postponed", why=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(SWEEP_S)
+
+    async def sweep(self, now: Instant) -> int:
+        """Erase what is too old at this time; return how many texts. Raises BrokerAway, KafkaError."""
+        count = 0
+        for prefix, days in self._days_by_prefix.items():
+            ends = await self._older_than(now - days * DAY_MS)
+            for text_id in self._texts.ids_before(prefix, ends):
+                count += await self._erase(text_id, days, now)
+        if count:
+            log.info("retention.erased", texts=count)
+        return count
+
+    async def _erase(self, text_id: str, days: int, now: Instant) -> bool:
+        if text_id.startswith("attachment-"):
+            await self._texts.erase(text_id)
+            return True
+        if erased_of(await self._texts.get(text_id)) is not None:
+            return False
+        await erase_text(self._texts, text_id, now, f"durée de conservation : {days} jours")
+        return True
+
+
+def older_on(kafka: str) -> OlderThan:
+    """Return what asks this broker for the offsets of a time."""
+
+    async def ask(at: Instant) -> dict[int, int]:
+        consumer: Any = groupless_consumer(kafka)
+        partitions = [TopicPartition(TOPIC, p) for p in range(BY_NAME[TOPIC].partitions)]
+        try:
+            await consumer.start()
+            ends = await consumer.end_offsets(partitions)
+            young = await consumer.offsets_for_times(dict.fromkeys(partitions, at))
+        finally:
+            await consumer.stop()
+        return {
+            tp.partition: ends[tp] if young[tp] is None else young[tp].offset for tp in partitions
+        }
+
+    return ask

@@ -1,0 +1,94 @@
+"""The installation's signing key (Ed25519): whoever holds its public half can check what this installation gave out, without asking it."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from services.runtime.secrets.keyring import write_private
+
+NAME: Final = "signing.key"
+PUBLIC_NAME: Final = "signing.pub"
+
+
+class SigningKeyInvalid(ValueError):
+    """A file that should hold an Ed25519 key in PEM does not."""
+
+
+class PublicKey:
+    """The half that may be given to anybody."""
+
+    def __init__(self, key: Ed25519PublicKey) -> None:
+        self._key = key
+
+    @classmethod
+    def load(cls, pem: bytes) -> Self:
+        """Raises SigningKeyInvalid."""
+        try:
+            key = load_pem_public_key(pem)
+        except ValueError as error:
+            raise SigningKeyInvalid(str(error)) from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise SigningKeyInvalid("not an Ed25519 key")
+        return cls(key)
+
+    @property
+    def pem(self) -> bytes:
+        return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the raw key, hex: what people compare."""
+        return sha256(self._key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
+
+    def signed(self, content: bytes, signature: bytes) -> bool:
+        """True if the other half made this signature of this content."""
+        try:
+            self._key.verify(signature, content)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class SigningKey:
+    """`secrets/signing.key`, mode 0600, made at the first use; its public half stands beside it."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.public = PublicKey(key.public_key())
+
+    @classmethod
+    def open(cls, secrets: Path) -> Self:
+        """The key of this installation; several processes that start at once agree on one. Raises OSError, SigningKeyInvalid."""
+        path = secrets / NAME
+        if not path.exists():
+            made = Ed25519PrivateKey.generate().private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+            )
+            write_private(path, made)
+        try:
+            key = load_pem_private_key(path.read_bytes(), None)
+        except ValueError as error:
+            raise SigningKeyInvalid(f"{path}: {error}") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise SigningKeyInvalid(f"{path}: not an Ed25519 key")
+        found = cls(key)
+        if not (secrets / PUBLIC_NAME).exists():
+            write_private(secrets / PUBLIC_NAME, found.public.pem)
+        return found
+
+    def sign(self, content: bytes) -> bytes:
+        """64 bytes."""
+        return self._key.sign(content)

@@ -1,0 +1,374 @@
+"""Encrypted, erasable storage of what may be personal: `texts` (free text, raw bytes) and `directory` (names, contact points).
+
+Each item has a data key of its own in the keyring (services.runtime.secrets.keyring) and lies, encrypted, on a compacted topic. Messages and
+logs carry ids only. Order of an erasure: the key is deleted, then the tombstone is written; from the first step on nobody can
+read the item, wherever copies of it lie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, Self
+
+import orjson
+import structlog
+
+from schemas.directory import Contact
+from services.runtime.kafka.compacted_topic import ACK_TIMEOUT_S, KeyedWriter, Sent, partition_for
+from services.runtime.kafka.replica import Gone, Replica, ReplicaKeeper, Stored
+from services.runtime.kafka.tombstones import Tombstones
+from services.runtime.process.settings import Settings
+from services.runtime.process.tasks import end
+from services.runtime.secrets.keyring import Keyring, MasterKey, seal, unseal
+
+log = structlog.get_logger(__name__)
+
+_HEAD: Final = struct.Struct(">BQB")
+_VERSION: Final = 1
+_COMPRESSED: Final = 1
+COMPRESS_FROM: Final = 2048
+"""Bytes from which compressing costs less than it saves."""
+RECENT_BYTES: Final = 8 << 20
+POLL_S: Final = 0.02
+PUT_AT_ONCE: Final = 200
+"""People whose entries are under way together."""
+
+
+class RecordInvalid(ValueError):
+    """Not a sealed record of this version, or not of this id."""
+
+
+def attachment_text(id: str) -> str:
+    """Where a photo lies in `texts`."""
+    return f"attachment-{id}"
+
+
+OWN_WORDS: Final = "own_words"
+"""Field of a report's text: what its sender wrote where the log holds a hash, by field of the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextItem:
+    """Free text by field name, and the raw bytes that it came in. `TextItem({"text": "…"})` for a note or a reason."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    raw: bytes | None = None
+    content_type: str | None = None
+
+    def dump(self) -> bytes:
+        """One line of JSON, then the raw bytes."""
+        head = {
+            "fields": self.fields,
+            "content_type": self.content_type,
+            "has_raw": self.raw is not None,
+        }
+        return orjson.dumps(head) + b"\n" + (self.raw or b"")
+
+    @classmethod
+    def load(cls, plain: bytes) -> TextItem:
+        """Inverse of dump."""
+        line, _, raw = plain.partition(b"\n")
+        head = orjson.loads(line)
+        return cls(head["fields"], raw if head["has_raw"] else None, head["content_type"])
+
+
+class Sealer:
+    """Bytes ↔ sealed record: version, key number, flags, nonce and ciphertext, bound to topic and id."""
+
+    def __init__(self, keyring: Keyring, tombstones: Tombstones) -> None:
+        self._keyring = keyring
+        self._tombstones = tombstones
+
+    def seal(self, topic: str, id: str, plain: bytes) -> bytes:
+        """Under a new key."""
+        number, key = self._keyring.take()
+        flags = 0
+        if len(plain) >= COMPRESS_FROM and len(smaller := zlib.compress(plain, 1)) < len(plain):
+            plain, flags = smaller, _COMPRESSED
+        head = _HEAD.pack(_VERSION, number, flags)
+        return head + seal(key, plain, _bound(topic, id, head))
+
+    def open(self, topic: str, id: str, record: bytes) -> bytes | None:
+        """None when the key was erased. Raises RecordInvalid."""
+        number, flags = _read_head(record)
+        key = self._keyring.key(number)
+        if key is None:
+            return None
+        head, sealed = record[: _HEAD.size], record[_HEAD.size :]
+        try:
+            plain = unseal(key, sealed, _bound(topic, id, head))
+        except ValueError as error:
+            raise RecordInvalid(f"{topic} {id}: {error}") from error
+        return zlib.decompress(plain) if flags & _COMPRESSED else plain
+
+    def tombstone(self, topic: str, id: str) -> bytes:
+        """Return the value that erases this item."""
+        return self._tombstones.make(topic, id)
+
+    def mark_of(self, topic: str, id: str, value: bytes | None) -> bytes | None:
+        """Return the mark of a signed erasure; None for any other value."""
+        return self._tombstones.mark_of(topic, id, value)
+
+    def is_ours(self, topic: str, id: str, value: bytes) -> bool:
+        """Return whether this sealed value can be opened with a key of ours."""
+        try:
+            return self.open(topic, id, value) is not None
+        except RecordInvalid:
+            return False
+
+    def shred(self, records: Iterable[Gone]) -> None:
+        """Delete the keys of records that this keyring opens.
+
+        A record of another installation on the same broker carries a number too, of its own keyring: ours of that number belongs to
+        another item.
+        """
+        numbers = []
+        for gone in records:
+            try:
+                if self.open(*gone) is not None:
+                    numbers.append(_read_head(gone.value)[0])
+            except RecordInvalid:
+                continue
+        self._keyring.erase(numbers)
+
+
+def _bound(topic: str, id: str, head: bytes) -> bytes:
+    return b"\0".join((topic.encode(), id.encode(), head))
+
+
+def _read_head(record: bytes) -> tuple[int, int]:
+    if len(record) < _HEAD.size:
+        raise RecordInvalid("too short")
+    version, number, flags = _HEAD.unpack_from(record)
+    if version != _VERSION:
+        raise RecordInvalid(f"version {version}")
+    return number, flags
+
+
+class HandedOver(NamedTuple):
+    """An item that the producer has and no replica has acknowledged yet."""
+
+    id: str
+    record: bytes
+    sent: Sent
+
+
+class Shelf:
+    """The items of one topic, as bytes."""
+
+    def __init__(self, topic: str, sealer: Sealer, writer: KeyedWriter, replica: Replica) -> None:
+        self._topic = topic
+        self._sealer = sealer
+        self._writer = writer
+        self._replica = replica
+        self._recent: OrderedDict[str, Stored] = OrderedDict()
+        self._recent_bytes = 0
+        self._written: dict[int, int] = {}
+        """Partition → offset of the last item that was stored here."""
+
+    async def put_bytes(self, id: str, plain: bytes) -> None:
+        """Store or replace; returns after acks=all. Raises BrokerAway: repeat, the last one stands."""
+        await self.kept(await self.hand_over(id, plain))
+
+    async def hand_over(self, id: str, plain: bytes) -> HandedOver:
+        """To the producer: what is handed over next goes with it in one request. It is stored after `kept`. Raises BrokerAway."""
+        record = self._sealer.seal(self._topic, id, plain)
+        return HandedOver(
+            id,
+            record,
+            await self._writer.send(self._topic, partition_for(self._topic, id), id, record),
+        )
+
+    async def kept(self, item: HandedOver) -> None:
+        """Return after acks=all. Raises BrokerAway: repeat both steps, the last one stands."""
+        offset, _ = await item.sent.acked()
+        partition = partition_for(self._topic, item.id)
+        self._written[partition] = max(offset, self._written.get(partition, -1))
+        self._remember(item.id, Stored(item.record, offset))
+
+    async def settled(self, wait_s: float) -> bool:
+        """True once every process of this data directory sees what was stored here; False when that takes longer."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + wait_s
+        while not self._is_copied():
+            if loop.time() >= give_up:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+    def _is_copied(self) -> bool:
+        copied = self._replica.positions()
+        return all(
+            offset < copied.get((self._topic, partition), 0)
+            for partition, offset in self._written.items()
+        )
+
+    async def get_bytes(self, id: str, *, wait_s: float = 0.0) -> bytes | None:
+        """The item; None when it does not exist or was erased. `wait_s`: patience for one that another process just put."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + wait_s
+        while (found := self.peek_bytes(id)) is None and loop.time() < give_up:
+            await asyncio.sleep(POLL_S)
+        return found
+
+    def peek_bytes(self, id: str) -> bytes | None:
+        """As `get_bytes`, at once."""
+        known = self._newest(id)
+        try:
+            return None if known is None else self._sealer.open(self._topic, id, known.value)
+        except RecordInvalid as error:
+            log.error("vault.unreadable", topic=self._topic, id=id, error=str(error))
+            return None
+
+    def _newest(self, id: str) -> Stored | None:
+        both = [
+            s for s in (self._replica.get(self._topic, id), self._recent.get(id)) if s is not None
+        ]
+        return max(both, key=lambda s: s.offset, default=None)
+
+    async def erase(self, id: str) -> None:
+        """Unreadable at once and for ever, also in copies. Erasing what does not exist is no error.
+
+        Raises BrokerAway: the item is unreadable already, repeat to remove the record too.
+        """
+        known = (self._replica.get(self._topic, id), self._forget(id))
+        self._sealer.shred(Gone(self._topic, id, s.value) for s in known if s is not None)
+        await self._writer.put(self._topic, id, self._sealer.tombstone(self._topic, id))
+
+    def ids_before(self, prefix: str, ends: Mapping[int, int]) -> list[str]:
+        """Return ids that begin so, of items that were written before these offsets. `ends`: by partition."""
+        return self._replica.ids_before(self._topic, prefix, ends)
+
+    def ids(self, prefix: str = "") -> list[str]:
+        """Ids of all items that the replica knows and that begin so."""
+        return self._replica.ids(self._topic, prefix)
+
+    def _remember(self, id: str, stored: Stored) -> None:
+        self._forget(id)
+        self._recent[id] = stored
+        self._recent_bytes += len(stored.value)
+        while self._recent_bytes > RECENT_BYTES:
+            _, oldest = self._recent.popitem(last=False)
+            self._recent_bytes -= len(oldest.value)
+
+    def _forget(self, id: str) -> Stored | None:
+        stored = self._recent.pop(id, None)
+        if stored is not None:
+            self._recent_bytes -= len(stored.value)
+        return stored
+
+
+class Texts(Shelf):
+    """Free text and raw bytes by text id."""
+
+    async def put(self, text_id: str, item: TextItem) -> None:
+        """See put_bytes."""
+        await self.put_bytes(text_id, item.dump())
+
+    async def get(self, text_id: str, *, wait_s: float = 0.0) -> TextItem | None:
+        """See get_bytes."""
+        plain = await self.get_bytes(text_id, wait_s=wait_s)
+        return None if plain is None else TextItem.load(plain)
+
+    def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]:
+        """Those that exist, at once: for lists."""
+        found = ((id, self.peek_bytes(id)) for id in text_ids)
+        return {id: TextItem.load(plain) for id, plain in found if plain is not None}
+
+
+class Directory(Shelf):
+    """People by token. Every reading of a person by a person belongs in the audit log (D59): that is the caller's duty."""
+
+    async def put_all(self, contacts: Sequence[Contact]) -> None:
+        """As `put` of each, PUT_AT_ONCE of them in one request. Raises BrokerAway: repeat all, the last one stands."""
+        for start in range(0, len(contacts), PUT_AT_ONCE):
+            batch = [
+                await self.hand_over(one.person, one.model_dump_json().encode())
+                for one in contacts[start : start + PUT_AT_ONCE]
+            ]
+            for item in batch:
+                await self.kept(item)
+
+    async def put(self, contact: Contact) -> None:
+        """See put_bytes."""
+        await self.put_bytes(contact.person, contact.model_dump_json().encode())
+
+    async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:
+        """See get_bytes."""
+        plain = await self.get_bytes(person, wait_s=wait_s)
+        return None if plain is None else Contact.model_validate_json(plain)
+
+    def peek(self, person: str) -> Contact | None:
+        """As `get`, at once."""
+        plain = self.peek_bytes(person)
+        return None if plain is None else Contact.model_validate_json(plain)
+
+
+class Vault:
+    """Both shelves of one data directory. `run` must be running in at least one process for readers to see new items.
+
+    `Vault.open(settings)`, then `async with vault:` keeps the replica current in the background and closes at the end.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        writer: KeyedWriter,
+        replica: Replica,
+        keeper: ReplicaKeeper,
+        sealer: Sealer,
+    ) -> None:
+        self._keyring = keyring
+        self._replica = replica
+        self._keeper = keeper
+        self._task: asyncio.Task[None] | None = None
+        self.writer: Final = writer
+        self.texts = Texts("texts", sealer, writer, replica)
+        self.directory = Directory("directory", sealer, writer, replica)
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        *,
+        master: MasterKey | None = None,
+        ack_timeout_s: float = ACK_TIMEOUT_S,
+    ) -> Vault:
+        """Opens files only; Kafka is contacted when needed. Raises OSError, MasterKeyInvalid, sqlite3.Error."""
+        settings.data.make()
+        master = master or MasterKey.open(settings.data.secrets)
+        keyring = Keyring(settings.data.secrets / "keyring.db", master)
+        path = settings.data.root / "vault" / "replica.db"
+        sealer = Sealer(keyring, Tombstones.of(master))
+        writer = KeyedWriter(settings.kafka, ack_timeout_s=ack_timeout_s)
+        return cls(
+            keyring,
+            writer,
+            Replica(path),
+            ReplicaKeeper(path, settings.kafka, sealer.shred, sealer),
+            sealer,
+        )
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keeper.run(), name="vault.replica")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            await end([self._task])
+        await self.writer.stop()
+        self._replica.close()
+        self._keyring.close()
+
+    def fault(self) -> str | None:
+        """For readiness: why new items are not seen, or None."""
+        if self._task is not None and self._task.done():
+            return "the replica of texts is no longer kept current: restart this process"
+        if self._replica.replaced():
+            return "the replica of texts was damaged and begun anew: restart this process"
+        return None

@@ -1,0 +1,1 @@
+"""Drive simulated realms from the logs."""

@@ -1,0 +1,423 @@
+"""The conductor of simulated realms: what may happen next, as a pure function of the three logs (DESIGN §2, Simulated realms).
+
+alerts ⇄ continuity and alerts → delivery run free (their publishers forward). Everything else in a simulated realm comes one move
+at a time, and only when nothing is pending: the simulated sender's responses that are due, answers from delivery, `StepTo(t)` to
+alerts, then continuity, then delivery; and before time moves on, the answer to what a service asked of the planner. Pending = a routed
+fact that the receiver's log lacks. So every speed, every crash and the deciders
+composed in memory give the same facts per service. The ids of moves are derived from the logs: a conductor that
+died and comes back sends the same move again, and the receiver drops the second.
+
+Responses that are due go together: all are for delivery, whose facts leave it only by moves, so whichever prefix of them arrived before a
+crash, the rest follows before anything else (docs/adr/0005). So do steps of which only the last has something to do: the others say nothing to anybody
+(docs/adr/0038).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from schemas.base import MINUTE_MS, Instant, Message
+from schemas.envelope import Place
+from schemas.realms import is_live
+from schemas.routes import destinations, publishes
+from schemas.runtime import PaceChanged, RealmOpened, StepAccepted, StepSettled, StepTo
+from schemas.topics import SERVICES
+from services.runtime.log.transaction import FactRecord, Transaction
+
+MOST_TOGETHER: Final = 500
+"""Responses in one go."""
+TICK_S: Final = 1.0
+"""Real seconds between two steps in which nothing is due, at least."""
+MAX_STEPS_AT_ONE_INSTANT = 10_000
+"""A decider that never disarms a due deadline would hold the realm for ever: then the realm is stuck, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a simulated recipient or provider says, `after_ms` after the fact that caused it."""
+
+    id: str
+    after_ms: int
+    message: Message
+
+
+Responder = Callable[[FactRecord, RealmOpened], Sequence[Response]]
+"""Responses to one fact of delivery's log; pure. Nobody answers: `lambda fact, realm: ()`."""
+
+
+class Job(Protocol):
+    """Something that a service asked for in its log and that is computed outside the decider."""
+
+    @property
+    def realm(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+
+
+class Planner(Protocol):
+    """Slow work that one service asks for (DESIGN §2): a function of that service's log."""
+
+    @property
+    def service(self) -> str: ...
+    def observe(self, transaction: Transaction) -> None:
+        """One accepted record of the service's log."""
+        ...
+
+    def job(self, realm: str) -> Any:
+        """The open `Job` of a realm, or None."""
+        ...
+
+    def next_part(self, realm: str) -> int:
+        """The first part of the answer that the log lacks."""
+        ...
+
+    def solve(self, job: Any) -> Sequence[tuple[str, Message]]:
+        """The answer: inputs in order, each with its id. Pure; may take seconds."""
+        ...
+
+    def forget(self, realm: str) -> None:
+        """It is closed: nothing of it is shown or asked any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The next outside event of a realm: one record for the input of `service`."""
+
+    realm: str
+    service: str
+    id: str
+    message: Message
+    at: Instant
+    place: Place | None = None
+    place_hash: str | None = None
+    correlation_id: str | None = None
+
+    @property
+    def moves_time(self) -> bool:
+        """True for a first step to a new instant: the only move that a realm with a speed waits for."""
+        return isinstance(self.message, StepTo) and self.service == SERVICES[0]
+
+
+@dataclass
+class _Service:
+    seq: int = 0
+    stepped: Instant | None = None
+    next_due: Instant | None = None
+
+    def due_by(self, at: Instant) -> bool:
+        """A step to `at` makes it say something; before that it says nothing."""
+        return self.next_due is not None and self.next_due <= at
+
+
+@dataclass
+class _Realm:
+    name: str
+    opened: RealmOpened | None = None
+    target: Instant | None = None
+    asked: list[tuple[str, Instant]] = field(default_factory=list)
+    paused: bool = False
+    speed: float | None = None
+    services: dict[str, _Service] = field(default_factory=lambda: {s: _Service() for s in SERVICES})
+    emitted: dict[tuple[str, str], Place] = field(default_factory=dict)
+    marks: dict[tuple[str, str], Place] = field(default_factory=dict)
+    gated: deque[tuple[Place, str, FactRecord, str]] = field(default_factory=deque)
+    responses: list[tuple[Instant, int, str, Message]] = field(default_factory=list)
+    answered: set[str] = field(default_factory=set)
+    early: list[FactRecord] = field(default_factory=list)
+    order: int = 0
+    in_flight: set[tuple[str, str]] = field(default_factory=set)
+    repeats: int = 0
+    stuck: bool = False
+    closed: bool = False
+    solved: tuple[str, Sequence[tuple[str, Message]]] = ("", ())
+    """Id of the last job and its answer."""
+
+    def forget(self) -> None:
+        """Closed: it moves no more, and what it would have said is in no one's way. What its services still write is not looked at either: a conductor that begins
+        anew reads that it is closed before it reads all that delivery ever said there.
+        """
+        self.closed, self.solved = True, ("", ())
+        for kept in (
+            self.asked,
+            self.gated,
+            self.responses,
+            self.answered,
+            self.early,
+            self.in_flight,
+            self.emitted,
+            self.marks,
+        ):
+            kept.clear()
+
+
+class Conductor:
+    """All simulated realms. Not thread-safe; no I/O."""
+
+    def __init__(self, responder: Responder, planner: Planner | None = None) -> None:
+        """Without a planner nobody answers what services ask of one."""
+        self._responder, self.planner = responder, planner
+        self._realms: dict[str, _Realm] = {}
+
+    # -- what happened ----------------------------------------------------------------------------------------------
+
+    def observe(self, tx: Transaction, partition: int, record_hash: str) -> None:
+        """One accepted record of any of the three logs, in log order per service. Live realms are ignored."""
+        if is_live(tx.realm):
+            return
+        realm = self._realms.setdefault(tx.realm, _Realm(tx.realm))
+        if realm.closed:
+            return
+        service = realm.services[tx.service]
+        service.seq, service.next_due = tx.seq, tx.next_due
+        if tx.src.type == StepTo.wire_type():
+            service.stepped = max(service.stepped or tx.at, tx.at)
+        if tx.src.place:
+            self._consumed(realm, tx.service, Place.parse(tx.src.place))
+        if tx.service == "delivery":
+            realm.answered.add(tx.src.id)
+        if tx.src.type == StepSettled.wire_type():
+            realm.asked = [(c, to) for c, to in realm.asked if f"settled:{c}" != tx.src.id]
+        realm.in_flight.discard((tx.service, tx.src.id))
+        if self.planner is not None and tx.service == self.planner.service:
+            self.planner.observe(tx)
+        for ordinal, fact in enumerate(tx.facts):
+            self._emitted(
+                realm,
+                tx,
+                fact,
+                Place(tx.service, partition, tx.history, tx.seq, ordinal),
+                record_hash,
+            )
+
+    def _consumed(self, realm: _Realm, receiver: str, place: Place) -> None:
+        route = (place.service, receiver)
+        realm.marks[route] = max(realm.marks.get(route, place), place)
+        while (
+            realm.gated
+            and realm.gated[0][1] == receiver
+            and realm.gated[0][0] <= realm.marks[route]
+        ):
+            realm.gated.popleft()
+
+    def _emitted(
+        self, realm: _Realm, tx: Transaction, fact: FactRecord, place: Place, record_hash: str
+    ) -> None:
+        for receiver in destinations(tx.logic, tx.service, fact.name, fact.data):
+            if not publishes(tx.service, receiver, tx.realm):
+                mark = realm.marks.get((tx.service, receiver))
+                if mark is None or mark < place:
+                    realm.gated.append((place, receiver, fact, record_hash))
+            else:
+                realm.emitted[tx.service, receiver] = place
+        if tx.service == "delivery":
+            self._respond_to(realm, fact)
+        match fact.name:
+            case "RealmOpened" if tx.service == "alerts":
+                realm.opened = RealmOpened.model_validate(fact.data)
+                realm.speed = realm.opened.speed
+                early, realm.early = realm.early, []
+                for before in early:
+                    self._respond_to(realm, before)
+            case "StepAccepted":
+                step = StepAccepted.model_validate(fact.data)
+                realm.target = max(realm.target or step.to, step.to)
+                realm.asked.append((step.command_id, step.to))
+            case "PaceChanged":
+                pace = PaceChanged.model_validate(fact.data)
+                realm.paused, realm.speed = pace.paused, pace.speed
+            case "RealmClosed" if tx.service == "alerts":
+                realm.forget()
+                if self.planner is not None:
+                    self.planner.forget(realm.name)
+
+    def _respond_to(self, realm: _Realm, fact: FactRecord) -> None:
+        if realm.opened is None:  # delivery's log was read before that of alerts
+            realm.early.append(fact)
+            return
+        for response in self._responder(fact, realm.opened):
+            realm.order += 1
+            heapq.heappush(
+                realm.responses,
+                (fact.at + response.after_ms, realm.order, response.id, response.message),
+            )
+
+    # -- what may happen next -----------------------------------------------------------------------------------------
+
+    def knows(self, realm: str) -> bool:
+        """True for a simulated realm of which something was seen."""
+        return realm in self._realms
+
+    @property
+    def realms(self) -> list[str]:
+        """Realms that were seen."""
+        return list(self._realms)
+
+    def pace(self, realm: str) -> tuple[bool, float | None]:
+        """(paused, simulated seconds per real second or None)."""
+        return self._realms[realm].paused, self._realms[realm].speed
+
+    def clock(self, realm: str) -> Instant | None:
+        """The instant that the realm has reached: its start before the first step; None while it is not open."""
+        r = self._realms[realm]
+        now = self._now(r)
+        return now if now is not None or r.opened is None else r.opened.started_at
+
+    def pending(self, realm: str) -> bool:
+        """True while a free route has a fact that its receiver's log lacks, or a move of ours is under way."""
+        r = self._realms[realm]
+        return bool(r.in_flight) or any(
+            r.marks.get(route) is None or r.marks[route] < place
+            for route, place in r.emitted.items()
+        )
+
+    def next_moves(self, realm: str) -> Sequence[Move]:
+        """What comes next, in this order; nothing while something is pending, or when the realm is quiet at its target. Where they go to several services, the input
+        of each holds its own before the last is sent.
+        """
+        r = self._realms[realm]
+        if r.opened is None or r.paused or r.stuck or r.closed or self.pending(realm):
+            return ()
+        if due := self._respond(r):
+            return due
+        if r.gated:
+            return (self._answer(r),)
+        job = self._job(r)
+        if job is None:
+            return self._steps(r)
+        return self._planned(r) if job.id == r.solved[0] else ()  # the driver asks for it
+
+    def job(self, realm: str) -> Any:
+        """The `Job` that must be solved before the next move, or None. Give its answer to `solved`."""
+        r = self._realms[realm]
+        if (
+            r.opened is None
+            or r.paused
+            or r.stuck
+            or r.closed
+            or self.pending(realm)
+            or r.gated
+            or self._respond(r)
+        ):
+            return None
+        job = self._job(r)
+        return None if job is None or job.id == r.solved[0] else job
+
+    def solved(self, job: Job, answer: Sequence[tuple[str, Message]]) -> None:
+        """The answer to a job; its parts are the next moves, one by one. One that comes after the realm was closed is for nobody."""
+        realm = self._realms[job.realm]
+        if not realm.closed:
+            realm.solved = job.id, answer
+
+    def _job(self, r: _Realm) -> Any:
+        return None if self.planner is None else self.planner.job(r.name)
+
+    def _planned(self, r: _Realm) -> Sequence[Move]:
+        assert self.planner is not None
+        part, answer = self.planner.next_part(r.name), r.solved[1]
+        if part >= len(
+            answer
+        ):  # whoever asked could not take it (a failed input): the realm goes on without
+            return self._steps(r)
+        id, message = answer[part]
+        assert r.opened is not None
+        return (
+            Move(r.name, self.planner.service, id, message, self._now(r) or r.opened.started_at),
+        )
+
+    def sent(self, moves: Sequence[Move]) -> None:
+        """The records of these moves are on their way: nothing more until the receiver's log shows all of them."""
+        for move in moves:
+            self._realms[move.realm].in_flight.add((move.service, move.id))
+
+    def _now(self, r: _Realm) -> Instant | None:
+        return max((s.stepped for s in r.services.values() if s.stepped is not None), default=None)
+
+    def _answer(self, r: _Realm) -> Move:
+        """The first fact of delivery that a receiver lacks."""
+        place, receiver, fact, record_hash = r.gated[0]
+        return Move(r.name, receiver, fact.id, fact.message(), fact.at, place, record_hash, fact.id)
+
+    def _respond(self, r: _Realm) -> list[Move]:
+        """Responses of simulated recipients that are due now, in the order in which delivery's log gave rise to them."""
+        now = self._now(r)
+        due: list[tuple[Instant, int, str, Message]] = []
+        while r.responses and len(due) < MOST_TOGETHER:
+            if r.responses[0][2] in r.answered:
+                heapq.heappop(r.responses)
+            elif now is None or r.responses[0][0] > now:
+                break
+            else:
+                due.append(heapq.heappop(r.responses))
+        for response in due:  # they stay until delivery's log shows them
+            heapq.heappush(r.responses, response)
+        return [Move(r.name, "delivery", id, message, at) for at, _, id, message in due]
+
+    def _steps(self, r: _Realm) -> Sequence[Move]:
+        assert r.opened is not None
+        now = self._now(r)
+        if now is not None:
+            if behind := [
+                name
+                for name, service in r.services.items()
+                if service.stepped is None or service.stepped < now
+            ]:
+                return self._steps_to(r, behind, now)
+            for name, service in r.services.items():
+                if service.due_by(now):
+                    r.repeats += 1
+                    r.stuck = r.repeats > MAX_STEPS_AT_ONE_INSTANT
+                    return () if r.stuck else (self._step_to(r, name, now),)
+        dues = [s.next_due for s in r.services.values() if s.next_due is not None] + [
+            at for at, *_ in r.responses[:1]
+        ]
+        if r.speed is not None:
+            dues.append((now or r.opened.started_at) + tick_ms(r.speed))
+        if r.target is not None and (now is None or r.target > now):
+            r.repeats = 0
+            return self._steps_to(
+                r, SERVICES, max(min([*dues, r.target]), now or r.opened.started_at)
+            )
+        return self._settled(r, now)
+
+    def _steps_to(self, r: _Realm, services: Sequence[str], at: Instant) -> list[Move]:
+        """The next of these steps: up to the first after which something may happen before the next, be it what that service says or a response."""
+        moves: list[Move] = []
+        answers_first = bool(r.responses) and r.responses[0][0] <= at
+        for name in services:
+            moves.append(self._step_to(r, name, at))
+            if answers_first or r.services[name].due_by(at):
+                break
+        return moves
+
+    def _step_to(self, r: _Realm, service: str, at: Instant) -> Move:
+        return Move(
+            r.name, service, f"step:{r.name}:{service}:{at}:{r.services[service].seq}", StepTo(), at
+        )
+
+    def _settled(self, r: _Realm, now: Instant | None) -> Sequence[Move]:
+        if now is None or not r.asked:
+            return ()
+        command_id, to = r.asked[0]
+        return (
+            Move(
+                r.name,
+                SERVICES[0],
+                f"settled:{command_id}",
+                StepSettled(command_id=command_id, to=to),
+                now,
+            ),
+        )
+
+
+def tick_ms(speed: float) -> Instant:
+    """Return how long a realm with a speed may stand without a step, in its own time.
+
+    A minute, so that what people decide is dated by a clock that is true; longer at a high speed, where steps would be all that
+    the log holds.
+    """
+    return max(MINUTE_MS, int(speed * TICK_S * 1_000))

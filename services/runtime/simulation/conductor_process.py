@@ -1,0 +1,197 @@
+"""The conductor as a process: reads the three logs, sends what may come next, keeps the pace of realms that have one.
+
+It keeps nothing: after a kill it reads the logs of the simulated realms again and comes to the same next move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from schemas.base import Message
+from schemas.runtime import CONDUCTOR
+from schemas.topics import PARTITIONS, SERVICES, inputs
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.kafka.clients import (
+    headers_of,
+    idempotent_producer,
+    partition_for,
+    send_patiently,
+    value_of,
+)
+from services.runtime.log.reader import Accepted, LogReader
+from services.runtime.process import metrics
+from services.runtime.process.heap import give_back
+from services.runtime.simulation.conductor import Conductor, Job, Move, Planner, Responder
+from services.runtime.worker.log_follower import run_background
+
+SIMULATED: Final = range(PARTITIONS // 2, PARTITIONS)
+"""Partitions on which simulated realms live."""
+BEHIND_S: Final = 2.0
+"""A realm that is later than this against its pace (nobody asked for steps meanwhile) goes on from now, it does not race."""
+CLOSE_S: Final = 3.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Where simulated and real time met: `sim` ms at `real` s of the monotonic clock."""
+
+    sim: int
+    real: float
+    speed: float
+
+    def due(self, at: int) -> float:
+        """Monotonic time at which the realm may reach `at`."""
+        return self.real + (at - self.sim) / 1000 / self.speed
+
+
+class Conducting:
+    """Drives a Conductor. One per installation is enough; two do no harm: their moves carry the same ids."""
+
+    def __init__(
+        self, kafka: str, marks: InputMarks, responder: Responder, planner: Planner | None = None
+    ) -> None:
+        self._kafka = kafka
+        self._marks = marks
+        self._conductor = Conductor(responder, planner)
+        self._solving: set[str] = set()
+        self._solver = ThreadPoolExecutor(1, "solver")
+        self._producer = idempotent_producer(kafka, linger_ms=0)
+        self._readers = {s: LogReader(kafka, s, partitions=SIMULATED) for s in SERVICES}
+        self._touched: asyncio.Queue[str] = asyncio.Queue()
+        self._paces: dict[str, _Pace] = {}
+        self.caught_up = False
+
+    async def run(self) -> None:
+        """For ever. Raises Stop, HistoryChanged, KafkaError, OSError: the process must begin anew."""
+        async with asyncio.TaskGroup() as tasks:
+            await self._producer.start()
+            for reader in self._readers.values():
+                await reader.start()
+            for reader in self._readers.values():
+                async for accepted in reader.read_to_end():
+                    self._observe(accepted)
+            self.caught_up = True
+            log.info("conductor.ready", realms=len(self._conductor.realms))
+            for reader in self._readers.values():
+                tasks.create_task(self._follow(reader))
+            for realm in self._conductor.realms:
+                self._touched.put_nowait(realm)
+            while True:
+                await self._move(await self._touched.get(), tasks)
+
+    async def close(self) -> None:
+        """Let go of the broker, within CLOSE_S also when it is away. For the end of the process."""
+        self._solver.shutdown(wait=False, cancel_futures=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._producer.stop()
+                for reader in self._readers.values():
+                    await reader.stop()
+
+    def _observe(self, accepted: Accepted) -> None:
+        self._conductor.observe(accepted.transaction, accepted.partition, accepted.hash)
+
+    async def _follow(self, reader: LogReader) -> None:
+        while True:
+            for accepted in await reader.batch():
+                self._observe(accepted)
+                if self._conductor.knows(
+                    realm := accepted.transaction.realm
+                ):  # not the one of a record that belongs to none
+                    self._touched.put_nowait(realm)
+
+    async def _move(self, realm: str, tasks: asyncio.TaskGroup) -> None:
+        moves = self._conductor.next_moves(realm)
+        if not moves:
+            if self._conductor.pace(realm)[0]:
+                self._paces.pop(realm, None)
+            job = self._conductor.job(realm)
+            if job is not None and realm not in self._solving:
+                self._solving.add(realm)
+                tasks.create_task(self._solve(job))
+            return
+        if (wait_s := self._wait_s(moves[0])) > 0:
+            asyncio.get_running_loop().call_later(wait_s, self._touched.put_nowait, realm)
+            return
+        self._conductor.sent(
+            moves
+        )  # before the send: the receiver's log may show them before our acknowledgements come
+        tasks.create_task(self._send(moves))
+
+    async def _send(self, moves: Sequence[Move]) -> None:
+        """Beside the loop: other realms go on, and this one has nothing else to send until its logs show these. What fails ends the process, which begins anew
+        from the logs: no move may follow one that is lost.
+        """
+        acknowledgements: list[asyncio.Future[Any]] = []
+        for move in moves:
+            if move is moves[-1] and move.service != moves[0].service:
+                await asyncio.gather(
+                    *acknowledgements
+                )  # what it makes its service say comes after what the others' inputs already hold
+            headers = headers_of(
+                move.message.wire_type(),
+                id=move.id,
+                source=CONDUCTOR,
+                at=move.at,
+                correlation_id=move.correlation_id,
+                place=move.place,
+                place_hash=move.place_hash,
+                time_ms=time.time_ns() // 1_000_000,
+            )
+            topic, value = inputs(move.service), value_of(move.message)
+            partition, key = partition_for(topic, move.realm), move.realm.encode()
+            marked = self._marks.sign(topic, key, value, headers)
+            acknowledgements.append(
+                await send_patiently(self._producer, topic, value, key, partition, marked)
+            )
+            if move.moves_time:
+                metrics.count("vigie_steps_total")
+        await asyncio.gather(*acknowledgements)
+
+    async def _solve(self, job: Job) -> None:
+        """Beside the loop: other realms go on. One after the other: each takes a core, and more than a hundred megabytes."""
+        assert self._conductor.planner is not None
+        answer = await asyncio.get_running_loop().run_in_executor(
+            self._solver, _solved, self._conductor.planner, job
+        )
+        self._solving.discard(job.realm)
+        self._conductor.solved(job, answer)
+        self._touched.put_nowait(job.realm)
+
+    def _wait_s(self, move: Move) -> float:
+        """Real seconds until this move may be made; 0 for a realm without a pace."""
+        _, speed = self._conductor.pace(move.realm)
+        clock = self._conductor.clock(move.realm)
+        if speed is None or clock is None or not move.moves_time:
+            return 0.0
+        now = time.monotonic()
+        pace = self._paces.get(move.realm)
+        if pace is None or pace.speed != speed or now - pace.due(move.at) > BEHIND_S:
+            pace = self._paces[move.realm] = _Pace(clock, now, speed)
+        return max(pace.due(move.at) - now, 0.0)
+
+
+def _solved(planner: Planner, job: Job) -> Sequence[tuple[str, Message]]:
+    answer = planner.solve(job)
+    give_back()
+    return answer
+
+
+def run_conductor(responder: Responder, planner: Planner | None = None) -> None:
+    """Entry point of the process: settings from the environment, until SIGTERM."""
+    run_background(
+        "conductor",
+        lambda settings: Conducting(
+            settings.kafka, InputMarks.open(settings.data.secrets), responder, planner
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Run one decider on the log partitions that its consumer group assigns."""

@@ -1,0 +1,48 @@
+"""What went wrong in a Transaction, told to those who run the system: its facts tell whoever reads the log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from schemas.realms import is_live
+from schemas.runtime import DeadlineFailed
+from services.runtime.log.transaction import Transaction
+from services.runtime.process import metrics
+
+_DEADLINE_FAILED: Final = DeadlineFailed.wire_type()
+DEADLINES: Final = "vigie_deadlines_failed_total"
+log = structlog.get_logger(__name__)
+
+
+def begin(service: str) -> None:
+    """Give the metric before its first event."""
+    metrics.begin(DEADLINES, service=service)
+
+
+def tell(tx: Transaction, outcome: str) -> None:
+    """One line for an input without effect and for each deadline that failed: nothing fires in its place."""
+    for fact in tx.facts:
+        if fact.type == _DEADLINE_FAILED:
+            log.error(
+                "deadline.failed",
+                realm=tx.realm,
+                deadline=fact.data["key"],
+                due=fact.data["due"],
+                reason=fact.data["error"],
+            )
+            if is_live(tx.realm):
+                metrics.count(DEADLINES, service=tx.service)
+    if outcome in ("failed", "refused"):
+        why = tx.facts[-1].data
+        event = "input.failed" if outcome == "failed" else "input.refused"
+        log.warning(
+            event,
+            realm=tx.realm,
+            input_id=tx.src.id,
+            input_type=tx.src.type,
+            correlation_id=tx.src.correlation_id,
+            causation_id=tx.src.causation_id,
+            reason=why.get("error") or f"{why.get('code')}: {why.get('detail')}",
+        )

@@ -1,0 +1,48 @@
+"""Faust's worker as a process of Vigie: quiet, under the title that it was given, and gone soon after it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any, Final
+
+import faust
+import structlog
+
+from services.runtime.process.exits import leave
+
+STOP_S: Final = 10.0
+"""From SIGTERM to the end of the process. Faust may wait for ever for a broker that is away, and an end loses nothing."""
+log = structlog.get_logger(__name__)
+
+
+class StoppingWorker(faust.Worker):
+    """Leaves the title of the process to whoever started it, and ends when told to, also while the broker is away."""
+
+    def _setproctitle(self, info: str, *, ident: str = "") -> None:
+        pass
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        timer = threading.Timer(STOP_S, _stop_short)
+        timer.daemon = True
+        timer.start()
+        super()._schedule_shutdown(signal)
+
+
+def _stop_short() -> None:
+    log.warning("worker.stop_cut_short", after_s=STOP_S)
+    leave()
+
+
+def run_app(app: Any, loop: asyncio.AbstractEventLoop) -> None:
+    """Run a Faust app until the process is told to stop."""
+    worker = StoppingWorker(
+        app,
+        loop=loop,
+        loglevel="WARNING",
+        redirect_stdouts=False,
+        override_logging=False,
+        quiet=True,
+    )
+    worker.spinner = None  # it writes escape sequences to a stream that is no terminal
+    worker.execute_from_commandline()

@@ -1,0 +1,294 @@
+"""What a worker does beside deciding: once a second it checks itself; it writes snapshots; it answers the health checks.
+
+Unready means: reports are safe in the input and wait. The process ends by name when waiting longer would hide a fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from services.runtime.kafka.clients import BrokerAway, RecordProducer
+from services.runtime.log.missing_records import Missing, look_until_visible
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.snapshots import SLOTS, SnapshotWriter
+from services.runtime.log.transaction import digest
+from services.runtime.process import metrics
+from services.runtime.process.exits import Stop, stop, stop_for
+from services.runtime.process.health import Check
+
+if TYPE_CHECKING:
+    from services.runtime.log.chain import View
+    from services.runtime.worker.owned_partition import Held
+    from services.runtime.worker.worker import Worker
+
+EVERY_S: Final = 1.0
+SLOW_APPEND_S: Final = 5.0
+"""An append unacknowledged for this long makes the worker unready."""
+STUCK_S: Final = 300.0
+"""… and for this long ends it."""
+IDLE_S: Final = 2.0
+IDLE_RECORDS: Final = 500
+"""Records since the last snapshot after which a quiet moment is used for one."""
+_OF_A_PARTITION: Final = ("vigie_chain_seq", "vigie_publish_lag_records", "vigie_input_lag_records")
+log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """The worker's look at itself."""
+
+    def __init__(self, worker: Worker[Any]) -> None:
+        self._worker = worker
+        self._writers: dict[int, tuple[Held[Any], SnapshotWriter[Any]]] = {}
+        self._snapshot_producer: RecordProducer | None = None
+        self._behind_since: dict[int, tuple[int, float]] = {}
+        self._told: set[int] = set()
+        """Partitions of which figures were given."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        worker = self._worker
+        while True:
+            try:
+                async with PartitionReader(worker.kafka, fetch_bytes=1) as reader:
+                    while True:
+                        await asyncio.sleep(EVERY_S)
+                        self._look_at_progress()
+                        await look_until_visible(
+                            worker.kafka, worker.log, lambda: self._look_at_logs(reader)
+                        )
+                        self._use_quiet_moments()
+            except Stop as lost:
+                stop_for(lost, lost.name)
+            except (KafkaError, OSError) as error:
+                log.warning("watch.interrupted", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(EVERY_S)
+
+    async def tell(self) -> None:
+        """Until cancelled: the figures, also while the broker is away, which is what some of them are for."""
+        while True:
+            self._report()
+            await asyncio.sleep(EVERY_S)
+
+    async def stop(self) -> None:
+        """Close the producer of snapshots."""
+        if self._snapshot_producer is not None:
+            await self._snapshot_producer.stop()
+
+    # ── health ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def checks(self) -> Mapping[str, Check]:
+        """Readiness."""
+        return {
+            "partitions": self._partitions,
+            "appends": self._appends,
+            "progress": self._progress,
+        }
+
+    def live(self) -> Mapping[str, Check]:
+        """Liveness: the loop answers."""
+        return {"loop": lambda: None}
+
+    def _partitions(self) -> str | None:
+        return None if self._worker.ready else "partitions are being taken over"
+
+    def _appends(self) -> str | None:
+        age = self.oldest_unacked_s()
+        return None if age < SLOW_APPEND_S else f"an append has waited {age:.0f} s for the broker"
+
+    def _progress(self) -> str | None:
+        now = time.monotonic()
+        late = [p for p, (_, since) in self._behind_since.items() if now - since > SLOW_APPEND_S]
+        return f"no input applied on partitions {late} although there are some" if late else None
+
+    def oldest_unacked_s(self) -> float:
+        """Age of the oldest append that the broker has not acknowledged; 0 without one."""
+        oldest = min(
+            (held.pending[0].sent_at for held in self._worker.held.values() if held.pending),
+            default=None,
+        )
+        return 0.0 if oldest is None else time.monotonic() - oldest
+
+    def _report(self) -> None:
+        worker = self._worker
+        service, counts = worker.service, worker.counts
+        for outcome, number in counts.items():
+            metrics.count("vigie_inputs_total", number, service=service, outcome=outcome)
+        counts.clear()
+        worker.publisher.report()
+        metrics.gauge(
+            "vigie_appends_in_flight",
+            sum(len(held.pending) for held in worker.held.values()),
+            service=service,
+        )
+        metrics.gauge("vigie_oldest_unacked_seconds", self.oldest_unacked_s(), service=service)
+        metrics.gauge("vigie_deadlines_armed", len(worker.ticker), service=service)
+        for p, held in worker.held.items():
+            metrics.gauge(
+                "vigie_chain_seq", held.view.position.seq, service=service, partition=str(p)
+            )
+            metrics.gauge(
+                "vigie_publish_lag_records", held.feed.lag, service=service, partition=str(p)
+            )
+            position = held.view.position
+            lag = max(self._end_of_input(p) - position.applied - 1, 0) + max(
+                self._end_of_urgent(p) - position.urgent - 1, 0
+            )
+            metrics.gauge("vigie_input_lag_records", lag, service=service, partition=str(p))
+        for p in self._told - set(
+            worker.held
+        ):  # somebody else's: what was last said here would stand for ever
+            for name in _OF_A_PARTITION:
+                metrics.forget(name, service=service, partition=str(p))
+        self._told = set(worker.held)
+
+    # ── self-checks ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _look_at_progress(self) -> None:
+        worker, now = self._worker, time.monotonic()
+        if (age := self.oldest_unacked_s()) > STUCK_S:
+            stop("progress.none", f"an append has waited {age:.0f} s for the broker")
+        for p, held in list(worker.held.items()):
+            at = held.view.position
+            waits = at.applied + 1 < self._end_of_input(p) or at.urgent + 1 < self._end_of_urgent(p)
+            behind = worker.ready and waits
+            seen = self._behind_since.get(p)
+            if not behind or held.pending:
+                self._behind_since.pop(p, None)
+            elif seen is None or seen[0] != at.seq:
+                self._behind_since[p] = (at.seq, now)
+            elif now - seen[1] > STUCK_S:
+                stop(
+                    "progress.none",
+                    f"partition {p}: input {at.applied + 1} has not been applied for {now - seen[1]:.0f} s",
+                )
+        for p in set(self._behind_since) - set(worker.held):
+            del self._behind_since[p]
+
+    def _end_of_input(self, partition: int) -> int:
+        """End of the input as the consumer last heard it."""
+        for tp in self._worker.app.consumer.assignment():
+            if tp.partition == partition and tp.topic == self._worker.inputs:
+                return self._worker.app.consumer.highwater(tp) or 0
+        return 0
+
+    def _end_of_urgent(self, partition: int) -> int:
+        """End of the urgent lane as its reader last heard it; 0 where there is none."""
+        return 0 if self._worker.urgent is None else self._worker.urgent.end_of(partition)
+
+    async def _look_at_logs(self, reader: PartitionReader) -> None:
+        """Check that the log still holds what we appended, idle too: a log that lost its tail may grow again over it (rule 3).
+
+        Raises Stop, Missing (`log.truncated`).
+        """
+        worker = self._worker
+        confirmed = {
+            p: (held, *held.confirmed) for p, held in worker.held.items() if held.confirmed[0] >= 0
+        }
+        found = await reader.at(worker.log, {p: offset for p, (_, offset, _) in confirmed.items()})
+        for p, (held, offset, hash) in confirmed.items():
+            if not held.dropped:
+                _check_kept(worker.log, p, offset, hash, found.get(p))
+
+    # ── snapshots ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def wants_snapshot(self, held: Held[Any], now: float) -> bool:
+        """True at seq = k·N, not too often, and never two at a time."""
+        tuning = self._worker.tuning
+        return (
+            held.view.position.seq % tuning.snapshot_every == 0
+            and held.writing is None
+            and held.snapshot is None
+            and now >= held.next_snapshot_at
+        )
+
+    def _use_quiet_moments(self) -> None:
+        tuning, now = self._worker.tuning, time.monotonic()
+        for held in self._worker.held.values():
+            new = held.view.position.seq - held.snapshot_seq
+            hourly = new > 0 and now - held.snapshot_at > tuning.snapshot_s
+            quiet = new >= min(IDLE_RECORDS, tuning.snapshot_every) and now - held.moved_at > IDLE_S
+            if (
+                (hourly or quiet)
+                and not held.pending
+                and held.writing is None
+                and held.snapshot is None
+                and now >= held.next_snapshot_at
+            ):
+                self.write_snapshot(held, held.view)
+
+    def write_snapshot(self, held: Held[Any], view: View[Any]) -> None:
+        """Start writing; every record of the view is acknowledged."""
+        held.writing = asyncio.create_task(
+            self._write(held, view), name=f"snapshot {self._worker.service}/{held.partition}"
+        )
+
+    async def _write(self, held: Held[Any], view: View[Any]) -> None:
+        worker, started, seq = self._worker, time.monotonic(), view.position.seq
+        try:
+            await look_until_visible(worker.kafka, worker.log, lambda: self._check_anchor(held))
+            writer = await self._writer(held)
+            await writer.write(held.slot, view, held.feed.published)
+            held.slot = SLOTS[1 - SLOTS.index(held.slot)]
+            held.snapshot_seq, held.snapshot_at = seq, started
+            metrics.count("vigie_snapshots_total", service=worker.service)
+        except (BrokerAway, KafkaError, OSError) as error:
+            if not worker.stopping:
+                log.warning(
+                    "snapshot.failed",
+                    partition=held.partition,
+                    seq=seq,
+                    error=f"{type(error).__name__}: {error}",
+                )
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            stop_for(error, "agent.crashed")
+        took = time.monotonic() - started
+        metrics.observe("vigie_snapshot_seconds", took, service=worker.service)
+        held.next_snapshot_at = time.monotonic() + max(worker.tuning.snapshot_pause_s, 10 * took)
+        held.writing = None
+
+    async def _check_anchor(self, held: Held[Any]) -> None:
+        """A worker that took a log which has been cut since must not write a manifest of it (rule 8)."""
+        offset, hash = held.anchor
+        if offset < 0:
+            return
+        async with PartitionReader(self._worker.kafka, fetch_bytes=1) as reader:
+            found = await reader.at(self._worker.log, {held.partition: offset})
+        _check_kept(self._worker.log, held.partition, offset, hash, found.get(held.partition))
+
+    async def _writer(self, held: Held[Any]) -> SnapshotWriter[Any]:
+        if self._snapshot_producer is None:
+            producer = RecordProducer(self._worker.kafka, timeout_s=60)
+            await producer.start()
+            self._snapshot_producer = producer
+        known = self._writers.get(held.partition)
+        if known is None or known[0] is not held:
+            known = (
+                held,
+                SnapshotWriter(
+                    self._snapshot_producer, self._worker.machine.decider, held.partition
+                ),
+            )
+            self._writers[held.partition] = known
+        return known[1]
+
+
+def _check_kept(topic: str, partition: int, offset: int, hash: str, found: Any | None) -> None:
+    """Raise Missing or Stop (`log.truncated`) unless `found` is the record with this hash."""
+    if found is None:
+        raise Missing(
+            "log.truncated",
+            f"partition {partition} of {topic} no longer holds the record at offset {offset}",
+        )
+    if digest(found.value) != hash:
+        raise Stop(
+            "log.truncated",
+            f"partition {partition} of {topic} holds another record at offset {offset} than the one written",
+        )

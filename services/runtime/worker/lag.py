@@ -1,0 +1,103 @@
+"""How far each decider is behind: inputs on its topics that its log has not applied yet. Read from the topics alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schemas.base import Instant
+from schemas.realms import live_partitions
+from schemas.runtime import Rebased
+from schemas.topics import PARTITIONS, SERVICES, lanes, log
+from services.runtime.log.chain import is_urgent
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the deciders stand, as the newest record of each log partition tells it."""
+
+    lag: dict[str, int]
+    """Service → inputs that are not applied yet, over all partitions and lanes."""
+    next_due: Instant | None
+    """The earliest deadline of the live realms that wrote last; None: there is none."""
+
+    def is_quiet(self, now: Instant, within_ms: int) -> bool:
+        """Return whether nothing waits to be decided, and nothing is due so soon."""
+        return not any(self.lag.values()) and (
+            self.next_due is None or self.next_due > now + within_ms
+        )
+
+
+async def read_lag(kafka: str) -> dict[str, int]:
+    """Service → inputs that are not applied yet, over all partitions and lanes. Raises KafkaError, OSError."""
+    async with PartitionReader(kafka) as reader:
+        return (await read_standing(reader)).lag
+
+
+async def newest_record_ms(kafka: str) -> int:
+    """Return the newest time of the broker that a record of the logs carries, 0 without records. Raises KafkaError, OSError."""
+    newest = 0
+    async with PartitionReader(kafka) as reader:
+        for service in SERVICES:
+            bounds = await reader.bounds(log(service), range(PARTITIONS))
+            last = await reader.at(
+                log(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin}
+            )
+            newest = max([newest, *(record.timestamp for record in last.values())])
+    return newest
+
+
+async def read_standing(reader: PartitionReader) -> Standing:
+    """Read where all deciders stand. Raises KafkaError, OSError."""
+    lag, dues, live = dict[str, int](), list[Instant](), live_partitions(PARTITIONS)
+    for service in SERVICES:
+        ends = {
+            (topic, p): end
+            for topic in lanes(service)
+            for p, (_, end) in (await reader.bounds(topic, range(PARTITIONS))).items()
+        }
+        newest = await newest_transactions(reader, service, range(PARTITIONS))
+        applied = {
+            (topic, p): offset
+            for p, transaction in newest.items()
+            for topic, offset in applied_by(transaction, service).items()
+        }
+        lag[service] = sum(max(end - 1 - applied.get(place, -1), 0) for place, end in ends.items())
+        dues += [t.next_due for p, t in newest.items() if p in live and t.next_due is not None]
+    return Standing(lag, min(dues, default=None))
+
+
+async def newest_transactions(
+    reader: PartitionReader, service: str, partitions: Iterable[int]
+) -> dict[int, Transaction]:
+    """Return partition → the Transaction at the end of the log; missing where there is none. Raises KafkaError, OSError."""
+    bounds = await reader.bounds(log(service), partitions)
+    newest = await reader.at(
+        log(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin}
+    )
+    read = {p: _transaction(record.value) for p, record in newest.items()}
+    return {p: transaction for p, transaction in read.items() if transaction is not None}
+
+
+def applied_by(transaction: Transaction, service: str) -> dict[str, int]:
+    """Return input topic → offset of the last applied input, after one record of the log."""
+    normal, *others = lanes(service)
+    source = transaction.src
+    if source.type == Rebased.wire_type():
+        data = transaction.facts[0].data
+        urgent_next = data.get("urgent_next_offset")
+        urgent = {topic: int(urgent_next) - 1 for topic in others if urgent_next is not None}
+        return {normal: int(data["next_offset"]) - 1} | urgent
+    beside = -1 if source.beside is None else source.beside
+    if is_urgent(source.topic):
+        return {source.topic: source.offset, normal: beside}
+    return {normal: source.offset} | dict.fromkeys(others, beside)
+
+
+def _transaction(raw: bytes) -> Transaction | None:
+    try:
+        return Transaction.load(raw)
+    except (ValueError, KeyError):
+        return None

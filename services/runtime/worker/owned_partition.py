@@ -1,0 +1,83 @@
+"""What a worker holds of one log partition while it owns it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+from services.runtime.decider.inputs import InputRecord
+from services.runtime.log.chain import IN_FLIGHT, Position, View
+from services.runtime.log.transaction import Transaction
+from services.runtime.process.tracing import Span
+from services.runtime.worker.publisher import Feed
+
+S = TypeVar("S")
+UNPUBLISHED: int = 20_000
+"""Acknowledged records that may wait for the publisher before the worker waits too."""
+
+
+class Pending(NamedTuple):
+    """A record that is sent and not acknowledged."""
+
+    position: Position
+    transaction: Transaction
+    record: InputRecord | None
+    """The input, for the dead letters; None when it took effect."""
+    sent_at: float
+    """time.monotonic()"""
+    span: Span | None = None
+    """Ends with the acknowledgement."""
+
+
+@dataclass(slots=True, eq=False)
+class Held(Generic[S]):
+    partition: int
+    view: View[S]
+    feed: Feed
+    slot: str
+    """Where the next snapshot goes."""
+    anchor: tuple[int, str]
+    """Offset and hash of the last record when the partition was taken; (-1, "") for an empty log."""
+    confirmed: tuple[int, str]
+    """Offset and hash of the newest record known to be in the log."""
+    pending: deque[Pending] = field(default_factory=deque)
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when an append is acknowledged, and by the feed when less is left to publish."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while an input is applied, where two lanes bring them."""
+    urgent: deque[InputRecord] = field(default_factory=deque)
+    """Records of the urgent lane that were read and are not applied yet."""
+    dropped: bool = False
+    snapshot: View[S] | None = None
+    """A view that is to be written once its seq is acknowledged."""
+    writing: asyncio.Task[None] | None = None
+    snapshot_seq: int = 0
+    """Seq of the newest snapshot, or at the take."""
+    snapshot_at: float = field(default_factory=time.monotonic)
+    """time.monotonic() of it."""
+    next_snapshot_at: float = 0.0
+    """time.monotonic() before which no snapshot is taken."""
+    moved_at: float = field(default_factory=time.monotonic)
+    """time.monotonic() of the last append."""
+
+    @property
+    def full(self) -> bool:
+        """True when the next input has to wait."""
+        return len(self.pending) >= IN_FLIGHT or self.feed.lag >= UNPUBLISHED
+
+    async def until_room(self) -> None:
+        """Return when the next input may be applied, or the partition is dropped."""
+        while self.full and not self.dropped:
+            self.room.clear()
+            await self.room.wait()
+
+    def drop(self) -> None:
+        """Somebody else may own the partition now: nothing is decided from this view any more."""
+        self.dropped = True
+        self.feed.cancel()
+        self.room.set()
+        if self.writing is not None:
+            self.writing.cancel()

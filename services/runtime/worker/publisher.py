@@ -1,0 +1,430 @@
+"""Forwarding: accepted and acknowledged facts → inputs of the services that the route table names, public topics, dead letters.
+
+At least once, in log order per partition, through one ordered idempotent producer; a failed send stops the process. Each record
+carries the place of its fact, and a receiver keeps one watermark per source, so a repetition has no effect. A partition's feed
+begins at the receivers' own watermarks, read from their logs: what a receiver lost is sent again, and a watermark that this service's
+log does not hold is `source.forked`. Public topics have no receiver with a log: they begin after the newest place found at their end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, NamedTuple, get_args
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from schemas import envelope as ce
+from schemas.envelope import Place
+from schemas.realms import is_live
+from schemas.routes import PUBLIC, destinations, public_topics, publishes
+from schemas.runtime import InputFailed, InputRefused, Tick
+from schemas.topics import LARGE_MESSAGE_BYTES, is_input, urgent_lane
+from schemas.topics import log as log_topic
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputRecord
+from services.runtime.decider.realm_state import Mark
+from services.runtime.kafka import dead_letters
+from services.runtime.kafka.clients import (
+    RecordHeaders,
+    headers_of,
+    idempotent_producer,
+    send_patiently,
+)
+from services.runtime.kafka.dead_letters import DeadLetter, Lane
+from services.runtime.log.chain import Position, follow
+from services.runtime.log.missing_records import look_until_visible
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.received_positions import marks_of, position_after
+from services.runtime.log.snapshots import Published
+from services.runtime.log.transaction import FactRecord, Transaction
+from services.runtime.process import metrics, tracing
+from services.runtime.process.exits import stop, stop_for
+from services.runtime.process.failpoints import ARMED, reach
+from services.runtime.worker.recovery import record_of
+
+MAX_OUTGOING: Final = 5000
+"""Records sent and not acknowledged, over all partitions; beyond it the feeds wait."""
+TAIL: Final = 300
+"""Records at the end of a public topic that are searched for this service's newest place."""
+_FAILED: Final = "input_failed"
+_DEAD: Final = {InputFailed.wire_type(), InputRefused.wire_type()}
+log = structlog.get_logger(__name__)
+
+
+class Accepted(NamedTuple):
+    """An accepted record on its way out; `record` is its input, when it is still at hand."""
+
+    transaction: Transaction
+    position: Position
+    record: InputRecord | None = None
+
+
+@dataclass(slots=True)
+class _Sending:
+    """One accepted record whose sends are under way."""
+
+    position: Position
+    last: dict[str, Place]
+    left: int = 1
+
+
+class _Route(NamedTuple):
+    """Falsy fields all: the fact stays where it is."""
+
+    receivers: tuple[str, ...]
+    topics: tuple[str, ...]
+    dead: bool
+
+
+class Publisher:
+    """The outgoing side of one worker."""
+
+    def __init__(self, kafka: str, service: str, logic: int, marks: InputMarks) -> None:
+        self.kafka = kafka
+        self.service = service
+        self.logic = logic
+        self._marks = marks
+        self.producer: AIOKafkaProducer = idempotent_producer(
+            kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES
+        )
+        self.outgoing = 0
+        self.closing = False
+        self.sent: Counter[str] = Counter()
+        """Topic → records sent since the figures were last taken by `report`."""
+        self.room = asyncio.Event()
+        self.room.set()
+        for reason in (_FAILED, *get_args(InputRefused.model_fields["code"].annotation)):
+            metrics.begin("vigie_dead_letters_total", service=service, reason=reason)
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError."""
+        await self.producer.start()
+
+    async def stop(self) -> None:
+        """Send what is buffered. What is not acknowledged by then is published again by whoever takes over."""
+        self.closing = True
+        await self.producer.stop()
+
+    async def send(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes,
+        value: bytes,
+        headers: RecordHeaders,
+        done: Callable[[], None] | None = None,
+    ) -> None:
+        """Hand one record to the producer. A failure, now or later, ends the process."""
+        if is_input(topic):
+            headers = self._marks.sign(topic, key, value, headers)
+        if self.outgoing >= MAX_OUTGOING:
+            self.room.clear()
+            await self.room.wait()
+        self.outgoing += 1
+
+        def acknowledged(sent: asyncio.Future[Any]) -> None:
+            if sent.cancelled():
+                return
+            if (error := sent.exception()) is not None:
+                if self.closing:
+                    return
+                stop("publish.failed", f"{topic}: {type(error).__name__}: {error}")
+            self.outgoing -= 1
+            if self.outgoing < MAX_OUTGOING // 2:
+                self.room.set()
+            if done is not None:
+                done()
+
+        if ARMED:
+            reach("before-publish")
+        sent = await send_patiently(self.producer, topic, value, key, partition, headers)
+        sent.add_done_callback(acknowledged)
+        if ARMED:
+            reach("after-publish")
+
+    def report(self) -> None:
+        """Hand the figures to the metrics; once a second is enough."""
+        for topic, number in self.sent.items():
+            metrics.count("vigie_published_total", number, service=self.service, topic=topic)
+        self.sent.clear()
+
+    async def send_tick(self, partition: int, realm: str, id: str) -> None:
+        """Send a `Tick` to the worker's own input, before what waits in the other lane: deadlines fire while a flood stands."""
+        headers = headers_of(Tick.wire_type(), id=id, source=f"/{self.service}")
+        await self.send(urgent_lane(self.service, realm), partition, realm.encode(), b"{}", headers)
+
+
+class Feed:
+    """The outgoing records of one log partition, from the place where its receivers stand."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        partition: int,
+        end: Position,
+        published: Published,
+        room: asyncio.Event,
+    ) -> None:
+        """`room` is set whenever less is left to publish: whoever waits for that looks again."""
+        self._publisher = publisher
+        self._room = room
+        self._partition = partition
+        self._end = end
+        self._queue: deque[Accepted] = deque()
+        self._filled = asyncio.Event()
+        self._sending: deque[_Sending] = deque()
+        self._marks: dict[str, Place] = {}
+        self._cancelled = False
+        self._frontier = published.position
+        self._last = published.last
+        self._task = asyncio.create_task(
+            self._run(), name=f"publish {publisher.service}/{partition}"
+        )
+
+    @property
+    def published(self) -> Published:
+        """How far everything is sent and acknowledged."""
+        return Published(self._frontier, self._last)
+
+    @property
+    def lag(self) -> int:
+        """Accepted records that are not completely published yet."""
+        return len(self._queue) + len(self._sending)
+
+    def offer(self, accepted: Accepted) -> None:
+        """The next acknowledged record, in order."""
+        self._queue.append(accepted)
+        self._filled.set()
+
+    def cancel(self) -> None:
+        """The partition belongs to somebody else now. What was handed to the producer may still land: it is true."""
+        self._cancelled = True
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        try:
+            async with PartitionReader(self._publisher.kafka) as reader:
+                start = await self._begin(reader)
+                await self._catch_up(reader, start)
+            while True:
+                if not self._queue:
+                    self._filled.clear()
+                    await self._filled.wait()
+                await self._publish(self._queue.popleft(), compare=False)
+                self._room.set()
+        except asyncio.CancelledError:
+            if (
+                not self._cancelled
+            ):  # a library's own cancellation that got out: a feed must not end silently
+                stop(
+                    "publish.failed",
+                    f"the feed of partition {self._partition} was cancelled from inside",
+                )
+            raise
+        except Exception as error:  # noqa: BLE001  any failure here is the end of the process, by name
+            if not self._cancelled:  # else its producer was closed under it, as it should be
+                stop_for(error, "publish.failed")
+
+    # ── where to begin ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _begin(self, reader: PartitionReader) -> Position:
+        """Read the receivers' watermarks and return the position after which something may be missing at one of them."""
+        service, p = self._publisher.service, self._partition
+        start = self._frontier
+        async for receiver, mark in marks_of(reader, service, p):
+            at = None if mark is None else await self._position_after(reader, mark)
+            if mark is not None:
+                self._marks[receiver] = mark.place
+            sent = self._last.get(receiver)
+            if sent is not None and (mark is None or mark.place < sent):
+                behind = at if at is not None else Position()
+                start = min(start, behind, key=lambda position: position.next)
+        for topic in (*PUBLIC, dead_letters.TOPIC):
+            if (place := await self._newest_place(reader, topic)) is not None:
+                self._marks[topic] = place
+        return start
+
+    async def _position_after(self, reader: PartitionReader, mark: Mark) -> Position | None:
+        """Return the position after what a receiver has taken; a record that is not visible yet is waited for. Raises Stop."""
+        service, p = self._publisher.service, self._partition
+        look = partial(position_after, reader, service, p, mark, self._end)
+        return await look_until_visible(self._publisher.kafka, log_topic(service), look)
+
+    async def _newest_place(self, reader: PartitionReader, topic: str) -> Place | None:
+        """This service's newest place among the last records of a public topic."""
+        newest = None
+        bounds = await reader.bounds(topic, [self._partition])
+        begin, end = bounds[self._partition]
+        async for record in reader.read(topic, {self._partition: (max(begin, end - TAIL), end)}):
+            place = _place_in(record.headers)
+            if place is not None and place.service == self._publisher.service:
+                newest = place if newest is None else max(newest, place)
+        return newest
+
+    async def _catch_up(self, reader: PartitionReader, start: Position) -> None:
+        """Publish what the log holds from `start` to where the worker took it over."""
+        topic, at, count = log_topic(self._publisher.service), start, 0
+        async for record in reader.read(topic, {self._partition: (start.next, self._end.next)}):
+            at, transaction = follow(at, record.offset, record.value, self._publisher.logic)
+            if transaction is not None:
+                if record.headers:
+                    transaction = replace(
+                        transaction, traceparent=tracing.of_headers(record.headers)
+                    )
+                given = None
+                if any(fact.type in _DEAD for fact in transaction.facts):
+                    async with PartitionReader(self._publisher.kafka) as inputs:
+                        given = (
+                            await inputs.at(
+                                transaction.src.topic, {self._partition: transaction.src.offset}
+                            )
+                        ).get(self._partition)
+                await self._publish(
+                    Accepted(transaction, at, None if given is None else record_of(given)),
+                    compare=True,
+                )
+                count += 1
+        if count:
+            log.info("publisher.caught_up", partition=self._partition, records=count)
+
+    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _route(self, logic: int, fact: FactRecord) -> _Route:
+        """Where this fact goes, by the table of the record's own logic version."""
+        receivers = destinations(logic, self._publisher.service, fact.name, fact.data)
+        return _Route(receivers, public_topics(fact.name), fact.type in _DEAD)
+
+    async def _publish(self, accepted: Accepted, *, compare: bool) -> None:
+        tx, service = accepted.transaction, self._publisher.service
+        routed = [
+            (n, fact, route)
+            for n, fact in enumerate(tx.facts)
+            if any(route := self._route(tx.logic, fact))
+        ]
+        if not routed:  # most records: nothing leaves, the frontier moves
+            if self._sending:
+                self._sending[-1].position = accepted.position
+            else:
+                self._frontier = accepted.position
+            return
+        sending = _Sending(accepted.position, {})
+        self._sending.append(sending)
+        for ordinal, fact, route in routed:
+            place = Place(service, self._partition, tx.history, tx.seq, ordinal)
+            receivers = [r for r in route.receivers if publishes(service, r, tx.realm)]
+            targets = [
+                *((r, urgent_lane(r, tx.realm)) for r in receivers),
+                *((t, t) for t in route.topics),
+            ]
+            wanted = [
+                topic
+                for mark, topic in targets
+                if not compare or place > self._marks.get(mark, _NOWHERE)
+            ]
+            if wanted:
+                value, headers, key = (
+                    orjson.dumps(fact.data),
+                    self._headers(tx, fact, place, accepted.position.hash),
+                    tx.realm.encode(),
+                )
+                for topic in wanted:
+                    await self._send(sending, topic, self._partition, key, value, headers)
+            if route.dead and (
+                not compare or place > self._marks.get(dead_letters.TOPIC, _NOWHERE)
+            ):
+                await self._bury(sending, tx, fact, place, accepted)
+            for receiver in receivers:
+                sending.last[receiver] = place
+        self._acknowledged(sending)
+
+    def _headers(self, tx: Transaction, fact: FactRecord, place: Place, hash: str) -> RecordHeaders:
+        return headers_of(
+            fact.type,
+            id=fact.id,
+            source=f"/{tx.service}",
+            at=None if is_live(tx.realm) else fact.at,
+            correlation_id=tx.src.correlation_id,
+            causation_id=tx.src.id,
+            place=place,
+            place_hash=hash,
+            time_ms=fact.at,
+            traceparent=tx.traceparent,
+        )
+
+    async def _bury(
+        self, sending: _Sending, tx: Transaction, fact: FactRecord, place: Place, accepted: Accepted
+    ) -> None:
+        """The original bytes of an input without effect, with the reason."""
+        source, given, failed = tx.src, accepted.record, fact.type == InputFailed.wire_type()
+        code = _FAILED if failed else str(fact.data["code"])
+        letter = DeadLetter(
+            fact.id,
+            Lane.FAILED if failed else Lane.UNREADABLE,
+            tx.service,
+            tx.realm,
+            fact.at,
+            code,
+            str(fact.data["error"] if failed else fact.data["detail"]),
+            source.id,
+            source.type or None,
+            source.source or None,
+            source.topic,
+            source.partition,
+            source.offset,
+            headers={}
+            if given is None
+            else {name: (value or b"").decode("utf-8", "replace") for name, value in given.headers},
+            body=None if given is None else given.value,
+        )
+        metrics.count("vigie_dead_letters_total", service=tx.service, reason=code)
+        headers: RecordHeaders = [
+            (ce.CE_PLACE, str(place).encode()),
+            (ce.CE_PLACEHASH, accepted.position.hash.encode()),
+        ]
+        await self._send(
+            sending, dead_letters.TOPIC, self._partition, letter.key, letter.dump(), headers
+        )
+
+    async def _send(
+        self,
+        sending: _Sending,
+        topic: str,
+        partition: int,
+        key: bytes,
+        value: bytes,
+        headers: RecordHeaders,
+    ) -> None:
+        sending.left += 1
+        await self._publisher.send(
+            topic, partition, key, value, headers, lambda: self._acknowledged(sending)
+        )
+        self._publisher.sent[topic] += 1
+
+    def _acknowledged(self, sending: _Sending) -> None:
+        sending.left -= 1
+        if sending.left:
+            return
+        while self._sending and self._sending[0].left == 0:
+            done = self._sending.popleft()
+            self._room.set()
+            self._frontier = done.position
+            for receiver, place in done.last.items():
+                self._last = self._last.set(receiver, place)
+
+
+def _place_in(headers: Sequence[tuple[str, bytes | None]]) -> Place | None:
+    """None also for one that none of ours wrote."""
+    raw = dict(headers).get(ce.CE_PLACE)
+    try:
+        return None if raw is None else Place.parse(raw.decode())
+    except ValueError:
+        return None
+
+
+_NOWHERE: Final = Place("", -1, -1, -1, -1)

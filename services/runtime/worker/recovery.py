@@ -1,0 +1,172 @@
+"""Taking a log partition: snapshot, fold of the log's tail, position in the input (RUNTIME §1, rules 2 and 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+
+from schemas.topics import lanes
+from schemas.topics import log as log_topic
+from services.runtime.decider.inputs import InputRecord, input_digest
+from services.runtime.decider.machine import Machine
+from services.runtime.log.chain import Position, View, empty, fold, follow
+from services.runtime.log.missing_records import Missing
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.log.snapshots import (
+    SLOTS,
+    Manifest,
+    Published,
+    SnapshotDamaged,
+    load_view,
+    newest_manifests,
+)
+from services.runtime.log.transaction import digest
+from services.runtime.process.exits import Stop
+
+S = TypeVar("S")
+ANY_LOGIC: Final = 1 << 30
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken(Generic[S]):
+    view: View[S]
+    published: Published
+    """From the snapshot; the beginning without one."""
+    next_slot: str
+    """Slot for the next snapshot: never the one that was just used."""
+    folded: int
+    """Log records read after the snapshot."""
+
+
+async def take(reader: PartitionReader, machine: Machine[S], partition: int) -> Taken[S]:
+    """Return the view of the whole log partition as it is now. Raises Stop (`logic.newer`), Missing (`log.truncated`)."""
+    service = machine.service
+    manifests = await newest_manifests(reader, service, partition)
+    start, lost = await first_that_holds(reader, service, partition, manifests)
+    view, published, slot = empty(), Published(), SLOTS[0]
+    for manifest in [] if start is None else manifests[manifests.index(start) :]:
+        if not await holds(reader, service, partition, manifest.position):
+            continue
+        if manifest.position.logic > machine.logic:
+            raise Stop(
+                "logic.newer",
+                f"a snapshot was written by logic {manifest.position.logic}, this program knows {machine.logic}",
+            )
+        if manifest.code != machine.logic:
+            log.info(
+                "snapshot.other_logic", partition=partition, slot=manifest.slot, logic=manifest.code
+            )
+            continue
+        try:
+            view, published = (
+                await load_view(reader, machine.decider, partition, manifest),
+                manifest.published,
+            )
+            slot = SLOTS[1 - SLOTS.index(manifest.slot)]
+            break
+        except SnapshotDamaged as error:
+            log.warning(
+                "snapshot.damaged",
+                partition=partition,
+                slot=manifest.slot,
+                seq=manifest.position.seq,
+                error=str(error),
+            )
+    topic, first = log_topic(service), view.position.next
+    _, end = (await reader.bounds(topic, [partition]))[partition]
+    async for record in reader.read(topic, {partition: (first, end)}):
+        view = fold(machine, view, record.offset, record.value)
+    if lost > view.position.history:
+        raise Missing(
+            "log.truncated",
+            f"partition {partition} of {topic} lacks records that a snapshot had seen acknowledged",
+        )
+    return Taken(view, published, slot, view.position.next - first)
+
+
+async def first_that_holds(
+    reader: PartitionReader, service: str, partition: int, manifests: list[Manifest]
+) -> tuple[Manifest | None, int]:
+    """The newest manifest whose head is in the log, and the history that the log must have reached to explain those that are not."""
+    lost = 0
+    for manifest in manifests:
+        if await holds(reader, service, partition, manifest.position):
+            return manifest, lost
+        lost = max(
+            lost, manifest.position.history + 1
+        )  # it was sent after its ack: a loss is proven
+    return None, lost
+
+
+async def holds(reader: PartitionReader, service: str, partition: int, at: Position) -> bool:
+    """True if the log still holds the last accepted record of a position."""
+    if at.head_offset < 0:
+        return True
+    found = await reader.at(log_topic(service), {partition: at.head_offset})
+    return partition in found and digest(found[partition].value) == at.hash
+
+
+async def position_of(reader: PartitionReader, service: str, partition: int) -> Position:
+    """Position at the end of a log partition, without its state: from the newest snapshot that holds, by the reader's rule."""
+    start, _ = await first_that_holds(
+        reader, service, partition, await newest_manifests(reader, service, partition)
+    )
+    at = Position() if start is None else start.position
+    topic = log_topic(service)
+    _, end = (await reader.bounds(topic, [partition]))[partition]
+    async for record in reader.read(topic, {partition: (at.next, end)}):
+        at, _ = follow(at, record.offset, record.value, ANY_LOGIC)
+    return at
+
+
+async def check_input(reader: PartitionReader, service: str, partition: int, at: Position) -> None:
+    """Check that each lane of the input goes on where the log has applied it.
+
+    Raises Stop (`input.gap`) and Stop or Missing (`input.rewritten`).
+    """
+    for topic in lanes(service):
+        await _check_lane(reader, topic, partition, at)
+
+
+async def _check_lane(reader: PartitionReader, topic: str, partition: int, at: Position) -> None:
+    applied, applied_digest = at.applied_in(topic)
+    begin, end = (await reader.bounds(topic, [partition]))[partition]
+    if applied >= end:
+        raise Missing(
+            "input.rewritten",
+            f"partition {partition} of {topic} ends at {end}, the log has applied offset {applied}",
+        )
+    if begin > applied + 1:
+        raise Stop(
+            "input.gap",
+            f"partition {partition} of {topic} begins at {begin}, offset {applied + 1} is due",
+        )
+    if applied < 0 or not applied_digest:
+        return
+    found = await reader.at(topic, {partition: applied})
+    if partition not in found:
+        raise Missing(
+            "input.rewritten",
+            f"partition {partition} of {topic} lacks offset {applied}, which the log has applied",
+        )
+    if input_digest(record_of(found[partition])) != applied_digest:
+        raise Stop(
+            "input.rewritten",
+            f"partition {partition} of {topic} holds another record at offset {applied} than the one applied",
+        )
+
+
+def record_of(found: Any) -> InputRecord:
+    """A consumer's record as an input record."""
+    return InputRecord(
+        found.topic,
+        found.partition,
+        found.offset,
+        found.key,
+        found.value,
+        tuple(found.headers),
+        found.timestamp,
+    )

@@ -1,0 +1,83 @@
+"""How a worker takes a log partition: its state, publisher and input stand where the log ends (rules 2, 4, 9)."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Generic, TypeVar
+
+import structlog
+
+from schemas.topics import inputs as inputs_topic
+from schemas.topics import log as log_topic
+from services.runtime.decider.machine import Machine
+from services.runtime.log.chain import fold
+from services.runtime.log.missing_records import look_until_visible
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process.failpoints import ARMED, reach
+from services.runtime.worker.owned_partition import Held
+from services.runtime.worker.publisher import Feed, Publisher
+from services.runtime.worker.recovery import check_input, take
+
+S = TypeVar("S")
+log = structlog.get_logger(__name__)
+
+
+class Takeover(Generic[S]):
+    """Takes partitions for one worker."""
+
+    def __init__(self, machine: Machine[S], kafka: str, publisher: Publisher) -> None:
+        self._machine = machine
+        self._kafka = kafka
+        self._publisher = publisher
+        self._inputs, self._log = inputs_topic(machine.service), log_topic(machine.service)
+
+    async def take(self, reader: PartitionReader, partition: int, kept: Held[S] | None) -> Held[S]:
+        """Return the partition as its log holds it now. Raises Stop, KafkaError.
+
+        `kept`: the partition as this worker held it before, if it did.
+        """
+        held = await self._read(reader, partition) if kept is None else kept
+        await self._top_up(reader, held)
+        await self.check_input(reader, held)
+        return held
+
+    async def check_input(self, reader: PartitionReader, held: Held[S]) -> None:
+        """Check the input against the log (rule 4); wait for a record that is not visible yet. Raises Stop."""
+        look = partial(
+            check_input, reader, self._machine.service, held.partition, held.view.position
+        )
+        await look_until_visible(self._kafka, self._inputs, look)
+
+    async def _read(self, reader: PartitionReader, partition: int) -> Held[S]:
+        """Return the partition as its snapshots and its log hold it."""
+        look = partial(take, reader, self._machine, partition)
+        taken = await look_until_visible(self._kafka, self._log, look)
+        if ARMED:
+            reach("during-takeover")
+        at, room = taken.view.position, asyncio.Event()
+        anchor = (at.next - 1, at.tail)
+        feed = Feed(self._publisher, partition, at, taken.published, room)
+        log.debug(
+            "partition.taken",
+            partition=partition,
+            seq=at.seq,
+            folded=taken.folded,
+            ignored=at.ignored,
+        )
+        slot = taken.next_slot
+        return Held(
+            partition, taken.view, feed, slot, anchor, anchor, room=room, snapshot_seq=at.seq
+        )
+
+    async def _top_up(self, reader: PartitionReader, held: Held[S]) -> None:
+        """Fold what another worker appended while we kept the chain."""
+        before = held.view.position
+        _, end = (await reader.bounds(self._log, [held.partition]))[held.partition]
+        async for record in reader.read(self._log, {held.partition: (before.next, end)}):
+            held.view = fold(self._machine, held.view, record.offset, record.value)
+        at = held.view.position
+        if at.next != before.next:
+            held.feed.cancel()
+            held.feed = Feed(self._publisher, held.partition, at, held.feed.published, held.room)
+            held.confirmed = (at.next - 1, at.tail)

@@ -1,0 +1,172 @@
+"""The urgent lane of a decider: a second input topic whose records are decided before what waits in the other.
+
+The group gives a worker its partitions by the ordinary lane alone; of each one it also reads the urgent lane, from the offset that the log says. The order
+in which the worker takes records of the two lanes is free, and the log keeps it: each Transaction names its lane and offset. A replay never decides again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from services.runtime.kafka.clients import groupless_consumer
+from services.runtime.kafka.fetch_throttle import EVERY_MS, PATIENT_WAIT_MS, Pace
+from services.runtime.log.partition_reader import PartitionReader, stop_consumer
+
+AGAIN_S: Final = 0.5
+AT_ONCE: Final = 200
+"""Records in one fetch. The next one begins when they are decided."""
+Deliver = Callable[[int, list[Any]], Awaitable[None]]
+"""(partition, records in order); returns when they are decided, or their partition belongs to somebody else."""
+log = structlog.get_logger(__name__)
+
+
+class UrgentLane:
+    """Reads the urgent lane of the owned partitions. `begin_at` says from where; `run` until cancelled."""
+
+    def __init__(
+        self,
+        kafka: str,
+        topic: str,
+        deliver: Deliver,
+        check: Callable[[], Awaitable[None]],
+        every_ms: int = EVERY_MS,
+    ) -> None:
+        """`check` raises Stop when the lane was damaged behind its reader; it waits for what is only not visible yet."""
+        self._kafka = kafka
+        self._topic = topic
+        self._deliver = deliver
+        self._check = check
+        self._every_ms = every_ms
+        self._starts: Mapping[int, int] = {}
+        self._changed = asyncio.Event()
+        self._ends: dict[int, int] = {}
+        self._pace: Pace | None = None
+        self._decided = asyncio.Event()
+        self._asking = asyncio.Lock()
+        self._asker: PartitionReader | None = None
+
+    def begin_at(self, starts: Mapping[int, int]) -> None:
+        """Read these partitions from these offsets on, and no other any more."""
+        self._starts = dict(starts)
+        self._ends = {}
+        self._changed.set()
+
+    def hurry(self) -> None:
+        """Somebody waits for the answer to an input."""
+        if self._pace is not None:
+            self._pace.hurry()
+
+    def end_of(self, partition: int) -> int:
+        """Return the end of the lane as it was last heard; 0 before that."""
+        return self._ends.get(partition, 0)
+
+    async def ask_end(self, partition: int) -> int:
+        """Ask the broker for the end of the lane, however long it is away."""
+        async with self._asking:
+            while True:
+                try:
+                    if self._asker is None:
+                        self._asker = await PartitionReader(self._kafka, fetch_bytes=1).__aenter__()
+                    tp = TopicPartition(self._topic, partition)
+                    return (await self._asker.ends([tp]))[tp]
+                except (KafkaError, OSError) as error:
+                    log.warning(
+                        "urgent.end_unknown",
+                        topic=self._topic,
+                        error=f"{type(error).__name__}: {error}",
+                    )
+                    await self._close_asker()
+                    await asyncio.sleep(AGAIN_S)
+
+    async def until_decided(self) -> None:
+        """Return when records of the lane were decided, at the latest after AGAIN_S: look again then."""
+        self._decided.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._decided.wait(), AGAIN_S)
+
+    async def _close_asker(self) -> None:
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            await asker.__aexit__(None, None, None)
+
+    async def run(self) -> None:
+        """Deliver what comes, until cancelled."""
+        try:
+            await self._run()
+        finally:
+            await self._close_asker()
+
+    async def _run(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            starts = dict(self._starts)
+            try:
+                await self._follow(starts)
+            except (KafkaError, OSError) as error:
+                log.warning(
+                    "urgent.interrupted",
+                    topic=self._topic,
+                    error=f"{type(error).__name__}: {error}",
+                )
+                if isinstance(error, OffsetOutOfRangeError):
+                    await self._check()
+                await asyncio.sleep(AGAIN_S)
+            if (
+                self._starts.keys() == starts.keys() and not self._changed.is_set()
+            ):  # interrupted: go on where we are
+                self._starts = starts
+                self._changed.set()
+
+    async def _follow(self, starts: dict[int, int]) -> None:
+        """Deliver from these offsets on until others are given. Moves `starts` along. Raises KafkaError, OSError."""
+        if not starts:
+            return await self._until_changed()
+        consumer: Any = groupless_consumer(self._kafka)
+        try:
+            await consumer.start()
+            self._pace = Pace(consumer, self._every_ms, PATIENT_WAIT_MS)
+            tps = {partition: TopicPartition(self._topic, partition) for partition in starts}
+            consumer.assign(list(tps.values()))
+            for partition, tp in tps.items():
+                consumer.seek(tp, starts[partition])
+            while not self._changed.is_set():
+                found = await self._next(consumer)
+                for tp, records in found.items():
+                    await self._deliver(tp.partition, records)
+                    self._decided.set()
+                    if self._changed.is_set():
+                        return None
+                    starts[tp.partition] = records[-1].offset + 1
+                    self._ends[tp.partition] = consumer.highwater(tp) or 0
+        finally:
+            self._pace = None
+            await stop_consumer(consumer)
+        return None
+
+    async def _next(self, consumer: Any) -> dict[TopicPartition, list[Any]]:
+        """Return the next records, or nothing when other partitions are given."""
+        fetching = asyncio.ensure_future(
+            consumer.getmany(timeout_ms=PATIENT_WAIT_MS, max_records=AT_ONCE)
+        )
+        changing = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait([fetching, changing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changing.cancel()
+            if not fetching.done():
+                fetching.cancel()
+        if fetching.done() and not fetching.cancelled():
+            found: dict[TopicPartition, list[Any]] = fetching.result()
+            return found
+        return {}
+
+    async def _until_changed(self) -> None:
+        await self._changed.wait()

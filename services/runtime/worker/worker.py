@@ -1,0 +1,475 @@
+"""The worker: one decider on the log partitions that its group gives it (RUNTIME §1, §3).
+
+For each input: check its mark, decide, append one Transaction to the own partition of the log, evolve at once. When the broker acknowledges the
+append at the expected offset, the facts are accepted and become visible: forwarded, published, snapshotted. An unexpected offset
+means that somebody else appended: the process ends and starts again from the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+import structlog
+import uvloop
+from aiokafka.errors import KafkaError
+
+from schemas.realms import is_live
+from schemas.runtime import Tick
+from schemas.topics import URGENT
+from schemas.topics import inputs as inputs_topic
+from schemas.topics import log as log_topic
+from schemas.topics import urgent as urgent_topic
+from services.runtime.decider.input_marks import InputMarks
+from services.runtime.decider.inputs import InputRecord
+from services.runtime.decider.machine import Machine
+from services.runtime.decider.protocol import Decider
+from services.runtime.kafka.clients import idempotent_producer, send_patiently
+from services.runtime.kafka.fetch_throttle import EVERY_MS, is_awaited
+from services.runtime.log.chain import IN_FLIGHT, Appended, append
+from services.runtime.log.partition_reader import PartitionReader
+from services.runtime.process import health, logs, metrics, tracing
+from services.runtime.process.exits import Name, Stop, stop, stop_for
+from services.runtime.process.failpoints import ARMED, reach
+from services.runtime.process.heap import give_back
+from services.runtime.process.settings import Settings
+from services.runtime.process.tracing import Span, Traces
+from services.runtime.secrets.keyring import MasterKeyInvalid
+from services.runtime.worker import failure_log
+from services.runtime.worker.faust_app import Membership, make_app
+from services.runtime.worker.faust_worker import run_app
+from services.runtime.worker.housekeeping import Watch
+from services.runtime.worker.owned_partition import Held, Pending
+from services.runtime.worker.publisher import Accepted, Publisher
+from services.runtime.worker.recovery import record_of
+from services.runtime.worker.takeover import Takeover
+from services.runtime.worker.ticker import Ticker
+from services.runtime.worker.urgent_lane import UrgentLane
+
+S = TypeVar("S")
+_TICK = Tick.wire_type()
+FLUSH_S = 5.0
+GC_THRESHOLD = (50_000, 20, 100)
+"""States are long-lived and acyclic: collect rarely."""
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Numbers that tests and benchmarks change."""
+
+    session_s: float = 10.0
+    snapshot_every: int = 2000
+    """Records between snapshots, at least."""
+    snapshot_pause_s: float = 2.0
+    """Seconds between snapshots, at least; also ten times what the last one took."""
+    snapshot_s: float = 3600.0
+    """Seconds after which a snapshot is taken of whatever has come since the last one."""
+    group: str = ""
+    """Consumer group; empty = `vigie-<service>`."""
+    every_ms: int = EVERY_MS
+    """Turns in a stream (`services.runtime.kafka.fetch_throttle`)."""
+
+
+class Worker(Generic[S]):
+    """One process of one decider."""
+
+    def __init__(
+        self,
+        decider: Decider[S],
+        kafka: str,
+        instance: str,
+        marks: InputMarks,
+        tuning: Tuning | None = None,
+    ) -> None:
+        self.machine = Machine(decider)
+        self.service = decider.service
+        self.kafka = kafka
+        self.marks = marks
+        self.run_id = uuid4().hex[:16]
+        self.tuning = tuning or Tuning()
+        self.inputs = inputs_topic(self.service)
+        self.log = log_topic(self.service)
+        self.held: dict[int, Held[S]] = {}
+        self.ready = False
+        """True from the end of a take until the partitions are revoked."""
+        self.stopping = False
+        self.counts: Counter[str] = Counter()
+        """Outcome → inputs, handed to the metrics once a second."""
+        self.traces = tracing.current()
+        self.producer = idempotent_producer(kafka)
+        self.publisher = Publisher(kafka, self.service, decider.logic, marks)
+        self.takeover = Takeover(self.machine, kafka, self.publisher)
+        self.ticker = Ticker(self.publisher.send_tick, self.run_id)
+        group = self.tuning.group or f"vigie-{self.service}"
+        self.app: Any = make_app(
+            kafka,
+            Membership(group, instance, self.tuning.session_s, every_ms=self.tuning.every_ms),
+            self,
+        )
+        self.app.on_rebalance_complete.connect(self.recover)
+        self.app.on_partitions_revoked.connect(self.revoked)
+        self.app.on_before_shutdown.connect(self.stop)
+        self.app.topics.add(self.app.topic(self.inputs))
+        self.urgent = (
+            UrgentLane(
+                kafka,
+                urgent_topic(self.service),
+                self.deliver_urgent,
+                self._check_lanes,
+                self.tuning.every_ms,
+            )
+            if self.service in URGENT
+            else None
+        )
+        self.watch = Watch(self)
+        failure_log.begin(self.service)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Connect the producers and start the tasks beside the consumer. Raises KafkaError."""
+        await self.producer.start()
+        await self.publisher.start()
+        runs = [self.ticker.run, self.watch.run, self.watch.tell]
+        if self.urgent is not None:
+            runs.append(self.urgent.run)
+        for run in runs:
+            self._tasks.append(asyncio.create_task(self._guard(run), name=run.__qualname__))
+
+    async def stop(self, *_: Any, **__: Any) -> None:
+        """Orderly stop, before Faust's own: send what is buffered, at most FLUSH_S."""
+        self.ready, self.stopping = False, True
+        for task in self._tasks:
+            task.cancel()
+        for held in self.held.values():
+            held.feed.cancel()
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self.producer.stop()
+                await self.publisher.stop()
+                await self.watch.stop()
+        except TimeoutError:
+            log.warning("worker.unflushed")
+
+    async def _guard(self, run: Any) -> None:
+        try:
+            await run()
+        except asyncio.CancelledError:
+            if not self.stopping:
+                stop("agent.ended", f"{run.__qualname__} was cancelled from inside")
+            raise
+        except Exception as error:  # noqa: BLE001  a task that ends silently would leave a worker that looks healthy
+            if not self.stopping:
+                stop_for(error, "agent.crashed")
+
+    # ── taking partitions ────────────────────────────────────────────────────────────────────────────────────────
+
+    def position(self, topic: str, partition: int) -> int | None:
+        """Where to read on (rule 4)."""
+        held = self.held.get(partition)
+        return None if held is None or topic != self.inputs else held.view.position.applied + 1
+
+    async def revoked(self, _app: Any, revoked: Any, *_: Any, **__: Any) -> None:
+        """Wait for what is in flight, so that a kept chain is a confirmed one (rule 9)."""
+        log.info("partitions.revoked", partitions=sorted({tp.partition for tp in revoked}))
+        self.ready = False
+        if self.urgent is not None:
+            self.urgent.begin_at({})
+        try:
+            await asyncio.wait_for(self.producer.flush(), FLUSH_S)
+        except TimeoutError:
+            log.warning("worker.unflushed")
+        for held in [h for h in self.held.values() if h.pending]:
+            self._drop(held)
+
+    async def recover(self, *_: Any, **__: Any) -> None:
+        """Faust awaits this before it seeks and resumes the inputs."""
+        try:
+            owned = {
+                tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.inputs
+            }
+            for held in [h for p, h in self.held.items() if p not in owned]:
+                self._drop(held)
+            async with PartitionReader(self.kafka) as reader:
+                for partition in sorted(owned):
+                    started = time.perf_counter()
+                    held = await self.takeover.take(reader, partition, self.held.get(partition))
+                    metrics.gauge(
+                        "vigie_take_seconds",
+                        time.perf_counter() - started,
+                        service=self.service,
+                        partition=str(partition),
+                    )
+                    self.held[partition] = held
+                    for realm, state in held.view.realms.items():
+                        if is_live(realm):
+                            self.ticker.arm(partition, realm, self.machine.next_due(state))
+        except Exception as error:  # noqa: BLE001  whatever fails here, the partition is not held
+            stop_for(error, "take.failed")
+        give_back()
+        self.ready = True
+        if self.urgent is not None:
+            for held in self.held.values():
+                held.urgent.clear()
+            self.urgent.begin_at(
+                {p: held.view.position.urgent + 1 for p, held in self.held.items()}
+            )
+        log.info(
+            "partitions.taken",
+            partitions=sorted(owned),
+            seqs={p: h.view.position.seq for p, h in sorted(self.held.items())},
+        )
+
+    async def _check_lanes(self) -> None:
+        """Check the input of every partition that is held. Raises Stop."""
+        async with PartitionReader(self.kafka) as reader:
+            for held in list(self.held.values()):
+                await self.takeover.check_input(reader, held)
+
+    def _drop(self, held: Held[S]) -> None:
+        self.held.pop(held.partition, None)
+        self.ticker.forget(held.partition)
+        held.drop()
+
+    # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def deliver(self, message: Any) -> None:
+        """Every message of the input topic, one after the other."""
+        held = self.held.get(message.partition)
+        if held is None:
+            return
+        try:
+            record = _record_of(message)
+            if self.urgent is None:
+                await self.apply(held, record)
+                return
+            await asyncio.sleep(
+                0
+            )  # the lane's reader has its turn after each input, however many wait here
+            await self._read_urgent_before(held, record, self.urgent)
+            if self.stopping:
+                return  # not applied: the log says to the next worker where to go on
+            async with held.turn:
+                await self._apply_urgent(held)
+                await self.apply(held, record)
+        except Exception as error:  # noqa: BLE001  whatever fails here, the input is not applied and the process ends by name
+            stop_for(error, "agent.crashed")
+
+    async def _read_urgent_before(
+        self, held: Held[S], record: InputRecord, lane: UrgentLane
+    ) -> None:
+        """Apply what the urgent lane held before an input of the ordinary lane fires a deadline, or is refused for its realm is not open.
+
+        The answer that disarms the deadline, or the order that opens the realm, may lie there.
+        """
+        realm = self.machine.realm_of(record)
+        if not realm or not is_live(realm):
+            return
+        state = held.view.realms.get(realm)
+        due = self.machine.next_due(state)
+        if state is not None and (due is None or due > record.timestamp):
+            return
+        end = await lane.ask_end(held.partition)
+        while held.view.position.urgent + 1 < end and not held.dropped and not self.stopping:
+            await lane.until_decided()
+
+    async def deliver_urgent(self, partition: int, messages: list[Any]) -> None:
+        """Decide records of the urgent lane, at the latest after the one input that is being decided."""
+        held = self.held.get(partition)
+        if held is None or not self.ready:
+            return
+        try:
+            held.urgent.extend(record_of(message) for message in messages)
+            async with held.turn:
+                await self._apply_urgent(held)
+        except Exception as error:  # noqa: BLE001  as in deliver
+            stop_for(error, "agent.crashed")
+
+    async def _apply_urgent(self, held: Held[S]) -> None:
+        """Apply what the urgent lane has brought. The caller holds `held.turn`."""
+        while held.urgent and not held.dropped:
+            await self.apply(held, held.urgent.popleft())
+
+    async def apply(self, held: Held[S], record: InputRecord) -> None:
+        """Apply one input and send its Transaction."""
+        due = held.view.position.applied_in(record.topic)[0] + 1
+        if record.offset != due and not await self._is_next(held, record.topic, record.offset):
+            return
+        await held.until_room()
+        if held.dropped:
+            return  # revoked while we waited: the seek brings it back to its owner
+        if ARMED:
+            reach("before-decide")
+        began_ns = 0 if self.traces is None else time.time_ns()
+        refusal = self.marks.find_fault(record)
+        view, appended = append(self.machine, held.view, record, self.run_id, refusal)
+        tx, outcome, now = appended.transaction, appended.outcome, time.monotonic()
+        span = None if self.traces is None else self._span(self.traces, record, appended, began_ns)
+        if span is not None:
+            tx = replace(tx, traceparent=span.traceparent)
+        kept = record if outcome in ("failed", "refused") else None
+        held.view = view
+        held.moved_at = now
+        held.pending.append(Pending(view.position, tx, kept, now, span))
+        self.counts[outcome] += 1
+        failure_log.tell(tx, outcome)
+        if is_live(tx.realm) and tx.realm:
+            self.ticker.arm(held.partition, tx.realm, tx.next_due)
+            if (
+                tx.facts and tx.facts[0].at < tx.at
+            ):  # deadlines fire before the input is decided, each at its own time
+                metrics.observe(
+                    "vigie_deadline_lateness_seconds",
+                    (tx.at - tx.facts[0].at) / 1000,
+                    service=self.service,
+                )
+            if tx.src.type == _TICK:
+                self.ticker.ticked(tx.realm)
+        if is_awaited(tx.src):
+            self.app.consumer.hurry()
+            if self.urgent is not None:
+                self.urgent.hurry()
+        if self.watch.wants_snapshot(held, now):
+            held.snapshot = view
+        sent = await send_patiently(
+            self.producer,
+            self.log,
+            appended.raw,
+            record.key,
+            held.partition,
+            tracing.as_headers(tx.traceparent),
+        )
+        sent.add_done_callback(lambda done: self._acknowledged(held, done))
+
+    def _span(
+        self, traces: Traces, record: InputRecord, appended: Appended, began_ns: int
+    ) -> Span | None:
+        """The hop of one input; none for what moved the clock and nothing else, which belongs to nobody's trace."""
+        tx, parent = appended.transaction, tracing.of_headers(record.headers)
+        if parent is None and not tx.facts:
+            return None
+        told: tracing.Attributes = {
+            "messaging.system": "kafka",
+            "messaging.destination.name": record.topic,
+            "messaging.destination.partition.id": str(record.partition),
+            "messaging.kafka.offset": record.offset,
+            "vigie.realm": tx.realm,
+            "vigie.input": tx.src.id,
+            "vigie.type": tx.src.type,
+            "vigie.seq": tx.seq,
+            "vigie.facts": len(tx.facts),
+            "vigie.outcome": appended.outcome,
+        }
+        return traces.begin(
+            f"{self.service} decide {tx.src.type}", "consumer", parent, told, began_ns=began_ns
+        )
+
+    async def _is_next(self, held: Held[S], topic: str, offset: int) -> bool:
+        """False for an input that is applied already; an exit if the input topic is damaged (rule 4)."""
+        at = held.view.position
+        next_ = at.applied_in(topic)[0] + 1
+        try:
+            async with PartitionReader(self.kafka) as reader:
+                await self.takeover.check_input(reader, held)
+                due = await reader.at(topic, {held.partition: next_})
+        except (KafkaError, OSError, Stop) as error:
+            stop_for(error, "input.disorder")
+        if offset > next_:
+            missing: Name = "input.disorder" if held.partition in due else "input.gap"
+            stop(
+                missing,
+                f"partition {held.partition} of {topic} goes on at {offset}, offset {next_} is due",
+            )
+        return False
+
+    # ── acknowledged ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _acknowledged(self, held: Held[S], sent: asyncio.Future[Any]) -> None:
+        """The append is in the log; at the expected offset it is accepted (rule 6)."""
+        if held.dropped or sent.cancelled():
+            return
+        if (error := sent.exception()) is not None:
+            if self.stopping:  # whether it is in the log is read there at the next start
+                return
+            stop(
+                "append.failed",
+                f"partition {held.partition} of {self.log}: {type(error).__name__}: {error}",
+            )
+        pending = held.pending.popleft()
+        at = pending.position
+        if (offset := sent.result().offset) != at.head_offset:
+            stop(
+                "append.conflict",
+                f"partition {held.partition} of {self.log}: seq {at.seq} came to offset {offset}, not {at.head_offset}",
+            )
+        if ARMED:
+            reach("after-append")
+        metrics.observe(
+            "vigie_append_seconds", time.monotonic() - pending.sent_at, service=self.service
+        )
+        if pending.span is not None:
+            pending.span.end()
+        held.confirmed = (at.head_offset, at.hash)
+        held.feed.offer(Accepted(pending.transaction, at, pending.record))
+        if len(held.pending) < IN_FLIGHT // 2:
+            held.room.set()
+        if held.snapshot is not None and held.snapshot.position.seq <= at.seq:
+            view, held.snapshot = held.snapshot, None
+            self.watch.write_snapshot(held, view)
+
+
+def _record_of(message: Any) -> InputRecord:
+    """Return a message of Faust, whose time is in seconds, as an input record."""
+    at = int(message.timestamp * 1000 + 0.5)
+    return InputRecord(
+        message.topic,
+        message.partition,
+        message.offset,
+        message.key,
+        message.value,
+        message.headers or (),
+        at,
+    )
+
+
+def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None = None) -> None:
+    """Run the worker of a decider until it is told to stop. Does not return normally from a named exit."""
+    logs.configure(decider.service)
+    tracing.configure(decider.service)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    gc.set_threshold(*GC_THRESHOLD)
+    sys.setswitchinterval(0.001)  # snapshots are encoded in a thread
+
+    async def begin() -> Worker[S]:
+        worker = Worker(
+            decider,
+            settings.kafka,
+            settings.instance,
+            InputMarks.open(settings.data.secrets),
+            tuning,
+        )
+        await health.serve(settings, worker.watch.checks(), live=worker.watch.live())
+        await worker.start()
+        return worker
+
+    try:
+        worker = loop.run_until_complete(begin())
+    except (KafkaError, OSError, MasterKeyInvalid) as error:
+        stop_for(error, "take.failed")
+    log.info(
+        "worker.started",
+        service=decider.service,
+        logic=decider.logic,
+        run=worker.run_id,
+        instance=settings.instance or None,
+    )
+    run_app(worker.app, loop)

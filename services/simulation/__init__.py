@@ -1,0 +1,1 @@
+"""Exercises and what-if runs: scenarios, exercise files, checks and replay."""

@@ -1,0 +1,384 @@
+"""Compares the history of a realm with `expectations.yaml` (docs/reference/rules.md, section 12).
+
+Works on the facts of the three logs alone, by the row rule (last row per collection and id), so it holds for a realm on Kafka
+and for deciders composed in memory, and does not rest on the read model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from schemas.base import MESSAGES, MINUTE_MS, PartFact, RowFact
+from schemas.parts import join_part
+from services.runtime.log.transaction import FactRecord
+from services.simulation.expectations import faults_of
+from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
+
+Check = dict[str, Any]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Verdict of one expectation; `got` is what was found, for people."""
+
+    id: str
+    ok: bool
+    got: str
+    why: str
+
+
+@dataclass
+class History:
+    """Facts of one realm in time order, and the rows as known at a given minute."""
+
+    start: int
+    """T+0, ms UTC."""
+    facts: list[FactRecord]
+    sites: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Static part of the sites (kind, pole), from the reference data."""
+
+    def __post_init__(self) -> None:
+        self.facts.sort(key=lambda f: f.at)  # stable: per service the log order stays
+        self._until: float = float("-inf")
+        self._next = 0
+        self._rows: dict[str, dict[str, Row]] = {}
+        self._parts: dict[str, dict[str, Row]] = {}
+
+    def minute(self, at: int) -> float:
+        """Minutes since T+0."""
+        return (at - self.start) / MINUTE_MS
+
+    def up_to(self, at_min: float) -> Iterable[FactRecord]:
+        """Facts known at T + `at_min`."""
+        end = self.start + at_min * MINUTE_MS
+        return (f for f in self.facts if f.at <= end)
+
+    def rows(self, collection: str, at_min: float) -> dict[str, Row]:
+        """Rows of a collection as known at T + `at_min`. Cheap when asked in ascending order."""
+        if at_min < self._until:
+            self._next, self._rows, self._parts = 0, {}, {}
+        self._until = at_min
+        end = self.start + at_min * MINUTE_MS
+        while self._next < len(self.facts) and self.facts[self._next].at <= end:
+            fact = self.facts[self._next]
+            cls = MESSAGES[fact.type]
+            if issubclass(cls, RowFact):
+                self._put(cls, fact.data["row"])
+            self._next += 1
+        return self._rows.get(collection, {})
+
+    def _put(self, cls: type[RowFact], row: Row) -> None:
+        """Keep a row, with the fields of its part."""
+        if issubclass(cls, PartFact):
+            self._parts.setdefault(cls.part_of, {})[row["id"]] = row
+            whole = self._rows.setdefault(cls.part_of, {})
+            whole[row["id"]] = join_part(whole[row["id"]], row)
+        else:
+            part = self._parts.get(cls.collection, {}).get(row["id"])
+            self._rows.setdefault(cls.collection, {})[row["id"]] = join_part(row, part)
+
+    def named(self, name: str, at_min: float) -> list[FactRecord]:
+        return [f for f in self.up_to(at_min) if f.name == name]
+
+
+def _within(value: float | None, check: Check) -> bool:
+    low, high = check["between"]
+    return value is not None and bool(low - 1e-9 <= value <= high + 1e-9)
+
+
+def _in_bounds(count: int, check: Check) -> bool:
+    return bool(check.get("min", 0) <= count <= check.get("max", 10**9))
+
+
+def _report(h: History, event: str, at_min: float) -> Row | None:
+    return next((r for r in h.rows("reports", at_min).values() if r["alias"] == event), None)
+
+
+def _incident_of(h: History, event: str, at_min: float) -> Row | None:
+    report = _report(h, event, at_min)
+    incidents = h.rows("incidents", at_min)
+    found = incidents.get(report["incident"]) if report and report["incident"] else None
+    while found and found["merged_into"]:
+        found = incidents.get(found["merged_into"])
+    return found
+
+
+def _territory(h: History, at_min: float) -> Row | None:
+    return h.rows("levels", at_min).get("territory")
+
+
+def _level(h: History, c: Check) -> tuple[bool, str]:
+    row = _territory(h, c["at_min"])
+    level = row["level"] if row else 0
+    return _in_bounds(level, c), f"N{level}"
+
+
+def _level_first(h: History, c: Check) -> tuple[bool, str]:
+    changes = [
+        f for f in h.named("LevelChanged", c["at_min"]) if f.data["row"]["id"] == "territory"
+    ]
+    first = next((h.minute(f.at) for f in changes if f.data["row"]["level"] >= c["level"]), None)
+    return _within(first, c), "never" if first is None else f"T+{first:g}"
+
+
+def _level_not_lowered(h: History, c: Check) -> tuple[bool, str]:
+    levels = [
+        f.data["row"]["level"]
+        for f in h.named("LevelChanged", c["at_min"])
+        if f.data["row"]["id"] == "territory"
+    ]
+    return levels == sorted(levels), " ".join(f"N{n}" for n in levels)
+
+
+def _proposal_n4(h: History, c: Check) -> tuple[bool, str]:
+    changes = [
+        f for f in h.named("LevelChanged", c["at_min"]) if f.data["row"]["id"] == "territory"
+    ]
+    first = next((h.minute(f.at) for f in changes if f.data["row"]["proposed"] == 4), None)
+    return _within(first, c), "never" if first is None else f"T+{first:g}"
+
+
+def _incident_count(h: History, c: Check) -> tuple[bool, str]:
+    live = [
+        r
+        for r in h.rows("incidents", c["at_min"]).values()
+        if r["state"] in ("open", "acknowledged")
+    ]
+    return _in_bounds(len(live), c), f"{len(live)}: {' '.join(sorted(r['key'] for r in live))}"
+
+
+def _incident_members(h: History, c: Check) -> tuple[bool, str]:
+    incident = _incident_of(h, c["of_event"], c["at_min"])
+    if incident is None:
+        return False, "no incident"
+    return _in_bounds(len(incident["members"]), c), str(len(incident["members"]))
+
+
+def _incident_includes(h: History, c: Check) -> tuple[bool, str]:
+    incident = _incident_of(h, c["of_event"], c["at_min"])
+    missing = [s for s in c["sites"] if not incident or s not in incident["members"]]
+    return not missing, f"missing {missing}" if missing else "all"
+
+
+def _same_incident(h: History, c: Check) -> tuple[bool, str]:
+    found = {e: (i["id"] if (i := _incident_of(h, e, c["at_min"])) else None) for e in c["events"]}
+    same = len(set(found.values())) == 1 and None not in found.values()
+    return same == c.get("value", True), " ".join(
+        f"{e}:{(i or 'none')[:8]}" for e, i in found.items()
+    )
+
+
+def _site_status(h: History, c: Check) -> tuple[bool, str]:
+    row = h.rows("sites", c["at_min"]).get(c["site"])
+    status = row["status"] if row else "normal"
+    return status in c["in"], status
+
+
+def _sites_count(h: History, c: Check) -> tuple[bool, str]:
+    def counted(row: Row) -> bool:
+        site = h.sites.get(row["id"], {})
+        return (
+            row["status"] in c["status"]
+            and c.get("site_kind", site.get("kind")) == site.get("kind")
+            and c.get("pole", site.get("pole")) == site.get("pole")
+        )
+
+    count = sum(counted(r) for r in h.rows("sites", c["at_min"]).values())
+    return _in_bounds(count, c), str(count)
+
+
+def _unknown_sites(h: History, c: Check) -> tuple[bool, str]:
+    unknown = {i for i, r in h.rows("sites", c["at_min"]).items() if r["status"] == "unknown"}
+    missing, extra = set(c.get("includes", ())) - unknown, set(c.get("excludes", ())) & unknown
+    return (
+        _in_bounds(len(unknown), c) and not missing and not extra,
+        f"{len(unknown)}, missing {sorted(missing)}, wrongly {sorted(extra)}",
+    )
+
+
+def _proposals(h: History, c: Check) -> list[tuple[float, int]]:
+    found = [
+        f
+        for f in h.named("PlanChanged", c["at_min"])
+        if f.data["row"]["id"] == c["plan"] and f.data["change"] in ("proposed", "raised")
+    ]
+    return [
+        (h.minute(f.at), max(f.data["row"]["level"], f.data["row"]["proposed_level"] or 0))
+        for f in found
+    ]
+
+
+def _proposals_again(h: History, c: Check) -> list[tuple[float, int]]:
+    """Return the proposals after a decision to refuse or postpone the plan: when and at which level it came back (D49)."""
+    changes = [f for f in h.named("PlanChanged", c["at_min"]) if f.data["row"]["id"] == c["plan"]]
+    put_off = next(
+        (n for n, f in enumerate(changes) if f.data["change"] in ("refused", "postponed")),
+        len(changes),
+    )
+    back = [f for f in changes[put_off:] if f.data["change"] in ("proposed", "returned", "raised")]
+    return [
+        (h.minute(f.at), max(f.data["row"]["level"], f.data["row"]["proposed_level"] or 0))
+        for f in back
+    ]
+
+
+def _plan_proposed(h: History, c: Check) -> tuple[bool, str]:
+    found = _proposals_again(h, c) if c.get("again") else _proposals(h, c)
+    first = next((at for at, level in found if "level" not in c or level >= c["level"]), None)
+    return _within(first, c), f"{found}"
+
+
+def _plan_not_proposed(h: History, c: Check) -> tuple[bool, str]:
+    found = [
+        (at, level) for at, level in _proposals(h, c) if "level" not in c or level >= c["level"]
+    ]
+    return not found, f"{found}"
+
+
+def _clock(h: History, c: Check) -> tuple[bool, str]:
+    row = h.rows("activities", c["at_min"]).get(c["activity"])
+    clock = row["rto"] if row else None
+    if row and c.get("site"):
+        local = next((one for one in row["local"] if one["site"] == c["site"]), None)
+        clock = next((k for k in local["clocks"] if k["base"] == "rto"), None) if local else None
+    state = clock["state"] if clock else "never"
+    return state in c["state"], state
+
+
+def _alarm(h: History, c: Check) -> tuple[bool, str]:
+    found = [
+        h.minute(r["raised_at"])
+        for r in h.rows("alarms", c["at_min"]).values()
+        if (r["activity"], r["base"], r["pct"], r["site"])
+        == (c["activity"], c["base"], c["pct"], c.get("site"))
+    ]
+    if c.get("never"):
+        return not found, f"{found}"
+    return bool(found) and _within(min(found), c), f"{found}"
+
+
+def _notification(h: History, c: Check) -> tuple[bool, str]:
+    found = [
+        f
+        for f in h.named("NotificationPlanned", c["at_min"])
+        if f.data["level"] == c["level"] and f.data["wave"] == c["wave"]
+    ]
+    first = min((h.minute(f.at) for f in found), default=None)
+    return _within(first, c), "never" if first is None else f"T+{first:g}, {len(found)} persons"
+
+
+def _not_confirmed(h: History, c: Check) -> tuple[bool, str]:
+    report = _report(h, c["event"], c["at_min"])
+    if report is None:
+        return False, "no such report"
+    unconfirmed = report["confirmation"] in ("rumour", "unconfirmed", "denied")
+    rows = h.rows("reports", c["at_min"]).values()
+    beside = [
+        r for r in rows if r["incident"] == report["incident"] and r["confirmation"] == "confirmed"
+    ]
+    may_stand = report["incident"] is None or (
+        report["certainty"] == "unconfirmed" and bool(beside)
+    )
+    return unconfirmed and may_stand, f"{report['confirmation']}, incident {report['incident']}"
+
+
+def _duplicate(h: History, c: Check) -> tuple[bool, str]:
+    report, first = _report(h, c["event"], c["at_min"]), _report(h, c["of"], c["at_min"])
+    if report is None or first is None:
+        return False, "no such report"
+    return report["state"] == "duplicate" and report["of"] == first[
+        "id"
+    ], f"{report['state']} of {report['of']}"
+
+
+def _headcount(h: History, c: Check) -> tuple[bool, str]:
+    counts = [
+        r
+        for r in h.rows("reports", c["at_min"]).values()
+        if r["site"] == c["site"]
+        and r["measure"]
+        and r["measure"]["name"] == "headcount_found"
+        and r["state"] != "refused"
+    ]
+    if not counts:
+        return False, "no count"
+    newest = max(counts, key=lambda r: (r["occurred_at"], r["recorded_at"]))["measure"]
+    return (newest["value"], newest["value_of"]) == (c["found"], c["of"]), "/".join(
+        _count(newest[name]) for name in ("value", "value_of")
+    )
+
+
+def _count(value: Any) -> str:
+    """A report may leave out of how many, or say a word."""
+    return f"{value:g}" if isinstance(value, int | float) else "?"
+
+
+KINDS: dict[str, Callable[[History, Check], tuple[bool, str]]] = {
+    "level": _level,
+    "level_first": _level_first,
+    "level_not_lowered": _level_not_lowered,
+    "proposal_n4": _proposal_n4,
+    "incident_count": _incident_count,
+    "incident_members": _incident_members,
+    "incident_includes": _incident_includes,
+    "same_incident": _same_incident,
+    "site_status": _site_status,
+    "sites_count": _sites_count,
+    "unknown_sites": _unknown_sites,
+    "plan_proposed": _plan_proposed,
+    "plan_not_proposed": _plan_not_proposed,
+    "clock": _clock,
+    "alarm": _alarm,
+    "notification": _notification,
+    "not_confirmed": _not_confirmed,
+    "duplicate": _duplicate,
+    "headcount": _headcount,
+}
+"""One function per kind of expectation."""
+
+
+class ChecksInvalid(ValueError):
+    """The file holds no expectations that could be judged; each line of the message names a place and says why."""
+
+
+def load_checks(path: Path, scenario_id: str) -> list[Check]:
+    """The expectations of a scenario, by ascending `at_min`. Raises ChecksInvalid, OSError."""
+    try:
+        document = read_yaml(path)
+    except YamlInvalid as error:
+        raise ChecksInvalid(f"{path}:{error.line}: {error}") from error
+    scenarios = document.get("scenarios") if isinstance(document, dict) else None
+    if not isinstance(scenarios, dict) or not isinstance(scenarios.get(scenario_id), list):
+        raise ChecksInvalid(
+            f"{path}: no list of expectations for {scenario_id!r} under `scenarios:`"
+        )
+    checks = scenarios[scenario_id]
+    wrong = [
+        f"{path}:{line_of(checks, n)}: {what}"
+        for n, check in enumerate(checks)
+        for what in _faults(check)
+    ]
+    if wrong:
+        raise ChecksInvalid("\n".join(wrong))
+    return sorted(map(plain, checks), key=lambda c: float(c["at_min"]))
+
+
+def _faults(check: Any) -> list[str]:
+    """All but an unknown kind, which fails when it is judged."""
+    if not isinstance(check, dict) or sprawls(check):
+        return ["an expectation is a mapping: id, at_min, kind"]
+    return [what for name, what in faults_of(plain(check)) if name != "kind"]
+
+
+def run_checks(history: History, checks: list[Check]) -> list[Result]:
+    """One result per check, in the order given. An unknown kind fails, it is never skipped."""
+    results = []
+    for check in checks:
+        judge = KINDS.get(check["kind"])
+        ok, got = judge(history, check) if judge else (False, f"unknown kind {check['kind']!r}")
+        results.append(Result(check["id"], ok, got, check.get("why", "")))
+    return results

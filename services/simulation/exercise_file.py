@@ -1,0 +1,270 @@
+"""An exercise as one file that an organiser writes (docs/how-to/write-an-exercise.md): read, checked against the territory, turned into a scenario.
+
+Every fault has its line; nothing stops at the first. A file that passes plays: each event goes through the same reader as a report over HTTP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from schemas.responders import RespondersInvalid, parse_responders
+from services.simulation.exercise_events import events_of
+from services.simulation.exercise_reading import (
+    PARIS,
+    Reading,
+    is_scalar,
+    is_writable,
+    plain,
+    short,
+)
+from services.simulation.expectations import faults_of, strange, unread
+from services.simulation.scenarios import DaysOff, Scenario
+from services.territory import Problem, Territory
+from services.territory.source import YamlInvalid, read_yaml, sprawls
+
+_HEAD: Final = {
+    "exercise": True,
+    "title": True,
+    "start": True,
+    "events": True,
+    "responders": False,
+    "expectations": False,
+    "calendar": False,
+}
+"""Field → needed."""
+YEARS: Final = range(1971, 3000)
+MOST_BYTES: Final = 1 << 20
+"""Of a file: thousands of events, and ten seconds to read."""
+MOST_RESPONDERS: Final = 500
+"""As many lines as a realm takes."""
+
+
+AGENT: Final = "agent"
+"""Role under which everybody of a site is asked and told (headcounts, calls to many)."""
+
+
+class ExerciseInvalid(ValueError):
+    """The file cannot be played; `problems` says why, each with its line."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """A file that can be played."""
+
+    scenario: Scenario
+    responders: tuple[dict[str, Any], ...] = ()
+    checks: tuple[dict[str, Any], ...] = ()
+
+
+def load_exercise(file: Path, territory: Territory) -> Exercise:
+    """The exercise in a file. Raises ExerciseInvalid, OSError."""
+    reading = Reading(file.name, territory)
+    if (size := file.stat().st_size) > MOST_BYTES:
+        raise ExerciseInvalid(
+            [
+                Problem(
+                    file.name, 0, f"{size} bytes are too many for an exercise, {MOST_BYTES} at most"
+                )
+            ]
+        )
+    try:
+        document = read_yaml(file)
+    except YamlInvalid as error:
+        raise ExerciseInvalid([Problem(file.name, error.line, f"no YAML: {error.what}")]) from error
+    found = _read(reading, document)
+    if reading.problems:
+        raise ExerciseInvalid(sorted(reading.problems, key=lambda p: p.line))
+    return found
+
+
+def _read(r: Reading, document: Any) -> Exercise:
+    if not isinstance(document, dict):
+        r.fault(document, None, f"an exercise is expected: {', '.join(_HEAD)}")
+        return Exercise(Scenario("", "", 0, ()))
+    for name in document:
+        if name not in _HEAD:
+            r.fault(document, name, f"no field {name!r}; there are {', '.join(_HEAD)}")
+    for name, needed in _HEAD.items():
+        if needed and document.get(name) in (None, "", []):
+            r.fault(document, None, f"{name} is missing")
+    id = str(document.get("exercise", ""))
+    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,30}", id):
+        r.fault(
+            document,
+            "exercise",
+            f"exercise: {short(id)} is no name for a realm (letters, digits, - and _, at most 31)",
+        )
+    if not is_scalar(title := document.get("title", "")) or not is_writable(title):
+        r.fault(document, "title", "title: one line is expected")
+    r.start = _start(r, document)
+    events = sorted(events_of(r, document), key=lambda e: e.reported_at)
+    return Exercise(
+        Scenario(id, str(title), r.start, tuple(events), _calendar(r, document)),
+        tuple(_responders(r, document)),
+        tuple(sorted(_checks(r, document), key=lambda c: float(c["at_min"]))),
+    )
+
+
+def _start(r: Reading, document: Mapping[str, Any]) -> int:
+    given = document.get("start")
+    try:
+        start = given if isinstance(given, datetime) else datetime.fromisoformat(str(given))
+    except ValueError:
+        r.fault(
+            document,
+            "start",
+            f"start: {short(given)} is no time; 2027-03-02T08:00 is one, local time",
+        )
+        return 0
+    if start.year not in YEARS:
+        r.fault(
+            document, "start", f"start: a year from {YEARS.start} to {YEARS.stop - 1} is expected"
+        )
+        return 0
+    return int((start if start.tzinfo else start.replace(tzinfo=PARIS)).timestamp() * 1000)
+
+
+def _calendar(r: Reading, document: Mapping[str, Any]) -> DaysOff | None:
+    """Days off that the exercise names; None: those of the territory."""
+    given = document.get("calendar")
+    if given is None:
+        return None
+    if (
+        not isinstance(given, dict)
+        or sprawls(given)
+        or set(given) - {"holidays", "school_holidays"}
+    ):
+        r.fault(
+            document,
+            "calendar",
+            "calendar: {holidays: [2027-05-01], school_holidays: [[2027-02-06, 2027-02-21]]}",
+        )
+        return None
+    days, spans = plain(given.get("holidays") or []), plain(given.get("school_holidays") or [])
+    pairs = (
+        [span for span in spans if isinstance(span, list) and len(span) == 2]
+        if isinstance(spans, list)
+        else []
+    )
+    if not isinstance(days, list) or not isinstance(spans, list) or len(pairs) != len(spans):
+        r.fault(document, "calendar", "calendar: holidays are days, school_holidays pairs of days")
+        return None
+    for day in (*days, *(day for pair in pairs for day in pair)):
+        if not _is_day(day):
+            r.fault(given, None, f"calendar: {short(day)} is not a day such as 2027-05-01")
+            return None
+    return DaysOff(tuple(map(str, days)), tuple((str(first), str(last)) for first, last in pairs))
+
+
+def _is_day(said: Any) -> bool:
+    try:
+        date.fromisoformat(str(said))
+    except ValueError:
+        return False
+    return True
+
+
+def _responders(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    lines = document.get("responders") or []
+    if not isinstance(lines, list):
+        r.fault(
+            document, "responders", "responders: a list of lines (docs/reference/responders.md)"
+        )
+        return
+    if len(lines) > MOST_RESPONDERS:
+        r.fault(
+            document, "responders", f"responders: {len(lines)} lines, {MOST_RESPONDERS} at most"
+        )
+        return
+    roles = {*r.territory.policy.roles, AGENT}
+    scopes = {
+        *(site.id for site in r.territory.sites),
+        *(site.pole for site in r.territory.sites),
+        *(a.pole for a in r.territory.activities),
+    }
+    for number, line in enumerate(lines):
+        if sprawls(line) or not is_writable(line):
+            r.fault(
+                lines,
+                number,
+                "responders: nothing that a line can hold (docs/reference/responders.md)",
+            )
+            continue
+        try:
+            parse_responders([plain(line)])
+        except (RespondersInvalid, TypeError) as error:
+            r.fault(lines, number, f"responders: {str(error).removeprefix('responder 1: ')}")
+        else:
+            before = len(r.problems)
+            if (role := line.get("role")) is not None:
+                r.known_word(line, "role", "role", role, roles)
+            if (scope := line.get("scope")) is not None:
+                r.known_word(line, "scope", "pôle or site", scope, scopes)
+            if len(r.problems) == before:
+                yield plain(line)
+
+
+def _checks(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    checks = document.get("expectations") or []
+    if not isinstance(checks, list):
+        r.fault(
+            document,
+            "expectations",
+            "expectations: a list of checks (docs/reference/rules.md, section 12)",
+        )
+        return
+    names: set[str] = set()
+    for number, check in enumerate(checks):
+        if not isinstance(check, dict) or sprawls(check):
+            r.fault(checks, number, "an expectation is a mapping: id, at_min, kind")
+            continue
+        before, read = len(r.problems), plain(check)
+        for name, what in faults_of(read):
+            r.fault(check if name else checks, name or number, what)
+        if len(r.problems) > before:
+            continue
+        for name, what in strange(read):
+            r.fault(check if name else checks, name or number, what)
+        for name in unread(read):
+            r.fault(check, name, f"no field {short(name)} in an expectation of kind {read['kind']}")
+        if read["id"] in names:
+            r.fault(check, "id", f"id: {short(read['id'])} is the name of another expectation too")
+        names.add(read["id"])
+        _named(r, check, read)
+        if len(r.problems) == before:
+            yield read
+
+
+def _named(r: Reading, node: Any, check: Mapping[str, Any]) -> None:
+    """Events, sites, activities and plans that there are."""
+    for key in ("event", "of_event", "events", "of"):
+        for id in _all(check.get(key)):
+            if isinstance(id, str) and id not in r.ids:
+                r.fault(node, key, f"{key}: no event {short(id)}")
+    for key in ("site", "sites", "includes", "excludes"):
+        for site in _all(check.get(key)):
+            r.known_site(node, key, site)
+    for key, kind, known in (
+        ("pole", "pôle", {s.pole for s in r.territory.sites}),
+        ("site_kind", "kind of site", {s.kind for s in r.territory.sites}),
+    ):
+        for word in _all(check.get(key)):
+            r.known_word(node, key, kind, word, known)
+    for activity in _all(check.get("activity")):
+        r.known_activity(node, "activity", activity)
+    for plan in _all(check.get("plan")):
+        if plan not in {p.id for p in r.territory.plans}:
+            r.fault(node, "plan", f"plan: no plan {short(plan)}")
+
+
+def _all(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]

@@ -1,0 +1,152 @@
+"""What each kind of expectation needs (docs/reference/rules.md, section 12), so that a fault is told before anybody plays and not after the last event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from schemas.realms import MOST_MINUTES
+from schemas.words import ClockBase, ClockState, Level, SiteStatus
+
+LARGEST: Final = 1e15
+"""No count, minute or percentage comes near; what is no number at all is not below it either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A value that a field takes. `says` completes "… is expected"."""
+
+    says: str
+    holds: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_span(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(map(_is_number, value))
+        and value[0] <= value[1]
+    )
+
+
+def _one_of(words: type[StrEnum]) -> Form:
+    return Form(f"one of {', '.join(words)}", lambda v: v in set(words))
+
+
+def _some_of(words: type[StrEnum]) -> Form:
+    return Form(f"a list of {', '.join(words)}", lambda v: set(v) <= set(words))
+
+
+NUMBER: Final = Form("a number", _is_number)
+MINUTE: Final = Form(
+    "a number of minutes from the start, at most ten years",
+    lambda v: _is_number(v) and abs(v) <= MOST_MINUTES,
+)
+TEXT: Final = Form("a word", _is_text)
+TEXTS: Final = Form("a list of words", lambda v: isinstance(v, list) and all(map(_is_text, v)))
+SPAN: Final = Form("[from, to] in minutes from the start", _is_span)
+FLAG: Final = Form("true or false", lambda v: isinstance(v, bool))
+
+_COUNT: Final = {"min": NUMBER, "max": NUMBER}
+_NEEDED: Final[dict[str, dict[str, Form]]] = {
+    "level": {},
+    "level_first": {"level": NUMBER, "between": SPAN},
+    "level_not_lowered": {},
+    "proposal_n4": {"between": SPAN},
+    "incident_count": {},
+    "incident_members": {"of_event": TEXT},
+    "incident_includes": {"of_event": TEXT, "sites": TEXTS},
+    "same_incident": {"events": TEXTS},
+    "site_status": {"site": TEXT, "in": TEXTS},
+    "sites_count": {"status": TEXTS},
+    "unknown_sites": {},
+    "plan_proposed": {"plan": TEXT, "between": SPAN},
+    "plan_not_proposed": {"plan": TEXT},
+    "clock": {"activity": TEXT, "state": TEXTS},
+    "alarm": {"activity": TEXT, "base": TEXT, "pct": NUMBER},
+    "notification": {"level": NUMBER, "wave": NUMBER, "between": SPAN},
+    "not_confirmed": {"event": TEXT},
+    "duplicate": {"event": TEXT, "of": TEXT},
+    "headcount": {"site": TEXT, "found": NUMBER, "of": NUMBER},
+}
+_ALLOWED: Final[dict[str, dict[str, Form]]] = {
+    "level": _COUNT,
+    "incident_count": _COUNT,
+    "incident_members": _COUNT,
+    "same_incident": {"value": FLAG},
+    "sites_count": {**_COUNT, "site_kind": TEXT, "pole": TEXT},
+    "unknown_sites": {**_COUNT, "includes": TEXTS, "excludes": TEXTS},
+    "plan_proposed": {"level": NUMBER, "again": FLAG},
+    "plan_not_proposed": {"level": NUMBER},
+    "clock": {"site": TEXT},
+    "alarm": {"site": TEXT, "never": FLAG, "between": SPAN},
+}
+_LEVEL: Final = Form("a level, 0 to 4,", lambda v: v in set(Level))
+_WORDS: Final[dict[str, dict[str, Form]]] = {
+    "level": {"min": _LEVEL, "max": _LEVEL},
+    "level_first": {"level": _LEVEL},
+    "plan_proposed": {"level": _LEVEL},
+    "plan_not_proposed": {"level": _LEVEL},
+    "notification": {"level": _LEVEL},
+    "site_status": {"in": _some_of(SiteStatus)},
+    "sites_count": {"status": _some_of(SiteStatus)},
+    "clock": {"state": _some_of(ClockState)},
+    "alarm": {"base": _one_of(ClockBase)},
+}
+"""What a value of the right form may say: any other is never found, so that what must not be there seems not to be."""
+KINDS: Final = frozenset(_NEEDED)
+_ALL: Final = {"id": TEXT, "at_min": MINUTE, "kind": TEXT}
+_WHY: Final = Form("a sentence", lambda v: v is None or isinstance(v, str))
+
+
+def faults_of(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+    """(field, what is wrong with it) of one expectation; the field is None if it is not there. An unknown kind is a fault."""
+    if missing := [name for name in _ALL if name not in check]:
+        yield None, f"an expectation needs {', '.join(missing)}"
+        return
+    kind, forms = check["kind"], dict(_ALL)
+    if not isinstance(kind, str) or kind not in KINDS:
+        del forms["kind"]
+        yield "kind", f"kind: no kind {kind!r}; there are {', '.join(sorted(KINDS))}"
+    else:
+        needed = dict(_NEEDED[kind])
+        if kind == "alarm" and check.get("never") is not True:
+            needed["between"] = SPAN
+        if missing := [name for name in needed if name not in check]:
+            yield None, f"an expectation of kind {kind} needs {', '.join(missing)}"
+        forms |= _ALLOWED.get(kind, {}) | needed
+    for name, form in {**forms, "why": _WHY}.items():
+        if name in check and not form.holds(check[name]):
+            yield name, f"{name}: {form.says} is expected"
+
+
+def strange(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+    """(field, what is wrong with it) of what is never so or always so, in an expectation without other faults: words that there are none of, bounds."""
+    kind = check["kind"]
+    asked = {*_COUNT, "includes", "excludes"} & {*_ALLOWED.get(kind, {})}
+    if "min" in asked and not asked & set(check):
+        yield (
+            None,
+            f"an expectation of kind {kind} needs one of {', '.join(sorted(asked))}: without, anything is as expected",
+        )
+    if "min" in check and "max" in check and check["min"] > check["max"]:
+        yield "min", "min: more than max"
+    for name, form in _WORDS.get(kind, {}).items():
+        if name in check and not form.holds(check[name]):
+            yield name, f"{name}: {form.says} is expected"
+
+
+def unread(check: Mapping[str, Any]) -> list[str]:
+    """Fields that nothing reads of an expectation whose kind is known."""
+    kind = check["kind"]
+    return sorted(map(str, set(check) - {*_ALL, *_NEEDED[kind], *_ALLOWED.get(kind, {}), "why"}))

@@ -1,0 +1,134 @@
+"""When what happened in a history, and how much of it: what two replays of one crisis are compared by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from schemas.base import MINUTE_MS, Instant
+from services.runtime.log.transaction import FactRecord
+
+
+class Milestone(NamedTuple):
+    """Something that happens once: the first time counts."""
+
+    kind: Literal["level", "incident", "person", "plan", "activity"]
+    of: str
+    what: str
+    incident: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One milestone in both replays."""
+
+    milestone: Milestone
+    before: Instant | None
+    after: Instant | None
+
+    @property
+    def minutes(self) -> float | None:
+        """How much later it comes with the change; negative = earlier; None when it happens in one of them only."""
+        return (
+            None
+            if self.before is None or self.after is None
+            else (self.after - self.before) / MINUTE_MS
+        )
+
+    @property
+    def worse(self) -> bool:
+        """Somebody is called, reached or answers later than before, or not at all any more."""
+        if self.milestone.kind != "person" or self.before is None:
+            return False
+        return self.after is None or self.after > self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a history amounts to."""
+
+    milestones: dict[Milestone, Instant] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def course_of(facts: Iterable[FactRecord]) -> Course:
+    """The course of a history, from its facts service after service in log order."""
+    course = Course()
+    numbers: dict[str, str] = {}
+    notifications: dict[str, dict[str, Any]] = {}
+    for fact in facts:
+        match fact.name:
+            case "IncidentChanged":
+                numbers[fact.data["row"]["id"]] = fact.data["row"]["number"]
+                _incident(course, fact.data["row"], fact.at)
+            case "LevelChanged" if fact.data["row"]["id"] == "territory":
+                for level in range(1, fact.data["row"]["level"] + 1):
+                    _note(course, Milestone("level", "territory", f"N{level}"), fact.at)
+            case "PlanChanged":
+                _note(
+                    course,
+                    Milestone("plan", fact.data["row"]["id"], fact.data["row"]["state"]),
+                    fact.at,
+                )
+            case "ActivityChanged":
+                _activity(course, fact.data["row"], fact.at)
+            case "NotificationChanged":
+                notifications[fact.data["row"]["id"]] = fact.data["row"]
+            case "RoleUncovered":
+                course.counts["roles_uncovered"] += 1
+            case "AlarmRaised":
+                course.counts["alarms"] += 1
+            case _:
+                pass
+    for row in notifications.values():
+        _person(course, row, numbers)
+    course.counts["messages"] = len(notifications)
+    course.counts["messages_failed"] = sum(
+        row["state"] == "failed" for row in notifications.values()
+    )
+    course.counts["incidents"] = len(numbers)
+    return course
+
+
+def _note(course: Course, milestone: Milestone, at: Instant) -> None:
+    course.milestones[milestone] = min(at, course.milestones.get(milestone, at))
+
+
+def _incident(course: Course, row: Mapping[str, Any], at: Instant) -> None:
+    _note(course, Milestone("incident", row["number"], row["state"]), at)
+    for level in range(1, row["level"] + 1):
+        _note(course, Milestone("incident", row["number"], f"N{level}"), at)
+
+
+def _activity(course: Course, row: Mapping[str, Any], at: Instant) -> None:
+    if row["state"] != "nominal":
+        _note(course, Milestone("activity", row["id"], row["state"]), at)
+    for clock in ("rto", "dmia"):
+        if row[clock] is not None and row[clock]["consumed_pct"] >= 100:
+            _note(course, Milestone("activity", row["id"], f"{clock}_exceeded"), at)
+
+
+def _person(course: Course, row: Mapping[str, Any], numbers: Mapping[str, str]) -> None:
+    """By role: a change may name other persons, and it is the post that must hear."""
+    post = row["role"] if row["scope"] is None else f"{row['role']} {row['scope']}"
+    incident = numbers.get(row["incident"] or "", "")
+    times = {
+        "called": row["planned_at"],
+        "reached": row["receipt_at"] or row["sent_at"],
+        "answered": row["acknowledged_at"],
+    }
+    for what, at in times.items():
+        if at is not None:
+            _note(course, Milestone("person", post, what, incident), at)
+
+
+def differences(before: Course, after: Course) -> list[Difference]:
+    """Every milestone that does not fall at the same time in both, by kind, then by time."""
+    found = [
+        Difference(m, before.milestones.get(m), after.milestones.get(m))
+        for m in {*before.milestones, *after.milestones}
+        if before.milestones.get(m) != after.milestones.get(m)
+    ]
+    return sorted(found, key=lambda d: (d.milestone.kind, d.before or d.after or 0, d.milestone))

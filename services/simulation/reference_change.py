@@ -1,0 +1,116 @@
+"""A change of reference data for a what-if: a merge patch of the recorded sections, or a whole other territory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from schemas.reference import PublishReference, Section, SectionData
+from services.territory import Territory
+from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
+
+_NAMES: Final = ("id", "level", "wave", "insee", "activity", "channel", "role")
+"""Fields that name an element of a list, the first that its elements have."""
+_SECTIONS: Final = tuple(section.value for section in Section)
+AUTHOR: Final = "system:whatif"
+
+
+class ChangeInvalid(ValueError):
+    """The patch does not fit the reference data; the message names the place."""
+
+
+def read_patch(file: Path) -> dict[str, Any]:
+    """A patch file: section → what changes in it. Raises ChangeInvalid, OSError."""
+    try:
+        patch = read_yaml(file)
+    except YamlInvalid as error:
+        raise ChangeInvalid(f"{file}:{error.line}: {error}") from error
+    if not isinstance(patch, dict) or not patch or not set(patch) <= set(_SECTIONS):
+        raise ChangeInvalid(f"{file}: sections are expected ({', '.join(_SECTIONS)})")
+    if wide := next((section for section in patch if sprawls(patch[section])), None):
+        raise ChangeInvalid(
+            f"{file}:{line_of(patch, wide)}: {wide} holds too much for a patch, or itself: give a whole folder by --territory"
+        )
+    return {section: plain(change) for section, change in patch.items()}
+
+
+def patched(sections: Sequence[SectionData], patch: Mapping[str, Any]) -> tuple[SectionData, ...]:
+    """The sections with the patch: mappings are merged, null takes away, elements of lists are named. Raises ChangeInvalid."""
+    have = {section.section.value for section in sections}
+    if unknown := sorted(set(patch) - have):
+        raise ChangeInvalid(f"{unknown[0]}: the realm has no such section")
+    return tuple(
+        _one(section, patch[section.section.value]) if section.section.value in patch else section
+        for section in sections
+    )
+
+
+def _one(section: SectionData, patch: Any) -> SectionData:
+    merged = _merged(section.model_dump(mode="json"), patch, section.section.value)
+    try:
+        return type(section).model_validate(merged)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise ChangeInvalid(f"{section.section.value}.{where}: {fault['msg']}") from error
+
+
+def _merged(value: Any, patch: Any, where: str) -> Any:
+    if not isinstance(patch, Mapping):
+        return patch
+    if isinstance(value, list):
+        return _merged_list(value, patch, where)
+    merged = dict(value) if isinstance(value, dict) else {}
+    for key, change in patch.items():
+        if change is None:
+            merged.pop(str(key), None)
+        else:
+            merged[str(key)] = _merged(merged.get(str(key)), change, f"{where}.{key}")
+    return merged
+
+
+def _merged_list(value: list[Any], patch: Mapping[Any, Any], where: str) -> list[Any]:
+    name = next(
+        (n for n in _NAMES if value and all(isinstance(e, dict) and n in e for e in value)), None
+    )
+    if name is None:
+        raise ChangeInvalid(f"{where}: elements of this list have no name; give the whole list")
+    left = {str(key): change for key, change in patch.items()}
+    merged = []
+    for element in value:
+        key = str(element[name])
+        change = left.pop(key, {})
+        if change is not None:
+            merged.append(_merged(element, change, f"{where}.{key}"))
+    for key, added in left.items():
+        if added is None or name not in added:
+            known = ", ".join(sorted({str(e[name]) for e in value})[:8])
+            raise ChangeInvalid(
+                f"{where}: no element {name} = {key} (there are {known}); a new one needs its `{name}`"
+            )
+        merged.append(added)
+    return merged
+
+
+def commands(sections: Sequence[SectionData], realm: str) -> list[tuple[str, PublishReference]]:
+    """(input id, command) per section, under a version of their own."""
+    raw = b"\n".join(section.model_dump_json().encode() for section in sections)
+    version = blake2b(raw, digest_size=8).hexdigest()
+    return [
+        (
+            f"reference:{realm}:{version}:{s.section}",
+            PublishReference(
+                author=AUTHOR, role="admin", reference=version, data=s, last=n == len(sections)
+            ),
+        )
+        for n, s in enumerate(sections, start=1)
+    ]
+
+
+def sections_of(territory: Territory) -> tuple[SectionData, ...]:
+    """Of a folder."""
+    return territory.sections

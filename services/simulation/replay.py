@@ -1,0 +1,201 @@
+"""Replays a recording in memory through the three pure deciders, as it was or with other reference data from a position on.
+
+Both replays of a comparison go through the same steps, so that what differs is the change's doing. People answer as they did; a
+message that was never sent in reality is answered as fast as that person answered another, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from schemas.base import Instant
+from schemas.realms import is_live, parse_realm
+from schemas.reassignment import ProposalComputed
+from schemas.reference import PublishReference, SectionData
+from schemas.reference_changes import (
+    ApproveReference,
+    DeclineReference,
+    DraftReference,
+    ProposeReference,
+    WithdrawReference,
+)
+from schemas.runtime import OpenRealm
+from schemas.topics import SERVICES
+from services.alerts.decider import AlertsDecider
+from services.continuity.decider import ContinuityDecider
+from services.continuity.reassignment.proposals import Job, Proposals
+from services.delivery.decider import DeliveryDecider
+from services.delivery.simulated_channels import respond
+from services.runtime.log.transaction import FactRecord
+from services.runtime.testing import MemorySystem
+from services.simulation.recording import Fork, Recording, is_reference
+from services.simulation.reference_change import AUTHOR, commands
+
+DRIVEN: Final = frozenset(
+    {
+        "StepAccepted",
+        "StepSettled",
+        "CommandApplied",
+        "CommandRefused",
+        "InputDuplicate",
+        "RealmOpened",
+        "RealmClosed",
+        "PaceChanged",
+        "ReferencePublished",
+    }
+)
+"""Facts that say how a history was driven, not what happened in it."""
+SENT: Final = frozenset({"NotificationChanged", "AttemptGranted", "Unreachable", "AnswerReceived"})
+"""… of a live realm, made by real senders and providers: the replay has simulated ones."""
+
+_CHANGES: Final = (
+    DraftReference,
+    ProposeReference,
+    ApproveReference,
+    DeclineReference,
+    WithdrawReference,
+)
+
+
+def reference_of(recording: Recording) -> tuple[SectionData, ...]:
+    """The sections of the reference data with which the recording begins."""
+    first = next((o.message for o in recording.outside if is_reference(o)), None)
+    if not isinstance(first, PublishReference):
+        return ()
+    return tuple(
+        o.message.data
+        for o in recording.outside
+        if isinstance(o.message, PublishReference) and o.message.reference == first.reference
+    )
+
+
+class _AsRecorded(Proposals):
+    """Computes its answers anew and gives each when the recorded one came; at once to what was not asked in reality."""
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self._held = {
+            fact.data["request"] for fact in recording.facts if fact.name == "ProposalRequested"
+        }
+        self._live = is_live(recording.realm)
+
+    def job(self, realm: str) -> Job | None:
+        job = super().job(realm)
+        return None if job is None or job.id in self._held else job
+
+    def release(self, request: str) -> None:
+        """The recorded answer came here."""
+        self._held.discard(request)
+
+    def time_moves(self) -> None:
+        """In a simulated realm every open request is answered before."""
+        if not self._live:
+            self._held -= {
+                job.id for realm in self.realms if (job := Proposals.job(self, realm)) is not None
+            }
+
+
+def replay(
+    recording: Recording, changed: Sequence[SectionData] = (), fork: Fork | None = None
+) -> list[FactRecord]:
+    """Facts of the replay, service after service in log order.
+
+    `changed` takes the place of the recorded reference data from the beginning, or is published at `fork`: running
+    ladders then keep the version that they started with, as they would have.
+    """
+    forked = None if fork is None else fork.number
+    territory = parse_realm(recording.realm)[0]
+    realm = f"{territory}~what-replay"
+    planner = _AsRecorded(recording)
+    system = MemorySystem(
+        {
+            "alerts": AlertsDecider(),
+            "continuity": ContinuityDecider(),
+            "delivery": DeliveryDecider(),
+        },
+        respond,
+        check=False,
+        planner=planner
+        if any(fact.name == "ProposalChanged" for fact in recording.facts)
+        else None,
+    )
+    opened = recording.opened
+    opening = OpenRealm(
+        author=AUTHOR,
+        role="admin",
+        territory=territory,
+        title_code=opened.title_code,
+        started_at=opened.started_at,
+        lineage=opened.lineage,
+        responders=recording.responders + tuple(opened.responders),
+    )
+    system.feed("alerts", realm, opening, id=f"open:{realm}")
+    now = opened.started_at
+    instead = {section.section: section for section in changed} if fork is None else {}
+    first = next(
+        (o.message.reference for o in recording.outside if isinstance(o.message, PublishReference)),
+        None,
+    )
+
+    def move(to: Instant) -> None:
+        nonlocal now
+        if to > now:
+            planner.time_moves()
+            system.step(realm, to)
+            now = to
+
+    def publish() -> None:
+        if fork is not None and fork.at is not None:
+            move(fork.at)
+        for id, command in commands(changed, realm):
+            system.feed("alerts", realm, command, id=id)
+
+    for number, given in enumerate(recording.outside):
+        if number == forked:
+            publish()
+        move(given.at)
+        message = given.message
+        if isinstance(message, ProposalComputed):
+            planner.release(message.request)
+            system.step(realm, now)
+            continue
+        if instead and isinstance(message, _CHANGES):
+            continue  # a later version, by two persons
+        if isinstance(message, PublishReference) and instead:
+            if message.reference != first:
+                continue  # a later version of what is changed from the beginning
+            message = message.model_copy(
+                update={"data": instead.get(message.data.section, message.data)}
+            )
+        system.feed(given.service, realm, message, id=given.id, at=given.at)
+    if forked == len(recording.outside):
+        publish()
+    planner.time_moves()
+    if recording.end > now:
+        system.step(realm, recording.end)
+    return system.facts(realm, list(SERVICES))
+
+
+def faithful(recording: Recording, replayed: Sequence[FactRecord]) -> tuple[int, int]:
+    """(facts of the recording that the replay gives too, facts of the recording).
+
+    Ids are derived, so in a simulated realm the same fact has the same id. In a live one what follows from a message has an id that comes from the run of a
+    sender, so there facts are compared by their kind and what they are about; what senders did apart.
+    """
+    live = is_live(recording.realm)
+    told = Counter(
+        _key(f, live)
+        for f in recording.facts
+        if f.name not in DRIVEN and not (live and f.name in SENT)
+    )
+    again = Counter(_key(f, live) for f in replayed)
+    return sum((told & again).values()), sum(told.values())
+
+
+def _key(fact: FactRecord, live: bool) -> tuple[str, str]:
+    row = fact.data.get("row")
+    return fact.name, str(
+        row.get("id", "") if live and isinstance(row, dict) else "" if live else fact.id
+    )

@@ -1,0 +1,269 @@
+"""Exercises as files: `scenarios.yaml` and `scenario_events.csv` (scenarios/README.md) → bodies for `POST /api/v1/reports`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from services.intake.reports.native import parse_one
+from services.runtime.http.problems import ProblemError
+from services.territory.source import YamlInvalid, line_of, read_yaml
+
+PARIS = ZoneInfo("Europe/Paris")
+COLUMNS = (
+    "scenario_id",
+    "event_id",
+    "occurred_at",
+    "reported_at",
+    "source",
+    "event_type",
+    "site_id",
+    "commune_insee",
+    "severity",
+    "status",
+    "msg_type",
+    "refs",
+    "capacity_lost_pct",
+    "expected_duration_h",
+    "persons_concerned",
+    "title",
+    "details",
+    "plan_hint",
+    "affected_activities",
+    "measure",
+    "value",
+    "value_of",
+    "unit",
+    "scope",
+    "object",
+    "zone",
+    "phenomenon",
+    "colour",
+    "effective",
+    "lifts",
+)
+"""Of `scenario_events.csv`; others are the author's."""
+
+
+class ScenarioUnknown(ValueError):
+    """No scenario of that id in the folder; the message lists those that exist."""
+
+
+class ScenarioInvalid(ValueError):
+    """A file of the folder cannot be played; the message names the line and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One report of a scenario, in the order in which it is learnt."""
+
+    id: str
+    reported_at: int
+    """ms UTC: when it is posted, the `recorded_at` of the report."""
+    body: dict[str, Any]
+    """Native report body; `references` still hold event ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaysOff:
+    """Public holidays, and school holidays with both their days included, ISO."""
+
+    holidays: tuple[str, ...] = ()
+    school_holidays: tuple[tuple[str, str], ...] = ()
+
+
+NO_DAYS_OFF: Final = DaysOff()
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    id: str
+    title: str
+    start: int
+    """T+0, ms UTC."""
+    events: tuple[Event, ...]
+    calendar: DaysOff | None = NO_DAYS_OFF
+    """Days off of its realm; None: the territory's. Expectations of shipped scenarios were written for none."""
+
+    @property
+    def opening(self) -> int:
+        """When the realm's clock must start: T+0, or the first report if something was learnt before, ms UTC."""
+        return min([self.start, *(e.reported_at for e in self.events)])
+
+    @property
+    def end(self) -> int:
+        """Time of the last event, ms UTC."""
+        return max((e.reported_at for e in self.events), default=self.start)
+
+
+def _iso(local: str) -> str:
+    return datetime.fromisoformat(local).replace(tzinfo=PARIS).isoformat()
+
+
+def _ms(local: str) -> int:
+    return int(datetime.fromisoformat(local).replace(tzinfo=PARIS).timestamp() * 1000)
+
+
+def _several(cell: str) -> list[str]:
+    return [part for part in cell.split("|") if part]
+
+
+def _measure(row: dict[str, str]) -> dict[str, Any] | None:
+    if not (row["measure"] or row["object"] or row["scope"]):
+        return None
+    value: Any = row["value"] or None
+    if value is not None and row["unit"] == "bool":
+        value = value == "1"
+    elif value is not None and row["unit"] != "datetime":
+        value = float(value)
+    elif value is not None:
+        value = _iso(value)
+    measure = {
+        "name": row["measure"] or None,
+        "value": value,
+        "value_of": float(row["value_of"]) if row["value_of"] else None,
+        "unit": row["unit"] or None,
+        "scope": row["scope"] or None,
+        "object": row["object"] or None,
+    }
+    return {k: v for k, v in measure.items() if v is not None}
+
+
+def _window(interval: str) -> dict[str, str]:
+    start, _, end = interval.partition("/")
+    return {"from": _iso(start)} | ({"to": _iso(end)} if end else {})
+
+
+def report_body(row: dict[str, str]) -> dict[str, Any]:
+    """The native body of one CSV row. The author's columns (`noise`) stay behind."""
+    measure = _measure(row)
+    body: dict[str, Any] = {
+        "alias": row["event_id"],
+        "site_id": row["site_id"],
+        "commune": row["commune_insee"],
+        "zone": _several(row["zone"]),
+        "type": row["event_type"],
+        "severity": int(row["severity"]),
+        "certainty": row["status"],
+        "msg_type": row["msg_type"],
+        "references": _several(row["refs"]),
+        "occurred_at": _iso(row["occurred_at"]),
+        "recorded_at": _iso(row["reported_at"]),
+        "headline": row["title"],
+        "description": row["details"],
+        "plan_hint": row["plan_hint"],
+        "affected_activities": _several(row["affected_activities"]),
+        "measure": measure,
+        "phenomenon": row["phenomenon"],
+        "colour": row["colour"],
+        "effective": [_window(w) for w in _several(row["effective"])],
+        "lifts": _several(row["lifts"]),
+        "source": {"name": row["source"]},
+    }
+    for key in ("capacity_lost_pct", "expected_duration_h"):
+        if row[key]:
+            body[key] = float(row[key])
+    if row["persons_concerned"]:
+        body["persons_concerned"] = int(row["persons_concerned"])
+    if row["status"] == "rumour":
+        body["rumour"] = True
+    if measure and measure.get("name") == "estimated_end":
+        body["estimated_end"] = measure["value"]
+    return {k: v for k, v in body.items() if v not in ("", None, [])}
+
+
+def load_scenario(folder: Path, scenario_id: str) -> Scenario:
+    """The scenario with its events in reported order. Raises ScenarioUnknown, ScenarioInvalid, OSError."""
+    known = {head.id: head for head in scenario_heads(folder)}
+    if scenario_id not in known:
+        raise ScenarioUnknown(
+            f"no scenario {scenario_id!r} in {folder}; there are {', '.join(sorted(known))}"
+        )
+    events = list(_events(folder / "scenario_events.csv", scenario_id))
+    events.sort(key=lambda e: e.reported_at)  # stable: the file's order among equals
+    return Scenario(scenario_id, known[scenario_id].title, known[scenario_id].start, tuple(events))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A scenario without its events."""
+
+    id: str
+    title: str
+    begins: str
+    """As the file says it, local time."""
+    start: int
+
+
+def scenario_heads(folder: Path) -> list[Head]:
+    """The scenarios of a folder. Raises ScenarioInvalid, OSError."""
+    path = folder / "scenarios.yaml"
+    try:
+        document = read_yaml(path)
+    except YamlInvalid as error:
+        raise ScenarioInvalid(f"{path}:{error.line}: {error}") from error
+    listed = document.get("scenarios") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise ScenarioInvalid(f"{path}: no list `scenarios:`")
+    return [_head(path, listed, n) for n in range(len(listed))]
+
+
+def _head(path: Path, listed: Any, n: int) -> Head:
+    one, where = listed[n], f"{path}:{line_of(listed, n)}"
+    if not isinstance(one, dict) or (
+        missing := [key for key in ("id", "titre", "debut") if key not in one]
+    ):
+        raise ScenarioInvalid(
+            f"{where}: a scenario needs {', '.join(missing) if isinstance(one, dict) else 'id, titre, debut'}"
+        )
+    begins = str(one["debut"])
+    try:
+        return Head(str(one["id"]), str(one["titre"]), begins, _ms(begins))
+    except (ValueError, OverflowError):
+        raise ScenarioInvalid(f"{where}: debut: {begins[:40]!r} is no time") from None
+
+
+def _events(path: Path, scenario_id: str) -> Iterator[Event]:
+    lines: dict[str, int] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
+                raise ScenarioInvalid(f"{path}:1: no column {', '.join(missing)}")
+            for row in reader:
+                if row["scenario_id"] != scenario_id:
+                    continue
+                event = _event(f"{path}:{reader.line_num}", row)
+                if event.id in lines:
+                    raise ScenarioInvalid(
+                        f"{path}:{reader.line_num}: event {event.id} stands in line {lines[event.id]} already"
+                    )
+                lines[event.id] = reader.line_num
+                yield event
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ScenarioInvalid(f"{path}: {error}") from error
+
+
+def _event(where: str, row: dict[str, str]) -> Event:
+    if None in row or None in row.values():
+        raise ScenarioInvalid(f"{where}: wrong number of columns")
+    try:
+        event = Event(row["event_id"], _ms(row["reported_at"]), report_body(row))
+        parse_one(orjson.dumps(event.body))
+    except ProblemError as error:
+        said = "; ".join(f"{fault.field}: {fault.message['en']}" for fault in error.problem.faults)
+        raise ScenarioInvalid(f"{where}: {said or error}") from error
+    except (
+        ValueError,
+        OverflowError,
+        TypeError,
+    ) as error:  # TypeError: orjson, of half a character
+        raise ScenarioInvalid(f"{where}: {error}") from error
+    return event

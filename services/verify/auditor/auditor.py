@@ -1,0 +1,258 @@
+"""Reads the three logs for ever, keeps the books, judges every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import orjson
+import redis.asyncio as redis
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from schemas.routes import destinations, publishes
+from schemas.topics import PARTITIONS, SERVICES, URGENT, inputs, urgent
+from schemas.topics import log as log_topic
+from services.runtime.kafka.fetch_throttle import Pace
+from services.runtime.kafka.security import client_options
+from services.runtime.log.heads import Heads, log_name
+from services.runtime.process import metrics
+from services.runtime.process.heap import give_back
+from services.verify.auditor.open_items import Books, Breach
+from services.verify.auditor.verdict import LAWS, Judge, Verdict
+
+JUDGE_S: Final = 5.0
+EVERY_MS: Final = 500
+"""Between two fetches while records come and the auditor has caught up: it judges every few seconds, and nobody waits for it."""
+BEHIND_MS: Final = 30_000
+"""Age of the newest end of the logs that was read, up to which the auditor has caught up: a busy log is always a little ahead.
+
+Below the 60 s after which something counts as late (`books.LATE_MS`), so a judgement of what was read needs no newer record.
+"""
+RETRY_S: Final = 1.0
+AWAY_S: Final = 60.0
+"""For so long a broker may be away before that is a breach of its own."""
+STORE_KEY: Final = "vigie:audit"
+"""Where the console (its `store.AUDIT`) finds the verdict; it expires, so that a dead auditor is not green."""
+STORE_TTL_S: Final = 60
+_BATCH: Final = 500
+_GOALS: Final = 64
+_NEVER_MS: Final = 1 << 62
+_FETCH: Final = 1 << 20
+"""Bytes of one partition at once: twenty-four of them wait beside the batch that is read."""
+log = structlog.get_logger(__name__)
+
+
+class Goals:
+    """Where the logs ended at the last judgements, oldest first; those that were read are forgotten."""
+
+    def __init__(self) -> None:
+        self._ends: deque[tuple[int, dict[TopicPartition, int]]] = deque(maxlen=_GOALS)
+        self._reached_ms: int | None = None
+
+    def set(self, now: int, ends: dict[TopicPartition, int]) -> None:
+        """Note where the logs end now; the oldest of many gives way."""
+        self._ends.append((now, ends))
+
+    def are_reached(self, offsets: dict[TopicPartition, int]) -> bool:
+        """Return whether everything was read up to the newest end that is known."""
+        while self._ends and all(offsets[tp] >= end for tp, end in self._ends[0][1].items()):
+            self._reached_ms = self._ends.popleft()[0]
+        return not self._ends
+
+    def age_ms(self, offsets: dict[TopicPartition, int], now: int) -> int:
+        """Return how long ago the logs ended where they have been read to; for ever before a first end is reached."""
+        self.are_reached(offsets)
+        return _NEVER_MS if self._reached_ms is None else now - self._reached_ms
+
+
+class Auditor:
+    """`run` until cancelled; `verdict` is the newest word. Memory is what is open, whatever the logs hold."""
+
+    def __init__(self, kafka: str, store_url: str) -> None:
+        self._kafka = kafka
+        self._store: redis.Redis = redis.Redis.from_url(
+            store_url, socket_connect_timeout=2, socket_timeout=5
+        )
+        self._books = {
+            p: Books(p, destinations, publishes, since=_now()) for p in range(PARTITIONS)
+        }
+        self._tps = {
+            TopicPartition(log_topic(s), p): s for s in SERVICES for p in range(PARTITIONS)
+        }
+        self._judge = Judge(Verdict(since=_now()))
+        self._goals = Goals()
+        self._read_at = time.monotonic()
+        self._records = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        return self._judge.verdict
+
+    @property
+    def heads(self) -> Heads:
+        """Where every log ends, as far as it was read."""
+        chains = {(s, p): books.chain(s) for p, books in self._books.items() for s in SERVICES}
+        return {
+            log_name(s, p): (chain.seq, chain.head) for (s, p), chain in chains.items() if chain.seq
+        }
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        await self._store.aclose()
+
+    async def verdicts(self) -> AsyncIterator[Verdict]:
+        """One judgement after the other, for ever. A broker that is away for long is a breach."""
+        while True:
+            try:
+                async with self._consumer() as (consumer, pace):
+                    async for verdict in self._follow(consumer, pace):
+                        yield verdict
+            except (KafkaError, OSError) as error:
+                log.warning("audit.broker_away", error=type(error).__name__)
+            if time.monotonic() - self._read_at > AWAY_S:
+                yield await self._judged(
+                    [Breach("logs", f"the broker has not answered for {AWAY_S:g} s")],
+                    caught_up=False,
+                )
+            elif self._is_caught_up():
+                yield self.verdict  # a broker that is away for a moment: what was judged last still stands
+            else:
+                yield await self._judged([], caught_up=False)
+            await asyncio.sleep(RETRY_S)
+            for books in self._books.values():
+                books.since = _now()
+
+    @contextlib.asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[tuple[AIOKafkaConsumer, Pace]]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=_FETCH,
+            fetch_max_wait_ms=500,
+            metadata_max_age_ms=3000,
+            **client_options(),
+        )
+        try:
+            await consumer.start()
+            yield consumer, Pace(consumer, EVERY_MS)
+        finally:
+            await consumer.stop()
+
+    async def _follow(self, consumer: AIOKafkaConsumer, pace: Pace) -> AsyncIterator[Verdict]:
+        begins = await consumer.beginning_offsets(list(self._tps))
+        consumer.assign(list(self._tps))
+        for tp, service in self._tps.items():
+            chain = self._books[tp.partition].chain(service)
+            chain.offset = max(begins[tp], chain.offset)
+            consumer.seek(tp, chain.offset)
+        judged_at, behind = float("-inf"), True
+        self._goals.set(_now(), await consumer.end_offsets(list(self._tps)))
+        while True:
+            found = await consumer.getmany(timeout_ms=1000, max_records=_BATCH)
+            self._take(found)
+            self._read_at = time.monotonic()
+            if not self._goals.are_reached(self._offsets()):
+                pace.hurry()
+            if self._read_at - judged_at >= JUDGE_S or (
+                behind and self._goals.are_reached(self._offsets())
+            ):
+                caught_up = self._is_caught_up()
+                self._goals.set(_now(), await consumer.end_offsets(list(self._tps)))
+                if caught_up and behind:
+                    give_back()
+                    behind = False
+                input_tps = {
+                    TopicPartition(inputs(s), p): (s, p)
+                    for s in SERVICES
+                    for p in range(PARTITIONS)
+                }
+                input_tps |= {
+                    TopicPartition(urgent(s), p): (urgent(s), p)
+                    for s in SERVICES
+                    if s in URGENT
+                    for p in range(PARTITIONS)
+                }
+                input_ends = await consumer.end_offsets(list(input_tps))
+                if caught_up:
+                    await self._compare_readers()
+                by_partition: dict[int, dict[str, int]] = {}
+                for tp, (service, partition) in input_tps.items():
+                    by_partition.setdefault(partition, {})[service] = input_ends[tp]
+                breaches = list(self._breaches(by_partition)) if caught_up else []
+                yield await self._judged(breaches, caught_up=caught_up)
+                judged_at = time.monotonic()
+
+    def _is_caught_up(self) -> bool:
+        return self._goals.age_ms(self._offsets(), _now()) <= BEHIND_MS
+
+    def _offsets(self) -> dict[TopicPartition, int]:
+        return {
+            tp: self._books[tp.partition].chain(service).offset for tp, service in self._tps.items()
+        }
+
+    def _take(self, found: dict[TopicPartition, list[Any]]) -> None:
+        now = _now()
+        for tp, records in found.items():
+            books, service = self._books[tp.partition], self._tps[tp]
+            for record in records:
+                books.feed(service, record.offset, record.value or b"", _parsed(record.value), now)
+            self._records += len(records)
+
+    def _breaches(self, input_ends: dict[int, dict[str, int]]) -> Iterator[Breach]:
+        now = _now()
+        for partition, books in self._books.items():
+            yield from books.breaches(now, input_ends[partition])
+
+    async def _compare_readers(self) -> None:
+        """The projector's word against ours; a store that is away is no breach: it may be lost at any time."""
+        keys = [(s, p, f"vigie:position:{s}:{p}") for s in SERVICES for p in range(PARTITIONS)]
+        with contextlib.suppress(RedisError, OSError, ValueError, KeyError):
+            values = await self._store.mget([key for *_, key in keys])
+            for (service, partition, _), raw in zip(keys, values, strict=True):
+                if raw is not None:
+                    position = orjson.loads(raw)
+                    self._books[partition].compare(
+                        service, "projector", position["seq"], position["hash"]
+                    )
+
+    async def _judged(self, breaches: list[Breach], *, caught_up: bool) -> Verdict:
+        verdict = self._judge.judge(breaches, _now(), caught_up=caught_up)
+        metrics.gauge("vigie_audit_green", 1.0 if verdict.state == "green" else 0.0)
+        for law in LAWS:
+            metrics.gauge(
+                "vigie_audit_breaches", sum(b.law == law for b in verdict.breaches), law=law
+            )
+        metrics.gauge("vigie_audit_records", self._records)
+        body = {
+            "state": verdict.state,
+            "at": verdict.at,
+            "since": verdict.since,
+            "breaches": [[b.law, b.what] for b in verdict.breaches[:20]],
+        }
+        with contextlib.suppress(RedisError, OSError):
+            await self._store.set(STORE_KEY, orjson.dumps(body), ex=STORE_TTL_S)
+        return verdict
+
+
+def _parsed(raw: bytes | None) -> dict[str, Any] | None:
+    try:
+        tx = orjson.loads(raw or b"")
+    except ValueError:
+        return None
+    return (
+        tx
+        if isinstance(tx, dict) and {"seq", "prev", "logic", "facts", "src", "realm"} <= tx.keys()
+        else None
+    )
+
+
+def _now() -> int:
+    return round(time.time() * 1000)

@@ -1,0 +1,95 @@
+"""What the auditor tells the outside, past everything that it audits: a heartbeat while all is well, an alarm when it is not.
+
+Both are plain HTTP to addresses of somebody else: a dead-man's switch that alarms when the heartbeat stays away, and a service that rings (ntfy, a
+chat hook, an SMS gateway). Neither goes through Vigie's own delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import httpx
+import structlog
+
+from services.runtime.secrets.signing import SigningKeyInvalid
+from services.verify.auditor.verdict import Verdict
+
+BEAT_S: Final = 60.0
+AGAIN_S: Final = 900.0
+"""From one alarm to the next while it stays red."""
+PATIENCE_S: Final = 10.0
+TOLD: Final = 5
+"""Breaches in one alarm."""
+log = structlog.get_logger(__name__)
+
+
+class Outside:
+    """`tell` after each judgement."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        heartbeat_url: str,
+        alarm_url: str,
+        monotonic: Callable[[], float],
+        statement: Callable[[], object],
+    ) -> None:
+        """`statement`: what the heartbeat carries, made anew for each beat: where every log ends, signed."""
+        self._client, self._statement = client, statement
+        self._heartbeat_url = heartbeat_url
+        self._alarm_url = alarm_url
+        self._monotonic = monotonic
+        self._beat_at = float("-inf")
+        self._alarm_at = float("-inf")
+        self._alarmed = False
+
+    async def tell(self, verdict: Verdict) -> None:
+        """Never raises: an outside that is away changes nothing inside. What could not be told is told at the next judgement."""
+        now = self._monotonic()
+        if verdict.state == "green":
+            if self._heartbeat_url and now - self._beat_at >= BEAT_S and await self._beat():
+                self._beat_at = now
+            if self._alarmed and await self._alarm("green", verdict):
+                self._alarmed = False
+                self._alarm_at = float("-inf")
+        elif (
+            verdict.state == "red"
+            and now - self._alarm_at >= AGAIN_S
+            and await self._alarm("red", verdict)
+        ):
+            self._alarmed, self._alarm_at = True, now
+
+    async def _beat(self) -> bool:
+        """Without a key to sign with there is no beat: whoever listens for it hears that something is wrong."""
+        try:
+            statement = self._statement()
+        except (OSError, SigningKeyInvalid) as error:
+            log.error("outside.unsigned", error=str(error))
+            return False
+        return await self._sent("POST", self._heartbeat_url, statement)
+
+    async def _alarm(self, state: str, verdict: Verdict) -> bool:
+        if not self._alarm_url:
+            return True
+        told = [{"law": b.law, "what": b.what} for b in verdict.breaches[:TOLD]]
+        text = (
+            "Vigie : toutes les promesses sont de nouveau tenues."
+            if state == "green"
+            else f"Vigie, audit : {verdict.sentence}"
+        )
+        return await self._sent(
+            "POST",
+            self._alarm_url,
+            {"source": "vigie-auditor", "state": state, "text": text, "breaches": told},
+        )
+
+    async def _sent(self, method: str, url: str, body: object = None) -> bool:
+        try:
+            answer = await self._client.request(method, url, json=body, timeout=PATIENCE_S)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            log.warning("outside.away", error=type(error).__name__)
+            return False
+        if answer.status_code >= 400:
+            log.warning("outside.refused", status=answer.status_code)
+        return answer.status_code < 400

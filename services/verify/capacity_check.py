@@ -1,0 +1,72 @@
+"""No agent and no desk counted twice: approved lines against the staff and the desks of the reference data, by arithmetic of its own.
+
+What counts of a line is what is still needed of it: agents whom the newest proposal sends back may be proposed again before they have been released.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+TELEWORK: Final = "telework"
+OVER: Final = frozenset({"released", "void"})
+GYMNASIUM: Final = "gymnase"
+GYMNASIUM_DESKS: Final = 20
+"""What a gymnasium counts, whatever its own desks (docs/reference/reassignment-model.md, §2)."""
+
+Cell = tuple[str, str, str]
+"""Site, activity, métier."""
+
+
+def counted_twice(
+    moved: Mapping[str, Any], reference: Mapping[str, Any], situation: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """(what, sentence) of each cell that gives more agents than it has, and of each host that holds more than it has free desks.
+
+    `reference`: section → content as published; `situation`: that of the newest proposal, for the agents who are missing at a host.
+    """
+    if not {"sites", "staffing"} <= reference.keys():
+        return
+    lines = [row for row in moved.values() if row["state"] not in OVER and row["needed"]]
+    staff: Counter[Cell] = Counter()
+    for cell in reference["staffing"]["cells"]:
+        staff[cell["site"], cell["activity"], cell["metier"]] += cell["staff"]
+    given: Counter[Cell] = Counter()
+    for row in lines:
+        given[row["site"], row["activity"], row["metier"]] += row["needed"]
+    for key in sorted(given):
+        if given[key] > staff[key]:
+            yield (
+                "/".join(key),
+                f"{given[key]} agents of {' '.join(key)} are reassigned and there are {staff[key]}",
+            )
+    free = _free_desks(reference, situation)
+    held: Counter[str] = Counter()
+    desk = {rule["activity"]: rule["needs_desk"] for rule in reference["staffing"]["rules"]}
+    for row in lines:
+        served, where = row["need_activity"] or row["activity"], row["need_site"] or row["site"]
+        if row["place"] not in (TELEWORK, where) and desk.get(served, False):
+            held[row["place"]] += row["needed"]
+    for place in sorted(held):
+        if held[place] > free[place]:
+            yield (
+                place,
+                f"{held[place]} agents are sent to {place}, which has {free[place]} free desks",
+            )
+
+
+def _free_desks(reference: Mapping[str, Any], situation: Mapping[str, Any]) -> Counter[str]:
+    """Never too few: of a site that misses agents, those who are there are rounded down cell by cell."""
+    pct = {site["site"]: site["staff_pct"] for site in situation.get("sites", ())}
+    desk = {rule["activity"]: rule["needs_desk"] for rule in reference["staffing"]["rules"]}
+    used: Counter[str] = Counter()
+    for cell in reference["staffing"]["cells"]:
+        if desk.get(cell["activity"], False):
+            used[cell["site"]] += cell["staff"] * pct.get(cell["site"], 100) // 100
+    free: Counter[str] = Counter()
+    for site in reference["sites"]["sites"]:
+        free[site["id"]] = max(
+            0, (GYMNASIUM_DESKS if site["kind"] == GYMNASIUM else site["desks"]) - used[site["id"]]
+        )
+    return free

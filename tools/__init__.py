@@ -1,0 +1,1 @@
+"""Tools of the developers: generated documentation and checks of the house style."""
