@@ -1,1 +1,1 @@
-"""Decides what reports mean: claims, site status, incidents, predicates, ladders (DESIGN §2)."""
+"""Decide on reports: site status, incidents, levels, triggers and escalations."""

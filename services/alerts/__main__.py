@@ -1,4 +1,4 @@
-"""`python -m services.alerts`"""
+"""Run alerts: `python -m services.alerts`."""
 
 from services.alerts.app import main
 

@@ -1,4 +1,4 @@
-"""Wires the decider of alerts to Kafka."""
+"""Connect the decider of alerts to Kafka."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG002  the protocol of a decider
-"""The decider of alerts: joins the pure modules (DESIGN §2)."""
+"""The decider of alerts: joins the pure modules."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ _TOLD = (
     "ends_at",
     "estimated",
 )
-"""Fields that a message takes over from a demand for attention."""
+"""Fields that a message copies from a demand for attention."""
 _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}
 
 
 class UnknownInput(ValueError):
-    """A message that alerts has no rule for reached it: a route or a client is wrong."""
+    """An input or deadline that alerts has no rule for: a route or a client is wrong."""
 
 
 class AlertsDecider:
-    """Claims, site status, incidents, predicates, ladders."""
+    """Decider for reports, site status, incidents, predicates and escalations."""
 
     service = "alerts"
     logic = 1
@@ -74,9 +74,7 @@ class AlertsDecider:
         draft = Draft(state, given)
         match given.message:
             case ReportReceived() as report:
-                if (
-                    report.report_id not in state.reports
-                ):  # the same id a second time has no effect at all (D4)
+                if report.report_id not in state.reports:  # a known id has no effect (D4)
                     receive(draft, report)
                     leases.hear(draft, report)
                     if report.acknowledges:
@@ -134,9 +132,10 @@ class AlertsDecider:
         return draft.facts
 
     def evolve(self, state: State, fact: Fact, fact_id: str, at: Instant) -> State:
-        """What was just decided is evolved already: the same state and the same fact give the state that the draft saw.
+        """Return the state after one fact.
 
-        Only a memo by identity; everything else (a fold, another order) is evolved here.
+        The facts of the last decision are evolved already, and their states are returned from a
+        memo. It compares state and fact by identity, so a fold or another order is evolved here.
         """
         draft, n = self._decided, self._next
         if (
@@ -167,7 +166,11 @@ def _judge(draft: Draft, rest: str) -> None:
 
 
 def forget(draft: Draft) -> None:
-    """Once a day in a live realm: ids are known for 7 days, or while their incident is open and 72 h after (D4, D26)."""
+    """Drop old reports and incidents, once a day in a live realm.
+
+    Report ids are known for 7 days, or while their incident is open and for 72 h after. Rules D4
+    and D26.
+    """
     now = draft.now
     some_left = any(
         r.recorded_at >= now - REMEMBER_MS for r in draft.state.reports.values()
@@ -182,7 +185,10 @@ def forget(draft: Draft) -> None:
 
 
 def _attend(draft: Draft, asked: AttentionRequested) -> None:
-    """Continuity asks that roles hear of something: an information each, and a task where a person must type data again (D46)."""
+    """Send an information to the roles that continuity names, and open the task that belongs to it.
+
+    A proposal of a plan by a yellow vigilance alone is left to the digest. Rules D46 and D72.
+    """
     incident = asked.incident if asked.incident in draft.state.incidents else None
     given = {name: getattr(asked, name) for name in _TOLD}
     values: dict[str, str | int | float | bool | None] = {
@@ -194,7 +200,7 @@ def _attend(draft: Draft, asked: AttentionRequested) -> None:
         and asked.plan is not None
         and yellow_vigilance.is_proposed_by_yellow(draft, asked.plan)
     ):
-        return  # the digest of the yellow vigilances tells of it (D72)
+        return  # in the digest of the yellow vigilances (D72)
     notifications.attend(
         draft,
         asked.roles,
@@ -211,7 +217,10 @@ def _attend(draft: Draft, asked: AttentionRequested) -> None:
 
 
 def _follow(draft: Draft, action: ImprovementRow) -> None:
-    """An improvement action is a task until continuity says that it is done or dropped (D53)."""
+    """Open a task for an improvement action, and end it with the action.
+
+    Rule D53, lessons learned.
+    """
     if action.state == "open":
         incident = action.incident if action.incident in draft.state.incidents else None
         tasks.ask(draft, "improvement", report=action.id, incident=incident, due_at=action.due_at)
@@ -238,4 +247,4 @@ _DUE: Final[Mapping[str, Callable[[Draft, str], None]]] = {
     "move": lambda draft, rest: incident_lifecycle.go_on_moving(draft, rest.rpartition(":")[0]),
     "forget": lambda draft, _: forget(draft),
 }
-"""Head of a deadline's key → what happens then, told the rest of the key."""
+"""Head of a deadline's key → handler, called with the rest of the key."""

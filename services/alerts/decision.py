@@ -1,7 +1,8 @@
-"""The decision in the making for one input: facts in order, and the state as they leave it.
+"""The decision in progress for one input: its facts in order, and the state after them.
 
-Rows of incidents are collected and written once at the end; everything else is a fact at once. `touched` tells which indexes
-the input moved, so that only predicates which read them are evaluated.
+Rows of incidents are collected and written once at the end; every other fact is recorded at once.
+`Draft.touched` names the indexes that the input changed, so that only predicates that read them are
+evaluated.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ _INDEXES = (
     "rumours",
     "readings",
 )
-"""Indexes whose identity tells whether an input moved them."""
+"""Indexes that `Draft.touched` compares by identity."""
 
 
 class Draft:
-    """Mutable, for the time of one decision only."""
+    """A mutable decision, used for one input only."""
 
     __slots__ = (
         "_changes",
@@ -87,37 +88,45 @@ class Draft:
         self.trail: list[State] = [state]
         """States before, between and after the facts."""
         self.now: Instant = ids.now if isinstance(ids, Input) else ids.deadline.due
-        """Time at which it is decided; a deadline is decided at its due time."""
+        """Time of the decision; a deadline is decided at its due time."""
         self.clock: Instant = ids.now
-        """Real time of a live realm: after a stall later than the due time of a deadline."""
+        """Current time of the realm. After a stall it is later than the due time of a deadline."""
         self.level: Level = state.level()
-        """Level of the territory, as raised so far."""
+        """Level of the territory, as raised so far by this input."""
         self.words: dict[str, Instant] = {}
-        """Sites that spoke in this input → recorded_at."""
+        """Site with a confirmed report in this input → `recorded_at` of that report."""
         self.doubtful: set[str] = set()
-        """Sites whose status must be judged again."""
+        """Sites to judge again at the end of the input."""
         self.stirred: dict[str, None] = {}
-        """Causes that changed, in order: are they hushed now? (D64, D65)"""
+        """Changed causes, in order, to check for suppression. Rules D64 and D65."""
         self.ended: list[str] = []
-        """Causes that were lifted in this input: does what they declared hold any longer?"""
+        """Causes lifted in this input, to check the declarations that rest on them."""
         self.endangered: set[str] = set()
-        """Incidents that were no danger to people before."""
+        """Incidents that became dangerous to people in this input."""
         self.more_danger: set[str] = set()
-        """Incidents with one more danger to people, of which nobody was told before."""
+        """Incidents with one more danger to people that no call has announced yet."""
         self.orders: dict[str, Order] = {}
         """Sites to leave or to shelter in from this input on, or no longer."""
         self.unheard: dict[str, str] = {}
         """Sites in a hit zone of which nobody has heard from this input on → incident."""
         self.turned: set[str] = set()
-        """Incidents that began or ceased to be quiet (D64, D65)."""
+        """Incidents that became suppressed, or are no longer. Rules D64 and D65."""
         self.reopened: set[str] = set()
-        """Incidents that were closed and are open again (D26): their ladders ended with them, and they call although their level is reached already."""
+        """Incidents that were closed and are open again.
+
+        Their escalations ended with them, so they call again although their level has not risen.
+        Rule D26, closed incidents.
+        """
         self.regrouped: set[str] = set()
-        """Incidents that a person made of the reports of others (D25): no new fact, so the level of the territory stays."""
+        """Incidents that a person made from reports of other incidents.
+
+        Nothing new happened, so the level of the territory does not rise. Rule D25, merge
+        and split.
+        """
         self.concerned: set[str] = set()
-        """Incidents whose causes moved although their own rows did not."""
+        """Incidents with changed causes and an unchanged row of their own."""
         self.values: dict[tuple[int, str | None], float | None] = {}
-        """Values of metrics by scope, as long as nothing that they read moves (`levels.evaluate`)."""
+        """Metric and scope → value; `levels.evaluate` clears them when their inputs may change."""
         self._ids = ids
         self._ordinals: dict[str, int] = {}
         self._incidents: dict[str, IncidentRow] = {}
@@ -129,7 +138,7 @@ class Draft:
         return self.state.rules.territory
 
     def derive(self, kind: str) -> str:
-        """A new id for something that this input causes."""
+        """Return a new id for something that this input causes."""
         ordinal = self._ordinals.get(kind, 0)
         self._ordinals[kind] = ordinal + 1
         return self._ids.derive(kind, ordinal)
@@ -139,7 +148,7 @@ class Draft:
         return Draft(self.state, self._ids)
 
     def emit(self, fact: Fact) -> None:
-        """Record a fact."""
+        """Record a fact and evolve the state by it."""
         self.facts.append(fact)
         self.state = evolve(self.state, fact)
         self.trail.append(self.state)
@@ -147,14 +156,18 @@ class Draft:
     # ── incidents ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def incident(self, id: str) -> IncidentRow:
-        """The incident as this input leaves it. Raises KeyError."""
+        """Return the incident as this input leaves it. Raises KeyError."""
         return self._incidents.get(id) or self.state.incidents[id]
 
     def incidents(self, ids: Iterable[str]) -> Iterator[IncidentRow]:
         return (self.incident(i) for i in ids)
 
     def put_incident(self, row: IncidentRow, change: str) -> None:
-        """Its new value, written by `flush`. `change` of the first and gravest wins: opened before level before member before report."""
+        """Replace the row of an incident; `flush` writes it.
+
+        Of several changes in one input the gravest names the fact, as `_GRAVITY` orders them; of
+        equals, the first.
+        """
         before = self._incidents.get(row.id) or self.state.incidents.get(row.id)
         if before is None or (before.state in OPEN, before.quiet, before.severity > 0) != (
             row.state in OPEN,
@@ -172,7 +185,7 @@ class Draft:
             self._changes[row.id] = change
 
     def alter(self, id: str, change: str, **values: Any) -> IncidentRow:
-        """Change fields of an incident."""
+        """Change fields of an incident and return its new row."""
         row = changed(self.incident(id), values)
         self.put_incident(row, change)
         return row
@@ -209,37 +222,37 @@ class Draft:
 
     @property
     def covered_incidents(self) -> tuple[IncidentRow, ...]:
-        """Open incidents among which are those that count for no predicate, as this input leaves them."""
+        """Open incidents, as this input leaves them, that may count for no predicate."""
         ids = {*self.state.covered_incidents, *self._incidents}
         return tuple(row for row in self.incidents(ids) if row.state in OPEN)
 
     @property
     def changed_incidents(self) -> tuple[str, ...]:
-        """Incidents with a new value in this input, not written yet."""
+        """Incidents with a new row in this input that is not written yet."""
         return tuple(self._incidents)
 
     @property
     def moved_incidents(self) -> tuple[str, ...]:
-        """Open incidents whose level this input may have moved."""
+        """Open incidents with a level that this input may have changed."""
         ids = {*self._incidents, *self.concerned}
         rows = [r for r in self.incidents(ids) if r.state in OPEN]
         return tuple(r.id for r in sorted(rows, key=lambda r: (r.known_at, r.id)))
 
     def told(self, reports: Iterable[str]) -> list[ReportRow]:
-        """Those of these reports that are known, in their order."""
+        """Return the rows of the reports that the state still holds, in the given order."""
         return [row for row in map(self.state.reports.get, reports) if row is not None]
 
     def incident_of(self, report: str) -> str | None:
-        """Incident of a report; a merged one leads to the one that it was merged into."""
+        """Return the incident of a report, or the one that it was merged into."""
         row = self.state.reports.get(report)
         return self.standing(row.incident) if row is not None else None
 
     def figures(self, incident: str) -> list[ReportRow]:
-        """The reports of customers cut of an incident."""
+        """Return the reports of an incident that give a number of customers cut."""
         return [self.state.reports[r] for r in self.state.figures.get(incident, ())]
 
     def standing(self, incident: str | None) -> str | None:
-        """The incident, or the one that it was merged into; None for one that is forgotten."""
+        """Return the incident, or the one that it was merged into; None for a forgotten one."""
         while incident is not None:
             known = self._incidents.get(incident) or self.state.incidents.get(incident)
             if known is None:
@@ -251,29 +264,32 @@ class Draft:
 
     @property
     def hushed_before(self) -> Map[str, Hush]:
-        """Reports that were hushed before this input."""
+        """Reports that were suppressed before this input."""
         return self._start.hushed
 
     # ── what predicates ask ──────────────────────────────────────────────────────────────────────────────────────
 
     def touch(self, topic: str) -> None:
-        """Note that something outside the indexes moved: `mark:<m>`, `out:<kind>`, `levels`."""
+        """Mark a topic outside the indexes as changed: `mark:<m>`, `out:<kind>` or `levels`."""
         self._topics.add(topic)
 
     def touched(self) -> set[str]:
-        """Indexes and topics that this input moved so far."""
+        """Return the indexes and topics that this input has changed so far."""
         now, start = self.state, self._start
         return self._topics | {
             name for name in _INDEXES if getattr(now, name) is not getattr(start, name)
         }
 
     def first_reports(self, incidents: Iterable[str]) -> tuple[str, ...]:
-        """One report of each incident."""
+        """Return one report of each incident, at most `SHOWN_REPORTS`."""
         found = (min(self.state.incident_reports.get(i, ()), default=None) for i in incidents)
         return tuple(r for r in found if r is not None)[:SHOWN_REPORTS]
 
     def reports_with(self, measure: str, scope: str | None = None) -> tuple[str, ...]:
-        """Confirmed reports that carry a measure, oldest first. Walks over all reports: only when a predicate begins to hold."""
+        """Return the newest confirmed reports that carry a measure, oldest first.
+
+        Walks over all reports: call it only when a predicate begins to hold.
+        """
         rows = [
             r
             for r in self.state.reports.values()
@@ -287,7 +303,7 @@ class Draft:
         ]
 
     def measured(self, report: str, measure: str) -> float:
-        """Value of a measure in a report, 0 if it carries another."""
+        """Return the value of a measure in a report, 0 if the report carries another one."""
         row = self.state.reports.get(report)
         if row is None or row.measure is None or row.measure.name != measure:
             return 0.0
@@ -298,7 +314,7 @@ _COUNTS: Final = tuple(name for name in IncidentCounts.model_fields if name != "
 
 
 def _counted(before: IncidentRow, row: IncidentRow) -> IncidentRow:
-    """Return the incident as it was, with what every report moves."""
+    """Return the incident as it was, with the counts and times that every report changes."""
     return changed(before, {name: getattr(row, name) for name in _COUNTS})
 
 

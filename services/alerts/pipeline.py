@@ -1,4 +1,4 @@
-"""After the facts of an input: causes are hushed or not, sites are judged, predicates evaluated, levels raised, ladders started, rows written."""
+"""The steps after the facts of an input, in their order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from services.alerts.levels import levels, lowering
 
 
 def settle(draft: Draft, touched: frozenset[str] = frozenset()) -> None:
-    """Bring everything that depends on what was decided up to date. `touched`: evaluate at least this."""
+    """Bring everything that depends on the decision up to date: causes, sites, levels, escalations.
+
+    `touched` names indexes and topics to evaluate in addition to those that the input changed.
+    """
     ended = tuple(draft.ended)
     flags.follow(draft)
     suppression.hush(draft)

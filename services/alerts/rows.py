@@ -13,14 +13,18 @@ _set = object.__setattr__
 
 
 def in_order(rows: Iterable[_M]) -> list[_M]:
-    """By id: the order of a map hangs on the hash seed of the process, that of facts must not."""
+    """Sort rows by id, so that facts do not follow the order of a map.
+
+    The order of a map depends on the hash seed of the process; the order of facts must not.
+    """
     return sorted(rows, key=attrgetter("id"))
 
 
 def changed(row: _M, values: Mapping[str, Any]) -> _M:
-    """`row` with other values, as `model_copy(update=…)`, at a fifth of its cost: some five rows change per report.
+    """Return a copy of a row with other values, at a fifth of the cost of `model_copy(update=…)`.
 
-    Like it, nothing is validated: values come from rows and rules, not from outside.
+    About five rows change per report. Nothing is validated: values come from rows and rules, not
+    from outside.
     """
     new = object.__new__(type(row))
     _set(new, "__dict__", {**row.__dict__, **values})

@@ -1,7 +1,8 @@
-"""What alerts knows of one realm. Rows are kept as they are shown; everything derived from them is indexed for O(1) reading.
+"""The state of one realm. Rows are kept as screens show them; indexes make look-ups O(1).
 
-The fields of `Rows` are the state: they are dumped, loaded and compared. The fields of `State` that are not are indexes, built by
-`evolve` from the same rows, so that loading a dump is evolving its rows again.
+Fields of `State` without `init=False` are the state: they are dumped, loaded and compared. The
+others are indexes. `evolve` builds them from the same rows, so that loading a dump means evolving
+its rows again.
 """
 
 from __future__ import annotations
@@ -49,20 +50,23 @@ def _index() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """Zone of an incident (D18): its communes, the sites that were taken into it, and the batches whose silence is judged."""
+    """The zone of an incident: its communes, its sites, and the batches of silent sites to judge.
+
+    Rule D18, silent sites.
+    """
 
     communes: tuple[str, ...] = ()
     sites: Map[str, None] = field(default_factory=Map)
     batches: Map[int, tuple[str, ...]] = field(default_factory=Map)
-    """Instant of judgement → sites."""
+    """Time of judgement → sites."""
     all_clear: Instant | None = None
-    """When the operator said all restored (D20), until judged."""
+    """Time of the operator's all-clear, until it is judged. Rule D20, operator all-clear."""
     all_clear_due: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A site shown unknown, and why."""
+    """The reason why a site shows `unknown`."""
 
     rule: str
     incident: str | None
@@ -72,7 +76,10 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """One branch of a predicate that holds or held: it cannot raise anything again until it is armed again (D31)."""
+    """One branch of a predicate that holds or held; it raises no level until it is armed again.
+
+    Rule D31, thresholds.
+    """
 
     since: Instant
     below_since: Instant | None
@@ -81,7 +88,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Newest confirmed value of a measure at a place."""
+    """The newest confirmed value of a measure at a place."""
 
     value: float
     value_of: float | None
@@ -95,7 +102,7 @@ SecurityEvent = tuple[Instant, str, int, str]
 
 
 class Presence(NamedTuple):
-    """What one cause says of the presence at its site on its day; of several the greatest holds."""
+    """The presence at a site on one day that one cause reports; of several the greatest holds."""
 
     since: Instant
     known_at: Instant
@@ -116,7 +123,7 @@ class State:
     causes: Map[str, Cause] = _map()
     sites: Map[str, SiteRow] = _map()
     marks: Map[str, Map[str, tuple[str, ...]]] = _map()
-    """Site → what it counts for → incidents behind it."""
+    """Site → mark (see `causes.site_impact`) → incidents behind it."""
     incidents: Map[str, IncidentRow] = _map()
     zones: Map[str, Zone] = _map()
     silences: Map[str, Silence] = _map()
@@ -126,111 +133,128 @@ class State:
     flags: Map[str, FlagRow] = _map()
     escalations: Map[str, EscalationRow] = _map()
     calls: Map[str, NotificationPlanned] = _map()
-    """Notifications of ladders, by id."""
+    """Notifications of escalations, by id."""
     tasks: Map[str, TaskRow] = _map()
     metrics: Map[str, MetricChanged] = _map()
     """Metrics that continuity owns, by key."""
     spent: Map[str, Instant] = _map()
-    """Deadlines that fired and left no other trace, or raised: they stay disarmed."""
+    """Deadlines that fired and left no other trace, or raised an error: they stay disarmed."""
     maintenance: Map[str, MaintenanceRow] = _map()
     leases: Map[str, LeaseRow] = _map()
-    """By the report that opened the alert."""
+    """Leases by the report that opened the alert."""
     forget_at: Instant | None = None
-    """Live realms: when what nobody can refer to any more is dropped next (D4)."""
+    """Live realms: time at which old history is dropped next. Rule D4, duplicates."""
     duties: Map[str, DutyRow] = _map()
-    """Overrides, swaps and calendars of who is on call."""
+    """Overrides, swaps and imported calendars of the on-call schedule."""
     reach: Map[str, ReachRow] = _map()
-    """Person → channels, as told after the reference data were published."""
+    """Person → channels, as recorded after the reference data were published."""
     published_at: Instant | None = None
-    """When the version in force was taken: a channel that it verifies without a day counts from then."""
+    """Time at which the version in force was taken.
+
+    A channel that the version verifies without a date counts as verified from then.
+    """
     taken: Map[str, Instant] = _map()
-    """Person → newest answered call: whoever was called out is not rested (D39)."""
+    """Person → newest answered call.
+
+    A person is not rested after a call-out. Rule D39, working time.
+    """
     shifts: Map[str, CellShift] = _map()
-    """Person → their shift in the crisis cell (D39)."""
+    """Person → shift in the crisis cell. Rule D39, working time."""
     readiness: ReadinessRow | None = None
     prove_at: Instant | None = None
-    """Live realms: when readiness is proved next (D38)."""
+    """Live realms: time of the next readiness check. Rule D38, readiness."""
     drilled: str | None = None
     """Local month of the newest drill."""
     reference_changes: Map[str, ReferenceChangeRow] = _map()
     drafted: Map[str, ReferenceDrafted] = _map()
-    """`version/section` → a section of a version that is proposed, until its change is over (D63)."""
+    """`version/section` → section of a proposed version, until its change is over.
 
-    # ── indexes ──────────────────────────────────────────────────────────────────────────────────────────────────
+    Rule D63, reference versions.
+    """
+
     rules: Rulebook = field(default=EMPTY, init=False, compare=False, repr=False)
     aliases: Map[str, str] = _index()
-    """Sender's own id, alone and with its sender → report."""
+    """Sender's own id, alone and together with its sender → report."""
     cause_keys: Map[str, str] = _index()
-    """Cause key (`claims.cause_key`) → its newest cause, open or lifted."""
+    """Cause key (`report_facts.cause_key`) → its newest cause, open or lifted."""
     site_causes: Map[str, tuple[str, ...]] = _index()
     """Site → open causes, sorted."""
     placeless: Map[str, Map[str, int | None]] = _index()
-    """Type → open causes without a site, with the persons of those that act."""
+    """Type → open causes without a site → number of people, for those that act."""
     incident_reports: Map[str, Map[str, None]] = _index()
     figures: Map[str, Map[str, None]] = _index()
     """Incident → its reports of customers cut."""
     open_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Oldest first."""
     closed_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
-    """Closed, not merged: newest last, at most 64 (D26)."""
+    """Closed incidents without merged ones, newest last, at most 64. Rule D26, closed incidents."""
     merged_incidents: Map[str, None] = _index()
-    """They go on in the one that a person merged them into (D25)."""
+    """Incidents that a person merged into another one. Rule D25, merge and split."""
     numbers: Map[str, int] = _index()
-    """Day → incidents opened."""
+    """Day → number of incidents opened."""
     site_incidents: Map[str, tuple[str, ...]] = _index()
     """Site → incidents that it is a member of, sorted."""
     severities: Map[tuple[str, int], tuple[int, str]] = _index()
-    """(incident, severity query) → worst counting report: severity, id."""
+    """(incident, severity query) → worst report that counts: (severity, report id)."""
     counts: Map[tuple[str, str, str], int] = _index()
-    """(incident or "", mark, group) → sites; group: "", kind:…, pole:…"""
+    """(incident or "", mark, group) → number of sites; a group is "", `kind:…` or `pole:…`."""
     rumours: Map[str, int] = _index()
-    """Unconfirmed or rumoured reports that nobody confirmed or denied → severity."""
+    """Unconfirmed reports and rumours that are neither confirmed nor denied → severity."""
     pending: Map[str, tuple[str, ...]] = _index()
-    """Cause key → unconfirmed reports that wait for a second source (D6), sorted."""
+    """Claim key → unconfirmed reports that wait for a second source, sorted. Rule D6."""
     doubts: Map[str, tuple[str, ...]] = _index()
     """Site → unconfirmed reports about its status."""
     calm: Map[str, Instant] = _index()
-    """Site → when it last said that there is nothing to report."""
+    """Site → time at which it last reported that all is well."""
     reopenings: Map[str, tuple[Instant, str]] = _index()
-    """`site|type` → newest reopening that named the type: occurred_at, source."""
+    """`site|type` → newest reopening that named the type: (occurred_at, source)."""
     departures: Map[str, tuple[Instant, str]] = _index()
-    """Site → newest order to leave it: occurred_at, source."""
+    """Site → newest order to leave it: (occurred_at, source)."""
     returns: Map[str, tuple[tuple[Instant, str, str], ...]] = _index()
-    """`system:x`, `network:x`, `supplier:x` → words that it works again, the last of them in order: occurred_at, source, report."""
+    """`system:x`, `network:x`, `supplier:x` → newest restorations in order.
+
+    Each is (occurred_at, source, report).
+    """
     readings: Map[str, Reading] = _index()
     """`measure|place` → newest confirmed value."""
     absences: Map[str, tuple[tuple[str, float, Instant], ...]] = _index()
     """Scope → (day, rate, occurred_at), ascending by day."""
     forecasts: Map[str, tuple[tuple[Instant, Instant, float], ...]] = _index()
-    """Scope → (end of the day that it speaks of, occurred_at, announced rate), ascending by day."""
+    """Scope → (end of the announced day, occurred_at, announced rate), ascending by day."""
     cuts: tuple[tuple[Instant, str, str], ...] = field(
         default=(), init=False, compare=False, repr=False
     )
-    """(since, cause, site) of power cuts on sites, of the last two days, ascending."""
+    """Power cuts on sites of the last two days: (since, cause, site), ascending."""
     security: tuple[SecurityEvent, ...] = field(default=(), init=False, compare=False, repr=False)
     """Security incidents, damage and fires of the last week, ascending."""
     illness: Map[str, Map[str, tuple[float, Instant, str]]] = _index()
     """Shared kitchen → site → (ill persons, since, cause)."""
     presence: Map[str, Map[str, Map[str, Presence]]] = _index()
-    """`kind|day` → site → cause → what it says of the presence; the greatest holds."""
+    """`kind|day` → site → cause → reported presence; the greatest holds."""
     ladders: Map[str, str] = _index()
-    """Incident or `territory` → its newest ladder."""
+    """Incident or `territory` → its newest escalation."""
     open_tasks: Map[str, Map[str, str]] = _index()
-    """Kind → subject (evolve.crisis.subject_of) → task that is open or taken."""
+    """Kind → subject (`evolve.crisis.subject_of`) → task that is open or assigned."""
     active_windows: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
-    """Maintenance windows that hold now, sorted (D64)."""
+    """Maintenance windows that hold now, sorted. Rule D64, maintenance windows."""
     hushed: Map[str, Hush] = _index()
-    """Report → why its cause calls nobody (D64, D65)."""
+    """Report → reason why its cause calls nobody. Rules D64 and D65."""
     voices: Map[str, tuple[int, int, int]] = _index()
-    """Incident → its counting reports that speak aloud, that are covered, that are inhibited."""
+    """Incident → number of its counting reports: (not suppressed, in maintenance, inhibited)."""
     covered_incidents: Map[str, None] = _index()
-    """Open incidents that hold nothing but planned works, or nothing that counts: among them are those that count for no predicate."""
+    """Open incidents with planned works only, or without any report that counts.
+
+    Those that count for no predicate are among them.
+    """
     rota: Rota = field(default_factory=lambda: NOBODY, init=False, compare=False, repr=False)
-    """Who stands where, from the roster in force and the duties."""
+    """On-call persons by post, from the roster in force and the duties."""
     agenda: Agenda = field(default_factory=Agenda, init=False, compare=False, repr=False)
 
     def put(self, **changes: Any) -> Self:
-        """A copy with changed fields. `dataclasses.replace` costs ten times as much on so many fields."""
+        """Return a copy with changed fields.
+
+        `dataclasses.replace` costs ten times as much on so many fields.
+        """
         new = object.__new__(type(self))
         values = new.__dict__
         values.update(self.__dict__)
@@ -239,22 +263,22 @@ class State:
 
     @property
     def territory(self) -> Territory:
-        """Places and people of the version in force."""
+        """Sites and people of the version in force."""
         return self.rules.territory
 
     def level(self) -> Level:
-        """Level of the territory."""
+        """Return the level of the territory."""
         row = self.levels.get("territory")
         return row.level if row else Level.N0
 
 
 def without(m: Map[_K, _V], key: _K) -> Map[_K, _V]:
-    """`m` without `key`, present or not."""
+    """Remove a key from a map; a missing key changes nothing."""
     return m.delete(key) if key in m else m
 
 
 def sorted_with(values: tuple[str, ...], value: str) -> tuple[str, ...]:
-    """Sorted `values` with `value` in them once."""
+    """Insert a value into a sorted tuple, once."""
     at = bisect_left(values, value)
     return (
         values if at < len(values) and values[at] == value else (*values[:at], value, *values[at:])
@@ -262,6 +286,6 @@ def sorted_with(values: tuple[str, ...], value: str) -> tuple[str, ...]:
 
 
 def sorted_without(values: tuple[str, ...], value: str) -> tuple[str, ...]:
-    """Sorted `values` without `value`."""
+    """Remove a value from a sorted tuple; a missing value changes nothing."""
     at = bisect_left(values, value)
     return (*values[:at], *values[at + 1 :]) if at < len(values) and values[at] == value else values

@@ -1,4 +1,7 @@
-"""What waits for a person (D3, D5, D8, D16–D20): one open task per kind and subject."""
+"""Open and close tasks of people: one open task per kind and subject.
+
+Rules D3, D5, D8 and D16 to D20.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ def ask(
     text_id: str | None = None,
     asked_by: str | None = None,
 ) -> None:
-    """Open a task, unless the same one is open. One without a time of its own is due by the delay of its kind."""
+    """Open a task, unless the same one is open.
+
+    Without `due_at`, the delay that the policy names for this kind applies.
+    """
     if open_one(draft, kind, text_id or report or post or site or incident or "") is not None:
         return
     policy = draft.territory.policy
@@ -68,13 +74,13 @@ def ask(
 
 
 def open_one(draft: Draft, kind: Kind, subject: str) -> TaskRow | None:
-    """The task of this kind and subject that is open or taken."""
+    """Return the open or assigned task of this kind and subject."""
     id = _open(draft, kind).get(subject)
     return draft.state.tasks[id] if id is not None else None
 
 
 def asked(draft: Draft, kind: Kind) -> list[TaskRow]:
-    """All tasks of this kind that are open or taken, oldest first."""
+    """Return all open or assigned tasks of this kind, oldest first."""
     return sorted(
         (draft.state.tasks[id] for id in _open(draft, kind).values()),
         key=lambda t: (t.opened_at, t.id),
@@ -86,7 +92,7 @@ def _open(draft: Draft, kind: Kind) -> Map[str, str]:
 
 
 def void(draft: Draft, kind: Kind, subject: str, outcome: str) -> None:
-    """What it asked for is answered by the facts themselves."""
+    """Cancel a task that later facts have answered."""
     if (task := open_one(draft, kind, subject)) is not None:
         _close(draft, task, state=TaskState.VOID, outcome=outcome)
 
@@ -94,7 +100,7 @@ def void(draft: Draft, kind: Kind, subject: str, outcome: str) -> None:
 def settle(
     draft: Draft, kind: Kind, subject: str, author: str, outcome: str | None = "done"
 ) -> None:
-    """Continuity says that a person did what it asked for; no effect when no such task is open."""
+    """Mark a task as done by the person that continuity names, if it is open."""
     if (task := open_one(draft, kind, subject)) is not None:
         done(draft, task, author, outcome)
 
@@ -104,5 +110,5 @@ def _close(draft: Draft, row: TaskRow, **values: Any) -> None:
 
 
 def done(draft: Draft, row: TaskRow, author: str, outcome: str | None) -> None:
-    """A person did it."""
+    """Mark a task as done by a person."""
     _close(draft, row, state=TaskState.DONE, taken_by=row.taken_by or author, outcome=outcome)

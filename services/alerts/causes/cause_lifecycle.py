@@ -1,4 +1,7 @@
-"""Causes: opened, confirmed once more, replaced, lifted, overdue (D3–D5, D7, D9, D10, D15, D17). How they end otherwise: `endings`."""
+"""Causes: how they open, take further reports, change, end and become overdue.
+
+`restoration` holds the other ways in which they end. Rules D3 to D5, D7, D9, D10, D15 and D17.
+"""
 
 from __future__ import annotations
 
@@ -43,24 +46,32 @@ from services.alerts.rows import changed
 
 Outcome = Literal["new", "same", "replaced", "over"]
 KEPT_REPORTS: Final = 500
-"""A cause names so many of its reports: a monitor that updates its report every minute has thousands after two days."""
+"""Most reports that a cause names.
+
+A monitor that updates its report every minute sends thousands in two days.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a report did to the causes."""
+    """The effect of a report on the causes."""
 
     cause: Cause
     outcome: Outcome
-    """new; same: one more word (D4); replaced: newer values; over: about something that is lifted already (D7)."""
+    """* `new`: the report opened the cause.
+
+    * `same`: the report repeats the cause. Rule D4, duplicates.
+    * `replaced`: the cause has newer values.
+    * `over`: the report is about something that is lifted already. Rule D7, late reports.
+    """
     graver: bool
-    """It holds, and it is worse than was known."""
+    """The cause holds, and it is worse than was known."""
     persons_before: int = 0
-    """How many people were known of."""
+    """Number of people in the cause before the report."""
 
 
 def _word(before: Cause, cause: Cause, outcome: Outcome) -> Taken:
-    """What one more word did to a cause that was known."""
+    """Describe how a report changed an existing cause."""
     grew = (
         (before.severity, cause.severity),
         (before.loss_pct, cause.loss_pct),
@@ -72,7 +83,10 @@ def _word(before: Cause, cause: Cause, outcome: Outcome) -> Taken:
 
 
 def makes_cause(row: ReportRow, draft: Draft) -> bool:
-    """True if the report is about something that holds at a place. A rate of more than one site is not (D11)."""
+    """Return whether the report is about a trouble at a place.
+
+    A rate for more than one site is not. Rule D11, rates.
+    """
     return (
         row.type in constants.CAUSE_TYPES
         and not is_wide(row)
@@ -90,7 +104,7 @@ def _says_sound(row: ReportRow, draft: Draft) -> bool:
 
 
 def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
-    """The open cause that the report is one more word on (D4)."""
+    """Return the open cause that the report repeats. Rule D4, duplicates."""
     if not makes_cause(row, draft):
         return None
     cause = newest_cause(row, bool(row.effective), draft)
@@ -104,14 +118,18 @@ def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
 
 
 def is_same_occasion(a: ReportRow, b: ReportRow) -> bool:
-    """False when one announces and the other tells of now (D9), or when they count different days (D10)."""
+    """Return whether two reports are about the same occasion.
+
+    They are not if one announces what the other reports as current (rule D9), or if they count
+    different days (rule D10).
+    """
     if ("planned" in a.flags) != ("planned" in b.flags):
         return False
     return not (is_daily(a) and is_daily(b)) or day_of(a.occurred_at) == day_of(b.occurred_at)
 
 
 def put(draft: Draft, cause: Cause) -> Cause:
-    """Record a cause with its next instant of change; the site is judged again."""
+    """Record a cause with its next time of change, and have its site judged again."""
     if cause.lifted_at is None:
         next_at = _next_change(cause, draft.now, draft.state.rules.horizon_ms)
         cause = changed(cause, {"next_at": next_at, "overdue": _is_overdue(cause, draft.now)})
@@ -126,7 +144,7 @@ def put(draft: Draft, cause: Cause) -> Cause:
 
 
 def record(draft: Draft, cause: Cause) -> Cause:
-    """Write a cause with what changed of its reports and sources, and return it as it is recorded."""
+    """Write a cause with the reports and sources that joined or left, and return it as recorded."""
     reports, sources = told_so_far(draft.state.causes.get(cause.id))
     draft.emit(
         CauseChanged(
@@ -141,7 +159,11 @@ def record(draft: Draft, cause: Cause) -> Cause:
 
 
 def _ask(draft: Draft, before: Cause | None, cause: Cause) -> None:
-    """An overdue cause waits for a person (D17), until it is lifted or has another end; what is contested, until it is not (D5)."""
+    """Open or void the tasks about an overdue or contested cause.
+
+    An overdue cause waits for a person until it is lifted or has another end (rule D17); a
+    contested one, until it is contested no more (rule D5).
+    """
     late, was_late = (
         cause.overdue and cause.lifted_at is None,
         before is not None and before.overdue and before.lifted_at is None,
@@ -188,7 +210,10 @@ def _ask(draft: Draft, before: Cause | None, cause: Cause) -> None:
 
 
 def _answer(draft: Draft, cause: Cause) -> None:
-    """Nothing is left of what somebody was asked about a reopening: which of them it ended (D16)."""
+    """Cancel the questions about a reopening when no cause that it may have lifted is open.
+
+    Rule D16, reopenings.
+    """
     left = {c.type.value for c in open_beside(draft, cause)}
     for task in tasks.asked(draft, "lift_which"):
         same = task.site == cause.site and (
@@ -200,7 +225,10 @@ def _answer(draft: Draft, cause: Cause) -> None:
 
 
 def _subjects(draft: Draft, cause: Cause) -> tuple[str, ...]:
-    """What a task about it may be about: its site, or without one its incident, under whatever name that was asked."""
+    """Return the possible subjects of a task about the cause: its site, else its incident.
+
+    An incident that was merged since may have been asked about under its old or its new id.
+    """
     if cause.site is not None:
         return (cause.site,)
     return tuple(
@@ -209,7 +237,7 @@ def _subjects(draft: Draft, cause: Cause) -> tuple[str, ...]:
 
 
 def open_beside(draft: Draft, cause: Cause) -> list[Cause]:
-    """The open causes of its site; without a site those of its incident that have none either."""
+    """Return the open causes of its site; without a site, those of its incident without one."""
     state = draft.state
     if cause.site is not None:
         return [state.causes[c] for c in state.site_causes.get(cause.site, ())]
@@ -217,13 +245,13 @@ def open_beside(draft: Draft, cause: Cause) -> list[Cause]:
 
 
 def placeless_of(draft: Draft, incident: str | None) -> list[Cause]:
-    """The open causes of an incident that have no site."""
+    """Return the open causes of an incident that have no site."""
     found = (draft.state.causes[c] for ids in draft.state.placeless.values() for c in sorted(ids))
     return [c for c in found if incident is not None and draft.standing(c.incident) == incident]
 
 
 def all_open(draft: Draft) -> list[Cause]:
-    """Every open cause. Walks over them: for what is rare."""
+    """Return every open cause. Walks over all of them: use it for rare events only."""
     state = draft.state
     ids = (
         *(c for at in state.site_causes.values() for c in at),
@@ -233,20 +261,26 @@ def all_open(draft: Draft) -> list[Cause]:
 
 
 def _next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None:
-    """When time alone changes the cause next: a window begins, ends or comes into sight, the expected end, the end of the day."""
+    """Return the time at which time alone changes the cause next.
+
+    A window begins, ends or comes within the horizon, the expected end passes, or the day ends.
+    """
     times = [t for w in cause.windows for t in (w.start, w.end, w.start - horizon) if t is not None]
     times += [t for t in (cause.expected_end, cause.ends_at) if t is not None]
     return min((t for t in times if t > now), default=None)
 
 
 def _is_overdue(cause: Cause, now: Instant) -> bool:
-    """D17; never what is only announced, nor what ends with its windows (D9)."""
+    """Return whether the cause has passed its expected end. Rule D17, overdue causes.
+
+    A cause that is only announced, or that ends with its windows, is never overdue. Rule D9.
+    """
     stays = not cause.windows or any(w.end is None for w in cause.windows)
     return cause.expected_end is not None and cause.expected_end <= now and stays and cause.acting
 
 
 def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None) -> Taken:
-    """Apply a confirmed report to its cause. `known` as found by `known_cause`."""
+    """Apply a confirmed report to its cause. `known` is the result of `known_cause`."""
     over = over_already(draft, row, incident, known)
     if (
         known is not None
@@ -268,7 +302,10 @@ def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None
 
 
 def _brought_over(draft: Draft, known: Cause, incident: str) -> Cause:
-    """Its incident was closed over it (D26): what is told of it now is another's, and so is the cause, else that one could be closed as if all were well."""
+    """Move a cause to the incident of its new report, if its own incident was closed over it.
+
+    Otherwise the new incident could be closed as if all were well. Rule D26, closed incidents.
+    """
     before = draft.standing(known.incident)
     if before is not None and draft.incident(before).state in OPEN:
         return known
@@ -307,9 +344,11 @@ def _new(
 def contested(
     draft: Draft, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None
 ) -> Cause:
-    """D5: one source says open, another says shut at that time or just after. The graver state is kept, a person verifies.
+    """Mark a cause as contested when two sources contradict each other, and ask a person to verify.
 
-    `told`: a reopening that is not recorded yet. `first_source` said the earliest of what is left.
+    One source reports the site open; another one reports the trouble at that time or just after.
+    The graver state is kept. `told` is a reopening that is not recorded yet. `first_source` sent
+    the earliest report of the rest. Rule D5, contradictions.
     """
     known = draft.state.reopenings.get(f"{cause.site}|{cause.type.value}")
     newest = max((t for t in (known, told) if t is not None and t[0] <= cause.since), default=None)
@@ -331,7 +370,11 @@ def contested(
 
 
 def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
-    """D4: the source is added, severity and loss take the worse, the earlier time. A newer count of the day replaces (D10)."""
+    """Merge a report into an existing cause.
+
+    The source is added; severity and loss take the worse value, the start the earlier time. A newer
+    count of the day replaces the older one. Rules D4 and D10.
+    """
     newer = row.occurred_at >= known.last_at
     _drop(draft, known)
     both = {
@@ -370,11 +413,11 @@ def _with_source(cause: Cause, row: ReportRow) -> tuple[str, ...]:
     return cause.sources if row.source in cause.sources else (*cause.sources, row.source)
 
 
-# ── replaced by reference (D3) ────────────────────────────────────────────────────────────────────────────────────
-
-
 def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
-    """The open cause that a report speaks of. An Update that came late may name windows of what has none."""
+    """Return the open cause that a report is about.
+
+    An Update that came late may name windows for a cause that has none.
+    """
     known = (newest_cause(report, windowed, draft) for windowed in (False, True))
     open_ = [c for c in known if c is not None and c.lifted_at is None]
     named = next((c for c in open_ if report.id in c.reports), None)
@@ -385,7 +428,10 @@ def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
 
 
 def _one_more(reports: tuple[str, ...], id: str) -> tuple[str, ...]:
-    """The words on a cause with one more. Of very many the first half stays, and of the others the newest."""
+    """Append a report to those of a cause.
+
+    Beyond `KEPT_REPORTS` the first half stays, and the newest of the others.
+    """
     first = KEPT_REPORTS // 2
     return (
         (*reports, id)
@@ -395,7 +441,10 @@ def _one_more(reports: tuple[str, ...], id: str) -> tuple[str, ...]:
 
 
 def _drop(draft: Draft, cause: Cause) -> None:
-    """A word that a cause no longer names is replaced by those after it: it speaks and counts no more, whatever becomes of the cause."""
+    """Mark the report that a full cause drops next as superseded.
+
+    Later reports replace it: it counts no more, even when the cause changes again.
+    """
     if len(cause.reports) < KEPT_REPORTS:
         return
     told = draft.state.reports.get(cause.reports[KEPT_REPORTS // 2])
@@ -404,7 +453,11 @@ def _drop(draft: Draft, cause: Cause) -> None:
 
 
 def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
-    """An Update replaces the values that it carries (D3), and none that another source said (D4); an older one replaces nothing (D7)."""
+    """Apply an Update to its cause.
+
+    It replaces the values that it carries (rule D3), but none of another source (rule D4). An older
+    Update replaces nothing (rule D7).
+    """
     values: dict[str, Any] = {"last_at": max(cause.last_at, row.occurred_at)}
     if row.type is cause.type:
         _drop(draft, cause)
@@ -439,14 +492,18 @@ def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
 
 
 def turns_into_another(draft: Draft, row: ReportRow, cause: Cause) -> bool:
-    """The Update makes another cause of it: closed in part, or only inside windows that it names (D9)."""
+    """Return whether an Update turns the cause into another one.
+
+    It does by another type of closure, or by windows for a cause without any. Rule D9, planned
+    events.
+    """
     if row.type is not cause.type:
         return row.type in constants.CAUSE_TYPES
     return bool(row.effective) and not cause.windows and not all_over(row.effective, draft.now)
 
 
 def leave(draft: Draft, cause: Cause, row: ReportRow, at: Instant, by: str) -> None:
-    """A source says that it is over, or something else: what others say of it stands."""
+    """Take the reports of a source out of a cause; lift it if no other source reports it."""
     if others := _of_others(draft, row, cause):
         put(draft, of_reports(cause, others))
     else:
@@ -454,7 +511,10 @@ def leave(draft: Draft, cause: Cause, row: ReportRow, at: Instant, by: str) -> N
 
 
 def _of_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
-    """What other sources say of a cause, ascending: of each its newest Update and what it said after that."""
+    """Return the reports of other sources on a cause, ascending.
+
+    Of each source these are its newest Update and the reports after it.
+    """
     if cause.sources == (row.source,):
         return []
     others = (
@@ -472,7 +532,7 @@ def _of_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
 
 
 def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
-    """End a cause. Never reopens a site that has another (D15)."""
+    """End a cause. A site with another cause stays affected. Rule D15, lifting one cause."""
     put(
         draft,
         changed(
@@ -483,11 +543,8 @@ def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
     draft.ended.append(cause.id)
 
 
-# ── time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def due(draft: Draft, cause: Cause) -> None:
-    """An instant of change came: a window, the end of the day, the expected end."""
+    """Apply a due change of a cause: a window, the end of the day, or the expected end."""
     now = draft.now
     if cause.ends_at is not None and cause.ends_at <= now:
         return lift(draft, cause, cause.ends_at, "end_of_day")
@@ -503,7 +560,10 @@ def due(draft: Draft, cause: Cause) -> None:
 
 
 def _count_planned(draft: Draft, cause: Cause, acting: bool) -> None:
-    """What was announced is current now and its reports count; between two windows it is announced again (D9)."""
+    """Make the reports of an announced cause current, or announced again between two windows.
+
+    Rule D9, planned events.
+    """
     for id in cause.reports:
         row = draft.state.reports[id]
         if row.effective and acting is ("planned" in row.flags):

@@ -1,6 +1,8 @@
-"""Alerts that a machine keeps alive (D66): the newest word on their end stands, and one that lapses is the word of its sender that it is over.
+"""Leases: alerts that hold as long as their sender renews them.
 
-A default patience never overrules an end that the sender named and that is later.
+The newest statement about their end stands, but a default patience never overrules a later end that
+the sender named. A lapsed lease counts as the sender's report that the trouble is over. Rule D66,
+leases.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from services.alerts.reports import receive
 from services.alerts.rows import changed, in_order
 
 DIALECT = "lease"
-"""Of the report by which a lapsed alert ends."""
+"""Dialect of the report that ends a lapsed alert."""
 
 
 def hear(draft: Draft, report: ReportReceived) -> None:
-    """A new report may open an alert, or end some."""
+    """Open a lease for a new report, or end leases by it."""
     row = draft.state.reports[report.report_id]
     if report.lease is not None:
         _take(draft, row, report.lease)
@@ -48,7 +50,7 @@ def _take(draft: Draft, row: ReportRow, lease: Lease) -> None:
 
 
 def renew(draft: Draft, renewed: LeasesRenewed) -> None:
-    """The sender says that these alerts still hold. One that had lapsed begins again now; one that was ended stays so."""
+    """Renew leases. A lapsed one begins again now; an ended one stays ended."""
     for renewal in renewed.leases:
         known = draft.state.leases.get(renewal.report)
         if known is None or known.source_key != renewed.source_key or known.state == "ended":
@@ -64,14 +66,17 @@ def renew(draft: Draft, renewed: LeasesRenewed) -> None:
 
 
 def _later(known: LeaseRow, renewal: Renewal) -> tuple[Instant, bool]:
-    """The newest word, unless it is a mere patience that would end before what the sender named."""
+    """Return the newest end, and whether the sender named it.
+
+    A default patience that ends before an end that the sender named does not replace it.
+    """
     if known.explicit and not renewal.explicit and known.until > renewal.until:
         return known.until, True
     return renewal.until, renewal.explicit
 
 
 def _say_again(draft: Draft, known: LeaseRow) -> str:
-    """The alert lapsed and holds all the same: its report again, as of now."""
+    """Repeat the report of a lapsed alert as of now, and return the id of the new report."""
     told = draft.state.reports[known.claim]
     row = changed(
         told,
@@ -94,7 +99,7 @@ def _say_again(draft: Draft, known: LeaseRow) -> str:
 
 
 def lapse(draft: Draft, id: str) -> None:
-    """Nobody said that it still holds: over, as if its sender had said so."""
+    """End an alert that its sender did not renew, as if the sender had reported its end."""
     lease = draft.state.leases[id]
     told = draft.state.reports[lease.claim]
     draft.emit(LeaseChanged(row=changed(lease, {"state": "lapsed"})))
@@ -124,7 +129,10 @@ def lapse(draft: Draft, id: str) -> None:
 
 
 def _end(draft: Draft, row: ReportRow) -> None:
-    """The sender says when it was over. An end that it names later than a lapse stands instead of that."""
+    """End leases at the time that the sender reports.
+
+    An end later than a lapse replaces that time.
+    """
     for lease in (draft.state.leases[r] for r in row.references if r in draft.state.leases):
         if lease.source_key != row.source_key or lease.state == "ended":
             continue

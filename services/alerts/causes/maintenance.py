@@ -1,4 +1,7 @@
-"""Maintenance windows in time (D64): when one begins, pauses and is over, the causes that it covers or covered are judged again, in batches."""
+"""Maintenance windows in time: as they begin, pause and end, their causes are judged again.
+
+Causes are judged in batches. Rule D64, maintenance windows.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ from services.alerts.decision import Draft
 from services.alerts.rows import changed
 
 BATCH: Final = 25
-"""Causes judged by one deadline: what they cause must fit into one Transaction."""
+"""Causes that one deadline judges: their effects must fit into one Transaction."""
 
 
 def timed(draft: Draft, row: MaintenanceRow) -> MaintenanceRow:
-    """The window as it stands now: state, the occurrence that holds or comes next, and when that changes."""
+    """Return the window as of now: state, current or next occurrence, and next change."""
     found = None
     if row.over_at is None:
         found = occurrence_at(
@@ -47,13 +50,16 @@ def timed(draft: Draft, row: MaintenanceRow) -> MaintenanceRow:
 
 
 def put(draft: Draft, row: MaintenanceRow, change: str) -> None:
-    """Record a window that a person planned or changed; what it covers is judged by its next deadline, at once."""
+    """Record a window that a person planned or changed.
+
+    Its next deadline is due at once and judges the causes that it covers.
+    """
     new = changed(timed(draft, row), {"sweep": row.sweep + 1})
     draft.emit(MaintenanceChanged(row=changed(new, {"next_at": draft.now}), change=change))
 
 
 def turn(draft: Draft, id: str) -> None:
-    """A window is due: it begins, pauses or is over, or goes on with the causes that are left."""
+    """Apply a due deadline: the window begins, pauses, ends, or judges its next batch of causes."""
     old = draft.state.maintenance[id]
     row = changed(timed(draft, old), {"sweep": old.sweep + 1})
     draft.emit(MaintenanceChanged(row=row, change=_change(old, row)))
@@ -75,7 +81,10 @@ def _change(old: MaintenanceRow, new: MaintenanceRow) -> str:
 
 
 def _unsettled(draft: Draft, row: MaintenanceRow) -> Iterator[Cause]:
-    """Open causes that are not shown as they are now, for this window. Walks over all: a window begins or ends rarely."""
+    """Yield the open causes with a coverage by this window that is not up to date.
+
+    Walks over all causes: windows begin and end rarely.
+    """
     state = draft.state
     for ids in (
         *(ids for _, ids in sorted(state.site_causes.items())),

@@ -1,4 +1,7 @@
-"""What several reports make of one cause: the graver of both, or of a count of the day the newest (D4, D10)."""
+"""Merge several reports into one cause: the graver values of all, or the newest count of the day.
+
+Rules D4 and D10.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from services.alerts.rows import changed
 
 
 def is_daily(row: ReportRow) -> bool:
-    """D10: reports about one day."""
+    """Return whether the report is about one day. Rule D10, day reports."""
     if row.effective or row.expected_end is not None:
         return False
     if row.type is EventType.STAFF_SHORTAGE:
@@ -24,12 +27,15 @@ def is_daily(row: ReportRow) -> bool:
 
 
 def is_count_of_day(cause: Cause, row: ReportRow) -> bool:
-    """Of which the newest replaces the former (D10); of ill people the maximum stays."""
+    """Return whether the newest count of the day replaces the former one.
+
+    Counts of ill people keep their maximum. Rule D10, day reports.
+    """
     return cause.ends_at is not None and measure_name(row) != "ill_persons"
 
 
 def persons_of(row: ReportRow) -> int | None:
-    """How many people it is about: those who leave an area, else those whom it concerns."""
+    """Return the number of people in a report: those leaving an area, else those concerned."""
     if (
         measure_name(row) == "evacuees"
         and row.measure is not None
@@ -40,7 +46,7 @@ def persons_of(row: ReportRow) -> int | None:
 
 
 def worst(said: dict[str, Any], rows: list[ReportRow]) -> dict[str, Any]:
-    """What is said of a cause, made worse by what these say (D4)."""
+    """Combine the values of a cause with those of reports, keeping the most severe. Rule D4."""
     for row in rows:
         said = {
             "severity": max(said["severity"], row.severity),
@@ -52,7 +58,7 @@ def worst(said: dict[str, Any], rows: list[ReportRow]) -> dict[str, Any]:
 
 
 def union(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
-    """Windows of both, by their beginning."""
+    """Return the windows of both, by their beginning."""
     return tuple(sorted({*a, *b}, key=lambda w: (w.start, w.end is None, w.end or 0)))
 
 
@@ -61,7 +67,10 @@ def _max(a: Any, b: Any) -> Any:
 
 
 def _worse_measure(a: Measure | None, b: Measure | None) -> Measure | None:
-    """Of several counts of ill people the maximum, never the sum (D10); of any measure the greater."""
+    """Return the greater of two measures.
+
+    Several counts of ill people give their maximum, never their sum. Rule D10, day reports.
+    """
     if a is None or b is None:
         return a or b
     x, y = as_number(a.value), as_number(b.value)
@@ -69,7 +78,7 @@ def _worse_measure(a: Measure | None, b: Measure | None) -> Measure | None:
 
 
 def of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
-    """The cause as these of its reports make it; ascending."""
+    """Return the cause rebuilt from these of its reports, which are in ascending order."""
     said = rows[-1:] if is_count_of_day(cause, rows[-1]) else rows
     ids, sources = {r.id for r in rows}, {r.source for r in rows}
     values: dict[str, Any] = {

@@ -1,4 +1,7 @@
-"""How causes end: what was said of them is withdrawn (D3), a reopening lifts them (D16), a restoration says that it is over (D20)."""
+"""End causes by withdrawn reports, reopenings and restorations.
+
+Rules D3, D16 and D20.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ from services.alerts.rows import changed, in_order
 
 
 def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
-    """A Cancel names a report of this cause: it ends, but for what others said of a later time (D7), and for what other alerts of a machine still say."""
+    """End a cause because a Cancel names one of its reports.
+
+    Reports of a later time (rule D7) and other alerts of the same sender (rule D66) keep it open.
+    """
     if others := _held_by_others(draft, row, cause):
         put(draft, of_reports(cause, others))
         return
@@ -60,7 +66,11 @@ def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
 
 
 def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
-    """A reopening or an order to leave is withdrawn (D3): what it alone had ended holds again, what it had left shut in part does not. Returns what holds again."""
+    """Restore the causes that a withdrawn reopening or order to leave had ended, and return them.
+
+    A partial closure that it had left is lifted. Causes that also ended otherwise stay lifted. Rule
+    D3, cancellations.
+    """
     state, again = draft.state, list[Cause]()
     for cause in in_order(
         c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None
@@ -97,18 +107,17 @@ def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
 
 
 def _all_cancelled(draft: Draft, cause: Cause) -> bool:
-    """Withdrawn since it was over: there is nothing left to hold again."""
+    """Return whether all reports of the cause were cancelled: then there is nothing to restore."""
     told = draft.told(cause.reports)
     return bool(told) and all("cancelled" in r.flags for r in told)
 
 
-# ── reopening (D16) ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def reopen(draft: Draft, row: ReportRow, incident: str | None) -> ReportRow:
-    """Lift what the reopening names, or the only open type; ask when it is not clear. What stays shut becomes a partial closure.
+    """Lift the causes that a reopening names, or the only open type; ask a person if it is unclear.
 
-    Returns the report with what it lifts: a later « shut » contradicts that (D5), whether it was named or not. One that is announced lifts nothing.
+    The part of the site that stays shut becomes a partial closure. Returns the report with the
+    types that it lifts: a later report of a closure contradicts it (rule D5), named or not. An
+    announced reopening lifts nothing yet. Rule D16, reopenings.
     """
     if "planned" in row.flags:
         _announce(draft, row)
@@ -145,12 +154,15 @@ def _open_at(draft: Draft, site: str, at: Instant) -> list[Cause]:
 
 
 def _lifts(row: ReportRow, types: set[EventType]) -> frozenset[EventType]:
-    """What it names, else the only open type."""
+    """Return the types that a reopening names, else the only open type."""
     return frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
 
 
 def _announce(draft: Draft, row: ReportRow) -> None:
-    """A reopening that is announced (D9): what it names is expected to end then. It stays until someone says that it has (D17)."""
+    """Expect the named causes to end when an announced reopening begins.
+
+    They stay open until somebody reports the end. Rules D9 and D17.
+    """
     site, starts = (
         site_of(row),
         min((w.start for w in row.effective if w.start > draft.now), default=None),
@@ -165,7 +177,10 @@ def _announce(draft: Draft, row: ReportRow) -> None:
 
 
 def _end_referenced(draft: Draft, row: ReportRow) -> None:
-    """Without a site: what the reports that it names opened, of the types that it lifts (a machine's alert, D66)."""
+    """Lift causes by a reopening without a site: those of the reports that it refers to.
+
+    Only types that it lifts end, as for a lapsed alert. Rule D66, leases.
+    """
     for reference in row.references:
         lease = draft.state.leases.get(reference)
         told = draft.state.reports.get(reference if lease is None else lease.claim)
@@ -175,7 +190,10 @@ def _end_referenced(draft: Draft, row: ReportRow) -> None:
 
 
 def _end_of_communes(draft: Draft, row: ReportRow) -> None:
-    """Of communes: what it names and all of whose communes it reopens (D16); of one that stays shut in part somebody is asked."""
+    """Lift the causes without a site that a reopening names, if it reopens all their communes.
+
+    If only some communes reopen, a person is asked. Rule D16, reopenings.
+    """
     here = frozenset(communes_of(row, draft.territory))
     for type_ in row.lifts if here else ():
         for cause in [
@@ -202,7 +220,10 @@ def _end_of_communes(draft: Draft, row: ReportRow) -> None:
 
 
 def _lift_or_trim(draft: Draft, row: ReportRow, cause: Cause) -> None:
-    """D7: a reopening ends what was said before it; what was said after it stays, contested if it is too close to be true (D5)."""
+    """End a cause by a reopening, except for later reports and other alerts of the sender.
+
+    A later report that is too close to be true makes the cause contested. Rules D5 and D7.
+    """
     if others := _held_by_others(draft, row, cause):
         put(draft, of_reports(cause, others))
     else:
@@ -210,7 +231,10 @@ def _lift_or_trim(draft: Draft, row: ReportRow, cause: Cause) -> None:
 
 
 def end_shelter(draft: Draft, row: ReportRow) -> None:
-    """An order to leave ends what was said before it of an order to shelter (§3); who orders one after it contradicts nobody (D5)."""
+    """End earlier orders to shelter by an order to leave.
+
+    A later order to shelter is no contradiction. Rule D5.
+    """
     for cause in [draft.state.causes[c] for c in draft.state.site_causes.get(row.site or "", ())]:
         if cause.type is EventType.SHELTER_IN_PLACE and not is_ahead(
             cause.windows, row.occurred_at
@@ -240,7 +264,10 @@ def _end_before(
 
 
 def _held_by_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
-    """The end of one machine alert leaves what other alerts of that sender still say of the same cause (D66). One that has ended is none of its reports."""
+    """Return the reports of other alerts of the same sender on the same cause.
+
+    The end of one alert leaves them. An ended alert no longer counts. Rule D66, leases.
+    """
     if row.source_key is None or not row.references:
         return []
     leases = [a for a in draft.state.leases.values() if a.source_key == row.source_key]
@@ -292,12 +319,18 @@ def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:
 
 
 def _held_at(cause: Cause, at: Instant) -> bool:
-    """It had begun by then. What is only announced is ended by no word on how things are (D9): a Cancel withdraws it."""
+    """Return whether a cause had begun at that time.
+
+    A report on the current situation does not end an announced cause; a Cancel does. Rule D9.
+    """
     return at >= cause.since and not is_ahead(cause.windows, at)
 
 
 def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
-    """A supplier serves again: what was told before it of its failures ends (D7), also what sites told."""
+    """End the failures of a supplier that were reported before it works again, also those of sites.
+
+    Rule D7, late reports.
+    """
     for cause in all_open(draft):
         if (
             cause.type is EventType.SUPPLIER_FAILURE
@@ -308,7 +341,7 @@ def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
 
 
 def _suppliers(draft: Draft, cause: Cause) -> tuple[str, ...]:
-    """Who fails: whom the cause names, else the kitchen of its site."""
+    """Return the suppliers that fail: those that the cause names, else the kitchen of its site."""
     known = draft.territory.sites.get(cause.site or "")
     return named(cause, "supplier:") or (
         (known.kitchen,) if known is not None and known.kitchen else ()
@@ -316,7 +349,10 @@ def _suppliers(draft: Draft, cause: Cause) -> tuple[str, ...]:
 
 
 def end_system_outages(draft: Draft, row: ReportRow) -> None:
-    """`system_restored`: outages end once all systems and networks that they are about are restored, by this word or by others before."""
+    """End outages after `system_restored`, once all their systems and networks are restored.
+
+    This report or earlier ones may restore them.
+    """
     restored = set(services_of(row))
     for cause in all_open(draft):
         if cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM):
@@ -331,13 +367,13 @@ def end_system_outages(draft: Draft, row: ReportRow) -> None:
 
 
 def _is_up(draft: Draft, system: str, cause: Cause) -> bool:
-    """Somebody said so after the newest word on the cause."""
+    """Return whether a system was reported up after the newest report on the cause."""
     flag = draft.state.flags.get(system)
     return flag is not None and flag.value == "up" and flag.since >= cause.last_at
 
 
 def end_declared(draft: Draft, row: ReportRow) -> None:
-    """What an authority or an operator had declared is so no more: its own word ends; the causes of sites stay until someone speaks."""
+    """End the causes of a revoked declaration; causes of sites stay until the sites report."""
     name = measure_name(row)
     for ids in [sorted(ids) for _, ids in sorted(draft.state.placeless.items())]:
         for cause in (draft.state.causes[c] for c in ids):
@@ -352,7 +388,10 @@ def end_declared(draft: Draft, row: ReportRow) -> None:
 
 
 def takes_back_that(draft: Draft, row: ReportRow, told: ReportRow) -> bool:
-    """Who takes a declaration back speaks of this one: of its objects and of all its communes. A site that says so speaks of everything."""
+    """Return whether a revocation is about this declaration: its objects and all its communes.
+
+    A report of a site, or about one, matches any.
+    """
     if site_of(row) is not None or site_of(told) is not None:
         return True
     return _is_about(
@@ -361,18 +400,24 @@ def takes_back_that(draft: Draft, row: ReportRow, told: ReportRow) -> bool:
 
 
 def _is_about(draft: Draft, row: ReportRow, things: set[str], there: frozenset[str]) -> bool:
-    """Of the same objects and of all these communes. Who names none of either speaks of all."""
+    """Return whether a report is about the same objects and all these communes.
+
+    A report that names neither is about all.
+    """
     about, here = set(objects_of(row)), frozenset(communes_of(row, draft.territory))
     return (not about or not things or bool(about & things)) and (not here or there <= here)
 
 
 def told_communes(draft: Draft, cause: Cause) -> frozenset[str]:
-    """All communes of which its reports speak."""
+    """Return all communes that the reports of a cause name."""
     return frozenset(c for r in draft.told(cause.reports) for c in communes_of(r, draft.territory))
 
 
 def end_operator_outages(draft: Draft, incident: str, row: ReportRow) -> None:
-    """The operator says all restored (D20): its own word ends; the sites' causes stay until someone speaks."""
+    """End the operator's own outages after its all-clear.
+
+    Causes of sites stay until the sites report. Rule D20, operator all-clear.
+    """
     for id in sorted(draft.state.placeless.get(EventType.OUTAGE_POWER.value, ())):
         cause = draft.state.causes[id]
         if draft.standing(cause.incident) == incident and _held_at(cause, row.occurred_at):

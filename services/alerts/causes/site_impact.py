@@ -1,4 +1,4 @@
-"""What a cause by itself takes from its site, shows there and makes it count for (§3, D14, §13)."""
+"""The impact of one cause on its site: capacity lost, status and marks. Rules D14 and D29."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from services.alerts.reference import constants
 from services.alerts.reports.report_facts import absent_pct, named
 
 _KEPT: Final = 4096
-"""Sites of all realms of a version that are remembered."""
+"""Most sites, over all realms of a version, that the cache holds."""
 _TOTAL = frozenset({T.CLOSURE, *constants.ORDERS})
-"""Types that take the whole capacity, whatever the report says."""
+"""Types that take the whole capacity, whichever loss the report names."""
 
 
 class Shown(NamedTuple):
-    """A function of a cause, its site and the version."""
+    """The impact of a cause: a function of the cause, its site and the version."""
 
     cause: Cause
     loss: float
     effect: S
     row: CauseRow
     marks: tuple[str, ...]
-    """What its site counts for while it acts."""
+    """Marks of the site while the cause acts."""
 
 
 class ShownCauses:
-    """What causes show, of one version. A memo by identity: with a hundred open causes at a site, one word changes one of them."""
+    """A cache of impacts for one version.
+
+    It compares causes by identity: with a hundred open causes at a site, a report changes one of
+    them.
+    """
 
     def __init__(self, presence_pcts: Sequence[float], ordinary: Iterable[str] = ()) -> None:
         self._presence_pcts, self._ordinary = presence_pcts, frozenset(ordinary)
@@ -41,7 +45,10 @@ class ShownCauses:
     def of(
         self, realm: str, site_id: str, site: Site | None, causes: Iterable[Cause]
     ) -> list[Shown]:
-        """In the order of the causes. `site`: None where the version has none of this id."""
+        """Return the impacts in the order of the causes.
+
+        `site` is None if the version does not know its id.
+        """
         known = self._known.pop((realm, site_id), {})
         found = [
             s if (s := known.get(c.id)) is not None and s.cause is c else self._look(c, site)
@@ -68,7 +75,7 @@ class ShownCauses:
 
 
 def loss(cause: Cause, site: Site | None) -> float:
-    """Capacity that a cause takes from its site, in per cent."""
+    """Return the capacity that a cause takes from its site, in per cent."""
     if cause.type in _TOTAL:
         return 100.0
     if cause.type is T.OUTAGE_POWER:
@@ -80,21 +87,25 @@ def loss(cause: Cause, site: Site | None) -> float:
         )
     if cause.type is T.STAFF_SHORTAGE:
         return absent_pct(cause)
-    if (
-        cause.type is T.SUPPLIER_FAILURE
-    ):  # it takes from the served activity, not from the site (D40)
+    if cause.type is T.SUPPLIER_FAILURE:  # the served activity loses capacity, not the site (D40)
         return 0.0
     return cause.loss_pct or 0.0
 
 
 def meals_lost(cause: Cause, site: Site | None) -> float:
-    """What a cut of water, or a supplier, takes from the meals of a site beyond its own loss. A supplier of another kitchen is a flag."""
+    """Return the share of a site's meals that a water cut or a supplier failure takes.
+
+    It comes on top of the site's own loss. A failed supplier of another kitchen is a flag.
+    """
     kitchen = site.kitchen if site is not None else None
     return meals_lost_by_cause(cause.type, cause.loss_pct, named(cause, "supplier:"), kitchen)
 
 
 def effect(cause: Cause, site: Site | None) -> S:
-    """Status that a cause alone would give its site (table of §3)."""
+    """Return the status that a cause alone gives its site.
+
+    The table is in `docs/reference/rules.md`, section 3.
+    """
     match cause.type:
         case T.CLOSURE:
             return S.CLOSED
@@ -118,7 +129,10 @@ def effect(cause: Cause, site: Site | None) -> S:
 
 
 def _row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseRow:
-    """The cause as the row of its site tells it. Its first reports stand for all: the row is no longer with each that comes."""
+    """Return the cause as the row of its site shows it.
+
+    The row names only the first reports, so that it does not grow with every report.
+    """
     named = slice(None if cause.reports_count is None else SHOWN_MEMBERS)
     sources, reports = cause.sources[named], cause.reports[named]
     return CauseRow(
@@ -153,7 +167,7 @@ def _all_marks(
     shown: S,
     presence_pcts: Sequence[float],
 ) -> list[str]:
-    """Name what a site counts for, its meals among it."""
+    """Return the marks that a cause gives its site, its meals among them."""
     names = _marks(cause, severity, lost, shown, presence_pcts)
     fails = (
         site is not None
@@ -166,7 +180,7 @@ def _all_marks(
 def _marks(
     cause: Cause, severity: int, lost: float, shown: S, presence_pcts: Sequence[float]
 ) -> list[str]:
-    """Name what a site counts for by a cause of this weight (D29, D72)."""
+    """Return the marks that a cause of this severity gives its site. Rules D29 and D72."""
     names = [f"cause:{cause.type.value}"]
     if severity >= 3:
         names.append("hit")

@@ -1,4 +1,7 @@
-"""What a site shows and what it counts for (§3, D14, D29): from its acting causes, its last word and its silence."""
+"""Derive the status and marks of a site from its acting causes, its last report and its silence.
+
+Rules D14 and D29.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ _PRECEDENCE = {
 
 
 def judge(draft: Draft, site_id: str) -> None:
-    """Write the site's row and what it counts for, if they changed."""
+    """Write the site's row and its marks, if they changed."""
     state = draft.state
     old, word = state.sites.get(site_id), draft.words.get(site_id)
     shown = state.rules.shown.of(
@@ -71,7 +74,10 @@ def judge(draft: Draft, site_id: str) -> None:
 
 
 def _tells_the_same(row: SiteRow, old: SiteRow) -> bool:
-    """Return whether status and reasons are as they were. One more report on what stands changes neither, one that is withdrawn may."""
+    """Return whether status and reasons are unchanged.
+
+    One more report on a known cause changes neither; a withdrawn report may.
+    """
     if len(row.causes) != len(old.causes) or len(row.why) != len(old.why):
         return False
     causes = tuple(
@@ -82,7 +88,7 @@ def _tells_the_same(row: SiteRow, old: SiteRow) -> bool:
 
 
 def _with_first(now: _Telling, old: _Telling) -> _Telling:
-    """Return what is told now with as many of its first reports as before."""
+    """Return the current row with as many of its first reports as before."""
     values: dict[str, Any] = {"reports": now.reports[: len(old.reports)]}
     if isinstance(old, CauseRow):
         values["reports_count"] = old.reports_count
@@ -90,7 +96,7 @@ def _with_first(now: _Telling, old: _Telling) -> _Telling:
 
 
 def _write_marks(draft: Draft, site_id: str, marks: dict[str, tuple[str, ...]]) -> None:
-    """Write what the site counts for, and tell the predicates which counts moved."""
+    """Write the marks of a site, and note for the predicates which counts moved."""
     old = draft.state.marks.get(site_id, _UNMARKED)
     if "out" in marks or "out" in old:
         draft.touch(f"out:{draft.territory.kind(site_id)}")
@@ -111,7 +117,7 @@ def _row(
     acting = [s for s in shown if s.cause.acting]
     if silence is None:
         status, by = _status(acting)
-    else:  # D18 and D20 override what that same outage shows (D14)
+    else:  # silence overrides the status of that same outage (D14)
         status, by = _status([s for s in acting if not zones.hides(draft, silence, s.cause)])
         if _PRECEDENCE[status] < _PRECEDENCE[S.DEGRADED]:
             status, by = S.UNKNOWN, []
@@ -173,7 +179,10 @@ def _row(
 
 
 def _propose_headcount(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
-    """Ask for a headcount when people leave a site or shelter there; no more once somebody counts them, or it is over. Rule D79."""
+    """Ask for a headcount when people leave a site or shelter there.
+
+    The task ends once somebody counts them, or the order is over. Rule D79, headcount.
+    """
     in_danger = row.status in (S.EVACUATED, S.SHELTERING)
     if (
         not in_danger
@@ -219,7 +228,7 @@ def _is_own_word(cause: CauseRow) -> bool:
 
 
 def _headcount(draft: Draft, site_id: str, since: Instant) -> Headcount | None:
-    """Return the newest count of the people of a site, made since they left it (D37, D78)."""
+    """Return the newest count of the people of a site since they left it. Rules D37 and D78."""
     counted = draft.state.readings.get(f"{constants.HEADCOUNT}|{site_id}")
     if counted is None or not counted.value_of or counted.occurred_at < since:
         return None
@@ -232,7 +241,10 @@ def _headcount(draft: Draft, site_id: str, since: Instant) -> Headcount | None:
 
 
 def _all_clear_at(draft: Draft, site_id: str, by: list[Cause], since: Instant) -> Instant | None:
-    """Return when the site, or its whole incident, had the all-clear since its people left (D78)."""
+    """Return the time of the all-clear for the site or its whole incident since its people left.
+
+    Rule D78, nobody leaves.
+    """
     incidents = {draft.standing(cause.incident) for cause in by}
     for key, said in sorted(draft.state.readings.items()):
         measure, _, place = key.partition("|")
@@ -250,7 +262,7 @@ def _all_clear_at(draft: Draft, site_id: str, by: list[Cause], since: Instant) -
 
 
 def await_all_clear(draft: Draft, incident: str) -> list[str]:
-    """Return the evacuated sites of an incident: an all-clear that names no site is theirs."""
+    """Return the evacuated sites of an incident: an all-clear without a site is for all of them."""
     members = draft.incident(incident).members
     return [
         site
@@ -260,7 +272,7 @@ def await_all_clear(draft: Draft, incident: str) -> list[str]:
 
 
 def _lifted_at(draft: Draft, old: SiteRow | None) -> Instant | None:
-    """When the last of the causes that it showed, and that are over now, ended; else as it was."""
+    """Return when the last of the causes that the site showed ended; else the former time."""
     if old is None:
         return None
     lifted = (draft.state.causes[row.id].lifted_at for row in old.causes)
@@ -268,7 +280,10 @@ def _lifted_at(draft: Draft, old: SiteRow | None) -> Instant | None:
 
 
 def _status(acting: list[Shown]) -> tuple[S, list[Cause]]:
-    """Status by precedence and the causes that give it. Of orders the latest stands (D5); a later closure turns it to closed."""
+    """Return the status by precedence, and the causes that give it.
+
+    Of several orders the latest stands (rule D5); a later closure turns it into `closed`.
+    """
     orders = [s for s in acting if s.cause.type in constants.ORDERS]
     if orders:
         newest = max(orders, key=lambda s: (s.cause.last_at, s.cause.id))
@@ -291,7 +306,7 @@ def _status(acting: list[Shown]) -> tuple[S, list[Cause]]:
 def _since(
     draft: Draft, status: S, by: list[Cause], old: SiteRow | None, silence: Silence | None
 ) -> Instant:
-    """When the status began: occurred_at of the cause that gives it, the silence, or the last lift."""
+    """Return the start of the status: that of its causes, of the silence, or the last lift."""
     if by:
         return min(began(c, draft.now) for c in by)
     if old is not None and old.status is status:
@@ -300,9 +315,6 @@ def _since(
         return silence.since
     lifted = (draft.state.causes[row.id].lifted_at for row in (old.causes if old else ()))
     return max((at for at in lifted if at is not None), default=draft.now)
-
-
-# ── marks: what a site counts for (§13) ────────────────────────────────────────────────────────────────────────────
 
 
 def _marks(
@@ -335,7 +347,7 @@ def _marks(
 
 
 def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]], gone: list[str]) -> None:
-    """A cause that was there and is lifted, not withdrawn, counts as restored while its incident is open."""
+    """Mark lifted causes as restored while their incident is open; withdrawn ones do not count."""
     were = (draft.state.causes[id] for id in gone)
     restored = {
         f"cause:{c.type.value}" for c in were if c.lifted_at is not None and not is_withdrawn(c)
@@ -353,7 +365,10 @@ def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]], gone: l
 
 
 def _near(cause: Cause, now: Instant, horizon: Instant) -> bool:
-    """Current, or starting within the horizon that a metric names (D9)."""
+    """Return whether a cause acts, or starts within the horizon of a metric.
+
+    Rule D9, planned events.
+    """
     return cause.acting or any(
         w.start - horizon <= now < (w.end if w.end is not None else now + 1) for w in cause.windows
     )

@@ -1,6 +1,8 @@
-"""What calls nobody: planned works (D64), and consequences of a cause that is known (D65). Both stay in the picture, never danger to people.
+"""Suppress alerts during planned works, and alerts that a known cause explains.
 
-A cause is hushed, and its reports with it. An incident is quiet while nothing in it speaks aloud; when something does, it pages.
+Suppressed causes stay visible; danger to people is never suppressed. A cause is suppressed together
+with its reports. An incident is suppressed while all its reports are, and calls people as soon as
+one is not. Rules D64, maintenance windows, and D65, inhibition.
 """
 
 from __future__ import annotations
@@ -21,19 +23,16 @@ from services.alerts.rows import changed, in_order
 from services.alerts.state import Hush
 
 RULE = {"maintenance": "D64", "inhibited": "D65"}
-"""Why it is quiet → code of the reason."""
+"""Reason of the suppression → code of the rule."""
 
 
 def _endangers(cause: Cause) -> bool:
-    """People are or may be in danger: neither works nor a known cause keep it quiet."""
+    """Return whether people are or may be in danger: then nothing suppresses the cause."""
     return cause.type in DANGER_TYPES or cause.severity >= EXTREME or is_ill(cause)
 
 
-# ── coverage (D64) ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def covers_place(covers: Coverage, cause: Cause, territory: Territory) -> bool:
-    """True if the window is about causes of this type at this place."""
+    """Return whether the window is about causes of this type at this place."""
     if covers.types and cause.type not in covers.types:
         return False
     if not (covers.sites or covers.kinds or covers.poles):
@@ -48,7 +47,7 @@ def covers_place(covers: Coverage, cause: Cause, territory: Territory) -> bool:
 
 
 def covers_word(covers: Coverage, row: ReportRow) -> bool:
-    """True if the window is about words of this sender with these labels."""
+    """Return whether the window is about reports of this sender with these labels."""
     named = (
         not covers.sources
         or row.source in covers.sources
@@ -58,7 +57,10 @@ def covers_word(covers: Coverage, row: ReportRow) -> bool:
 
 
 def _windows(draft: Draft, cause: Cause, more: ReportRow | None) -> tuple[str, ...]:
-    """The windows that together cover every word on a cause; none when one of them is not covered, or people may be in danger."""
+    """Return the windows that together cover every report of a cause.
+
+    Empty if a report is not covered, or people may be in danger.
+    """
     state = draft.state
     if not state.active_windows or _endangers(cause):
         return ()
@@ -78,11 +80,8 @@ def _windows(draft: Draft, cause: Cause, more: ReportRow | None) -> tuple[str, .
     return tuple(sorted(found))
 
 
-# ── consequences (D65) ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _explaining(draft: Draft, site: str) -> list[Cause]:
-    """Open causes there that may explain others."""
+    """Return the open causes at a site that may explain others."""
     types = draft.state.rules.inhibiting
     return (
         [
@@ -96,7 +95,10 @@ def _explaining(draft: Draft, site: str) -> list[Cause]:
 
 
 def _inhibitor(draft: Draft, cause: Cause, there: Sequence[Cause]) -> str | None:
-    """The open cause on the same site that explains this one: at least as grave, and begun about when this did."""
+    """Return the open cause on the same site that explains this one.
+
+    It is at least as grave, and began at about the same time.
+    """
     if not there:
         return None
     policy, site = (
@@ -123,13 +125,10 @@ def _inhibitor(draft: Draft, cause: Cause, there: Sequence[Cause]) -> str | None
     return None
 
 
-# ── judging ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def judged(
     draft: Draft, cause: Cause, more: ReportRow | None = None
 ) -> tuple[tuple[str, ...], str | None]:
-    """(windows that cover it, cause that explains it) as of now."""
+    """Return the windows that cover the cause and the cause that explains it, as of now."""
     windows = _windows(draft, cause, more)
     return windows, None if windows or cause.site is None else _inhibitor(
         draft, cause, _explaining(draft, cause.site)
@@ -137,7 +136,10 @@ def judged(
 
 
 def judge(draft: Draft, cause: Cause, more: ReportRow | None = None) -> Cause:
-    """Record whether the cause is hushed now. `more`: a report of it that is not recorded yet."""
+    """Record whether the cause is suppressed now.
+
+    `more` is a report of it that is not recorded yet.
+    """
     windows, inhibitor = judged(draft, cause, more)
     if (windows, inhibitor) == (cause.maintenance, cause.inhibited_by):
         return cause
@@ -150,7 +152,7 @@ def judge(draft: Draft, cause: Cause, more: ReportRow | None = None) -> Cause:
 
 
 def _tell_flags(draft: Draft, cause: Cause) -> None:
-    """What covered reports alone declared counts for no predicate."""
+    """Exclude declarations that rest on covered reports alone from the predicates."""
     said = set(cause.reports)
     for row in in_order(draft.state.flags.values()):
         if said.isdisjoint(row.reports):
@@ -161,7 +163,7 @@ def _tell_flags(draft: Draft, cause: Cause) -> None:
 
 
 def hush(draft: Draft) -> None:
-    """Judge every cause that this input stirred, and what it explains; then the incidents that hold them."""
+    """Judge every changed cause and those that it explains, then the incidents that hold them."""
     for id in draft.stirred:
         cause = draft.state.causes[id]
         if cause.lifted_at is None:
@@ -183,7 +185,7 @@ def _kind_of(draft: Draft, incident: str) -> Hush | None:
 
 
 def _turn(draft: Draft, incident: str) -> None:
-    """An incident becomes quiet, or speaks up."""
+    """Update whether an incident is suppressed."""
     row, quiet = draft.incident(incident), _kind_of(draft, incident)
     if quiet == row.quiet:
         return
@@ -199,7 +201,10 @@ def _turn(draft: Draft, incident: str) -> None:
 
 
 def behind(draft: Draft, incident: str) -> tuple[str, ...]:
-    """The windows and causes that keep an incident quiet, at most 20. Walks over its reports: only when it turns."""
+    """Return the windows and causes that suppress an incident, at most 20.
+
+    Walks over its reports: call it only when the suppression changes or a call is withheld.
+    """
     state, found = draft.state, set[str]()
     for report in state.incident_reports.get(incident, ()):
         if report in state.hushed:
@@ -222,7 +227,7 @@ def _causes_saying(draft: Draft, row: ReportRow) -> Iterable[str]:
 
 
 def _tell_leases(draft: Draft) -> None:
-    """Alerts that a machine keeps alive show whether they are silenced or inhibited (INTAKE, Alertmanager API)."""
+    """Record on leases whether their alerts are silenced or inhibited, for the Alertmanager API."""
     start = draft.hushed_before
     if draft.state.hushed is start:
         return

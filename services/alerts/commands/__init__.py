@@ -1,6 +1,7 @@
-"""Decisions of people that alerts owns (API.md, Decisions): applied, or refused with a status, a code and values.
+"""Apply the decisions of people that alerts owns, or refuse them with a status, a code and values.
 
-A version (`expected`) counts decisions, not reports: 412 when another decision came first. Rights by account role: 403.
+The version of an incident (`expected`) counts decisions, not reports: status 412 means that another
+decision came first. Status 403 means that the role of the account has no right.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ _RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
 
 
 def obey(draft: Draft, command_id: str, command: Command) -> bool:
-    """Apply a command; False if alerts does not know it."""
+    """Apply a command and record the result; return False for an unknown command."""
     apply = _APPLY.get(type(command))
     if apply is None:
         return False
@@ -98,7 +99,11 @@ def obey(draft: Draft, command_id: str, command: Command) -> bool:
 
 
 def _note_deed(draft: Draft, command: Command) -> None:
-    """Whatever a person decides about an incident shows that somebody is at work on it; an answer alone does not (D33)."""
+    """Record that somebody works on an incident, so that its answered escalation does not go stale.
+
+    Any decision of a person counts, except an acknowledgement and the administration of data. Rule
+    D33, answers.
+    """
     if (
         isinstance(command, c.AcknowledgeIncident)
         or type(command) in _NO_DEED
@@ -114,7 +119,11 @@ def _note_deed(draft: Draft, command: Command) -> None:
 
 
 def _check_right(draft: Draft, command: Command) -> None:
-    """A role of an account, or a role of the organisation that a cell or a pilot holds; programs act as `system:<name>`."""
+    """Refuse a command (403) unless the role of its author may give it.
+
+    The role is that of an account, or a role of the organisation that a cell or a pilot holds.
+    Programs act as `system:<name>`.
+    """
     allowed = _RIGHTS[type(command)]
     if command.role in allowed or (
         command.role == "system" and command.author.startswith("system:")

@@ -1,4 +1,4 @@
-"""Decisions about the ladder of an incident (D32, D33)."""
+"""Decisions about the escalation of an incident. Rules D32 and D33."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def _ladder_of(draft: Draft, incident: IncidentRow) -> EscalationRow | None:
 
 
 def acknowledge(draft: Draft, command: c.AcknowledgeIncident) -> Result:
-    """The author answers for the running ladder: for the newest wave that called him, else for the current one."""
+    """Apply the author's answer to the running escalation.
+
+    It counts for the newest wave that called the author, else for the current one.
+    """
     incident = open_one(incident_of(draft, command.incident))
     ladder = _ladder_of(draft, incident)
     if ladder is not None:
@@ -37,7 +40,7 @@ def acknowledge(draft: Draft, command: c.AcknowledgeIncident) -> Result:
             responses.answered(draft, calls[0], command.author, command.answer)
             draft.emit(
                 NotificationWithdrawn(notification=calls[0], why=command.answer.value)
-            )  # delivery did not hear it
+            )  # delivery did not see this answer
         elif command.answer is Answer.ACK:
             responses.said_yes(draft, ladder, command.author, max(ladder.wave, 1))
         else:
@@ -65,7 +68,7 @@ def escalate(draft: Draft, command: c.EscalateIncident) -> Result:
 
 
 def reapply(draft: Draft, command: c.ReapplyPolicy) -> Result:
-    """The ladder that runs for the incident takes the policy in force (D63)."""
+    """Apply the policy in force to the running escalation of an incident. Rule D63."""
     incident = open_one(incident_of(draft, command.incident))
     ladder = _ladder_of(draft, incident)
     if ladder is None or ladder.state == "exhausted":

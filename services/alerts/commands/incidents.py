@@ -1,4 +1,4 @@
-"""Decisions about incidents: close, open again, merge, split (D25, D26)."""
+"""Decisions about incidents: close, reopen, merge, split. Rules D25 and D26."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from services.alerts.reports.report_facts import measure_name, site_of
 from services.alerts.rows import changed, in_order
 
 MOST_SPLIT: Final = 100
-"""Reports that leave an incident by one decision: together with their causes they are one record of the log (1.2 kB each, of at most 256)."""
+"""Most reports that one decision splits off.
+
+With their causes they form one log record: 1.2 kB each, of at most 256 kB.
+"""
 
 
 def resolve(draft: Draft, command: c.ResolveIncident) -> Result:
@@ -51,7 +54,7 @@ def resolve(draft: Draft, command: c.ResolveIncident) -> Result:
 
 
 def _missing(draft: Draft, incident: str) -> int:
-    """People whom the headcounts of an incident have not found (D37)."""
+    """Return how many people the headcounts of an incident have not found. Rule D37, headcount."""
     return sum(
         max(0, round((r.value_of or 0) - r.value)) for r in headcounts(draft, incident).values()
     )
@@ -71,7 +74,11 @@ def reopen(draft: Draft, command: c.ReopenIncident) -> Result:
 
 
 def merge(draft: Draft, command: c.MergeIncidents) -> Result:
-    """D25: members move; A's ladder is superseded; level = max; later correlation follows."""
+    """Merge an incident into another one.
+
+    Its members move, its escalation is superseded, and the higher level holds; later correlation
+    follows the merge. Rule D25, merge and split.
+    """
     a, b = (
         open_one(incident_of(draft, command.incident, command.expected)),
         open_one(incident_of(draft, command.into)),
@@ -85,7 +92,7 @@ def merge(draft: Draft, command: c.MergeIncidents) -> Result:
 
 
 def unite(draft: Draft, a: IncidentRow, b: IncidentRow) -> None:
-    """What is in A is in B from now on, decided and written whole. Both are open."""
+    """Merge open incident A into open incident B, in one decision."""
     latched = _latched(draft, a.id)
     moved, zone = sorted(draft.state.incident_reports.get(a.id, ())), draft.state.zones.get(a.id)
     later = len(moved[incident_lifecycle.MOVED_AT_ONCE :])
@@ -160,7 +167,10 @@ def unite(draft: Draft, a: IncidentRow, b: IncidentRow) -> None:
 
 
 def split(draft: Draft, command: c.SplitIncident) -> Result:
-    """D25: the chosen reports leave for a new incident, with the causes that only they speak of."""
+    """Split chosen reports off into a new incident, with the causes that only they report.
+
+    Rule D25, merge and split.
+    """
     a = open_one(incident_of(draft, command.incident, command.expected))
     chosen = [report_of(draft, r) for r in dict.fromkeys(command.reports)]
     if not chosen or any(draft.standing(r.incident) != a.id for r in chosen):
@@ -257,7 +267,7 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
 
 
 def _latched(draft: Draft, incident: str) -> dict[str, Instant]:
-    """Branches of level rules that hold for an incident, or held: since when."""
+    """Return the level branches that hold or held for an incident, with their beginning."""
     branches = (
         (id.partition("@"), t) for id, t in draft.state.thresholds.items() if t.incident == incident
     )
@@ -265,7 +275,10 @@ def _latched(draft: Draft, incident: str) -> dict[str, Instant]:
 
 
 def _latch(draft: Draft, branches: dict[str, Instant], incident: str) -> None:
-    """What raised one incident raises the other by itself no more (D31)."""
+    """Record these branches as latched for another incident.
+
+    They do not raise its level again. Rule D31, latched levels.
+    """
     for branch, since in sorted(branches.items()):
         id = f"{branch}@{incident}"
         if id not in draft.state.thresholds:

@@ -1,4 +1,4 @@
-"""Levels by hand: up by the cell, down only by a pilot (D31, D35)."""
+"""Change levels by hand: up by the cell, down only by a pilot. Rules D31 and D35."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ from services.alerts.rows import changed
 
 
 def set_level(draft: Draft, command: c.SetLevel) -> Result:
-    """Up by anyone of the cell; down only by a pilot of the current level, with a reason, and while nothing holds it up (D31)."""
+    """Set a level by hand.
+
+    Anyone of the cell may raise it. Only a pilot of the current level may lower it, with a reason,
+    and by force while a predicate still holds. Rule D31, latched levels.
+    """
     scope = None if command.scope == TERRITORY else command.scope
     incident = open_one(incident_of(draft, scope, command.expected)) if scope is not None else None
     row = draft.state.levels.get(TERRITORY)
@@ -55,7 +59,7 @@ def set_level(draft: Draft, command: c.SetLevel) -> Result:
 
 
 def _refuse_proposal(draft: Draft, command: c.SetLevel, row: LevelRow | None) -> Result:
-    """Keep the level although a higher one is proposed (D30): the proposal goes, with who and why."""
+    """Refuse a proposed higher level, recording author and reason. Rule D30, proposed N4."""
     if command.scope != TERRITORY or row is None or row.proposed is None:
         raise Refused(409, "level_unchanged", level=int(command.level))
     _check_pilot(draft, command, row.level)
@@ -71,7 +75,7 @@ def _refuse_proposal(draft: Draft, command: c.SetLevel, row: LevelRow | None) ->
 
 
 def _decided(draft: Draft, command: c.SetLevel, more: dict[str, int] | None = None) -> Why:
-    """Return the reason that names who decided, when, and where their words lie."""
+    """Return the reason that names the author and refers to their words."""
     args: dict[str, str | int] = {
         "author": command.author,
         "level": int(command.level),
@@ -133,7 +137,10 @@ def _check_fall(draft: Draft, command: c.SetLevel, current: Level, scope: str | 
 
 
 def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> None:
-    """Falls by decision: the ladder of the level that is left ends, its ackers are told, nobody must ack (D35)."""
+    """Lower a level by decision: its escalation ends, and its responders are informed.
+
+    No acknowledgement is needed. Rule D35, level changes.
+    """
     why = (_decided(draft, command),)
     if incident is not None:
         draft.alter(

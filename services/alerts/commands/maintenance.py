@@ -1,4 +1,4 @@
-"""Decisions about maintenance windows (D64)."""
+"""Decisions about maintenance windows. Rule D64, maintenance windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.alerts.reference.constants import DANGER_TYPES
 from services.alerts.rows import changed
 
 MACHINE = "source"
-"""Role of a registered source: it may silence its own alerts, nothing else."""
+"""Role of a registered source: it may only silence its own alerts."""
 
 
 def plan(draft: Draft, command: m.PlanMaintenance) -> Result:

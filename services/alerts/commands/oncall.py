@@ -1,4 +1,7 @@
-"""Decisions about who is on call: overrides, swaps, calendars; and what the directory says of how people are reached (D34, D38)."""
+"""Decisions about on-call: overrides, swaps, calendars, and the channels of people.
+
+Rules D34 and D38.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def _number(draft: Draft) -> int:
 
 
 def _overlapping(draft: Draft, row: o.DutyRow) -> int:
-    """Other decisions in force about the same place and time: the newest stands, the caller is told."""
+    """Count other decisions in force for the same role and time: the newest stands."""
     mine = (row.role, row.scope, row.place)
     others = (
         d
@@ -62,7 +65,7 @@ def _overlapping(draft: Draft, row: o.DutyRow) -> int:
 
 
 def override(draft: Draft, command: o.OverrideDuty) -> Result:
-    """Somebody else, or nobody, stands in a post for a while."""
+    """Put somebody else, or nobody, on call in a role for a time."""
     _check_post(draft, command)
     _check_person(draft, command.person)
     _check_span(command.start, command.end, draft.now)
@@ -88,7 +91,7 @@ def override(draft: Draft, command: o.OverrideDuty) -> Result:
 
 
 def swap(draft: Draft, command: o.SwapDuties) -> Result:
-    """Two spans of one post change hands. Each must be one person's, and not the same one's."""
+    """Exchange two spans of one role between two people; each span must belong to one person."""
     _check_post(draft, command)
     if command.reason is None:
         raise Refused(409, "reason_needed")
@@ -154,7 +157,7 @@ def withdraw(draft: Draft, command: o.WithdrawDuty) -> Result:
 
 
 def drill(draft: Draft, _: o.DrillLadders) -> Result:
-    """D38, by hand. Refused without reference data to go by."""
+    """Run the drill by hand. Refused without reference data. Rule D38, readiness."""
     made = readiness.prover(draft)
     if made is None:
         raise Refused(409, "no_reference")
@@ -167,7 +170,7 @@ def drill(draft: Draft, _: o.DrillLadders) -> Result:
 
 
 def take_calendar(draft: Draft, command: o.ImportDuties) -> Result:
-    """The shifts of an imported calendar; the one of the same name for the same post is replaced."""
+    """Import the shifts of a calendar; one of the same name for the same role is replaced."""
     _check_post(draft, command)
     if not command.start < command.end or any(
         not command.start <= s.start < s.end <= command.end for s in command.shifts
@@ -210,7 +213,7 @@ def take_calendar(draft: Draft, command: o.ImportDuties) -> Result:
 
 
 def note_reachability(draft: Draft, command: o.NoteReachability) -> Result:
-    """Channels, proofs and quiet hours of people; what is known already leaves no trace."""
+    """Record channels, verifications and quiet times of people; unchanged ones leave no trace."""
     told = 0
     for row in command.people:
         known = draft.state.reach.get(row.id)

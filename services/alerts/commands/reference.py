@@ -1,4 +1,7 @@
-"""Decisions about the reference data: load a section, propose, approve, decline and withdraw a change (D63)."""
+"""Decisions about reference data: load, draft, propose, approve, decline and withdraw a version.
+
+Rule D63, reference versions.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _PROGRAM = "system:"
 
 
 def publish(draft: Draft, command: PublishReference) -> Result:
-    """One section, at once: the first version, exercises, and what cannot wait for a second person."""
+    """Load one section at once: a first version, an exercise, or a change that cannot wait."""
     versions.load(
         draft,
         ReferencePublished(
@@ -29,7 +32,11 @@ def publish(draft: Draft, command: PublishReference) -> Result:
 
 
 def sketch(draft: Draft, command: r.DraftReference) -> Result:
-    """Keep a section. What is in force, or proposed already, stays as it is: the proposal itself is refused with the reason."""
+    """Keep a section as a draft.
+
+    A version in force or under proposal is left as it is; the proposal itself is refused with the
+    reason.
+    """
     kept = command.reference != draft.state.version and _open(draft, command.reference) is None
     if kept:
         draft.emit(
@@ -87,16 +94,14 @@ def _check_proposal(draft: Draft, command: r.ProposeReference) -> None:
         Rulebook(
             command.reference, Map({section.value: data for section, data in sections.items()})
         )
-    except (
-        Exception
-    ) as error:  # whatever it is, the day on which it comes into force would raise it
+    except Exception as error:  # it would be raised again when the version comes into force
         raise Refused(
             409, "reference_unusable", error=f"{type(error).__name__} {error}"[:200]
         ) from error
 
 
 def approve(draft: Draft, command: r.ApproveReference) -> Result:
-    """It comes into force by a deadline: at once when its effective time is over."""
+    """Approve a change; a deadline puts it in force at its effective time, or at once."""
     row = _second(draft, command)
     if (cause := versions.hindrance(draft, row)) is not None:
         raise Refused(409, cause, base=row.base, reference=draft.state.version)
@@ -123,7 +128,7 @@ def withdraw(draft: Draft, command: r.WithdrawReference) -> Result:
 
 
 def _second(draft: Draft, command: r.ApproveReference | r.DeclineReference) -> ReferenceChangeRow:
-    """The change that a second person may decide."""
+    """Return the change, if a second person may decide it now."""
     row = _standing(draft, command)
     if row.state is not ChangeState.PROPOSED:
         raise Refused(409, "change_decided", state=row.state.value)

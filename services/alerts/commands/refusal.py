@@ -1,4 +1,4 @@
-"""Refusals, and what every decision looks up first."""
+"""The refusal of a command, and the look-ups that every command makes first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Result = dict[str, Scalar]
 
 
 class Refused(Exception):
-    """The decider's own refusal; becomes the fact `CommandRefused`."""
+    """A refused command with its status, code and values; becomes the fact `CommandRefused`."""
 
     def __init__(self, status: int, code: str, **values: Scalar) -> None:
         super().__init__(code)
@@ -19,6 +19,7 @@ class Refused(Exception):
 
 
 def incident_of(draft: Draft, id: str, expected: int | None = None) -> IncidentRow:
+    """Return an incident; refuse an unknown one (404) or another version than `expected` (412)."""
     if id not in draft.state.incidents:
         raise Refused(404, "incident_unknown", incident=id)
     row = draft.state.incidents[id]
@@ -28,12 +29,14 @@ def incident_of(draft: Draft, id: str, expected: int | None = None) -> IncidentR
 
 
 def open_one(row: IncidentRow) -> IncidentRow:
+    """Return the incident if it is open; refuse it otherwise (409)."""
     if row.state not in OPEN:
         raise Refused(409, "incident_not_open", state=row.state.value)
     return row
 
 
 def report_of(draft: Draft, id: str) -> ReportRow:
+    """Return a report; refuse an unknown one (404)."""
     if id not in draft.state.reports:
         raise Refused(404, "report_unknown", report=id)
     return draft.state.reports[id]

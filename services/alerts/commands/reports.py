@@ -1,4 +1,7 @@
-"""Verification, linking, tasks and notes (D6, D8, D55)."""
+"""Decisions about reports and tasks: verify, link, take, complete, and notes.
+
+Rules D6, D8 and D55.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,10 @@ def link(draft: Draft, command: c.LinkReport) -> Result:
 
 
 def _go_along(draft: Draft, before: str | None, report: str) -> None:
-    """An incident of which the only report belongs to another now is that one: nobody is called twice for the same."""
+    """Merge an incident that lost its only report into the report's new incident.
+
+    So nobody is called twice for the same event.
+    """
     now = draft.incident_of(report)
     if before is None or now is None or now == before or draft.state.incident_reports.get(before):
         return
@@ -74,7 +80,11 @@ def take_task(draft: Draft, command: c.TakeTask) -> Result:
 
 
 def complete_task(draft: Draft, command: c.CompleteTask) -> Result:
-    """Done. The outcome `lifted` of an overdue cause lifts it; what was contested stands, verified (D5). Else it only closes the task: facts come as reports."""
+    """Complete a task.
+
+    The outcome `lifted` of an overdue cause lifts it; a contested cause stands as verified (rule
+    D5). Other outcomes only close the task: facts come as reports.
+    """
     row = draft.state.tasks.get(command.task)
     if row is None:
         raise Refused(404, "task_unknown", task=command.task)

@@ -1,1 +1,1 @@
-"""Apply what authorities and operators declare."""
+"""Apply the declarations of authorities and operators."""

@@ -1,6 +1,6 @@
-"""What authorities and operators declare: vigilance, river, roads, systems, kitchens, true/false flags (§13, D3, D7).
+"""Flags: vigilance, rivers, roads, systems, kitchens and true/false declarations.
 
-The newest word by `occurred_at` stands; an older one changes nothing.
+The newest report by `occurred_at` stands; an older one changes no value. Rules D3 and D7.
 """
 
 from __future__ import annotations
@@ -51,26 +51,32 @@ from services.alerts.rows import changed, in_order
 
 Value = bool | float | str
 _DOWN_PCT: Final = CLOSED_BY_POWER_PCT
-"""A system that lost so much is down, not degraded."""
+"""Loss from which a system is down, not degraded."""
 _MEASURED: Final = ("colleges_served", "customers_cut", *RESTORED)
-"""Measures that say themselves how a dependency is, also in a Cancel (D3)."""
+"""Measures that state a dependency by themselves, also in a Cancel. Rule D3."""
 _AT_ONCE: Final = ("vigilance:", "flag:", "river:")
-"""A declaration is in force when it is made, whatever period it speaks of; a failure that is announced begins later (D9)."""
+"""Flags in force as soon as they are declared, for whichever period.
+
+An announced failure begins later. Rule D9, planned events.
+"""
 _HOLDING: Final = ("system:", "network:", "kitchen:", "supplier:")
-"""What a cause took away: it is there again when the last such cause has ended."""
+"""Flags that causes set to down; they are up again when the last such cause has ended."""
 _SHOWN: Final = 5
-"""A flag names so many of the reports behind it: the first, and the newest."""
+"""Reports that a flag names: the first and the newest ones."""
 _NOTHING_SAID: Final[dict[str, Value]] = {
     "vigilance": "vert",
     "flag": False,
     "road": False,
     "river": 0.0,
 }
-"""A flag that nobody has declared; of a dependency: `up`."""
+"""Value of a flag without a declaration; for a dependency it is `up`."""
 
 
 def declare(draft: Draft, row: ReportRow, incident: str | None) -> None:
-    """Take what a confirmed report declares beyond its own site; nothing while nobody knows whether it is about this territory."""
+    """Apply a confirmed report's declarations beyond its own site.
+
+    A report from an unknown area declares nothing: it may be about another territory.
+    """
     if "area_unknown" in row.flags:
         return
     withdrawn = _said_before(draft, row) if row.msg_type is MsgType.CANCEL else ()
@@ -85,7 +91,7 @@ def declare(draft: Draft, row: ReportRow, incident: str | None) -> None:
 
 
 def hold_already(draft: Draft, row: ReportRow) -> bool:
-    """True if all that the report would declare is so now, from now on or for as long as it says."""
+    """Return whether all declarations of the report hold now and without an end."""
     flags = [(draft.state.flags.get(id), value) for id, value in _declared(draft, row)]
     return all(
         f is not None and f.value == value and f.effective_from is None and f.until is None
@@ -96,8 +102,10 @@ def hold_already(draft: Draft, row: ReportRow) -> bool:
 def _held_by_another(
     draft: Draft, row: ReportRow, id: str, withdrawn: tuple[tuple[str, Value], ...]
 ) -> bool:
-    """A Cancel that says with its references that all is well speaks of what these declared (D3): what another one says stands. Where that is an older
-    word, only as long as the time for which it was said is not over.
+    """Return whether another report keeps a flag that a Cancel with references would clear.
+
+    The Cancel is about the reports that it names (rule D3). An older report keeps the flag only as
+    long as its own period lasts.
     """
     flag, said = draft.state.flags.get(id), [value for about, value in withdrawn if about == id]
     if flag is None or not said or flag.value == _mild(id):
@@ -113,7 +121,10 @@ def _held_by_another(
 
 
 def _taken_back_in_part(draft: Draft, row: ReportRow, id: str, value: Value) -> bool:
-    """Who takes a declaration back for some places or objects leaves what was declared of others, and after it (D3, D7). False: there is nothing else."""
+    """Revoke a declaration for some places or objects only, and return whether any of it is left.
+
+    Declarations of other places or objects, and later ones, stay. Rules D3 and D7.
+    """
     flag = draft.state.flags.get(id)
     if (
         flag is None
@@ -140,7 +151,10 @@ def _taken_back_in_part(draft: Draft, row: ReportRow, id: str, value: Value) -> 
 
 
 def _said_before(draft: Draft, row: ReportRow) -> tuple[tuple[str, Value], ...]:
-    """What the reports that a Cancel names declared: it may repeat that, and does not say it."""
+    """Return the declarations of the reports that a Cancel names.
+
+    The Cancel may repeat them without effect.
+    """
     told = (draft.state.reports[r] for r in row.references if r in draft.state.reports)
     return tuple(said for r in told for said in _declared(draft, r))
 
@@ -164,7 +178,10 @@ def _declared(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
 
 
 def _dependencies(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
-    """Systems, networks, kitchens and suppliers: down, degraded, up, or the share that is served."""
+    """Yield the state of systems, networks, kitchens and suppliers.
+
+    A state is down, degraded, up, or the share that is served.
+    """
     name, m = measure_name(row), row.measure
     if takes_back(row, draft.state.rules.flag_names):
         return
@@ -212,12 +229,15 @@ def _dependencies(draft: Draft, row: ReportRow) -> Iterator[tuple[str, Value]]:
 
 
 def _is_the_network(row: ReportRow) -> bool:
-    """About trains and buses of the territory, not about a road or a place."""
+    """Return whether a report is about public transport as a whole, not about a road or a place."""
     return site_of(row) is None and row.commune is None and not row.zone and not named(row, "road:")
 
 
 def _is_of_the_same(draft: Draft, row: ReportRow, id: str) -> bool:
-    """Tell whether a report is about the same object as one that took a thing away: only that says that it is there again (D76)."""
+    """Return whether a report is about the same object as one that set the flag to down.
+
+    Only such a report sets it up again. Rule D76, entitled sources.
+    """
     flag = draft.state.flags.get(id)
     return flag is not None and any(
         objects_of(told) == objects_of(row) for told in draft.told(flag.reports)
@@ -239,7 +259,7 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
     effective_from = None if inside(windows, draft.now) else _next(windows, draft.now)
     until = None if effective_from is not None else _end(windows, draft.now)
     if effective_from is not None and value == _mild(id):
-        return  # it is there again when that is said, not when it is announced (D9)
+        return  # up again once that is reported, not once it is announced (D9)
     if old is not None and effective_from is None and _contradicts(draft, row, value, old):
         stands, other = (row.id, old.reports[0]) if value != _mild(id) else (old.reports[0], row.id)
         tasks.ask(
@@ -291,7 +311,11 @@ def _put(draft: Draft, id: str, value: Value, row: ReportRow, incident: str | No
 
 
 def _say_since_when(draft: Draft, old: FlagRow, value: Value, row: ReportRow) -> None:
-    """A late word says since when it is so (D7): it was so earlier than anybody had said, or it was otherwise in between. Walks over all reports: it is rare."""
+    """Correct the beginning of a flag's value by a late report.
+
+    The value began earlier than known, or it was different in between. Walks over all reports: late
+    reports are rare. Rule D7, late reports.
+    """
     lasts = old.value != _mild(old.id) and old.effective_from is None and old.until is None
     if not lasts or (row.effective and not old.id.startswith(_AT_ONCE)):
         return
@@ -321,7 +345,7 @@ def _say_since_when(draft: Draft, old: FlagRow, value: Value, row: ReportRow) ->
 
 
 def _was_otherwise(draft: Draft, flag: FlagRow, after: Instant) -> bool:
-    """Somebody said another value between this and what the flag says, or what took it away had ended."""
+    """Return whether the flag had another value, or its cause had ended, since that time."""
     said = (at for at, _recorded, _id, value in _said(draft, flag.id) if value != flag.value)
     name = flag.id.replace("kitchen:", "supplier:")
     ended = (
@@ -337,13 +361,17 @@ def _next(windows: Iterable[Window], now: Instant) -> Instant | None:
 
 
 def _end(windows: Iterable[Window], now: Instant) -> Instant | None:
-    """The end of the window that holds now; None when there is none, or it is open."""
+    """Return the end of the current window; None when there is none, or it is open."""
     ends = [w.end for w in windows if w.start <= now and (w.end is None or now < w.end)]
     return None if not ends or None in ends else max(e for e in ends if e is not None)
 
 
 def _next_day(rows: Iterable[ReportRow], now: Instant) -> Instant | None:
-    """When what these declare begins: of several the nearest that is not over, else the last. One that was replaced or withdrawn says of no day."""
+    """Return the start of the period that these reports declare.
+
+    Of several the nearest that is not over counts, else the last. Replaced and withdrawn reports do
+    not count.
+    """
     said = [r.effective for r in rows if r.effective and stands(r)]
     ahead = [w for windows in said for w in windows if w.end is None or w.end > now]
     if ahead:
@@ -352,7 +380,7 @@ def _next_day(rows: Iterable[ReportRow], now: Instant) -> Instant | None:
 
 
 def _contradicts(draft: Draft, row: ReportRow, value: Value, old: FlagRow) -> bool:
-    """D5: another source says of the very same time that all is well, or that it is not."""
+    """Return whether another source reports the opposite for the very same time. Rule D5."""
     if (
         old.effective_from is not None
         or value == old.value
@@ -368,17 +396,23 @@ def _contradicts(draft: Draft, row: ReportRow, value: Value, old: FlagRow) -> bo
 
 
 def _mild(id: str) -> Value:
-    """Of a flag the value of which any other is the graver."""
+    """Return the value of a flag that is less grave than any other."""
     return True if id == f"flag:{ALL_CLEAR}" else _NOTHING_SAID.get(id.partition(":")[0], "up")
 
 
 def _newest_word(draft: Draft, row: FlagRow) -> Instant:
-    """The value may have been said again since: an older word does not change what a newer one has confirmed (D7)."""
+    """Return the time of the newest report of a flag.
+
+    A repetition confirms the value, so an older report does not change it. Rule D7, late reports.
+    """
     return max((r.occurred_at for r in draft.told(row.reports)), default=row.since)
 
 
 def withdraw(draft: Draft, report: str) -> None:
-    """A report was cancelled or denied: what it declared is what the others say (D3). Walks over all reports when no other said the same."""
+    """Remove a cancelled or denied report from the flags; other reports give their value.
+
+    Walks over all reports when no other report gave the same value. Rule D3, cancellations.
+    """
     tasks.void(draft, "contested", report, "withdrawn")
     for row in in_order(f for f in draft.state.flags.values() if report in f.reports):
         left = draft.told(i for i in row.reports if i != report)
@@ -396,7 +430,10 @@ def withdraw(draft: Draft, report: str) -> None:
 
 
 def _said(draft: Draft, flag: str) -> list[tuple[Instant, Instant, str, Value]]:
-    """What confirmed reports declare of it: occurred_at, recorded_at, report, value. Walks over all reports."""
+    """Return (occurred_at, recorded_at, report, value) of all confirmed reports on a flag.
+
+    Walks over all reports.
+    """
     return [
         (r.occurred_at, r.recorded_at, r.id, value)
         for r in draft.state.reports.values()
@@ -448,7 +485,10 @@ def _fall_back(draft: Draft, row: FlagRow) -> None:
 
 
 def follow(draft: Draft) -> None:
-    """Causes have ended: a system, network, kitchen or supplier that they took away, and no other cause takes away, is there again (§3)."""
+    """Set dependencies up again after their causes have ended.
+
+    Another open cause keeps them down.
+    """
     ended, draft.ended = [draft.state.causes[c] for c in draft.ended], []
     for cause in ended:
         if cause.lifted_at is None:
@@ -477,7 +517,10 @@ def _says(row: FlagRow, reports: Iterable[str]) -> bool:
 
 
 def _held_by(draft: Draft, id: str) -> tuple[str, ...]:
-    """The first report of each open cause that takes it away. Walks over the open causes: only when one of them has ended."""
+    """Return the first report of each open cause that keeps a dependency down.
+
+    Walks over the open causes: call it only when one of them has ended.
+    """
     name = id.replace("kitchen:", "supplier:")
     about = (c for c in all_open(draft) if name in objects_of(c))
     return tuple(c.reports[0] for c in sorted(about, key=lambda c: (c.since, c.id)))
@@ -489,7 +532,7 @@ def _by(draft: Draft, by: str | None) -> tuple[str, ...]:
 
 
 def _restore(draft: Draft, row: ReportRow) -> None:
-    """Restorations end the causes that they name, and so does what takes a declaration back."""
+    """End the causes that a restoration names, or that a revoked declaration had opened."""
     m, name = row.measure, measure_name(row)
     if m is None or "planned" in row.flags:
         return
@@ -508,7 +551,10 @@ def _restore(draft: Draft, row: ReportRow) -> None:
 
 
 def turn(draft: Draft, id: str) -> None:
-    """What was announced is in force, from its window on; or the window ends, and it waits for the next one, or is over (D9)."""
+    """Apply a due flag: an announced value comes into force, or its window ends.
+
+    After a window the flag waits for the next one, or is over. Rule D9, planned events.
+    """
     row, now = draft.state.flags[id], draft.now
     told = [r for r in draft.told(row.reports) if is_confirmed(r) and "cancelled" not in r.flags]
     speaking = [r for r in told if inside(r.effective, now)]
@@ -523,6 +569,6 @@ def turn(draft: Draft, id: str) -> None:
 
 
 def _last(rows: Iterable[ReportRow], now: Instant) -> Instant | None:
-    """When the last of these says no more; None when one has no end."""
+    """Return the latest end of these reports' current windows; None when one has no end."""
     ends = [_end(r.effective, now) for r in rows]
     return None if not ends or None in ends else max(e for e in ends if e is not None)

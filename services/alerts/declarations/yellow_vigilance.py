@@ -1,4 +1,4 @@
-"""Yellow vigilances: no incident, no level, no call; one digest a day tells of them (D72)."""
+"""Yellow vigilances: no incident, no level, no call, but one digest a day. Rule D72, noise."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PREFIX: Final = "vigilance:"
 
 
 def digest_at(draft: Draft, value: bool | float | str) -> Instant | None:
-    """Return when the digest that tells of this colour is due; None for any colour but yellow."""
+    """Return when the digest for this colour is due; None for any colour but yellow."""
     policy = draft.territory.policy
     rule = policy.vigilance_digest if policy is not None else None
     return next_at(rule.at_min, draft.now) if rule is not None and value == YELLOW else None
 
 
 def send_digest(draft: Draft) -> None:
-    """Tell each role once of every yellow vigilance whose digest is due, with the plans that yellow alone proposes."""
+    """Send each role one digest of the yellow vigilances that are due, and of their plans."""
     due = in_order(
         f
         for f in draft.state.flags.values()
@@ -78,7 +78,7 @@ def _plans(draft: Draft) -> list[str]:
 
 
 def is_proposed_by_yellow(draft: Draft, plan: str) -> bool:
-    """Return whether nothing but yellow vigilances makes the triggers of a plan hold: nobody is called for it."""
+    """Return whether yellow vigilances alone make a plan's triggers hold: then nobody is called."""
     held = [
         t
         for t in draft.state.triggers.values()

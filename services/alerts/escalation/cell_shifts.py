@@ -1,7 +1,8 @@
-"""Relief of the crisis cell (D39): a shift begins with the yes to the ladder of the crisis; an hour before its limit a person must decide.
+"""Shifts of the crisis cell: they begin with the acknowledgement of the crisis escalation.
 
-Who works at home is called out, and has no shift. Nobody is sent away by the clock: beyond the limit goes whoever was told to, by name, in
-the task. The end of the crisis ends all shifts.
+An hour before the limit a task asks a person to decide about the handover; the clock sends nobody
+away. People at home are called out and have no shift. The end of the crisis ends all shifts. Rule
+D39, working time.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from services.alerts.decision import Draft
 from services.alerts.escalation import notifications
 
 OWNER: Final = "coordinateur_pca"
-"""Who runs the cell."""
+"""Role that runs the cell."""
 TEMPLATE: Final = "shift_ending"
 
 
 def begin(draft: Draft, person: str, role: str) -> None:
-    """Somebody comes to the cell. Another answer within the shift begins no new one."""
+    """Start the shift of a person in the cell.
+
+    Another answer within the shift starts no new one.
+    """
     rules = _rules(draft)
     if rules is None or not role or role in rules.standby_roles:
         return
@@ -34,7 +38,7 @@ def begin(draft: Draft, person: str, role: str) -> None:
 
 
 def end(draft: Draft, person: str) -> None:
-    """They cannot come after all."""
+    """End the shift of a person."""
     known = draft.state.shifts.get(person)
     if known is not None:
         draft.emit(CellShift(person=person, role=known.role))
@@ -42,13 +46,13 @@ def end(draft: Draft, person: str) -> None:
 
 
 def end_all(draft: Draft) -> None:
-    """The crisis is over: the cell goes home."""
+    """End all shifts when the crisis is over."""
     for person in sorted(draft.state.shifts):
         end(draft, person)
 
 
 def warn(draft: Draft, person: str) -> None:
-    """The limit is near: the person and the coordinator hear of it, and a named person has to decide."""
+    """Warn the person and the coordinator that the limit is near, and open a task to decide."""
     known, rules = draft.state.shifts[person], _rules(draft)
     if known.since is None:
         return

@@ -1,4 +1,4 @@
-"""When ladders start, join, take another policy and end (D32, D35, D63)."""
+"""Start, join, update and end escalations. Rules D32, D35 and D63."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ from services.alerts.rows import changed
 
 
 def follow(draft: Draft, rises: Rises) -> None:
-    """Start the ladders that the new levels ask for; the lower ones are superseded (D35)."""
+    """Start the escalations that new levels ask for, and supersede the lower ones.
+
+    Also acts on incidents that became suppressed or are no longer, were reopened, or became
+    dangerous. Rule D35, level changes.
+    """
     if rises.territory is not None and draft.level >= CRISIS:
         incidents = _in_crisis(draft)
         before = [
@@ -68,7 +72,10 @@ def _in_crisis(draft: Draft) -> tuple[str, ...]:
 
 
 def _urge(draft: Draft, incident: str) -> None:
-    """People may be in danger now: no quiet hour and no hold keeps back what was called for before, and not answered."""
+    """Send pending calls of an incident at once, because people may be in danger now.
+
+    Neither quiet hours nor a hold delays them any longer.
+    """
     for row in filter(None, (running(draft, scope) for scope in (incident, TERRITORY))):
         if incident not in row.incidents:
             continue
@@ -83,8 +90,10 @@ def _urge(draft: Draft, incident: str) -> None:
 
 
 def _call_for_danger(draft: Draft, incident: str) -> None:
-    """What was answered, lowered or called in vain was no danger to people then: it calls again, at N1 at least as every open incident does. In
-    a crisis (N3, N4) the cell is there and sees it.
+    """Call again for an incident that became dangerous, at N1 at least.
+
+    Earlier answers, lowered levels and vain calls were about no danger. From N3 on the cell is
+    there and sees it. Decided in `docs/adr/0040-call-again-when-people-are-in-danger.md`.
     """
     row, own = draft.incident(incident), running(draft, incident)
     if row.level >= CRISIS or row.state not in OPEN or held_back(row) is not None:
@@ -99,8 +108,10 @@ def _call_for_danger(draft: Draft, incident: str) -> None:
 
 
 def _turned(draft: Draft, incident: str, rises: Rises) -> None:
-    """What became quiet calls nobody any more; what speaks up again (D64, D65) or is open again (D26) calls, although its level is reached
-    already.
+    """End the escalation of a suppressed incident, or start one that may call again.
+
+    An incident that is no longer suppressed, or open again, calls although its level was reached
+    before. Rules D26, D64 and D65.
     """
     row, own = draft.incident(incident), running(draft, incident)
     speaks = row.quiet is None or incident in draft.reopened
@@ -122,8 +133,10 @@ def _turned(draft: Draft, incident: str, rises: Rises) -> None:
 
 
 def _join_crisis(draft: Draft, incident: str, own: EscalationRow | None) -> None:
-    """An incident that reaches N3 joins the realm's ladder: information, no new acknowledgement. One that nobody answered, or whose incidents
-    are all closed, is no longer there to be joined: the call begins anew, and what nobody answered is in it.
+    """Add an incident that reaches N3 to the realm's escalation, as an information.
+
+    No new acknowledgement is needed. If nobody answered that escalation, or all its incidents are
+    closed, a new one starts and covers them. Rule D32, escalations.
     """
     crisis = running(draft, TERRITORY)
     if crisis is None or _is_over(draft, crisis, incident):
@@ -173,7 +186,10 @@ def _is_over(draft: Draft, crisis: EscalationRow, incident: str) -> bool:
 def start(
     draft: Draft, scope: str, level: Level, incidents: tuple[str, ...], before: list[EscalationRow]
 ) -> None:
-    """Start a ladder at its wave 1; it supersedes those before it, whose ackers must ack again (D35)."""
+    """Start an escalation at its first wave; it supersedes those before it.
+
+    Their responders must acknowledge again. Rule D35, level changes.
+    """
     waves, policy = ladder_for(draft, level, incidents), draft.territory.policy
     if not waves or policy is None:
         return
@@ -234,7 +250,7 @@ def _natures(draft: Draft, incident: str) -> tuple[str, ...]:
 
 
 def _terms(policy: Escalation, level: Level) -> dict[str, Any]:
-    """What the policy says about a ladder of this level beside its waves."""
+    """Return the policy's terms for an escalation of this level, beside its waves."""
     stale = policy.stale_answer
     return {
         "repeat_after_min": policy.repeat.after_min,
@@ -244,10 +260,11 @@ def _terms(policy: Escalation, level: Level) -> dict[str, Any]:
 
 
 def reapply(draft: Draft, row: EscalationRow) -> bool:
-    """The ladder takes the policy in force (D63); False if it has no waves for it.
+    """Apply the policy in force to an escalation; return False if it has no waves for the level.
 
-    Who was called stays called and no answer is lost: waves that have fired stay as they were, those that wait are the new ones, counted
-    from the beginning of the cycle; of several that are due by now only the newest fires. Later cycles are the new policy's.
+    Called people stay called and no answer is lost: fired waves stay as they were. The new policy
+    provides the waiting waves, counted from the beginning of the cycle, and later cycles. Of
+    several waves due by now only the newest fires. Rule D63, reference versions.
     """
     waves, policy = ladder_for(draft, row.level, row.incidents), draft.territory.policy
     if not waves or policy is None:
@@ -278,7 +295,7 @@ def supersede(
     state: str = "superseded",
     why: str = "superseded",
 ) -> None:
-    """End a ladder before its time; what nobody answered is withdrawn."""
+    """End an escalation before its time and withdraw its unanswered calls."""
     waves = tuple(
         changed(w, {"state": "superseded"}) if w.state == "waiting" else w for w in row.waves
     )

@@ -1,4 +1,4 @@
-"""Messages that ask for no answer, and those that are withheld (D44, D50, D64, D65)."""
+"""Plan messages that need no answer, and record withheld ones. Rules D44, D50, D64 and D65."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ _CLOCK_ALARMS: Final = frozenset({"alarm_rto", "alarm_dmia", "forecast_rto", "fo
 OF_THE_CRISIS: Final = frozenset(
     {"plan_proposed", "stand_down_proposed", "card_overdue", "reassignment_proposed"}
 )
-"""Messages that say what the crisis is about, also where they belong to no single incident (D70)."""
+"""Messages that name the gravest incident when they belong to no single one. Rule D70."""
 
 
 def held_back(row: IncidentRow) -> Hush | None:
-    """Why nobody is called for an incident: planned works (D64), consequences below N3 (D65)."""
+    """Return why nobody is called for an incident: planned works, or inhibition below N3.
+
+    Rules D64 and D65.
+    """
     return None if row.quiet == "inhibited" and row.level >= CRISIS else row.quiet
 
 
 def withhold(draft: Draft, incident: str, template: str, roles: tuple[str, ...] = ()) -> None:
-    """Record that somebody would have been called (D64, D65)."""
+    """Record that a message was withheld. Rules D64 and D65."""
     quiet = draft.incident(incident).quiet
     if quiet is not None:
         draft.emit(
@@ -52,7 +55,7 @@ def inform(
     template: str,
     values: dict[str, str | int | float | bool | None],
 ) -> None:
-    """Tell people something that asks for no answer."""
+    """Plan a message to people that needs no answer."""
     for person in persons:
         by = channels(draft, person, (Channel.APP, Channel.SMS))
         if by:
@@ -84,7 +87,10 @@ def attend(
     template: str,
     values: dict[str, str | int | float | bool | None],
 ) -> None:
-    """Continuity asks that these roles hear of something: alarms, overdue cards, proposals (D44, D50)."""
+    """Plan a message to each of these roles: alarms, overdue cards, proposals.
+
+    Rules D44 and D50.
+    """
     if incident is not None and held_back(draft.incident(incident)) is not None:
         withhold(draft, incident, template, roles)
         return
@@ -125,7 +131,10 @@ def attend(
 
 
 def _gravest(draft: Draft) -> str | None:
-    """Return the open incident behind the level of the territory: what a plan of no single incident is proposed for."""
+    """Return the open incident behind the level of the territory.
+
+    Plans of no single incident are proposed for it.
+    """
     rows = draft.incidents(draft.open_incidents)
     gravest = max(
         rows, key=lambda row: (row.level, row.severity, -row.opened_at, row.id), default=None
@@ -136,7 +145,10 @@ def _gravest(draft: Draft) -> str | None:
 def _held(
     draft: Draft, person: str, role: str, template: str, by: tuple[Channel, ...]
 ) -> tuple[Instant | None, tuple[Channel, ...]]:
-    """Return until when a message is held and its channels: alarms of clocks come hourly to who answered the call of a crisis (D73)."""
+    """Return until when a message is delayed, and its channels.
+
+    Responders of the crisis get alarms of clocks hourly, without voice. Rule D73, alarms.
+    """
     crisis = running(draft, TERRITORY)
     silent = tuple(c for c in by if c is not Channel.VOICE)
     if (
@@ -153,8 +165,10 @@ def _held(
 def _scopes(
     draft: Draft, role: str, pole: str | None, site: str | None, incident: str | None
 ) -> tuple[str | None, ...]:
-    """Where a role hears of it: of the territory, of the pôle or site that it is about, else of every site or pôle that the incident concerns.
-    (None,) for a role that nobody holds there.
+    """Return the scopes in which a role gets a message.
+
+    They are the territory, or the pôle or site of the message, else every site or pôle that the
+    incident concerns. (None,) for a role that nobody holds there.
     """
     mine, sites = draft.state.rota.scopes(role), draft.territory.sites
     place = sites.get(site) if site else None

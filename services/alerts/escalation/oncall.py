@@ -1,4 +1,4 @@
-"""Who is called (D32–D34): names of a wave → roles and scopes → persons of the roster, at that instant."""
+"""Resolve roles to the people on call at this moment. Rules D32 to D34."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TECHNICIAN: Final = "astreinte_technique"
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A role in a scope (a pôle, a site, or the whole territory), and who holds it now."""
+    """A role in a scope (pôle, site or whole territory), with its holder and deputy now."""
 
     role: str
     scope: str | None
@@ -35,9 +35,10 @@ class Post:
 
 
 def posts(draft: Draft, names: Iterable[str], ladder: EscalationRow) -> Iterator[Post]:
-    """The posts that the names of a wave mean for the incidents of a ladder. A role that nobody ever holds comes with no holder.
+    """Yield the roles with scopes that the names of a wave mean for the incidents of an escalation.
 
-    A role of pôles or sites means those that the incidents concern; when they concern none, it means nobody.
+    A role that nobody ever holds is yielded without a holder. A role of pôles or sites means those
+    that the incidents concern; when they concern none, it means nobody.
     """
     groups = draft.territory.policy.groups if draft.territory.policy else {}
     for name in names:
@@ -52,8 +53,10 @@ def posts(draft: Draft, names: Iterable[str], ladder: EscalationRow) -> Iterator
 
 
 def incidents_of(draft: Draft, ladder: EscalationRow) -> list[IncidentRow]:
-    """The incidents of a ladder: those that were merged as what they became, without those that were closed so long ago that they are
-    forgotten (D26): a crisis may outlive them.
+    """Return the incidents of an escalation.
+
+    Merged incidents are replaced by the ones they were merged into. Forgotten ones are left out,
+    because a crisis may outlive them. Rule D26, closed incidents.
     """
     return _standing(draft, ladder.incidents)
 
@@ -70,12 +73,12 @@ def _post(draft: Draft, role: str, scope: str | None) -> Post:
 
 
 def pair(draft: Draft, role: str, scope: str | None) -> Pair:
-    """Who stands in a post at this instant, of two equals the one who is rested (D34, D39)."""
+    """Return holder and deputy of a role now; of two equals the rested one. Rules D34 and D39."""
     return draft.state.rota.pair(role, scope, draft.clock, lambda person: _is_rested(draft, person))
 
 
 def role_of(draft: Draft, person: str) -> str:
-    """As what a person is on call; empty for whoever is not."""
+    """Return the role in which a person is on call, or an empty string."""
     pairs = (
         (role, draft.state.rota.pair(role, scope, draft.clock))
         for role, scope in draft.state.rota.posts
@@ -109,7 +112,10 @@ def _of_role(draft: Draft, role: str, ladder: EscalationRow) -> Iterator[Post]:
 
 
 def concerned_by(draft: Draft, incidents: Sequence[str]) -> frozenset[str]:
-    """Sites with an open cause in these incidents, their pôles, and the pôles whose plans the incidents trigger."""
+    """Return the sites and pôles that these incidents concern.
+
+    They are sites with an open cause, their pôles, and the pôles with a triggered plan.
+    """
     found: set[str] = set()
     plans = {p.id: p.pole for p in draft.territory.plans}
     known = _standing(draft, incidents)
@@ -126,7 +132,7 @@ def concerned_by(draft: Draft, incidents: Sequence[str]) -> frozenset[str]:
 
 
 def _deputies(draft: Draft, ladder: EscalationRow) -> Iterator[Post]:
-    """The deputies of wave 1's posts where neither the person called nor the deputy has said yes."""
+    """Yield the deputies for roles of the first wave that neither person acknowledged."""
     first = [w for w in ladder.waves if w.wave == 1 and w.cycle >= ladder.since_cycle]
     said_yes = {person for w in first for person in w.answered}
     for wave in first:
@@ -152,9 +158,10 @@ def others_held(step: Iterable[Post], call: NotificationPlanned) -> list[Post]:
 
 
 def channels(draft: Draft, person: str, wanted: tuple[Channel, ...] = ()) -> tuple[Channel, ...]:
-    """Channels to try, in order: the wave's, as far as the person has them; else any; empty when the person cannot be reached.
+    """Return the channels to try, in order; empty when the person cannot be reached.
 
-    Those that the person does not hear at this hour, then those that were never verified, come last; none is left out.
+    The wave's channels come first, as far as the person has them; without one, all of the person's
+    channels are used. Channels in their quiet time, then unverified ones, come last.
     """
     told, roster = draft.state.reach.get(person), draft.territory.roster
     points = (
@@ -181,7 +188,10 @@ def channels(draft: Draft, person: str, wanted: tuple[Channel, ...] = ()) -> tup
 
 
 def renew(draft: Draft, person: str, channel: Channel | None) -> None:
-    """An answer that came through a channel proves it anew (D38), at most once a day; one in an exercise proves nothing."""
+    """Mark a channel as verified by an answer through it, at most once a day, in live realms only.
+
+    Rule D38, readiness.
+    """
     if channel is None or not is_live(draft.state.realm):
         return
     known = reach_of_one(

@@ -1,4 +1,7 @@
-"""Quiet hours (D36): at the levels that they name, who is not on call hears of it in the morning. Danger passes."""
+"""Quiet hours: at the levels that the policy names, people not on call are called in the morning.
+
+Danger passes. Rule D36, quiet hours.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from services.oncall.localtime import around, local_day
 
 
 def quiet_until(draft: Draft, person: str, role: str, level: Level) -> Instant | None:
-    """The end of the quiet hours in which a message of this level to this person would fall; None when it passes.
+    """Return the end of the quiet hours that delay a message to this person; None when it passes.
 
-    On call is who is called in a role of `astreintes_preuve`, or stands in one at this hour, as holder or as deputy. Where the policy names
-    no such role, nobody can be told from those on call and nothing is held back.
+    On call are people called in a role of `astreintes_preuve`, and holders and deputies of one at
+    this hour. If the policy names no such role, nothing is delayed.
     """
     policy = draft.territory.policy
     if (

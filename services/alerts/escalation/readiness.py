@@ -1,4 +1,7 @@
-"""The readiness proof of a live realm (D38): made each morning and after each change, kept as a row; what is urgent is told and becomes a task."""
+"""Check the readiness of a live realm each morning and after each change.
+
+Urgent gaps are announced and become tasks. Rule D38, readiness.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,15 @@ from services.oncall.localtime import local_day
 from services.oncall.readiness import MOST_HOLES, Proof, Prover, key_of, reach_of, with_rates
 
 MOST_TASKS: Final = 50
-"""Open tasks about holes: more than a person can work off in a day; the others are in the proof."""
+"""Most open tasks about gaps, more than a person can handle in a day; the report holds all gaps."""
 _KIND: Final = "readiness_hole"
 
 
 def prover(draft: Draft) -> Prover | None:
-    """What can be proved now; None while there is nothing to go by."""
+    """Return a checker for the current data.
+
+    None without a readiness rule, or in a simulated realm.
+    """
     rule, policy = readiness_rule(draft.state), draft.territory.policy
     if rule is None or policy is None:
         return None
@@ -38,9 +44,9 @@ def prover(draft: Draft) -> Prover | None:
 
 
 def prove(draft: Draft) -> None:
-    """Make the proof; tell coordinator and director of new urgent holes, open and void the tasks of their owners.
+    """Record the readiness report, announce new urgent gaps, open and void tasks.
 
-    It is about now: after a stall one proof stands for all the mornings that were missed.
+    The report is about now: after a stall one report stands for all missed mornings.
     """
     made, rule = prover(draft), readiness_rule(draft.state)
     if made is None or rule is None:
@@ -77,7 +83,7 @@ def prove(draft: Draft) -> None:
 
 
 def _drill(draft: Draft, made: Prover, rule: ReadinessRule) -> None:
-    """Once a month, with the first proof from its day on."""
+    """Run the drill once a month, with the first readiness check on or after its day."""
     today = local_day(draft.clock)
     if rule.drill_day is None or today.day < rule.drill_day or draft.state.drilled == _month(draft):
         return
@@ -85,7 +91,7 @@ def _drill(draft: Draft, made: Prover, rule: ReadinessRule) -> None:
 
 
 def drill(draft: Draft, made: Prover) -> DrillRow:
-    """The silent test, now; a second one in a month takes the first one's place (the log keeps both)."""
+    """Run the silent test now; a second one in a month replaces the first in the state."""
     row = DrillRow(
         id=_month(draft),
         at=draft.clock,
@@ -114,7 +120,7 @@ def _by_pole(draft: Draft, holes: Iterable[HoleRow]) -> dict[str | None, list[Ho
 
 
 def _tell(draft: Draft, roles: tuple[str, ...], holes: list[HoleRow], pole: str | None) -> None:
-    """One message per person: how many holes, and the gravest of them."""
+    """Send one message per person: the number of gaps, and the gravest one."""
     if not holes:
         return
     first = holes[0]
@@ -148,7 +154,7 @@ def _digest(draft: Draft, roles: tuple[str, ...], proof: Proof) -> None:
 
 
 def _assign(draft: Draft, urgent: list[HoleRow]) -> None:
-    """A task per post that would not answer, for its owner; one whose hole is filled is void."""
+    """Open a task for the owner of each role with an urgent gap; void those of filled gaps."""
     posts = dict.fromkeys(_post(h) for h in urgent)
     for row in [t for t in tasks.asked(draft, _KIND) if t.post not in posts]:
         tasks.void(draft, _KIND, row.post or "", "filled")

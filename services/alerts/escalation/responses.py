@@ -1,4 +1,4 @@
-"""What persons answer to a ladder, and what it does without them (D33, D34)."""
+"""Apply people's answers to an escalation, and continue it without them. Rules D33 and D34."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ from services.alerts.rows import changed
 def answered(
     draft: Draft, notification: str, person: str, answer: Answer, instead: str | None = None
 ) -> None:
-    """A person answered a notification of a ladder (D33). `instead`: whom they ask to be called in their place."""
+    """Apply a person's answer to a notification of an escalation.
+
+    `instead` is a person that they ask to be called in their place. Rule D33, answers.
+    """
     call = draft.state.calls.get(notification)
     row = (
         draft.state.escalations.get(call.escalation)
@@ -91,20 +94,23 @@ def answered(
 
 
 def _holds_role(draft: Draft, role: str, person: str) -> bool:
-    """Return whether a person stands in this role now, for any pôle or site."""
+    """Return whether a person is on call in this role now, for any pôle or site."""
     pairs = (pair(draft, role, scope) for scope in draft.state.rota.scopes(role))
     return any(person in (now.holder, now.deputy) for now in pairs)
 
 
 def _heard(draft: Draft, row: EscalationRow, person: str, answer: Answer, through: str) -> None:
-    """Who answered one call of a ladder is not called any further by the others: they count as answered."""
+    """Withdraw the other calls of an escalation to a person after their answer to one of them."""
     for notification in (n for w in row.waves for n in w.notifications):
         if notification != through and draft.state.calls[notification].person == person:
             draft.emit(NotificationWithdrawn(notification=notification, why=answer.value))
 
 
 def said_yes(draft: Draft, row: EscalationRow, person: str, wave: int) -> None:
-    """Counts for its own wave, over all cycles since answers last went stale; a quorum stops the waves that have not fired."""
+    """Count an acknowledgement for its own wave; a quorum stops the waves that have not fired.
+
+    Answers add up over all cycles since answers last went stale.
+    """
     waves = tuple(
         changed(w, {"answered": (*w.answered, person), "positive": len(w.answered) + 1})
         if w.wave == wave and w.cycle >= row.since_cycle and person not in w.answered
@@ -126,12 +132,12 @@ def said_yes(draft: Draft, row: EscalationRow, person: str, wave: int) -> None:
 
 
 def _has_quorum(wave: WaveRow, row: EscalationRow) -> bool:
-    """Enough people said yes to it since answers last went stale."""
+    """Return whether enough people acknowledged a wave since answers last went stale."""
     return wave.cycle >= row.since_cycle and 0 < wave.expected <= wave.positive
 
 
 def acknowledged(draft: Draft, incident: str, person: str) -> None:
-    """Somebody took the incident in charge."""
+    """Record that a person has taken an incident in charge."""
     known = draft.incident(incident)
     if known.state not in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED):
         return
@@ -150,8 +156,10 @@ def acknowledged(draft: Draft, incident: str, person: str) -> None:
 
 
 def taken_at_its_source(draft: Draft, report: ReportReceived) -> None:
-    """Somebody answered where the alert came from (INTAKE: acknowledge stops the ladder): the incident's own, as long as it rests on what that source
-    says. What others reported, too, and a crisis (N3, N4) wait for the people whom the ladder calls.
+    """Acknowledge an incident because its alert was acknowledged at the source.
+
+    Only if all its reports come from that source: other reports, and a crisis (N3, N4), wait for
+    the people that the escalation calls.
     """
     incident, source = draft.incident_of(report.report_id), report.source_key or report.source
     if incident is None or any(
@@ -170,8 +178,10 @@ def _speaker(draft: Draft, report: str) -> str:
 
 
 def retract(draft: Draft, row: EscalationRow, person: str, patience_min: int = 0) -> EscalationRow:
-    """The ladder without the yes of a person who cannot come after all. When that was needed it runs again: what would have fired
-    meanwhile fires in `patience_min` minutes, which whoever is called instead has to answer.
+    """Return the escalation without the acknowledgement of a person, after they declined.
+
+    If the quorum is lost, it runs again. Waves that would have fired meanwhile fire after
+    `patience_min` minutes, the time that the substitute has to answer.
     """
     if person not in row.acknowledged_by:
         return row
@@ -209,13 +219,13 @@ def retract(draft: Draft, row: EscalationRow, person: str, patience_min: int = 0
 
 
 def take_back(draft: Draft, row: EscalationRow, person: str) -> None:
-    """Somebody who had taken it in charge without having been called cannot do it."""
+    """Withdraw the acknowledgement of a person that the escalation never called."""
     if (left := retract(draft, row, person)) != row:
         put(draft, left, "declined")
 
 
 def _satisfied(draft: Draft, row: EscalationRow, wave: int) -> EscalationRow:
-    """Quorum: waiting waves are skipped, but for the roles that are never skipped (D34)."""
+    """Skip waiting waves after a quorum, but call roles that are never skipped. Rule D34."""
     for n, w in enumerate(row.waves):
         if w.wave == wave and w.state == "fired":
             row = with_wave(row, n, state="satisfied")
@@ -230,7 +240,10 @@ def _satisfied(draft: Draft, row: EscalationRow, wave: int) -> EscalationRow:
 def _said_no(
     draft: Draft, row: EscalationRow, call: NotificationPlanned, instead: str | None = None
 ) -> None:
-    """D33: a decline calls the deputy at once, or `instead`; without one the next wave fires at once (D34)."""
+    """Call the deputy, or `instead`, at once after a decline; without one, fire the next wave.
+
+    Rules D33 and D34.
+    """
     index = max(n for n, w in enumerate(row.waves) if call.notification in w.notifications)
     row = retract(draft, row, call.person, row.waves[index].ack_min)
     row = with_wave(row, index, declined=row.waves[index].declined + 1)
@@ -239,7 +252,7 @@ def _said_no(
     reached = {
         *called_so_far(draft, row, row.cycle),
         *row.acknowledged_by,
-    }  # whom an earlier cycle called in vain is called again
+    }  # people called in vain by an earlier cycle are called again
     others = [p for p in (now.holder, now.deputy) if p is not None and p != call.person]
     named_instead = (
         instead
@@ -287,7 +300,7 @@ def _call_for_other_roles(
 
 
 def unreachable(draft: Draft, notification: str) -> None:
-    """Every channel of a call failed: the deputy is called as after a decline. Nobody waits on a dead ladder."""
+    """Call the deputy when every channel of a call failed, as after a decline."""
     call = draft.state.calls.get(notification)
     row = (
         draft.state.escalations.get(call.escalation)
@@ -297,12 +310,12 @@ def unreachable(draft: Draft, notification: str) -> None:
     if call is None or row is None or row.state != "running" or call.person in row.acknowledged_by:
         return
     told = draft.state.reach.get(call.person)
-    if told is None or told.points:  # else see gone
+    if told is None or told.points:  # otherwise `gone` continues it
         _said_no(draft, row, call)
 
 
 def gone(draft: Draft, person: str) -> None:
-    """The last way to reach a person is gone: each running ladder that waits for their answer goes on at once."""
+    """Continue each running escalation that waits for a person without any channel left."""
     for row in [draft.state.escalations[id] for id in draft.state.ladders.values()]:
         calls = [
             draft.state.calls[n]
@@ -323,12 +336,15 @@ def gone(draft: Draft, person: str) -> None:
 
 
 def _stale_at(draft: Draft, row: EscalationRow) -> Instant | None:
-    """When an answer without a deed is no answer any more; None where the policy has no such delay."""
+    """Return when an acknowledgement without action goes stale; None if the policy has no delay."""
     return None if row.stale_after_min is None else draft.clock + row.stale_after_min * MINUTE_MS
 
 
 def tended(draft: Draft, incident: str | None) -> None:
-    """A person did something about an incident, or (None) about the crisis: its answered ladder does not go stale any more."""
+    """Stop the acknowledged escalation from going stale, because a person acted on its incident.
+
+    None for the incident means the crisis.
+    """
     scopes = (TERRITORY,) if incident is None else (TERRITORY, incident)
     for row in filter(None, (running(draft, scope) for scope in scopes)):
         if row.stale_at is not None and (
@@ -338,14 +354,20 @@ def tended(draft: Draft, incident: str | None) -> None:
 
 
 def stale(draft: Draft, id: str) -> None:
-    """Taken in charge, then nothing: everybody of wave 1 and those who had answered are called again, and must answer again."""
+    """Restart an acknowledged escalation that nobody acted on.
+
+    The first wave and earlier responders are called again, and must answer again.
+    """
     row = draft.state.escalations[id]
     if row.state == "answered" and row.stale_at is not None:
         again(draft, changed(row, {"stale_times": row.stale_times + 1}), "stale")
 
 
 def again(draft: Draft, row: EscalationRow, why: str) -> None:
-    """A ladder that was answered, or ended unanswered, begins anew: what was answered no longer counts. `why`: code of the change."""
+    """Restart an escalation that was acknowledged or ended unanswered.
+
+    Earlier answers no longer count. `why` is the code of the change.
+    """
     before = changed(
         row,
         {

@@ -1,7 +1,8 @@
-"""The waves of a ladder (D32, D34): when one fires, and who is called by it.
+"""Waves of an escalation: when one fires, and the people it calls.
 
-A ladder is frozen when it starts: its row carries all that the policy version says about it, until a person applies the one in force
-(D63). Roles become persons when a wave fires.
+An escalation is frozen when it starts: its row carries the terms of its policy version, until a
+person applies the one in force (rule D63). Roles become people when a wave fires. Rules D32 and
+D34.
 """
 
 from __future__ import annotations
@@ -28,32 +29,35 @@ from services.alerts.levels.metrics.declared import is_true
 from services.alerts.rows import changed
 
 PLACES_TOLD: Final = 12
-"""Communes of an incident that a notification carries; more are counted."""
+"""Communes of an incident that a notification names; it counts the others."""
 UNTOLD_KIND: Final = "site"
-"""Family of incidents whose name does not say what happened."""
+"""Family of incidents with a name that does not tell the event."""
 
 
 def running(draft: Draft, scope: str) -> EscalationRow | None:
-    """The ladder of an incident or of the territory, if it runs or was answered."""
+    """Return the current escalation of an incident or of the territory.
+
+    It may be running, answered or exhausted; ended and superseded ones are not returned.
+    """
     id = draft.state.ladders.get(scope)
     row = draft.state.escalations[id] if id is not None else None
     return row if row is not None and row.state in ("running", "answered", "exhausted") else None
 
 
 def foremost(draft: Draft, row: EscalationRow) -> str | None:
-    """The incident that the messages of a ladder name: the first that is open, else the first that is known."""
+    """Return the incident that an escalation's messages name: the first open one, or the first."""
     known = incidents_of(draft, row)
     return next((i.id for i in known if i.state in OPEN), known[0].id if known else None)
 
 
 def put(draft: Draft, row: EscalationRow, change: str) -> EscalationRow:
-    """Record a step of a ladder."""
+    """Record a step of an escalation."""
     draft.emit(EscalationChanged(row=row, change=change))
     return row
 
 
 def waves_of(waves: Iterable[Wave], cycle: int, began: Instant) -> tuple[WaveRow, ...]:
-    """Of a cycle that began then, none of them fired."""
+    """Return the waiting waves of a cycle that began at that time."""
     return tuple(
         WaveRow(
             wave=w.wave,
@@ -126,8 +130,10 @@ def call_conditional(draft: Draft, row: EscalationRow) -> None:
 def call_posts(
     draft: Draft, row: EscalationRow, wave: WaveRow, due: Iterable[Post], spared: Collection[str]
 ) -> tuple[list[str], list[str]]:
-    """Call whoever stands in these posts, the deputy where nobody does or nobody can be reached (D34), each person once and none of `spared`.
-    Returns the notifications, and the posts that are uncovered.
+    """Call the holders of these roles, or their deputies if a holder is missing or unreachable.
+
+    Each person is called once, and none of `spared`. Returns the notifications and the uncovered
+    roles. Rule D34, uncovered roles.
     """
     called: dict[str, str] = {}
     uncovered: list[str] = []
@@ -147,8 +153,10 @@ def call_posts(
 def call_again(
     draft: Draft, row: EscalationRow, said_yes: Iterable[tuple[str, EscalationRow]]
 ) -> EscalationRow:
-    """Whoever said yes to something that no longer counts must say it again: those whom this cycle has not called are called by its first wave,
-    as what the ladder that they answered had called them. Until somebody does, nobody has the incidents in charge.
+    """Call people again if their acknowledgement was for something that no longer counts.
+
+    The first wave of this cycle calls those that the cycle has not called, in the role in which
+    they were called before. The incidents lose their acknowledgement until a person answers.
     """
     first = next(n for n, w in enumerate(row.waves) if w.cycle == row.cycle)
     for person, answered in said_yes:
@@ -165,7 +173,7 @@ def call_again(
 
 
 def untake(draft: Draft, row: EscalationRow) -> None:
-    """Nobody has the incidents of this ladder in charge any more: it asks again."""
+    """Clear the acknowledgements of an escalation's incidents."""
     for known in incidents_of(draft, row):
         if known.state is IncidentState.ACKNOWLEDGED:
             draft.alter(
@@ -178,7 +186,7 @@ def untake(draft: Draft, row: EscalationRow) -> None:
 
 
 def post_in(draft: Draft, row: EscalationRow, person: str) -> Post:
-    """As what a ladder called somebody; whoever it did not call, as what they are on call."""
+    """Return the role in which an escalation called a person; else their on-call role."""
     calls = (
         draft.state.calls[n] for w in row.waves for n in w.notifications if n in draft.state.calls
     )
@@ -191,12 +199,12 @@ def post_in(draft: Draft, row: EscalationRow, person: str) -> Post:
 
 
 def named(role: str, scope: str | None) -> str:
-    """A post in one word."""
+    """Return a role with its scope as one string."""
     return role if scope is None else f"{role}:{scope}"
 
 
 def ring(draft: Draft, row: EscalationRow, wave: WaveRow, post: Post, person: str) -> str | None:
-    """Plan one notification of a wave; None when the person has no channel."""
+    """Plan one notification of a wave; return None when the person has no channel."""
     by = channels(draft, person, wave.channels)
     if not by:
         return None
@@ -252,9 +260,10 @@ def _was_called_before(draft: Draft, row: EscalationRow, person: str) -> bool:
 
 
 def values_of(draft: Draft, incident: str | None) -> dict[str, str | int | float | bool | None]:
-    """Return what a message may say of an incident: kind, places and since when, as codes (D59, D70).
+    """Return the values of a message about an incident as codes: kind, places and start.
 
-    Names are put in when the message is written, in the language of the person and as short as its channel needs.
+    Names are added when the message is written, in the person's language and as short as the
+    channel needs. Rules D59 and D70.
     """
     if incident is None:
         return {}
@@ -278,7 +287,7 @@ def values_of(draft: Draft, incident: str | None) -> dict[str, str | int | float
 
 
 def _event_of(draft: Draft, row: IncidentRow) -> str | None:
-    """Return the gravest event of an incident whose family does not say what happened."""
+    """Return the gravest event of an incident with a family that does not tell the event."""
     if row.kind != UNTOLD_KIND:
         return None
     causes = [
@@ -293,7 +302,7 @@ def _event_of(draft: Draft, row: IncidentRow) -> str | None:
 
 
 def called_so_far(draft: Draft, row: EscalationRow, since_cycle: int = 1) -> tuple[str, ...]:
-    """Persons called so far, once each."""
+    """Return the people called so far, once each."""
     called = (
         n
         for w in row.waves
@@ -305,7 +314,7 @@ def called_so_far(draft: Draft, row: EscalationRow, since_cycle: int = 1) -> tup
 
 
 def schedule(row: EscalationRow) -> EscalationRow:
-    """When the ladder moves next: the next wave, else the next cycle, else the standing alert."""
+    """Set the next due time of an escalation: the next wave, else the next cycle."""
     waiting = next((w for w in row.waves if w.state == "waiting"), None)
     if waiting is not None:
         return changed(row, {"next_at": waiting.due_at})
@@ -314,7 +323,11 @@ def schedule(row: EscalationRow) -> EscalationRow:
 
 
 def climb(draft: Draft, id: str) -> None:
-    """The ladder is due: after a stall only the newest due step fires, the skipped ones are superseded."""
+    """Fire the due wave of an escalation.
+
+    After a stall only the newest due wave fires; the skipped ones are superseded. After the last
+    cycle the escalation is exhausted.
+    """
     row = draft.state.escalations[id]
     if row.state != "running" or row.next_at is None:
         return
@@ -332,7 +345,10 @@ def climb(draft: Draft, id: str) -> None:
 
 
 def next_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
-    """Again from wave 1, as often as the policy says; answers add up (D33)."""
+    """Add a cycle from the first wave, as often as the policy says; answers add up.
+
+    Rule D33, answers.
+    """
     if row.cycle > row.repeat_times:
         return changed(row, {"state": "exhausted", "next_at": None})
     again = tuple(
@@ -358,8 +374,9 @@ def with_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow:
 
 
 def fire_now(draft: Draft, row: EscalationRow) -> None:
-    """A person climbs the ladder by hand, also one that was answered: its next wave fires; after the last one it begins again, however often
-    it has.
+    """Fire the next wave at a person's request, also in an acknowledged escalation.
+
+    After the last wave a new cycle begins, however many there were.
     """
     row = _unskipped(row, draft.clock)
     if not any(w.state == "waiting" for w in row.waves):
@@ -370,7 +387,10 @@ def fire_now(draft: Draft, row: EscalationRow) -> None:
 
 
 def _unskipped(row: EscalationRow, now: Instant) -> EscalationRow:
-    """Waves of this cycle that answers made needless wait again: their delays are those of the policy, the first of them is due now at the latest."""
+    """Return the escalation with the skipped waves of this cycle waiting again.
+
+    They keep their delays, and the first is due now at the latest.
+    """
     skipped = [w for w in row.waves if w.state == "skipped" and w.cycle == row.cycle]
     late = max(0, now - min((w.due_at for w in skipped), default=now))
     waves = tuple(

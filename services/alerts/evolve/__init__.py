@@ -1,7 +1,8 @@
-"""State after one fact. Total: any fact of this logic is taken; nothing is decided here.
+"""Compute the state after one fact. Every fact of this logic is applied; nothing is decided here.
 
-Each row fact replaces the row and moves the indexes that are derived from it. The order of independent facts does not matter
-for an index, so loading a dump is evolving its rows again (`reload`).
+Each row fact replaces the row and updates the indexes that are derived from it. The order of
+independent facts does not matter for an index, so loading a dump means evolving its rows again
+(`reload`).
 """
 
 from __future__ import annotations
@@ -85,7 +86,10 @@ _V = TypeVar("_V")
 
 
 def reference_published(s: State, fact: ReferencePublished) -> State:
-    """Staffing is only passed on: no rule of alerts reads it, and every snapshot would carry it."""
+    """Store a section; the last one puts the version in force.
+
+    The staffing section is not kept: no rule of alerts reads it, and every snapshot would carry it.
+    """
     staged = (
         s.staged
         if fact.data.section is Section.STAFFING
@@ -103,7 +107,7 @@ def reference_published(s: State, fact: ReferencePublished) -> State:
 
 
 def reload(s: State) -> State:
-    """The same rows with indexes made anew, for the reference data in force: after loading a dump or a change of version."""
+    """Rebuild all indexes from the rows, after loading a dump or a change of version."""
     sections = Map({name: shared(data) for name, data in s.sections.items()})
     new = State(s.realm, s.lineage, s.version, sections, s.staged)
     new = new.put(
@@ -170,7 +174,7 @@ def reload(s: State) -> State:
 
 
 def _planned(new: State, s: State) -> State:
-    """With what people and machines set a time to: works, leases of alerts, changes of the reference data."""
+    """Add the rows with deadlines of their own: maintenance windows, leases, reference changes."""
     for window in s.maintenance.values():
         new = maintenance_changed(new, window)
     for lease in s.leases.values():
@@ -181,7 +185,10 @@ def _planned(new: State, s: State) -> State:
 
 
 def history_forgotten(s: State, fact: HistoryForgotten) -> State:
-    """Drop closed incidents of long ago and old reports that belong to none; rows in the read model stay."""
+    """Drop old closed incidents, and old reports without an incident.
+
+    Their rows in the read model stay.
+    """
     held = _with_heirs(
         s, {c.incident for c in s.causes.values() if c.lifted_at is None} | _called_for(s)
     )
@@ -238,7 +245,7 @@ def history_forgotten(s: State, fact: HistoryForgotten) -> State:
 
 
 def _with_heirs(s: State, incidents: set[str | None]) -> set[str | None]:
-    """With those that they were merged into, to the last."""
+    """Add the incidents that these were merged into, along the whole chain."""
     for incident in list(incidents):
         row = s.incidents.get(incident or "")
         while row is not None and row.merged_into is not None:
@@ -248,7 +255,7 @@ def _with_heirs(s: State, incidents: set[str | None]) -> set[str | None]:
 
 
 def _called_for(s: State) -> set[str | None]:
-    """Incidents of ladders that have not ended: whoever answers one answers for all that it is about."""
+    """Return the incidents of escalations that have not ended: an answer is for all of them."""
     return {
         i
         for e in s.escalations.values()
@@ -300,6 +307,6 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
 
 
 def evolve(state: State, fact: Fact) -> State:
-    """State after `fact`; facts that leave no trace in the state are ignored."""
+    """Return the state after `fact`; facts without a trace in the state are ignored."""
     step = _EVOLVE.get(type(fact))
     return state if step is None else step(state, fact)

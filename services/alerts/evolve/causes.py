@@ -27,12 +27,15 @@ from services.alerts.state import (
 from services.runtime.decider.maps import Map
 
 E = TypeVar("E", bound=tuple[Any, ...])
-"""(since, cause, …)."""
+"""(since, cause, …)"""
 _SECURITY: Final = frozenset({EventType.SECURITY_INCIDENT, EventType.DAMAGE_REPORT, EventType.FIRE})
 
 
 def cause_recorded(s: State, fact: CauseChanged) -> State:
-    """Evolve by a cause of which the fact tells only how its reports and sources changed, or, in older logs, the whole."""
+    """Evolve by a change of a cause.
+
+    The fact names the reports and sources that joined or left; in older logs it names all of them.
+    """
     cause = fact.cause
     if fact.reports is not None and fact.sources is not None:
         reports, sources = told_so_far(s.causes.get(cause.id))
@@ -44,7 +47,10 @@ def cause_recorded(s: State, fact: CauseChanged) -> State:
 
 
 def told_so_far(cause: Cause | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return reports and sources to which the next change of a cause adds: none of a cause that was written whole so far."""
+    """Return the reports and sources to which the next change of a cause adds.
+
+    Empty for a cause that was only written whole so far.
+    """
     return (
         ((), ()) if cause is None or cause.reports_count is None else (cause.reports, cause.sources)
     )
@@ -73,7 +79,7 @@ def cause_changed(s: State, cause: Cause) -> State:
 
 
 def _rank(cause: Cause) -> tuple[bool, Instant, Instant, str]:
-    """Of the causes of one key the open one is meant, however early it turns out to have begun, else the newest."""
+    """Return the sort key among causes of one key: an open cause first, else the newest."""
     return cause.lifted_at is None, cause.since, cause.known_at, cause.id
 
 
@@ -91,12 +97,12 @@ def _placeless(s: State, cause: Cause, opened: bool) -> Map[str, Map[str, int | 
 
 
 def hush_of(cause: Cause) -> Hush | None:
-    """Why it calls nobody."""
+    """Return why a cause calls nobody."""
     return "maintenance" if cause.maintenance else "inhibited" if cause.inhibited_by else None
 
 
 def _hushed(s: State, cause: Cause, old: Cause | None) -> Changes:
-    """Its reports speak or are silent with it; severities are counted again where that changes what counts."""
+    """Update the indexes of suppressed reports; severities are counted again where needed."""
     hushed, voices, again = s.hushed, s.voices, set[str]()
     left = {} if old is None else dict.fromkeys(set(old.reports).difference(cause.reports))
     for id, hush in {**left, **dict.fromkeys(cause.reports, hush_of(cause))}.items():
@@ -115,7 +121,7 @@ def _hushed(s: State, cause: Cause, old: Cause | None) -> Changes:
 
 
 def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
-    """Indexes of single families: cuts in time, security events, illness per kitchen, presence per day."""
+    """Update the indexes of single families: cuts, security events, illness, presence."""
     if cause.type is EventType.OUTAGE_POWER and cause.site is not None:
         _note(s, d, "cuts", _cut(old), _cut(cause), 2 * DAY_MS)
     elif cause.type in _SECURITY:
@@ -139,7 +145,7 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
             if cause.lifted_at is not None or cause.maintenance:
                 said = sites.get(
                     cause.site
-                )  # an earlier cause of this site, read again, does not take away what the newer one says
+                )  # an earlier cause, loaded again, must not remove the newer one's count
                 sites = (
                     without(sites, cause.site)
                     if said is not None and said[2] == cause.id
@@ -156,12 +162,16 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
 
 
 def _began(cause: Cause) -> Instant:
-    """What was announced for a window began with it, not when it was told (D9)."""
+    """Return the beginning of a cause: its first window, if it was announced for one. Rule D9."""
     return max(cause.since, cause.windows[0].start) if cause.windows else cause.since
 
 
 def _counts(cause: Cause) -> bool:
-    """False for what is only announced (it is no event yet, and one that was lifted before never will be), withdrawn (D3) or planned works (D64)."""
+    """Return whether a cause counts as an event.
+
+    Announced causes do not (one lifted before it began never will), nor do withdrawn ones (rule D3)
+    and planned works (rule D64).
+    """
     ended_after = cause.lifted_at is not None and (
         not cause.windows or any(w.start < cause.lifted_at for w in cause.windows)
     )
@@ -183,7 +193,7 @@ def _event(cause: Cause | None) -> SecurityEvent | None:
 
 
 def _note(s: State, d: Changes, index: str, before: E | None, now: E | None, span: Instant) -> None:
-    """What a cause says instead of what it said; None: it says nothing."""
+    """Replace the event of a cause in an index; None removes it."""
     if now == before:
         return
     events: tuple[E, ...] = getattr(s, index)
@@ -193,7 +203,10 @@ def _note(s: State, d: Changes, index: str, before: E | None, now: E | None, spa
 
 
 def _presence(s: State, old: Cause | None, cause: Cause) -> Map[str, Map[str, Map[str, Presence]]]:
-    """What each cause says stands beside what the others say, so that the index is the same in whatever order they came."""
+    """Keep the presence that each cause reports beside the others.
+
+    So the index is the same in any order of arrival.
+    """
     key, site = _day(s, cause), cause.site or ""
     now = (
         None
@@ -225,7 +238,7 @@ def _day(s: State, cause: Cause) -> str:
 
 
 def _decays(s: State, d: Changes, index: str) -> None:
-    """Time alone will change what the windows of this index say: look again then, unless nothing is left in it."""
+    """Arm a deadline for when time alone changes this index; disarm it if the index is empty."""
     agenda, newest = d["agenda"], d[index][-1][0] if d[index] else None
     for span in s.rules.decays.get(index, ()):
         key, due = f"decay:{index}:{span}", None if newest is None else newest + span + 1
@@ -234,7 +247,7 @@ def _decays(s: State, d: Changes, index: str) -> None:
 
 
 def _with(events: tuple[E, ...], event: E, span: Instant) -> tuple[E, ...]:
-    """Events, ascending, with one more, without those that are more than `span` before the newest."""
+    """Insert an event into ascending events; drop those more than `span` before the newest."""
     n = bisect_right(events, event)
     grown = (*events[:n], event, *events[n:])
     return grown[bisect_left(grown, grown[-1][0] - span, key=itemgetter(0)) :]

@@ -13,7 +13,7 @@ Changes = dict[str, Any]
 def set_or_drop(
     m: Map[str, tuple[str, ...]], key: str, values: tuple[str, ...]
 ) -> Map[str, tuple[str, ...]]:
-    """`key` with these values; without it when there are none."""
+    """Set the values of a key, or drop the key when there are none."""
     if values:
         return m.set(key, values)
     return m.delete(key) if key in m else m

@@ -1,4 +1,4 @@
-"""Incidents, thresholds, ladders, calls, flags and tasks."""
+"""Incidents, thresholds, escalations, notifications, flags and tasks."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ def incident_changed(s: State, row: IncidentRow) -> State:
 
 
 def incident_reported(s: State, fact: IncidentReported) -> State:
-    """Evolve by reports that changed nothing of their incident but its counts and times."""
+    """Evolve by reports that changed only the counts and times of their incident."""
     return incident_changed(s, changed(s.incidents[fact.row.id], fact.row.__dict__))
 
 
 def _moving(s: State, old: IncidentRow | None, row: IncidentRow) -> Agenda:
-    """Reports of a merged incident that have not moved yet do it by and by: one deadline for each batch."""
+    """Arm a deadline for each batch of reports that a merged incident still has to move."""
     agenda = s.agenda if old is None else s.agenda.arm(moving_key(old), None)
     left = row.reports_count and row.id in s.incident_reports
     return agenda.arm(moving_key(row), row.updated_at) if left else agenda
@@ -94,7 +94,7 @@ def moving_key(row: IncidentRow) -> str:
 
 
 def _ended(s: State, incident: str) -> Changes:
-    """A closed or merged incident has no silence to judge and no threshold of its own."""
+    """Drop the pending judgements and the thresholds of a closed or merged incident."""
     agenda, zone = s.agenda, s.zones.get(incident)
     d: Changes = {}
     if zone is not None:
@@ -133,7 +133,10 @@ def escalation_changed(s: State, fact: EscalationChanged) -> State:
 
 
 def _order(row: EscalationRow) -> tuple[Instant, bool, Level, str]:
-    """Of the ladders of one scope. The clock of an exercise may stand still: of two of one instant the one that has not ended is the newer."""
+    """Return the sort key among the escalations of one scope.
+
+    The clock of an exercise may stand still: of two that started together the running one is newer.
+    """
     return row.started_at, row.state not in ("superseded", "ended"), row.level, row.id
 
 

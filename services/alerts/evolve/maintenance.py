@@ -19,7 +19,10 @@ def maintenance_changed(s: State, row: MaintenanceRow) -> State:
 
 
 def deadline_of(row: MaintenanceRow) -> str:
-    """A batch of causes has a deadline of its own, so that what one firing causes fits into one Transaction."""
+    """Return the deadline key of a window's next batch.
+
+    Each batch has its own, so that the effects of one deadline fit into one Transaction.
+    """
     return f"maintenance:{row.id}:{row.sweep}"
 
 

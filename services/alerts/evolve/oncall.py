@@ -1,4 +1,4 @@
-"""Who is on call, how people are reached, and the readiness proof."""
+"""On-call persons, their channels, and readiness."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from services.oncall.schedule import Rota
 
 
 def rota_of(s: State) -> Rota:
-    """From the roster in force and the duties."""
+    """Build the on-call index from the roster in force and the duties."""
     return Rota(s.territory.roster, s.duties.values())
 
 
 def readiness_rule(s: State) -> ReadinessRule | None:
-    """What the policy in force says about readiness; nothing in a simulated realm, which proves nothing by itself."""
+    """Return the readiness rule of the policy in force; None in a simulated realm."""
     return (
         s.territory.policy.readiness
         if s.territory.policy is not None and is_live(s.realm)
@@ -28,7 +28,7 @@ def readiness_rule(s: State) -> ReadinessRule | None:
 
 
 def roster_changed(s: State, at: Instant | None) -> State:
-    """A change is proved at once (D38)."""
+    """Arm the readiness check, because a change is checked at once. Rule D38, readiness."""
     return _armed(s, at if readiness_rule(s) is not None else None)
 
 
@@ -41,7 +41,7 @@ def reachability_changed(s: State, row: ReachRow) -> State:
     s = s.put(reach=s.reach.set(row.id, row))
     return (
         roster_changed(s, row.noted_at) if row.noted_at is not None else s
-    )  # a renewed proof opens no hole
+    )  # a renewed verification opens no gap
 
 
 def readiness_proved(s: State, row: ReadinessRow) -> State:

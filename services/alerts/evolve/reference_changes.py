@@ -1,4 +1,4 @@
-"""Changes of the reference data, and the versions that they hold (D63)."""
+"""Changes of the reference data, and the versions that they hold. Rule D63, reference versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from services.alerts.state import State
 from services.runtime.decider.maps import Map
 
 KEPT: Final = 3
-"""Versions that were drafted and not proposed (yet): who drafts one proposes it at once, so older ones were left behind."""
+"""Drafted versions without a proposal that are kept.
+
+Drafting and proposing follow each other at once, so older ones were abandoned.
+"""
 
 
 def reference_drafted(s: State, fact: ReferenceDrafted) -> State:
@@ -40,7 +43,10 @@ def change_recorded(s: State, row: ReferenceChangeRow) -> State:
 
 
 def deadline_of(row: ReferenceChangeRow) -> str:
-    """A section, and a batch of sites, has a deadline of its own, so that what one firing causes fits into one Transaction."""
+    """Return the deadline key of a change's next section or batch of sites.
+
+    Each has its own, so that the effects of one deadline fit into one Transaction.
+    """
     return f"reference:{row.id}:{row.step}"
 
 

@@ -1,4 +1,4 @@
-"""Indexes of reports: who said what first, what counts for a severity, what waits for a second source, readings."""
+"""Indexes of reports: aliases, severities, open questions, readings."""
 
 from __future__ import annotations
 
@@ -35,18 +35,24 @@ from services.alerts.state import Hush, Reading, State, sorted_with, sorted_with
 from services.runtime.decider.maps import Map
 
 KEPT_RETURNS: Final = 50
-"""Words that a thing works again; a report that is older than all of them is over at the first that is left."""
+"""Most restorations kept per thing; a report older than all of them ends at the first one left."""
 _KEPT_FORECASTS: Final = 31
 _WITHDRAWN: Final = frozenset({"cancelled", "superseded", "planned"})
 
 
 def counts(s: State, row: ReportRow) -> bool:
-    """True if the report counts for severities: it stands, and is no planned work (§13, D64)."""
+    """Return whether the report counts for severities: it stands, and is no planned work.
+
+    Rule D64.
+    """
     return stands(row) and s.hushed.get(row.id) != "maintenance"
 
 
 def stands(row: ReportRow) -> bool:
-    """True for a report that is confirmed, in an incident, not cancelled, not replaced (D3), current."""
+    """Return whether a report is confirmed, current, in an incident, not cancelled or replaced.
+
+    Rule D3, updates and cancellations.
+    """
     return (
         row.confirmation == "confirmed"
         and row.incident is not None
@@ -122,7 +128,10 @@ def report_read(s: State, fact: ReportRead) -> State:
 
 
 def _begins(row: ReportRow) -> Instant | None:
-    """When what is announced is current: the first window after it was told (D9). Where there is a cause, it is the cause that begins."""
+    """Return when an announced report without a cause becomes current: its next window. Rule D9.
+
+    A cause arms its own deadline.
+    """
     if row.confirmation != "confirmed" or _WITHDRAWN.intersection(row.flags) != {"planned"}:
         return None
     return min((w.start for w in row.effective if w.start > row.recorded_at), default=None)
@@ -131,7 +140,7 @@ def _begins(row: ReportRow) -> Instant | None:
 def heard(
     voices: Map[str, tuple[int, int, int]], row: ReportRow | None, hush: Hush | None, step: int
 ) -> Map[str, tuple[int, int, int]]:
-    """With one report more or less in its incident."""
+    """Add or remove a report in the voices of its incident (`step` is 1 or -1)."""
     if row is None or row.incident is None or not stands(row):
         return voices
     counted = list(voices.get(row.incident, (0, 0, 0)))
@@ -145,7 +154,7 @@ def heard(
 
 
 def _tells(row: ReportRow) -> bool:
-    """True if what the report measured, reopened or ordered stands."""
+    """Return whether the measure, reopening or order of a report stands."""
     return row.confirmation == "confirmed" and "cancelled" not in row.flags
 
 
@@ -154,7 +163,7 @@ def _what(row: ReportRow) -> tuple[object, ...]:
 
 
 def _matters(row: ReportRow) -> bool:
-    """True if it says something that `_told` keeps: else nothing has to be told again."""
+    """Return whether a report has content that `_told` keeps."""
     return (
         row.measure is not None
         or row.type is EventType.REOPENING
@@ -197,7 +206,10 @@ def _told(s: State, row: ReportRow) -> Changes:
 
 
 def _retold(s: State, reports: Map[str, ReportRow]) -> Changes:
-    """What all reports together tell: after one was withdrawn, linked to a site, or became current. Rare."""
+    """Rebuild the indexes of `_told` from all reports.
+
+    Needed after one was withdrawn, linked to a site, or became current, which is rare.
+    """
     names = ("reopenings", "departures", "returns", "readings", "absences", "forecasts", "calm")
     blank = s.put(**dict.fromkeys(names, Map()))
     for row in sorted(reports.values(), key=arrival):
@@ -247,7 +259,10 @@ def _worse(s: State, row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
 def _unsaid(
     s: State, reports: Map[str, ReportRow], row: ReportRow
 ) -> Map[tuple[str, int], tuple[int, str]]:
-    """It counts no longer, or for less: only where it was the worst is looked for another. A monitor replaces its report every minute."""
+    """Recount severities where this report was the worst and counts less now.
+
+    A monitor replaces its report every minute, so other queries are left alone.
+    """
     severities, incident = s.severities, str(row.incident)
     worst = [
         n
@@ -266,7 +281,10 @@ def recounted(
     incidents: set[str],
     queries: Sequence[int] | None = None,
 ) -> Map[tuple[str, int], tuple[int, str]]:
-    """A report stopped counting or moved: walk over its incidents again. Rare: a cancellation, a split, a merge."""
+    """Recount the severities of incidents by walking over their reports.
+
+    Needed after a cancellation, a split or a merge, which are rare.
+    """
     severities = s.severities
     for incident in incidents:
         for n, query in enumerate(s.rules.severity_queries):
@@ -285,7 +303,10 @@ def recounted(
 
 
 def _questions(s: State, d: Changes, old: ReportRow | None, row: ReportRow) -> None:
-    """What waits for a second source, and which sites have only an unconfirmed word (D6)."""
+    """Update the reports that wait for a second source, and sites with unconfirmed reports.
+
+    Rule D6.
+    """
     asked, asks = old is not None and _is_open_question(old), _is_open_question(row)
     if asks:
         if s.rumours.get(row.id) != row.severity:
@@ -297,7 +318,7 @@ def _questions(s: State, d: Changes, old: ReportRow | None, row: ReportRow) -> N
 
 
 def _waits_as(row: ReportRow | None) -> str | None:
-    """The claim of which a second source may say the same."""
+    """Return the claim key under which a report waits for a second source."""
     return (
         claim_key(row)
         if row is not None and _is_open_question(row) and row.type in CLAIM_TYPES
@@ -306,7 +327,7 @@ def _waits_as(row: ReportRow | None) -> str | None:
 
 
 def _doubts(row: ReportRow | None) -> str | None:
-    """The site of which it is an unconfirmed word."""
+    """Return the site that an unconfirmed report is about."""
     if (
         row is None
         or row.confirmation != "unconfirmed"
@@ -328,7 +349,7 @@ def _rekeyed(
 def _newer(
     index: Map[str, tuple[Instant, str]], row: ReportRow, keys: list[str]
 ) -> Map[str, tuple[Instant, str]]:
-    """With the word of the report where it is the newest."""
+    """Set the report under these keys where it is the newest."""
     said = (row.occurred_at, row.source)
     for key in keys:
         known = index.get(key)
@@ -338,7 +359,10 @@ def _newer(
 
 
 def _announced(s: State, d: Changes, row: ReportRow, rate: float) -> None:
-    """Keep the newest rate that is announced of a day. It is over after that day; without one it speaks of the next."""
+    """Keep the newest announced absence rate of a day.
+
+    It is over after that day; a report without a day means the next one.
+    """
     assert row.measure is not None
     scope, until = str(row.measure.scope), _end_of_day_told(row)
     rates = {known[0]: known for known in s.forecasts.get(scope, ())}

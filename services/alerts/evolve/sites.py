@@ -1,4 +1,4 @@
-"""What sites count for, zones and silence."""
+"""Marks, zones and silences of sites."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def counted(
 
 
 def site_reported(s: State, fact: SiteReported) -> State:
-    """Evolve by a word of a site that changed neither its status nor its reasons."""
+    """Evolve by a report of a site that changed neither its status nor its reasons."""
     site = fact.row.id
     return s.put(
         sites=s.sites.set(site, changed(s.sites[site], {"last_word_at": fact.row.last_word_at}))
@@ -76,7 +76,7 @@ def zone_changed(s: State, fact: ZoneChanged) -> State:
         sites = sites.set(site, None)
     if fact.due_at is not None and fact.sites:
         due = fact.due_at
-        while due in batches:  # one batch per instant and judgement
+        while due in batches:  # one batch per time of judgement
             due += 1
         batches = batches.set(due, fact.sites)
         agenda = agenda.arm(f"silence:{fact.incident}:{due}", due)
@@ -95,7 +95,7 @@ def all_clear_noted(s: State, fact: AllClearNoted) -> State:
 
 
 def deadline_settled(s: State, key: str) -> State:
-    """Disarm; a zone forgets the batch that was judged."""
+    """Disarm a deadline; a zone forgets the batch that was judged."""
     head, _, rest = key.partition(":")
     d: Changes = {"agenda": s.agenda.arm(key, None)}
     if head == "decay" and key in s.agenda.due:

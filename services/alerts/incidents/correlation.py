@@ -1,4 +1,4 @@
-"""To which incident a report belongs (D21–D26). Order: the first rule that applies."""
+"""Choose the incident of a report. The first rule that applies wins. Rules D21 to D26."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from services.alerts.reports.report_facts import (
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a report goes: an incident that is there, a new one with this key, or none."""
+    """The place of a report: an existing incident, a new one with a key, or none."""
 
     rule: str
     """Code of the rule, as shown (`D22:power`)."""
@@ -44,7 +44,7 @@ NOWHERE = Placement("D24")
 
 
 def place(row: ReportRow, known: Cause | None, draft: Draft) -> Placement:
-    """The incident of a report. `known`: the open cause that it is one more word on (D4)."""
+    """Choose the incident of a report. `known` is the open cause that it repeats (rule D4)."""
     if (by_reference := _referenced(row, draft)) is not None:
         return Placement("D21", by_reference)
     if (
@@ -83,7 +83,7 @@ def place(row: ReportRow, known: Cause | None, draft: Draft) -> Placement:
 
 
 def _yields(key: Key, row: ReportRow, draft: Draft) -> bool:
-    """Who is absent while it snows or there is a strike is absent for that (D22)."""
+    """Return whether an absence belongs to snow or a strike instead. Rule D22, incident keys."""
     if key[0] != "absence":
         return False
     _, absorbing = _absorbing(row, draft)
@@ -91,9 +91,11 @@ def _yields(key: Key, row: ReportRow, draft: Draft) -> bool:
 
 
 def opens_one(row: ReportRow) -> bool:
-    """D24: rumours and unconfirmed reports open nothing, nor do cancellations and green or yellow bulletins; `info` only by a flag that has a family.
+    """Return whether a report may open an incident.
 
-    Nor does a bulletin whose colour is held (D76): whether there is one is the question.
+    Rumours, unconfirmed reports, cancellations, and green and yellow bulletins may not (rule D24).
+    Nor may a bulletin with a held colour (rule D76), because it is uncertain whether it is right.
+    An `info` opens one only by a flag with a family of its own.
     """
     held = row.type is EventType.WEATHER_ALERT and row.held is not None
     return (
@@ -114,7 +116,7 @@ def _referenced(row: ReportRow, draft: Draft) -> str | None:
 
 
 def _takes(incident: IncidentRow, row: ReportRow) -> bool:
-    """Open, or closed less than 72 h ago (D26)."""
+    """Return whether an incident takes reports: open, or closed less than 72 h ago. Rule D26."""
     if incident.state in OPEN:
         return True
     return (
@@ -124,7 +126,10 @@ def _takes(incident: IncidentRow, row: ReportRow) -> bool:
 
 
 def _open_with(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
-    """The open incident with this key, which a split does not reach (D25)."""
+    """Return the open incident with this key.
+
+    An incident that was split off has another key and is never found. Rule D25, merge and split.
+    """
     if key[0] == "power":
         return cluster_of(row, draft, _power(draft))
     same = _of_kind(key[0], draft)
@@ -141,13 +146,19 @@ def _of_kind(kind: str, draft: Draft) -> list[IncidentRow]:
 
 
 def _power(draft: Draft) -> list[IncidentRow]:
-    """The open incidents of power, and those into which a person merged one (D25): of these an hour after any fact is near enough."""
+    """Return the open power incidents, and those into which a person merged one.
+
+    For the latter, any fact less than an hour ago is near enough. Rule D25, merge and split.
+    """
     own = _of_kind("power", draft)
     return [*own, *(i for i in _heirs(lambda i: i.kind == "power", draft) if i not in own)]
 
 
 def _heir(key: Key, draft: Draft) -> IncidentRow | None:
-    """The open incident into which a person merged the one with this key: what belongs to that belongs to it (D25)."""
+    """Return the open incident into which a person merged the one with this key.
+
+    Reports of the merged incident belong to it. Rule D25, merge and split.
+    """
     return max(
         _heirs(lambda i: (i.kind, i.key) == key, draft),
         key=lambda i: (i.opened_at, i.id),
@@ -162,7 +173,11 @@ def _heirs(which: Callable[[IncidentRow], bool], draft: Draft) -> list[IncidentR
 
 
 def _same_matter(row: ReportRow, draft: Draft) -> IncidentRow | None:
-    """D23, of no site: the open incident of the same key that has heard of the same, else each word on a commune or a road would open its own."""
+    """Return the open incident with the same key that holds a report of the same type and objects.
+
+    Without it, each report on a commune or a road would open an incident. Only for reports without
+    a site. Rule D23.
+    """
     if site_of(row) is not None:
         return None
     kind, key = fallback_key(row, draft)
@@ -180,7 +195,7 @@ def _of_site(row: ReportRow, draft: Draft) -> str | None:
 
 
 def _of_cause(row: ReportRow, draft: Draft) -> str | None:
-    """D23: the incident of the gravest open cause on the site."""
+    """Return the incident of the gravest open cause on the site. Rule D23, site causes."""
     site, state = site_of(row), draft.state
     if site is None:
         return None
@@ -193,7 +208,10 @@ def _of_cause(row: ReportRow, draft: Draft) -> str | None:
 
 
 def _of_member(row: ReportRow, draft: Draft) -> str | None:
-    """The open incident that the site is a member of already, whatever has ended there since."""
+    """Return the newest open incident that the site is a member of.
+
+    Its causes there may have ended.
+    """
     joined = [
         i
         for i in draft.incidents(draft.state.site_incidents.get(site_of(row) or "", ()))
@@ -203,7 +221,10 @@ def _of_member(row: ReportRow, draft: Draft) -> str | None:
 
 
 def _absorbing(row: ReportRow, draft: Draft) -> tuple[Reach | None, IncidentRow | None]:
-    """The nearest open incident that absorbs the report, and how near it is; of territory-wide hazards only a single one (D23)."""
+    """Return the nearest open incident that absorbs the report, and how near it is.
+
+    Of several hazards of the whole territory none absorbs it. Rule D23, site causes.
+    """
     found: list[tuple[Reach, IncidentRow]] = []
     for incident in draft.incidents(draft.open_incidents):
         reach = absorbs(incident, row, draft)
@@ -219,7 +240,10 @@ def _absorbing(row: ReportRow, draft: Draft) -> tuple[Reach | None, IncidentRow 
 
 
 def _mute(row: ReportRow, draft: Draft) -> Placement:
-    """`info`, `headcount` and `reopening` open nothing: they join by what they lift, their object, or their site."""
+    """Place a report that opens nothing (`info`, `headcount`, `reopening`).
+
+    It joins by the causes that it lifts, by its object, or by its site.
+    """
     site, state = site_of(row), draft.state
     if site is not None and row.type is EventType.REOPENING:
         named = [
@@ -252,8 +276,11 @@ def _mute(row: ReportRow, draft: Draft) -> Placement:
 
 
 def _only_power(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
-    """The operator speaks long after the last cut, and not always of places: the incident of power, or another that took in a cut (D22), of its
-    communes, else the only one.
+    """Return the incident that an operator's report on power belongs to.
+
+    The operator may report long after the last cut and name no place. Candidates are power
+    incidents and others that absorbed a cut (rule D22): the newest of the same communes, else the
+    only one.
     """
     if key[0] != "power":
         return None
@@ -274,7 +301,10 @@ def _only_power(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
 
 
 def _recently_closed(key: Key | None, row: ReportRow, draft: Draft) -> IncidentRow | None:
-    """D26: a late report joins, by the time of its fact, an incident that was closed less than 72 h ago."""
+    """Return the incident, closed less than 72 h ago, that a late report joins by its time.
+
+    Rule D26, closed incidents.
+    """
     site = site_of(row)
     for incident in draft.incidents(reversed(draft.state.closed_incidents)):
         if incident.state is not IncidentState.CLOSED or not _takes(incident, row):
@@ -306,7 +336,7 @@ def _recently_closed(key: Key | None, row: ReportRow, draft: Draft) -> IncidentR
 
 
 def fallback_key(row: ReportRow, draft: Draft) -> Key:
-    """`site:<id>`; without a known site its commune, its object, its type."""
+    """Return `site:<id>`; without a known site a key of its commune, its object or its type."""
     site = site_of(row)
     if site is not None:
         return "site", f"site:{site}"

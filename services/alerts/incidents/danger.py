@@ -1,4 +1,7 @@
-"""Whether a report tells of a danger to people that nobody has been told of (docs/adr/0040)."""
+"""Detect a danger to people that no call has announced yet.
+
+Decided in `docs/adr/0040-call-again-when-people-are-in-danger.md`.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ from services.alerts.decision import Draft
 from services.alerts.reference.constants import DANGER_TYPES
 
 _ANSWERS: Final = frozenset((EventType.EVACUATION, EventType.SHELTER_IN_PLACE))
-"""Orders: where a danger is known, they are what somebody does about it."""
+"""Orders: where a danger is known, they are the answer to it."""
 
 
 def is_new_danger(draft: Draft, row: ReportRow, taken: Taken | None) -> bool:
-    """In an incident that is a danger already: one at another place, or of another kind at this one. A repetition (D4), what is over (D7) or only
-    announced (D9) is none.
+    """Return whether a report adds a danger at another place, or of another kind at the same place.
+
+    The incident is dangerous already. A repetition (rule D4), an ended danger (rule D7) or an
+    announced one (rule D9) is none.
     """
     if (
         row.type not in DANGER_TYPES

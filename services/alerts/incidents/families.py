@@ -1,7 +1,8 @@
-# ruff: noqa: ARG001, ARG005  every family is asked the same way
-"""What belongs together (D22): per family, the key under which a report opens or joins, and what an open incident absorbs.
+# ruff: noqa: ARG001, ARG005  every family has the same signature
+"""Families of incidents: the keys under which reports open or join one, and the reports absorbed.
 
-`own_key` and `absorbs` look at one report and one incident; which rule wins is decided in `correlation`.
+`own_key` and `absorbs` look at one report and one incident; `correlation` decides which rule wins.
+Rule D22, incident keys.
 """
 
 from __future__ import annotations
@@ -31,22 +32,25 @@ Key = tuple[str, str]
 
 
 NO_NETWORK: Final = "water"
-"""Key of a water incident of which nobody has named the network."""
+"""Key of a water incident without a named network."""
 
 
 class Reach(IntEnum):
-    """How near an incident is to what it absorbs: the nearest wins (D23)."""
+    """The distance between an incident and the reports that it absorbs: the nearest incident wins.
+
+    Rule D23, site causes.
+    """
 
     TERRITORY = 1
     AREA = 2
     SITE = 3
 
 
-# ── keys ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def own_key(row: ReportRow, draft: Draft) -> Key | None:
-    """Family and key of a report that has its own. For power the key is the cluster, found by `cluster_of`."""
+    """Return family and key of a report that has its own.
+
+    Power has an empty key; `cluster_of` finds its cluster.
+    """
     if (flagged := _by_flag(row)) is not None:
         return flagged
     make = _KEYS.get(row.type)
@@ -83,7 +87,7 @@ def _illness(row: ReportRow, draft: Draft) -> Key | None:
 
 
 def _shared_kitchen(row: ReportRow, draft: Draft) -> str | None:
-    """The kitchen that serves the site of a report and others."""
+    """Return the kitchen that serves the report's site and other sites."""
     known = draft.territory.sites.get(site_of(row) or "")
     return (
         known.kitchen if known is not None and known.kitchen in draft.territory.kitchens else None
@@ -145,7 +149,10 @@ _KEYS: Final[dict[T, Callable[[ReportRow, Draft], Key | None]]] = {
 
 
 def key_of_object(row: ReportRow, draft: Draft) -> Key | None:
-    """Family and key that the measure or object of an `info` names: it never opens an incident, it may join one."""
+    """Return family and key that the measure or object of an `info` names.
+
+    Such a report never opens an incident, but may join one.
+    """
     if measure_name(row) == "customers_cut":
         return "power", ""
     if measure_name(row) in ("water_alert", "water_restriction"):
@@ -164,9 +171,10 @@ def key_of_object(row: ReportRow, draft: Draft) -> Key | None:
 
 
 def cluster_of(row: ReportRow, draft: Draft, power: Sequence[IncidentRow]) -> IncidentRow | None:
-    """The power incident, of these, whose cluster a cut joins: ≤ 60 min after its last cut, in its communes or ≤ 3 km from a member.
+    """Return the power incident that a cut joins: at most 60 min after its last cut, and near it.
 
-    A cut on a site that is already a member joins whenever the incident is open: the current that fails again on its return.
+    Near means in its communes or at most 3 km from a member. A cut on a member site joins at any
+    time while the incident is open: the power may fail again when it returns.
     """
     site, communes = site_of(row), frozenset(communes_of(row, draft.territory))
     near = draft.territory.near(site) if site else frozenset[str]()
@@ -189,11 +197,11 @@ def cluster_of(row: ReportRow, draft: Draft, power: Sequence[IncidentRow]) -> In
     return None
 
 
-# ── absorption ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def absorbs(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
-    """How an open incident takes a report that has no open incident of its own; None if it does not."""
+    """Return how near an open incident is to a report that it absorbs; None if it does not.
+
+    The report has no open incident of its own.
+    """
     rule = _ABSORBS.get(incident.kind)
     return rule(incident, row, draft) if rule else None
 
@@ -221,7 +229,7 @@ def _flood(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
 
 
 def river_level(draft: Draft) -> float:
-    """Highest last reading of the rivers, m; 0 without any."""
+    """Return the highest last reading of the rivers in metres; 0 without any."""
     rows = (r for i, r in draft.state.flags.items() if i.startswith("river:"))
     return max((float(r.value) for r in rows if not isinstance(r.value, str)), default=0.0)
 
@@ -237,7 +245,7 @@ def _types(*types: T) -> Callable[[IncidentRow, ReportRow, Draft], Reach | None]
 
 
 def _in_area(incident: IncidentRow, row: ReportRow, draft: Draft) -> bool:
-    """On a member site, or in a commune of the incident or of its zone."""
+    """Return whether a report is on a member site, or in a commune of the incident or its zone."""
     if (site := site_of(row)) is not None and site in incident.members:
         return True
     zone = draft.state.zones.get(incident.id)
@@ -266,7 +274,10 @@ def _power(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
 
 
 def _water(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
-    """Illness in its communes, and cuts of which one does not say the network: there, or anywhere when it is the only incident of water."""
+    """Absorb illness in the incident's communes, and water cuts without a named network.
+
+    Such a cut joins in its area, or anywhere if this is the only water incident.
+    """
     if is_ill(row):
         return Reach.AREA if _in_area(incident, row, draft) else None
     if own_key(row, draft) is None or row.type is not T.OUTAGE_WATER:
@@ -283,7 +294,10 @@ def _kitchen(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | Non
 
 
 def _security(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
-    """Absorb fires and damage for 12 h after the last fact, closures and transport for 24 h; what has a place must be near."""
+    """Absorb fires and damage for 12 h after the last fact, closures and transport for 24 h.
+
+    Damage and placed closures must be near.
+    """
     after = row.occurred_at - (incident.last_at or incident.opened_at)
     match row.type:
         case T.FIRE:

@@ -1,4 +1,4 @@
-"""Incidents as they grow: opened, joined, reopened, closed (D24, D26)."""
+"""Incidents: how they open, grow, move reports, reopen and close. Rules D24 and D26."""
 
 from __future__ import annotations
 
@@ -33,11 +33,17 @@ from services.alerts.reports.report_facts import (
 from services.alerts.rows import changed
 
 MOVED_AT_ONCE: Final = 60
-"""Reports of a merged incident that one Transaction moves: it has an end, an incident of weeks has hundreds of them."""
+"""Reports of a merged incident that one Transaction moves.
+
+The size of a Transaction is limited, and an incident of weeks has hundreds of reports.
+"""
 
 
 def enter(draft: Draft, row: ReportRow, placement: Placement) -> str | None:
-    """The incident of a placement, opened if it is a new one. One that holds nothing but this report becomes that: it is the same matter (D8)."""
+    """Return the incident of a placement, opening it if it is new.
+
+    An incident that holds only this report takes the new key instead. Rule D8, unknown sites.
+    """
     if placement.opens is None:
         return placement.incident
     kind, key = placement.opens
@@ -67,7 +73,7 @@ def enter(draft: Draft, row: ReportRow, placement: Placement) -> str | None:
 
 
 def _alone(draft: Draft, report: str) -> str | None:
-    """The open incident of a report that was judged before, if it holds no other."""
+    """Return the open incident of a report that was judged before, if it holds no other report."""
     incident = draft.incident_of(report)
     if incident is None or draft.incident(incident).state not in OPEN:
         return None
@@ -75,7 +81,7 @@ def _alone(draft: Draft, report: str) -> str | None:
 
 
 def leave(draft: Draft, incident: str, report: str) -> None:
-    """A report that was judged again belongs to another incident now."""
+    """Remove a report from the counts of its former incident, after it was judged again."""
     draft.alter(
         incident,
         "report",
@@ -87,7 +93,7 @@ def leave(draft: Draft, incident: str, report: str) -> None:
 
 
 def _number(draft: Draft, row: ReportRow) -> str:
-    """`92-2027-0211-01`: territory, local day on which it was known, count of that day."""
+    """Return a number like `92-2027-0211-01`: territory, local day, count of that day."""
     territory = parse_realm(draft.state.realm)[0]
     year, month, day = day_of(row.recorded_at).split("-")
     prefix = f"{territory}-{year}-{month}{day}"
@@ -102,7 +108,7 @@ def _number(draft: Draft, row: ReportRow) -> str:
 def join(
     draft: Draft, row: ReportRow, incident: str, taken: Taken | None, first_time: bool = True
 ) -> None:
-    """A report becomes part of an incident. Members, communes and severity only grow by confirmed reports."""
+    """Add a report to an incident. Only confirmed reports add members, communes and severity."""
     known = draft.incident(incident)
     values: dict[str, Any] = {"updated_at": draft.now}
     if first_time:
@@ -121,8 +127,11 @@ def join(
 def _is_news(
     row: ReportRow, known: IncidentRow, taken: Taken | None, values: dict[str, Any]
 ) -> bool:
-    """A closed incident opens again for what is still open (D26) and graver than the person knew who closed it. One who repeats what was told undoes
-    no decision. What makes no cause (a bulletin, a river) is news when it is told after the closing, and graver than all of the incident.
+    """Return whether a report opens a closed incident again.
+
+    Its cause must be open, and graver than was known when the incident was closed; a repetition
+    undoes no decision. A report that makes no cause (a bulletin, a river) must be later than the
+    closing and graver than the whole incident. Rule D26, closed incidents.
     """
     if taken is not None:
         return taken.graver
@@ -167,7 +176,7 @@ def _grow(
 
 
 def _counted(draft: Draft, row: ReportRow, known: IncidentRow) -> dict[str, Any]:
-    """Severity and customers cut, by a report that is current (D9)."""
+    """Return the severity and customers cut by a current report. Rule D9, planned events."""
     values: dict[str, Any] = {}
     if (
         row.type not in constants.MUTE_TYPES
@@ -181,7 +190,7 @@ def _counted(draft: Draft, row: ReportRow, known: IncidentRow) -> dict[str, Any]
 
 
 def begin(draft: Draft, row: ReportRow, incident: str) -> None:
-    """What was announced is current: it counts from here on (D9)."""
+    """Count an announced report from now on. Rule D9, planned events."""
     known = draft.incident(incident)
     draft.put_incident(
         changed(known, {"updated_at": draft.now, **_counted(draft, row, known)}), "report"
@@ -189,14 +198,17 @@ def begin(draft: Draft, row: ReportRow, incident: str) -> None:
 
 
 def _repeats(draft: Draft, row: ReportRow) -> bool:
-    """A Cancel that carries the measure of what it withdraws does not say it (D3)."""
+    """Return whether a Cancel only repeats the measure of the report that it withdraws. Rule D3."""
     return row.msg_type is MsgType.CANCEL and any(
         r.measure == row.measure for r in draft.told(row.references)
     )
 
 
 def recount_customers(draft: Draft, reports: Iterable[str]) -> None:
-    """Reports were withdrawn, became or ceased to be current or planned works: their incidents have the newest figure that counts."""
+    """Recount the customers cut of the incidents of these reports.
+
+    Call it when reports are withdrawn, or begin or cease to be current or planned works.
+    """
     told = (r for r in draft.told(reports) if measure_name(r) == "customers_cut")
     for incident in dict.fromkeys(draft.incident_of(r.id) for r in told):
         if incident is not None:
@@ -204,12 +216,16 @@ def recount_customers(draft: Draft, reports: Iterable[str]) -> None:
 
 
 def count_customers(draft: Draft, incident: str) -> None:
-    """The newest figure that its reports give."""
+    """Set the customers cut of an incident to the newest figure of its reports."""
     draft.alter(incident, "report", customers_cut=_customers(draft, draft.incident(incident)))
 
 
 def _customers(draft: Draft, incident: IncidentRow, more: ReportRow | None = None) -> float | None:
-    """The newest figure that counts; where all is planned works (D64), theirs is shown. `more`: a report that is not recorded yet."""
+    """Return the newest figure that counts.
+
+    An incident of planned works only shows their figure (rule D64). `more` is a report that is not
+    recorded yet.
+    """
     rows = (*draft.figures(incident.id), *((more,) if more is not None else ()))
     said = [
         (r.occurred_at, r.recorded_at, r.id, figure)
@@ -220,7 +236,7 @@ def _customers(draft: Draft, incident: IncidentRow, more: ReportRow | None = Non
 
 
 def _figure(draft: Draft, row: ReportRow, incident: IncidentRow) -> float | None:
-    """What a report says of customers cut now; None if it does not count."""
+    """Return the customers cut that a report gives now; None if it does not count."""
     covered = draft.state.hushed.get(row.id) == "maintenance" and incident.quiet != "maintenance"
     if row.measure is None or not is_confirmed(row) or covered or _repeats(draft, row):
         return None
@@ -234,14 +250,20 @@ def _with(communes: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def told_communes(draft: Draft, kind: str, rows: Iterable[ReportRow]) -> tuple[str, ...]:
-    """Communes that these reports make those of an incident of this family: of a cut only where current is cut; a road or a train is no place of it."""
+    """Return the communes that these reports add to an incident of this family.
+
+    For a power cut only reports of cuts count; a road or a train is no place of an incident.
+    """
     told = (r for r in rows if is_confirmed(r) and r.type is not EventType.TRANSPORT_DISRUPTION)
     cut = (r for r in told if kind != "power" or r.type is EventType.OUTAGE_POWER)
     return tuple(sorted({c for r in cut for c in communes_of(r, draft.territory)}))
 
 
 def _more_persons(draft: Draft, taken: Taken) -> int:
-    """Of several causes on one site the most persons count, once."""
+    """Return how many people a cause adds.
+
+    Of several causes on one site only the greatest counts.
+    """
     cause, state = taken.cause, draft.state
     others = [state.causes[c] for c in state.site_causes.get(cause.site or "", ()) if c != cause.id]
     before = max(
@@ -256,7 +278,7 @@ def _more_persons(draft: Draft, taken: Taken) -> int:
 
 
 def persons_of(causes: Iterable[Cause]) -> int:
-    """People whom these causes concern: of several on one site the most, once."""
+    """Return the people concerned by these causes; on each site only the greatest number counts."""
     most: dict[str, int] = {}
     for cause in causes:
         place = cause.site or cause.id
@@ -265,14 +287,17 @@ def persons_of(causes: Iterable[Cause]) -> int:
 
 
 def move_reports(draft: Draft, moved: Iterable[str], into: str) -> None:
-    """By a person's decision (D25)."""
+    """Move reports to another incident by a person's decision. Rule D25, merge and split."""
     for row in [draft.state.reports[r] for r in moved]:
         why = (*row.why, Why(code="D25", args={"incident": into}, at=draft.now))
         draft.emit(ReportChanged(row=changed(row, {"incident": into, "why": why})))
 
 
 def go_on_moving(draft: Draft, incident: str) -> None:
-    """The next batch of the reports of a merged incident. Their causes lead to the other one as it is."""
+    """Move the next batch of reports of a merged incident.
+
+    Their causes need no change: the merged incident leads to the other one.
+    """
     into, left = draft.standing(incident), sorted(draft.state.incident_reports.get(incident, ()))
     if into is not None:
         move_reports(draft, left[:MOVED_AT_ONCE], into)
@@ -286,7 +311,10 @@ def go_on_moving(draft: Draft, incident: str) -> None:
 
 
 def reopen(draft: Draft, incident: str, by_person: bool = False) -> None:
-    """Open it again: a late report whose cause is open (D26), or a decision."""
+    """Open an incident again, for a late report with an open cause or by decision.
+
+    Rule D26, closed incidents.
+    """
     known = draft.incident(incident)
     values: dict[str, Any] = {
         "state": IncidentState.OPEN,
@@ -301,7 +329,10 @@ def reopen(draft: Draft, incident: str, by_person: bool = False) -> None:
 
 
 def close(draft: Draft, incident: str, at: Instant) -> None:
-    """Close by a person's decision. Its causes stay on their sites until they are lifted."""
+    """Close an incident by a person's decision.
+
+    Its causes stay on their sites until they are lifted.
+    """
     known = draft.incident(incident)
     draft.put_incident(
         changed(
@@ -318,7 +349,7 @@ def close(draft: Draft, incident: str, at: Instant) -> None:
 
 
 def open_causes(draft: Draft, incident: str) -> list[str]:
-    """Open causes of an incident. Walks over all causes: for decisions only."""
+    """Return the open causes of an incident. Walks over all causes: use it for decisions only."""
     return [
         c.id
         for c in draft.state.causes.values()

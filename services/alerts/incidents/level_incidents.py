@@ -1,4 +1,7 @@
-"""Incidents for levels of which nobody would hear: an `info` carries a plan's measure, and has no incident (D76)."""
+"""Open incidents for levels that no incident explains: an `info` with a plan's measure has none.
+
+Without an incident nobody is called. Rule D76, entitled sources.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from services.alerts.rows import changed
 
 
 def open_for_level(draft: Draft, rises: Rises) -> None:
-    """Open an incident for a level below N3 that rose by reports without one: from N3 on the territory has an escalation."""
+    """Open an incident for a level below N3 that rose by reports without one.
+
+    From N3 on the territory has an escalation of its own.
+    """
     if rises.territory is None or not Level.N0 < draft.level < CRISIS:
         return
     if any(draft.incident(i).level >= draft.level for i in draft.open_incidents):

@@ -1,4 +1,4 @@
-"""Zones of incidents, and silence in them (D18–D20)."""
+"""Zones of incidents, and silent sites in them. Rules D18 to D20."""
 
 from __future__ import annotations
 
@@ -27,23 +27,26 @@ from services.alerts.reports.report_facts import (
 from services.alerts.state import Silence, Zone
 
 BATCH: Final = 80
-"""Sites judged by one deadline: what they cause must fit into one Transaction."""
+"""Sites that one deadline judges: their effects must fit into one Transaction."""
 _HIDES: Final = {
     "power": T.OUTAGE_POWER,
     "water": T.OUTAGE_WATER,
     "gas": T.GAS_LEAK,
     "security": T.SECURITY_INCIDENT,
 }
-"""Family → type whose closed or degraded an unknown site no longer shows."""
+"""Family → type of cause that an unknown site hides."""
 
 
 def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
-    """Grow the zone of an incident by a confirmed report; its silent sites will be judged N minutes from now, where its family has such a rule."""
+    """Extend the zone of an incident by a confirmed report, and plan the check of its silent sites.
+
+    Only families with a delay for silent sites have them judged. Rule D18, silent sites.
+    """
     incident = draft.incident(incident_id)
     family = _family(row, incident)
     minutes = _minutes(draft, family)
     if row.msg_type is MsgType.CANCEL or row.type is T.REOPENING or "planned" in row.flags:
-        return  # what is withdrawn, over or announced hits nobody
+        return  # a withdrawn, ended or announced trouble hits no site
     drawn = _drawn(row)
     if minutes is None and not drawn:
         return
@@ -58,7 +61,7 @@ def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
         return
     judged = (
         new and minutes is not None and incident.state in OPEN
-    )  # else when the incident is opened again
+    )  # else judged when the incident is opened again
     _put(
         draft,
         incident_id,
@@ -70,7 +73,7 @@ def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
 
 
 def judge_again(draft: Draft, incident_id: str) -> None:
-    """The incident is open again, and what was to be judged had ended with it: its silent sites have their N minutes once more."""
+    """Give the silent sites of a reopened incident their delay once more. Closing had ended it."""
     zone, incident = draft.state.zones.get(incident_id, Zone()), draft.incident(incident_id)
     silent = tuple(s for s in sorted(zone.sites) if _is_silent(draft, s, incident.opened_at))
     if silent and (minutes := _minutes(draft, incident.kind)) is not None:
@@ -78,7 +81,10 @@ def judge_again(draft: Draft, incident_id: str) -> None:
 
 
 def _family(row: ReportRow, incident: IncidentRow) -> str:
-    """Whose rule of silence a report is under: that of its incident; a cut that a flood has taken in (D22) is a cut."""
+    """Return the family with the silence rule for a report: that of its incident.
+
+    A power cut that a flood absorbed counts as power. Rule D22, incident keys.
+    """
     return (
         "power"
         if incident.kind == "flood" and measure_name(row) == "customers_cut"
@@ -87,7 +93,10 @@ def _family(row: ReportRow, incident: IncidentRow) -> str:
 
 
 def _minutes(draft: Draft, family: str) -> int | None:
-    """For how long a site in its zone may be silent; None where the family has no such rule (D18)."""
+    """Return how long a site of the zone may be silent; None without such a rule.
+
+    Rule D18, silent sites.
+    """
     return draft.territory.silence_min(constants.SILENCE_KEY.get(family, ""))
 
 
@@ -107,7 +116,7 @@ def _put(
 
 
 def _drawn(row: ReportRow) -> tuple[str, ...]:
-    """Sites in the area that the report itself draws: finer than its communes."""
+    """Return the sites in the area that the report itself draws; it is finer than its communes."""
     return () if row.type in constants.MUTE_TYPES else row.sites
 
 
@@ -121,7 +130,7 @@ def _show(draft: Draft, incident_id: str, new: tuple[str, ...]) -> None:
 def _grown(
     draft: Draft, row: ReportRow, incident: IncidentRow, zone: Zone, family: str
 ) -> tuple[tuple[str, ...], Iterable[str]]:
-    """Communes of the zone, and sites in it, after this report."""
+    """Return the communes of the zone and the sites in it after this report."""
     territory = draft.territory
     if family == "flood":
         if row.type is not T.FLOOD_LEVEL:
@@ -176,7 +185,7 @@ def _more_communes(
 
 
 def _named_before(draft: Draft, incident: str) -> tuple[str, ...]:
-    """The communes that the operator has named: a figure that grows names them no more."""
+    """Return the communes that the operator has named: a growing figure may not repeat them."""
     cuts = (
         r
         for r in draft.figures(incident)
@@ -186,7 +195,10 @@ def _named_before(draft: Draft, incident: str) -> tuple[str, ...]:
 
 
 def move(draft: Draft, zone: Zone, into: str) -> None:
-    """The incident was merged: its zone is part of the other's, and what was to be judged still is, at its time."""
+    """Move the zone of a merged incident to the other one.
+
+    Pending judgements keep their times.
+    """
     known = draft.state.zones.get(into, Zone())
     communes = tuple(sorted({*known.communes, *zone.communes}))
     waiting = {s for sites in zone.batches.values() for s in sites}
@@ -206,13 +218,13 @@ def move(draft: Draft, zone: Zone, into: str) -> None:
 
 
 def spoke_since(draft: Draft, site: str, since: Instant) -> bool:
-    """D18: any confirmed word of the site, by the time it was recorded."""
+    """Return whether the site sent a confirmed report since then, by recording time. Rule D18."""
     known = draft.state.sites.get(site)
     return known is not None and known.last_word_at is not None and known.last_word_at >= since
 
 
 def judge_batch(draft: Draft, incident_id: str, due: Instant) -> None:
-    """N minutes are over: sites of the batch without a word since the incident's first fact become unknown."""
+    """Show the sites of a batch as unknown if they sent nothing since the incident's first fact."""
     zone, incident = draft.state.zones[incident_id], draft.incident(incident_id)
     sites = zone.batches.get(due, ())
     draft.emit(DeadlineSettled(key=f"silence:{incident_id}:{due}"))
@@ -222,7 +234,11 @@ def judge_batch(draft: Draft, incident_id: str, due: Instant) -> None:
 
 
 def _is_silent(draft: Draft, site: str, since: Instant) -> bool:
-    """No word since, and not unknown for it yet. One that is unknown for a doubt stays so when that is settled: a denial is no word of the site."""
+    """Return whether a site sent nothing since then, and is not yet shown as silent.
+
+    A site that is unknown because of an unconfirmed report counts as silent: denying the report is
+    no report of the site.
+    """
     known = draft.state.silences.get(site)
     return (known is None or known.rule == "unconfirmed") and not spoke_since(draft, site, since)
 
@@ -238,14 +254,21 @@ def _unknown(draft: Draft, site: str, rule: str, incident: IncidentRow) -> None:
 
 
 def hides(draft: Draft, silence: Silence, cause: Cause) -> bool:
-    """D14: while its site is silent, closed or degraded by that same outage says nothing; by another's it still does."""
+    """Return whether a silence hides a cause: that of the same outage and incident.
+
+    Rule D14, site status.
+    """
     return cause.type is silence.hides and draft.standing(cause.incident) == draft.standing(
         silence.incident
     )
 
 
 def ends(draft: Draft, silence: Silence, word: Instant) -> bool:
-    """D19: the word is later than what the silence began with. One that is confirmed only now was said when it was recorded."""
+    """Return whether a report is new enough to end a silence.
+
+    It must be recorded no earlier than the all-clear or the incident's first fact. A report that is
+    confirmed later counts from its recording. Rule D19, end of silence.
+    """
     if silence.rule == "D20":
         return word >= silence.since - constants.ALL_CLEAR_MS
     incident = draft.standing(silence.incident) if silence.rule == "D18" else None
@@ -253,7 +276,10 @@ def ends(draft: Draft, silence: Silence, word: Instant) -> bool:
 
 
 def all_clear(draft: Draft, row: ReportRow, incident_id: str) -> None:
-    """D20: the operator says all restored. What stays silent is judged an hour later, however often that is said again."""
+    """Apply the operator's all-clear, and judge silent sites an hour later.
+
+    A repeated all-clear does not move that time. Rule D20, operator all-clear.
+    """
     end_operator_outages(draft, incident_id, row)
     if draft.state.zones.get(incident_id, Zone()).all_clear is None:
         draft.emit(
@@ -264,7 +290,10 @@ def all_clear(draft: Draft, row: ReportRow, incident_id: str) -> None:
 
 
 def is_newest_figure(draft: Draft, row: ReportRow, incident: str) -> bool:
-    """A number of customers cut now, and none of a later time is known (D7)."""
+    """Return whether the report gives the newest current number of customers cut.
+
+    Rule D7, late reports.
+    """
     if measure_name(row) != "customers_cut" or "planned" in row.flags:
         return False
     return not any(
@@ -273,14 +302,17 @@ def is_newest_figure(draft: Draft, row: ReportRow, incident: str) -> bool:
 
 
 def take_back(draft: Draft, incident: str) -> None:
-    """Customers are cut again: nobody has to say that current is back."""
+    """Revoke the all-clear, because customers are cut again."""
     zone = draft.state.zones.get(incident)
     if zone is not None and zone.all_clear is not None:
         draft.emit(DeadlineSettled(key=f"allclear:{incident}"))
 
 
 def judge_all_clear(draft: Draft, incident_id: str) -> None:
-    """Sites whose only cause is that outage and that stayed silent since the all-clear become unknown; their causes stay open. In batches."""
+    """Show sites as unknown that stayed silent since the all-clear and have no other cause.
+
+    Their causes stay open. Works in batches.
+    """
     zone, incident = draft.state.zones[incident_id], draft.incident(incident_id)
     since, state = zone.all_clear or draft.now, draft.state
     draft.emit(DeadlineSettled(key=f"allclear:{incident_id}"))
@@ -294,7 +326,7 @@ def judge_all_clear(draft: Draft, incident_id: str) -> None:
         _unknown(draft, site, "D20", incident)
     if (
         len(silent) > BATCH
-    ):  # what is left is judged at the next millisecond: by now those of this batch are unknown
+    ):  # judge the rest at the next millisecond, when this batch is already unknown
         draft.emit(AllClearNoted(incident=incident_id, since=since, due_at=draft.now + 1))
 
 

@@ -1,8 +1,9 @@
-"""Levels N0–N4 and plan triggers, by predicates (D27–D31).
+"""Levels N0 to N4 and plan triggers, decided by predicates.
 
-Every branch of a predicate is a threshold: it fires once, is latched, and is armed again after an hour below by the margin. A
-level goes up at once and down only by a person's decision. Level rules are evaluated for each incident that the input touched
-(what that incident alone causes) and for the whole territory.
+Every branch of a predicate is a threshold: it fires once, is latched, and is armed again after an
+hour below its margin. A level goes up at once and down only by a person's decision. Level rules are
+evaluated for each incident that the input touched, by the effects of that incident alone, and for
+the whole territory. Rules D27 to D31.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from services.alerts.rows import changed
 
 TERRITORY = "territory"
 CRISIS = Level.N3
-"""From this level on the ladder belongs to the realm (D32), and being a consequence keeps nobody from being called (D65)."""
+"""Level from which the escalation belongs to the realm, and inhibition ends. Rules D32 and D65."""
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class Rises:
 
 
 def evaluate(draft: Draft, touched: set[str]) -> Rises:
-    """Evaluate what the input touched; raise levels, hold triggers, propose N4."""
+    """Evaluate the rules that read `touched`: raise levels, hold triggers, propose N4."""
     rises = Rises()
     draft.values.clear()
     reading = draft.state.rules.reading(frozenset(touched))
@@ -62,7 +63,7 @@ def evaluate(draft: Draft, touched: set[str]) -> Rises:
 
 
 def _crossed(draft: Draft, branches: Iterable[Branch], scope: str | None) -> list[Branch]:
-    """Branches that begin to hold now. Keeps the thresholds of all that were evaluated."""
+    """Return the branches that begin to hold now, and record the thresholds of all given ones."""
     thresholds, found = draft.state.thresholds, list[Branch]()
     for branch in branches:
         id = branch.id if scope is None else f"{branch.id}@{scope}"
@@ -76,16 +77,13 @@ def _crossed(draft: Draft, branches: Iterable[Branch], scope: str | None) -> lis
         elif held is not None and branch.node.cleared(draft, scope) is (held.below_since is None):
             below = (
                 draft.now if held.below_since is None else None
-            )  # into the margin again: the hour is void
+            )  # inside the margin again: the hour starts anew
             draft.emit(
                 ThresholdChanged(
                     id=id, held=True, since=held.since, below_since=below, incident=scope
                 )
             )
     return found
-
-
-# ── levels ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _levels(draft: Draft, rules: tuple[LevelRule, ...], scope: str | None, rises: Rises) -> None:
@@ -111,12 +109,12 @@ def _raise_incident(
 
 
 def _told(why: tuple[Why, ...], level: Level) -> tuple[Why, ...]:
-    """Reasons of a level, marked with it."""
+    """Return the reasons of a level, marked with it."""
     return tuple(changed(w, {"args": {**w.args, "level": int(level)}}) for w in why)
 
 
 def raise_territory(draft: Draft, level: Level, why: tuple[Why, ...], rises: Rises) -> None:
-    """Up at once, with the reasons (D31)."""
+    """Raise the level of the territory at once, with its reasons. Rule D31, latched levels."""
     if level <= draft.level:
         return
     before = draft.level
@@ -138,7 +136,7 @@ def raise_territory(draft: Draft, level: Level, why: tuple[Why, ...], rises: Ris
 
 
 def _propose(draft: Draft, rules: tuple[LevelRule, ...]) -> None:
-    """D30: N4 is proposed, not set; a person decides."""
+    """Propose N4 without setting it; a person decides. Rule D30, proposed N4."""
     for rule in rules:
         crossed = _crossed(draft, rule.branches, None)
         old = draft.state.levels.get(TERRITORY)
@@ -158,9 +156,6 @@ def _propose(draft: Draft, rules: tuple[LevelRule, ...]) -> None:
                 previous=draft.level,
             )
         )
-
-
-# ── plan triggers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _triggers(draft: Draft, rules: tuple[TriggerRule, ...], rises: Rises) -> None:
@@ -192,9 +187,10 @@ def _measure(draft: Draft, rule: TriggerRule) -> None:
 
 
 def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) -> None:
-    """A trigger holds (again, or by one more branch): each is told once, with values; its level is a minimum (D27).
+    """Record that a trigger holds, or holds by one more branch, and raise its minimum level.
 
-    A plan that was refused returns with what it did not know then (D49): the branches that have begun to hold since.
+    Each branch is recorded once, with values: a refused plan returns with the branches that began
+    to hold since. Rules D27 and D49.
     """
     why = tuple(w for branch in crossed for w in branch.node.why(draft, None))
     incident = weighs_most(draft, why)
@@ -230,12 +226,15 @@ def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) 
 
 
 def _predicate(why: Why) -> tuple[object, ...]:
-    """What it says, whatever the value and the reports behind it."""
+    """Return the identity of a reason without its value and reports."""
     return why.code, why.metric, repr(sorted(why.args.items())), why.op, why.threshold
 
 
 def _stand_downs(draft: Draft, rules: tuple[StandDownRule, ...]) -> None:
-    """The measured part of a stand-down begins or ceases to hold (D52). Said only of plans of which a trigger has held."""
+    """Record when the measured part of a stand-down begins or ceases to hold.
+
+    It is recorded only for plans with a trigger that has held. Rule D52, stand-down.
+    """
     for rule in rules:
         old = draft.state.triggers.get(rule.id)
         if old is None and not any(t.plan == rule.plan for t in draft.state.triggers.values()):
@@ -255,7 +254,10 @@ def _stand_downs(draft: Draft, rules: tuple[StandDownRule, ...]) -> None:
 
 
 def weighs_most(draft: Draft, why: tuple[Why, ...]) -> str | None:
-    """The incident behind most of the reports of some reasons; ties go to the older one. Else the only open one."""
+    """Return the incident behind most reports of these reasons, else the only open one.
+
+    Ties go to the older incident.
+    """
     incidents = Counter(
         i for w in why for r in w.reports if (i := draft.incident_of(r)) is not None
     )
@@ -266,7 +268,10 @@ def weighs_most(draft: Draft, why: tuple[Why, ...]) -> str | None:
 
 
 def rearm(draft: Draft, threshold: str) -> None:
-    """An hour below by the margin: armed again. A trigger none of whose branches holds any more is released."""
+    """Arm a threshold after an hour below its margin.
+
+    A trigger without any held branch is released.
+    """
     draft.emit(ThresholdChanged(id=threshold, held=False, since=draft.now))
     rule = threshold.partition("#")[0]
     row = draft.state.triggers.get(rule)
@@ -277,7 +282,10 @@ def rearm(draft: Draft, threshold: str) -> None:
 
 
 def rearm_fallen(draft: Draft, scope: str | None) -> None:
-    """Arm again at once what does not hold when a person lowers the level (D31): when it holds again, it raises again and calls."""
+    """Arm the thresholds that do not hold when a person lowers the level.
+
+    They raise the level and call again once they hold. Rule D31, latched levels.
+    """
     draft.values.clear()
     rules: tuple[LevelRule | TriggerRule, ...] = draft.state.rules.level_rules
     if scope is None:
@@ -288,11 +296,11 @@ def rearm_fallen(draft: Draft, scope: str | None) -> None:
             rearm(draft, threshold)
 
 
-# ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def still_holding(draft: Draft, level: Level, scope: str | None) -> bool:
-    """True while a predicate of this level, or a plan trigger that asks for it, holds: a fall must then be forced (D31)."""
+    """Return whether a predicate of this level, or a plan trigger that asks for it, still holds.
+
+    Then a person must force the lower level. Rule D31, latched levels.
+    """
     draft.values.clear()
     for rule in draft.state.rules.level_rules:
         if rule.level >= level and any(b.node.holds(draft, scope) for b in rule.branches):

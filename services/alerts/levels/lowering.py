@@ -1,4 +1,4 @@
-"""Incidents of which all causes are over: lowering them is proposed, and a person decides (D72)."""
+"""Propose to lower incidents without any open cause; a person decides. Rule D72, noise."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from services.alerts.levels.metrics.declared import is_true
 from services.alerts.reference.constants import ALL_CLEAR, COLOURS, PHENOMENON_KIND, colour_rank
 
 _HAZARDS: Final = frozenset({*PHENOMENON_KIND.values(), "weather"})
-"""Families that a vigilance opens: they last as long as it is orange at least."""
+"""Families that a vigilance opens: they last while it is at least orange."""
 _CALM: Final = colour_rank(COLOURS[1])
 
 
 def propose(draft: Draft, ended: Iterable[str]) -> None:
-    """Mark the incidents whose last cause has ended in this input, and unmark those in which something is open again."""
+    """Mark incidents that lost their last cause in this input; unmark those with a new one."""
     asked = {i for c in ended if (i := draft.standing(draft.state.causes[c].incident)) is not None}
     if "flags" in draft.touched():
         asked.update(i for i in draft.open_incidents if draft.incident(i).kind in _HAZARDS)
@@ -37,7 +37,10 @@ def propose(draft: Draft, ended: Iterable[str]) -> None:
 
 
 def is_over(draft: Draft, row: IncidentRow) -> bool:
-    """Return whether no cause, vigilance or declaration of an incident holds any longer. Walks over its sites."""
+    """Return whether no cause, vigilance or declaration of an incident holds.
+
+    Walks over its sites.
+    """
     flags = draft.state.flags
     if row.kind in _HAZARDS and (
         (seen := flags.get(f"vigilance:{row.key}")) is None or colour_rank(str(seen.value)) > _CALM

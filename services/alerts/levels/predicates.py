@@ -1,9 +1,10 @@
-# ruff: noqa: ARG002  every node is asked with a draft and a scope
-"""One small evaluator of the predicates of the reference data (DOMAIN §13, D27, D31).
+# ruff: noqa: ARG002  every node takes a draft and a scope
+"""Compile and evaluate the predicates of the reference data.
 
-A predicate is compiled once per version. Its value depends on the draft (the state and the clock of the input in hand) and on a
-scope: one incident, or None for the whole territory. `reads` names the indexes of the state that a value depends on, so that
-an input evaluates only what it touched.
+A predicate is compiled once per version. Its value depends on the draft (state and clock of the
+input) and on a scope: one incident, or None for the whole territory. `reads` names the indexes of
+the state that a value depends on, so that an input evaluates only the predicates that it touched.
+Rules D27 and D31.
 """
 
 from __future__ import annotations
@@ -28,17 +29,20 @@ class Node(Protocol):
 
     @property
     def reads(self) -> frozenset[str]:
-        """Indexes of the state that it depends on."""
+        """Indexes of the state that the predicate depends on."""
         ...
 
     def holds(self, draft: Draft, scope: Scope) -> bool: ...
 
     def cleared(self, draft: Draft, scope: Scope) -> bool:
-        """False by the margin of D31: far enough below to be armed again."""
+        """Return whether the predicate is false by its margin, and may be armed again.
+
+        Rule D31, thresholds.
+        """
         ...
 
     def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
-        """The leaves that make it hold, with values and reports."""
+        """Return the comparisons that make the predicate hold, with values and reports."""
         ...
 
 
@@ -63,7 +67,7 @@ class Leaf:
     threshold: float
     margin: float
     number: int
-    """Same metric and arguments, same number: read once per evaluation."""
+    """Number of the metric with its arguments: equal ones are read once per evaluation."""
 
     @property
     def reads(self) -> frozenset[str]:
@@ -178,7 +182,7 @@ def leaves_of(node: Node) -> Iterator[Leaf]:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box that a person ticks never holds here: activation needs none."""
+    """A box that a person ticks. It never holds here: activation needs none."""
 
     reads: frozenset[str] = frozenset()
 
@@ -207,14 +211,14 @@ def _number(metric: Metric, value: Value) -> float:
 
 
 class Compiler:
-    """Compiles the predicates of one version."""
+    """Compiler for the predicates of one version."""
 
     def __init__(self, territory: Territory, severity_index: Mapping[str, int]) -> None:
         self._territory, self._severity_index = territory, severity_index
         self._metrics: dict[str, tuple[int, Metric]] = {}
 
     def compile(self, predicate: Predicate) -> Node:
-        """Raises KeyError for a metric that DOMAIN §13 does not name."""
+        """Compile a predicate. Raises KeyError for an unknown metric."""
         match predicate:
             case Measured():
                 return self._leaf(predicate)
@@ -241,7 +245,10 @@ class Compiler:
         return Leaf(measured, metric, threshold, metric.margin(threshold), number)
 
     def branches(self, predicate: Predicate | None) -> tuple[Node, ...]:
-        """The alternatives of a predicate: each is latched and armed again on its own (D31)."""
+        """Compile the alternatives of a predicate: each is latched and armed on its own.
+
+        Rule D31, thresholds.
+        """
         match predicate:
             case None:
                 return ()

@@ -1,4 +1,4 @@
-"""The predicates of one version, compiled: levels, the proposal of N4, plan triggers, and what reports must be counted for."""
+"""Compiled predicates of one version: levels, proposals of N4, plan triggers, and their counts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ class TriggerRule:
 
 @dataclass(frozen=True, slots=True)
 class StandDownRule:
-    """The measured part of a plan's stand-down (D52): what persons tick is continuity's."""
+    """The measured part of a plan's stand-down; continuity handles the boxes that people tick.
+
+    Rule D52, stand-down.
+    """
 
     id: str
     plan: str
@@ -62,7 +65,7 @@ class StandDownRule:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one input makes worth evaluating."""
+    """The rules that one input makes worth evaluating."""
 
     levels: tuple[LevelRule, ...]
     proposals: tuple[LevelRule, ...]
@@ -71,7 +74,7 @@ class Reading:
 
 
 class SeverityQuery:
-    """A `max_severity` of some predicate: which reports count for it (DOMAIN §13)."""
+    """A `max_severity` of some predicate: it selects the reports that count for it."""
 
     __slots__ = ("_except_types", "_kinds", "_ordinary", "_sources", "_types", "_where", "key")
 
@@ -94,7 +97,10 @@ class SeverityQuery:
         )
 
     def takes(self, row: ReportRow, kind: str | None) -> bool:
-        """True if this report, of a site of that kind, counts. Whether it counts at all is asked before."""
+        """Return whether a report from a site of that kind matches the query.
+
+        The caller has checked that the report counts at all.
+        """
         if self._kinds is not None and kind not in self._kinds:
             return False
         if row.type in self._except_types or (
@@ -118,7 +124,10 @@ _NOT_FIELD: Final = frozenset({EventType.WEATHER_ALERT, EventType.FLOOD_LEVEL})
 
 
 class Rulebook:
-    """A function of the published sections; kept outside the dumped state and shared by realms of the same version."""
+    """The compiled rules of a version: a function of its published sections.
+
+    It is not part of the dumped state, and realms of the same version share it.
+    """
 
     def __init__(self, version: str, sections: Map[str, ref.SectionData]) -> None:
         self.territory = territory = Territory(version, sections)
@@ -146,13 +155,13 @@ class Rulebook:
         steps = chain.from_iterable(territory.policy.ladders.values()) if territory.policy else ()
         named |= {flag for step in steps for flag in step.only_if.values()}
         self.flag_names = frozenset(named | {ISOLATION})
-        """Measures that are flags: those that some rule names."""
+        """Measures that are flags: those that a rule names."""
         self.measures_read = self.flag_names | READ | territory.measure_rules.keys()
-        """Measures that some rule reads, or that the territory names."""
+        """Measures that a rule reads, or that the territory names."""
         self.horizon_ms: Instant = int(
             max((m.args.get("horizon_h", 0) for m in leaves), default=0) * HOUR_MS
         )
-        """How far ahead an announced closure counts."""
+        """Time before its beginning from which an announced closure counts."""
         self.shown = ShownCauses(
             sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}), ordinary
         )
@@ -162,7 +171,7 @@ class Rulebook:
             if territory.policy
             else frozenset[EventType]()
         )
-        """Types of cause that may explain others (D65)."""
+        """Types of cause that may explain others. Rule D65, inhibition."""
 
         compiler = Compiler(territory, index)
 
@@ -188,7 +197,7 @@ class Rulebook:
             for t in p.triggers
         )
         self.tracked = _tracked((*leaves, *stand_down))
-        """Mark → groups (`""`, `kind:`, `pole:`) in which some metric counts it; no other count is kept."""
+        """Mark → groups (`""`, `kind:`, `pole:`) in which a metric counts it; no other is kept."""
         self.stand_downs = tuple(
             StandDownRule(f"{p.id}:stand-down", p.id, compiler.compile(part))
             for p in territory.plans
@@ -197,7 +206,7 @@ class Rulebook:
             and (part := _measured_part(p.stand_down.when)) is not None
         )
         self.decays = _decays((*leaves, *stand_down))
-        """Index → how long after its newest event time alone changes what a metric says of it."""
+        """Index → delays after its newest event at which time alone changes a metric."""
         rules: tuple[LevelRule | TriggerRule, ...] = (
             *self.level_rules,
             *self.proposals,
@@ -206,11 +215,14 @@ class Rulebook:
         self.topics = frozenset(
             topic for rule in rules for branch in rule.branches for topic in branch.node.reads
         ).union(*(rule.node.reads for rule in self.stand_downs))
-        """All that predicates read."""
+        """Indexes and topics that any predicate reads."""
         self._agendas: dict[frozenset[str], Reading] = {}
 
     def reading(self, touched: frozenset[str]) -> Reading:
-        """The rules that read something of `touched`, each with those branches that do. A memo per set: there are few."""
+        """Return the rules with branches that read a touched index.
+
+        Cached per set: there are few sets.
+        """
         key = touched & self.topics
         known = self._agendas.get(key)
         if known is None:
@@ -238,7 +250,7 @@ class Rulebook:
 
 
 def _measured_part(predicate: Predicate | None) -> Predicate | None:
-    """A predicate without the boxes that persons tick; None when nothing is left."""
+    """Return a predicate without the boxes that people tick; None when nothing is left."""
     match predicate:
         case Manual():
             return None
@@ -299,13 +311,13 @@ def _reading(branches: tuple[Branch, ...], topics: frozenset[str]) -> tuple[Bran
 
 
 EMPTY: Final = Rulebook("", Map())
-"""Before any reference data: no site is known, no predicate holds."""
+"""Rulebook before any reference data: no site is known, no predicate holds."""
 
 _made: dict[str, Rulebook] = {}
 
 
 def rulebook_of(version: str, sections: Map[str, ref.SectionData]) -> Rulebook:
-    """The rulebook of these sections. A memo, not a state: the same sections give an equal one."""
+    """Return the rulebook of these sections from a cache; equal sections give an equal rulebook."""
     if not sections:
         return EMPTY
     known = _made.get(version)

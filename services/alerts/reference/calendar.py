@@ -1,4 +1,4 @@
-"""Local days of the territory (Europe/Paris): a report about a day ends when that day ends (D10)."""
+"""Local days of the territory (Europe/Paris): a day report ends with its day. Rule D10."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def _local(at: Instant) -> datetime:
 
 
 def day_of(at: Instant) -> str:
-    """Local date, ISO."""
+    """Return the local date in ISO format."""
     return _local(at).date().isoformat()
 
 
 def end_of_day(at: Instant) -> Instant:
-    """24:00 of the local day, also when the day has 23 or 25 hours."""
+    """Return 24:00 of the local day, also when the day has 23 or 25 hours."""
     tomorrow = _local(at).date() + timedelta(days=1)
     return int(
         datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=PARIS).timestamp() * 1000
@@ -29,7 +29,7 @@ def end_of_day(at: Instant) -> Instant:
 
 
 def instant_of(text: str) -> Instant | None:
-    """An ISO 8601 time; without an offset it is local. None if it is none."""
+    """Parse an ISO 8601 time, local without an offset; return None for other text."""
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:

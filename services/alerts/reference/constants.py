@@ -1,6 +1,6 @@
-"""Numbers of docs/reference/rules.md that no reference file carries, and the words of a report that alerts gives a meaning to.
+"""Constants of `docs/reference/rules.md` that no reference file carries, and sets of report types.
 
-Everything an organisation may change (thresholds, waves, delays of silence) is reference data and is not here.
+Values that an organisation may change (thresholds, waves, delays of silence) are reference data.
 """
 
 from __future__ import annotations
@@ -13,60 +13,66 @@ from schemas.words import Effect
 from schemas.words import EventType as T
 
 LATE_AFTER_MS: Final = 15 * MINUTE_MS
-"""D7: recorded so long after it occurred is flagged `late`."""
+"""Delay between fact and recording from which a report is `late`. Rule D7, late reports."""
 FUTURE_AFTER_MS: Final = 5 * MINUTE_MS
-"""D7: occurring so long after it was recorded, without windows, is flagged `future`."""
+"""Lead of a fact over its recording from which a report without windows is `future`. Rule D7."""
 CONTRADICTION_MS: Final = 15 * MINUTE_MS
-"""D5: « shut » from one source so soon after « reopened » from another: both cannot hold, somebody must look."""
+"""Time between « reopened » and « shut » of two sources within which both cannot be true.
+
+Rule D5.
+"""
 CLUSTER_MS: Final = 60 * MINUTE_MS
-"""D22: a power cut joins a cluster up to here after its last cut."""
+"""Longest time after its last cut in which a power cut joins a cluster. Rule D22, incident keys."""
 CLUSTER_KM: Final = 3.0
-"""D22: … and up to here from a member."""
+"""Greatest distance from a member at which a power cut joins a cluster. Rule D22."""
 IT_BY_POWER_MS: Final = 12 * HOUR_MS
-"""D22: IT and telecom failures on the sites of a power incident belong to it for so long."""
+"""Time in which IT and telecom failures on its sites belong to a power incident. Rule D22."""
 FIRE_BY_SECURITY_MS: Final = 12 * HOUR_MS
-"""D22: fires and damage belong to the security incident for so long after its last fact."""
+"""Time after its last fact in which fires and damage belong to a security incident. Rule D22."""
 CLOSURE_BY_SECURITY_MS: Final = 24 * HOUR_MS
-"""D22: closures near it and transport belong to the security incident for so long."""
+"""Time in which nearby closures and transport belong to a security incident. Rule D22."""
 SECURITY_KM: Final = 4.0
-"""D22: damage and closures are near a security incident up to here from one of its communes."""
+"""Distance from a commune of a security incident within which damage and closures are near.
+
+Rule D22.
+"""
 IT_BY_FIRE_MS: Final = 2 * HOUR_MS
-"""D22: IT failures and closed roads belong to a fire for so long."""
+"""Time in which IT failures and closed roads belong to a fire. Rule D22."""
 ADDENDUM_MS: Final = 72 * HOUR_MS
-"""D26: a late report joins an incident that was closed less than this ago."""
+"""Time after its closing in which a late report joins an incident. Rule D26."""
 REMEMBER_MS: Final = 7 * DAY_MS
-"""D4: ids are known for 7 days, or while their incident is open and 72 h after."""
+"""Time for which report ids are known, beyond that of their incident. Rule D4, duplicates."""
 GAS_ZONE_KM: Final = 0.3
-"""D18: zone of a gas leak."""
+"""Radius of the zone of a gas leak. Rule D18, silent sites."""
 ZONE_CUSTOMERS: Final = 20_000
-"""D18: above it, the communes that the operator names are the zone of a power cut."""
+"""Customers cut above which the communes that the operator names are the zone. Rule D18."""
 ALL_CLEAR_MS: Final = 60 * MINUTE_MS
-"""D20: silence after the operator's all-clear."""
+"""Time of silence after the operator's all-clear. Rule D20, operator all-clear."""
 REARM_MS: Final = 60 * MINUTE_MS
-"""D31: a threshold is armed again after so long below it by the margin."""
+"""Time below its margin after which a threshold is armed again. Rule D31, thresholds."""
 CLOSED_BY_POWER_PCT: Final = 80.0
-"""§3: a power cut closes a site without generator from this loss on."""
+"""Loss from which a power cut closes a site without a generator."""
 GENERATOR_LOSS_PCT: Final = 60.0
-"""§3: with a generator a power cut takes at most this."""
+"""Greatest loss by a power cut at a site with a generator."""
 FLOODED_MAINS_M: Final = 6.5
-"""D22: from this river level on, power cuts in the flood plan belong to the flood."""
+"""River level from which power cuts in the flood plain belong to the flood. Rule D22."""
 TRANSIT_STOPS: Final = 4
-"""From this severity on, a disruption of the network as a whole means that nobody can count on public transport to be moved (R5)."""
+"""Severity from which a disrupted network means that nobody can rely on public transport."""
 TRANSIT_RUNS: Final = 2
-"""… and up to this one it runs again."""
+"""Severity up to which the network runs again."""
 CENTRAL: Final = "site_central"
-"""Kind of the sites whose loss is transverse (§13)."""
+"""Kind of the sites that cause a transverse loss when they are out."""
 TRANSVERSE_H: Final = 72.0
-"""§13: a central site out for so long is a transverse loss."""
+"""Hours that a central site must be out to be a transverse loss."""
 BELOW_OPENING_PCT: Final = 50.0
-"""§13: presence that stands for « 1 accueil + 1 entretien »."""
+"""Presence that stands for « 1 accueil + 1 entretien »."""
 WINDOW_SCAN_MS: Final = DAY_MS
-"""§13: windows of cuts and security events are those that started in the last 24 h (or the window, if longer)."""
+"""Age of the oldest window of cuts and security events, unless a window is longer."""
 
 COLOURS: Final = sources.COLOURS
 
 MOST_PERSONS: Final = 1_000_000_000
-"""A measure that counts more people counts so many: `persons_concerned` takes no more either."""
+"""Greatest number of people that a measure counts, like `persons_concerned`."""
 
 
 CAUSE_TYPES: Final = frozenset(
@@ -89,36 +95,36 @@ CAUSE_TYPES: Final = frozenset(
         T.SUPPLIER_FAILURE,
     }
 )
-"""Types that hold until something lifts them (§3)."""
+"""Types that hold until something lifts them."""
 MUTE_TYPES: Final = frozenset({T.INFO, T.HEADCOUNT, T.REOPENING})
-"""Types that never open an incident and count for no severity (D24, §13)."""
+"""Types that never open an incident and count for no severity. Rule D24, one incident."""
 CLAIM_TYPES: Final = CAUSE_TYPES | {T.TRANSPORT_DISRUPTION}
-"""Types of which a second source confirms what another said (D6)."""
+"""Types that a second source may confirm. Rule D6, confirmation."""
 ACTING_ALONE: Final = frozenset(T) - CAUSE_TYPES - MUTE_TYPES
-"""Types that count for a severity and make no cause: weather, river, transport."""
+"""Types that count for a severity without making a cause: weather, river, transport."""
 DANGER_TYPES: Final = words.DANGER_TYPES
-"""Types under which people may be in danger: their messages are never held back."""
+"""Types with danger to people: their messages are never delayed."""
 CALM: Final = 2
-"""D2: CAP Minor. An `info` above it says that something is the matter."""
+"""CAP Minor: an `info` above it reports a trouble. Rule D2, severity and certainty."""
 EXTREME: Final = 5
-"""D2: CAP Extreme. Never planned works, never a mere consequence (D64, D65)."""
+"""CAP Extreme: never planned works, never inhibited. Rules D64 and D65."""
 CLOSURES: Final = frozenset({T.CLOSURE, T.PARTIAL_CLOSURE})
 LEAVE: Final = frozenset({T.EVACUATION, T.FIRE})
-"""Orders to leave: they end an earlier one to shelter (§3)."""
+"""Orders to leave: they end an earlier order to shelter."""
 ORDERS: Final = LEAVE | {T.SHELTER_IN_PLACE}
-"""Of these on one site the latest by occurred_at stands (D5)."""
+"""Orders: on one site the latest by `occurred_at` stands. Rule D5, contradictions."""
 
 MEALS_MARK: Final = "meals"
-"""Mark of a site with a kitchen while less than half of its meals is left."""
+"""Mark of a site with a kitchen that has less than half of its meals left."""
 MEALS: Final = "EDU-01"
-"""The one activity for which `affected_activities` is trusted (D13)."""
+"""The one activity for which `affected_activities` is trusted. Rule D13."""
 ISOLATION: Final = "total_isolation"
 ALL_CLEAR: Final = "all_clear"
-"""The one flag of which true says that all is well."""
+"""The one flag for which true means that all is well."""
 HEADCOUNT: Final = "headcount_found"
-"""People found at a site, of those who were there (D37)."""
+"""People found at a site, with the number expected. Rule D37, headcount."""
 HEADCOUNT_DUE_MS: Final = 5 * MINUTE_MS
-"""A headcount is to be started so soon after an order to leave or to shelter (D79)."""
+"""Time in which to start a headcount after an order to leave or to shelter. Rule D79."""
 INSTRUCTION_DUE_MS: Final = 30 * MINUTE_MS
 """A site is to confirm an instruction of the cell so soon (D99)."""
 PHENOMENON_KIND: Final = {
@@ -128,7 +134,7 @@ PHENOMENON_KIND: Final = {
     "vent": "wind",
     "vent-violent": "wind",
 }
-"""Phenomenon of a weather alert → family of D22; any other is the family `weather`."""
+"""Phenomenon of a weather alert → family of incidents; any other has the family `weather`."""
 SILENCE_KEY: Final = {
     "power": "outage_power",
     "water": "outage_water",
@@ -136,7 +142,7 @@ SILENCE_KEY: Final = {
     "security": "security_incident",
     "flood": "flood",
 }
-"""Family → entry of `site_inconnu_apres_min`: the families with a rule of silence (D18)."""
+"""Family → entry of `site_inconnu_apres_min`, for families with silent sites. Rule D18."""
 OFFERS: Final = frozenset({"desks_offered", "reception_centre"})
 """Measures by which a site offers its means to a crisis elsewhere."""
 READ: Final = frozenset(
@@ -165,13 +171,13 @@ READ: Final = frozenset(
         *Effect,
     }
 )
-"""Measures that some rule reads, beside the flags that predicates name; any other is told to whoever reads the report."""
+"""Measures that a rule reads, beside the flags of predicates; others are only shown."""
 RESTORED: Final = ("system_restored", "system_healthy")
-"""Measures that say that a system or a network works (or does not)."""
+"""Measures that report whether a system or a network works."""
 COLD_CHAIN: Final = "vaccine_fridge_temperature"
 HEAT_HAZARD: Final = "hazard:heat"
 
 
 def colour_rank(colour: str) -> int:
-    """Position of a vigilance colour; -1 for an unknown word, which is below everything."""
+    """Return the position of a vigilance colour; -1 for an unknown word, below all others."""
     return COLOURS.index(colour) if colour in COLOURS else -1

@@ -1,4 +1,4 @@
-"""The reference data in force, made ready for deciding: places and distances, policy, holders of roles."""
+"""The reference data in force, prepared for decisions: places, distances, policy, roster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EARTH_KM: Final = 6371.0088
 
 
 class Place(Protocol):
-    """Something with a position: a site, or a commune by its centre."""
+    """An object with a position: a site, or a commune by its centre."""
 
     @property
     def lat(self) -> float: ...
@@ -26,14 +26,14 @@ class Place(Protocol):
 
 
 def distance_km(a: Place, b: Place) -> float:
-    """Great-circle distance."""
+    """Return the great-circle distance in kilometres."""
     lat1, lat2 = radians(a.lat), radians(b.lat)
     h = sin((lat2 - lat1) / 2) ** 2 + cos(lat1) * cos(lat2) * sin(radians(b.lon - a.lon) / 2) ** 2
     return 2 * _EARTH_KM * asin(sqrt(h))
 
 
 class Territory:
-    """Sites, policy and roster of one version. A function of its sections."""
+    """Sites, policy and roster of one version: a function of its sections."""
 
     def __init__(self, version: str, sections: Map[str, ref.SectionData]) -> None:
         self.version, self.sections = version, sections
@@ -63,13 +63,13 @@ class Territory:
             (s.kitchen, s.id) for s in sites if s.kitchen and s.kitchen != "sur-place"
         )
         self.kitchens = {k: served for k, served in kitchens.items() if len(served) > 1}
-        """Shared kitchens → sites that they serve."""
+        """Shared kitchen → sites that it serves."""
         self.flood_plan = frozenset(c.insee for c in communes if c.seine_flood_plan)
         thresholds = {k: v for p in self.plans for k, v in p.zone_by_threshold_m.items()}
         self.flooded_from = {
             s.id: thresholds[s.flood_exposure] for s in sites if s.flood_exposure in thresholds
         }
-        """Exposed site → river level from which it is in the zone (D18)."""
+        """Exposed site → river level from which it is in the zone. Rule D18, silent sites."""
         self.measures: ref.MeasureRules | None = (
             parts[ref.MeasuresSection].rules if ref.MeasuresSection in parts else None
         )
@@ -78,14 +78,12 @@ class Territory:
         )
         self.authorities = frozenset(self.policy.authorities) if self.policy else frozenset()
 
-    # ── places ───────────────────────────────────────────────────────────────────────────────────────────────────
-
     def near(self, site: str) -> frozenset[str]:
-        """Sites within the distance of a cluster (D22), the site itself among them."""
+        """Return the sites within the distance of a cluster, with the site itself. Rule D22."""
         return self._within_cluster.get(site, frozenset())
 
     def around(self, site: str) -> frozenset[str]:
-        """Sites in the zone of a gas leak at this site (D18)."""
+        """Return the sites in the zone of a gas leak at this site. Rule D18, silent sites."""
         return frozenset(
             o
             for o in self.near(site)
@@ -95,7 +93,10 @@ class Territory:
     def is_near(
         self, site: str | None, communes: Iterable[str], others: Iterable[str], km: float
     ) -> bool:
-        """Return whether a site, or one of some communes, lies in one of `others` or within `km` of its centre."""
+        """Return whether a site, or one of some communes, is in `others` or near one of them.
+
+        Near means at most `km` from its centre.
+        """
         mine, theirs = frozenset(communes), frozenset(others)
         if not mine.isdisjoint(theirs):
             return True
@@ -120,22 +121,20 @@ class Territory:
                     found[b.id].add(a.id)
         return {site: frozenset(others) for site, others in found.items()}
 
-    # ── people ───────────────────────────────────────────────────────────────────────────────────────────────────
-
     def channels(self, person: str) -> tuple[str, ...]:
-        """Verified channels of a person."""
+        """Return the verified channels of a person."""
         return self.roster.channels.get(person, ()) if self.roster else ()
 
     def ladder(self, level: Level) -> tuple[ref.Wave, ...]:
-        """Waves of a level's ladder, empty for N0."""
+        """Return the waves of a level's escalation, empty for N0."""
         return self.policy.ladders.get(f"N{int(level)}", ()) if self.policy else ()
 
     def silence_min(self, key: str) -> int | None:
-        """Minutes of silence after which a site in the zone becomes unknown."""
+        """Return the minutes of silence after which a site in the zone becomes unknown."""
         return self.policy.unknown_after_min.get(key) if self.policy else None
 
     def kind(self, site: str | None) -> str | None:
-        """Kind of a site, None for none or an unknown one."""
+        """Return the kind of a site; None without a site or for an unknown one."""
         found = self.sites.get(site) if site else None
         return found.kind if found else None
 
@@ -148,5 +147,5 @@ def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
 
 
 def flag_of_supplier(name: str, territory: Territory) -> str:
-    """Id of the flag row of a supplier: a shared kitchen is one by name."""
+    """Return the flag id of a supplier; a shared kitchen has one of its own."""
     return f"kitchen:{name}" if name in territory.kitchens else f"supplier:{name}"

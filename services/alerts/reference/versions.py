@@ -1,4 +1,8 @@
-"""Versions of the reference data come into force (D63): at once when they are loaded; section by section, at its effective time, when two persons agreed."""
+"""Put versions of the reference data in force.
+
+A loaded version comes into force at once. An approved change comes into force section by section,
+at its effective time. Rule D63, reference versions.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from services.alerts.pipeline import settle
 from services.alerts.rows import changed
 
 BATCH: Final = 25
-"""Sites judged by one deadline: what they cause must fit into one Transaction."""
+"""Sites that one deadline judges: their effects must fit into one Transaction."""
 
 
 def put(draft: Draft, row: ReferenceChangeRow, change: str, **values: Any) -> ReferenceChangeRow:
@@ -27,22 +31,26 @@ def put(draft: Draft, row: ReferenceChangeRow, change: str, **values: Any) -> Re
 
 
 def sections_of(draft: Draft, reference: str) -> list[ReferenceDrafted]:
-    """The sections of a version that were drafted, in the order in which they are published."""
+    """Return the drafted sections of a version in publishing order."""
     found = (draft.state.drafted.get(f"{reference}/{section}") for section in PUBLISHED)
     return [section for section in found if section is not None]
 
 
 def hindrance(draft: Draft, row: ReferenceChangeRow) -> str | None:
-    """Why this change cannot come into force now: nothing that came in between may be lost, and no version may be half of each of two."""
+    """Return why this change cannot come into force now, or None.
+
+    A version published since its base must not be overwritten, and no version may mix sections of
+    two.
+    """
     if row.base != draft.state.version:
         return "base_changed"
     return "load_under_way" if draft.state.staged else None
 
 
 def load(draft: Draft, published: ReferencePublished) -> None:
-    """A section from outside; with the last one everything is judged again under the new version."""
+    """Load a section from outside; after the last one, everything is judged again."""
     for row in _waiting(draft):
-        if row.published:  # its sections and these would be one version
+        if row.published:  # its sections and these would mix in one version
             put(
                 draft, row, "failed", state=ChangeState.FAILED, cause="load_under_way", next_at=None
             )
@@ -54,7 +62,7 @@ def load(draft: Draft, published: ReferencePublished) -> None:
 
 
 def turn(draft: Draft, rest: str) -> None:
-    """A change is due: its next section, or its next sites. Between two of them other inputs may come."""
+    """Apply a due change: its next section, or its next sites. Other inputs may come in between."""
     row = draft.state.reference_changes[rest.rpartition(":")[0]]
     if row.state is ChangeState.APPROVED:
         _publish(draft, row)
@@ -110,7 +118,7 @@ def _judge(draft: Draft, sites: list[str]) -> None:
 
 
 def _outdate(draft: Draft) -> None:
-    """What was approved on the ground of another version does not come into force any more."""
+    """Fail the approved changes that build on another version than the one in force."""
     for row in _waiting(draft):
         if row.base != draft.state.version:
             put(draft, row, "failed", state=ChangeState.FAILED, cause="base_changed", next_at=None)

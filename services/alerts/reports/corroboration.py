@@ -1,4 +1,7 @@
-"""What a second source says of a matter that is confirmed (D6): a report that adds nothing to it is confirmed as well, whichever came first."""
+"""Confirm an unconfirmed report that adds nothing to a confirmed cause.
+
+The order of the two reports does not matter. Rule D6, confirmation.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from services.alerts.reports.report_facts import communes_of, site_of
 
 
 def is_said_already(draft: Draft, row: ReportRow) -> bool:
-    """True if another source has confirmed all that the report says, and it still holds: nothing graver, earlier, longer, wider, or of another time."""
+    """Return whether another source has confirmed all that the report says, and it still holds.
+
+    False if the report is graver, earlier, longer or wider, or about another time.
+    """
     cause = cause_lifecycle.known_cause(row, draft)
     if (
         cause is None
@@ -53,6 +59,9 @@ def _adds_nothing(draft: Draft, row: ReportRow, cause: Cause) -> bool:
 
 
 def _calm_since(draft: Draft, cause: Cause, row: ReportRow) -> bool:
-    """The site said since that there is nothing to report: what the new report tells of may be another matter."""
+    """Return whether the site reported since that all is well.
+
+    The new report may then be about something else.
+    """
     calm = draft.state.calm.get(site_of(row) or "")
     return calm is not None and cause.last_at < calm <= row.occurred_at

@@ -1,6 +1,8 @@
-"""Hold what a source is not entitled to declare, and values beyond their bounds or step (D76).
+"""Hold declarations that a source may not make, and values beyond their bounds or step.
 
-A person confirms what is held; a second reading confirms a jump. A report is always kept. The held part is in `ReportRow.held`, and where rules look for a measure, a colour or an end they find none.
+A person confirms a held value; a second reading confirms a jump. The report itself is always kept.
+The held part is in `ReportRow.held`; rules that look for a measure, a colour or an end find none.
+Rule D76, entitled sources.
 """
 
 from __future__ import annotations
@@ -34,11 +36,14 @@ _OUTAGES: Final = frozenset({T.OUTAGE_IT, T.OUTAGE_TELECOM})
 _CLOSING: Final = frozenset({T.CLOSURE, *constants.ORDERS, T.OUTAGE_POWER})
 """Types that put a site out."""
 _TIMES: Final = frozenset({"estimated_end"})
-"""Measures whose value is the end of what the report tells."""
+"""Measures with the end of the reported trouble as value."""
 
 
 def hold(draft: Draft, row: ReportRow) -> tuple[ReportRow, tuple[str, ...]]:
-    """Return the report without what may not count yet, and the held reports that it confirms as a second reading."""
+    """Return the report without the parts that may not count yet, and the reports that it confirms.
+
+    Those are held reports that needed a second reading.
+    """
     territory = draft.territory
     if territory.measures is None or FLAGS & frozenset(row.flags):
         return row, ()
@@ -59,7 +64,7 @@ def hold(draft: Draft, row: ReportRow) -> tuple[ReportRow, tuple[str, ...]]:
 
 
 def release(row: ReportRow) -> ReportRow:
-    """Return the report with what was held of it: a person, or a second reading, has confirmed it."""
+    """Return the report with its held parts restored, once they are confirmed."""
     held = row.held
     if held is None:
         return row
@@ -74,7 +79,7 @@ def release(row: ReportRow) -> ReportRow:
 
 
 def ask(draft: Draft, report: str) -> None:
-    """Ask the situation cell to confirm what is held of a report; nothing if nothing is."""
+    """Ask the situation cell to confirm the held parts of a report, if it has any."""
     row = draft.state.reports.get(report)
     if row is not None and row.held is not None:
         incident = draft.incident_of(report)
@@ -83,11 +88,8 @@ def ask(draft: Draft, report: str) -> None:
         )
 
 
-# ── measures ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _judge_measure(draft: Draft, row: ReportRow) -> tuple[str | None, tuple[str, ...]]:
-    """Return the flag under which a measure is held, and the held reports that this reading confirms."""
+    """Return the flag that holds a measure, and the held reports that this reading confirms."""
     m = row.measure
     rule = draft.territory.measure_rules.get(m.name or "") if m is not None else None
     if rule is None or m is None or m.value is None:
@@ -125,7 +127,7 @@ def _most(rule: ref.MeasureRule, row: ReportRow, territory: Territory) -> float 
 def _judge_step(
     draft: Draft, row: ReportRow, rule: ref.MeasureRule, value: float
 ) -> tuple[str | None, tuple[str, ...]]:
-    """A value that is too far from the last one waits for a second one that is near it."""
+    """Hold a value that is too far from the last one, until a second reading is near it."""
     last = draft.state.readings.get(f"{rule.name}|{measured_place(row)}")
     if last is None or _is_near(rule, value, row.occurred_at, last.value, last.occurred_at):
         return None, ()
@@ -134,7 +136,10 @@ def _judge_step(
 
 
 def _waiting(draft: Draft, row: ReportRow, rule: ref.MeasureRule) -> Iterator[ReportRow]:
-    """Yield the confirmed reports of possible values of this measure at this place that wait for a second reading."""
+    """Yield the confirmed reports at this place that wait for a second reading.
+
+    Their values of this measure are possible ones.
+    """
     for task in tasks.asked(draft, "verify_report"):
         told = draft.state.reports.get(task.report or "")
         if (
@@ -169,14 +174,17 @@ def _agrees(rule: ref.MeasureRule, told: ReportRow, row: ReportRow, value: float
 def _is_near(
     rule: ref.MeasureRule, value: float, at: Instant, other: float, other_at: Instant
 ) -> bool:
-    """Tell whether two values are within the step per hour; of readings of the same hour within one step."""
+    """Return whether two values differ by at most the step per hour.
+
+    Readings less than an hour apart may differ by one step.
+    """
     assert rule.step_per_hour is not None
     hours = max(abs(at - other_at) / HOUR_MS, 1.0)
     return abs(value - other) <= rule.step_per_hour * hours + 1e-9
 
 
 def _without_measure(row: ReportRow, flag: str) -> ReportRow:
-    """Hold the value. Its object, scope and unit stay: they say what the report is about."""
+    """Hold the value of a measure; its object, scope and unit stay, as the report's subject."""
     assert row.measure is not None
     about = changed(row.measure, {"name": None, "value": None, "value_of": None})
     if row.measure.name in _TIMES:
@@ -200,13 +208,10 @@ def _held(row: ReportRow, flag: str, held: Held, **values: object) -> ReportRow:
     return changed(row, {"held": held, "flags": flags, **values})
 
 
-# ── systems, colours, long outages ─────────────────────────────────────────────────────────────────────────────────
-
-
 def is_service_wide(row: ReportRow, territory: Territory) -> bool:
     """Return whether a report is about a system itself: from no site, or from a computer room.
 
-    A report whose site nobody has found yet is not (D8).
+    A report from an unknown site is not. Rule D8, unknown sites.
     """
     site = site_of(row)
     return (site is None and not is_placeless(row)) or territory.kind(site) == "datacenter"
@@ -217,7 +222,7 @@ def _downs_for_all(row: ReportRow, territory: Territory) -> bool:
 
 
 def _may_colour(draft: Draft, row: ReportRow) -> bool:
-    """Tell whether the source gives the colours of the phenomenon, or repeats the one in force."""
+    """Return whether the source gives the phenomenon's colours, or repeats the one in force."""
     measures = draft.territory.measures
     if row.type is not T.WEATHER_ALERT or measures is None or not measures.vigilances:
         return True
@@ -228,13 +233,13 @@ def _may_colour(draft: Draft, row: ReportRow) -> bool:
 
 
 def _colour_sources(measures: ref.MeasureRules, phenomenon: str | None) -> frozenset[str]:
-    """Return the sources of its colours; every source of colours if no rule names it."""
+    """Return the sources of the phenomenon's colours; all sources of colours if it has no rule."""
     its_own = [rule for rule in measures.vigilances if phenomenon in rule.phenomena]
     return frozenset(source for rule in its_own or measures.vigilances for source in rule.sources)
 
 
 def _says_lost(row: ReportRow, territory: Territory) -> bool:
-    """Tell whether somebody says that a site is out for so long as only some may say."""
+    """Return whether a source reports a longer outage of a site than it is entitled to."""
     rule = territory.measures.long_outage if territory.measures else None
     if (
         rule is None

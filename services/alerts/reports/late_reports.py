@@ -1,4 +1,7 @@
-"""What a newer word has ended already (D7): late reports on what is over, restored or taken back since."""
+"""Detect reports about something that a newer report has ended already.
+
+Rule D7, late reports.
+"""
 
 from __future__ import annotations
 
@@ -30,22 +33,26 @@ from services.alerts.rows import in_order
 
 
 def newest_cause(row: ReportRow, windowed: bool, draft: Draft) -> Cause | None:
-    """The open cause that a claim is about, else the newest one (D4)."""
+    """Return the newest cause that a report is about, open or lifted. Rule D4, duplicates."""
     id = draft.state.cause_keys.get(cause_key(claim_key(row), windowed))
     return draft.state.causes[id] if id is not None else None
 
 
 def is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
-    """True if a reopening, or an order to leave, is the newer word. At the very same time it is, from the same source; from another the graver holds."""
+    """Return whether a reopening, or an order to leave, supersedes the report.
+
+    At equal times it does only if both come from the same source; of two sources the graver report
+    holds.
+    """
     return row.occurred_at < told[0] or (row.occurred_at == told[0] and row.source == told[1])
 
 
 def date_arrival(draft: Draft, site: str | None, recorded_at: Instant) -> Instant:
-    """Return the time of a report that is of when it came: the clock, yet after each word on its site.
+    """Return the time of a report without one: its arrival, after every earlier report of its site.
 
-    The clock of a simulated realm stands between two steps. Other words carry the time that people
-    read there, which runs on. Without this the newer of two words would tie with the older, or be
-    the older (D7).
+    The clock of a simulated realm stands between two steps, while other reports carry the time that
+    people read there, which runs on. Otherwise the newer of two reports would tie with the older,
+    or come before it. Rule D7, late reports.
     """
     if site is None:
         return recorded_at
@@ -59,7 +66,10 @@ def date_arrival(draft: Draft, site: str | None, recorded_at: Instant) -> Instan
 
 
 def newest_end(draft: Draft, site: str | None, type_: EventType) -> tuple[Instant, str] | None:
-    """The newest word after which this is over at the site: a reopening that names it; of an order to shelter also an order to leave (§3)."""
+    """Return the newest report that ends a trouble of this type at the site.
+
+    That is a reopening that names the type; an order to leave also ends an order to shelter.
+    """
     reopened = draft.state.reopenings.get(f"{site}|{type_.value}")
     left = (
         draft.state.departures.get(site)
@@ -72,7 +82,10 @@ def newest_end(draft: Draft, site: str | None, type_: EventType) -> tuple[Instan
 def over_already(
     draft: Draft, row: ReportRow, incident: str | None, known: Cause | None
 ) -> tuple[Instant, str] | None:
-    """A late report about something that a newer word has ended (D7), or a day that is over (D10): (when, by what)."""
+    """Return when, and by which report, a late report's trouble ended; None if it may still hold.
+
+    A day that is over ends daily reports. Rules D7 and D10.
+    """
     ended = newest_end(draft, site_of(row), row.type)
     if ended is not None and is_before(row, ended) and not is_ahead(row.effective, ended[0]):
         return ended[0], "newer_word"
@@ -89,7 +102,7 @@ def over_already(
         and last.lifted_at is not None
         and not is_ahead(row.effective, last.lifted_at)
     ):
-        denied = last.lifted_by == DENIED + row.id  # and confirmed now: the newer word of a person
+        denied = last.lifted_by == DENIED + row.id  # a person confirms it now
         if not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
             return last.lifted_at, last.lifted_by or "lifted"
     if is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
@@ -106,7 +119,10 @@ def over_already(
 def _restored_since(
     draft: Draft, row: ReportRow, incident: str | None
 ) -> tuple[Instant, str] | None:
-    """Customers that were cut before the operator said that none is any more (D7, D20): (when, by what)."""
+    """Return the operator's all-clear, (when, report), after a report of customers cut.
+
+    Rules D7 and D20.
+    """
     if incident is None or site_of(row) is not None or measure_name(row) != "customers_cut":
         return None
     clear = (
@@ -119,7 +135,10 @@ def _restored_since(
 
 
 def _works_since(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:
-    """A failure of systems, or of a supplier, all of which were said to work again after it (D7, §3): (when, by what)."""
+    """Return when, and by which report, all failed systems or suppliers worked again.
+
+    Only restorations after the report count. Rule D7, late reports.
+    """
     if row.type is EventType.SUPPLIER_FAILURE:
         failed = tuple(f"supplier:{s}" for s in named(row, "supplier:"))
     else:
@@ -134,7 +153,7 @@ def _works_since(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:
 
 
 def _back(draft: Draft, thing: str, row: ReportRow) -> tuple[Instant, str] | None:
-    """The first word of after the report that this works again."""
+    """Return the first restoration of a system or supplier after the report."""
     kind, _, name = thing.partition(":")
     flag = draft.state.flags.get(
         flag_of_supplier(name, draft.territory) if kind == "supplier" else thing
@@ -146,7 +165,10 @@ def _back(draft: Draft, thing: str, row: ReportRow) -> tuple[Instant, str] | Non
 
 
 def _taken_back_since(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:
-    """What somebody declared before it was said to be so no more (D7): (when, by what)."""
+    """Return when, and by which report, a declaration was revoked after this older report of it.
+
+    Rule D7, late reports.
+    """
     flag = draft.state.flags.get(f"flag:{measure_name(row)}") if site_of(row) is None else None
     told = draft.state.reports.get(flag.reports[0]) if flag is not None and flag.reports else None
     if (
@@ -160,7 +182,10 @@ def _taken_back_since(draft: Draft, row: ReportRow) -> tuple[Instant, str] | Non
 
 
 def _before(draft: Draft, known: Cause, row: ReportRow) -> Cause | None:
-    """An earlier cause of the same key that was lifted after this report's time: it is about that one. Walks over the causes: a late word is rare."""
+    """Return an earlier cause of the same key that was lifted after this report's time.
+
+    The report is about that cause. Walks over all causes: late reports are rare.
+    """
     same = in_order(
         c
         for c in draft.state.causes.values()

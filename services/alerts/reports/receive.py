@@ -1,4 +1,4 @@
-"""One report through all rules: what became of it, in the order in which the data flow (D1–D26)."""
+"""Apply one report through all rules, in the order of the data flow. Rules D1 to D26."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from services.alerts.rows import changed
 
 
 def receive(draft: Draft, report: ReportReceived) -> None:
-    """Record a report that is not known yet, and everything that follows from it."""
+    """Record a new report and all its consequences."""
     told = None if is_live(draft.state.realm) else report.recorded_at
     recorded_at = draft.now if told is None else told
     if report.occurred_at is None:
@@ -60,7 +60,10 @@ def receive(draft: Draft, report: ReportReceived) -> None:
 
 
 def _resolved(draft: Draft, row: ReportRow) -> tuple[str, ...]:
-    """References as report ids; a sender may use its own ids, or those of the same scenario. What is not known stays as it is."""
+    """Resolve references to report ids, as far as they are known.
+
+    A sender may use its own ids, or those of the same scenario.
+    """
     state, sender = draft.state, row.source_key or row.source
     return tuple(
         r if r in state.reports else state.aliases.get(f"{sender}|{r}") or state.aliases.get(r) or r
@@ -69,16 +72,16 @@ def _resolved(draft: Draft, row: ReportRow) -> tuple[str, ...]:
 
 
 def apply(draft: Draft, row: ReportRow, *, again: bool = False) -> None:
-    """Judge a report. `again`: it was judged before, under less knowledge (confirmed, linked to a site)."""
+    """Judge a report.
+
+    `again`: it was judged before with less knowledge, unconfirmed or without a site.
+    """
     if again and "planned" in row.flags and inside(row.effective, draft.now):
         row = changed(row, {"flags": tuple(f for f in row.flags if f != "planned")})
     if is_confirmed(row):
         _confirmed(draft, row)
     else:
         _unconfirmed(draft, row)
-
-
-# ── confirmed ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _confirmed(draft: Draft, row: ReportRow) -> None:
@@ -126,7 +129,10 @@ def _confirmed(draft: Draft, row: ReportRow) -> None:
 
 
 def _by_hand(draft: Draft, row: ReportRow) -> Placement | None:
-    """A person put it where it is, by a merge or a split: judging it again does not undo that (D25)."""
+    """Return the placement that a person gave the report by a merge or a split.
+
+    Judging it again does not undo that decision. Rule D25, merge and split.
+    """
     incident = draft.incident_of(row.id)
     moved = (
         incident is not None
@@ -137,7 +143,10 @@ def _by_hand(draft: Draft, row: ReportRow) -> Placement | None:
 
 
 def _known(draft: Draft, row: ReportRow) -> tuple[Cause | None, bool]:
-    """The open cause that the report is about, and whether it replaces its values (an Update with refs, D3)."""
+    """Return the open cause that the report is about, and whether the report replaces its values.
+
+    Only an Update with references replaces values. Rule D3, updates.
+    """
     if row.msg_type is MsgType.CANCEL:
         return None, False
     if row.msg_type is MsgType.UPDATE and row.type is not EventType.REOPENING:
@@ -152,7 +161,10 @@ def _known(draft: Draft, row: ReportRow) -> tuple[Cause | None, bool]:
 
 
 def _in_its_windows(row: ReportRow, known: Cause) -> ReportRow:
-    """An Update of what is announced is announced as well, for the same windows unless it names others (D9)."""
+    """Give an Update of an announced cause the same windows, unless it names others.
+
+    Rule D9, planned events.
+    """
     if row.type is not known.type or row.effective or not known.windows:
         return row
     return changed(
@@ -165,7 +177,11 @@ def _in_its_windows(row: ReportRow, known: Cause) -> ReportRow:
 
 
 def _replaces(new: EventType, old: EventType) -> bool:
-    """An Update replaces what was said of the same: closed in part is closed still. A leak of gas is no newer word on a damage."""
+    """Return whether an Update of one type replaces a report of the other.
+
+    The types are the same, or two closures: a closed site may be closed in part later. A gas leak
+    does not replace a report of damage.
+    """
     return new is old or (new in constants.CLOSURES and old in constants.CLOSURES)
 
 
@@ -217,7 +233,10 @@ def _judged(
 
 
 def _all_clear(draft: Draft, row: ReportRow, incident: str | None) -> None:
-    """D20: the operator says that no customer is cut any more, whatever took in the cut (D22); a later figure takes that back."""
+    """Apply the operator's all-clear to the incident, or revoke it by a later figure.
+
+    It applies to any family of incident that absorbed the power cut. Rules D20 and D22.
+    """
     if incident is None or not zones.is_newest_figure(draft, row, incident):
         return
     if says_restored(row):
@@ -227,7 +246,10 @@ def _all_clear(draft: Draft, row: ReportRow, incident: str | None) -> None:
 
 
 def turn(draft: Draft, id: str) -> None:
-    """An instant of change of a cause came. What was announced counts from its window on, and no longer after the last (D9)."""
+    """Apply a due change of a cause: announced reports count inside their windows only.
+
+    Rule D9, planned events.
+    """
     cause = draft.state.causes[id]
     announced = [r for r in cause.reports if "planned" in draft.state.reports[r].flags]
     cause_lifecycle.due(draft, cause)
@@ -238,7 +260,7 @@ def turn(draft: Draft, id: str) -> None:
 
 
 def begin(draft: Draft, report: str) -> None:
-    """The window of an announced report that makes no cause begins (D9)."""
+    """Start the window of an announced report that makes no cause. Rule D9, planned events."""
     told = draft.state.reports[report]
     row = changed(told, {"flags": tuple(f for f in told.flags if f != "planned")})
     draft.emit(ReportChanged(row=row))
@@ -254,11 +276,13 @@ def _count(draft: Draft, row: ReportRow) -> None:
         zones.extend(draft, row, incident)
 
 
-# ── cancellations (D3) ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _withdraw(draft: Draft, row: ReportRow) -> None:
-    """With refs: withdraws them, their causes are lifted. Without: a value it carries is applied, otherwise a person links it."""
+    """Apply a cancellation.
+
+    With references: withdraw those reports and lift their causes. Without references: its measure
+    or colour is applied elsewhere; a cancellation without either opens a task for a person. Rule
+    D3, cancellations.
+    """
     if row.references:
         for reference in row.references:
             told = draft.state.reports.get(reference)
@@ -286,7 +310,7 @@ def _withdraw(draft: Draft, row: ReportRow) -> None:
 
 
 def _hold_again(draft: Draft, reference: str) -> None:
-    """Of a reopening or an order to leave that is withdrawn: its site is as before, and so is an incident that was closed for it."""
+    """Restore the site and its closed incidents after a withdrawn reopening or order to leave."""
     told = draft.state.reports.get(reference)
     ends = told is not None and (told.type is EventType.REOPENING or told.type in constants.LEAVE)
     if told is None or not ends or told.confirmation not in ("confirmed", "denied"):
@@ -298,7 +322,10 @@ def _hold_again(draft: Draft, reference: str) -> None:
 
 
 def _answer(draft: Draft, row: ReportRow) -> None:
-    """A confirmed Update replaces what its sender had said unconfirmed (D3): that is no question any more."""
+    """Close the questions about unconfirmed reports that a confirmed Update replaces.
+
+    Rule D3, updates.
+    """
     for reference in row.references:
         told = draft.state.reports.get(reference)
         if (
@@ -320,12 +347,12 @@ def _flag_references(draft: Draft, row: ReportRow, flag: str) -> None:
             continue
         if flag == "cancelled" or (
             _replaces(row.type, told.type) and row.occurred_at >= told.occurred_at
-        ):  # else it replaces nothing (D7)
+        ):  # an older Update replaces nothing (D7)
             draft.emit(ReportChanged(row=changed(told, {"flags": (*told.flags, flag)})))
 
 
 def _rumours_near(draft: Draft, row: ReportRow) -> tuple[str, ...]:
-    """Open rumours of the same commune, or of no place; newest first."""
+    """Return open rumours of the same commune, or without a place, newest first, at most 10."""
     here, found = frozenset(communes_of(row, draft.territory)), list[ReportRow]()
     for id in draft.state.rumours:
         rumour = draft.state.reports[id]
@@ -335,11 +362,11 @@ def _rumours_near(draft: Draft, row: ReportRow) -> tuple[str, ...]:
     return tuple(r.id for r in sorted(found, key=lambda r: (-r.recorded_at, r.id)))[:10]
 
 
-# ── unconfirmed and rumours (D6) ───────────────────────────────────────────────────────────────────────────────────
-
-
 def _unconfirmed(draft: Draft, row: ReportRow) -> None:
-    """Opens nothing and counts for nothing. An unconfirmed report may join; a rumour stands alone."""
+    """Record an unconfirmed report or a rumour: it opens no incident and counts for nothing.
+
+    An unconfirmed report may join an incident; a rumour stands alone. Rule D6, rumours.
+    """
     known = cause_lifecycle.known_cause(row, draft) if row.confirmation == "unconfirmed" else None
     placement = (
         (_by_hand(draft, row) or place(row, known, draft))
@@ -382,7 +409,10 @@ def _unconfirmed(draft: Draft, row: ReportRow) -> None:
 
 
 def _others(draft: Draft, row: ReportRow) -> tuple[str, ...]:
-    """Unconfirmed reports of other sources that say the same of the same occasion. Who withdraws or says that all is well says it not."""
+    """Return the unconfirmed reports of other sources that say the same of the same occasion.
+
+    Empty for a cancellation and for a report that all is well.
+    """
     if row.msg_type is MsgType.CANCEL or not (
         cause_lifecycle.makes_cause(row, draft)
         or (row.type in constants.ACTING_ALONE and not is_placeless(row))
@@ -400,26 +430,36 @@ def _others(draft: Draft, row: ReportRow) -> tuple[str, ...]:
 
 
 def _seconds(draft: Draft, row: ReportRow) -> bool:
-    """It is the second to say unconfirmed what waits for one more source (D6)."""
+    """Return whether another source has reported the same and waits for confirmation.
+
+    Rule D6, confirmation.
+    """
     return any(draft.state.reports[r].confirmation == "unconfirmed" for r in _others(draft, row))
 
 
 def _was_calm(draft: Draft, first: ReportRow, second: ReportRow) -> bool:
-    """Between the two the site said that there is nothing to report: what the first told of was over, or was not."""
+    """Return whether the site reported between the two reports that all is well.
+
+    Then the trouble of the first report was over, or never was.
+    """
     calm = draft.state.calm.get(first.site or "")
     return calm is not None and first.occurred_at < calm <= second.occurred_at
 
 
 def _corroborate(draft: Draft, row: ReportRow) -> None:
-    """A second independent source confirms what others said unconfirmed (D6)."""
+    """Confirm the unconfirmed reports of other sources that the report repeats.
+
+    Rule D6, confirmation.
+    """
     for id in _others(draft, row):
         confirm(draft, draft.state.reports[id], None)
 
 
 def confirm(draft: Draft, told: ReportRow, by: str | None) -> None:
-    """By a second source or a named person: it is judged as if it had come confirmed, with its own times.
+    """Confirm a report and judge it with its own times.
 
-    A person also confirms what was held of it (D76); a second source does not.
+    `by` is the confirming person; None for a second source. A person also confirms the held parts
+    of the report; a second source does not. Rule D76, entitled sources.
     """
     if by is not None:
         told = entitlement.release(told)
@@ -436,7 +476,10 @@ def confirm(draft: Draft, told: ReportRow, by: str | None) -> None:
 
 
 def grant(draft: Draft, told: ReportRow, by: str | None) -> None:
-    """A person, or a second reading, confirms what was held of a confirmed report (D76): it counts with its own times."""
+    """Confirm the held parts of a confirmed report and judge it again with its own times.
+
+    `by` is the person; None for a second reading. Rule D76, entitled sources.
+    """
     why = (*told.why, Why(code="manual" if by else "confirmed", at=draft.now))
     tasks.void(draft, "verify_report", told.id, "confirmed")
     if (cause := cause_lifecycle.cause_of(draft, told)) is not None:
@@ -446,7 +489,11 @@ def grant(draft: Draft, told: ReportRow, by: str | None) -> None:
 
 
 def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
-    """Denied by a person, or by a cancellation that names it. A confirmed one is withdrawn with its cause, but for what other sources say of it (D4)."""
+    """Deny a report by a person, or by a cancellation that names it.
+
+    A confirmed report is withdrawn with its cause, except for the reports of other sources. Rule
+    D4, duplicates.
+    """
     if (
         told.confirmation == "confirmed"
         and (cause := cause_lifecycle.cause_of(draft, told)) is not None
@@ -466,7 +513,7 @@ def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
 
 
 def _end_doubt(draft: Draft, site: str | None) -> None:
-    """A site is unknown for its only word was unconfirmed, and that is settled."""
+    """Show the site's status again when its only report was unconfirmed and is settled now."""
     silence = draft.state.silences.get(site) if site is not None else None
     if (
         site is not None
@@ -479,7 +526,10 @@ def _end_doubt(draft: Draft, site: str | None) -> None:
 
 
 def link(draft: Draft, told: ReportRow, site: str, by: str) -> None:
-    """D8: a person says which site was meant; effects apply with the original times. Those of a report that was withdrawn do not."""
+    """Link a report to the site that a person names, and apply its effects with the original times.
+
+    A withdrawn report has no effects. Rule D8, unknown sites.
+    """
     tasks.void(draft, "link_site", told.id, "linked")
     kept = tuple(f for f in told.flags if f not in ("site_unknown", "area_unknown"))
     row, _ = entitlement.hold(

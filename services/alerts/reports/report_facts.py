@@ -1,4 +1,7 @@
-"""What a report says, before it is judged (D1, D2, D6, D7, D9, D11): one row from one message, and questions about a row."""
+"""Read the facts of a report before it is judged: build its row, and answer questions about a row.
+
+Rules D1, D2, D6, D7, D9 and D11.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,13 @@ from services.alerts.reference.constants import (
 from services.alerts.reference.territory import Territory
 
 WITHDRAWN: Final = "withdrawn:"
-"""A cause was lifted by the Cancel of this id."""
+"""Prefix of `lifted_by` of a cause that the Cancel with the following id lifted."""
 DENIED: Final = "denied:"
-"""… because this report was denied."""
+"""Prefix of `lifted_by` of a cause that was lifted because that report was denied."""
 
 
 def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -> ReportRow:
-    """The report as recorded, with the flags of D7–D9; nothing is decided about it yet."""
+    """Build the row of a report with its flags; nothing is decided yet. Rules D7 to D9."""
     occurred_at, flags = (
         recorded_at if report.occurred_at is None else report.occurred_at,
         list[str](),
@@ -97,7 +100,10 @@ def _confirmation(certainty: Certainty) -> str:
 
 
 def _starts(windows: tuple[Window, ...], told: Instant) -> Instant:
-    """What is announced lasts from its next window on, not from when it was told (D9)."""
+    """Return the start of an announced event's duration: its next window.
+
+    The time of the report does not matter. Rule D9, planned events.
+    """
     return (
         told
         if inside(windows, told)
@@ -106,43 +112,49 @@ def _starts(windows: tuple[Window, ...], told: Instant) -> Instant:
 
 
 def all_over(windows: tuple[Window, ...], now: Instant) -> bool:
-    """There were windows, and the last of them has ended."""
+    """Return whether there are windows and all of them have ended."""
     return bool(windows) and all(w.end is not None and w.end <= now for w in windows)
 
 
 def inside(windows: tuple[Window, ...], at: Instant) -> bool:
-    """True if `at` lies in one of the windows; always without windows (D9)."""
+    """Return whether `at` lies in one of the windows; True without windows.
+
+    Rule D9, planned events.
+    """
     return not windows or any(w.start <= at and (w.end is None or at < w.end) for w in windows)
 
 
 def began(cause: Cause, now: Instant) -> Instant:
-    """A cause with windows began with the one it is in."""
+    """Return the start of a cause: that of its current window, if it has windows."""
     return max((w.start for w in cause.windows if w.start <= now), default=cause.since)
 
 
 def site_of(row: ReportRow) -> str | None:
-    """The known site that the report is about."""
+    """Return the known site that the report is about."""
     return None if row.site is None or "site_unknown" in row.flags else row.site
 
 
 def is_placeless(row: ReportRow) -> bool:
-    """It says a place that nobody has found yet (D8): it acts nowhere until a person links it."""
+    """Return whether the report names a place that is still unknown.
+
+    It has no effect until a person links it. Rule D8, unknown sites.
+    """
     return "site_unknown" in row.flags or "area_unknown" in row.flags
 
 
 def communes_of(row: ReportRow, territory: Territory) -> tuple[str, ...]:
-    """Communes that the report names, or that of its site."""
+    """Return the communes that the report names, or the one of its site."""
     if row.zone:
         return row.zone
     site = site_of(row)
     if site is not None:
-        known = territory.sites.get(site)  # not one that the reference data have dropped since
+        known = territory.sites.get(site)  # None if the reference data dropped it
         return (known.commune,) if known is not None else ()
     return (row.commune,) if row.commune else ()
 
 
 def objects_of(row: ReportRow | Cause) -> tuple[str, ...]:
-    """`system:x`, `road:y`, … that a report or a cause is about."""
+    """Return the objects that a report or a cause is about: `system:x`, `road:y`, …"""
     return (
         tuple(o for o in (row.measure.object or "").split("|") if o)
         if row.measure is not None
@@ -151,12 +163,12 @@ def objects_of(row: ReportRow | Cause) -> tuple[str, ...]:
 
 
 def named(row: ReportRow | Cause, prefix: str) -> tuple[str, ...]:
-    """Names of the objects of one sort: `named(row, "system:")`."""
+    """Return the names of the objects of one sort: `named(row, "system:")`."""
     return tuple(o.removeprefix(prefix) for o in objects_of(row) if o.startswith(prefix))
 
 
 def services_of(row: ReportRow) -> tuple[str, ...]:
-    """The systems and networks by name that the report is about."""
+    """Return the systems and networks that the report names."""
     return tuple(
         o for o in objects_of(row) if o.startswith(("system:", "network:")) and o != "system:*"
     )
@@ -167,22 +179,26 @@ def measure_name(row: ReportRow | Cause) -> str | None:
 
 
 def is_wide(row: ReportRow) -> bool:
-    """A rate for more than one site (`kind:…`, `pole:…`, `zone:…`, `global`): it touches no site's status and is no site's word (D11).
+    """Return whether a report gives a rate for more than one site.
 
-    What holds in a zone (evacuees, customers) is no rate.
+    Its scope is `kind:…`, `pole:…`, `zone:…` or `global`. It changes no site's status and is not a
+    report of a site. Other values of a zone (evacuees, customers) are no rates. Rule D11, rates.
     """
     scope = row.measure.scope if row.measure is not None else None
     return scope is not None and scope != "site" and (not scope.startswith("zone") or is_rate(row))
 
 
 def is_rate(row: ReportRow) -> bool:
-    """It measures a share."""
+    """Return whether the report measures a share."""
     m = row.measure
     return m is not None and (m.unit == "%" or (m.name or "").endswith("_rate"))
 
 
 def as_number(value: float | bool | str | None) -> float | None:
-    """A measured value as a number; true is 1. None also for words that only a float knows (`nan`, `inf`): no log could hold them."""
+    """Return a measured value as a number; true is 1.
+
+    None for text that is not a number, and for `nan` and `inf`, which no log can hold.
+    """
     if isinstance(value, str):
         try:
             number = float(value)
@@ -193,7 +209,7 @@ def as_number(value: float | bool | str | None) -> float | None:
 
 
 def absent_pct(cause: Cause) -> float:
-    """Of a shortage of staff: the loss that it names, else the rate of absence that it measured; 0 to 100."""
+    """Return the absence of a staff shortage, 0 to 100: its loss, else its measured rate."""
     lost = cause.loss_pct
     if lost is None and cause.measure is not None and cause.measure.unit == "%":
         lost = as_number(cause.measure.value)
@@ -201,19 +217,25 @@ def absent_pct(cause: Cause) -> float:
 
 
 def is_withdrawn(cause: Cause) -> bool:
-    """Ended because what was said of it was cancelled or denied (D3, D6): it never held, and counts for nothing afterwards either."""
+    """Return whether a cause ended because its reports were cancelled or denied.
+
+    Such a cause never held and never counts. Rules D3 and D6.
+    """
     return (cause.lifted_by or "").startswith((WITHDRAWN, DENIED))
 
 
 def as_truth(value: float | bool | str | None) -> bool:
-    """A measured value as true or false."""
+    """Return a measured value as true or false."""
     if isinstance(value, str):
         return value.strip().lower() in ("1", "true", "oui", "yes")
     return bool(value)
 
 
 def says_restored(row: ReportRow) -> bool:
-    """The operator's all-clear: no customer is cut any more (D20)."""
+    """Return whether the report is the operator's all-clear: no customer is cut any more.
+
+    Rule D20, operator all-clear.
+    """
     return (
         row.measure is not None
         and row.measure.name == "customers_cut"
@@ -222,7 +244,10 @@ def says_restored(row: ReportRow) -> bool:
 
 
 def takes_back(row: ReportRow, flags: Container[str]) -> bool:
-    """It declares that something is not so any more, or that all is well: an isolation, a restriction, an order (§13, D3)."""
+    """Return whether the report revokes a declaration: an isolation, a restriction or an order.
+
+    The measure is false for a flag, and true for an all-clear. Rule D3, cancellations.
+    """
     m = row.measure
     return (
         m is not None
@@ -233,7 +258,10 @@ def takes_back(row: ReportRow, flags: Container[str]) -> bool:
 
 
 def works_again(row: ReportRow) -> tuple[str, ...]:
-    """Systems, networks and suppliers (`supplier:x`, a kitchen too) that the report says to work again (§3)."""
+    """Return the systems, networks and suppliers that the report restores.
+
+    A kitchen is a supplier, too (`supplier:x`).
+    """
     m = row.measure
     if m is None:
         return ()
@@ -248,7 +276,7 @@ def works_again(row: ReportRow) -> tuple[str, ...]:
 
 
 def as_instant(row: ReportRow) -> Instant | None:
-    """The time that a report announces as the end: `estimated_end` as a field or as a measure."""
+    """Return the end that a report announces: `estimated_end` as a field or as a measure."""
     if (
         row.measure is not None
         and row.measure.name == "estimated_end"
@@ -259,7 +287,7 @@ def as_instant(row: ReportRow) -> Instant | None:
 
 
 def measured_place(row: ReportRow) -> str:
-    """Where a measure was taken: the site, else the object, the scope or the commune."""
+    """Return the place of a measure: the site, else the object, the scope or the commune."""
     m = row.measure
     return (
         row.site
@@ -271,7 +299,10 @@ def measured_place(row: ReportRow) -> str:
 
 
 def awaits_its_value(row: ReportRow) -> bool:
-    """A bulletin or a reading of which the value is held: it is nothing else, and counts for no severity (D76)."""
+    """Return whether a bulletin or river reading has its value held: it counts for no severity.
+
+    Rule D76, entitled sources.
+    """
     return row.held is not None and row.type in (EventType.WEATHER_ALERT, EventType.FLOOD_LEVEL)
 
 
@@ -280,44 +311,62 @@ def is_confirmed(row: ReportRow) -> bool:
 
 
 def stands(row: ReportRow) -> bool:
-    """Neither replaced nor withdrawn (D3)."""
+    """Return whether a report is neither replaced nor withdrawn.
+
+    Rule D3, updates and cancellations.
+    """
     return not {"superseded", "cancelled"}.intersection(row.flags)
 
 
 def is_current(row: ReportRow) -> bool:
-    """Confirmed, not withdrawn, and about now, not announced (D9)."""
+    """Return whether a report is confirmed, not withdrawn, and about now.
+
+    Rule D9, planned events.
+    """
     return row.confirmation == "confirmed" and not {"cancelled", "planned"}.intersection(row.flags)
 
 
 def speaks_for_site(row: ReportRow) -> bool:
-    """True if the report is a word of its site (D18): confirmed, about that site itself."""
+    """Return whether the report is confirmed and about one site itself. Rule D18, silent sites."""
     return row.confirmation == "confirmed" and site_of(row) is not None and not is_wide(row)
 
 
 def orders_to_leave(row: ReportRow) -> bool:
-    """An order to leave its site, in force: who was told to shelter there before is told so no more (§3)."""
+    """Return whether the report is an order in force to leave its site.
+
+    It ends an order to shelter.
+    """
     in_force = row.msg_type is not MsgType.CANCEL and "planned" not in row.flags
     return row.type in LEAVE and in_force and site_of(row) is not None and not is_wide(row)
 
 
 def is_ill(row: ReportRow | Cause) -> bool:
-    """It counts ill people."""
+    """Return whether the report counts ill people."""
     return row.type is EventType.SANITARY_ALERT and measure_name(row) == "ill_persons"
 
 
 def cause_key(claim: str, windowed: bool) -> str:
-    """Which cause a claim is about: what acts only inside its windows and what holds until it is lifted are two (D9)."""
+    """Return the key of the cause that a claim key leads to.
+
+    A cause that acts only inside its windows and one that holds until it is lifted are two causes.
+    Rule D9, planned events.
+    """
     return f"{claim}|windows" if windowed else claim
 
 
 def is_ahead(windows: tuple[Window, ...], at: Instant) -> bool:
-    """True for what is only announced at that time: no word on how things were then ends it."""
+    """Return whether the windows are all in the future at that time.
+
+    No report on the situation at that time ends such an announcement.
+    """
     return bool(windows) and all(at < w.start for w in windows)
 
 
 def claim_key(row: ReportRow) -> str:
-    """What a claim is about, for D4 and D6: place, type and measure. A supplier is a place, and a road, of which « closed » and « open » are two claims.
-    Without any it is about itself alone.
+    """Return the subject of a report: place, type and measure.
+
+    A supplier or a road can be the place; « closed » and « open » of a road are two subjects. A
+    report without a place is about itself alone. Rules D4 and D6.
     """
     place, measure = site_of(row), measure_name(row) or ""
     thing = (row.measure.object or "") if row.measure is not None else ""
@@ -334,7 +383,10 @@ def claim_key(row: ReportRow) -> str:
 
 
 def says_calm(row: ReportRow) -> bool:
-    """« Rien à signaler »: a confirmed word of the site that names nothing (D19)."""
+    """Return whether a site reports that all is well (« Rien à signaler »).
+
+    That is a confirmed report of the site that names no trouble. Rule D19, end of silence.
+    """
     return (
         row.type is EventType.INFO
         and row.measure is None

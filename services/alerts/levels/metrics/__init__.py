@@ -1,4 +1,8 @@
-"""The metrics of DOMAIN §13, read from the indexes of the state in (nearly) constant time. A new metric is one function and one line."""
+"""The metrics that predicates may name, read from indexes of the state in nearly constant time.
+
+A new metric is one function and one line here. They are listed in `docs/reference/rules.md`,
+section 13.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +65,7 @@ METRICS: Final = frozenset(_MAKERS) | CONTINUITY_METRICS
 
 
 def bind(measured: Measured, territory: Territory, severity_index: Mapping[str, int]) -> Metric:
-    """The metric of one leaf. Raises KeyError for a metric that DOMAIN §13 does not name."""
+    """Return the metric of one comparison. Raises KeyError for an unknown metric."""
     if measured.metric in CONTINUITY_METRICS:
         return incidents.of_continuity(measured)
     return _MAKERS[measured.metric](Asked(measured.args, territory, severity_index))

@@ -1,8 +1,10 @@
-# ruff: noqa: ARG001  every metric is asked with a draft and a scope
-"""What a metric is, and what its makers share (DOMAIN §13).
+# ruff: noqa: ARG001  every metric takes a draft and a scope
+"""The type of a metric, and helpers for the functions that make one.
 
-A maker turns `{metric, args}` into a `Metric` once per version. With an incident as scope a metric counts only what that incident
-causes; a metric that no incident can own (a flag that another incident raised, a rate of the territory) has no value there.
+A maker turns `{metric, args}` into a `Metric` once per version. With an incident as scope, a metric
+counts only the effects of that incident. A metric that no incident can own, such as a flag of
+another incident or a rate of the territory, has no value there. The metrics are listed in
+`docs/reference/rules.md`, section 13.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ Scope = str | None
 Args = Mapping[str, Any]
 Shown = str | int | float | bool
 SHOWN_REPORTS: Final = 20
-"""A reason cites at most so many reports."""
+"""Most reports that a reason cites."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a maker is asked for."""
+    """The arguments of a maker."""
 
     args: Args
     territory: Territory
@@ -35,7 +37,7 @@ class Asked:
 
 
 def severity_key(args: Args) -> str:
-    """Canonical name of a severity query; `and_flag` is looked at when it is read."""
+    """Return the canonical name of a severity query. `and_flag` is checked when it is read."""
     return metric_key("max_severity", {k: v for k, v in args.items() if k != "and_flag"})
 
 
@@ -48,37 +50,40 @@ def as_shown(value: float) -> Shown:
 
 
 def tenth(threshold: float) -> float:
-    """Margin of a count (D31)."""
+    """Return a tenth of the threshold: the margin of a count. Rule D31, thresholds."""
     return abs(threshold) / 10
 
 
 def none(threshold: float) -> float:
-    """No margin: being below is enough."""
+    """Return no margin: being below the threshold is enough."""
     return 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric with its arguments. `value` None = it cannot be said, so no predicate on it holds."""
+    """A metric with its arguments. A `value` of None is unknown, so no predicate on it holds."""
 
     value: Callable[[Draft, Scope], float | None]
     reads: frozenset[str]
-    """What it depends on: indexes of the state, `mark:<m>` (sites that count for it), `out:<kind>` (sites that are out), and
-    `incidents`, `customers`, `levels` (Draft.touch)."""
+    """Dependencies: indexes of the state, marks and topics.
+
+    `mark:<m>` stands for the sites with a mark, `out:<kind>` for the sites that are out; the topics
+    `incidents`, `customers` and `levels` are those of `Draft.touch`.
+    """
     reports: Callable[[Draft, Scope], tuple[str, ...]] = nobody
     margin: Callable[[float], float] = tenth
-    """How far below the threshold it is armed again (D31)."""
+    """Distance below the threshold at which it is armed again. Rule D31, thresholds."""
     shown: Callable[[float], Shown] = as_shown
     parse: Callable[[str], float] = float
 
 
 def topics(*names: str) -> frozenset[str]:
-    """What a metric reads, see `Metric.reads`."""
+    """Return a set for `Metric.reads`."""
     return frozenset(names)
 
 
 def several(args: Args, *names: str) -> tuple[str, ...]:
-    """The values of the first of these arguments that is given: `kind: college` and `kinds: [college]` are one."""
+    """Return the values of the first given argument: `kind: college` equals `kinds: [college]`."""
     for name in names:
         if name in args:
             value = args[name]

@@ -1,5 +1,5 @@
-# ruff: noqa: ARG001  every metric is asked with a draft and a scope
-"""Metrics of what an authority or an operator declared: from the flags."""
+# ruff: noqa: ARG001  every metric takes a draft and a scope
+"""Metrics of declarations of authorities and operators, read from the flags."""
 
 from __future__ import annotations
 
@@ -36,14 +36,20 @@ if TYPE_CHECKING:
 
 
 def is_true(row: FlagRow | None) -> bool:
-    """In force, and said by more than planned works (D64)."""
+    """Return whether a flag is true and in force, and not by planned works alone.
+
+    Rule D64, maintenance windows.
+    """
     return (
         row is not None and not row.maintenance and row.effective_from is None and row.value is True
     )
 
 
 def is_of(draft: Draft, row: FlagRow, scope: Scope) -> bool:
-    """True if this incident raised it, or one that was merged into it; of the territory everything is."""
+    """Return whether this incident, or one merged into it, raised the flag.
+
+    True for the territory.
+    """
     return scope is None or draft.standing(row.incident) == scope
 
 
@@ -120,7 +126,7 @@ def system_down(of: Asked) -> Metric:
             row = draft.state.flags.get(f"system:{system}")
             cut = is_true(isolation) and system not in spared and isolation is not None
             if cut and isolation is not None and (row is None or row.since < isolation.since):
-                row = isolation  # an isolation downs it until somebody says it is restored (D40)
+                row = isolation  # an isolation downs it until it is reported restored (D40)
             elif row is None or row.value != "down" or row.maintenance:
                 continue
             if is_of(draft, row, scope):
@@ -138,14 +144,21 @@ def system_down(of: Asked) -> Metric:
 
 
 def served_pct(row: FlagRow) -> float:
-    """Meals that a kitchen or supplier still serves, in per cent; an announced failure has not begun."""
+    """Return the meals that a kitchen or supplier still serves, in per cent.
+
+    An announced failure has not begun.
+    """
     if row.effective_from is not None:
         return 100.0
     return meals_served_by(row.value)
 
 
 def catering_down(of: Asked) -> Metric:
-    """Sites with a kitchen whose meals are under half: by what happens there, by the kitchen that serves them, by their supplier (D13, D40)."""
+    """Count sites with a kitchen that serve less than half of their meals.
+
+    The reason may be at the site, at the kitchen that serves it, or at the supplier. Rules D13 and
+    D40.
+    """
     kinds = several(of.args, "kind", "kinds")
     groups = tuple(f"kind:{kind}" for kind in kinds)
     served = {

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG001  every metric is asked with a draft and a scope
+# ruff: noqa: ARG001  every metric takes a draft and a scope
 """Metrics of incidents and levels, and those that continuity owns."""
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ def open_incidents(of: Asked) -> Metric:
 
 
 def _is_current(draft: Draft, row: IncidentRow) -> bool:
-    """False for one that holds nothing but planned works (D64), or nothing but what is announced (D9)."""
+    """Return whether an incident holds more than planned works and announcements.
+
+    Rules D9 and D64.
+    """
     if row.quiet == "maintenance" or row.severity:
         return row.quiet != "maintenance"
     return not any(
@@ -94,7 +97,7 @@ def customers_cut(of: Asked) -> Metric:
 
 
 def _is_planned(draft: Draft, reports: tuple[str, ...]) -> bool:
-    """All that is behind a value is planned works (D64)."""
+    """Return whether planned works alone are behind a value. Rule D64, maintenance windows."""
     return bool(reports) and all(draft.state.hushed.get(r) == "maintenance" for r in reports)
 
 

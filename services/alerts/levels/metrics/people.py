@@ -1,5 +1,5 @@
-# ruff: noqa: ARG001, ARG005  every metric is asked with a draft and a scope
-"""Metrics of people: ill, absent, evacuated, counted; and of rumours."""
+# ruff: noqa: ARG001, ARG005  every metric takes a draft and a scope
+"""Metrics of people (ill, absent, evacuated, counted) and of rumours."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def supplier_illness(of: Asked) -> Metric:
 
 
 def _incident_of(draft: Draft, site: str) -> str | None:
-    """Incident of the ill people at a site."""
+    """Return the incident of the ill people at a site."""
     cause = draft.state.cause_keys.get(f"{site}|sanitary_alert|ill_persons")
     return draft.standing(draft.state.causes[cause].incident) if cause is not None else None
 
@@ -126,7 +126,10 @@ def evacuees(of: Asked) -> Metric:
 
 
 def _rumours(draft: Draft) -> dict[str, int]:
-    """Return the severities of what people talk about: rumours, and unconfirmed `info` of no site. Other unconfirmed reports are events (D6)."""
+    """Return the severities of rumours and of unconfirmed `info` without a site.
+
+    Other unconfirmed reports are events. Rule D6, rumours.
+    """
     rows = ((draft.state.reports[id], severity) for id, severity in draft.state.rumours.items())
     return {
         row.id: severity
@@ -149,7 +152,7 @@ def rumour_severity(of: Asked) -> Metric:
 
 
 def headcounts(draft: Draft, incident: str | None = None) -> dict[str, Reading]:
-    """Site → its newest count (D37); of an incident: those that belong to it."""
+    """Return site → newest count, of one incident or of all. Rule D37, headcount."""
     heads = {
         key.partition("|")[2]: r
         for key, r in draft.state.readings.items()
@@ -163,7 +166,11 @@ def headcounts(draft: Draft, incident: str | None = None) -> dict[str, Reading]:
 
 
 def headcount(of: Asked) -> Metric:
-    """`scope: incident`: of the incident that is asked about, else of those that are open; what was counted in one that is closed is over."""
+    """Measure the share of people found.
+
+    With `scope: incident` it covers the incident in scope, else the open incidents; the counts of
+    closed incidents are over.
+    """
 
     def value(draft: Draft, scope: Scope) -> float | None:
         found = list(headcounts(draft, scope).values())

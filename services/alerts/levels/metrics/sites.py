@@ -1,5 +1,5 @@
-# ruff: noqa: ARG001  every metric is asked with a draft and a scope
-"""Metrics that count sites (D29): from the marks of `site_status`."""
+# ruff: noqa: ARG001  every metric takes a draft and a scope
+"""Metrics that count sites by their marks. Rule D29, hit and out sites."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ def marked(mark: str) -> Maker:
 def reports_of_marked(
     draft: Draft, scope: Scope, mark: str, groups: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """First report of each site that counts for a mark. Walks over all marked sites: only when a predicate begins to hold."""
+    """Return the first report of each site with a mark.
+
+    Walks over all marked sites: call it only when a predicate begins to hold.
+    """
     found: list[str] = []
     for site in sites_marked(draft, scope, mark, groups):
         causes = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
@@ -126,7 +129,10 @@ def restored_share(of: Asked) -> Metric:
 def unavailability(
     draft: Draft, scope: Scope, kinds: Iterable[str]
 ) -> tuple[float, tuple[str, ...]]:
-    """Longest expected duration (hours) of a cause that puts a site of these kinds out, and its reports."""
+    """Return the longest expected duration (hours) of a cause that puts a site of these kinds out.
+
+    Also returns its reports.
+    """
     state, best = draft.state, 0.0
     reports: tuple[str, ...] = ()
     for kind in kinds:
@@ -151,7 +157,10 @@ def unavailability(
 
 
 def _puts_out(cause: Cause, site: Site | None) -> bool:
-    """Tell whether a cause by itself puts its site out: how long another lasts says nothing of that."""
+    """Return whether a cause by itself puts its site out.
+
+    The duration of other causes does not count.
+    """
     return effect(cause, site) in (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)
 
 
@@ -165,7 +174,10 @@ def expected_unavailability(of: Asked) -> Metric:
 
 
 def gas_distance(of: Asked) -> Metric:
-    """0 m for a leak on a site, and for one in an area that has sites in it; nobody knows how far any other is."""
+    """Measure the distance from a gas leak to the nearest site.
+
+    It is 0 m for a leak on a site or in an area with sites; any other distance is unknown.
+    """
 
     def around(draft: Draft, scope: Scope) -> tuple[str, ...]:
         leaks = (

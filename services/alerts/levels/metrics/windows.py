@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
 
 Event = tuple[Instant, str, str]
-"""(when it began, what is counted, its cause)"""
+"""(beginning, counted thing, cause)"""
 
 
 def fullest(events: Sequence[Event], window_ms: Instant) -> Sequence[Event]:
-    """The window of `window_ms`, both ends inclusive, in which most different things are counted; `events` ascending."""
+    """Return the window with the most different things counted, both ends inclusive.
+
+    `events` are ascending.
+    """
     if not events or events[-1][0] - events[0][0] <= window_ms:
         return events
     inside, best, most, first = Counter[str](), (0, 0), 0, 0
@@ -41,7 +44,7 @@ def fullest(events: Sequence[Event], window_ms: Instant) -> Sequence[Event]:
 
 
 def _counted(find: Callable[[Draft, Scope], Sequence[Event]], index: str) -> Metric:
-    """How many different things are in the window that `find` finds."""
+    """Count the different things in the window that `find` returns."""
     return Metric(
         lambda draft, scope: len({counted for _, counted, _ in find(draft, scope)}),
         topics(index),
@@ -75,7 +78,10 @@ _EVENTS: Final = frozenset({EventType.SECURITY_INCIDENT.value, EventType.DAMAGE_
 def _security(
     draft: Draft, scope: Scope, of: Asked, types: frozenset[str] | None
 ) -> Iterator[tuple[Instant, str]]:
-    """Find what started in the scanned window, ascending: (since, cause). Damage counts in a security incident alone (D75)."""
+    """Yield the security events that started in the scanned window, ascending: (since, cause).
+
+    Damage counts in a security incident only. Rule D75, damage.
+    """
     since = draft.now - max(WINDOW_SCAN_MS, int(of.args["window_min"] * MINUTE_MS))
     least = int(of.args.get("min_severity", 1))
     for at, cause, severity, type_ in draft.state.security:
@@ -91,7 +97,7 @@ def _security(
 
 
 def _communes(draft: Draft, cause: str) -> tuple[str, ...]:
-    """Where it is: several, when its first report names several."""
+    """Return the communes of a cause: several when its first report names several."""
     known = draft.state.causes[cause]
     told = draft.state.reports.get(known.reports[0]) if known.site is None else None
     return (
