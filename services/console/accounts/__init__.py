@@ -1,1 +1,1 @@
-"""Login, accounts and devices of people."""
+"""Manage login, accounts and devices of people."""

@@ -1,4 +1,4 @@
-"""`/compte`: one's own account, its passkeys and sessions; and the requests of a browser that makes or uses a passkey."""
+"""Serve the own account under `/compte`, with passkeys and sessions, and the passkey requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.runtime.identity.sessions import COOKIE, Session, Sessions
 
 
 class NewKey(BaseModel):
-    """What the browser answers to `offer`, and what its owner calls the device."""
+    """The browser's answer to `offer`, and the owner's name for the device."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -26,7 +26,7 @@ class NewKey(BaseModel):
 
 
 class UsedKey(BaseModel):
-    """What the browser answers to `ask`."""
+    """The browser's answer to `ask`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -34,7 +34,10 @@ class UsedKey(BaseModel):
 
 
 async def at_browser(request: Request) -> Session:
-    """Return the session of whoever sits at this browser; a token is no person, also beside a session. Raises ProblemError."""
+    """Return the session at this browser; tokens are refused, even beside a session.
+
+    Raises ProblemError.
+    """
     session = session_of(request)
     if session is None or "authorization" in request.headers:
         raise ProblemError("unauthenticated")
@@ -43,7 +46,10 @@ async def at_browser(request: Request) -> Session:
 
 
 async def in_person(request: Request) -> Principal:
-    """Return the person at this browser. Raises ProblemError `unauthenticated`, `csrf`, `second_factor_needed`."""
+    """Return the person at this browser.
+
+    Raises ProblemError `unauthenticated`, `csrf`, `second_factor_needed`.
+    """
     session = await at_browser(request)
     if session.enrolling:
         raise ProblemError("second_factor_needed")
@@ -51,7 +57,10 @@ async def in_person(request: Request) -> Principal:
 
 
 async def with_proof(request: Request) -> Principal:
-    """Return the person, who logged in a moment ago. Raises as `in_person`, and `proof_needed`."""
+    """Return the person, if the last login was a moment ago.
+
+    Raises the errors of `in_person`, and `proof_needed`.
+    """
     person = await in_person(request)
     session = session_of(request)
     assert session is not None
@@ -60,7 +69,10 @@ async def with_proof(request: Request) -> Principal:
 
 
 async def adding_factor(request: Request) -> Principal:
-    """Return the person who may add a way to come in: as `with_proof`, or with a password alone as long as the account has no other way."""
+    """Return the person if a new login factor may be added.
+
+    Like `with_proof`; a password alone is enough while the account has no other factor.
+    """
     session = await at_browser(request)
     session.check_proof()
     account = account_of(request, session.principal)
@@ -75,18 +87,21 @@ Adding = Annotated[Principal, Depends(adding_factor)]
 
 
 def account_of(request: Request, principal: Principal) -> Account | None:
-    """The account of a principal; None for whoever came in by a code alone."""
+    """Return the account of a principal; None after a login with a one-time code alone."""
     access: AccessStore = request.app.state.access
     return access.account_of(principal.id)
 
 
 def place_of(request: Request) -> Place:
-    """Where the browser believes to be. Raises ProblemError `passkey_needs_name`."""
+    """Return the address at which the browser sees this site.
+
+    Raises ProblemError `passkey_needs_name`.
+    """
     return Place.of(request.headers.get("x-forwarded-host") or request.headers.get("host"))
 
 
 def is_named(request: Request) -> bool:
-    """This browser may have a passkey here."""
+    """Return whether this browser may use a passkey here."""
     try:
         place_of(request)
     except ProblemError:
@@ -95,14 +110,17 @@ def is_named(request: Request) -> bool:
 
 
 def with_session(response: Response, session: Session, request: Request) -> Response:
-    """The response with the cookies of a session."""
+    """Add the cookies of a session to the response."""
     for header in session.set_cookie_headers(secure=is_secure(request)):
         response.headers.append("Set-Cookie", header)
     return response
 
 
 def keys_router() -> APIRouter:
-    """Answers JSON, problems too. The application sets `app.state.access`, `app.state.sessions` and `app.state.passkeys`."""
+    """Build the router of passkey requests, which answers JSON, problems included.
+
+    The application sets `app.state.access`, `app.state.sessions` and `app.state.passkeys`.
+    """
     router = APIRouter(include_in_schema=False)
 
     @router.post("/connexion/cle/options")
@@ -122,7 +140,7 @@ def keys_router() -> APIRouter:
 
     @router.post("/compte/cles")
     async def added(request: Request, person: Adding, body: NewKey) -> Response:
-        """Every other session of the account ends."""
+        """Add a passkey, and end every other session of the account."""
         made = await _keys(request).add(
             person, body.credential, body.label.strip(), place_of(request)
         )
@@ -132,7 +150,7 @@ def keys_router() -> APIRouter:
 
     @router.post("/compte/cles/{id}/retirer")
     async def removed(request: Request, person: Proved, id: str) -> Response:
-        """Every other session of the account ends."""
+        """Remove a passkey, and end every other session of the account."""
         account = account_of(request, person)
         if account is None:
             raise ProblemError("not_found")
@@ -143,7 +161,7 @@ def keys_router() -> APIRouter:
 
     @router.post("/compte/sessions/fermer")
     async def signed_out(request: Request, person: Person) -> Response:
-        """Everywhere but here."""
+        """End every session of the account except this one."""
         access: AccessStore = request.app.state.access
         try:
             await access.end_sessions(person.id)
@@ -156,7 +174,7 @@ def keys_router() -> APIRouter:
 
 
 def _renewed(request: Request, person: Principal, answer: dict[str, str]) -> Response:
-    """The answer with a session in place of the one that has just ended with all others; it is as old, and ends as soon."""
+    """Answer with a new session after all others ended; it keeps the age and expiry."""
     sessions: Sessions = request.app.state.sessions
     expires_at = sessions.expiry_of(cookie_of(request, COOKIE))
     return with_session(

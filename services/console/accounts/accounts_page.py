@@ -1,4 +1,7 @@
-"""`/personnes`: accounts, tokens, and who did what with them: one line each, no name of a person anywhere (D58, D59)."""
+"""Build `/personnes`: accounts, tokens and their register, without names of people.
+
+Rules D58 and D59.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ ACTS: Final = {
     "directory.read": N_("annuaire lu"),
 }
 HUMAN: Final = tuple(r for r in Role if r not in (Role.SOURCE, Role.POSTER))
-"""Roles that a person's account, or a wall, may have."""
+"""Roles of a person's account or a wall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,9 @@ class AccountLine:
     scope: str
     enabled: bool
     factors: str
-    """How this person comes in, as text."""
+    """Login factors of this person, as text."""
     weak: bool
-    """A password alone."""
+    """The account has only a password."""
     last: datetime | None
     own: bool
 
@@ -70,7 +73,7 @@ class TokenLine:
     until: datetime | None
     valid: bool
     own: bool
-    """Of this machine itself: revoking it would shut its commands out."""
+    """The token of this machine: revoking it would lock out its commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class TraceLine:
 def account_lines(
     access: AccessStore, me: Principal, names: Names, _: Translator
 ) -> list[AccountLine]:
-    """By login; closed accounts last."""
+    """List accounts by login, closed ones last."""
     last: dict[str, int] = {}
     for trace in access.all(Trace):
         if trace.act.startswith("login."):
@@ -112,7 +115,7 @@ def account_lines(
 
 
 def token_lines(access: AccessStore, names: Names, now: datetime, _: Translator) -> list[TokenLine]:
-    """Valid ones first, the newest first."""
+    """List tokens, valid ones first, the newest first."""
     principals = {p.id: p for p in access.all(Principal)}
     at = int(now.timestamp() * 1000)
     lines = []
@@ -134,7 +137,7 @@ def token_lines(access: AccessStore, names: Names, now: datetime, _: Translator)
 
 
 def trace_lines(access: AccessStore, names: Names, _: Translator) -> list[TraceLine]:
-    """The newest first, at most `TRACES_SHOWN`."""
+    """List recorded acts, the newest first, at most `TRACES_SHOWN`."""
     logins = {a.id: a.login for a in access.all(Account)}
     newest = sorted(access.all(Trace), key=lambda t: t.id, reverse=True)[:TRACES_SHOWN]
     return [
@@ -150,7 +153,7 @@ def trace_lines(access: AccessStore, names: Names, _: Translator) -> list[TraceL
 
 
 def duties(names: Names, _: Translator) -> list[tuple[str, str]]:
-    """Roles of the organisation that an account may hold."""
+    """List the roles of the organisation that an account may hold."""
     return sorted(
         ((id, w.role_name(id, None, names, _)) for id in names.roles), key=lambda pair: pair[1]
     )
@@ -181,5 +184,5 @@ def _scope(scope: Scope, names: Names, _: Translator) -> str:
 
 
 def time_of(at: int) -> datetime:
-    """Of an instant in ms."""
+    """Convert an instant in ms."""
     return datetime.fromtimestamp(at / 1000, UTC)

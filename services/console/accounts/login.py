@@ -1,4 +1,4 @@
-"""`/connexion`: coming in with a code, a password, or through the organisation's provider where there is one; and going out."""
+"""Serve login and logout: `/connexion` takes a code, a password, or an identity provider."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from services.runtime.identity.sessions import (
 
 
 def login_routes(router: APIRouter) -> None:
-    """The application sets `app.state.access`, `app.state.sessions` and `app.state.oidc` (None without a provider)."""
+    """Add the login routes.
+
+    The application sets `app.state.access`, `app.state.sessions` and `app.state.oidc` (None without
+    a provider).
+    """
 
     @router.get("/connexion")
     async def form(request: Request) -> Response:
@@ -39,7 +43,7 @@ def login_routes(router: APIRouter) -> None:
         second: Annotated[str, Form()] = "",
         next: Annotated[str, Form()] = "/",
     ) -> Response:
-        _check_site(request)  # another site would log its visitors in as somebody of its choice
+        _check_site(request)  # another site could log its visitors in to an account of its choice
         sessions: Sessions = request.app.state.sessions
         address = request.client.host if request.client else ""
         try:
@@ -62,13 +66,11 @@ def login_routes(router: APIRouter) -> None:
     async def logout(request: Request) -> Response:
         _check_site(request)
         response, session = RedirectResponse("/connexion", 303), session_of(request)
-        if (
-            session is None
-        ):  # a form of another site comes without our cookies: it must not take them away
+        if session is None:  # a form of another site has no session cookie: keep ours
             return response
         if (
             request.headers.get("sec-fetch-site") != "same-origin"
-        ):  # an older browser says nothing: the token proves it, with scripts
+        ):  # older browsers omit it: the CSRF token proves it
             await check_csrf(request, session)
         request.app.state.sessions.end(session)
         for header in clear_cookie_headers(secure=is_secure(request)):
@@ -107,20 +109,26 @@ def login_routes(router: APIRouter) -> None:
 
 
 def _check_site(request: Request) -> None:
-    """The browser says that a page of ours, or nobody, sent its user here; an older one says nothing. Raises ProblemError `csrf`."""
+    """Check that the request comes from our own pages. Raises ProblemError `csrf`.
+
+    The browser declares it in `Sec-Fetch-Site`; older ones do not send the header.
+    """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise ProblemError("csrf")
 
 
 def _oidc(request: Request) -> Any:
-    """`services.runtime.identity.oidc.Oidc`, whose libraries are loaded only where there is a provider. Raises ProblemError `not_found`."""
+    """Return the `services.runtime.identity.oidc.Oidc` of the application.
+
+    Its libraries are loaded only with a provider. Raises ProblemError `not_found` without one.
+    """
     if request.app.state.oidc is None:
         raise ProblemError("not_found")
     return request.app.state.oidc
 
 
 def _origin(request: Request) -> str:
-    """Under which the browser reached the front."""
+    """Return the origin under which the browser reached the front."""
     host = request.headers.get("x-forwarded-host") or request.headers.get("host") or ""
     return f"{request.headers.get('x-forwarded-proto', request.url.scheme)}://{host}"
 
@@ -131,7 +139,7 @@ def _attempt_cookie(request: Request, value: str, life_s: int) -> str:
 
 
 def inside(target: str) -> str:
-    """The target if it is a page of this site, else the first page: a login never leads elsewhere."""
+    """Return the target if it is a page of this site, else `/`: a login never leads elsewhere."""
     parts = urlsplit(target)
     plain = (
         target.startswith("/")
@@ -145,7 +153,7 @@ def inside(target: str) -> str:
 def login_page(
     request: Request, *, next: str, user: str = "", refused: ProblemError | None = None
 ) -> Response:
-    """The form, with the reason of a refusal; it never says which field was wrong."""
+    """Render the form, with the reason of a refusal, which never reveals the wrong field."""
     choice = Choice.of(request)
     refusal = refused.problem.sentence("en" if choice.lang == "en" else "fr") if refused else ""
     status = refused.problem.status if refused else 200

@@ -1,4 +1,7 @@
-"""`/api/v1/me/push`: a person lets this browser receive their calls (web push). What the browser subscribed with lies in the directory alone."""
+"""Let a person receive calls in this browser by web push: `/api/v1/me/push`.
+
+The subscription of the browser is stored in the directory only.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from services.runtime.secrets.vault import Directory
 router = APIRouter(prefix="/api/v1/me/push", tags=["people"])
 Called = Annotated[Principal, Depends(allowed(Permission.INCIDENT_ACKNOWLEDGE))]
 MOST: Final = 5
-"""Browsers of one person; another one takes the place of the oldest."""
+"""Browsers of one person; a further one replaces the oldest."""
 SOURCE: Final = "/console/devices"
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
     409: {
@@ -37,14 +40,15 @@ _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
 }
 log = structlog.get_logger(__name__)
 _changing = asyncio.Lock()
-"""A contact is read and written as a whole."""
+"""Serializes changes: a contact is read and written as a whole."""
 
 
 class Devices(BaseModel):
-    """What a page needs to subscribe, and what stands."""
+    """The data that a page needs to subscribe, and the present subscriptions."""
 
     key: str | None = Field(
-        description="`applicationServerKey`; null while web push is not configured (VIGIE_PUSH_CONTACT)"
+        description="`applicationServerKey`; null while web push is not configured "
+        "(VIGIE_PUSH_CONTACT)"
     )
     person: str | None = Field(
         description="token of the person of this account; null: nobody is called through it"
@@ -140,7 +144,10 @@ def _endpoint(point: ContactPoint) -> str | None:
 
 
 async def _keep(request: Request, contact: Contact) -> None:
-    """The directory first; then the live realm hears of the channel, never of the address. Raises ProblemError `broker_away`: repeat."""
+    """Store the contact in the directory, then announce the channel to the live realm.
+
+    The address itself is never announced. Raises ProblemError `broker_away`: repeat.
+    """
     directory: Directory = request.app.state.directory
     producer: CommandProducer = request.app.state.producer
     told = NoteReachability(author="system:directory", role="admin", people=(contact.reach(),))

@@ -1,4 +1,7 @@
-"""`/compte/second-facteur`: a person adds an authenticator application, and gets ten codes to print. The only page of whoever must."""
+"""Serve `/compte/second-facteur`: add an authenticator application and print ten codes.
+
+It is the only page of a person without the second factor they need.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ NOT_SHOWN: Final = (
 
 
 def second_factor_routes(router: APIRouter) -> None:
-    """The application sets `app.state.access` and `app.state.sessions`."""
+    """Add the routes. The application sets `app.state.access` and `app.state.sessions`."""
 
     @router.get(ENROL)
     async def form(request: Request) -> Response:
@@ -81,7 +84,8 @@ def _form(
         "must": session.enrolling,
         "named": is_named(request),
         "has_key": bool(session.enrolling and account is not None and account.passkeys),
-        "drawn": Markup(segno.make(uri, error="m").svg_inline(scale=5, border=2)),  # noqa: S704  drawn by us, of letters and digits
+        # our own drawing of letters and digits
+        "drawn": Markup(segno.make(uri, error="m").svg_inline(scale=5, border=2)),  # noqa: S704
         "refusal": refused.problem.faults[0].message[language] if refused else "",
     }
     return _page(request, context, refused.problem.status if refused else 200)

@@ -1,1 +1,1 @@
-"""The attention queue and the screens of the crisis cell."""
+"""Show the attention queue and the screens of the crisis cell."""

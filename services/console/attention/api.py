@@ -1,4 +1,4 @@
-"""`/api/v1/attention`: what asks for the attention of a role, and at which rate (D77)."""
+"""Serve the attention queue of a role and its rate under `/api/v1/attention`. Rule D77."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ AskedRole = Annotated[
 
 @router.get(
     "",
-    summary="What asks for a role's attention: one row per decision, at most ten new ones in ten minutes",
+    summary="What asks for a role's attention: one row per decision, at most ten new ones in ten "
+    "minutes",
 )
 async def attention(reader: Picture, role: AskedRole = None) -> AttentionState:
     found = await reader.model.attention(reader.realm, role, as_of=reader.as_of, lang=reader.lang)

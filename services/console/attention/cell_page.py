@@ -1,4 +1,4 @@
-"""The crisis cell's screen: one list, « à traiter d’abord », and the map of the same list."""
+"""Build the screen of the crisis cell: one list, « à traiter d’abord », and its map."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _GRAVITY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The nearest limit that hangs on a site."""
+    """The nearest deadline of a site."""
 
     activity: str
     at: datetime
@@ -70,7 +70,7 @@ class SiteLine:
     danger: bool
     """People may be in danger there."""
     vulnerable: int = 0
-    """How much vulnerable people depend on it (D82)."""
+    """Degree to which vulnerable people depend on it. Rule D82."""
     counting: bool = False
     """People of an evacuated site are not all accounted for (D79)."""
     missing: int = 0
@@ -85,14 +85,18 @@ class Group:
 
 
 def folded(text: str) -> str:
-    """For searching: lower case, without accents, and typographic apostrophes as plain ones."""
+    """Normalize for search: lower case, no accents, plain apostrophes."""
     return "".join(c for c in normalize("NFKD", text.replace("’", "'").lower()) if not combining(c))
 
 
 def limits_by_site(
     clocks: Iterable[Running], paths: Mapping[str, str], now: datetime
 ) -> dict[str, Limit]:
-    """The nearest limit per site: of its own clock, or of the territory clock of the activity for which it costs most (`paths`)."""
+    """Return the nearest deadline per site.
+
+    It comes from its own clock, or from the territory's clock of the activity for which it costs
+    most (`paths`).
+    """
     found: dict[str, Limit] = {}
     for clock in clocks:
         site = clock.site or paths.get(clock.activity)
@@ -105,7 +109,10 @@ def limits_by_site(
 
 
 def is_doubted(site: Site) -> bool:
-    """Unknown for its only word is unconfirmed (D6), not for its silence (D18)."""
+    """Return whether a site is unknown because its only report is unconfirmed (rule D6).
+
+    A silent site (rule D18) is not doubted.
+    """
     return any(r.code == "unconfirmed" for r in site.why)
 
 
@@ -114,7 +121,10 @@ ILL: Final = 3
 
 
 def is_dangerous(site: Site) -> bool:
-    """Tell whether people may be in danger at a site: an order to leave or to shelter, fire, gas, violence, sick people."""
+    """Return whether people may be in danger at a site.
+
+    Causes are an order to leave or to shelter, fire, gas, violence or sick people.
+    """
 
     def threatens(type: EventType, severity: int) -> bool:
         return type in DANGER_TYPES or (type is EventType.SANITARY_ALERT and severity >= ILL)
@@ -149,7 +159,7 @@ def _people_left(site: Site, _: Translator) -> str:
 
 
 def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
-    """One row of the table."""
+    """Build one row of the table."""
     unknown = site.status is SiteStatus.UNKNOWN
     name, why = short(site.name), _why(site, _)
     sources = {source for cause in site.causes for source in cause.sources}
@@ -211,7 +221,7 @@ def groups_of(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[G
 
 
 def sorted_group(lines: Sequence[SiteLine], sort: Sort, _: Translator) -> list[Group]:
-    """One group in the order that the reader chose."""
+    """Return one group in the order that the reader chose."""
     keys = {
         "site": lambda line: (folded(line.name), line.id),
         "depuis": lambda line: (line.since is None, line.since, line.id),
@@ -235,13 +245,16 @@ class Doubt:
 
 
 DOUBTS: Final = ("verify_report", "link_site")
-"""Kinds of tasks that are about one report."""
+"""Kinds of tasks about one report."""
 
 
 def doubts_of(
     tasks: Iterable[Task], reports: Mapping[str, Report], names: Names, now: datetime, _: Translator
 ) -> list[Doubt]:
-    """Return the reports that wait for a person, in words: `Vérifier : fuite de gaz (rumeur), Collège X, avant 22:50`."""
+    """List the reports that wait for a person, with a title.
+
+    For example `Vérifier : fuite de gaz (rumeur), Collège X, avant 22:50`.
+    """
     found = []
     waiting = [
         t
@@ -279,7 +292,7 @@ def doubts_of(
 
 @dataclass(frozen=True, slots=True)
 class PoleChoice:
-    """A pôle that the list can be held to; `id` None: all."""
+    """A pôle that filters the list; `id` None means all."""
 
     id: str | None
     title: str
@@ -289,7 +302,7 @@ class PoleChoice:
 def pole_choices(
     sites: Sequence[Site], titles: Mapping[str, str], _: Translator
 ) -> list[PoleChoice]:
-    """All, then each pôle that has sites, with how many are not normal."""
+    """List all, then each pôle with sites, with the number that are not normal."""
     touched = Counter(s.pole for s in sites if s.status is not SiteStatus.NORMAL)
     known = {s.pole for s in sites}
     return [
@@ -299,7 +312,7 @@ def pole_choices(
 
 
 def of_pole(incidents: Sequence[Incident], pole: str | None) -> list[Incident]:
-    """Those that touch the pôle."""
+    """Return the incidents that touch the pôle."""
     return [i for i in incidents if pole is None or pole in i.poles]
 
 
@@ -330,7 +343,7 @@ def cell_view(
     sort: Sort,
     q: str,
 ) -> CellView:
-    """The table in one of its views. Only what is not normal takes room."""
+    """Build the table in one of its views, without normal sites."""
     _ = translator(lang)
     limits = limits_by_site(clocks, paths, now)
     lines = [site_line(s, limits.get(s.id), _) for s in sites if s.status is not SiteStatus.NORMAL]
@@ -365,7 +378,7 @@ def cell_view(
 
 
 def legend_of(sites: Iterable[Site]) -> list[tuple[SiteStatus, int]]:
-    """Every status with its count; sheltering only when there is one."""
+    """Count sites by status; sheltering is left out at zero."""
     by_status = Counter(s.status for s in sites)
     return [
         (status, by_status[status])

@@ -1,4 +1,4 @@
-"""The shift change (relève): what changed since somebody left, and what they take over."""
+"""Build the handover page (relève): changes since the last shift, and open work."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SPANS: Final = {
     "720": N_("12 h"),
     "1440": N_("24 h"),
 }
-"""Minutes → how the choice reads."""
+"""Minutes → label of the choice."""
 DEFAULT_SPAN: Final = "480"
 CLOCKS_SHOWN: Final = 6
 LINES_SHOWN: Final = 60
 KINDS: Final = ("decision", "note", "action")
-"""Lines of what was decided and written."""
+"""Lines about decisions and notes."""
 TITLES: Final = {
     "levels": N_("Niveaux"),
     "incidents": N_("Incidents"),
@@ -61,7 +61,7 @@ _AT_REST: Final = {
     ("activities", "nominal"),
     ("plans", "valid"),
 }
-"""Whatever begins so has not changed: all of it does when a realm is opened."""
+"""Initial states that count as unchanged: opening a realm sets all of them."""
 _LINKS: Final = {
     "incidents": "/incidents/{id}",
     "sites": "/sites/{id}",
@@ -71,7 +71,7 @@ _LINKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """One line of the page."""
+    """One change on the page."""
 
     key: str
     title: str
@@ -89,12 +89,12 @@ class Section:
 
 
 def since_of(asked: str | None, until: datetime) -> datetime:
-    """The beginning of the span that was asked for, in minutes; the default for anything else."""
+    """Return the start of the requested span in minutes, or of the default span."""
     return until - timedelta(minutes=int(asked if asked in SPANS else DEFAULT_SPAN))
 
 
 def sections_of(changes: Changes, names: Names, _: Translator) -> list[Section]:
-    """What changed, by kind, in the order in which it matters."""
+    """List the changes by kind, the most important first."""
     return [
         Section(key, _(title), [_moved(c, names, _) for c in found])
         for key, title in TITLES.items()
@@ -133,6 +133,6 @@ def _title(change: Change, names: Names, _: Translator) -> str:
 
 
 def state_of(collection: str, state: str, _: Translator) -> str:
-    """The word of a state; an incident's has its level behind it."""
+    """Return the label of a state; an incident's is followed by its level."""
     code, *rest = state.split(" ")
     return " ".join([w.word(_STATES.get(collection, {}), code, _), *rest])

@@ -1,4 +1,4 @@
-"""What asks for attention, from the rows of a realm (D77)."""
+"""Query the demands for attention from the rows of a realm. Rule D77."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from services.runtime.http.problems import ProblemError, fault
 
 
 class AttentionQueries(Reading):
-    """Queries about attention."""
-
     async def attention(
         self, realm: str, role: str | None = None, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.AttentionState:
-        """The queue of a role, or of the whole cell. Raises ProblemError `invalid` for a role that the territory does not have."""
+        """Return the queue of a role, or of the whole cell.
+
+        Raises ProblemError `invalid` for a role that the territory does not have.
+        """
         found = await self.read(realm, as_of=as_of, lang=lang)
         policy = policy_of(found.picture.reference)
         if role is not None and (policy is None or role not in policy.roles):

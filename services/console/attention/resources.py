@@ -1,4 +1,4 @@
-"""What asks for the attention of a role (D77)."""
+"""Resources of demands for the attention of a role. Rule D77."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from services.console.resources.base import Resource, Time
 
 
 class DemandLine(Resource):
-    """One decision that waits, with what is behind it."""
+    """One decision that waits, with the number of things behind it."""
 
     key: str = Field(
-        description="the decision: `plan:PT-ELEC`, `escalation:…`, `silent:…`, `clocks:rto:sites:care`, …"
+        description="the decision: `plan:PT-ELEC`, `escalation:…`, `silent:…`, "
+        "`clocks:rto:sites:care`, …"
     )
     kind: str = Field(
-        description="danger, headcount, escalation, level_proposed, lowering_proposed, plan_proposed, cards_late, clocks_rto, clocks_dmia, "
+        description="danger, headcount, escalation, level_proposed, lowering_proposed, "
+        "plan_proposed, cards_late, clocks_rto, clocks_dmia, "
         "reassignment_proposed, or a kind of task"
     )
     urgency: int = Field(
-        description="1 people in danger or unaccounted for, 2 people without care, 3 decisions that expire, 4 the rest"
+        description="1 people in danger or unaccounted for, 2 people without care, 3 decisions "
+        "that expire, 4 the rest"
     )
     since: Time
     due_at: Time | None

@@ -1,7 +1,8 @@
-"""What asks for a person's attention: one row per decision, and at most ten new ones in ten minutes (D77).
+"""Limit demands for attention: one row per decision, at most ten new ones in ten minutes.
 
-Rows of the picture become demands, grouped by the decision that they ask for. New demands on a role are let through up to the
-limit; the least urgent of the others wait in a digest and come up as the limit allows. A demand about danger to people never waits.
+Rows of the read model become demands, grouped by the decision that they need. New demands on a role
+are shown up to the limit; the least urgent of the others wait in a digest until there is room. A
+demand about danger to people never waits. Rule D77.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from schemas.reassignment import ProposalRow, ProposalState
 from schemas.words import CardState, ClockState, IncidentState, PlanState, TaskState
 
 MOST: Final = 10
-"""EEMUA 191: new demands on one person in ten minutes."""
+"""Most new demands on one person in ten minutes (EEMUA 191)."""
 WINDOW_MS: Final = 10 * MINUTE_MS
 RESERVE: Final = 4
-"""Of these, places that only danger to people takes."""
+"""Part of them that is reserved for danger to people."""
 CELL: Final = "cellule_situation"
-"""Role of the cell that does what no other role owns."""
+"""Role of the cell that owns all work without another owner."""
 _CARE: Final = 1
-"""Criticality of the activities without which people are without care."""
+"""Criticality of the activities that people need for care."""
 _OPEN: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 _DONE: Final = (CardState.DONE, CardState.NOT_APPLICABLE)
 
@@ -46,7 +47,7 @@ class Urgency(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """One decision that is asked of some roles, with the count of what is behind it."""
+    """One decision for some roles, with the count of things behind it."""
 
     key: str
     kind: str
@@ -60,12 +61,12 @@ class Demand:
     escalation: str | None = None
     open: bool = True
     called_at: Mapping[str, Instant] = field(default_factory=dict, hash=False)
-    """Role → when it was called, where that is later than `since`."""
+    """Role → time of its call, if later than `since`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The rows that demands are made from."""
+    """Rows from which demands are made."""
 
     policy: ref.Escalation | None
     incidents: Mapping[str, IncidentRow] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """The queue of a role, what waits in its digest, and how many new demands it had in ten minutes."""
+    """The queue of a role, its digest, and the number of new demands in ten minutes."""
 
     queue: tuple[Demand, ...]
     digest: tuple[Demand, ...]
@@ -90,7 +91,7 @@ class Attention:
 
 
 def attention_of(demands: Iterable[Demand], role: str | None, now: Instant) -> Attention:
-    """Return what asks for the attention of a role, or of the whole cell. Rule D77."""
+    """Return the demands on a role, or on the whole cell. Rule D77."""
     mine = [_as_seen_by(role, d) for d in demands if role is None or role in d.roles]
     mine = [d for d in mine if d.since <= now]
     shown = _let_through(mine, now)
@@ -110,13 +111,16 @@ def attention_of(demands: Iterable[Demand], role: str | None, now: Instant) -> A
 
 
 def _as_seen_by(role: str | None, demand: Demand) -> Demand:
-    """Date a demand by when this role was called."""
+    """Date a demand by the time when this role was called."""
     called_at = demand.called_at.get(role or "")
     return demand if called_at is None else replace(demand, since=called_at)
 
 
 def _let_through(demands: Iterable[Demand], now: Instant) -> dict[str, tuple[Instant, str]]:
-    """Return when each demand is shown, and in which row: beyond the limit, danger joins the row of danger that is there."""
+    """Return the time and row in which each demand is shown.
+
+    Beyond the limit, danger joins the existing row of danger.
+    """
     gate = _Gate()
     for demand in sorted(demands, key=lambda d: (d.since, d.urgency, d.key)):
         gate.release(demand.since)
@@ -126,19 +130,19 @@ def _let_through(demands: Iterable[Demand], now: Instant) -> dict[str, tuple[Ins
 
 
 class _Gate:
-    """Lets demands through in the order of time, at most ten in any ten minutes."""
+    """Admits demands in the order of time, at most ten in any ten minutes."""
 
     def __init__(self) -> None:
         self.shown: dict[str, tuple[Instant, str]] = {}
         self._passed: list[Instant] = []
-        """When rows were shown, ascending."""
+        """Times at which rows were shown, ascending."""
         self._waiting: list[tuple[Urgency, Instant, str]] = []
         self._clock: Instant = 0
         self._danger = (0, "")
         """The newest row of danger."""
 
     def take(self, demand: Demand) -> None:
-        """Show danger at once; put anything else in the queue of those that wait."""
+        """Show danger at once; queue anything else."""
         if demand.urgency is not Urgency.DANGER:
             heappush(self._waiting, (demand.urgency, demand.since, demand.key))
         elif self._fresh(demand.since) < MOST:
@@ -148,7 +152,7 @@ class _Gate:
             self.shown[demand.key] = self._danger
 
     def release(self, until: Instant) -> None:
-        """Show what waits, the most urgent first, as far as there is room for it by then."""
+        """Show waiting demands, the most urgent first, as far as there is room by `until`."""
         most = MOST - RESERVE
         while self._waiting:
             full = len(self._passed) >= most
@@ -180,7 +184,7 @@ def demands_of(facts: Facts, now: Instant) -> list[Demand]:
 
 
 def _dangers(facts: Facts) -> Iterator[Demand]:
-    """People in danger: each open incident with danger that is not over."""
+    """Yield people in danger: each open incident with danger that is not over."""
     for row in facts.incidents.values():
         if row.state in _OPEN and row.danger and row.over_since is None:
             yield Demand(
@@ -195,7 +199,7 @@ def _dangers(facts: Facts) -> Iterator[Demand]:
 
 
 def _headcounts(facts: Facts) -> Iterator[Demand]:
-    """People unaccounted for, one row per running headcount."""
+    """Yield people unaccounted for, one row per running headcount."""
     for row in facts.callouts.values():
         missing = row.people - row.safe - row.away
         if (
@@ -217,7 +221,10 @@ def _headcounts(facts: Facts) -> Iterator[Demand]:
 
 
 def _escalations(facts: Facts) -> Iterator[Demand]:
-    """One row per escalation, for the roles that its steps have called; one that was replaced counts for the rate alone."""
+    """Yield one row per escalation, for the roles that its steps have called.
+
+    A replaced escalation counts for the rate only.
+    """
     for row in facts.escalations.values():
         called_at: dict[str, Instant] = {}
         for wave in row.waves:
@@ -243,7 +250,10 @@ def _escalations(facts: Facts) -> Iterator[Demand]:
 
 
 def _roles_of(facts: Facts, wave: WaveRow) -> frozenset[str]:
-    """Return the roles behind the names of a step: groups are their members; deputies stand for the roles of the first step."""
+    """Return the roles of a step: groups become their members.
+
+    Deputies stand for the roles of the first step.
+    """
     groups = facts.policy.groups if facts.policy is not None else {}
     found: set[str] = set()
     for name in wave.roles:
@@ -255,7 +265,7 @@ def _roles_of(facts: Facts, wave: WaveRow) -> frozenset[str]:
 
 
 def _levels(facts: Facts) -> Iterator[Demand]:
-    """A level that is proposed, and incidents that are over: both wait for a pilot."""
+    """Yield proposed levels and incidents that are over: both wait for a pilot."""
     pilots = (
         {int(r.level): r.pilots for r in facts.policy.levels} if facts.policy is not None else {}
     )
@@ -283,7 +293,7 @@ def _levels(facts: Facts) -> Iterator[Demand]:
 
 
 def _plans(facts: Facts, now: Instant) -> Iterator[Demand]:
-    """One row per plan: to be decided, and with cards that are late."""
+    """Yield one row per plan to decide, and one per plan with late cards."""
     for row in facts.plans.values():
         raised = row.proposed_level is not None
         if (row.state is PlanState.PROPOSED or raised) and row.proposed_at is not None:
@@ -313,7 +323,10 @@ def _plans(facts: Facts, now: Instant) -> Iterator[Demand]:
 
 
 def _clocks(facts: Facts) -> Iterator[Demand]:
-    """One row per family of clocks that run: of the territory or of sites, by limit, people without care first."""
+    """Yield one row per family of running clocks, people without care first.
+
+    A family has the clocks of the territory or of sites, by limit.
+    """
     families: dict[tuple[str, str, bool], list[AlarmRow]] = {}
     for alarm in facts.alarms.values():
         activity = facts.activities.get(alarm.activity)
@@ -336,7 +349,6 @@ def _clocks(facts: Facts) -> Iterator[Demand]:
 
 
 def _is_running(facts: Facts, alarm: AlarmRow) -> bool:
-    """Return whether the clock of an alarm still runs."""
     clocks: tuple[ClockRow, ...] = ()
     if alarm.site is None and (row := facts.activities.get(alarm.activity)) is not None:
         clocks = (row.rto, row.dmia)
@@ -346,7 +358,7 @@ def _is_running(facts: Facts, alarm: AlarmRow) -> bool:
 
 
 def _tasks(facts: Facts) -> Iterator[Demand]:
-    """One row per silent zone, else per kind of task and role that owns it."""
+    """Yield one row per silent zone, or else per kind of task and owner role."""
     groups: dict[tuple[str, str], list[TaskRow]] = {}
     for task in facts.tasks.values():
         if task.state is TaskState.OPEN:
@@ -371,7 +383,7 @@ def _tasks(facts: Facts) -> Iterator[Demand]:
 
 
 def _reassignments(facts: Facts) -> Iterator[Demand]:
-    """The newest proposal of reassignments is one decision, whatever its lines."""
+    """Yield the newest proposal of reassignments as one decision, regardless of its lines."""
     rows = [r for r in facts.proposals.values() if r.state is ProposalState.OPEN and r.lines]
     if rows and facts.policy is not None:
         roles = frozenset({facts.policy.reassignment.decides, *facts.policy.reassignment.told})
@@ -388,7 +400,7 @@ def _reassignments(facts: Facts) -> Iterator[Demand]:
 
 
 def _cell(facts: Facts) -> frozenset[str]:
-    """Roles of the cell, and who pilots a crisis: danger to people is theirs to see."""
+    """Return the roles of the cell and the pilots of a crisis, for danger to people."""
     groups: Mapping[str, Collection[str]] = facts.policy.groups if facts.policy is not None else {}
     return frozenset(
         {*groups.get("cellule_complete", (CELL,)), "dgs_directeur_de_crise", "astreinte_direction"}

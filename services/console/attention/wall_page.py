@@ -1,4 +1,7 @@
-"""The wall: understood from five metres in five seconds. What is hit, where, what breaks, who has not answered."""
+"""Build the wall screen: readable from five metres in five seconds.
+
+It shows the sites hit, the deadlines and the missing answers.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,12 @@ _ORDER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class UnitRow:
-    """One pôle: a shape per site that is not normal."""
+    """One pôle, with a shape for each site that is not normal."""
 
     name: str
     units: Sequence[SiteStatus]
     step: float
-    """Distance between shapes: smaller when there are many."""
+    """Distance between shapes, smaller if there are many."""
     touched: int
     total: int
 
@@ -45,7 +48,7 @@ class UnitRow:
 def unit_rows(
     sites: Sequence[Site], poles: Sequence[Pole], names: Names, _: Translator
 ) -> list[UnitRow]:
-    """Pôles with a site that is not normal; central sites, which belong to several, first."""
+    """List the pôles with a site that is not normal; central sites of several pôles first."""
     rows = []
     for pole, name in names.pole_titles((p.id for p in poles), _).items():
         mine = [s for s in sites if s.pole == pole]
@@ -71,7 +74,7 @@ class PoleRow:
 
 
 def pole_rows(poles: Sequence[Pole], names: Names, _: Translator) -> list[PoleRow]:
-    """Every pôle, under the title that the wall has for it."""
+    """List every pôle under its title for the wall."""
     titles = names.pole_titles((p.id for p in poles), _)
     return [
         PoleRow(
@@ -93,7 +96,7 @@ class RateBar:
 
 
 def rate_bars(rate: AlarmRate) -> list[RateBar]:
-    """The hour's demands for attention per 10 minutes, highest = 40."""
+    """Draw the demands for attention of the last hour per 10 minutes; the highest bar is 40."""
     top = max([*rate.series, rate.bearable])
     return [RateBar(44.0 * k, round(40.0 * n / top, 1)) for k, n in enumerate(rate.series)]
 
@@ -115,7 +118,7 @@ def _feed_name(feed: Feed, _: Translator) -> str:
 
 
 def feed_lines(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLine]:
-    """Sources and channels by their last message, newest first."""
+    """List sources and channels by their last message, newest first."""
     lines = [
         FeedLine(_feed_name(f, _), f.last_at, f.silent_s > QUIET_S)
         for f in sorted(feeds, key=lambda f: f.silent_s)
@@ -125,7 +128,7 @@ def feed_lines(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLin
 
 @dataclass(frozen=True, slots=True)
 class Calm:
-    """The views through which the wall turns while nothing is open."""
+    """The views that the wall shows in turn while there is no open incident."""
 
     poles: Sequence[PoleRow]
     windows: Sequence[Maintenance]

@@ -1,1 +1,1 @@
-"""What every route of the API shares: context, decisions, answers and limits."""
+"""Share context, decisions, answers and limits between the routes of the API."""

@@ -1,4 +1,7 @@
-"""From a decision to its HTTP answer: 200 with the result, the decider's own refusal as a problem, or 202 while it is under way."""
+"""Turn a decision into its HTTP answer.
+
+200 with the result, the decider's refusal as a problem, or 202 while it is pending.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,14 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {MEDIA_TYPE: {}},
     },
 }
-"""For the OpenAPI document of every decision."""
+"""Answers of every decision, for the OpenAPI document."""
 _HEADER: dict[str, Any] = {"in": "header", "required": False, "schema": {"type": "string"}}
 HEADERS: list[dict[str, Any]] = [
     _HEADER
     | {
         "name": "Idempotency-Key",
-        "description": "1 to 128 printable characters: the same key again is the same decision, with its answer",
+        "description": "1 to 128 printable characters: the same key again is the same decision, "
+        "with its answer",
     },
     _HEADER
     | {
@@ -45,17 +49,18 @@ HEADERS: list[dict[str, Any]] = [
         "description": "`wait=N`: seconds to wait for the decision, 2 when absent (RFC 7240)",
     },
 ]
-"""Of every decision."""
+"""Headers of every decision."""
 COLLIDING: dict[str, Any] = {
     "parameters": [
         _HEADER
         | {
             "name": "If-Match",
-            "description": "the version on which this is decided (`ETag`); 412 when somebody decided meanwhile",
+            "description": "the version on which this is decided (`ETag`); 412 when somebody "
+            "decided meanwhile",
         }
     ]
 }
-"""Of a decision on which two people may collide."""
+"""Header of a decision on which two people may collide."""
 
 
 async def decide(
@@ -68,9 +73,10 @@ async def decide(
     first: Sequence[tuple[str, Make]] = (),
     **fields: Any,
 ) -> Response:
-    """Send a command with these fields and answer. `told`: free text that is kept with the reason; `first`: commands that go before it.
+    """Send a command with these fields and answer.
 
-    Raises BrokerAway, ProblemError.
+    `told` is free text stored with the reason; `first` holds commands to send before it. Raises
+    BrokerAway, ProblemError.
     """
     author = author.within(body)
 
@@ -93,9 +99,9 @@ async def decide(
 
 
 async def repeated(author: Author) -> Response | None:
-    """The answer that this key got before, None when there is none: asked before something is worked out that may be otherwise by now.
+    """Return the earlier answer for this key, or None.
 
-    Raises ProblemError `key_reused`.
+    Call it before computing anything that may have changed since. Raises ProblemError `key_reused`.
     """
     decisions: Decisions = author.request.app.state.decisions
     before = await decisions.repeated(author.principal, author.realm, author.key)
@@ -103,7 +109,7 @@ async def repeated(author: Author) -> Response | None:
 
 
 def answer(request: Request, outcome: Outcome, lang: str) -> Response:
-    """The HTTP answer of an outcome."""
+    """Build the HTTP answer of an outcome."""
     headers = {"Cache-Control": "no-store", "Content-Language": lang, "Vigie-Command": outcome.id}
     unknown: list[str] = getattr(request.state, "unknown_fields", [])
     if outcome.replayed:
@@ -135,7 +141,7 @@ def _status(result: CommandResult) -> int:
 
 
 def _problem(request: Request, result: CommandResult, lang: str) -> dict[str, Any]:
-    """RFC 9457; the code is the decider's."""
+    """Build a problem document (RFC 9457) with the decider's code."""
     title = CATALOGUE["refused"].title["en" if lang == "en" else "fr"]
     return {
         "type": f"urn:vigie:problem:{result.code or 'refused'}",
@@ -150,7 +156,7 @@ def _problem(request: Request, result: CommandResult, lang: str) -> dict[str, An
 
 
 def require_text(text: str | None, field: str = "reason") -> str:
-    """Free text that a decision cannot do without. Raises ProblemError `invalid`."""
+    """Return a text that the decision requires. Raises ProblemError `invalid` if it is empty."""
     if text is None or not text.strip():
         raise ProblemError(
             "invalid", faults=(fault(field, "missing", "champ obligatoire", "required field"),)

@@ -1,7 +1,7 @@
-"""Commands carry codes and ids: what a person writes goes to `texts` before (D58).
+"""Reject free text in commands: it belongs in `texts`.
 
-A command stands on a log for ever, also one that its decider refuses. So every string of it is looked at
-here, whichever route it comes from.
+A command stays on a log for ever, even one that its decider refuses. So every string of every
+command is checked here, on all routes. Rule D58.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from schemas.base import Command
 from services.runtime.http.problems import ProblemError, fault
 
 WORD: Final = re.compile(r"[A-Za-z0-9_.:~|*@/+-]{1,128}")
-"""Codes of a report, plus the marks that ids of realms, rows and principals have."""
+"""Codes as in reports, plus the characters of ids of realms, rows and principals."""
 _RRULE: Final = re.compile(r"[A-Z0-9=;,:+-]{1,200}")
 PUBLISHED: Final = frozenset({"PublishReference", "DraftReference", "ProposeReference"})
-"""Commands that carry the territory's own data, which two persons agree on before they are published."""
+"""Commands with the territory's own data, which two persons approve before publication."""
 CHECKED_ELSEWHERE: Final = frozenset(
     {
         "ActivateStrategy.strategy",
@@ -28,11 +28,14 @@ CHECKED_ELSEWHERE: Final = frozenset(
         "ChangeMaintenance.matchers",
     }
 )
-"""Strategies are those that the territory lists; matchers are patterns of a monitoring system's labels."""
+"""Fields with their own check.
+
+Strategies must be in the territory's list; matchers are patterns of a monitoring system's labels.
+"""
 
 
 def check_words(command: Command) -> None:
-    """Check that a command holds no free word. Raises ProblemError `invalid` with the fields that do."""
+    """Check that a command holds no free text. Raises ProblemError `invalid` with the fields."""
     name = type(command).__name__
     if name in PUBLISHED:
         return
@@ -40,7 +43,8 @@ def check_words(command: Command) -> None:
         fault(
             field,
             "token",
-            "un code ou un identifiant est attendu : lettres sans accent, chiffres, . _ : - et aucun espace",
+            "un code ou un identifiant est attendu : lettres sans accent, chiffres, . _ : - et "
+            "aucun espace",
             "a code or an id is expected: letters without accents, digits, . _ : - and no space",
         )
         for field, word in _strings(command)
@@ -56,7 +60,7 @@ def _is_word(field: str, word: str) -> bool:
 
 
 def _strings(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every string with the name of the field that it stands in."""
+    """Yield every string with the name of its field."""
     if isinstance(value, str):
         yield field, str(value)
     elif isinstance(value, BaseModel):

@@ -1,4 +1,4 @@
-"""`/api/v1/commands/{id}`: the answer to a decision that was still under way."""
+"""Serve the answer to a pending decision under `/api/v1/commands/{id}`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def one(
             answer = _shown_to(author.principal, await decisions.answers.wait(id, patience_s))
     if answer is not None:
         return command_result(answer, author.lang)
-    if await _is_over(author):  # it was under way when the realm was closed: a step, above all
+    if await _is_over(author):  # pending when the realm was closed, mostly a step
         code = "realm_closed"
         return CommandResult(
             id=id,
@@ -56,9 +56,10 @@ async def one(
 
 
 def _shown_to(reader: Principal, answer: Answer | None) -> Answer | None:
-    """Return the answer if its realm is one that the reader sees, and its command the reader's own unless they see the picture.
+    """Return the answer if the reader may see its realm and its command.
 
-    Raises ProblemError `out_of_scope`, NotFound.
+    Readers without the right to the situation see only their own commands. Raises ProblemError
+    `out_of_scope`, NotFound.
     """
     if answer is None:
         return None
@@ -70,7 +71,7 @@ def _shown_to(reader: Principal, answer: Answer | None) -> Answer | None:
 
 
 async def _is_over(author: Author) -> bool:
-    """Nothing is decided in this realm any more. False for one that the read model does not know yet."""
+    """Return whether the realm is closed; False for one that the read model does not have yet."""
     with suppress(RealmUnknown):
         return (await author.model.realm(author.realm)).state == "closed"
     return False

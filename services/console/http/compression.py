@@ -1,7 +1,9 @@
-"""Pages cross the network compressed (RFC 9110 8.4): a phone at the edge of a network is who they are for.
+"""Compress pages and live streams (RFC 9110 8.4), for phones on weak networks.
 
-Whole pages, and the pieces of a live stream; never what another has encoded. A page that many look at is one object (`pages.renders`), so it is
-compressed once. No page holds a secret beside words that a stranger chose (the CSRF token is in a cookie), so its length tells nothing.
+Whole pages and pieces of a live stream, never content that is already encoded. A page with many
+readers is one object (`services.console.web.render_cache`), so it is compressed once. No page holds
+a secret beside text that a stranger chose (the CSRF token is in a cookie), so its length leaks
+nothing.
 """
 
 from __future__ import annotations
@@ -16,24 +18,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SMALLEST: Final = 1_000
 """Bytes; below, the header costs more than it saves."""
 LEVEL: Final = 6
-"""Hardly larger than 9, in half the time; a page that many look at costs it once."""
+"""Hardly larger than level 9, in half the time."""
 _GZIP: Final = 31
-"""zlib's word for the format of gzip with its largest window."""
+"""zlib's code for the gzip format with its largest window."""
 STREAM_LEVEL: Final = 3
 """A sixth of the size for 3 ms per 100 KB; level 6 takes 12 ms for an eighth less."""
 STREAM_HEAD: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-"""Of a gzip stream without a name and a time (RFC 1952 2.3)."""
+"""Head of a gzip stream without a name or time (RFC 1952 2.3)."""
 
 
 def gzip(body: bytes, level: int = LEVEL) -> bytes:
-    """The same bytes each time: no time of day in it."""
+    """Compress to the same bytes each time: no time of day in them."""
     packing = zlib.compressobj(level, zlib.DEFLATED, _GZIP)
     return packing.compress(body) + packing.flush()
 
 
 def of_stream(piece: bytes) -> bytes:
-    """A piece of a stream after STREAM_HEAD, whatever was in it before: it refers to nothing earlier and ends on a whole byte (RFC 1951 3.2.4), so the
-    same bytes go to all who are told the same. The stream is never finished; it ends with its connection.
+    """Compress a piece of a stream that began with `STREAM_HEAD`.
+
+    A piece refers to no earlier one and ends on a whole byte (RFC 1951 3.2.4), so all subscribers
+    of the same content get the same bytes. The stream is never finished; it ends with its
+    connection.
     """
     packing = zlib.compressobj(STREAM_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return packing.compress(piece) + packing.flush(zlib.Z_FULL_FLUSH)
@@ -43,7 +48,7 @@ _kept = lru_cache(maxsize=16)(gzip)
 
 
 def accepts_gzip(accepted: str) -> bool:
-    """What an `Accept-Encoding` header says of it."""
+    """Return whether an `Accept-Encoding` header allows gzip."""
     for choice in accepted.lower().split(","):
         name, _, weight = choice.partition(";")
         if name.strip() in ("gzip", "*"):
@@ -52,13 +57,12 @@ def accepts_gzip(accepted: str) -> bool:
 
 
 class Compressed:
-    """HTML answers of one piece, for clients that accept it."""
+    """Middleware that compresses HTML answers of one piece, for clients that accept it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
         if scope["type"] != "http" or not accepts_gzip(
             Headers(scope=scope).get("accept-encoding", "")
         ):
@@ -79,7 +83,7 @@ class Compressed:
 
 
 def _pack(start: Message, body: Message) -> Message:
-    """Changes both where it is worth it."""
+    """Compress the body and adjust the headers where it is worth it."""
     headers = MutableHeaders(scope=start)
     if (
         headers.get("content-type", "").startswith("text/html")

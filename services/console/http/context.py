@@ -1,4 +1,4 @@
-"""What every route needs: who asks, about which realm, at what time, in which language."""
+"""Collect the context of a request: principal, realm, time and language."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def _split(given: object) -> object:
 
 
 Several = Annotated[list[V], Query(default_factory=list, max_length=50), BeforeValidator(_split)]
-"""A filter by words of this kind: it may be repeated, or hold several separated by commas. What is no such word is refused (422)."""
+"""A filter by values of this kind: repeated, or separated by commas. Invalid values get 422."""
 MOST_UNKNOWN: Final = 20
-"""Unknown fields of a body that are named."""
+"""Unknown fields of a body that the answer lists."""
 _TIME: Final[TypeAdapter[datetime]] = TypeAdapter(AwareDatetime)
 _EARLIEST: Final = int(datetime(2, 1, 1, tzinfo=UTC).timestamp() * 1000)
 _LATEST: Final = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp() * 1000)
-"""Between them every instant has a date, in UTC and in Paris."""
+"""Between `_EARLIEST` and this every instant has a date, in UTC and in Paris."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,10 @@ class Author:
         return model
 
     def within(self, body: Body | None) -> Author:
-        """The same author in the realm that the body names. Raises RealmUnknown, ProblemError `out_of_scope`."""
+        """Return the same author in the realm of the body.
+
+        Raises RealmUnknown, ProblemError `out_of_scope`.
+        """
         if body is None or body.realm is None:
             return self
         return replace(self, realm=checked_realm(self.request, self.principal, body.realm))
@@ -113,12 +116,15 @@ class Body(BaseModel):
 
 
 def instant(at: datetime) -> Instant:
-    """ms UTC."""
+    """Convert to ms UTC."""
     return int(at.timestamp() * 1000)
 
 
 def parse_time(text: str, name: str = "as_of") -> Instant:
-    """ISO 8601 with offset, or ms. A `+` that a URL turned into a space is understood. Raises ProblemError `invalid`."""
+    """Parse ISO 8601 with offset, or ms. Raises ProblemError `invalid`.
+
+    A `+` that a URL turned into a space is accepted.
+    """
     if re.fullmatch(r"-?[0-9]{1,15}", text):
         return dated(int(text), name)
     written = re.sub(r" (?=\d\d:?\d\d$)", "+", text.strip())
@@ -129,7 +135,7 @@ def parse_time(text: str, name: str = "as_of") -> Instant:
 
 
 def dated(at: Instant, name: str) -> Instant:
-    """An instant that has a date in every zone. Raises ProblemError `invalid`."""
+    """Return an instant that has a date in every zone. Raises ProblemError `invalid`."""
     if not _EARLIEST <= at < _LATEST:
         raise ProblemError("invalid", faults=(fault(name, "datetime", *_NO_TIME),))
     return at
@@ -142,7 +148,10 @@ _NO_TIME: Final = (
 
 
 def checked_realm(request: Request, principal: Principal, named: str | None) -> str:
-    """The realm of a request; the territory's live realm when none is named. Raises RealmUnknown, ProblemError `out_of_scope`."""
+    """Return the realm of a request, by default the territory's live realm.
+
+    Raises RealmUnknown, ProblemError `out_of_scope`.
+    """
     realm = named or str(request.app.state.live_realm)
     try:
         parse_realm(realm)
@@ -154,12 +163,16 @@ def checked_realm(request: Request, principal: Principal, named: str | None) -> 
 
 
 def reading(permission: Permission) -> Callable[..., AsyncIterator[Reader]]:
-    """A dependency for reads that need this right. Reads of a time that is over wait for the user's turn."""
+    """Return a dependency for reads that need this right.
+
+    Reads of the past wait for the user's turn.
+    """
     who = allowed(permission)
 
     async def dependency(
         request: Request,
-        principal: Principal = Depends(who),  # noqa: B008  FastAPI's way; an annotation could not see `who`
+        # a default, because an annotation could not see the local variable
+        principal: Principal = Depends(who),  # noqa: B008
         realm: Annotated[
             str | None, Query(max_length=64, description="default: the live realm of the territory")
         ] = None,
@@ -183,12 +196,16 @@ def reading(permission: Permission) -> Callable[..., AsyncIterator[Reader]]:
 def deciding(
     permission: Permission, *, whole_territory: bool = False
 ) -> Callable[..., Awaitable[Author]]:
-    """Return a dependency for decisions that need this right; `whole_territory`: from accounts without a limit of sites and pôles alone."""
+    """Return a dependency for decisions that need this right.
+
+    `whole_territory` admits only accounts without a limit of sites and pôles.
+    """
     who = allowed(permission)
 
     async def dependency(
         request: Request,
-        principal: Principal = Depends(who),  # noqa: B008  FastAPI's way; an annotation could not see `who`
+        # a default, because an annotation could not see the local variable
+        principal: Principal = Depends(who),  # noqa: B008
         realm: Annotated[
             str | None, Query(max_length=64, description="default: the live realm of the territory")
         ] = None,
@@ -210,7 +227,10 @@ def deciding(
 
 
 async def _unknown_fields(request: Request) -> list[str]:
-    """Fields of the body that this version does not know. They have no effect; a typo would stay unseen."""
+    """List fields of the body that this version does not know.
+
+    They have no effect; reporting them reveals typing errors.
+    """
     body = getattr(request.scope.get("route"), "body_field", None)
     if body is None:
         return []
@@ -237,9 +257,9 @@ async def _idempotency_key(request: Request) -> Key | None:
 
 
 async def _asked(request: Request) -> str:
-    """Digest of what is asked: where, on which version, with which body, however its JSON is written."""
+    """Hash the request: its address, its version and its body, however the JSON is formatted."""
     body = await request.body()
-    with suppress(ValueError, TypeError):  # no JSON; nested too deeply to be written
+    with suppress(ValueError, TypeError):  # no JSON, or nested too deeply
         body = orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
     parts = (
         request.method,
@@ -261,14 +281,14 @@ def _expected(request: Request) -> int | None:
 
 
 def _patience(request: Request) -> float:
-    """`Prefer: wait=N` (RFC 7240); 2 s when nothing is said."""
+    """Return the seconds of `Prefer: wait=N` (RFC 7240); 2 by default."""
     found = re.search(r"\bwait=(\d{1,3})\b", request.headers.get("prefer", ""))
     return float(found[1]) if found else 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which part of a list that is in an order of its own."""
+    """Page limits of a list that is in its own order."""
 
     limit: int
     cursor: str | None
@@ -276,7 +296,7 @@ class Part:
     def of(
         self, items: Sequence[R], key: Callable[[Any], str] = lambda item: str(item.id)
     ) -> Page[R]:
-        """The page. `key`: unique. Raises CursorInvalid."""
+        """Return the page; `key` must be unique. Raises CursorInvalid."""
         shown, following = cut(items, key, self.limit, self.cursor)
         return Page(items=shown, next=following)
 
@@ -288,7 +308,10 @@ def _part(limit: Limit = 1000, cursor: Cursor = None) -> Part:
 def check_scope(
     principal: Principal, *, sites: Iterable[str] = (), poles: Iterable[str] = ()
 ) -> None:
-    """Raises ProblemError `out_of_scope` unless the principal's sites and pôles touch what the decision is about."""
+    """Check that the decision touches the principal's sites and pôles.
+
+    Raises ProblemError `out_of_scope`.
+    """
     scope = principal.scope
     if scope.sites and not set(scope.sites) & set(sites):
         raise ProblemError("out_of_scope", field="site")
@@ -297,28 +320,33 @@ def check_scope(
 
 
 def is_limited(principal: Principal) -> bool:
-    """Return whether the principal answers for some sites or pôles only."""
+    """Return whether the principal is limited to some sites or pôles."""
     return bool(principal.scope.sites or principal.scope.poles)
 
 
 def check_whole_territory(principal: Principal, field: str = "territory") -> None:
-    """Refuse what is the whole territory's to whoever answers for some sites or pôles. Raises ProblemError `out_of_scope`."""
+    """Refuse a principal that is limited to some sites or pôles.
+
+    Raises ProblemError `out_of_scope`.
+    """
     if is_limited(principal):
         raise ProblemError("out_of_scope", field=field)
 
 
 def by_poles(principal: Principal) -> Principal:
-    """The same, held to its pôles alone: its sites set no limit to what is about a pôle."""
+    """Return the principal with its limit of pôles only.
+
+    Its sites do not limit decisions about a pôle.
+    """
     return principal.model_copy(update={"scope": principal.scope.model_copy(update={"sites": ()})})
 
 
 def cached(response: Response, version: int) -> None:
-    """Version of a resource on which people may collide, for `If-Match`."""
+    """Set the version of a resource as `ETag`, for `If-Match` on decisions that may collide."""
     response.headers["ETag"] = f'"{version}"'
 
 
 def now() -> datetime:
-    """Server time."""
     return datetime.now(UTC)
 
 

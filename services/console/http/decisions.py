@@ -1,8 +1,9 @@
-"""Decisions of people: a command on the owner's input, then the decider's own answer through the read model (API.md, Decisions).
+"""Send decisions of people as commands, and wait for the decider's answer through the read model.
 
-The id of a command comes from the Idempotency-Key, so a repeated request is the same command and gets the same answer; the decider
-drops the second record by its id. What a key was given for is kept beside the answer, as long as it: the digest of the request, since
-a command may hold what the request does not say (a time, a speed, people). Free text goes to the encrypted `texts` first; the command carries its id.
+The id of a command derives from the Idempotency-Key, so a repeated request is the same command with
+the same answer; the decider drops the second record by its id. The digest of the request is stored
+for as long as the answer, because a command may hold values that the request does not contain (a
+time, a speed, people). Free text goes to the encrypted `texts` first; the command carries its id.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ from services.runtime.secrets.vault import TextItem
 
 WAIT_S: Final = 2.0
 LONGEST_WAIT_S: Final = 60.0
-"""Of `Prefer: wait=N`, for steps of simulated realms that take their time."""
+"""Limit of `Prefer: wait=N`, long enough for slow steps of simulated realms."""
 RECONNECT_S: Final = 0.5
 log = structlog.get_logger(__name__)
 
 ANSWERING_ROLE: Final = "on_call"
-"""Role of somebody who answers from a link: whom the call was for is in the call."""
+"""Role of a person answering from a link: the call itself records the role it was for."""
 
 Answer = dict[str, Any]
 Make = Callable[[str, str, str | None], Command]
@@ -50,7 +51,7 @@ Make = Callable[[str, str, str | None], Command]
 
 
 class Sends(Protocol):
-    """The part of `services.runtime.kafka.clients.RecordProducer` that this needs."""
+    """The part of `services.runtime.kafka.clients.RecordProducer` that this module needs."""
 
     async def send(
         self,
@@ -67,13 +68,16 @@ class Sends(Protocol):
 
 
 class Puts(Protocol):
-    """The part of `services.runtime.secrets.vault.Texts` that this needs."""
+    """The part of `services.runtime.secrets.vault.Texts` that this module needs."""
 
     async def put(self, text_id: str, item: TextItem) -> None: ...
 
 
 class Answers:
-    """Hears of answered commands on one Redis channel, however many requests wait. `run` until cancelled."""
+    """Receiver of command answers on one Redis channel for all waiting requests.
+
+    `run` lasts until it is cancelled.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -81,13 +85,13 @@ class Answers:
         self._over = False
 
     def end(self) -> None:
-        """This process stops: nobody waits any longer, what is not answered is under way."""
+        """Stop all waiting because this process stops; unanswered commands stay pending."""
         self._over = True
         for id in self._waiting:
             self._wake(id)
 
     async def run(self) -> None:
-        """Listen for ever; after a lost connection, look once for whatever was answered meanwhile."""
+        """Listen until cancelled; after a lost connection, look once for missed answers."""
         while True:
             with suppress(RedisError, OSError):
                 await self._listen()
@@ -111,26 +115,29 @@ class Answers:
                 future.set_result(None)
 
     async def read(self, id: str) -> Answer | None:
-        """The answer, or None while there is none, or while the store is away."""
+        """Return the answer, or None while there is none or the store is away."""
         with suppress(RedisError, OSError):
             raw = await self._client.get(store.command(id))
             return None if raw is None else dict(orjson.loads(raw))
         return None
 
     async def sent(self, id: str) -> str | None:
-        """Digest of the request that sent this command (`key_reused`), None when none did, as far as is known; or while the store is away."""
+        """Return the digest of the request that sent this command (`key_reused`).
+
+        None if no such request is known, or while the store is away.
+        """
         with suppress(RedisError, OSError):
             raw = await self._client.get(store.sent(id))
             return None if raw is None else str(raw.decode())
         return None
 
     async def note_sent(self, id: str, asked: str) -> None:
-        """A command is going to be sent. Without the store it goes all the same."""
+        """Record that a command is about to be sent. Without the store it is sent all the same."""
         with suppress(RedisError, OSError):
             await self._client.set(store.sent(id), asked, ex=store.COMMAND_TTL_S)
 
     async def under_way(self, id: str) -> bool:
-        """False for a command of which nothing is known any more. True while the store is away: nobody can tell."""
+        """Return whether a command may still be pending; True while the store is away."""
         with suppress(RedisError, OSError):
             return bool(await self._client.exists(store.sent(id)))
         return True
@@ -138,7 +145,10 @@ class Answers:
     async def wait(
         self, id: str, timeout_s: float, *, ask: Callable[[], Any] | None = None
     ) -> Answer | None:
-        """The answer if it comes in time. `ask` is awaited after listening has begun, so that no answer is missed."""
+        """Return the answer if it comes in time.
+
+        `ask` is awaited after listening has begun, so that no answer is missed.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(id, set()).add(future)
         try:
@@ -165,7 +175,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What can be told of a command now. `answer` None: accepted, not decided yet."""
+    """Present result of a command; `answer` is None while it is accepted but undecided."""
 
     id: str
     realm: str
@@ -174,17 +184,15 @@ class Outcome:
 
 
 class Decisions:
-    """Sends commands and waits for their answers."""
+    """Sender of commands that waits for their answers."""
 
     def __init__(self, producer: Sends, texts: Puts, answers: Answers, key: bytes) -> None:
-        """`key`: a secret of the installation; ids and digests that it makes say nothing to others."""
+        """Take a secret of the installation as `key`, so that ids and digests reveal nothing."""
         self._producer, self._texts, self.answers, self._key = producer, texts, answers, key
         self.waits: Final = Waits()
 
-    # ── ids ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def command_id(self, principal: Principal, realm: str, key: Key | None) -> str:
-        """Id of a command: the same for the same key of the same principal in the same realm."""
+        """Return the id of a command: the same for the same key, principal and realm."""
         drawn = (
             secrets.token_hex(12)
             if key is None
@@ -193,7 +201,7 @@ class Decisions:
         return f"cmd-{drawn}-{self._hash('issued', drawn, size=4)}"
 
     def realm_id(self, principal: Principal, key: Key | None) -> str:
-        """Id of a realm that its opener does not name: as that of a command."""
+        """Return an id for a realm without a given name, derived like that of a command."""
         return (
             secrets.token_hex(4)
             if key is None
@@ -201,7 +209,7 @@ class Decisions:
         )
 
     def issued(self, id: str) -> bool:
-        """True if this installation made this id: then its command may be on its way."""
+        """Return whether this installation made this id, so that its command may be pending."""
         prefix, _, rest = id.partition("-")
         drawn, _, mark = rest.partition("-")
         return prefix == "cmd" and hmac.compare_digest(
@@ -211,10 +219,8 @@ class Decisions:
     def _hash(self, *parts: str, size: int) -> str:
         return blake2b("\x1f".join(parts).encode(), key=self._key, digest_size=size).hexdigest()
 
-    # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def repeated(self, principal: Principal, realm: str, key: Key | None) -> Outcome | None:
-        """What was decided under this key before, None when nothing was. Raises ProblemError `key_reused`."""
+        """Return the earlier outcome for this key, or None. Raises ProblemError `key_reused`."""
         if key is None:
             return None
         id = self.command_id(principal, realm, key)
@@ -236,10 +242,11 @@ class Decisions:
         told: Mapping[str, str] | None = None,
         first: Sequence[tuple[str, Make]] = (),
     ) -> Outcome:
-        """Send the command that `make` gives and wait for its answer.
+        """Send the command that `make` returns and wait for its answer.
 
-        Raises BrokerAway, ProblemError `key_reused`, `invalid` (what the command cannot hold).
-        `told`: more free text, kept with the reason. `first`: (name, command) that go before it, under ids of their own made from its id.
+        `told` is more free text, stored with the reason. `first` holds (name, command) pairs to
+        send before it, under ids derived from its id. Raises BrokerAway, ProblemError `key_reused`,
+        `invalid` (values that the command cannot hold).
         """
         if (before := await self.repeated(principal, realm, key)) is not None:
             return before
@@ -273,15 +280,18 @@ class Decisions:
         return outcome
 
     def text_id(self, command_id: str, text: str) -> str:
-        """Where the free text of a command lies: bound to both, so that a repeated request writes the same item."""
+        """Return the id of a command's free text.
+
+        It depends on both, so a repeated request writes the same item.
+        """
         return f"{command_id}-{self._hash('text', command_id, text, size=6)}"
 
     async def put_text(self, text_id: str, text: str) -> None:
-        """Store free text before the command that names it. Raises BrokerAway."""
+        """Store free text before the command that refers to it. Raises BrokerAway."""
         await self._texts.put(text_id, TextItem({"text": text}))
 
     async def put_document(self, text_id: str, raw: bytes) -> None:
-        """Store a frozen document before the command that names it. Raises BrokerAway."""
+        """Store a frozen document before the command that refers to it. Raises BrokerAway."""
         await self._texts.put(text_id, TextItem(raw=raw, content_type="application/json"))
 
     async def send_all(
@@ -293,9 +303,10 @@ class Decisions:
         wait_s: float,
         key: Key | None = None,
     ) -> Outcome:
-        """Send (id, command) in order; wait for the answer of the last, whose id is that of the whole.
+        """Send (id, command) pairs in order and wait for the answer of the last.
 
-        Raises BrokerAway, ProblemError `invalid` (a free word).
+        The id of the last is that of the whole. Raises BrokerAway, ProblemError `invalid` (free
+        text).
         """
         for _, command in commands:
             check_words(command)
@@ -319,12 +330,15 @@ class Decisions:
 
 
 def author_of(principal: Principal) -> str:
-    """Token of the person behind an account; the account itself when it is not a person's."""
+    """Return the token of the person behind an account, or the account id if it has none."""
     return principal.person or principal.id
 
 
 class LinkAnswers:
-    """Answers from a link in a message, without a login: the token itself says who and which call (DOMAIN D33)."""
+    """Sender of answers from a link in a message, without a login.
+
+    The token itself identifies person and call. Rule D33.
+    """
 
     def __init__(self, producer: Sends, answers: Answers) -> None:
         self._producer, self._answers = producer, answers
@@ -338,9 +352,11 @@ class LinkAnswers:
         recalls: bool = False,
         instead: str | None = None,
     ) -> Outcome:
-        """Record the answer. A token answers once: the id of the input is made from it. Raises BrokerAway.
+        """Record the answer. Raises BrokerAway.
 
-        `recalls`: the person takes their yes back, which a token does once, too. `instead`: whom they ask to be called.
+        A token answers once: the id of the input derives from it. With `recalls` the person
+        withdraws an acknowledgement, which works once, too. `instead` is the person to call
+        instead.
         """
         id = f"{answer_id(token)}:recalled" if recalls else answer_id(token)
         command = AnswerNotification(

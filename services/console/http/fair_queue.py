@@ -1,4 +1,4 @@
-"""Work that costs seconds is done for each user in turn, so that one user cannot hold up the others."""
+"""Let users take turns at expensive work, so that one user cannot delay the others."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from services.runtime.http.problems import ProblemError
 
 RETRY_S: Final = 5
 WAITING: Final = 8
-"""Requests of one user that may wait for their turn at one kind of work; a person with several tabs has fewer."""
+"""Requests of one user that may wait for one kind of work; several browser tabs stay below."""
 DECISIONS_WAITING: Final = 20
-"""Requests of one user that may wait for a decision at once (`Prefer: wait`); others are answered at once."""
+"""Requests of one user that may wait for a decision (`Prefer: wait`).
+
+Others are answered at once.
+"""
 
 
 @dataclass(slots=True)
@@ -25,7 +28,10 @@ class _Queue:
 
 @dataclass(slots=True)
 class Turns:
-    """Turns of users at one kind of work: `at_once` run for one user, a few wait, the rest is told to come again."""
+    """Turns of users at one kind of work.
+
+    `at_once` run for one user, a few wait, the others are refused for now.
+    """
 
     at_once: int
     waiting: int = WAITING
@@ -49,14 +55,14 @@ class Turns:
 
 @dataclass(slots=True)
 class Waits:
-    """How many requests of each user wait for something that is still to come."""
+    """Number of waiting requests per user."""
 
     most: int = DECISIONS_WAITING
     _waiting: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def patience(self, user: str, wait_s: float) -> Iterator[float]:
-        """Give the seconds that this request may wait: none where too many of the user's do already."""
+        """Yield the seconds that this request may wait: 0 if too many others already wait."""
         now = self._waiting.get(user, 0)
         if now >= self.most:
             yield 0.0
@@ -74,11 +80,11 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """The kinds of work that are done in turn."""
+    """The kinds of work done in turns."""
 
     past: Turns = field(default_factory=lambda: Turns(2))
-    """Reads of a time that is over."""
+    """Reads of the past."""
     documents: Turns = field(default_factory=lambda: Turns(1))
     """Lessons learned, printed documents, evidence."""
     calendars: Turns = field(default_factory=lambda: Turns(1, 2))
-    """Calendars, each read by a process of its own."""
+    """Calendars, each read in its own process."""

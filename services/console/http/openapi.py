@@ -1,4 +1,4 @@
-"""What the routes do not say of themselves in `/openapi.json`: headers that are read from the request, and problems (RFC 9457)."""
+"""Complete `/openapi.json` with headers read from the request and with problems (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ _PROBLEM: Final[dict[str, Any]] = {
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 }
 _THEIRS: Final = ("HTTPValidationError", "ValidationError")
-"""FastAPI's own words for a fault, which no answer holds."""
+"""FastAPI's own fault schemas, which no answer uses."""
 
 
 def completed(document: dict[str, Any]) -> dict[str, Any]:
-    """The same document, filled in. Twice is once, also at the same time: the one made at the start and that of a first request."""
+    """Complete the document in place and return it.
+
+    Idempotent, even concurrently: it may run at the start and for a first request.
+    """
     schemas = document["components"]["schemas"]
     for name in _THEIRS:
         schemas.pop(name, None)

@@ -1,4 +1,4 @@
-"""The problems that only the console has; they join the catalogue of `services.runtime.http.problems` when this is imported."""
+"""Declare the problems of the console in the catalogue of `services.runtime.http.problems`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ declare(
     503,
     both("Relecture des journaux", "Reading the logs again"),
     both(
-        "La mémoire de lecture a été perdue et se reconstruit depuis les journaux : réessayez dans un instant.",
+        "La mémoire de lecture a été perdue et se reconstruit depuis les journaux : réessayez "
+        "dans un instant.",
         "The read model was lost and is being rebuilt from the logs: try again in a moment.",
     ),
 )
@@ -45,8 +46,10 @@ declare(
     503,
     both("Données figées", "Frozen picture"),
     both(
-        "Plus rien n’est reporté des journaux dans la mémoire de lecture : ce qui est affiché peut être dépassé. Les signalements restent acceptés.",
-        "Nothing is carried from the logs into the read model any more: what is shown may be out of date. Reports are still accepted.",
+        "Plus rien n’est reporté des journaux dans la mémoire de lecture : ce qui est affiché "
+        "peut être dépassé. Les signalements restent acceptés.",
+        "Nothing is carried from the logs into the read model any more: what is shown may be out "
+        "of date. Reports are still accepted.",
     ),
 )
 declare(
@@ -60,8 +63,10 @@ declare(
     410,
     both("Réponse plus gardée", "Answer no longer kept"),
     both(
-        "Rien n’est plus gardé de cette décision : sa réponse l’est 14 jours (15 minutes pour un pas d’exercice). Relisez ce qu’elle devait changer.",
-        "Nothing is kept of this decision any more: its answer is for 14 days (15 minutes for a step of an exercise). Read again what it was to change.",
+        "Rien n’est plus gardé de cette décision : sa réponse l’est 14 jours (15 minutes pour un "
+        "pas d’exercice). Relisez ce qu’elle devait changer.",
+        "Nothing is kept of this decision any more: its answer is for 14 days (15 minutes for a "
+        "step of an exercise). Read again what it was to change.",
     ),
 )
 declare(
@@ -69,8 +74,10 @@ declare(
     409,
     both("Agents réaffectés", "Agents reassigned"),
     both(
-        "Cette version n’a plus des sites de, vers ou pour lesquels {agents} agents sont réaffectés : « release » les rend à leur poste.",
-        "This version has no longer sites from, to or for which {agents} agents are reassigned: `release` gives them back.",
+        "Cette version n’a plus des sites de, vers ou pour lesquels {agents} agents sont "
+        "réaffectés : « release » les rend à leur poste.",
+        "This version has no longer sites from, to or for which {agents} agents are reassigned: "
+        "`release` gives them back.",
     ),
 )
 declare(
@@ -78,8 +85,10 @@ declare(
     404,
     both("Lien non valable", "Link not valid"),
     both(
-        "Ce lien est périmé, déjà remplacé ou incomplet. Répondez au SMS par 1 ou 2, ou appelez la cellule.",
-        "This link has expired, was replaced or is incomplete. Answer the text message with 1 or 2, or call the cell.",
+        "Ce lien est périmé, déjà remplacé ou incomplet. Répondez au SMS par 1 ou 2, ou appelez "
+        "la cellule.",
+        "This link has expired, was replaced or is incomplete. Answer the text message with 1 or "
+        "2, or call the cell.",
     ),
 )
 declare(
@@ -94,7 +103,7 @@ declare(
 
 
 class RealmUnknown(ProblemError, LookupError):
-    """No such realm has been opened here (or its opening has not been projected yet)."""
+    """No such realm has been opened here, or its opening has not been projected yet."""
 
     def __init__(self) -> None:
         super().__init__("realm_unknown")
@@ -108,7 +117,7 @@ class NotFound(ProblemError, LookupError):
 
 
 class Rebuilding(ProblemError):
-    """The cache was lost; nothing is shown until it holds everything again."""
+    """The cache was lost; reads fail until it is complete again."""
 
     def __init__(self) -> None:
         super().__init__("rebuilding", retry_after_s=1)
@@ -122,7 +131,7 @@ class StoreAway(ProblemError):
 
 
 class PictureFrozen(ProblemError):
-    """Nobody follows the logs: a live stream would promise what it cannot keep."""
+    """No projector follows the logs: a live stream would not be live."""
 
     def __init__(self) -> None:
         super().__init__("picture_frozen", retry_after_s=1)

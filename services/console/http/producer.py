@@ -1,4 +1,7 @@
-"""The console's producer: started when the first command is sent, and again after the broker was away, so that reading never waits for it."""
+"""Start the console's producer with the first command, and again after the broker was away.
+
+So reading never waits for it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ SEND_TIMEOUT_S = 5.0
 
 
 class CommandProducer:
-    """`send` as `RecordProducer.send`. Safe for concurrent use."""
+    """A producer with the interface of `RecordProducer`. Safe for concurrent use."""
 
     def __init__(self, kafka: str, marks: InputMarks) -> None:
         self._kafka, self._marks = kafka, marks
@@ -45,7 +48,10 @@ class CommandProducer:
         correlation_id: str | None = None,
         causation_id: str | None = None,
     ) -> tuple[int, int]:
-        """(partition, offset) after all replicas have it. Raises BrokerAway: repeat with the same id."""
+        """Send, and return (partition, offset) after all replicas have the record.
+
+        Raises BrokerAway: repeat with the same id.
+        """
         with tracing.hop(
             f"console send {message.wire_type()}", lambda: {"vigie.realm": realm, "vigie.input": id}
         ) as span:
@@ -63,7 +69,7 @@ class CommandProducer:
             )
 
     async def stop(self) -> None:
-        """Send what is buffered, then close; at most 2 s."""
+        """Send buffered records, then close; at most 2 s."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             try:

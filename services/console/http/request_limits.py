@@ -1,4 +1,4 @@
-"""Bodies of requests have a bound (413): whoever is not logged in yet could fill the memory of the console with one."""
+"""Limit the size of request bodies (413): without it, anybody could fill the console's memory."""
 
 from __future__ import annotations
 
@@ -14,22 +14,28 @@ from services.runtime.http.problem_responses import problem_response
 from services.runtime.http.problems import Problem
 
 LIMIT: Final = 1 << 20
-"""Bytes of a body."""
+"""Largest body in bytes."""
 LONGER: Final = {
     "/api/v1/oncall/import": MOST_BYTES + LIMIT,
     "/api/v1/reference/changes": 2 * LIMIT,
 }
-"""Calendars, of which the route has a sentence of its own for one that is too long; versions of the reference data, which come whole."""
+"""Larger limits for some routes.
+
+Calendars have their own message for a file that is too long; versions of the reference data come
+whole.
+"""
 
 
 class Bounded:
-    """Nothing reads on beyond the limit. A body that says how long it is is refused before it is read."""
+    """Middleware that stops reading at the limit.
+
+    A body with a declared length above it is refused before it is read.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

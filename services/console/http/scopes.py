@@ -1,7 +1,8 @@
-"""Check that a decision reaches only sites and pôles for which its author answers.
+"""Check that a decision reaches only sites and pôles within its author's scope.
 
-The realm is asked where the realm is read (`context.checked_realm`). Every check passes an author without a limit before it asks the read
-model, and raises ProblemError `out_of_scope` otherwise. The author must already stand in the realm that the body names (`Author.within`).
+The scope of realms is checked where the realm is read (`context.checked_realm`). Every check admits
+an author without a limit before it queries the read model, and otherwise raises ProblemError
+`out_of_scope`. The author must already be in the realm of the body (`Author.within`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from services.runtime.identity.principals import Principal
 
 
 async def check_incident(author: Author, incident: str | None) -> None:
-    """Refuse an incident that concerns none of the author's sites and pôles. None: no incident, which is the whole territory's."""
+    """Refuse an incident outside the author's sites and pôles.
+
+    None means no incident, which belongs to the whole territory.
+    """
     if not is_limited(author.principal):
         return
     if incident is None:
@@ -26,7 +30,10 @@ async def check_incident(author: Author, incident: str | None) -> None:
 
 
 async def check_sites(author: Author, sites: Iterable[str], field: str = "sites") -> None:
-    """Refuse a list that names a site beyond the author's. An empty list means everybody: the whole territory's."""
+    """Refuse a list with a site outside the author's scope.
+
+    An empty list means everybody, which belongs to the whole territory.
+    """
     if is_limited(author.principal):
         await check_sites_of(author.principal, author.model, author.realm, sites, field)
 
@@ -34,7 +41,7 @@ async def check_sites(author: Author, sites: Iterable[str], field: str = "sites"
 async def check_sites_of(
     principal: Principal, model: Queries, realm: str, sites: Iterable[str], field: str = "sites"
 ) -> None:
-    """Refuse as `check_sites`, for a reader without an author's context."""
+    """Check sites like `check_sites`, for a reader without an author's context."""
     if not is_limited(principal):
         return
     named = set(sites)
@@ -48,7 +55,7 @@ async def check_sites_of(
 
 
 async def check_pole(author: Author, pole: str | None, field: str = "pole") -> None:
-    """Refuse a pôle that is not the author's. None: what belongs to no pôle is the whole territory's."""
+    """Refuse a pôle outside the author's scope. None belongs to the whole territory."""
     if not is_limited(author.principal):
         return
     if pole is None:
@@ -59,7 +66,7 @@ async def check_pole(author: Author, pole: str | None, field: str = "pole") -> N
 
 
 async def check_activity(author: Author, activity: str | None) -> None:
-    """Refuse an activity of another pôle. An unknown one is for the decider to refuse."""
+    """Refuse an activity of another pôle; the decider refuses unknown ones."""
     if activity is None or not is_limited(author.principal):
         return
     known = (await author.model.reference(author.realm)).activities.get(activity)
@@ -68,12 +75,12 @@ async def check_activity(author: Author, activity: str | None) -> None:
 
 
 async def own_poles(author: Author) -> frozenset[str]:
-    """Return the pôles for which the author answers: those of the scope, else those of its sites. Empty without a limit."""
+    """Return the pôles of the author's scope, or else of its sites; empty without a limit."""
     scope = author.principal.scope
     return frozenset(scope.poles or await _poles_of(author.model, author.realm, scope.sites))
 
 
 async def _poles_of(model: Queries, realm: str, sites: Iterable[str]) -> set[str]:
-    """Pôles of these sites; an unknown site stands for itself, which is no pôle of anybody."""
+    """Return the pôles of these sites; an unknown site counts as a pôle that matches none."""
     known = (await model.reference(realm)).sites
     return {known[site].pole if site in known else f"site {site}" for site in sites}

@@ -1,1 +1,1 @@
-"""Incidents and reports."""
+"""Show and decide incidents and reports."""

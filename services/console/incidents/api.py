@@ -1,4 +1,4 @@
-"""`/api/v1/incidents`: what belongs together, why, and the decisions about it."""
+"""Serve incidents, their explanations and decisions under `/api/v1/incidents`."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def cap(reader: Picture, request: Request, id: str) -> Response:
 
 
 async def _in_scope(author: Author, body: Body | None, id: str) -> None:
-    """Refuse an incident that concerns none of the author's sites and pôles."""
+    """Refuse an incident outside the author's sites and pôles."""
     await check_incident(author.within(body), id)
 
 

@@ -1,8 +1,10 @@
-"""An incident as a CAP 1.2 message (D2, D56), for other systems: never an alert of the population, which is the préfet's (D57).
+"""Write an incident as a CAP 1.2 message for other systems.
 
-Every state of an incident that was recorded is one message of a chain: the first an Alert, the later ones Updates, the end a Cancel, each with
-references to those before it. Identifier and `sent` are derived from when that state was recorded, so the same state is the same message,
-whoever asks and how often. No free text of a report goes out (D59). Pure.
+It is never an alert to the population: only the préfet sends those (rule D57). Every recorded state
+of an incident is one message of a chain: first an Alert, then Updates, at the end a Cancel, each
+with references to the earlier ones. Identifier and `sent` derive from the time of that state, so
+the same state is always the same message. No free text of a report is sent (rule D59). Pure. Rules
+D2 and D56, CAP.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from services.console.texts import words as w
 PARIS: Final = ZoneInfo("Europe/Paris")
 LANGUAGES: Final = (("fr-FR", "fr"), ("en-GB", "en"))
 MOST_REFERENCES: Final = 300
-"""Earlier messages that are named: the first and the newest."""
+"""Largest number of earlier messages in the references: the first and the newest."""
 GRAVE: Final = 4
 _CATEGORY: Final = {
     "power": "Infra",
@@ -70,13 +72,13 @@ _CERTAINTY: Final = {
 _OVER: Final = frozenset({IncidentState.CLOSED, IncidentState.MERGED})
 _NAMESPACES: Final[Any] = {None: NAMESPACE}
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML can hold (XML 1.0, 2.2): the code of a site or commune that nobody knows may."""
+"""Characters that XML cannot hold (XML 1.0, 2.2); unknown site codes may contain them."""
 _RESTRICTION: Final = "Services de l’État, collectivités et partenaires du département"
 
 
 @dataclass(frozen=True, slots=True)
 class Emitter:
-    """Writes the incidents of one realm."""
+    """Writer of CAP messages about the incidents of one realm."""
 
     realm: str
     sender: str
@@ -85,7 +87,7 @@ class Emitter:
     """Outlines by INSEE code, longitude first."""
 
     def message(self, row: IncidentRow, earlier: Iterable[Instant]) -> bytes:
-        """The row as a message. `earlier`: when its former states were recorded."""
+        """Write the row as a message; `earlier` holds the times of its former states."""
         before = sorted({t for t in earlier if row.known_at <= t < row.updated_at})
         over = row.state in _OVER
         alert = etree.Element(f"{{{NAMESPACE}}}alert", nsmap=_NAMESPACES)
@@ -188,7 +190,7 @@ def _some(times: list[Instant]) -> list[Instant]:
 
 
 def _time(at: Instant) -> str:
-    """Local, whole seconds: UTC would have to be written -00:00."""
+    """Format local time in whole seconds; CAP would require UTC to be written as -00:00."""
     return when(at // 1000 * 1000).astimezone(PARIS).isoformat()
 
 

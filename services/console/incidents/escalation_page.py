@@ -1,4 +1,4 @@
-"""An escalation as a ladder of rungs: who was called, who answered, what comes next (DOMAIN D32–D35)."""
+"""Show an escalation as steps with calls, answers and the next step (rules D32–D35)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.console.texts.names import Names
 
 TERRITORY: Final = "territory"
 STANDING: Final = ("running", "answered", "exhausted")
-"""States of a ladder that is neither over nor replaced."""
+"""States of an escalation that is neither over nor replaced."""
 NOT_THROUGH: Final = N_("non parvenu")
 
 
@@ -30,14 +30,17 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Somebody whom a message did not reach, of whom nobody knows what they were told (not at all, or twice) or what they wrote back."""
+    """A person with a doubtful message: not delivered, perhaps sent twice, or not understood."""
 
     role: str
     word: str
     id: str
     failed: bool = False
     again: bool = False
-    """It may be sent again (the decider's `REPLAYED`), as long as somebody waits for an answer of this ladder."""
+    """The message may be sent again while the escalation awaits answers.
+
+    See `REPLAYED` of the decider.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """Somebody who was called and has not answered."""
+    """A called person without an answer."""
 
     role: str
     wave: int
@@ -71,7 +74,10 @@ class Silent:
 
 
 CALLING: Final = ("running", "exhausted")
-"""A ladder that waits for an answer: the next rung fires, or every rung has and the alert stays until somebody takes it."""
+"""States of an escalation that waits for an answer.
+
+Either the next step fires, or all have and the alert stays until a person acknowledges.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +88,14 @@ class Ladder:
     started_at: datetime
     rungs: list[Rung]
     next: Rung | None
-    """The rung that fires if nothing changes; its time is `next_at`."""
+    """The step that fires at `next_at` if nothing changes."""
     next_at: datetime | None
     silent: list[Silent]
     uncovered: list[str]
     positive: int
     expected: int
     replaced: str | None
-    """Level of the ladder that this one replaced, e.g. `N2`."""
+    """Level of the escalation that this one replaced, e.g. `N2`."""
     policy: str
     """Version of the rules that it follows."""
 
@@ -121,7 +127,10 @@ def _answered(n: Notification, names: Names, _: Translator) -> Answered | None:
 
 
 def _doubt(n: Notification, names: Names, _: Translator) -> Doubt | None:
-    """What came back and is no answer, that nothing got through, or what the policy of a channel leaves open (`canaux.yaml`, `doute`), in words."""
+    """Describe a doubtful delivery: an unread reply, a failed call, or an ambiguous attempt.
+
+    The policy of the channel decides about ambiguity (`canaux.yaml`, `doute`).
+    """
     if n.unread_at is not None and n.state is not NotificationState.ANSWERED:
         return Doubt(_who(n, names, _), _("a écrit, et n’a pas été compris"), n.id)
     if n.state is NotificationState.FAILED:
@@ -180,7 +189,7 @@ def _rung(wave: Wave, by_id: dict[str, Notification], names: Names, _: Translato
 def ladder_of(
     escalation: Escalation, notifications: Sequence[Notification], names: Names, _: Translator
 ) -> Ladder:
-    """The ladder with the answers of those who were called."""
+    """Build the escalation with the answers of the called people."""
     by_id = {n.id: n for n in notifications if n.escalation == escalation.id}
     waves = sorted(escalation.waves, key=lambda x: (x.cycle, x.wave))
     fired = [_rung(x, by_id, names, _) for x in waves if x.fired_at is not None]
@@ -232,14 +241,18 @@ def ladder_of(
 
 
 def incident_ladder(escalations: Sequence[Escalation], incident: str) -> Escalation | None:
-    """Of the ladders that it is in, its own and the realm's once it joined (D32), the running one, else the newest."""
+    """Return the running escalation of an incident, or else its newest.
+
+    It may be its own or, once it joined that, the realm's. Rule D32.
+    """
     return _newest([e for e in escalations if incident in e.incidents or e.scope == incident])
 
 
 def main_ladder(escalations: Sequence[Escalation], incident: str | None) -> Escalation | None:
-    """What the room looks at: the realm's ladder (N3–N4, D32) or that of the gravest incident, the running one first.
+    """Return the escalation that the cell follows, a running one first.
 
-    One of the realm counts while somebody is called or the answers stand; one that is over, of a crisis long ago, is no one's any more.
+    It is the realm's (N3–N4, rule D32) or that of the gravest incident. The realm's counts only in
+    a state of `STANDING`: an old one that is over concerns no one.
     """
     pool = [
         e

@@ -1,4 +1,4 @@
-"""The incident's screen: prove why this level, who answered, and when it was known."""
+"""Build the page of one incident: its level, answers, and when it was known."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class LevelReason:
-    """Why a level was reached: the first reason with it, and when."""
+    """The first reason for a level, and when it was reached."""
 
     level: int
     at: datetime | None
     said: Said
     where: str
     reason: str = ""
-    """Words of the person who decided it, for readers who may see them."""
+    """Text of the deciding person, for readers with the right to it."""
 
 
 def level_of(reason: Reason) -> int | None:
-    """The level that this reason carried the incident to."""
+    """Return the level that this reason raised the incident to, or None."""
     level = reason.args.get("level")
     return (
         int(level) if isinstance(level, int | float | str) and not isinstance(level, bool) else None
@@ -75,7 +75,7 @@ def level_of(reason: Reason) -> int | None:
 
 
 def is_decided(reason: Reason) -> bool:
-    """Tell whether a person set the level, instead of a rule."""
+    """Return whether a person set the level, instead of a rule."""
     return reason.code == "manual" and "author" in reason.args
 
 
@@ -88,7 +88,7 @@ def level_reasons(
 ) -> list[LevelReason]:
     """Return one reason per level, the lowest level first.
 
-    `where` maps a report to the site it speaks of; `words` gives the words behind the reference of a reason.
+    `where` maps a report to its site; `words` returns the text behind the reference of a reason.
     """
     found: dict[int, LevelReason] = {}
     for reason in reasons:
@@ -113,7 +113,7 @@ def steps_of(
     now: datetime,
     _: Translator,
 ) -> list[Step]:
-    """The life of the incident: reported, confirmed, levels, recovery, stable, closed."""
+    """List the phases of the incident: reported, confirmed, levels, recovery, stable, closed."""
     closed = incident.state in (IncidentState.CLOSED, IncidentState.MERGED)
     steps = [
         Step(_("Signalé"), times.hm_dated(incident.opened_at, now, _.lang), "past"),
@@ -190,7 +190,7 @@ class Lags:
     levels: list[tuple[float, str]]
     late: int
     earlier: int
-    """Reports whose fact is before the drawing begins."""
+    """Reports with a fact before the start of the drawing."""
 
 
 LEFT: Final = 96.0
@@ -200,7 +200,7 @@ RIGHT: Final = 880.0
 def lags_of(
     lines: Iterable[Line], levels: Sequence[LevelReason], start: datetime, now: datetime
 ) -> Lags | None:
-    """The drawing of all reports, from just before the first fact to now; None without a report."""
+    """Draw all reports from just before the first fact to now; None without a report."""
     told = [x for x in lines if x.type == "ReportChanged" and x.change != "verdict"]
     if not told:
         return None
@@ -236,7 +236,7 @@ def lags_of(
 
 
 def apart(marks: Sequence[tuple[float, str]], gap: float) -> list[tuple[float, str]]:
-    """The marks with labels moved right where they would cover each other."""
+    """Move labels to the right if they would cover each other."""
     placed: list[tuple[float, str]] = []
     for at, label in marks:
         placed.append((max(at, placed[-1][0] + gap) if placed else at, label))
@@ -258,7 +258,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A report that a person may send to an incident of its own."""
+    """A report that a person may move to a new incident."""
 
     id: str
     at: datetime
@@ -266,7 +266,10 @@ class Leaving:
 
 
 def leaving_of(incident: Incident, lines: Iterable[Line]) -> list[Leaving]:
-    """Reports of the incident, newest first, each with what it said first. Alone, a report has nothing to leave."""
+    """List the reports of the incident, newest first; empty if it has only one.
+
+    Each has the text of its first line.
+    """
     mine = set(incident.reports)
     said = {
         x.report: Leaving(x.report, x.occurred_at, x.text)
@@ -281,7 +284,10 @@ def leaving_of(incident: Incident, lines: Iterable[Line]) -> list[Leaving]:
 
 
 def hit_by(incident: Incident, activities: Iterable[Activity]) -> list[Activity]:
-    """Activities that suffer from it: it is named as their incident, or one of their paths begins at a site or report of it (D47)."""
+    """Return the activities that suffer from the incident.
+
+    It is their incident, or one of their paths begins at one of its sites or reports. Rule D47.
+    """
     inside = {*incident.sites, *incident.zone_sites, *incident.reports}
     return [
         a
@@ -293,7 +299,7 @@ def hit_by(incident: Incident, activities: Iterable[Activity]) -> list[Activity]
 
 
 def report_names(lines: Iterable[Line]) -> dict[str, str]:
-    """Report id → id of the site it speaks of, from the lines of the incident."""
+    """Map report ids to the ids of their sites, from the lines of the incident."""
     return {x.report: x.site for x in lines if x.report and x.site}
 
 
@@ -304,7 +310,10 @@ def members_of(
     activities: Sequence[Activity],
     _: Translator,
 ) -> list[Member]:
-    """Member sites, gravest and central ones first, one of each kind before the second of any (DOMAIN D47: each with its path)."""
+    """List the member sites, gravest and central ones first, each with its path.
+
+    One of each kind comes before the second of any. Rule D47.
+    """
     heard = {
         x.report: x
         for x in reversed(lines)
@@ -366,9 +375,9 @@ class PlanLine:
     version: int
     to_decide: bool
     activable: bool
-    """Nobody is asked, and whoever may decide may still put it into effect."""
+    """The plan waits for no decision, but may still be activated."""
     incident: str | None
-    """On whose page it is decided; None: on that of the plans."""
+    """The incident on the page of which it is decided; None means the page of plans."""
     value_now: str = ""
     """What its reason measures now, where that is another value than the one that proposed it."""
 
@@ -448,7 +457,7 @@ def _value_now(reason: Reason | None, names: Names, lang: str) -> str:
 
 
 def conflicts_of(found: Iterable[PlanConflict]) -> dict[str, list[str]]:
-    """Plan → what to know before it is activated: who counts on the same fallback sites."""
+    """Map each plan to its conflicts with others over the same fallback sites."""
     told: dict[str, list[str]] = {}
     for one in found:
         told.setdefault(one.plan, []).append(one.text)
@@ -465,7 +474,7 @@ class CardLine:
     state: str
     at: datetime | None
     measure: str
-    """What to measure of its effect (D61), in words; empty for most."""
+    """Effect to measure, as text; empty for most. Rule D61."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,7 +493,7 @@ def _measure(effect: Effect | None, _: Translator) -> str:
 
 
 def cards_of(plans: Iterable[Plan], now: datetime, names: Names, _: Translator) -> list[Cards]:
-    """Action cards of the active plans, in order of their due times (D50)."""
+    """List the action cards of the active plans, ordered by due time. Rule D50."""
     found = []
     for plan in plans:
         if plan.state not in ACTIVATED or not plan.cards:
@@ -519,7 +528,7 @@ class Figures:
 def figures_of(
     incident: Incident, sites: Sequence[Site], activities: Iterable[Activity]
 ) -> Figures:
-    """Counts of the header; silent sites of the zone are not members."""
+    """Count the figures of the header; silent sites of the zone are not members."""
     inside, zone = set(incident.sites), set(incident.zone_sites)
     by_status = Counter(s.status for s in sites if s.id in inside)
     shown = [(x, by_status[x]) for x in _GRAVITY[:4] if by_status[x]]
@@ -533,7 +542,7 @@ def figures_of(
 
 @dataclass(frozen=True, slots=True)
 class NextBreak:
-    """What will happen if nothing changes: the first DMIA of a vital activity."""
+    """The first DMIA of a vital activity, reached if nothing changes."""
 
     at: datetime
     activity: str
@@ -541,7 +550,7 @@ class NextBreak:
 
 
 def next_break(clocks: Sequence[Running], now: datetime) -> NextBreak | None:
-    """The next DMIA of an activity of criticality 1 that is still ahead."""
+    """Return the next DMIA ahead of an activity of criticality 1, or None."""
     ahead = [
         c
         for c in clocks

@@ -1,4 +1,4 @@
-"""Incidents and why they are what they are."""
+"""Query incidents and their explanations."""
 
 from __future__ import annotations
 
@@ -23,19 +23,17 @@ from services.console.sites.receipts import has_receipt
 from services.runtime.http.pagination import page
 
 SHAPED: Final = 20_000
-"""Incidents that are kept shaped, over all realms and languages."""
+"""Cached incident resources, over all realms and languages."""
 ORDERED: Final = 50
-"""Realms whose incidents are kept in order."""
+"""Realms with a cached order of incidents."""
 EXPLAINED: Final = 1000
-"""Reports of which an explanation says why each belongs to the incident, oldest first."""
+"""Reports that an explanation covers, oldest first."""
 _TYPES: Final = frozenset(EventType)
 _RECORDS: Final = frozenset({"IncidentChanged", "ReportChanged"})
-"""Lines that tell of another state of an incident."""
+"""Lines that record another state of an incident."""
 
 
 class Incidents(Reading):
-    """Queries about incidents."""
-
     async def incidents(
         self,
         realm: str,
@@ -52,7 +50,11 @@ class Incidents(Reading):
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[r.Incident]:
-        """Open ones first, gravest first. `type`: a family (power) or the type of one of its reports (outage_power). `level`: at least."""
+        """Return a page of incidents: open ones first, gravest first.
+
+        `type` is a family (power) or the type of one of its reports (outage_power); `level` is the
+        lowest.
+        """
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await self._incident_rows(found)
@@ -81,7 +83,7 @@ class Incidents(Reading):
     async def incident(
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Incident:
-        """One incident with the ids of its reports."""
+        """Return one incident with the ids of its reports."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             row = await found.picture.row(a.IncidentRow, id)
@@ -105,7 +107,7 @@ class Incidents(Reading):
         ][-limit:]
 
     async def cap(self, realm: str, id: str, sender: str, *, as_of: Instant | None = None) -> bytes:
-        """The incident as a CAP 1.2 message, with the chain of those before it."""
+        """Return the incident as a CAP 1.2 message with references to its earlier ones."""
         found = await self.read(realm, as_of=as_of)
         async with store_errors():
             row = await found.picture.row(a.IncidentRow, id)
@@ -118,7 +120,7 @@ class Incidents(Reading):
         )
 
     async def _incident_rows(self, found: Read) -> list[a.IncidentRow]:
-        """Open ones first, gravest first. Sorted once per state of the picture."""
+        """Return the rows, open ones first, gravest first; sorted once per snapshot state."""
         rows = await found.picture.rows(a.IncidentRow)
         kept = self._ordered.get(found.picture.realm)
         if kept is None or kept[0] is not rows:
@@ -131,13 +133,17 @@ class Incidents(Reading):
         return kept[1]
 
     async def _incidents(self, found: Read) -> list[r.Incident]:
-        """All of them, without report ids."""
+        """Return all incidents, without report ids."""
         return await self._shape_incidents(found, await self._incident_rows(found), reports=False)
 
     async def _shape_incidents(
         self, found: Read, rows: Sequence[a.IncidentRow], *, reports: bool
     ) -> list[r.Incident]:
-        """Shaped once as long as neither the row nor its ladder, its plans or the reference change: most of thousands do not."""
+        """Build incidents, reusing the last result if nothing changed.
+
+        A result depends on the row, its escalation, its plans and the reference version. Most of
+        thousands of incidents do not change between two reads.
+        """
         ladders = _ladders_of(await found.picture.rows(calling.EscalationRow))
         plans: dict[str, list[str]] = {}
         for _, plan in sorted((await found.picture.rows(c.PlanRow)).items()):
@@ -177,7 +183,7 @@ class Incidents(Reading):
         return shaped
 
     async def some_incidents(self, found: Read, ids: Sequence[str]) -> list[r.Incident]:
-        """Those that exist, for the live stream: without report ids."""
+        """Return the existing incidents for the live stream, without report ids."""
         return await self._shape_incidents(
             found, list((await found.picture.some(a.IncidentRow, ids)).values()), reports=False
         )
@@ -185,7 +191,7 @@ class Incidents(Reading):
     async def explain(
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Explanation:
-        """Why it is one incident, why its levels, why each site and plan (D47)."""
+        """Explain the correlation, levels, sites and plans of an incident. Rule D47."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             return await self._explain(found, id)
@@ -226,7 +232,7 @@ class Incidents(Reading):
 
 
 SITE_KIND: Final = "site"
-"""Family of incidents that says nothing of what happened: their title tells the type instead."""
+"""Family of incidents without a specific trouble: their title shows the type instead."""
 
 
 def _gravest_types(sites: Mapping[str, a.SiteRow]) -> dict[str, EventType]:
@@ -245,7 +251,10 @@ def _gravest_types(sites: Mapping[str, a.SiteRow]) -> dict[str, EventType]:
 
 
 async def _types_of_reports(picture: Picture) -> dict[str, set[str]]:
-    """Of each incident. Not those of its causes: a site forgets the causes that were lifted."""
+    """Return the types of the reports of each incident.
+
+    Causes would not do: a site drops the causes that were lifted.
+    """
     types: dict[str, set[str]] = {}
     for row in (await picture.rows(a.ReportRow)).values():
         if row.incident is not None:
@@ -269,7 +278,7 @@ def _matches(q: str, row: a.IncidentRow, reference: Reference, lang: str) -> boo
 
 
 def _ladders_of(ladders: Mapping[str, calling.EscalationRow]) -> dict[str, calling.EscalationRow]:
-    """Incident → its ladder: the running one, else the newest."""
+    """Map each incident to its running escalation, or else its newest."""
     found: dict[str, calling.EscalationRow] = {}
     for ladder in ladders.values():
         for incident in {ladder.scope, *ladder.incidents}:

@@ -1,4 +1,7 @@
-"""The report form: six fields, big targets, one report per site and kind of trouble (DOMAIN D1, D2)."""
+"""Define the report form: six fields, big targets, one report per site and kind of trouble.
+
+Rules D1 and D2.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from services.console.i18n import N_
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One button: what it says, its drawing, and the type of the report.
+    """One button: its label, its drawing, and the type of the report.
 
-    `named` puts its label before the sentence, where two buttons share a type. `asks` demands a sentence, and sends `info`
-    only while the site goes on and nobody is in danger: `info` calls nobody.
+    `named` puts the label before the sentence, for buttons that share a type. `asks` demands a
+    sentence; it sends `info`, which calls no one, only while the site goes on and no one is in
+    danger.
     """
 
     key: str
@@ -89,7 +93,10 @@ TROUBLES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Going:
-    """Can the site go on? The share lost is left open when the site says « en partie » and power decides by generator."""
+    """An answer to the question whether the site can go on.
+
+    The share lost stays open if the site answers « en partie » and power depends on the generator.
+    """
 
     key: str
     label: str
@@ -103,4 +110,4 @@ GOING: Final = (
     Going("no", N_("Non, fermé"), 4, 100),
 )
 DANGER_SEVERITY: Final = 5
-"""Somebody is in danger: the gravest (D2)."""
+"""Severity of a report with a person in danger. Rule D2."""

@@ -1,4 +1,7 @@
-"""One report on a page: what it said, what became of it, and what a person may say about it (D4–D8)."""
+"""Show one report on a page: its content, its outcome, and the possible verifications.
+
+Rules D4–D8.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ SIGNATURES: Final = {
 
 
 def state_of(report: Report, _: Translator) -> str:
-    """What became of it, in words; of one that counts for nothing also why."""
+    """Return the outcome as text, with the reason if the report counts for nothing."""
     said = _(STATES[report.state])
     if report.state in (ReportState.REFUSED, ReportState.FAILED) and report.reason:
         return _(
@@ -75,12 +78,15 @@ def state_of(report: Report, _: Translator) -> str:
 
 
 def flags_of(report: Report, _: Translator) -> list[str]:
-    """What is to be known about it, in words."""
+    """Return the flags of a report as text."""
     return [_(FLAGS[f]) if f in FLAGS else f for f in report.flags]
 
 
 def facts_of(report: Report, names: Names, _: Translator) -> list[tuple[str, str]]:
-    """(label, words) of what it said beside its place and times: figures, colours, what it lifts, and advice that triggers nothing (D13)."""
+    """Return (label, text) for the details of a report besides its place and times.
+
+    They are figures, colours, lifted types, and advice that triggers nothing (rule D13).
+    """
     told = [
         (_("Commune"), names.commune(report.commune) if report.commune and not report.site else ""),
         (
@@ -105,7 +111,7 @@ def facts_of(report: Report, names: Names, _: Translator) -> list[tuple[str, str
 
 
 def _measure(measure: Measure | None, _: Translator) -> str:
-    """`niveau 6,2 m (paris-austerlitz)`: as its source names it."""
+    """Format a measure as its source names it: `niveau 6,2 m (paris-austerlitz)`."""
     if measure is None:
         return ""
     value = measure.value
@@ -122,12 +128,12 @@ def _measure(measure: Measure | None, _: Translator) -> str:
 
 
 def erased_of(report: Report, lang: str) -> str:
-    """Return when and why its words were erased; empty while they are there."""
+    """Return when and why its text was erased; empty while it exists."""
     if report.erased_at is None:
         return ""
     return tell_erased(Erased(ms(report.erased_at), report.erased_reason or ""), lang)
 
 
 def signature_of(report: Report, _: Translator) -> str | None:
-    """The verdict on its signature, in words."""
+    """Return the verdict on its signature as text."""
     return _(SIGNATURES.get(report.signature, report.signature)) if report.signature else None

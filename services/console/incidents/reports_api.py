@@ -1,4 +1,7 @@
-"""`/api/v1/reports/{id}`: what became of a report, and its verification by a named person. Posting is the front door's."""
+"""Serve the outcome of a report and its verification under `/api/v1/reports/{id}`.
+
+The front door of intake accepts new reports.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,8 @@ class Link(Body):
 
 @router.get(
     "/{id}",
-    summary="What became of a report: applied, duplicate, refused, failed; with the reason and the incident",
+    summary="What became of a report: applied, duplicate, refused, failed; with the reason and "
+    "the incident",
 )
 async def one(
     reader: Annotated[Reader, Depends(reading(Permission.REPORT_STATUS))], id: str
@@ -54,7 +58,10 @@ async def one(
 
 
 async def _in_scope(author: Author, body: Body | None, id: str) -> None:
-    """Refuse a report about a site that is not the author's; one about no known site is the whole territory's."""
+    """Refuse a report about a site outside the author's scope.
+
+    A report without a known site belongs to the whole territory.
+    """
     if is_limited(author.principal):
         within = author.within(body)
         site = (await within.model.report(within.realm, id)).site

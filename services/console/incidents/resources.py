@@ -1,4 +1,4 @@
-"""Reports, incidents, their ladders and levels."""
+"""Resources of reports, incidents, their escalations and levels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.console.resources.base import Interval, Reason, Resource, Time
 
 
 class Ladder(Resource):
-    """The running ladder of an incident (or the realm's, if the incident joined it)."""
+    """The running escalation of an incident, or the realm's once the incident joined that."""
 
     id: str
     ladder: str
@@ -176,7 +176,8 @@ class Report(Resource):
     read_at: Time | None = Field(default=None, description="when the cell first read it")
     newer_alert_at: Time | None = Field(
         default=None,
-        description="of a reopening that lifted nothing: when the alert occurred that is newer than it",
+        description="of a reopening that lifted nothing: when the alert occurred that is newer "
+        "than it",
     )
 
 
@@ -199,7 +200,8 @@ class Task(Resource):
         description="role that has to do it, `directeur_pole:<pôle>` in a scope"
     )
     post: str | None = Field(
-        description="readiness_hole: the role, `<role>:<scope>` in a scope; relief: the role in the cell"
+        description="readiness_hole: the role, `<role>:<scope>` in a scope; relief: the role in "
+        "the cell"
     )
 
 
@@ -224,7 +226,7 @@ class Instruction(Resource):
 
 
 class LevelState(Resource):
-    """`id`: `territory` or `pole:<id>`."""
+    """A level; `id` is `territory` or `pole:<id>`."""
 
     id: str
     realm: str
@@ -262,7 +264,7 @@ class Trigger(Resource):
 
 
 class Explanation(Resource):
-    """Why an incident is what it is: correlation, each level, each site's path, each plan."""
+    """The reasons of an incident: its correlation, each level, each site's path, each plan."""
 
     incident: str
     realm: str

@@ -1,4 +1,4 @@
-"""Titles of incidents and tasks, and the sentence of a refused command."""
+"""Write titles of incidents and tasks, and the sentences of refused commands."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HAZARD = {
 }
 _OF_THE_TERRITORY = {"flood", "heat", "snow", "wind", "strike"}
 _WIDE = 3
-"""From how many communes on the title says « étendue » and counts the rest."""
+"""Communes beyond which the title counts the rest."""
 
 
 def _place(row: IncidentRow, names: Names, _: Translator) -> str:
@@ -54,9 +54,10 @@ def _place(row: IncidentRow, names: Names, _: Translator) -> str:
 
 
 def incident_title(row: IncidentRow, names: Names, lang: str, type: EventType | None = None) -> str:
-    """Return a title without free text, so that anybody may read it: `Coupure électrique : Nanterre, Puteaux et Suresnes`.
+    """Return a title without free text, so that anybody may read it.
 
-    `type`: of the gravest cause; it stands for a family that says nothing of what happened.
+    For example `Coupure électrique : Nanterre, Puteaux et Suresnes`. `type` is that of the gravest
+    cause; it replaces a family without a specific trouble.
     """
     _ = translator(lang)
     hazard = (
@@ -74,7 +75,10 @@ def incident_title(row: IncidentRow, names: Names, lang: str, type: EventType | 
 
 
 def cause_text(kind: str, key: str, names: Names, lang: str) -> str:
-    """What an incident was opened over, in words: a place, a thing, a day. Empty where its family says it all, or nothing has a name."""
+    """Return the subject of an incident as text: a place, a thing, a day.
+
+    Empty if the family already covers it, or if it has no name.
+    """
     _ = translator(lang)
     scope, _sep, what = key.rpartition(":")
     if key == "*":
@@ -93,11 +97,11 @@ def cause_text(kind: str, key: str, names: Names, lang: str) -> str:
 
 
 _NAMED = ("it", "kitchen", "water")
-"""Families whose incidents are each about a system, a supplier or a network."""
+"""Families of incidents about one system, supplier or network each."""
 
 
 def task_title(row: TaskRow, names: Names, lang: str) -> str:
-    """`Levée de doute : PMI Darracq, Suresnes`."""
+    """Return the title of a task: `Levée de doute : PMI Darracq, Suresnes`."""
     _ = translator(lang)
     what = w.word(w.TASK, row.kind, _)
     if row.post is not None:
@@ -117,7 +121,7 @@ SHOWN_PLACES = 3
 
 
 def window_title(covers: Coverage, names: Names, lang: str) -> str:
-    """What a maintenance window covers: `Plus d’électricité : Collège X, PMI`."""
+    """Describe the coverage of a maintenance window: `Plus d’électricité : Collège X, PMI`."""
     _ = translator(lang)
     what = w.listed([w.word(w.EVENT, t, _) for t in covers.types], _)
     where = (
@@ -138,13 +142,14 @@ _SIGN = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, Fa
 REFUSALS = {
     # rights
     "not_allowed": N_(
-        "Votre rôle ne permet pas cette décision. Elle est aux cellules, à la main courante, à l’astreinte technique, aux responsables de site et à ceux qui décident au-dessus d’eux."
+        "Votre rôle ne permet pas cette décision. Elle est aux cellules, à la main courante, à "
+        "l’astreinte technique, aux responsables de site et à ceux qui décident au-dessus d’eux."
     ),
     "role_not_allowed": N_("Votre rôle ne permet pas cette décision."),
     "role_too_low": N_("Cette décision appartient à un rôle supérieur."),
     "not_pilot": N_("Baisser le niveau appartient à son pilote."),
     "not_addressee": N_("Cet appel s’adresse à une autre personne."),
-    # things that are not there
+    # missing things
     "incident_unknown": N_("Cet incident n’existe pas, ou plus."),
     "report_unknown": N_("Ce signalement n’existe pas."),
     "site_unknown": N_("Ce site n’existe pas."),
@@ -172,9 +177,10 @@ REFUSALS = {
     "step_in_the_past": N_("L’horloge d’un exercice ne recule pas."),
     "unknown_improvement": N_("Cette action d’amélioration n’existe pas, ou elle est close."),
     "unknown_role": N_("Ce rôle n’existe pas dans la politique du territoire."),
-    # somebody was faster
+    # decided meanwhile
     "sitrep_number": N_(
-        "Un point de situation a été validé entre-temps : relisez le projet, qui porte maintenant le n° {next}."
+        "Un point de situation a été validé entre-temps : relisez le projet, qui porte maintenant "
+        "le n° {next}."
     ),
     "version_mismatch": N_("Quelqu’un a décidé entre-temps : relisez avant de recommencer."),
     "version_changed": N_("Quelqu’un a décidé entre-temps : relisez avant de recommencer."),
@@ -194,7 +200,7 @@ REFUSALS = {
     "not_held": N_("Les envois ne sont pas suspendus."),
     "reason_required": N_("Une raison est demandée."),
     "until_in_past": N_("Cette heure est déjà passée."),
-    # who is on call
+    # on-call
     "span_invalid": N_("La période finit avant de commencer, ou dure plus de deux ans."),
     "span_over": N_("Cette période est déjà passée."),
     "spans_overlap": N_("Les deux périodes se chevauchent."),
@@ -203,7 +209,8 @@ REFUSALS = {
     # state forbids it
     "causes_open": N_("Une cause est encore ouverte : clore demande de forcer, avec une raison."),
     "people_missing": N_(
-        "Le recensement n’est pas complet ({people} personnes non trouvées) : clore demande une raison."
+        "Le recensement n’est pas complet ({people} personnes non trouvées) : clore demande une "
+        "raison."
     ),
     "predicate_holds": N_(
         "Une condition de ce niveau tient encore : baisser demande de forcer, avec une raison."
@@ -227,7 +234,8 @@ REFUSALS = {
     "report_elsewhere": N_("Un signalement choisi n’est pas de cet incident."),
     "nothing_left": N_("Il ne resterait rien dans l’incident."),
     "too_many_reports": N_(
-        "Au plus {most} signalements à la fois : détachez le reste ensuite, puis fusionnez les deux incidents."
+        "Au plus {most} signalements à la fois : détachez le reste ensuite, puis fusionnez les "
+        "deux incidents."
     ),
     "same_incident": N_("C’est le même incident."),
     # reassignment
@@ -237,25 +245,32 @@ REFUSALS = {
     "nothing_to_decide": N_("Il ne reste rien à décider dans cette proposition."),
     "proposal_over": N_("La situation a changé : cette proposition n’a plus d’objet."),
     "proposal_superseded": N_(
-        "La situation a changé : la proposition n° {number} la remplace ({new} lignes nouvelles, {changed} modifiées, {gone} disparues). Relisez-la avant de décider."
+        "La situation a changé : la proposition n° {number} la remplace ({new} lignes nouvelles, "
+        "{changed} modifiées, {gone} disparues). Relisez-la avant de décider."
     ),
     "site_back": N_(
-        "Plus personne n’est à envoyer : le site {site} a retrouvé ce qui lui manquait au moment du calcul. La prochaine proposition en tient compte."
+        "Plus personne n’est à envoyer : le site {site} a retrouvé ce qui lui manquait au moment "
+        "du calcul. La prochaine proposition en tient compte."
     ),
     "agents_elsewhere": N_(
-        "Des agents de ce métier, de {site}, sont encore là où seuls d’autres de leur ordre sont nécessaires. Libérez d’abord cet ordre : ils auraient deux affectations."
+        "Des agents de ce métier, de {site}, sont encore là où seuls d’autres de leur ordre sont "
+        "nécessaires. Libérez d’abord cet ordre : ils auraient deux affectations."
     ),
     "confined": N_(
-        "Personne ne sort de {site} et personne n’y va : confinement ou comptage en cours. La prochaine proposition en tient compte."
+        "Personne ne sort de {site} et personne n’y va : confinement ou comptage en cours. La "
+        "prochaine proposition en tient compte."
     ),
     "back_soon": N_(
-        "Le rétablissement de {site} est annoncé avant que ces agents puissent travailler ailleurs : personne n’est à envoyer."
+        "Le rétablissement de {site} est annoncé avant que ces agents puissent travailler "
+        "ailleurs : personne n’est à envoyer."
     ),
     "telework_off": N_(
-        "Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où aller."
+        "Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où "
+        "aller."
     ),
     "place_lost": N_(
-        "Ce lieu ne peut plus accueillir personne depuis le calcul (postes perdus ou déjà pris, sans nouvelles, zone touchée) : {site}. La prochaine proposition dira où aller."
+        "Ce lieu ne peut plus accueillir personne depuis le calcul (postes perdus ou déjà pris, "
+        "sans nouvelles, zone touchée) : {site}. La prochaine proposition dira où aller."
     ),
     # changes of the reference data
     "change_unknown": N_("Ce changement n’existe pas."),
@@ -269,7 +284,8 @@ REFUSALS = {
         "Une autre version est entrée en vigueur depuis : proposez de nouveau à partir d’elle."
     ),
     "load_under_way": N_(
-        "Une version se charge sans approbation en ce moment, ou son chargement est resté inachevé : terminez-le d’abord."
+        "Une version se charge sans approbation en ce moment, ou son chargement est resté "
+        "inachevé : terminez-le d’abord."
     ),
     "reference_in_force": N_("Cette version est déjà en vigueur."),
     "reference_proposed": N_("Cette version est déjà proposée."),
@@ -282,18 +298,25 @@ REFUSALS = {
     "window_unknown": N_("Ces travaux n’existent pas, ou ne sont pas les vôtres."),
     "window_over": N_("Ces travaux sont terminés : prévoyez-en de nouveaux."),
     "window_covers_all": N_(
-        "Nommez au moins un site, un genre, un pôle, un type, une source ou une étiquette : rien ne peut tout couvrir."
+        "Nommez au moins un site, un genre, un pôle, un type, une source ou une étiquette : rien "
+        "ne peut tout couvrir."
     ),
     "window_danger": N_("Un danger pour les personnes n’est jamais mis en sourdine : {types}."),
     "window_empty": N_("La fin doit suivre le début."),
     "window_past": N_("Ces travaux seraient déjà passés."),
     "window_too_long": N_("Des travaux qui se répètent durent au plus {days} jours."),
 }
-"""Code → sentence, which may name the refusal's own values; `tests/unit/console` compares the codes with those of the deciders."""
+"""Code → sentence, with the refusal's own values.
+
+`tests/unit/console` compares the codes with those of the deciders.
+"""
 
 
 def refusal(code: str, values: Mapping[str, object], lang: str) -> str:
-    """The sentence of a decider's refusal; an unknown code is named, so that it can be looked up. `values` may name the `command`."""
+    """Return the sentence of a decider's refusal; an unknown code is shown as it is.
+
+    `values` may name the `command`.
+    """
     _ = translator(lang)
     if code not in REFUSALS:
         return _("Refusé : {code}.", code=code)
@@ -321,7 +344,7 @@ _OF_THE_HOLDER: Final = frozenset(
 
 
 class _Filled(dict[str, object]):
-    """A value that is missing leaves a mark rather than an error."""
+    """Values that show a mark for a missing name instead of raising an error."""
 
     def __missing__(self, key: str) -> str:
         return "?"
@@ -339,7 +362,7 @@ def conflict_title(
     names: Names,
     lang: str,
 ) -> str:
-    """Why two plans collide over the fallback sites of one kind."""
+    """Explain the conflict of two plans over the fallback sites of one kind."""
     _ = translator(lang)
     text = _(
         "Même repli que {other} : {kind}, {needed} places demandées ({activities}), {free} libres",

@@ -1,4 +1,4 @@
-"""`/api/v1/stream`: Server-Sent Events."""
+"""Serve the live stream of Server-Sent Events under `/api/v1/stream`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Acc
 
 @router.get(
     "/stream",
-    summary="hello, then every changed resource under the name of its collection (sites, incidents, log, …), resync, ping",
+    summary="hello, then every changed resource under the name of its collection (sites, "
+    "incidents, log, …), resync, ping",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
@@ -56,14 +57,13 @@ async def stream(
 
 
 class LiveResponse(StreamingResponse):
-    """Closes its stream however it ends, also when the browser went before the first frame."""
+    """A response that closes its stream, even if the browser left before the first frame."""
 
     def __init__(self, live: Live, **more: Any) -> None:
         super().__init__(live, **more)
         self._live = live
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The exchange."""
         try:
             await super().__call__(scope, receive, send)
         finally:

@@ -1,7 +1,8 @@
-"""Rows that changed → events of the live stream, rendered as REST renders them, named as their REST collection.
+"""Turn changed rows into events of the live stream, with the content and names of REST.
 
-Three differences: `reports` of an incident holds only the ids that came since its last event, `local` of an activity only the clocks that
-changed since, and no event holds what a person wrote but a line of the main courante; GET gives all.
+Three differences: `reports` of an incident holds only the ids since its last event, `local` of an
+activity only the clocks that changed since, and no event except a logbook line holds free text; GET
+returns everything.
 """
 
 from __future__ import annotations
@@ -40,16 +41,19 @@ _NEEDS: Final = (
     | dict.fromkeys(("reports", "maintenance"), Permission.REPORT_STATUS)
     | {"presence": Permission.DIRECTORY_READ}
 )
-"""The right that REST asks for, where the stream's own (`picture.read`) is not enough."""
+"""The right that REST requires, if the stream's own (`picture.read`) is not enough."""
 
 
 def hidden_from(may: Callable[[Permission], bool]) -> frozenset[str]:
-    """Events that somebody with these rights may not see."""
+    """Return the events that a reader with these rights may not see."""
     return frozenset(event for event, right in _NEEDS.items() if not may(right))
 
 
 class Joined:
-    """Reports that joined an incident and have not been told with it yet; bounded, a report is told by its own event anyway."""
+    """Reports that joined an incident since its last event.
+
+    Bounded: a report has its own event anyway.
+    """
 
     LIMIT: Final = 1_000
 
@@ -57,21 +61,24 @@ class Joined:
         self._waiting: dict[str, list[str]] = {}
 
     def add(self, incident: str, report: str) -> None:
-        """A report whose row names this incident."""
+        """Add a report with a row in this incident."""
         waiting = self._waiting.setdefault(incident, [])
         if report not in waiting[-self.LIMIT :]:
             waiting.append(report)
         del waiting[: -self.LIMIT]
 
     def take(self, incident: str) -> list[str]:
-        """What to tell with the incident now."""
+        """Remove and return the reports for the next event of the incident."""
         return self._waiting.pop(incident, [])
 
 
 async def render(
     model: ReadModel, realm: str, lang: str, changed: Iterable[Key], joined: Joined
 ) -> dict[Key, Event]:
-    """Events of what changed. A collection that this version does not show, or a row that is gone, has none."""
+    """Build the events of changed rows.
+
+    Unknown collections and deleted rows have none.
+    """
     by_collection: dict[str, list[str]] = {}
     for collection, id in changed:
         by_collection.setdefault(collection, []).append(id)
@@ -98,7 +105,7 @@ async def render(
 
 
 def _with_reports(resource: Resource, joined: Joined) -> Resource:
-    """Notes which incident a report is in; tells an incident's event which reports came."""
+    """Record the incident of a report, and add waiting reports to an incident's event."""
     if isinstance(resource, Report) and resource.incident is not None:
         joined.add(resource.incident, resource.id)
     elif isinstance(resource, Incident):
@@ -135,7 +142,10 @@ async def _resources(model: ReadModel, found: Read, collection: str, ids: Sequen
 async def _activities(
     found: Read, ids: Sequence[str], clocks: Sequence[str]
 ) -> list[tuple[Key, Resource]]:
-    """Activities whose row or local clocks changed, each once; `clocks`: ids of local clocks."""
+    """Return the activities with a changed row or local clock, once each.
+
+    `clocks` holds ids of local clocks.
+    """
     known = found.picture.reference.activities
     told: dict[str, Key] = {}
     local: dict[str, list[c.LocalClockRow]] = {}

@@ -1,10 +1,14 @@
-"""The live stream (Server-Sent Events): what changes in a realm, as the same resources that REST gives.
+"""Stream the changes of a realm as Server-Sent Events, with the same resources as REST.
 
-One reader of Redis per realm, however many browsers look at it; a resource is rendered once per language, and what a turn of the
-reader found is the same bytes for all of one language and right. The last frame of a stream entry carries its id, so a browser that comes
-back with `Last-Event-ID` misses nothing; where that is impossible (too long away, another epoch of the cache, a browser too slow to keep
-up) it is told to `resync`: read everything again, then go on. A ping says that what is shown is current. It comes from the reader itself,
-so there is none while Redis does not answer, nobody follows the logs or the reader has stopped: the page then says that it is frozen.
+One reader of Redis per realm serves all browsers. A resource is rendered once per language, and one
+turn of the reader is the same bytes for all subscribers of one language and set of rights. The last
+frame of a stream entry carries its id, so a browser that returns with `Last-Event-ID` misses
+nothing. If that is impossible (too long away, another epoch of the cache, a browser too slow), it
+gets `resync`: read everything again, then continue.
+
+A ping confirms that the page is current. It comes from the reader itself, so it is missing while
+Redis does not answer, no projector follows the logs or the reader has stopped: the page then shows
+that it is frozen.
 """
 
 from __future__ import annotations
@@ -31,19 +35,22 @@ from services.console.resources import iso, when
 from services.runtime.process import metrics
 
 PING_S: Final = 5.0
-"""A turn of the reader without news."""
+"""Longest turn of the reader without changes."""
 ENTRIES: Final = 200
-"""Stream entries that are rendered together: within them only the last state of a resource is sent."""
+"""Stream entries rendered together: only the last state of a resource in them is sent."""
 REPLAYED: Final = 2_000
-"""Entries that a returning browser is caught up with; beyond, reading everything again is cheaper."""
+"""Entries replayed to a returning browser; beyond, reading everything again is cheaper."""
 QUEUE: Final = 1_000
 """Frames that wait for a slow browser."""
 RETRY_S: Final = 0.5
 PAUSES: Final = 2.0
-"""Times as long as telling all of them took, until they are told again: what changes meanwhile is told together, so a crowd costs fewer and larger writes."""
+"""Pause after a delivery, as a multiple of its duration.
+
+Changes meanwhile go together, so a crowd costs fewer and larger writes.
+"""
 PAUSE_AT_MOST_S: Final = 0.1
 TURN_S: Final = 12.0
-"""More than a turn may take within the limits of the store's client: one that takes longer has lost its way, and is begun again."""
+"""Longest turn, above the limits of the store's client; a longer one is stuck and restarts."""
 log = structlog.get_logger(__name__)
 
 Entry = tuple[str, str, tuple[str, ...]]
@@ -52,14 +59,14 @@ Entry = tuple[str, str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event. `id` only on the last frame of an entry."""
+    """One event; only the last frame of an entry has an `id`."""
 
     event: str
     data: bytes
     id: str | None = None
 
     def encode(self, epoch: str, *, hidden: bool = False) -> bytes:
-        """As it goes over the wire. A frame that is hidden, or tells nothing, only advances the id of the browser."""
+        """Encode for the wire; a hidden or empty frame only advances the id of the browser."""
         head = b"" if self.id is None else b"id: %b\n" % event_id(epoch, self.id).encode()
         if hidden or not self.event:
             return head + b"\n" if head else b""
@@ -67,12 +74,12 @@ class Frame:
 
 
 def event_id(epoch: str, entry: str) -> str:
-    """Id of an event: entries of another epoch of the cache are never mistaken for ours."""
+    """Build the id of an event; entries of another epoch of the cache never match."""
     return f"{epoch}.{entry}"
 
 
 def entry_of(id: str | None, epoch: str) -> str | None:
-    """The entry of an event id of this epoch."""
+    """Return the entry of an event id of this epoch, or None."""
     known, _, entry = (id or "").rpartition(".")
     numbers = entry.split("-")
     return (
@@ -85,23 +92,23 @@ def entry_of(id: str | None, epoch: str) -> str | None:
 
 
 def order(entry: str) -> tuple[int, int]:
-    """Entry ids in their order."""
+    """Return a sort key for entry ids."""
     ms, _, n = entry.partition("-")
     return int(ms), int(n or 0)
 
 
 @dataclass(slots=True)
 class Piece:
-    """Frames that go to many, as they are and compressed: for the first who wants it so."""
+    """Frames for many subscribers, plain and compressed; compressed on first use."""
 
     plain: bytes
     count: int = 1
-    """0: of no use to who has not taken what came before, as a ping."""
+    """Number of frames; 0, as for a ping, is useless to a subscriber with frames still queued."""
     _packed: bytes | None = None
 
     @property
     def packed(self) -> bytes:
-        """A piece of any compressed stream."""
+        """The compressed frames, valid anywhere in a compressed stream."""
         if self._packed is None:
             self._packed = of_stream(self.plain)
         return self._packed
@@ -109,7 +116,7 @@ class Piece:
 
 @dataclass(eq=False, slots=True)
 class Subscriber:
-    """One browser: a bounded queue of pieces as they go over the wire."""
+    """One browser, with a bounded queue of encoded pieces."""
 
     lang: str
     hidden: frozenset[str] = frozenset()
@@ -123,11 +130,11 @@ class Subscriber:
     _woken: asyncio.Future[None] | None = None
 
     def encode(self, piece: Piece) -> bytes:
-        """As this browser wants it."""
+        """Return the piece in this browser's encoding."""
         return piece.packed if self.gzip else piece.plain
 
     def put(self, piece: Piece) -> None:
-        """Queue some frames; a full queue is dropped as a whole and replaced by a `resync`, later."""
+        """Queue some frames; a full queue is dropped and later replaced by a `resync`."""
         if self.overflowed or not piece.plain or (not piece.count and self.frames):
             return
         if self.waiting >= QUEUE:
@@ -139,14 +146,14 @@ class Subscriber:
         self._wake()
 
     def take(self) -> bytes:
-        """All that waits."""
+        """Remove and return all queued frames."""
         frames = b"".join(self.frames)
         self.frames.clear()
         self.waiting = 0
         return frames
 
     def close(self) -> None:
-        """No more frames."""
+        """Accept no more frames."""
         self.closed = True
         self._wake()
 
@@ -155,14 +162,17 @@ class Subscriber:
             self._woken.set_result(None)
 
     async def news(self) -> None:
-        """Until there is something to do. A bare future: five hundred of them wake five hundred tasks, and make none."""
+        """Wait for frames, overflow or closing.
+
+        A bare future: five hundred of them wake five hundred tasks and create none.
+        """
         if not (self.frames or self.overflowed or self.closed):
             self._woken = asyncio.get_running_loop().create_future()
             await self._woken
 
 
 class RealmFeed:
-    """Reads the stream of one realm while somebody looks at it."""
+    """Reader of one realm's stream while any browser is subscribed."""
 
     def __init__(self, realm: str, client: Client, model: ReadModel) -> None:
         self.realm, self._client, self._model = realm, client, model
@@ -174,7 +184,7 @@ class RealmFeed:
         self._joined: dict[str, Joined] = {}
 
     async def begin(self) -> None:
-        """Stand at the end of the stream. Raises Rebuilding, StoreAway."""
+        """Move to the end of the stream. Raises Rebuilding, StoreAway."""
         self.epoch = await self._model.epoch()
         try:
             last = await self._client.xrevrange(store.of(self.realm, "stream"), count=1)
@@ -184,7 +194,7 @@ class RealmFeed:
         self.position = last[0][0].decode() if last else "0-0"
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Read and deliver until cancelled."""
         while True:
             try:
                 async with asyncio.timeout(TURN_S):
@@ -201,7 +211,7 @@ class RealmFeed:
                 await asyncio.sleep(RETRY_S)
 
     async def _turn(self) -> float:
-        """Wait for what is new and tell it, or that nothing is. Seconds that the telling took."""
+        """Wait for changes and deliver them, or a ping. Return the seconds of delivery."""
         asked = self._client.pipeline(transaction=False)
         asked.xread(
             {store.of(self.realm, "stream"): self.position}, count=ENTRIES, block=int(PING_S * 1000)
@@ -226,7 +236,7 @@ class RealmFeed:
         told: dict[str, list[Frame]] = {}
         while (
             unheard := {s.lang for s in self.subscribers} - told.keys()
-        ):  # one of another language may come meanwhile
+        ):  # a subscriber of another language may join meanwhile
             for lang in unheard:
                 frames = await self.frames(entries, lang, self._joined.setdefault(lang, Joined()))
                 if frames is None:
@@ -243,7 +253,10 @@ class RealmFeed:
         )
 
     async def _to_all(self, told: Piece | Mapping[tuple[str, frozenset[str]], Piece]) -> float:
-        """One piece, or that of a browser's language and right. Seconds until it was written for all who are not slow."""
+        """Deliver one piece to all, or the piece of each browser's language and rights.
+
+        Return the seconds until it was written for all browsers that are not slow.
+        """
         began = time.perf_counter()
         for subscriber in self.subscribers:
             subscriber.put(
@@ -256,8 +269,10 @@ class RealmFeed:
     async def frames(
         self, entries: Sequence[Entry], lang: str, joined: Joined
     ) -> list[Frame] | None:
-        """Frames of entries, in their order; of a resource that changed several times only the last. None when one of them cannot be told:
-        the readers read again what they can, and the stream goes on behind it.
+        """Render the frames of entries in order; of several changes of a resource only the last.
+
+        None if an entry cannot be rendered: browsers read everything again, and the stream
+        continues after it.
         """
         try:
             return await self._rendered(entries, lang, joined)
@@ -284,7 +299,7 @@ class RealmFeed:
         return frames
 
     async def missed(self, after: str, until: str, subscriber: Subscriber) -> bytes | None:
-        """Everything after one entry up to another; None when that is not to be had any more."""
+        """Return all frames after one entry up to another; None if they are no longer available."""
         key = store.of(self.realm, "stream")
         try:
             kept = await self._client.xinfo_stream(key)
@@ -300,7 +315,7 @@ class RealmFeed:
 
 
 def parse(raw: Iterable[Any]) -> list[Entry]:
-    """Entries as redis-py gives them."""
+    """Convert stream entries from redis-py."""
     return [
         (id.decode(), collection.decode(), tuple(ids.decode().split("\n")))
         for id, fields in raw
@@ -309,7 +324,7 @@ def parse(raw: Iterable[Any]) -> list[Entry]:
 
 
 def hello(epoch: str, position: str, realm: str) -> bytes:
-    """The first frame: where the stream stands, and the server's clock, from which every countdown on screen is computed."""
+    """Build the first frame: the position of the stream, and the server's clock for countdowns."""
     data = {
         "epoch": epoch,
         "last_id": event_id(epoch, position),
@@ -321,7 +336,7 @@ def hello(epoch: str, position: str, realm: str) -> bytes:
 
 
 def resync(epoch: str, position: str, why: str) -> bytes:
-    """Read everything again, then go on from here."""
+    """Build the frame that makes the browser read everything again and continue from here."""
     data = {
         "epoch": epoch,
         "last_id": event_id(epoch, position),
@@ -332,7 +347,7 @@ def resync(epoch: str, position: str, why: str) -> bytes:
 
 
 def ping() -> bytes:
-    """The stream lives."""
+    """Build the frame that shows that the stream is alive."""
     return Frame("ping", orjson.dumps({"server_time": iso(when(now_ms()))})).encode("")
 
 
@@ -355,8 +370,10 @@ class Hub:
         gzip: bool = False,
         still_allowed: Callable[[], bool] = lambda: True,
     ) -> Live:
-        """Frames for one browser, until it goes or `still_allowed` says no. Opened already when this returns: raises before, also
-        PictureFrozen, RealmUnknown.
+        """Open the stream of one browser, which lasts until it leaves or `still_allowed` is False.
+
+        It is open when this returns; errors are raised before, including PictureFrozen and
+        RealmUnknown.
         """
         feed = await self._feed(realm)
         subscriber, position = Subscriber(lang, hidden, gzip), feed.position
@@ -369,7 +386,7 @@ class Hub:
 
     @property
     def clients(self) -> int:
-        """How many browsers listen."""
+        """Number of subscribed browsers."""
         return sum(len(feed.subscribers) for feed, _ in self._feeds.values())
 
     async def _feed(self, realm: str) -> RealmFeed:
@@ -415,7 +432,7 @@ class Hub:
                 await subscriber.news()
 
     def _ended(self, feed: RealmFeed) -> None:
-        """Nobody reads for these browsers any more: they come back, to a feed that does."""
+        """Close the browsers of a feed that has ended; they reconnect to a new one."""
         if self._feeds.get(feed.realm, (None,))[0] is feed:
             self._feeds.pop(feed.realm)
         for subscriber in feed.subscribers:
@@ -428,14 +445,14 @@ class Hub:
         metrics.gauge("vigie_stream_clients", self.clients)
 
     def close(self) -> None:
-        """End all streams, so that the process can stop; browsers come back with their last id."""
+        """End all streams, so that the process can stop; browsers return with their last id."""
         self._closed = True
         for _, reading in self._feeds.values():
             reading.cancel()
 
 
 class Live:
-    """What one browser is sent. Whoever iterates closes it, also without having begun."""
+    """The frames of one browser. The consumer must close it, even before the first frame."""
 
     def __init__(self, frames: AsyncGenerator[bytes], leave: Callable[[], None]) -> None:
         self._frames, self._leave = frames, leave
@@ -444,6 +461,6 @@ class Live:
         return self._frames
 
     async def aclose(self) -> None:
-        """It has gone."""
+        """Unsubscribe the browser and close its frames."""
         self._leave()
         await self._frames.aclose()

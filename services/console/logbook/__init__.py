@@ -1,1 +1,1 @@
-"""The logbook (main courante): lines, notes, sentences and erasures."""
+"""Show the logbook (main courante): lines, notes, sentences and erasures."""

@@ -1,4 +1,7 @@
-"""`/api/v1/log`: the main courante. Append-only; a correction is a new line that names the one it corrects."""
+"""Serve the logbook under `/api/v1/log`.
+
+Append-only: a correction is a new line with the id of the line it corrects.
+"""
 
 from __future__ import annotations
 

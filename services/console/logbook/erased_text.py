@@ -1,4 +1,4 @@
-"""Say that a text was erased, in the place of the text."""
+"""Write the notice that stands in place of an erased text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that are erased, or may be."""
+"""Resources of erased texts and proposed erasures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.console.resources.base import Resource, Time
 
 
 class Erasure(Resource):
-    """`id`: of the report or line whose words it is about."""
+    """A proposed or completed erasure; `id` is that of the report or logbook line."""
 
     id: str
     realm: str

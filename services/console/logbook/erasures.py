@@ -1,7 +1,7 @@
-"""Erase a text by two persons: one proposes it, another approves (D58).
+"""Erase a text by two persons: one proposes it, another approves.
 
-The proposal lies in `texts`, encrypted as they are, under an id made from that of the text. Both acts are
-lines of the main courante, without the words.
+The proposal lies in `texts`, encrypted like them, under an id derived from that of the text. Both
+acts are logbook lines, without the erased text. Rule D58.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from services.runtime.secrets.vault import TextItem, Texts
 
 PREFIX: Final = "erasure-"
 READ_S: Final = 1.0
-"""Patience with a proposal that another process has just stored."""
+"""Wait for a proposal that another process has just stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The text that is to be erased, and what it is of."""
+    """The text to erase, and the report or line it belongs to."""
 
     kind: Literal["report", "line"]
     id: str
@@ -49,9 +49,10 @@ class Erasures:
         self._texts = texts
 
     async def propose(self, subject: Subject, by: str, reason: str, at: Instant) -> Proposal:
-        """Keep a proposal. The same again changes nothing.
+        """Store a proposal; repeating it changes nothing.
 
-        Raises ProblemError `erased`, `erasure_proposed` (by somebody else: approve it), BrokerAway.
+        Raises ProblemError `erased`, `erasure_proposed` (by another person: approve it),
+        BrokerAway.
         """
         await self._check_there(subject)
         if (known := await self._read(subject.text_id)) is not None:
@@ -66,7 +67,10 @@ class Erasures:
         return made
 
     async def approvable(self, subject: Subject, by: str) -> Proposal:
-        """Return the proposal of another person. Raises ProblemError `erased`, `no_erasure`, `second_person`."""
+        """Return the proposal of another person.
+
+        Raises ProblemError `erased`, `no_erasure`, `second_person`.
+        """
         await self._check_there(subject)
         proposal = await self._read(subject.text_id)
         if proposal is None:
@@ -76,12 +80,12 @@ class Erasures:
         return proposal
 
     async def erase(self, subject: Subject, proposal: Proposal, at: Instant) -> None:
-        """Erase the text for good, and the proposal. Raises BrokerAway: then repeat."""
+        """Erase the text and the proposal for good. Raises BrokerAway: then repeat."""
         await erase_text(self._texts, subject.text_id, at, proposal.reason)
         await self._texts.erase(_proposal_id(subject.text_id))
 
     def open(self) -> Sequence[Proposal]:
-        """Return what waits for a second person, oldest first."""
+        """Return the proposals that wait for a second person, oldest first."""
         found = self._texts.get_many(self._texts.ids(PREFIX)).values()
         return sorted(
             (_proposal(item.fields) for item in found),

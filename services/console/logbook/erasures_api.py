@@ -1,6 +1,7 @@
-"""`POST /api/v1/reports/{id}/erase`, `POST /api/v1/log/{id}/erase`: the words of a report or a line go for good (D58).
+"""Erase the text of a report or logbook line for good.
 
-The first call proposes it with a reason, a second person approves. Both are lines of the main courante.
+Serves `POST /api/v1/reports/{id}/erase` and `POST /api/v1/log/{id}/erase`. The first call proposes
+it with a reason, a second person approves. Both are logbook lines. Rule D58.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Erase(Body):
 )
 async def erase_report(author: Erasing, id: str, body: Erase) -> Erasure:
     within = author.within(body)
-    if is_limited(within.principal):  # a report about no known site is the whole territory's
+    if is_limited(within.principal):  # a report without a known site belongs to the whole territory
         site = (await within.model.report(within.realm, id)).site
         await check_sites(within, [site] if site is not None else [], "site")
     found = await within.model.report_text(within.realm, id)
@@ -89,13 +90,16 @@ async def _erase(author: Author, body: Erase, subject: Subject, incident: str | 
         f"Effacement du texte {_SUBJECT[subject.kind]} {subject.id} {act}. Motif : {proposal.reason}",
         incident,
     )
-    if body.approve:  # last: who repeats it after a failure finds the proposal
+    if body.approve:  # last, so that a repetition after a failure finds the proposal
         await erasures.erase(subject, proposal, at)
     return _resource(proposal, by if body.approve else None, at)
 
 
 async def _write_line(author: Author, text: str, incident: str | None) -> None:
-    """Write what was done in the main courante. A closed realm takes no line: the register of accesses has it."""
+    """Write the act to the logbook.
+
+    A closed realm takes no line; the register of accesses still has it.
+    """
     decisions: Decisions = author.request.app.state.decisions
 
     def make(by: str, role: str, reason: str | None) -> Command:

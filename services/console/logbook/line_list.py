@@ -1,4 +1,4 @@
-"""The main courante on a page: which lines are shown, and silent sites of one minute told together."""
+"""Select the logbook lines of a page, and merge silent sites of one minute into one entry."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from services.console.texts import world
 from services.console.texts.names import Names
 
 LATE_MIN: Final = 15
-"""A word that came later than this is shown as late (DOMAIN D7)."""
+"""Minutes after which a report is shown as late. Rule D7."""
 COMMUNES_TOLD: Final = 4
 WANTED: Final = ("fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime")
-"""Effects on activities come with every change of a capacity; the clocks and their alarms tell what counts of them."""
+"""Kinds of lines on the page.
+
+Effects on activities are left out: they come with every change of a capacity, and clocks and alarms
+show those that matter.
+"""
 _TOLD_ELSEWHERE: Final = {
     "TriggerChanged",
     "TaskChanged:open",
@@ -50,7 +54,7 @@ class Entry:
     corrects: str | None
     place: str
     report: str | None = None
-    """The report that the line is about: its page shows the words and photos."""
+    """The report of the line; its page shows the text and photos."""
 
     @property
     def late(self) -> bool:
@@ -89,7 +93,7 @@ def _silent_together(lines: Sequence[Line], names: Names, _: Translator) -> str:
 
 
 def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> list[Entry]:
-    """At most `limit` entries from `lines`, both newest first."""
+    """Build at most `limit` entries from `lines`, both newest first."""
     found: list[Entry] = []
     shown = [line for line in lines if _shown(line)]
     together = grouped(shown)
@@ -140,7 +144,7 @@ _TOGETHER: Final = {
 
 
 def told_together(line: Line, together: Mapping[str, Sequence[Line]], _: Translator) -> str:
-    """Return the sentence of a line, or the one that stands for all lines of its group."""
+    """Return the sentence of a line, or the one that represents all lines of its group."""
     group = line.group
     count = len(together[group.key]) if group is not None else 1
     if group is None or count < 2:

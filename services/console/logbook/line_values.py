@@ -1,4 +1,7 @@
-"""What each fact tells the main courante (D55): its kind, its times if they are others, and the values of its sentence. Pure."""
+"""Define the logbook line of each fact: its kind, its own times, and the values of its sentence.
+
+Pure. Rule D55.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Maker = Callable[[FactRecord], Fields | None]
 
 
 def _is_first_word(fact: FactRecord) -> bool:
-    """True when this ReportChanged is the first judgement of the report, not a later verdict."""
+    """Return whether this ReportChanged is the first judgement of the report."""
     return bool(fact.data["row"]["recorded_at"] == fact.at)
 
 
@@ -77,7 +80,7 @@ _INCIDENT_KINDS = {
 
 
 _TAKERS = 3
-"""A line names so many of those who took an incident in charge, the newest."""
+"""Newest people named in a line about taking charge of an incident."""
 
 
 def _incident(fact: FactRecord) -> Fields | None:
@@ -121,7 +124,7 @@ _WINDOW_KINDS = {
 def _window(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     kind = _WINDOW_KINDS.get(change)
-    if kind is None:  # more causes of the same moment
+    if kind is None:  # more causes at the same moment
         return None
     sites: list[str] = list(r["covers"].get("sites") or ())
     return {
@@ -151,7 +154,7 @@ _CHANGE_KINDS = {
 def _reference_change(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     kind = _CHANGE_KINDS.get(change)
-    if kind is None:  # its sections, one by one; with the last the version has a line of its own
+    if kind is None:  # sections arrive one by one; the last makes a line for the version
         return None
     return {
         "kind": kind,
@@ -230,7 +233,7 @@ def _flag(fact: FactRecord) -> Fields:
 
 def _escalation(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
-    if fact.data["change"] == "tended":  # what was done has a line of its own
+    if fact.data["change"] == "tended":  # the action has a line of its own
         return None
     fired = [w for w in r.get("waves") or () if w.get("fired_at") is not None]
     called = fired[-1] if fired else None
@@ -422,7 +425,9 @@ def _declared(fact: FactRecord) -> Fields:
 
 def _strategy(fact: FactRecord) -> Fields:
     r = fact.data["row"]
-    lost = str(r.get("ended_by")).startswith("system:")  # its fallback site, and nobody decided so
+    lost = str(r.get("ended_by")).startswith(
+        "system:"
+    )  # the fallback site was lost; no person decided it
     return {
         "kind": "fact" if lost else "decision",
         "change": "lost" if lost else r["state"],
@@ -459,7 +464,7 @@ def _improvement(fact: FactRecord) -> Fields:
 
 
 def _text_id(reason: str | None) -> str | None:
-    """The text behind a reason; None when the reason is a code."""
+    """Return the id of the text behind a reason; None if the reason is a code."""
     return (
         reason.removeprefix("text:") if reason is not None and reason.startswith("text:") else None
     )
@@ -518,7 +523,7 @@ _PROPOSAL_KINDS = {
 def _proposal(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     kind = _PROPOSAL_KINDS.get(change)
-    if kind is None:  # superseded: the newer one has its line
+    if kind is None:  # superseded: the newer proposal has its line
         return None
     decision = r["decisions"][-1] if change in ("approved", "declined") else None
     return {
@@ -569,7 +574,7 @@ def _order(fact: FactRecord) -> Fields | None:
 
 def _reassignment(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
-    if change in ("dispatched", "needed"):  # told by the order; by the proposal
+    if change in ("dispatched", "needed"):  # the order and the proposal have these lines
         return None
     return {
         "kind": "fact" if change == "void" else "action",
@@ -589,14 +594,15 @@ def _reassignment(fact: FactRecord) -> Fields | None:
 
 
 _TOLD = {"failed", "ambiguous"}
-"""States of a notification that are worth a line: calls are told by their ladder or alarm, answers by AnswerRecorded."""
+"""States of a notification that have a line of their own.
+
+Calls appear with their escalation or alarm, answers with AnswerRecorded.
+"""
 
 
 def _notification(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
-    if (
-        r["state"] not in _TOLD or r["template"] == UNREAD
-    ):  # of that one nobody is unreachable: they wrote
+    if r["state"] not in _TOLD or r["template"] == UNREAD:  # unread replies: the person did write
         return None
     return {
         "kind": "communication",
@@ -704,4 +710,7 @@ LINES: dict[str, Maker] = {
     "LossDeclared": _runtime("loss"),
     "Rebased": _runtime("rebased"),
 }
-"""Fact name → its line. A fact that is not here is told by another one (CommandApplied by its effects, and so on)."""
+"""Fact name → maker of its line.
+
+A fact without an entry appears through others: CommandApplied through its effects, and so on.
+"""

@@ -1,6 +1,7 @@
-"""Lines of the main courante (D55): their order, both times and the author; what each fact says in one stands in `line_facts`.
+"""Make logbook lines from facts: their order, both times and the author.
 
-A line is stored without words; `services.console.logbook.sentences` tells it in the reader's language. Pure.
+`services.console.logbook.line_values` selects the content of each line. A line is stored without
+text; `services.console.logbook.sentences` renders it in the reader's language. Pure. Rule D55.
 """
 
 from __future__ import annotations
@@ -15,17 +16,23 @@ from services.console.logbook.line_values import LINES
 from services.runtime.log.transaction import FactRecord, Source, Transaction
 
 RANK = {"alerts": 0, "continuity": 1, "delivery": 2}
-"""Order of lines that were recorded at the same instant: cause before effect."""
+"""Order of lines recorded at the same instant: cause before effect."""
 SYSTEM = "system"
 _RECORDED_BY_ALL = {"RealmOpened", "RealmClosed", "ReferencePublished"}
-"""Facts that every service records when it hears of them: one line is enough."""
+"""Facts that every service records; one line is enough."""
 _OF_A_LOG = {"LossDeclared", "Rebased"}
-"""Facts of no realm: what an operator did to the log of a service, and so to every realm of the partition."""
+"""Facts about the log of a service, not a realm.
+
+An operator caused them, and they concern every realm of the partition.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class LineRecord:
-    """One line. `key` orders the lines of a realm by (recorded_at, service, seq, ordinal) and names it within the realm."""
+    """One logbook line.
+
+    `key` orders the lines of a realm by (recorded_at, service, seq, ordinal) and is unique in it.
+    """
 
     key: str
     id: str
@@ -47,7 +54,7 @@ class LineRecord:
     values: dict[str, Any] = field(default_factory=dict)
 
     def dump(self) -> dict[str, Any]:
-        """JSON-able, without empty fields."""
+        """Return the line as JSON-compatible fields, without empty ones."""
         return {
             name: value
             for name in _FIELDS
@@ -56,7 +63,7 @@ class LineRecord:
 
     @classmethod
     def load(cls, dumped: dict[str, Any]) -> LineRecord:
-        """Inverse of dump."""
+        """Build a line from the output of `dump`."""
         return cls(**dumped)
 
 
@@ -64,22 +71,25 @@ _FIELDS = tuple(f.name for f in fields(LineRecord))
 
 
 def key_of(recorded_at: Instant, service: str, seq: int, ordinal: int) -> str:
-    """See LineRecord.key."""
+    """Build the key of a line; see `LineRecord`."""
     return f"{max(recorded_at, 0):015d}{RANK[service]}{seq:011d}{ordinal:05d}"
 
 
 def key_before(at: Instant) -> str:
-    """A key that every line recorded at or before `at` precedes, and every later one follows."""
+    """Return a key that sorts after every line recorded by `at` and before every later one."""
     return f"{max(at, -1) + 1:015d}"
 
 
 def author_source(token: str, role: str) -> str:
-    """CloudEvents `source` of a person's command, from which the log knows the author of everything that it causes."""
+    """Build the CloudEvents `source` of a person's command.
+
+    The log finds in it the author of everything that the command causes.
+    """
     return f"person:{token}?role={role}"
 
 
 def author_of(src: Source) -> tuple[str, str | None]:
-    """(token, role) of the person whose command this is; otherwise the system."""
+    """Return (token, role) of the person behind a command; otherwise the system."""
     if not src.source.startswith("person:"):
         return SYSTEM, None
     token, _, role = src.source.removeprefix("person:").partition("?role=")
@@ -87,8 +97,10 @@ def author_of(src: Source) -> tuple[str, str | None]:
 
 
 def is_told_in(realm: str, tx: Transaction, partition: int) -> bool:
-    """The main courante of this realm has the lines of this record: its own, and for a live realm what was done to the log that holds it. In a simulated
-    realm, whose clock stands then, that would be a line out of the future.
+    """Return whether the logbook of this realm shows the lines of this record.
+
+    It shows the realm's own records, and for a live realm those about the log of its partition. A
+    simulated realm leaves the latter out: its clock stands, so the line would come from the future.
     """
     return tx.realm == realm or (
         not tx.realm and is_live(realm) and partition_of(realm, PARTITIONS) == partition
@@ -96,7 +108,7 @@ def is_told_in(realm: str, tx: Transaction, partition: int) -> bool:
 
 
 def line_of(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -> LineRecord | None:
-    """The line of a fact, or None when the fact is no line of its own."""
+    """Make the line of a fact, or return None for a fact without one."""
     make = LINES.get(fact.name)
     if (
         make is None

@@ -1,4 +1,7 @@
-"""A line that a person writes in the main courante (D55): the text goes to `texts`, the command carries its id."""
+"""Add a note of a person to the logbook: the text goes to `texts`, the command carries its id.
+
+Rule D55.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Note(Body):
 
 
 async def add_note(author: Author, body: Note, incident: str | None) -> Response:
-    """Write the line; one about no incident is anybody's. Raises BrokerAway, ProblemError."""
+    """Write the note; one without an incident needs no scope. Raises BrokerAway, ProblemError."""
     require_text(body.text, "text")
     if incident is not None:
         await check_incident(author, incident)

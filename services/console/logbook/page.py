@@ -1,4 +1,8 @@
-"""The main courante as a page (D55): every line with both times, author, kind, source, certainty; corrections beside what they correct."""
+"""Show the logbook as a page.
+
+Every line has both times, author, kind, source and certainty; corrections stand beside the line
+they correct. Rule D55.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,7 @@ class LogLine:
     late_min: int
     kind: str
     decided: bool
-    """Somebody decided it or did it: the line tells who takes a form away that others had open."""
+    """A person decided or did it; the line then warns others with an open form."""
     text: str
     by: str
     source: str
@@ -46,7 +50,7 @@ class LogLine:
     incident: str | None
     report: str | None
     corrects: str | None
-    """Key of the line that it corrects, when that is at hand; else its id."""
+    """Key of the line that it corrects if that is on the page; otherwise its id."""
     corrected_by: str | None
     place: str
 
@@ -56,7 +60,7 @@ class LogLine:
 
 
 def key_of_line(line: Line) -> str:
-    """What `services.console.logbook.lines` calls its key."""
+    """Return the key of `services.console.logbook.lines` for a line resource."""
     service, _partition, seq, ordinal = line.place.split("/")
     return key_of(ms(line.recorded_at), service, int(seq), int(ordinal))
 
@@ -64,7 +68,10 @@ def key_of_line(line: Line) -> str:
 def log_lines(
     lines: Sequence[Line], notes: Iterable[Line], names: Names, _: Translator
 ) -> list[LogLine]:
-    """The lines of one page; `notes`: lines of persons beyond it, among which corrections are looked for."""
+    """Build the lines of one page.
+
+    `notes` are lines of persons beyond the page, searched for corrections.
+    """
     known = {line.id: line for line in (*notes, *lines)}
     together = grouped(lines)
     corrected = {line.corrects: key_of_line(line) for line in known.values() if line.corrects}
@@ -93,7 +100,7 @@ def log_lines(
 
 
 FULL: Final = 100
-"""Share of a limit, in per cent, under which an alarm is not shown before somebody asks for it."""
+"""Share of a limit, in per cent, below which an alarm stays hidden by default."""
 
 
 def without_early_alarms(lines: Sequence[Line]) -> list[Line]:
@@ -106,11 +113,11 @@ def without_early_alarms(lines: Sequence[Line]) -> list[Line]:
 
 
 def _kind(line: Line, _: Translator) -> str:
-    """A call of the system is no communication that a person wrote down."""
+    """Return the label of a line's kind; system calls differ from communications a person noted."""
     known = WRITTEN if line.type == "NoteAdded" else KINDS
     return _(known.get(line.kind, line.kind))
 
 
 def from_key(key: str | None) -> str | None:
-    """The cursor of the page that begins with this line; None for no key, or one that no line has."""
+    """Return the cursor of the page that begins with this line; None if no line has the key."""
     return encode(f"{key}~") if key and key.isdigit() else None

@@ -1,4 +1,4 @@
-"""The main courante, single reports, and answers of commands."""
+"""Query the logbook, single reports, and answers of commands."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from services.runtime.secrets.vault import OWN_WORDS, TextItem
 LOUD: Final = frozenset(
     {"fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime"}
 )
-"""Kinds of lines that are shown when nobody asks for a kind."""
+"""Kinds of lines shown by default."""
 FREE_TEXT: Final = frozenset({"note", "decision"})
-"""Kinds of lines that are told in the words of a person, for those who may read them."""
+"""Kinds of lines that show a person's text to readers with the right to it."""
 
 SHOWN_IN_OWN_WORDS: Final = (
     "alias",
@@ -47,11 +47,11 @@ SHOWN_IN_OWN_WORDS: Final = (
     "zone",
     "affected_activities",
 )
-"""Fields of a report that have the same name where it came in and where it is shown."""
+"""Fields of a report with the same name on input and on display."""
 
 
 FIRST_REPORTS: Final = 5
-"""So many reports of an incident are looked through for a sentence of a person."""
+"""Reports of an incident that are searched for a sentence of a person."""
 LONGEST_SENTENCE: Final = 160
 
 
@@ -65,17 +65,17 @@ class FirstWords:
 
 @dataclass(frozen=True, slots=True)
 class TextOf:
-    """The place of the words of a report or line, and its subject."""
+    """The text id of a report or line, and its incident."""
 
     text_id: str
     incident: str | None
 
 
 class Journal(Reading):
-    """Queries about what was recorded."""
+    """Queries about logbook lines, reports and command answers."""
 
     async def report_text(self, realm: str, id: str) -> TextOf:
-        """Return where a report's words lie. Raises NotFound."""
+        """Return the text id of a report. Raises NotFound."""
         found = await self.read(realm)
         async with store_errors():
             row = await found.picture.row(a.ReportRow, id)
@@ -84,7 +84,7 @@ class Journal(Reading):
         return TextOf(row.text_id, row.incident)
 
     async def line_text(self, realm: str, id: str) -> TextOf:
-        """Return where the words of a line of the main courante lie. Raises NotFound, also for a line without any."""
+        """Return the text id of a logbook line. Raises NotFound, also for a line without text."""
         found = await self.read(realm)
         start: str | None = None
         while True:
@@ -123,9 +123,10 @@ class Journal(Reading):
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[r.Line]:
-        """Main courante, newest first. `kind`: only these; none = all but `impact` (each change of a capacity); `all` = everything.
+        """Return a page of the logbook, newest first.
 
-        `texts`: the reader may read free text (notes, reasons).
+        `kind` restricts the kinds: none means all but `impact` (every change of a capacity), `all`
+        means everything. With `texts` the reader may read free text (notes, reasons).
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
         before = decode(cursor) if cursor is not None else None
@@ -163,7 +164,7 @@ class Journal(Reading):
         limit: int,
         site: str | None,
     ) -> tuple[list[LineRecord], str | None]:
-        """The page completed from the logs, if Redis has let older lines go."""
+        """Fill a page from the logs if Redis has dropped older lines."""
         floor = await self._floor(realm)
         if floor is None:
             return records, None
@@ -182,7 +183,7 @@ class Journal(Reading):
     def shape_lines(
         self, shape: Shaper, records: Sequence[LineRecord], *, texts: bool
     ) -> list[r.Line]:
-        """Lines with their free text where there is some and the reader may see it."""
+        """Build lines, with their free text if the reader may see it."""
         wanted = [
             record.text_id
             for record in records
@@ -196,12 +197,12 @@ class Journal(Reading):
         ]
 
     def texts_of(self, ids: Sequence[str]) -> dict[str, str]:
-        """What persons wrote, by text id; those that were erased are left out. For readers of the main courante."""
+        """Return texts of persons by id, without erased ones. For readers of the logbook."""
         known = self._texts.get_many(ids) if self._texts is not None and ids else {}
         return {id: said for id, item in known.items() if (said := _said(item, "fr")) is not None}
 
     async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> dict[str, r.Line]:
-        """Lines by key, for the live stream; those that are gone are left out."""
+        """Return lines by key for the live stream; dropped lines are left out."""
         async with store_errors():
             raw = await self._client.hmget(store.of(shape.realm, "lines"), keys)
         records = [LineRecord.load(orjson.loads(one)) for one in raw if one is not None]
@@ -222,7 +223,10 @@ class Journal(Reading):
         lang: str = "fr",
         texts: bool = False,
     ) -> r.Report:
-        """What became of a report; of one that names a realm that was never opened, too. Raises NotFound, RealmUnknown."""
+        """Return a report and its outcome, even one for a realm that never opened.
+
+        Raises NotFound, RealmUnknown.
+        """
         try:
             found = await self.read(realm, as_of=as_of, lang=lang)
         except RealmUnknown:
@@ -265,7 +269,7 @@ class Journal(Reading):
     async def some_reports(
         self, realm: str, ids: Sequence[str], *, lang: str = "fr"
     ) -> dict[str, r.Report]:
-        """Return the reports that are there, by id, without their words."""
+        """Return the existing reports by id, without their text."""
         found = await self.read(realm, lang=lang)
         async with store_errors():
             rows = await found.picture.some(a.ReportRow, ids) if ids else {}
@@ -274,7 +278,7 @@ class Journal(Reading):
     async def reports_of_sites(
         self, realm: str, sites: Iterable[str], *, lang: str = "fr", limit: int = 3
     ) -> dict[str, list[r.Report]]:
-        """Return the newest reports of each site, without their words."""
+        """Return the newest reports of each site, without their text."""
         found = await self.read(realm, lang=lang)
         wanted = set(sites)
         async with store_errors():
@@ -295,7 +299,7 @@ class Journal(Reading):
         return told
 
     async def first_words(self, realm: str, incident: str) -> FirstWords | None:
-        """Return the first sentence that a person wrote about an incident; for readers who may read reports."""
+        """Return the first sentence a person wrote about an incident; for readers of reports."""
         found = await self.read(realm)
         async with store_errors():
             ids = (await found.picture.reports_of(incident))[:FIRST_REPORTS]
@@ -315,7 +319,10 @@ class Journal(Reading):
         return None
 
     async def _find_newer_alert(self, found: Read, reopening: a.ReportRow) -> datetime | None:
-        """Return when an alert occurred that a reopening left open because it is newer, though it was known before."""
+        """Return the time of an alert that a reopening left open because it is newer.
+
+        Only alerts that were known before the reopening count.
+        """
         if reopening.type is not EventType.REOPENING or reopening.site is None:
             return None
         async with store_errors():
@@ -333,7 +340,7 @@ class Journal(Reading):
         return when(max(newer)) if newer else None
 
     async def _lost(self, realm: str, id: str, as_of: Instant | None) -> r.Report | None:
-        """A report that could not be decided, if that had been found out by then."""
+        """Return a report that could not be decided, if that was known by `as_of`."""
         async with store_errors():
             kept = await self._client.hget(store.of(realm, "lost"), id)
         if kept is None:
@@ -352,7 +359,7 @@ class Journal(Reading):
 
 
 def command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
-    """A stored answer as a resource, with the sentence of a refusal."""
+    """Turn a stored answer into a resource, with the sentence of a refusal."""
     refused = answer["state"] != "applied"
     code, values = answer.get("code"), {**answer["values"], "command": answer["command"]}
     return r.CommandResult(
@@ -370,9 +377,9 @@ def command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
 
 
 def in_own_words(row: a.ReportRow, own: Mapping[str, Any]) -> a.ReportRow:
-    """Return the report with what its sender wrote in the place of the hashes on the log."""
+    """Return the report with its sender's text in place of the hashes of the log."""
     said = {field: own[field] for field in SHOWN_IN_OWN_WORDS if field in own}
-    if "site_id" in own and "site_unknown" in row.flags:  # else a person has linked it since
+    if "site_id" in own and "site_unknown" in row.flags:  # otherwise a person has linked it since
         said["site"] = own["site_id"]
     return a.ReportRow.model_validate(row.model_dump() | said) if said else row
 
@@ -382,7 +389,7 @@ def _described(item: TextItem | None) -> str:
 
 
 def _first_sentence(text: str) -> str:
-    """Return the first sentence of a text, shortened at a word."""
+    """Return the first sentence of a text, shortened at a space."""
     sentence = re.split(r"(?<=[.!?])\s|\n", text.strip(), maxsplit=1)[0]
     if len(sentence) <= LONGEST_SENTENCE:
         return sentence
@@ -390,7 +397,10 @@ def _first_sentence(text: str) -> str:
 
 
 def _said(item: TextItem | None, lang: str) -> str | None:
-    """The text of a note or reason, the headline of a report; of one that was erased when and why."""
+    """Return the text of a note or reason or the headline of a report.
+
+    An erased text returns the notice of its erasure.
+    """
     if item is None:
         return None
     if (erased := erased_of(item)) is not None:

@@ -1,4 +1,4 @@
-"""The sentence of a line of the main courante (DOMAIN D55), from the values that `services.console.logbook.lines` keeps of a fact."""
+"""Render the sentence of a logbook line from its stored values. Rule D55."""
 
 # ruff: noqa: ARG001, ARG005  every maker has the same signature
 
@@ -23,7 +23,7 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 
 
 class Record(Protocol):
-    """What is needed of a `services.console.logbook.lines.LineRecord`."""
+    """The part of `services.console.logbook.lines.LineRecord` that sentences need."""
 
     @property
     def type(self) -> str: ...
@@ -42,8 +42,10 @@ class Record(Protocol):
 
 
 def line(record: Record, names: Names, lang: str) -> str:
-    """The sentence; of a type that a newer version wrote, its name. A note or another free text is not here: it is encrypted and
-    belongs to those who may read it.
+    """Return the sentence of a line, or the type name if a newer version wrote it.
+
+    Free text such as notes is not part of it: that is encrypted and limited to readers with the
+    right.
     """
     _ = translator(lang)
     make = _MAKERS.get(record.type)
@@ -142,7 +144,8 @@ def _incident(record: Record, names: Names, _: Translator) -> str:
             return _("Incident {number} rouvert", number=v["number"])
         case "loud":
             return _(
-                "Incident {number} : n’est plus couvert par des travaux ou par une cause connue ; alerte relancée, niveau N{level}",
+                "Incident {number} : n’est plus couvert par des travaux ou par une cause connue ; "
+                "alerte relancée, niveau N{level}",
                 number=v["number"],
                 level=v["level"],
             )
@@ -327,7 +330,8 @@ def _drill(record: Record, names: Names, _: Translator) -> str:
             rungs=record.values["rungs"],
         )
     return _(
-        "Essai du mois, d’après l’annuaire : {silent} vagues sur {rungs} ne seraient pas entendues à temps partout",
+        "Essai du mois, d’après l’annuaire : {silent} vagues sur {rungs} ne seraient pas "
+        "entendues à temps partout",
         **record.values,
     )
 
@@ -485,11 +489,11 @@ def _plan(record: Record, names: Names, _: Translator) -> str:
 
 
 FEW: Final = 3
-"""Fewer agents of a métier than this are not told exactly (D58)."""
+"""Smaller counts of agents of one métier are not shown exactly. Rule D58."""
 
 
 def few(count: int) -> str:
-    """A count of agents of one métier, as it may be shown."""
+    """Format a count of agents of one métier without revealing small groups."""
     return f"< {FEW}" if 0 < count < FEW else str(count)
 
 
@@ -569,7 +573,8 @@ _MOVE = {
 _RECALLED = N_("Rappelés, plus nécessaires là où ils étaient : {n} {metier} de {site}")
 _MOVED = N_("Réaffectation : {n} {metier} de {site}")
 _REMOVED = N_(
-    "Réaffectation annulée, un site n’est plus dans les données de référence : {n} {metier} de {site}"
+    "Réaffectation annulée, un site n’est plus dans les données de référence : {n} {metier} de "
+    "{site}"
 )
 
 _WHY = {"site_removed": _REMOVED, "recalled": _RECALLED}
@@ -722,8 +727,9 @@ _MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
     ),
     "Rebased": _of_log(
         N_(
-            "Journal « {log} » : il repart d’une sauvegarde, sur un second site ou d’une entrée refaite"
+            "Journal « {log} » : il repart d’une sauvegarde, sur un second site ou d’une entrée "
+            "refaite"
         )
     ),
 }
-"""Fact name → its sentence; the same names as in `services.console.logbook.lines`."""
+"""Fact name → maker of its sentence; the same names as in `services.console.logbook.lines`."""

@@ -1,1 +1,1 @@
-"""Keep the read model in Redis, its history on disk, and answer queries."""
+"""Keep the read model in Redis and its history on disk, and answer queries."""

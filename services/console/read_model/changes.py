@@ -1,4 +1,4 @@
-"""The difference of two times: what changed in between (shift change, DOMAIN §1)."""
+"""Compare a realm at two times, for the handover between shifts."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from services.console.resources import when
 from services.console.sites.overview_queries import OverviewQueries
 
 LINES_READ: Final = 4_000
-"""Newest lines among which the turn of a thing is looked for."""
+"""Newest logbook lines to search for the time of a state change."""
 Things = dict[str, dict[str, r.Change]]
-"""Collection → id → how it stands."""
+"""Collection → id → state."""
 
 
 class ChangeQueries(OverviewQueries, Continuity, People):
-    """Comparisons."""
+    """Queries that compare two times."""
 
     async def changes(
         self, realm: str, since: Instant, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Changes:
-        """What is not what it was at `since`; a time before the realm began counts as its beginning."""
+        """List the differences between `since` and now, or between `since` and `as_of`.
+
+        A `since` before the realm began means its beginning.
+        """
         known = await self.realm(realm)
         begin = int(known.started_at.timestamp() * 1000)
         start = max(since, begin)
@@ -48,7 +51,7 @@ class ChangeQueries(OverviewQueries, Continuity, People):
     async def _turns(
         self, realm: str, at: Instant | None, start: Instant, before: Things
     ) -> Mapping[Thing, Instant]:
-        """When things took another state after `start`, as far as lines tell."""
+        """Find when things changed state after `start`, from the newest `LINES_READ` lines."""
         found = await self.read(realm, as_of=at)
         async with store_errors():
             lines, _more = await self._lines(found.picture, None, LINES_READ)
@@ -58,7 +61,7 @@ class ChangeQueries(OverviewQueries, Continuity, People):
         return turns((line for line in reversed(lines) if line.recorded_at > start), states)
 
     async def _things(self, realm: str, at: Instant | None, lang: str) -> Things:
-        """Collection → id → how it stands at a time, as a change from nothing."""
+        """Read the state of all things at a time, each as a change from nothing."""
         levels = await self.levels(realm, as_of=at, lang=lang)
         incidents = (await self.incidents(realm, as_of=at, lang=lang, limit=WHOLE)).items
         ladders = (await self.escalations(realm, as_of=at, lang=lang, limit=WHOLE)).items
@@ -111,7 +114,11 @@ def between(
     after: Mapping[str, r.Change],
     turned: Mapping[Thing, Instant],
 ) -> list[r.Change]:
-    """What stands otherwise after than before, oldest turn first. `turned`: when things took their state; what it leaves out has its record's own time."""
+    """List the things with another state after than before, oldest change first.
+
+    `turned` maps a thing to the time of its last state change. A thing it lacks has the time of its
+    own record.
+    """
     changed = [
         now.model_copy(
             update={
@@ -122,7 +129,7 @@ def between(
         for id, now in after.items()
         if id not in before or before[id].after != now.after
     ]
-    if collection == "tasks":  # opened and over in between: nothing is left of it
+    if collection == "tasks":  # skip tasks that were opened and ended in between
         changed = [
             c
             for c in changed

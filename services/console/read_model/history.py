@@ -1,8 +1,11 @@
-"""Every version of every row since the logs began, on disk: what was known at T is one lookup per row (DESIGN §4; API.md, `as_of`).
+"""Store every version of every row on disk, so that a past state is one lookup per row (`as_of`).
 
-A local copy, filled from the logs by the row rule (`services.console.read_model.row_effects`) and begun anew when it is damaged or deleted: nothing else rests on it,
-and like the logs it holds nothing personal. A fact counts if its own time is at or before T: a deadline that fired late, after a stall, counts when it
-was due. Times never go back within one realm and service.
+The file is a local copy, filled from the logs by the row rule
+(`services.console.read_model.row_effects`). It starts empty again when it is damaged or deleted;
+nothing else depends on it. Like the logs it holds no personal data.
+
+A fact counts if its own time is at or before T: a deadline that fired late, after a stall, counts
+at its due time. Times never decrease within one realm and service.
 """
 
 from __future__ import annotations
@@ -34,10 +37,14 @@ FIELDS: Final = "~fields"
 SECTIONS: Final = "~sections"
 FEEDS: Final = "~feeds"
 CLOCK: Final = "~clock"
-"""Beside the collections: fields of the realm, sections of its reference data, the last word of each source and channel, times of its facts."""
+"""Collections beside those of rows.
+
+Fields of the realm, sections of its reference data, the last message of each source and channel,
+and the times of its facts.
+"""
 
 _MEMBERS: Final = "~cause_"
-"""Before the name of an index: reports and sources of causes, as they joined and left."""
+"""Prefix of the collections that hold the reports and sources of causes."""
 _GONE: Final = b"-1"
 
 _SCHEMA: Final = """
@@ -57,7 +64,8 @@ _ALL: Final = (
 )
 _OF_INCIDENT: Final = (
     f"SELECT id, {_NEWEST} FROM "  # noqa: S608
-    "(SELECT DISTINCT id FROM versions WHERE scope = :scope AND incident = :incident AND at <= :at) AS ids"
+    "(SELECT DISTINCT id FROM versions WHERE scope = :scope AND incident = :incident AND at <= "
+    ":at) AS ids"
 )
 _ONE: Final = "SELECT value FROM versions WHERE scope = :scope AND id = :id AND at <= :at ORDER BY at DESC, seq DESC LIMIT 1"
 _FORGET: Final = "DELETE FROM versions WHERE scope IN (SELECT scope FROM scopes WHERE service = ? AND partition = ?)"
@@ -69,7 +77,7 @@ _EVER: Final = (1 << 62) - 1
 
 
 class Version(NamedTuple):
-    """One row, or one of the things beside them, as a fact at `at` made it."""
+    """One row, or one entry of the other collections, written by a fact at `at`."""
 
     realm: str
     collection: str
@@ -82,7 +90,7 @@ class Version(NamedTuple):
 
 
 def versions(tx: Transaction, offset: int) -> Iterator[Version]:
-    """What one accepted Transaction, the record at `offset` of its log, adds."""
+    """Yield the versions that one accepted Transaction adds; `offset` is its offset in the log."""
     realm = tx.realm
     yield Version(realm, CLOCK, "", tx.at, 0, b"")
     for ordinal, fact in enumerate(tx.facts):
@@ -115,7 +123,10 @@ def versions(tx: Transaction, offset: int) -> Iterator[Version]:
 
 
 def _moved(realm: str, moved: MembersMoved, at: Instant, seq: int) -> Iterator[Version]:
-    """Places of the members of a cause by `<cause> <member>`, and by the cause alone the place below which none is left."""
+    """Yield the positions of the members of a cause, under the id `<cause> <member>`.
+
+    The id `<cause>` alone holds the floor: members with a lower position have left.
+    """
     collection = _MEMBERS + moved.index
     if moved.floor is not None:
         yield Version(realm, collection, moved.cause, at, seq, b"%d" % moved.floor)
@@ -133,7 +144,11 @@ def _heard(realm: str, collection: str, row: Row, at: Instant, seq: int) -> Iter
 
 
 class Chronicle:
-    """The file. Methods block for milliseconds and may be called from any thread; `add` and `forget` by one at a time."""
+    """The SQLite file of versions.
+
+    Methods block for milliseconds and may run in any thread; only one caller at a time may use
+    `add` and `forget`.
+    """
 
     def __init__(self, db: sqlite3.Connection, reading: sqlite3.Connection) -> None:
         self._db, self._reading = db, reading
@@ -142,23 +157,26 @@ class Chronicle:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Raises OSError, sqlite3.Error (disk full)."""
+        """Open or create the file. Raises OSError, sqlite3.Error (disk full)."""
         return cls(open_copy(path, _SCHEMA), open_again(path))
 
     @classmethod
     def in_memory(cls) -> Self:
-        """Of logs that are not on Kafka."""
+        """Create a chronicle in memory, for logs that are not on Kafka."""
         db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         db.executescript(_SCHEMA)
         return cls(db, db)
 
     def __del__(self) -> None:
-        """When nobody uses it any more: closed under a thread that reads it would end the process (SQLite: a segmentation fault)."""
+        """Close the connections once no thread uses them.
+
+        Closing under a reading thread ends the process: SQLite raises a segmentation fault.
+        """
         self._db.close()
         self._reading.close()
 
     def position(self, service: str, partition: int) -> Position:
-        """Up to where a log was read."""
+        """Return the position up to which a log was read."""
         found = self._db.execute(
             "SELECT position FROM positions WHERE service = ? AND partition = ?",
             (service, partition),
@@ -168,7 +186,10 @@ class Chronicle:
     def add(
         self, service: str, partition: int, found: Iterable[Version], position: Position
     ) -> None:
-        """What was read of a log, and up to where: both or neither. Raises sqlite3.Error (disk full)."""
+        """Store versions and the new position of a log, both or neither.
+
+        Raises sqlite3.Error (disk full).
+        """
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -187,7 +208,10 @@ class Chronicle:
             raise
 
     def forget(self, service: str, partition: int) -> None:
-        """All that came from one log: it no longer holds what was read of it. Raises sqlite3.Error."""
+        """Delete everything that came from one log, because the log has changed.
+
+        Raises sqlite3.Error.
+        """
         self._scopes.clear()
         self._last_heard.clear()
         self._db.execute("BEGIN IMMEDIATE")
@@ -233,16 +257,16 @@ class Chronicle:
         return self._scopes[key]
 
     def covers(self, realm: str, until: Instant) -> bool:
-        """True if every service is known to have gone on beyond this time: whatever it said up to then is here."""
+        """Return whether every service has written beyond `until`, so that nothing is missing."""
         clocks = self._clocks(realm, _EVER)
         return len(clocks) == len(SERVICES) and all(at > until for at in clocks)
 
     def clock(self, realm: str, until: Instant) -> Instant | None:
-        """Time of the last fact by then."""
+        """Return the time of the last fact by `until`."""
         return max(self._clocks(realm, until), default=None)
 
     def _clocks(self, realm: str, until: Instant) -> list[Instant]:
-        """Of each service that said something by then."""
+        """Return the newest time by `until` of each service that wrote something by then."""
         last = "SELECT max(at) FROM versions WHERE scope = ? AND id = '' AND at <= ?"
         found = [
             self._reading.execute(last, (scope, until)).fetchone()[0]
@@ -251,7 +275,7 @@ class Chronicle:
         return [at for at in found if at is not None]
 
     def _scopes_of(self, realm: str, collection: str) -> list[tuple[str, int]]:
-        """(service, scope) in the order of the services."""
+        """Return (service, scope) pairs in the order of the services."""
         found = dict(
             self._reading.execute(
                 "SELECT service, scope FROM scopes WHERE realm = ? AND collection = ?",
@@ -261,13 +285,15 @@ class Chronicle:
         return [(service, found[service]) for service in SERVICES if service in found]
 
     def fold(self, realm: str, until: Instant) -> Fold:
-        """One realm as known at a time, as far as the logs were read."""
         return Fold(self, realm, until)
 
     def newest(
         self, realm: str, collection: str, until: Instant, *, low: str = "", high: str = _LAST
     ) -> Iterator[tuple[str, bytes]]:
-        """(id, value) of everything in a collection whose id is from `low` to before `high`, by service and id."""
+        """Yield (id, value) of a collection for ids from `low` up to, not including, `high`.
+
+        Ordered by service and id.
+        """
         for _, scope in self._scopes_of(realm, collection):
             for id, value in self._reading.execute(
                 _ALL, {"scope": scope, "at": until, "low": low, "high": high}
@@ -285,7 +311,7 @@ class Chronicle:
     def of_incident(
         self, realm: str, collection: str, incident: str, until: Instant
     ) -> list[bytes]:
-        """Rows that named this incident at some time until then, as they are then."""
+        """Return the rows that referred to this incident at any time by `until`, as of then."""
         asked = {"at": until, "incident": incident}
         return [
             value
@@ -294,7 +320,6 @@ class Chronicle:
         ]
 
     def count(self, realm: str, collection: str, until: Instant) -> int:
-        """How many ids a collection has."""
         return sum(
             self._reading.execute(_COUNT, {"scope": scope, "at": until}).fetchone()[0]
             for _, scope in self._scopes_of(realm, collection)
@@ -303,29 +328,26 @@ class Chronicle:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One realm at one time."""
+    """One realm at one time; rows are JSON by id."""
 
     chronicle: Chronicle
     realm: str
     until: Instant
 
     def rows(self, collection: str) -> dict[str, bytes]:
-        """JSON of the rows of a collection by id."""
         return dict(self.chronicle.newest(self.realm, collection, self.until))
 
     def row(self, collection: str, id: str) -> bytes | None:
-        """JSON of one row."""
         return self.chronicle.one(self.realm, collection, id, self.until)
 
     def some(self, collection: str, ids: Sequence[str]) -> dict[str, bytes]:
-        """JSON of the rows with these ids that exist."""
+        """Return the rows with these ids that exist."""
         return {id: row for id in ids if (row := self.row(collection, id)) is not None}
 
     def count(self, collection: str) -> int:
         return self.chronicle.count(self.realm, collection, self.until)
 
     def reports_of(self, incident: str) -> list[Row]:
-        """Reports of an incident."""
         found: list[Row] = [
             orjson.loads(raw)
             for raw in self.chronicle.of_incident(self.realm, "reports", incident, self.until)
@@ -333,7 +355,7 @@ class Fold:
         return [row for row in found if row["incident"] == incident]
 
     def members_of(self, index: str, cause: str) -> tuple[str, ...]:
-        """Reports or sources of a cause, in the order in which they joined it."""
+        """Return the reports or sources of a cause in the order in which they joined it."""
         collection = _MEMBERS + index
         found = self.chronicle.newest(
             self.realm, collection, self.until, low=f"{cause} ", high=f"{cause}!"
@@ -345,7 +367,7 @@ class Fold:
 
     @property
     def feeds(self) -> dict[str, Instant]:
-        """`source:<name>` or `channel:<name>` → time of its last message."""
+        """Time of the last message of each `source:<name>` and `channel:<name>`."""
         return {name: int(at) for name, at in self.rows(FEEDS).items()}
 
     @property
@@ -358,7 +380,7 @@ class Fold:
         return self.chronicle.clock(self.realm, self.until)
 
     def sections(self, reference: str) -> Mapping[str, dict[str, Any]]:
-        """Section → content of one version of the reference data."""
+        """Return the sections of one version of the reference data with their content."""
         found = self.chronicle.newest(
             self.realm, SECTIONS, self.until, low=f"{reference} ", high=f"{reference}!"
         )

@@ -1,7 +1,8 @@
-"""From accepted records to one atomic write of the read model (`store.Batch`). Pure: no Redis, no clock.
+"""Turn accepted log records into one atomic write of the read model (`store.Batch`).
 
-Within a batch only the last row of a resource is written and announced; lines, commands and counts lose nothing. Repeating
-a batch is impossible by construction: it is written only if the positions are still those from which it starts.
+Pure: no Redis, no clock. Within a batch only the last row of a resource is written and announced;
+every line, command and count is kept. A batch cannot be applied twice: it is written only if the
+positions are still those it starts from.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from services.runtime.log.transaction import Transaction
 
 
 class Accepted(Protocol):
-    """An accepted log record as `services.runtime.log.reader` yields it."""
+    """An accepted log record, as `services.runtime.log.reader` yields it."""
 
     @property
     def transaction(self) -> Transaction: ...
@@ -48,7 +49,10 @@ class Accepted(Protocol):
 
 
 def dump_position(position: Position, at: Instant) -> str:
-    """What is kept of a position: enough to resume (RUNTIME §1.2) and to show. `at` is the record's logical time."""
+    """Serialize the part of a position that is needed to resume and to display.
+
+    `at` is the logical time of the record.
+    """
     p = position
     kept = {
         "history": p.history,
@@ -66,26 +70,26 @@ def dump_position(position: Position, at: Instant) -> str:
 
 
 def load_position(text: str | bytes) -> Position:
-    """Inverse of dump_position, without what only the runtime keeps."""
+    """Parse the output of `dump_position`, without the fields that only the runtime needs."""
     kept: dict[str, Any] = orjson.loads(text)
     kept.pop("at")
     return Position(**kept)
 
 
 _ENDED: Final = "ended"
-"""Field of a closed realm: when it was, by the broker's clock."""
+"""Field of a closed realm: when it closed, by the broker's clock."""
 
 
 @dataclass(slots=True)
 class _Moved:
-    """Members of a cause that came and went within a batch."""
+    """Members of a cause that joined and left within a batch."""
 
     added: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, None] = field(default_factory=dict)
     floor: int | None = None
 
     def add(self, moved: MembersMoved) -> None:
-        """The next change of the same list."""
+        """Add the next change of the same list."""
         for id in moved.dropped:
             self.added.pop(id, None)
             self.dropped[id] = None
@@ -106,35 +110,38 @@ class _RealmChanges:
     clocks: dict[str, Instant] = field(default_factory=dict)
     lost: dict[str, bytes] = field(default_factory=dict)
     members: dict[tuple[str, str], _Moved] = field(default_factory=dict)
-    """(index, cause) → what became of its members."""
+    """(index, cause) → changes of its members."""
     touched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """A batch and what it will have done."""
+    """A batch and its effects."""
 
     batch: Batch
     positions: dict[str, str]
     """Position key → value after the write."""
     written: dict[str, int]
-    """Collection → rows."""
+    """Collection → number of rows."""
     lines: dict[str, int]
-    """Realm → lines."""
+    """Realm → number of lines."""
     aside: tuple[str, ...]
-    """Realms that nobody reads in Redis any more: what it holds of them may go."""
+    """Realms evicted from Redis: their keys may be deleted."""
 
 
 @dataclass(slots=True)
 class Projection:
-    """Builds batches. Holds the fields of every realm (small), which the caller loads once per epoch."""
+    """Builder of batches.
+
+    Holds the fields of every realm (small), which the caller loads once per epoch.
+    """
 
     realms: dict[str, dict[str, Any]]
-    """Realm → its fields; updated in place, so a batch that fails means a new Projection."""
+    """Realm → its fields; updated in place, so a batch that fails requires a new Projection."""
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    """The machine's, as the broker's append times are."""
+    """Clock of the machine, comparable with the broker's append times."""
     heard: dict[str, set[str]] = field(init=False)
-    """Service → realms that its log has told of so far."""
+    """Service → realms with records in its log so far."""
 
     def __post_init__(self) -> None:
         self.heard = {service: set(self.realms) for service in SERVICES}
@@ -142,9 +149,10 @@ class Projection:
     def batch(
         self, epoch: str, before: Mapping[str, str], records: Sequence[Accepted]
     ) -> Projected:
-        """One write for records of one or more services. `before`: position key → stored value, for every partition in `records`.
+        """Build one write for records of one or more services.
 
-        Raises UnknownType for a fact that this version does not know.
+        `before` maps the position key of every partition in `records` to its stored value. Raises
+        UnknownType for a fact that this version does not know.
         """
         batch = Batch(epoch, dict(before))
         changes: dict[str, _RealmChanges] = {}
@@ -195,18 +203,22 @@ class Projection:
 
     @property
     def aside(self) -> tuple[str, ...]:
-        """All realms that were laid aside."""
+        """All realms that were evicted."""
         return tuple(realm for realm, fields in self.realms.items() if store.ASIDE in fields)
 
     def _end(self, tx: Transaction, changes: dict[str, _RealmChanges]) -> None:
-        """The first of the three services to say so counts: while the logs are read again each is as far as it is."""
+        """Record when a simulated realm closed.
+
+        The first of the three services to close it counts: during a rebuild they are read to
+        different points.
+        """
         fields = self.realms.get(tx.realm, {})
         if _ENDED not in fields:
             self.realms[tx.realm] = fields | {_ENDED: tx.src.appended_at}
             changes.setdefault(tx.realm, _RealmChanges()).touched = True
 
     def _lay_aside(self, batch: Batch, changes: dict[str, _RealmChanges]) -> tuple[str, ...]:
-        """From this batch on, all but the last closed realms are read elsewhere."""
+        """Mark all but the last closed realms as evicted, from this batch on."""
         if not any(
             _ENDED in self.realms[realm] for realm, change in changes.items() if change.touched
         ):
@@ -226,7 +238,10 @@ class Projection:
     def _write_down(
         self, line: LineRecord, tx: Transaction, partition: int, changes: dict[str, _RealmChanges]
     ) -> None:
-        """In the main courante of its realm; of every one that its log has told of, if it is about the log."""
+        """Add a line to the logbook of its realm.
+
+        A line about the log itself goes to every realm with records in that log.
+        """
         written = orjson.dumps(line.dump())
         for realm in (
             (tx.realm,)
@@ -290,14 +305,14 @@ class Projection:
 
 
 def _concerns_realm(tx: Transaction) -> bool:
-    """False for a refusal, whose realm may never have been opened."""
+    """Return whether a Transaction belongs to a realm; a refusal may name one that never opened."""
     return bool(tx.realm) and not any(
         f.data.get("code") == "realm_unknown" or f.name == "InputRefused" for f in tx.facts
     )
 
 
 _DEMANDS = {"alarms", "tasks", "escalations"}
-"""A new row of these asks somebody to look (the alarm rate)."""
+"""Collections that ask a person to act when a row is new (the alarm rate counts them)."""
 
 
 def _put(change: _RealmChanges, put: RowPut) -> None:
@@ -376,7 +391,7 @@ def _write_members(batch: Batch, key: str, moved: _Moved) -> None:
 
 
 def _write_left(batch: Batch, realm: str, change: _RealmChanges) -> None:
-    """What Redis keeps of every realm, also of one that was laid aside (`store.LEFT`)."""
+    """Write the parts that Redis keeps of every realm, even an evicted one (`store.LEFT`)."""
     for name, count in change.rates.items():
         batch.add("HINCRBY", store.of(realm, "rates"), name, count)
     if change.lost:
@@ -390,7 +405,7 @@ ANNOUNCED_AT_ONCE = 200
 
 
 def _announce(batch: Batch, realm: str, change: _RealmChanges) -> None:
-    """What changed, by id: live readers fetch the rows themselves, and the last row is the truth."""
+    """Announce the changed ids on the stream; live readers fetch the newest rows themselves."""
     stream = store.of(realm, "stream")
     wholes = whole_collections()
     parts: list[tuple[str, Iterable[str]]] = [

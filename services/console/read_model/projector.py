@@ -1,8 +1,9 @@
-"""The projector: accepted records of the three logs → Redis, atomically with the positions. `python -m services.console.read_model.projector`.
+"""Project accepted records of the three logs into Redis, atomically with the positions.
 
-Several may run: a batch is written only if epoch and positions are still those from which it starts, so a second projector that
-came first costs a repetition, never a double count. Redis may be flushed, restarted from an old image or lost at any time: the
-positions in it always tell what it holds, and an empty one is filled again from the logs. While that lasts nothing is shown.
+Run it with `python -m services.console.read_model.projector`. Several may run: a batch is written
+only if epoch and positions are unchanged since it was built, so a second projector repeats work but
+never counts twice. Redis may be flushed, restored from an old image or lost: its positions always
+match its rows, and an empty store is filled again from the logs. Readers get an error meanwhile.
 """
 
 from __future__ import annotations
@@ -42,13 +43,17 @@ from services.runtime.process.tasks import end
 RETRY_S: Final = 0.5
 LAG_EVERY_S: Final = 2.0
 LAG_UNREADY: Final = 50_000
-"""Records behind at which the picture is too old to be called ready."""
+"""Records behind from which on the read model is reported as not ready."""
 REBUILD_LOCK: Final = "vigie-rebuild"
 log = structlog.get_logger(__name__)
 
 
 class Projector:
-    """`run` until cancelled. Stop and UnknownType end it: a log that this program cannot read is not for guessing."""
+    """The process that fills the read model.
+
+    `run` lasts until it is cancelled. Stop and UnknownType end it: it never guesses at a log that
+    this program cannot read.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._kafka = settings.kafka
@@ -59,14 +64,14 @@ class Projector:
         self._epoch = ""
         self._stored: dict[str, str] = {}
         self._read: dict[str, dict[int, int]] = {}
-        """Service → partition → offset after what was read and, where it was accepted, written."""
+        """Service → partition → offset after the last record read and, if accepted, written."""
         self._positions: dict[str, dict[int, Position]] = {}
         self._fault: str | None = "the logs have not been opened yet"
         self._lag: dict[str, int] = {}
         self._projection = Projection({})
 
     async def run(self) -> None:
-        """Project for ever."""
+        """Project until cancelled."""
         try:
             while True:
                 await self._try()
@@ -94,8 +99,6 @@ class Projector:
             log.warning("projection.interrupted", error=self._fault)
             await asyncio.sleep(RETRY_S)
 
-    # ── one life: from a known state of the cache to its end ─────────────────────────────────────────────────────
-
     async def _life(self) -> None:
         epoch = await self._store.epoch()
         if epoch is None or self._start_over:
@@ -121,7 +124,7 @@ class Projector:
             await _first_end([self._follow(reader) for reader in readers], self._watch_lag(ends))
 
     async def _begin(self) -> str:
-        """A new, empty cache; or the one that another projector began meanwhile."""
+        """Start a new, empty cache, or return the epoch another projector started meanwhile."""
         seen = self._epoch
         async with self._client.lock(REBUILD_LOCK, timeout=60, blocking_timeout=60):
             now = await self._store.epoch()
@@ -152,7 +155,7 @@ class Projector:
             {name.decode(): orjson.loads(fields) for name, fields in realms.items()}
         )
         if aside := self._projection.aside:
-            await self._trimmer.lay_aside(aside)  # whoever began it may have been killed
+            await self._trimmer.lay_aside(aside)  # the process that began it may have been killed
 
     async def _follow(self, reader: LogReader) -> None:
         while True:
@@ -180,8 +183,6 @@ class Projector:
             await self._trimmer.lay_aside(batch.aside)
             log.info("realms.laid_aside", realms=batch.aside)
 
-    # ── how far behind ───────────────────────────────────────────────────────────────────────────────────────────
-
     async def _watch_lag(self, reader: PartitionReader) -> None:
         building = await self._client.get(store.STATE) != b"live"
         ends = await self._ends(reader)
@@ -191,7 +192,7 @@ class Projector:
                 building = False
                 await self._trimmer.lay_aside(
                     self._projection.aside
-                )  # batches of other logs were under way when each of them was
+                )  # batches of other logs may have written to them meanwhile
                 give_back()
                 log.info("projection.live", epoch=self._epoch)
             else:
@@ -204,7 +205,7 @@ class Projector:
             await asyncio.sleep(LAG_EVERY_S)
 
     async def _beat(self) -> None:
-        """Tell the live streams that what they read is followed up."""
+        """Tell the live streams that the projector is running."""
         await self._client.set(store.PROJECTOR, "1", ex=store.PROJECTOR_KEPT_S)
 
     async def _ends(self, reader: PartitionReader) -> dict[tuple[str, int], int]:
@@ -214,7 +215,11 @@ class Projector:
         return {logs[tp]: end for tp, end in (await reader.ends(logs)).items()}
 
     def _next(self, key: tuple[str, int]) -> int:
-        """Up to where a log was read and shown. A record that nobody accepts has no place in the store: what was read counts."""
+        """Return the offset after the last record of a partition that was read.
+
+        Records that do not continue the chain have no position in the store, so the reader's own
+        offset counts, too.
+        """
         service, partition = key
         text = self._stored.get(store.position(service, partition))
         return max(
@@ -237,14 +242,14 @@ class Projector:
         )
 
     def fault(self) -> str | None:
-        """For readiness: why the picture is not current, or None."""
+        """Return why the read model is out of date, for the readiness check, or None."""
         return self._fault
 
 
 async def _first_end(
     followers: Sequence[Coroutine[Any, Any, None]], *others: Coroutine[Any, Any, None]
 ) -> None:
-    """Run all until one ends, stop the rest, raise what ended it."""
+    """Run all until one ends, stop the rest, and raise the error that ended it."""
     tasks = [asyncio.create_task(c) for c in (*followers, *others)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -255,7 +260,10 @@ async def _first_end(
 
 
 async def main(settings: Settings) -> None:
-    """Project until SIGTERM or SIGINT. A log that cannot be read ends the process by its name (docs/how-to/exits.md)."""
+    """Project until SIGTERM or SIGINT.
+
+    A log that cannot be read ends the process with a named exit (docs/how-to/exits.md).
+    """
     projector = Projector(settings)
     running = asyncio.create_task(projector.run())
     loop = asyncio.get_running_loop()

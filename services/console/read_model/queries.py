@@ -1,8 +1,12 @@
-"""The typed query layer of the console: everything that REST, live stream and pages read goes through `ReadModel`.
+"""Combine all typed queries that REST, live stream and pages use into `ReadModel`.
 
-Every method takes a realm and `as_of` (ms): None = now (Redis), else what was known at that time (fold of the logs). `lang` is
-`fr` or `en`; `limit` ≤ 1000; `cursor` is the `next` of the page before. No method writes. All raise the problems of
-`services.console.http.problems`: RealmUnknown, NotFound, Rebuilding, StoreAway; CursorInvalid of `services.runtime.http.pagination`; with `as_of` also ProblemError `broker_away`.
+Every method takes a realm and `as_of` (ms): None is now (Redis), otherwise the state known at that
+time (a fold of the logs). `lang` is `fr` or `en`; `limit` is at most 1000; `cursor` is the `next`
+of the page before. No method writes.
+
+All raise the problems of `services.console.http.problems` (RealmUnknown, NotFound, Rebuilding,
+StoreAway) and CursorInvalid of `services.runtime.http.pagination`; with `as_of` also ProblemError
+`broker_away`.
 """
 
 from __future__ import annotations
@@ -26,4 +30,4 @@ class ReadModel(
 
 
 Queries = ReadModel
-"""What readers depend on."""
+"""Name of the query layer that readers import."""

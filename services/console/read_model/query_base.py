@@ -1,4 +1,4 @@
-"""What all queries share: a realm at a time (Redis now, a fold of the logs then), and the errors of both."""
+"""Open a realm at a time for all queries, from Redis or from a fold of the logs."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ from services.runtime.process.tasks import in_thread
 from services.runtime.secrets.vault import TextItem
 
 WHOLE: Final = 1000
-"""Items of a page that was asked for without a limit."""
+"""Items of a page that was requested without a limit."""
 T = TypeVar("T")
 
 
 class TextReader(Protocol):
-    """`services.runtime.secrets.vault.Texts`, as far as reading goes."""
+    """Read access to `services.runtime.secrets.vault.Texts`."""
 
     def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A picture and the shaper that turns its rows into resources."""
+    """A snapshot of a realm and the shaper that turns its rows into resources."""
 
     picture: Picture
     shape: Shaper
 
 
 def time_of(picture: Picture) -> Instant:
-    """The time that a picture is of: the one that was asked for, else that of its own clock."""
+    """Return the requested time of a snapshot, or else the time of its own clock."""
     if picture.at is not None:
         return picture.at
     realm = realm_now(picture)
@@ -64,12 +64,15 @@ def time_of(picture: Picture) -> Instant:
 
 
 def realm_now(picture: Picture) -> r.Realm:
-    """Return the realm of a picture, with its clock as it stands now unless the picture is of the past."""
+    """Return the realm of a snapshot; its clock shows now unless the snapshot is of the past."""
     return realm_resource(picture.fields, picture.clock, now_ms() if picture.at is None else None)
 
 
 class Reading:
-    """Opens pictures. Safe for concurrent use in one event loop; the caller closes `client`."""
+    """Base of all queries: opens snapshots of realms.
+
+    Safe for concurrent use in one event loop; the caller closes `client`.
+    """
 
     REFERENCES = 8
     PASTS = 8
@@ -90,32 +93,35 @@ class Reading:
         self._references: OrderedDict[str, Reference] = OrderedDict()
         self._pasts: OrderedDict[tuple[str, Instant], Past] = OrderedDict()
         self._as_shaped: dict[tuple[str, str, str], Any] = {}
-        """Incidents as they were shaped last, with what they were made from."""
+        """Incidents as last shaped, with the rows they were made from."""
         self._ordered: dict[str, tuple[Mapping[str, Any], list[Any]]] = {}
-        """Incidents of a realm in the order of the lists, with the rows that they were sorted from."""
+        """Incidents of a realm in list order, with the rows they were sorted from."""
         self._pole_levels_of: dict[str, tuple[Mapping[str, Any], Reference, dict[str, Any]]] = {}
-        """Levels of the pôles of a realm, with the incidents and the reference data that they were worked out from."""
+        """Levels of the pôles of a realm, with the incidents and reference data behind them."""
         self._moment: Instant | None = None
 
     def at(self, moment: Instant | None) -> Self:
-        """The same queries, each asked as of `moment` unless it names a time of its own. What is kept is shared."""
+        """Return these queries as of `moment`, unless a call gives a time of its own.
+
+        Caches are shared.
+        """
         found = copy.copy(self)
         found._moment = moment
         return found
 
     def words_of(self, id: str) -> str | None:
-        """What a person wrote, out of `texts`; None when it was erased, or there is none."""
+        """Return a text of a person from `texts`; None if it was erased or never existed."""
         item = self._texts.get_many([id]).get(id) if self._texts is not None and id else None
         return None if item is None else str(item.fields.get("text") or "") or None
 
     def headcount_answer(self, notification: str) -> str | None:
-        """Return what a person answered to a headcount, for that person's own link; None when it is not kept (any more)."""
+        """Return a person's answer to a headcount, for their own link; None once it was deleted."""
         id = headcount_text_id(notification)
         item = self._texts.get_many([id]).get(id) if self._texts is not None else None
         return None if item is None else str(item.fields.get("headcount") or "") or None
 
     def reason_of(self, reference: str | None) -> str | None:
-        """The words behind `text:<id>`; a code is no words of a person."""
+        """Return the text behind `text:<id>`; None for a code, which no person wrote."""
         return (
             self.words_of(reference.removeprefix("text:"))
             if reference is not None and reference.startswith("text:")
@@ -123,7 +129,7 @@ class Reading:
         )
 
     async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
-        """The realm at a time, ready to be shaped."""
+        """Open a realm at a time, with a shaper for its resources."""
         async with store_errors():
             picture = await self._picture(realm, self._moment if as_of is None else as_of)
         return Read(
@@ -165,7 +171,7 @@ class Reading:
         return past
 
     async def _from_logs(self, ask: Callable[[History], Awaitable[T]]) -> T:
-        """What the logs answer. Raises ProblemError `broker_away`, `storage` (disk full)."""
+        """Ask the logs. Raises ProblemError `broker_away` or `storage` (disk full)."""
         if self._history is None:
             raise ProblemError("broker_away", retry_after_s=5)
         try:
@@ -178,7 +184,10 @@ class Reading:
     async def _lines(
         self, picture: Picture, incident: str | None, limit: int
     ) -> tuple[Sequence[LineRecord], str | None]:
-        """The newest lines of a picture that the store holds; of a realm that was laid aside from the logs. And the key to go on from."""
+        """Return the newest logbook lines of a snapshot, and the key to continue from.
+
+        Lines of an evicted realm come from the logs.
+        """
         realm = picture.realm
         found = await lines(
             self._client,
@@ -202,7 +211,7 @@ class Reading:
         return older, older[-1].key if len(older) == limit else None
 
     async def _floor(self, realm: str) -> str | None:
-        """The key up to which the store has let the lines of a realm go."""
+        """Return the key up to which Redis has dropped the lines of a realm."""
         async with store_errors():
             floor = await self._client.get(store.of(realm, "floor"))
         return None if floor is None else str(floor.decode())
@@ -216,7 +225,7 @@ class Reading:
         limit: int,
         site: str | None = None,
     ) -> list[LineRecord]:
-        """Lines before a key, newest first, from the logs."""
+        """Return lines before a key from the logs, newest first."""
 
         def wanted(line: LineRecord) -> bool:
             of_it = (incident is None or line.incident == incident) and (
@@ -242,12 +251,15 @@ class Reading:
         return made
 
     async def epoch(self) -> str:
-        """This life of the cache. Raises Rebuilding while there is none."""
+        """Return the epoch of the cache. Raises Rebuilding while there is none."""
         async with store_errors():
             return epoch_of(*await self._client.mget(store.EPOCH, store.STATE))
 
     async def realms(self, *, as_of: Instant | None = None) -> list[r.Realm]:
-        """Live realms first, then the newest; as they are, without those that were opened after `as_of`."""
+        """List the realms: live ones first, then the newest.
+
+        They have their present state; realms opened after `as_of` are left out.
+        """
         await self.epoch()
         async with store_errors():
             raw = await self._client.hgetall(store.REALMS)
@@ -266,23 +278,24 @@ class Reading:
         return sorted(found, key=lambda one: (one.simulated, -one.opened_at.timestamp(), one.name))
 
     async def realm(self, realm: str, *, as_of: Instant | None = None) -> r.Realm:
-        """One realm."""
         found = await self.read(realm, as_of=as_of)
         return realm_now(found.picture)
 
     async def reference(self, realm: str, *, as_of: Instant | None = None) -> Reference:
-        """The reference data in force."""
         return (await self.read(realm, as_of=as_of)).picture.reference
 
 
 def not_ahead(realm: str, as_of: Instant | None, clock: Instant | None) -> Instant | None:
-    """Nothing is known of a time to come: asked for it, a realm shows now. A simulated one has the time of its clock alone."""
+    """Return `as_of`, or None (now) if it lies in the future.
+
+    In a simulated realm its own clock is the present.
+    """
     newest = max(clock or 0, now_ms() if is_live(realm) else 0)
     return None if as_of is not None and as_of > newest else as_of
 
 
 def epoch_of(epoch: bytes | None, state: bytes | None) -> str:
-    """This life of the cache, from what it says of itself. Raises Rebuilding while there is none."""
+    """Return the epoch from the stored values. Raises Rebuilding unless the cache is live."""
     if epoch is None or state != b"live":
         raise Rebuilding
     return epoch.decode()
@@ -305,7 +318,7 @@ def page_by_id(items: Sequence[Any], limit: int, cursor: str | None) -> Page[Any
 
 @asynccontextmanager
 async def store_errors() -> AsyncIterator[None]:
-    """Redis away is a problem for the client, not an error of the program."""
+    """Turn an unreachable Redis into a problem for the client."""
     try:
         yield
     except RedisError as error:

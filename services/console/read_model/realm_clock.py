@@ -1,8 +1,9 @@
-"""The clock of a simulated realm between two steps, as its people read it.
+"""Compute the clock of a simulated realm between two steps, as people read it.
 
-A realm moves in steps. Between them its clock is the last step, carried on at the speed of the realm, up to the time that it was
-asked to reach. The projection keeps where that began; the clock is a function of it and of the server's time. It is the same for
-everybody, after every reload, and never goes back: what was shown when something changed is its floor.
+A realm moves in steps. Between them its clock runs on from the last step at the speed of the realm,
+up to the time that it was asked to reach. The projection keeps where it started, so the clock is a
+function of that and of the server's time: the same for everybody, after every reload. It never goes
+back: the value shown at a change is its floor.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ from services.runtime.log.transaction import Transaction
 from services.runtime.simulation.conductor import tick_ms
 
 AHEAD_TICKS: Final = 2
-"""The clock is shown no further than this beyond the last step: then the conductor is away."""
+"""Ticks beyond the last step up to which the clock runs; further means the conductor is away."""
 STANDING_MS: Final = 5_000
-"""A player asks for the next step at once: a realm that has stood for longer, in real time, is not moved by anybody."""
+"""Real time without progress after which a realm counts as standing.
+
+A player asks for the next step at once.
+"""
 _PACE: Final = frozenset({"RealmOpened", "PaceChanged"})
 
 
 def show_clock(fields: Mapping[str, Any], clock: Instant | None, real: Instant) -> Instant:
     """Return the time that people read in a realm at a real time.
 
-    `fields` are those that the projection keeps of the realm, `clock` is the logical time of its newest fact.
+    `fields` are those that the projection keeps of the realm; `clock` is the logical time of its
+    newest fact.
     """
     begun: Instant = fields["began_at"]
     reached: Instant = max(clock or begun, begun, fields.get("clock_floor", begun))
@@ -38,7 +43,7 @@ def show_clock(fields: Mapping[str, Any], clock: Instant | None, real: Instant) 
 
 
 def find_limit(fields: Mapping[str, Any]) -> Instant | None:
-    """Return the time at which the clock stands until the next step; None where it stands already."""
+    """Return the time at which the clock stops until the next step; None if it stands already."""
     target, from_ = fields.get("stepping_to"), fields.get("clock_from")
     if target is None or from_ is None or not fields.get("speed"):
         return None
@@ -48,7 +53,7 @@ def find_limit(fields: Mapping[str, Any]) -> Instant | None:
 
 
 def is_standing(fields: Mapping[str, Any], clock: Instant | None, real: Instant) -> bool:
-    """Tell whether an open simulated realm has reached what it was asked to reach, and nobody asks for more."""
+    """Return whether an open simulated realm reached its target and no one asks for more."""
     target = fields.get("stepping_to")
     if (
         target is None
@@ -62,9 +67,10 @@ def is_standing(fields: Mapping[str, Any], clock: Instant | None, real: Instant)
 
 
 def anchor_clock(fields: Mapping[str, Any], tx: Transaction) -> dict[str, Instant]:
-    """Return the fields that say where the clock goes on from, after a record of the log of alerts.
+    """Return the fields from which the clock continues after a record of the log of alerts.
 
-    `fields` are those before the record. Nothing where the record does not concern the clock, or where the clock runs on.
+    `fields` are those before the record. Empty if the record does not concern the clock, or if the
+    clock runs on.
     """
     if is_live(tx.realm) or tx.service != "alerts" or "began_at" not in fields:
         return {}

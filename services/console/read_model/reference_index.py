@@ -1,4 +1,4 @@
-"""The reference data in force, indexed for joins; one value per version."""
+"""Index the reference data in force for joins, one value per version."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SECTION: TypeAdapter[ref.SectionData] = TypeAdapter(ref.SectionData)
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Sections of one version. Empty maps for what was not published (yet)."""
+    """Sections of one version; empty maps for sections that are not published."""
 
     version: str | None = None
     names: Names = field(default_factory=Names)
     sections: tuple[ref.SectionData, ...] = ()
     said: MessageNames = field(default_factory=MessageNames)
-    """Names as messages say them."""
+    """Names as messages write them."""
 
     @property
     def sites(self) -> Mapping[str, ref.Site]:
@@ -47,7 +47,7 @@ class Reference:
 
     @classmethod
     def of(cls, version: str | None, contents: Mapping[str, Any]) -> Reference:
-        """From section name → content (JSON as published), in any order: a store has none."""
+        """Build the index from section name → published JSON, in any order."""
         sections = tuple(
             sorted(
                 map(_SECTION.validate_python, contents.values()),

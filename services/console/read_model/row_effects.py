@@ -1,8 +1,9 @@
-"""What one Transaction changes in the read model: the single rule that projection, time travel and stream share.
+"""Derive the changes of the read model from one Transaction.
 
-Pure. The row rule is generic (last row per collection and id); besides rows there are the lines of the main courante, the
-results of commands, the reference data and the realm itself. Raises UnknownType for a fact that this version does not know:
-a reader of logs stops rather than shows half of the truth (DESIGN §2, Logic version).
+Projection, time travel and live stream share this rule. Pure. The row rule is generic: the last row
+per collection and id wins. The other effects are logbook lines, results of commands, reference data
+and the realm itself. Raises UnknownType for a fact that this version does not know: a reader of
+logs stops rather than show half of the truth.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class RowPut:
     row: Row
     at: Instant
     new: bool
-    """Nothing of this row existed before this Transaction, as far as the fact itself can tell."""
+    """The row did not exist before this Transaction, as far as the fact itself can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class LineAdded:
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswered:
-    """`state`: applied, refused, failed."""
+    """Result of a command; `state` is applied, refused or failed."""
 
     id: str
     command: str
@@ -53,7 +54,10 @@ class CommandAnswered:
 
 @dataclass(frozen=True, slots=True)
 class InputLost:
-    """A report that was accepted and could not be decided: `state` failed or refused. `source_key`: whose it is."""
+    """A report that was accepted but not decided.
+
+    `state` is failed or refused; `source_key` names its source.
+    """
 
     id: str
     state: str
@@ -78,15 +82,15 @@ class RealmTouched:
 
 @dataclass(frozen=True, slots=True)
 class MembersMoved:
-    """Reports or sources joined a cause, or left it. `index`: of `store.MEMBERS`."""
+    """Reports or sources that joined or left a cause; `index` is one of `store.MEMBERS`."""
 
     index: str
     cause: str
     added: dict[str, int]
-    """Each with its place in the order of all; one that was there moves to it."""
+    """Members with their position in the order; a present member moves to the new position."""
     dropped: tuple[str, ...]
     floor: int | None
-    """Instead of `dropped`: all go whose place is below."""
+    """If set, members with a lower position leave, and `dropped` is empty."""
 
 
 Effect = (
@@ -102,7 +106,7 @@ Effect = (
 
 @lru_cache(maxsize=512)
 def collection_of(wire: str) -> str | None:
-    """Collection of a row fact, None for any other fact. Raises UnknownType."""
+    """Return the collection of a row fact, None for any other fact. Raises UnknownType."""
     cls = message_class(wire)
     return cls.collection if issubclass(cls, RowFact) else None
 
@@ -116,7 +120,7 @@ def _is_command(wire: str) -> bool:
 
 
 def of_fact(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
-    """Effects of one fact of an accepted Transaction, but for its line."""
+    """Yield the effects of one fact of an accepted Transaction, except its line."""
     collection = collection_of(fact.type)
     if collection is not None:
         yield _row(collection, fact)
@@ -125,7 +129,7 @@ def of_fact(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
 
 
 def effects(tx: Transaction, partition: int) -> Iterator[Effect]:
-    """Effects of one accepted Transaction in the order of its facts."""
+    """Yield the effects of one accepted Transaction in the order of its facts."""
     for ordinal, fact in enumerate(tx.facts):
         yield from of_fact(tx, fact)
         line = line_of(tx, fact, partition, ordinal)
@@ -152,11 +156,14 @@ def _row(collection: str, fact: FactRecord) -> RowPut:
 
 
 _PLACES: Final = 1024
-"""Places in the order of a cause that one record of a log may take."""
+"""Positions in the order of a cause that one log record may use."""
 
 
 def _members(tx: Transaction, data: dict[str, Any]) -> Iterator[MembersMoved]:
-    """How the lists of a cause changed. Older logs tell none of it: the rows of sites name all."""
+    """Yield the changes of the lists of a cause.
+
+    Older logs hold none: there the rows of sites list all members.
+    """
     for index in MEMBERS:
         moved = data.get(index)
         if moved is None or not (moved["added"] or moved["dropped"] or moved["kept"] is not None):

@@ -1,4 +1,7 @@
-"""Rows and reference data → resources. Pure; one function per resource, called for lists, single reads, past and live stream alike."""
+"""Turn rows and reference data into resources.
+
+Pure. One function per resource, used for lists, single reads, the past and the live stream alike.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ from services.runtime.secrets.erasure import Erased
 
 TELEWORK = "telework"
 OWN_WORDS = frozenset({"NoteAdded", "ImprovementChanged"})
-"""Lines whose free text says it all."""
+"""Lines that show their free text instead of a sentence."""
 OPEN = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
 
@@ -55,12 +58,10 @@ class Shaper:
     outlines: Outlines
     lang: str
     at: Instant | None = None
-    """The time of the picture, for what runs on; None: as it was recorded."""
-
-    # ── reasons, times ───────────────────────────────────────────────────────────────────────────────────────────
+    """Time of the snapshot, for running clocks; None shows them as recorded."""
 
     def reasons(self, whys: Iterable[a.Why]) -> list[r.Reason]:
-        """Each reason with its sentence."""
+        """Return each reason with its sentence."""
         return [
             r.Reason(
                 code=w.code,
@@ -75,8 +76,6 @@ class Shaper:
             )
             for w in whys
         ]
-
-    # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def site(self, static: ref.Site, row: a.SiteRow | None) -> r.Site:
         x, y = self.outlines.plane.point(static.lon, static.lat)
@@ -121,7 +120,7 @@ class Shaper:
         plans: Sequence[str] = (),
         type: EventType | None = None,
     ) -> r.Incident:
-        """`type`: of its gravest cause, for a title that says what happened."""
+        """Build an incident; `type` is that of its gravest cause and makes the title specific."""
         sites = self.reference.sites
         return r.Incident(
             id=row.id,
@@ -162,7 +161,7 @@ class Shaper:
         )
 
     def titled(self, incident: r.Incident, row: a.IncidentRow, type: EventType) -> r.Incident:
-        """Return the incident with a title that says what happened."""
+        """Return the incident with a title that contains the type of event."""
         return incident.model_copy(
             update={
                 "title": incident_title(row, self.reference.names, self.lang, type),
@@ -339,7 +338,11 @@ class Shaper:
         covered: Sequence[str] = (),
         reason: Mapping[str, Any] | None = None,
     ) -> r.Maintenance:
-        """`covered`: the site of each open cause that it covers. `reason`: its text, for those who may read it."""
+        """Build a maintenance window.
+
+        `covered` holds the site of each open cause that it covers; `reason` is its text, for
+        readers with the right to it.
+        """
         told = reason or {}
         covers = row.covers
         return r.Maintenance(
@@ -380,7 +383,10 @@ class Shaper:
     def reference_change(
         self, row: v.ReferenceChangeRow, said: Mapping[str, Any] | None = None
     ) -> r.ReferenceChange:
-        """`said`: reference of a text → its fields, for those who may read them."""
+        """Build a change of the reference data.
+
+        `said` maps text references to their fields, for readers with the right to them.
+        """
         told = said or {}
         return r.ReferenceChange(
             id=row.id,
@@ -410,7 +416,7 @@ class Shaper:
         )
 
     def lease(self, row: m.LeaseRow, report: a.ReportRow | None) -> r.Lease:
-        """`report`: the one that opened it."""
+        """Build a lease; `report` is the one that opened it."""
         return r.Lease(
             id=row.id,
             realm=self.realm,
@@ -424,8 +430,6 @@ class Shaper:
             quiet=row.quiet,
             quiet_by=list(row.quiet_by),
         )
-
-    # ── continuity ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def activity(
         self, static: ref.Activity, row: c.ActivityRow | None, local: Iterable[c.LocalClockRow] = ()
@@ -599,7 +603,7 @@ class Shaper:
         )
 
     def proposal(self, row: g.ProposalRow) -> r.Proposal:
-        """Without its lines."""
+        """Build a proposal without its lines."""
         decided = {line for d in row.decisions for line in d.lines} | set(row.withdrawn)
         return r.Proposal(
             id=row.id,
@@ -695,7 +699,7 @@ class Shaper:
         )
 
     def line_of_proposal(self, row: g.LineRow, proposal: g.ProposalRow) -> r.ReassignmentLine:
-        """A line as it was proposed, with what was decided of it."""
+        """Build a line as proposed, with the decision about it."""
         decision = next((d for d in proposal.decisions if row.id in d.lines), None)
         withdrawn = row.id in proposal.withdrawn
         open_ = proposal.state is g.ProposalState.OPEN and not withdrawn
@@ -715,7 +719,7 @@ class Shaper:
         )
 
     def reassignment(self, row: g.ReassignmentRow) -> r.ReassignmentLine:
-        """An approved line."""
+        """Build an approved line."""
         return self._line(row, row.proposal, row.state, row.incident).model_copy(
             update={
                 "needed": row.needed,
@@ -734,7 +738,10 @@ class Shaper:
         )
 
     def _vulnerable(self, row: g.LineRow) -> int:
-        """Return how much vulnerable people depend on the work of a line, by its site or its activity (D82)."""
+        """Return how much vulnerable people depend on a line, by its site or its activity.
+
+        Rule D82, solidarity.
+        """
         site = self.reference.sites.get(row.need_site or row.site)
         activity = self.reference.activities.get(row.need_activity or row.activity)
         return max(
@@ -868,10 +875,8 @@ class Shaper:
             closed_by=row.closed_by,
         )
 
-    # ── delivery ─────────────────────────────────────────────────────────────────────────────────────────────────
-
     def notification(self, row: d.NotificationRow, texts: r.Texts | None = None) -> r.Notification:
-        """`texts`: what it says on each channel, for a reader who asked."""
+        """Build a notification; `texts` holds its text per channel if the reader asked for it."""
         return r.Notification(
             id=row.id,
             realm=self.realm,
@@ -910,7 +915,7 @@ class Shaper:
         )
 
     def callout(self, row: o.CallOutRow, text: str | None = None) -> r.CallOut:
-        """`text`: the message, for a reader who may read it."""
+        """Build a call-out; `text` is the message, for readers with the right to it."""
         return r.CallOut(
             id=row.id,
             realm=self.realm,
@@ -949,17 +954,19 @@ class Shaper:
         )
 
     def hold(self, row: d.HoldRow | None, reason: str | None = None) -> r.Hold:
-        """`reason`: its words, for those who may read them."""
+        """Build a hold; `reason` is its text, for readers with the right to it."""
         if row is None:
             return r.Hold(realm=self.realm, held=False, until=None, by=None, reason=None)
         return r.Hold(
             realm=self.realm, held=row.held, until=_when(row.until), by=row.by, reason=reason
         )
 
-    # ── everything ───────────────────────────────────────────────────────────────────────────────────────────────
-
     def line(self, record: LineRecord, text: str | None = None) -> r.Line:
-        """`text` is what a person wrote and the reader may read: alone it is a note, after the sentence the reason of a decision."""
+        """Build a logbook line.
+
+        `text` is free text that the reader may see. It replaces the sentence of a note; otherwise
+        it follows the sentence as the reason of a decision.
+        """
         late = (record.recorded_at - record.occurred_at) // 60_000
         sentence = line(record, self.reference.names, self.lang)
         if text is not None:
@@ -1034,7 +1041,10 @@ class Shaper:
 
 
 def realm(fields: Mapping[str, Any], clock: Instant | None, real: Instant | None = None) -> r.Realm:
-    """`fields` as the projection keeps them; `clock` = logical time of the newest fact; `real` = now, for a realm as it is now."""
+    """Build a realm from the fields of the projection.
+
+    `clock` is the logical time of the newest fact; `real` is now, for a realm as it is now.
+    """
     name = str(fields["name"])
     territory, kind, _ = parse_realm(name)
     now = max(clock or fields["began_at"], fields["began_at"])
@@ -1169,7 +1179,10 @@ def _card(static: ref.Card, row: c.CardRow | None) -> r.Card:
 
 
 def _group_of(record: LineRecord) -> r.LineGroup | None:
-    """Return the group that pages tell a line with: one per activity and share of its limit, one for failed calls, each per minute."""
+    """Return the group of a line on pages, or None.
+
+    Alarms form a group per activity, share of its limit and minute; failed calls one per minute.
+    """
     minute = record.recorded_at // 60_000
     if record.type == "AlarmRaised" and record.site is not None:
         activity, base, pct = (record.values[name] for name in ("activity", "base", "pct"))

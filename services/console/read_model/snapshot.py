@@ -1,9 +1,8 @@
-"""What is known of one realm at one time: `Present` reads Redis, `Past` a fold of the logs; both by the row rule.
+"""Read one realm at one time: `Present` from Redis, `Past` from a fold of the logs.
 
-A row comes with the fields of its part, if it has one (`schemas.parts`), whoever asks for it.
-
-Rows come typed. `Present` parses a row once and keeps it as long as its bytes are the same, so a request costs one round trip to
-Redis when nothing changed.
+Both follow the row rule and return typed rows, joined with the fields of their part if they have
+one (`schemas.parts`). `Present` parses a row once and keeps it as long as its bytes stay the same,
+so a request costs one round trip to Redis when nothing changed.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ R = TypeVar("R", bound=Model)
 
 @cache
 def row_models() -> dict[str, type[Model]]:
-    """Row class of each collection, from the registered facts."""
+    """Return the row class of each collection, from the registered facts."""
     found: dict[str, type[Model]] = {}
     for cls in MESSAGES.values():
         if issubclass(cls, RowFact):
@@ -43,7 +42,7 @@ def row_models() -> dict[str, type[Model]]:
 
 @cache
 def collection_of(model: type[Model]) -> str:
-    """The collection that holds rows of this class."""
+    """Return the collection that holds rows of this class."""
     return next(name for name, cls in row_models().items() if cls is model)
 
 
@@ -70,21 +69,21 @@ class Picture(ABC):
 
     @abstractmethod
     async def reports_of(self, incident: str) -> list[str]:
-        """Ids of its reports by recorded_at."""
+        """Return the ids of the reports of an incident, ordered by `recorded_at`."""
 
     @abstractmethod
     async def feeds(self) -> Mapping[str, Instant]:
-        """`source:<name>` or `channel:<name>` → time of its last message."""
+        """Return the time of the last message of each `source:<name>` and `channel:<name>`."""
 
     @abstractmethod
     async def count(self, collection: str) -> int: ...
 
     @abstractmethod
     async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:
-        """Return all reports and sources of these causes, as far as the log tells them one by one."""
+        """Return all reports and sources of these causes, if the log lists them one by one."""
 
     async def rows(self, model: type[R]) -> Mapping[str, R]:
-        """All rows of this class by id."""
+        """Return all rows of this class by id, with their parts."""
         collection = collection_of(model)
         rows = await self.raw_rows(collection)
         if (part := part_collections().get(collection)) is not None:
@@ -94,7 +93,6 @@ class Picture(ABC):
     def joined(
         self, _collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]
     ) -> Mapping[str, Model]:
-        """Return rows with their parts."""
         return (
             {id: _join(row, parts[id]) if id in parts else row for id, row in rows.items()}
             if parts
@@ -102,7 +100,7 @@ class Picture(ABC):
         )
 
     async def some(self, model: type[R], ids: Sequence[str]) -> dict[str, R]:
-        """The rows with these ids that exist."""
+        """Return the rows with these ids; ids without a row are left out."""
         collection = collection_of(model)
         rows = await self.raw_some(collection, ids)
         if rows and (part := part_collections().get(collection)) is not None:
@@ -111,7 +109,6 @@ class Picture(ABC):
         return cast("dict[str, R]", rows)
 
     async def row(self, model: type[R], id: str) -> R | None:
-        """One row."""
         return (await self.some(model, [id])).get(id)
 
 
@@ -128,7 +125,7 @@ def _join(row: Model, part: Model) -> Model:
 
 
 class _Joined(NamedTuple):
-    """Rows with their parts, and what they were made of."""
+    """Rows with their parts, and the inputs they were made of."""
 
     rows: Mapping[str, Model]
     parts: Mapping[str, Model]
@@ -136,7 +133,10 @@ class _Joined(NamedTuple):
 
 
 class Rows:
-    """Parsed rows of the newest state per (realm, collection); bounded, dropped when the epoch changes."""
+    """Parsed rows of the newest state per (realm, collection).
+
+    Bounded; dropped when the epoch changes.
+    """
 
     LIMIT = 200
 
@@ -148,7 +148,7 @@ class Rows:
         self._joined: OrderedDict[tuple[str, str], _Joined] = OrderedDict()
 
     def begin(self, epoch: str) -> None:
-        """Forget everything of another epoch."""
+        """Drop everything if the epoch is another one."""
         if epoch != self._epoch:
             self._epoch = epoch
             self._kept.clear()
@@ -157,7 +157,7 @@ class Rows:
     def join(
         self, realm: str, collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]
     ) -> Mapping[str, Model]:
-        """Return rows with their parts; the same objects as long as row and part are the same."""
+        """Return rows with their parts; the same objects as long as row and part are unchanged."""
         before = self._joined.get((realm, collection))
         if before is not None and before.rows is rows and before.parts is parts:
             return before.joined
@@ -175,7 +175,7 @@ class Rows:
         return joined
 
     def get(self, realm: str, collection: str, version: int) -> Mapping[str, Model] | None:
-        """Rows of exactly this version; the same object as long as it stays."""
+        """Return the rows of exactly this version; the same object while it stays."""
         found = self._kept.get((realm, collection))
         if found is None or found[0] != version:
             return None
@@ -185,7 +185,7 @@ class Rows:
     def put(
         self, realm: str, collection: str, version: int, raw: Mapping[bytes, bytes]
     ) -> Mapping[str, Model]:
-        """Parse what changed and keep it."""
+        """Parse the rows that changed and keep them."""
         _, before, parsed = self._kept.get((realm, collection), (0, {}, {}))
         model = row_models()[collection]
         after, rows = {}, {}
@@ -201,7 +201,7 @@ class Rows:
 
 
 class Present(Picture):
-    """The newest state."""
+    """The newest state, from Redis."""
 
     def __init__(
         self,
@@ -275,7 +275,7 @@ class Present(Picture):
 
 
 class Past(Picture):
-    """What was known at `at`."""
+    """The state known at `at`, from the logs."""
 
     def __init__(self, realm: str, fold: Fold, at: Instant) -> None:
         fields = fold.fields
@@ -330,7 +330,7 @@ class Past(Picture):
 
 
 SCANNED = 20_000
-"""Lines that one page of a filtered main courante looks at; then it ends early and `next` goes on from there."""
+"""Lines that one page of a filtered logbook scans before it ends early; `next` continues there."""
 
 
 async def lines(
@@ -344,7 +344,10 @@ async def lines(
     limit: int,
     site: str | None = None,
 ) -> tuple[list[LineRecord], str | None]:
-    """(lines newest first, key to go on from). `before`: only lines with a smaller key; `at`: only lines recorded by then."""
+    """Return lines, newest first, and the key to continue from.
+
+    `before` keeps only lines with a smaller key; `at` only lines recorded by then.
+    """
     index = (
         store.timeline_of(realm, incident) if incident is not None else store.of(realm, "timeline")
     )
@@ -374,7 +377,10 @@ async def lines(
 
 
 async def rates(client: Client, realm: str, at: Instant, minutes: int) -> dict[str, list[int]]:
-    """`report` and `demand` → counts per minute of the last `minutes` up to `at`, oldest first."""
+    """Return counts of `report` and `demand` per minute, oldest first.
+
+    Covers the last `minutes` up to `at`.
+    """
     last = at // MINUTE_MS
     names = ("report", "demand")
     keys = [f"{name}:{minute}" for name in names for minute in range(last - minutes + 1, last + 1)]

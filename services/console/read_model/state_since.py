@@ -1,4 +1,7 @@
-"""Since when a thing is as it is, from the lines of the main courante: a record tells when it was touched last, not when it came to be so. Pure."""
+"""Find since when things are in their state, from logbook lines.
+
+A record only has the time of its last change, not that of its state. Pure.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,14 @@ LADDER: Final = {
     "stale": "running",
     "endangered": "running",
 }
-"""Change → state after it; any other leaves the state as it is."""
+"""Change → state after it; any other change leaves the state as it is."""
 
 
 def turns(lines: Iterable[LineRecord], before: dict[Thing, str]) -> dict[Thing, Instant]:
-    """When each incident, ladder, plan and task last took another state, as `before` and `after` of a change write states.
+    """Return when each incident, escalation, plan and task last changed state.
 
-    `lines` oldest first; `before`: states in front of the first of them. Things that these lines do not turn are left out.
+    `lines` come oldest first; `before` holds the states before the first of them, written as
+    `before` and `after` of a change. Things without a change of state in these lines are left out.
     """
     states, found = dict(before), dict[Thing, Instant]()
     for line in lines:
@@ -40,7 +44,7 @@ def turns(lines: Iterable[LineRecord], before: dict[Thing, str]) -> dict[Thing, 
 
 
 def _told(line: LineRecord, states: dict[Thing, str]) -> tuple[Thing, str] | None:
-    """The thing that a line speaks of, and its state after it."""
+    """Return the thing that a line is about and its state after it, or None."""
     match line.type:
         case "IncidentChanged" if line.incident is not None:
             thing = ("incidents", line.incident)

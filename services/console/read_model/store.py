@@ -1,9 +1,10 @@
-"""The read model in Redis: its keys, and the one script that writes it. A cache: it may be lost at any time.
+"""Define the keys of the read model in Redis and the one script that writes it.
 
-Everything lives under `vigie:`. Per realm: `rows:<collection>` (hash id → row JSON, exactly the row of the last row fact),
-`versions` (hash collection → counter, raised by each batch that touched it), `lines` and `timeline` (main courante), indexes,
-and `stream` (what changed, for live readers). Per log partition: `position`. `vigie:epoch` names this life of the cache:
-another epoch, or none, means that positions and rows of before are gone.
+The read model is a cache: it may be lost at any time. Everything lives under `vigie:`. Per realm:
+`rows:<collection>` (hash id → row JSON, exactly the row of the last row fact), `versions` (hash
+collection → counter, raised by each batch that touched it), `lines` and `timeline` (logbook),
+indexes, and `stream` (changes, for live readers). Per log partition: `position`. `vigie:epoch`
+identifies the life of the cache: with another epoch, or none, earlier positions and rows are gone.
 """
 
 from __future__ import annotations
@@ -19,32 +20,50 @@ from schemas.realms import is_live
 
 EPOCH: Final = "vigie:epoch"
 STATE: Final = "vigie:state"
-"""`live`, or `building` while the logs are read again after a loss: then nothing is shown."""
+"""`live`, or `building` while the logs are read again after a loss; nothing is shown then."""
 REALMS: Final = "vigie:realms"
 PROJECTOR: Final = "vigie:projector"
-"""There while the projector follows the logs, gone `PROJECTOR_KEPT_S` after its last word: what is read then is not what is."""
+"""Present while the projector follows the logs; expires `PROJECTOR_KEPT_S` after its last sign.
+
+Without it the rows may be out of date.
+"""
 PROJECTOR_KEPT_S: Final = 6
 COMMANDS: Final = "vigie:commands"
 """Pub/sub channel: ids of answered commands."""
 COMMAND_TTL_S: Final = 14 * 86_400
-"""From when the command was accepted; also when the logs are read again much later."""
+"""Lifetime of an answer, counted from the acceptance of its command.
+
+It is the same if the logs are read again much later.
+"""
 SIMULATED_COMMAND_TTL_S: Final = 900
-"""Of what an exercise makes by the thousand (`_BY_THE_THOUSAND`), and whoever sent it waits for the answer."""
+"""Lifetime for commands that an exercise sends by the thousand.
+
+See `_BY_THE_THOUSAND`. Their sender waits for the answer.
+"""
 _BY_THE_THOUSAND: Final = frozenset({"StepRequested", "AnswerNotification"})
-"""Steps of its clock, and answers of its simulated people."""
+"""Steps of the clock and answers of simulated people."""
 STREAM_KEPT: Final = 20_000
-"""Entries per realm that a reader who lost its connection can catch up with; beyond, it reads everything again."""
+"""Entries per realm that a reconnecting reader can catch up with.
+
+Beyond, it reads everything again.
+"""
 LINES_KEPT: Final = 50_000
-"""Lines of the main courante per realm in Redis; older ones are read from the logs."""
+"""Logbook lines per realm in Redis; older ones are read from the logs."""
 LINES_SLACK: Final = 5_000
 CLOSED_KEPT: Final = 20
-"""Realms that are closed and still whole in Redis, the last to be closed. Of those before them the chronicle and the logs tell (`ASIDE`)."""
+"""Closed realms that stay whole in Redis, the last to be closed.
+
+Earlier ones are read from the chronicle and the logs (`ASIDE`).
+"""
 ASIDE: Final = "aside"
-"""Field of a realm whose rows and lines Redis has let go: an exercise leaves megabytes, and what is over must not take the room of what is."""
+"""Field of a realm with rows and lines evicted from Redis.
+
+An exercise leaves megabytes; once over, it must not take room from running realms.
+"""
 LEFT: Final = ("clock", "rates", "lost", "floor")
-"""Parts that stay of such a realm."""
+"""Parts that stay of an evicted realm."""
 NO_LINES: Final = "~"
-"""`floor` of such a realm: all lines are read from the logs."""
+"""`floor` of an evicted realm: all lines are read from the logs."""
 
 
 _SENT: Final = b"vigie:sent:"
@@ -53,12 +72,16 @@ AUDIT = "vigie:audit"
 
 
 def position(service: str, partition: int) -> str:
-    """Key of the position of one log partition (JSON)."""
+    """Return the key of the position of one log partition (JSON)."""
     return f"vigie:position:{service}:{partition}"
 
 
 def of(realm: str, part: str) -> str:
-    """Key of a part of a realm: `rows:<collection>`, `versions`, `lines`, `timeline`, `rates`, `feeds`, `clock`, `stream`."""
+    """Return the key of a part of a realm.
+
+    Parts: `rows:<collection>`, `versions`, `lines`, `timeline`, `rates`, `feeds`, `clock`,
+    `stream`.
+    """
     return f"vigie:{realm}:{part}"
 
 
@@ -67,7 +90,10 @@ def rows(realm: str, collection: str) -> str:
 
 
 def reports_of(realm: str, incident: str) -> str:
-    """Sorted set of report ids by recorded_at. May still hold a report that has moved to another incident."""
+    """Return the key of the sorted set of report ids of an incident, by `recorded_at`.
+
+    The set may still hold a report that has moved to another incident.
+    """
     return f"vigie:{realm}:reports_of:{incident}"
 
 
@@ -76,7 +102,10 @@ MEMBERS: Final = ("reports", "sources")
 
 
 def members_of(realm: str, index: str, cause: str) -> str:
-    """Sorted set of reports or sources of a cause (`index` of `MEMBERS`), in the order in which they joined it."""
+    """Return the key of the sorted set of reports or sources of a cause, in the order they joined.
+
+    `index` is one of `MEMBERS`.
+    """
     return f"vigie:{realm}:cause_{index}:{cause}"
 
 
@@ -85,17 +114,20 @@ def timeline_of(realm: str, incident: str) -> str:
 
 
 def command(id: str) -> str:
-    """Answer of a command (JSON)."""
+    """Return the key of the answer of a command (JSON)."""
     return f"vigie:command:{id}"
 
 
 def sent(id: str) -> str:
-    """Digest of the request that sent a command, until its answer comes and as long as that is kept: without it nothing is under way."""
+    """Return the key of the digest of the request that sent a command.
+
+    It lasts until the answer expires; without it no command is under way.
+    """
     return f"{_SENT.decode()}{id}"
 
 
 def command_kept_s(realm: str, name: str) -> int:
-    """How long the answer of a command of this name is kept."""
+    """Return how many seconds the answer of a command of this name is kept."""
     return (
         SIMULATED_COMMAND_TTL_S
         if name in _BY_THE_THOUSAND and not is_live(realm)
@@ -104,16 +136,22 @@ def command_kept_s(realm: str, name: str) -> int:
 
 
 def reference(version: str) -> str:
-    """Hash section → JSON of one version of the reference data, shared by all realms."""
+    """Return the key of the hash section → JSON of one reference version, shared by all realms."""
     return f"vigie:reference:{version}"
 
 
 Client = Any
-"""`redis.asyncio.Redis`. Its annotations leave open whether an answer is bytes or str; here it is always bytes."""
+"""`redis.asyncio.Redis`.
+
+Its annotations leave open whether an answer is bytes or str; here it is always bytes.
+"""
 
 
 def connect(url: str) -> Client:
-    """Client with short limits: a store that does not answer is an error within seconds, never a hanging request."""
+    """Create a client with short limits.
+
+    A store that does not answer is an error within seconds, never a hanging request.
+    """
     return redis.Redis.from_url(
         url,
         protocol=2,
@@ -146,16 +184,22 @@ CHUNK: Final = 2_000
 
 
 class EpochLost(RuntimeError):
-    """The cache is empty or begun anew by somebody else: positions must be read again, or the logs from their beginning."""
+    """The cache is empty or was started anew.
+
+    Read the positions again, or the logs from the beginning.
+    """
 
 
 class PositionMoved(RuntimeError):
-    """Another projector wrote this partition first (or the store came back with an older image): read the position again."""
+    """Another projector wrote this partition first, or the store came back with an older image.
+
+    Read the position again.
+    """
 
 
 @dataclass(slots=True)
 class Batch:
-    """Writes that happen together or not at all, if epoch and positions are still what the writer read."""
+    """Writes that happen together or not at all, if epoch and positions are unchanged."""
 
     epoch: str
     expected: dict[str, str] = field(default_factory=dict)
@@ -163,11 +207,10 @@ class Batch:
     commands: list[tuple[Value, ...]] = field(default_factory=list)
 
     def add(self, *command: Value) -> None:
-        """One Redis command."""
         self.commands.append(command)
 
     def add_many(self, name: str, key: str, values: Sequence[Value], *, step: int) -> None:
-        """A command with many values, cut into pieces of whole groups of `step`."""
+        """Add a command with many values, split into pieces of whole groups of `step`."""
         size = CHUNK - CHUNK % step
         for start in range(0, len(values), size):
             self.commands.append((name, key, *values[start : start + size]))
@@ -181,7 +224,11 @@ class Store:
         self._sha = ""
 
     async def write(self, batch: Batch) -> None:
-        """Apply a batch. Raises EpochLost, PositionMoved (nothing was written), or redis.RedisError (nothing or all was written)."""
+        """Apply a batch.
+
+        Raises EpochLost or PositionMoved (nothing was written), or redis.RedisError (nothing or all
+        was written).
+        """
         args: list[Value] = [batch.epoch, len(batch.expected)]
         for key, value in batch.expected.items():
             args += (key, value)
@@ -210,18 +257,21 @@ class Store:
         return outcome
 
     async def begin(self, epoch: str) -> None:
-        """Forget everything and begin a life under `epoch`, as `building`. A concurrent writer's batch fails with EpochLost."""
+        """Delete everything and start a life under `epoch`, as `building`.
+
+        A concurrent writer's batch fails with EpochLost.
+        """
         await self.client.delete(EPOCH, STATE)
         cursor = 0
         while True:
             cursor, found = await self.client.scan(cursor, match="vigie:*", count=1000)
-            if keys := [key for key in found if not key.startswith(_SENT)]:  # no log tells it again
+            if keys := [key for key in found if not key.startswith(_SENT)]:  # no log holds it
                 await self.client.unlink(*keys)
             if cursor == 0:
                 break
         await self.client.mset({EPOCH: epoch, STATE: "building"})
 
     async def epoch(self) -> str | None:
-        """The epoch now; None after a loss."""
+        """Return the epoch now; None after a loss."""
         value = await self.client.get(EPOCH)
         return value.decode() if isinstance(value, bytes) else None

@@ -1,6 +1,7 @@
-"""What was known at T (API.md, `as_of`): a chronicle of every version of every row, kept up to date with the three logs.
+"""Answer `as_of` questions from a chronicle of row versions, kept up to date with the three logs.
 
-It is filled in the background and before a question that it does not cover yet; what was read once is never read again, whoever restarts.
+It is filled in the background, and before a question that it does not cover yet. No record is read
+twice, even across restarts.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from services.runtime.process.exits import Stop
 from services.runtime.process.tasks import in_thread
 
 QUIET_S: Final = 20.0
-"""After the start, before the background begins."""
+"""Delay between start and the first background read."""
 AGAIN_S: Final = 30.0
 MOST: Final = 1_000
-"""Records that are taken in at once."""
+"""Records read at once."""
 PAUSE_EVERY: Final = 50
-"""Records after which others have their turn."""
+"""Records after which the event loop gets a turn."""
 
 slog = structlog.get_logger(__name__)
 
@@ -45,7 +46,7 @@ class LogChanged(RuntimeError):
 
 
 class History:
-    """Keeps a chronicle up to date and answers from it. One reading at a time."""
+    """Keeps a chronicle up to date and answers from it. One read at a time."""
 
     def __init__(self, kafka: str, path: Path) -> None:
         self._kafka, self._path = kafka, path
@@ -53,11 +54,14 @@ class History:
         self._opened: Chronicle | None = None
 
     def close(self) -> None:
-        """Let go of it: whoever reads it still comes to the end."""
+        """Release the chronicle; running reads still finish."""
         self._opened = None
 
     async def run(self) -> None:
-        """Fill the chronicle in the background, for ever, with half of the time at most: so that the first question waits for nothing."""
+        """Fill the chronicle in the background, with at most half of the time, until cancelled.
+
+        So the first question waits for nothing.
+        """
         await asyncio.sleep(QUIET_S)
         while True:
             began, more = time.monotonic(), False
@@ -74,9 +78,10 @@ class History:
             await asyncio.sleep(time.monotonic() - began if more else AGAIN_S)
 
     async def at(self, realm: str, until: Instant) -> Fold:
-        """The fold at `until`; without the broker where the chronicle has gone on beyond it.
+        """Return the fold at `until`, without the broker if the chronicle already covers it.
 
-        Raises KafkaError, OSError when the broker is away; sqlite3.Error on a full disk; Stop, UnknownType on a log that this program cannot read.
+        Raises KafkaError or OSError when the broker is away; sqlite3.Error on a full disk; Stop or
+        UnknownType on a log that this program cannot read.
         """
         async with self._turn:
             chronicle = await self._chronicle()
@@ -91,7 +96,10 @@ class History:
     async def lines(
         self, realm: str, wanted: Callable[[LineRecord], bool], limit: int
     ) -> list[LineRecord]:
-        """Lines that Redis no longer holds, newest first. Reads the whole logs of the realm's partition: slow, complete. Raises as `at`."""
+        """Return lines that Redis no longer holds, newest first.
+
+        Reads the whole logs of the realm's partition: slow, complete. Raises the errors of `at`.
+        """
         async with self._turn, PartitionReader(self._kafka) as reader:
             return await older_lines(reader, realm, wanted, limit)
 
@@ -101,7 +109,7 @@ class History:
         return self._opened
 
     async def _take_in(self, reader: PartitionReader, service: str, partition: int) -> bool:
-        """Up to MOST more records of one log. True if more are left."""
+        """Read up to `MOST` more records of one log and return whether more are left."""
         chronicle = await self._chronicle()
         begun = position = await in_thread(chronicle.position, service, partition)
         found: list[Version] = []
@@ -126,7 +134,10 @@ class History:
 async def older_lines(
     reader: PartitionReader, realm: str, wanted: Callable[[LineRecord], bool], limit: int
 ) -> list[LineRecord]:
-    """The newest `limit` lines of a realm that are wanted, newest first, from the beginning of the logs."""
+    """Return the newest `limit` matching lines of a realm, newest first.
+
+    Reads the logs from their beginning.
+    """
     partition = partition_of(realm, PARTITIONS)
     newest: list[tuple[str, LineRecord]] = []
     seen = 0
@@ -157,9 +168,10 @@ async def followed(
     *,
     most: int | None = None,
 ) -> AsyncGenerator[tuple[Position, Transaction | None], None]:
-    """Each record from `start` up to the end of the log at the time of the call, or the next `most`, and its Transaction if it is accepted (RUNTIME §1.3).
+    """Yield each record from `start` to the end of the log, with its Transaction if accepted.
 
-    Raises LogChanged, Stop.
+    The end is the one at the time of the call; `most` limits the number of records. Raises
+    LogChanged or Stop. See `docs/explanation/log-protocol.md`.
     """
     topic, logic = log(service), newest_logic(service)
     end = (await reader.bounds(topic, [partition]))[partition][1]

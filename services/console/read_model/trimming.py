@@ -1,4 +1,7 @@
-"""Keeps Redis bounded: beyond `LINES_KEPT` the oldest lines of a realm go, and all but a few words of realms that were laid aside."""
+"""Keep Redis bounded.
+
+Remove the oldest lines of a realm beyond `LINES_KEPT`, and nearly all keys of evicted realms.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from services.console.read_model import store
 from services.console.read_model.store import Client
 
 CHECK_EVERY = 1_000
-"""Lines written to a realm between two looks at its length."""
+"""Lines written to a realm between two checks of its length."""
 AT_ONCE = 500
 """Keys in one command."""
 
 
 class Trimmer:
-    """Idempotent; several may trim the same realm."""
+    """Remover of old keys. Idempotent; several may trim the same realm."""
 
     def __init__(
         self, client: Client, kept: int = store.LINES_KEPT, slack: int = store.LINES_SLACK
@@ -25,7 +28,7 @@ class Trimmer:
         self._since: dict[str, int] = {}
 
     async def written(self, realm: str, count: int) -> None:
-        """So many lines were added."""
+        """Count lines that were added, and trim when a check is due."""
         since = self._since.get(realm, CHECK_EVERY) + count
         self._since[realm] = since
         if since >= CHECK_EVERY:
@@ -33,7 +36,7 @@ class Trimmer:
             await self.trim(realm)
 
     async def lay_aside(self, realms: Collection[str]) -> int:
-        """Take away all but what is left of these realms; how many keys went."""
+        """Delete all keys of these realms except `store.LEFT`; return how many."""
         kept = {store.of(realm, part).encode() for realm in realms for part in store.LEFT}
         wanted = {realm.encode() for realm in realms}
         gone = [
@@ -48,7 +51,7 @@ class Trimmer:
         return len(gone)
 
     async def trim(self, realm: str) -> int:
-        """Remove what is beyond the bound; how many that were."""
+        """Remove the lines beyond the limit; return how many."""
         timeline, lines = store.of(realm, "timeline"), store.of(realm, "lines")
         surplus = int(await self._client.zcard(timeline)) - self._kept
         if surplus <= self._slack:

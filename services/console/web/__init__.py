@@ -1,1 +1,1 @@
-"""The shell around every page: access, navigation, rendering and routes."""
+"""Provide the shell around every page: access, navigation, rendering and routes."""

@@ -1,4 +1,4 @@
-"""Who may see a page, in which realm; and how a problem reads as a page."""
+"""Decide which pages and realms a reader may see, and render problems as pages."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from services.runtime.identity.permissions import Permission
 from services.runtime.identity.role_names import OF_THE_REALM, forbidden
 
 ENROL = "/compte/second-facteur"
-"""Show the page on which a person adds a second factor, the only one until they have it."""
+"""Page on which a person adds a second factor: the only one open to them before that."""
 LIVE_HEADER = "x-vigie-live"
-"""Sent by the page when it refreshes itself: the answer is then never a redirect to the login."""
+"""Header of a page that refreshes itself: the answer is then never a redirect to the login."""
 
 
 class Stranger(Exception):
@@ -41,7 +41,7 @@ class Elsewhere(Exception):
 
 
 class PageRoute(APIRoute):
-    """A route whose problems are pages, not JSON documents."""
+    """A route that shows problems as pages, not JSON documents."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -62,20 +62,20 @@ class PageRoute(APIRoute):
 
 
 def login_first(request: Request) -> Response:
-    """To the login page, which comes back here; a refresh is told with 401."""
+    """Redirect to the login page, which returns here; a refresh gets 401."""
     if LIVE_HEADER in request.headers:
         return Response(status_code=401)
     return RedirectResponse(login_url(request), 303)
 
 
 def login_url(request: Request) -> str:
-    """The login page, which leads back to the page that was asked for."""
+    """Return the address of the login page with the way back to the requested page."""
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return f"/connexion?next={quote(target, safe='')}"
 
 
 def problem_page(request: Request, error: ProblemError) -> Response:
-    """The problem as a page with one way out."""
+    """Render a problem as a page with one link out of it."""
     choice = Choice.of(request)
     _ = translator(choice.lang)
     problem = error.problem
@@ -95,12 +95,13 @@ def problem_page(request: Request, error: ProblemError) -> Response:
 
 
 def _refused(request: Request, _: Translator) -> dict[str, str]:
-    """A refusal in the words of the person who reads it: the names of roles and rights are for programs. Who has no account is shown the door."""
+    """Explain a refusal without names of roles and rights; without an account offer the login."""
     session = session_of(request)
     if session is None:
         return {
             "detail": _(
-                "Cette page demande un compte. Sans compte, on regarde l’exercice de démonstration, et rien d’autre."
+                "Cette page demande un compte. Sans compte, on regarde l’exercice de "
+                "démonstration, et rien d’autre."
             ),
             "link": login_url(request),
             "link_label": _("Se connecter"),
@@ -108,14 +109,15 @@ def _refused(request: Request, _: Translator) -> dict[str, str]:
     role = w.word(w.ROLE, session.principal.role.value, _)
     return {
         "detail": _(
-            "Votre compte ({role}) n’ouvre pas cette page. Un administrateur règle les droits, dans Personnes et droits.",
+            "Votre compte ({role}) n’ouvre pas cette page. Un administrateur règle les droits, "
+            "dans Personnes et droits.",
             role=role,
         )
     }
 
 
 def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ) -> Reader:
-    """The person of the session. Raises Stranger, Elsewhere, ProblemError `forbidden`."""
+    """Return the person of the session. Raises Stranger, Elsewhere, ProblemError `forbidden`."""
     session = session_of(request)
     if session is not None and session.enrolling:
         if LIVE_HEADER in request.headers:
@@ -130,7 +132,10 @@ def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ
 
 
 async def poster_site(request: Request) -> str | None:
-    """The site of the poster whose key the link holds; None when it holds none. Raises ProblemError `unauthenticated` for a key that is not one."""
+    """Return the site of the poster key in the link, or None without a key.
+
+    Raises ProblemError `unauthenticated` for an invalid key.
+    """
     token = request.query_params.get("token")
     if token is None:
         return None
@@ -147,7 +152,7 @@ async def poster_site(request: Request) -> str | None:
 
 
 def query_of(request: Request, **changes: object) -> str:
-    """The query of this page with some parameters changed; None removes one."""
+    """Return the query of this page with some parameters changed; None removes one."""
     kept = {**request.query_params, **changes}
     return urlencode(
         {k: str(v) for k, v in kept.items() if v is not None and (k != "lang" or "lang" in changes)}
@@ -155,17 +160,17 @@ def query_of(request: Request, **changes: object) -> str:
 
 
 def kept_of(request: Request) -> list[tuple[str, str]]:
-    """What a form that asks for another time of the same page sends along."""
+    """List the parameters to send along when a form requests another time of this page."""
     return [
         (k, v) for k, v in request.query_params.items() if k not in (PARAMETER, "lang", "theme")
     ]
 
 
 async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[Realm, list[Realm]]:
-    """The realm of this page and all that the reader may see.
+    """Return the realm of this page and all realms that the reader may see.
 
-    Without `?realm=` it is the live one; but as long as that has nothing open, a newcomer is sent to a running exercise
-    (Elsewhere), where the band says so. A page that is shown stays where it is. Raises ProblemError.
+    Without `?realm=` it is the live one. Raises ProblemError, or Elsewhere and Stranger for a guest
+    without a live realm.
     """
     realms = [r for r in await queries.realms() if reader.principal.sees(r.name)]
     asked = request.query_params.get("realm")
@@ -188,7 +193,11 @@ async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[
 
 
 async def shell_of(request: Request, queries: Queries, reader: Reader, page: str) -> Shell:
-    """The frame of a screen. Raises Elsewhere, ProblemError."""
+    """Build the frame of a screen.
+
+    A newcomer to the cell or wall of a calm live realm is sent to a running exercise (Elsewhere); a
+    page that refreshes itself stays. Raises Elsewhere, ProblemError.
+    """
     choice = Choice.of(request)
     realm, realms = await realm_of(request, queries, reader)
     overview = await queries.overview(

@@ -1,4 +1,7 @@
-"""The context of pages that show documents and the main courante: they need the frame and a query or two, not the whole picture."""
+"""Build the contexts of pages with documents and the logbook.
+
+They need the frame and a query or two, not the whole situation.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ ISSUED_SHOWN: Final = 12
 LONGEST_NUMBER: Final = 9
 INCIDENTS_LISTED: Final = 50
 NOTES_SCANNED: Final = 200
-"""Newest notes among which the correction of a line is looked for."""
+"""Newest notes to search for the correction of a line."""
 REMARK_LABELS: Final = {
     "essential": N_("L’essentiel"),
     "evolution": N_("Évolution"),
@@ -43,10 +46,10 @@ REMARK_LABELS: Final = {
 
 
 class Papers(Screens):
-    """Contexts of the pages that show papers, for readers of the main courante."""
+    """Contexts of document pages, for readers of the logbook."""
 
     async def sitrep(self, request: Request, number: str | None = None) -> dict[str, Any]:
-        """`sitrep.html`: the draft as it stands now, or a validated one as it was frozen. Raises NotFound."""
+        """Build `sitrep.html`: the present draft or a frozen report. Raises NotFound."""
         shell = await shell_of(
             request, self._queries, reader_of(request, Permission.LOG_READ), "sitrep"
         )
@@ -84,7 +87,10 @@ class Papers(Screens):
         }
 
     async def logbook(self, request: Request) -> dict[str, Any]:
-        """`logbook.html`: the main courante, newest first, from a cited line (`ligne`) or a page's end (`suite`) on. Raises NotFound."""
+        """Build `logbook.html`: the logbook, newest first.
+
+        It begins at a cited line (`ligne`) or after a page's end (`suite`). Raises NotFound.
+        """
         shell = await shell_of(
             request, self._queries, reader_of(request, Permission.LOG_READ), "logbook"
         )
@@ -129,7 +135,10 @@ class Papers(Screens):
         }
 
     async def _key_of(self, realm: str, line: str | None) -> str | None:
-        """The key of a line by its key or its id, which a correction names. Raises NotFound when none of the newest has it."""
+        """Return the key of a line, given its key or its id (corrections cite ids).
+
+        Raises NotFound if no recent line has that id.
+        """
         if not line or logbook.from_key(line) is not None:
             return line
         newest = (await self._queries.timeline(realm, kind=("all",), limit=EVERY_LINE)).items
@@ -139,7 +148,7 @@ class Papers(Screens):
         return logbook.key_of_line(found)
 
     async def retex(self, request: Request) -> dict[str, Any]:
-        """`retex.html`: lessons learned of one incident (`incident`) or of the whole realm."""
+        """Build `retex.html`: lessons learned of one incident (`incident`) or the whole realm."""
         shell = await shell_of(
             request, self._queries, reader_of(request, Permission.LOG_READ), "retex"
         )
@@ -169,12 +178,12 @@ class Papers(Screens):
 
 
 def source_link(shell: Shell) -> Callable[[Source], str]:
-    """Where a cited line of the main courante is shown."""
+    """Return a function that links a cited line of the logbook."""
     return lambda source: shell.url("/main-courante", ligne=source.key) + "#l-" + source.key
 
 
 def api_link(shell: Shell, path: str, **more: str | None) -> Callable[..., str]:
-    """A document in a form, in this realm and at this time."""
+    """Return a function that links a document in a given format, in this realm and at this time."""
     asked = {"realm": shell.realm.name} | ({"as_of": iso(shell.moment)} if shell.moment else {})
     return lambda form: (
         f"{path}?{urlencode({**asked, **{k: v for k, v in more.items() if v is not None}, 'format': form})}"

@@ -1,4 +1,7 @@
-"""The French guide of `docs/guide` as pages of the console: readable without a login, and when no network but this machine is left."""
+"""Serve the French guide of `docs/guide` as pages of the console.
+
+Readable without a login and without any network beyond this machine.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class GuidePage:
 
 @cache
 def guide_page(name: str) -> GuidePage | None:
-    """`README` is the table of contents; None when there is no such page."""
+    """Return a page of the guide, or None; `README` is the table of contents."""
     file = FOLDER / f"{name}.md"
     if not (name == "README" or _NAME.fullmatch(name)) or not file.is_file():
         return None
@@ -40,11 +43,15 @@ def guide_page(name: str) -> GuidePage | None:
                 token.attrSet("src", f"{PATH}/{token.attrGet('src')}")
             elif token.type == "link_open":
                 token.attrSet("href", address_of(str(token.attrGet("href"))))
-    return GuidePage(title, Markup(markdown.renderer.render(tokens, markdown.options, {})))  # noqa: S704  our own file, and HTML in it is off
+    # our own file, with HTML off
+    return GuidePage(title, Markup(markdown.renderer.render(tokens, markdown.options, {})))  # noqa: S704
 
 
 def address_of(target: str) -> str:
-    """Of a link of the guide. Pages for engineers are not served: they lie in the folder `docs` of the kit and of the sources."""
+    """Return the address for a link of the guide.
+
+    Pages for engineers are not served: they are in the folder `docs` of the kit and of the sources.
+    """
     if "://" in target:
         return target
     page, _, anchor = target.partition("#")
@@ -55,7 +62,7 @@ def address_of(target: str) -> str:
 
 
 def picture(name: str) -> Path | None:
-    """A screenshot of the guide; None when there is none of this name."""
+    """Return the file of a screenshot of the guide, or None."""
     stem, _, suffix = name.rpartition(".")
     file = FOLDER / "images" / name
     return file if suffix == "png" and _NAME.fullmatch(stem) and file.is_file() else None

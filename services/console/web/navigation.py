@@ -1,4 +1,4 @@
-"""The ways between the screens: six that this reader needs first, all others in one menu, by what they are for."""
+"""Build the navigation: six screens that this reader needs first, the others in one menu."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRIMARY: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A screen that can be gone to. `page` is the name that its shell carries."""
+    """A screen in the navigation; `page` is the name in its shell."""
 
     page: str
     path: str
@@ -25,14 +25,14 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A link as it is shown."""
+    """A link as displayed."""
 
     page: str
     url: str
     label: str
     here: bool
     count: int = 0
-    """How much of it there is, when that is worth a look."""
+    """Number shown beside the link; 0 shows none."""
     alarm: bool = False
 
 
@@ -41,7 +41,7 @@ class Navigation:
     primary: list[Way]
     groups: list[tuple[str, list[Way]]]
     elsewhere: Way | None
-    """The page shown, when it lies in the menu: the bar says where one is."""
+    """The current page if it is in the menu, so that the bar shows the place."""
 
 
 _LOG: Final = Permission.LOG_READ
@@ -102,18 +102,21 @@ GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
         ),
     ),
 )
-"""Every screen has its place here; the first `PRIMARY` of a reader's own order leave the menu for the bar."""
+"""All screens of the menu. The first `PRIMARY` of a reader's own order move to the bar."""
 _CELL_FIRST: Final = (CELL, INCIDENT, ACTIVITIES, REASSIGNMENT, DUTY, SITREP)
 _FIELD_FIRST: Final = (MINE, REPORT, CELL, INCIDENT, ACTIVITIES, PLANS)
 
 
 def starts_at_own_sites(reader: Reader) -> bool:
-    """Tell whether « Mes sites » is the first screen of this person: a manager of sites, whose own come before the whole territory."""
+    """Return whether this person is a manager of sites and starts at « Mes sites »."""
     return reader.principal.role is Role.SITE_MANAGER and bool(reader.principal.scope.sites)
 
 
 def navigation_of(shell: Shell, _: Translator, incident: str | None = None) -> Navigation:
-    """For this reader on this page; `incident`: the one that is shown, else the gravest is what the bar leads to."""
+    """Build the navigation for this reader on this page.
+
+    The bar leads to `incident`, the one on display, or else to the gravest.
+    """
     reader = shell.reader
     leads_to = incident or (shell.gravest.id if shell.gravest else None)
 

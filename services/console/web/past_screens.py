@@ -1,4 +1,4 @@
-"""Screens as of a time that is over: `?as_of=` on every page (DESIGN §4, D55)."""
+"""Read the past time of a page: `?as_of=` on every screen. Rule D55."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ PARAMETER: Final = "as_of"
 
 
 def moment_of(request: Request) -> Instant | None:
-    """The past time that a page was asked for, ms; None = now. Without an offset it is a time in Paris. Raises ProblemError `invalid`."""
+    """Return the past time requested for a page in ms; None is now.
+
+    Without an offset it is a time in Paris. Raises ProblemError `invalid`.
+    """
     return parsed(request.query_params.get(PARAMETER, ""), PARAMETER)
 
 
 def parsed(text: str, name: str) -> Instant | None:
-    """A time of an address; empty = None. Raises ProblemError `invalid`."""
+    """Parse a time from an address; empty gives None. Raises ProblemError `invalid`."""
     if not text.strip():
         return None
     try:

@@ -1,4 +1,7 @@
-"""Screens of one reader or one task: accounts and rights, one's own account, one's own sites, an exercise and its clock."""
+"""Build the screens of one reader or one task.
+
+Accounts and rights, the own account, the own sites, search, and an exercise with its clock.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,14 @@ from services.runtime.identity.role_names import OF_A_PERSON, forbidden
 
 
 class Offices(Papers):
-    """All screens. Those about accounts are never kept (see `pages.renders`): they change without a fact on any log."""
+    """All screens.
+
+    Those about accounts are never cached (see `services.console.web.routes`): they change without a
+    fact on any log.
+    """
 
     async def my_sites(self, request: Request) -> dict[str, Any]:
-        """`my_sites.html`: those of the account's scope."""
+        """Build `my_sites.html`: the sites in the scope of the account."""
         x = await self._load(request, "mine")
         realm, lang = x.shell.realm.name, x.shell.lang
         tasks, moved = await asyncio.gather(
@@ -71,7 +78,7 @@ class Offices(Papers):
         }
 
     async def sites(self, request: Request) -> dict[str, Any]:
-        """`sites.html`: every site of the territory, by commune."""
+        """Build `sites.html`: every site of the territory, by commune."""
         x = await self._load(request, "sites")
         asked = request.query_params.get("q", "")[: web_search.LONGEST]
         found = web_search.find_sites(x.sites, asked)
@@ -84,7 +91,7 @@ class Offices(Papers):
         }
 
     async def search(self, request: Request) -> dict[str, Any]:
-        """`search.html`: sites, incidents, lines of the main courante and people, as far as the reader may see them."""
+        """Build `search.html`: the sites, incidents, lines and people that the reader may see."""
         x = await self._load(request, "search")
         realm, lang = x.shell.realm.name, x.shell.lang
         asked = request.query_params.get("q", "").strip()[: web_search.LONGEST]
@@ -106,7 +113,10 @@ class Offices(Papers):
         }
 
     async def player(self, request: Request) -> dict[str, Any]:
-        """`player.html`. Raises Elsewhere: a live realm has no clock to hold."""
+        """Build `player.html`.
+
+        Raises Elsewhere for a live realm, which has no clock to control.
+        """
         x = await self._load(request, "player")
         realm, lang, now = x.shell.realm, x.shell.lang, x.shell.now
         if not realm.simulated:
@@ -142,7 +152,10 @@ class Offices(Papers):
         }
 
     async def calls(self, request: Request) -> dict[str, Any]:
-        """`calls.html`: call-outs and headcounts (D37, D58: counts). Raises ProblemError `forbidden`."""
+        """Build `calls.html`: call-outs and headcounts, as counts. Rules D37 and D58.
+
+        Raises ProblemError `forbidden`.
+        """
         reader_of(request, Permission.LOG_READ)
         x = await self._load(request, "calls")
         lines = await self._calls(x)
@@ -160,9 +173,10 @@ class Offices(Papers):
         }
 
     async def answers(self, request: Request, id: str) -> dict[str, Any]:
-        """`answers.html`: who gave one answer of a headcount; written down. Raises NotFound, ProblemError `forbidden`.
+        """Build `answers.html`: the people with one answer of a headcount. The reading is recorded.
 
-        A page that keeps itself fresh does not show the names again, so they are not read again.
+        A page that refreshes itself does not show the names again, so it does not read them again.
+        Raises NotFound, ProblemError `forbidden`.
         """
         reader = reader_of(request, Permission.DIRECTORY_READ)
         x = await self._load(request, "calls")
@@ -179,7 +193,10 @@ class Offices(Papers):
         return {**self._around(request, x), "call": call, "said": said.value, "answers": found}
 
     async def people(self, request: Request) -> dict[str, Any]:
-        """`people.html`: all of it for an administrator, the register of what was done for an auditor too. Raises ProblemError `forbidden`."""
+        """Build `people.html`: everything for an administrator, the register for an auditor.
+
+        Raises ProblemError `forbidden`.
+        """
         reader = reader_of(request, Permission.AUDIT_READ)
         x = await self._load(request, "people")
         access: AccessStore = request.app.state.access
@@ -200,7 +217,10 @@ class Offices(Papers):
         }
 
     async def account(self, request: Request) -> dict[str, Any]:
-        """`account.html`. Raises Stranger, ProblemError `forbidden`: neither a guest nor a wall has an account to look after."""
+        """Build `account.html`.
+
+        Raises Stranger, or ProblemError `forbidden` for a guest or kiosk: they have no account.
+        """
         reader = reader_of(request)
         if reader.guest or reader.principal.role is Role.KIOSK or session_of(request) is None:
             raise forbidden(reader.principal.role, OF_A_PERSON)

@@ -1,4 +1,7 @@
-"""The context of each screen where something is decided, prepared or said: plans, reassignment, works, duty, sources, the report form. One method per template."""
+"""Build the screens for decisions, preparation and reporting.
+
+Plans, reassignment, maintenance, on-call, sources, the report form.
+"""
 
 from __future__ import annotations
 
@@ -40,18 +43,21 @@ from services.console.web.shell import Choice
 from services.runtime.identity.permissions import Permission
 
 GAPS_SHOWN: Final = 4
-"""Missing métiers that a line of a contingency ranking names."""
+"""Missing métiers shown in a line of a contingency ranking."""
 SHOWN_REALMS: Final = 20
-"""On a page of the list."""
+"""Realms on one page of the list."""
 WINDOWS_SHOWN: Final = 200
 WHOLE_PCT: Final = 100
 
 
 class Screens(CrisisScreens):
-    """Contexts of the templates, from the queries: those of the crisis, and these."""
+    """Contexts of the crisis screens and of the screens defined here, one method per template."""
 
     async def plans(self, request: Request) -> dict[str, Any]:
-        """`plans.html`: the library, what is to decide, and how what is active ends (D48–D52)."""
+        """Build `plans.html`: the library, open decisions, and the end of active plans.
+
+        Rules D48–D52.
+        """
         x = await self._load(request, "plans")
         realm, lang = x.shell.realm.name, x.shell.lang
         plans, conflicts, tried, alarms = await asyncio.gather(
@@ -96,7 +102,7 @@ class Screens(CrisisScreens):
         }
 
     async def report(self, request: Request) -> dict[str, Any]:
-        """`report.html`; with a poster's key for its site alone, without a login."""
+        """Build `report.html`; with a poster's key it is for one site and needs no login."""
         choice = Choice.of(request)
         if (site := await poster_site(request)) is not None:
             return await self._poster(request, site, choice)
@@ -116,7 +122,8 @@ class Screens(CrisisScreens):
         return {
             "not_there": missing
             and _(
-                "Le site « {id} » n’est pas de ceux pour lesquels vous signalez : choisissez-en un.",
+                "Le site « {id} » n’est pas de ceux pour lesquels vous signalez : choisissez-en "
+                "un.",
                 id=missing,
             ),
             "realm": shell.realm.name,
@@ -135,7 +142,7 @@ class Screens(CrisisScreens):
         }
 
     async def _poster(self, request: Request, site: str, choice: Choice) -> dict[str, Any]:
-        """A passer-by sees the name of the one site that the poster hangs in, and nothing of the picture."""
+        """Build the report form of a poster: it shows the name of its site and nothing else."""
         realm = str(request.app.state.live_realm)
         found = await self._queries.site(realm, site, lang=choice.lang)
         one = {"id": found.id, "label": f"{short(found.name)}, {found.commune_name}"}
@@ -155,7 +162,6 @@ class Screens(CrisisScreens):
         }
 
     async def sources(self, request: Request) -> dict[str, Any]:
-        """`sources.html`."""
         reader_of(request, Permission.LOG_READ)
         x = await self._load(request, "sources")
         listed: SourceList = request.app.state.sources
@@ -166,7 +172,6 @@ class Screens(CrisisScreens):
         }
 
     async def contingency(self, request: Request) -> dict[str, Any]:
-        """`contingency.html`."""
         x = await self._load(request, "contingency")
         rankings = await self._queries.contingency(x.shell.realm.name, lang=x.shell.lang)
         return {
@@ -180,7 +185,10 @@ class Screens(CrisisScreens):
         }
 
     async def reassignment(self, request: Request) -> dict[str, Any]:
-        """`reassignment.html`: what is proposed, why, what is not possible, and how the orders stand (D58: counts, never names)."""
+        """Build `reassignment.html`: proposals, their reasons, unmet needs, state of the orders.
+
+        It shows counts, never names. Rule D58.
+        """
         x = await self._load(request, "reassignment")
         realm, lang = x.shell.realm.name, x.shell.lang
         proposals, moved = await asyncio.gather(
@@ -239,7 +247,6 @@ class Screens(CrisisScreens):
         }
 
     async def maintenance(self, request: Request) -> dict[str, Any]:
-        """`maintenance.html`."""
         x = await self._load(request, "maintenance")
         may = x.shell.reader.may(Permission.LOG_READ)
         windows = (
@@ -267,7 +274,10 @@ class Screens(CrisisScreens):
         }
 
     async def reference(self, request: Request) -> dict[str, Any]:
-        """`reference.html`: changes of the reference data (D63). Raises ProblemError `forbidden`."""
+        """Build `reference.html`: changes of the reference data. Rule D63.
+
+        Raises ProblemError `forbidden`.
+        """
         reader_of(request, Permission.LOG_READ)
         x = await self._load(request, "reference")
         found = (
@@ -302,7 +312,10 @@ class Screens(CrisisScreens):
         }
 
     async def duty(self, request: Request) -> dict[str, Any]:
-        """`duty.html`. Raises ProblemError `forbidden`: who is on call is for those who read the log."""
+        """Build `duty.html`: the on-call schedules, for readers of the log.
+
+        Raises ProblemError `forbidden`.
+        """
         reader_of(request, Permission.LOG_READ)
         x = await self._load(request, "duty")
         realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
@@ -351,12 +364,15 @@ class Screens(CrisisScreens):
         }
 
     async def device(self, request: Request) -> dict[str, Any]:
-        """`device.html`. Raises ProblemError `forbidden`: who is never called has no device."""
+        """Build `device.html`.
+
+        Raises ProblemError `forbidden` for readers that are never called: they have no device.
+        """
         reader_of(request, Permission.INCIDENT_ACKNOWLEDGE)
         return self._around(request, await self._load(request, "device"))
 
     async def realms(self, request: Request) -> dict[str, Any]:
-        """`realms.html`: `page` 1 has the live realms and the newest."""
+        """Build `realms.html`; page 1 has the live realms and the newest."""
         x = await self._load(request, "realms")
         pages = max(1, -(-len(x.shell.realms) // SHOWN_REALMS))
         page = min(_page(request.query_params.get("page", "")), pages)
@@ -385,17 +401,20 @@ class Screens(CrisisScreens):
 
 
 def _may_host(site: Site) -> bool:
-    """It can be suggested to who must go elsewhere."""
+    """Return whether a site can be suggested to staff of another site."""
     return site.status is SiteStatus.NORMAL and site.desks > 0
 
 
 def _page(text: str) -> int:
-    """From 1; anything else is the first."""
+    """Parse a page number from 1; anything else gives 1."""
     return max(1, int(text)) if re.fullmatch("[0-9]{1,6}", text) else 1
 
 
 def chosen_of(request: Request) -> dict[str, str]:
-    """What a link to the report form has chosen already (`quoi`, `va`): then nobody is in danger unless the sender says so."""
+    """Return the choices that a link to the report form has already made (`quoi`, `va`).
+
+    The form then assumes no danger unless the sender reports it.
+    """
     what, going = (request.query_params.get(name) for name in ("quoi", "va"))
     trouble = next((t.key for t in TROUBLES if what in (t.key, t.type) and not t.named), None)
     if trouble is None or going not in {g.key for g in GOING}:
@@ -404,7 +423,7 @@ def chosen_of(request: Request) -> dict[str, str]:
 
 
 def over_of(request: Request, _: Translator) -> dict[str, str] | None:
-    """The cause that a link to the report form says is over (`fini`, a type)."""
+    """Return the cause that a link to the report form marks as over (`fini`, a type)."""
     type = request.query_params.get("fini", "")
     return {"type": type, "what": w.word(w.CAUSE, type, _)} if type in w.CAUSE else None
 

@@ -1,7 +1,9 @@
-"""Rendered screens, shared: when a realm changes, all who look at the same screen refresh at once; one of them pays.
+"""Share rendered screens between readers.
 
-A render is known by what it shows (address, query, language, theme, rights) and by the newest log positions behind it, so nobody is
-given a state older than the change that he heard of. It lives a few seconds at most, because the passing time is in it too.
+When a realm changes, everybody on the same screen refreshes at once; one request pays. The key
+holds the content (address, query, language, theme, rights) and the newest log positions behind it,
+so a reader never gets a state older than the change that triggered the refresh. An entry lives a
+few seconds, because the page also shows the passing time.
 """
 
 from __future__ import annotations
@@ -22,21 +24,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A page, and the reports whose words stand in it: each reading of them is written down (D59)."""
+    """A page, and the reports with text on it: each reading of them is recorded. Rule D59."""
 
     text: bytes
     reports: tuple[str, ...] = ()
 
 
 class Renders(Generic[T]):
-    """At most `KEPT` renders; one at a time per key."""
+    """Cache of at most `KEPT` renders; one render at a time per key."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._kept: OrderedDict[Hashable, tuple[float, asyncio.Task[T]]] = OrderedDict()
 
     async def get(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
-        """The page of `key`, made if there is none. An error of `make` is everybody's who waited, and is not kept."""
+        """Return the page of `key`, rendering it if needed.
+
+        All waiting callers get an error of `make`, which is not cached.
+        """
         now = self._clock()
         found = self._kept.get(key)
         if found is None or now - found[0] > LIFE_S:

@@ -1,4 +1,4 @@
-"""The addresses of the pages. Every one answers GET without an effect; three take a form."""
+"""Route the addresses of the pages. All answer GET without an effect; three take a form."""
 
 from __future__ import annotations
 
@@ -35,18 +35,25 @@ from services.runtime.identity.signed_links import AckLinks
 
 log = structlog.get_logger(__name__)
 REPORT: Final = "/signaler"
-"""Also reached from a poster, by whoever has no login."""
+"""The report form, also reached from a poster without a login."""
 WALL: Final = "/mur"
-"""All that a kiosk shows."""
+"""The only screen of a kiosk."""
 EACH: Final = frozenset({"/signalements/{id}", "/donnees"})
-"""Rendered for each reader alone: whose words they read is written down (D59); what they proposed themselves they do not approve (D63)."""
+"""Screens rendered for each reader alone.
+
+Reading the text of a report is recorded (rule D59); authors may not approve their own changes (rule
+D63).
+"""
 Maker = Callable[..., Awaitable[dict[str, Any]]]
 
 
 def pages_router(
     queries: Queries, links: AckLinks, send_answer: SendAnswer, keep_answer: KeepAnswer
 ) -> APIRouter:
-    """All pages and their static files. The application sets `app.state.access` and `app.state.sessions`."""
+    """Build the router of all pages and their static files.
+
+    The application sets `app.state.access` and `app.state.sessions`.
+    """
     router = APIRouter(route_class=PageRoute, include_in_schema=False)
     _screens(router, queries)
     _leaflets(router)
@@ -147,20 +154,20 @@ def _screens(router: APIRouter, queries: Queries) -> None:
 
     @router.get("/sources", name="sources.html")
     async def sources(request: Request) -> Response:
-        """Never kept: what it shows changes without a fact on any log."""
+        """Show the sources. Not cached: the page changes without a fact on any log."""
         choice = Choice.of(request)
         return render("sources.html", await Screens(queries).sources(request), choice)
 
     @router.get("/appels/{id}/reponses", name="answers.html")
     async def answers(request: Request, id: str) -> Response:
-        """Never kept: it names people, and every reading is written down."""
+        """Show the answers. Not cached: it names people, and every reading is recorded."""
         return render(
             "answers.html", await Offices(queries).answers(request, id), Choice.of(request)
         )
 
     @router.get("/personnes", name="people.html")
     async def people(request: Request) -> Response:
-        """As the sources, never kept."""
+        """Show the people. Not cached, like the sources."""
         return render("people.html", await Offices(queries).people(request), Choice.of(request))
 
     @router.get("/compte", name="account.html")
@@ -227,13 +234,13 @@ def _private(response: Response) -> Response:
 
 @cache
 def _static_files() -> frozenset[str]:
-    """What may be asked for: no address reaches the file system with words of its own."""
+    """Return the files that may be served: no address reaches the file system directly."""
     return frozenset(str(file.relative_to(STATIC)) for file in STATIC.rglob("*") if file.is_file())
 
 
 @cache
 def _packed(path: str) -> tuple[bytes, bytes | None]:
-    """A file of `static`, and it compressed where that makes it smaller (a font is already)."""
+    """Return a static file and its compressed form, or None if that is not smaller (e.g. fonts)."""
     plain = (STATIC / path).read_bytes()
     packed = gzip(plain, level=9)
     return plain, packed if len(packed) < len(plain) else None
@@ -253,20 +260,26 @@ def _file(request: Request, path: str, cached: str) -> Response:
     return Response(plain, headers=headers, media_type=guess_type(path)[0])
 
 
-async def static_file(request: Request, version: str, path: str) -> Response:  # noqa: ARG001  the version makes the address unique
-    """A file of `static`. Its address changes with its content, so a browser may keep it for ever."""
+async def static_file(request: Request, version: str, path: str) -> Response:  # noqa: ARG001
+    """Serve a static file.
+
+    Its address changes with its content, so a browser may keep it for ever.
+    """
     if path not in _static_files():
         raise ProblemError("not_found")
     return _file(request, path, "public, max-age=31536000, immutable")
 
 
 async def service_worker(request: Request) -> Response:
-    """The worker of the report form and of web push, at the root because a worker serves what lies below its own address. Asked for again every time."""
+    """Serve the worker of the report form and of web push.
+
+    It is at the root because a worker serves only addresses below its own. Never cached.
+    """
     return _file(request, "js/sw.js", "no-cache")
 
 
 async def manifest(request: Request) -> Response:
-    """Lets a phone keep the report form as an application."""
+    """Serve the manifest that lets a phone install the report form as an application."""
     _ = translator(Choice.of(request).lang)
     found = {
         "name": _("Vigie : signaler"),

@@ -1,4 +1,4 @@
-"""What the screens share: the realm as it is read for one of them, and what stands around each."""
+"""Load the data that all screens share, and build the frame around them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ MANY_ACTIVITIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What several screens need."""
+    """Data that several screens need."""
 
     shell: Shell
     reference: Reference
@@ -64,7 +64,7 @@ class Loaded:
 
 
 class Screen:
-    """What a screen reads before it is any one of them."""
+    """Base of all screens: loads the data they share."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
@@ -88,7 +88,7 @@ class Screen:
         )
 
     async def _ladder(self, x: Loaded, incident_id: str | None) -> Ladder | None:
-        """What the room looks at."""
+        """Return the escalation that the cell follows."""
         return await self._with_answers(x, main_ladder(await self._escalations(x), incident_id))
 
     async def _escalations(self, x: Loaded) -> list[Escalation]:
@@ -105,7 +105,7 @@ class Screen:
         return ladder_of(found, told.items, x.names, x._)
 
     async def _calls(self, x: Loaded) -> list[messages_page.Call]:
-        """Headcounts, then call-outs, each newest first; none for who may not read the log."""
+        """Return headcounts, then call-outs, newest first; empty without the right to the log."""
         if not x.shell.reader.may(Permission.LOG_READ):
             return []
         texts = x.shell.reader.may(Permission.REPORT_RAW)
@@ -162,14 +162,14 @@ class Screen:
         }
 
     async def _first_words(self, x: Loaded, incident_id: str | None) -> FirstWords | None:
-        """Return the first sentence of the reports of an incident, for those who may read them."""
+        """Return the first sentence of the reports of an incident, for readers of reports."""
         if incident_id is None or not x.shell.reader.may(Permission.REPORT_RAW):
             return None
         return await self._queries.first_words(x.shell.realm.name, incident_id)
 
 
 def foreseen_of(plan: str, incident_id: str | None, x: Loaded) -> str:
-    """Say what happens when a plan is activated: its cards, who gets them, how many sites are hit."""
+    """Describe the effect of activating a plan: its cards, their roles, the sites hit."""
     _, library = x._, x.reference.plans.get(plan)
     if library is None:
         return ""
@@ -191,17 +191,17 @@ def foreseen_of(plan: str, incident_id: str | None, x: Loaded) -> str:
 
 
 def choices(sites: Iterable[Site]) -> list[tuple[str, str]]:
-    """(id, label) of each, for a list in which a person looks for a name or a commune."""
+    """Return (id, label) of each site, for a list that is searched by name or commune."""
     return [(s.id, f"{short(s.name)}, {s.commune_name} ({s.id})") for s in sites]
 
 
 def plural_of(table: Any, _: Translator) -> Any:
-    """`word(state, n)` in the singular or the plural."""
+    """Return a function `word(state, n)` that chooses singular or plural."""
     return lambda state, n: _(table[state][0 if n < 2 else 1])
 
 
 def pilot_of(reference: Reference, level: int, _: Translator) -> str:
-    """Who pilots this level, from the territory's policy; empty at N0."""
+    """Return the roles that pilot this level, from the territory's policy; empty at N0."""
     policy = next(
         (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
     )
@@ -217,7 +217,7 @@ def pilot_of(reference: Reference, level: int, _: Translator) -> str:
 
 
 def framed(request: Request, shell: Shell) -> dict[str, Any]:
-    """What the frame of every screen needs."""
+    """Build the context of the frame of every screen."""
     _ = translator(shell.lang)
     return {
         "shell": shell,
@@ -230,11 +230,11 @@ def framed(request: Request, shell: Shell) -> dict[str, Any]:
 
 
 def unknown_of(request: Request, name: str, known: Iterable[str]) -> str:
-    """The thing that an address names and that is not there, so that the page says it instead of showing another; empty when there is none."""
+    """Return the requested id if it is unknown, so that the page reports it; otherwise ""."""
     asked = request.query_params.get(name, "")
     return "" if asked in known else asked
 
 
 def one_of(asked: str | None, known: Any, default: Any) -> Any:
-    """The value that was asked for, if it is one of those known."""
+    """Return the requested value if it is known, otherwise the default."""
     return asked if asked in known else default

@@ -1,4 +1,4 @@
-"""The context of each screen of the crisis: what is hit, why, who was called, what changed. One method per template."""
+"""Build the contexts of the crisis screens, one method per template."""
 
 from __future__ import annotations
 
@@ -57,25 +57,28 @@ MEANING: Final = {
     SiteStatus.DEGRADED: N_("Une cause réduit ce que le site peut faire ; il reste ouvert."),
     SiteStatus.CLOSED: N_("Une cause l’empêche d’accueillir et de travailler."),
     SiteStatus.EVACUATED: N_(
-        "Les personnes ont dû sortir. Seule une réouverture, ou une fermeture décidée ensuite, change cet état."
+        "Les personnes ont dû sortir. Seule une réouverture, ou une fermeture décidée ensuite, "
+        "change cet état."
     ),
     SiteStatus.SHELTERING: N_(
-        "Les personnes sont confinées à l’intérieur : personne ne sort. Le dernier ordre reçu l’emporte."
+        "Les personnes sont confinées à l’intérieur : personne ne sort. Le dernier ordre reçu "
+        "l’emporte."
     ),
     SiteStatus.UNKNOWN: N_(
-        "Ce site ne donne plus de nouvelles alors qu’il peut être touché. L’absence de nouvelles ne vaut jamais « normal » ; toute information du site lève le doute."
+        "Ce site ne donne plus de nouvelles alors qu’il peut être touché. L’absence de nouvelles "
+        "ne vaut jamais « normal » ; toute information du site lève le doute."
     ),
 }
 DOUBTED: Final = N_(
-    "La seule information sur ce site n’est pas confirmée. Une seconde source, une information du site ou la vérification d’une personne la confirme."
+    "La seule information sur ce site n’est pas confirmée. Une seconde source, une information du "
+    "site ou la vérification d’une personne la confirme."
 )
 
 
 class CrisisScreens(Screen):
-    """Contexts of the templates that show the picture."""
+    """Contexts of the templates about the situation."""
 
     async def cell(self, request: Request) -> dict[str, Any]:
-        """`cell.html`."""
         x = await self._load(request, "cell")
         asked = request.query_params
         realm, lang = x.shell.realm.name, x.shell.lang
@@ -170,7 +173,7 @@ class CrisisScreens(Screen):
         }
 
     async def incident(self, request: Request, id: str) -> dict[str, Any]:
-        """`incident.html`. Raises NotFound; Elsewhere for an incident that was merged into another one."""
+        """Build `incident.html`. Raises NotFound, or Elsewhere for a merged incident."""
         x = await self._load(request, "incident")
         realm, lang = x.shell.realm.name, x.shell.lang
         shown = await self._queries.incident(realm, id, lang=lang)
@@ -232,7 +235,7 @@ class CrisisScreens(Screen):
         }
 
     def _levels(self, x: Loaded, shown: Incident, where: Mapping[str, str]) -> list[LevelReason]:
-        """Return why each level was reached, with those that a person decided for the whole territory."""
+        """Return the reason for each level, with those a person decided for the territory."""
         decided = [r for r in x.shell.overview.level.why if incident.is_decided(r)]
         return incident.level_reasons(
             [*shown.why, *decided], where, x.names, x.shell.lang, self._words(x)
@@ -256,7 +259,10 @@ class CrisisScreens(Screen):
         ]
 
     def _words(self, x: Loaded) -> Callable[[str], str | None]:
-        """Return how the words behind the reference of a reason are read; nothing for who may not read the main courante."""
+        """Return a function that reads the text behind a reason.
+
+        For readers without the right to the logbook it always returns None.
+        """
         return (
             self._queries.reason_of
             if x.shell.reader.may(Permission.LOG_READ)
@@ -264,7 +270,6 @@ class CrisisScreens(Screen):
         )
 
     async def activities(self, request: Request) -> dict[str, Any]:
-        """`activities.html`."""
         x = await self._load(request, "activities")
         now = x.shell.now
         alarms = await self._queries.alarms(x.shell.realm.name, lang=x.shell.lang)
@@ -290,7 +295,7 @@ class CrisisScreens(Screen):
         }
 
     async def wall(self, request: Request) -> dict[str, Any]:
-        """`wall.html`. Shows no free text, so a kiosk may show it."""
+        """Build `wall.html`. It shows no free text, so a kiosk may show it."""
         x = await self._load(request, "wall")
         realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
         overview = x.shell.overview
@@ -328,7 +333,7 @@ class CrisisScreens(Screen):
         }
 
     async def _calm(self, x: Loaded) -> Calm | None:
-        """What a wall turns through; None as soon as anything is open."""
+        """Return the content of a quiet wall; None as soon as anything is open."""
         overview = x.shell.overview
         if overview.level.level or overview.incidents:
             return None
@@ -344,7 +349,7 @@ class CrisisScreens(Screen):
         )
 
     async def site(self, request: Request, id: str) -> dict[str, Any]:
-        """`site.html`. Raises NotFound."""
+        """Build `site.html`. Raises NotFound."""
         x = await self._load(request, "site")
         realm, lang = x.shell.realm.name, x.shell.lang
         shown = await self._queries.site(realm, id, lang=lang)
@@ -393,7 +398,10 @@ class CrisisScreens(Screen):
         }
 
     async def signal(self, request: Request, id: str) -> dict[str, Any]:
-        """`signal.html`: one report, its words and photos for those who may read them (D59: logged). Raises NotFound."""
+        """Build `signal.html`: one report, with text and photos for readers with the right.
+
+        The reading is recorded (rule D59). Raises NotFound.
+        """
         x = await self._load(request, "signal")
         realm, lang, reader = x.shell.realm.name, x.shell.lang, x.shell.reader
         shown = await self._queries.report(
@@ -444,7 +452,6 @@ class CrisisScreens(Screen):
         return {"instructions": shown, "own_site": own, "instructs": decides}
 
     async def handover(self, request: Request) -> dict[str, Any]:
-        """`handover.html`."""
         x = await self._load(request, "handover")
         realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
         span = one_of(request.query_params.get("depuis"), handover.SPANS, handover.DEFAULT_SPAN)
@@ -475,7 +482,7 @@ class CrisisScreens(Screen):
 
 
 def paths_of(activities: Sequence[Activity]) -> dict[str, str]:
-    """Activity → the site that costs it most: the first of its paths."""
+    """Map each activity to the site that costs it most: the first of its paths."""
     found: dict[str, str] = {}
     for a in activities:
         site = next((s.id for path in a.path for s in path if s.kind == "site"), None)
@@ -485,7 +492,7 @@ def paths_of(activities: Sequence[Activity]) -> dict[str, str]:
 
 
 def takers(shown: Incident, x: Loaded) -> str:
-    """Who took the incident in charge, the first three."""
+    """Name the first three acknowledgers of the incident."""
     return ", ".join(w.takers(shown.acknowledged_by, x.names, x._)[:3])
 
 

@@ -1,4 +1,4 @@
-"""One search over sites, incidents, lines of the main courante and people."""
+"""Search sites, incidents, logbook lines and people at once."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ SHOWN: Final = 30
 
 
 def has_all(wanted: str, *texts: str) -> bool:
-    """Tell whether each word that was asked for stands in the texts, whatever its accents and case."""
+    """Return whether every requested word is in the texts, ignoring accents and case."""
     there = folded(" ".join(texts))
     return all(word in there for word in folded(wanted).split())
 
 
 def find_sites(sites: Iterable[Site], wanted: str) -> list[Site]:
-    """Return the sites by name, commune or id, in the order of communes; all of them when nothing is asked for."""
+    """Return the sites by name, commune or id, ordered by commune; all without a query."""
     found = [s for s in sites if has_all(wanted, s.id, s.name, s.commune_name)]
     return sorted(found, key=lambda s: (folded(s.commune_name), folded(s.name), s.id))
 
 
 def find_incidents(incidents: Iterable[Incident], wanted: str, _: Translator) -> list[Incident]:
-    """Return the incidents by number, title or family, also those that are over; open ones first."""
+    """Return the incidents by number, title or family, open ones first, closed ones too."""
     if not wanted:
         return []
     found = [
@@ -40,7 +40,7 @@ def find_incidents(incidents: Iterable[Incident], wanted: str, _: Translator) ->
 
 
 def find_lines(lines: Iterable[Line], wanted: str) -> list[Line]:
-    """Return the lines that hold what was asked for, the newest first."""
+    """Return the lines with the requested words, newest first."""
     return (
         [line.model_copy(update={"group": None}) for line in lines if has_all(wanted, line.text)]
         if wanted
@@ -50,14 +50,14 @@ def find_lines(lines: Iterable[Line], wanted: str) -> list[Line]:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person as Vigie names them (D58): by what they do, never by name."""
+    """A person known by role, never by name. Rule D58."""
 
     token: str
     role: str
 
 
 def find_people(names: Names, wanted: str, _: Translator) -> list[Person]:
-    """Return the holders of the roles that were asked for."""
+    """Return the holders of the requested roles."""
     if not wanted:
         return []
     people = [Person(token, w.person_name(token, names, _)) for token in names.holders]

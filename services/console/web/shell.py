@@ -1,4 +1,4 @@
-"""What stands around every screen: who reads, which realm, the level, the clock, and how a template is rendered."""
+"""Build the frame of every screen (reader, realm, level, clock) and render templates."""
 
 from __future__ import annotations
 
@@ -36,15 +36,19 @@ LANG_COOKIE: Final = "vigie_lang"
 THEME_COOKIE: Final = "vigie_theme"
 THEMES: Final = ("light", "dark")
 CSP: Final = (
-    "default-src 'none'; script-src 'self'; worker-src 'self'; manifest-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; worker-src 'self'; manifest-src 'self'; style-src "
+    "'self'; font-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""No inline script or style, nothing from elsewhere. No `data:` either: every drawing is SVG in the page."""
+"""No inline script or style, no other origin.
+
+No `data:` either: every drawing is SVG in the page.
+"""
 
 
 @cache
 def assets_version() -> str:
-    """Changes with any file of `static`, so that a browser never mixes two releases."""
+    """Return a hash of all static files, so that a browser never mixes two releases."""
     digest = blake2b(digest_size=6)
     for path in sorted(STATIC.rglob("*")):
         if path.is_file():
@@ -58,7 +62,7 @@ class Reader:
 
     principal: Principal
     past: bool = False
-    """They look at a time that is over: nothing can be decided there."""
+    """The screen shows the past: no decision is possible."""
 
     def may(self, permission: str) -> bool:
         wanted = Permission(permission)
@@ -72,7 +76,7 @@ class Reader:
 
     @property
     def guest(self) -> bool:
-        """They look at the demonstration without an account, and are offered the way in where others go out."""
+        """True without an account, for a reader of the demonstration; the page offers the login."""
         return self.principal.id == GUEST
 
     @property
@@ -83,14 +87,14 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How the reader wants the pages."""
+    """Language and theme of the reader."""
 
     lang: str
     theme: str | None
 
     @classmethod
     def of(cls, request: Request) -> Choice:
-        """`?lang=` and `?theme=` win over the cookies, those over `Accept-Language` and the system's theme."""
+        """Read the choice from `?lang=` and `?theme=`, then cookies, then browser preferences."""
         lang = request.query_params.get("lang") or request.cookies.get(LANG_COOKIE)
         theme = request.query_params.get("theme") or request.cookies.get(THEME_COOKIE)
         return cls(
@@ -109,15 +113,15 @@ class Shell:
     overview: Overview
     realms: list[Realm]
     live: Overview | None
-    """The live realm, when the screen shows another one: an exercise must not hide a real crisis."""
+    """The live realm while the screen shows another: an exercise must not hide a real crisis."""
     moment: datetime | None = None
-    """The past time that the screen shows; None = now."""
+    """The past time that the screen shows; None is now."""
     urgent: int = 0
-    """Holes in the on-call duty that begin soon (D38)."""
+    """Gaps in the on-call schedules that begin soon. Rule D38."""
     mute: bool = False
-    """No channel of this live realm has a provider: nobody is called."""
+    """No channel of this live realm has a provider: calls reach no one."""
     hold_reason: str | None = None
-    """Why sending is held, for those who may read what persons wrote."""
+    """Reason of the hold, for readers of free text."""
 
     @property
     def realm(self) -> Realm:
@@ -133,7 +137,7 @@ class Shell:
 
     @property
     def speed(self) -> float:
-        """Simulated seconds per real second that the browser may count on between two facts; 0 = wait for the next fact."""
+        """Simulated seconds per real second to show until the next fact; 0 waits for that fact."""
         if self.moment is not None:
             return 0.0
         if not self.realm.simulated:
@@ -142,7 +146,7 @@ class Shell:
 
     @property
     def limit(self) -> datetime | None:
-        """The time up to which the browser may count on in a simulated realm."""
+        """The time up to which the browser may run the clock in a simulated realm."""
         return self.realm.clock_limit if self.moment is None else None
 
     @property
@@ -151,7 +155,7 @@ class Shell:
 
     @property
     def unanswered(self) -> int:
-        """Open incidents from N2 that nobody has taken in charge: the number in the title of the tab."""
+        """Number of open incidents from N2 without acknowledgement, shown in the tab's title."""
         return sum(
             1
             for i in self.overview.incidents
@@ -160,7 +164,10 @@ class Shell:
 
     @property
     def alarm(self) -> str:
-        """Ids of the crises that nobody has taken in charge: the sound goes on until there is none; empty in the past."""
+        """Ids of the crises without acknowledgement; the sound lasts until it is empty.
+
+        Always empty in the past.
+        """
         if self.moment is not None:
             return ""
         return " ".join(
@@ -177,7 +184,7 @@ class Shell:
 
     @property
     def newest(self) -> datetime:
-        """The end of the time line: the realm's clock now, or the server's in a live realm."""
+        """The end of the time line: the realm's clock, or the server's in a live realm."""
         if not self.realm.simulated:
             return self.overview.server_time
         return next(
@@ -186,7 +193,10 @@ class Shell:
         )
 
     def url(self, path: str, **params: object) -> str:
-        """A link that stays in this realm and at this time; the live realm and the present need no parameter."""
+        """Build a link that stays in this realm and at this time.
+
+        The live realm and the present need no parameter.
+        """
         stays = {
             "realm": self.realm.name if self.realm.simulated else None,
             "as_of": self.moment and times.minute_value(self.moment),
@@ -196,7 +206,7 @@ class Shell:
 
     @property
     def login(self) -> str:
-        """The login page, which leads back to this realm."""
+        """The login page with the way back to this realm."""
         return f"/connexion?{urlencode({'next': self.url('/')})}"
 
 
@@ -205,7 +215,7 @@ CRISIS: Final = 3
 
 
 def level_name(level: int, _: Translator) -> str:
-    """The name of a level, as in the territory's policy."""
+    """Return the name of a level, as in the territory's policy."""
     return _(LEVELS[level]) if level in LEVELS else f"N{level}"
 
 
@@ -224,7 +234,7 @@ def _css(path: str) -> str:
 
 @cache
 def environment() -> Environment:
-    """Templates; an undefined name is an error, everything is escaped."""
+    """Create the template environment; undefined names are errors, everything is escaped."""
     env = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -243,12 +253,12 @@ def environment() -> Environment:
 def render(
     template: str, context: Mapping[str, Any], choice: Choice, *, status: int = 200
 ) -> Response:
-    """A page with the headers that every page has."""
+    """Render a page with the headers of every page."""
     return page_of(html(template, context, choice), choice, status=status)
 
 
 def html(template: str, context: Mapping[str, Any], choice: Choice) -> bytes:
-    """The text of a page."""
+    """Render the text of a page."""
     _ = translator(choice.lang)
     scope: dict[str, Any] = {
         "_": _,
@@ -262,7 +272,7 @@ def html(template: str, context: Mapping[str, Any], choice: Choice) -> bytes:
 
 
 def page_of(text: bytes, choice: Choice, *, status: int = 200) -> Response:
-    """The text with its headers: nothing inline, nothing from elsewhere, nothing kept by a browser or proxy."""
+    """Add the headers: no inline code, no other origin, no copy in browser or proxy."""
     headers = {
         "Content-Security-Policy": CSP,
         "Referrer-Policy": "same-origin",
@@ -275,7 +285,7 @@ def page_of(text: bytes, choice: Choice, *, status: int = 200) -> Response:
 
 
 def remember(response: Response, request: Request, choice: Choice) -> None:
-    """Keep a language or theme that was just chosen by a link."""
+    """Store a language or theme in a cookie if a link has just chosen it."""
     if "lang" in request.query_params:
         response.set_cookie(
             LANG_COOKIE, choice.lang, max_age=31_536_000, samesite="lax", httponly=True
@@ -290,7 +300,7 @@ def remember(response: Response, request: Request, choice: Choice) -> None:
 
 
 def _helpers(_: Translator) -> dict[str, Callable[..., str]]:
-    """Functions of the templates that depend on the language."""
+    """Return the template functions that depend on the language."""
     return {
         "number": lambda value: words.number(value, _.lang),
         "percent": lambda value: f"{words.number(round(value), _.lang)}\u00a0%",

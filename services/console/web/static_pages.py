@@ -1,4 +1,4 @@
-"""Pages to read that show no realm, and that nobody has to log in for: help, glossary, accessibility."""
+"""Load pages without a realm or login: help, glossary, accessibility."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GLOSSARY: Final = Path(__file__).parents[1] / "texts" / "glossary.csv"
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One word of the field: in French, in English, and what it means (in French, as its sources have it)."""
+    """One term of the field in French and English; the definition is French, as in its sources."""
 
     key: str
     fr: str
@@ -25,7 +25,7 @@ class Term:
 
 @cache
 def glossary(lang: str) -> tuple[Term, ...]:
-    """Every term, in the order of the reader's language."""
+    """Return every term, sorted in the reader's language."""
     with GLOSSARY.open(encoding="utf-8", newline="") as file:
         terms = [
             Term(f"t-{n}", row["fr"], row["en"], row["definition"])
