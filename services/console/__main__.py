@@ -1,4 +1,4 @@
-"""`python -m services.console`: the console process."""
+"""Run the console process: `python -m services.console`."""
 
 from __future__ import annotations
 
@@ -31,16 +31,23 @@ log = structlog.get_logger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn that leaves signals to `serve`, so that live streams end before it waits for open requests."""
+    """Run uvicorn without its signal handlers.
+
+    `serve` handles signals, so live streams end before the server waits for open requests.
+    """
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are handled by the caller."""
+        """Leave signals to the caller."""
         yield
 
 
 def serving(app: Any) -> uvicorn.Config:
-    """Return how it is served. The front says who called, under its mark (`BehindFront`): uvicorn believes nobody."""
+    """Return the uvicorn configuration.
+
+    uvicorn trusts no proxy header: the front passes on the client address under its own mark
+    (`BehindFront`).
+    """
     return uvicorn.Config(
         app,
         log_config=None,
@@ -79,7 +86,11 @@ async def serve(settings: Settings) -> None:
 
 
 async def _describe(app: FastAPI, data: DataDir) -> None:
-    """`/openapi.json` takes a second to make: not on anybody's time, so neither while the system starts nor in the loop."""
+    """Build `/openapi.json` in the background.
+
+    This takes a second of processor time, so it waits until the system has started and runs in a
+    thread.
+    """
     starting = health.system_started(data)
     while starting() is not None:
         await asyncio.sleep(STARTED_EVERY_S)
@@ -87,7 +98,10 @@ async def _describe(app: FastAPI, data: DataDir) -> None:
 
 
 def _listening(settings: Settings) -> socket.socket:
-    """The supervisor's socket when it gave one: connections queue in it while this process restarts."""
+    """Return the listening socket.
+
+    The supervisor's socket wins if there is one: it queues connections while this process restarts.
+    """
     if settings.console_fd is not None:
         return socket.socket(fileno=settings.console_fd)
     if settings.console.startswith(SOCKET):
@@ -102,7 +116,7 @@ def _shown(listening: socket.socket) -> str:
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the console until it is stopped."""
     logs.configure("console")
     tracing.configure("console")
     uvloop.run(serve(Settings()))

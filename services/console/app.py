@@ -1,4 +1,7 @@
-"""The console application: REST, live stream and pages on one internal port. `console(settings)` opens everything that it needs."""
+"""Console application: REST API, live stream and pages on one internal port.
+
+`console(settings)` opens everything that it needs.
+"""
 
 from __future__ import annotations
 
@@ -116,18 +119,18 @@ ROUTERS: Final = (
 )
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
 SCHEMAS: Final = {file.name: file for file in (ASYNCAPI.parent / "json").glob("*.json")}
-"""What the AsyncAPI document points to, beside it."""
+"""JSON Schemas that the AsyncAPI document refers to, by file name."""
 slog = structlog.get_logger(__name__)
 
 
 class Timed:
-    """Time until the answer begins, by route; and no copy of an answer outlives it, since it is about now."""
+    """Measure the time to the first byte by route, and forbid caching of API responses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one ASGI connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -150,13 +153,16 @@ class Timed:
 
 
 class Leaving:
-    """A request that is still open when the process must end (it may wait a minute for a step) is answered as that of a killed one, not with an error."""
+    """Answer requests that shutdown interrupts like those of a killed process, not with an error.
+
+    A request may wait up to a minute for a step, so it can still be open at that time.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one ASGI connection."""
         begun = False
 
         async def watched(message: Message) -> None:
@@ -176,13 +182,16 @@ class Leaving:
 
 
 class Heads:
-    """HEAD is GET whose body stays here (RFC 9110 9.3.2): what watches a service, or a link before it is opened, asks this way."""
+    """Answer HEAD like GET, without the body (RFC 9110 9.3.2).
+
+    Monitoring tools and link previews send HEAD.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one ASGI connection."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
@@ -192,20 +201,23 @@ class Heads:
                 await send(message)
                 await send(
                     {"type": "http.response.body", "body": b""}
-                )  # also of a stream, which has no end
+                )  # ends streams, too, which never end on their own
 
         await self._app({**scope, "method": "GET"}, receive, head)
 
 
 def take_in(app: FastAPI, router: APIRouter) -> None:
-    """Its routes as they are. `include_router` would make each a second time, half a second of processor at the first request."""
+    """Add the routes of a router to the application without copying them.
+
+    `include_router` builds each route again: half a second of processor time at the first request.
+    """
     app.router.routes.extend(router.routes)
 
 
 def create_app(health: Health, token: str | None = None) -> FastAPI:
-    """The API without its state (see `console`): also what the OpenAPI document is made from.
+    """Create the API without its state; `console` adds the state.
 
-    `token` opens the counters; None: they are closed.
+    The OpenAPI document is made from it, too. `token` opens the metrics; with None they are closed.
     """
     guarded = GuardedHealth(health, token)
     app = FastAPI(
@@ -214,7 +226,10 @@ def create_app(health: Health, token: str | None = None) -> FastAPI:
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
-        description="Crisis-resilience and business-continuity events of a département. Times are ISO 8601; problems are RFC 9457.",
+        description=(
+            "Crisis-resilience and business-continuity events of a département. Times are ISO "
+            "8601; problems are RFC 9457."
+        ),
     )
     install(app)
     for router in ROUTERS:
@@ -227,7 +242,7 @@ def create_app(health: Health, token: str | None = None) -> FastAPI:
 
     @app.exception_handler(404)
     async def nothing_here(request: Request, _error: Exception) -> Response:
-        """An address that is no route: a page for whoever reads pages."""
+        """Answer an unknown address: a page for browsers, a problem for programs."""
         if not request.url.path.startswith("/api/") and "text/html" in request.headers.get(
             "accept", ""
         ):
@@ -268,7 +283,10 @@ def create_app(health: Health, token: str | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def console(settings: Settings) -> AsyncIterator[FastAPI]:
-    """The application with everything open. Works in part while Kafka or Redis are away: each call says what is missing."""
+    """Open the application with all its resources.
+
+    It works in part while Kafka or Redis are away: each call reports the missing part.
+    """
     async with AsyncExitStack() as stack:
         master = MasterKey.open(settings.data.secrets)
         client = store.connect(settings.redis)
@@ -344,7 +362,10 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
 
 @asynccontextmanager
 async def _oidc(access: AccessStore, sessions: Sessions, master: MasterKey) -> AsyncIterator[Any]:
-    """`Oidc` if a provider is configured; its libraries are loaded only then. Raises pydantic.ValidationError naming the variable."""
+    """Yield `Oidc` if an identity provider is configured, else None.
+
+    Its libraries load only then. Raises pydantic.ValidationError, which names the wrong variable.
+    """
     settings = OidcSettings()
     if not settings.oidc_issuer:
         yield None
@@ -359,7 +380,10 @@ async def _oidc(access: AccessStore, sessions: Sessions, master: MasterKey) -> A
 
 
 def _send_answer(links: LinkAnswers) -> SendAnswer:
-    """What the answer page calls. Raises ProblemError `broker_away`."""
+    """Return the function that sends an answer from the answer page.
+
+    It raises ProblemError `broker_away`.
+    """
 
     async def send(
         link: Link, token: str, said: Answer, *, recalls: bool = False, instead: str | None = None
@@ -378,7 +402,10 @@ def _send_answer(links: LinkAnswers) -> SendAnswer:
 
 
 def _keep_answer(texts: Texts) -> Callable[[str, HeadcountAnswer], Awaitable[None]]:
-    """What the answer page calls for a headcount, before it says that there was an answer. Raises ProblemError `broker_away`."""
+    """Return the function that stores an answer to a headcount.
+
+    The answer page calls it before it reports the answer. It raises ProblemError `broker_away`.
+    """
 
     async def keep(notification: str, said: HeadcountAnswer) -> None:
         try:
@@ -404,5 +431,5 @@ def _store_ready(client: Client, model: ReadModel) -> Callable[[], Awaitable[str
 
 
 def openapi() -> dict[str, Any]:
-    """The OpenAPI document of the console's own routes."""
+    """Return the OpenAPI document of the console's own routes."""
     return create_app(Health()).openapi()

@@ -1,4 +1,7 @@
-"""All activities by pôle, and the order in which they break against the announced return (DOMAIN D40–D45)."""
+"""Page of all activities by pôle, with a time axis of the next limits.
+
+The axis compares each limit with the announced end. Rules D40 to D45.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ class Lane:
     x_rto: float | None
     x_mtpd: float
     x_back: float | None
-    """End of the hatched part: the announced return, when it is after the DMIA."""
+    """End of the hatched part: the announced end if it is after the DMIA."""
     verdict: str
     breaks: bool
 
@@ -63,7 +66,10 @@ class Axis:
 
 
 def _end(clocks: Sequence[Running], back: datetime | None, now: datetime) -> datetime:
-    """Where the axis ends: a little after the return, or after the limits that come within half a day."""
+    """Return the end of the axis.
+
+    It lies a little after the announced end, or after the limits of the next 12 hours.
+    """
     near = [c.mtpd_at for c in clocks if c.mtpd_at and c.mtpd_at < now + timedelta(hours=12)]
     last = max([now + timedelta(hours=1), *near[:SHOWN]])
     if back is not None and back > now:
@@ -74,7 +80,7 @@ def _end(clocks: Sequence[Running], back: datetime | None, now: datetime) -> dat
 def axis_of(
     clocks: Sequence[Running], back: datetime | None, now: datetime, _: Translator
 ) -> Axis | None:
-    """The drawing; None when no clock runs."""
+    """Draw the time axis; return None if no clock runs."""
     drawable = [
         c
         for c in clocks
@@ -178,7 +184,7 @@ class PoleCard:
     capacity_pct: float
     mbco_pct: float
     below: int
-    """Activities below their own minimum."""
+    """Number of activities below their own minimum."""
     lines: list[ActivityLine]
     local: list[tuple[str, int]]
 
@@ -195,7 +201,7 @@ class ActivitiesView:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The one activity that is looked at: what is computed of it beside what a person declared (D41)."""
+    """The selected activity: its computed and its declared state. Rule D41."""
 
     id: str
     name: str
@@ -210,13 +216,13 @@ class Shown:
     computed_pct: float
     mbco_pct: float
     rto: tuple[datetime, bool] | None
-    """When the running clock reaches its limit, and whether that is over; None when none runs."""
+    """Limit of the running clock, and whether it has passed; None if no clock runs."""
     mtpd: tuple[datetime, bool] | None
     pdma_h: float
     arrived: int
-    """Agents of reassignments at work for it (D81)."""
+    """Number of reassigned agents at work for the activity. Rule D81."""
     reentry_at: datetime | None
-    """When data older than the PDMA were declared last (D46)."""
+    """Time at which data older than the PDMA were last declared. Rule D46."""
 
 
 def _limit(clock: Clock, now: datetime) -> tuple[datetime, bool] | None:
@@ -228,7 +234,7 @@ def _limit(clock: Clock, now: datetime) -> tuple[datetime, bool] | None:
 def shown_of(
     a: Activity, pdma_h: float, alarms: Iterable[Alarm], now: datetime, names: Names, _: Translator
 ) -> Shown:
-    """`alarms`: of all activities, newest first."""
+    """Build the selected activity; `alarms` are those of all activities, newest first."""
     reentry = next(
         (x.raised_at for x in alarms if x.activity == a.id and x.base is ClockBase.PDMA), None
     )
@@ -254,7 +260,7 @@ def shown_of(
 
 
 def activity_line(a: Activity, now: datetime) -> ActivityLine:
-    """One activity in its pôle's list."""
+    """Build the line of one activity in the list of its pôle."""
     running = ClockState.RUNNING in (a.rto.state, a.mtpd.state)
     over = a.rto.percent_at(now) >= 100
     limit = a.mtpd.deadline if over else a.rto.deadline
@@ -295,7 +301,7 @@ def activities_view(
     poles: Sequence[Pole],
     _: Translator,
 ) -> ActivitiesView:
-    """The whole screen; `poles` in the territory's order."""
+    """Build the whole page; `poles` come in the order of the territory."""
     announced = [i.estimated_end for i in incidents if i.estimated_end is not None]
     back = max(announced, default=None)
     counts = Counter(a.state for a in activities)

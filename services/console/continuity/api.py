@@ -1,4 +1,4 @@
-"""Activities with their clocks, alarms, strategies, plans and cards; and the decisions about them."""
+"""Routes for activities with their clocks, alarms, strategies, plans and cards."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ from services.runtime.identity.role_names import forbidden
 router = APIRouter(prefix="/api/v1", tags=["continuity"])
 Deciding = Annotated[Author, Depends(deciding(Permission.PLAN_DECIDE))]
 EVERY_CARD: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.CELL})
-"""Roles that work on the cards of every role."""
+"""Roles that may work on the cards of every role."""
 Working = Annotated[Author, Depends(deciding(Permission.CARD_WORK))]
 
 
@@ -221,7 +221,10 @@ async def arbitrate(author: Deciding, id: str, body: Body) -> Response:
 
 @router.get(
     "/contingency",
-    summary="Which lost sites would leave vital work undone (N-1, N-2), once the planner has computed it",
+    summary=(
+        "Which lost sites would leave vital work undone (N-1, N-2), once the planner has computed "
+        "it"
+    ),
 )
 async def contingency(
     reader: Picture,
@@ -252,7 +255,9 @@ async def triggers(reader: Picture, part: Cut) -> Page[Trigger]:
 
 @router.get(
     "/plan-conflicts",
-    summary="Plans that may be put into effect and count on the fallback sites of another plan (D51)",
+    summary=(
+        "Plans that may be put into effect and count on the fallback sites of another plan (D51)"
+    ),
 )
 async def conflicts(reader: Picture, part: Cut) -> Page[PlanConflict]:
     found = await reader.model.conflicts(reader.realm, as_of=reader.as_of, lang=reader.lang)
@@ -288,26 +293,32 @@ async def plan(reader: Picture, id: str, response: Response) -> Plan:
 
 
 async def _in_scope(author: Author, body: Body | None, id: str) -> None:
-    """Refuse the plan of another pôle, and the plans of the territory to whoever answers for some pôles or sites."""
+    """Refuse plans outside the author's scope.
+
+    A plan of the whole territory is out of scope for an author limited to some pôles or sites.
+    """
     if is_limited(author.principal):
         within = author.within(body)
         await check_pole(within, (await within.model.plan(within.realm, id)).pole, "plan")
 
 
 async def _answers_for(author: Author, body: Body | None, activity: str | None) -> None:
-    """Refuse an activity of another pôle. What nobody knows is for the decider to refuse."""
+    """Refuse activities of other pôles; leave unknown activities to the decider."""
     await check_activity(author.within(body), activity)
 
 
 async def _works_on(author: Author, body: Body | None, id: str, name: str) -> None:
-    """Refuse the card of another role or pôle. The cell, the coordinator and the administrator work on every card."""
+    """Refuse cards of other roles or pôles.
+
+    The cell, the coordinator and the administrator may work on every card.
+    """
     if author.principal.role in EVERY_CARD and not is_limited(author.principal):
         return
     within = author.within(body)
     plan = await within.model.plan(within.realm, id)
     card = next((card for card in plan.cards if card.id == name), None)
     if card is None:
-        return  # for the decider to refuse
+        return  # the decider refuses it
     if card.pole is not None:
         await check_pole(within, card.pole, "card")
     if author.principal.role not in EVERY_CARD and not _is_own_card(author.principal, card.role):

@@ -1,4 +1,7 @@
-"""Alarms that wait for an arbitration: 100 % of an RTO demands a line that says what was decided about the activity (DOMAIN D44)."""
+"""Alarms that wait for an arbitration.
+
+At 100 % of an RTO, somebody must record the decision about the activity. Rule D44, alarms.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ DEMAND = "arbitration"
 
 @dataclass(frozen=True, slots=True)
 class Arbitration:
-    """An RTO that is consumed, about which nobody has written yet what was decided."""
+    """An exceeded RTO without a recorded decision."""
 
     id: str
-    """Of the alarm."""
+    """Id of the alarm."""
     activity: str
     name: str
     criticality: int
@@ -28,16 +31,16 @@ class Arbitration:
     rto_at: datetime
     waiting: timedelta
     mtpd_at: datetime | None
-    """The limit that the decision must hold; None when the clock has stopped."""
+    """Limit that the decision must meet; None if the clock has stopped."""
     mtpd_over: bool
     strategy: str
-    """The fallback that its list has next, in words; empty when it has none left."""
+    """Name of the next fallback strategy; empty if there is no other."""
 
 
 def arbitrations_of(
     alarms: Iterable[Alarm], activities: Sequence[Activity], now: datetime, _: Translator
 ) -> list[Arbitration]:
-    """The most critical activity first, then the one that waits longest."""
+    """List the missing arbitrations: most critical activity first, then the longest wait."""
     known = {a.id: a for a in activities}
     found = [
         _arbitration(alarm, known[alarm.activity], now, _)

@@ -1,4 +1,7 @@
-"""« Ce qui casse d’abord »: running RTO and DMIA clocks of activities and sites, ordered by their next limit (DOMAIN D42–D45)."""
+"""Running RTO and DMIA clocks of activities and sites, next limit first (« Ce qui casse d’abord »).
+
+Rules D42 to D45.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,22 @@ Tone = Literal["run", "warn", "late", "done"]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A clock from its start (0) to the DMIA (100). `at` is filled now; while `until` is set it fills on to 100 by then."""
+    """Bar of a clock, from its start (0) to the DMIA (100).
+
+    `at` is the filled part now. If `until` is set, the bar reaches 100 at that time.
+    """
 
     at: float
     tick: float
     tone: Tone
     forecast: bool
-    """The end is expected after the DMIA: the rest of the bar is hatched."""
+    """True if the end is expected after the DMIA: the rest of the bar is hatched."""
     frozen_at: datetime
     until: datetime | None
 
     @property
     def hatch(self) -> str:
-        """Path of the hatching between the filled part and the end."""
+        """SVG path of the hatching between the filled part and the end."""
         start = self.at + 2
         return "".join(
             f"M{start + 2 * k:.1f} 1V9" for k in range(max(0, int((100 - start) / 2) + 1))
@@ -39,7 +45,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One running clock pair."""
+    """One pair of running clocks."""
 
     activity: str
     name: str
@@ -58,17 +64,17 @@ class Running:
 
     @property
     def next_base(self) -> str:
-        """`RTO` or `DMIA`, a word of the catalogues."""
+        """Next limit: `RTO` or `DMIA`, a key of the catalogues."""
         return DMIA if self.rto_over else "RTO"
 
     @property
     def passed(self) -> str:
-        """What is said of `next_base` once it is over, in its gender."""
+        """Participle that goes with `next_base` once it has passed, in its gender."""
         return N_("dépassée") if self.rto_over else N_("dépassé")
 
     @property
     def next_at(self) -> datetime | None:
-        """The limit that comes next; a limit that is over stays when there is none after it."""
+        """Next limit, or the last one if both have passed."""
         return self.mtpd_at if self.rto_over else self.rto_at
 
     @property
@@ -77,14 +83,14 @@ class Running:
 
 
 def short_activity(name: str) -> str:
-    """`Protection de l’enfance` of `Protection de l’enfance : accueil d’urgence…`."""
+    """Shorten an activity's name (`Protection de l’enfance : accueil…`) to its first part."""
     for sign in (" : ", " (", "\u00a0: "):
         name = name.split(sign, maxsplit=1)[0]
     return name
 
 
 def bar_of(rto: Clock, mtpd: Clock, now: datetime, *, forecast: bool) -> Bar:
-    """The bar of a pair of clocks at `now`."""
+    """Compute the bar of a pair of clocks at `now`."""
     tick = 100.0 * rto.limit_h / mtpd.limit_h if mtpd.limit_h else 100.0
     at = min(100.0, max(0.0, mtpd.percent_at(now)))
     spent = rto.percent_at(now)
@@ -117,7 +123,10 @@ def _running(
 
 
 def running_clocks(activities: Iterable[Activity], now: datetime) -> list[Running]:
-    """Running clocks, the next limit first. Sites of an activity are listed only while its territory clock does not run."""
+    """List the running clocks, next limit first.
+
+    Sites of an activity appear only while its territory-wide clock does not run.
+    """
     found: list[Running] = []
     for a in activities:
         if ClockState.RUNNING in (a.rto.state, a.mtpd.state):
@@ -134,7 +143,10 @@ def running_clocks(activities: Iterable[Activity], now: datetime) -> list[Runnin
 def with_announced_ends(
     clocks: Iterable[Running], sites: Iterable[Site], incidents: Iterable[Incident], now: datetime
 ) -> list[Running]:
-    """The same, each of a site with the latest end that is announced for what is the matter there: its own row keeps none."""
+    """Add the announced end to the clocks of sites.
+
+    Rows of sites have none. It is the latest end announced for a current cause at the site.
+    """
     causes, ends = (
         {site.id: site.causes for site in sites},
         {i.id: i.estimated_end for i in incidents},
@@ -153,21 +165,21 @@ def with_announced_ends(
 
 @dataclass(frozen=True, slots=True)
 class Breaks:
-    """Running clocks whose limit is still ahead, the next first; and those whose last limit has passed."""
+    """Running clocks with a limit ahead, next first, and those past their last limit."""
 
     ahead: list[Running]
     passed: list[Running]
 
 
 def next_breaks(clocks: Iterable[Running], now: datetime) -> Breaks:
-    """Tell what breaks next apart from what has broken."""
+    """Separate the clocks with a limit ahead from those past their last limit."""
     found = list(clocks)
     ahead = [c for c in found if c.next_at is None or c.next_at > now]
     return Breaks(ahead, [c for c in found if c.next_at is not None and c.next_at <= now])
 
 
 def local_running(activity: Activity) -> int:
-    """How many sites of the activity have a running clock of their own."""
+    """Count the sites of the activity with a running clock of their own."""
     return sum(
         1 for one in activity.local if one.rto is not None and one.rto.state is ClockState.RUNNING
     )

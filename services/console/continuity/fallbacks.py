@@ -1,7 +1,8 @@
-"""Plans of pôles that count on the same fallback sites: shown before one of them is activated (D51).
+"""Plans of pôles that count on the same fallback sites, shown before one is activated. Rule D51.
 
-A plan counts on the kinds of site that SR-SITE names for the activities of its pôle that are hit. Two plans collide over a kind when its sound sites have
-fewer free places than both need, or when the other holds one of them already. Pure.
+A plan counts on the kinds of site that SR-SITE names for the affected activities of its pôle. Two
+plans collide over a kind if its available sites have fewer free places than both need, or if
+strategies of the other plan's pôle hold one already. Pure.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ COUNTS: Final = ACTIVATED | {PlanState.PROPOSED, PlanState.POSTPONED}
 MAY_BEGIN: Final = (
     frozenset(PlanState) - ACTIVATED - {PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.ARCHIVED}
 )
-"""A person may put it into effect: proposed, or in reserve, refused, over."""
+"""States in which a person may put a plan into effect."""
 _OUT: Final = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.UNKNOWN)
 _GONE: Final = (g.LineState.RELEASED, g.LineState.VOID)
 _OVER: Final = (IncidentState.CLOSED, IncidentState.MERGED)
@@ -44,24 +45,27 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Collision:
-    """`plan` may be put into effect and counts on sites of `kind`, as `other` does, which is proposed or in effect."""
+    """Two plans that count on sites of the same kind.
+
+    A person may put `plan` into effect; `other` is proposed or in effect.
+    """
 
     plan: str
     other: str
     kind: str
     activities: tuple[str, ...]
-    """Of both."""
+    """Activities of both plans."""
     needed: int
-    """Places: the minimum of these activities."""
+    """Places that these activities need at least."""
     free: int
     sound: int
-    """Sites of this kind that may take anybody."""
+    """Number of sites of this kind that may take people in."""
     held: tuple[str, ...]
     """Sites of this kind that strategies of the other plan's pôle hold."""
 
 
 def collisions(reference: Reference, now: Situation) -> list[Collision]:
-    """By plan, other plan and kind."""
+    """List the collisions, ordered by plan, other plan and kind."""
     states = {id: _state(now, id) for id, plan in reference.plans.items() if plan.pole}
     wants = {
         id: _wants(reference, now, reference.plans[id].pole)
@@ -101,7 +105,10 @@ def _state(now: Situation, plan: str) -> PlanState:
 
 
 def _wants(reference: Reference, now: Situation, pole: str | None) -> dict[str, list[ref.Activity]]:
-    """Kind of site → hit activities of the pôle that still look for one and whose strategies name it. Free text names no site."""
+    """Return kind of site → affected activities of the pôle that still need such a site.
+
+    Only the kinds that their SR-SITE strategies name count; free text names no kind.
+    """
     kinds, found = {site.kind for site in reference.sites.values()}, dict[str, list[ref.Activity]]()
     for activity in reference.activities.values():
         row = now.activities.get(activity.id)
@@ -124,7 +131,7 @@ def _wants(reference: Reference, now: Situation, pole: str | None) -> dict[str, 
 
 
 def _has_site(now: Situation, activity: ref.Activity) -> bool:
-    """True if it holds its fallback site already."""
+    """Return True if the activity already has its fallback site."""
     return any(s.activity == activity.id and s.site is not None for s in _active(now))
 
 
@@ -133,7 +140,10 @@ def _active(now: Situation) -> Iterable[c.StrategyRow]:
 
 
 class _Places:
-    """Free places of sound sites: without the desks of those who work there, of strategies and of approved reassignments."""
+    """Free places at available sites.
+
+    Desks of their own staff, of strategies and of approved reassignments are taken.
+    """
 
     def __init__(self, reference: Reference, now: Situation) -> None:
         self._reference, self._now = reference, now

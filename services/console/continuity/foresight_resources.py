@@ -1,4 +1,4 @@
-"""What a further loss would cost."""
+"""Resources of the contingency analysis: the cost of further losses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from services.console.resources.base import Resource, Time
 
 
 class Gap(Resource):
-    """Agents of a métier who would be missing, and whom outside the département one could ask (SR-FOUR, SR-MUT)."""
+    """Missing agents of one métier, with the outside bodies that could help (SR-FOUR, SR-MUT)."""
 
     site: str
     activity: str
@@ -22,7 +22,11 @@ class Gap(Resource):
 
 
 class Loss(Resource):
-    """Sites lost together. U1, U2, U3: agents of criticality 1, 2, 3 that stay missing after the best reassignment, weighted by urgency."""
+    """Sites lost together.
+
+    U1, U2 and U3 count the agents of criticality 1, 2 and 3 that stay missing after the best
+    reassignment, weighted by urgency.
+    """
 
     sites: list[str]
     names: list[str]
@@ -34,7 +38,11 @@ class Loss(Resource):
 
 
 class Crisis(Resource):
-    """The present that a ranking starts from: sites hit, agents of approved lines that hold desks, and what is unmet without a further loss."""
+    """The current crisis as the start of a ranking.
+
+    It gives the affected sites, the agents of approved reassignments at desks, and the need that is
+    unmet without a further loss.
+    """
 
     number: int = Field(description="of the proposal for this situation")
     sites_hit: int
@@ -46,10 +54,16 @@ class Crisis(Resource):
 
 
 class Gain(Resource):
-    """What one trained agent, fallback site or generator more would buy over the gravest losses, solved again with it: negative is better."""
+    """Gain of one more trained agent, fallback site or generator over the gravest losses.
+
+    The planner solves each loss again with it; negative is better.
+    """
 
     kind: str = Field(
-        description="agent (of a métier), site (of a kind), generator (at a site, when its commune has no power)"
+        description=(
+            "agent (of a métier), site (of a kind), generator (at a site, when its commune has no "
+            "power)"
+        )
     )
     what: str
     name: str
@@ -58,14 +72,19 @@ class Gain(Resource):
     u3: int
     agents: int = Field(description="change of the unmet agents, not weighted")
     kept: int = Field(
-        description="activities that stay above their minimum with it and would not without, over these losses"
+        description=(
+            "activities that stay above their minimum with it and would not without, over these "
+            "losses"
+        )
     )
     losses: int = Field(description="over how many losses")
 
 
 class Contingency(Resource):
-    """Which losses the territory would not survive (N-1: each site, N-2: each pair); computed in the background, from a quiet day once per reference
-    version, from the present of a crisis whenever it changes.
+    """Ranking of the losses that leave vital work undone: each site (N-1) or each pair (N-2).
+
+    The planner computes it in the background: from a quiet day once per reference version, from a
+    crisis whenever the situation changes.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What a plan rests on grows old, and the plan says so (D48)."""
+"""Plans with outdated foundations. Rule D48, life of a plan."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from services.oncall.localtime import local_day
 from services.oncall.readiness import reach_of
 
 BIA_YEARS: Final = 1
-"""The business impact analysis is older than 12 months."""
+"""Greatest age of the business impact analysis, in years."""
 DIRECTORY_DAYS: Final = 90
-"""Nobody has proved a channel of the directory for so long."""
+"""Greatest number of days without a verified channel in the directory."""
 
 
 def stale(
     reference: Reference, told: Mapping[str, ReachRow], published_at: Instant | None, now: Instant
 ) -> list[str]:
-    """What is too old for the plans of this reference to be relied on: `bia`, `directory`. What has no date says nothing."""
+    """Return the outdated foundations of the plans: `bia`, `directory`.
+
+    A foundation without a date is never outdated.
+    """
     sections = reference.sections
     assessed = next((s.assessed_on for s in sections if isinstance(s, ref.Activities)), None)
     roster = next((s.roster for s in sections if isinstance(s, ref.RosterSection)), None)

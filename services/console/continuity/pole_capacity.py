@@ -1,4 +1,7 @@
-"""Capacity of a pôle against its minimum (MBCO): the capacities of its activities (D40), each weighted by its staff."""
+"""Capacity of a pôle against its minimum (MBCO).
+
+It is the capacity of the pôle's activities, weighted by their staff. Rule D40.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,20 @@ from services.console.read_model.reference_index import Reference
 
 
 class Capacity(NamedTuple):
-    """What is left of the work of a pôle, and what must be left of it."""
+    """Current and minimum capacity of a pôle."""
 
     now_pct: float
     minimum_pct: float
     below: int
-    """Activities that have less than their own minimum; the sum may hide them."""
+    """Number of activities below their own minimum, which the sum may hide."""
 
 
 NOTHING_TO_DO = Capacity(100.0, 0.0, 0)
-"""A pôle without activities."""
+"""Capacity of a pôle without activities."""
 
 
 def pole_capacities(reference: Reference, rows: Mapping[str, c.ActivityRow]) -> dict[str, Capacity]:
-    """Pôle → its capacity; without a row an activity has all of its own."""
+    """Return pôle → its capacity; an activity without a row has full capacity."""
     of: dict[str, list[ref.Activity]] = {}
     for one in reference.activities.values():
         of.setdefault(one.pole, []).append(one)
@@ -37,7 +40,7 @@ def pole_capacities(reference: Reference, rows: Mapping[str, c.ActivityRow]) -> 
 
 
 def _capacity(activities: Iterable[tuple[ref.Activity, float]]) -> Capacity:
-    """An activity without staff counts as one agent, as a site does (D40)."""
+    """Compute the weighted capacity; an activity without staff counts as one agent. Rule D40."""
     weights, left, needed, below = 0, 0.0, 0.0, 0
     for one, now_pct in activities:
         weight = max(one.staff, 1)

@@ -1,4 +1,4 @@
-"""Activities with their clocks, alarms, strategies, plans and triggers."""
+"""Queries about activities with their clocks, alarms, strategies, plans and triggers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ from services.console.resources import Page
 
 
 class Continuity(Reading):
-    """Queries about continuity."""
-
     async def activities(
         self,
         realm: str,
@@ -43,7 +41,7 @@ class Continuity(Reading):
         limit: int = WHOLE,
         cursor: str | None = None,
     ) -> Page[r.Activity]:
-        """Every activity, by id. `criticality`: at most."""
+        """Return the activities by id; `criticality` is the greatest number to include."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows, local = await found.picture.rows(c.ActivityRow), await local_clocks(found.picture)
@@ -64,7 +62,6 @@ class Continuity(Reading):
     async def activity(
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Activity:
-        """One activity."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         static = known(found.picture.reference.activities, id)
         async with store_errors():
@@ -77,7 +74,7 @@ class Continuity(Reading):
     async def alarms(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.Alarm]:
-        """Alarms of clocks (D44), newest first."""
+        """List alarms of clocks, newest first. Rule D44."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(c.AlarmRow)
@@ -89,7 +86,7 @@ class Continuity(Reading):
     async def strategies(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.Strategy]:
-        """Fallback strategies in effect or ended (D51), newest first."""
+        """List fallback strategies, current and ended, newest first. Rule D51."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(c.StrategyRow)
@@ -101,9 +98,11 @@ class Continuity(Reading):
     async def contingency(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.Contingency]:
-        """Rankings of the losses of sites: from the present as long as there is a crisis, then from a quiet day; N-1 before N-2, people before building.
+        """List the rankings of losses of sites.
 
-        The planner ranks live realms only: a simulated one shows the quiet day of the live one if it has the same reference version.
+        Those from a current crisis come first, then those from a quiet day; N-1 before N-2, people
+        before building. The planner ranks live realms only: a simulated realm shows the quiet day
+        of the live one if both have the same reference version.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
@@ -129,7 +128,7 @@ class Continuity(Reading):
         ]
 
     async def _quiet_rankings(self, realm: str, version: str | None) -> list[k.ContingencyRow]:
-        """Those of the live realm, now: they depend on the reference version alone."""
+        """Return the quiet-day rankings of the live realm for this reference version."""
         try:
             live = await self._picture(parse_realm(realm)[0], None)
         except RealmUnknown:
@@ -152,7 +151,7 @@ class Continuity(Reading):
         limit: int = WHOLE,
         cursor: str | None = None,
     ) -> Page[r.Plan]:
-        """Every plan of the library with its life in this realm, by id."""
+        """Return the plans of the library by id, with their state in this realm."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows, old = await found.picture.rows(c.PlanRow), await _stale(found.picture)
@@ -172,7 +171,7 @@ class Continuity(Reading):
     async def plan(
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Plan:
-        """One plan with its cards."""
+        """Return one plan with its cards."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         static = known(found.picture.reference.plans, id)
         async with store_errors():
@@ -183,7 +182,7 @@ class Continuity(Reading):
     async def conflicts(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.PlanConflict]:
-        """Plans that may be put into effect and count on the fallback sites of another plan (D51)."""
+        """List possible plans that count on the fallback sites of another plan. Rule D51."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         read = found.picture.rows
         async with store_errors():
@@ -200,7 +199,7 @@ class Continuity(Reading):
     async def triggers(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.Trigger]:
-        """Plan triggers that hold or held, by id."""
+        """List plan triggers that hold or held, by id."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(a.TriggerRow)
@@ -208,7 +207,7 @@ class Continuity(Reading):
 
 
 async def local_clocks(picture: Picture) -> dict[str, list[c.LocalClockRow]]:
-    """Activity → its local clocks by site, without those that are over."""
+    """Return activity → its local clocks by site, without the expired ones."""
     now = picture.clock or 0
     found: dict[str, list[c.LocalClockRow]] = {}
     for _, row in sorted((await picture.rows(c.LocalClockRow)).items()):

@@ -1,4 +1,4 @@
-"""Activities with their clocks, plans with their cards, alarms, points de situation, improvements."""
+"""Resources of continuity: activities, clocks, plans, cards, alarms, sitreps, improvements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.console.resources.base import Reason, Resource, Time
 
 
 class Clock(Resource):
-    """RTO or DMIA (MTPD). A running clock counts down to `deadline`."""
+    """RTO or DMIA (MTPD) clock. A running clock counts down to `deadline`."""
 
     base: ClockBase
     state: ClockState
@@ -34,7 +34,10 @@ class Clock(Resource):
     alarms: list[int]
 
     def percent_at(self, now: datetime) -> float:
-        """Consumed share at `now`: recorded at `as_of`, then straight on to 100 % at `deadline` while it ticks; may pass 100."""
+        """Return the consumed share at `now`, which may exceed 100.
+
+        While the clock ticks, it grows linearly from the share at `as_of` to 100 % at `deadline`.
+        """
         if (
             self.state is not ClockState.RUNNING
             or not self.ticking
@@ -51,7 +54,7 @@ class Clock(Resource):
         )
 
     def at(self, now: datetime) -> Clock:
-        """As it stands at `now`, if that is later."""
+        """Return the clock at `now`, if that is later than `as_of`."""
         if self.as_of is None or now <= self.as_of:
             return self
         return self.model_copy(
@@ -132,7 +135,7 @@ class Alarm(Resource):
 
 
 class Strategy(Resource):
-    """A fallback strategy that a person put into effect (D51)."""
+    """A fallback strategy that a person put into effect. Rule D51."""
 
     id: str
     realm: str
@@ -164,7 +167,7 @@ class Card(Resource):
 
 
 class BoxState(Resource):
-    """A condition of the stand-down that a named person ticks (D52)."""
+    """A condition of the stand-down that a named person ticks. Rule D52."""
 
     text: str
     by: str | None
@@ -195,12 +198,18 @@ class Plan(Resource):
     stand_down_at: Time | None
     stand_down_text: str | None
     stale: list[str] = Field(
-        description="what it rests on is old (D48): bia (> 12 months), directory (no channel proved for > 90 days)"
+        description=(
+            "what it rests on is old (D48): bia (> 12 months), directory (no channel proved for > "
+            "90 days)"
+        )
     )
 
 
 class PlanConflict(Resource):
-    """Two plans of pôles that count on the same fallback sites (D51): `plan` may be put into effect, `other` is proposed or active."""
+    """Two plans of pôles that count on the same fallback sites. Rule D51.
+
+    `plan` may be put into effect; `other` is proposed or active.
+    """
 
     plan: str
     other: str
@@ -216,7 +225,7 @@ class PlanConflict(Resource):
 
 
 class Sitrep(Resource):
-    """A validated point de situation (D54); the document is at `/api/v1/sitreps/{number}`."""
+    """A validated situation report; the document is at `/api/v1/sitreps/{number}`. Rule D54."""
 
     id: str
     realm: str
@@ -233,7 +242,7 @@ class Sitrep(Resource):
 
 
 class Improvement(Resource):
-    """An improvement action (D53)."""
+    """An improvement action. Rule D53."""
 
     id: str
     realm: str

@@ -1,4 +1,4 @@
-"""Fallback strategies on the page of plans: those in effect and, for each activity that is not whole, the one to try next (D51)."""
+"""Fallback strategies on the page of plans: those in effect, and the next one to try. Rule D51."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.console.texts.names import Names, short
 from services.console.texts.strategies import SITE, strategy_name
 
 SHOWN: Final = 12
-"""Activities that wait for a strategy; the others are on the page of activities."""
+"""Number of waiting activities on the page; the page of activities has the others."""
 _HIT: Final = (ActivityState.INTERRUPTED, ActivityState.DEGRADED)
 
 
@@ -32,7 +32,7 @@ class InEffect:
 
 @dataclass(frozen=True, slots=True)
 class NextOne:
-    """What an activity could try now."""
+    """A strategy that an activity could try now."""
 
     activity: str
     title: str
@@ -41,11 +41,11 @@ class NextOne:
     capacity_pct: float
     mbco_pct: float
     moves: bool
-    """It needs a site."""
+    """True if the strategy needs a site."""
 
 
 def in_effect(strategies: Iterable[Strategy], names: Names, _: Translator) -> list[InEffect]:
-    """Newest first."""
+    """List the strategies in effect, newest first."""
     return [
         InEffect(
             s.id,
@@ -62,7 +62,7 @@ def in_effect(strategies: Iterable[Strategy], names: Names, _: Translator) -> li
 
 
 def next_ones(activities: Iterable[Activity], _: Translator) -> list[NextOne]:
-    """The most critical first, then the one that is furthest below its minimum."""
+    """List the strategies to try next: most critical activity first, then largest shortfall."""
     hit = [a for a in activities if a.state in _HIT and a.next_strategy]
     hit.sort(key=lambda a: (a.criticality, a.capacity_pct - a.mbco_pct, a.id))
     return [

@@ -1,4 +1,5 @@
-"""Documents that people read, send and keep: points de situation (D54), lessons learned (D53), evidence.
+"""Documents that people read, send and keep: situation reports, lessons learned, evidence.
 
-Drafting is pure: facts in, a `Document` out; one model for every form (page, static HTML, text, JSON, PDF), so all forms say the same.
+Drafting is pure: facts in, a `Document` out. Every form (page, static HTML, text, JSON, PDF) comes
+from this one model. Rules D53 and D54.
 """

@@ -1,6 +1,7 @@
-"""A document: sections of lines and tables in both languages, each line with the lines of the main courante behind it.
+"""Document model: sections of lines and tables in both languages, with citations of the logbook.
 
-A frozen document is kept as the bytes that `frozen` gives; what is shown of it later comes from these bytes and nothing else.
+A frozen document is stored as the bytes that `frozen` returns. Later views come from these bytes
+alone.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Section(Part):
 
     @property
     def refs(self) -> set[int]:
-        """Everything that it cites."""
+        """Numbers of all cited sources."""
         rows = self.table.rows if self.table is not None else ()
         return {n for line in self.lines for n in line.refs} | {n for row in rows for n in row.refs}
 
@@ -83,7 +84,7 @@ class Sheet(Part):
 
 
 class Source(Part):
-    """A line of the main courante that the document rests on. `place`: where its fact lies in the hash-chained log."""
+    """A logbook line that the document cites; `place` is its position in the hash-chained log."""
 
     n: int
     key: str
@@ -93,13 +94,13 @@ class Source(Part):
 
     @property
     def short(self) -> str:
-        """`A3512.2`: log (alerts, continuity, delivery), sequence number, ordinal."""
+        """Short position such as `A3512.2`: initial of the log, sequence number, ordinal."""
         service, _partition, seq, ordinal = self.place.split("/")
         return f"{service[0].upper()}{seq}.{ordinal}"
 
 
 class Spot(Part):
-    """A site that is not normal, on the map."""
+    """A site on the map that is not normal."""
 
     x: float
     y: float
@@ -135,46 +136,47 @@ class Document(Part):
     )
 
     def sheet(self, lang: str) -> Sheet:
-        """The sheet in this language, else in French, else the only one."""
+        """Return the sheet in this language, else in French, else the only one."""
         return self.sheets.get(lang) or self.sheets.get("fr") or next(iter(self.sheets.values()))
 
     def frozen(self) -> bytes:
-        """The bytes that are kept, hashed and signed."""
+        """Return the bytes that are stored, hashed and signed."""
         return self.model_dump_json(exclude=None if self.heads else {"heads"}).encode()
 
 
 def digest(raw: bytes) -> str:
-    """SHA-256 of a document's bytes, hex."""
+    """Return the hexadecimal SHA-256 of a document's bytes."""
     return sha256(raw).hexdigest()
 
 
-# ── numbering of sources ───────────────────────────────────────────────────────────────────────────────────────────
-
-
 class Cited:
-    """Lines of the main courante by what they are about; what a draft cites is numbered in the order of time at the end."""
+    """Citable logbook lines by subject; the cited ones get their numbers, by time, at the end."""
 
     def __init__(self, lines: Iterable[Source], index: Mapping[str, Sequence[str]]) -> None:
-        """`lines` with n = 0; `index`: subject (`site:S1`, `plan:PT-ELEC`, …) → keys of its lines, newest first."""
+        """Index the lines of a document.
+
+        `lines` have n = 0. `index` maps a subject (`site:S1`, `plan:PT-ELEC` …) to the keys of its
+        lines, newest first.
+        """
         self._lines = {line.key: line for line in lines}
         self._index = index
         self._numbers: dict[str, int] = {}
 
     def of(self, *subjects: str, most: int = 1) -> tuple[int, ...]:
-        """Provisional numbers of the newest lines about each subject; see `numbered`."""
+        """Return provisional numbers of the newest lines about each subject; see `numbered`."""
         keys = [key for subject in subjects for key in self._index.get(subject, ())[:most]]
         return tuple(
             dict.fromkeys(self._numbers.setdefault(key, len(self._numbers) + 1) for key in keys)
         )
 
     def key(self, key: str) -> tuple[int, ...]:
-        """The provisional number of one line."""
+        """Return the provisional number of one line."""
         return (
             (self._numbers.setdefault(key, len(self._numbers) + 1),) if key in self._lines else ()
         )
 
     def numbered(self, sheets: Iterable[Sheet]) -> tuple[dict[int, int], tuple[Source, ...]]:
-        """(provisional number → final one, sources in the order of time) of what the sheets really cite."""
+        """Return provisional → final numbers of the cited lines, and their sources by time."""
         used = {n for sheet in sheets for section in sheet.sections for n in section.refs}
         keys = sorted(key for key, n in self._numbers.items() if n in used)
         return {self._numbers[key]: n for n, key in enumerate(keys, 1)}, tuple(
@@ -183,7 +185,7 @@ class Cited:
 
 
 def renumbered(sheet: Sheet, final: Mapping[int, int]) -> Sheet:
-    """The sheet with its final numbers."""
+    """Replace the provisional numbers of a sheet with the final ones."""
 
     def refs(given: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(sorted(final[n] for n in given))

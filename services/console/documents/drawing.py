@@ -1,4 +1,4 @@
-"""The map of a document: paper has one theme, so the colours are fixed and the same in every form."""
+"""Map of a document, in fixed colours: paper has one theme, and all forms look the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INK: Final = {
 
 
 def map_svg(document: Document, outlines: Outlines) -> str:
-    """The territory with every site that is not normal; a shape for each status, the gravest on top."""
+    """Draw the territory with one shape per site that is not normal, the gravest on top."""
     height = outlines.plane.height
     areas = "".join(
         f'<path d="{path}" fill="{"#f3dcc0" if insee in document.hit else "#e6ebf0"}" stroke="#6d7c89" stroke-width="1.4"/>'

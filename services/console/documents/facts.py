@@ -1,4 +1,4 @@
-"""What a point de situation is drafted from: the picture of one realm at one time, shaped in one language."""
+"""Facts of a situation report: one realm at one time, in one language."""
 
 from __future__ import annotations
 
@@ -40,29 +40,29 @@ class Facts:
     at: datetime
     level: LevelState
     rule: LevelRule | None
-    """Of the level in force: pilots and rhythm."""
+    """Rule of the level in force: pilots and reporting interval."""
     incidents: Sequence[Incident]
-    """Open ones, gravest first."""
+    """Open incidents, gravest first."""
     sites: Sequence[Site]
     activities: Sequence[Activity]
     clocks: Sequence[Running]
     plans: Sequence[Plan]
     proposal: ProposalRow | None
-    """Of reassignment: the one in force."""
+    """Reassignment proposal in force."""
     moved: Sequence[ReassignmentRow]
-    """Agents whose orders went out and who are not back, as lines."""
+    """Reassignments with orders sent and agents not back."""
     alarms: Sequence[Alarm]
     tasks: Sequence[Task]
-    """Open ones."""
+    """Open tasks."""
     ladder: Ladder | None
     reports: Sequence[ReportRow]
     flags: Sequence[Flag]
     previous: SitrepRow | None
     lines: Sequence[LineRecord]
-    """Of the main courante, newest first, since the last point or the first open incident."""
+    """Logbook lines since the last report or the first open incident, newest first."""
     remarks: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
-    """Words of persons by their reference in a reason of a level."""
+    """Free texts, by their reference in the reason of a level."""
     validated_by: str | None = None
 
     @property
@@ -71,7 +71,7 @@ class Facts:
 
 
 def figures(facts: Facts) -> dict[str, int]:
-    """Counts that the log keeps of a point, so that the next one can say what changed."""
+    """Count the figures that the log keeps, so the next report can show changes."""
     found: dict[str, int] = {"level": facts.level.level, "incidents:open": len(facts.incidents)}
     for status in SiteStatus:
         found[f"sites:{status}"] = sum(s.status is status for s in facts.sites)
@@ -95,7 +95,7 @@ OUT = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)
 
 
 def unconfirmed(reports: Iterable[ReportRow]) -> list[ReportRow]:
-    """Claims that nobody confirmed or denied (D6), newest first."""
+    """List reports that are neither confirmed nor denied, newest first. Rule D6."""
     open_ones = [
         r
         for r in reports
@@ -106,7 +106,7 @@ def unconfirmed(reports: Iterable[ReportRow]) -> list[ReportRow]:
 
 
 def index_of(lines: Iterable[LineRecord]) -> tuple[list[Source], dict[str, list[str]]]:
-    """Sources and the index of `Cited`, from lines newest first."""
+    """Build the sources and the index of `Cited` from lines, newest first."""
     sources: list[Source] = []
     index: dict[str, list[str]] = {}
     for line in lines:

@@ -1,4 +1,4 @@
-"""A document in the form that the reader asks for: JSON as it is kept, PDF, plain text or one static HTML page (D54)."""
+"""Document responses: stored JSON, PDF, plain text or one static HTML page. Rule D54."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ CONTENT: dict[int | str, dict[str, Any]] = {
         "description": "the document",
     }
 }
-"""For the OpenAPI document."""
+"""Response contents for the OpenAPI document."""
 
 
 async def document_response(
     request: Request, document: Document, form: str, lang: str, *, name: str, stamp: str = ""
 ) -> Response:
-    """The answer, with a file name of its own for what is kept."""
+    """Return a document in the requested form, with a file name for PDF and HTML."""
     typesetter: Typesetter = request.app.state.typesetter
     headers = {"Content-Language": lang}
     match form:

@@ -1,6 +1,7 @@
-"""Documents as PDF/UA: tagged, fonts embedded, nothing from the network. Typesetting happens in a thread, the compiler releases the interpreter.
+"""Documents as PDF/UA: tagged, with embedded fonts, without network access.
 
-The same document gives the same bytes: its date is `as_of`, so a frozen one can be typeset again and compared.
+Typesetting runs in a thread; the compiler releases the interpreter lock. The same document gives
+the same bytes, because its date is `as_of`: a frozen document can be typeset again and compared.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 @cache
 def _fonts() -> typst.Fonts:
-    """The product's own face; the compiler's built-in ones for letters that it lacks."""
+    """Return the product's font, with the compiler's own fonts for missing letters."""
     return typst.Fonts(
         include_system_fonts=False, include_embedded_fonts=True, font_paths=[HERE / "fonts"]
     )
@@ -41,18 +42,18 @@ def _template() -> bytes:
 
 
 class Typesetter:
-    """PDFs of one territory, the last `KEPT` kept by the hash of what they show."""
+    """PDFs of one territory; a cache keeps the last `KEPT` by the hash of their content."""
 
     def __init__(self, outlines: Outlines) -> None:
         self._outlines = outlines
         self._kept: OrderedDict[str, asyncio.Task[bytes]] = OrderedDict()
 
     def map_svg(self, document: Document) -> str:
-        """The document's map; empty for one that has none."""
+        """Draw the document's map; return an empty string if it has none."""
         return map_svg(document, self._outlines) if document.kind == "sitrep" else ""
 
     async def pdf(self, document: Document, lang: str, *, stamp: str = "") -> bytes:
-        """The document in one language; `stamp`: what proves a frozen one."""
+        """Render the document in one language; `stamp` is the proof text of a frozen one."""
         data = _data(document, lang, stamp, self.map_svg(document))
         key = sha256(data + _template()).hexdigest()
         task = self._kept.get(key)
@@ -67,12 +68,19 @@ class Typesetter:
 
 
 def compiled(data: bytes, as_of: int) -> bytes:
-    """A document of this folder. `as_of`: ms; the date of a PDF has whole seconds, and the compiler refuses any other."""
+    """Compile a document of this folder to PDF; `as_of` is in ms.
+
+    The date of a PDF has whole seconds, and the compiler refuses any other.
+    """
     return typeset(_template(), data, datetime.fromtimestamp(as_of // 1000, UTC))
 
 
 def typeset(template: bytes, data: bytes, at: datetime) -> bytes:
-    """PDF/UA-1. A letter that no font has makes that impossible: then a tagged PDF without the claim, and a line in the log. `at`: whole seconds."""
+    """Compile a template to PDF/UA-1; `at` has whole seconds.
+
+    A letter that no font has makes PDF/UA impossible. The result is then a tagged PDF without that
+    claim, and a warning is logged.
+    """
     inputs = {"data": data.decode()}
     try:
         return _pdf(template, inputs, at, "ua-1")

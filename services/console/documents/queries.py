@@ -1,4 +1,4 @@
-"""What documents are drafted from, and the frozen ones as they are kept (D53, D54)."""
+"""Queries that draft documents and return the frozen ones. Rules D53 and D54."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ declare(
     500,
     both("Document altéré", "Altered document"),
     both(
-        "Le document gardé ne correspond plus à l’empreinte du journal : il n’est pas montré. Prévenez l’exploitation.",
-        "The stored document no longer matches the hash in the log: it is not shown. Tell operations.",
+        "Le document gardé ne correspond plus à l’empreinte du journal : il n’est pas montré. "
+        "Prévenez l’exploitation.",
+        "The stored document no longer matches the hash in the log: it is not shown. Tell "
+        "operations.",
     ),
 )
 
 RETEX_LINES: Final = 10_000
 LINES_READ: Final = 4_000
-"""Newest lines of the main courante that a draft may cite."""
+"""Number of newest logbook lines that a draft may cite."""
 
 
 class Documents(Incidents, Journal):
-    """Queries about documents."""
-
     async def sitreps(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> Page[r.Sitrep]:
-        """Validated ones, newest first."""
+        """Return the validated situation reports, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(c.SitrepRow)
@@ -70,7 +70,10 @@ class Documents(Incidents, Journal):
     async def sitrep(
         self, realm: str, number: int, *, as_of: Instant | None = None
     ) -> tuple[c.SitrepRow, Document]:
-        """A validated one as it was frozen. Raises NotFound, ProblemError `erased`, `document_changed`."""
+        """Return a validated report as it was frozen.
+
+        Raises NotFound, ProblemError `erased`, `document_changed`.
+        """
         found = await self.read(realm, as_of=as_of)
         async with store_errors():
             row = await found.picture.row(c.SitrepRow, str(number))
@@ -79,7 +82,7 @@ class Documents(Incidents, Journal):
         return row, self.document(row)
 
     def document(self, row: c.SitrepRow) -> Document:
-        """The frozen document of a row. Raises ProblemError `erased`, `document_changed`."""
+        """Return the frozen document of a row. Raises ProblemError `erased`, `document_changed`."""
         item = (
             self._texts.get_many([row.text_id]).get(row.text_id)
             if self._texts is not None
@@ -100,7 +103,7 @@ class Documents(Incidents, Journal):
         remarks: Mapping[str, str] | None = None,
         validated_by: str | None = None,
     ) -> Document:
-        """The next one as it stands now, or stood at `as_of`."""
+        """Draft the next situation report, as of now or `as_of`."""
         found = await self.read(realm, as_of=as_of, lang=langs[0])
         async with store_errors():
             return draft_sitrep(await self._facts(found, langs, remarks or {}, validated_by))
@@ -232,7 +235,7 @@ class Documents(Incidents, Journal):
         )
 
     def _reasons_of(self, whys: Sequence[r.Reason]) -> dict[str, str]:
-        """Return what persons wrote when they decided a level, by the reference in its reason."""
+        """Return the texts of decisions about levels, by their reference in the reason."""
         references = {str(reason.args["reason"]) for reason in whys if "reason" in reason.args}
         return {ref: words for ref in references if (words := self.reason_of(ref)) is not None}
 
@@ -244,7 +247,7 @@ class Documents(Incidents, Journal):
         as_of: Instant | None = None,
         langs: Sequence[str] = ("fr", "en"),
     ) -> Document:
-        """Lessons learned of one incident, or of the whole realm. Raises NotFound."""
+        """Draft the lessons learned of one incident, or of the whole realm. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=langs[0])
         async with store_errors():
             picture = found.picture
@@ -318,7 +321,7 @@ class Documents(Incidents, Journal):
         )
         hit = {
             line.values["activity"] for line in lines if line.type == "ActivityChanged"
-        }  # one that is well again names no incident
+        }  # an activity that has recovered names no incident
         policy = next(
             (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
         )
@@ -360,7 +363,7 @@ class Documents(Incidents, Journal):
     async def improvements(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> Page[r.Improvement]:
-        """Improvement actions (D53), open ones first, the next due first."""
+        """Return the improvement actions: open ones first, next due first. Rule D53."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = sorted(
@@ -372,7 +375,7 @@ class Documents(Incidents, Journal):
 
 
 def rule_of(reference: Reference, level: int) -> ref.LevelRule | None:
-    """The territory's rule of a level."""
+    """Return the territory's rule of a level."""
     policy = next(
         (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
     )

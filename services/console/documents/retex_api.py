@@ -1,4 +1,4 @@
-"""`/api/v1/retex` and `/api/v1/improvements`: lessons learned and the actions that they lead to (D53)."""
+"""Routes for lessons learned and improvement actions: `/retex` and `/improvements`. Rule D53."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def add(author: Writing, body: NewImprovement) -> Response:
     if body.incident is not None:
         await author.model.incident(
             author.realm, body.incident
-        )  # of one that there is not it would stand in no lessons learned
+        )  # an action of an unknown incident would appear in no document
     decisions: Decisions = author.request.app.state.decisions
 
     def make(by: str, role: str, reason: str | None) -> Command:
@@ -108,7 +108,10 @@ async def add(author: Writing, body: NewImprovement) -> Response:
 
 
 async def _in_scope(author: Author, body: Body | None, id: str) -> None:
-    """Refuse the action of an incident that concerns none of the author's sites and pôles. An unknown one is for the decider to refuse."""
+    """Refuse actions of incidents outside the author's scope.
+
+    The decider refuses unknown actions.
+    """
     if not is_limited(author.principal):
         return
     within = author.within(body)

@@ -1,4 +1,7 @@
-"""`/api/v1/sitreps`: points de situation (D54). The next one is a draft that follows the facts; a validated one never changes."""
+"""Routes for situation reports: `/sitreps`. Rule D54.
+
+The next report is a draft that follows the facts; a validated one never changes.
+"""
 
 from __future__ import annotations
 
@@ -92,13 +95,13 @@ async def one(
 
 
 def signature(request: Request, document: Document) -> bytes:
-    """Ed25519, by the installation, over the frozen bytes: what was known, and where every log ended."""
+    """Sign the frozen bytes, which hold the known facts and the end of each log (Ed25519)."""
     key: SigningKey = request.app.state.signing_key()
     return key.sign(document.frozen())
 
 
 def stamp(row: SitrepRow, lang: str) -> str:
-    """What proves a frozen one: when it was validated, and its hash."""
+    """Return the proof text of a frozen document: its time of validation and its hash."""
     at = times.of(row.issued_at)
     return translator(lang)(
         "Validé {day} à {at}. SHA-256 {hash}.",

@@ -1,4 +1,4 @@
-"""A document as one HTML file that needs nothing else: for an intranet, a mail, a memory stick."""
+"""Document as one self-contained HTML file, for an intranet, a mail or a memory stick."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.console.web.shell import STATIC, Choice, html
 class Page(NamedTuple):
     body: bytes
     policy: str
-    """Content security policy: its own style by hash, nothing else."""
+    """Content security policy that allows only the file's own style, by hash."""
 
 
 @cache
@@ -26,7 +26,7 @@ def _style() -> tuple[str, str]:
 
 
 def as_html(document: Document, lang: str, drawing: str, *, stamp: str = "") -> Page:
-    """`drawing`: the map as SVG."""
+    """Render the document with its map (`drawing`, an SVG)."""
     style, digest = _style()
     context = {
         "document": document,

@@ -1,4 +1,4 @@
-"""Which lines of the main courante a document tells: what happened or was decided that the whole cell must know, each once."""
+"""Selection of logbook lines for documents: events and decisions that concern the whole cell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ TURNS: Final = {
 
 
 def is_turn(record: LineRecord) -> bool:
-    """Something happened or was decided that the whole cell must know; levels of incidents are told by the territory's."""
+    """Return True for an event or decision that concerns the whole cell.
+
+    Levels of incidents do not count: the territory's level covers them.
+    """
     match record.type, record.change:
         case "IncidentChanged", "level":
             return False
@@ -30,11 +33,12 @@ def is_turn(record: LineRecord) -> bool:
 
 
 def told_once(newest_first: Iterable[LineRecord]) -> list[LineRecord]:
-    """The lines, oldest first, without those that say again where their subject stood already.
+    """Return the lines, oldest first, without those that repeat the state of their subject.
 
-    Everybody who answers a call, or its reminder, says once more that their incident is in charge and that their ladder has answers enough: the first of
-    them is told. When nobody had it any more or its level rose, whoever takes it in charge next is told again. Of the readings of a river the highest and
-    the newest are told.
+    Each answer to a call or its reminder repeats that the incident is acknowledged and that the
+    escalation has enough answers: only the first line stays. An acknowledgement counts again after
+    the incident lost its acknowledgement or its level rose. For each river station, the highest and
+    the newest reading stay.
     """
     stood: dict[str, str] = {}
     found = []
@@ -50,7 +54,7 @@ def told_once(newest_first: Iterable[LineRecord]) -> list[LineRecord]:
 
 
 def _standing(record: LineRecord) -> tuple[str, str]:
-    """(what the line is about, where that stands after it); a line that can't be a repetition has no standing."""
+    """Return (subject, its state after the line); both are empty if the line cannot repeat."""
     match record.type, record.change:
         case "IncidentChanged", "acknowledged":
             return f"incident:{record.incident}", str(record.values.get("state"))
@@ -63,7 +67,7 @@ def _standing(record: LineRecord) -> tuple[str, str]:
 
 
 def _passed_readings(lines: Iterable[LineRecord]) -> set[str]:
-    """Keys of the readings of rivers that others of the same station went beyond or followed."""
+    """Return the keys of river readings except the highest and the newest of each station."""
     series: dict[str, list[LineRecord]] = {}
     for record in lines:
         if record.type == "FlagChanged" and str(record.values["flag"]).startswith("river:"):

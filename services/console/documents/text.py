@@ -1,4 +1,4 @@
-"""A document as plain text: for the préfecture, a radio, a terminal (D54, D56)."""
+"""Document as plain text, for the préfecture, a radio or a terminal. Rules D54 and D56."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _MARKS: Final = {"": "-", "unconfirmed": "?", "todo": "!", "late": "*", "remark"
 
 
 def as_text(document: Document, lang: str, *, stamp: str = "") -> str:
-    """At most `WIDTH` columns where words allow it; `stamp`: what proves a frozen one."""
+    """Render the document in at most `WIDTH` columns; `stamp` is the proof text.
+
+    Long words and tables may be wider.
+    """
     sheet = document.sheet(lang)
     parts = [part for part in (_exercise(document, lang), sheet.draft.upper()) if part]
     parts += [
@@ -71,7 +74,7 @@ def _table(table: Table) -> list[str]:
 
 
 def _wrapped(text: str, first: str, other: str) -> list[str]:
-    """Broken at ordinary spaces only: a no-break space stays with its word."""
+    """Wrap at ordinary spaces only, so that no-break spaces stay with their words."""
     lines, current = [], first
     for word in text.split(" "):
         if len(current) + len(word) + 1 > WIDTH and current.strip():

@@ -1,1 +1,4 @@
-"""The evidence of an incident as one signed zip that anybody can check (D56; docs/reference/evidence-bundle.md)."""
+"""Evidence of an incident as one signed zip that anybody can check.
+
+See `docs/reference/evidence-bundle.md`. Rule D56, exports.
+"""

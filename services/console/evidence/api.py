@@ -1,4 +1,7 @@
-"""`/api/v1/incidents/{id}/export`: everything that proves what was known, decided, sent and answered, as one signed zip (D56)."""
+"""Route for the evidence bundle of an incident: `/incidents/{id}/export`. Rule D56, exports.
+
+The signed zip proves which facts were known, decided, sent and answered.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ Exporting = Annotated[Reader, Depends(reading(Permission.EVIDENCE_EXPORT))]
 )
 async def export(reader: Exporting, request: Request, id: str) -> StreamingResponse:
     if reader.principal.scope.sites or reader.principal.scope.poles:
-        raise ProblemError("out_of_scope", field="incident")  # the log's records are not cut up
+        raise ProblemError("out_of_scope", field="incident")  # log records have no scope
     incident = await reader.model.incident(reader.realm, id, lang=reader.lang)
     raw = reader.principal.may(Permission.REPORT_RAW)
     key: SigningKey = request.app.state.signing_key()

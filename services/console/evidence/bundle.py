@@ -1,4 +1,7 @@
-"""Writing a bundle: entries go out as they are made, the manifest with their hashes and its signature come last."""
+"""Writer of evidence bundles.
+
+Entries leave as soon as they are made. The manifest with their hashes and its signature come last.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,14 @@ MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
 KEY: Final = "signing.pub"
 EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-"""Time of every entry: the manifest says when the bundle was made."""
+"""Time of every entry; the manifest has the real time."""
 
 
 class _Sink(RawIOBase):
-    """What zipfile writes to: bytes that wait to be sent. Cannot be sought, so an entry is complete once it is written."""
+    """Output file of zipfile that collects bytes to send.
+
+    It cannot seek, so an entry is complete once it is written.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +43,7 @@ class _Sink(RawIOBase):
         return len(data)
 
     def take(self) -> bytes:
-        """Everything since the last call."""
+        """Return all bytes since the last call."""
         taken, self._waiting = bytes(self._waiting), bytearray()
         return taken
 
@@ -60,7 +66,7 @@ class Entry(AbstractContextManager["Entry"]):
 
 
 class Bundle:
-    """A zip that is sent while it grows: `take` after each step."""
+    """A zip that is sent while it grows: call `take` after each step."""
 
     def __init__(self) -> None:
         self._sink = _Sink()
@@ -68,16 +74,16 @@ class Bundle:
         self._files: dict[str, Any] = {}
 
     def entry(self, name: str) -> Entry:
-        """Begin a file; end it before the next one."""
+        """Open a file in the zip; close it before the next one."""
         return Entry(name, self._zip.open(_info(name), "w", force_zip64=True), self._files)
 
     def add(self, name: str, content: bytes) -> None:
-        """A whole file."""
+        """Add a whole file."""
         with self.entry(name) as entry:
             entry.write(content)
 
     def add_lines(self, name: str, items: Iterable[Resource | dict[str, Any]]) -> None:
-        """JSON lines."""
+        """Add a file of JSON lines."""
         with self.entry(name) as entry:
             for item in items:
                 entry.write(
@@ -90,11 +96,11 @@ class Bundle:
                 )
 
     def take(self) -> bytes:
-        """What can be sent now."""
+        """Return the bytes that can be sent now."""
         return self._sink.take()
 
     def finish(self, about: dict[str, Any], key: SigningKey) -> bytes:
-        """Manifest, signature and public key; the last bytes."""
+        """Add the manifest, its signature and the public key, and return the last bytes."""
         manifest = orjson.dumps(
             {"format": FORMAT, **about, "key": key.public.fingerprint, "files": self._files},
             option=orjson.OPT_INDENT_2,

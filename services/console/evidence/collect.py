@@ -1,7 +1,9 @@
-"""What a bundle holds: the incident as it stands, who was told, what was decided and why, the points de situation, and the logs behind it.
+"""Contents of an evidence bundle.
 
-Nobody gets more than he may read: texts of notes and decisions for readers of the main courante, words of reports for those who may read raw reports; of
-people only tokens. Every export is logged (D59).
+The bundle holds the incident, the messages, the decisions with their reasons, the situation
+reports, and the log records behind them. Readers get no more than they may read: notes and reasons
+need access to the logbook, report texts need access to raw reports, and people appear as tokens.
+Every export is logged. Rule D59.
 """
 
 from __future__ import annotations
@@ -59,14 +61,14 @@ EN. Evidence bundle of an incident, made by Vigie. To check it: `vigie verify --
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whose export of what."""
+    """Request for an export: reader, incident and rights."""
 
     realm: str
     incident: Incident
     role: str
     lang: str
     raw_reports: bool
-    """The reader may read what reports say in words."""
+    """True if the reader may read the texts of reports."""
 
 
 Pdf = Callable[[Document, c.SitrepRow], Awaitable[bytes]]
@@ -75,7 +77,11 @@ Pdf = Callable[[Document, c.SitrepRow], Awaitable[bytes]]
 async def evidence(
     model: ReadModel, kafka: str, key: SigningKey, asked: Asked, pdf: Pdf, now: Instant
 ) -> AsyncGenerator[bytes, None]:
-    """The bytes of the zip. Raises ProblemError, KafkaError, OSError; a bundle that ends early has no manifest and is no zip."""
+    """Yield the bytes of the zip.
+
+    Raises ProblemError, KafkaError, OSError. A bundle that ends early has no manifest and is no
+    valid zip.
+    """
     bundle, realm, id = Bundle(), asked.realm, asked.incident.id
     bundle.add("README.txt", README.encode())
     bundle.add("incident.json", asked.incident.model_dump_json(indent=1).encode())
@@ -147,7 +153,7 @@ async def _reports(model: ReadModel, asked: Asked) -> AsyncIterator[Report]:
 
 
 async def _messages(model: ReadModel, asked: Asked) -> list[Notification]:
-    """Notifications that name the incident, or were sent by a ladder that it is in."""
+    """Return the notifications of the incident and of its escalations."""
     ladders = [
         e.id
         for e in (
@@ -175,7 +181,7 @@ async def _messages(model: ReadModel, asked: Asked) -> list[Notification]:
 
 
 async def _sitreps(model: ReadModel, asked: Asked) -> AsyncIterator[tuple[c.SitrepRow, Document]]:
-    """Each point de situation that speaks of it, as it was frozen; one whose text was erased is not there."""
+    """Yield the frozen situation reports about the incident, without erased ones."""
     for issued in reversed((await model.sitreps(asked.realm)).items):
         if asked.incident.id not in issued.incidents:
             continue
@@ -191,7 +197,10 @@ async def _sitreps(model: ReadModel, asked: Asked) -> AsyncIterator[tuple[c.Sitr
 def _decisions(
     model: ReadModel, transactions: Iterable[Transaction], partition: int, frozen: Collection[str]
 ) -> Iterator[dict[str, Any]]:
-    """What a person's command did, in the order of time, with the reasons that were given. `frozen`: texts that are documents of the bundle."""
+    """Yield the effects of personal commands, by time, with the reasons given.
+
+    `frozen` are ids of texts that the bundle already holds as documents.
+    """
     for tx in sorted(transactions, key=lambda tx: (tx.at, tx.service, tx.seq)):
         author, role = author_of(tx.src)
         cited = [id for id in dict.fromkeys(_TEXT.findall(tx.dump().decode())) if id not in frozen]

@@ -1,4 +1,4 @@
-"""The records of the logs that concern an incident, byte for byte, so that their chain can be checked without the rest."""
+"""Log records that concern an incident, byte for byte, so that their chain can be checked alone."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from services.runtime.log.transaction import Transaction, digest
 IN_MEMORY: Final = 8 << 20
 SENT_FROM: Final = 256 << 10
 BREATH: Final = 200
-"""Records after which other requests get a turn."""
+"""Number of records after which other requests get a turn."""
 
 
 @dataclass(slots=True)
 class Stretch:
-    """What a bundle holds of one log: every record from the first that names the incident to the last.
+    """Part of one log in a bundle: every record from the first to the last that names the incident.
 
-    A record of another realm is withheld: its line tells its hash alone, and the chain goes on through it.
+    A record of another realm is withheld: its line gives the hash only, so the chain stays
+    complete.
     """
 
     partition: int
@@ -37,10 +38,10 @@ class Stretch:
     first: dict[str, Any] | None = None
     last: dict[str, Any] | None = None
     person: list[Transaction] = field(default_factory=list)
-    """Transactions that a person's command caused and that name the incident."""
+    """Transactions of personal commands that name the incident."""
 
     def about(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Return the description for the manifest."""
         return {
             "partition": self.partition,
             "records": self.records,
@@ -60,9 +61,10 @@ async def write_log(
     incident: str,
     stretch: Stretch,
 ) -> AsyncGenerator[bytes, None]:
-    """Writes `log/<service>.jsonl` and fills `stretch`; yields what can be sent on the way.
+    """Write `log/<service>.jsonl`, fill `stretch`, and yield bytes to send on the way.
 
-    Line n is a record's bytes: BLAKE2b-128 of it is what line n + 1 has as `prev`. Raises KafkaError, OSError, Stop.
+    Line n holds the bytes of a record; their BLAKE2b-128 is `prev` of line n + 1. Raises
+    KafkaError, OSError, Stop.
     """
     begin, end = (await reader.bounds(topic, [partition]))[partition]
     at, named, logic = Position(), incident.encode(), newest_logic(service)

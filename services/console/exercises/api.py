@@ -1,4 +1,7 @@
-"""`/api/v1/realms`: runs of the territory. Exercises are opened, stepped, paced and closed here; the live realm is `up`'s."""
+"""Routes for realms: `/realms`. They open, step, pace and close simulated realms.
+
+`vigie up` opens the live realm.
+"""
 
 from __future__ import annotations
 
@@ -196,7 +199,7 @@ async def open_realm(author: Running, request: Request, body: NewRealm | None = 
     )
     if opened.answer is not None and opened.answer["state"] != "applied":
         return answer(request, opened, author.lang)
-    # giving a realm its data is this program's act, whatever the duty of the person who may open it
+    # the console itself sends the reference data, independent of the author's rights
     commands = reference_commands(territory, realm, "system:console", "system")
     published = await decisions.send_all(
         "alerts", realm, author.principal, commands, max(author.wait_s, PUBLISH_WAIT_S)
@@ -207,14 +210,17 @@ async def open_realm(author: Running, request: Request, body: NewRealm | None = 
 
 
 def _opened(opened: Outcome, published: Outcome) -> Outcome:
-    """Open to others only with its reference data: until then the whole is under way."""
+    """Return the outcome of opening a realm: pending until its reference data are published."""
     if opened.answer is None or published.answer is None:
         return Outcome(opened.id, opened.realm, None)
     return opened
 
 
 def _name(body: NewRealm, territory: str, id: str) -> str:
-    """Name of the new realm; `id`: of one that has none. Raises ProblemError `invalid`."""
+    """Return the name of the new realm, built from `id` if the body has none.
+
+    Raises ProblemError `invalid`.
+    """
     kind = _KINDS[body.kind or "exercise"]
     name = body.id or body.realm or f"{territory}~{kind}-{id}"
     try:
@@ -245,7 +251,7 @@ def _invalid(field: str, fr: str, en: str) -> ProblemError:
 
 
 def _of(author: Author, realm: str) -> Author:
-    """The author in the realm of the path."""
+    """Return the author in the realm of the path."""
     return author.within(Body(realm=realm))
 
 
@@ -279,7 +285,7 @@ async def resume(author: Running, name: str, body: Pace | None = None) -> Respon
 
 
 async def _speed(author: Author, realm: str, body: Pace | None) -> float | None:
-    """The speed that was asked for, else the one that the realm has."""
+    """Return the requested speed, or the current speed of the realm."""
     if body is not None and "speed" in body.model_fields_set:
         return body.speed
     return (await author.model.realm(realm)).speed

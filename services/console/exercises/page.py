@@ -1,4 +1,7 @@
-"""`/exercice`: the clock of a simulated realm in somebody's hands: what comes next, and how the players have done so far (D33, D50)."""
+"""Page `/exercice`: clock of a simulated realm, next deadlines, and progress of the players.
+
+Rules D33 and D50.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from services.console.resources import Incident, Task
 from services.console.web import times
 
 SPEEDS: Final = (1, 10, 60, 600)
-"""Simulated seconds per real second that a button offers; beyond them the clock runs as fast as it can."""
+"""Speeds with a button, in simulated seconds per real second; beyond them, time runs unlimited."""
 JUMPS_MIN: Final = (5, 15, 60)
 NEXT_SHOWN: Final = 10
 MEASURES: Final = {
@@ -29,7 +32,7 @@ MEASURES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """What happens by itself if nobody does anything."""
+    """A deadline that will pass if nobody acts."""
 
     at: datetime
     what: str
@@ -58,7 +61,10 @@ def coming(
     now: datetime,
     _: Translator,
 ) -> list[Coming]:
-    """The next deadlines that the system knows, the soonest first. What a script still holds is not among them: players do not see it."""
+    """List the next known deadlines, soonest first.
+
+    Events that the script still holds are left out, because players must not see them.
+    """
     found: list[Coming] = []
     if ladder is not None and ladder.next_at is not None and ladder.next is not None:
         answers = _.plural(
@@ -100,7 +106,7 @@ def score(
     now: datetime,
     _: Translator,
 ) -> list[Measure]:
-    """How far the players are, from the log alone; a line without anything to do is left out."""
+    """Score the players from the log alone; leave out lines without anything to do."""
     every = [card for plan in cards for card in plan.cards]
     late = [card.late for card in every if card.late]
     waiting = [p.waiting for p in plans if p.to_decide and p.waiting]

@@ -1,7 +1,7 @@
-"""The languages of the console: French in the source, English in a catalogue (DOMAIN D60).
+"""Languages of the console: French in the source, English in a catalogue. Rule D60.
 
-Catalogues are read as text (`<lang>/vigie.po`) and compiled in memory, so nothing binary is kept and nothing is built.
-`make` commands for translators: `python -m services.console.i18n` updates the catalogues from the sources.
+Catalogues are read as text (`<lang>/vigie.po`) and compiled in memory, so there is no build step.
+Translators run `python -m services.console.i18n` to update them from the sources.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _AFTER = re.compile(r"(?<=«) ")
 
 
 def french_spaces(text: str) -> str:
-    """The same sentence with the no-break spaces that French puts around `: ; ! ? « » %`."""
+    """Put the no-break spaces of French around `: ; ! ? « » %`."""
     return _AFTER.sub("\u00a0", _BEFORE.sub("\u00a0", text))
 
 
 def N_(text: str) -> str:  # noqa: N802  gettext's own name for this mark
-    """Marks a text for the catalogues; it is translated where it is shown."""
+    """Mark a text for the catalogues; it is translated where it is shown."""
     return text
 
 
 class Translator:
-    """Texts in one language. `_("{n} sites", n=3)` translates, then fills the braces."""
+    """Translator into one language. `_("{n} sites", n=3)` translates, then fills the braces."""
 
     def __init__(self, lang: str, catalogue: Translations | None) -> None:
         self.lang = lang
@@ -56,7 +56,10 @@ class Translator:
         return self._text(text).format(**values) if values else self._text(text)
 
     def plural(self, one: str, many: str, n: float, /, **values: object) -> str:
-        """`one` or `many` by the rule of the language (0 is singular in French); `n` may stand in the braces."""
+        """Translate `one` or `many` by the plural rule of the language.
+
+        `n` may stand in the braces. In French, 0 is singular.
+        """
         if self._catalogue is None:
             text = self._text(one if abs(n) < 2 else many)
         else:
@@ -66,7 +69,7 @@ class Translator:
 
 @cache
 def translator(lang: str) -> Translator:
-    """The translator of `fr` or `en`; any other language reads French."""
+    """Return the translator of `fr` or `en`; French for any other language."""
     if lang == SOURCE or lang not in LANGUAGES:
         return Translator(SOURCE, None)
     with (FOLDER / lang / f"{DOMAIN}.po").open("rb") as f:
@@ -78,7 +81,7 @@ def translator(lang: str) -> Translator:
 
 
 def preferred(accept_language: str | None) -> str:
-    """`fr` or `en` from an `Accept-Language` header (RFC 9110 12.5.4); French when it names neither."""
+    """Choose `fr` or `en` from an `Accept-Language` header (RFC 9110 12.5.4); French by default."""
     best, weight = SOURCE, 0.0
     for part in (accept_language or "").split(","):
         tag, _, params = part.strip().partition(";")

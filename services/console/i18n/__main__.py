@@ -1,4 +1,7 @@
-"""`python -m services.console.i18n`: brings the catalogues in line with the sources; new texts wait there, untranslated."""
+"""Update the catalogues from the sources: `python -m services.console.i18n`.
+
+New texts stay untranslated.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ CONSOLE = Path(__file__).resolve().parents[1]
 METHODS = [("templates/**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]
 OPTIONS = {"templates/**.html": {"trimmed": "false", "silent": "false"}}
 WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
-"""In the head of every catalogue, whenever it was updated: a date that changes says nothing and meets itself in every merge."""
+"""Fixed date in the head of every catalogue: a real one would conflict in every merge."""
 KEYWORDS = {"_": None, "N_": None, "plural": (1, 2)}
 
 
 def extracted() -> Catalog:
-    """Every text of the console, in French."""
+    """Extract all French texts of the console."""
     catalogue = Catalog(locale=None, domain=DOMAIN, project="vigie", charset="utf-8")
     for file, line, message, comments, context in extract_from_dir(
         CONSOLE, METHODS, OPTIONS, KEYWORDS, comment_tags=()
@@ -30,7 +33,7 @@ def extracted() -> Catalog:
 
 
 def load(lang: str) -> Catalog:
-    """The catalogue of one language as it is kept."""
+    """Load the stored catalogue of one language."""
     path = FOLDER / lang / f"{DOMAIN}.po"
     if not path.exists():
         return Catalog(locale=lang, domain=DOMAIN, project="vigie", charset="utf-8")
@@ -39,7 +42,7 @@ def load(lang: str) -> Catalog:
 
 
 def main() -> None:
-    """Update every catalogue; texts that are gone are dropped."""
+    """Update every catalogue and drop texts that no longer exist."""
     template = extracted()
     for lang in LANGUAGES:
         if lang == SOURCE:

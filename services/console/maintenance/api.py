@@ -1,4 +1,7 @@
-"""`/api/v1/maintenance`: planned works (D64). One store: silences of an Alertmanager are windows too. `/api/v1/leases`: alerts that machines keep alive."""
+"""Routes for maintenance windows (rule D64) and leases: `/maintenance` and `/leases`.
+
+Silences of an Alertmanager are windows, too. A lease is an alert that a source keeps alive.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ Names = Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_le
 
 
 class Window(Body):
-    """What is covered, when, and why. A list may be given as one text, separated by commas."""
+    """A maintenance window to plan. A list may be one text with commas."""
 
     sites: Names = ()
     kinds: Names = Field(default=(), description="kinds of site")
@@ -70,7 +73,7 @@ class Window(Body):
 
     @field_validator("sites", "kinds", "poles", "types", "sources", mode="before")
     @classmethod
-    def _split(cls, value: object, info: ValidationInfo) -> object:  # noqa: ARG003  the signature of pydantic
+    def _split(cls, value: object, info: ValidationInfo) -> object:  # noqa: ARG003  pydantic's call
         return (
             tuple(v.strip() for v in value.split(",") if v.strip())
             if isinstance(value, str)
@@ -78,7 +81,7 @@ class Window(Body):
         )
 
     def covers(self, author: Author) -> Coverage:
-        """A source speaks of its own alerts only. Raises ProblemError `invalid`."""
+        """Return the coverage: for a source, its own alerts only. Raises ProblemError `invalid`."""
         sources = (author.principal.id,) if author.principal.role is Role.SOURCE else self.sources
         try:
             return Coverage(
@@ -96,7 +99,7 @@ class Window(Body):
             ) from None
 
     def fields(self, author: Author) -> dict[str, Any]:
-        """Of the command. Raises ProblemError `invalid`."""
+        """Return the fields of the command. Raises ProblemError `invalid`."""
         require_text(self.reason)
         if self.ends_at <= self.starts_at:
             raise ProblemError(
@@ -139,12 +142,15 @@ class Window(Body):
 
     @property
     def told(self) -> dict[str, str]:
-        """Free text beside the reason."""
+        """Free texts beside the reason."""
         return {"created_by": self.created_by} if self.created_by else {}
 
 
 def _own(reader: Reader) -> str | None:
-    """Who does not see the picture sees what is his own."""
+    """Return the author to filter by.
+
+    Readers without the right to the whole picture see only their own windows.
+    """
     return None if reader.principal.may(Permission.PICTURE_READ) else reader.principal.id
 
 
@@ -191,7 +197,10 @@ async def one(reader: Asking, id: str, response: Response) -> Maintenance:
 
 
 async def _in_scope(author: Author, covers: Window | Covers) -> None:
-    """Refuse a window that reaches beyond the author's sites and pôles. A source silences its own alerts alone, wherever they are."""
+    """Refuse windows outside the author's scope.
+
+    A source silences only its own alerts, wherever they are.
+    """
     if not is_limited(author.principal) or author.principal.role is Role.SOURCE:
         return
     if covers.sites or author.principal.scope.sites or not covers.poles:
@@ -202,7 +211,7 @@ async def _in_scope(author: Author, covers: Window | Covers) -> None:
 
 
 async def _owns(author: Author, body: Body | None, id: str) -> None:
-    """Refuse a window that reaches beyond the author's sites and pôles, as `_in_scope`."""
+    """Refuse existing windows outside the author's scope, like `_in_scope`."""
     if is_limited(author.principal) and author.principal.role is not Role.SOURCE:
         within = author.within(body)
         await _in_scope(within, (await within.model.window(within.realm, id)).covers)

@@ -1,4 +1,4 @@
-"""The screen of planned works: what a person may choose, and how a recurrence is said."""
+"""Page of maintenance windows: choices for people, and recurrences in words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RULES: Final = {
     "FREQ=WEEKLY;INTERVAL=2": N_("une semaine sur deux, ce jour-là"),
     "FREQ=MONTHLY": N_("chaque mois, à cette date"),
 }
-"""The usual ones; the API and the command line take any of the subset."""
+"""Usual recurrences on the page; the API and the command line accept any supported rule."""
 _WEEKDAYS: Final = (
     N_("lundi"),
     N_("mardi"),
@@ -42,7 +42,7 @@ _EVERY: Final = {
 
 
 def said_rule(rrule: str | None, _: Translator) -> str:
-    """`chaque semaine, lundi, jeudi`; one that cannot be read is shown as it is."""
+    """Describe a recurrence (`chaque semaine, lundi, jeudi`); keep an unreadable rule."""
     if rrule is None:
         return _("une fois")
     try:

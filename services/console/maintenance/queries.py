@@ -1,4 +1,4 @@
-"""Maintenance windows, and the alerts that machines keep alive."""
+"""Queries about maintenance windows and leases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ORDER = {"active": 0, "planned": 1, "over": 2}
 
 
 class Works(Reading):
-    """Queries about what is told to be quiet (D64–D66)."""
+    """Queries about maintenance windows and leases. Rules D64 to D66."""
 
     async def maintenance(
         self,
@@ -33,7 +33,10 @@ class Works(Reading):
         limit: int = WHOLE,
         cursor: str | None = None,
     ) -> Page[r.Maintenance]:
-        """Active ones first, then the next to begin. `site`: windows that name it, its kind or its pôle, or no place at all."""
+        """List windows: active ones first, then the next to begin.
+
+        `site` keeps windows that name it, its kind or its pôle, and those without any place.
+        """
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = (await found.picture.rows(m.MaintenanceRow)).values()
@@ -66,7 +69,10 @@ class Works(Reading):
         author: str | None = None,
         texts: bool = False,
     ) -> r.Maintenance:
-        """One window. Raises NotFound, also for another author's when only one's own may be seen."""
+        """Return one window.
+
+        Raises NotFound, also for the window of somebody else if `author` is given.
+        """
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             row = await found.picture.row(m.MaintenanceRow, id)
@@ -87,7 +93,7 @@ class Works(Reading):
         limit: int = WHOLE,
         cursor: str | None = None,
     ) -> Page[r.Lease]:
-        """Newest first."""
+        """List leases, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = (await found.picture.rows(m.LeaseRow)).values()
@@ -102,7 +108,7 @@ class Works(Reading):
         return Page(items=[found.shape.lease(x, reports.get(x.id)) for x in shown], next=following)
 
     def _reasons(self, rows: Sequence[m.MaintenanceRow]) -> dict[str, Mapping[str, Any]]:
-        """Window → fields of its reason."""
+        """Return window → fields of its reason."""
         ids = {
             w.id: w.reason.removeprefix("text:")
             for w in rows
@@ -113,7 +119,7 @@ class Works(Reading):
 
 
 def _covered(sites: Iterable[a.SiteRow]) -> dict[str, list[str]]:
-    """Window → the site of each open cause that it covers."""
+    """Return window → the site of each open cause that it covers."""
     found: dict[str, list[str]] = {}
     for site in sites:
         for cause in site.causes:

@@ -1,4 +1,4 @@
-"""Maintenance windows and leases."""
+"""Resources of maintenance windows and leases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.console.resources.base import Resource, Time
 
 
 class Matching(Resource):
-    """One label against a value; `regex` must match the whole of it."""
+    """A comparison of one label with a value; `regex` must match the whole value."""
 
     name: str
     value: str
@@ -20,7 +20,7 @@ class Matching(Resource):
 
 
 class Covers(Resource):
-    """Each list that is given must hold for every report of a cause."""
+    """Coverage of a window: each given list must match every report of a cause."""
 
     sites: list[str]
     kinds: list[str]
@@ -31,7 +31,7 @@ class Covers(Resource):
 
 
 class Maintenance(Resource):
-    """A maintenance window: planned works, in the picture without calling anybody (D64)."""
+    """A maintenance window: planned works that show in the picture and call nobody. Rule D64."""
 
     id: str
     realm: str
@@ -60,7 +60,7 @@ class Maintenance(Resource):
 
 
 class Lease(Resource):
-    """An alert that a machine keeps alive (D66); `id` is the report that opened it."""
+    """An alert that a source keeps alive; `id` is the report that opened it. Rule D66."""
 
     id: str
     realm: str

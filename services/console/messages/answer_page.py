@@ -1,4 +1,7 @@
-"""`/a/{token}`: answer a call from a link, without a login. Opening the page never answers (DOMAIN D33)."""
+"""Page `/a/{token}`: answer a call from a link, without a login.
+
+Opening the page never counts as an answer. Rule D33.
+"""
 
 from __future__ import annotations
 
@@ -23,31 +26,34 @@ from services.runtime.http.problems import ProblemError
 from services.runtime.identity.signed_links import AckLinks, Link, LinkInvalid
 
 HEADCOUNT = "headcount"
-"""Template of « are you safe? »."""
+"""Template of the headcount question (« are you safe? »)."""
 DELEGATE = "delegate"
-"""The button of who asks that somebody of the same role is called instead."""
+"""Button that asks for another person of the same role."""
 RECALL = "recall"
-"""The button of who said yes and cannot come after all."""
+"""Button to take an acknowledgement back."""
 KEPT = ("applied", "pending")
-"""States of an answer that counts, or will in a moment."""
+"""States of an answer that counts, now or in a moment."""
 OVER = ("superseded", "ended")
-"""States of a ladder that waits for nobody any more."""
+"""States of an escalation that waits for no answer any more."""
 WHY_OVER = {
     "closed": N_("L’incident est clos."),
     "merged": N_("L’incident est rattaché à un autre, suivi par ailleurs."),
     "level_lowered": N_("Le niveau a été abaissé."),
     "superseded": N_("Un autre appel l’a remplacé : répondez à celui-là s’il vous est parvenu."),
 }
-"""Why a call was called back → in words."""
+"""Reason of a withdrawal → its text."""
 NOTHING_LEFT = N_("Il n’y a plus rien à faire ici.")
 EVERY_CALL: Final = 1000
-"""Calls of one escalation."""
+"""Most calls of one escalation that are read."""
 UNREAD = ("store_away", "rebuilding", "resource_unknown", "realm_unknown")
-"""Why what was answered cannot be shown: the read model is away, or has not heard of it yet."""
+"""Problem codes of an unavailable read model, or of one that does not have the call yet."""
 
 
 class SendAnswer(Protocol):
-    """Records the answer that a token gives; the same token again has no second effect, but that a yes may be taken back once."""
+    """Function that records the answer of a token.
+
+    A token counts once; a repetition has no effect, except that a yes may be taken back once.
+    """
 
     def __call__(
         self,
@@ -61,7 +67,7 @@ class SendAnswer(Protocol):
 
 
 KeepAnswer = Callable[[str, HeadcountAnswer], Awaitable[None]]
-"""Keeps the single answer of a headcount, encrypted, before it is said that there was one (D37)."""
+"""Function that stores a headcount answer, encrypted, before the answer is reported. Rule D37."""
 
 
 class Answering:
@@ -71,14 +77,21 @@ class Answering:
         self._queries, self._links, self._send, self._keep = queries, links, send, keep
 
     def link(self, token: str) -> Link:
-        """What the token says. Raises ProblemError `link_invalid` when it is forged, cut or over."""
+        """Read the token.
+
+        Raises ProblemError `link_invalid` if it is forged, truncated or expired.
+        """
         try:
             return self._links.read(token, times.ms(datetime.now(UTC)))
         except LinkInvalid as error:
             raise ProblemError("link_invalid") from error
 
     async def page(self, request: Request, token: str) -> dict[str, Any]:
-        """`ack.html`; `ack_unread.html` (`template`) while nothing can be read: the message said what it is about. Raises ProblemError."""
+        """Return the context of `ack.html`.
+
+        If the read model is unavailable, it is the context of `ack_unread.html` (`template`): the
+        message itself named the subject. Raises ProblemError.
+        """
         link = self.link(token)
         try:
             return await self._told(link, token, Choice.of(request))
@@ -94,7 +107,7 @@ class Answering:
     async def _told(
         self, link: Link, token: str, choice: Choice, *, refusal: str = ""
     ) -> dict[str, Any]:
-        """`ack.html`. Raises ProblemError."""
+        """Return the context of `ack.html`. Raises ProblemError."""
         _ = translator(choice.lang)
         told = await self._queries.notification(link.realm, link.notification, lang=choice.lang)
         realm = await self._queries.realm(link.realm)
@@ -141,7 +154,11 @@ class Answering:
     async def answer(
         self, request: Request, token: str, said: str, instead: str | None = None
     ) -> dict[str, Any]:
-        """Records the answer of the button, then the page again; `message.html` (`template`) while nothing can be read. Raises ProblemError."""
+        """Record the answer of the pressed button and return the context of the page.
+
+        If the read model is unavailable, it is that of `message.html` (`template`). Raises
+        ProblemError.
+        """
         link = self.link(token)
         recalls = said == RECALL
         if recalls:
@@ -193,7 +210,11 @@ class Answering:
             return False
 
     async def _may_be_headcount(self, link: Link) -> bool:
-        """Also what cannot be read: nobody in danger is turned away; a single answer to another call is never asked for."""
+        """Return True if the call may be a headcount.
+
+        A call that cannot be read counts as one, so that nobody in danger is turned away. Other
+        calls never take a headcount answer.
+        """
         try:
             return (
                 await self._queries.notification(link.realm, link.notification)
@@ -205,7 +226,7 @@ class Answering:
 
 
 def _of_link(link: Link, token: str) -> dict[str, Any]:
-    """What the token itself says."""
+    """Return the context that the token alone gives."""
     territory, *_ = parse_realm(link.realm)
     return {
         "token": token,
@@ -215,7 +236,7 @@ def _of_link(link: Link, token: str) -> dict[str, Any]:
 
 
 def received(choice: Choice) -> dict[str, Any]:
-    """`message.html`: the answer is kept, and what it answers cannot be shown now."""
+    """Return the context of `message.html`: the answer is stored, its call cannot be shown now."""
     _ = translator(choice.lang)
     return {
         "template": "message.html",
@@ -223,6 +244,7 @@ def received(choice: Choice) -> dict[str, Any]:
         "link": None,
         "link_label": "",
         "detail": _(
-            "Elle est enregistrée et sera transmise à la cellule. Inutile de répondre de nouveau ; vous pouvez fermer cette page."
+            "Elle est enregistrée et sera transmise à la cellule. Inutile de répondre de nouveau "
+            "; vous pouvez fermer cette page."
         ),
     }

@@ -1,4 +1,4 @@
-"""Tasks, notifications, ladders, and the hold on sending."""
+"""Routes for tasks, notifications, escalations, and the hold on sending."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Done(Body):
 
 
 class NewHold(Body):
-    """For a named time and reason; danger to people is never held."""
+    """A hold on sending, with a reason and an end. Danger to people is never held."""
 
     until: AwareDatetime
 
@@ -89,7 +89,7 @@ async def tasks(
 
 
 async def _in_scope(author: Author, body: Body | None, id: str) -> None:
-    """Somebody who answers for some sites or pôles does the tasks of these; one that is about no site is anybody's."""
+    """Refuse tasks of sites outside the author's scope; a task without a site is open to all."""
     if not is_limited(author.principal):
         return
     within = author.within(body)
@@ -142,7 +142,7 @@ async def notifications(
 
 
 def _wording(reader: Reader, request: Request, *, texts: bool) -> Wording | None:
-    """Return how texts are made for a reader who asked for them."""
+    """Return the settings for message texts, or None if the reader did not ask for texts."""
     if not texts:
         return None
     return Wording(

@@ -1,4 +1,7 @@
-"""What a page behind a link says of a call (D70): what, where, since when, what is asked, who has answered, how to reach the cell."""
+"""Facts of a call on the page behind its link. Rule D70, message content.
+
+They cover subject, place, time, request, answers, and ways to reach the cell.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ MOST_COLLEAGUES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Somebody who takes it, by function: no name stands behind a link."""
+    """An acknowledgement by function: pages behind a link show no names."""
 
     role: str
     at: datetime | None
@@ -33,7 +36,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """In words; empty what is not known."""
+    """Facts of a call in words; unknown ones are empty."""
 
     what: str
     where: str
@@ -49,9 +52,9 @@ class CallFacts:
     bridge: str | None
     meeting_point: str | None
     incident: str | None
-    """Address of the incident; who opens it logs in."""
+    """Address of the incident; reading it needs a login."""
     colleagues: tuple[tuple[str, str], ...]
-    """(token, function) of those who hold the same role and may be called instead."""
+    """(token, function) of people with the same role, to be called instead."""
 
 
 def facts_of(
@@ -62,7 +65,7 @@ def facts_of(
     _: Translator,
     at: datetime,
 ) -> CallFacts:
-    """Return what is said of a call. `others`: the calls of its escalation."""
+    """Collect the facts of a call; `others` are the calls of its escalation."""
     words = phrases(_.lang)
     here = replace(said, territory=TERRITORY.get(parse_realm(told.realm)[0], ""))
     what = what_of(told.values, words)
@@ -100,7 +103,10 @@ def facts_of(
 
 
 def _colleagues(told: Notification, names: Names, _: Translator) -> tuple[tuple[str, str], ...]:
-    """Return who holds the same role, the deputy of this post first, by function: names stand on no screen (D58)."""
+    """List the people with the same role by function, this post's deputy first.
+
+    Screens show no names. Rule D58.
+    """
     same = [
         (scope != told.scope, not deputy, person)
         for person, (role, scope, deputy) in names.holders.items()

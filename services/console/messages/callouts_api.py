@@ -1,4 +1,7 @@
-"""`/api/v1/callouts`: many people told at once. A draft says what it takes, a second call starts it, a third stops it."""
+"""Routes for call-outs, messages to many people: `/callouts`.
+
+A first request drafts the call-out with its cost, a second one starts it, a third one stops it.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +38,18 @@ from services.runtime.identity.permissions import Permission
 router = APIRouter(prefix="/api/v1/callouts", tags=["people"])
 Calling = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
 BESIDE: Final = 26
-"""Characters of a call-out's SMS beside its text: who writes."""
+"""Characters of the sender in a call-out's SMS, beside its text."""
 BESIDE_CORRECTED: Final = 51
 """More of them in a correction: that the message before is not to be followed."""
 BESIDE_ANSWERED: Final = 210
-"""The same where it asks for an answer: how to give it, and a link."""
+"""Characters beside the text if an answer is expected: instructions and a link."""
 HEADCOUNT_PARTS: Final = 2
-"""Of its question, with a link."""
+"""SMS parts of the headcount question with its link."""
 _YIELD_EVERY: Final = 200
 
 
 class NewCallOut(Body):
-    """Whom to tell what. The text must not say what a stranger may not read."""
+    """A call-out to draft. The text must not contain anything confidential."""
 
     text: str = Field(min_length=1, max_length=600)
     sites: list[str] = Field(
@@ -73,7 +76,7 @@ class NewCallOut(Body):
 
 
 class People(Protocol):
-    """`services.runtime.secrets.vault.Directory`."""
+    """Protocol of `services.runtime.secrets.vault.Directory`."""
 
     def ids(self) -> list[str]: ...
 
@@ -171,7 +174,10 @@ async def corrected(author: Author, body: NewCallOut) -> NewCallOut:
 
 
 async def check_callout(author: Author, id: str) -> None:
-    """Refuse a call-out or headcount that goes beyond the author's sites. Raises NotFound, ProblemError `out_of_scope`."""
+    """Refuse a call-out or headcount outside the author's scope.
+
+    Raises NotFound, ProblemError `out_of_scope`.
+    """
     if is_limited(author.principal):
         await check_sites(author, (await author.model.callout(author.realm, id)).sites)
 
@@ -183,7 +189,11 @@ def _reads_texts(reader: Reader) -> bool:
 def drafts(
     author: Author, id: str, people: Sequence[Called], *, callout: str | None = None, **fields: Any
 ) -> list[tuple[str, Command]]:
-    """(id, command) per chunk of people; the last one has the id of the whole, which is that of the call-out too unless it has another."""
+    """Split a call-out into (id, command) pairs, one per chunk of people.
+
+    The last command has the id `id`, which is also the id of the call-out unless `callout` gives
+    one.
+    """
     chunks = [tuple(people[at : at + CHUNK]) for at in range(0, len(people), CHUNK)]
     by, role, last = author_of(author.principal), author.principal.acting_role, len(chunks) - 1
     return [
@@ -198,7 +208,7 @@ def drafts(
 
 
 def sms_parts(text: str, *, answer_expected: bool, corrects: bool = False) -> int:
-    """As how many messages the provider counts the SMS with this text: what is spent is told by those that it took."""
+    """Count the SMS parts of this text as the provider does; each part costs."""
     beside = (BESIDE_ANSWERED if answer_expected else BESIDE) + (
         BESIDE_CORRECTED if corrects else 0
     )
@@ -211,13 +221,16 @@ def people_of(request: Request) -> People:
 
 
 async def audience(directory: People, sites: Sequence[str], *, everybody: bool) -> list[Called]:
-    """People of these sites as tokens with their channels, in the order of tokens; addresses and names stay in the directory."""
+    """List the people of these sites, or everybody, as tokens with channels, ordered by token.
+
+    Addresses and names stay in the directory.
+    """
     wanted = set(sites)
     return [called async for called, site in _known(directory) if everybody or site in wanted]
 
 
 async def staff_of(directory: People, sites: Collection[str]) -> dict[str, list[Called]]:
-    """The people of each of these sites, as in `audience`; sites where nobody works are left out."""
+    """Return site → its people, as in `audience`, without sites where nobody works."""
     found: dict[str, list[Called]] = {}
     async for called, site in _known(directory):
         if site is not None and site in sites:

@@ -1,4 +1,7 @@
-"""Who said what in a headcount: single answers out of `texts`, names out of the directory. Every reading is written down (D37, D59)."""
+"""Single answers of a headcount, with names from the directory.
+
+Every reading is logged. Rules D37 and D59.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ async def who_said(
     id: str,
     said: HeadcountAnswer,
 ) -> list[SafetyAnswer]:
-    """People who gave this answer, newest question first; a person who was erased has no name.
+    """List the people with this answer, newest question first; an erased person has no name.
 
     Raises NotFound, ProblemError `out_of_scope`.
     """

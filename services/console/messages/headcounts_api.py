@@ -1,4 +1,7 @@
-"""`/api/v1/headcounts`: « are you safe? » to everybody who works at a site (D37). Counts for all; single answers for few, and for 30 days."""
+"""Routes for headcounts, which ask everybody of a site whether they are safe: `/headcounts`.
+
+Counts are open to all readers. Single answers are open to few, for 30 days. Rule D37, headcounts.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,10 @@ Looking = Annotated[Reader, Depends(reading(Permission.DIRECTORY_READ))]
 
 
 class NewHeadcount(Body):
-    """Whom to ask. Reminders, the call to the managers and the share at which it closes are the territory's."""
+    """Sites and channels of a headcount.
+
+    Reminders, calls to managers and the share that closes it come from the territory.
+    """
 
     sites: list[str] = Field(
         min_length=1, max_length=500, description="everybody whose place of work is one of them"

@@ -1,4 +1,4 @@
-"""The screen of call-outs and headcounts: what a draft would take, how far each one is, and what nobody has answered."""
+"""Page of call-outs and headcounts: cost of drafts, progress, and missing answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.console.texts.words import euros
 SITES_SHOWN: Final = 3
 OVER_SHOWN: Final = 50
 CHANNELS: Final = (Channel.SMS, Channel.VOICE, Channel.EMAIL, Channel.APP)
-"""That a call-out may be sent on, in the order in which they are tried when several are chosen."""
+"""Channels of a call-out, in the order in which several are tried."""
 _STATES: Final = {
     "draft": (N_("Prêt, personne n’est prévenu"), "wait", "mute"),
     "running": (N_("En cours"), "beat", "ok"),
@@ -32,20 +32,20 @@ _SAID: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a draft takes on one channel."""
+    """Cost of a draft on one channel."""
 
     channel: Channel
     people: int
     minutes: int
-    """Begun ones count; 0 when it takes none."""
+    """Duration, rounded up; 0 if there is none."""
     cost: str
     parts: int
-    """Messages per person that the provider counts."""
+    """SMS parts per person, as the provider counts them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call-out or headcount as it is shown."""
+    """One call-out or headcount on the page."""
 
     found: CallOut
     title: str
@@ -53,14 +53,14 @@ class Call:
     icon: str
     tone: str
     done: int
-    """How many of `found.people` were told; in a headcount: have answered."""
+    """Number of people reached; in a headcount, number of answers."""
     silent: int
-    """Of a headcount: asked, and without an answer."""
+    """Number of people without an answer, in a headcount."""
     cost: str
-    """Spent so far; of a draft, expected."""
+    """Amount spent so far; for a draft, the expected amount."""
     estimates: tuple[Estimate, ...]
     answers: tuple[tuple[str, str, int], ...]
-    """Of a headcount: (answer, its words, how many)."""
+    """Answers of a headcount: (answer, its text, count)."""
 
     @property
     def is_headcount(self) -> bool:
@@ -68,7 +68,7 @@ class Call:
 
     @property
     def has_begun(self) -> bool:
-        """Somebody was told, or is about to be."""
+        """True if people were reached or will be soon."""
         return self.found.started_at is not None
 
     @property
@@ -82,12 +82,12 @@ class Call:
 
     @property
     def share(self) -> int:
-        """Percent of `done`, rounded down: 100 only when nobody is missing."""
+        """Percentage of `done`, rounded down: 100 only if nobody is missing."""
         return 100 * self.done // self.found.people if self.found.people else 0
 
 
 def calls_of(found: Iterable[CallOut], names: Names, _: Translator) -> list[Call]:
-    """As they come."""
+    """Build the lines of the page, in the given order."""
     return [_call(one, names, _) for one in found]
 
 
@@ -127,7 +127,7 @@ def _title(one: CallOut, who: str, _: Translator) -> str:
 
 
 def audience(one: CallOut, names: Names, _: Translator) -> str:
-    """Whose place of work it means, by name as far as they are few."""
+    """Describe the recipients, with the names of at most `SITES_SHOWN` sites."""
     if not one.sites:
         return _("tous les agents")
     shown = ", ".join(names.site(s) for s in one.sites[:SITES_SHOWN])

@@ -1,4 +1,4 @@
-"""What waits for a person: tasks, notifications, ladders; and the hold on sending."""
+"""Queries about tasks, notifications, escalations, call-outs, and the hold on sending."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INSTRUCTION: Final = "instruction"
 
 
 def is_overdue(task: a.TaskRow, at: Instant) -> bool:
-    """It waits for a person longer than its kind may."""
+    """Return True if the task is open past its due time."""
     return (
         task.state in (TaskState.OPEN, TaskState.TAKEN)
         and task.due_at is not None
@@ -32,7 +32,7 @@ def is_overdue(task: a.TaskRow, at: Instant) -> bool:
 
 
 class People(Reading):
-    """Queries about people and what they are asked."""
+    """Queries about calls to people and their tasks."""
 
     async def tasks(
         self,
@@ -48,7 +48,7 @@ class People(Reading):
         limit: int = WHOLE,
         cursor: str | None = None,
     ) -> Page[r.Task]:
-        """Newest first."""
+        """List tasks, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(a.TaskRow)
@@ -66,7 +66,7 @@ class People(Reading):
         return Page(items=[found.shape.task(t) for t in shown], next=following)
 
     async def task(self, realm: str, id: str, *, lang: str = "fr") -> r.Task:
-        """One task. Raises NotFound."""
+        """Return one task. Raises NotFound."""
         found = await self.read(realm, lang=lang)
         async with store_errors():
             row = await found.picture.row(a.TaskRow, id)
@@ -111,7 +111,7 @@ class People(Reading):
         cursor: str | None = None,
         wording: Wording | None = None,
     ) -> Page[r.Notification]:
-        """Newest first. `wording`: each with its texts."""
+        """List notifications, newest first; `wording` adds their texts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(d.NotificationRow)
@@ -134,7 +134,11 @@ class People(Reading):
     def _texts_of(
         self, row: d.NotificationRow, found: Read, lang: str, wording: Wording | None
     ) -> r.Texts | None:
-        """Return the texts of a notification; None where nobody asked, or they hold words that the reader may not read."""
+        """Return the texts of a notification, or None.
+
+        None means that nobody asked for texts, or that they contain words that the reader may not
+        read.
+        """
         if wording is None:
             return None
         written = row.values.get("text")
@@ -154,7 +158,7 @@ class People(Reading):
         lang: str = "fr",
         wording: Wording | None = None,
     ) -> r.Notification:
-        """One notification with its attempts. `wording`: with its texts."""
+        """Return one notification with its attempts; `wording` adds its texts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             row = await found.picture.row(d.NotificationRow, id)
@@ -173,7 +177,7 @@ class People(Reading):
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[r.Escalation]:
-        """Newest first."""
+        """List escalations, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(calling.EscalationRow)
@@ -189,7 +193,7 @@ class People(Reading):
     async def escalation(
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Escalation:
-        """One ladder with its waves."""
+        """Return one escalation with its steps."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             row = await found.picture.row(calling.EscalationRow, id)
@@ -207,7 +211,10 @@ class People(Reading):
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[r.CallOut]:
-        """Call-outs or headcounts (`kind` None: both), newest first. `texts`: the reader may read what persons wrote."""
+        """List call-outs or headcounts (both if `kind` is None), newest first.
+
+        `texts` says that the reader may read free text.
+        """
         found = await self.read(realm, as_of=as_of)
         async with store_errors():
             rows = await found.picture.rows(o.CallOutRow)
@@ -227,7 +234,7 @@ class People(Reading):
     async def callout(
         self, realm: str, id: str, *, as_of: Instant | None = None, texts: bool = False
     ) -> r.CallOut:
-        """One call-out with its arithmetic and progress. `texts`: the reader may read what persons wrote."""
+        """Return one call-out with its cost and progress; `texts` adds its free text."""
         found = await self.read(realm, as_of=as_of)
         async with store_errors():
             row = await found.picture.row(o.CallOutRow, id)
@@ -238,7 +245,7 @@ class People(Reading):
     async def hold(
         self, realm: str, *, as_of: Instant | None = None, texts: bool = False
     ) -> r.Hold:
-        """Is all sending held? `texts`: the reader may read why."""
+        """Return the hold on sending; `texts` adds its reason."""
         found = await self.read(realm, as_of=as_of)
         async with store_errors():
             row = await found.picture.row(d.HoldRow, "sending")

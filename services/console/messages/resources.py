@@ -1,4 +1,4 @@
-"""Messages and what holds them: notifications, call-outs, safety checks."""
+"""Resources of messages: notifications, call-outs, and answers to headcounts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Attempt(Resource):
 
     @classmethod
     def of(cls, row: AttemptRow) -> Attempt:
-        """The attempt without the sender's run id."""
+        """Build the attempt without the sender's run id."""
         return cls(
             id=row.id,
             number=row.number,
@@ -42,7 +42,7 @@ class Attempt(Resource):
 
 
 class Texts(Resource):
-    """What a notification says on each channel."""
+    """Texts of a notification on each channel."""
 
     sms: str = Field(description="two GSM-7 segments at most, its link among them")
     voice: str
@@ -78,7 +78,10 @@ class Notification(Resource):
     answer: str | None
     unread_at: Time | None = Field(
         default=None,
-        description="when the person first wrote back words that are no answer; they were told once how to answer",
+        description=(
+            "when the person first wrote back words that are no answer; they were told once how "
+            "to answer"
+        ),
     )
     attempts: list[Attempt]
     possible_duplicate: bool
@@ -88,14 +91,20 @@ class Notification(Resource):
     )
     not_before: Time | None = Field(
         default=None,
-        description="when it goes out: the end of the quiet hours (D36) or of the hours of a channel, or the next digest",
+        description=(
+            "when it goes out: the end of the quiet hours (D36) or of the hours of a channel, or "
+            "the next digest"
+        ),
     )
     bundled_into: str | None = Field(default=None, description="the message that told it (D36)")
     bundle_count: int = Field(default=0, description="other messages that it tells (D36)")
     why: str | None
     texts: Texts | None = Field(
         default=None,
-        description="with `texts=true`: what is sent, in the language of the reader, its link masked; null where it holds words that the reader may not read",
+        description=(
+            "with `texts=true`: what is sent, in the language of the reader, its link masked; "
+            "null where it holds words that the reader may not read"
+        ),
     )
 
 
@@ -108,7 +117,7 @@ class Hold(Resource):
 
 
 class Estimate(Resource):
-    """What a call-out takes on one channel, by the declared rates."""
+    """Cost of a call-out on one channel, by the declared rates."""
 
     channel: Channel
     people: int
@@ -120,7 +129,7 @@ class Estimate(Resource):
 
 
 class CallOut(Resource):
-    """Many people told at once: the arithmetic before, the progress during. Counts only."""
+    """One message to many people: expected cost and progress, in counts only."""
 
     id: str
     realm: str
@@ -161,12 +170,15 @@ class CallOut(Resource):
     managers_called_at: Time | None
     text: str | None = Field(
         default=None,
-        description="the message, for the cell; null for a headcount, when it was erased, and on the live stream",
+        description=(
+            "the message, for the cell; null for a headcount, when it was erased, and on the live "
+            "stream"
+        ),
     )
 
 
 class SafetyAnswer(Resource):
-    """Who said what in a headcount: personal, every reading is logged, gone after 30 days."""
+    """An answer to a headcount: personal data, kept for 30 days; every reading is logged."""
 
     person_token: str
     name: str | None

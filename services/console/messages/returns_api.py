@@ -1,4 +1,7 @@
-"""`/r/{token}`: gateways post receipts and pressed keys of one attempt. The address is its own proof; nobody logs in here."""
+"""Route for gateways: `/r/{token}` takes receipts and pressed keys of one attempt.
+
+The address itself is the proof; there is no login.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ router = APIRouter(tags=["people"])
 
 
 class Returned(BaseModel):
-    """What a gateway says of one attempt; either field may stand alone. Other fields are ignored."""
+    """Message of a gateway about one attempt. Each field is optional; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -42,7 +45,10 @@ class Returned(BaseModel):
     key: str | None = Field(
         default=None,
         max_length=8,
-        description="pressed in a call: 1 I take it, 2 I cannot; in a headcount 1 safe, 2 help, 3 away; others are ignored",
+        description=(
+            "pressed in a call: 1 I take it, 2 I cannot; in a headcount 1 safe, 2 help, 3 away; "
+            "others are ignored"
+        ),
     )
     channel: Channel = Channel.SMS
 
@@ -51,7 +57,11 @@ class Returned(BaseModel):
     "/r/{token}", status_code=204, summary="Receipt or pressed key of one attempt, from a gateway"
 )
 async def returned(request: Request, token: str, body: Returned) -> Response:
-    """204 once it is safe; anything else: say it again. Repetitions have no effect."""
+    """Store a receipt or a pressed key of one attempt.
+
+    The response is 204 once the message is safe. After any other response, send it again:
+    repetitions have no effect.
+    """
     links: ReturnLinks = request.app.state.return_links
     producer: CommandProducer = request.app.state.producer
     try:

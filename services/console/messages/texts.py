@@ -1,7 +1,7 @@
-"""The texts of a notification, as delivery sends them or would send them (D70).
+"""Texts of a notification as delivery sends them, or would send them. Rule D70, message content.
 
-The link is masked: whoever reads a text must not be able to answer for the person. It has the
-length of a true one, so that the text is shortened alike.
+The link is masked, so that readers cannot answer for the person. The mask has the length of a real
+link, so that texts are shortened in the same way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MASK = "x"
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How the texts of a list are made: the address of the front, and whether what people wrote may be read."""
+    """Settings for texts in a list: the public address, and the right to read free text."""
 
     public_url: str
     free_texts: bool
@@ -29,7 +29,7 @@ class Wording:
 def texts_of(
     row: NotificationRow, realm: str, names: Names, lang: str, public_url: str, said: str | None
 ) -> Texts:
-    """Return the texts of one notification. `said` is what the cell wrote."""
+    """Compose the texts of one notification; `said` is the free text of the cell."""
     here = replace(names, territory=TERRITORY.get(parse_realm(realm)[0], ""))
     link = (
         f"{public_url}/a/{_MASK * token_length(realm, row.person)}" if row.answer_expected else None

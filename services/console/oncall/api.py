@@ -1,4 +1,4 @@
-"""On-call duty: who stands where, overrides, swaps, calendars in and out; and the readiness proof."""
+"""Routes for on-call schedules, overrides, swaps, calendars, readiness and drills."""
 
 from __future__ import annotations
 
@@ -92,27 +92,30 @@ class ImportedPost(Resource):
 
 
 class Imported(Resource):
-    """What a calendar was taken to say."""
+    """Result of a calendar import."""
 
     calendar: str
     shifts: int
     withdrawn: int = Field(
         default=0,
-        description="posts of which a former import of this calendar spoke and this one does not: that no longer counts",
+        description=(
+            "posts of which a former import of this calendar spoke and this one does not: that no "
+            "longer counts"
+        ),
     )
     items: list[ImportedPost]
     next: None = None
 
 
 class Feed(Resource):
-    """An address for calendar programs. Whoever has it reads this post's duty, as tokens; nothing else."""
+    """Address for calendar programs.
+
+    Anybody with this address can read the on-call shifts of one post, as tokens, and nothing else.
+    """
 
     role: str
     scope: str | None
     url: str
-
-
-# ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _window(start: str | None, end: str | None) -> tuple[Instant | None, Instant | None]:
@@ -181,7 +184,10 @@ async def duties(
 
 @router.get(
     "/readiness",
-    summary="For every site, role and hour ahead: who would be reached, by what, in how many minutes; and the holes",
+    summary=(
+        "For every site, role and hour ahead: who would be reached, by what, in how many minutes; "
+        "and the holes"
+    ),
 )
 async def readiness(
     reader: LogReading,
@@ -195,7 +201,9 @@ async def readiness(
 
 @router.get(
     "/drills",
-    summary="The silent test of each month: every rung of every ladder, and every channel; newest first",
+    summary=(
+        "The silent test of each month: every rung of every ladder, and every channel; newest first"
+    ),
 )
 async def drills(reader: LogReading, limit: Limit = 200, cursor: Cursor = None) -> Page[Drill]:
     return await reader.model.drills(
@@ -203,11 +211,11 @@ async def drills(reader: LogReading, limit: Limit = 200, cursor: Cursor = None) 
     )
 
 
-# ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def _answers_for(author: Author, body: Body | None, posts: Iterable[str | None]) -> None:
-    """Somebody who answers for some sites or pôles plans the duty of these, and of posts of the whole territory. `posts`: their sites and pôles."""
+    """Refuse posts outside the author's scope; posts of the whole territory are open to all.
+
+    `posts` are their sites and pôles.
+    """
     if not is_limited(author.principal):
         return
     within = author.within(body)
@@ -289,8 +297,6 @@ async def drill(author: Drilling, body: Body | None = None) -> Response:
     return await decide(author, body, "alerts", DrillLadders)
 
 
-# ── calendars ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
 _CALENDAR: Final = {
     "requestBody": {
         "required": True,
@@ -363,7 +369,7 @@ async def take_calendar(
     )
     desk, at = await author.model.desk(author.realm, lang=author.lang)
     try:
-        content = await _body(request)  # before the turn: a slow sender holds nobody up
+        content = await _body(request)  # before the turn: a slow client must not block others
         costs: Costs = request.app.state.costs
         async with costs.calendars.turn(author.principal.id), _ONE_AT_A_TIME:
             read = await read_bounded(content, at, window)
@@ -411,7 +417,7 @@ async def take_calendar(
 
 
 def _numbered(author: Author, n: int) -> Author:
-    """One Idempotency-Key for a file of several posts: one command each."""
+    """Derive one idempotency key per command from the key of the file."""
     return (
         author
         if author.key is None
@@ -461,7 +467,7 @@ async def list_feeds(
 
 @feeds.get("/calendriers/{token}.ics", include_in_schema=False)
 async def read_feed(request: Request, token: str) -> Response:
-    """The duty of one post as a calendar; no login, the address is the secret."""
+    """Return the shifts of one post as a calendar; the secret address replaces a login."""
     links: FeedLinks = request.app.state.feed_links
     try:
         link = links.read(token)

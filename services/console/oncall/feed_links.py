@@ -1,6 +1,7 @@
-"""Secret addresses of calendar feeds: each names a realm and a post and is authentic by a key of this installation.
+"""Secret addresses of calendar feeds: each names a realm and a post, and carries a MAC.
 
-They do not expire: a calendar program asks for years. `renew` ends all of them at once (an address that went astray).
+They do not expire, because calendar programs ask for years. `renew` ends all of them at once if an
+address has leaked.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _FILE: Final = "feeds.salt"
 
 
 class FeedLinkInvalid(ValueError):
-    """Not an address of this installation, or one from before the last renewal."""
+    """The address is not from this installation, or predates the last renewal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +33,23 @@ class FeedLink:
 
 
 class FeedLinks:
-    """Makes and reads the tokens of `/calendriers/{token}.ics`."""
+    """Writer and reader of the tokens in `/calendriers/{token}.ics`."""
 
     def __init__(self, key: bytes, salt_file: Path) -> None:
         self._key, self._salt_file = key, salt_file
 
     @classmethod
     def open(cls, secrets: Path) -> Self:
-        """With the key of the data directory whose `secrets` this is. Raises OSError, MasterKeyInvalid."""
+        """Open the links with the key of a data directory. Raises OSError, MasterKeyInvalid."""
         return cls(MasterKey.open(secrets).derived("calendar-feed"), secrets / _FILE)
 
     def token(self, link: FeedLink) -> str:
-        """URL-safe."""
+        """Return a URL-safe token."""
         body = "\0".join((link.realm, link.role, link.scope or "")).encode()
         return urlsafe_b64encode(self._mac(body) + body).rstrip(b"=").decode()
 
     def read(self, token: str) -> FeedLink:
-        """What a token says. Raises FeedLinkInvalid."""
+        """Read a token. Raises FeedLinkInvalid."""
         try:
             sealed = urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
         except (NotBase64, ValueError):
@@ -60,7 +61,7 @@ class FeedLinks:
         return FeedLink(realm, role, scope or None)
 
     def renew(self) -> None:
-        """From now on every address given before is invalid. Raises OSError."""
+        """Make all earlier addresses invalid. Raises OSError."""
         write_private(self._salt_file, random.token_hex(16).encode(), replace=True)
 
     def _mac(self, body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The on-call week (astreintes): who stands where from hand-off to hand-off, the band of the readiness proof, and what is to be filled."""
+"""Page of the on-call week (astreintes): shifts per post, readiness band, and gaps to fill."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from services.console.web import times
 from services.oncall.localtime import instant
 
 SLOTS: Final = 12
-"""Columns of a day in the grid: two hours each."""
+"""Columns of a day in the grid; each spans two hours."""
 WEEK: Final = 7
 SHOWN_HOLES: Final = 40
 SHOWN_DECISIONS: Final = 40
 BAND: Final = (150.0, 760.0)
-"""Where the band begins, and how wide it is."""
+"""Left edge and width of the readiness band."""
 ROW: Final = 22
 GRAVE: Final = frozenset({"nobody", "unreachable"})
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Some columns of a row of the grid."""
+    """One or more columns in a row of the grid."""
 
     columns: int
     persons: tuple[str, ...]
@@ -37,7 +37,7 @@ class Cell:
     hole: bool
     current: bool
     told: str
-    """The exact span, for readers of a screen and for short shifts."""
+    """Exact span, for screen readers and short shifts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ class Band:
 
 
 def monday_of(day: date) -> date:
-    """First day of its week."""
+    """Return the first day of the week."""
     return day - timedelta(days=day.weekday())
 
 
 def edges_of(monday: date) -> list[int]:
-    """Instants between the columns of the grid: a day has twelve, also the one with 23 or 25 hours."""
+    """Return the instants between the columns; days of 23 and 25 hours have twelve columns, too."""
     days = [monday + timedelta(days=n) for n in range(WEEK + 1)]
     starts = [instant(day, 0) for day in days]
     return [a + (b - a) * slot // SLOTS for a, b in pairwise(starts) for slot in range(SLOTS)] + [
@@ -84,7 +84,7 @@ def edges_of(monday: date) -> list[int]:
 
 
 def rows_of(found: OnCall, edges: list[int], now: datetime, lang: str) -> list[Row]:
-    """Two rows per post: holder, deputy."""
+    """Build two rows per post: holder and deputy."""
     made: list[Row] = []
     for post in found.items:
         made.append(Row(f"{post.id}-h", _name(post), False, _cells(post.holder, edges, now, lang)))
@@ -97,7 +97,7 @@ def _name(post: OnCallPost) -> str:
 
 
 def _cells(spans: list[DutySpan], edges: list[int], now: datetime, lang: str) -> tuple[Cell, ...]:
-    """Each column shows who stands there longest in it; a gap, however short, wins."""
+    """Fill each column with its longest shift; a gap wins, however short."""
     columns = [_column(spans, a, b) for a, b in pairwise(edges)]
     cells: list[Cell] = []
     for n, span in enumerate(columns):
@@ -140,7 +140,7 @@ def days_of(monday: date, now: datetime, holidays: frozenset[str], lang: str) ->
 
 
 def bands_of(proof: Readiness) -> list[Band]:
-    """The proof of each role of the whole territory, then of the others, as one bar over the horizon."""
+    """Build one readiness bar per role over the horizon, territory-wide roles first."""
     begin, total = times.ms(proof.start), max(times.ms(proof.end) - times.ms(proof.start), 1)
     x0, width = BAND
     tones = {"ready": "y", "reserve": "w", "hole": "x"}
@@ -159,7 +159,7 @@ def bands_of(proof: Readiness) -> list[Band]:
 
 
 def ticks_of(proof: Readiness) -> list[tuple[float, str]]:
-    """Every second day over the band."""
+    """Return a tick for every second day."""
     days = (proof.end - proof.start) // timedelta(days=1)
     x0, width = BAND
     return [
@@ -173,21 +173,24 @@ def ticks_of(proof: Readiness) -> list[tuple[float, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision about who is on call that still counts: an override, a swap or a calendar."""
+    """A decision in force about the schedule: an override, a swap or a calendar."""
 
     id: str
     kind: str
     post: str
     place: Place
     persons: str
-    """Codes; the word for nobody where somebody decided so."""
+    """Tokens of the persons, or the text for nobody if the decision leaves the post empty."""
     start: datetime
     end: datetime
     by: str
 
 
 def choices(names: Names, _: Translator) -> list[tuple[str, str]]:
-    """(code, label) of each who holds a post, by what they do: nobody knows the codes of a crisis by heart (D58: no name)."""
+    """List (token, label) of each person on a post, by role: nobody knows the tokens by heart.
+
+    Screens show no names. Rule D58.
+    """
     return sorted(
         ((code, f"{w.person_name(code, names, _)} ({code})") for code in names.holders),
         key=lambda pair: pair[1],
@@ -195,7 +198,7 @@ def choices(names: Names, _: Translator) -> list[tuple[str, str]]:
 
 
 def decided_of(duties: Iterable[Duty], now: datetime, names: Names, _: Translator) -> list[Decided]:
-    """Those in force that are not over, the newest first as they come."""
+    """List the decisions in force that have not ended, in the given order."""
     return [
         Decided(
             d.id,
@@ -215,7 +218,7 @@ def decided_of(duties: Iterable[Duty], now: datetime, names: Names, _: Translato
 
 
 def when_of(hole: Hole, now: datetime, _: Translator) -> str:
-    """`maintenant`, `dans 1 j`."""
+    """Describe the start of a hole: `maintenant`, `dans 1 j`."""
     if hole.start <= now:
         return _("maintenant")
     return _("dans {span}", span=times.lasted(hole.start - now, _.lang))

@@ -1,4 +1,4 @@
-"""Who is on call, and the readiness proof: worked out from rows and reference data, now or as known at a time."""
+"""Queries about on-call schedules and readiness, now or as known at a time."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from services.runtime.http.pagination import page
 
 
 class OnCallQueries(Reading):
-    """Queries about duty. What takes long is worked out in a thread."""
+    """Queries about on-call schedules. Slow computations run in a thread."""
 
     async def desk(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> tuple[Desk, Instant]:
-        """What on-call questions are answered from, and the time of the realm."""
+        """Return the data for on-call questions, and the time of the realm."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             duties, told = await found.picture.rows(o.DutyRow), await found.picture.rows(o.ReachRow)
@@ -63,7 +63,11 @@ class OnCallQueries(Reading):
         scope: str | None = None,
         now: Instant | None = None,
     ) -> OnCall:
-        """Who stands where over a span, by default the next 7 days; and at one time: `now`, else the beginning of an open span, else now."""
+        """Return the shifts over a span and the people on call at one time.
+
+        The span is the next 7 days by default. The time is `now`, else the start of an open span,
+        else the current time.
+        """
         desk, clock = await self.desk(realm, as_of=as_of, lang=lang)
         first = clock if start is None else start
         at = now if now is not None else first if end is None else clock
@@ -82,7 +86,7 @@ class OnCallQueries(Reading):
         limit: int = WHOLE,
         cursor: str | None = None,
     ) -> Page[Duty]:
-        """Decisions about who is on call, newest first."""
+        """List decisions about schedules, newest first."""
         desk, _ = await self.desk(realm, as_of=as_of, lang=lang)
         kept = [
             d
@@ -101,13 +105,16 @@ class OnCallQueries(Reading):
         limit: int = WHOLE,
         cursor: str | None = None,
     ) -> Page[Drill]:
-        """The silent tests, newest first."""
+        """List the drills, newest first."""
         desk, _ = await self.desk(realm, as_of=as_of, lang=lang)
         shown, following = page(desk.drilled(), lambda d: (d.month,), limit, cursor)
         return Page(items=shown, next=following)
 
     async def reachable(self, realm: str) -> tuple[int, bool]:
-        """(holes that begin soon by the newest proof, one more when nothing leaves; no channel at all has a provider: nothing leaves)."""
+        """Return the number of urgent holes, and whether no channel at all has a provider.
+
+        Urgent holes begin soon, by the newest readiness proof. Missing providers count as one more.
+        """
         found = await self.read(realm)
         async with store_errors():
             proof = await found.picture.row(o.ReadinessRow, "proof")
@@ -124,7 +131,7 @@ class OnCallQueries(Reading):
         days: int | None = None,
         site: str | None = None,
     ) -> Readiness:
-        """The proof, for all sites or with the hours of one. Raises NotFound."""
+        """Return the readiness for all sites, or with the hours of one. Raises NotFound."""
         desk, now = await self.desk(realm, as_of=as_of, lang=lang)
         one = None if site is None else known(desk.reference.sites, site)
         return await asyncio.to_thread(desk.readiness, now, days, one)

@@ -1,4 +1,4 @@
-"""On-call duty, the proof that somebody would answer, and the silent test."""
+"""Resources of on-call schedules, readiness and drills."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DutySpan(Resource):
 
 
 class Standing(Resource):
-    """Who would be called now, and until when that is so."""
+    """The people to call now, and the end of that state."""
 
     holder: str | None
     deputy: str | None
@@ -48,7 +48,7 @@ class DutyGap(Resource):
 
 
 class LimitBroken(Resource):
-    """D39: needs a named decision."""
+    """A broken limit of working time, which needs a decision of a named person. Rule D39."""
 
     person: str
     limit: str
@@ -59,7 +59,7 @@ class LimitBroken(Resource):
 
 
 class OnCall(Resource):
-    """`items`: posts with who stands there over the span; `gaps`: nobody; `limits`: working time."""
+    """Posts with their shifts (`items`), gaps, and broken limits of working time."""
 
     realm: str
     at: Time
@@ -74,7 +74,7 @@ class OnCall(Resource):
 
 
 class Duty(Resource):
-    """One decision about who is on call."""
+    """One decision about a schedule."""
 
     id: str
     kind: str
@@ -120,7 +120,7 @@ class RoleReadiness(Resource):
 
 
 class HourReached(Resource):
-    """One role of one site in one hour: who would be reached first, by what, in how many minutes."""
+    """One role of one site over some hours: first person reached, channel, minutes."""
 
     role: str
     scope: str | None
@@ -133,7 +133,7 @@ class HourReached(Resource):
 
 
 class Readiness(Resource):
-    """The proof, made now."""
+    """The readiness of schedules and channels, computed now."""
 
     realm: str
     reference: str | None
@@ -147,7 +147,10 @@ class Readiness(Resource):
     urgent_count: int = Field(description="begin within the alert time of the policy")
     without_provider: list[Channel] = Field(
         default_factory=list,
-        description="channels of people that the newest silent test found without a provider: nobody counts as reached by them",
+        description=(
+            "channels of people that the newest silent test found without a provider: nobody "
+            "counts as reached by them"
+        ),
     )
     roles: list[RoleReadiness]
     items: list[Hole] = Field(description="gravest and soonest first; at most 500")
@@ -160,7 +163,7 @@ class Readiness(Resource):
 
 
 class DrilledRung(Resource):
-    """One wave of one ladder as it stood. Nobody was called."""
+    """One step of one escalation in a drill; a drill calls nobody."""
 
     ladder: str
     wave: int
@@ -181,13 +184,16 @@ class DrilledChannel(Resource):
 
 
 class Drill(Resource):
-    """The silent test of a month: every rung of every ladder on paper, and every channel as far as it can be tried without a message."""
+    """The silent test of a month: escalation steps on paper, and channels without a message."""
 
     month: str
     at: Time
     reference: str
     ok: bool = Field(
-        description="every rung is reached in full and in time, no channel failed, and there is a channel at all"
+        description=(
+            "every rung is reached in full and in time, no channel failed, and there is a channel "
+            "at all"
+        )
     )
     rungs: list[DrilledRung]
     probed_at: Time | None = Field(description="None: the channels have not answered yet")

@@ -1,4 +1,4 @@
-"""On-call duty and readiness as clients see them, from the rows and the reference data of a picture. Pure."""
+"""On-call schedules and readiness as clients see them, from rows and reference data. Pure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SHOWN_HOLES: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Everything that on-call questions are answered from."""
+    """All data that on-call questions need."""
 
     realm: str
     reference: Reference
@@ -70,7 +70,7 @@ class Desk:
 
     @property
     def reach(self) -> dict[str, tuple[Reach, ...]]:
-        """Person → channels that have a provider, as far as a silent test has said."""
+        """Channels by person, without those that a drill found without a provider."""
         off = without_provider(self.probes)
         known = reach_of(self.roster, self.published_at, self.told)
         return {
@@ -80,7 +80,7 @@ class Desk:
 
     @property
     def missed(self) -> list[Channel]:
-        """Channels without a provider by which somebody should be reached."""
+        """Channels without a provider that somebody relies on."""
         used = {
             p.channel
             for points in reach_of(self.roster, self.published_at, self.told).values()
@@ -89,16 +89,14 @@ class Desk:
         return [c for c in Channel if c in used & without_provider(self.probes)]
 
     def persons(self) -> set[str]:
-        """Every token that may stand somewhere."""
+        """Return all tokens that may be on call."""
         return {*self.told, *(self.roster.channels if self.roster else ())}
-
-    # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def role_name(self, role: str, scope: str | None = None) -> str:
         return w.role_name(role, scope, self.reference.names, translator(self.lang))
 
     def role_words(self) -> list[tuple[str, str]]:
-        """(word, role) in both languages: how the screens call the roles of this territory."""
+        """Return (word, role) pairs in both languages, as screens name the territory's roles."""
         roles = self.policy.roles if self.policy is not None else {}
         return [
             (w.role_name(role, None, self.reference.names, translator(lang)), role)
@@ -112,8 +110,6 @@ class Desk:
         names = self.reference.names
         return names.pole_short(scope, self.lang) if scope in names.poles else names.site(scope)
 
-    # ── who ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def on_call(
         self,
         at: Instant,
@@ -122,7 +118,7 @@ class Desk:
         role: str | None = None,
         scope: str | None = None,
     ) -> OnCall:
-        """Posts of the whole territory, or those of a role or scope."""
+        """Return the posts of the whole territory, or those of a role or scope."""
         rota = self.rota
         wanted = [
             p
@@ -165,7 +161,7 @@ class Desk:
     def gaps(
         self, rota: Rota, posts: Iterable[Post], start: Instant, end: Instant
     ) -> list[DutyGap]:
-        """Spans in which nobody stands in a place, soonest first."""
+        """List the spans in which nobody is on call, soonest first."""
         found = [
             DutyGap(
                 role=role,
@@ -183,7 +179,7 @@ class Desk:
         return sorted(found, key=lambda g: (g.start, g.role, g.scope or "", g.place))
 
     def limits(self, rota: Rota, start: Instant, end: Instant) -> list[LimitBroken]:
-        """Working time that the rota would break (D39)."""
+        """List the limits of working time that the schedule would break. Rule D39."""
         rules = self.policy.working_time if self.policy is not None else None
         if rules is None:
             return []
@@ -223,10 +219,8 @@ class Desk:
             decided_at=when(row.decided_at),
         )
 
-    # ── readiness ────────────────────────────────────────────────────────────────────────────────────────────────
-
     def prover(self) -> tuple[Prover, ref.ReadinessRule] | None:
-        """None when the policy says nothing about readiness, or nothing was published."""
+        """Return the readiness prover and its rule, or None without a readiness policy."""
         policy = self.policy
         if policy is None or policy.readiness is None:
             return None
@@ -241,7 +235,7 @@ class Desk:
     def readiness(
         self, at: Instant, days: int | None = None, site: ref.Site | None = None
     ) -> Readiness:
-        """The proof from now on."""
+        """Compute the readiness from now on."""
         made = self.prover()
         if made is None:
             return Readiness(
@@ -298,7 +292,7 @@ class Desk:
         ]
 
     def drilled(self) -> list[Drill]:
-        """The drills of the realm, newest first."""
+        """List the drills of the realm, newest first."""
         return [
             self._drill(row, self.probes.get(row.id))
             for row in sorted(self.drills.values(), key=lambda d: d.at, reverse=True)
@@ -367,7 +361,10 @@ class Desk:
 
 
 def without_provider(probes: Mapping[str, ProbeRow]) -> frozenset[Channel]:
-    """By the newest silent test that has ended; a provider that is there and failed once may be back any minute and is not among them."""
+    """Return the channels that have no provider, by the newest completed probe.
+
+    A provider that merely failed may return at any time and does not count.
+    """
     newest = newest_of(probes)
     return (
         frozenset(c.channel for c in newest.channels if c.outcome == "not_configured")
@@ -377,7 +374,7 @@ def without_provider(probes: Mapping[str, ProbeRow]) -> frozenset[Channel]:
 
 
 def newest_of(probes: Mapping[str, ProbeRow]) -> ProbeRow | None:
-    """The silent test of the channels that ended last."""
+    """Return the probe of the channels that ended last."""
     return max(
         (p for p in probes.values() if p.done_at is not None),
         key=lambda p: (p.done_at or 0, p.id),
@@ -386,12 +383,12 @@ def newest_of(probes: Mapping[str, ProbeRow]) -> ProbeRow | None:
 
 
 def all_off(channels: Sequence[ProbedChannel | DrilledChannel]) -> bool:
-    """A silent test has ended and found no provider at all: no message leaves."""
+    """Return True if a probe found no provider at all: no message can leave."""
     return bool(channels) and all(c.outcome == "not_configured" for c in channels)
 
 
 def state_of(verdict: Verdict) -> str:
-    """`hole` when nobody would be reached, `reserve` when it holds by less than it should."""
+    """Return `hole` if nobody would be reached, `reserve` if margins are missing, else `ready`."""
     if verdict.person is None:
         return "hole"
     return "reserve" if verdict.problems else "ready"

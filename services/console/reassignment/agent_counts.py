@@ -1,4 +1,4 @@
-"""What is said of the agents of reassignments, by count (D58)."""
+"""Texts about the agents of reassignments, by count. Rule D58."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.console.resources import ReassignmentLine, Site
 
 
 def confinement_words(site: Site, _: Translator) -> str:
-    """Return why nobody leaves a site for other work; empty: agents may be sent elsewhere. Rule D78."""
+    """Explain that nobody may leave a site; empty if agents may work elsewhere. Rule D78."""
     if site.confinement is None:
         return ""
     if site.confinement == "sheltering":
@@ -34,14 +34,14 @@ def estimate_words(site: Site, _: Translator) -> str:
 
 
 def still_needed(agents: int, needed: int | None, _: Translator) -> str:
-    """How many of them the work still needs; empty when it needs all."""
+    """Describe the number of agents still needed; empty if all are."""
     if needed is None or needed >= agents:
         return ""
     return _("plus nécessaires") if needed == 0 else _("{n} encore nécessaires", n=few(needed))
 
 
 def elsewhere(lines: Sequence[ReassignmentLine], _: Translator) -> str:
-    """Of lines to decide, who is elsewhere for nothing; empty: nobody."""
+    """Describe the agents of proposed lines that are elsewhere without need; empty if none are."""
     recalled, held = sum(x.recalled or 0 for x in lines), sum(x.held or 0 for x in lines)
     told = [_("{n} rappelés d’où ils ne servent plus", n=few(recalled))] if recalled else []
     return ", ".join(

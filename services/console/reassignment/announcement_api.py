@@ -1,7 +1,8 @@
-"""`/api/v1/reassignments/{proposal}/announce`: the agents of the sites hear of what was decided, by count (D58).
+"""Route that informs the agents of sites about approved reassignments: `/announce`.
 
-Managers get their orders with the approval. The agents are thousands, and messages cost money: so it is a gesture of its own, like every call-out.
-Nobody knows here who goes: each agent of a site hears how many leave it, work at home or come, and that their manager says whom it is about.
+Managers get their orders with the approval. There are thousands of agents, and messages cost money,
+so informing them is a separate act, like every call-out. Names are unknown here: each agent reads
+how many leave the site, work at home or come, and that the manager names the persons. Rule D58.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Announce(Body):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the agents of one site are told of one decision: counts."""
+    """Counts that the agents of one site read about one decision."""
 
     decision: str
     site: str
@@ -65,12 +66,12 @@ class Told:
 
     @property
     def callout(self) -> str:
-        """Its call-out: the same whoever asks, so that nobody is told twice."""
+        """Id of the call-out: the same for every author, so that nobody is informed twice."""
         return f"staff-{self.decision}-{self.site}"
 
 
 def told_of(orders: Sequence[OrderRow]) -> list[Told]:
-    """The orders of each decision and site as one, where somebody leaves or comes."""
+    """Merge the orders of each decision and site; drop those that move nobody."""
     found: dict[tuple[str, str], Told] = {}
     for row in sorted(orders, key=lambda row: (row.dispatched_at, row.id)):
         before = found.get((row.decision, row.site))
@@ -92,7 +93,10 @@ def _first(row: OrderRow) -> Told:
 
 
 def _with(told: Told, row: OrderRow) -> Told:
-    """Return what is told of a site with one more of its orders: from the first beginning to the last end, if all have one."""
+    """Add one more order to the counts of a site.
+
+    The period runs from the first start to the last end, if every order has an end.
+    """
     begins = [at for at in (told.starts_at, row.starts_at) if at is not None]
     ends = [at for at in (told.ends_at, row.ends_at) if at is not None]
     return Told(
@@ -108,7 +112,7 @@ def _with(told: Told, row: OrderRow) -> Told:
 
 
 def text_of(one: Told, name: str, _: Translator) -> str:
-    """The message, without a name and without a reason."""
+    """Compose the message, without names or reasons."""
     said = [_("Réaffectation décidée, {site}.", site=name)]
     if elsewhere := one.leave - one.stay_home:
         said.append(_("Agents qui partent travailler ailleurs : {n}.", n=few(elsewhere)))
@@ -122,7 +126,8 @@ def text_of(one: Told, name: str, _: Translator) -> str:
         said.append(_("Période : {period}.", period=period))
     said.append(
         _(
-            "Votre responsable de site vous dira si vous êtes concerné ; sans message de sa part, rien ne change pour vous."
+            "Votre responsable de site vous dira si vous êtes concerné ; sans message de sa part, "
+            "rien ne change pour vous."
         )
     )
     return " ".join(said)
@@ -131,7 +136,10 @@ def text_of(one: Told, name: str, _: Translator) -> str:
 @router.post(
     "/reassignments/{proposal}/announce",
     responses=RESPONSES,
-    summary="Tell the agents of the sites, by count: first as drafts that tell nobody, then with `start`",
+    summary=(
+        "Tell the agents of the sites, by count: first as drafts that tell nobody, then with "
+        "`start`"
+    ),
 )
 async def announce(author: Calling, proposal: str, body: Announce | None = None) -> Response:
     author, asked = author.within(body), body or Announce()
@@ -168,7 +176,7 @@ async def announce(author: Calling, proposal: str, body: Announce | None = None)
 
 
 def _with_ids(author: Author, told: Sequence[Told]) -> list[tuple[str, Told]]:
-    """Each with the id of its command; that of the last is the id of the whole."""
+    """Give each announcement its command id; the last one has the id of the whole."""
     decisions: Decisions = author.request.app.state.decisions
     id = decisions.command_id(author.principal, author.realm, author.key)
     return [(id if one is told[-1] else f"{id}-{one.callout}", one) for one in told]

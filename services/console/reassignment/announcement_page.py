@@ -1,4 +1,4 @@
-"""What the screen of reassignments says of telling the agents: nothing yet, drafted with its arithmetic, or on its way."""
+"""State of the announcements to agents on the reassignment page: missing, drafted or sent."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ CENTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """The call-outs to the agents of the sites, summed over the approvals of one proposal."""
+    """Call-outs to the agents of the sites, summed over the approvals of one proposal."""
 
     untold: int
-    """Approvals of which no message is drafted."""
+    """Number of approvals without a drafted message."""
     people: int
-    """Of the drafts that nobody sent."""
+    """Number of people in unsent drafts."""
     unreachable: int
     eur: float
     minutes: int
     sent: int
-    """People of the call-outs that were sent."""
+    """Number of people in the call-outs that were sent."""
     handed: int
 
 
 def announced_of(proposal: Proposal, callouts: Iterable[CallOut]) -> Announced:
-    """`callouts` of the realm, any."""
+    """Sum the announcements of a proposal; `callouts` may be any of the realm."""
     approvals = {d.id for d in proposal.decisions if d.verb == "approve"}
     mine = [c for c in callouts if c.decision in approvals]
     drafts, sent = [c for c in mine if c.state == "draft"], [c for c in mine if c.state != "draft"]

@@ -1,4 +1,7 @@
-"""Reassignment: what is proposed, what was decided, and how the orders are carried out. Counts only, never names (D58)."""
+"""Routes for reassignments: proposals, decisions, and the steps of their orders.
+
+They hold counts only, never names. Rule D58.
+"""
 
 from __future__ import annotations
 
@@ -158,8 +161,11 @@ def _lines(body: Choice | None) -> tuple[str, ...] | None:
 
 
 async def _in_scope(author: Author, body: Choice | None, id: str) -> None:
-    """The proposal exists: the decider, which keeps the last ones only, takes any other id for an older one. And somebody who answers for some pôles
-    decides about agents who do their work, or leave it.
+    """Check that the proposal exists, and that its lines are within the author's scope.
+
+    The decider keeps only the last proposals and takes any other id for an older one, so the check
+    must be here. An author limited to some pôles decides only about agents in, or from, activities
+    of these pôles.
     """
     within, wanted, limited = author.within(body), _lines(body), is_limited(author.principal)
     try:
@@ -191,7 +197,7 @@ class Lines(Body):
 
 
 async def _step(author: Author, body: Lines | None, line: str, command: type[m.Step]) -> Response:
-    """Send the step of agents who leave one of the author's sites or pôles, or come to it."""
+    """Send a step of agents from or to a site or pôle within the author's scope."""
     more = tuple(body.lines) if body is not None else ()
     if is_limited(author.principal):
         within = author.within(body)

@@ -1,4 +1,4 @@
-"""The screen of reassignments: the flow picture, the lines to decide by the work that they serve, and what is not possible."""
+"""Page of reassignments: flow diagram, undecided lines by activity, and unmet needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IDLE, TELEWORK = "idle", "telework"
 WIDTH, HEIGHT, TOP, GAP = 960.0, 452.0, 14.0, 13.0
 LEFT, RIGHT, BAR = 254.0, 730.0, 8.0
 GROUPS: Final = 8
-"""Groups on each side of the picture; the smallest are put together."""
+"""Most groups on each side of the diagram; the smallest are combined."""
 OTHERS: Final = "others"
 RECENT: Final = timedelta(days=1)
 PREFERENCES: Final = {
@@ -58,18 +58,15 @@ _NEXT: Final = {
     LineState.ACCEPTED: ("arrive", N_("Arrivés")),
     LineState.ARRIVED: ("release", N_("De retour")),
 }
-"""State → what the site says next."""
+"""State → next step of the site."""
 _BACK: Final = _NEXT[LineState.ARRIVED]
-"""Whoever is no longer needed goes back, arrived or not."""
+"""Step of agents without further need, arrived or not."""
 
 
 def _next(state: LineState, needed: int | None) -> tuple[str, str]:
     if state not in _NEXT:
         return "", ""
     return _BACK if needed == 0 else _NEXT[state]
-
-
-# ── the picture ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Server-made: it has the size of its numbers without a script."""
+    """Flow diagram, drawn on the server so that it needs no script."""
 
     sources: list[Node]
     targets: list[Node]
@@ -107,7 +104,10 @@ class Picture:
 
 
 def picture(flows: Sequence[Flow], names: Names, _: Translator) -> Picture | None:
-    """Sources on the left, places on the right, bands as wide as their agents; None when nobody moves."""
+    """Draw sources on the left, places on the right, and bands as wide as their agents.
+
+    Return None if nobody moves.
+    """
     total = sum(f.count for f in flows)
     if not total:
         return None
@@ -146,7 +146,10 @@ def picture(flows: Sequence[Flow], names: Names, _: Translator) -> Picture | Non
 
 
 def _grouped(counts: Sequence[tuple[str, int]], kept: tuple[str, ...]) -> dict[str, int]:
-    """The largest groups with their counts, then the others, then what stands last by itself."""
+    """Sum the groups: telework first, then the largest, the combined rest, and idle agents last.
+
+    `kept` names the groups that are never combined.
+    """
     summed: dict[str, int] = {}
     for key, count in counts:
         summed[key] = summed.get(key, 0) + count
@@ -201,12 +204,9 @@ def _band(y: float, z: float, h: float) -> str:
     return f"M{a:g} {y:.1f}C{m:g} {y:.1f} {m:g} {z:.1f} {b:g} {z:.1f}V{z + h:.1f}C{m:g} {z + h:.1f} {m:g} {y + h:.1f} {a:g} {y + h:.1f}Z"
 
 
-# ── the lines ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Lines that one decision takes together: the same work at the same place, in the same state."""
+    """Lines that share one decision: the same work, place and state."""
 
     key: str
     ids: list[str]
@@ -216,36 +216,39 @@ class Group:
     sources: list[str]
     sources_more: int
     site_ids: list[str]
-    """Every site that gets an order: those that agents leave and the one that they come to."""
+    """Sites with an order: those that agents leave, and the one that they come to."""
     place: str
     place_name: str
     agents: int
     shown: str
-    """The count, as it may be shown (D58)."""
+    """Number of agents as it may be shown. Rule D58."""
     minutes: int | None
-    """The longest way."""
+    """Longest travel time, in minutes."""
     kg: float
     trades: str
-    """Whose work it is: the métier, the largest first."""
+    """Métiers of the agents, the largest first."""
     why: str
     back: str
-    """How many of them are elsewhere for nothing, in words; empty: nobody, or decided."""
+    """Text about agents elsewhere without need; empty if there are none, or after the decision."""
     state: LineState
     said: str
     icon: str
     own_work: bool
     still: str
-    """How many are still needed, in words; empty: all, or nobody has gone yet."""
+    """Text about the number still needed; empty if all are, or before the order."""
     next: str
     next_said: str
     period: str
-    """From when and until when, in words; empty: no order went out."""
+    """Text of the period; empty before the order."""
 
 
 def groups_of(
     lines: Sequence[ReassignmentLine], _: Translator, *, one_by_one: bool = False
 ) -> list[Group]:
-    """The needs first, the most critical first, among equals those of vulnerable people (D82); then those who go on with their own work."""
+    """Group the lines: needs first, most critical first, then agents with their own work.
+
+    Among equals, the needs of vulnerable people come first. Rule D82.
+    """
     found: dict[tuple[bool, int, int, str, str, str, str, bool, str], list[ReassignmentLine]] = {}
     for line in lines:
         key = (
@@ -325,7 +328,7 @@ def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
 
 
 def _period(lines: Sequence[ReassignmentLine], _: Translator) -> str:
-    """Return from when and until when these lines hold, in words."""
+    """Describe the period of these lines."""
     begins = [line.starts_at for line in lines if line.starts_at is not None]
     ends = [line.ends_at for line in lines if line.ends_at is not None]
     sent = [line.dispatched_at for line in lines if line.dispatched_at is not None]
@@ -335,7 +338,7 @@ def _period(lines: Sequence[ReassignmentLine], _: Translator) -> str:
 
 
 class Way(StrEnum):
-    """Of an order, as its site sees it."""
+    """Direction of an order, seen from its site."""
 
     LEAVE = "leave"
     HOME = "home"
@@ -353,7 +356,7 @@ WAYS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SiteOrder:
-    """What one site is asked, by count: the lines that go the same way and stand alike, with the one step that is next."""
+    """Order of one site, by count: lines of the same direction and state, with their next step."""
 
     key: str
     way: Way
@@ -379,7 +382,10 @@ def _way(line: ReassignmentLine, site: str) -> Way:
 
 
 def orders_of(site: str, lines: Iterable[ReassignmentLine], _: Translator) -> list[SiteOrder]:
-    """Orders under way of a site: who leaves, who works at home, who comes; what waits for a word first. Whoever is no longer needed stands apart."""
+    """List the orders under way of a site by direction, those that need an answer first.
+
+    Agents without further need have their own entry.
+    """
     found: dict[tuple[int, Way, bool], list[ReassignmentLine]] = {}
     for line in lines:
         if line.state in UNDER_WAY and site in (line.source.site, line.target.site):
@@ -417,23 +423,23 @@ def _order(way: Way, lines: list[ReassignmentLine], _: Translator) -> SiteOrder:
 
 @dataclass(frozen=True, slots=True)
 class MovesView:
-    """All that the screen shows of one proposal."""
+    """Everything that the page shows about one proposal."""
 
     proposal: Proposal | None
     failed: Proposal | None
     picture: Picture | None
     vital: list[Group]
-    """Undecided, for work below its minimum."""
+    """Undecided lines for work below its minimum."""
     own: list[Group]
-    """Undecided, who go on with their own work."""
+    """Undecided lines of agents with their own work."""
     decided: list[Group]
     void: list[Group]
-    """Orders that ended because a place was lost or a site left the data, of the last day."""
+    """Orders of the last day that ended with the loss or removal of a place."""
     under_way: list[Group]
     kg: int
-    """Of all that move by it, also those of whom an earlier proposal decided: as everything above the picture."""
+    """CO2 of all moves of the proposal, including those that an earlier approval covers."""
     others: list[Proposal]
-    """Former proposals, for comparison: the newest of each preference."""
+    """Other proposals for comparison: the newest of each preference."""
     covered: int
 
 
@@ -446,8 +452,10 @@ def moves_view(
     names: Names,
     _: Translator,
 ) -> MovesView:
-    """`proposals` newest first; `shown`: the one with its lines; `moved`: the lines that were approved; `sites`: those for which the reader answers,
-    line by line.
+    """Build the page.
+
+    `proposals` are newest first, `shown` has its lines, and `moved` are the approved lines. `sites`
+    are those of a limited reader, and the lines under way are then shown one by one.
     """
     lines = shown.lines or [] if shown is not None else []
     waiting = [line for line in lines if line.state is LineState.PROPOSED]
@@ -500,14 +508,14 @@ BREAKS_SHOWN: Final = 5
 
 
 def breaks(clocks: Sequence[Running]) -> list[Running]:
-    """Return what fails next, vital work before the rest; what has failed already comes last. The clocks of the territory alone."""
+    """List the next territory-wide limits, vital work first, passed limits last."""
     return sorted(
         (c for c in clocks if c.site is None), key=lambda c: (c.mtpd_over, c.criticality)
     )[:BREAKS_SHOWN]
 
 
 def facts_of(proposal: Proposal, _: Translator) -> list[dict[str, Any]]:
-    """The quality of a proposal, level by level."""
+    """List the quality figures of a proposal, level by level."""
     o = proposal.objective
     return [
         {

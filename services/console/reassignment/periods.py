@@ -1,4 +1,7 @@
-"""From when and until when somebody works elsewhere, in words: «à partir de lundi 8 h 30, jusqu’à nouvel ordre» (D80)."""
+"""Periods of reassignments in words: «à partir de lundi 8 h 30, jusqu’à nouvel ordre».
+
+Rule D80, horizon.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from services.console.i18n import Translator
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 WEEK: Final = timedelta(days=6)
-"""Further away, a weekday alone would be read as that of this week."""
+"""Span in which a weekday alone is clear."""
 
 
 def moment_words(at: datetime, now: datetime, lang: str) -> str:
@@ -32,7 +35,7 @@ def moment_words(at: datetime, now: datetime, lang: str) -> str:
 def order_words(
     starts_at: datetime | None, ends_at: datetime | None, dispatched_at: datetime, _: Translator
 ) -> str:
-    """Return from when and until when an order holds; empty for one of an earlier version, which does not say."""
+    """Describe the period of an order; empty for orders of earlier versions, which have none."""
     if starts_at is None:
         return ""
     begins = _("dès maintenant")

@@ -1,4 +1,4 @@
-"""Proposals of reassignment, their lines, and what was ordered."""
+"""Queries about proposals, their lines, and orders."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from services.console.read_model.query_base import WHOLE, Reading, known, page_b
 from services.console.resources import Page
 
 MOST_PARTS = 64
-"""Parts that a proposal may have: far more than a territory has cells."""
+"""Most parts of a proposal; far more than a territory has cells."""
 
 
 class Reassignments(Reading):
-    """Queries about reassignment."""
-
     async def proposals(
         self,
         realm: str,
@@ -26,7 +24,7 @@ class Reassignments(Reading):
         state: Sequence[str] = (),
         incident: str | None = None,
     ) -> list[r.Proposal]:
-        """Newest first, without lines."""
+        """List proposals, newest first, without lines."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(g.ProposalRow)
@@ -42,7 +40,7 @@ class Reassignments(Reading):
     async def proposal(
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Proposal:
-        """One with all its lines, in its order. Raises NotFound."""
+        """Return one proposal with all its lines in order. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             row = known(await found.picture.some(g.ProposalRow, [id]), id)
@@ -78,7 +76,7 @@ class Reassignments(Reading):
         limit: int = WHOLE,
         cursor: str | None = None,
     ) -> Page[r.ReassignmentLine]:
-        """Approved lines, by id. `site`: from there, to there, or for there."""
+        """List approved lines by id; `site` keeps those from, to or for a site."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(g.ReassignmentRow)
@@ -92,7 +90,7 @@ class Reassignments(Reading):
         return page_by_id(sorted(kept, key=lambda line: line.id), limit, cursor)
 
     async def orders(self, realm: str, proposal: str) -> list[g.OrderRow]:
-        """What was asked of each site by the approvals of a proposal."""
+        """Return the orders to sites that the approvals of a proposal gave."""
         found = await self.read(realm)
         async with store_errors():
             return [
@@ -102,7 +100,7 @@ class Reassignments(Reading):
             ]
 
     async def reassignment(self, realm: str, id: str) -> r.ReassignmentLine:
-        """One approved line. Raises NotFound."""
+        """Return one approved line. Raises NotFound."""
         found = await self.read(realm, as_of=None, lang="fr")
         async with store_errors():
             return found.shape.reassignment(

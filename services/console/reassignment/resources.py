@@ -1,4 +1,4 @@
-"""Proposals of moves and their lines."""
+"""Resources of reassignment: proposals and their lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class MoveReason(Resource):
 
 
 class End(Resource):
-    """One end of a move. `site` is `telework` for agents who work at home."""
+    """One end of a reassignment. `site` is `telework` for work at home."""
 
     site: str
     name: str
@@ -24,7 +24,10 @@ class End(Resource):
 
 
 class ReassignmentLine(Resource):
-    """`count` agents of a métier: never names. `to.activity` is the work that they do, at `to.site`; `need_site`: whose work it is."""
+    """A number of agents of one métier, without names, and their new work.
+
+    `to.activity` is their work at `to.site`, done for `need_site`.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True
@@ -48,10 +51,16 @@ class ReassignmentLine(Resource):
     own_work: bool
     count: int
     recalled: int | None = Field(
-        description="of `count`: who are where an approved line needs nobody any more; approving this one ends that one. null: not computed, any of them"
+        description=(
+            "of `count`: who are where an approved line needs nobody any more; approving this one "
+            "ends that one. null: not computed, any of them"
+        )
     )
     held: int | None = Field(
-        description="of `count`: who are where an approved line needs only others of its agents; release it before you approve this one. null: not computed"
+        description=(
+            "of `count`: who are where an approved line needs only others of its agents; release "
+            "it before you approve this one. null: not computed"
+        )
     )
     vulnerable_public: int = Field(
         default=0, description="0–3: how much vulnerable people depend on this work (D82)"
@@ -114,7 +123,7 @@ class Flow(Resource):
 
 
 class Proposal(Resource):
-    """What the planner proposes; `lines` only when it is read alone."""
+    """A proposal of the planner; `lines` is set only if it is read alone."""
 
     id: str
     realm: str
@@ -145,7 +154,10 @@ class Proposal(Resource):
     lines_total: int
     undecided: int
     withdrawn: int = Field(
-        description="lines of which nothing can be decided: people shelter or are being counted where they lead"
+        description=(
+            "lines of which nothing can be decided: people shelter or are being counted where "
+            "they lead"
+        )
     )
     estimated: list[str] = Field(
         description="evacuated sites of which nobody has counted anybody: their agents are those planned there"

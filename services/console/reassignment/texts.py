@@ -1,4 +1,7 @@
-"""Reasons of the reassignment model (docs/reference/reassignment-model.md) as sentences: why a line, and why nothing else was possible."""
+"""Reasons of the reassignment model in words: for a line, and against other solutions.
+
+The codes are in `docs/reference/reassignment-model.md`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _Say = Callable[[Values, Names, Translator], str]
 
 
 def move_reason(reason: Reason, names: Names, lang: str) -> str:
-    """The sentence; an unknown code is named, so that it can be looked up."""
+    """Return the sentence of a reason, or the code itself if it is unknown."""
     _ = translator(lang)
     say = _SAY.get(reason.code)
     return reason.code if say is None else say(reason.values, names, _)

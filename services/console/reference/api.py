@@ -1,4 +1,4 @@
-"""`/api/v1/reference`: the reference data in force in a realm, as published (topology, thresholds, ladders)."""
+"""Routes for the reference data in force in a realm: `/reference`."""
 
 from __future__ import annotations
 

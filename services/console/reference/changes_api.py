@@ -1,4 +1,7 @@
-"""`/api/v1/reference/changes`: changes of the reference data: a proposal, a second person, an effective time (D63)."""
+"""Routes for changes of the reference data: `/reference/changes`. Rule D63.
+
+One person proposes a version, a second one approves it, and a deadline publishes it.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +37,11 @@ from services.territory.differences import differences, dropped_sites
 router = APIRouter(prefix="/api/v1/reference/changes", tags=["reference"])
 Deciding = Annotated[Author, Depends(deciding(Permission.REFERENCE_DECIDE, whole_territory=True))]
 MOST_SECTION_BYTES: Final = 200_000
-"""A section comes into force in one record, with what it causes."""
+"""Largest size of a section, which is published in one record with all its effects."""
 
 
 class Version(Body):
-    """A whole version: every section of a territory, as `/api/v1/reference/{section}` shows those in force."""
+    """A complete version: all sections, as `/api/v1/reference/{section}` shows them."""
 
     sections: list[dict[str, Any]] = Field(
         max_length=len(PUBLISHED),
@@ -54,14 +57,17 @@ class Version(Body):
 
 
 class _Read(BaseModel):
-    """The sections, once they are read: their many models are no part of the API's own document."""
+    """Parsed sections; they stay out of the OpenAPI document because of their many models."""
 
     sections: list[SectionData]
 
 
 @router.get(
     "",
-    summary="Changes of the reference data: to be approved, waiting for their time, then what is over, newest first",
+    summary=(
+        "Changes of the reference data: to be approved, waiting for their time, then what is "
+        "over, newest first"
+    ),
 )
 async def listed(
     reader: LogReading, state: Several[c.ChangeState], limit: Limit = 1000, cursor: Cursor = None
@@ -151,7 +157,10 @@ async def decline(author: Deciding, id: str, body: Body) -> Response:
     "/{id}/withdraw",
     responses=RESPONSES,
     openapi_extra=COLLIDING,
-    summary="Take it back, with a reason: its proposer; once it is approved and not in force yet, anybody who may decide",
+    summary=(
+        "Take it back, with a reason: its proposer; once it is approved and not in force yet, "
+        "anybody who may decide"
+    ),
 )
 async def withdraw(author: Deciding, id: str, body: Body) -> Response:
     require_text(body.reason)
@@ -161,14 +170,14 @@ async def withdraw(author: Deciding, id: str, body: Body) -> Response:
 
 
 def _draft(reference: str, section: SectionData) -> tuple[str, Make]:
-    def make(by: str, role: str, reason: str | None) -> Command:  # noqa: ARG001  the reason is the proposal's
+    def make(by: str, role: str, reason: str | None) -> Command:  # noqa: ARG001
         return c.DraftReference(author=by, role=role, reference=reference, data=section)
 
     return section.section.value, make
 
 
 def _whole(body: Version) -> list[SectionData]:
-    """The sections in the order in which they are published. Raises ProblemError `invalid`."""
+    """Return the sections in the order of publication. Raises ProblemError `invalid`."""
     try:
         sections = _Read(sections=body.sections).sections
     except ValidationError as error:
@@ -209,6 +218,9 @@ def _whole(body: Version) -> list[SectionData]:
 
 
 async def _check_nobody_moved(author: Author, sites: Sequence[str]) -> None:
-    """As `vigie territory load`: nobody loses the place where he works by the way. Raises ProblemError `agents_moved`."""
+    """Refuse to drop sites of reassigned agents, as `vigie territory load` does.
+
+    Raises ProblemError `agents_moved`.
+    """
     if agents := await author.model.agents_moved(author.realm, sites):
         raise ProblemError("agents_moved", agents=agents)

@@ -1,4 +1,7 @@
-"""The screen of the reference data: what each change differs in, what it would have done, and what this reader may decide about it (D63)."""
+"""Page of the reference data: differences, forecast effects, and possible decisions of a change.
+
+Rule D63.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _SIGNS: Final = {"-": N_("retirés"), "~": N_("modifiés"), "+": N_("ajoutés")}
 
 @dataclass(frozen=True, slots=True)
 class Differs:
-    """One section of a change. `named`: what happened → the first rows to which it did."""
+    """Differences in one section of a change. `named` maps a kind of change to its first rows."""
 
     word: str
     added: int
@@ -48,7 +51,7 @@ class Change:
 def changes_of(
     found: Sequence[ReferenceChange], reader: str, names: Names, _: Translator, *, may: bool
 ) -> list[Change]:
-    """`reader`: token of the person in front of the screen; `may`: they decide about reference data."""
+    """Build the changes for the person `reader`; `may` is their right to decide."""
     made = []
     for change in found:
         mine, proposed = change.decisions[0].by == reader, change.state is ChangeState.PROPOSED
@@ -82,7 +85,7 @@ def _differs(d: SectionDifference, names: Names, _: Translator) -> Differs:
 
 
 def _row(section: str, name: str, names: Names) -> str:
-    """A site by its name; anything else as its file calls it."""
+    """Name a site; keep the names of other rows as in their files."""
     return (
         f"{short(names.sites[name].name)} ({name})"
         if section == "sites" and name in names.sites
@@ -91,7 +94,7 @@ def _row(section: str, name: str, names: Names) -> str:
 
 
 def foreseen_of(f: Foreseen, _: Translator) -> list[str]:
-    """What a replay of recorded crises found, in sentences."""
+    """Describe in sentences the differences that a replay of recorded crises found."""
     if not f.crises:
         said = [_("Aucune crise enregistrée à rejouer.")]
     elif not f.moved:

@@ -1,4 +1,4 @@
-"""Changes of the reference data: what is proposed, what waits for its time, what was (D63)."""
+"""Queries about changes of the reference data: proposed, waiting and past ones. Rule D63."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Versions(Reading):
         limit: int = WHOLE,
         cursor: str | None = None,
     ) -> Page[r.ReferenceChange]:
-        """To be approved first, then those that wait for their time, then what is over, newest first."""
+        """List changes: those to approve, approved ones that wait, past ones, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
@@ -53,14 +53,14 @@ class Versions(Reading):
         lang: str = "fr",
         texts: bool = False,
     ) -> r.ReferenceChange:
-        """One change. Raises NotFound."""
+        """Return one change. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             row = known(await found.picture.some(c.ReferenceChangeRow, [id]), id)
         return found.shape.reference_change(row, self._said([row]) if texts else {})
 
     async def agents_moved(self, realm: str, sites: Collection[str]) -> int:
-        """Agents whose reassignment starts from, leads to or works for one of these sites now."""
+        """Count the agents with a current reassignment from, to or for one of these sites."""
         if not sites:
             return 0
         found = await self.read(realm)
@@ -73,7 +73,7 @@ class Versions(Reading):
         )
 
     def _said(self, rows: Sequence[c.ReferenceChangeRow]) -> Mapping[str, Any]:
-        """Text id → fields of what its author wrote."""
+        """Return text id → fields of the text."""
         ids = [
             said.reason.removeprefix("text:")
             for row in rows

@@ -1,4 +1,4 @@
-"""Changes of the reference data (D63)."""
+"""Resources of changes of the reference data. Rule D63."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.console.resources.base import Resource, Time
 
 
 class ChangeDecision(Resource):
-    """What one person said."""
+    """The decision of one person."""
 
     what: str = Field(description="proposed, approved, declined, withdrawn")
     by: str
@@ -19,7 +19,7 @@ class ChangeDecision(Resource):
 
 
 class ReferenceChange(Resource):
-    """A change of the reference data: a proposal, a second person, an effective time."""
+    """A change of the reference data: proposal, decisions, and time of publication."""
 
     id: str
     realm: str

@@ -1,8 +1,9 @@
-"""The resources that HTTP clients see (API.md, Resource shapes): rows of the read model joined with the reference data.
+"""Resources that HTTP clients read: rows of the read model joined with the reference data.
 
-Times are aware UTC datetimes here and ISO 8601 on the wire. `title`, `text` and `name` are rendered in the reader's
-language. A resource never carries a person's name, address or free text, except `Line.text` and `Report.headline`, which
-come from the encrypted `texts` and only for roles that may read them.
+Times are aware UTC datetimes here and ISO 8601 on the wire. `title`, `text` and `name` are in the
+reader's language. A resource never carries a person's name, address or free text, with two
+exceptions for roles that may read them: `Line.text` and `Report.headline`, which come from the
+encrypted `texts`.
 """
 
 from services.console.attention.resources import AttentionState, DemandLine

@@ -1,4 +1,4 @@
-"""What all resources share: times on the wire, pages, reasons."""
+"""Base of all resources: times on the wire, pages, reasons."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from schemas.base import END_OF_TIME, Instant
 
 _FIRST: Final[Instant] = -62_135_596_800_000
 _LAST: Final[Instant] = END_OF_TIME - 3_600_001
-"""23:59:59.999 in Paris."""
+"""Last instant: 23:59:59.999 in Paris."""
 
 
 def iso(at: datetime) -> str:
-    """ISO 8601 in UTC, milliseconds only when there are some: `2027-02-11T08:40:00Z`."""
+    """Format ISO 8601 in UTC, with milliseconds only if there are some: `2027-02-11T08:40:00Z`."""
     at = at.astimezone(UTC)
     return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace(
         "+00:00", "Z"
@@ -23,15 +23,16 @@ def iso(at: datetime) -> str:
 
 
 def when(at: Instant) -> datetime:
-    """The aware datetime of an instant.
+    """Return the aware UTC datetime of an instant.
 
-    Of one that the calendar does not name, in UTC or in Paris, its nearest moment: `9999-12-31T23:59:59-04:00` is somebody's word for never.
+    An instant outside the calendar, in UTC or in Paris, becomes the nearest moment inside: senders
+    use `9999-12-31T23:59:59-04:00` for never.
     """
     return datetime.fromtimestamp(min(max(at, _FIRST), _LAST) / 1000, UTC)
 
 
 def ms(at: datetime) -> Instant:
-    """Inverse of `when`."""
+    """Return the instant of a datetime, the inverse of `when`."""
     return round(at.timestamp() * 1000)
 
 
@@ -53,14 +54,14 @@ T = TypeVar("T", bound=Resource)
 
 
 class Page(Resource, Generic[T]):
-    """One page of a list. `next` is given back as `?cursor=`; None at the end."""
+    """One page of a list. Pass `next` as `?cursor=` for the next page; None at the end."""
 
     items: list[T]
     next: str | None = None
 
 
 class Reason(Resource):
-    """One reason with its threshold, value and the reports behind it; `text` is the sentence."""
+    """One reason with its threshold, value and reports; `text` is the sentence."""
 
     code: str
     text: str
@@ -74,7 +75,7 @@ class Reason(Resource):
 
 
 class Interval(Resource):
-    """When a planned cause acts (D9); `to` None = open end."""
+    """Time in which a planned cause acts; `to` None is an open end. Rule D9."""
 
     start: Time
     to: Time | None

@@ -1,4 +1,4 @@
-"""Overview, sites, pôles, communes, levels and flags: state with reasons."""
+"""Routes for the overview, sites, pôles, communes, levels and flags, with reasons."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ router = APIRouter(prefix="/api/v1", tags=["picture"])
 
 
 class Communes(Resource):
-    """All communes with the view box of their paths."""
+    """All communes, with the view box of their paths."""
 
     items: list[Commune]
     next: str | None = None
@@ -50,7 +50,7 @@ class Communes(Resource):
 
 
 class NewLevel(Body):
-    """Raise, or lower with a reason (D31)."""
+    """A new level, higher or lower. A lower one needs a reason. Rule D31."""
 
     level: Level
     scope: str = Field(

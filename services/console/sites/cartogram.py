@@ -1,6 +1,7 @@
-"""The territory as tiles of one size: a small commune is as easy to find, and to hit with a finger, as a large one.
+"""Map of the territory as tiles of one size, so that small communes are easy to find and touch.
 
-Each commune gets the cell of a grid such that the sum of squared distances to where it lies is least; so neighbours stay near each other.
+Each commune gets a cell of a grid. The sum of squared distances to the real positions is minimal,
+so neighbours stay near each other.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from services.console.sites.map import WORST
 
 TILE: Final = 100.0
 LOOSE: Final = 1.2
-"""Grid cell over the median distance to the nearest neighbour: tighter keeps more of the shape, looser makes larger tiles."""
+"""Size of a grid cell, as a multiple of the median distance to the nearest neighbour.
+
+Lower values keep more of the shape, higher ones make larger tiles.
+"""
 Point = tuple[float, float]
 
 
@@ -28,9 +32,9 @@ class Tile:
     insee: str
     name: str
     lines: tuple[str, ...]
-    """The name in at most two lines that fit a large tile."""
+    """Name in at most two lines that fit a large tile."""
     short: str
-    """Four letters of it, for a small one."""
+    """Name in four letters, for a small tile."""
     x: float
     y: float
     worst: SiteStatus
@@ -45,7 +49,7 @@ class Tiles:
 
 
 def tiles_of(communes: Sequence[Commune]) -> Tiles:
-    """All communes, always in the same places."""
+    """Place all communes; the same communes always get the same places."""
     ordered = sorted(communes, key=lambda c: c.insee)
     cells = placed(tuple((c.x, c.y) for c in ordered))
     tiles = [
@@ -70,7 +74,10 @@ def tiles_of(communes: Sequence[Commune]) -> Tiles:
 
 
 def name_lines(name: str, fits: int = 11) -> tuple[str, ...]:
-    """`Boulogne-Billancourt` → `Boulogne-`, `Billancourt`; what is longer still ends in a dot."""
+    """Split a name into at most two lines; a longer line ends with a dot.
+
+    `Boulogne-Billancourt` → `Boulogne-`, `Billancourt`.
+    """
     parts = name.replace("-", "-\0").replace(" ", " \0").split("\0")
     lines = [""]
     for part in parts:
@@ -83,7 +90,10 @@ def name_lines(name: str, fits: int = 11) -> tuple[str, ...]:
 
 
 def four_letters(name: str) -> str:
-    """`Nanterre` → `Nant`, `Fontenay-aux-Roses` → `FoRo`: of two names that begin alike each keeps its own end."""
+    """Shorten a name to four letters: `Nanterre` → `Nant`, `Fontenay-aux-Roses` → `FoRo`.
+
+    Two letters of the last word keep names apart that begin alike.
+    """
     words = [word for word in re.split(r"[-’' ]", name) if word.lower() not in _SMALL and word]
     return words[0][:2] + words[-1][:2] if len(words) > 1 else "".join(words)[:4]
 
@@ -95,7 +105,7 @@ _SMALL: Final = frozenset(
 
 @lru_cache(maxsize=8)
 def placed(points: tuple[Point, ...]) -> tuple[tuple[int, int], ...]:
-    """A cell (column, row) per point, no two the same, beginning at 0."""
+    """Give each point its own cell (column, row), counted from 0."""
     if len(points) < 2:
         return tuple((0, 0) for _ in points)
     nearest = [
@@ -105,7 +115,7 @@ def placed(points: tuple[Point, ...]) -> tuple[tuple[int, int], ...]:
     width, height = max(x for x, _ in points) - west, max(y for _, y in points) - north
     side = max(
         median(nearest) * LOOSE, max(width, height) / (3 * math.sqrt(len(points))), 1e-6
-    )  # points in heaps ask for no finer grid
+    )  # stacked points need no finer grid
     wide, high = width / side, height / side
     while (math.ceil(wide) + 1) * (math.ceil(high) + 1) < len(points):
         wide, high = wide + 0.5, high + 0.5
@@ -120,13 +130,16 @@ def placed(points: tuple[Point, ...]) -> tuple[tuple[int, int], ...]:
 
 
 def assigned(costs: Sequence[Sequence[float]]) -> list[int]:
-    """A column per row, no two the same, of the least sum (Hungarian method with potentials, O(rows² columns)). At least as many columns as rows."""
+    """Assign each row its own column at the least total cost.
+
+    Hungarian method with potentials, O(rows² columns). Needs at least as many columns as rows.
+    """
     rows, columns = len(costs), len(costs[0])
     row_price, column_price = [0.0] * (rows + 1), [0.0] * (columns + 1)
     owner, before = (
         [0] * (columns + 1),
         [0] * (columns + 1),
-    )  # rows and columns count from 1: 0 is nobody's
+    )  # rows and columns count from 1; 0 is free
     for row in range(1, rows + 1):
         owner[0], at = row, 0
         shortest, done = [math.inf] * (columns + 1), [False] * (columns + 1)

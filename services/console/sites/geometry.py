@@ -1,7 +1,7 @@
-"""The map: outlines of the communes as SVG paths, and places in the same plane. No tiles, no third party.
+"""Outlines of communes as SVG paths, and positions in the same plane; no tiles, no third party.
 
-Plane: equirectangular around the middle latitude, `WIDTH` units wide, y downwards. Distortion over a département is far
-below the precision of the simplified outlines.
+The plane is equirectangular around the middle latitude, `WIDTH` units wide, with y downwards. Over
+a département, the distortion is far below the precision of the simplified outlines.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Ring = list[list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Maps longitude and latitude to the plane."""
+    """Projection of longitude and latitude onto the plane."""
 
     west: float
     north: float
@@ -31,20 +31,20 @@ class Plane:
     height: float
 
     def point(self, lon: float, lat: float) -> tuple[float, float]:
-        """(x, y), one decimal."""
+        """Project a position to (x, y), with one decimal."""
         x = MARGIN + (lon - self.west) * self.squeeze * self.scale
         return round(x, 1), round(MARGIN + (self.north - lat) * self.scale, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Outlines:
-    """The territory's outlines by INSEE code."""
+    """Outlines of the territory by INSEE code."""
 
     plane: Plane
     paths: Mapping[str, str]
-    """SVG."""
+    """SVG path data of each commune."""
     shapes: Mapping[str, Sequence[Ring]] = field(default_factory=dict)
-    """Outer rings, longitude and latitude."""
+    """Outer rings of each commune, as longitude and latitude."""
 
 
 def _rings(geometry: Mapping[str, Any]) -> list[Ring]:
@@ -65,7 +65,7 @@ def _outer(geometry: Mapping[str, Any]) -> list[Ring]:
 
 
 def plane_of(points: Iterable[tuple[float, float]]) -> Plane:
-    """The plane that just holds these (lon, lat) points. Raises ValueError without a point."""
+    """Compute a plane around (lon, lat) points. Raises ValueError without points."""
     lons, lats = zip(*points, strict=True)
     west, east, south, north = min(lons), max(lons), min(lats), max(lats)
     squeeze = math.cos(math.radians((south + north) / 2))
@@ -74,7 +74,7 @@ def plane_of(points: Iterable[tuple[float, float]]) -> Plane:
 
 
 def path_of(rings: Iterable[Ring], plane: Plane) -> str:
-    """SVG path data (`M x,y L … Z` per ring)."""
+    """Return SVG path data: `M x,y L … Z` per ring."""
     pieces = []
     for ring in rings:
         points = [plane.point(lon, lat) for lon, lat in ring]
@@ -85,7 +85,10 @@ def path_of(rings: Iterable[Ring], plane: Plane) -> str:
 
 
 def load_outlines(folder: Path) -> Outlines:
-    """Outlines from `communes.geojson` of a territory folder (property `insee`). Raises OSError, ValueError."""
+    """Load outlines from `communes.geojson` of a territory folder (property `insee`).
+
+    Raises OSError, ValueError.
+    """
     features = orjson.loads((folder / "communes.geojson").read_bytes())["features"]
     shapes = {f["properties"]["insee"]: _rings(f["geometry"]) for f in features}
     plane = plane_of((lon, lat) for rings in shapes.values() for ring in rings for lon, lat in ring)

@@ -1,4 +1,4 @@
-"""The map: which communes are hit, which sites have a glyph, and where it stands so that no two cover each other."""
+"""Map of affected communes and sites, with glyphs that do not overlap."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Glyph:
     status: SiteStatus
     x: float
     y: float
-    """Upper left corner."""
+    """Upper left corner of the glyph."""
     size: float
 
 
@@ -42,9 +42,9 @@ class Area:
     path: str
     hit: bool
     touched: int
-    """Sites that are not normal."""
+    """Number of sites that are not normal."""
     label: Point | None
-    """Where its name stands (middle of the baseline), if it is named."""
+    """Position of the name (middle of the baseline), or None without a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class MapView:
     box: str
     areas: list[Area]
     dots: list[Point]
-    """Normal sites."""
+    """Positions of normal sites."""
     glyphs: list[Glyph]
     dot: float
     """Radius of a dot."""
@@ -60,7 +60,10 @@ class MapView:
 
 @lru_cache(maxsize=64)
 def spread(points: tuple[Point, ...], gap: float) -> tuple[Point, ...]:
-    """The points, pushed apart until they are about `gap` from each other. Deterministic; few rounds, so crowds stay crowds."""
+    """Push points apart until they are about `gap` from each other.
+
+    The result is deterministic. The few rounds keep crowds together.
+    """
     placed = [list(p) for p in points]
     for _round in range(14):
         moved = False
@@ -91,17 +94,17 @@ def spread(points: tuple[Point, ...], gap: float) -> tuple[Point, ...]:
 
 
 def worst_first(sites: Iterable[Site]) -> list[Site]:
-    """Gravest status last, so that it is drawn above the others."""
+    """Sort the gravest status last, so that it is drawn above the others."""
     return sorted(sites, key=lambda s: (-WORST.index(s.status), s.id))
 
 
 Box = tuple[float, float, float, float]
-"""x, y, width, height."""
+"""x, y, width and height of a rectangle."""
 
 
 @lru_cache(maxsize=256)
 def extent(path: str) -> Box:
-    """The rectangle around an outline."""
+    """Return the rectangle around an outline."""
     numbers = [float(n) for n in _NUMBER.findall(path)]
     xs, ys = numbers[::2], numbers[1::2]
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
@@ -111,16 +114,16 @@ _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 def overlap(a: Box, b: Box) -> bool:
-    """The two rectangles share some room."""
+    """Return True if two rectangles overlap."""
     return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 def place_labels(
     named: Sequence[tuple[str, Point, str]], glyphs: Sequence[Glyph], box: Box, font: float
 ) -> dict[str, Point]:
-    """A place for each name: in or beside its commune, where it covers the fewest glyphs and no other name.
+    """Place each name in or beside its commune, away from glyphs and other names.
 
-    `named`: name, town hall, outline; in order of importance.
+    `named` holds (name, town hall, outline), the most important first.
     """
     taken: list[Box] = []
     found: dict[str, Point] = {}
@@ -206,7 +209,7 @@ def whole(
     labels: int = 0,
     font: float = 33,
 ) -> MapView:
-    """The whole territory."""
+    """Draw the whole territory."""
     return _view(communes, sites, (-10, -10, width + 20, height + 20), size, labels, font)
 
 
@@ -218,7 +221,10 @@ def near(
     size_share: float = 0.04,
     font: float = 26,
 ) -> MapView | None:
-    """The part around what is hit, or None when nothing is, or when it is most of the territory anyway. `ratio` = width / height."""
+    """Draw the affected part of the territory; `ratio` is width / height.
+
+    Return None if nothing is affected, or if the part is nearly the whole territory.
+    """
     boxes = [extent(c.path) for c in communes if c.incidents]
     boxes += [(s.x, s.y, 0, 0) for s in sites if s.status is not SiteStatus.NORMAL]
     if not boxes:
@@ -248,4 +254,4 @@ def near(
 
 
 _MOST: Final = 850
-"""Wider than this (of 1000) the part would be nearly the whole."""
+"""Width (of 1000) beyond which the part counts as the whole territory."""

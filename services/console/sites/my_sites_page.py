@@ -1,4 +1,4 @@
-"""`/mes-sites`: what concerns the sites of one person, the most pressing first."""
+"""Page `/mes-sites`: the sites of one person, most pressing first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.runtime.identity.principals import Scope
 
 SHOWN: Final = 30
 QUICK: Final = TROUBLES[:4]
-"""Troubles that are one gesture away; the form has the others."""
+"""Troubles with a button of their own; the form has the others."""
 
 
 ANSWERED_SHOWN: Final = 1
@@ -53,14 +53,14 @@ class Mine:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a report of the site, for the person who sent it."""
+    """Result of a site's report, for its sender."""
 
     report: Report
     incident: Incident | None
 
     @property
     def taken(self) -> bool:
-        """Somebody of the cell has taken its incident in charge."""
+        """True if somebody acknowledged its incident."""
         return self.incident is not None and bool(self.incident.acknowledged_by)
 
 
@@ -78,7 +78,10 @@ def mine_of(
     moved: Sequence[ReassignmentLine],
     _: Translator,
 ) -> list[Mine]:
-    """The sites of the scope, or of its pôles; nobody's without a scope: the cell has its own table."""
+    """List the sites of the scope, or of its pôles.
+
+    The list is empty without a scope: the cell has its own table.
+    """
     wanted = [
         s for s in sites if s.id in scope.sites or (not scope.sites and s.pole in scope.poles)
     ]
@@ -98,5 +101,5 @@ def mine_of(
 
 
 def touched(found: Iterable[Mine]) -> int:
-    """How many are not normal."""
+    """Count the sites that are not normal."""
     return sum(m.site.status is not SiteStatus.NORMAL for m in found)

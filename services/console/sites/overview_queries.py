@@ -1,4 +1,4 @@
-"""The whole picture at a glance."""
+"""Queries about the whole realm at a glance."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from services.console.sites.queries import Places, activity_counts, site_counts
 from services.runtime.log.heads import Heads, log_name
 
 BEARABLE_PER_10_MIN: Final = 10
-"""Demands for attention that one person can follow (ISA 18.2, EEMUA 191); shown, never enforced."""
+"""Demands for attention that one person can follow (ISA 18.2, EEMUA 191); shown, not enforced."""
 E = TypeVar("E", bound=StrEnum)
 
 
 def plan_counts(plans: Iterable[c.PlanRow]) -> dict[str, int]:
-    """Plans that wait for a decision, and those in effect: one that recovers is, until it is stood down."""
+    """Count the plans that wait for a decision, and those in effect until their stand-down."""
     states = Counter(plan.state for plan in plans)
     return {
         "plans_proposed": states[PlanState.PROPOSED],
@@ -52,12 +52,13 @@ def plan_counts(plans: Iterable[c.PlanRow]) -> dict[str, int]:
 
 
 class OverviewQueries(Incidents, Places):
-    """The overview of a realm."""
-
     async def overview(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", texts: bool = False
     ) -> r.Overview:
-        """Level and why, counts, alarm rate, feeds, newest log positions. `texts`: the reader may read why sending is held."""
+        """Return level with reasons, counts, alarm rate, feeds, and newest log positions.
+
+        `texts` adds the reason of a hold on sending.
+        """
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             return await self._overview(found, texts=texts)
@@ -136,7 +137,7 @@ class OverviewQueries(Incidents, Places):
         )
 
     async def heads(self) -> Heads:
-        """Where every log ends, as far as it is projected."""
+        """Return the end of every log, as far as it is projected."""
         places = [(s, p) for s in SERVICES for p in range(PARTITIONS)]
         async with store_errors():
             raw = await self._client.mget([store.position(s, p) for s, p in places])
@@ -148,7 +149,7 @@ class OverviewQueries(Incidents, Places):
         return {name: (p["seq"], p["hash"]) for name, p in kept.items() if p["seq"]}
 
     async def positions(self, realm: str) -> list[r.LogPosition]:
-        """Newest projected record of each log on the realm's partition."""
+        """Return the newest projected record of each log on the realm's partition."""
         partition = partition_of(realm, PARTITIONS)
         async with store_errors():
             raw = await self._client.mget([store.position(s, partition) for s in SERVICES])

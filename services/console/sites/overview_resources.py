@@ -1,4 +1,4 @@
-"""The realm as a whole: overview, log, differences of two times."""
+"""Resources of the realm as a whole: overview, logbook, differences between two times."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class Realm(Resource):
         description="logical time of the newest fact; of a live realm, the time of its last input"
     )
     shown_clock: Time = Field(
-        description="the time that people read: `clock`, carried on at the speed of a simulated realm"
+        description=(
+            "the time that people read: `clock`, carried on at the speed of a simulated realm"
+        )
     )
     clock_limit: Time | None = Field(
         default=None, description="`shown_clock` runs up to here; absent where it stands"
@@ -57,7 +59,7 @@ KindOfLine: TypeAlias = Literal[
 
 
 class LineGroup(Resource):
-    """Lines that pages tell as one: the alarms of one activity, the calls that could not be made."""
+    """Lines that pages show as one: alarms of one activity, or calls that could not be made."""
 
     key: str
     kind: Literal["alarm", "unreached"]
@@ -67,7 +69,10 @@ class LineGroup(Resource):
 
 
 class Line(Resource):
-    """A line of the main courante (D55): what was recorded, when it happened and when we learnt it, by whom."""
+    """A line of the logbook: the fact, its author, and the times of the event and of its record.
+
+    Rule D55, logbook.
+    """
 
     id: str
     realm: str
@@ -84,7 +89,9 @@ class Line(Resource):
     site: str | None
     report: str | None
     certainty: Confirmation | None = Field(
-        description="of a report's line also `denied`: whoever was asked says that it is not so (D6)"
+        description=(
+            "of a report's line also `denied`: whoever was asked says that it is not so (D6)"
+        )
     )
     source: str | None
     corrects: str | None
@@ -93,7 +100,7 @@ class Line(Resource):
 
 
 class CommandResult(Resource):
-    """What the decider said. `state`: pending, applied, refused, failed."""
+    """The result of a command. `state`: pending, applied, refused, failed."""
 
     id: str
     command_id: str = Field(description="the same as `id`")
@@ -146,10 +153,13 @@ class AuditBreach(Resource):
 
 
 class Audit(Resource):
-    """The auditor's word: are all promises kept, judged from the logs alone?"""
+    """Verdict of the auditor, from the logs alone: whether all promises are kept."""
 
     state: str = Field(
-        description="green, red, reading (it has not read everything yet), unknown (no auditor has spoken for a minute)"
+        description=(
+            "green, red, reading (it has not read everything yet), unknown (no auditor has spoken "
+            "for a minute)"
+        )
     )
     at: Time | None = Field(description="of the judgement")
     since: Time | None = Field(description="of this state")
@@ -162,7 +172,10 @@ class Overview(Resource):
     server_time: Time
     level: LevelState
     counts: dict[str, int] = Field(
-        description="incidents_open, reports, tasks_open, tasks_overdue, plans_proposed, plans_active, activities_interrupted, …"
+        description=(
+            "incidents_open, reports, tasks_open, tasks_overdue, plans_proposed, plans_active, "
+            "activities_interrupted, …"
+        )
     )
     sites: dict[SiteStatus, int]
     activities: dict[ActivityState, int]
@@ -179,7 +192,7 @@ class Overview(Resource):
 
 
 class Change(Resource):
-    """One thing that is not what it was."""
+    """One changed state."""
 
     collection: str = Field(
         description="levels, incidents, sites, activities, plans, tasks, escalations"
@@ -192,7 +205,7 @@ class Change(Resource):
 
 
 class Changes(Resource):
-    """The difference of two times: what somebody who comes back has to know."""
+    """The differences between two times, for people back from a break."""
 
     realm: str
     since: Time

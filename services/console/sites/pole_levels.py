@@ -1,7 +1,8 @@
-"""The level of a pôle: the highest of the open incidents in which a site of it has a word of its own (D27).
+"""Level of a pôle: the highest of the open incidents with a report about one of its sites.
 
-It is worked out from the incidents and decided nowhere else: it rises at once with them, and falls only when a person lowers or closes
-the incident behind it, with a reason (D31). `pole: multi` is no pôle (D29).
+It follows from the incidents and is decided nowhere else. It rises at once with them, and falls
+only when a person lowers or closes the incident behind it, with a reason. `pole: multi` is no pôle.
+Rules D27, D29, D31.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from schemas.alerts import IncidentRow, LevelRow, Why
 def pole_levels(
     incidents: Iterable[IncidentRow], pole_of: Mapping[str, str]
 ) -> dict[str, LevelRow]:
-    """Pôle → its level above N0, with the reasons of the incident behind it: the one that has been at this level for longest.
+    """Return pôle → its level above N0, with the reasons of the incident behind it.
 
-    `incidents`: those that are open; `pole_of`: site → pôle. The id of a row is `pole:<id>`.
+    Among incidents of the same level, the one that reached it first counts. `incidents` are the
+    open ones, `pole_of` maps site to pôle, and the id of a row is `pole:<id>`.
     """
     found: dict[str, LevelRow] = {}
     for incident in incidents:
@@ -34,5 +36,5 @@ def pole_levels(
 
 
 def _reasons(incident: IncidentRow) -> tuple[Why, ...]:
-    """Why it is at the level that it has now; reasons of a level that it has left are not."""
+    """Return the reasons of the incident's current level, without those of earlier levels."""
     return tuple(w for w in incident.why if w.args.get("level") == incident.level)

@@ -1,4 +1,4 @@
-"""Sites, pôles, communes, levels and what was declared."""
+"""Queries about sites, pôles, communes, levels and declarations."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from services.console.sites.pole_levels import pole_levels
 from services.runtime.http.pagination import page
 
 LEVELLED: Final = 50
-"""Realms whose levels of pôles are kept."""
+"""Number of realms with cached levels of pôles."""
 
 
 class Places(Reading):
-    """Queries about places."""
+    """Queries about sites and areas."""
 
     async def sites(
         self,
@@ -45,7 +45,10 @@ class Places(Reading):
         cursor: str | None = None,
         members_too: bool = False,
     ) -> Page[r.Site]:
-        """Every site of the territory, by id. `members_too`: each cause with all its reports and sources, which no page asks for."""
+        """List the sites of the territory by id.
+
+        `members_too` adds all reports and sources of each cause, which no page needs.
+        """
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(a.SiteRow)
@@ -73,7 +76,7 @@ class Places(Reading):
     async def _with_members(
         self, picture: Picture, rows: Mapping[str, a.SiteRow]
     ) -> Mapping[str, a.SiteRow]:
-        """Rows whose causes name all their reports and sources, not the first alone."""
+        """Complete the causes with all their reports and sources; rows hold only the first ones."""
         many = [c.id for row in rows.values() for c in row.causes if c.reports_count is not None]
         if not many:
             return rows
@@ -90,7 +93,6 @@ class Places(Reading):
     async def site(
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Site:
-        """One site."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         static = known(found.picture.reference.sites, id)
         async with store_errors():
@@ -101,7 +103,7 @@ class Places(Reading):
     async def poles(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.Pole]:
-        """Pôles with counts by state and capacity, in the order of the territory."""
+        """List the pôles with counts by state and capacity, in the order of the territory."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             sites = site_counts(found.picture.reference, await found.picture.rows(a.SiteRow))
@@ -137,7 +139,7 @@ class Places(Reading):
     async def communes(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.Commune]:
-        """Communes with outline and counts."""
+        """List the communes with outlines and counts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         reference = found.picture.reference
         async with store_errors():
@@ -160,13 +162,13 @@ class Places(Reading):
         ]
 
     def map(self) -> r.Map:
-        """View box and attribution of everything that has x, y or a path."""
+        """Return the view box and attribution of everything with x, y or a path."""
         return r.Map(width=WIDTH, height=self._outlines.plane.height, attribution=ATTRIBUTION)
 
     async def levels(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.LevelState]:
-        """Territory first, then every pôle."""
+        """List the levels: territory first, then every pôle."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             territory = (await found.picture.rows(a.LevelRow)).get("territory")
@@ -178,7 +180,10 @@ class Places(Reading):
         ]
 
     async def _pole_levels(self, found: Read) -> dict[str, a.LevelRow]:
-        """Worked out anew when an incident has changed: of ten thousand it takes 50 ms, and every page asks."""
+        """Return the levels of pôles, computed again only after an incident has changed.
+
+        Ten thousand incidents take 50 ms, and every page needs the levels.
+        """
         rows, reference, realm = (
             await found.picture.rows(a.IncidentRow),
             found.picture.reference,
@@ -198,7 +203,7 @@ class Places(Reading):
     async def flags(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.Flag]:
-        """What authorities and operators declared, by id."""
+        """List the declarations of authorities and operators, by id."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         async with store_errors():
             rows = await found.picture.rows(a.FlagRow)
@@ -215,7 +220,7 @@ def _with_all(row: a.SiteRow, members: Mapping[str, Members]) -> a.SiteRow:
 def site_counts(
     reference: Reference, rows: Mapping[str, a.SiteRow]
 ) -> dict[str, Counter[SiteStatus]]:
-    """Pôle → sites by status."""
+    """Return pôle → sites by status."""
     counts: dict[str, Counter[SiteStatus]] = {}
     for site in reference.sites.values():
         counts.setdefault(site.pole, Counter())[
@@ -227,7 +232,7 @@ def site_counts(
 def activity_counts(
     reference: Reference, rows: Mapping[str, c.ActivityRow]
 ) -> dict[str, Counter[ActivityState]]:
-    """Pôle → activities by state."""
+    """Return pôle → activities by state."""
     counts: dict[str, Counter[ActivityState]] = {}
     for one in reference.activities.values():
         counts.setdefault(one.pole, Counter())[

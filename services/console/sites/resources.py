@@ -1,4 +1,4 @@
-"""Sites, communes, pôles and the map."""
+"""Resources of sites, communes, pôles and the map."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Cause(Resource):
 
 
 class Found(Resource):
-    """People found at an evacuated site, of those expected."""
+    """People found at an evacuated site, and the expected number."""
 
     found: int
     expected: int
@@ -73,7 +73,10 @@ class Site(Resource):
     kitchen: str | None
     name_is: str
     confinement: str | None = Field(
-        description="sheltering or counting: nobody leaves it for other work, nobody is sent to it (D78); null: neither"
+        description=(
+            "sheltering or counting: nobody leaves it for other work, nobody is sent to it (D78); "
+            "null: neither"
+        )
     )
     vulnerable_public: int = Field(description="0–3: how much vulnerable people depend on it (D82)")
     headcount: Found | None = Field(
@@ -115,7 +118,7 @@ class Commune(Resource):
 
 
 class Map(Resource):
-    """View box of all paths and places, and the attribution that must be shown with them."""
+    """View box of all paths and positions, and the attribution to show with them."""
 
     width: float
     height: float

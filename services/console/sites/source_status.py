@@ -1,4 +1,8 @@
-"""How the sources fare. The front keeps it; the console asks for it in the reader's own name, so that the front alone judges who may read it."""
+"""Status of the sources, which the front keeps.
+
+The console requests it with the reader's own credentials, so that the front alone decides about
+access.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,13 @@ log = structlog.get_logger(__name__)
 
 
 class SourceList:
-    """Of the front at `url`."""
+    """Client for the sources of the front at `url`."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     async def of(self, request: Request) -> list[dict[str, Any]] | None:
-        """Items of `GET /api/v1/sources`; None when the front does not answer."""
+        """Return the items of `GET /api/v1/sources`, or None if the front does not answer."""
         headers = {
             name: value for name in _CREDENTIALS if (value := request.headers.get(name)) is not None
         }

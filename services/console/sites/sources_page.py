@@ -1,4 +1,4 @@
-"""`/sources`: each source in one line, those that need a person first."""
+"""Page `/sources`: one line per source, those that need a person first."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class SourceLine:
     dialect: str
     site: str
     word: str
-    """Its state, as text."""
+    """State of the source in words."""
     tone: str
-    """`over` when somebody should look, `mute` when nobody need."""
+    """`over` if somebody should look at it, `mute` if it is stopped."""
     seen: datetime | None
     promised_s: int | None
     per_minute: float
@@ -41,7 +41,7 @@ _ORDER = {_SILENT: 0, _OVER_RATE: 1, _NEVER: 2, _HEARD: 3, _STOPPED: 4}
 
 
 def source_lines(items: Sequence[dict[str, Any]], names: Names, _: Translator) -> list[SourceLine]:
-    """Silent sources, then those that exceed their rate, those never heard, the others, the stopped; by name."""
+    """List sources: silent, over their rate, never seen, others, stopped; each group by name."""
     ordered = sorted(items, key=lambda s: (_ORDER[_state(s)], s["name"]))
     return [_line(s, names, _) for s in ordered]
 

@@ -1,7 +1,8 @@
-"""Codes of the deciders as sentences in the reader's language (fr, en): the only place where Vigie's words are written.
+"""Codes of the deciders as sentences in the reader's language (fr, en).
 
-Deciders record codes and values (`Why`, `IncidentRow.kind`, facts); this package says them. Pure: rows and names in,
-text out. Names of sites, plans and tasks are the territory's own and stay in its language.
+Deciders record codes and values (`Why`, `IncidentRow.kind`, facts); only this package words them.
+Pure: rows and names in, text out. Names of sites, plans and tasks belong to the territory and stay
+in its language.
 """
 
 from services.console.incidents.titles import (

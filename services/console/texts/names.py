@@ -1,4 +1,4 @@
-"""Names of the territory's things by id, in the reader's language where the territory gives both."""
+"""Names of the territory's objects by id, in the reader's language if the territory has both."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.console.i18n import Translator
 
 
 def short(name: str) -> str:
-    """A site's name without its explanation and without the mark of draft data."""
+    """Shorten a site's name: drop its explanation and the mark of draft data."""
     return name.split(" – ", maxsplit=1)[0].removesuffix(" (brouillon)").strip()
 
 
@@ -19,7 +19,7 @@ _OF_POLE = "PCA du pôle "
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Lookups that never fail: an id without a name is shown as it is."""
+    """Lookups that never fail: an id without a name is returned unchanged."""
 
     sites: Mapping[str, ref.Site] = field(default_factory=dict)
     communes: Mapping[str, ref.Commune] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Names:
 
     @classmethod
     def of(cls, sections: Iterable[ref.SectionData]) -> Names:
-        """From the sections of a reference version; those that are missing leave their ids unnamed."""
+        """Collect names from the sections of a reference version; any may be missing."""
         made: dict[str, object] = {}
         for section in sections:
             match section:
@@ -77,14 +77,14 @@ class Names:
         return self.poles[key].name if lang == "fr" else self.poles[key].name_en
 
     def pole_short(self, key: str, lang: str) -> str:
-        """`RH et finances`: as the title of the pôle's own plan says it, else the whole name."""
+        """Return the short name in the pôle's own plan (`RH et finances`), else the whole name."""
         plan = self.plans.get(f"PCA-{key}")
         if lang == "fr" and plan is not None and plan.title.startswith(_OF_POLE):
             return plan.title.removeprefix(_OF_POLE)
         return self.pole(key, lang).removeprefix("Pôle ")
 
     def pole_titles(self, poles: Iterable[str], _: Translator) -> dict[str, str]:
-        """Pôle → title, in the given order; central sites, which belong to several (`multi`), first."""
+        """Return pôle → title in the given order, after the shared central sites (`multi`)."""
         titles = {pole: self.pole_short(pole, _.lang) for pole in poles}
         return {
             "multi": _("Sites centraux"),
@@ -105,5 +105,5 @@ class Names:
         return self.plans[key].title if key in self.plans else key
 
     def level(self, level: int, _: Translator) -> str:
-        """As the territory's policy names it; in English where the catalogue has that name."""
+        """Return the level's name in the policy, in English if the catalogue has it."""
         return _(self.levels[level]) if level in self.levels else f"N{level}"

@@ -1,4 +1,4 @@
-"""Reasons (`Why`) as sentences: metric, value, threshold (DOMAIN §13, D31, D47)."""
+"""Reasons (`Why`) as sentences: metric, value, threshold. Rules D31 and D47."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Args = Mapping[str, Scalar | list[str] | list[int]]
 
 
 class Because(Protocol):
-    """What is needed of a `schemas.alerts.Why` or of a `Reason` of the API."""
+    """Common part of `schemas.alerts.Why` and the API's `Reason`."""
 
     @property
     def code(self) -> str: ...
@@ -97,7 +97,7 @@ RULE = {
     "D65": N_("conséquence d’une cause connue : au tableau, sans appeler personne"),
     "strategy": N_("capacité attendue d’une stratégie déclarée"),
 }
-"""Sentence for a rule code; a code may carry more after a colon (`D22:power`)."""
+"""Sentence of a rule code; a code may carry more after a colon (`D22:power`)."""
 
 
 def _several(value: Scalar | list[str] | list[int] | None) -> list[str]:
@@ -139,8 +139,8 @@ def _activities(args: Args, names: Names, _: Translator) -> str:
     return _("les activités")
 
 
-def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa: C901  one case per metric
-    """What a metric counts, without its value."""
+def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa: C901  long match
+    """Return the quantity that a metric counts, without its value."""
     match metric:
         case "open_incidents":
             return _("incidents ouverts")
@@ -265,7 +265,7 @@ def _severity_label(args: Args, _: Translator) -> str:
 
 
 def metric_value(metric: str | None, value: Scalar, _: Translator) -> str:
-    """A value of a metric with its unit: `76 %`, `N3`, `orange`, `180 000`."""
+    """Format a value of a metric with its unit: `76 %`, `N3`, `orange`, `180 000`."""
     if isinstance(value, bool) or value is None:
         return "" if value is None else _("oui") if value else _("non")
     if isinstance(value, str):
@@ -279,7 +279,7 @@ def metric_value(metric: str | None, value: Scalar, _: Translator) -> str:
 
 
 def said(why: Because, names: Names, lang: str) -> Said:
-    """A reason in parts, in the reader's language."""
+    """Return a reason in parts, in the reader's language."""
     _ = translator(lang)
     if why.metric is None:
         return Said(_decided(why, names, _) or _rule(why, _))
@@ -299,7 +299,7 @@ def said(why: Because, names: Names, lang: str) -> Said:
 
 
 def _decided(why: Because, names: Names, _: Translator) -> str:
-    """Return who decided a level, or the refusal of a proposed one; empty for any other reason."""
+    """Name the person behind a level, or behind its refusal; empty for any other reason."""
     author = why.args.get("author")
     if why.code != "manual" or not isinstance(author, str):
         return ""
@@ -325,5 +325,5 @@ def _rule(why: Because, _: Translator) -> str:
 
 
 def reason(why: Because, names: Names, lang: str) -> str:
-    """The whole sentence, e.g. `colleges closed: 11 (≥ 3)`."""
+    """Return the whole sentence, for example `colleges closed: 11 (≥ 3)`."""
     return said(why, names, lang).text

@@ -1,4 +1,4 @@
-"""Fallback strategies in words: what the codes of the territory's activities mean (`strategies` of activities.yaml)."""
+"""Names of fallback strategies, by the codes in activities.yaml (`strategies`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _NAMES: Final = {
 
 
 def strategy_name(listed: str, _: Translator) -> str:
-    """`repli sur un autre site (datacenter de secours)` of `SR-SITE:datacenter de secours`; an unknown code stays as it is."""
+    """Name a strategy; an unknown code stays as it is.
+
+    `SR-SITE:datacenter de secours` → `repli sur un autre site (datacenter de secours)`.
+    """
     code, _sign, more = listed.partition(":")
     name = _(_NAMES[code]) if code in _NAMES else code
     return f"{name} ({more.strip()})" if more else name

@@ -1,4 +1,4 @@
-"""Single words: what each code of `schemas.words` is called, and the codes that arrive as plain strings."""
+"""Words for the codes of `schemas.words`, and for codes that are plain strings."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ EFFECT = {
     Effect.COOL: (N_("personnes accueillies au frais"), ""),
     Effect.BARRIERS: (N_("batardeaux et barrières posés"), "m"),
 }
-"""With the unit."""
+"""Effects with their units."""
 IMPROVEMENT_STATE = {"open": N_("à faire"), "done": N_("faite"), "dropped": N_("abandonnée")}
 NOTIFICATION_STATE = {
     NotificationState.PLANNED: N_("à envoyer"),
@@ -109,7 +109,7 @@ WHY_NOT_TOLD = {
     "sms_answer_unreadable": N_("réponse illisible de la passerelle"),
     "voice_answer_unreadable": N_("réponse illisible de la passerelle"),
 }
-"""Why a message waits or reached nobody (`Notification.why`); providers have codes of their own."""
+"""Reasons why a message waits or failed (`Notification.why`); providers have more codes."""
 CHANNEL = {
     Channel.APP: N_("appli"),
     Channel.SMS: N_("SMS"),
@@ -160,7 +160,7 @@ CAUSE = {
     EventType.STAFF_SHORTAGE: N_("sous-effectif"),
     EventType.SUPPLIER_FAILURE: N_("fournisseur défaillant"),
 }
-"""What a site suffers from, in a table cell."""
+"""Trouble of a site, in a table cell."""
 ROLE = {
     "responsable_site": N_("Responsable de site"),
     "directeur_pole": N_("Directeur de pôle"),
@@ -228,9 +228,9 @@ CHANGE_DECISION = {
     "declined": N_("refusé"),
     "withdrawn": N_("retiré"),
 }
-"""A change of the reference data (D63)."""
+"""Decisions about a change of the reference data. Rule D63."""
 QUIET = {"maintenance": N_("travaux prévus"), "inhibited": N_("conséquence")}
-"""Why an incident calls nobody (D64, D65)."""
+"""Reasons why an incident calls nobody. Rules D64 and D65."""
 TASK = {
     "verify_site": N_("Levée de doute"),
     "verify_report": N_("Vérifier un signalement"),
@@ -289,23 +289,23 @@ STAND = {
 
 
 def word(table: Mapping[Any, str], code: str | None, _: Translator) -> str:
-    """The word for a code of one of the tables above; an unknown code is shown as it is."""
+    """Return the word of a code in a table; an unknown code stays as it is."""
     return "" if code is None else _(table[code]) if code in table else code
 
 
 @lru_cache(maxsize=4096)
 def number(value: float, lang: str) -> str:
-    """`180 000` in French, `180,000` in English; at most one decimal."""
+    """Format a number with at most one decimal: `180 000` in French, `180,000` in English."""
     return format_decimal(round(value, 1), locale=lang)
 
 
 def euros(cents: int, lang: str) -> str:
-    """`264,40 €` in French, `€264.40` in English."""
+    """Format an amount: `264,40 €` in French, `€264.40` in English."""
     return format_currency(cents / 100, "EUR", locale=lang)
 
 
 def listed(items: list[str], _: Translator) -> str:
-    """`a, b et c`."""
+    """Join a list in words: `a, b et c`."""
     return (
         _("{first} et {last}", first=", ".join(items[:-1]), last=items[-1])
         if len(items) > 1
@@ -314,7 +314,10 @@ def listed(items: list[str], _: Translator) -> str:
 
 
 def role_name(role: str, scope: str | None, names: Names, _: Translator) -> str:
-    """`Dir. Éducation`-like label of a role in its scope (a pôle or a site); the territory's own label when it has no short one."""
+    """Return the label of a role in its scope (a pôle or a site), such as `Dir. Éducation`.
+
+    A role without a short label has the territory's own label.
+    """
     label = _(ROLE[role]) if role in ROLE else names.roles.get(role, role)
     if scope is None:
         return label
@@ -329,16 +332,16 @@ def role_name(role: str, scope: str | None, names: Names, _: Translator) -> str:
 
 
 _ACCOUNT = re.compile(r"-[0-9a-f]{8}$|^local-")
-"""What makes the name of an account of its role: `coordinator-1f2e3d4c`, `local-admin`."""
+"""Part that turns a role into an account name: `coordinator-1f2e3d4c`, `local-admin`."""
 
 
 def takers(persons: Iterable[str], names: Names, _: Translator) -> list[str]:
-    """Who took something in charge, as their roles: two people of one role are one word."""
+    """Name the roles of people, for acknowledgements; two people of one role count once."""
     return list(dict.fromkeys(person_name(p, names, _) for p in persons))
 
 
 def person_name(token: str, names: Names, _: Translator) -> str:
-    """A person is shown as the role that they hold, never by name (DOMAIN D58)."""
+    """Name a person by role, never by name. Rule D58."""
     if token.startswith("system"):
         return _("système")
     if token not in names.holders:

@@ -1,4 +1,4 @@
-"""Words for what lies outside: families of causes, kinds of sites, sources, networks, vigilances."""
+"""Words for the outside world: families of causes, kinds of sites, sources, networks, vigilance."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ FEED = {
     "voice": N_("Voix"),
     "email": N_("Courriel"),
 }
-"""Sources and channels where there is little room."""
+"""Short names of sources and channels."""
 COLOUR = {"vert": N_("verte"), "jaune": N_("jaune"), "orange": N_("orange"), "rouge": N_("rouge")}
 PHENOMENON = {
     "any": N_("météo"),
@@ -162,7 +162,7 @@ THING = {
     "si_social": N_("SI social"),
     "siter": "SITER",
 }
-"""Networks, systems and suppliers whose id is not a word."""
+"""Networks, systems and suppliers with an id that is no readable word."""
 FLOOD = {
     "non": N_("non"),
     "oui": N_("oui, dès la première montée des eaux"),
@@ -174,17 +174,21 @@ FLOOD = {
 
 
 def thing(name: str, _: Translator) -> str:
-    """A network, a system or a supplier that a report names."""
+    """Name a network, a system or a supplier of a report."""
     return _(THING[name]) if name in THING else name.replace("_", " ").replace("-", " ")
 
 
 def station(name: str) -> str:
-    """`Austerlitz`."""
+    """Name a river station (`Austerlitz`)."""
     return name.replace("paris-", "").capitalize()
 
 
 def source(kind: str | None, _: Translator) -> str:
-    """Whose word a report is: a kind of source, or the role of whoever reported without naming one; an exercise may name any other."""
+    """Name the source of a report.
+
+    That is its kind, or the role of the person who reported without one. An exercise may use any
+    other name.
+    """
     if kind is None or kind in SOURCE or kind not in ROLE:
         return word(SOURCE, kind, _).replace("_", " ")
     return _(ROLE[kind])

@@ -1,4 +1,4 @@
-"""Lessons learned (RETEX, D53): `draft_retex` makes the document from facts."""
+"""Lessons learned (RETEX): `draft_retex` makes the document from facts. Rule D53."""
 
 from services.console.documents.retex.draft import draft_retex
 from services.console.documents.retex.facts import RetexFacts, agent_days

@@ -1,6 +1,8 @@
-"""Lessons learned (RETEX, D53), drawn from the log: what happened, how long each thing took against its target, what was late, what nobody had declared.
+"""Draft of the lessons learned (RETEX) from the log. Rule D53.
 
-Pure: the same facts give the same document. People are roles and counts.
+The draft tells the story, compares each delay with its target, and lists late actions and
+undeclared dependencies. Pure: the same facts give the same document. People appear as roles and
+counts.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from services.console.web import times
 
 
 def draft_retex(by_lang: Sequence[RetexFacts]) -> Document:
-    """The document in the languages of the given facts."""
+    """Draft the document in the languages of the given facts."""
     first = by_lang[0]
     cited = Cited(*index_of(first.lines))
     sheets = {facts.lang: _sheet(facts, cited) for facts in by_lang}

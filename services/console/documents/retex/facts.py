@@ -1,4 +1,4 @@
-"""What a RETEX is drawn from, and what its sections share."""
+"""Facts of the lessons learned, and functions that their sections share."""
 
 from __future__ import annotations
 
@@ -45,36 +45,36 @@ class RetexFacts:
     realm: Realm
     at: datetime
     hot: timedelta
-    """From the end to the hot lessons learned."""
+    """Time from the end of the incidents to the first lessons learned (à chaud)."""
     cold: timedelta
     incidents: Sequence[Incident]
-    """Those that this is about, earliest first."""
+    """Incidents of the document, earliest first."""
     activities: Sequence[Activity]
-    """Those that these incidents hit, now or before."""
+    """Activities that these incidents hit, now or before."""
     plans: Sequence[Plan]
     alarms: Sequence[Alarm]
     escalations: Sequence[Escalation]
     notifications: Sequence[Notification]
     reports: Sequence[ReportRow]
     lines: Sequence[LineRecord]
-    """Newest first."""
+    """Logbook lines, newest first."""
     improvements: Sequence[ImprovementRow]
     moved: Sequence[ReassignmentRow]
-    """Approved lines of reassignment, also those that are over."""
+    """Approved reassignments, ended ones included."""
     agent_day_eur: float | None
     agent_day_draft: bool
-    """That cost is nobody's word yet."""
+    """True if the cost is a draft that nobody has confirmed."""
     texts: Mapping[str, str]
 
     @property
     def ended(self) -> datetime | None:
-        """When the last of them was closed; None while one is open, and when there was none."""
+        """Time at which the last incident closed; None while one is open, or without incidents."""
         closed = [i.closed_at for i in self.incidents]
         return max((c for c in closed if c is not None), default=None) if all(closed) else None
 
 
 def used(x: RetexFacts) -> list[Plan]:
-    """Plans that were proposed or more."""
+    """List the plans that were at least proposed."""
     return [p for p in x.plans if p.state not in SHELVED]
 
 
@@ -91,7 +91,10 @@ def is_late(report: ReportRow) -> bool:
 
 
 def late_cards(plan: Plan, now: datetime) -> list[tuple[Card, timedelta]]:
-    """Cards that were or are late, and by how much. Once the plan was stood down nobody waits for them any more."""
+    """List the cards that were or are late, with the delay.
+
+    A card counts only up to the stand-down of its plan.
+    """
     over = plan.decided_at if plan.state in OVER else None
     found = []
     for card in plan.cards:
@@ -104,7 +107,10 @@ def late_cards(plan: Plan, now: datetime) -> list[tuple[Card, timedelta]]:
 
 
 def decided_after(plan: Plan, x: RetexFacts) -> timedelta | None:
-    """From its proposal to the first decision about it. A row has the time of the last one: of a plan that was stood down, that."""
+    """Return the time from the plan's proposal to the first decision about it.
+
+    The logbook has the first decision; the plan's row has only the last one.
+    """
     if plan.proposed_at is None:
         return None
     first = min(
@@ -122,7 +128,7 @@ def decided_after(plan: Plan, x: RetexFacts) -> timedelta | None:
 
 
 def worked(x: RetexFacts) -> list[ReassignmentRow]:
-    """Lines whose agents went: dispatched, and not void before they had arrived."""
+    """List the reassignments that happened: ordered, and not void before arrival."""
     return [
         row
         for row in x.moved
@@ -132,7 +138,10 @@ def worked(x: RetexFacts) -> list[ReassignmentRow]:
 
 
 def agent_days(row: ReassignmentRow, now: datetime) -> int:
-    """Weekdays that were begun, one at least, from the arrival (from the order while nobody has said that they arrived) to the end."""
+    """Count the agent-days of a reassignment: weekdays begun, at least one, per agent.
+
+    They run from arrival, or from the order if no arrival was recorded, to the end.
+    """
     first = times.local(times.of(row.arrived_at or row.dispatched_at or 0)).date()
     last = times.local(now if row.ended_at is None else times.of(row.ended_at)).date()
     days = (

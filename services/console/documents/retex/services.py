@@ -1,4 +1,4 @@
-"""Plans as they were followed, activities against their clocks, dependencies that nobody had declared."""
+"""Sections about plans, clocks of activities, and undeclared dependencies."""
 
 from __future__ import annotations
 
@@ -89,7 +89,10 @@ def _clock_span(clock: Clock, now: datetime) -> timedelta | None:
 
 
 def _verdict(a: Activity, alarms: Collection[tuple[str, ClockBase]], _: Translator) -> str:
-    """Whether its limits held; empty if they did, or have so far. A clock is that of the last interruption: of those before, the alarms tell."""
+    """Return the limit that was exceeded; empty if both held so far.
+
+    A clock covers the last interruption only; alarms cover earlier ones.
+    """
     for clock, said in ((a.mtpd, MTPD_OVER), (a.rto, RTO_OVER)):
         if clock.consumed_pct >= FULL:
             return _(said)
@@ -115,7 +118,7 @@ def _end(i: Incident, x: RetexFacts) -> str:
 
 
 def _of_sites(x: RetexFacts) -> list[Line]:
-    """Limits that single sites passed: whole activities have their clocks in the table."""
+    """List exceeded limits of single sites; the table has those of whole activities."""
     over, said = (
         Counter(alarm.base for alarm in x.alarms if alarm.site is not None and alarm.pct >= FULL),
         [],
@@ -152,7 +155,7 @@ def real(x: RetexFacts, cited: Cited) -> Section:
         if span is None or (
             x.ended is not None and a.rto.started_at is not None and a.rto.started_at > x.ended
         ):
-            continue  # never under its minimum, or in a later crisis
+            continue  # never below its minimum, or only in a later crisis
         over = _verdict(a, full, _)
         rows.append(
             Row(
@@ -201,7 +204,7 @@ def real(x: RetexFacts, cited: Cited) -> Section:
 
 
 def undeclared(x: RetexFacts, cited: Cited) -> Section:
-    """Somebody said that an activity suffered, and the analysis did not see why: a dependency that the BIA lacks."""
+    """List activities that reports call affected without a dependency in the BIA."""
     _ = x._
     hit = {
         a.id
@@ -221,8 +224,10 @@ def undeclared(x: RetexFacts, cited: Cited) -> Section:
     lines = tuple(
         Line(
             text=_.plural(
-                "{activity} : dite touchée par {n} signalement ({what}), sans lien déclaré dans l’analyse.",
-                "{activity} : dite touchée par {n} signalements ({what}), sans lien déclaré dans l’analyse.",
+                "{activity} : dite touchée par {n} signalement ({what}), sans lien déclaré dans "
+                "l’analyse.",
+                "{activity} : dite touchée par {n} signalements ({what}), sans lien déclaré dans "
+                "l’analyse.",
                 len(reports),
                 activity=f"{id} {x.names.activity(id, x.lang)}",
                 what=w.word(w.EVENT, reports[0].type, _),

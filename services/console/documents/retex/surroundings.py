@@ -1,4 +1,4 @@
-"""Whom the crisis moved, what that and the gestures of the plans did to the surroundings (D61), and what is to be better."""
+"""Sections about reassignments, effects on the environment (rule D61) and improvements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from services.console.web import times
 
 
 def moves(x: RetexFacts, cited: Cited) -> Section:
-    """Whom the crisis moved, for how long, and what that cost in travel, CO2 and money (D61). Counts, never names."""
+    """Describe the reassignments by duration, travel, CO2 and cost, without names. Rule D61."""
     _, lang, went = x._, x.lang, worked(x)
     if not went:
         return Section(
@@ -65,7 +65,8 @@ def moves(x: RetexFacts, cited: Cited) -> Section:
     ]
     unsaid = sum(row.count for row in went if row.arrived_at is None)
     note = _(
-        "Jours de semaine entamés, un au moins ; trajets et CO2 aller et retour, chaque jour, selon la proposition approuvée."
+        "Jours de semaine entamés, un au moins ; trajets et CO2 aller et retour, chaque jour, "
+        "selon la proposition approuvée."
     )
     if unsaid:
         note += " " + _(
@@ -104,7 +105,7 @@ def moves(x: RetexFacts, cited: Cited) -> Section:
 
 
 def _measured(x: RetexFacts) -> dict[Effect, tuple[str, list[str]]]:
-    """Effect that somebody reported → its sum, in words, and the reports."""
+    """Return reported effect → its sum with unit, and the ids of the reports."""
     found: dict[Effect, dict[str, float]] = {}
     for report in x.reports:
         if (
@@ -126,7 +127,10 @@ def _measured(x: RetexFacts) -> dict[Effect, tuple[str, list[str]]]:
 
 
 def _gestures(x: RetexFacts, measured: Collection[Effect], cited: Cited) -> list[Line]:
-    """Cards whose effect can be measured (shedding, barriers, shade, telework) of the plans in effect: done or not, measured or not."""
+    """List the cards with a measurable effect of activated plans.
+
+    Such effects are shedding, barriers, shade and telework.
+    """
     _, found = x._, []
     for plan in activated(x):
         for card in plan.cards:
@@ -146,7 +150,10 @@ def _gestures(x: RetexFacts, measured: Collection[Effect], cited: Cited) -> list
 
 
 def environment(x: RetexFacts, cited: Cited) -> Section:
-    """D61: what was done for the surroundings, and sums of what was measured. Nothing is estimated: what nobody measured is named as missing."""
+    """List measures for the environment and sums of reported effects. Rule D61.
+
+    Nothing is estimated: a missing measurement is listed as missing.
+    """
     _, lang = x._, x.lang
     rows, measured = [], _measured(x)
     lines = _gestures(x, measured, cited)

@@ -1,4 +1,4 @@
-"""What happened, how long each thing took against its target, which alarms were acted on."""
+"""Sections about the course of events, delays against targets, and handled alarms."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def story(x: RetexFacts, cited: Cited) -> Section:
 
 
 def _is_limit(record: LineRecord) -> bool:
-    """A whole activity used up its RTO or DMIA."""
+    """Return True if a whole activity used up its RTO or DMIA."""
     return record.type == "AlarmRaised" and record.site is None and record.values.get("pct") == FULL
 
 

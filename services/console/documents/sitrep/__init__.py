@@ -1,4 +1,4 @@
-"""The point de situation (D54): `draft_sitrep` makes the document from facts."""
+"""Situation report: `draft_sitrep` makes the document from facts. Rule D54."""
 
 from services.console.documents.sitrep.draft import REMARKS, draft_sitrep
 

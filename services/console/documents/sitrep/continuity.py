@@ -1,4 +1,4 @@
-"""What breaks first, what is planned, what waits for a decision, what may get worse."""
+"""Sections about next limits, plans, pending decisions and possible worsening."""
 
 from __future__ import annotations
 
@@ -264,7 +264,10 @@ def decisions(x: Facts, cited: Cited) -> Section:
 
 
 def _next_strategies(x: Facts) -> list[tuple[str, str]]:
-    """Activities whose DMIA nears, each with the strategy to try next (D44), the most critical first, among equals those of vulnerable people (D82)."""
+    """List activities near their DMIA with the strategy to try next. Rule D44, alarms.
+
+    Most critical first; among equals, those of vulnerable people. Rule D82.
+    """
     asked: dict[str, datetime] = {}
     for alarm in x.alarms:  # newest first
         if alarm.demands == "next_strategy":
@@ -282,7 +285,11 @@ def _next_strategies(x: Facts) -> list[tuple[str, str]]:
 
 
 def _limits(x: Facts) -> dict[tuple[datetime, str, str, bool], list[Running]]:
-    """Limits that come up within `AHEAD` and that no announced end forestalls: (time, base, activity, of sites) → clocks; sites with one limit at one time together."""
+    """Return the limits within `AHEAD` that no announced end precedes.
+
+    The result maps (time, base, activity, is a site) to clocks: sites with one limit at the same
+    time share an entry.
+    """
     found: dict[tuple[datetime, str, str, bool], list[Running]] = {}
     for c in x.clocks:
         for at, base, over in ((c.rto_at, "RTO", c.rto_over), (c.mtpd_at, "DMIA", c.mtpd_over)):

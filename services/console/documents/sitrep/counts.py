@@ -1,4 +1,4 @@
-"""Small words that every section uses."""
+"""Texts that every section uses."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def none(x: Facts) -> tuple[Line, ...]:
 
 
 def people(n: int, lang: str) -> str:
-    """A count of people; few of them are not told exactly (D58)."""
+    """Return a count of people, without the exact figure if it is small. Rule D58."""
     return f"< {FEW}" if 0 < n < FEW else w.number(n, lang)

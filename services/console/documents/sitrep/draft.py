@@ -1,6 +1,7 @@
-"""The point de situation (D54), drafted from facts. Pure: the same facts give the same document.
+"""Draft of the situation report from facts. Rule D54.
 
-What nobody confirmed is marked so, sites without news stand apart, and people are roles and counts, never names (D58).
+Pure: the same facts give the same document. Unconfirmed reports are marked, silent sites are listed
+apart, and people appear as roles and counts, never names. Rule D58.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ REMARKS: Final = ("essential", "evolution", "decisions", "partners", "ahead")
 
 
 def draft_sitrep(by_lang: Sequence[Facts]) -> Document:
-    """The document in the languages of the given facts, which are of one realm at one time."""
+    """Draft the document from facts of one realm at one time, one set per language."""
     first = by_lang[0]
     sources, index = index_of(first.lines)
     cited = Cited(sources, index)
@@ -92,12 +93,14 @@ def _sheet(x: Facts, cited: Cited) -> Sheet:
 def _footer(x: Facts) -> str:
     if not x.incidents:
         return x._(
-            "Vigie, {territory}. Point de situation n° {n}. Chaque ligne renvoie à la main courante.",
+            "Vigie, {territory}. Point de situation n° {n}. Chaque ligne renvoie à la main "
+            "courante.",
             territory=x.territory,
             n=x.number,
         )
     return x._(
-        "Vigie, {territory}. Point de situation n° {n}, incident {number}. Chaque ligne renvoie à la main courante.",
+        "Vigie, {territory}. Point de situation n° {n}, incident {number}. Chaque ligne renvoie à "
+        "la main courante.",
         territory=x.territory,
         n=x.number,
         number=x.incidents[0].number,
@@ -120,7 +123,7 @@ def _with_remark(section: Section, x: Facts) -> Section:
     return section.model_copy(update={"lines": (*section.lines, *lines)})
 
 
-def _validation(x: Facts, cited: Cited) -> Section:  # noqa: ARG001  every section is made alike
+def _validation(x: Facts, cited: Cited) -> Section:  # noqa: ARG001  same for all
     _ = x._
     completed = _("personne")
     if x.validated_by and any(remark.strip() for remark in x.remarks.values()):
@@ -168,4 +171,4 @@ SECTIONS: Final[tuple[Callable[[Facts, Cited], Section], ...]] = (
     continuity.ahead,
     _validation,
 )
-"""In the order of the document."""
+"""Sections in the order of the document."""

@@ -1,4 +1,4 @@
-"""Staff as counts, who was called, what nobody confirmed, what partners say."""
+"""Sections about staff, calls, unconfirmed reports and partners."""
 
 from __future__ import annotations
 
@@ -43,13 +43,17 @@ _OURS: Final = {
     "rssi",
     *(role for role in w.ROLE if role != "source"),
 }
-"""Sources that are the département's own, and its roles."""
+"""Roles and sources that belong to the département itself."""
 _NOBODY: Final = {"rumour", "public", "citizen"}
-"""Sources that stand for no organisation. Every other one is a partner."""
+"""Sources that stand for no organisation; every other one is a partner."""
 
 
 def _desks_lost(site: Site) -> int:
-    """By its gravest cause that acts now. Who is absent takes no desk away: that is a number of agents (as the reassignment model counts, §1)."""
+    """Count the lost desks of a site by its gravest current cause.
+
+    Absent staff take no desk away, as in the reassignment model
+    (`docs/reference/reassignment-model.md`).
+    """
     acting = (
         c
         for c in site.causes
@@ -126,7 +130,7 @@ def staff(x: Facts, cited: Cited) -> Section:
 
 
 def _headcounts(x: Facts) -> list[ReportRow]:
-    """The newest headcount of each place."""
+    """Return the newest headcount of each place."""
     newest: dict[str, ReportRow] = {}
     for r in sorted(x.reports, key=lambda r: r.occurred_at):
         if (
@@ -210,7 +214,7 @@ def claims(x: Facts, cited: Cited) -> Section:
         what = f"{w.word(w.EVENT, r.type, _)}, {where}" if where else w.word(w.EVENT, r.type, _)
         said = dict.fromkeys(
             (w.word(w.CERTAINTY, r.confirmation, _), world.source(r.source, _))
-        )  # a rumour's source may be rumour
+        )  # the source of a rumour may be called rumour, too
         at = times.hm_dated(times.of(r.recorded_at), x.at, lang)
         text = _("{what} : {said}, {at}.", what=what, said=", ".join(said), at=at)
         lines.append(Line(text=text, mark="unconfirmed", refs=cited.of(f"report:{r.id}")))

@@ -1,4 +1,4 @@
-"""What is the case: essentials, level and why, what changed, sites."""
+"""Sections about essentials, levels with their reasons, changes and sites."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ INCIDENTS_SHOWN: Final = 4
 CHANGES_SHOWN: Final = 8
 DOWN_SHOWN: Final = 3
 VULNERABLE_SHOWN: Final = 4
-"""Sites, and activities, that the line about vulnerable people names."""
+"""Number of sites, and of activities, in the line about vulnerable people."""
 DEPENDENT: Final = 2
-"""From here on vulnerable people depend on it (D82)."""
+"""Least `vulnerable_public` at which vulnerable people depend on a site or activity. Rule D82."""
 SHOWN: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED)
 _COLUMNS: Final = (
     (SiteStatus.EVACUATED, N_("Évac.")),
@@ -136,7 +136,10 @@ def essential(x: Facts, cited: Cited) -> Section:
 
 
 def _vulnerable(x: Facts, cited: Cited) -> list[Line]:
-    """Tell which sites and activities that vulnerable people depend on are hit, the most dependent first. Rule D82."""
+    """Name the affected sites and activities of vulnerable people, most dependent first.
+
+    Rule D82, solidarity.
+    """
     _ = x._
     out = [
         s
@@ -321,7 +324,7 @@ def evolution(x: Facts, cited: Cited) -> Section:
 
 
 def _told(x: Facts, cited: Cited, since: int) -> list[Line]:
-    """The newest decisions and turns since then, oldest first; the same words once."""
+    """List the newest decisions and events since then, oldest first, without repeated texts."""
     turns = [
         record for record in told_once(x.lines) if record.recorded_at > since and is_turn(record)
     ]
