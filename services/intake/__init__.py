@@ -1,1 +1,1 @@
-"""The front door: reports are accepted here as soon as Kafka has them, everything else is streamed to the console."""
+"""Accept reports as soon as Kafka has them, and stream all other requests to the console."""

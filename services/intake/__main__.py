@@ -1,4 +1,4 @@
-"""`python -m services.intake`."""
+"""Run the front: `python -m services.intake`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from services.runtime.secrets.keyring import MasterKeyInvalid
 
 
 def main() -> int:
-    """Exit code: 0 stopped, 1 cannot start (one line says why)."""
+    """Run the front and return the exit code: 0 after a stop, 1 if it cannot start.
+
+    One log line gives the reason of a failed start.
+    """
     logs.configure("intake")
     tracing.configure("intake")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("python_multipart").setLevel(
         logging.ERROR
-    )  # what is wrong with a body is the sender's answer
+        # The sender gets the reason for a bad body in the response.
+    )
     try:
         uvloop.run(run(IntakeSettings.read()))
     except (OSError, MasterKeyInvalid) as error:

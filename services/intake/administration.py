@@ -1,4 +1,7 @@
-"""Tokens, accounts and sources over HTTP, for `vigie token`, `vigie user` and `vigie source`: they work also while console and store are down."""
+"""Manage tokens, accounts and sources over HTTP, even while console and store are down.
+
+`vigie token`, `vigie user` and `vigie source` use these routes.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ _ACTS = {
     "unlink": "account.unlinked",
     "link": "account.link_allowed",
 }
-"""What the register says of a change."""
+"""Action written to the audit trail for each change of an account."""
 log = structlog.get_logger(__name__)
 
 
@@ -57,7 +60,7 @@ _T = TypeVar("_T")
 
 
 class NewToken(_Body):
-    """A token for a new principal, or one more for `principal`."""
+    """A token for a new principal, or another one for `principal`."""
 
     role: Role | None = None
     principal: str | None = Field(default=None, max_length=64)
@@ -93,14 +96,17 @@ class NewPassword(_Body):
 
 
 class NewSecondFactor(_Body):
-    """`secret` was shown to the person, `second` is what their device shows now."""
+    """`secret` is the key shown to the person, `second` the code that their device shows now."""
 
     secret: str = Field(min_length=16, max_length=64, pattern="^[A-Z2-7]+$")
     second: str = Field(min_length=6, max_length=8)
 
 
 class Administration:
-    """Handlers; the front has checked `access.admin`. All raise ProblemError and BrokerAway."""
+    """Handlers of administration routes. The front has checked `access.admin`.
+
+    All raise ProblemError and BrokerAway.
+    """
 
     def __init__(
         self, access: AccessStore, sessions: Sessions, reader: BodyReader, registry: Registry
@@ -111,7 +117,7 @@ class Administration:
         self._reader = reader
 
     async def list_sources(self, reader: Principal, scope: Scope, send: Send) -> None:
-        """Answer how every source of the reader's realms fares, for whoever may read the log; never a key."""
+        """List the sources of the reader's realms with their health, never with a key."""
         await _answer_page(
             scope,
             send,
@@ -129,7 +135,11 @@ class Administration:
         receive: Receive,
         send: Send,
     ) -> None:
-        """`parts`: the path below `/api/v1`, e.g. `["tokens", "t-1"]`. `method`: GET also of a HEAD."""
+        """Route one request.
+
+        `parts` is the path below `/api/v1`, such as `["tokens", "t-1"]`. `method` is GET for HEAD,
+        too.
+        """
         match method, *parts:
             case "GET", "tokens":
                 await _answer_page(
@@ -418,7 +428,7 @@ async def _answer_page(
 
 
 def whoami(principal: Principal) -> dict[str, Any]:
-    """What `GET /api/v1/whoami` answers."""
+    """Return the answer of `GET /api/v1/whoami`."""
     return {
         "id": principal.id,
         "role": principal.role,

@@ -1,4 +1,4 @@
-"""How much the door takes in at once, and who is turned away first: never those who report danger to people, while there is room."""
+"""Limit the work in progress and turn away reports of danger to people last."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ RETRY_S: Final = 2
 
 @dataclass(slots=True)
 class BodyRoom:
-    """Bytes of bodies that are being received or worked on, of all requests together.
+    """Bytes of all bodies that are being received or processed.
 
-    What a body says is known when it has been read: so `limit + reserve` may be read, and beyond `limit` only danger to people goes on.
+    The content of a body is known only after it was read. So `limit + reserve` bytes may be read,
+    and beyond `limit` only danger to people is processed further.
     """
 
     limit: int
@@ -25,11 +26,11 @@ class BodyRoom:
 
     @property
     def tight(self) -> bool:
-        """Only danger to people goes on."""
+        """True while only danger to people is processed further."""
         return self.used > self.limit
 
     def take(self, size: int) -> None:
-        """Raises ProblemError `overloaded`."""
+        """Reserve `size` bytes. Raises ProblemError `overloaded`."""
         if self.used + size > self.limit + self.reserve:
             raise overloaded()
         self.used += size
@@ -40,8 +41,11 @@ class BodyRoom:
 
 @dataclass(slots=True)
 class Admission:
-    """Reports that wait for Kafka. Beyond `limit`, or while bodies need all their room, only danger to people is let in; beyond
-    `limit + reserve` nobody. So no danger to people is turned away at a moment at which any other report would be let in.
+    """Reports that wait for Kafka.
+
+    Beyond `limit`, or while bodies use the reserve of `room`, only danger to people is admitted.
+    Beyond `limit + reserve`, nothing is. So danger to people is never turned away while another
+    report would be admitted.
     """
 
     limit: int
@@ -51,7 +55,7 @@ class Admission:
 
     @contextmanager
     def enter(self, *, danger: bool) -> Iterator[None]:
-        """Raises ProblemError `overloaded`."""
+        """Admit one report for the duration of the context. Raises ProblemError `overloaded`."""
         if self.inside >= self.limit + (self.reserve if danger else 0) or (
             self.room.tight and not danger
         ):
@@ -64,5 +68,5 @@ class Admission:
 
 
 def overloaded() -> ProblemError:
-    """503 with Retry-After."""
+    """Return a 503 with Retry-After."""
     return ProblemError("overloaded", retry_after_s=RETRY_S, wait_s=RETRY_S)

@@ -1,4 +1,4 @@
-"""Wires the front door and runs it until SIGTERM."""
+"""Connect the parts of the front and run it until SIGTERM."""
 
 from __future__ import annotations
 
@@ -67,15 +67,18 @@ from services.runtime.secrets.vault import Vault
 FLUSH_S: Final = 0.5
 RETRY_S: Final = 1.0
 GRACE_S: Final = 4
-"""For requests that are being answered when the process is asked to stop."""
+"""Seconds that requests in progress get when the process is asked to stop."""
 CONSOLE_PROBE_S: Final = 1.5
 CONSOLE_START_S: Final = 30.0
-"""How long a start waits for the console, which shows; reports are accepted without it."""
+"""Seconds that a start waits for the console. Reports are accepted without it."""
 log = structlog.get_logger(__name__)
 
 
 class Intake:
-    """All parts of the front door. `async with Intake(settings) as intake`, then `intake.front` is the ASGI application."""
+    """All parts of the front.
+
+    Use `async with Intake(settings) as intake`. `intake.front` is the ASGI application.
+    """
 
     def __init__(self, settings: IntakeSettings) -> None:
         self.settings = settings
@@ -201,7 +204,7 @@ class Intake:
         self._stack = AsyncExitStack()
 
     def _note_exceeded(self, sender: str) -> None:
-        """Show on the page of sources who exceeds their rate; people are in no list there."""
+        """Mark a source that exceeds its rate. People are not listed there."""
         if self.access.source(sender) is not None:
             self.book.exceeded(sender, time.time_ns() // 1_000_000)
 
@@ -240,7 +243,10 @@ class Intake:
         await self._stack.aclose()
 
     async def _connect(self) -> None:
-        """Producer first, then what earlier runs accepted; from then on reports are taken."""
+        """Connect the producer, then read the reports that earlier runs accepted.
+
+        Reports are accepted from then on.
+        """
         await self.inputs.run()
         while not self.ledger.caught_up.is_set():
             try:
@@ -268,8 +274,6 @@ class Intake:
                 log.warning("access.bootstrap_postponed", error=str(error))
                 await asyncio.sleep(RETRY_S)
 
-    # ── health ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def _log_ready(self) -> str | None:
         if not self.ledger.caught_up.is_set():
             return "reading what was accepted before"
@@ -286,7 +290,10 @@ class Intake:
         return None if status < 400 else f"not ready (HTTP {status})"
 
     async def _console_started(self) -> str | None:
-        """Say why the console has not answered since this process began; nothing any more after CONSOLE_START_S."""
+        """Return the reason why the console has not answered since this process started, else None.
+
+        Returns None once CONSOLE_START_S has passed.
+        """
         if self._console_until is None or time.monotonic() >= self._console_until:
             return None
         if (why := await self._console_ready()) is None:
@@ -313,7 +320,11 @@ def _task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
 
 
 def listening_socket(settings: IntakeSettings) -> socket.socket:
-    """The supervisor's socket (`VIGIE_HTTP_FD`), so that connections queue while this process restarts; else one of our own. Raises OSError."""
+    """Return the listening socket. Raises OSError.
+
+    The socket is the supervisor's (`VIGIE_HTTP_FD`) if there is one: connections then queue while
+    this process restarts. Otherwise, the front opens its own.
+    """
     if settings.http_fd is not None:
         return socket.socket(fileno=os.dup(settings.http_fd))
     return _bound(settings.http)
@@ -330,14 +341,17 @@ def _bound(address: str) -> socket.socket:
 
 
 def tls_of(settings: IntakeSettings) -> dict[str, Any]:
-    """What uvicorn needs for the TLS address."""
+    """Return the uvicorn arguments of the TLS address."""
     return {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
 
 
 def serving(
     front: Any, settings: IntakeSettings, addresses: Addresses | None = None, **tls: Any
 ) -> uvicorn.Config:
-    """Who calls and how is what the connection says, unless a proxy of ours says it."""
+    """Build the uvicorn configuration of one listening address.
+
+    Client address and scheme come from the connection, unless a configured proxy names them.
+    """
     counted = addresses or Addresses(settings.connections_per_address, settings.proxies)
     return uvicorn.Config(
         front,
@@ -356,7 +370,10 @@ def serving(
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn raises them again at its end, which would kill the process before it has flushed."""
+    """A uvicorn server that leaves signals to `run`.
+
+    uvicorn raises them again when it ends, which would kill the process before it has flushed.
+    """
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -364,7 +381,10 @@ class _Server(uvicorn.Server):
 
 
 async def run(settings: IntakeSettings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises OSError when an address cannot be listened on or the certificate cannot be read."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises OSError if an address cannot be bound or the certificate cannot be read.
+    """
     listening: list[tuple[socket.socket, dict[str, Any]]] = [(listening_socket(settings), {})]
     if settings.tls_http:
         listening.append((_bound(settings.tls_http), tls_of(settings)))

@@ -1,4 +1,4 @@
-"""Who is calling the front: a bearer token, or a browser's session with its CSRF proof."""
+"""Authenticate callers of the front by bearer token, or by session cookie and CSRF proof."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Callers:
         self._sessions = sessions
 
     async def identify(self, scope: Scope) -> Principal:
-        """Raises ProblemError `unauthenticated`, `csrf`, `second_factor_needed`, `starting`."""
+        """Return the principal of a request.
+
+        Raises ProblemError `unauthenticated`, `csrf`, `second_factor_needed`, `starting`.
+        """
         if (token := bearer_of(header(scope, b"authorization"))) is not None:
             principal = self._access.bearer(token) or await self._access.authenticate_bearer(token)
             if principal is None:
@@ -50,6 +53,6 @@ class Callers:
 
 
 def require(principal: Principal, permission: Permission) -> None:
-    """Raises ProblemError `forbidden`."""
+    """Check a permission. Raises ProblemError `forbidden`."""
     if not principal.may(permission):
         raise forbidden(principal.role, permission)

@@ -1,7 +1,8 @@
-"""How long an ordinary report waits for its decision; beyond a bound the front lets in danger to people alone.
+"""Estimate the wait for a decision; beyond a limit, admit only danger to people.
 
-The front follows the decider once a second while something waits: where its input ends, and what its log has applied. From both it estimates the wait. Danger to
-people has a lane of its own (ADR 44) and never waits for this.
+While inputs wait, the front reads once a second the end of the ordinary input topic and the offset
+that the decider's log has applied. Both give the estimate. Danger to people has an input topic of
+its own and never waits for this (`docs/adr/0044-give-danger-its-own-input-lane.md`).
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from services.runtime.worker.lag import applied_by, newest_transactions
 
 LOOK_S: Final = 1.0
 LEAST: Final = 500
-"""Inputs that may always wait: fewer are decided before anybody has measured the pace."""
+"""Inputs that may always wait. So few are decided before the pace is measured."""
 FIRST_PACE: Final = 200.0
-"""Inputs per second that a decider is taken to decide before it was measured."""
+"""Inputs per second that the decider is assumed to decide before the pace is measured."""
 NEWEST_SHARE: Final = 0.3
 """Weight of the newest second in the measured pace."""
 LONGEST_WAIT_S: Final = 60
@@ -35,11 +36,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Lane:
-    """What is known of the ordinary lane of one partition."""
+    """Measurements of the ordinary lane of one partition."""
 
     end: int = 0
     applied: int | None = None
-    """Offset of the last applied input; None while its log is empty, or was not read yet."""
+    """Offset of the last applied input; None while the log is empty or unread."""
     pace: float = FIRST_PACE
     """Inputs decided per second while some waited."""
 
@@ -49,11 +50,15 @@ class Lane:
 
     @property
     def wait_s(self) -> float:
-        """Estimated wait of a report that comes now."""
+        """Estimated wait in seconds of a report that arrives now."""
         return self.waiting / self.pace
 
     def note(self, end: int, applied: int | None, elapsed_s: float) -> None:
-        """Take in a look. A decider that stands still says nothing of its pace: what waits then grows until it is back."""
+        """Record a measurement.
+
+        A decider that stands still does not change the pace, so the estimated wait grows with the
+        backlog.
+        """
         if applied is not None and self.applied is not None and self.waiting and elapsed_s > 0:
             decided = (applied - self.applied) / elapsed_s
             if decided > 0:
@@ -62,7 +67,7 @@ class Lane:
 
 
 class Backlog:
-    """The ordinary lane of `alerts`, as one front sees it. `bound_s` 0 lets everything in."""
+    """The ordinary lane of `alerts` as one front sees it. `bound_s` 0 admits everything."""
 
     def __init__(self, kafka: str, bound_s: float) -> None:
         self._kafka = kafka
@@ -71,13 +76,13 @@ class Backlog:
         self._noted = asyncio.Event()
 
     def appended(self, partition: int, offset: int) -> None:
-        """A report was acknowledged at this offset of the ordinary lane."""
+        """Record that a report was acknowledged at this offset of the ordinary lane."""
         lane = self._lanes[partition]
         lane.end = max(lane.end, offset + 1)
         self._noted.set()
 
     def check(self, partition: int) -> None:
-        """Let an ordinary report in. Raises ProblemError `decider_behind`."""
+        """Admit an ordinary report. Raises ProblemError `decider_behind`."""
         lane = self._lanes[partition]
         if not self._bound_s or lane.waiting <= LEAST or lane.wait_s <= self._bound_s:
             return
@@ -88,7 +93,7 @@ class Backlog:
         )
 
     def note(self) -> str | None:
-        """Say in /readyz that only danger is let in; the front stays ready."""
+        """Return the note for /readyz while only danger is admitted. The front stays ready."""
         late = {
             p: lane
             for p, lane in self._lanes.items()
@@ -100,7 +105,7 @@ class Backlog:
         return f"{worst.waiting} reports wait about {worst.wait_s:.0f} s for their decision: only danger to people is accepted"
 
     async def run(self) -> None:
-        """Look once a second while something waits, until cancelled."""
+        """Measure once a second while inputs wait, until cancelled."""
         while True:
             try:
                 async with PartitionReader(self._kafka, fetch_bytes=1) as reader:
@@ -113,7 +118,7 @@ class Backlog:
                 await asyncio.sleep(LOOK_S)
 
     async def _look(self, reader: PartitionReader) -> None:
-        """Ask for both ends. Raises KafkaError, OSError, TimeoutError."""
+        """Read both offsets of every partition. Raises KafkaError, OSError, TimeoutError."""
         self._noted.clear()
         topic = inputs(SERVICE)
         newest = await newest_transactions(reader, SERVICE, range(PARTITIONS))

@@ -1,4 +1,4 @@
-"""The front's part of `/openapi.json`, and how it joins the console's: one document for one address."""
+"""Describe the front's routes and merge them into the console's OpenAPI document."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _RECEIPT_FIELDS: Final[dict[str, Any]] = {
     "recorded_at": {
         "type": "string",
         "format": "date-time",
-        "description": "when the log took it, or what the player gave; in a simulated realm the report itself then tells the realm's time",
+        "description": (
+            "when the log took it, or what the player gave; in a simulated realm the report "
+            "itself then tells the realm's time"
+        ),
     },
     "status_url": {"type": "string"},
 }
@@ -98,7 +101,10 @@ _KEY: Final = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 128},
-    "description": "the same key with the same body gives the first answer, with another body 422; kept for at least 7 days",
+    "description": (
+        "the same key with the same body gives the first answer, with another body 422; kept for "
+        "at least 7 days"
+    ),
 }
 _REFUSALS: Final = ("401", "403", "413", "415", "422", "503")
 _OBJECT: Final = {"type": "object"}
@@ -141,11 +147,11 @@ _BELOW: Final = {
     "/v2/heartbeats": ("/v2/heartbeats/{name}/ping",),
     "/webhooks/generic": ("/webhooks/generic/{source}",),
 }
-"""What is served under the prefix of a dialect."""
+"""Paths served under the prefix of an integration."""
 
 
 def _machine(dialect: str, path: str) -> dict[str, Any]:
-    """A route of a machine dialect."""
+    """Describe a route of an integration."""
     words = re.sub(r"[/{}]+", "_", path).rstrip("_")
     found: dict[str, Any] = {
         "summary": f"Dialect of {dialect} (docs/how-to/sources.md)",
@@ -157,7 +163,7 @@ def _machine(dialect: str, path: str) -> dict[str, Any]:
 
 
 def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
-    """What an Alertmanager answers; bearer, or basic with the key as password."""
+    """Describe the Alertmanager API. Authentication is bearer, or basic with a key as password."""
 
     def operation(name: str, summary: str, *parameters: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -192,7 +198,7 @@ def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def own_document() -> dict[str, Any]:
-    """Paths and schemas of the front's own routes."""
+    """Return the paths and schemas of the front's own routes."""
     models = (
         NativeReport,
         BatchItem,
@@ -245,7 +251,9 @@ def own_document() -> dict[str, Any]:
         },
         "/api/v1/reports:line": {
             "post": {
-                "summary": "A line typed for a caller, as they would have written it in a text message",
+                "summary": (
+                    "A line typed for a caller, as they would have written it in a text message"
+                ),
                 "operationId": "postLine",
                 "parameters": [_KEY],
                 "requestBody": _body(TypedLine),
@@ -264,7 +272,10 @@ def own_document() -> dict[str, Any]:
         },
         "/api/v1/attachments": {
             "post": {
-                "summary": "A photo of a report, JPEG or PNG; what tells who took it and where is taken out",
+                "summary": (
+                    "A photo of a report, JPEG or PNG; what tells who took it and where is taken "
+                    "out"
+                ),
                 "operationId": "postAttachment",
                 "parameters": [
                     {
@@ -337,7 +348,10 @@ def own_document() -> dict[str, Any]:
         },
         "/api/v1/refused/{id}/replay": {
             "post": {
-                "summary": "Offered again as its sender, as it came or with this body in its place; the answer is that of its dialect",
+                "summary": (
+                    "Offered again as its sender, as it came or with this body in its place; the "
+                    "answer is that of its dialect"
+                ),
                 "operationId": "replayRefused",
                 "parameters": [_path("id")],
                 "requestBody": {"required": False, "content": {"*/*": {}}},
@@ -417,7 +431,10 @@ def own_document() -> dict[str, Any]:
         },
         "/api/v1/users/{login}/unlink": {
             "post": {
-                "summary": "It belongs to no identity of the organisation's provider any more; its sessions end",
+                "summary": (
+                    "It belongs to no identity of the organisation's provider any more; its "
+                    "sessions end"
+                ),
                 "operationId": "unlinkUser",
                 "parameters": [_path("login")],
                 "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
@@ -562,7 +579,7 @@ def own_document() -> dict[str, Any]:
 
 
 def merged(console: Mapping[str, Any]) -> dict[str, Any]:
-    """The console's document with the front's own routes in it."""
+    """Merge the front's routes into the console's document."""
     own = own_document()
     document = own | {k: v for k, v in console.items() if k in ("info", "tags", "servers")}
     document["paths"] = {

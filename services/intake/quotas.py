@@ -1,4 +1,7 @@
-"""So much per sender and day (UTC). In memory: a restart forgets it, which turns nobody away."""
+"""Count items and bytes per sender and day (UTC).
+
+The counts are in memory: a restart forgets them, which turns nobody away.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ class _Used:
 
 
 class DailyQuota:
-    """Items and their bytes. `clock`: seconds since the epoch."""
+    """Daily limit of items and bytes per sender. `clock` returns seconds since the epoch."""
 
     def __init__(
         self, per_day: int, bytes_per_day: int, clock: Callable[[], float] = time.time
@@ -28,7 +31,7 @@ class DailyQuota:
         self._used: dict[str, _Used] = {}
 
     def take(self, sender: str, size: int) -> bool:
-        """Count one item of `size` bytes; False, and nothing counted, when it would be too much."""
+        """Count one item of `size` bytes. Returns False, without counting it, beyond the limit."""
         today = int(self._clock() // _DAY_S)
         used = self._used.get(sender)
         if used is None or used.day != today:
@@ -41,7 +44,7 @@ class DailyQuota:
         return True
 
     def give_back(self, sender: str, size: int) -> None:
-        """What was counted and could not be kept: its sender comes again with it."""
+        """Undo the count of an item that could not be stored; its sender will try again."""
         used = self._used.get(sender)
         if used is not None and used.count > 0:
             used.count -= 1

@@ -1,6 +1,7 @@
-"""How many reports each sender may bring: one token bucket per principal, and one of its own for danger to people.
+"""Limit the reports of each sender with token buckets, one of them for danger to people.
 
-A report of a batch counts as one. A report that was accepted before costs nothing. In memory: a restart fills every bucket, which turns nobody away.
+Each report of a batch counts. A report that was accepted before costs nothing. The buckets are in
+memory: a restart fills them, which turns nobody away.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from services.runtime.identity.principals import Principal
 from services.runtime.process import metrics
 
 OWN_BURST_S: Final = 10.0
-"""Seconds of a sender's own rate that may come at once, if that is more than the burst of everybody."""
+"""Seconds of a sender's own rate that may arrive at once, if that exceeds the common burst."""
 LONGEST_WAIT_S: Final = 60
 UNLIMITED: Final = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A rate with the burst that may come at once. `per_s` 0 is no limit."""
+    """A rate and the burst that may arrive at once. `per_s` 0 means no limit."""
 
     per_s: float
     burst: int
@@ -32,14 +33,14 @@ class Limit:
 
 @dataclass(slots=True)
 class Bucket:
-    """Tokens of one sender. `at` is a reading of the monotonic clock."""
+    """Token bucket of one sender. `at` is a time of the monotonic clock."""
 
     limit: Limit
     tokens: float
     at: float
 
     def take(self, now: float) -> float:
-        """Take one token and return 0, or the seconds until there is one."""
+        """Take one token and return 0, or return the seconds until there is one."""
         limit = self.limit
         refilled = self.tokens + (now - self.at) * limit.per_s
         self.tokens, self.at = min(refilled, float(limit.burst)), now
@@ -50,7 +51,10 @@ class Bucket:
 
 
 class ReportRates:
-    """The buckets of all senders of one front. `on_exceeded` hears the id of each sender that is turned away."""
+    """Token buckets of all senders of one front.
+
+    `on_exceeded` receives the id of each sender that is turned away.
+    """
 
     def __init__(
         self,
@@ -67,9 +71,10 @@ class ReportRates:
         self._buckets: dict[tuple[str, bool], Bucket] = {}
 
     def limit_of(self, principal: Principal) -> Limit | None:
-        """Return the limit of a sender's ordinary reports, or None if it has none.
+        """Return the limit of a sender's ordinary reports, or None without a limit.
 
-        A rate of its own goes before. Whoever may run simulated realms plays scenarios and measures: without a rate of its own it has no limit.
+        The sender's own rate has priority. Without one, principals that may run simulated realms
+        have no limit, because they play scenarios and measure.
         """
         own = principal.rate_per_s
         if own is not None:
@@ -85,7 +90,7 @@ class ReportRates:
     def take(self, principal: Principal, *, danger: bool) -> None:
         """Count one report. Raises ProblemError `over_rate`.
 
-        Danger to people takes from its own bucket first, then from that of all other reports.
+        Danger to people uses its own bucket first, then that of all other reports.
         """
         limit = self.limit_of(principal)
         if limit is None:

@@ -1,4 +1,4 @@
-"""The ASGI application of the listening address: its own routes first, everything else to the console."""
+"""Serve the front's own routes and pass every other path to the console."""
 
 from __future__ import annotations
 
@@ -59,12 +59,16 @@ _ADMIN: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
 _TECHNICAL: Final = frozenset(
     {"/metrics", "/openapi.json", "/asyncapi.json", measure_rights.PUBLISHED}
 )
-"""Closed to strangers with `VIGIE_METRICS_PUBLIC=0`, as are the parts of `/readyz`."""
+"""Paths closed to strangers with `VIGIE_METRICS_PUBLIC=0`, like the parts of `/readyz`."""
 log = structlog.get_logger(__name__)
 
 
 class Front:
-    """`uvicorn` calls it. Own routes: reports, photos, machine dialects, raw bytes, whoami, tokens, users and sources, health, metrics, the OpenAPI document."""
+    """ASGI application of the front.
+
+    Its own routes are reports, photos, integrations, raw bytes, whoami, tokens, users, sources,
+    refused messages, health, metrics and the OpenAPI document.
+    """
 
     def __init__(
         self,
@@ -216,7 +220,11 @@ class Front:
     async def _refused_lane(
         self, parts: list[str], method: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """What was turned away, for whoever may read dead letters; offered again by who may pass on another's word."""
+        """List, show or replay refused messages.
+
+        Reading needs the permission `DEAD_LETTERS`, a replay also `REPORT_RELAY` and an unlimited
+        scope.
+        """
         reader = await self._caller(scope, Permission.DEAD_LETTERS)
         match method, parts:
             case "GET", [""]:
@@ -238,7 +246,7 @@ class Front:
     async def _again(
         self, id: str, author: Principal, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """The answer is that of the dialect."""
+        """Replay a refused message and answer as its integration does."""
         corrected = await self._reports.read(scope, receive)
         made = await self._refused.again(id, corrected, author)
         if isinstance(made, dict):
@@ -260,7 +268,10 @@ class Front:
     async def _report(
         self, path: str, method: str, scope: Scope, receive: Receive, send: Send
     ) -> bool:
-        """Routes of one report: raw bytes are the front's, its status the console's, which may not have heard of it yet."""
+        """Serve the raw bytes or the status of one report. Returns False for any other path.
+
+        The console knows the status. Until the console has it, the front answers `received`.
+        """
         if (found := _RAW.fullmatch(path)) is not None:
             _only(method, "GET")
             await self._reports.get_raw(
@@ -279,7 +290,11 @@ class Front:
             scope = {**scope, "query_string": urlencode(asked).encode()}
 
         async def not_judged_yet(send: Send) -> bool:
-            """As of a time nothing had come, another realm has nothing under this id, and a source sees its own reports only."""
+            """Answer `received`. Returns False, without an answer, where the 404 is right.
+
+            That is a question about the past or another realm, or a caller that may not see the
+            report.
+            """
             if (
                 asked.get("as_of")
                 or asked["realm"] != known.realm
@@ -352,7 +367,7 @@ class Front:
                 )
 
     async def _check_technical(self, scope: Scope) -> None:
-        """Let strangers read counters and descriptions of routes only where the settings say so. Raises ProblemError."""
+        """Check that the caller may read metrics and API documents. Raises ProblemError."""
         if not self._metrics_public:
             await self._caller(scope, Permission.PICTURE_READ)
 
@@ -364,7 +379,10 @@ class Front:
         return True
 
     async def _sender(self, scope: Scope) -> Principal:
-        """Whose report it is: the caller's, heard with that, or that of the sender whose refused message is offered again."""
+        """Return the sender of a report and record its sign of life.
+
+        In a replay, that is the sender of the refused message, and no sign of life is recorded.
+        """
         principal = await self._caller(scope, Permission.REPORT_POST)
         if dead_letter_api.SENDER not in scope:
             self._machines.heard(principal)
@@ -376,14 +394,20 @@ class Front:
         return principal
 
     async def _administrator(self, scope: Scope) -> Principal:
-        """Return the caller who administers accounts. A limited one could give another account what it lacks. Raises ProblemError."""
+        """Return the caller if it may administer accounts. Raises ProblemError.
+
+        A caller with a limited scope may not: it could grant rights that it lacks.
+        """
         author = await self._caller(scope, Permission.ACCESS_ADMIN)
         if author.scope != Limits():
             raise ProblemError("out_of_scope", field="access")
         return author
 
     async def _document(self) -> dict[str, Any]:
-        """The whole OpenAPI document, as it was last while the console does not answer. Raises ProblemError `console_away`: a part would look like the whole."""
+        """Return the whole OpenAPI document, or its last version while the console is away.
+
+        Raises ProblemError `console_away` if there is none: a part would look like the whole.
+        """
         try:
             self._known_document = merged(await self._proxy.get_json("/openapi.json", OPENAPI_S))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

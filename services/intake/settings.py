@@ -1,4 +1,4 @@
-"""Settings of the front door, beside those that every process has (`VIGIE_INTAKE_*`)."""
+"""Settings of the front (`VIGIE_INTAKE_*`), beside those of every process."""
 
 from __future__ import annotations
 
@@ -18,81 +18,106 @@ def _env(name: str) -> AliasChoices:
 
 
 class IntakeSettings(Settings):
-    """Limits with their units in the names."""
+    """Settings of the front. Names end with their unit."""
 
     body_limit_bytes: int = Field(default=1 << 20, ge=1, validation_alias=_env("body_limit_bytes"))
-    """Of one body; a longer one is refused."""
+    """Largest body. A longer one is refused."""
     body_timeout_s: float = Field(default=15.0, gt=0, validation_alias=_env("body_timeout_s"))
-    """For a body to arrive as a whole."""
+    """Time in which a body must arrive completely."""
     bodies_in_memory_bytes: int = Field(
         default=64 << 20, ge=1, validation_alias=_env("bodies_in_memory_bytes")
     )
-    """Of all bodies that are being worked on together."""
+    """Memory for all bodies that are processed at the same time."""
     bodies_reserve_bytes: int = Field(
         default=8 << 20, ge=0, validation_alias=_env("bodies_reserve_bytes")
     )
-    """As many more, for danger to people only: at least a few bodies."""
+    """Additional memory for reports of danger to people. Leave room for a few bodies."""
     in_flight: int = Field(default=256, ge=1, validation_alias=_env("in_flight"))
-    """Reports that may wait for Kafka at once."""
+    """Reports that may wait for Kafka at the same time."""
     in_flight_reserve: int = Field(default=256, ge=0, validation_alias=_env("in_flight_reserve"))
-    """As many more, for danger to people only."""
+    """Additional reports that may wait, for danger to people only."""
     ack_timeout_s: float = Field(default=5.0, gt=0, validation_alias=_env("ack_timeout_s"))
-    """After this a sender is told to try again."""
+    """Time without an acknowledgement after which the sender is asked to try again."""
     batch_items: int = Field(default=500, ge=1, validation_alias=_env("batch_items"))
     """Reports in one batch."""
     refused_days: int = Field(default=30, ge=1, validation_alias=_env("refused_days"))
-    """How long what was refused is kept with its bytes."""
+    """Days for which the bytes of refused messages are kept."""
     refused_per_day: int = Field(default=500, ge=0, validation_alias=_env("refused_per_day"))
     """Refused messages kept per source and day."""
     refused_bytes_per_day: int = Field(
         default=20 << 20, ge=0, validation_alias=_env("refused_bytes_per_day")
     )
-    """Bytes of them."""
+    """Bytes of refused messages kept per source and day."""
     photos_per_day: int = Field(default=200, ge=0, validation_alias=_env("photos_per_day"))
-    """Photos kept per sender and day: those of one are in the way of nobody else's reports."""
+    """Photos kept per sender and day. One sender's photos cannot block the reports of others."""
     photo_bytes_per_day: int = Field(
         default=100 << 20, ge=0, validation_alias=_env("photo_bytes_per_day")
     )
-    """Bytes of them."""
+    """Bytes of photos kept per sender and day."""
     unknown_per_window: int = Field(default=20, ge=1, validation_alias=_env("unknown_per_window"))
-    """Reports of people without a login per poster, or per SMS gateway for unknown numbers; as many more for danger to people."""
+    """Reports without a login, per poster or per SMS gateway for unknown numbers, in one window.
+
+    Danger to people may use as many again.
+    """
     unknown_per_sender: int = Field(default=3, ge=1, validation_alias=_env("unknown_per_sender"))
-    """Of these, from one number, or from one address (a /24, with IPv6 a /64) at one poster."""
+    """Reports in one window from one number, or from one address at one poster.
+
+    An address is a /24 with IPv4, a /64 with IPv6.
+    """
     unknown_window_s: float = Field(default=600.0, gt=0, validation_alias=_env("unknown_window_s"))
-    """The window in which they are counted."""
+    """Length of the window for reports without a login."""
     reports_per_s: float = Field(default=20.0, ge=0, validation_alias=_env("reports_per_s"))
-    """Reports that a sender may bring per second in the long run, those of a batch one each; 0 = no limit. Administrators and coordinators, who play
-    scenarios, have none; the option `--rate` gives a token or a source its own (docs/how-to/sources.md)."""
+    """Reports per second that a sender may send in the long run; 0 = no limit.
+
+    Each report of a batch counts. Administrators and coordinators have no limit, because they run
+    scenarios. The option `--rate` gives a token or a source a rate of its own
+    (docs/how-to/sources.md).
+    """
     reports_burst: int = Field(default=1000, ge=1, validation_alias=_env("reports_burst"))
-    """Reports that a sender may bring at once, after a quiet time."""
+    """Reports that a sender may send at once after a pause."""
     danger_per_s: float = Field(default=5.0, gt=0, validation_alias=_env("danger_per_s"))
-    """As many more per second, for danger to people only."""
+    """Additional reports per second, for danger to people only."""
     danger_burst: int = Field(default=300, ge=1, validation_alias=_env("danger_burst"))
-    """As many more at once, for danger to people only."""
+    """Additional reports at once, for danger to people only."""
     backlog_s: float = Field(default=60.0, ge=0, validation_alias=_env("backlog_s"))
-    """Estimated wait of an ordinary report for its decision beyond which only danger to people is let in; 0 = no bound."""
+    """Estimated wait for a decision beyond which only danger to people is let in; 0 = no limit."""
     console_connect_s: float = Field(default=2.0, gt=0, validation_alias=_env("console_connect_s"))
-    """Patience with the console, before a page is answered with 503."""
+    """Time to connect to the console before a page is answered with 503."""
 
     connections_per_address: int = Field(
         default=1_000, ge=1, validation_alias=_env("connections_per_address")
     )
-    """Open connections per address (with IPv6 per /64). Beyond, the longest idle one is closed. Not counted: `VIGIE_PROXIES`."""
+    """Open connections per address (IPv6: per /64). A further one closes the longest idle one.
+
+    Connections of `VIGIE_PROXIES` are not counted.
+    """
 
     tls_http: HostPort = ""
-    """A second address of the front, with TLS, for callers from outside; empty = none. A reverse proxy does as well, with `VIGIE_PROXIES`."""
+    """A second address of the front, with TLS, for clients outside; empty = none.
+
+    A reverse proxy with `VIGIE_PROXIES` serves the same purpose.
+    """
     tls_cert: Path | None = None
-    """Its certificate chain, PEM."""
+    """PEM file with the certificate chain of the TLS address."""
     tls_key: Path | None = None
-    """Its private key, PEM."""
+    """PEM file with the private key of the TLS address."""
 
     hsts_s: int = Field(default=31_536_000, ge=0)
-    """Seconds for which a browser that came over TLS comes back over TLS only, on every port of this name; 0 = it is not asked to."""
+    """Seconds for which browsers use TLS only after a visit over TLS (HSTS); 0 = no such header.
+
+    It holds for every port of the host name.
+    """
     metrics_public: bool = True
-    """Strangers may read `/metrics`, `/openapi.json`, `/asyncapi.json` and the parts of `/readyz`; else who may see the picture."""
+    """Let anybody read `/metrics`, `/openapi.json`, `/asyncapi.json` and the parts of `/readyz`.
+
+    Otherwise, only accounts that may see the situation can.
+    """
 
     proxies: str = ""
-    """Reverse proxies in front: addresses or networks, with commas. What they say of their callers is believed (`X-Forwarded-For`, `X-Forwarded-Proto`); empty = none."""
+    """Reverse proxies in front of Vigie: addresses or networks, separated by commas; empty = none.
+
+    Vigie believes their `X-Forwarded-For` and `X-Forwarded-Proto`.
+    """
 
     @field_validator("proxies")
     @classmethod
@@ -122,20 +147,20 @@ class IntakeSettings(Settings):
 
     @classmethod
     def read(cls) -> Self:
-        """From the environment."""
+        """Read the settings from the environment."""
         return cls()
 
     @property
     def answers(self) -> Path:
-        """Index of what was answered."""
+        """SQLite file with the index of answers."""
         return self.data_dir / "intake" / "answers.db"
 
     @property
     def sources(self) -> Path:
-        """What is remembered of sources."""
+        """SQLite file with the statistics of sources."""
         return self.data_dir / "intake" / "sources.db"
 
     @property
     def live_realm(self) -> str:
-        """The realm of a report that names none."""
+        """Realm of a report that names none."""
         return self.territory.name

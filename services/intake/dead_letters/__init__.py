@@ -1,1 +1,1 @@
-"""Keep refused reports and offer them again."""
+"""Keep refused reports and replay them."""

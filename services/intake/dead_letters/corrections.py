@@ -1,6 +1,7 @@
-"""A refused message that somebody changed before it was offered again: the report says who did, and counts as unconfirmed.
+"""Mark corrected replays of refused messages: they name the author and count as unconfirmed.
 
-The front sets `CORRECTED_BY` while it routes such a message; the receiver writes it into the report, whatever the dialect.
+The front sets `CORRECTED_BY` while it routes such a message. The receiver writes it into the report
+of any integration.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from services.runtime.identity.principals import Principal
 from services.runtime.kafka.dead_letters import DeadLetter
 
 CORRECTED_BY: Final[ContextVar[str | None]] = ContextVar("corrected_by", default=None)
-"""Token of the person whose words the message holds; None while a message is its sender's own."""
+"""Token of the person that corrected the message; None for an unchanged one."""
 HEADER: Final = "vigie_corrected_by"
-"""Of a record that is offered again with another value."""
+"""Kafka header of a record that is replayed with a corrected value."""
 TOKEN_CHARS: Final = 64
 UNREADABLE: Final = "not_json"
-"""Code of a letter of which no field could be read: all of it may change."""
+"""Code of a dead letter without readable fields: all of it may change."""
 
 
 def token_of(author: Principal) -> str:
@@ -30,7 +31,10 @@ def token_of(author: Principal) -> str:
 
 
 def mark_correction(message: dict[str, Any]) -> None:
-    """Write into a report's message who changed it, and take from it what only its source may say. Does nothing to a source's own."""
+    """Add the author of a correction to a report, and lower its certainty.
+
+    A corrected report cannot acknowledge. Does nothing if the message is unchanged.
+    """
     by = CORRECTED_BY.get()
     if by is None:
         return
@@ -41,9 +45,9 @@ def mark_correction(message: dict[str, Any]) -> None:
 
 
 def check_correction(letter: DeadLetter, original: bytes | None, corrected: bytes) -> None:
-    """Refuse a corrected report that differs in a field that was not refused. Raises ProblemError `invalid`.
+    """Refuse a correction that changes a field that was not refused. Raises ProblemError `invalid`.
 
-    An original that was erased, or that is no JSON object, has no fields to hold the new one to.
+    Without a readable original, all fields may change.
     """
     before, after = _fields_of(original), _fields_of(corrected)
     if letter.code == UNREADABLE or before is None or after is None:
@@ -61,7 +65,7 @@ def check_correction(letter: DeadLetter, original: bytes | None, corrected: byte
 
 
 def refused_fields(letter: DeadLetter) -> set[str]:
-    """Return the fields of the body that the letter's detail names, without what lies below them."""
+    """Return the top-level fields named in the detail of a dead letter."""
     named = (part.partition(": ") for part in letter.detail.split(", "))
     return {field.partition(".")[0] for field, separator, _ in named if separator}
 

@@ -1,11 +1,12 @@
-"""The refused lane over HTTP: what was turned away, with its reason and its bytes, and offered again once the cause is mended (INTAKE).
+"""List, read and replay refused messages over HTTP.
 
-    GET  /api/v1/refused            newest first
-    GET  /api/v1/refused/{id}       with the bytes; the reading is logged (D59)
-    POST /api/v1/refused/{id}/replay   as it came, or with the body of this request in its place
+    GET  /api/v1/refused               newest first
+    GET  /api/v1/refused/{id}          with its bytes; the access is logged (rule D59, access)
+    POST /api/v1/refused/{id}/replay   unchanged, or with the body of this request
 
-A replay is spoken by its sender, under the sender's rights and mapping as they are now; what had its effect meanwhile has no second one. What says of
-no time is dated when it came first. A replay with a changed body names who changed it, and is unconfirmed until a person confirms it by name.
+A replay runs as its sender, under the sender's rights and mapping of today. A message that has
+taken effect since then has no second effect. One without a time counts from its first arrival. A
+corrected replay names its author and is unconfirmed until a person confirms it.
 """
 
 from __future__ import annotations
@@ -39,21 +40,21 @@ from services.runtime.secrets.vault import Texts
 
 PATH: Final = "/api/v1/refused"
 SENDER: Final = "vigie.sender"
-"""Key of an ASGI scope that the front makes itself: the principal whose refused message is offered again."""
+"""Key of an ASGI scope made by the front: the principal of a replayed message."""
 CAME: Final = "vigie.came"
-"""Another: when that message came first."""
+"""Key of such a scope: the time of the message's first arrival."""
 CORRECTOR: Final = "vigie.corrector"
-"""Another: token of who changed its words, None when they are as they came."""
+"""Key of such a scope: token of the author of a correction, else None."""
 NATIVE: Final = "native"
-"""Dialect whose fields are those of the report."""
+"""Integration with the fields of a report."""
 TEXT_S: Final = 2.0
 SHOWN: Final = 100
-"""Of a list that was asked for without a limit."""
+"""Default length of the list."""
 log = structlog.get_logger(__name__)
 
 
 class RefusedMessages:
-    """Reads the lane, and makes the request of a replay. All raise ProblemError and BrokerAway."""
+    """Read refused messages and prepare replays. All methods raise ProblemError and BrokerAway."""
 
     def __init__(self, kafka: str, texts: Texts, access: AccessStore, live_realm: str) -> None:
         self._kafka = kafka
@@ -62,7 +63,7 @@ class RefusedMessages:
         self._partitions = (partition_of(live_realm, BY_NAME[TOPIC].partitions),)
 
     async def listed(self, part: Part, reader: Principal) -> dict[str, Any]:
-        """`?source=`: of this principal alone."""
+        """List refused messages, newest first. `?source=` selects those of one principal."""
         source = part.filters.get("source")
         kept = [
             letter
@@ -73,7 +74,7 @@ class RefusedMessages:
         return {"items": [row_of(letter) for letter in shown], "next": following}
 
     async def shown(self, id: str, reader: Principal) -> dict[str, Any]:
-        """With the bytes, as text where they are UTF-8 and in base64."""
+        """Return a refused message with its bytes in base64, and as text with replacements."""
         letter = await self._find(id, reader)
         body = await self._body(letter)
         log.info("refusal.read", letter=id, reader=reader.id)
@@ -90,7 +91,10 @@ class RefusedMessages:
     async def again(
         self, id: str, corrected: bytes, author: Principal
     ) -> tuple[Scope, bytes] | dict[str, Any]:
-        """The request to be routed again with its body; or, for a record of a topic, where it lies now."""
+        """Return the request to route again with its body.
+
+        A record of a topic is published again instead, and the result says where it is now.
+        """
         letter = await self._find(id, author)
         original = await self._body(letter)
         if corrected == original:
@@ -138,7 +142,7 @@ class RefusedMessages:
         }, body
 
     async def _letters(self, reader: Principal) -> list[DeadLetter]:
-        """Of the realms that the reader may see."""
+        """Return the refused messages of the realms that the reader may see."""
         try:
             kept = [
                 letter

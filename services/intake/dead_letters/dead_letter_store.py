@@ -1,7 +1,8 @@
-"""What the door turned away (INTAKE): kept for the cell when the sender is known, only counted when it is a stranger.
+"""Keep refused messages of known senders; only count those of strangers.
 
-A known sender's refused message lies in `dead-letters` (lane refused) with its bytes encrypted in `texts`, within a quota per source
-and day; the bytes are erased after 30 days. Of strangers the last 20 per address are kept in memory, without body.
+A refused message goes to `dead-letters` (lane `refused`) with its bytes encrypted in `texts`,
+within a quota per source and day. The bytes are erased after 30 days. The last 20 messages per
+stranger's address stay in memory, without bodies.
 """
 
 from __future__ import annotations
@@ -28,22 +29,22 @@ from services.runtime.process import metrics
 from services.runtime.secrets.vault import TextItem, Texts
 
 WAITING: Final = 200
-"""Refusals that may wait to be written; more are only counted."""
+"""Maximum number of refusals that wait to be written. Further ones are only counted."""
 FIELDS: Final = 50
-"""Refused fields that a letter names: more than a report has."""
+"""Maximum number of refused fields named in a dead letter; a report has fewer."""
 ADDRESSES: Final = 1000
 PER_ADDRESS: Final = 20
 SWEEP_S: Final = 3600.0
 ACK_TIMEOUT_S: Final = 5.0
 RETRY_S: Final = 1.0
 PATIENCE_S: Final = 600.0
-"""With a broker that is away: after this one message is given up for the next."""
+"""Seconds of retries while the broker is away, before a message is dropped for the next."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A message that was refused, as far as it was read."""
+    """A refused message, as far as it was read."""
 
     principal: Principal
     problem: Problem
@@ -52,13 +53,16 @@ class Refused:
     dialect: str
     path: str = ""
     place: tuple[str, int, int] | None = None
-    """Topic, partition and offset of a record that was refused, in place of the path."""
+    """Topic, partition and offset of a refused record, in place of the path."""
     at: Instant | None = None
-    """When, if not now."""
+    """Time of the refusal; None means now."""
 
 
 class RefusedLane:
-    """Writes refusals in the background: a refusal never waits for Kafka, and never fails for it."""
+    """Writer of dead letters in the background.
+
+    A refusal never waits for Kafka and never fails because of it.
+    """
 
     def __init__(
         self,
@@ -83,7 +87,7 @@ class RefusedLane:
             metrics.begin("vigie_dead_letters_total", service="intake", reason=reason)
 
     def keep(self, refused: Refused) -> None:
-        """Remember it, if quota and queue allow. Never blocks, never raises."""
+        """Queue a refused message if quota and queue allow. Never blocks, never raises."""
         if not self._within_quota(refused):
             metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
             return
@@ -96,14 +100,17 @@ class RefusedLane:
         return self._quota.take(refused.principal.id, len(refused.body))
 
     async def keep_now(self, refused: Refused) -> None:
-        """Return once it is kept, however long the broker is away, or at once when the quota of its source is used up."""
+        """Store a refused message, however long the broker is away.
+
+        Returns at once if the quota of the source is used up.
+        """
         if not self._within_quota(refused):
             metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
             return
         await self._write_at_last(refused)
 
     async def _write_at_last(self, refused: Refused) -> None:
-        """However long the broker is away. Raises sqlite3.Error, OSError."""
+        """Write a refused message with retries. Raises sqlite3.Error, OSError."""
         while True:
             try:
                 await self._write(refused)
@@ -114,7 +121,7 @@ class RefusedLane:
             return
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Write queued messages until cancelled."""
         while True:
             refused = await self._queue.get()
             try:
@@ -124,7 +131,8 @@ class RefusedLane:
                 TimeoutError,
                 sqlite3.Error,
                 OSError,
-            ) as error:  # a full disk: this task's end would end the whole front
+            ) as error:
+                # A full disk must not end this task, because that would end the whole front.
                 metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
                 log.warning(
                     "refusal.not_kept",
@@ -148,7 +156,7 @@ class RefusedLane:
         return producer
 
     async def sweep(self) -> None:
-        """Erase the bytes of what was refused more than `days` ago; hourly, until cancelled."""
+        """Erase the bytes of messages refused more than `days` ago, hourly until cancelled."""
         while True:
             try:
                 for text_id in self._ledger.refused_before(
@@ -161,7 +169,7 @@ class RefusedLane:
             await asyncio.sleep(SWEEP_S)
 
     async def stop(self) -> None:
-        """What was sent is flushed, for at most 2 s."""
+        """Flush the producer for at most 2 s."""
         if self._producer is None:
             return
         try:
@@ -172,7 +180,11 @@ class RefusedLane:
 
 
 def letter_of(refused: Refused, realm: str, at: int) -> DeadLetter:
-    """The dead letter; the same message refused for the same reason within a minute, or the same record, has the same id."""
+    """Build the dead letter.
+
+    The same message refused for the same reason within a minute has the same id, and so has the
+    same record.
+    """
     content = blake2b(refused.body, digest_size=16).hexdigest()
     where = str(refused.place) if refused.place is not None else str(at // 60_000)
     id = derive_id(
@@ -203,21 +215,21 @@ def letter_of(refused: Refused, realm: str, at: int) -> DeadLetter:
 
 
 def _refused_fields(problem: Problem) -> list[tuple[str, str]]:
-    """Return (field, code) of what was refused in the content."""
+    """Return field and code of each refused part of the content."""
     if not problem.faults and (field := problem.values.get("field")) is not None:
         return [(str(field), problem.code)]
     return [(fault.field, fault.code) for fault in problem.faults[:FIELDS]]
 
 
 class Strangers:
-    """Messages of senders who did not say who they are: a count, and the last few per address."""
+    """Messages of unidentified senders: a count, and the last few per address."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[str, deque[dict[str, Any]]] = OrderedDict()
         self.count = 0
 
     def note(self, address: str, method: str, path: str, code: str) -> None:
-        """Count one."""
+        """Count a message."""
         self.count += 1
         metrics.count("vigie_dead_letters_total", service="intake", reason="stranger")
         kept = self._seen.setdefault(address, deque(maxlen=PER_ADDRESS))
@@ -229,7 +241,7 @@ class Strangers:
             self._seen.popitem(last=False)
 
     def listed(self) -> dict[str, Any]:
-        """For the administrator."""
+        """Return the count and the last messages per address, for the administrator."""
         return {
             "count": self.count,
             "addresses": [

@@ -1,1 +1,1 @@
-"""Reports of people in the field who fill in no form: a text message, a line that the cell types for a caller, a poster on a wall."""
+"""Accept reports of people in the field: text messages, typed lines and posters."""

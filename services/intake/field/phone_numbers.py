@@ -1,4 +1,4 @@
-"""Whose number this is: the directory's numbers by keyed hash, in memory only. No number leaves this module."""
+"""Find the person behind a phone number, by keyed hash in memory. No number leaves this module."""
 
 from __future__ import annotations
 
@@ -17,36 +17,39 @@ from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal
 
 READ_AGAIN_S: Final = 10.0
-"""For a number whose holder is not known the directory is read again at most this often."""
+"""Minimum seconds between two reads of the directory because of unknown numbers."""
 SPEAKS_AS: Final = "site_manager"
-"""Kind of source of somebody of the directory who has no account of their own."""
+"""Kind of source of a person in the directory without an account."""
 _YIELD_EVERY: Final = 200
 _FRENCH: Final = re.compile(r"0[1-9]\d{8}")
 
 
 class Shelf(Protocol):
-    """`services.runtime.secrets.vault.Directory`."""
+    """The part of `services.runtime.secrets.vault.Directory` that is used here."""
 
     def ids(self) -> list[str]:
-        """All tokens."""
+        """Return all person tokens."""
         ...
 
     async def get(self, person: str) -> Contact | None:
-        """The person; None when unknown or erased."""
+        """Return a person, or None if unknown or erased."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with a verified number."""
+    """A person with a verified number."""
 
     speaks: Principal
     sites: tuple[str, ...]
-    """What a line that names no site is about: the one of the account, else the place of work. It may name any that the account allows."""
+    """Sites that a line without a site is about: the account's only site, else the place of work.
+
+    A line may name any site that the account allows.
+    """
 
 
 class People:
-    """Numbers → who speaks."""
+    """Index from phone numbers to the principals that report from them."""
 
     def __init__(
         self,
@@ -61,18 +64,20 @@ class People:
         self._key = key
         self._monotonic = monotonic
         self._index: dict[bytes, tuple[str, ...]] = {}
-        """Of a telephone number, verified or not, everybody who has it."""
+        """Hash of each number, verified or not, to the people that have it."""
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
     def hashed(self, number: str) -> bytes:
-        """Of a number in any of its spellings."""
+        """Return the keyed hash of a number in any spelling."""
         return blake2b(_one_form(number).encode(), key=self._key, digest_size=16).digest()
 
     async def of(self, hashed: bytes) -> Person | None:
-        """Who reports from the number of this hash: their account when it may report, else a person of the directory.
+        """Return the person that reports from a number, or None.
 
-        None: unknown, never verified, or somebody whose accounts were all shut.
+        The principal is the person's account if it may report, else one made from the directory.
+        The result is None if the number is unknown or was never verified, or if all accounts of the
+        person are disabled.
         """
         contact = await self._holder(hashed, _verified)
         if contact is None:
@@ -94,13 +99,19 @@ class People:
         return Person(speaks, sites)
 
     async def listed(self, hashed: bytes) -> bool:
-        """Somebody of the directory has this number, verified or not: delivery may have called it."""
+        """Return whether a person in the directory has this number, verified or not.
+
+        If so, delivery may have called it.
+        """
         return await self._holder(hashed, _phones) is not None
 
     async def _holder(
         self, hashed: bytes, numbers: Callable[[Contact], list[str]]
     ) -> Contact | None:
-        """Somebody who has it now among these of their numbers: they change hands, and people are erased."""
+        """Return a person that has the number among these numbers now.
+
+        The index may be outdated: numbers change hands, and people are erased.
+        """
         found = await self._known(hashed, numbers)
         if found is None:
             await self._read()
@@ -117,14 +128,15 @@ class People:
         return None
 
     async def _read(self) -> None:
-        """Whoever asks while it is read waits for it."""
+        """Read the directory again, at most every READ_AGAIN_S. Concurrent callers wait for it."""
         async with self._reading:
             if self._monotonic() - self._read_at < READ_AGAIN_S:
                 return
             self._read_at, found = self._monotonic(), dict[bytes, tuple[str, ...]]()
             for n, person in enumerate(self._directory.ids()):
                 if n % _YIELD_EVERY == 0:
-                    await asyncio.sleep(0)  # thousands are decrypted here; other requests go on
+                    # Decrypting thousands of entries would hold up other requests.
+                    await asyncio.sleep(0)
                 if (contact := await self._directory.get(person)) is not None:
                     for hashed in {self.hashed(number) for number in _phones(contact)}:
                         found[hashed] = (person, *found.get(hashed, ()))
@@ -144,6 +156,6 @@ def _verified(contact: Contact) -> list[str]:
 
 
 def _one_form(number: str) -> str:
-    """`06 12…`, `0033612…`, `33612…` and `+33612…` are one number."""
+    """Normalize `06 12…`, `0033612…`, `33612…` and `+33612…` to the same digits."""
     digits = re.sub(r"\D", "", number)
     return "33" + digits[1:] if _FRENCH.fullmatch(digits) else digits.removeprefix("00")

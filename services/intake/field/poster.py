@@ -1,7 +1,9 @@
-"""A report without a login: the QR code of a poster leads to `/signaler?site=…&token=…`, whose form is posted to `POST /webhooks/poster`.
+"""Accept reports without a login from posters: `POST /webhooks/poster`.
 
-A poster is a source of dialect `poster` for one site. Its key may do nothing else than this, and is on a wall for all to read: what it says
-enters unconfirmed, so many per poster, per sender and window (`limits.py`).
+The QR code of a poster leads to `/signaler?site=…&token=…`, and its form posts here. A poster is a
+source of type `poster` for one site. Everybody can read its key, so the key permits nothing else,
+and the reports are unconfirmed and limited per poster, sender and window
+(`services.intake.field.rate_limits`).
 """
 
 from __future__ import annotations
@@ -32,11 +34,14 @@ PATHS: Final = ("/webhooks/poster",)
 JSON: Final = "application/json"
 DANGER_SEVERITY: Final = 5
 POSTER_PREFIX: Final = 24
-"""Of IPv4: passers-by on one mobile network share few addresses, and one of them has several in turn."""
+"""IPv4 prefix that counts as one sender.
+
+People on one mobile network share few addresses, and one person has several in turn.
+"""
 
 
 class PosterReport(BaseModel):
-    """What the form sends; other fields are ignored, a passer-by decides neither place nor certainty."""
+    """Fields of the form. Others are ignored: a passer-by sets neither site nor certainty."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -48,7 +53,7 @@ class PosterReport(BaseModel):
 
 
 class Poster:
-    """The dialect, with its limits."""
+    """Integration of posters, with their limits."""
 
     NAME: Final = NAME
     PATHS: Final = PATHS
@@ -58,13 +63,15 @@ class Poster:
         self._limits = limits
 
     def kept(self, asked: Asked) -> bytes:
-        """As it came."""
         return asked.body
 
     async def take(
         self, machines: Machines, principal: Principal, source: Source, asked: Asked
     ) -> str:
-        """The id of the report. Raises ProblemError `invalid`, `not_json`, `too_many_attempts`."""
+        """Accept the report and return its id.
+
+        Raises ProblemError `invalid`, `not_json`, `too_many_attempts`.
+        """
         try:
             told = PosterReport.model_validate_json(asked.body.removeprefix(BOM_UTF8))
         except ValidationError as error:
@@ -99,10 +106,10 @@ class Poster:
         machines.book.accepted(principal.id)
         return receipt.report_id
 
-    def accepted(self, asked: Asked, found: str) -> Reply:  # noqa: ARG002  the protocol of dialects
-        """The number of the report, for the form to show."""
+    def accepted(self, asked: Asked, found: str) -> Reply:  # noqa: ARG002  protocol of integrations
+        """Return the id of the report for the form to show."""
         return Reply(202, {"report_id": found})
 
     def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
-        """The usual problem document."""
+        """Use the standard problem document."""
         return None

@@ -1,13 +1,16 @@
-"""How often people without a login may report: windows per sender and per place, and no word of danger turned away.
+"""Limit reports without a login per sender and place, without losing a first report of danger.
 
-The place is a poster, or a gateway for numbers that nobody verified. A sender is an address (a /24, with IPv6 a /64) or the
-keyed hash of a number.
+A place is a poster, or an SMS gateway for unverified numbers. A sender is an address (a /24, with
+IPv6 a /64) or the keyed hash of a number.
 
-* Within both windows a report goes in. A place has as much room again for danger to people.
-* Beyond them danger still goes in where it is the first word of its sender, or where nobody told the same of the same site in the
-  last minute: one stranger stops nobody else's fire.
-* Any other danger repeats a report that went in less than a minute ago. It is counted, and the next that goes in says how many.
-* All else is told to wait, with the sender's own wait where the sender is the one who sends too much.
+* Within both windows a report is accepted. A place may have as many again for danger to people.
+* Beyond them, danger is still accepted if it is the first report of its sender, or if nobody
+  reported the same about the same site in the last minute. So no stranger can block the report of a
+  fire.
+* Other reports of danger repeat one that was accepted less than a minute ago. They are counted, and
+  the next accepted report says how many.
+* All other reports must wait: for the sender's window if the sender sends too much, else for the
+  place's.
 """
 
 from __future__ import annotations
@@ -22,51 +25,51 @@ from typing import Final
 from services.runtime.http.problems import ProblemError
 
 ENTRIES: Final = 5_000
-"""Places, senders and matters that are remembered, of each; the longest unused ones are forgotten first."""
+"""Maximum number of places, senders and last reports, each. The longest unused goes first."""
 REPEAT_S: Final = 60.0
-"""Of the same danger at the same site, one report in this time goes in beyond the windows."""
+"""Seconds in which one report of the same danger at the same site passes beyond the windows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A report of somebody without a login, as far as the windows need to know it."""
+    """Properties of a report without a login that the limits need."""
 
     place: str
     sender: str
     matter: str
-    """Site and type."""
+    """Site and type of event."""
     is_danger: bool
 
 
 @dataclass(slots=True)
 class Told:
-    """The last report about a matter that went in."""
+    """The last accepted report of one type at one site."""
 
     report_id: str
     at: float
     others: int = 0
-    """Reports about it that were only counted since then."""
+    """Later reports of the same type and site that were only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What becomes of a word."""
+    """Decision about an admitted report."""
 
     repeats: str | None = None
-    """The report that it repeats, where it is only counted."""
+    """The report that it repeats, if it is only counted."""
     others: int = 0
-    """Earlier words on the same matter that were only counted, for one that goes in."""
+    """Earlier reports of its type and site that were only counted, if it is accepted."""
 
 
 class Windows:
-    """Times of what was counted under each key, within a sliding window."""
+    """Times of counted reports by key, within a sliding window."""
 
     def __init__(self, window_s: float) -> None:
         self._window_s = window_s
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
     def of(self, key: str, now: float) -> deque[float]:
-        """Return the times of a key that are within the window; what is appended counts."""
+        """Return the times of a key within the window. Append to it to count a report."""
         times = self._times.setdefault(key, deque())
         self._times.move_to_end(key)
         if len(self._times) > ENTRIES:
@@ -96,9 +99,10 @@ class Limits:
         self._told: OrderedDict[str, Told] = OrderedDict()
 
     def admit(self, word: Word) -> Entry:
-        """Count a word, and say whether it goes in. Raises ProblemError `too_many_attempts`.
+        """Count a report and decide whether it is accepted or only counted.
 
-        Danger is turned away from one sender only, with `count` different dangers beyond the sender's window.
+        Raises ProblemError `too_many_attempts`. Danger is refused only to a sender with `count`
+        different dangers beyond its own window.
         """
         now = self._monotonic()
         place = self._places.of(word.place, now)
@@ -125,7 +129,7 @@ class Limits:
         return Entry(repeats=told.report_id)
 
     def note(self, word: Word, report_id: str) -> None:
-        """Remember that a word went in."""
+        """Remember an accepted report."""
         key = _key(word)
         self._told[key] = Told(report_id, self._monotonic())
         self._told.move_to_end(key)
@@ -133,7 +137,7 @@ class Limits:
             self._told.popitem(last=False)
 
     def _last(self, word: Word, now: float) -> Told | None:
-        """Return the last report on the matter, if it is not older than the window."""
+        """Return the last report of the same type and site, if it is within the window."""
         told = self._told.get(_key(word))
         return told if told is not None and told.at > now - self._window_s else None
 
@@ -147,7 +151,7 @@ def _key(word: Word) -> str:
 
 
 def describe_others(description: str | None, others: int) -> str | None:
-    """Add to a description how many like it were only counted; nothing where there were none."""
+    """Add to a description how many similar reports were only counted; nothing for 0."""
     if not others:
         return description
     count = (

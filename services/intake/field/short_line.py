@@ -1,7 +1,7 @@
-"""What a short line says: `117 ELEC`, `117 EAU PARTIEL`, `117 MALADES 12`, `RAS 117`, `STOP 117`, `STOP 117 ELEC` (INTAKE, SMS and phone).
+"""Read a short line such as `117 ELEC`, `117 EAU PARTIEL`, `117 MALADES 12`, `RAS 117`, `STOP 117`.
 
-Case, accents, punctuation, the space between site and word and their order do not count. What follows is free text, unless it says that what is named
-is over (`117 ELEC RETABLIE`). Pure.
+Case, accents, punctuation, the space between site and keyword, and their order do not matter. The
+rest is free text, unless it says that the trouble is over (`117 ELEC RETABLIE`). Pure.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ MAX_LINE: Final = 1_600
 class Kind(StrEnum):
     TROUBLE = "trouble"
     CALM = "calm"
-    """Nothing to report: a word of the site all the same (D19)."""
+    """The site has nothing to report, and is not silent any more (rule D19)."""
     END = "end"
-    """Lifts what it names; what is meant without a name is the decider's to judge (D16)."""
+    """Ends the named cause. Without a name, the decider finds it (rule D16, reopening)."""
     ANSWER = "answer"
-    """To a call, not a report: delivery's."""
+    """Answer to a call, for delivery. No report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     kind: Kind
     site: str | None = None
-    """As written: a short code or a site id."""
+    """Short code or site id as written."""
     type: EventType | None = None
     severity: int = 1
     lost: int | None = None
@@ -64,16 +64,19 @@ _TROUBLES: Final = (
     _Trouble(EventType.DAMAGE_REPORT, 3, "DEGAT DEGATS BATIMENT DAMAGE"),
     _Trouble(EventType.CLOSURE, 4, "FERME FERMEE FERMETURE CLOSED"),
 )
-"""Severities as those of the report form where a site can go on in part (`services/console/incidents/report_form.py`)."""
+"""Severities match the report form for a site that can partly go on.
+
+See `services/console/incidents/report_form.py`.
+"""
 _BY_WORD: Final[Mapping[str, _Trouble]] = {word: t for t in _TROUBLES for word in t.words.split()}
 _CALM: Final = frozenset({"RAS"})
 _END: Final = frozenset({"STOP", "FIN", "REPRISE", "RETABLI", "RETABLIE"})
 _OVER_AGAIN: Final = frozenset(
     {"RETABLI", "RETABLIE", "RETABLIS", "RETABLIES", "REVENU", "REVENUE"}
 )
-"""Right after a supply that is named, it is there again: `EAU RETABLIE`, and not `EAU PAS RETABLIE`."""
+"""Words right after a supply that mean it is back: `EAU RETABLIE`, not `EAU PAS RETABLIE`."""
 _FINE: Final = frozenset({"OK", "RAS"})
-"""The same, where nothing comes after it: `ELEC OK`, and not `ELEC OK GROUPE VIDE`."""
+"""Words that mean it is back if nothing follows: `ELEC OK`, not `ELEC OK GROUPE VIDE`."""
 _SUPPLIES: Final = frozenset(
     {
         EventType.OUTAGE_POWER,
@@ -83,7 +86,7 @@ _SUPPLIES: Final = frozenset(
         EventType.OUTAGE_TELECOM,
     }
 )
-"""An evacuation that is « OK » has been done, and is not over."""
+"""Causes that these words end. An evacuation that is "OK" is complete, not over."""
 _STATES: Final[Mapping[str, tuple[int, int]]] = {
     "PARTIEL": (3, 50),
     "PARTIELLE": (3, 50),
@@ -93,19 +96,19 @@ _STATES: Final[Mapping[str, tuple[int, int]]] = {
     "TOTAL": (4, 100),
     "TOTALE": (4, 100),
 }
-"""Can the site go on? (severity, share lost), as the buttons of the report form."""
+"""Severity and share of capacity lost, as for the buttons of the report form."""
 _DANGER: Final = frozenset({"DANGER", "BLESSE", "BLESSES", "URGENT"})
 _DANGER_SEVERITY: Final = 5
 _COUNTS_PERSONS: Final = frozenset({EventType.SANITARY_ALERT, EventType.EVACUATION})
 _TOKEN: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?")
 _SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-[A-Z0-9-]{1,20}")
 _GLUED: Final = re.compile(r"(\d{2,6})-?([A-Z]+)|([A-Z]+)(\d{2,6})")
-"""`117ELEC`, `117-ELEC`, `ELEC117`."""
+"""A code and a keyword without a space: `117ELEC`, `117-ELEC`, `ELEC117`."""
 _WORDS: Final = frozenset({*_BY_WORD, *_CALM, *_END})
 
 
 def tokens_of(text: str) -> list[str]:
-    """Words in capitals without accents; `R.A.S.` is one word."""
+    """Split into capital words without accents; `R.A.S.` is one word."""
     plain = (
         unicodedata.normalize("NFKD", text[:MAX_LINE]).encode("ascii", "ignore").decode().upper()
     )
@@ -114,7 +117,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def _apart(token: str) -> list[str]:
-    """A code and a known word that stand together."""
+    """Separate a code from a keyword written without a space."""
     if (glued := _GLUED.fullmatch(token)) is None:
         return [token]
     parts = [part for part in glued.groups() if part is not None]
@@ -122,7 +125,7 @@ def _apart(token: str) -> list[str]:
 
 
 def read_line(text: str) -> Line:
-    """What the line says. Raises ProblemError `invalid` with what is missing, never with what was written."""
+    """Read a line. Raises ProblemError `invalid` that names the fault but not the text."""
     words = tokens_of(text)
     if not words:
         raise wrong("text", "missing", "ligne vide", "empty line")
@@ -140,8 +143,10 @@ def read_line(text: str) -> Line:
         raise wrong(
             "text",
             "word",
-            "un mot connu est attendu après le site : ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, MALADES, FERME, RAS, STOP",
-            "a known word is expected after the site: ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, MALADES, FERME, RAS, STOP",
+            "un mot connu est attendu après le site : ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, "
+            "MALADES, FERME, RAS, STOP",
+            "a known word is expected after the site: ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, "
+            "MALADES, FERME, RAS, STOP",
         )
     rest = [w for w in words if w not in (site, verb)]
     return (
@@ -152,7 +157,7 @@ def read_line(text: str) -> Line:
 
 
 def names_no_site(text: str) -> bool:
-    """It is no attempt at a report: where a site is named, its words are a report's."""
+    """Return whether the text names no site and is thus no attempt at a report."""
     return _site_of(tokens_of(text)) is None
 
 
@@ -180,7 +185,10 @@ def _trouble(site: str | None, trouble: _Trouble, rest: Iterable[str]) -> Line:
 
 
 def body_of(line: Line, site: str, text: str, at: str) -> dict[str, Any]:
-    """Body of the native report; `site` is the id that the line's code stands for, or the code itself when nobody knows it (D8)."""
+    """Build the native report of a line.
+
+    `site` is the id of the line's code, or the code itself if unknown (rule D8, unknown site ids).
+    """
     body: dict[str, Any] = {
         "site_id": site,
         "occurred_at": at,

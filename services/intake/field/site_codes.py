@@ -1,4 +1,4 @@
-"""Short site codes: column `code` of the territory's `sites.csv`, read again when the file has changed."""
+"""Look up short site codes: column `code` of `sites.csv`, read again when the file changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 class Places:
-    """Of the live territory."""
+    """Site codes of the live territory."""
 
     def __init__(self, territory: Path) -> None:
         self._file = territory / "sites.csv"
@@ -21,9 +21,10 @@ class Places:
         self._codes: dict[str, str] = {}
 
     def site_of(self, written: str | None, own: tuple[str, ...]) -> str:
-        """The site id that a code or id stands for; what nobody knows stands for itself, for a person to link (D8).
+        """Return the site id of a code or id. An unknown one is kept for a person to link.
 
-        Without any: the only site that its sender speaks for. Raises ProblemError `invalid` when there is none, or several.
+        Without one, the sender's only site counts. Raises ProblemError `invalid` if there is none
+        or several. Rule D8, unknown site ids.
         """
         if written is not None:
             return self._known().get(written, written.lower() if "-" in written else written)

@@ -1,10 +1,15 @@
-"""SMS in: `POST /webhooks/sms`, from a gateway that is a source of dialect `sms`, in the forms and JSON of common gateways.
+"""Accept SMS from gateways: `POST /webhooks/sms`, in the forms and JSON of common gateways.
 
-A line of a verified number of the directory is a report of that person. From any other number it is counted and enters unconfirmed, so many
-per number, per gateway and window (`limits.py`): it may join an incident and counts for nothing (D6). The number is looked up by its keyed hash and kept nowhere: what is
-stored of a report is its text; of a message that was refused also that hash, its id and its time, so that it can be offered again as what it was.
-An answer to a call (`1`, `2 désolé`) is no report: it waits, encrypted, until the sender has read it. So do words of somebody of the directory that
-are neither: delivery knows whether that person was called, and tells them how to answer. They are refused all the same, for a person to read.
+* A line from a verified number in the directory is a report of that person.
+* A line from any other number is counted and unconfirmed, within limits per number, gateway and
+  window (`services.intake.field.rate_limits`). It may join an incident and has no other effect
+  (rule D6, rumours).
+* A number is looked up by its keyed hash and never stored. A report keeps its text. A refused
+  message also keeps the hash, its id and time, so that it can be replayed unchanged.
+* An answer to a call (`1`, `2 désolé`) is no report. It waits, encrypted, until the delivery
+  service has read it.
+* Other text from a person in the directory goes to delivery, too, which knows whether that person
+  was called, and explains how to answer. It is still refused here, for a person to read.
 """
 
 from __future__ import annotations
@@ -46,7 +51,7 @@ PATHS: Final = ("/webhooks/sms",)
 MESSAGES: Final = 100
 DANGER_SEVERITY: Final = 5
 DEPTH: Final = 8
-"""Lists and wrappers of gateways around a message."""
+"""Maximum depth of lists and wrappers around a message."""
 JSON: Final = "application/json"
 _NUMBER: Final = (
     "from",
@@ -94,36 +99,39 @@ _TIME: Final = (
     "sent_at",
 )
 _PART: Final = ("concat-part", "concat_part", "concatPart")
-"""Of a long SMS that a gateway posts part by part, from 1."""
+"""Number of a part of a long SMS that the gateway posts part by part, from 1."""
 _LISTS: Final = ("results", "messages", "data")
 _CALLER: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class Letters(Protocol):
-    """`services.runtime.secrets.vault.Texts`."""
+    """The part of `services.runtime.secrets.vault.Texts` that is used here."""
 
     async def get(self, text_id: str) -> TextItem | None: ...
 
     async def put(self, text_id: str, item: TextItem) -> None:
-        """Raises BrokerAway."""
+        """Store a text. Raises BrokerAway."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     number: str
-    """Empty in one that was kept and is offered again."""
+    """Number of the sender; empty in a replay."""
     caller: str
-    """Keyed hash of the number, in one that was kept."""
+    """Keyed hash of the number, in a replay."""
     words: str
     id: str | None
     at: datetime | None
     later_part: bool = False
-    """It goes on where another message ends: what it begins with is no word for Vigie."""
+    """True for the continuation of a long SMS: its first word means nothing."""
 
 
 def messages_of(asked: Asked) -> list[Message]:
-    """Each message of the request; a gateway may tell of those that were sent, too, and they are none. Raises ProblemError `invalid`, `not_json`."""
+    """Read the messages of a request, without those that the gateway sent itself.
+
+    Raises ProblemError `invalid`, `not_json`.
+    """
     document: Any = (
         asked.json
         if asked.kind.endswith("json") or asked.body.lstrip()[:1] in (b"{", b"[")
@@ -136,7 +144,10 @@ def messages_of(asked: Asked) -> list[Message]:
 
 
 def _documents(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """Messages wherever gateways put them: alone, in a list, under `results`, `messages`, `data` or `payload`."""
+    """Find messages wherever gateways put them.
+
+    They may be alone, in a list, or under `results`, `messages`, `data` or `payload`.
+    """
     if depth > DEPTH:
         raise wrong("body", "depth", "imbriqué trop profondément", "nested too deeply")
     if isinstance(document, list):
@@ -175,7 +186,10 @@ def _message(given: dict[str, Any]) -> Message:
 
 
 def _words(given: dict[str, Any]) -> str:
-    """As they were written; without the word that a shared number asks for, where the gateway tells both and only that is a line."""
+    """Return the text, without the keyword of a shared number if the whole is no valid line.
+
+    Some gateways send the text with and without that keyword.
+    """
     whole, bare = text(given, *_TEXT), text(given, "cleanText")
     if bare:
         try:
@@ -186,7 +200,7 @@ def _words(given: dict[str, Any]) -> str:
 
 
 class Sms:
-    """The dialect, with what it needs to know."""
+    """Integration of SMS gateways."""
 
     NAME: Final = NAME
     PATHS: Final = PATHS
@@ -199,14 +213,14 @@ class Sms:
         self._letters = letters
 
     def kept(self, asked: Asked) -> bytes:
-        """All but the numbers, which are neither stored nor logged."""
+        """Return the messages without their numbers, which are neither stored nor logged."""
         try:
             return self._dump(messages_of(asked))
         except ProblemError:
             return b""
 
     def _dump(self, messages: Sequence[Message]) -> bytes:
-        """What replays as the same messages, under the same keys and at the same time."""
+        """Serialize messages so that they replay under the same keys and at the same time."""
         now = datetime.now(UTC)
         return orjson.dumps(
             [
@@ -223,7 +237,10 @@ class Sms:
     async def take(
         self, machines: Machines, principal: Principal, source: Source, asked: Asked
     ) -> int:
-        """How many messages there were. Raises ProblemError when all are refused, or when one may pass again."""
+        """Accept each message and return how many there were.
+
+        Raises ProblemError if all are refused, or if one may be accepted later.
+        """
         messages, problems = messages_of(asked), list[tuple[Message, ProblemError]]()
         for message in messages:
             try:
@@ -271,7 +288,8 @@ class Sms:
         )
         realm = machines.transitions.speaker(gateway, source, _raw(message)).realm
         speaker = machines.transitions.speaker(known.speaks, source, _raw(message))
-        key = f"sms\x1f{gateway.id}\x1f{message.id or self._same(message)}"  # a person may write by several gateways
+        # A person may write through several gateways.
+        key = f"sms\x1f{gateway.id}\x1f{message.id or self._same(message)}"
         if person is None:
             metrics.count("vigie_reports_total", dialect=NAME, status="unverified")
             body["certainty"] = Certainty.UNCONFIRMED
@@ -284,8 +302,9 @@ class Sms:
     async def _tell_unverified(
         self, machines: Machines, speaker: Speaker, word: Word, body: dict[str, Any], key: str
     ) -> None:
-        """Accept a line of a number that nobody verified, or only count it. Raises ProblemError."""
-        # of many in one request, those before the one that was too much come again
+        """Accept or only count a report from an unverified number. Raises ProblemError."""
+        # A gateway repeats the whole request after a refusal: accepted messages must not count
+        # again.
         if not machines.transitions.has_taken(speaker, key):
             entry = self._admit(word)
             if entry.repeats is not None:
@@ -301,7 +320,10 @@ class Sms:
         return Word(gateway.id, self._caller(message).hex(), matter, is_danger)
 
     async def _answer(self, gateway: Principal, message: Message) -> None:
-        """To a call: delivery knows which one waits for it, and reads the number and the words where they lie encrypted."""
+        """Pass the answer to a call to delivery, which knows the call that waits for it.
+
+        Delivery reads number and text where they are stored encrypted.
+        """
         if not message.number:
             raise wrong(
                 "text",
@@ -317,7 +339,10 @@ class Sms:
         return await self._people.listed(self._caller(message))
 
     async def _hand_over(self, gateway: Principal, message: Message) -> None:
-        """To delivery, with when it came first: what a gateway posts again under its id is the same message."""
+        """Store a message for delivery, with the time of its arrival.
+
+        A message that the gateway repeats under the same id is stored once.
+        """
         id = message.id or str(uuid4())
         named = sha256(f"{id}\x1f{gateway.id}".encode()).hexdigest()[:32]
         name = f"{WAITING}{named}"
@@ -332,10 +357,11 @@ class Sms:
             raise ProblemError("broker_away", retry_after_s=RETRY_S) from error
 
     def _admit(self, word: Word) -> Entry:
-        """Count a word of a number that nobody verified. Raises ProblemError `overloaded`."""
+        """Count a report of an unverified number. Raises ProblemError `overloaded`."""
         try:
             return self._limits.admit(word)
-        except ProblemError as error:  # a gateway drops on a 429 for ever, and comes again on a 503
+        # A gateway drops a message after a 429 and repeats it after a 503.
+        except ProblemError as error:
             wait_s = error.problem.retry_after_s or RETRY_S
             raise ProblemError("overloaded", retry_after_s=wait_s, wait_s=wait_s) from error
 
@@ -345,7 +371,7 @@ class Sms:
         )
 
     def _same(self, message: Message) -> str:
-        """Without an id of the gateway: the same words of the same number within a minute."""
+        """Return an id for a message without one: number, text and minute."""
         minute = (
             time.time_ns() // 1_000_000 // MINUTE_MS
             if message.at is None
@@ -353,12 +379,11 @@ class Sms:
         )
         return f"{self._caller(message).hex()}\x1f{message.words}\x1f{minute}"
 
-    def accepted(self, asked: Asked, found: int) -> Reply:  # noqa: ARG002  the protocol of dialects
-        """Any 2xx."""
+    def accepted(self, asked: Asked, found: int) -> Reply:  # noqa: ARG002  protocol of integrations
         return Reply(200, {"messages": found})
 
     def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
-        """The usual problem document."""
+        """Use the standard problem document."""
         return None
 
 

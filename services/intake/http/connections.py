@@ -38,19 +38,25 @@ from services.runtime.http.problems import MEDIA_TYPE, Problem, both
 from services.runtime.process import metrics
 
 HEAD_BYTES: Final = 64 * 1024
-"""Of a head, of trailers, and of the framing between two pieces of a body."""
+"""Maximum size of a head, of trailers, or of the framing between two pieces of a body."""
 HEADERS: Final = 100
-"""In a head, with the trailers of its request."""
+"""Maximum number of headers, including the trailers of a request."""
 PIECE_BYTES: Final = 16 * 1024
-"""The parser is fed in such pieces, so that it never holds much more than a head."""
+"""Size of pieces fed to the parser, so that it never holds much more than a head."""
 LINGER_S: Final = 2.0
-"""So long a refused sender's bytes are read and thrown away: cut off at once, it would not see why."""
+"""Seconds for which bytes of a refused sender are discarded.
+
+A sender that is cut off at once does not see the reason.
+"""
 LINGER_BYTES: Final = 1 << 20
-"""So many of them at most."""
+"""Maximum number of bytes that are discarded."""
 HEAD_S: Final = 30.0
-"""For the head of a request to arrive: from the first byte of it, or from the beginning of the connection. Of bodies see `body_timeout_s`."""
+"""Seconds for a head to arrive, from its first byte or from the start of the connection.
+
+`body_timeout_s` limits bodies.
+"""
 LONGEST_METHOD: Final = 32
-"""Bytes before the address in the first line of a request, at most."""
+"""Maximum number of bytes before the URL in the first line of a request."""
 HOSTLESS: Final = "1.0"
 """Version of HTTP whose requests need not name a host."""
 VERSIONS: Final = frozenset({HOSTLESS, "1.1"})
@@ -65,10 +71,10 @@ _INVALID: Final = "Invalid HTTP request received."
 
 
 class Addresses:
-    """Open connections by the address that they come from.
+    """Open connections by client address.
 
-    `limit` counts those of one address, of a /64 with IPv6. Reverse proxies named in `proxies` are not
-    counted: everybody comes from theirs.
+    `limit` counts those of one address (IPv6: of one /64). Connections of reverse proxies in
+    `proxies` are not counted, because many clients share them.
     """
 
     def __init__(self, limit: int, proxies: str = "") -> None:
@@ -77,7 +83,7 @@ class Addresses:
         self._open: dict[str, dict[Connection, None]] = {}
 
     def enter(self, connection: Connection) -> bool:
-        """Count a new connection; False where its address has too many that are all at work."""
+        """Count a new connection. Returns False if its address has too many, all busy."""
         address = connection.address
         if address is None or is_within(address, self._proxies):
             return True
@@ -89,14 +95,14 @@ class Addresses:
         return True
 
     def touch(self, connection: Connection) -> None:
-        """Note that a request begins on it: it is the last of its address to make way."""
+        """Mark a connection as used, so that it is the last of its address to be closed."""
         others = self._open.get(network_of(connection.address or ""), {})
         if connection in others:
             del others[connection]
             others[connection] = None
 
     def leave(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
+        """Remove a closed connection."""
         network = network_of(connection.address or "")
         others = self._open.get(network, {})
         others.pop(connection, None)
@@ -113,14 +119,14 @@ class Addresses:
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's protocol, with patience that ends, heads that end, and without upgrades."""
+    """uvicorn's protocol with time limits, limited heads, and without upgrades."""
 
     addresses = Addresses(limit=1 << 30)
-    """Shared by all connections of the front; without a bound where nobody sets one."""
+    """Connections of the front, shared by all instances; a subclass sets the limit."""
     _unframed = 0
-    """Bytes since the parser last gave a whole head, a piece of a body or the end of a request."""
+    """Bytes since the parser last completed a head, a piece of a body, or a request."""
     _problem: Problem | None = None
-    """Why the parser was stopped, where the reason is ours."""
+    """The problem for which our own checks stopped the parser."""
     _trailers: int | None = None
     """Number of fields behind the body; None while the head is read."""
     _refused = False
@@ -128,16 +134,16 @@ class Connection(HttpToolsProtocol):
 
     @property
     def address(self) -> str | None:
-        """Return the address of the other end."""
+        """Address of the other end."""
         return None if self.client is None else self.client[0]
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no request is being received with its body or answered."""
+        """True if no request is being received or answered."""
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Called by the loop."""
+        """Start the timeout of the first head, and refuse the connection beyond the limit."""
         super().connection_made(transport)
         self.url = b""
         self.headers = []
@@ -146,12 +152,12 @@ class Connection(HttpToolsProtocol):
             self._refuse(Problem("too_many_connections", retry_after_s=RETRY_S))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the loop."""
+        """Release the place of the connection."""
         self.addresses.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop."""
+        """Parse data in pieces, or discard it after a refusal."""
         at = 0
         while at < len(data) and not self._refused:
             piece = data[at : at + min(PIECE_BYTES, HEAD_BYTES - self._unframed)]
@@ -178,7 +184,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(Problem("url_too_long" if in_url else "head_too_large", _LIMITS))
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer with a problem and close; cut a request before it that is still being answered."""
+        """Answer with a problem and close. Cuts an earlier request that is still being answered."""
         self._unset_keepalive_if_required()
         self._refused = True
         if not self.is_idle:
@@ -200,13 +206,16 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(LINGER_S, self.transport.close)
 
     def _discard(self, size: int) -> None:
-        """Throw away what comes behind an answer that ends the connection."""
+        """Count data discarded after a refusal; close beyond LINGER_BYTES."""
         self._discarded += size
         if self._discarded > LINGER_BYTES:
             self.transport.close()
 
     def _parse(self, data: bytes) -> bytes:
-        """What is left to parse: nothing, or a head without its offer and what came after it. Raises HttpParserError."""
+        """Parse data and return the rest to parse. Raises HttpParserError.
+
+        The rest is empty, or a head without its upgrade offer and the data after it.
+        """
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as stopped:
@@ -224,14 +233,17 @@ class Connection(HttpToolsProtocol):
         return b""
 
     def on_message_begin(self) -> None:
-        """Called by the parser, at the first byte of a request."""
+        """Start the timeout of a head at its first byte."""
         super().on_message_begin()
         self._trailers = None
         self._expect_head()
         self.addresses.touch(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by the parser. Raises ValueError, which it makes an HttpParserError."""
+        """Collect a header. Raises ValueError beyond HEADERS.
+
+        The parser makes it an HttpParserError.
+        """
         if len(self.headers) + (self._trailers or 0) >= HEADERS:
             self._problem = Problem("head_too_large", _LIMITS)
             raise ValueError("headers")
@@ -241,12 +253,15 @@ class Connection(HttpToolsProtocol):
             self._trailers += 1
 
     def on_body(self, body: bytes) -> None:
-        """Called by the parser."""
+        """Reset the count of unframed bytes."""
         self._unframed = 0
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        """Called by the parser. Raises ValueError, which it makes an HttpParserError: no tunnel is made here."""
+        """Check the Host header, and pass the head on unless it offers an upgrade.
+
+        Raises ValueError, also for CONNECT; the parser makes it an HttpParserError.
+        """
         self._unset_keepalive_if_required()
         self._unframed = 0
         self._trailers = 0
@@ -259,7 +274,7 @@ class Connection(HttpToolsProtocol):
             raise ValueError("CONNECT")
 
     def on_message_complete(self) -> None:
-        """Called by the parser."""
+        """Pass the end of a request on, unless it offers an upgrade."""
         self._unframed = 0
         if not self.parser.should_upgrade():
             super().on_message_complete()
@@ -271,12 +286,15 @@ class Connection(HttpToolsProtocol):
             self._expect_head()  # answered before its body has come: the rest has no longer than a head
 
     def _expect_head(self) -> None:
-        """In place of the patience with a connection that is kept alive, if that was running."""
+        """Start the timeout of the next head in place of the keep-alive timeout."""
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(HEAD_S, self._is_silent)
 
     def _is_silent(self) -> None:
-        """While a request is being answered, a second one that is begun behind it may wait."""
+        """Close the connection, unless a response is in progress.
+
+        A pipelined request may wait for that response.
+        """
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 

@@ -1,4 +1,4 @@
-"""One HTTP exchange in plain ASGI: what the front's own routes need, and nothing that costs time per report."""
+"""Read requests and write responses in plain ASGI, at little cost per report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.runtime.http.problems import MEDIA_TYPE, Language, Problem, Proble
 from services.runtime.identity.signed_links import loggable
 
 BYTES: Final = "application/octet-stream"
-"""Media type of what is of none."""
+"""Media type of content without one."""
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -26,7 +26,7 @@ FILE_SECURITY: Final[Headers] = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 ]
-"""For styles, scripts, fonts and pictures of our own: what governs documents says nothing to them, and weighs on a phone."""
+"""Security headers of static files. Those for documents have no effect and only cost bytes."""
 SECURITY: Final[Headers] = [
     *FILE_SECURITY,
     (b"x-frame-options", b"DENY"),
@@ -35,9 +35,12 @@ SECURITY: Final[Headers] = [
 ]
 PAGE_POLICY: Final = (
     b"content-security-policy",
-    b"default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
+    (
+        b"default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+        b"frame-ancestors 'none'; form-action 'self'"
+    ),
 )
-"""For what the console sends without a policy of its own."""
+"""Content policy of console responses that bring none."""
 DATA_POLICY: Final = (
     b"content-security-policy",
     b"default-src 'none'; frame-ancestors 'none'; sandbox",
@@ -45,18 +48,18 @@ DATA_POLICY: Final = (
 _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 DISCARD_BYTES: Final = 16 << 20
-"""So much of a body that is too large is read and thrown away, then the connection is cut."""
+"""Bytes of an oversized body that are read and discarded before the connection is cut."""
 RETRY_S: Final = 2
-"""After a body that came too slowly: to a 408 many senders do not come again."""
+"""Retry-After of a body that was too slow. Many senders do not repeat a 408."""
 _SECRET_QUERY: Final = frozenset({"token", "key", "code", "secret"})
 
 
 class ClientGone(Exception):
-    """The sender hung up before its body was complete. There is nobody to answer."""
+    """The client disconnected before its body was complete. No answer is possible."""
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """The first header of that (lower case) name."""
+    """Return the first header of this lower-case name, or None."""
     for key, value in scope["headers"]:
         if key == name:
             return bytes(value).decode("latin-1")
@@ -64,7 +67,7 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 def cookies_of(scope: Scope) -> dict[str, str]:
-    """Cookies by name; a malformed header has none."""
+    """Return cookies by name; a malformed header gives none."""
     try:
         return {
             name: morsel.value
@@ -75,7 +78,7 @@ def cookies_of(scope: Scope) -> dict[str, str]:
 
 
 def parts_of(scope: Scope) -> list[str]:
-    """The path part by part, each decoded by itself: a `/` in a part (`DOMAINE%2Fjean`) stays in it."""
+    """Split the path into decoded parts. An encoded `/` stays in its part (`DOMAINE%2Fjean`)."""
     raw = scope.get("raw_path")
     if raw is None:
         return str(scope["path"]).split("/")
@@ -83,12 +86,12 @@ def parts_of(scope: Scope) -> list[str]:
 
 
 def language(scope: Scope) -> Language:
-    """Of the answer."""
+    """Return the response language."""
     return language_of(header(scope, b"accept-language"))
 
 
 def redacted(scope: Scope) -> str:
-    """Path and query as they may be kept and logged: secrets in them are not. A `?` of the path stays one of the path."""
+    """Return path and query for logs, without secrets. A `?` in the path stays encoded."""
     path, query = (
         loggable(str(scope["path"])).replace("%", "%25").replace("?", "%3F"),
         scope.get("query_string", b""),
@@ -101,23 +104,24 @@ def redacted(scope: Scope) -> str:
 
 
 def address_of(scope: Scope) -> str:
-    """Of the sender."""
+    """Return the client address, or `?`."""
     client = scope.get("client")
     return str(client[0]) if client else "?"
 
 
 @dataclass(slots=True)
 class BodyReader:
-    """Bodies within bounds: of one (`limit`), of all together (`room`), in time (`timeout_s`)."""
+    """Read bodies within limits: of one (`limit`), of all (`room`), and in time (`timeout_s`)."""
 
     limit: int
     timeout_s: float
     room: BodyRoom
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body. Raises ProblemError `body_too_large`, `request_timeout`, `overloaded`, `content_encoding`; ClientGone.
+        """Read the whole body. The caller gives `len(body)` back to `room`.
 
-        The caller gives `len(body)` back to `room`.
+        Raises ProblemError `body_too_large`, `request_timeout`, `overloaded`, `content_encoding`;
+        ClientGone.
         """
         declared = header(scope, b"content-length")
         if declared is not None and declared.isdecimal() and int(declared) > self.limit:
@@ -160,7 +164,10 @@ class BodyReader:
         return b"".join(parts)
 
     async def _discard(self, receive: Receive, *, more: bool = True) -> None:
-        """Read on for a while: a sender that is cut off in the middle of its body does not see the answer."""
+        """Read and discard the rest of a body.
+
+        A sender that is cut off while sending does not see the answer.
+        """
         left = DISCARD_BYTES
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -179,7 +186,7 @@ class BodyReader:
 
 
 async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """A whole response, with the security headers."""
+    """Send a complete response with security headers."""
     await send(
         {
             "type": "http.response.start",
@@ -191,12 +198,15 @@ async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None
 
 
 async def answer_json(send: Send, status: int, document: Any, extra: Headers | None = None) -> None:
-    """JSON that nobody may cache."""
+    """Send JSON with `no-store`."""
     await answer(send, status, orjson.dumps(document), [_JSON, _NO_STORE, *(extra or [])])
 
 
 async def answer_problem(scope: Scope, send: Send, problem: Problem) -> None:
-    """The problem in the sender's language. After one about the body the connection is closed: the rest of the body is not read."""
+    """Send a problem document in the sender's language.
+
+    A problem about the body closes the connection, because the rest of the body is not read.
+    """
     said = language(scope)
     headers: Headers = [
         (b"content-type", MEDIA_TYPE.encode()),

@@ -1,4 +1,4 @@
-"""Which part of a list of the front is asked for: `?limit=` and `?cursor=`, as of the console's."""
+"""Read `?limit=` and `?cursor=` of the front's lists, as the console does."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Part:
     limit: int
     cursor: str | None
     filters: Mapping[str, str]
-    """The rest of the query."""
+    """Other query parameters."""
 
 
 def part_of(scope: Scope, default: int = MAX_LIMIT) -> Part:
-    """Raises ProblemError `invalid`."""
+    """Read the page parameters of a query. Raises ProblemError `invalid`."""
     asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
     cursor, limit = asked.pop("cursor", None), asked.pop("limit", str(default))
     if not (

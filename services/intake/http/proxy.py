@@ -1,7 +1,8 @@
-"""Everything that is not the front's own goes to the console, both ways as a stream: a live stream arrives event by event.
+"""Stream requests and responses between clients and the console.
 
-A body has a time limit. The console is asked once the first 64 KiB of it are here, which is nearly always
-the whole: a phone that sends slowly takes no place there.
+A live stream arrives event by event. A body has a time limit. The console gets the request once the
+first 64 KiB of the body have arrived, which is nearly always all of it: so a phone that sends
+slowly takes no connection of the console.
 """
 
 from __future__ import annotations
@@ -60,22 +61,25 @@ _OURS: Final = frozenset(
 )
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SILENT_S: Final = 30.0
-"""A console that says nothing for this long is away; its live streams ping every 5 s, or have nothing to promise."""
+"""Seconds of silence after which the console counts as away. Its live streams ping every 5 s."""
 IDLE_S: Final = 4.0
-"""Idle connections to the console are dropped before the console would: uvicorn's default is 5 s."""
+"""Seconds after which idle connections close: before uvicorn's default of 5 s closes them."""
 RETRY_S: Final = 2
 BEFORE_BYTES: Final = 64 * 1024
-"""Of a body, before the console is asked."""
+"""Bytes of a body that arrive before the console gets the request."""
 TIMED_BYTES: Final = 1 << 20
-"""So much of a body may take the time limit; each further piece of this size may take as long again."""
+"""Bytes that get the time limit. Each further piece of this size gets it again."""
 LIVE: Final = "text/event-stream"
 DRAIN_S: Final = 1.0
-"""For what the console has under way when this process is asked to stop: a step or a live stream may take longer than anybody waits for a stop."""
+"""Seconds that requests to the console get when this process is asked to stop.
+
+A step or a live stream may take longer than a stop can wait.
+"""
 log = structlog.get_logger(__name__)
 
 
 def end_to_end(headers: Headers, drop: frozenset[bytes] = frozenset()) -> Headers:
-    """Without hop-by-hop headers (RFC 9110 7.6.1), those that `Connection` names, and `drop`."""
+    """Remove hop-by-hop headers (RFC 9110 7.6.1), those that `Connection` names, and `drop`."""
     named = {
         token.strip().lower()
         for key, value in headers
@@ -97,7 +101,7 @@ def _has_body(scope: Scope) -> bool:
 
 
 class TimedBody:
-    """The body of one request that goes to the console, within its time limit."""
+    """Request body on its way to the console, with a time limit."""
 
     def __init__(self, receive: Receive, timeout_s: float) -> None:
         self._receive = receive
@@ -117,11 +121,14 @@ class TimedBody:
                 raise self.too_slow() from None
 
     def rest(self) -> bytes | AsyncIterator[bytes]:
-        """Return the first part where it is the whole, else a stream; an OSError ends one that is cut."""
+        """Return the whole body if it has arrived, else a stream.
+
+        An OSError ends the stream if the client disconnects.
+        """
         return self._stream() if self._has_more else b"".join(self._first)
 
     def too_slow(self) -> ProblemError:
-        """Return what the sender is told."""
+        """Return the problem for a body that is too slow."""
         return ProblemError(
             "request_timeout", retry_after_s=RETRY_S, limit_s=f"{self._timeout_s:g}"
         )
@@ -159,7 +166,7 @@ class _Leaving(Exception):
 
 
 class Proxy:
-    """Streams requests to the console at `address`: `host:port`, or `unix:/path`."""
+    """Stream requests to the console at `address`: `host:port`, or `unix:/path`."""
 
     def __init__(
         self, address: str, connect_s: float, body_timeout_s: float, mark: FrontMark
@@ -173,7 +180,10 @@ class Proxy:
         self._leaving = asyncio.Event()
 
     def leave(self) -> None:
-        """This process stops: after DRAIN_S whoever waits for the console is told to come again, and what is being streamed is cut."""
+        """Announce that this process stops.
+
+        After DRAIN_S, waiting clients are asked to try again, and live streams are closed.
+        """
         self._leaving.set()
 
     async def _left(self) -> None:
@@ -204,12 +214,15 @@ class Proxy:
             await self._session.close()
 
     async def status_of(self, path: str, timeout_s: float) -> int:
-        """Status of a GET. Raises aiohttp.ClientError, TimeoutError."""
+        """Return the status of a GET. Raises aiohttp.ClientError, TimeoutError."""
         async with asyncio.timeout(timeout_s), self._client().get(self._base + path) as found:
             return found.status
 
     async def get_json(self, path: str, timeout_s: float) -> Any:
-        """One of the console's own documents. Raises aiohttp.ClientError (no success, too), TimeoutError, ValueError."""
+        """Return one of the console's documents.
+
+        Raises aiohttp.ClientError, also for an error status, TimeoutError, ValueError.
+        """
         async with (
             asyncio.timeout(timeout_s),
             self._client().get(self._base + path, raise_for_status=True) as found,
@@ -225,7 +238,10 @@ class Proxy:
         more: Mapping[str, str] | None = None,
         timeout_s: float = 10.0,
     ) -> tuple[int, Any]:
-        """(status, document) of a request of our own in the name of whoever showed `key`. Raises aiohttp.ClientError, TimeoutError, ValueError."""
+        """Send a request under the caller's `key` and return the status and document.
+
+        Raises aiohttp.ClientError, TimeoutError, ValueError.
+        """
         headers = {
             "Authorization": f"Bearer {key}",
             "Content-Type": "application/json",
@@ -240,7 +256,10 @@ class Proxy:
     async def pass_on(
         self, scope: Scope, receive: Receive, send: Send, *, instead_of_404: Any = None
     ) -> None:
-        """One exchange. The console away: 503 with Retry-After. `instead_of_404(send)` may answer what the console does not know yet; False leaves its 404.
+        """Pass one request to the console; answer 503 with Retry-After while it is away.
+
+        `instead_of_404(send)` may answer a request that the console answers with 404. It returns
+        False to leave the 404.
 
         Raises ProblemError `request_timeout`, ClientGone.
         """
@@ -263,7 +282,8 @@ class Proxy:
             log.warning("console.silent", path=redacted(scope), error=type(error).__name__)
             await self._failed(scope, send, doubt)
             return
-        if response is None:  # the client hung up
+        # The client disconnected.
+        if response is None:
             return
         try:
             metrics.count("vigie_proxied_total", status=f"{response.status // 100}xx")
@@ -306,7 +326,8 @@ class Proxy:
         left = asyncio.ensure_future(self._left())
         gone = (
             [] if body is not None else [asyncio.ensure_future(_disconnected(receive))]
-        )  # who sends a body is heard of as it is read
+            # A disconnect during a body is noticed while the body is read.
+        )
         try:
             await asyncio.wait({sending, left, *gone}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -342,10 +363,11 @@ class Proxy:
             elif left.done() and response.content_type == LIVE:
                 streaming.cancel()
                 await asyncio.wait({streaming})
-                await send({"type": "http.response.body", "body": b""})  # its reader comes again
+                # The client reconnects.
+                await send({"type": "http.response.body", "body": b""})
         except (aiohttp.ClientError, OSError) as error:
-            # The response cannot be completed: returning without its end makes the server cut the connection, so that
-            # the client sees a truncated answer and not a short one.
+            # The response cannot be completed. Without its end the server cuts the connection, so
+            # the client sees a truncated response and not a short one.
             log.warning("console.cut", path=redacted(scope), error=type(error).__name__)
         finally:
             for one in (streaming, left, gone):

@@ -1,7 +1,8 @@
-"""A response leaves in one write.
+"""Send a response in one write.
 
-uvicorn writes head and body one after the other, each with a system call. A front that was killed in between has sent half an answer: the sender
-cannot tell what was accepted, and not every client tries again after that. Measured: strace shows one `write` where there were two.
+uvicorn writes head and body separately, each with a system call. If the front is killed in between,
+the sender gets half a response and cannot know whether its report was accepted. Not every client
+retries then. `strace` shows one `write` instead of two.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Any, Final
 from services.intake.http.connections import Connection
 
 AT_ONCE: Final = 64 * 1024
-"""Bytes that are not kept for company: a stream flows on."""
+"""Bytes that are sent without waiting for more, so that streams flow on."""
 
 
 class JoinedWrites:
-    """A transport whose writes of one turn of the loop go out together; in all else the transport itself."""
+    """A transport that joins the writes of one event loop iteration."""
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -28,7 +29,7 @@ class JoinedWrites:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Goes out at the end of this turn, or with what makes AT_ONCE full."""
+        """Queue data; send it at the end of this iteration, or once AT_ONCE bytes wait."""
         if not self._parts:
             self._loop.call_soon(self.flush)
         self._parts.append(data)
@@ -37,13 +38,13 @@ class JoinedWrites:
             self.flush()
 
     def flush(self) -> None:
-        """Hand over what waits."""
+        """Write the queued data."""
         if self._parts:
             parts, self._parts, self._size = self._parts, [], 0
             self._transport.write(b"".join(parts))
 
     def close(self) -> None:
-        """After what waits."""
+        """Flush, then close the transport."""
         self.flush()
         self._transport.close()
 
@@ -52,5 +53,5 @@ class OneWrite(Connection):
     """uvicorn's protocol over a transport that joins writes."""
 
     def connection_made(self, transport: Any) -> None:
-        """Called by the loop."""
+        """Wrap the transport of a new connection."""
         super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""XML from outside: no entity is expanded, no DTD, file or network is ever asked."""
+"""Parse untrusted XML without entities, DTDs, files or network access."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class _PrologOver(Exception):
 
 
 def read_xml(body: bytes) -> Element:
-    """The root element. Raises ProblemError `invalid`: not XML, or a DTD, both with their line."""
+    """Parse XML and return its root element.
+
+    Raises ProblemError `invalid` for malformed XML or a DTD, with the line if known.
+    """
     if (line := _doctype_line(body)) is not None:
         raise _refused(
             "dtd", f"ligne {line} : une DTD est refusée", f"line {line}: a DTD is refused"
@@ -43,7 +46,10 @@ def read_xml(body: bytes) -> Element:
 
 
 def _doctype_line(body: bytes) -> int | None:
-    """Line of a DOCTYPE, found before anything in it is read. What cannot be read at all is left to the parser."""
+    """Return the line of a DOCTYPE, found before its content is read, or None.
+
+    Unreadable input is left to the parser.
+    """
     found: list[int] = []
     scout = expat.ParserCreate()
 

@@ -1,1 +1,1 @@
-"""Programs that speak a dialect of their own (INTAKE.md): one small module per dialect turns a request into signals, the rest is shared."""
+"""Accept requests of other programs. One module per protocol reads a request."""

@@ -1,4 +1,7 @@
-"""Alertmanager webhook v4: `POST /webhooks/alertmanager`. Every 4xx is dropped by the sender for ever, so one bad alert never costs the others."""
+"""Accept Alertmanager webhooks v4: `POST /webhooks/alertmanager`.
+
+Alertmanager drops a message after any 4xx, so an invalid alert must not affect the others.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,11 @@ SEVERITY: Final = {
 }
 
 
-def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:  # noqa: ARG001  the protocol of dialects
-    """One per alert. Episode = (fingerprint, startsAt); the group and its repetitions mean nothing. Raises ProblemError `invalid`."""
+def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:  # noqa: ARG001
+    """Read one transition per alert. Raises ProblemError `invalid`.
+
+    Fingerprint and startsAt name an episode. The group and its repetitions have no meaning.
+    """
     document = asked.json_object()
     alerts = document.get("alerts")
     if not isinstance(alerts, list):
@@ -65,17 +71,16 @@ def _signal(alert: Any, n: int, head: dict[str, Any]) -> Signal | ProblemError:
 
 
 def strings(given: Any) -> dict[str, str]:
-    """Labels or annotations, whatever came."""
+    """Convert labels or annotations to strings; anything else gives none."""
     return (
         {str(name): str(value) for name, value in given.items()} if isinstance(given, dict) else {}
     )
 
 
-def accepted(asked: Asked, found: list[Signal | ProblemError]) -> Reply:  # noqa: ARG001  the protocol of dialects
-    """Any 2xx."""
+def accepted(asked: Asked, found: list[Signal | ProblemError]) -> Reply:  # noqa: ARG001
     return Reply(202, {"status": "success", "signals": sum(isinstance(f, Signal) for f in found)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """The usual problem document."""
+    """Use the standard problem document."""
     return None

@@ -1,7 +1,8 @@
-"""Alertmanager API v2, the alerts: `POST /api/v2/alerts`, as Prometheus and amtool send them to what they take for an Alertmanager.
+"""Accept alerts of the Alertmanager API v2: `POST /api/v2/alerts`, from Prometheus and amtool.
 
-An end in the future is a lease (D66): the alert holds until then, and each repetition moves it. No end is a patience of `RESOLVE_TIMEOUT_S`. What is wrong in
-one alert costs the others nothing: they are taken even though the answer is 400.
+An end in the future is a lease: the alert holds until then, and each repetition extends it. Without
+an end, it holds for `RESOLVE_TIMEOUT_S`. An invalid alert does not affect the others: they are
+accepted although the answer is 400. Rule D66, leases.
 """
 
 from __future__ import annotations
@@ -21,25 +22,27 @@ from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
 
 RESOLVE_TIMEOUT_S: Final = 300
-"""Alertmanager's own default of `resolve_timeout`."""
+"""Alertmanager's default of `resolve_timeout`, in seconds."""
 _OFFSET, _PRIME, _SEPARATOR = 14695981039346656037, 1099511628211, 0xFF
 
 
 class AlertsDoor:
-    """The dialect's own door: it answers 400 for a batch of which it took what was well formed."""
+    """Integration that answers 400 for a batch even if it accepted the valid alerts."""
 
     NAME = NAME
     PATHS = ("/api/v2/alerts",)
     PERMISSION = Permission.REPORT_POST
 
     def kept(self, asked: Asked) -> bytes:
-        """The bytes as they came."""
         return asked.body
 
     async def take(
         self, machines: Machines, principal: Principal, source: Source, asked: Asked
     ) -> Problem | None:
-        """Open, renew and end what is well formed; the first thing that was not, or was refused. Raises ProblemError when all was."""
+        """Accept the valid alerts and return the first problem of the others.
+
+        Raises ProblemError if all are refused.
+        """
         good, wrong_ones = read(asked)
         refused = [
             r
@@ -49,17 +52,20 @@ class AlertsDoor:
         machines.keep_all(principal, wrong_ones, asked, NAME)
         return next((error.problem for error in (*wrong_ones, *refused)), None)
 
-    def accepted(self, asked: Asked, found: Problem | None) -> Reply:  # noqa: ARG002  the protocol of dialects
-        """200, as an Alertmanager; 400 although the others were taken."""
+    def accepted(self, asked: Asked, found: Problem | None) -> Reply:  # noqa: ARG002
+        """Answer 200, or 400 although valid alerts were accepted."""
         return Reply(200, {}) if found is None else self.refused(found)
 
     def refused(self, problem: Problem) -> Reply:
-        """400 with its reason as a text, which clients print; 403 for a right that is missing."""
+        """Answer 400 with a text that clients print; 403 for a missing permission."""
         return Reply(403 if problem.status == 403 else 400, problem.sentence("en"))
 
 
 def read(asked: Asked) -> tuple[list[Signal], list[ProblemError]]:
-    """The alerts of a body, and what is wrong with the others. Raises ProblemError `invalid`, `not_json` when it is no list."""
+    """Read the valid alerts of a body, and the problems of the others.
+
+    Raises ProblemError `invalid`, `not_json` if the body is no list.
+    """
     if not isinstance(asked.json, list):
         raise wrong(
             "body", "list", "une liste d’alertes est attendue", "a list of alerts is expected"
@@ -75,7 +81,7 @@ def read(asked: Asked) -> tuple[list[Signal], list[ProblemError]]:
 
 
 def _signal(alert: Any, number: str, now: datetime) -> Signal:
-    """Raises ProblemError `invalid`."""
+    """Read an alert. Raises ProblemError `invalid`."""
     labels = labels_of(alert)
     if not labels:
         raise wrong(
@@ -119,7 +125,7 @@ def _signal(alert: Any, number: str, now: datetime) -> Signal:
 
 
 def labels_of(alert: Any) -> dict[str, str]:
-    """Labels that are not empty: one that is counts as not there."""
+    """Return the labels of an alert. An empty label counts as missing."""
     return {
         n: v
         for n, v in strings(alert.get("labels") if isinstance(alert, dict) else None).items()
@@ -128,7 +134,10 @@ def labels_of(alert: Any) -> dict[str, str]:
 
 
 def _time(alert: dict[str, Any], name: str, number: str) -> datetime | None:
-    """None for one that is not there or zero (`0001-01-01T00:00:00Z`). Raises ProblemError `invalid`."""
+    """Read a time. Raises ProblemError `invalid`.
+
+    Returns None for a missing or zero time (`0001-01-01T00:00:00Z`).
+    """
     given = alert.get(name)
     if given in (None, ""):
         return None
@@ -144,7 +153,7 @@ def _time(alert: dict[str, Any], name: str, number: str) -> datetime | None:
 
 
 def fingerprint(labels: dict[str, str]) -> str:
-    """As Prometheus makes it (FNV-1a over the sorted labels), so that an alert has one name on every way here."""
+    """Compute Prometheus's fingerprint (FNV-1a over sorted labels): all paths use one key."""
     value = _OFFSET
     for name in sorted(labels):
         for part in (name, labels[name]):

@@ -1,7 +1,9 @@
-"""What else an Alertmanager answers (API v2): its alerts, its silences, its status. `POST /api/v2/alerts` is a dialect (machines/alertmanager_api).
+"""Serve the rest of the Alertmanager API v2: alerts, silences and status.
 
-There is one store: silences are Vigie's maintenance windows, alerts are its leases, and both are asked of the console in the name of the caller. So
-whatever is silenced here is seen, audited and ended there, and a source sees and silences its own alerts only.
+`POST /api/v2/alerts` is in `services.intake.integrations.alertmanager_api`. Silences are Vigie's
+maintenance windows, and alerts are its leases. The console serves both in the caller's name. So
+each silence is visible, audited and ended there, and a source sees and silences its own alerts
+only.
 """
 
 from __future__ import annotations
@@ -50,17 +52,21 @@ _STATE: Final = {"active": "active", "planned": "pending", "over": "expired"}
 _CONFIG: Final = f"global:\n  resolve_timeout: {RESOLVE_TIMEOUT_S // 60}m\nroute:\n  receiver: {RECEIVER}\nreceivers:\n- name: {RECEIVER}\ntemplates: []\n"
 JSON: Final = "application/json"
 _NOT_AGAIN: Final = both(
-    "Une mise en silence refusée ne se représente pas : déclarez la maintenance à la page Maintenance.",
+    "Une mise en silence refusée ne se représente pas : déclarez la maintenance à la page "
+    "Maintenance.",
     "A refused silence is not offered again: declare the works on the page Maintenance.",
 )
 MOST: Final = 10_000
-"""Alerts or silences in one answer."""
+"""Maximum number of alerts or silences in one answer."""
 _PATIENCE: Final = {"Prefer": "wait=8"}
 log = structlog.get_logger(__name__)
 
 
 class Wrong(Exception):
-    """What the caller did not say right; becomes 400 with this text, as an Alertmanager answers. What is kept of it names `field` and `code` alone."""
+    """The request is invalid. The answer is a 400 with this text, as from Alertmanager.
+
+    The stored refusal holds only `field` and `code`.
+    """
 
     def __init__(self, text: str, field: str = "body", code: str = "invalid") -> None:
         super().__init__(text)
@@ -68,13 +74,13 @@ class Wrong(Exception):
 
 
 class Keep(Protocol):
-    """`Machines.keep`."""
+    """Type of `Machines.keep`."""
 
     def __call__(self, principal: Principal, problem: Problem, raw: Raw, address: str) -> None: ...
 
 
 class AlertmanagerApi:
-    """One per front."""
+    """Alertmanager API of one front."""
 
     def __init__(
         self,
@@ -96,7 +102,7 @@ class AlertmanagerApi:
         self._since = datetime.now(UTC)
 
     def serves(self, path: str, method: str) -> bool:
-        """True for what this answers; posting alerts is a dialect's."""
+        """Return whether this class answers a request. Posted alerts belong to an integration."""
         return (
             path in _PATHS
             or _SILENCE.fullmatch(path) is not None
@@ -104,7 +110,7 @@ class AlertmanagerApi:
         )
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request. Raises ProblemError, ClientGone."""
+        """Handle one request. Raises ProblemError, ClientGone."""
         path = scope["path"]
         if path.startswith("/-/"):
             await self._probe(path, send)
@@ -127,7 +133,7 @@ class AlertmanagerApi:
         await answer_json(send, 200, document)
 
     def _refused(self, asked: Asked, principal: Principal, problem: Problem) -> None:
-        """A silence that was not taken is kept with the other refused messages: whoever works under it believes that nobody is called."""
+        """Keep a refused silence: its author would otherwise believe that nobody is called."""
         if (asked.method, asked.path) == (
             "POST",
             "/api/v2/silences",
@@ -150,10 +156,9 @@ class AlertmanagerApi:
         )
 
     async def _identify(self, asked: Asked) -> tuple[Principal, str]:
-        """Who asks, and the key that says so. Raises ProblemError `unauthenticated`, `conflict`."""
-        if (
-            asked.sender is not None
-        ):  # the console is asked in the caller's name, and a replay has no key of theirs
+        """Return the caller and its key. Raises ProblemError `unauthenticated`, `conflict`."""
+        if asked.sender is not None:
+            # The console is asked in the caller's name, and a replay has no key.
             raise ProblemError("conflict", what=_NOT_AGAIN)
         for key in secrets_of(asked):
             principal = self._access.bearer(key) or await self._access.authenticate_bearer(key)
@@ -203,12 +208,10 @@ class AlertmanagerApi:
                 )
                 raise ProblemError("method_not_allowed", allowed=allowed)
 
-    # ── the console, in the caller's name ────────────────────────────────────────────────────────────────────────────
-
     async def _ask(
         self, principal: Principal, key: str, method: str, path: str, body: Any = None, **query: str
     ) -> Any:
-        """A document of the API. Raises ProblemError, Wrong."""
+        """Request a document of the console's API. Raises ProblemError, Wrong."""
         where = f"/api/v1/{path}?{urlencode({'realm': self._realm(principal), **query})}"
         try:
             status, document = await self._proxy.ask(
@@ -224,7 +227,8 @@ class AlertmanagerApi:
             raise ProblemError("not_found")
         if status == 403:
             raise forbidden(principal.role, Permission.MAINTENANCE_WRITE)
-        if status == 202:  # on the log, and not decided yet: the caller asks again
+        # The command is on the log but not decided yet: the caller asks again.
+        if status == 202:
             raise ProblemError("outcome_unknown", retry_after_s=2)
         if status != 200:
             raise ProblemError("console_away", retry_after_s=2)
@@ -242,8 +246,6 @@ class AlertmanagerApi:
             if page["next"] is None or len(items) >= MOST:
                 return items
             cursor = {"cursor": page["next"]}
-
-    # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _alerts(
         self, asked: Asked, principal: Principal, key: str, filters: Sequence[Matcher]
@@ -272,8 +274,10 @@ class AlertmanagerApi:
         return [a for a in alerts if _is_wanted(a, wanted)]
 
     def _notes(self, leases: Sequence[Any]) -> dict[str, Any]:
-        """Lease → its alert as it came: annotations are free text and lie with the bytes of the message, for a source that wrote them and for whoever may
-        read the words of reports. None are left when those were erased.
+        """Return the original alert of each lease, which holds its annotations.
+
+        Annotations are free text and stay in the message's bytes. Only the source that wrote them,
+        and accounts that may read reports' text, see them. An erased alert gives none.
         """
         items = self._texts.get_many([text_id_of(x["id"]) for x in leases])
         bodies: dict[bytes, dict[str, Any]] = {}
@@ -281,17 +285,17 @@ class AlertmanagerApi:
         for lease in leases:
             item = items.get(text_id_of(lease["id"]))
             raw = item.raw if item is not None and item.raw else b"[]"
-            if (
-                told := bodies.get(raw)
-            ) is None:  # a body of many is the same bytes for each of them
+            if (told := bodies.get(raw)) is None:
+                # Alerts of one request share the same bytes.
                 told = bodies[raw] = _by_fingerprint(raw)
             found[lease["id"]] = told.get(fingerprint(lease["labels"]), {})
         return found
 
-    # ── silences ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def _silence(self, asked: Asked, principal: Principal, key: str) -> dict[str, str]:
-        """A window from a silence; one with the id of another that is not over changes that. Raises ProblemError, Wrong."""
+        """Create a maintenance window from a silence, or change the one with its id.
+
+        Raises ProblemError, Wrong.
+        """
         given = asked.json_object()
         starts, ends = read_time(given.get("startsAt")), read_time(given.get("endsAt"))
         now = datetime.now(UTC)
@@ -317,10 +321,8 @@ class AlertmanagerApi:
         decided = await self._ask(principal, key, "POST", "maintenance", body)
         return {"silenceID": decided["result"]["window"]}
 
-    # ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _status(self) -> dict[str, Any]:
-        """Vigie is no node of a gossip cluster: its order is the log's."""
+        """Return the status. Vigie is no node of a gossip cluster."""
         info = {
             "version": version("vigie"),
             "revision": "",
@@ -343,7 +345,7 @@ async def _asked(check: Check) -> str | None:
 
 
 def _names_us(receiver: str) -> bool:
-    """Raises Wrong."""
+    """Return whether a receiver pattern matches ours. Raises Wrong."""
     try:
         check(receiver)
     except PatternInvalid as error:
@@ -352,7 +354,7 @@ def _names_us(receiver: str) -> bool:
 
 
 def _filters(scope: Scope) -> list[Matcher]:
-    """Raises Wrong."""
+    """Parse the `filter` parameters. Raises Wrong."""
     pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     try:
         return [Matcher.parse(value) for name, value in pairs if name == "filter"]
@@ -361,7 +363,7 @@ def _filters(scope: Scope) -> list[Matcher]:
 
 
 def _by_fingerprint(raw: bytes) -> dict[str, Any]:
-    """The alerts of a body; none when it is no list of them."""
+    """Return alerts of a body by fingerprint; none if it is no list."""
     try:
         told = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -404,7 +406,7 @@ def _is_wanted(alert: dict[str, Any], wanted: dict[str, bool]) -> bool:
 
 
 def _silence(window: Any, principal: Principal) -> dict[str, Any]:
-    """A window as a silence: what it covers beside labels is shown as matchers of these names."""
+    """Show a window as a silence. Sites, kinds and other covered items appear as matchers."""
     covers = window["covers"]
     sources = (
         []
@@ -444,13 +446,13 @@ def _silence(window: Any, principal: Principal) -> dict[str, Any]:
 
 
 def _speaks_of(silence: dict[str, Any], filters: Sequence[Matcher]) -> bool:
-    """As Alertmanager filters silences: by the values of their own matchers."""
+    """Filter silences by the values of their matchers, as Alertmanager does."""
     values = {m["name"]: m["value"] for m in silence["matchers"]}
     return all(f.matches(values) for f in filters)
 
 
 def _matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """Raises Wrong."""
+    """Parse the matchers of a silence. Raises Wrong."""
     listed = given.get("matchers")
     if not isinstance(listed, list) or not listed:
         raise Wrong("at least one matcher required", "matchers", "missing")
@@ -482,7 +484,7 @@ def _matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _text(given: dict[str, Any], name: str) -> str:
-    """Raises Wrong."""
+    """Return a required text. Raises Wrong."""
     value = given.get(name)
     if not isinstance(value, str) or not value.strip():
         raise Wrong(f"{name} information missing", name, "missing")
@@ -500,5 +502,5 @@ def _sentence(document: Any) -> str:
 
 
 def _code(document: Any) -> str:
-    """Of a problem document."""
+    """Return the code of a problem document."""
     return str(document.get("code") or "invalid") if isinstance(document, dict) else "invalid"

@@ -1,4 +1,7 @@
-"""apprise as a client (`json://`, `xml://`, `form://`): `POST /webhooks/apprise`. info, success, warning, failure. Attachments are left out."""
+"""Accept notifications of apprise (`json://`, `xml://`, `form://`): `POST /webhooks/apprise`.
+
+Types are info, success, warning and failure. Attachments are ignored.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,11 @@ def _xml(body: bytes) -> dict[str, str]:
     return found
 
 
-def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the protocol of dialects
-    """success closes what a failure or warning of the same title opened; info opens nothing by itself. Raises ProblemError `invalid`."""
+def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  protocol of integrations
+    """Read one transition. Raises ProblemError `invalid`.
+
+    `success` closes the failure or warning of the same title. `info` opens nothing.
+    """
     given = {
         str(name).lower(): value
         for name, value in (_xml(asked.body) if asked.kind in _XML else fields_of(asked)).items()
@@ -51,11 +57,10 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the 
     ]
 
 
-def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  the protocol of dialects
-    """Any 2xx."""
+def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  protocol of integrations
     return Reply(200, {"signals": len(found)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """The usual problem document."""
+    """Use the standard problem document."""
     return None

@@ -1,7 +1,8 @@
-"""CloudEvents 1.0: `POST /api/v1/events` (binary, structured, batch) and the topic `events.external` (services.intake.integrations.external_events).
+"""Accept CloudEvents 1.0: `POST /api/v1/events` (binary, structured, batch).
 
-Data that is a native report (`type` and `severity` as in `POST /api/v1/reports`) is taken as one; other data is read by the source's mapping,
-as the generic dialect reads it. The same (source, id) is the same event.
+`services.intake.integrations.external_events` reads the topic `events.external` with this module,
+too. Data with `type` and `severity` as in `POST /api/v1/reports` is a native report. Other data is
+read by the source's mapping, as in `generic`. The same (source, id) is the same event.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ STRUCTURED: Final = "application/cloudevents+json"
 BATCHED: Final = "application/cloudevents-batch+json"
 REQUIRED: Final = ("id", "source", "specversion", "type")
 _DATA: Final = ("data", "data_base64")
-"""No attributes: they come in the body."""
+"""Names that are no attributes, because they are in the body."""
 _TYPES: Final = frozenset(t.value for t in EventType)
 
 
 def signals(asked: Asked, source: Source) -> list[Signal | Told | ProblemError]:
-    """Each event of the request; what is wrong with one of a batch costs the others nothing. Raises ProblemError `invalid`, `not_json`."""
+    """Read each event of a request. Raises ProblemError `invalid`, `not_json`.
+
+    An invalid event in a batch does not affect the others.
+    """
     if asked.kind == BATCHED:
         events = asked.json
         if not isinstance(events, list) or not 1 <= len(events) <= BATCH:
@@ -60,7 +64,7 @@ def _judged(event: Any, source: Source, where: str) -> Signal | Told | ProblemEr
 
 
 def source_in(asked: Asked) -> str:
-    """The `source` of a single event, binary or structured. Raises ProblemError `invalid`, `not_json`."""
+    """Return the `source` of a single event. Raises ProblemError `invalid`, `not_json`."""
     name = (
         unquote(asked.headers.get("ce-source", ""))
         if asked.kind != STRUCTURED
@@ -72,7 +76,10 @@ def source_in(asked: Asked) -> str:
 
 
 def whole(asked: Asked) -> tuple[bytes, str]:
-    """Bytes and media type that say all that the request does: a binary event as the structured one, since half of it is in its headers. Never raises."""
+    """Return bytes and media type that hold the whole request. Never raises.
+
+    A binary event becomes a structured one, because half of it is in its headers.
+    """
     if asked.kind in (STRUCTURED, BATCHED):
         return asked.body, asked.headers["content-type"]
     event = (
@@ -84,7 +91,7 @@ def whole(asked: Asked) -> tuple[bytes, str]:
 
 
 def _data_of(asked: Asked) -> dict[str, Any]:
-    """The data of a binary event in a structured one, to be read there as they are here."""
+    """Return the data of a binary event for a structured one, with the same meaning."""
     try:
         if not _is_json(asked.kind):
             return {"data": asked.body.decode()}
@@ -186,11 +193,10 @@ def _data(event: dict[str, Any], where: str) -> Any:
         return raw.decode("utf-8", "replace")
 
 
-def accepted(asked: Asked, found: list[Signal | Told | ProblemError]) -> Reply:  # noqa: ARG001  the protocol of dialects
-    """Any 2xx."""
+def accepted(asked: Asked, found: list[Signal | Told | ProblemError]) -> Reply:  # noqa: ARG001
     return Reply(202, {"accepted": sum(not isinstance(f, ProblemError) for f in found)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """The usual problem document."""
+    """Use the standard problem document."""
     return None

@@ -1,5 +1,7 @@
-"""Machine dialects at the door: who asks, what it says, and the answer that its client understands. What it tells becomes reports in
-`transitions`. A request may be repeated as a whole: what was accepted has no second effect.
+"""Dispatch requests to integrations: identify the sender, accept the reports, answer.
+
+`services.intake.integrations.reports` turns transitions of alerts into reports. A request may be
+repeated as a whole: accepted reports have no second effect.
 """
 
 from __future__ import annotations
@@ -57,51 +59,57 @@ from services.runtime.process import metrics
 
 
 class Dialect(Protocol):
-    """What a module of this package offers."""
+    """Interface of an integration module."""
 
     NAME: str
     PATHS: tuple[str, ...]
 
     def signals(self, asked: Asked, source: Source) -> Sequence[Signal | Told | ProblemError]:
-        """What the request tells; of many, also what is wrong with one. Raises ProblemError."""
+        """Read the transitions in a request. Raises ProblemError.
+
+        In a list of many, an invalid item is returned as its ProblemError.
+        """
         ...
 
     def accepted(self, asked: Asked, found: Any) -> Reply:
-        """The answer to a request that was taken."""
+        """Return the response to an accepted request."""
         ...
 
     def refused(self, problem: Problem) -> Reply | None:
-        """The answer to one that was not; None = the usual problem document."""
+        """Return the response to a refused request; None for the standard problem document."""
         ...
 
 
 @runtime_checkable
 class OwnDoor(Protocol):
-    """A dialect that must know more than its request: who a number belongs to, how many may come (services.intake.field)."""
+    """An integration that needs more than the request, such as numbers or limits.
+
+    See `services.intake.field`.
+    """
 
     @property
-    def NAME(self) -> str: ...  # noqa: N802  as modules have it
+    def NAME(self) -> str: ...  # noqa: N802  as in modules
     @property
     def PATHS(self) -> tuple[str, ...]: ...  # noqa: N802
     @property
     def PERMISSION(self) -> Permission: ...  # noqa: N802
 
     def kept(self, asked: Asked) -> bytes:
-        """What may be kept of a request that is refused."""
+        """Return the bytes of a refused request that may be stored."""
         ...
 
     async def take(
         self, machines: Machines, principal: Principal, source: Source, asked: Asked
     ) -> Any:
-        """Make its reports. Raises ProblemError."""
+        """Accept the reports of a request. Raises ProblemError."""
         ...
 
     def accepted(self, asked: Asked, found: Any) -> Reply:
-        """As Dialect."""
+        """Return the response to an accepted request."""
         ...
 
     def refused(self, problem: Problem) -> Reply | None:
-        """As Dialect."""
+        """Return the response to a refused request; None for the standard problem document."""
         ...
 
 
@@ -110,11 +118,14 @@ DIALECTS: Final[dict[str, Dialect]] = {
 }
 RETRY_S: Final = 2
 WHOLE_BYTES: Final = 2 << 20
-"""What the reports of one request may keep of it together, each the whole body: beyond, each keeps its own part. A group of 900 alerts would be 900 megabytes."""
+"""Maximum bytes stored for the reports of one request if each stores the whole body.
+
+Beyond, each report stores its own part: a group of 900 alerts would take 900 MB.
+"""
 TRANSIENT: Final = frozenset({429, 503})
-"""Say nothing about the message: the same may be taken later."""
+"""Statuses of temporary problems: the same message may be accepted later."""
 ANYBODY: Final = frozenset({"cap"})
-"""Dialects that whoever may report may pass on, without being a source of that dialect."""
+"""Integrations open to every principal that may report, not only to registered sources."""
 _KEY_AT: Final = {
     "pagerduty": "routing_key",
     "opsgenie": "Authorization: GenieKey",
@@ -128,7 +139,7 @@ log = structlog.get_logger(__name__)
 
 
 class Machines:
-    """All machine dialects. One per front."""
+    """All integrations of one front."""
 
     def __init__(
         self,
@@ -149,13 +160,13 @@ class Machines:
         self._refused = refused
         self._strangers = strangers
         self.transitions = Transitions(receiver, ledger, live_realm, geography)
-        """What a message tells becomes reports there."""
+        """Turns transitions of alerts into reports."""
         self.book = book
         self.rates = rates
         self._own_doors = own_doors
 
     def serving(self, path: str) -> Dialect | OwnDoor | None:
-        """The dialect of a path."""
+        """Return the integration that serves a path, or None."""
         return next(
             (
                 d
@@ -167,23 +178,24 @@ class Machines:
 
     @property
     def dialects(self) -> list[Dialect | OwnDoor]:
-        """All that this front understands."""
+        """All integrations of this front."""
         return [*DIALECTS.values(), *self._own_doors]
 
     @property
     def names(self) -> list[str]:
-        """Dialects that a source may have."""
+        """Names of integrations that a source may have."""
         return list(dict.fromkeys([*DIALECTS, *(d.NAME for d in self._own_doors)]))
 
     async def handle(
         self, dialect: Dialect | OwnDoor, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """One request. Raises ClientGone."""
+        """Handle one request. Raises ClientGone."""
         principal: Principal | None = None
         asked = asked_of(scope, b"")
         began = time.perf_counter()
         try:
-            # before the body, so that a refusal to read it is its sender's
+            # Identify the sender before the body is read, so that even an unreadable body counts as
+            # theirs.
             principal = await self._sender(asked, secrets_of(asked))
             if scope["method"] not in ("POST", "PUT") and not scope["path"].startswith(
                 "/v2/heartbeats"
@@ -219,7 +231,7 @@ class Machines:
             return
         except ClientGone:
             raise
-        except Exception as error:  # noqa: BLE001  a fault of ours: what was sent is kept all the same
+        except Exception as error:  # noqa: BLE001  our fault: keep the message
             await self._refuse(
                 dialect, principal, _fault_of_ours(dialect.NAME, error).problem, asked, scope, send
             )
@@ -238,10 +250,11 @@ class Machines:
         await self.take_all(principal, source, dialect.NAME, asked, signals)
         return signals
 
-    # ── who ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def _sender(self, asked: Asked, keys: Sequence[str]) -> Principal | None:
-        """Whose key is among these; heard with that, whatever becomes of what it says, unless somebody else offers it again. Raises ProblemError `starting`."""
+        """Return the principal of the first valid key, and record its sign of life.
+
+        A replay has a sender already and gives no sign of life. Raises ProblemError `starting`.
+        """
         if asked.sender is not None:
             return asked.sender
         principal = await self._holder(keys)
@@ -251,7 +264,7 @@ class Machines:
         return principal
 
     def heard(self, principal: Principal) -> None:
-        """A message came under its key: a sign of life, if it is a source's."""
+        """Record a sign of life of a source."""
         if self._access.source(principal.id) is not None:
             self.book.heard(principal.id, time.time_ns() // 1_000_000)
 
@@ -264,7 +277,7 @@ class Machines:
         return None
 
     def _source_of(self, principal: Principal, dialect: Dialect | OwnDoor, asked: Asked) -> Source:
-        """Raises ProblemError `forbidden`, `other_door`."""
+        """Return the source of a principal. Raises ProblemError `forbidden`, `other_door`."""
         needed = dialect.PERMISSION if isinstance(dialect, OwnDoor) else Permission.REPORT_POST
         source = self._access.source(principal.id)
         if source is None and dialect.NAME in ANYBODY:
@@ -288,8 +301,6 @@ class Machines:
         paths = next((d.PATHS for d in self.dialects if source.dialect == d.NAME), ("/",))
         return f"{paths[0]}/{source.name}" if source.dialect == generic.NAME else paths[0]
 
-    # ── what ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def take_all(
         self,
         principal: Principal,
@@ -298,8 +309,10 @@ class Machines:
         asked: Asked,
         signals: Sequence[Signal | Told | ProblemError],
     ) -> list[Receipt | ProblemError]:
-        """Each by itself: what is refused of many is kept and costs the others nothing; receipts of what was told, and these refusals. Raises ProblemError
-        when all are refused, or when one may pass again.
+        """Accept each transition by itself, and return receipts and refusals.
+
+        A refused one among many is kept and does not affect the others. Raises ProblemError if all
+        are refused, or if one may be accepted later.
         """
         speaker = self.transitions.speaker(principal, source, _raw(dialect, asked))
         turns = asyncio.Semaphore(BATCH_AT_ONCE)
@@ -320,7 +333,7 @@ class Machines:
                     return error
                 except BrokerAway:
                     raise
-                except Exception as error:  # noqa: BLE001  costs the others nothing
+                except Exception as error:  # noqa: BLE001  does not affect the others
                     return _fault_of_ours(dialect, error)
                 self.book.accepted(principal.id)
                 return took
@@ -336,8 +349,6 @@ class Machines:
         self.keep_all(principal, problems, asked, dialect)
         return [r for r in results if isinstance(r, Receipt | ProblemError)]
 
-    # ── refused ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def _refuse(
         self,
         dialect: Dialect | OwnDoor,
@@ -347,10 +358,13 @@ class Machines:
         scope: Scope,
         send: Send,
     ) -> None:
-        """Machines get 503 with Retry-After for what may pass again, never 429."""
+        """Answer with a problem and keep the message of a known sender.
+
+        Temporary problems are a 503 with Retry-After, never a 429.
+        """
         metrics.count("vigie_reports_total", dialect=dialect.NAME, status=str(problem.status))
         if problem.status in TRANSIENT or asked.sender is not None:
-            pass  # it says nothing about the message: the sender comes again; or it lies in the lane already
+            pass  # The sender of a temporary problem retries; a replayed message is kept already.
         elif principal is None:
             self._strangers.note(address_of(scope), asked.method, asked.address, problem.code)
         else:
@@ -374,7 +388,10 @@ class Machines:
     def keep_all(
         self, principal: Principal, problems: Sequence[ProblemError], asked: Asked, dialect: str
     ) -> None:
-        """What is wrong with some of a request: each is counted, and the request is kept once for each reason, which its replay offers as a whole."""
+        """Count each problem of a request, and keep the request once per problem code.
+
+        A replay offers the request as a whole.
+        """
         kept: set[str] = set()
         for error in problems:
             if error.problem.code in kept:
@@ -384,7 +401,10 @@ class Machines:
                 kept.add(error.problem.code)
 
     def keep(self, principal: Principal, problem: Problem, raw: Raw, address: str) -> None:
-        """`address`: path and query where it is offered again."""
+        """Count a refused message and keep it.
+
+        `address` is the path and query for a replay.
+        """
         self.book.refused(principal.id, problem, time.time_ns() // 1_000_000)
         self._refused.keep(
             Refused(principal, problem, raw.body, raw.content_type, raw.dialect, address)
@@ -394,8 +414,10 @@ class Machines:
 def _turns(
     signals: Sequence[Signal | Told | ProblemError],
 ) -> tuple[list[Signal | Told | ProblemError], list[Signal | Told | ProblemError]]:
-    """Ends come after beginnings: of two alerts on one site the one that goes on is known before the other is over. Several words on one matter stay in
-    their order.
+    """Split transitions into two rounds, so that ends follow beginnings.
+
+    With two alerts on one site, the lasting one must be known before the other ends. Several
+    transitions of one alert keep their order.
     """
     words = Counter(s.key for s in signals if isinstance(s, Signal))
     last = [
@@ -407,7 +429,7 @@ def _turns(
 
 
 def _raw(dialect: str, asked: Asked) -> Raw:
-    """What is kept of a request, to be read and offered again."""
+    """Return the bytes to keep of a request, for reading and replay."""
     body, kind = (
         cloudevents.whole(asked)
         if dialect == cloudevents.NAME
@@ -431,14 +453,17 @@ def _nobody(dialect: str) -> ProblemError:
 
 
 def _fault_of_ours(dialect: str, error: Exception) -> ProblemError:
-    """`internal`, with the exception in the technical log."""
+    """Return `internal`, and log the exception."""
     reference = secrets.token_hex(6)
     log.error("machine.failed", reference=reference, dialect=dialect, exc_info=error)
     return ProblemError("internal", reference=reference)
 
 
 def _of_its_part(speaker: Speaker, told: Signal | Told) -> Speaker:
-    """Raises ProblemError `invalid`: it may be too deep to be written."""
+    """Replace the stored body by the transition's own part.
+
+    Raises ProblemError `invalid` if the part is nested too deeply.
+    """
     if told.part is None:
         return speaker
     return replace(
@@ -450,5 +475,5 @@ def _of_its_part(speaker: Speaker, told: Signal | Told) -> Speaker:
 
 
 def where_of(dialect: str) -> str:
-    """Where the clients of a dialect put their key, first of the places that are looked at."""
+    """Return where clients of an integration usually put their key."""
     return _KEY_AT.get(dialect, "Authorization")

@@ -1,7 +1,9 @@
-"""Which matters of a source are open: read from the aliases of its accepted reports, so that nothing of its own can be lost.
+"""Track the open episodes of a source from the aliases of its accepted reports.
 
-An opening report carries the alias `key@began:type:site`, the closing one the same with `#end`, the nth that changes its words `key@began#n`. All are
-in the log (there with a hash in place of the sender's key, see log_words) and in the front's index, with a fingerprint of their words; this keeps the newest episode of each key in memory.
+The opening report carries the alias `key@began:type:site`, the closing one the same with `#end`,
+and the nth update `key@began#n`. All are in the log (with a hash in place of the sender's key, see
+`services.intake.reports.redaction`) and in the index of answers, with a fingerprint of their text.
+So this module has no data to lose; it keeps the newest episode of each key in memory.
 """
 
 from __future__ import annotations
@@ -18,56 +20,56 @@ KEPT: Final = 50_000
 _NAME: Final = re.compile(r"(\d{1,15}):([a-z_]{1,40}):(.{0,64})")
 _UPDATE: Final = re.compile(r"(\d{1,15})#(\d{1,15})")
 TOMBSTONE_MS: Final = 15 * 60_000
-"""After the end of an episode a signal from before it opens nothing for this long: it only came late."""
+"""Time after an end in which an older message opens nothing, because it is only late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
     key: str
     began: int
-    """ms; part of its name."""
+    """Beginning in ms; part of the episode's name."""
     type: str
     site: str | None
     report_id: str = ""
     ended: int | None = None
-    """When its end arrived, ms."""
+    """Arrival of the end, in ms."""
     over: int | None = None
-    """When it was over, as its end says, ms; None: unknown."""
+    """Time of the end as reported, in ms; None if unknown."""
     updates: int = 0
     content: str = ""
-    """Fingerprint of what it was last said to be."""
+    """Fingerprint of the last reported content."""
     at: int | None = None
-    """When it was that, as its last report says, ms; None: unknown (an index of an earlier version)."""
+    """Time of that content as reported, in ms; None if an older index lacks it."""
     answered: bool = True
-    """Whether somebody is known to have been told that this was taken: see Known."""
+    """True if a client is known to have received the answer. See `Known`."""
 
     @property
     def alias(self) -> str:
-        """Of the opening report."""
+        """Alias of the opening report."""
         return f"{self.key}@{self.name}"
 
     @property
     def name(self) -> str:
-        """Return its name among the episodes of its key."""
+        """Name among the episodes of its key."""
         return f"{self.began}:{self.type}:{self.site or ''}"
 
     def saying(self, content: str, at: int) -> Episode:
-        """The same after one more update."""
+        """Return the episode after one more update."""
         return replace(self, updates=self.updates + 1, content=content, at=at, answered=True)
 
     @property
     def update_alias(self) -> str:
-        """Of the last update."""
+        """Alias of the last update."""
         return f"{self.key}@{self.began}#{self.updates}"
 
     @property
     def telling(self) -> str:
-        """Key of the report that said so, without a clock: the same from here, told again, is the same report."""
+        """Key of the report with this content. Without a clock, a repetition has the same key."""
         return f"{self.alias}#{self.updates}:{self.content}" if self.updates else self.alias
 
 
 _Place = tuple[str, str, str]
-"""Realm, sender, key."""
+"""Realm, sender and key."""
 _Kept = OrderedDict[_Place, Episode | None]
 
 
@@ -85,25 +87,29 @@ def _said(episode: Episode, known: Known) -> Episode:
 
 
 class Episodes:
-    """Of all sources of one front. One transition per key at a time: the caller holds the key's lock."""
+    """Episodes of all sources of one front. Callers hold a key's lock during a transition."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._newest: _Kept = OrderedDict()
         self._over: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
-        """Realm and sender → type and site → when the newest end there was, ms."""
+        """By realm and sender: type and site to the time of the newest end, in ms."""
         self._tried: _Kept = OrderedDict()
-        """Beginnings of which no acknowledgement has come: each may be on the log all the same, or come to it yet."""
+        """Openings without an acknowledgement. They may be on the log, or still reach it."""
 
     def newest(self, realm: str, sender: str, key: str) -> Episode | None:
-        """The newest episode of a key, open or not."""
+        """Return the newest episode of a key, open or not."""
         place = (realm, sender, key)
         if place not in self._newest or place in self._tried:
             _remember(self._newest, place, self._read(realm, sender, key))
         return self._newest[place]
 
     def begins(self, realm: str, sender: str, episode: Episode) -> Episode:
-        """It is about to be told: under the name under which the same was tried before, so that it is one if that landed."""
+        """Prepare an episode that is about to be reported.
+
+        If the same was tried before, it gets the same name, so that it counts once if the first try
+        succeeded.
+        """
         place = (realm, sender, episode.key)
         tried = self._tried.get(place)
         if tried is not None and (tried.content, tried.type, tried.site) == (
@@ -116,7 +122,7 @@ class Episodes:
         return episode
 
     def note(self, realm: str, sender: str, episode: Episode) -> None:
-        """It was opened, changed or closed."""
+        """Record that an episode was opened, changed or closed."""
         place = (realm, sender, episode.key)
         self._tried.pop(place, None)
         _remember(self._newest, place, episode)
@@ -125,11 +131,11 @@ class Episodes:
             there[what] = max(there.get(what, 0), episode.over)
 
     def over(self, realm: str, sender: str, type: str, site: str | None) -> int | None:
-        """When the newest end was that this sender told of there, of whatever matter, ms."""
+        """Return the time of the sender's newest end of this type and site, in ms, or None."""
         return self._ends(realm, sender).get((type, site or ""))
 
     def _ends(self, realm: str, sender: str) -> dict[tuple[str, str], int]:
-        """Read once: an end that is told later is noted here."""
+        """Read the ends of a sender once; `note` adds later ones."""
         if (known := self._over.get((realm, sender))) is None:
             known = self._over[realm, sender] = {}
             for alias, at in self._ledger.ends(realm, sender):
@@ -149,7 +155,8 @@ class Episodes:
                 began, n = int(update[1]), int(update[2])
                 updated[began] = max(updated.get(began, (0, known)), (n, known), key=lambda u: u[0])
             if (found := _NAME.fullmatch(name)) is None:
-                continue  # another key that begins so, or an alias of a native report
+                # Another key with the same prefix, or the alias of a native report.
+                continue
             if name != told:
                 ended[name] = known
             else:
@@ -157,9 +164,8 @@ class Episodes:
                 opened[name] = known.recorded_at, _said(episode, known)
         if not opened:
             return None
-        _, newest = max(
-            opened.values(), key=lambda o: (o[0], o[1].began)
-        )  # told last: a clock that ran ahead says nothing of the order
+        _, newest = max(opened.values(), key=lambda o: (o[0], o[1].began))
+        # The newest is the last reported: a clock that was ahead says nothing about the order.
         if newest.began in updated:
             updates, last = updated[newest.began]
             newest = replace(_said(newest, last), updates=updates)

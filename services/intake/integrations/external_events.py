@@ -1,13 +1,16 @@
-"""`events.external`: CloudEvents of producers outside, binary or structured, become reports as if they had come over HTTP.
+"""Turn CloudEvents of the topic `events.external` into reports, as if they came over HTTP.
 
-Kafka's ACL says who may write there; the event's `source` says which registered source (dialect cloudevents, `speaks_for`) it is. Exactly
-once in effect, however this process ends:
+Kafka's ACL decides which producers may write there. The event's `source` names the registered
+source (integration cloudevents, `speaks_for`). Each record takes effect exactly once, whenever this
+process dies:
 
-1. The record is judged: its reports are on `alerts.inputs`, or it lies in the refused lane with its reason.
-2. Only then the position moves on, in `intake/sources.db`. The next record of the partition waits for it.
+1. Its reports are on `alerts.inputs`, or it is kept as refused with a reason.
 
-So after kill -9 at most one record per partition is judged again, and it falls to its (source, id). What may pass later (the log is away,
-overload) is tried until it passes; what is wrong with a record stops nothing.
+2. Only then does the position in `intake/sources.db` advance. The next record of the partition
+waits.
+
+So after kill -9 at most one record per partition is processed again, and its (source, id) is
+recognised. Temporary failures are retried. An invalid record blocks nothing.
 """
 
 from __future__ import annotations
@@ -46,18 +49,18 @@ from services.runtime.process import metrics, tracing
 TOPIC: Final = "events.external"
 RETRY_S: Final = 0.5
 SETTLE_S: Final = 2.0
-"""Patience with a source that another process may just have registered."""
+"""Seconds to wait for a source that another process may just have registered."""
 POLL_MS: Final = 500
 MAX_RECORDS: Final = 500
 NOBODY: Final = Principal(
     id=TOPIC, role=Role.SOURCE, label="producers of events.external without a registered source"
 )
-"""In whose name a record is refused when no source is known."""
+"""Principal of refused records without a known source."""
 log = structlog.get_logger(__name__)
 
 
 class ExternalEvents:
-    """The one reader of the topic. One per front."""
+    """The only reader of the topic in one front."""
 
     def __init__(
         self,
@@ -76,7 +79,7 @@ class ExternalEvents:
         self._book = book
 
     async def run(self) -> None:
-        """Until cancelled. While the broker is away it tries again."""
+        """Process records until cancelled; reconnect while the broker is away."""
         await self._ledger.caught_up.wait()
         await self._access.caught_up.wait()
         while True:
@@ -118,7 +121,11 @@ class ExternalEvents:
     def _starts(
         self, begins: Mapping[Any, int], ends: Mapping[Any, int], young: Mapping[Any, Any]
     ) -> dict[TopicPartition, int]:
-        """Where the last run stopped. Without that, or when the topic was made again, what the index of answers can still recognise."""
+        """Return the offsets at which the last run stopped.
+
+        If unknown, or if the topic was recreated, start at the oldest event that the index of
+        answers can still recognise.
+        """
         kept, starts = self._book.positions(), {}
         for tp, begin in begins.items():
             known = kept.get(tp.partition)
@@ -143,7 +150,7 @@ class ExternalEvents:
             await self._book.taken(partition, record.offset + 1)
 
     async def _take(self, record: Any) -> None:
-        """Return once the record has had its effect or is refused. Never raises for what it holds."""
+        """Process a record until it takes effect or is refused. Its content never raises."""
         principal = NOBODY
         while True:
             try:
@@ -170,7 +177,10 @@ class ExternalEvents:
             await asyncio.sleep(RETRY_S)
 
     async def _speaker(self, name: str) -> tuple[Principal, Source]:
-        """Raises ProblemError `invalid` when no enabled source speaks for that name."""
+        """Return the source that reports under a name, and its principal.
+
+        Raises ProblemError `invalid` if no enabled source has this name.
+        """
         if (found := self._find(name)) is None:
             await self._access.settled(SETTLE_S)
             found = self._find(name)
@@ -197,7 +207,8 @@ class ExternalEvents:
                 best = width, principal, source
         if best is None:
             return None
-        # a record that waits holds up those of other sources behind it on its partition: its danger overtakes in the decider's urgent lane
+        # A rate limit would hold up records of other sources behind this one. Danger overtakes in
+        # the decider's urgent lane.
         return best[1].model_copy(update={"rate_per_s": UNLIMITED}), best[2]
 
     async def _refuse(self, record: Any, principal: Principal, problem: Problem) -> None:
@@ -218,30 +229,36 @@ class ExternalEvents:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """A name itself, or what begins as a pattern that ends with `*`."""
+    """Return whether a name equals a pattern, or begins like one that ends with `*`."""
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def written_at(record: Any) -> Instant | None:
-    """When it was written, as its producer says; None for a time that cannot be: a wrong unit or clock decides neither a list nor an erasure."""
+    """Return the time at which the producer wrote the record, or None if it is not plausible.
+
+    A wrong unit or clock must not affect the order of lists or the erasure.
+    """
     now = time.time_ns() // 1_000_000
     return record.timestamp if now - KEPT_MS < record.timestamp <= now else None
 
 
 def corrected_by(record: Any) -> str | None:
-    """Return who changed the record before it was offered again; None for a producer's own."""
+    """Return the author of a correction; None for an original record."""
     return next(
         (_text(value)[:TOKEN_CHARS] for name, value in record.headers if name == HEADER), None
     )
 
 
 def content_type_of(record: Any) -> str:
-    """As the producer wrote it."""
+    """Return the content type that the producer gave."""
     return next((_text(v)[:200] for n, v in record.headers if n.lower() == "content-type"), BYTES)
 
 
 def asked_of(record: Any) -> Asked:
-    """The request that this record would be over HTTP. Raises ProblemError `invalid` when it is no CloudEvent."""
+    """Convert a record to the equivalent HTTP request.
+
+    Raises ProblemError `invalid` if it is no CloudEvent.
+    """
     headers = {name.lower(): _text(value) for name, value in reversed(record.headers)}
     told = {
         f"ce-{name[3:]}": quote(value, safe=" ")

@@ -1,4 +1,4 @@
-"""What programs post as fields: JSON, a form, or a form in parts, with the query beside it."""
+"""Read the fields of JSON, form and multipart bodies, and of the query."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ MAX_PARTS: Final = 100
 
 
 def fields_of(asked: Asked) -> dict[str, Any]:
-    """Fields of a JSON, form or multipart body, and of the query; the body wins, and the first of a name. Raises ProblemError."""
+    """Return the fields of body and query. Raises ProblemError.
+
+    The body has priority, and the first value of a name.
+    """
     given: dict[str, Any] = dict(reversed(pairs_of(asked)))
     return given | asked.json_object() if _is_json(asked) else given
 
 
 def pairs_of(asked: Asked) -> list[tuple[str, str]]:
-    """Fields of a form or multipart body, then those of the query; a name may come several times. Raises ProblemError."""
+    """Return fields of a form or multipart body, then of the query. Raises ProblemError.
+
+    Names may repeat.
+    """
     queried = [(name, value) for name, value in asked.queried if name != "token"]
     if _is_json(asked):
         return queried
@@ -32,7 +38,10 @@ def _is_json(asked: Asked) -> bool:
 
 
 def _parts(asked: Asked) -> list[tuple[str, str]]:
-    """Fields of a multipart body without files; header lines and their number are bounded. Raises ProblemError `invalid`."""
+    """Read fields of a multipart body, without files. Raises ProblemError `invalid`.
+
+    Header lines and their number are limited.
+    """
     boundary = parse_options_header(asked.headers["content-type"])[1].get(b"boundary", b"")
     if not boundary:
         raise wrong(
@@ -81,7 +90,7 @@ class _Part:
     value: bytearray = field(default_factory=bytearray)
     content: bytearray = field(default_factory=bytearray)
     name: str | None = None
-    """None: a file, or what has no name."""
+    """Name of the field; None for a file or a part without a name."""
 
     def close_header(self) -> None:
         if self.title.lower() == b"content-disposition":

@@ -1,4 +1,7 @@
-"""Any other program: `POST /webhooks/generic/{source}`. The source's record maps fields to JSON pointers; without one sensible names are tried."""
+"""Accept messages of any other program: `POST /webhooks/generic/{source}`.
+
+The source's record maps fields to JSON pointers. Without a mapping, common names are tried.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ NAME: Final = "generic"
 PATHS: Final = ("/webhooks/generic",)
 MANY_DIGITS: Final = 20
 FIELDS: Final = ("key", "title", "details", "state", "severity", "at", "site")
-"""What a mapping may point to."""
+"""Fields that a mapping may set."""
 _NAMES: Final = {
     "key": ("dedup_key", "dedup", "alias", "id", "event_id", "fingerprint", "groupKey"),
     "title": ("title", "summary", "subject", "name", "alertname"),
@@ -66,7 +69,7 @@ _ACKS: Final = {
     "acquitte",
     "acquittee",
 }
-"""Words of programs, in small letters without accents."""
+"""States of other programs, in lower case without accents."""
 _SEVERITY: Final = {
     "critical": 4,
     "disaster": 4,
@@ -89,7 +92,7 @@ _SEVERITY: Final = {
 
 
 def pointed(document: Any, pointer: str) -> Any:
-    """RFC 6901; None when there is nothing."""
+    """Resolve a JSON pointer (RFC 6901); None if it leads nowhere."""
     at = document
     for raw in pointer.split("/")[1:]:
         part = raw.replace("~1", "/").replace("~0", "~")
@@ -103,7 +106,7 @@ def pointed(document: Any, pointer: str) -> Any:
 
 
 def signals(asked: Asked, source: Source) -> list[Signal]:
-    """By the source's own mapping. Raises ProblemError `invalid`."""
+    """Read a message by the source's mapping. Raises ProblemError `invalid`."""
     found = signal_of(fields_of(asked), source)
     if not found.title:
         raise wrong(
@@ -116,7 +119,7 @@ def signals(asked: Asked, source: Source) -> list[Signal]:
 
 
 def signal_of(given: dict[str, Any], source: Source) -> Signal:
-    """What a document says by the source's mapping, else by common names; the title may be empty."""
+    """Read a document by the source's mapping, else by common names. The title may be empty."""
 
     def value(name: str) -> Any:
         if (pointer := source.fields.get(name)) is not None:
@@ -141,7 +144,7 @@ def signal_of(given: dict[str, Any], source: Source) -> Signal:
 
 
 def _plain(word: str) -> str:
-    """In small letters without accents."""
+    """Convert to lower case without accents."""
     return "".join(
         c for c in unicodedata.normalize("NFKD", word.lower()) if not unicodedata.combining(c)
     )
@@ -158,11 +161,10 @@ def _severity(value: Any) -> int | None:
     return _SEVERITY.get(str(value).strip().lower())
 
 
-def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  the protocol of dialects
-    """Any 2xx."""
+def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  protocol of integrations
     return Reply(202, {"signals": len(found)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """The usual problem document."""
+    """Use the standard problem document."""
     return None

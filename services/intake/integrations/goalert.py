@@ -1,4 +1,4 @@
-"""GoAlert's generic, Grafana and Alertmanager integrations, the key of the source as `?token=`."""
+"""Accept GoAlert's generic, Grafana and Alertmanager integrations, with the key as `?token=`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PATHS: Final = (
     "/api/v2/prometheusalertmanager/incoming",
 )
 _UNDECIDED: Final = frozenset({"no_data", "pending", "paused"})
-"""States of a legacy Grafana rule that say neither that something is wrong nor that it is over."""
+"""States of a legacy Grafana rule that mean neither trouble nor its end."""
 
 
 def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:
-    """Raises ProblemError `invalid` without a summary."""
+    """Read the transitions in a request. Raises ProblemError `invalid` without a summary."""
     if asked.path.startswith(PATHS[2]):
         return alertmanager.signals(asked, source)
     given = fields_of(asked)
@@ -40,7 +40,7 @@ def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:
 
 
 def _meta(asked: Asked, given: dict[str, Any]) -> Any:
-    """An object in JSON; elsewhere `meta=name=value`, as often as there are some."""
+    """Return `meta`: an object in JSON, elsewhere repeated `meta=name=value`."""
     if not isinstance(given.get("meta"), str):
         return given.get("meta")
     return dict(
@@ -51,7 +51,7 @@ def _meta(asked: Asked, given: dict[str, Any]) -> Any:
 
 
 def _grafana(asked: Asked, given: dict[str, Any], source: Source) -> list[Signal | ProblemError]:
-    """Unified alerting has Alertmanager's form, the legacy one `ruleName` and `state`."""
+    """Read Grafana's unified alerting (as Alertmanager), or legacy `ruleName` and `state`."""
     if isinstance(given.get("alerts"), list):
         return alertmanager.signals(asked, source)
     name = text(given, "ruleName", "title")
@@ -72,11 +72,11 @@ def _grafana(asked: Asked, given: dict[str, Any], source: Source) -> list[Signal
     ]
 
 
-def accepted(asked: Asked, found: list[Signal | ProblemError]) -> Reply:  # noqa: ARG001  the protocol of dialects
-    """As GoAlert: 204 would do, a document helps who reads logs."""
+def accepted(asked: Asked, found: list[Signal | ProblemError]) -> Reply:  # noqa: ARG001
+    """Answer 200. GoAlert sends a 204, but a document helps with reading logs."""
     return Reply(200, {"signals": sum(isinstance(f, Signal) for f in found)})
 
 
 def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
-    """The usual problem document."""
+    """Use the standard problem document."""
     return None

@@ -1,9 +1,10 @@
-"""A source that promised a period and is silent is itself an incident: reported by the system about its site, over when it speaks again.
+"""Report a source that is silent for longer than the period it promised.
 
-The deadline is the source's last word plus its period. The last word lies in `intake/sources.db` (`SourceBook`), so the deadline survives any
-restart; time in which this process could hear nobody is no silence, so no deadline is due before one period after the start. What was
-reported lies where all reports lie: the opening report carries the alias of its episode, the cancelling one the same with `#end`, so neither a
-restart nor a lost file reports a silence twice. Live realms only: an exercise has a clock of its own.
+The report concerns the source's site and ends when the source sends again. The deadline is the last
+sign of life, kept in `intake/sources.db`, plus the period. So it survives restarts. It is never
+earlier than one period after the start, because this process hears nothing while it is down. The
+opening report carries the alias of its episode, the cancelling one the same with `#end`. So neither
+a restart nor a lost file reports a silence twice. Live realms only: an exercise has its own clock.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from services.runtime.kafka.clients import BrokerAway, iso
 WATCH: Final = Principal(id="vigie", role=Role.SOURCE, speaks_as="systeme", label="Vigie itself")
 CHECK_S: Final = 1.0
 SEVERITY: Final = 2
-"""Vigie hears less than it should; nothing else is known."""
+"""Severity of the report: Vigie receives less than it should, and nothing else is known."""
 MEASURE: Final = "source_silent"
 log = structlog.get_logger(__name__)
 
 
 class Heartbeats:
-    """Watches every source with a promised period. One per front."""
+    """Monitor of all sources with a promised period, in one front."""
 
     def __init__(
         self, access: AccessStore, transitions: Transitions, ledger: Ledger, book: SourceBook
@@ -54,7 +55,7 @@ class Heartbeats:
         self._listening_since: Instant | None = None
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Check sources until cancelled."""
         await self._ledger.caught_up.wait()
         await self._access.caught_up.wait()
         while True:
@@ -62,7 +63,7 @@ class Heartbeats:
             await asyncio.sleep(CHECK_S)
 
     async def check(self, now: Instant) -> None:
-        """Report what fell silent and what speaks again. What Kafka does not take now is tried at the next check."""
+        """Report sources that fell silent or are back. The next check retries failures."""
         self._listening_since = self._listening_since or now
         for source in self._access.all(Source):
             if source.heartbeat_s is None:
@@ -83,7 +84,8 @@ class Heartbeats:
         silent = known if known is not None and known.ended is None else None
         (self._book.silent.discard if silent is None else self._book.silent.add)(source.id)
         heard = self._book.health(source.id).last_seen
-        if principal is None:  # disabled, by a person: nobody waits for it any more
+        # Disabled by a person: it is no longer expected.
+        if principal is None:
             if silent is not None:
                 await self._ends(speaker, silent, now)
         elif silent is not None:
@@ -101,7 +103,10 @@ class Heartbeats:
             "occurred_at": iso(since),
             "alias": episode.alias,
             "headline": f"La source « {source.name} » ne répond plus",
-            "description": f"Elle a promis un signe toutes les {source.heartbeat_s} s ; le dernier date de {iso(since)}.",
+            "description": (
+                f"Elle a promis un signe toutes les {source.heartbeat_s} s ; le dernier date de "
+                f"{iso(since)}."
+            ),
         }
         receipt = await self._accept(speaker, body, episode.alias)
         self._episodes.note(speaker.realm, WATCH.id, replace(episode, report_id=receipt.report_id))
@@ -109,7 +114,10 @@ class Heartbeats:
         log.warning("source.silent", source=source.name, since=iso(since))
 
     async def _ends(self, speaker: Speaker, episode: Episode, at: Instant) -> None:
-        """A cancellation, not a reopening: that would lift whatever IT outage the site has besides (D16)."""
+        """Cancel the report of a silent source.
+
+        A reopening would also lift any other IT outage of the site. Rule D16, reopening.
+        """
         body = self._body(speaker.source) | {
             "msg_type": "Cancel",
             "references": [episode.report_id],
@@ -132,7 +140,7 @@ class Heartbeats:
         return body | ({"site_id": source.site} if source.site else {})
 
     async def _accept(self, speaker: Speaker, body: dict[str, Any], key: str) -> Any:
-        """The raw bytes of what the system says itself are its report."""
+        """Accept a report of Vigie itself, with the report as its raw bytes."""
         told = replace(speaker, raw=Raw(orjson.dumps(body), "application/json", "heartbeat"))
         return await self._transitions.accept(told, body | {"realm": speaker.realm}, key)
 

@@ -1,4 +1,7 @@
-"""Opsgenie alerts: `POST /v2/alerts`, `/v2/alerts/{id}/close`, `/v2/alerts/{id}/acknowledge`; heartbeats and the rest are answered. `Authorization: GenieKey …`."""
+"""Accept Opsgenie alerts: `POST /v2/alerts`, `/v2/alerts/{id}/close` and `/acknowledge`.
+
+Heartbeats and other calls are answered. The key is in `Authorization: GenieKey …`.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,12 @@ _STATES: Final = {"close": State.CLOSED, "acknowledge": State.ACKNOWLEDGED}
 _PRIORITY: Final = {"P1": 4, "P2": 3, "P3": 3, "P4": 2, "P5": 1}
 
 
-def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the protocol of dialects
-    """Alias, else the message itself, is the key. What else can be done to an alert (`/notes`, `/snooze`) tells nothing; nor do `/message` and
-    `/description`: whoever sends them (Alertmanager with `update_alerts`) has said it in the creation before. Raises ProblemError `invalid`.
+def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  protocol of integrations
+    """Read the transition in a request. Raises ProblemError `invalid`.
+
+    The key is the alias, else derived from the message. Other actions on an alert (`/notes`,
+    `/snooze`) have no meaning. Neither have `/message` and `/description`: Alertmanager with
+    `update_alerts` sends them after a creation with the same content.
     """
     if asked.path.startswith("/v2/heartbeats"):
         return []
@@ -61,8 +67,8 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the 
     ]
 
 
-def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  the protocol of dialects
-    """202, or the pong of a heartbeat."""
+def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  protocol of integrations
+    """Answer 202, or the pong of a heartbeat."""
     if asked.path.startswith("/v2/heartbeats"):
         return Reply(
             202,
@@ -79,7 +85,7 @@ def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  the p
 
 
 def refused(problem: Problem) -> Reply:
-    """422 with its reason."""
+    """Answer 422 with the reason."""
     errors = {f.field: f.message["en"] for f in problem.faults}
     return Reply(
         422, {"message": problem.sentence("en"), "errors": errors, "requestId": str(uuid4())}

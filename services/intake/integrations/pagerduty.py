@@ -1,4 +1,7 @@
-"""PagerDuty Events API v2: `POST /v2/enqueue` and `/v2/change/enqueue`, the key of the source as `routing_key`."""
+"""Accept PagerDuty Events API v2: `POST /v2/enqueue`, `/v2/change/enqueue`.
+
+The key of the source is the `routing_key`.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,19 @@ NAME: Final = "pagerduty"
 PATHS: Final = ("/v2/enqueue", "/v2/change/enqueue")
 SUMMARY: Final = 1024
 LARGEST: Final = 512 * 1024
-"""Bytes of an event, as at the vendor."""
+"""Maximum size of an event, as at PagerDuty."""
 _STATES: Final = {"trigger": State.OPEN, "acknowledge": State.ACKNOWLEDGED, "resolve": State.CLOSED}
 _LABELS: Final = re.compile(r"^Labels:\n((?: - .*\n)*)", re.MULTILINE)
 _LABEL: Final = re.compile(r"^ - (\S+) = (.*)$", re.MULTILINE)
 
 
 def key_in(asked: Asked) -> str | None:
-    """The routing key. Raises ProblemError."""
+    """Return the routing key of the body. Raises ProblemError."""
     return text(asked.json_object(), "routing_key", "service_key") or None
 
 
-def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the protocol of dialects
-    """A change event is taken and tells nothing. Raises ProblemError `invalid`."""
+def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  protocol of integrations
+    """Read the transition in an event; a change event has none. Raises ProblemError `invalid`."""
     if len(asked.body) > LARGEST:
         raise wrong("body", "length", "512 Ko au plus", "512 KB at most")
     document = asked.json_object()
@@ -84,14 +87,14 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  the 
     ]
 
 
-def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  the protocol of dialects
-    """202; without `dedup_key` the official client raises."""
+def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  protocol of integrations
+    """Answer 202 with the `dedup_key`, without which the official client raises."""
     document = {"status": "success", "message": "Event processed"}
     return Reply(202, document | ({"dedup_key": found[0].key} if found else {}))
 
 
 def refused(problem: Problem) -> Reply:
-    """400 is final for its clients; what may pass again is a 503 with Retry-After."""
+    """Answer 400, which is final for PagerDuty clients. Temporary problems are a 503."""
     errors = [f"{f.field}: {f.message['en']}" for f in problem.faults] or [problem.sentence("en")]
     return Reply(
         400, {"status": "invalid event", "message": "Event object is invalid", "errors": errors}
@@ -99,8 +102,10 @@ def refused(problem: Problem) -> Reply:
 
 
 def _of_its_alerts(details: dict[str, Any]) -> dict[str, str]:
-    """`severity` and `site` of the gravest alert of a group: Alertmanager says `error` for all and puts the alerts into `firing` and `resolved`, as a list or
-    as text.
+    """Return `severity` and `site` of the gravest alert of a group.
+
+    Alertmanager always sends the severity `error` and lists the alerts in `firing` and `resolved`,
+    as a list or text.
     """
     alerts = _alerts(details.get("firing")) or _alerts(details.get("resolved"))
     return {
@@ -112,7 +117,7 @@ def _of_its_alerts(details: dict[str, Any]) -> dict[str, str]:
 
 
 def _alerts(told: Any) -> list[dict[str, str]]:
-    """Labels of each alert."""
+    """Return the labels of each alert."""
     if isinstance(told, list):
         return [strings(alert.get("labels")) for alert in told if isinstance(alert, dict)]
     return (

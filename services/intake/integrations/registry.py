@@ -1,4 +1,4 @@
-"""Sources over HTTP, for `vigie source`: their records, their keys, and how they fare."""
+"""Manage sources over HTTP for `vigie source`: records, keys and health."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _OF_THE_RECORD: Final = {
     "certificates",
 }
 POSTER: Final = "poster"
-"""Dialect whose keys hang on walls: they may do less (services.intake.field.poster)."""
+"""Integration of posters. Their keys are public and permit less."""
 log = structlog.get_logger(__name__)
 
 
 class NewSource(BaseModel):
-    """A source and its first key."""
+    """A new source and its first key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,7 +74,7 @@ class NewSource(BaseModel):
 
 
 class SourceChange(BaseModel):
-    """What is said replaces; what is not said stays."""
+    """Changes of a source. Omitted fields keep their value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -95,14 +95,17 @@ class SourceChange(BaseModel):
 
 
 class Registry:
-    """All raise ProblemError and BrokerAway."""
+    """Register of sources. All methods raise ProblemError and BrokerAway."""
 
     def __init__(self, access: AccessStore, machines: Machines) -> None:
         self._access = access
         self._machines = machines
 
     def listed(self, reader: Principal) -> list[dict[str, Any]]:
-        """Return the sources with their health; never a key. A reader of some realms sees those that speak in no other."""
+        """List sources with their health, never with a key.
+
+        A reader limited to some realms sees the sources that report only there.
+        """
         spoken = {p.id: p.scope.realms for p in self._access.all(Principal)}
         seen = [
             s for _, s in sorted(self._sources().items()) if _is_heard_within(reader, spoken[s.id])
@@ -110,12 +113,15 @@ class Registry:
         return [self._shown(s) for s in seen]
 
     def _sources(self) -> dict[str, Source]:
-        """By name. A record without its principal is what a crash left of an `add`: it is nobody's."""
+        """Return sources by name.
+
+        A record without a principal is left by a crash during `add` and does not count.
+        """
         whole = {p.id for p in self._access.all(Principal)}
         return {s.name: s for s in self._access.all(Source) if s.id in whole}
 
     async def add(self, asked: NewSource, author: Principal) -> dict[str, Any]:
-        """The source with its key, which is shown this once."""
+        """Add a source and return it with its key, which is shown only now."""
         self._check_dialect(asked)
         if asked.name in self._sources():
             raise ProblemError(
@@ -171,7 +177,7 @@ class Registry:
             )
 
     def _check_speaks_for(self, asked: NewSource) -> None:
-        """A CloudEvents source is one registered source's."""
+        """Check that no other source has these CloudEvents `source` names."""
         if asked.speaks_for and asked.dialect != cloudevents.NAME:
             raise wrong(
                 "speaks_for",
@@ -191,7 +197,7 @@ class Registry:
                 )
 
     async def change(self, name: str, asked: SourceChange, author: Principal) -> dict[str, Any]:
-        """Its mapping, for what comes from now on; what was refused for the old one can be offered again."""
+        """Change the mapping of a source from now on. Refused messages can be replayed under it."""
         of_the_record = asked.model_fields_set - {"rate_per_s"}
         record = self._record(name).model_copy(update={n: getattr(asked, n) for n in of_the_record})
         _check_mapping(record)
@@ -209,7 +215,7 @@ class Registry:
         return self._shown(record)
 
     async def _set_rate(self, id: str, rate_per_s: float | None) -> None:
-        """The rate stands with the principal, disabled or not: all keys of a source share it."""
+        """Set the rate on the principal, even a disabled one: all keys of a source share it."""
         principal = next((p for p in self._access.all(Principal) if p.id == id), None)
         if principal is not None:
             await self._access.put(principal.model_copy(update={"rate_per_s": rate_per_s}))
@@ -220,7 +226,7 @@ class Registry:
         return record
 
     async def set_enabled(self, name: str, author: Principal, *, enabled: bool) -> dict[str, Any]:
-        """Its keys stop, or count again, at once."""
+        """Enable or disable all keys of a source at once."""
         record = self._record(name)
         await self._access.set_enabled(record.id, enabled=enabled)
         self._access.trace(author, "source.changed", name)
@@ -245,12 +251,15 @@ class Registry:
 
 
 def _is_heard_within(reader: Principal, realms: tuple[str, ...]) -> bool:
-    """Return whether the reader sees all of these realms of a source; without any it speaks in every realm."""
+    """Return whether the reader sees all realms of a source.
+
+    A source without realms reports in every realm.
+    """
     return not reader.scope.realms or (bool(realms) and all(map(reader.sees, realms)))
 
 
 def _check_mapping(asked: NewSource | Source) -> None:
-    """What a source's record says of its messages. Raises ProblemError `invalid`."""
+    """Check rules and mapped fields of a source. Raises ProblemError `invalid`."""
     _check_rules(asked.rules)
     _check_cap(asked)
     if unknown := sorted(set(asked.fields) - set(FIELDS)):
@@ -263,7 +272,10 @@ def _check_mapping(asked: NewSource | Source) -> None:
 
 
 def _check_cap(asked: NewSource | Source) -> None:
-    """What only CAP knows is refused for any other dialect, and what it says itself for CAP."""
+    """Refuse CAP settings for other integrations, and rules with a state for CAP.
+
+    CAP messages carry their own state.
+    """
     for name in ("exercise_realm", "certificates"):
         if getattr(asked, name) and asked.dialect != Cap.NAME:
             raise wrong(

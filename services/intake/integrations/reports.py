@@ -1,7 +1,7 @@
-"""What machines tell becomes reports: one per transition of a matter, under the matter's own key.
+"""Report each transition of an alert once, under the alert's own key.
 
-A beginning, an end, an acknowledgement or other words for an open matter are one native report each; a repetition is none. A request may be
-repeated as a whole: what was accepted has no second effect.
+A beginning, an end, an acknowledgement, or new content of an open alert is one native report. A
+repetition is none. A request may be repeated as a whole: accepted reports have no second effect.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _EVENT: Final = "event\x1f"
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Whose message it is, and what belongs to all that it tells."""
+    """Sender of a message, and the data common to all its transitions."""
 
     principal: Principal
     source: Source
@@ -53,7 +53,7 @@ class Speaker:
 
 
 class Transitions:
-    """Of all sources of one front. The native path is the only way into Kafka."""
+    """Reports from all sources of one front. They enter Kafka like native reports."""
 
     def __init__(
         self, receiver: Receiver, ledger: Ledger, live_realm: str, geography: Geography
@@ -66,17 +66,22 @@ class Transitions:
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
 
     def speaker(self, principal: Principal, source: Source, raw: Raw) -> Speaker:
-        """Of a message that names no realm."""
+        """Return the sender of a message that names no realm."""
         return Speaker(principal, source, principal.own_realm(self._live_realm), raw)
 
     async def take(self, speaker: Speaker, told: Signal | Told) -> Receipt | Renewal | None:
-        """The receipt of what is a report of its own; what says that its alert still holds is returned, to be told together. Raises ProblemError, BrokerAway."""
+        """Accept a transition of an alert, or a native report.
+
+        Returns the receipt of a native report. A repeated alert with a lease gives a renewal
+        instead, for the caller to send with others through `renew`. Raises ProblemError,
+        BrokerAway.
+        """
         return await (
             self._tell(speaker, told) if isinstance(told, Told) else self._take(speaker, told)
         )
 
     async def renew(self, speaker: Speaker, renewals: Sequence[Renewal]) -> None:
-        """See Receiver.renew."""
+        """Renew leases. See Receiver.renew."""
         await self._receiver.renew(speaker.realm, speaker.principal, renewals)
 
     async def _tell(self, speaker: Speaker, told: Told) -> Receipt:
@@ -85,7 +90,7 @@ class Transitions:
         return await self.accept(signed, body, f"told\x1f{told.key}")
 
     async def _take(self, speaker: Speaker, signal: Signal) -> Renewal | None:
-        """One transition, if it is one; what says that its alert still holds is returned, to be told together."""
+        """Report a change of an alert; return a renewal if the alert only continues."""
         meaning = meaning_of(signal, speaker.source)
         if meaning.drop or (
             signal.event is not None and self._has_had_effect(speaker, signal.event)
@@ -116,9 +121,8 @@ class Transitions:
                 )
             elif signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
                 began = _began(signal, now)
-                if (
-                    signal.lease is not None and known is not None and began <= (known.ended or 0)
-                ):  # over, and here again all the same
+                if signal.lease is not None and known is not None and began <= (known.ended or 0):
+                    # The alert was over and is active again.
                     began = at = ms(now)
                 at = self._after_what_ended(speaker, meaning, at)
                 body["occurred_at"] = iso(at)
@@ -136,7 +140,8 @@ class Transitions:
                 )
                 self._note(speaker, replace(episode, report_id=receipt.report_id))
             elif current is None or _is_of_an_earlier_one(signal, current, now):
-                return None  # the end of something unknown, or what came late
+                # An end without a beginning, or one that is late.
+                return None
             elif signal.state is State.ACKNOWLEDGED:
                 await self._inform(
                     speaker,
@@ -148,9 +153,8 @@ class Transitions:
                 )
             elif signal.state is State.CLOSED:
                 await self._close(speaker, body, current, signal, now, once)
-            elif (
-                not current.answered and content == current.content and signal.event is None
-            ):  # a crash may have left it without its text
+            elif not current.answered and content == current.content and signal.event is None:
+                # A crash may have lost the text of this report.
                 await self.accept(speaker, body, current.telling, words=words)
                 self._note(speaker, replace(current, answered=True))
             elif signal.lease is not None:
@@ -173,7 +177,11 @@ class Transitions:
         return None
 
     def _after_what_ended(self, speaker: Speaker, meaning: Meaning, at: int) -> int:
-        """When what begins is said to have begun: it holds now, and told as of before the end of another matter there it would be over too (D7)."""
+        """Return the time at which an alert begins: after the newest end at its site.
+
+        The alert holds now, and a report from before that end would count as over. Rule D7, late
+        reports.
+        """
         over = self.episodes.over(speaker.realm, speaker.principal.id, meaning.type, meaning.site)
         return at if over is None else max(at, over + 1)
 
@@ -186,7 +194,7 @@ class Transitions:
         key: str,
         beside: Mapping[str, Any] | None = None,
     ) -> None:
-        """About an open matter it is about its site, whatever the source's own is."""
+        """Report information. For an open alert, it concerns the alert's site."""
         references = [] if about is None else [about.report_id]
         place = {"site_id": about.site} if about is not None and about.site else {}
         await self.accept(
@@ -206,7 +214,11 @@ class Transitions:
         now: datetime,
         once: Callable[[str], str],
     ) -> None:
-        """The end lifts the cause of its own episode. A machine's clock that is behind does not put it before what it ends: that would stay (D7)."""
+        """Report the end of an episode, which lifts that episode's cause.
+
+        If the sender's clock is slow, the end still does not precede the beginning: the cause would
+        stay. Rule D7, late reports.
+        """
         said = episode.began if episode.at is None else episode.at
         over = max(ms(credible(signal.at, now)), min(said, ms(now)))
         body |= {
@@ -235,10 +247,10 @@ class Transitions:
         matter: str | None = None,
         words: bytes | None = None,
     ) -> Receipt:
-        """As a native report, with fields that only machines have `beside`. `matter`: see claim_of; `words`: see Claim. What was accepted under this key
-        before stands, whatever its words are now.
+        """Accept a native report under a key. The first version under a key stands.
 
-        Raises ProblemError, BrokerAway.
+        `beside` adds fields that only integrations set. For `matter` see `claim_of`, for `words`
+        see `Claim`. Raises ProblemError, BrokerAway.
         """
         principal = speaker.principal
         resolve = partial(self._receiver.resolve, principal.id)
@@ -251,7 +263,7 @@ class Transitions:
         )
 
     def has_taken(self, speaker: Speaker, key: str) -> bool:
-        """A report of this speaker was accepted under this key of `accept`."""
+        """Return whether a report of this sender was accepted under this key of `accept`."""
         return (
             self._ledger.get(keyed_id(speaker.realm, speaker.principal.id, _hashed(key)))
             is not None
@@ -262,7 +274,7 @@ class Transitions:
 
     @asynccontextmanager
     async def _lock(self, source: str, key: str) -> AsyncIterator[None]:
-        """One transition of a key at a time."""
+        """Hold the lock of a key, so that one transition runs at a time."""
         place = (source, key)
         lock, users = self._locks.get(place, (asyncio.Lock(), 0))
         self._locks[place] = lock, users + 1
@@ -278,7 +290,10 @@ class Transitions:
 
 
 def _beside(signal: Signal, realm: str) -> dict[str, Any]:
-    """Labels for maintenance windows; a lease, in real time only: simulated realms have a clock of their own."""
+    """Return labels for maintenance windows, and the lease in live realms.
+
+    Simulated realms have their own clock.
+    """
     found: dict[str, Any] = {"labels": labels} if (labels := kept_labels(signal)) else {}
     return (
         found | {"lease": signal.lease.model_dump()}
@@ -288,21 +303,20 @@ def _beside(signal: Signal, realm: str) -> dict[str, Any]:
 
 
 def _hashed(key: str) -> str:
-    """A key of any length and content within the bounds of an Idempotency-Key."""
+    """Shorten a key of any length and content to a valid Idempotency-Key."""
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
 
 
 def _begins(known: Episode, signal: Signal, now: datetime) -> bool:
-    """A new episode of a matter that is known: not the repetition of an open one, not one that only came late."""
-    if (
-        signal.lease is not None
-    ):  # while it holds, another beginning is the same alert; after its end whatever holds now is another
+    """Return whether a message begins a new episode, neither repeated nor late."""
+    if signal.lease is not None:
+        # While a lease holds, another beginning is the same alert. After its end, an active alert
+        # is new.
         return known.ended is not None
     if signal.began is not None:
         began = _began(signal, now)
-        if (
-            known.ended is not None and known.began > known.ended
-        ):  # a clock that ran ahead had named it
+        if known.ended is not None and known.began > known.ended:
+            # A clock that was ahead named that beginning.
             return began != known.began and began > known.ended
         return began > known.began
     if known.ended is None:
@@ -313,12 +327,15 @@ def _begins(known: Episode, signal: Signal, now: datetime) -> bool:
 
 
 def _began(signal: Signal, now: datetime) -> int:
-    """When this episode began, as its sender names it, ms: part of its name."""
+    """Return the beginning that the sender gives, in ms. It is part of the episode's name."""
     return max(ms(signal.began or now), 0)
 
 
 def _is_of_an_earlier_one(signal: Signal, current: Episode, now: datetime) -> bool:
-    """The end of an episode that was over before this one began: a cluster tells each end several times, the slow node last."""
+    """Return whether a message ends an earlier episode, over before this one began.
+
+    Each node of a cluster reports an end, the slow one last.
+    """
     if (
         signal.state is not State.CLOSED
         or signal.lease is not None

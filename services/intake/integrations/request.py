@@ -1,4 +1,4 @@
-"""A request of a machine, read whole, and what it is answered."""
+"""Read requests of other programs, and describe the responses."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ class Asked:
     method: str
     path: str
     queried: Sequence[tuple[str, str]]
-    """What the query says, in its order; a name may come several times."""
+    """Query parameters in their order; names may repeat."""
     headers: Mapping[str, str]
-    """By lower-case name."""
+    """Headers by lower-case name."""
     body: bytes
     sender: Principal | None = None
-    """Whose refused message the front itself offers again: identified already."""
+    """Sender of a refused message that the front replays; identified already."""
     came: datetime | None = None
-    """When it came first, if that was before now: what says of no time is of then."""
+    """Time of the first arrival of a replayed message. It dates content without a time."""
     address: str = ""
-    """Path and query as they may be kept: without the secrets of the query."""
+    """Path and query without secrets."""
     caller: str = ""
     """Network address of the sender."""
     at: float = field(default_factory=time.perf_counter)
-    """time.perf_counter() when it had been read."""
+    """`time.perf_counter()` when the request had been read."""
 
     @property
     def took_s(self) -> float:
-        """Seconds since then."""
+        """Seconds since the request was read."""
         return round(time.perf_counter() - self.at, 4)
 
     @cached_property
     def query(self) -> Mapping[str, str]:
-        """The first of a name counts."""
+        """Query parameters by name; the first one wins."""
         return dict(reversed(self.queried))
 
     @property
     def kind(self) -> str:
-        """Media type without parameters, lower case."""
+        """Media type in lower case, without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @cached_property
     def json(self) -> Any:
-        """The body. Raises ProblemError `not_json`."""
+        """Parsed body. Raises ProblemError `not_json`."""
         try:
             return orjson.loads(self.body.removeprefix(BOM_UTF8))
         except orjson.JSONDecodeError as error:
@@ -74,18 +74,18 @@ class Asked:
             ) from None
 
     def json_object(self) -> dict[str, Any]:
-        """The body as an object. Raises ProblemError `not_json`, `invalid`."""
+        """Parse the body as an object. Raises ProblemError `not_json`, `invalid`."""
         document = self.json
         if not isinstance(document, dict):
             raise wrong("body", "object", "un objet JSON est attendu", "a JSON object is expected")
         return document
 
     def form(self) -> dict[str, str]:
-        """As `form_pairs`; the first of a name counts."""
+        """Parse form fields by name; the first one wins. Raises ProblemError `invalid`."""
         return dict(reversed(self.form_pairs()))
 
     def form_pairs(self) -> list[tuple[str, str]]:
-        """Fields of a URL-encoded body, in their order. Raises ProblemError `invalid`."""
+        """Parse the fields of a URL-encoded body in their order. Raises ProblemError `invalid`."""
         try:
             return parse_qsl(
                 self.body.decode("utf-8", "replace"),
@@ -98,8 +98,10 @@ class Asked:
             ) from None
 
     def own_name(self, at: datetime | None = None) -> str:
-        """Of a matter to which its sender gives none: the same bytes in the same minute, its own or that of their arrival, are the same matter, so a
-        retry opens no second one.
+        """Return a key for an alert to which the sender gives none.
+
+        The same bytes within one minute, of their timestamp or else of their arrival, are the same
+        alert. So a retry opens no second one.
         """
         minute = int((at or self.came or datetime.now(UTC)).timestamp()) // 60
         return blake2b(b"%d\x1f%b" % (minute, self.body), digest_size=16).hexdigest()
@@ -113,12 +115,12 @@ class Reply:
 
 
 def wrong(name: str, code: str, fr: str, en: str) -> ProblemError:
-    """`invalid`, for one field."""
+    """Return `invalid` for one field."""
     return ProblemError("invalid", faults=(fault(name, code, fr, en),))
 
 
 def text(document: Mapping[str, Any], *names: str) -> str:
-    """The first of these fields that holds something, as text."""
+    """Return the first of these fields that is not empty, as text."""
     for name in names:
         value = document.get(name)
         if isinstance(value, str) and value.strip():
@@ -129,7 +131,7 @@ def text(document: Mapping[str, Any], *names: str) -> str:
 
 
 def asked_of(scope: Scope, body: bytes) -> Asked:
-    """The request of an ASGI scope."""
+    """Read the request of an ASGI scope."""
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1")
         for name, value in reversed(scope["headers"])
@@ -153,7 +155,7 @@ def asked_of(scope: Scope, body: bytes) -> Asked:
 
 
 def secrets_of(asked: Asked) -> list[str]:
-    """Keys that a machine may have shown outside its body: bearer, GenieKey, basic password, X-Token, `?token=`."""
+    """Return keys given outside the body: bearer, GenieKey, basic password, X-Token, `?token=`."""
     found = []
     scheme, _, given = asked.headers.get("authorization", "").partition(" ")
     if scheme.lower() in ("bearer", "geniekey") and given:
@@ -162,6 +164,6 @@ def secrets_of(asked: Asked) -> list[str]:
         try:
             found.append(base64.b64decode(given, validate=True).decode().partition(":")[2])
         except (binascii.Error, UnicodeDecodeError):
-            pass  # no key then: whoever shows no other is turned away
+            pass  # No key then. Without another one the sender is refused.
     found += [value for value in (asked.headers.get("x-token"), asked.query.get("token")) if value]
     return [key for key in found if key]

@@ -1,7 +1,7 @@
-"""What machine dialects have in common: a signal says that something began, goes on, is being looked at, or is over.
+"""Describe transitions of alerts: they begin, continue, are acknowledged, or end.
 
-A source's record says where a signal is about, of what type and how grave it is (`Rule`s over its labels); the result is the body of a
-native report. Pure.
+The rules of the source's record match labels and give site, type and severity. The result is the
+body of a native report. Pure.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from schemas.reports import END, Lease
 from services.runtime.identity.principals import Rule, Source
 
 MAX_KEY: Final = 120
-"""A longer key of a sender is kept by its hash."""
+"""Longest key of a sender. A longer one is replaced by its hash."""
 MAX_LABELS: Final = 200
 MATCHABLE: Final = 64
-"""So many labels of an alert are kept for matching, each within these bounds."""
+"""Maximum number of labels kept for matching, within the lengths below."""
 SITE: Final = 64
 LABEL_NAME: Final = 128
 LABEL_VALUE: Final = 256
 _HEADLINE: Final = 1_024
-"""The longest summary that a dialect here knows (PagerDuty)."""
+"""Longest summary of all integrations (PagerDuty)."""
 _DETAILS: Final = 50_000
 
 
@@ -35,12 +35,15 @@ class State(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     CLOSED = "closed"
     INFO = "info"
-    """Worth knowing; begins and ends nothing."""
+    """Information that begins and ends nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one signal is of a body that holds many: kept with its report in place of the whole, where that would be too much."""
+    """The part of a request that holds one of its transitions.
+
+    The report stores it in place of the whole body where that would take too much memory.
+    """
 
     document: Any
     content_type: str = "application/json"
@@ -48,44 +51,47 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One transition that a sender tells of."""
+    """One transition of an alert, as its sender reports it."""
 
     key: str
-    """The sender's own name of the matter (dedup key, alias, fingerprint)."""
+    """The sender's name of the alert: deduplication key, alias or fingerprint."""
     state: State
     title: str = ""
     details: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     severity: int | None = None
-    """1–5, when the message says one."""
+    """Severity from 1 to 5, if the message gives one."""
     at: datetime | None = None
-    """When it happened, as the sender says."""
+    """Time of the transition, as the sender gives it."""
     began: datetime | None = None
-    """When this episode of the matter began, where the dialect has such a time: two with different ones are two episodes."""
+    """Beginning of this episode, if the protocol has one. Another beginning is another episode."""
     matchable: bool = False
-    """Its labels name the alert for maintenance windows (D64) and go on the log; the fields of other dialects may say anything, and do not."""
+    """True if the labels name the alert for maintenance windows and go on the log.
+
+    Fields of other protocols may hold anything and do not. Rule D64, maintenance windows.
+    """
     lease: Lease | None = None
-    """How long it holds if nothing more is heard of it (D66)."""
+    """Time for which the alert holds without a repetition. Rule D66, leases."""
     event: str | None = None
-    """The sender's own name of this message, where the dialect has one: the same again has no second effect, whatever came between."""
+    """The sender's id of this message, if the protocol has one. It takes effect once."""
     part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A native report that came in another dialect."""
+    """A native report that arrived through another protocol."""
 
     key: str
-    """The sender's own name of this message: the same again has no second effect."""
+    """The sender's id of this message. It takes effect once."""
     body: dict[str, Any]
     signature: str | None = None
-    """Verdict on its signature, where the dialect has one."""
+    """Verdict on the signature, if the protocol has one."""
     part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A signal in the terms of the territory."""
+    """A transition in terms of the territory."""
 
     site: str | None
     type: str
@@ -97,7 +103,7 @@ class Meaning:
 
 
 def meaning_of(signal: Signal, source: Source) -> Meaning:
-    """The first rule that matches, then the labels `site` and `type`, then what the source's record says."""
+    """Apply the first matching rule, then the label `site`, then the source's record."""
     rule = rule_for(signal.labels, source)
     severity = signal.severity or source.severity or 3
     said = _site(signal.labels.get("site", ""))
@@ -115,12 +121,12 @@ def meaning_of(signal: Signal, source: Source) -> Meaning:
 
 
 def _site(said: str) -> str:
-    """What a message calls its site, as it is named in the alias of its episode too: one line, within bounds, and no end of one."""
+    """Clean a message's site for use in an alias: one short line without the end mark."""
     return "".join(c for c in said if c.isprintable()).strip()[:SITE].removesuffix(END)
 
 
 def rule_for(labels: Mapping[str, str], source: Source) -> Rule | None:
-    """The first rule whose labels all match."""
+    """Return the first rule that matches all its labels, or None."""
     return next(
         (
             r
@@ -132,12 +138,15 @@ def rule_for(labels: Mapping[str, str], source: Source) -> Rule | None:
 
 
 def named_by_words(words: str) -> str:
-    """The name of a matter that its sender names by nothing but words: the same words are the same matter, and the log carries no words (D58)."""
+    """Derive a key from text if the sender gives none.
+
+    The same text is the same alert. The log must not hold the text (rule D58, personal data).
+    """
     return f"words-{blake2b(words.encode('utf-8', 'surrogatepass'), digest_size=12).hexdigest()}"
 
 
 def short(key: str) -> str:
-    """A sender's key within bounds."""
+    """Shorten a sender's key by its hash if it is too long or not printable."""
     return (
         key
         if len(key) <= MAX_KEY and key.isprintable()
@@ -146,7 +155,7 @@ def short(key: str) -> str:
 
 
 def dated(signal: Signal, came: datetime | None) -> Signal:
-    """One that says of no time is of when its message came first."""
+    """Date a transition without a time by the first arrival of its message."""
     return (
         signal
         if came is None or signal.at is not None or signal.began is not None
@@ -155,12 +164,12 @@ def dated(signal: Signal, came: datetime | None) -> Signal:
 
 
 def credible(at: datetime | None, now: datetime) -> datetime:
-    """A machine's time; now when it has none, or one that cannot be."""
+    """Return the sender's time, or now if it is missing, in the future, or before 1971."""
     return at if at is not None and at.year > 1970 and at <= now else now
 
 
 def body_of(signal: Signal, meaning: Meaning, now: datetime) -> dict[str, Any]:
-    """Body of the native report that opens or updates the matter."""
+    """Build the native report that opens or updates the alert."""
     at = credible(signal.began or signal.at, now)
     body: dict[str, Any] = {
         "type": meaning.type,
@@ -177,7 +186,7 @@ def body_of(signal: Signal, meaning: Meaning, now: datetime) -> dict[str, Any]:
 
 
 def kept_labels(signal: Signal) -> dict[str, str]:
-    """What goes on the log of the labels."""
+    """Return the labels that go on the log."""
     return (
         {n[:LABEL_NAME]: v[:LABEL_VALUE] for n, v in sorted(signal.labels.items())[:MATCHABLE]}
         if signal.matchable
@@ -186,7 +195,7 @@ def kept_labels(signal: Signal) -> dict[str, str]:
 
 
 def flat(document: Any, prefix: str = "") -> dict[str, str]:
-    """Scalars of a JSON document by dotted path, at most MAX_LABELS: the labels that rules can ask for."""
+    """Flatten a JSON document into labels by dotted path, at most MAX_LABELS."""
     found: dict[str, str] = {}
     stack: list[tuple[str, Any]] = [(prefix, document)]
     while stack and len(found) < MAX_LABELS:

@@ -1,8 +1,8 @@
-"""What is remembered of sources across restarts, in `intake/sources.db`: when each was last heard, what became of what it said, and how
-far `events.external` has been read.
+"""Keep statistics of sources in `intake/sources.db`, and the position in `events.external`.
 
-Nothing here is the truth about a report. A lost file means: every source counts as heard at the start, counts begin at zero, and events from
-outside that are younger than the index of answers are looked at again, where they fall to their ids.
+Statistics are the last sign of life and the counts of accepted and refused messages. No report
+depends on this file. If it is lost, every source counts as heard at the start, and counts begin at
+zero. Events younger than the index of answers are read again and recognised by their ids.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from services.runtime.process.sqlite_cache import open_copy
 from services.runtime.process.tasks import in_thread
 
 RATE_MIN: Final = 10
-"""Minutes over which the rate of a source is told."""
+"""Minutes over which the rate of a source is measured."""
 OVER_RATE: Final = "over_rate"
-"""Code of the refusal of a source that exceeds its rate."""
+"""Code of a refusal because of the source's rate."""
 
 
 @dataclass(slots=True)
 class Health:
-    """Of one source."""
+    """Health of one source."""
 
     last_seen: Instant | None = None
-    """Any message under its key, refused ones too."""
+    """Time of the last message under its key, refused ones included."""
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     last_refusal: dict[str, Any] | None = None
     over_rate_at: Instant | None = None
-    """When it last exceeded its rate. A restart forgets it; how often it did is counted under `refused`."""
+    """Time at which it last exceeded its rate. A restart forgets it; `refused` keeps the count."""
     minutes: dict[int, int] = field(default_factory=dict)
-    """Minute → messages, of the last minutes."""
+    """Messages by minute, for the last minutes."""
 
     def hear(self, now: Instant) -> None:
-        """One message came."""
+        """Count a message."""
         self.last_seen = max(now, self.last_seen or 0)
         minute = now // MINUTE_MS
         self.minutes[minute] = self.minutes.get(minute, 0) + 1
@@ -50,24 +50,28 @@ class Health:
             self.minutes = {m: n for m, n in self.minutes.items() if m > minute - RATE_MIN}
 
     def exceeds(self, now: Instant) -> bool:
-        """True if it exceeded its rate within the last `RATE_MIN` minutes."""
+        """Return whether the source exceeded its rate within the last `RATE_MIN` minutes."""
         return self.over_rate_at is not None and now - self.over_rate_at < RATE_MIN * MINUTE_MS
 
     def per_minute(self, now: Instant) -> float:
-        """Messages per minute over the last `RATE_MIN` minutes."""
+        """Return messages per minute over the last `RATE_MIN` minutes."""
         since = now // MINUTE_MS - RATE_MIN
         return round(sum(n for m, n in self.minutes.items() if m > since) / RATE_MIN, 1)
 
 
 class SourceBook:
-    """One per front. All but `flush` and `taken` is synchronous and for the loop's thread."""
+    """Statistics of all sources of one front.
+
+    All methods except `flush` and `taken` are synchronous, for the thread of the event loop.
+    """
 
     def __init__(self, path: Path) -> None:
         self._turn = asyncio.Lock()
-        """Rows are written in the order in which they were read."""
+        """Lock that keeps the order of writes."""
         self._db = open_copy(
             path,
-            "CREATE TABLE IF NOT EXISTS health (source TEXT PRIMARY KEY, seen INTEGER, accepted INTEGER, refused BLOB, last BLOB) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS health (source TEXT PRIMARY KEY, seen INTEGER, accepted "
+            "INTEGER, refused BLOB, last BLOB) WITHOUT ROWID;"
             "CREATE TABLE IF NOT EXISTS external (partition INTEGER PRIMARY KEY, next INTEGER);",
         )
         self._health = {
@@ -78,22 +82,22 @@ class SourceBook:
         }
         self._changed: set[str] = set()
         self.silent: set[str] = set()
-        """Sources whose silence is reported now (services.intake.integrations.heartbeats)."""
+        """Sources that are reported as silent now (`services.intake.integrations.heartbeats`)."""
 
     def health(self, source: str) -> Health:
-        """Of a source, by its principal's id."""
+        """Return the health of a source, by the id of its principal."""
         return self._health.get(source) or Health()
 
     def heard(self, source: str, now: Instant) -> None:
-        """A message came under its key."""
+        """Record a message under the source's key."""
         self._of(source).hear(now)
 
     def accepted(self, source: str) -> None:
-        """What it told was taken."""
+        """Count an accepted message."""
         self._of(source).accepted += 1
 
     def refused(self, source: str, problem: Problem, now: Instant) -> None:
-        """What it told was turned away; fields and reasons are kept, never values."""
+        """Count a refused message; keep its fields and reasons, never values."""
         health = self._of(source)
         health.refused[problem.code] += 1
         fields = [
@@ -108,7 +112,7 @@ class SourceBook:
         }
 
     def exceeded(self, source: str, now: Instant) -> None:
-        """Count a report that was turned away because its source exceeds its rate; it comes again."""
+        """Count a report refused because of the source's rate. The source will repeat it."""
         health = self._of(source)
         health.refused[OVER_RATE] += 1
         health.over_rate_at = now
@@ -118,16 +122,19 @@ class SourceBook:
         return self._health.setdefault(source, Health())
 
     async def flush(self) -> None:
-        """Make what changed durable. Raises sqlite3.Error: nothing is lost, try again."""
+        """Save changes to disk. After sqlite3.Error nothing is lost: try again."""
         if self._changed:
             await self._write_down([])
 
     def positions(self) -> dict[int, int]:
-        """Partition of `events.external` → the next offset to read."""
+        """Return the next offset of each partition of `events.external`."""
         return dict(self._db.execute("SELECT partition, next FROM external").fetchall())
 
     async def taken(self, partition: int, next_: int) -> None:
-        """Everything before `next_` has had its effect and is counted. Durable on return against the death of this process. Raises sqlite3.Error."""
+        """Save that all records before `next_` took effect, with the counts. Raises sqlite3.Error.
+
+        The data survive the death of this process.
+        """
         await self._write_down([(partition, next_)])
 
     async def _write_down(self, positions: list[tuple[int, int]]) -> None:

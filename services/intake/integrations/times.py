@@ -1,4 +1,7 @@
-"""Times as monitoring programs write them: RFC 3339 with any number of digits, `+0000`, `+00:00Z`, epoch seconds or milliseconds."""
+"""Read times in the formats of monitoring programs.
+
+They are RFC 3339 with any number of digits, `+0000`, `+00:00Z`, and epoch seconds or milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ _FORM: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(?:(Z|z)|([+-])(\d\d):?(\d\d)(?:Z)?)?"
 )
 _EPOCH: Final = re.compile(r"[0-9]{10}(?:\.[0-9]{1,9})?|[0-9]{13}")
-"""Seconds or milliseconds, as a field of a form says them."""
+"""Seconds or milliseconds as written in form fields."""
 _MS: Final = 100_000_000_000
-"""An epoch number beyond this is in milliseconds."""
+"""Epoch numbers beyond this are milliseconds."""
 
 
 def read_time(value: Any) -> datetime | None:
-    """An aware time, or None when there is none that can be read: a machine's wrong clock never costs its message.
+    """Read an aware time, or return None if unreadable: a wrong clock must not lose the message.
 
-    Without an offset it is taken as UTC. The year 1 (Go's zero time) is no time.
+    A time without an offset is UTC. The year 1 (Go's zero time) is no time.
     """
     if isinstance(value, bool):
         return None

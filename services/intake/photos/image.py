@@ -1,8 +1,8 @@
-"""What a photo is before it is kept: a JPEG or PNG without what tells who took it, where and when.
+"""Strip photos of data that identifies people, places or times. Accepts JPEG and PNG.
 
-Nothing is decoded: only the structure of the file is walked, so no picture can blow up in memory; one that would in the browser of whoever
-looks at it is refused by the size that it declares. EXIF (places, names of devices), XMP, comments and text go; what is needed to show the
-picture stays.
+Only the structure of the file is read and nothing is decoded, so no picture can exhaust memory. A
+picture that could exhaust a browser is refused by its declared size. EXIF (places, device names),
+XMP, comments and text are removed. Data needed to show the picture stays.
 """
 
 from __future__ import annotations
@@ -14,30 +14,33 @@ JPEG: Final = "image/jpeg"
 PNG: Final = "image/png"
 _JPEG_START: Final = b"\xff\xd8"
 _JPEG_KEPT_APPS: Final = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
-"""JFIF, colour profile, Adobe's colour transform, each by what it begins with: phones use the same numbers for previews and further pictures."""
+"""Application segments that stay, with their first bytes: JFIF, colour profile, Adobe transform.
+
+Phones use the same segment numbers for previews and further pictures.
+"""
 _JPEG_COMMENT: Final = 0xFE
 _JPEG_SCAN: Final = 0xDA
 _JPEG_END: Final = 0xD9
 _JPEG_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 """Markers without a segment."""
 _SCAN_OVER: Final = re.compile(rb"\xff(?![\x00\xd0-\xd7\xff])")
-"""The first marker after the data of a scan: bytes 0xFF in it are stuffed, restarts belong to it (ITU T.81, B.1.1)."""
+"""First marker after the data of a scan. Restart markers are part of the data (ITU T.81, B.1.1)."""
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT: Final = frozenset(
     {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs"}
 )
 MOST_PIXELS: Final = 64_000_000
-"""More than the camera of a phone makes; decoded, a browser needs four bytes for each."""
+"""Maximum number of pixels, above that of phone cameras. A browser needs four bytes for each."""
 _JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Start-of-frame markers: they hold height and width."""
+"""Start-of-frame markers, which hold height and width."""
 
 
 class NoPhoto(ValueError):
-    """Neither a JPEG nor a PNG that can be walked to its end, or one that is too large to be shown."""
+    """The data is no complete JPEG or PNG, or the picture is too large to be shown."""
 
 
 def bare(data: bytes) -> tuple[str, bytes]:
-    """(media type, the picture alone). Raises NoPhoto."""
+    """Return the media type and the stripped picture. Raises NoPhoto."""
     if data.startswith(_JPEG_START):
         return JPEG, _bare_jpeg(data)
     if data.startswith(_PNG_START):
@@ -46,7 +49,10 @@ def bare(data: bytes) -> tuple[str, bytes]:
 
 
 def _bare_jpeg(data: bytes) -> bytes:
-    """Segments and scans up to the end of the picture (ITU T.81, B.1). What phones put after it, with its own places and names, goes."""
+    """Keep segments and scans up to the end of the picture (ITU T.81, B.1).
+
+    Phones append more data with places and names, which is removed.
+    """
     kept, at, drawn = [_JPEG_START], len(_JPEG_START), False
     while at + 2 <= len(data):
         if data[at] != 0xFF:
@@ -82,7 +88,7 @@ def _bare_jpeg(data: bytes) -> bytes:
 
 
 def _bare_png(data: bytes) -> bytes:
-    """The chunks that are needed to show it (ISO/IEC 15948, 5)."""
+    """Keep the chunks needed to show the picture (ISO/IEC 15948, 5)."""
     kept, at = [_PNG_START], len(_PNG_START)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
@@ -100,6 +106,6 @@ def _bare_png(data: bytes) -> bytes:
 
 
 def _check_size(width: bytes, height: bytes) -> None:
-    """Raises NoPhoto."""
+    """Check the number of pixels. Raises NoPhoto."""
     if int.from_bytes(width, "big") * int.from_bytes(height, "big") > MOST_PIXELS:
         raise NoPhoto(f"more than {MOST_PIXELS // 1_000_000} million pixels")

@@ -1,7 +1,7 @@
-"""`POST /api/v1/attachments`, `GET /api/v1/attachments/{id}`: photos of reports, encrypted in `texts` like all that may be personal.
+"""Store and serve photos of reports: `/api/v1/attachments`, encrypted in `texts`.
 
-A report names its photos by id. The id is derived from the sender and the picture, so the same photo again is the same attachment, and a
-phone that lost the answer sends it once more. A photo belongs to one realm, and only who sees that realm reads it.
+A report names its photos by id. The id is derived from sender and picture, so a photo that is sent
+again is the same attachment. A photo belongs to one realm and is readable only with access to it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 
 class Attachments:
-    """Handlers; each gets the principal that the front has identified."""
+    """Handlers of photo routes. Each gets the principal that the front identified."""
 
     def __init__(
         self, reader: BodyReader, texts: Texts, quota: DailyQuota, live_realm: str
@@ -51,9 +51,10 @@ class Attachments:
         self._live_realm = live_realm
 
     async def post(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 201 once the photo is kept for the realm of `?realm=`, else that in which the sender is heard.
+        """Store a photo and answer 201 with its id.
 
-        Raises ProblemError `invalid`, `out_of_scope`, `body_too_large`, `photo_quota`, BrokerAway, ClientGone.
+        The realm is `?realm=`, else the sender's own. Raises ProblemError `invalid`,
+        `out_of_scope`, `body_too_large`, `photo_quota`, BrokerAway, ClientGone.
         """
         realm = self._realm_of(principal, scope)
         body = await self._reader.read(scope, receive)
@@ -74,7 +75,8 @@ class Attachments:
         finally:
             self._reader.room.give_back(len(body))
         id = str(uuid5(NAMESPACE_URL, f"{principal.id}/{realm}/{sha256(photo).hexdigest()}"))
-        if await self._texts.get(attachment_text(id)) is None:  # the same again is no second one
+        # A photo that is sent again counts once.
+        if await self._texts.get(attachment_text(id)) is None:
             if not self._quota.take(principal.id, len(photo)):
                 raise ProblemError("photo_quota")
             try:
@@ -102,9 +104,10 @@ class Attachments:
         return realm
 
     async def get(self, principal: Principal, id: str, send: Send) -> None:
-        """Answer with the photo; the reading is logged (D59).
+        """Answer with a photo and log the access.
 
-        A photo whose realm is not known is shown to nobody who is limited to some realms. Raises ProblemError `not_found`, `out_of_scope`.
+        A photo without a known realm is hidden from readers limited to some realms. Raises
+        ProblemError `not_found`, `out_of_scope`. Rule D59, access.
         """
         item = await self._texts.get(attachment_text(id), wait_s=WAIT_S)
         if item is None or item.raw is None or item.content_type not in (JPEG, PNG):

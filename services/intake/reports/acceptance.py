@@ -1,9 +1,12 @@
-"""From a claim to acknowledged records: the text and the report that names it go to the broker together; once it has both, an answer.
+"""Accept reports: store text and report in Kafka with one request, then answer.
 
-1. The text is sealed, text and report are handed to one producer, which puts them into one request.
-2. Both are acknowledged. From here on the report is accepted, whatever happens. A crash before that may leave either without the other: nobody was
-   answered, and the sender's retry stores both again (the report once: its id is known).
-3. The index remembers the answer, and the sender gets it.
+1. Seal the text, and hand text and report to one producer, which puts them into one request.
+
+2. Wait until both are acknowledged. From here on the report is accepted. A crash before that may
+store only one of them. The sender got no answer then, and its retry stores both again: the report
+counts once, because its id is known.
+
+3. Remember the answer in the index, and send it.
 """
 
 from __future__ import annotations
@@ -55,16 +58,16 @@ from services.runtime.secrets.vault import OWN_WORDS, TextItem, Texts
 WIRE: Final = ReportReceived.wire_type()
 RETRY_S: Final = 2
 RENEWED_AT_ONCE: Final = 200
-"""Renewals in one record: what they cause fits into one Transaction."""
+"""Maximum number of renewals in one record: their effects must fit into one Transaction."""
 RECONNECT_S: Final = 0.5
 PEOPLE: Final = frozenset({"native", "line"})
-"""Dialects in which the sender writes the whole alias."""
+"""Integrations in which the sender writes the whole alias."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """An accepted report, and whether this very message had been accepted before."""
+    """An accepted report. `replayed`: the same message had been accepted before."""
 
     report_id: str
     realm: str
@@ -74,30 +77,32 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """The bytes as they came, and what they claimed to be."""
+    """A body as received, and its declared content type."""
 
     body: bytes
     content_type: str
     dialect: str = "native"
     signature: str | None = None
-    """Verdict on it, where the dialect has one."""
+    """Verdict on the signature, if the protocol has one."""
 
 
 def text_id_of(report_id: str) -> str:
-    """Where the free text and the raw bytes of a report lie."""
+    """Return the id of the text item with a report's free text and raw bytes."""
     return f"report-{report_id}"
 
 
 class InputLog:
-    """Appends to the lanes of `alerts`, by the writer of the texts: a text and its report go to the broker in one request. Sends expire, so nothing piles up
-    while the broker is away; duplicates of a retry carry the same id.
+    """Append to the input topics of `alerts`.
+
+    The writer of the texts is used, so a text and its report travel in one request. Sends expire,
+    so nothing piles up while the broker is away. Duplicates from retries have the same id.
     """
 
     def __init__(self, writer: KeyedWriter, marks: InputMarks) -> None:
         self._writer, self._marks = writer, marks
 
     async def run(self) -> None:
-        """Connect, trying until it works. Then the producer reconnects by itself."""
+        """Connect, retrying until it works. The producer then reconnects by itself."""
         while True:
             try:
                 await self._writer.connect()
@@ -109,18 +114,21 @@ class InputLog:
     async def append(
         self, topic: str, realm: str, partition: int, value: bytes, headers: RecordHeaders
     ) -> tuple[int, Instant]:
-        """(offset, append time) once every replica has it. Raises BrokerAway: it may land all the same."""
+        """Append a record and return its offset and append time once all replicas have it.
+
+        Raises BrokerAway; the record may land all the same.
+        """
         marked = self._marks.sign(topic, realm.encode(), value, headers)
         sent = await self._writer.send(topic, partition, realm, value, marked)
         return await sent.acked()
 
     async def reachable(self) -> bool:
-        """A broker answers a request for metadata."""
+        """Return whether a broker answers a metadata request."""
         return await self._writer.reachable()
 
 
 class Receiver:
-    """Accepts claims. One per process."""
+    """Accept reports. One per process."""
 
     def __init__(
         self,
@@ -147,19 +155,27 @@ class Receiver:
         self._timeout_s = ack_timeout_s
         self._under_way: dict[str, tuple[str, asyncio.Task[Known]]] = {}
         self.away = False
-        """The last attempt found no broker. One attempt at a time, and each danger to people, looks whether it is back; the others are answered at once."""
+        """True if the last attempt found no broker.
+
+        Then one attempt at a time, and each danger to people, tries again. Other reports are
+        answered at once.
+        """
 
     def broker_answers(self) -> None:
-        """It answers a request for metadata: unless an attempt is under way that will tell, reports may be tried again."""
+        """Record that the broker answers a metadata request.
+
+        Reports may be tried again, unless an attempt in progress will show whether the broker is
+        back.
+        """
         if not self._under_way:
             self.away = False
 
     def resolve(self, sender: str, realm: str, reference: str) -> str:
-        """See Ledger.resolve."""
+        """Resolve a sender's reference. See Ledger.resolve."""
         return self._ledger.resolve(realm, sender, reference)
 
     def print_of(self, words: bytes) -> str:
-        """Fingerprint of a report with these `Claim.words`."""
+        """Return the fingerprint of a report with these `Claim.words`."""
         return print_of(words, self._key)
 
     async def accept(
@@ -171,10 +187,12 @@ class Receiver:
         *,
         first_stands: bool = False,
     ) -> Receipt:
-        """Return once the report is on the log. Raises ProblemError `key_reused`, `out_of_scope`, `measure_reserved`, `overloaded`, `over_rate`,
-        `decider_behind`, `starting`, `broker_away`.
+        """Store a report and return once it is on the log.
 
-        `first_stands`: the same key with another body is a repetition too (a machine that tells the same transition in other words).
+        With `first_stands`, the same key with another body counts as a repetition, as when a
+        program reports the same transition with other text. Raises ProblemError `key_reused`,
+        `out_of_scope`, `measure_reserved`, `overloaded`, `over_rate`, `decider_behind`, `starting`,
+        `broker_away`.
         """
         if not self._ledger.caught_up.is_set():
             await self._started()
@@ -210,8 +228,10 @@ class Receiver:
         return Receipt(known.report_id, known.realm, known.recorded_at, replayed=False)
 
     def _check_references(self, claim: Claim, principal: Principal) -> None:
-        """Who speaks for some sites or types withdraws and replaces no word of another's (D3): its reference would reach any site. Raises ProblemError
-        `out_of_scope`.
+        """Check that a limited sender replaces or withdraws only its own reports.
+
+        A reference would otherwise reach any site. Raises ProblemError `out_of_scope`. Rule D3,
+        updates and withdrawals.
         """
         if claim.message["msg_type"] is MsgType.ALERT or not (
             principal.scope.sites or principal.scope.types or principal.scope.poles
@@ -225,7 +245,7 @@ class Receiver:
     async def _answer_at_last(
         self, report_id: str, claim: Claim, principal: Principal, raw: Raw
     ) -> None:
-        """Its report was found on the log after a crash, perhaps without its text."""
+        """Store the text again of a report found on the log after a crash, and mark it answered."""
         with _as_problems():
             await self._texts.put(
                 text_id_of(report_id), _text(claim, self._logged(claim, principal, raw), raw)
@@ -233,7 +253,10 @@ class Receiver:
             self._ledger.answered(report_id)
 
     def _logged(self, claim: Claim, principal: Principal, raw: Raw) -> Logged:
-        """Return the report as the log may hold it, and its sender's own words (D58)."""
+        """Return the report as the log may hold it, and the sender's own text.
+
+        Rule D58, personal data.
+        """
         alias = claim.message.get("alias")
         if alias is not None:
             alias = self._log_alias(claim.realm, principal.id, str(alias), raw.dialect)
@@ -244,14 +267,16 @@ class Receiver:
             return self._words.name(realm, alias)
         began = episode_start(alias)
         if began is not None and self._ledger.has_alias(realm, sender, began):
-            return alias  # an episode that an earlier version opened keeps its name to its end
+            # An episode opened by an earlier version keeps its name to its end.
+            return alias
         return self._words.machine_alias(realm, alias)
 
     async def renew(self, realm: str, principal: Principal, renewals: Sequence[Renewal]) -> None:
-        """Tell that alerts of this sender still hold (D66). The same again changes nothing.
+        """Record that alerts of this sender still hold. A repetition changes nothing.
 
-        A record of renewals counts as one report; a message that somebody corrected renews nothing. It goes into the urgent lane, as the ticks do
-        by which a lease lapses. Raises ProblemError `broker_away`, `over_rate`.
+        Each record of renewals counts as one report. A corrected message renews nothing. Renewals
+        go into the urgent lane, like the ticks that let a lease lapse. Raises ProblemError
+        `broker_away`, `over_rate`. Rule D66, leases.
         """
         sender = principal.id
         if CORRECTED_BY.get() is not None:
@@ -289,14 +314,17 @@ class Receiver:
                 raise _away() from error
 
     async def _started(self) -> None:
-        """After a restart connections have queued: they wait a moment more rather than be sent away."""
+        """Wait for the index after a start, so that queued connections are not refused at once.
+
+        Raises ProblemError `starting`.
+        """
         try:
             await asyncio.wait_for(self._ledger.caught_up.wait(), self._timeout_s)
         except TimeoutError:
             raise ProblemError("starting", retry_after_s=RETRY_S) from None
 
     async def _wait(self, task: asyncio.Task[Known]) -> Known:
-        """The task goes on when the sender is sent away or hangs up: a retry joins it."""
+        """Wait for a task, which goes on if the sender leaves: a retry joins it."""
         done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
         if not done:
             self._went_away(f"no acknowledgement within {self._timeout_s:g} s")
@@ -397,7 +425,8 @@ class Receiver:
     def _lane_of(self, claim: Claim) -> str:
         """Return the input topic of a report: the urgent lane for danger to people.
 
-        A report that names others follows the urgent ones among them, and a withdrawal never overtakes what it withdraws: it would have no effect.
+        A report that references urgent ones follows them. A withdrawal never overtakes the reports
+        that it withdraws: it would have no effect.
         """
         named = [
             known
@@ -425,7 +454,7 @@ def _again(known: Known, identity: Identity, first_stands: bool) -> Receipt:
 
 @contextmanager
 def _as_problems() -> Iterator[None]:
-    """What kept a report from being stored, as its sender is told."""
+    """Raise storage failures as problems for the sender."""
     try:
         yield
     except BrokerAway as error:

@@ -1,8 +1,9 @@
-"""The same report again has no second effect and gets the first answer (INTAKE, Native).
+"""Recognise repeated reports, so that they have no second effect and get the first answer.
 
-The id of a report is derived from its sender and its key (or its content), so the decider's check of ids is the truth, whatever
-happens here. This index only knows what was answered: for "same key, another body" and for the sender's own ids in references.
-It is filled from `alerts.inputs` and `alerts.urgent` where the last run stopped, so neither a restart nor kill -9 loses an answer.
+The id of a report is derived from its sender and its key, or its content. So the decider recognises
+a repetition in any case. This index knows the answers: for another body under the same key, and for
+the sender's own ids in references. It continues to read `alerts.inputs` and `alerts.urgent` at the
+last position, so neither a restart nor kill -9 loses an answer.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from services.runtime.process.sqlite_cache import open_copy
 from services.runtime.process.tasks import in_thread
 
 KEPT_MS: Final = 8 * DAY_MS
-"""A day more than promised."""
+"""Time for which answers are kept: a day longer than promised."""
 UNANSWERED_MS: Final = HOUR_MS
-"""Without an index nobody knows which answers were given: what is younger than this may have had none."""
+"""Age below which a record may be unanswered, if no index says so."""
 TOPIC: Final = inputs("alerts")
 URGENT: Final = urgent("alerts")
 _LANES: Final = {TOPIC: 0, URGENT: 1000}
-"""Input topic → what is added to a partition's number to make the number of its place in the index."""
+"""Offset of a topic's partition numbers in the index, by input topic."""
 log = structlog.get_logger(__name__)
 _PRUNE: Final = (
     """DELETE FROM reports WHERE seen < :before AND (alias IS NULL OR (alias NOT GLOB '*@[0-9]*:*:*' AND alias NOT GLOB '*@[0-9]*#[0-9]*') OR EXISTS (
@@ -54,8 +55,11 @@ _PRUNE: Final = (
     "DELETE FROM occurred WHERE id NOT IN (SELECT id FROM reports)",
     "DELETE FROM urgent WHERE id NOT IN (SELECT id FROM reports)",
 )
-"""What is old, but no episode that is still open, nor what it was last said to be: its end may come after weeks. Beginnings go before the ends that prove
-them over, and what changed in between goes last."""
+"""Delete old reports, but neither open episodes nor their last content.
+
+The end of an episode may arrive weeks later. Beginnings are deleted before the ends that prove them
+over, and updates last.
+"""
 _ROW: Final = """
     SELECT reports.id, realm, print, reports.at, sender, alias, unanswered.id IS NULL, occurred.at, urgent.id IS NOT NULL
     FROM reports LEFT JOIN unanswered USING (id) LEFT JOIN occurred USING (id) LEFT JOIN urgent USING (id)"""
@@ -66,7 +70,7 @@ _ALIASES: Final = (
 _ENDS: Final = "SELECT alias, occurred.at FROM reports JOIN occurred USING (id) WHERE realm = ? AND sender = ? AND alias LIKE ?"
 _NAMED: Final = "SELECT id FROM reports WHERE realm = ? AND sender = ? AND alias IN (?, ?) ORDER BY seen DESC LIMIT 1"
 _OUTDATED: Final = "SELECT 1 FROM outdated WHERE realm = ? AND sender = ? AND name IN (?, ?)"
-"""Both forms of a name: earlier versions kept the sender's own."""
+"""Both forms of a name: earlier versions stored the sender's own."""
 _WIRE: Final = ReportReceived.wire_type().encode()
 
 
@@ -81,24 +85,31 @@ class Known:
     sender: str
     alias: str | None = None
     answered: bool = True
-    """False: it was found on the log after a crash, and nobody is known to have been told."""
+    """False if it was found on the log after a crash, and perhaps nobody got the answer."""
     occurred_at: Instant | None = None
-    """Kept for reports with an alias, which may be one of a machine's episode."""
+    """Set for reports with an alias, which may belong to an episode."""
     urgent: bool = False
-    """It went into the urgent lane: what replaces or withdraws it follows it there."""
+    """True if it went into the urgent lane. Replacements and withdrawals follow it there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes two requests the same."""
+    """Properties that make two requests the same."""
 
     report_id: str
     fingerprint: str
-    """Keyed hash of the claim: another one under the same id is another body. Of a machine's matter that of its words alone."""
+    """Keyed hash of the report. Another hash under the same id means another body.
+
+    For an alert of a program, only its text is hashed.
+    """
 
 
 def identify(claim: Claim, sender: str, key: str | None, secret: bytes) -> Identity:
-    """With a key: (realm, sender, key). Without: (realm, sender, content, minute of `occurred_at`)."""
+    """Return the identity of a report.
+
+    With a key, it is (realm, sender, key); without, (realm, sender, content, minute of
+    `occurred_at`).
+    """
     content = blake2b(claim.content, key=secret, digest_size=16)
     if key is None:
         content.update(b"%d" % claim.minute)
@@ -112,48 +123,55 @@ def identify(claim: Claim, sender: str, key: str | None, secret: bytes) -> Ident
 
 
 def print_of(words: bytes, secret: bytes) -> str:
-    """Fingerprint of what a machine says: it tells nothing without the key of the installation."""
+    """Return the fingerprint of text. It reveals nothing without the installation's key."""
     return blake2b(words, key=secret, digest_size=16).hexdigest()
 
 
 def keyed_id(realm: str, sender: str, key: str) -> str:
-    """Report id of an Idempotency-Key."""
+    """Return the report id of an Idempotency-Key."""
     return derive_id(realm, f"{sender}\x1fkey\x1f{key}", "report", 0)
 
 
 class Ledger:
-    """The index, in `intake/answers.db`. All methods but `flush` and `catch_up` are synchronous and for the loop's thread."""
+    """Index of accepted reports, in `intake/answers.db`.
+
+    All methods except `flush` and `catch_up` are synchronous, for the thread of the event loop.
+    """
 
     def __init__(self, path: Path, words: LogWords) -> None:
-        """`words`: how the log, and so this index, names what senders name."""
+        """Open the index. `words` converts the senders' names to those on the log."""
         self._words = words
         self._write = threading.Lock()
         self._db = open_copy(
             path,
-            "CREATE TABLE IF NOT EXISTS reports (id BLOB PRIMARY KEY, realm TEXT, print BLOB, at INTEGER, sender TEXT, alias TEXT, seen INTEGER)"
+            "CREATE TABLE IF NOT EXISTS reports (id BLOB PRIMARY KEY, realm TEXT, print BLOB, at "
+            "INTEGER, sender TEXT, alias TEXT, seen INTEGER)"
             " WITHOUT ROWID;"
-            "CREATE INDEX IF NOT EXISTS aliases ON reports (realm, sender, alias) WHERE alias IS NOT NULL;"
+            "CREATE INDEX IF NOT EXISTS aliases ON reports (realm, sender, alias) WHERE alias IS "
+            "NOT NULL;"
             "CREATE INDEX IF NOT EXISTS ages ON reports (seen);"
             "CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next INTEGER);"
             "CREATE TABLE IF NOT EXISTS occurred (id BLOB PRIMARY KEY, at INTEGER) WITHOUT ROWID;"
             "CREATE TABLE IF NOT EXISTS urgent (id BLOB PRIMARY KEY) WITHOUT ROWID;"
-            "CREATE TABLE IF NOT EXISTS unanswered (id BLOB PRIMARY KEY, seen INTEGER) WITHOUT ROWID;"
+            "CREATE TABLE IF NOT EXISTS unanswered (id BLOB PRIMARY KEY, seen INTEGER) WITHOUT "
+            "ROWID;"
             "CREATE TABLE IF NOT EXISTS refused (text TEXT PRIMARY KEY, at INTEGER);"
-            "CREATE TABLE IF NOT EXISTS outdated (realm TEXT, sender TEXT, name TEXT, seen INTEGER, PRIMARY KEY (realm, sender, name)) WITHOUT ROWID;",
+            "CREATE TABLE IF NOT EXISTS outdated (realm TEXT, sender TEXT, name TEXT, seen "
+            "INTEGER, PRIMARY KEY (realm, sender, name)) WITHOUT ROWID;",
         )
         self._reading = sqlite3.connect(path, timeout=10, isolation_level=None)
         self._fresh: dict[str, Known] = {}
         self._fresh_aliases: dict[tuple[str, str, str], str] = {}
         self._acked: dict[int, int] = {}
-        """Number of a place (`place_of`) → offset of the last acknowledged record."""
+        """Offset of the last acknowledged record by number of a place (`place_of`)."""
         self._open: dict[int, dict[object, int]] = {
             place_of(topic, p): {} for topic in _LANES for p in range(PARTITIONS)
         }
         self.caught_up = asyncio.Event()
-        """Set once everything that earlier runs answered is known; before that nothing may be accepted."""
+        """Set once all earlier answers are known. Nothing may be accepted before."""
 
     def get(self, report_id: str) -> Known | None:
-        """An accepted report, or None."""
+        """Return an accepted report, or None."""
         if (fresh := self._fresh.get(report_id)) is not None:
             return fresh
         try:
@@ -164,7 +182,7 @@ class Ledger:
         return _known(row) if row else None
 
     def resolve(self, realm: str, sender: str, reference: str) -> str:
-        """The report id that a sender means: an id, an alias or a key of its own; else the reference itself (judged later)."""
+        """Return the report id of a sender's id, alias or key, or else the reference itself."""
         if self.get(reference) is not None:
             return reference
         alias = self._words.name(realm, reference)
@@ -177,15 +195,17 @@ class Ledger:
         return reference if self.get(keyed) is None else keyed
 
     def aliases(self, realm: str, sender: str, head: str, rest: str) -> dict[str, Known]:
-        """Return a sender's accepted reports whose alias begins with its own word `head`, then `rest`.
+        """Return a sender's accepted reports with an alias that begins with `head`, then `rest`.
 
-        By what follows in the alias; of one alias the last.
+        `head` is in the sender's own form. Keys are the remainders of the aliases. The last report
+        of an alias counts.
         """
         found: dict[str, Known] = {}
         for prefix in (
+            # The forms of an earlier version and of this one.
             f"{head}{rest}",
             f"{self._words.name(realm, head)}{rest}",
-        ):  # of an earlier version, of this one
+        ):
             rows = self._reading.execute(
                 _ALIASES, (realm, sender, prefix, prefix + "\U0010ffff")
             ).fetchall()
@@ -196,14 +216,17 @@ class Ledger:
         return found
 
     def has_alias(self, realm: str, sender: str, prefix: str) -> bool:
-        """Return True if an accepted report of this sender has an alias that begins so, on the log too."""
+        """Return whether an accepted report of this sender has an alias with this prefix.
+
+        The prefix is in the log's form.
+        """
         row = self._reading.execute(
             f"{_ALIASES} LIMIT 1", (realm, sender, prefix, prefix + "\U0010ffff")
         ).fetchone()
         return row is not None
 
     def ends(self, realm: str, sender: str) -> list[tuple[str, Instant]]:
-        """(alias, when it was over) of each report of this sender that ended an episode, within the days that are kept."""
+        """Return alias and time of each end of an episode of this sender, as far as kept."""
         rows = self._reading.execute(_ENDS, (realm, sender, f"%{END}")).fetchall()
         fresh = (
             k
@@ -221,13 +244,13 @@ class Ledger:
         ]
 
     def sending(self, place: int) -> object:
-        """A record is about to be sent to a place (`place_of`); give the mark to `sent` or `not_sent`."""
+        """Announce a record for a place (`place_of`). Pass the mark to `sent` or `not_sent`."""
         mark = object()
         self._open[place][mark] = self._acked.get(place, -1) + 1
         return mark
 
     def sent(self, place: int, mark: object, offset: int, known: Known) -> None:
-        """It was acknowledged at `offset`."""
+        """Record an acknowledged report at its offset."""
         self._open[place].pop(mark, None)
         self._acked[place] = max(self._acked.get(place, -1), offset)
         self._fresh[known.report_id] = known
@@ -235,11 +258,17 @@ class Ledger:
             self._fresh_aliases[known.realm, known.sender, known.alias] = known.report_id
 
     def not_sent(self, place: int, mark: object) -> None:
-        """No acknowledgement came. It may be on the log all the same: the next start looks."""
+        """Record that no acknowledgement arrived.
+
+        The report may still be on the log: the next start reads it.
+        """
         self._open[place].pop(mark, None)
 
     async def flush(self) -> None:
-        """Make what was acknowledged since the last time durable. Raises sqlite3.Error (disk full): nothing is lost, try again."""
+        """Save acknowledged reports to disk. Raises sqlite3.Error, as with a full disk.
+
+        Nothing is lost then: try again.
+        """
         fresh = list(self._fresh.values())
         nexts = {
             p: min(self._open[p].values(), default=acked + 1) for p, acked in self._acked.items()
@@ -253,7 +282,7 @@ class Ledger:
                 self._fresh_aliases.pop((known.realm, known.sender, known.alias), None)
 
     def answered(self, report_id: str) -> None:
-        """Its sender has come again, and is told now. Raises sqlite3.Error."""
+        """Mark a report as answered, because its sender repeated it. Raises sqlite3.Error."""
         with self._write:
             self._db.execute("DELETE FROM unanswered WHERE id = ?", (UUID(report_id).bytes,))
 
@@ -296,10 +325,11 @@ class Ledger:
                 raise
 
     async def catch_up(self, kafka: str, marks: InputMarks) -> int:
-        """Read what the log has beyond the last flush; returns how many records were looked at. Raises KafkaError. Whether that was answered, only its
-        sender knows. A record that none of ours wrote was answered to nobody.
+        """Read the log beyond the last flush and return the number of records. Raises KafkaError.
 
-        Without an index (first start, lost disk), or with one of a log that has lost records since, it reads what is younger than `KEPT_MS`: an episode that is open for longer is
+        Only the sender knows whether such a record was answered. Records that the front did not
+        sign are ignored. Without an index (first start, lost disk), or if the log has lost records
+        since, read the records younger than `KEPT_MS`: an episode that has been open for longer is
         forgotten then, and its end changes nothing.
         """
         partitions = [TopicPartition(topic, p) for topic in _LANES for p in range(PARTITIONS)]
@@ -319,7 +349,10 @@ class Ledger:
             if any(kept.get(place_of(*tp), 0) > ends[tp] for tp in partitions):
                 log.warning(
                     "answers.forgotten",
-                    why="the input is shorter than what was read of it: senders of what it lost must be able to come again",
+                    why=(
+                        "the input is shorter than what was read of it: senders of what it lost "
+                        "must be able to come again"
+                    ),
                 )
                 await in_thread(self._forget)
                 kept = {}
@@ -353,10 +386,11 @@ class Ledger:
         return looked
 
     def _forget(self) -> None:
-        """All that is a copy of the log."""
+        """Delete all copies of the log."""
         with self._write:
             self._db.executescript(
-                "BEGIN IMMEDIATE; DELETE FROM reports; DELETE FROM occurred; DELETE FROM urgent; DELETE FROM unanswered; DELETE FROM positions; DELETE FROM outdated; COMMIT;"
+                "BEGIN IMMEDIATE; DELETE FROM reports; DELETE FROM occurred; DELETE FROM urgent; "
+                "DELETE FROM unanswered; DELETE FROM positions; DELETE FROM outdated; COMMIT;"
             )
 
     def _prune(self, before: Instant) -> None:
@@ -366,23 +400,19 @@ class Ledger:
             self._db.execute("DELETE FROM unanswered WHERE seen < ?", (before,))
             self._db.execute("DELETE FROM outdated WHERE seen < ?", (before,))
 
-    # ── messages that were replaced or withdrawn before they came ──────────────────────────────────────────────────
-
     def outdate(self, realm: str, sender: str, names: Collection[str]) -> None:
-        """A sender's own names of messages that it has replaced or withdrawn, and that have not come. Raises sqlite3.Error."""
+        """Mark referenced messages that have not arrived as outdated. Raises sqlite3.Error."""
         seen = time.time_ns() // 1_000_000
         with self._write:
             rows = [(realm, sender, self._words.hidden(name), seen) for name in names]
             self._db.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?, ?)", rows)
 
     def is_outdated(self, realm: str, sender: str, name: str) -> bool:
-        """It was, within the last days. Only known here: a lost index has forgotten it."""
+        """Return whether a message was outdated in the last days. A lost index forgets it."""
         row = self._reading.execute(
             _OUTDATED, (realm, sender, name, self._words.hidden(name))
         ).fetchone()
         return row is not None
-
-    # ── texts of refused messages, to be erased after their time ───────────────────────────────────────────────────
 
     def refused(self, text_id: str, at: Instant) -> None:
         """Remember to erase this text."""
@@ -390,7 +420,7 @@ class Ledger:
             self._db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?)", (text_id, at))
 
     def refused_before(self, at: Instant, limit: int = 100) -> list[str]:
-        """Texts of messages refused before `at`."""
+        """Return texts of messages refused before `at`."""
         return [
             row[0]
             for row in self._reading.execute(
@@ -399,18 +429,22 @@ class Ledger:
         ]
 
     def erased(self, text_id: str) -> None:
-        """This text is erased."""
+        """Forget an erased text."""
         with self._write:
             self._db.execute("DELETE FROM refused WHERE text = ?", (text_id,))
 
     def close(self) -> None:
         self._reading.close()
-        with self._write:  # not under a thread that still writes
+        # Do not close while a thread still writes.
+        with self._write:
             self._db.close()
 
 
 def place_of(topic: str, partition: int) -> int:
-    """Return the number of an input partition in the index; that of `alerts.inputs` is the partition's own."""
+    """Return the number of an input partition in the index.
+
+    For `alerts.inputs` it is the partition's own number.
+    """
     return _LANES[topic] + partition
 
 
@@ -429,7 +463,7 @@ def _known(row: Any) -> Known:
 
 
 def read_known(record: Any) -> Known | None:
-    """What a record of `alerts.inputs` says about an accepted report; None for any other record."""
+    """Read the accepted report of an input record; None for any other record."""
     headers = dict(record.headers)
     if headers.get(ce.CE_TYPE) != _WIRE:
         return None

@@ -1,4 +1,7 @@
-"""From a geometry or a code to the communes and sites of the territory (INTAKE, CAP; D8). Read again when the territory's files change."""
+"""Find the communes and sites of a geometry or code (rule D8, unknown site ids).
+
+The territory's files are read again when they change.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ import structlog
 from services.runtime.http.problems import ProblemError
 
 Geometry = Any
-"""A shapely geometry; x = longitude, y = latitude, degrees."""
+"""A shapely geometry; x is longitude, y latitude, in degrees."""
 RETRY_S: Final = 2
 EARTH_KM: Final = 6371.0088
 SLIVER: Final = 0.005
-"""Outlines are simplified: of two areas that only touch, less than this share of the smaller one overlaps."""
+"""Least overlap of two areas, as a share of the smaller one.
+
+Outlines are simplified, so areas that only touch overlap a little.
+"""
 MAX_POINTS: Final = 100_000
 _FILES: Final = ("communes.geojson", "communes.csv", "sites.csv", "geocodes.csv")
 _RING: Final = 32
@@ -31,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """What lies in an area. All communes: the whole territory."""
+    """Communes and sites in an area."""
 
     communes: tuple[str, ...]
     sites: tuple[str, ...] = ()
@@ -39,7 +45,7 @@ class Located:
 
     @property
     def zone(self) -> tuple[str, ...]:
-        """Communes that a report names; none when it is about the whole territory."""
+        """Communes that a report names; none if it concerns the whole territory."""
         return () if self.whole else self.communes
 
 
@@ -50,7 +56,7 @@ OUTSIDE: Final = Located(())
 class _Code:
     communes: frozenset[str]
     sender: str
-    """Part of the sender's name; empty = whoever sends it."""
+    """Part of the sender's name; empty for any sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +69,14 @@ class _Territory:
     site_tree: shapely.STRtree
     commune_tree: shapely.STRtree
     names: frozenset[str]
-    """All commune codes, those without an outline too."""
+    """All commune codes, including those without an outline."""
     codes: Mapping[tuple[str, str], tuple[_Code, ...]]
     systems: frozenset[str]
-    """Systems of codes in which the territory has a name."""
+    """Code systems with an entry for the territory."""
 
 
 class Geography:
-    """Of one territory folder."""
+    """Map of one territory folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -78,16 +84,19 @@ class Geography:
         self._known: _Territory | None = None
 
     def locate(self, area: str | Mapping[str, Any]) -> Located | None:
-        """What lies in a geometry (WKT or GeoJSON, longitude first). None: it cannot be read. Nothing in it: it is elsewhere."""
+        """Locate a geometry (WKT or GeoJSON, longitude first).
+
+        Returns None if it is unreadable, and no communes if it lies elsewhere.
+        """
         geometry = geometry_of(area)
         return None if geometry is None else self.within([geometry])
 
     def knows(self, site: str | None) -> bool:
-        """This is a site of the territory."""
+        """Return whether a site belongs to the territory."""
         return site is not None and site in self._territory().sites
 
     def commune_of(self, site: str | None) -> str | None:
-        """In which it lies, when both are known."""
+        """Return the commune of a site, or None."""
         return self._territory().communes_of_sites.get(site or "")
 
     def pole_of(self, site: str | None) -> str | None:
@@ -95,7 +104,7 @@ class Geography:
         return self._territory().poles.get(site or "")
 
     def within(self, geometries: Sequence[Geometry]) -> Located:
-        """What lies in any of them."""
+        """Return communes and sites that lie in any geometry."""
         territory = self._territory()
         sites = {int(n) for n in territory.site_tree.query(geometries, predicate="intersects")[1]}
         touching: dict[int, list[Geometry]] = {}
@@ -115,7 +124,10 @@ class Geography:
         )
 
     def coded(self, geocodes: Iterable[tuple[str, str]], sender: str) -> Located | None:
-        """What the codes name. Nothing: places elsewhere. None: no system of codes that is known here."""
+        """Locate geocodes. Returns None without a known code system.
+
+        Codes of other places give no communes.
+        """
         territory = self._territory()
         found: set[str] = set()
         known = False
@@ -141,7 +153,7 @@ class Geography:
         return self._known
 
     def _read(self) -> _Territory:
-        """The map, or the one that was read before. Raises ProblemError `starting` when there is none yet: whoever sends comes again."""
+        """Read the map, or keep the last one. Raises ProblemError `starting` without any."""
         try:
             return _load(self._folder)
         except (
@@ -196,12 +208,12 @@ def _rows(file: Path) -> list[dict[str, str]]:
 
 
 def _plain(name: str) -> str:
-    """`EMMA_ID`, `emma-id`, `Emma Id` are one system."""
+    """Simplify a system's name: `EMMA_ID`, `emma-id` and `Emma Id` are the same."""
     return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
 def geometry_of(area: str | Mapping[str, Any]) -> Geometry | None:
-    """The valid geometry of WKT or GeoJSON (a Feature too); None when there is none that can be read."""
+    """Read a valid geometry of WKT or GeoJSON (also a Feature); None if unreadable."""
     try:
         if isinstance(area, str):
             made = shapely.from_wkt(area)
@@ -227,22 +239,26 @@ def geometry_of(area: str | Mapping[str, Any]) -> Geometry | None:
         ValueError,
         KeyError,
         NotImplementedError,
-    ):  # the last: curves
+    ):
+        # Curves raise NotImplementedError.
         return None
 
 
 def _valid(made: Geometry) -> Geometry:
-    """An outline that crosses itself counts with all that it encloses: to untangle one of 150 points takes 3 s."""
+    """Replace an outline that crosses itself by its convex hull.
+
+    Untangling an outline of 150 points takes 3 s.
+    """
     return made if made.is_valid else made.convex_hull
 
 
 def polygon(points: Sequence[tuple[float, float]]) -> Geometry:
-    """Of latitude-longitude pairs, first and last the same."""
+    """Build a polygon of latitude-longitude pairs, the last equal to the first."""
     return _valid(shapely.Polygon([(lon, lat) for lat, lon in points]))
 
 
 def circle(centre: tuple[float, float], radius_km: float) -> Geometry:
-    """A disc on the ground; a point when it has no radius."""
+    """Build a circle on the ground; a point without a radius."""
     lat, lon = centre
     if radius_km == 0:
         return shapely.Point(lon, lat)

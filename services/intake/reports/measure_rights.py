@@ -43,11 +43,11 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "rte": ("RTE", "RTE"),
     "vigicrues": ("Vigicrues", "Vigicrues"),
 }
-"""Source → how the sentence names it, French and English."""
+"""Names of sources in French and English sentences."""
 
 
 class ReservedMeasures:
-    """Measures of the live territory whose word the door refuses from a source that may not say them."""
+    """Reserved measures of the live territory."""
 
     def __init__(self, territory: Path) -> None:
         self._file = territory / "mesures.yaml"

@@ -1,7 +1,8 @@
-"""The native dialect: JSON body → claim (DOMAIN D1, D2). Pure: no clock, no I/O.
+"""Convert a native JSON body to a report (rules D1 and D2, reports). Pure: no clock, no I/O.
 
-A body that is well formed is accepted; what it means is judged by the decider. So this checks shapes and bounds, and the few
-things that only the door can know: who speaks, for which realm, and whether this may be played.
+A well-formed body is accepted; the decider judges its meaning. So this module checks shapes and
+limits, and facts that only the front knows: the sender, the realm, and whether the realm may be
+played.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ Insee = Annotated[str, Field(min_length=1, max_length=8)]
 
 @dataclass(frozen=True, slots=True)
 class _Unsaid:
-    """`null` says nothing, as in the fields that have no value of their own; `meant`: what stands when nothing is said."""
+    """Field in which `null` means that it is absent. `meant` is the value of an absent field."""
 
     meant: object
 
@@ -61,12 +62,12 @@ class _Unsaid:
 
 
 def _whole(value: Any) -> Any:
-    """JSON has one kind of number: 3.0 is 3."""
+    """Convert 3.0 to 3, because JSON has one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _parted(value: Any) -> Any:
-    """One code, several as reference tables write them, or a list."""
+    """Split a text of codes as in reference tables; leave a list as it is."""
     if isinstance(value, str):
         return tuple(code.strip() for code in value.replace("|", ",").split(","))
     return tuple(value) if isinstance(value, list) else value
@@ -86,7 +87,7 @@ class _Part(BaseModel):
 
 
 class Interval(_Part):
-    """`to` absent: open end (D9)."""
+    """A period of planned effect. Without `to` it has no end."""
 
     start: Time = Field(alias="from")
     to: Time | None = None
@@ -111,7 +112,10 @@ class SourceBody(_Part):
 
 
 AREA_BYTES: Final = 500_000
-"""Of a geometry as an object: with the whole body beside it, it still fits a record of `texts` (1.25 MiB, compressed)."""
+"""Maximum bytes of a geometry as an object.
+
+With the whole body beside it, it still fits a record of `texts` (1.25 MiB, compressed).
+"""
 _CAP: Final[dict[str, Certainty]] = {
     "Observed": Certainty.CONFIRMED,
     "Likely": Certainty.CONFIRMED,
@@ -119,11 +123,11 @@ _CAP: Final[dict[str, Certainty]] = {
     "Unlikely": Certainty.RUMOUR,
     "Unknown": Certainty.UNCONFIRMED,
 }
-"""CAP's words for certainty (D2); Unknown is a rumour only with `rumour: true`."""
+"""Certainty by CAP value (rule D2). Unknown is a rumour only with `rumour: true`."""
 
 
 class NativeReport(_Part):
-    """Body of `POST /api/v1/reports` (API.md). Unknown fields are ignored."""
+    """One report, the body of `POST /api/v1/reports`. Unknown fields are ignored."""
 
     realm: str | None = Field(
         default=None, max_length=64, description="default: the live realm of this installation"
@@ -137,7 +141,10 @@ class NativeReport(_Part):
     )
     area: Annotated[str, Field(max_length=100_000)] | dict[str, Any] | None = Field(
         default=None,
-        description="geometry, WKT or GeoJSON: the communes and sites in it are found; a person links one that cannot be read",
+        description=(
+            "geometry, WKT or GeoJSON: the communes and sites in it are found; a person links one "
+            "that cannot be read"
+        ),
     )
     sites: Annotated[tuple[Id, ...], Field(max_length=1_000), _NONE] = Field(
         default=(), description="sites in the area, from a sender that knows them"
@@ -167,7 +174,9 @@ class NativeReport(_Part):
         _NONE,
     ] = Field(
         default=(),
-        description="report ids, or the sender's own ids: an alias or an Idempotency-Key used before",
+        description=(
+            "report ids, or the sender's own ids: an alias or an Idempotency-Key used before"
+        ),
     )
     lifts: Annotated[tuple[EventType, ...], Field(max_length=30), _NONE] = ()
     occurred_at: Time
@@ -198,7 +207,7 @@ class NativeReport(_Part):
 
 
 class BatchItem(NativeReport):
-    """One report of a batch, with the key that a single request has in its header."""
+    """One report of a batch. Its key takes the place of the header of a single request."""
 
     idempotency_key: str | None = None
 
@@ -219,35 +228,41 @@ DANGER: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A report that may go on the log: everything but its id."""
+    """A report that may go on the log, without its id."""
 
     realm: str
     message: dict[str, Any]
-    """`ReportReceived` without report_id, text_id and fingerprint; None and defaults left out."""
+    """`ReportReceived` without report_id, text_id, fingerprint, None and defaults."""
     text: dict[str, Any]
     """Free text and contacts by field name, for `texts`."""
     at: Instant | None
-    """`recorded_at` of the player."""
+    """`recorded_at` as given in a simulated realm."""
     danger: bool
-    """Danger to people: the last to be turned away."""
+    """True for danger to people, which is turned away last."""
     content: bytes
-    """The claim in one canonical form, for fingerprints. Without a moment finer than what `minute` says."""
+    """The report in canonical form, for fingerprints. Times in it are no finer than `minute`."""
     minute: int
     words: bytes | None = None
-    """What is said without times (by a machine of a matter, by a caller): its fingerprint in place of that of `content`, so that it is known when it is said again."""
+    """Text of an alert or typed line, without times. It replaces `content` in the fingerprint.
+
+    A repetition at another time is then recognised.
+    """
     unplaced: bool = False
-    """Its area is nowhere on the map, and it names no other place."""
+    """True if the area cannot be located and the report names no other place."""
 
 
 def of_its_arrival(realm: str) -> dict[str, Any]:
-    """What changes in the message of a report whose sender named no time: a simulated realm has a clock of its own, which its log tells."""
+    """Return the fields to change in a report without a time.
+
+    A simulated realm takes the time from its log.
+    """
     return {} if is_live(realm) else {"occurred_at": None}
 
 
 def date_on_arrival(claim: Claim, now: Instant) -> Claim:
-    """Return a claim that is of the time at which it came: the server's, or in a simulated realm that of its log.
+    """Date a report by its arrival: the server's time, or that of the log in a simulated realm.
 
-    Its fingerprint stays that of the time that it names, so that the same message is known when it comes again later.
+    The fingerprint keeps the time that the message names, so that a repetition is recognised.
     """
     named = claim.content + b"%d" % claim.message["occurred_at"]
     occurred = {"occurred_at": now if is_live(claim.realm) else None}
@@ -255,7 +270,7 @@ def date_on_arrival(claim: Claim, now: Instant) -> Claim:
 
 
 def parse_one(body: bytes) -> NativeReport:
-    """Raises ProblemError `invalid` or `not_json`, naming the fields."""
+    """Parse a report. Raises ProblemError `invalid` or `not_json` with the faulty fields."""
     try:
         return _ONE.validate_json(body.removeprefix(BOM_UTF8))  # type: ignore[no-any-return]
     except ValidationError as error:
@@ -263,7 +278,10 @@ def parse_one(body: bytes) -> NativeReport:
 
 
 def dumped(document: Any) -> bytes:
-    """JSON of what was decoded. Raises ProblemError `invalid`: it may be read to a greater depth than it can be written."""
+    """Serialize a parsed document as JSON.
+
+    Raises ProblemError `invalid` for a depth that can be read but not written.
+    """
     try:
         return orjson.dumps(document)
     except TypeError:
@@ -274,7 +292,7 @@ def dumped(document: Any) -> bytes:
 
 
 def parse_item(body: bytes) -> BatchItem:
-    """One member of a batch. Raises ProblemError."""
+    """Parse one member of a batch. Raises ProblemError."""
     try:
         return _ITEM.validate_json(body)  # type: ignore[no-any-return]
     except ValidationError as error:
@@ -282,7 +300,7 @@ def parse_item(body: bytes) -> BatchItem:
 
 
 def problem_of(error: ValidationError) -> ProblemError:
-    """`not_json` when nothing could be read, else the faulty fields."""
+    """Return the problem of an invalid body: `not_json` if unreadable, else the faulty fields."""
     faults = faults_of(error)
     return ProblemError(
         "not_json" if faults[0].code == "json_invalid" else "invalid", faults=faults
@@ -290,7 +308,7 @@ def problem_of(error: ValidationError) -> ProblemError:
 
 
 def ms(at: datetime) -> Instant:
-    """Milliseconds since the epoch, rounded down."""
+    """Return milliseconds since the epoch, rounded down."""
     delta = at - _EPOCH
     return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
 
@@ -303,10 +321,11 @@ def claim_of(
     geography: Geography | None = None,
     matter: str | None = None,
 ) -> Claim:
-    """The claim that this principal makes with this body.
+    """Build the report of this body and principal. Raises ProblemError.
 
-    `resolve(realm, reference)` gives the report id of a sender's own id, or the reference itself. `matter`: the type of what this ends or notes something
-    about, which is asked of the sender's scope in place of the report's own: who may open a matter may end it. Raises ProblemError.
+    `resolve(realm, reference)` returns the report id of a sender's own id, or the reference itself.
+    `matter` is the type of the cause that the report ends or comments. The sender's scope must
+    allow that type in place of the report's own: a sender that may open a cause may end it.
     """
     realm = body.realm or default_realm
     check_realm(body, realm, principal)
@@ -359,7 +378,8 @@ def claim_of(
         content = orjson.dumps(
             (realm, message, body.references, text, at, *([body.sites] if body.sites else []))
         )
-    except TypeError:  # a number in the geometry that no JSON reader of 64 bits can hold
+    except TypeError:
+        # 64-bit JSON readers cannot hold a number in the geometry.
         raise ProblemError(
             "invalid",
             faults=(fault("area", "number", "nombre hors limites", "number out of range"),),
@@ -409,7 +429,7 @@ def _check_named(measure: MeasureBody) -> None:
 def _place(
     body: NativeReport, message: dict[str, Any], geography: Geography, principal: Principal
 ) -> bool:
-    """See _find. Raises ProblemError `out_of_scope`."""
+    """Locate a report and check its places. See `_find`. Raises ProblemError `out_of_scope`."""
     placed = _find(body, message, geography)
     check_places(
         principal,
@@ -422,7 +442,10 @@ def _place(
 
 
 def _find(body: NativeReport, message: dict[str, Any], geography: Geography) -> bool:
-    """Communes and sites of the area, unless the report names a site that is known. False: it is nowhere (D8)."""
+    """Add communes and sites of the area, unless the report names a known site.
+
+    Returns False if the report has no known place. Rule D8, unknown site ids.
+    """
     if body.sites:
         message["sites"] = body.sites
     if body.area is None or geography.knows(body.site_id):
@@ -438,7 +461,10 @@ def _find(body: NativeReport, message: dict[str, Any], geography: Geography) -> 
 
 
 def check_realm(body: NativeReport, realm: str, principal: Principal) -> None:
-    """The realm is a name, exercises stay out of live realms (D12), and only a player gives `recorded_at`. Raises ProblemError."""
+    """Check the realm's name, and that status and `recorded_at` suit it. Raises ProblemError.
+
+    Exercises stay out of live realms (rule D12). `recorded_at` needs the right to run realms.
+    """
     try:
         parse_realm(realm)
     except RealmNameInvalid:
@@ -474,7 +500,7 @@ REALM_FAULT: Final[FieldFault] = fault(
 
 
 def certainty_of(body: NativeReport) -> Certainty:
-    """D2: CAP's words and `rumour` in ours."""
+    """Return the certainty of a report, from CAP values or `rumour` (rule D2)."""
     if body.rumour:
         return Certainty.RUMOUR
     return _CAP.get(body.certainty) or Certainty(body.certainty)

@@ -1,8 +1,8 @@
-"""The words of a report that may stand on the log, and what takes the place of the others (D58).
+"""Replace free text in a report before it goes on the log (rule D58, personal data).
 
-The log is kept for ever, so it carries tokens: codes, ids, numbers. A sender's own name of a report, and
-every word that is no token, becomes a keyed hash there. The same word gives the same hash, so reports are
-still found and compared by it. What the sender wrote lies in `texts`, encrypted and erasable.
+The log is kept forever, so it holds tokens: codes, ids, numbers. A sender's own name of a report
+and other free text become keyed hashes. The same text gives the same hash, so reports can still be
+found and compared. The original lies in `texts`, encrypted and erasable.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from schemas.tokens import is_token
 from schemas.words import EventType
 
 HIDDEN: Final = "h:"
-"""Begins every hash that stands for a word."""
+"""Prefix of every such hash."""
 HASH_CHARS: Final = 22
 _PLAN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}( (niveau|level) [0-4])?")
 _UNIT: Final = re.compile(r"[A-Za-z0-9_.:/%°µ€²³-]{1,32}")
 _OBJECT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}|[a-z]{1,16}:\*")
 _TIME: Final = re.compile(r"[0-9TtWZ:., +-]{8,40}")
-"""Characters of a time by ISO 8601, its offset too: no word can be made of them."""
+"""Characters of an ISO 8601 time with offset: they cannot form text."""
 _SORT: Final = re.compile(
     r"(?:flag|hazard|kind|kitchen|network|pole|river|road|station|supplier|system|zone):"
 )
-"""Sort of an object or scope: rules look at it, so it stays."""
+"""Prefixes of objects and scopes that rules read, so they stay."""
 _TYPES: Final = "|".join(EventType)
 _EPISODE: Final = re.compile(
     rf"(?P<head>.+)@(?P<began>\d{{1,15}})(?P<tail>:(?:{_TYPES}):(?P<site>.{{0,64}})|#\d{{1,15}})",
     re.DOTALL,
 )
 _CAP: Final = re.compile(
+    r""
     rf"(?P<head>.+)#(?P<sent>\d{{1,15}})\.(?P<tail>(?:{_TYPES})\.[A-Za-z0-9_.:-]{{0,128}}(?:#over)?)",
     re.DOTALL,
 )
@@ -51,46 +52,47 @@ _LIMITS: Final = {
     "sites": 64,
     "affected_activities": 64,
 }
-"""Field → most characters that its schema takes."""
+"""Length limit of each field in its schema."""
 _OBJECT_CHARS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A report's message as the log may hold it."""
+    """Report message as the log may hold it."""
 
     message: dict[str, Any]
     own_words: dict[str, Any]
-    """Field → what its sender wrote, where the log holds something else."""
+    """Original values of the fields that the log holds in another form."""
 
 
 class LogWords:
-    """Puts tokens in the place of a sender's own words, under a key of this installation."""
+    """Replace senders' text by tokens, under a key of this installation."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def hidden(self, word: str, limit: int = HASH_CHARS) -> str:
-        """Return the hash that stands for a word, at most `limit` characters."""
+        """Return the hash of a text, at most `limit` characters."""
         encoded = word.encode("utf-8", "surrogatepass")
         digest = blake2b(encoded, key=self._key, digest_size=(HASH_CHARS - len(HIDDEN)) // 2)
         return f"{HIDDEN}{digest.hexdigest()}"[:limit]
 
     def name(self, realm: str, word: str) -> str:
-        """Return the log's form of a sender's own name of something.
+        """Return the log's form of a sender's own name.
 
-        A simulated realm keeps a token: its script names its reports, and its expectations ask for them.
+        A simulated realm keeps tokens: its script names reports, and its expectations refer to
+        them.
         """
         if not is_live(realm) and is_token(word):
             return word
         return self.hidden(word)
 
     def reference(self, realm: str, reference: str) -> str:
-        """Return the log's form of a reference: a report id stays, any other name is one of a sender."""
+        """Return the log's form of a reference: a report id, or else a sender's own name."""
         return reference if _is_report_id(reference) else self.name(realm, reference)
 
     def machine_alias(self, realm: str, alias: str) -> str:
-        """Return the log's form of an alias that a dialect made.
+        """Return the log's form of an alias that an integration made.
 
         Only the sender's part is replaced: deciders and the index read the rest.
         """
@@ -106,9 +108,9 @@ class LogWords:
         return self.name(realm, alias)
 
     def clean(self, realm: str, message: Mapping[str, Any], alias: str | None) -> Logged:
-        """Return a report's message without free words; its sender's own words are kept beside it.
+        """Return a report's message without free text, and the original values.
 
-        `alias`: the log's form of its alias.
+        `alias` is the log's form of its alias.
         """
         clean = dict(message)
         for field, limit in _LIMITS.items():
@@ -153,7 +155,7 @@ class LogWords:
         return clean
 
     def _sorted_word(self, word: str) -> str:
-        """Return a word such as `road:x` with its sort kept."""
+        """Replace a text such as `road:x`, but keep its prefix."""
         if not word or _OBJECT.fullmatch(word):
             return word
         sort = found[0] if (found := _SORT.match(word)) is not None else ""
@@ -161,7 +163,7 @@ class LogWords:
 
 
 def episode_start(alias: str) -> str | None:
-    """Return the part of a machine's alias that all reports of one episode share; None for any other."""
+    """Return the part of an alias that all reports of an episode share; None for other aliases."""
     found = _EPISODE.fullmatch(alias.removesuffix(END))
     return None if found is None else f"{found['head']}@{found['began']}"
 
@@ -182,7 +184,7 @@ def _is_number(value: str) -> bool:
 
 
 def _is_time(value: str) -> bool:
-    """Return True for a time as rules read it, such as the announced end of an outage."""
+    """Return whether a text is a time that rules can read, such as the end of an outage."""
     if not _TIME.fullmatch(value):
         return False
     try:

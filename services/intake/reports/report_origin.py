@@ -1,4 +1,7 @@
-"""Whose word a report is: the kind of source decides independence (D6) and authority, so a sender cannot choose it freely."""
+"""Decide the kind of source of a report, and check its scope.
+
+The kind decides independence (rule D6, rumours) and authority, so a sender cannot choose it freely.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def kind_of_source(named: str | None, principal: Principal, realm: str) -> str:
-    """The kind under which a report of this principal counts. Without the right to relay, its own, whatever it names."""
+    """Return the kind of source of a report.
+
+    A principal that may not relay reports always has its own kind.
+    """
     if named is None or not principal.may(Permission.REPORT_RELAY):
         return principal.source_kind
     if named in SOURCE_KINDS or (not is_live(realm) and _CODE.fullmatch(named)):
@@ -29,7 +35,10 @@ def kind_of_source(named: str | None, principal: Principal, realm: str) -> str:
 def check_scope(
     principal: Principal, realm: str, site_id: str | None, type: str, lifts: Iterable[str]
 ) -> None:
-    """A source speaks for its own realms, types and sites only, and ends nothing else; with sites it must name one. Raises ProblemError."""
+    """Check that a source reports only on its own realms, types and sites, and ends nothing else.
+
+    A source with sites must name one. Raises ProblemError.
+    """
     scope = principal.scope
     if not principal.sees(realm):
         raise ProblemError("out_of_scope", field="realm")

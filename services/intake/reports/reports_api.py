@@ -1,4 +1,4 @@
-"""The report routes: `POST /api/v1/reports`, `POST /api/v1/reports:batch`, `GET /api/v1/reports/{id}/raw`."""
+"""Serve `POST /api/v1/reports`, `…/reports:batch`, `…/reports:line`, `GET …/reports/{id}/raw`."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ _UTF_8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 """Names of charsets that can be read as UTF-8."""
 POST_ONE: Final = "/api/v1/reports"
 CALLER: Final = "site_manager"
-"""Kind of source of a caller of whom nothing else is said."""
+"""Kind of source of a caller, by default."""
 RAW_WAIT_S: Final = 1.0
 BATCH_AT_ONCE: Final = 64
-"""Members of a batch that wait for Kafka at once: a batch leaves room for the others."""
+"""Members of one batch that wait for Kafka at once, so that other requests find room."""
 _REPLAYED: Final[Headers] = [(b"idempotency-replayed", b"true")]
 _PASSING: Final = frozenset({401, 503})
-"""Refusals that say nothing about the message: not kept."""
+"""Statuses that say nothing about the message, so it is not kept."""
 log = structlog.get_logger(__name__)
 
 
 def check_json(scope: Scope) -> str:
-    """The content type. Absent is taken for JSON. Raises ProblemError `media_type`."""
+    """Return the content type, JSON by default. Raises ProblemError `media_type`."""
     sent = header(scope, b"content-type")
     if not sent:
         return JSON
@@ -86,7 +86,7 @@ def check_json(scope: Scope) -> str:
 
 
 def receipt_document(receipt: Receipt) -> dict[str, Any]:
-    """Body of a 202 (INTAKE, Native)."""
+    """Return the body of a 202."""
     return {
         "report_id": receipt.report_id,
         "realm": receipt.realm,
@@ -96,7 +96,7 @@ def receipt_document(receipt: Receipt) -> dict[str, Any]:
 
 
 class TypedLine(BaseModel):
-    """Body of `POST /api/v1/reports:line`."""
+    """One line typed for a caller, the body of `POST /api/v1/reports:line`."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -118,7 +118,7 @@ class TypedLine(BaseModel):
 
 
 def parse_line(body: bytes) -> TypedLine:
-    """Raises ProblemError `invalid` or `not_json`."""
+    """Parse the body. Raises ProblemError `invalid` or `not_json`."""
     try:
         return TypedLine.model_validate_json(body.removeprefix(BOM_UTF8))
     except ValidationError as error:
@@ -126,19 +126,22 @@ def parse_line(body: bytes) -> TypedLine:
 
 
 FILLED_AGO: Final = b"vigie-filled-ago"
-"""Header of the form: milliseconds since it was filled in. No part of the report, so that a repetition stays one."""
+"""Header of the report form: milliseconds since it was filled in.
+
+It is no part of the report, so that a repetition stays one.
+"""
 FILLED_NOW_MS: Final = 30_000
-"""A report that was filled in so recently is of now: the clock of a device, or of its page, may be wrong."""
+"""Age up to which a form counts as filled in now: clocks of devices or pages may be wrong."""
 
 
 def is_just_filled(scope: Scope) -> bool:
-    """Tell whether the sender says that the report was filled in just now."""
+    """Return whether the report was filled in just now."""
     ago = header(scope, FILLED_AGO)
     return ago is not None and ago.isdecimal() and len(ago) < 10 and int(ago) <= FILLED_NOW_MS
 
 
 class Reports:
-    """Handlers; each gets the principal that the front has identified."""
+    """Handlers of report routes. Each gets the principal that the front identified."""
 
     def __init__(
         self,
@@ -163,7 +166,7 @@ class Reports:
         self._geography = geography
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """A body that is worked on at once. Raises ProblemError, ClientGone."""
+        """Read a body that is processed at once. Raises ProblemError, ClientGone."""
         body = await self._reader.read(scope, receive)
         self._reader.room.give_back(len(body))
         return body
@@ -171,7 +174,10 @@ class Reports:
     async def post_one(
         self, principal: Principal, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """202 with the receipt, after the report is on the log. Raises ProblemError, ClientGone."""
+        """Answer 202 with the receipt once the report is on the log.
+
+        Raises ProblemError, ClientGone.
+        """
         body = b""
         began = time.perf_counter()
         try:
@@ -215,7 +221,10 @@ class Reports:
     async def post_line(
         self, principal: Principal, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """A line that is typed for a caller (INTAKE, SMS and phone): 202 as for a report. Raises ProblemError, ClientGone."""
+        """Accept a line typed for a caller. Answers 202 as for a report.
+
+        Raises ProblemError, ClientGone.
+        """
         body = b""
         try:
             key, content_type = key_in(header(scope, b"idempotency-key")), check_json(scope)
@@ -230,9 +239,8 @@ class Reports:
                     partial(self._receiver.resolve, principal.id),
                     self._geography,
                 )
-                if (
-                    typed.occurred_at is None
-                ):  # said again it has another « now »: its words tell that it is the same
+                if typed.occurred_at is None:
+                    # A repetition has another "now", so its text identifies it.
                     claim = replace(
                         claim,
                         message=claim.message | of_its_arrival(claim.realm),
@@ -285,10 +293,11 @@ class Reports:
     async def post_batch(
         self, principal: Principal, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Each member is accepted or refused by itself, in order; the answer has one item per member.
+        """Accept or refuse each member of a batch by itself; answer with one item per member.
 
-        202 all accepted, 207 some, 422 none, 503 when one may be sent again: the whole batch may be repeated, it has no second
-        effect. Keys: the member's `idempotency_key`, else the header's with the member's number, else the content.
+        The status is 202 if all are accepted, 207 if some are, 422 if none is, 503 if one may be
+        sent again. The whole batch may be repeated without a second effect. The key is the member's
+        `idempotency_key`, else the header's with the member's number, else the content.
         """
         body = b""
         try:
@@ -385,7 +394,7 @@ class Reports:
         scope: Scope,
         path: str | None = None,
     ) -> None:
-        """`path`: where it can be offered again, if not where it came."""
+        """Keep a refused message. `path` is the path for a replay, if not the request's own."""
         if problem.status not in _PASSING and SENDER not in scope:
             content_type = header(scope, b"content-type") or JSON
             self._refused.keep(
@@ -400,9 +409,11 @@ class Reports:
             )
 
     async def get_raw(self, principal: Principal, report_id: str, send: Send) -> None:
-        """The bytes as they came; the reading is logged (D59). Raises ProblemError `not_found`, `erased`, `out_of_scope`.
+        """Answer with the raw bytes of a report and log the access (rule D59).
 
-        Whoever may see some realms reads of these alone: of a report of which nothing is known any more the realm is unknown too.
+        A reader limited to some realms can read only reports of these. The realm of a forgotten
+        report is unknown, so such a reader cannot read it. Raises ProblemError `not_found`,
+        `erased`, `out_of_scope`.
         """
         known = self._ledger.get(report_id)
         if not principal.sees(known.realm if known is not None else None):
@@ -422,7 +433,8 @@ class Reports:
         )
         name = f'attachment; filename="{report_id}"'.encode()
         kind = item.content_type or BYTES
-        safe = kind if kind.isprintable() else BYTES  # that of a Kafka record may hold anything
+        # The content type of a Kafka record may hold anything.
+        safe = kind if kind.isprintable() else BYTES
         headers: Headers = [
             (b"content-type", safe.encode("latin-1", "replace")),
             (b"content-disposition", name),

@@ -1,1 +1,5 @@
-"""OASIS CAP 1.2: `POST /api/v1/cap`. Bytes → message (grammar, then sense) → one native report per event that concerns the territory."""
+"""Accept OASIS CAP 1.2: `POST /api/v1/cap`.
+
+Bytes become a message (grammar, then meaning), then one native report per event that concerns the
+territory.
+"""

@@ -1,4 +1,7 @@
-"""The dialect: one request → native reports, with the chain of Update and Cancel (D3) and the places that each event concerns."""
+"""Accept CAP messages: `POST /api/v1/cap`, one native report per event.
+
+An Update or Cancel affects the reports of earlier messages (rule D3, updates and withdrawals).
+"""
 
 from __future__ import annotations
 
@@ -36,11 +39,14 @@ from services.runtime.identity.principals import Principal, Source
 
 MEDIA_TYPES: Final = (MEDIA_TYPE, "application/xml", "text/xml")
 APART_BYTES: Final = 64 << 10
-"""A body from here on is read in a thread, so that nobody else waits for it."""
+"""Bodies from this size on are read in a thread, so that other requests go on."""
 OVER: Final = "#over"
-"""Ends the alias of a report that withdraws an event."""
+"""End of the alias of a report that withdraws an event."""
 _CALM: Final = frozenset({"vert", "jaune"})
-"""What a Cancel may go back to. Any other colour in it is that of what it withdraws: its block is often repeated as it was."""
+"""Colours to which a Cancel may return.
+
+Any other colour in a Cancel is that of the withdrawn event: senders often repeat its block.
+"""
 _TAKEN_ONLY: Final = {
     "Test": (
         "message d’essai : le chemin est bon, rien n’est signalé",
@@ -56,7 +62,7 @@ _TAKEN_ONLY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What became of a message, and why it became nothing."""
+    """Receipts of a message, or the reason why there are none."""
 
     receipts: list[Receipt]
     nothing: tuple[str, str] = (
@@ -67,18 +73,18 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class _Earlier:
-    """A report that an earlier message of the same sender became."""
+    """A report from an earlier message of the same sender."""
 
     type: str
     name: str
     report_id: str
     sent_ms: int
     over: bool
-    """It withdrew the event."""
+    """True if the report withdrew the event."""
 
 
 class Cap:
-    """POST /api/v1/cap, for registered sources and for everybody who may report."""
+    """Integration of CAP, for registered sources and all other principals that may report."""
 
     NAME: Final = "cap"
     PATHS: Final = ("/api/v1/cap",)
@@ -89,16 +95,17 @@ class Cap:
         self._ledger = ledger
 
     def kept(self, asked: Asked) -> bytes:
-        """All of it."""
         return asked.body
 
     async def take(
         self, machines: Machines, principal: Principal, source: Source, asked: Asked
     ) -> Heard:
-        """One report per event that concerns the territory. Raises ProblemError `media_type`, `invalid`, `status_realm`."""
-        if (
-            asked.kind and asked.kind not in MEDIA_TYPES and not asked.kind.endswith("+xml")
-        ):  # feeds and envelopes are named when read
+        """Accept one report per event that concerns the territory.
+
+        Raises ProblemError `media_type`, `invalid`, `status_realm`.
+        """
+        if asked.kind and asked.kind not in MEDIA_TYPES and not asked.kind.endswith("+xml"):
+            # Feeds and envelopes are recognised when the body is read.
             raise ProblemError("media_type", expected=", ".join(MEDIA_TYPES))
         apart = len(asked.body) > APART_BYTES
         message, verdict, places = (
@@ -135,7 +142,7 @@ class Cap:
         )
 
     def _located(self, info: Info, sender: str) -> Located | None:
-        """Where it is. None: it says an area that cannot be found on a map."""
+        """Return the communes and sites of a block; None if its area cannot be located."""
         geometries = [polygon(p) for a in info.areas for p in a.polygons] + [
             circle(c.centre, c.radius_km) for a in info.areas for c in a.circles
         ]
@@ -149,7 +156,10 @@ class Cap:
         return Located(communes, whole=coded.whole or drawn.whole)
 
     def _realm(self, message: Message, source: Source, realm: str) -> str:
-        """D12: an exercise never reaches a live realm. Raises ProblemError `status_realm`."""
+        """Return the realm of a message, which for an exercise is never live.
+
+        Raises ProblemError `status_realm`. Rule D12, exercises.
+        """
         if message.status != "Exercise" or not is_live(realm):
             return realm
         if source.exercise_realm is None:
@@ -160,7 +170,7 @@ class Cap:
         return source.exercise_realm
 
     def accepted(self, asked: Asked, found: Heard) -> Reply:
-        """202: the first receipt, and all of them; or a sentence when there is none."""
+        """Answer 202 with the first receipt and all of them, or with the reason for none."""
         if not found.receipts:
             return Reply(
                 202,
@@ -178,7 +188,7 @@ class Cap:
         return Reply(202, documents[0] | {"reports": documents}, headers)
 
     def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
-        """The usual problem document."""
+        """Use the standard problem document."""
         return None
 
 
@@ -193,7 +203,7 @@ _NO_REALM: Final = (
 
 
 class _Telling:
-    """One message on its way to native reports."""
+    """Convert one message to native reports."""
 
     def __init__(
         self,
@@ -211,10 +221,10 @@ class _Telling:
         self._realm = realm
         self._ledger = ledger
         self._now = now if is_live(realm) else message.identity.sent
-        """An exercise has a clock of its own."""
+        """Time against which expiry is checked: an exercise uses the message's own."""
 
     def told(self, places: Sequence[tuple[Event, Located | None]]) -> list[Told]:
-        """Native reports, in the order of the message."""
+        """Return native reports in the order of the message."""
         earlier = _standing(
             [e for reference in self._message.references for e in self._earlier(reference)]
         )
@@ -233,14 +243,17 @@ class _Telling:
         return self._alerts(here, earlier)
 
     def came_too_late(self) -> bool:
-        """A newer message that came first has replaced or withdrawn it: feeds list the newest first. What was taken before is repeated."""
+        """Return whether a newer message that arrived earlier replaced or withdrew this one.
+
+        Feeds list the newest first. A message that was accepted before does not count.
+        """
         identity = self._message.identity
         return self._ledger.is_outdated(
             self._realm, self._sender, _start(identity)
         ) and not self._heard_of(identity)
 
     def unheard(self) -> list[str]:
-        """Names of what it replaces or withdraws, and has not come."""
+        """Return the names of referenced messages that have not arrived."""
         if self._message.type not in ("Update", "Cancel"):
             return []
         return [_start(r) for r in self._message.references if not self._heard_of(r)]
@@ -259,22 +272,25 @@ class _Telling:
         return found
 
     def _heard_of(self, identity: Identity) -> dict[str, Known]:
-        """Return the reports that a message made, by type and name of their event."""
+        """Return the reports from a message, by type and name of their event."""
         return self._ledger.aliases(self._realm, self._sender, short(identity.key), _sent(identity))
-
-    # ── alerts and updates ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _alerts(
         self, here: list[tuple[int, Event, Located | None]], earlier: list[_Earlier]
     ) -> list[Told]:
-        """An Update takes the place of what it refers to: each event of its own predecessor; what it no longer says is withdrawn."""
+        """Build the reports of an Alert or Update.
+
+        Each event of an Update replaces its own predecessor. Events that the Update omits are
+        withdrawn.
+        """
         left = list(earlier)
         own: dict[int, list[_Earlier]] = {}
         for n, event, _ in here:
             own[n] = [e for e in left if (e.type, e.name) == (event.type.value, event.name)]
             left = [e for e in left if e not in own[n]]
         new = [n for n, _, _ in here if not own[n]]
-        if new:  # it goes by another name now
+        if new:
+            # The event has another name now.
             for n in new:
                 own[n] = left
             left = []
@@ -313,7 +329,7 @@ class _Telling:
 
     @staticmethod
     def _vigilance(event: Event, colours: Mapping[str, str]) -> dict[str, Any]:
-        """Its phenomenon, and its colour if it is the one that counts (`colours`)."""
+        """Return the phenomenon, with its colour if that is the one in `colours`."""
         if event.phenomenon is None:
             return {"colour": event.colour} if event.colour else {}
         colour = event.declares
@@ -345,7 +361,10 @@ class _Telling:
 
     @staticmethod
     def _place(event: Event, located: Located | None) -> dict[str, Any]:
-        """Communes and geometry; a site only when the source's record names one. An area that is not found goes to a person."""
+        """Return the communes and sites of an event.
+
+        A site counts only if the source's record names one. An unknown area goes to a person.
+        """
         if located is None and event.info.areas and event.site is None:
             return {
                 "area": {
@@ -364,10 +383,11 @@ class _Telling:
             place["sites"] = list(located.sites)
         return place
 
-    # ── withdrawals and answers ──────────────────────────────────────────────────────────────────────────────────────
-
     def _withdrawals(self, earlier: list[_Earlier], colours: Mapping[str, str]) -> list[Told]:
-        """One per event that had been told of; a vigilance of which the message gives no colour (`colours`) goes back to green."""
+        """Build one withdrawal per event reported earlier.
+
+        A vigilance without a colour in `colours` returns to green.
+        """
         told = []
         for type_, name in dict.fromkeys((e.type, e.name) for e in earlier):
             about = [e.report_id for e in earlier if (e.type, e.name) == (type_, name)]
@@ -385,7 +405,11 @@ class _Telling:
     def _withdrawal_unknown(
         self, n: int, event: Event, located: Located | None, colours: Mapping[str, str]
     ) -> Told:
-        """Of what never came: a calm colour that it carries is applied, otherwise a person looks for what is meant (D3)."""
+        """Build the withdrawal of an event that never arrived.
+
+        A calm colour in it applies. Otherwise, a person finds the event. Rule D3, updates and
+        withdrawals.
+        """
         body = self._body(event.type, event.severity, MsgType.CANCEL, event.info) | {
             "occurred_at": self._message.identity.sent.isoformat()
         }
@@ -393,7 +417,7 @@ class _Telling:
         return self._tell(f"{n}", body | self._vigilance(event, colours))
 
     def _answer(self, earlier: list[_Earlier]) -> list[Told]:
-        """Ack and Error are about a message that is known here, or about nothing."""
+        """Report an Ack or Error as information, if its message is known."""
         if not earlier:
             return []
         body = self._bare(EventType.INFO, MsgType.ALERT) | {
@@ -402,7 +426,7 @@ class _Telling:
         return [self._tell("answer", body)]
 
     def _bare(self, type_: str, msg_type: MsgType) -> dict[str, Any]:
-        """Without a block of its own; the first one gives its words."""
+        """Build a report without an info block; the first block gives its text."""
         info = self._message.infos[0] if self._message.infos else None
         body = self._body(type_, 1, msg_type, None) | {
             "occurred_at": self._message.identity.sent.isoformat()
@@ -415,8 +439,6 @@ class _Telling:
             "source": {"name": self._message.identity.sender[:200]},
         }
 
-    # ── names ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _alias(self, type_: str, name: str) -> str:
         return f"{_start(self._message.identity)}{type_}.{name}"
 
@@ -425,13 +447,13 @@ class _Telling:
 
 
 def _standing(earlier: list[_Earlier]) -> list[_Earlier]:
-    """Without events that were withdrawn after they were last told."""
+    """Return events without those that were withdrawn after their last report."""
     newest = {(e.type, e.name): e for e in sorted(earlier, key=lambda e: (e.sent_ms, e.over))}
     return [e for e in earlier if not newest[e.type, e.name].over]
 
 
 def _start(identity: Identity) -> str:
-    """Beginning of the aliases of a message's reports."""
+    """Return the beginning of the aliases of a message's reports."""
     return f"{short(identity.key)}{_sent(identity)}"
 
 

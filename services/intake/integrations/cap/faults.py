@@ -1,4 +1,4 @@
-"""What is wrong with a message, each with the path of the element and its line, in French and English."""
+"""Describe faults of a message in French and English, with element path and line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from services.intake.http.xml import OPTIONS, Element
 from services.runtime.http.problems import FieldFault, ProblemError, fault
 
 MOST: Final = 20
-"""Faults that are named; more are not looked for."""
+"""Maximum number of reported faults."""
 NAMED: Final = 2_000
-"""Elements among which each grammar error is located. libxml2 counts siblings for each: beyond, a body of one megabyte would take minutes."""
+"""Maximum number of elements among which grammar errors are located.
+
+libxml2 counts siblings for each error: beyond, a body of one megabyte would take minutes.
+"""
 _CAP_NAME: Final = re.compile(r"\{[^{}]*\}")
 _STEP: Final = re.compile(r"([^\[\]]+)(?:\[(\d+)\])?")
-"""Of the path of an element: `*[2]`, `cap:info[3]`, `autre`."""
+"""A step in the path of an element: `*[2]`, `cap:info[3]`, `autre`."""
 _EXPECTED: Final = re.compile(r"Expected is (?:one of )?\( (.*) \)\.$")
 _KINDS: Final = {
     "dateTime": (
@@ -37,7 +40,7 @@ _KINDS: Final = {
 
 
 class Faults:
-    """Collects; at most MOST."""
+    """Collect faults, at most MOST."""
 
     def __init__(self) -> None:
         self._found: list[FieldFault] = []
@@ -47,20 +50,20 @@ class Faults:
         return len(self._found) >= MOST
 
     def add(self, element: Element, code: str, fr: str, en: str) -> None:
-        """At this element."""
+        """Add a fault at an element."""
         if not self.full:
             line = element.sourceline
             at_fr, at_en = (f"ligne {line} : ", f"line {line}: ") if line else ("", "")
             self._found.append(fault(path_of(element), code, at_fr + fr, at_en + en))
 
     def settle(self) -> None:
-        """Raises ProblemError `invalid` if there is any."""
+        """Check that there is no fault. Raises ProblemError `invalid`."""
         if self._found:
             raise ProblemError("invalid", faults=tuple(self._found))
 
 
 def path_of(element: Element) -> str:
-    """`/alert/info[2]/area/polygon[1]`: numbered where several of a name stand side by side."""
+    """Return a path such as `/alert/info[2]/area/polygon[1]`; repeated elements have a number."""
     steps: list[str] = []
     at: Element | None = element
     while at is not None:
@@ -79,7 +82,10 @@ def _schema() -> etree.XMLSchema:
 
 
 def check_grammar(root: Element, body: bytes) -> None:
-    """Against the XSD. Of a large message that is not valid, `root` is cut. Raises ProblemError `invalid` naming the elements."""
+    """Validate a message against the XSD. Raises ProblemError `invalid` with the faulty elements.
+
+    Cuts `root` if a large message is invalid.
+    """
     large = sum(1 for _ in root.iter()) > NAMED
     if large:
         if _is_valid(body):
@@ -100,7 +106,7 @@ def check_grammar(root: Element, body: bytes) -> None:
 
 
 def _is_valid(body: bytes) -> bool:
-    """In one pass, in linear time, without saying where."""
+    """Validate in one pass and linear time, without locating errors."""
     try:
         etree.fromstring(body, etree.XMLParser(schema=_schema(), **OPTIONS))
     except etree.XMLSyntaxError:
@@ -125,7 +131,10 @@ def _beyond(root: Element) -> FieldFault:
 
 
 def _at(root: Element, path: str | None) -> Element:
-    """The element that libxml2 names, as far as its steps can be followed: prefixes in them are those of the message."""
+    """Return the element of a libxml2 path, as far as its steps can be followed.
+
+    Prefixes in the path are those of the message.
+    """
     element = root
     for step in (path or "").split("/")[2:]:
         if (found := _STEP.fullmatch(step)) is None:
@@ -143,7 +152,7 @@ def _prefixed(element: Element) -> str:
 
 
 def _said(element: Element, error: str, message: str) -> tuple[str, str, str]:
-    """Code and one sentence per kind of error, without the value that was sent."""
+    """Return the code and sentences of an error, without the value that was sent."""
     name = etree.QName(element).localname
     if error == "SCHEMAV_CVC_ENUMERATION_VALID":
         names = message.rpartition(" set {")[2].removesuffix("}.").replace("'", "")

@@ -1,4 +1,7 @@
-"""What an info block means here: type, severity, certainty, vigilance, times, and which blocks are one event in several languages (D1–D3, D9)."""
+"""Interpret info blocks: type, severity, certainty, vigilance, times, and language variants.
+
+Rules D1 to D3 (reports) and D9 (planned effects).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from services.intake.integrations.signals import MAX_LABELS, rule_for
 from services.runtime.identity.principals import Rule, Source
 
 TYPE_CODE: Final = "vigie:type"
-"""valueName of an eventCode that holds one of our types: what we emit ourselves."""
+"""valueName of an eventCode with one of Vigie's event types, as Vigie emits it."""
 _TYPES: Final = frozenset(t.value for t in EventType)
 _BY_CATEGORY: Final = {
     "Met": EventType.WEATHER_ALERT,
@@ -32,7 +35,7 @@ _BY_RESPONSE: Final = {"Evacuate": EventType.EVACUATION, "Shelter": EventType.SH
 _COLOURS: Final = {"green": "vert", "yellow": "jaune", "orange": "orange", "red": "rouge"} | {
     c: c for c in ("vert", "jaune", "rouge")
 }
-"""Second part of MeteoAlarm's `awareness_level` (`3; orange; Severe`)."""
+"""Colours in the second part of MeteoAlarm's `awareness_level` (`3; orange; Severe`)."""
 _PHENOMENA: Final = {
     "1": "vent",
     "2": "neige-verglas",
@@ -47,7 +50,7 @@ _PHENOMENA: Final = {
     "12": "crues",
     "13": "pluie-inondation",
 }
-"""First part of MeteoAlarm's `awareness_type` (`1; Wind`)."""
+"""Phenomena by the first part of MeteoAlarm's `awareness_type` (`1; Wind`)."""
 _GRAVITY: Final = {colour: n for n, colour in enumerate(("vert", "jaune", "orange", "rouge"))}
 _PERIOD: Final = re.compile(r"-\d{1,4}")
 _CODE: Final = re.compile(r"[0-9a-f]{12}")
@@ -55,12 +58,12 @@ _CODE: Final = re.compile(r"[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One matter of a message: its blocks in several languages, the French one first."""
+    """One event of a message: its blocks in several languages, the French one first."""
 
     infos: tuple[Info, ...]
     type: EventType
     name: str
-    """What its later messages will call it: the phenomenon, or a hash of its code."""
+    """Name that later messages share: the phenomenon, or a hash of the event code."""
     site: str | None
     severity: int
     phenomenon: str | None
@@ -73,19 +76,19 @@ class Event:
 
     @property
     def over(self) -> bool:
-        """The subject no longer poses a threat."""
+        """True if the sender declares the end of the threat."""
         return "AllClear" in self.info.responses
 
     @property
     def declares(self) -> str | None:
-        """Its colour, when it is one of a phenomenon; green when it is over, whatever it still carries."""
+        """Colour of the phenomenon, if there is one; green after the end."""
         if self.phenomenon is None:
             return None
         return "vert" if self.over else self.colour
 
 
 def events_of(message: Message, source: Source) -> list[Event]:
-    """In the order of the message; names are unique."""
+    """Return the events of a message in its order, with unique names."""
     events: list[Event] = []
     names: dict[tuple[str, str], int] = {}
     for blocks in _by_language(message.infos):
@@ -108,8 +111,10 @@ def events_of(message: Message, source: Source) -> list[Event]:
 
 
 def colours_of(events: Iterable[Event]) -> dict[str, str]:
-    """Phenomenon → the gravest colour that these give it. A vigilance is in force when it is declared, whatever period it speaks of: of a message that
-    speaks of several, tomorrow's yellow must not take today's orange away.
+    """Return the gravest colour of each phenomenon.
+
+    A vigilance is in force from its declaration, not from its period: tomorrow's yellow in the same
+    message must not end today's orange.
     """
     found: dict[str, str] = {}
     for event in events:
@@ -123,7 +128,7 @@ def colours_of(events: Iterable[Event]) -> dict[str, str]:
 
 
 def phenomenon_in(name: str) -> str | None:
-    """What an event of type weather_alert with this name (Event.name) is a vigilance of, if it is one."""
+    """Return the phenomenon in the name of a weather alert, if it is a vigilance."""
     first = (
         name
         if (last := _PERIOD.search(name)) is None or last.end() < len(name)
@@ -133,7 +138,7 @@ def phenomenon_in(name: str) -> str | None:
 
 
 def _by_language(infos: Iterable[Info]) -> list[tuple[Info, ...]]:
-    """Blocks that say the same of the same places and times in different languages are one event."""
+    """Group blocks that differ only in language into one event."""
     groups: list[list[Info]] = []
     open_: dict[Any, list[list[Info]]] = {}
     for info in infos:
@@ -150,7 +155,7 @@ def _by_language(infos: Iterable[Info]) -> list[tuple[Info, ...]]:
 
 
 def _content(info: Info) -> Any:
-    """All that is not said in a language."""
+    """Return the content of a block that does not depend on its language."""
     areas = tuple((a.polygons, a.circles, a.geocodes) for a in info.areas)
     times = info.effective, info.onset, info.expires
     return (
@@ -193,7 +198,7 @@ def _event(message: Message, blocks: tuple[Info, ...], source: Source) -> Event:
 
 
 _SILENT: Final = Rule(when={"": ""})
-"""Says nothing."""
+"""A rule without effect."""
 
 
 def _name(info: Info) -> str:
@@ -206,9 +211,8 @@ def _type(info: Info, codes: Mapping[str, str], vigilance: str | None, source: S
         return EventType(own)
     if vigilance:
         return EventType.WEATHER_ALERT
-    if (
-        "Met" not in info.categories
-    ):  # a storm warning tells people to take shelter, and is a storm warning
+    if "Met" not in info.categories:
+        # A storm warning may ask people to take shelter, and is still a storm warning.
         for response in info.responses:
             if response in _BY_RESPONSE:
                 return _BY_RESPONSE[response]
@@ -227,7 +231,7 @@ def _colour(codes: Mapping[str, str]) -> str | None:
 
 
 def labels_of(message: Message, info: Info) -> dict[str, str]:
-    """What a source's rules can ask for."""
+    """Return the labels that a source's rules can match."""
     labels = {
         "sender": message.identity.sender,
         "status": message.status,
@@ -249,7 +253,11 @@ def labels_of(message: Message, info: Info) -> dict[str, str]:
 
 
 def times_of(info: Info, sent: datetime, now: datetime) -> dict[str, Any]:
-    """Fields of the native report. What is announced acts only in its window (D9); what expired before it came never does."""
+    """Return the time fields of the native report.
+
+    An announced event has an effect only in its window. One that expired before it arrived has
+    none. Rule D9, planned effects.
+    """
     begins = info.onset or info.effective or sent
     if begins > sent:
         window = {"from": begins.isoformat()} | (
@@ -269,12 +277,12 @@ def times_of(info: Info, sent: datetime, now: datetime) -> dict[str, Any]:
 
 
 def is_expired(info: Info, now: datetime) -> bool:
-    """Nothing that it declares is in force."""
+    """Return whether the block has expired."""
     return info.expires is not None and info.expires <= now
 
 
 def texts_of(info: Info, sender: str) -> dict[str, Any]:
-    """Free text of the native report."""
+    """Return the free text of the native report."""
     said = (
         info.description,
         info.instruction,

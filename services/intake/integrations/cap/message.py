@@ -1,4 +1,7 @@
-"""A CAP 1.2 message: read from its elements, and checked for what a grammar cannot say (data dictionary of the specification, section 3.2)."""
+"""Parse a CAP 1.2 message and check constraints that a grammar cannot express.
+
+See the data dictionary of the specification, section 3.2.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from services.intake.integrations.cap.faults import Faults, check_grammar
 from services.runtime.http.problems import ProblemError, fault
 
 Point = tuple[float, float]
-"""Latitude, longitude."""
+"""Latitude and longitude."""
 Pairs = tuple[tuple[str, str], ...]
-"""valueName, value."""
+"""Pairs of valueName and value."""
 ATOM: Final = "http://www.w3.org/2005/Atom"
 _OLDER: Final = {
     "http://www.incident.com/cap/1.0": "CAP 1.0",
@@ -34,7 +37,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Of a message: the same three again are the same message, however its time is written."""
+    """Identity of a message. Equal identities are the same message, however the time is written."""
 
     sender: str
     identifier: str
@@ -97,7 +100,7 @@ class Message:
 
 
 def read(body: bytes) -> tuple[Message, Element]:
-    """The message and its root element, for the signature. Raises ProblemError `invalid`, pointing to the elements."""
+    """Read a message and its root element. Raises ProblemError `invalid` with element paths."""
     root = read_xml(body)
     _recognise(root)
     check_grammar(root, body)
@@ -109,7 +112,7 @@ def read(body: bytes) -> tuple[Message, Element]:
 
 
 def _recognise(root: Element) -> None:
-    """By name what is not CAP 1.2 but known. Raises ProblemError `invalid`."""
+    """Refuse other formats by their name. Raises ProblemError `invalid`."""
     name = etree.QName(root)
     if (name.namespace, name.localname) == (NAMESPACE, "alert"):
         return
@@ -172,7 +175,7 @@ def _known_as(namespace: str, name: str) -> tuple[str, str, str]:
 
 
 class _Reader:
-    """Reads what is grammatical; notes what makes no sense."""
+    """Read grammatical content and collect faults of meaning."""
 
     def __init__(self) -> None:
         self.faults = Faults()
@@ -367,7 +370,7 @@ class _Reader:
 
 
 def read_time(text: str) -> datetime | None:
-    """A time of CAP, in UTC; None when there is no such time since 1970."""
+    """Read a CAP time in UTC; None if invalid or before 1970."""
     if (found := _TIME.fullmatch(text)) is None:
         return None
     year, month, day, hour, minute, second = (int(found[n]) for n in range(1, 7))
@@ -398,7 +401,7 @@ def _child(element: Element, name: str) -> Element | None:
 
 
 def _own_text(element: Element) -> str:
-    """Comments may stand in the middle of it."""
+    """Return the text of an element, including text around comments."""
     return "".join((element.text or "", *(inner.tail or "" for inner in element))).strip()
 
 

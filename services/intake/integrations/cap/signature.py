@@ -1,4 +1,4 @@
-"""The XML signature of a message, against the certificates that are pinned for its source."""
+"""Verify the XML signature of a message against the certificates pinned for its source."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Verdict(StrEnum):
     """Signed, but no certificate is pinned for the source."""
     VALID = "valid"
     INVALID = "invalid"
-    """By none of the pinned certificates, over another content, or over a part only."""
+    """Signed by another certificate, over other content, or only in part."""
 
 
 def verdict_on(root: Element, body: bytes, certificates: Sequence[str]) -> Verdict:
-    """Whether one of the pinned certificates signed the whole message. Never raises."""
+    """Check whether a pinned certificate signed the whole message. Never raises."""
     if root.find(_SIGNATURE) is None:
         return Verdict.UNSIGNED
     if not certificates:
@@ -56,11 +56,10 @@ def _signed_by(root: Element, body: bytes, pem: str) -> bool:
         log.debug("cap.signature", why=type(error).__name__)
         return False
     signed = found[0].signed_xml if isinstance(found, list) else found.signed_xml
-    return (
-        signed is not None and signed.tag == root.tag
-    )  # a signature over a part says nothing about the rest
+    return signed is not None and signed.tag == root.tag
+    # A signature over a part does not protect the rest.
 
 
 def check_certificate(pem: str) -> None:
-    """Raises ValueError."""
+    """Check that a certificate is readable. Raises ValueError."""
     x509.load_pem_x509_certificate(pem.encode())
