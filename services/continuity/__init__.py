@@ -1,1 +1,1 @@
-"""Continuity: what a crisis does to the activities, how long they hold, and which plans answer (DOMAIN §7, §8)."""
+"""Assess the effect of a crisis on activities, run their clocks, and manage plans."""

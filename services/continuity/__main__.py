@@ -1,4 +1,4 @@
-"""`python -m services.continuity`."""
+"""Run the continuity service: `python -m services.continuity`."""
 
 from services.continuity.app import main
 

@@ -1,4 +1,4 @@
-"""The continuity process: the decider's worker."""
+"""Worker process of the continuity decider."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from services.runtime.worker.worker import Tuning, run_processor
 
 
 def main() -> None:
-    """Run until told to stop. Raises pydantic.ValidationError for settings that cannot be."""
+    """Run until a signal stops it. Raise pydantic.ValidationError for invalid settings."""
     logs.configure("continuity")
     run_processor(ContinuityDecider(), Settings(), Tuning(every_ms=UNHURRIED_MS))

@@ -1,4 +1,4 @@
-"""Deadlines by key, with the earliest at hand."""
+"""Deadlines of one realm, earliest first."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from services.runtime.decider.protocol import Deadline
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """`order` is made from `due` and never stored. At most one deadline per activity, plan and dependency: a few hundred."""
+    """Deadlines by key, in order.
+
+    `order` is derived from `due` and never stored. There is at most one deadline per activity, plan
+    and dependency: a few hundred.
+    """
 
     due: Map[str, Instant] = Map()
     order: tuple[tuple[Instant, str], ...] = ()
 
     def changed(self, changes: dict[str, Instant | None]) -> Self:
-        """With these deadlines set (an instant) or removed (None)."""
+        """Return a copy with these deadlines set (an instant) or removed (None)."""
         due, order = self.due, list(self.order)
         for key, at in changes.items():
             before = due.get(key)
@@ -32,10 +36,10 @@ class Agenda:
         return type(self)(due, tuple(order))
 
     def first(self) -> Deadline | None:
-        """The earliest; ties in the order of keys."""
+        """Return the earliest deadline; ties go by key."""
         return Deadline(*self.order[0]) if self.order else None
 
     @classmethod
     def restore(cls, due: Map[str, Instant]) -> Self:
-        """The agenda with these deadlines."""
+        """Build the agenda from these deadlines."""
         return cls(due, tuple(sorted((at, key) for key, at in due.items())))

@@ -1,7 +1,8 @@
-"""The decider of continuity: joins capacity, clocks, alarms, plans and commands (DESIGN §2; DOMAIN §7, §8).
+"""Decider of continuity: joins capacity, clocks, alarms, plans and commands.
 
-It hears facts of alerts and decisions of people. It keeps its own memory of what it heard (`SiteHeard`, …), so that its log alone
-gives its state. It tells alerts metrics and demands for attention; no metric depends on a level or on a proposal.
+It receives facts of alerts and decisions of people, and records them as its own facts (`SiteHeard`,
+…), so that its log alone gives its state. It sends metrics and demands for attention to alerts; no
+metric depends on a level or on a proposal.
 """
 
 from __future__ import annotations
@@ -43,16 +44,19 @@ TERRITORY: Final = "territory"
 _HEARD: Final = frozenset(("system", "kitchen", "supplier", "flag"))
 """Kinds of flags that activities, limits or cards may depend on."""
 AT_ONCE: Final = 45
-"""Activities that one input settles: a row has up to 4 KB, a Transaction 256."""
+"""Activities that one input settles: a row has up to 4 KB, a Transaction 256 KB."""
 ROOM: Final = 90
-"""Facts of activities that a new version records in one step, each of about 1 KB: its last section must fit beside them."""
+"""Facts of about 1 KB that a new version records in one step.
+
+The last section of the version must fit into the same Transaction.
+"""
 GROWN: Final = 3
-"""So many more does the row of an activity that is hit take."""
+"""Facts that the larger row of a hit activity counts as, beside its own."""
 _CODEC: Final = StateCodec(Memory)
 
 
 class ContinuityDecider:
-    """`Decider[State]`."""
+    """Decider of the continuity service; implements `Decider[State]`."""
 
     service = "continuity"
     logic = 1
@@ -62,11 +66,14 @@ class ContinuityDecider:
         self._next = 0
 
     def initial(self, realm: str, lineage: str) -> State:
-        """Nothing is known, no reference data."""
+        """Return an empty state without reference data."""
         return State(realm, lineage)
 
     def decide(self, state: State, given: Input) -> Sequence[Fact]:
-        """Facts of one input. Before the first reference data, facts of alerts are remembered and touch nothing yet."""
+        """Decide one input.
+
+        Facts of alerts that come before the first reference data are only remembered.
+        """
         draft = Draft(state, given.now, given.derive)
         match given.message:
             case SiteStatusChanged(row=row):
@@ -98,7 +105,7 @@ class ContinuityDecider:
         return self._kept(draft)
 
     def fire(self, state: State, firing: Firing) -> Sequence[Fact]:
-        """One due deadline. After a stall the whole way up to now is made good in one step."""
+        """Fire one due deadline; after a stall, one step catches up to now."""
         draft = Draft(state, firing.now, firing.derive)
         key = firing.deadline.key
         draft.arm(key, None)
@@ -110,11 +117,11 @@ class ContinuityDecider:
         self._decided, self._next = draft, 0
         return draft.finish()
 
-    def evolve(self, state: State, fact: Fact, fact_id: str, at: Instant) -> State:  # noqa: ARG002  part of the protocol
-        """State after one fact.
+    def evolve(self, state: State, fact: Fact, fact_id: str, at: Instant) -> State:  # noqa: ARG002
+        """Return the state after one fact.
 
-        What was just decided was evolved already: the same fact on the same state gives the state that the draft saw. A memo by
-        identity only; anything else (a fold, another order) is evolved here.
+        The draft has already evolved its own facts, so the memo returns that state for the same
+        fact on the same state, by identity. Anything else (a fold, another order) is evolved here.
         """
         draft, n = self._decided, self._next
         if (
@@ -128,23 +135,23 @@ class ContinuityDecider:
         return evolve(state, fact, at)
 
     def next_deadline(self, state: State) -> Deadline | None:
-        """The earliest, at hand."""
+        """Return the earliest deadline."""
         return state.agenda.first()
 
     def dump(self, state: State) -> dict[str, list[tuple[str, object]]]:
-        """JSON-able collections."""
+        """Dump the state into JSON-able collections."""
         return _CODEC.dump(state)
 
-    def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> State:  # noqa: ARG002  both are in the dump
-        """Inverse of dump."""
+    def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> State:  # noqa: ARG002
+        """Restore a state from a dump."""
         return State.restore(_CODEC.load(dumped))
 
 
-# ── what alerts tells ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def heard_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
-    """What counts of a site's row: its confirmed causes that act now (D6, D9). An unknown site keeps its last ones (D40)."""
+    """Extract the relevant part of a site's row: its confirmed causes that act now (D6, D9).
+
+    A site of unknown status keeps its last causes (D40).
+    """
     causes = tuple(
         _heard_cause(c) for c in row.causes if c.certainty is Certainty.CONFIRMED and not c.planned
     )
@@ -196,8 +203,10 @@ def _on_site(draft: Draft, row: SiteRow) -> None:
 
 
 def _lifted_at(before: SiteHeard | None, heard: SiteHeard, row: SiteRow) -> Instant | None:
-    """When what was lifted was lifted: of causes that the row no longer has, when they ended, else as far as the status says; not where it began with a
-    cause that was there all the time. None: now.
+    """Return the time at which the ended causes ended; None: now.
+
+    If the row dropped causes, this is the row's time of lifting. Otherwise it is the start of the
+    new status, unless that status began with a cause that was there before.
     """
     if before is None:
         return None
@@ -211,7 +220,11 @@ def _lifted_at(before: SiteHeard | None, heard: SiteHeard, row: SiteRow) -> Inst
 
 
 def _settle_each(draft: Draft, touched: Iterable[tuple[str, Change]]) -> None:
-    """Each now, as far as their rows fit into one Transaction; the others in the next step, at the same time. Those with local clocks are never put off."""
+    """Settle these activities now, as far as their rows fit into one Transaction.
+
+    The others follow in the next step at the same time. Activities with local clocks are never
+    postponed.
+    """
     plain = 0
     for activity, change in touched:
         plain += draft.bia.needs[activity].local is None
@@ -248,7 +261,7 @@ def _on_flag(draft: Draft, row: FlagRow) -> None:
 
 
 def _touch(draft: Draft, dependency: str, since: Instant | None) -> None:
-    """Settle what a dependency touches."""
+    """Settle the activities that a dependency touches."""
     touched = draft.bia.by_dependency.get(dependency, ())
     _settle_each(
         draft,
@@ -260,7 +273,10 @@ def _touch(draft: Draft, dependency: str, since: Instant | None) -> None:
 
 
 def _local_sites(draft: Draft, activity: str, dependency: str) -> frozenset[str]:
-    """Sites whose own clocks depend on it: those that a kitchen serves, and those where a clock runs whose limits a flag shortens."""
+    """Return the sites with local clocks that depend on this dependency.
+
+    These are the sites that a kitchen serves, and those with a clock if a flag shortens its limits.
+    """
     served = draft.bia.kitchens.get(dependency.partition(":")[2], ()) if activity == MEALS else ()
     shortened = (
         draft.state.local.get(activity, NO_LOCAL) if draft.bia.needs[activity].by_flag else ()
@@ -269,7 +285,7 @@ def _local_sites(draft: Draft, activity: str, dependency: str) -> frozenset[str]
 
 
 def _on_incident(draft: Draft, row: IncidentRow) -> None:
-    """Its announced end is a forecast for everything that its causes interrupt (D45)."""
+    """Record an incident; its announced end forecasts the end of its effects (D45)."""
     before = draft.state.incidents.get(row.id)
     kind, is_open, estimated_end = row.outlook
     heard = IncidentHeard(
@@ -303,7 +319,10 @@ def _on_incident(draft: Draft, row: IncidentRow) -> None:
 
 
 def _on_reference(draft: Draft, published: ReferencePublished) -> None:
-    """A section. With the last one the version is in force: every activity is read again, every plan listed, every metric told."""
+    """Record a section; the last one puts the version in force.
+
+    Then every activity is read again, every plan listed, and every metric checked.
+    """
     before = draft.state.bia
     if published.data.section in RECORDED_SECTIONS or published.last:
         draft.record(published)
@@ -331,7 +350,7 @@ def _on_reference(draft: Draft, published: ReferencePublished) -> None:
             draft.arm(f"reread:{activity}", draft.now)  # in the next steps, at the same time
     for heard in (
         draft.state.dependencies.values()
-    ):  # those that were heard of before the first reference data wait for their time too
+    ):  # those that came before the first reference data wait for their time too
         if heard.effective_from is not None and heard.effective_from > draft.now:
             draft.arm(f"dependency:{heard.id}", heard.effective_from)
     plans.list_plans(draft, before.plans if before is not None else {})
@@ -341,9 +360,6 @@ def _on_reference(draft: Draft, published: ReferencePublished) -> None:
     orders.review(draft)
 
 
-# ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _on_clock(draft: Draft, activity: str) -> None:
     if activity in draft.bia.needs:  # a newer reference version may have dropped it
         settle(draft, activity)
@@ -351,7 +367,7 @@ def _on_clock(draft: Draft, activity: str) -> None:
 
 
 def _on_reread(draft: Draft, activity: str) -> None:
-    """Its percentages or open hours are others: every clock that runs is read, whatever it waits for."""
+    """Read every running clock of an activity again after its percentages or open hours changed."""
     if activity in draft.bia.needs:
         settle(draft, activity, Change(sites=frozenset(draft.bia.sites), anew=True))
         tell_metrics(draft)
@@ -384,4 +400,4 @@ _FIRE: Final[dict[str, Callable[[Draft, str], None]]] = {
     "dropped": orders.drop,
     "uncounted": lambda draft, _: orders.review(draft),
 }
-"""Kind of deadline → what it does. Kinds are the heads of the keys that `activities`, `plans`, `sitreps`, `reassigning` and this module arm."""
+"""Kind of deadline → its handler. A kind is the part of the key before the colon."""

@@ -1,4 +1,4 @@
-"""What one decision records, fact by fact, with the state after each and the deadlines that it sets."""
+"""Facts and deadlines of one decision, with the state after each fact."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Draft:
-    """The facts of one decision so far, and the state after them: what is decided next sees what was decided before."""
+    """Facts of one decision so far, and the state after them; steps see the steps before."""
 
     __slots__ = ("_due", "_shared", "derive", "facts", "moved", "now", "state", "trail")
 
@@ -24,12 +24,12 @@ class Draft:
         self.trail: list[State] = [state]
         """The states before the first fact and after each."""
         self.moved: dict[str, set[str]] = {}
-        """Metric → activities with which it may have moved since it was last told."""
+        """Metric → activities through which it may have moved since it was last recorded."""
         self._due: dict[str, Instant | None] = {}
         self._shared: dict[tuple[object, ...], tuple[tuple[object, ...], Any]] = {}
 
     def shared(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
-        """`make()`, once per key for as long as what was heard of sites, dependencies and incidents stays the same."""
+        """Compute `make()` once per key while sites, dependencies and incidents stay the same."""
         ground = (self.state.unwell, self.state.dependencies, self.state.incidents)
         held = self._shared.get(key)
         if held is not None and all(a is b for a, b in zip(held[0], ground, strict=True)):
@@ -41,7 +41,7 @@ class Draft:
 
     @property
     def bia(self) -> Bia:
-        """The analysis in force. Raises ValueError before the first reference data."""
+        """Analysis in force. Raises ValueError before the first reference data."""
         if self.state.bia is None:
             raise ValueError("no reference data yet")
         return self.state.bia
@@ -54,18 +54,18 @@ class Draft:
             self.trail.append(self.state)
 
     def arm(self, key: str, due: Instant | None) -> None:
-        """Set or (None) remove a deadline. The last word on a key counts."""
+        """Set or (None) remove a deadline. The last call for a key counts."""
         self._due[key] = due
 
     def withdraw(self, facts: int, state: State) -> None:
-        """Forget everything after the first `facts` facts, when `state` was the state; deadlines too."""
+        """Discard the facts after the first `facts`, restore `state`, and discard all deadlines."""
         del self.facts[facts:], self.trail[facts + 1 :]
         self.state = state
         self.moved.clear()
         self._due.clear()
 
     def finish(self) -> list[Fact]:
-        """All facts, with the change of the agenda if there is one."""
+        """Return all facts, with the changed deadlines if there are any."""
         changes = {
             key: due for key, due in sorted(self._due.items()) if self.state.due.get(key) != due
         }

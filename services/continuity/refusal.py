@@ -1,4 +1,4 @@
-"""Why a decision cannot be taken as asked: HTTP status, stable code, values for the sentence."""
+"""Refusals of decisions: HTTP status, stable code, values for the sentence."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from schemas.ranks import may_decide, may_decide_plan
 
 Scalar = str | int | float | bool | None
 Result = dict[str, Scalar]
-"""What a decision answers with."""
+"""Answer to a decision."""
 
 
 class Refused(Exception):
-    """A decision that cannot be taken as asked."""
+    """Error: a decision is refused."""
 
     def __init__(self, status: Literal[403, 404, 409, 412], code: str, **values: Scalar) -> None:
         super().__init__(code)
@@ -22,19 +22,23 @@ class Refused(Exception):
 
 
 def must_decide(command: Command, needed: str) -> None:
-    """Raises Refused unless the author has the needed role or above (D49)."""
+    """Raise Refused unless the author has the needed role or a higher one. Rule D49."""
     if not may_decide(command.role, needed):
         raise Refused(403, "role_too_low", role=command.role, needed=needed)
 
 
 def must_decide_plan(command: Command, needed: str) -> None:
-    """As must_decide, of a plan: the role that it names, or a higher one of the same pôle or of the general direction (D49). Raises Refused."""
+    """Raise Refused unless the author may decide the plan.
+
+    That needs the role that the plan names, or a higher one of the same pôle or of the general
+    direction. Rule D49.
+    """
     if not may_decide_plan(command.role, needed):
         raise Refused(403, "role_too_low", role=command.role, needed=needed)
 
 
 def reasoned(command: Command) -> str:
-    """The reason given. Raises Refused without one."""
+    """Return the given reason. Raise Refused if there is none."""
     if not command.reason:
         raise Refused(409, "reason_needed")
     return command.reason

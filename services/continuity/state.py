@@ -1,8 +1,9 @@
-"""State of continuity in one realm, and how each fact moves it.
+"""State of continuity in one realm, and the effect of each fact on it.
 
-`Memory` is what a snapshot holds; `State` adds what is made from it: the compiled analysis, the sites that are not well by kind,
-and the agenda. Collections are persistent maps: a state is never changed, only followed by another. Maps have no order that may be
-relied on: whoever makes facts from one sorts first.
+`Memory` is the part that a snapshot holds. `State` adds derived values: the compiled analysis, the
+sites that are not well by kind, and the deadlines. Collections are persistent maps: a state is
+never changed, only followed by another. Maps have no reliable order, so sort before you make facts
+from one.
 """
 
 from __future__ import annotations
@@ -60,17 +61,17 @@ from services.continuity.deadlines import Agenda
 from services.runtime.decider.maps import Map
 
 CLOSING: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
-"""Causes that cost nothing where closing is the activity's own gesture (`fermeture_sans_perte`, D40)."""
+"""Causes that cost nothing if the activity itself closes sites (`fermeture_sans_perte`, D40)."""
 NO_LOCAL: Final[Map[str, LocalClockRow]] = Map()
 KEPT_SECTIONS: Final = frozenset(
     (Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS)
 )
 RECORDED_SECTIONS: Final = KEPT_SECTIONS | {Section.STAFFING}
-"""Staffing is for the planner, which reads the log: the state would carry it in vain."""
+"""Staffing is for the planner, which reads the log, so the state leaves it out."""
 
 
 def worst_cause(causes: Sequence[CauseHeard]) -> CauseHeard | None:
-    """The cause that costs most; among equals the gravest, then the earliest."""
+    """Return the cause that costs most; among equals the gravest, then the earliest."""
     if len(causes) == 1:
         return causes[0]
     return max(causes, key=lambda c: (c.loss_pct, c.severity, -c.since, c.id), default=None)
@@ -89,12 +90,12 @@ class Place:
     costs: tuple[tuple[int, CauseHeard], ...]
     """Causes that cost something, each with its loss."""
     loss: int
-    """The largest: losses are not added (D14)."""
+    """The largest loss: losses do not add up (D14)."""
     costs_when_closing_is_work: tuple[tuple[int, CauseHeard], ...]
-    """Without closures (`fermeture_sans_perte`, D40)."""
+    """Costs without closures (`fermeture_sans_perte`, D40)."""
     loss_when_closing_is_work: int
     kitchen: Self | None = None
-    """As the meals see it, where a supplier takes more from them than the site loses; None: as everybody else."""
+    """Place as the meals see it, if meals lose more than the site; None: no difference."""
 
     @classmethod
     def of(cls, heard: SiteHeard) -> Self:
@@ -129,7 +130,7 @@ class Place:
 
     @property
     def well(self) -> bool:
-        """Nothing to know about it."""
+        """True if the site is normal and has no cause."""
         return self.status is SiteStatus.NORMAL and not self.causes
 
 
@@ -140,63 +141,69 @@ class Memory:
     reference: str = ""
     """Version in force; empty before the first."""
     level: int = 0
-    """Of the territory: says who the pilot is and how often a point de situation is due, and nothing else."""
+    """Level of the territory; decides only the pilot and the interval of situation reports."""
     sections: Map[str, ReferencePublished] = Map()
     incoming: Map[str, ReferencePublished] = Map()
-    """Sections of a version that is not switched on yet."""
+    """Sections of a version that is not in force yet."""
     sites: Map[str, SiteHeard] = Map()
     dependencies: Map[str, DependencyHeard] = Map()
     incidents: Map[str, IncidentHeard] = Map()
     triggers: Map[str, TriggerHeard] = Map()
     activities: Map[str, ActivityRow] = Map()
     local: Map[str, Map[str, LocalClockRow]] = Map()
-    """Activity → site → its clocks there, also those that stopped long ago."""
+    """Activity → site → its clocks there, including those that stopped long ago."""
     strategies: Map[str, StrategyRow] = Map()
     declared: Map[str, ActivityDeclared] = Map()
     floors: Map[str, Instant] = Map()
-    """Activity → end of its last strategy or declaration: its clock cannot start before."""
+    """Activity → end of its last strategy or declaration; its clock cannot start earlier."""
     plans: Map[str, PlanRow] = Map()
     alarms: Map[str, AlarmRow] = Map()
-    """Those that wait for an arbitration (D44)."""
+    """Alarms that wait for an arbitration. Rule D44."""
     told: Map[str, float] = Map()
     """Metric key → value that alerts knows."""
     due: Map[str, Instant] = Map()
     sitreps: int = 0
-    """Number of the last point de situation."""
+    """Number of the last situation report."""
     sitrep_as_of: Instant = 0
     sitrep_from: Instant | None = None
-    """From when the rhythm counts: the last one, or when the level came to have a rhythm. None: no rhythm now (D54)."""
+    """Start of the current interval; None: no rhythm now.
+
+    This is the last situation report, or the time at which the level got a rhythm. Rule D54.
+    """
     improvements: Map[str, ImprovementRow] = Map()
-    """The open ones (D53)."""
+    """Open improvement actions. Rule D53."""
     asked: ProposalRequested | None = None
-    """The last request to the planner."""
+    """Last request to the planner."""
     asked_at: Instant = 0
     answered: bool = True
-    """False while the planner is at work for it."""
+    """False while the planner works on it."""
     proposals: Map[str, ProposalRow] = Map()
-    """The last one and the one before, or the one still in force where the last could not be computed."""
+    """Last proposal and the one before.
+
+    If the last one could not be computed, the other is the one still in force.
+    """
     proposal_lines: Map[str, LinesRow] = Map()
-    """Parts of the lines of those."""
+    """Parts of the lines of those proposals."""
     moved: Map[str, ReassignmentRow] = Map()
     """Approved lines that are not over."""
     travel: TravelDeclared = TravelDeclared()
-    """A person's word about transport and telework."""
+    """Declaration of a person about transport and telework."""
 
 
 @dataclass(frozen=True)
 class State(Memory):
-    """`Memory` with what is made from it."""
+    """`Memory` with the values derived from it."""
 
     bia: Bia | None = field(default=None, compare=False)
     unwell: Map[str, Map[str, Place]] = Map()
-    """Kind of site → site → what is wrong there."""
+    """Kind of site → site → trouble there."""
     agenda: Agenda = Agenda()
     arrivals: Map[str, int] = Map()
-    """Activity → agents of reassignments who have arrived and work for it (D81)."""
+    """Activity → reassigned agents at work for it. Rule D81."""
 
     @classmethod
     def restore(cls, memory: Memory) -> State:
-        """The state with this memory."""
+        """Build the state from a memory."""
         known = {f.name: getattr(memory, f.name) for f in fields(Memory)} | {
             "sections": _held_once(memory.sections)
         }
@@ -211,7 +218,7 @@ class State(Memory):
 
 
 def _arrivals(rows: Iterable[ReassignmentRow]) -> Map[str, int]:
-    """Return the agents at work by activity."""
+    """Count the agents at work by activity."""
     found: Map[str, int] = Map()
     for row in rows:
         if row.state is LineState.ARRIVED:
@@ -241,11 +248,11 @@ def _with_place(
     return unwell.set(site.kind, rest) if rest else unwell.delete(site.kind)
 
 
-# ── evolve ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _with(state: State, **changes: Any) -> State:
-    """`dataclasses.replace` without the constructor: a state has two dozen fields and a fact changes one or two."""
+    """Replace fields like `dataclasses.replace`, without the cost of the constructor.
+
+    A state has two dozen fields, and a fact changes one or two.
+    """
     made = object.__new__(State)
     made.__dict__.update(state.__dict__)
     made.__dict__.update(changes)
@@ -253,7 +260,7 @@ def _with(state: State, **changes: Any) -> State:
 
 
 def evolve(state: State, fact: Fact, at: Instant) -> State:
-    """State after one fact. A fact that is not continuity's changes nothing."""
+    """Return the state after one fact. A fact of another service changes nothing."""
     step = _STEPS.get(type(fact))
     return state if step is None else step(state, fact, at)
 
@@ -307,7 +314,7 @@ def _local(state: State, fact: LocalClockChanged, _: Instant) -> State:
 def _rhythm_from(
     bia: Bia | None, level: int, before: Instant | None, at: Instant
 ) -> Instant | None:
-    """A rhythm that begins at `at` unless it has begun; None when the level has none."""
+    """Return the start of the interval: `at` unless it began before; None without a rhythm."""
     if bia is None or bia.sitrep_every_ms(level) is None:
         return None
     return at if before is None else before
@@ -333,7 +340,7 @@ def _strategy(state: State, fact: StrategyChanged, _: Instant) -> State:
 
 
 def _raised(state: State, activity: str, at: Instant) -> Map[str, Instant]:
-    """A word about the past does not take back that a strategy held until later."""
+    """Raise the floor of an activity's clock; never lower it: a strategy may have held on."""
     return state.floors.set(activity, max(at, state.floors.get(activity, at)))
 
 
@@ -378,11 +385,8 @@ def _improvement(state: State, fact: ImprovementChanged, _: Instant) -> State:
     )
 
 
-# ── reassignment ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def lines_of(state: State, proposal: str) -> list[LineRow]:
-    """The lines of a proposal, in their order."""
+    """Return the lines of a proposal, in order."""
     parts = sorted(
         (part for part in state.proposal_lines.values() if part.proposal == proposal),
         key=lambda part: part.part,
@@ -391,7 +395,7 @@ def lines_of(state: State, proposal: str) -> list[LineRow]:
 
 
 def decided_lines(row: ProposalRow) -> set[str]:
-    """Lines of which nothing can be decided any more: approved, declined or withdrawn."""
+    """Return the lines that are settled: approved, declined or withdrawn."""
     return {line for decision in row.decisions for line in decision.lines} | set(row.withdrawn)
 
 

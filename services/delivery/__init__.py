@@ -1,1 +1,1 @@
-"""Delivery: which person is told on which channel, in which attempt, and what came back (DESIGN §2, Effects)."""
+"""Deliver notifications: choose person, channel and attempt, and record outcomes and answers."""

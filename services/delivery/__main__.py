@@ -1,4 +1,4 @@
-"""`python -m services.delivery`."""
+"""Run the delivery service: `python -m services.delivery`."""
 
 from services.delivery.app import main
 

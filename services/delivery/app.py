@@ -1,4 +1,4 @@
-"""The delivery process: the decider's worker, and the sender beside it."""
+"""Delivery process: the decider's worker, and the sender beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.runtime.worker.worker import run_processor
 
 
 def main() -> None:
-    """Run until told to stop. Raises pydantic.ValidationError for settings that cannot be."""
+    """Run until a signal stops it. Raise pydantic.ValidationError for invalid settings."""
     logs.configure("delivery")
     tracing.configure("delivery")
     settings = DeliverySettings()

@@ -1,4 +1,4 @@
-"""The decider of delivery: joins planning, attempts, answers and hold (DESIGN §2)."""
+"""Decider of delivery: joins planning, attempts, answers and hold."""
 
 from __future__ import annotations
 
@@ -94,11 +94,11 @@ _KEPT_SECTIONS = (
     Section.ACTIVITIES,
     Section.PLANS,
 )
-"""Delivery records who can be reached, what providers carry, and the names that messages say (D70)."""
+"""Sections that delivery records: reachable people, provider limits, names in messages (D70)."""
 
 
 def _is_kept(told: ReachabilityChanged | ReferencePublished) -> bool:
-    """What is told and becomes part of the state as it is."""
+    """Check whether an input becomes part of the state as it is."""
     return isinstance(told, ReachabilityChanged) or told.last or told.data.section in _KEPT_SECTIONS
 
 
@@ -107,26 +107,29 @@ def _told(
     told: ReachabilityChanged | ReferencePublished | LaddersDrilled | ProbeOutcome,
     now: Instant,
 ) -> list[Fact]:
-    """What is heard about people, rules and channels, not about one message."""
+    """Record facts about people, rules and channels, not about one message."""
     if isinstance(told, LaddersDrilled | ProbeOutcome):
         return probed(realm, told, now)
     return [told] if _is_kept(told) else []
 
 
 class DeliveryDecider:
-    """`Decider[DeliveryState]`. No provider is called before an `AttemptGranted` of it, and only in live realms."""
+    """Decider of the delivery service; implements `Decider[DeliveryState]`.
+
+    A provider is called only after an `AttemptGranted`, and only in live realms.
+    """
 
     service = "delivery"
     logic = 1
 
     def initial(self, realm: str, lineage: str) -> DeliveryState:
-        """Nobody can be reached, nothing is planned."""
+        """Return an empty state: nobody can be reached, nothing is planned."""
         return DeliveryState(realm, lineage)
 
     # ── decide ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def decide(self, state: DeliveryState, given: Input) -> Sequence[Fact]:
-        """Facts of one input. Late, doubled and foreign words about an attempt cause no fact."""
+        """Decide one input. Late, repeated and foreign inputs about an attempt cause no fact."""
         now = given.now
         match given.message:
             case NotificationPlanned() as planned if (
@@ -181,7 +184,7 @@ class DeliveryDecider:
                 return []
 
     def _plan(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
-        """A new notification: told now, or with others in the next digest (D36)."""
+        """Plan a new notification: send it now, or with others in the next digest (D36)."""
         until = state.bundles.until(row, state.rules, now)
         if until is not None and row.channels:
             return [
@@ -236,7 +239,7 @@ class DeliveryDecider:
     def _moved(
         self, state: DeliveryState, before: NotificationRow, after: NotificationRow, now: Instant
     ) -> list[Fact]:
-        """The new row, and `Unreachable` at the moment when nothing is left to try."""
+        """Record the new row, and `Unreachable` at the moment when no attempt is left."""
         facts: list[Fact] = [NotificationChanged(row=after)]
         known = before.id in state.notifications
         if after.state is NotificationState.FAILED and not (
@@ -248,7 +251,10 @@ class DeliveryDecider:
     def _withdraw(
         self, state: DeliveryState, notification: str, why: str, now: Instant
     ) -> list[Fact]:
-        """Called back; or answered in another way (on a page, by another call of the same ladder)."""
+        """Withdraw a notification, or record an answer that a person gave in another way.
+
+        Such an answer came by a page or by another call of the same escalation.
+        """
         row = state.notifications.get(notification)
         if row is None or attempts.is_settled(row):
             return []
@@ -266,7 +272,7 @@ class DeliveryDecider:
         )
 
     def _urge(self, state: DeliveryState, notification: str, now: Instant) -> list[Fact]:
-        """About danger to people by now: what waited for a quiet hour, a hold or a provider's pace goes out; what went out did."""
+        """Mark a notification as danger, and send it if it is waiting for any reason."""
         row = state.notifications.get(notification)
         if (
             row is None
@@ -279,7 +285,7 @@ class DeliveryDecider:
         return self._moved(state, row, attempts.advance(urgent, terms(state, now)), now)
 
     def _unread(self, state: DeliveryState, told: ReplyUnread, now: Instant) -> list[Fact]:
-        """Words that are no answer: noted on the call, and the person is told how to answer."""
+        """Note a reply that cannot be understood on the call, and send help once."""
         call = noted(state.notifications.get(told.notification), told, now)
         if call is None:
             return []
@@ -301,7 +307,7 @@ class DeliveryDecider:
     def _decide_attempts(
         self, state: DeliveryState, several: Sequence[ClaimAttempt | AttemptOutcome], now: Instant
     ) -> list[Fact]:
-        """Decide one after the other, each on what the ones before it left."""
+        """Decide several attempts in order, each on the state after the ones before."""
         decided: list[Fact] = []
         for told in several:
             facts = self._decide_attempt(state, told, now)
@@ -393,7 +399,11 @@ class DeliveryDecider:
     # ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def fire(self, state: DeliveryState, firing: Firing) -> Sequence[Fact]:
-        """No outcome → ambiguous; no receipt → next channel; time for the next try; end of the hold; a declared loss."""
+        """Fire a due deadline.
+
+        These are missing outcomes (ambiguous), missing receipts (next channel), the time of the
+        next attempt, the end of the hold, and declared losses.
+        """
         if firing.deadline.key == HOLD_KEY:
             return [lapsed(firing.now)]
         kind, notification, *number = firing.deadline.key.split("/")
@@ -427,7 +437,7 @@ class DeliveryDecider:
         )
 
     def _release(self, state: DeliveryState, channel: Channel, now: Instant) -> list[Fact]:
-        """Those whose turn it is at this provider."""
+        """Send the messages next in the queue of this provider."""
         facts: list[Fact] = []
         freed = replace(terms(state, now), is_open=lambda _row, _channel: True)
         for id in state.pacing.first(
@@ -442,7 +452,7 @@ class DeliveryDecider:
         return facts
 
     def _call_out(self, state: DeliveryState, one: CallOut, what: str, now: Instant) -> list[Fact]:
-        """The next people of a call-out, its progress, or its rest after a stop."""
+        """Continue a call-out: next people, progress, reminders, managers, or withdrawal."""
         facts: list[Fact] = []
         match what:
             case "next":
@@ -481,7 +491,7 @@ class DeliveryDecider:
         return [*facts, CallOutChanged(row=self._progress(state, state.callouts[one.row.id], now))]
 
     def _progress(self, state: DeliveryState, one: CallOut, now: Instant) -> CallOutRow:
-        """The row as it stands; a hold moves its end, but not that of what is about danger."""
+        """Compute the present row; a hold postpones its end, unless it is about danger."""
         until = (
             state.hold.until
             if state.hold is not None and state.sending_held and not one.row.danger
@@ -498,10 +508,10 @@ class DeliveryDecider:
         told: HeadcountTallied | HeadcountSaid,
         now: Instant,
     ) -> list[Fact]:
-        """The counts of a headcount; the same again says nothing.
+        """Update the counts of a headcount; equal counts change nothing.
 
-        A simulated answer counts only where people are simulated, and never more of them than answers were given: who is asked on two
-        channels says it twice.
+        A simulated answer counts only in a simulated realm, and never more often than there are
+        answered notifications: a person with two channels may answer twice.
         """
         counts = {
             a: getattr(one.row if isinstance(told, HeadcountSaid) else told, a.value)
@@ -521,7 +531,7 @@ class DeliveryDecider:
         )
 
     def _digest(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
-        """One message for all that this person waits for."""
+        """Send one message for all that this person waits for."""
         others = tuple(
             state.notifications[id]
             for id in state.bundles.waiting.get(row.person, ())
@@ -556,7 +566,7 @@ class DeliveryDecider:
         ]
 
     def _morning(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
-        """The quiet hours are over: one message for what they held back of the same kind."""
+        """Send one message for the messages of one kind that quiet hours held back."""
         others = tuple(
             state.notifications[id] for id in state.bundles.quiet[row.person] if id != row.id
         )
@@ -578,13 +588,13 @@ class DeliveryDecider:
                 return attempts.change_attempt(row, attempt, due=None)
 
     def next_deadline(self, state: DeliveryState) -> Deadline | None:
-        """The earliest."""
+        """Return the earliest deadline."""
         return state.agenda.first()
 
     # ── evolve ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def evolve(self, state: DeliveryState, fact: Fact, fact_id: str, at: Instant) -> DeliveryState:  # noqa: ARG002  part of the protocol
-        """State after one fact."""
+        """Return the state after one fact."""
         match fact:
             case NotificationChanged(row=row):
                 return with_row(state, row)
@@ -606,14 +616,14 @@ class DeliveryDecider:
     # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def dump(self, state: DeliveryState) -> Dumped:
-        """JSON-able collections."""
+        """Dump the state into JSON-able collections."""
         return dump_state(state)
 
     def load(self, realm: str, lineage: str, dumped: Dumped) -> DeliveryState:
-        """Inverse of dump."""
+        """Restore a state from a dump."""
         return load_state(realm, lineage, dumped)
 
 
 def _reachable(row: ReachRow) -> tuple[Channel, ...]:
-    """Also what was never verified: whoever plans a message puts that last."""
+    """Return the channels of a person, including unverified ones, which planning puts last."""
     return tuple(point.channel for point in row.points)

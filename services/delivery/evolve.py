@@ -1,4 +1,7 @@
-"""What one fact changes in the state of delivery: rows, deadlines, queues, budgets, call-outs. Pure and total."""
+"""Effect of each fact on the state of delivery: rows, deadlines, queues, budgets, call-outs.
+
+Pure and total.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ from services.runtime.decider.maps import Map
 
 
 def terms(state: DeliveryState, now: Instant) -> attempts.Terms:
-    """What is in force for the next step of any notification."""
+    """Return the terms in force for the next step of any notification."""
     policies, pacing = state.rules.channels, state.pacing
 
     def is_open(row: NotificationRow, channel: Channel) -> bool:
@@ -47,7 +50,7 @@ def terms(state: DeliveryState, now: Instant) -> attempts.Terms:
 
 
 def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
-    """The row in its place, with what follows from it: deadlines, queues, buckets and budgets, the counts of its call-out."""
+    """Store a row and update deadlines, queues, budgets and the counts of its call-out."""
     before, settled = state.notifications.get(row.id), attempts.is_settled(row)
     agenda = (
         state.agenda.disarm(loss_key(row.id)).disarm(held_key(row.id)).disarm(later_key(row.id))
@@ -102,7 +105,7 @@ def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
 def placed(
     pacing: Pacing, before: NotificationRow | None, row: NotificationRow, rules: Rules
 ) -> Pacing:
-    """Buckets and queues after this change of a row: they follow from what it waits for and from the attempts that it plans."""
+    """Update buckets and queues after a change of a row, from its wait and its new attempts."""
     waits = row.waits_for is not None and not attempts.is_settled(row)
     pacing = (
         pacing.joined(row, row.waits_for)
@@ -117,7 +120,10 @@ def placed(
 def _paced(
     agenda: Agenda, pacing: Pacing, rules: Rules, channels: Iterable[Channel], *, held: bool
 ) -> Agenda:
-    """The agenda with the next turn at each of these providers; during a hold only where somebody waits who must hear of danger."""
+    """Set the deadline for the next messages at each of these providers.
+
+    During a hold, only danger counts.
+    """
     for channel in channels:
         opens = pacing.opens_at(channel, rules.channels[channel], held=held)
         agenda = (
@@ -131,7 +137,7 @@ def _paced(
 def with_callout(
     state: DeliveryState, fact: CallOutChanged | CallOutListed | CallOutReleased, at: Instant
 ) -> DeliveryState:
-    """A call-out moved; its deadlines follow from what it has come to."""
+    """Apply a fact of a call-out and set its deadlines."""
     match fact:
         case CallOutChanged(row=row):
             one = changed(state.callouts.get(row.id), row)
@@ -166,7 +172,7 @@ def with_callout(
 
 
 def open_of(state: DeliveryState, one: CallOut) -> list[NotificationRow]:
-    """Notifications of a call-out for which nobody may have called yet."""
+    """List the open notifications of a call-out that no sender may be calling."""
     return [
         row
         for row in state.notifications.values()
@@ -257,7 +263,10 @@ def with_reference(state: DeliveryState, published: ReferencePublished) -> Deliv
 
 
 def with_loss(state: DeliveryState, now: Instant) -> DeliveryState:
-    """What is open may have been claimed and called in the lost history: it becomes ambiguous, at the next input."""
+    """Schedule every open attempt to become ambiguous at the next input.
+
+    The lost history may have claimed and called it.
+    """
     agenda = state.agenda
     for row in state.notifications.values():
         if attempts.open_attempt(row):

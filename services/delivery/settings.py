@@ -1,6 +1,7 @@
-"""Settings of delivery: the providers of live realms. What is not set is not configured, and every attempt on it says so.
+"""Settings of delivery: the providers of live realms.
 
-Each channel has its own settings, beside its driver.
+Each channel has its own settings beside its driver. Attempts on a channel without settings fail and
+say so.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class DeliverySettings(
     """`DeliverySettings()` reads the variables of all channels and `VIGIE_PUBLIC_URL`."""
 
     public_url: PublicUrl = ""
-    """Address under which people and gateways reach the front from outside, for links in messages; empty = `http://<VIGIE_HTTP>`."""
+    """Public address of the front for links in messages; empty = `http://<VIGIE_HTTP>`."""
     calls_at_once: int = Field(default=16, ge=1, le=200)
     """Provider calls per channel at the same time."""
 

@@ -1,6 +1,7 @@
-"""What simulated recipients and providers say to an attempt (docs/reference/responders.md). Pure; used in simulated realms only.
+"""Responses of simulated recipients and providers to an attempt. Pure.
 
-By default every attempt is accepted and received at once, and nobody answers.
+Used in simulated realms only. By default every attempt is accepted and received at once, and nobody
+answers. See `docs/reference/responders.md`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _DEFAULT: Final = Responder()
 def responses(
     row: NotificationRow, responders: Sequence[Responder] = ()
 ) -> list[tuple[int, Message]]:
-    """(delay in ms, message) for the attempt of this row that waits, in order; nothing when none waits."""
+    """Return each (delay in ms, message) for the waiting attempt of this row, in order."""
     attempt = next((a for a in row.attempts if a.state == "planned"), None)
     if attempt is None:
         return []
@@ -67,10 +68,10 @@ def responses(
 
 
 def respond(fact: FactRecord, realm: RealmOpened) -> list[Response]:
-    """The conductor's responder: responses to one fact of delivery's log.
+    """Respond for the conductor to one fact of delivery's log.
 
-    Whoever opens a realm refuses responders that cannot be read (`parse_responders`); a realm that holds such all the same
-    gets the default, so that it cannot stop the conductor for the others.
+    Opening a realm refuses invalid responders (`parse_responders`). A realm that has such all the
+    same gets the default, so that it cannot stop the conductor for the others.
     """
     if fact.name != "NotificationChanged":
         return []

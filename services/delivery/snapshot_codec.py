@@ -1,4 +1,4 @@
-"""The state of delivery as collections that a snapshot can hold, and back."""
+"""Convert the state of delivery to collections for a snapshot, and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Dumped = dict[str, list[tuple[str, object]]]
 
 
 def dump_state(state: DeliveryState) -> Dumped:
-    """JSON-able collections."""
+    """Dump the state into JSON-able collections."""
     hold = state.hold.model_dump(mode="json", exclude_defaults=True) if state.hold else None
     return {
         "notifications": [
@@ -53,7 +53,7 @@ def dump_state(state: DeliveryState) -> Dumped:
 
 
 def load_state(realm: str, lineage: str, dumped: Dumped) -> DeliveryState:
-    """Inverse of dump_state."""
+    """Restore a state from a dump."""
     scalars = dict(dumped.get("scalars", ()))
     hold, lost_at = scalars.get("hold"), scalars.get("lost_at")
     assert lost_at is None or isinstance(lost_at, int)

@@ -1,4 +1,4 @@
-"""State of delivery in one realm: the notifications, who can be reached how, the hold, and what is due."""
+"""State of delivery in one realm: notifications, reachable people, hold, deadlines."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class DeliveryState:
     channels: Map[str, tuple[Channel, ...]] = Map()
     """Person token → verified channels, of the roster in force."""
     directory: Map[str, tuple[Channel, ...]] = Map()
-    """The same as the directory said it since, which stands above the roster."""
+    """Person token → channels of the directory, which override the roster."""
     staged: Map[str, tuple[Channel, ...]] | None = None
-    """The same of a reference version that is still arriving."""
+    """Person token → channels of a reference version that is still arriving."""
     hold: HoldRow | None = None
     held: Map[str, Instant] = Map()
     """Notifications that wait for the end of the hold → planned_at."""
     agenda: Agenda = field(default_factory=Agenda)
     rules: Rules = DEFAULT
-    """What providers carry and promise, of the reference in force."""
+    """Channel policies and limits of the reference version in force."""
     staged_rules: Rules | None = None
     pacing: Pacing = Pacing()
     bundles: Bundles = Bundles()
@@ -40,10 +40,10 @@ class DeliveryState:
     """Site → person token of its manager, of the roster in force."""
     staged_managers: Map[str, str] | None = None
     lost_at: Instant | None = None
-    """When a loss of this log was last declared: what was planned up to then may have been sent in the lost history."""
+    """Time of the last declared loss; the lost history may have sent earlier notifications."""
 
     def verified(self, person: str) -> tuple[Channel, ...]:
-        """Channels on which a person can be reached."""
+        """Return the channels on which a person can be reached."""
         return self.directory.get(person, self.channels.get(person, ()))
 
     @property
@@ -53,32 +53,35 @@ class DeliveryState:
 
 
 def attempt_key(notification: str, number: int) -> str:
-    """Deadline of one attempt."""
+    """Return the deadline key of one attempt."""
     return f"attempt/{notification}/{number}"
 
 
 def held_key(notification: str) -> str:
-    """Deadline at which a held notification goes out after the hold."""
+    """Return the deadline key for a held notification after the hold."""
     return f"held/{notification}"
 
 
 def loss_key(notification: str) -> str:
-    """Deadline at which the open attempt of a notification becomes ambiguous after a declared loss."""
+    """Return the deadline key at which an open attempt becomes ambiguous after a declared loss."""
     return f"loss/{notification}"
 
 
 def later_key(notification: str) -> str:
-    """Deadline at which a notification goes out that waits for the hours of its channel, or for the next digest."""
+    """Return the deadline key for a notification that waits for a channel's hours or a digest."""
     return f"later/{notification}"
 
 
 def pace_key(channel: Channel) -> str:
-    """Deadline at which the next of those who wait for a provider's pace go out."""
+    """Return the deadline key for the next messages that wait for a provider's pace."""
     return f"pace/{channel.value}"
 
 
 def callout_key(callout: str, what: str) -> str:
-    """Deadlines of a call-out: `next` people, `progress`, `withdraw` the rest after a stop."""
+    """Return the deadline key of one kind for a call-out.
+
+    The kinds are `next` (people), `progress`, `remind`, `managers` and `withdraw` (after a stop).
+    """
     return f"callout/{callout}/{what}"
 
 

@@ -1,4 +1,7 @@
-"""Alarms of the clocks: each percentage once per clock, as a row and as a demand for attention (D44)."""
+"""Alarms of the clocks: each percentage once per clock, as a row and as a demand for attention.
+
+Rule D44.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ from schemas.words import ClockBase
 from services.continuity.decision import Draft
 
 LOCAL_ROLES: Final = ("responsable_site", "directeur_pole")
-"""Whom the clock of one site alarms (D42)."""
+"""Roles that the clock of one site alarms. Rule D42."""
 AT_ONCE: Final = 60
-"""Alarms of local clocks that one activity raises in one step; the others follow 1 ms later. Bounds a Transaction."""
+"""Alarms of local clocks that one activity raises in one step. Bounds a Transaction.
+
+The others follow 1 ms later.
+"""
 _OVER: Final = 100
 _NEXT_STRATEGY_PCT: Final = 80
 
@@ -28,11 +34,11 @@ class Due(NamedTuple):
     path: tuple[Step, ...] = ()
     incident: str | None = None
     started_at: Instant | None = None
-    """Since when its clock runs."""
+    """Start of the interruption that the clock measures."""
 
 
 def raise_alarms(draft: Draft, row: ActivityRow, due: list[Due]) -> None:
-    """Record the alarms of one activity, the territory's first, each with the roles that must hear of it."""
+    """Record the alarms of one activity, those of the territory first, each with its recipients."""
     for alarm in sorted(due, key=lambda a: (a.site or "", a.base != ClockBase.RTO, a.pct)):
         _raise(draft, row, alarm)
 
@@ -82,7 +88,10 @@ def _demand(alarm: Due) -> Literal["arbitration", "next_strategy"] | None:
 
 
 def ask_about_forecast(draft: Draft, row: ActivityRow) -> None:
-    """« Rupture prévue » is told at once to those who would choose the next strategy at 80 % of the DMIA (D45)."""
+    """Demand attention for a forecast breach, from the roles that would choose the next strategy.
+
+    These are the recipients of the alarm at 80 % of the DMIA. Rule D45.
+    """
     roles = draft.bia.recipients(ClockBase.DMIA, _NEXT_STRATEGY_PCT, row.criticality)
     if roles:
         draft.record(

@@ -1,4 +1,4 @@
-"""Agents of other sites who have arrived count as capacity of the work that they do. Rule D81."""
+"""Count arrived agents of other sites as capacity of the work that they do. Rule D81."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from services.continuity.decision import Draft
 
 
 def points_with(need: Need, found: Assessment, arrived: int) -> int:
-    """Return the points of an activity with the agents who have arrived: staff at work of the staff that 100 % need.
+    """Return the points of an activity with the agents that have arrived.
 
-    Its systems and suppliers bound it as before.
+    They count as a share of the staff that 100 % need. Systems and suppliers bound the result as
+    before.
     """
     gained = need.whole * arrived // max(need.activity.staff, 1)
     return min(found.points_of_sites + gained, found.ceiling)
 
 
 def count_again(draft: Draft, rows: Iterable[ReassignmentRow]) -> None:
-    """Settle, at the same time, the activities for which these agents worked or work now."""
+    """Set a deadline, due now, for each activity that these agents worked or work for."""
     for activity in sorted({row.worked_activity for row in rows}):
         if activity in draft.bia.needs:
             draft.arm(f"activity:{activity}", draft.now)
 
 
 def were_there(rows: Iterable[ReassignmentRow]) -> list[ReassignmentRow]:
-    """Return the lines whose agents had arrived."""
+    """Select the lines with agents at work."""
     return [row for row in rows if row.state is LineState.ARRIVED]

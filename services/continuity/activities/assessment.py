@@ -1,6 +1,7 @@
-"""What one activity looks like now: state (D41), clocks (D42), forecast (D45), path (D47); and the facts if that changed.
+"""Assess one activity: state (D41), clocks (D42), forecast (D45) and path (D47).
 
-`settle` is called after every change that touches an activity, and at the instants that its clocks named (`ClockRow.next_at`).
+Call `settle` after every change that touches an activity, and at the instants that its clocks name
+(`ClockRow.next_at`). It records facts only if something changed.
 """
 
 from __future__ import annotations
@@ -37,27 +38,27 @@ _TROUBLED: Final = frozenset((ActivityState.INTERRUPTED, ActivityState.RESTORED)
 
 
 def key_of(activity: str) -> str:
-    """Key of the deadline of an activity's clocks."""
+    """Return the deadline key of an activity's clocks."""
     return f"activity:{activity}"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened since the activity was last settled, as far as its clocks care."""
+    """Changes since the activity was last settled that matter to its clocks."""
 
     back_at: Instant | None = None
-    """When what was lifted was lifted, or a person says that it is back; None: now."""
+    """Time at which the ended causes ended or the declared restoration took place; None: now."""
     sites: frozenset[str] = frozenset()
-    """Sites whose own clocks must be read again, beside those that are due."""
+    """Sites with local clocks to read again, beside those that are due."""
     anew: bool = False
-    """The reference data are others: read every clock."""
+    """Reads every clock, because the reference data changed."""
 
 
 NOTHING: Final = Change()
 
 
 def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
-    """Record the activity's new row if it differs, the alarms that became due, and its next deadline."""
+    """Record the activity's row if it changed, the alarms that are due, and its next deadline."""
     need, now, state = draft.bia.needs[activity], draft.now, draft.state
     before = state.activities.get(activity)
     alike = (need.id,) if state.dependencies else need.profile
@@ -141,7 +142,10 @@ def _points(need: Need, pct: float) -> int:
 def _computed(
     need: Need, points: int, found: Assessment, before: ActivityRow | None
 ) -> ActivityState:
-    """D41. `points`: with strategies; `found`: without. Restored lasts until nothing is hit any more."""
+    """Compute the state from the points with strategies and the assessment without them.
+
+    RESTORED lasts until nothing hits the activity any more. Rule D41.
+    """
     if points < need.minimum:
         return ActivityState.INTERRUPTED
     if not found.hits:
@@ -152,7 +156,11 @@ def _computed(
 
 
 def _start(draft: Draft, need: Need, acting: list[Onset], said: ActivityDeclared | None) -> Instant:
-    """Since when it is interrupted: the person's word, else the cause's time, never before a strategy or declaration ended."""
+    """Return the start of the interruption.
+
+    This is the declared time if a person declared it, else the time of the cause, but never before
+    the end of the last strategy or declaration.
+    """
     if said is not None:
         return said.occurred_at
     fell = fell_at(need, acting)
@@ -168,7 +176,7 @@ def _since(
     found: Assessment,
     now: Instant,
 ) -> Instant:
-    """When the state began."""
+    """Return the start of the current state."""
     if current is ActivityState.INTERRUPTED and rto.started_at is not None:
         return rto.pauses[-1][1] if rto.pauses else rto.started_at
     if before is not None and before.state is current:
@@ -187,7 +195,11 @@ def _since(
 def _next_due(
     state: State, need: Need, row: ActivityRow, out: bool, now: Instant
 ) -> Instant | None:
-    """The next instant at which time alone changes this activity (an end that has passed says nothing, D17); later than now, so that a bounded step goes on."""
+    """Return the next instant at which time alone changes this activity.
+
+    It is later than now, so that a bounded step continues. An expected end that has passed does not
+    count (D17).
+    """
     instants = [
         at
         for at in (row.rto.next_at, row.dmia.next_at, next_local(state, need.id), row.expected_end)
@@ -199,7 +211,7 @@ def _next_due(
 
 
 def active_strategies(state: State, activity: str) -> list[StrategyRow]:
-    """In the order of activation."""
+    """List the active strategies of an activity in the order of activation."""
     if not state.strategies:
         return []
     return sorted(
@@ -209,7 +221,7 @@ def active_strategies(state: State, activity: str) -> list[StrategyRow]:
 
 
 def tried(state: State, activity: str, since: Instant) -> set[str]:
-    """Strategies that were put into effect since then, and those that still are."""
+    """Return the strategies that started at or after `since`, and those that are still active."""
     return {
         s.strategy
         for s in state.strategies.values()
@@ -218,7 +230,11 @@ def tried(state: State, activity: str, since: Instant) -> set[str]:
 
 
 def next_strategy(need: Need, spent: Container[str], active: Iterable[StrategyRow]) -> str | None:
-    """The first listed one that was not tried for what hits the activity now; when all were, the first that is not active (D51)."""
+    """Return the next strategy to try.
+
+    This is the first listed one that was not tried for the present trouble. When all were tried, it
+    is the first that is not active. Rule D51.
+    """
     listed, taken = need.activity.strategies, {s.strategy for s in active}
     return next((s for s in listed if s not in spent), None) or next(
         (s for s in listed if s not in taken), None
@@ -226,6 +242,6 @@ def next_strategy(need: Need, spent: Container[str], active: Iterable[StrategyRo
 
 
 def touched_by_site(draft: Draft, site: str) -> tuple[str, ...]:
-    """Activities that count this site, by id."""
+    """Return the activities that count this site, by id."""
     place = draft.bia.sites.get(site)
     return () if place is None else draft.bia.by_kind.get(place.kind, ())

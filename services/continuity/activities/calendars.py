@@ -1,6 +1,7 @@
-"""Open hours, local days and payroll windows (DOMAIN D43), on the Europe/Paris calendar with its two clock changes.
+"""Compute open hours, local days and payroll windows on the Europe/Paris calendar. Rule D43.
 
-All durations are real time in ms: the night of 28 March has 23 hours, an opening from 02:00 to 04:00 on it lasts one.
+All durations are real time in ms: the night of 28 March has 23 hours, and an opening from 02:00 to
+04:00 in that night lasts one hour.
 """
 
 from __future__ import annotations
@@ -19,42 +20,45 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 _WHOLE_DAY_MIN: Final = 24 * 60
 _WEEK: Final = 7
 _HORIZON_DAYS: Final = 800
-"""Beyond it a calendar counts as closed for ever: a territory file may close every day."""
+"""Days searched for the next opening; beyond them a calendar counts as closed for ever."""
 
 
 def local_day(at: Instant) -> int:
-    """The local date of an instant, as a proleptic ordinal."""
+    """Return the local date of an instant as a proleptic ordinal."""
     return _day_of_hour(at // HOUR_MS)
 
 
 @lru_cache(maxsize=4096)
 def _day_of_hour(hour: int) -> int:
-    """Paris is whole hours away from UTC, so a date never changes within an hour."""
+    """Return the local date of an hour since the epoch; Paris is whole hours away from UTC."""
     return datetime.fromtimestamp(hour * 3600, PARIS).toordinal()
 
 
 @lru_cache(maxsize=8192)
 def local_instant(day: int, minute: int) -> Instant:
-    """The instant of a local wall-clock time. 1440 is the next midnight; a time that a clock change skips is read as one hour later."""
+    """Return the instant of a local wall-clock time.
+
+    Minute 1440 is the next midnight. A time that a clock change skips is read as one hour later.
+    """
     wall = datetime.fromordinal(day) + timedelta(minutes=minute)
     return int(wall.replace(tzinfo=PARIS).timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenHours:
-    """When a calendar is open."""
+    """Open hours of a calendar."""
 
     weekdays: frozenset[int]
-    """1 Monday … 7 Sunday."""
+    """From 1 (Monday) to 7 (Sunday)."""
     open_min: int
     close_min: int
     closed_days: frozenset[int] = frozenset()
-    """Ordinals of holidays on which it is closed."""
+    """Ordinals of the holidays on which it is closed."""
     closed_spans: tuple[tuple[int, int], ...] = ()
-    """First and last ordinal of school holidays in which it is closed."""
+    """First and last ordinal of each school holiday in which it is closed."""
 
     def opens_on(self, day: int) -> bool:
-        """True if it opens at all on this local day."""
+        """Check whether it opens at all on this local day."""
         weekday = (day - 1) % 7 + 1  # ordinal 1 was a Monday
         return (
             weekday in self.weekdays
@@ -63,7 +67,7 @@ class OpenHours:
         )
 
     def spans(self, since: Instant) -> Iterator[tuple[Instant, Instant]]:
-        """Open intervals that end after `since`, in order, within the horizon."""
+        """Yield the open intervals that end after `since`, in order, within the horizon."""
         first = local_day(since)
         for week in range(first, first + _HORIZON_DAYS, _WEEK):
             for span in _open_spans(self, week):
@@ -71,7 +75,7 @@ class OpenHours:
                     yield span
 
     def elapsed(self, start: Instant, end: Instant) -> int:
-        """Open ms in [start, end)."""
+        """Sum the open ms in [start, end)."""
         total = 0
         if end <= start:
             return total
@@ -82,7 +86,7 @@ class OpenHours:
         return total
 
     def advance(self, start: Instant, ms: int) -> Instant | None:
-        """The instant at which `ms` open ms have passed since `start`; None if that never comes."""
+        """Return the instant at which `ms` open ms have passed since `start`; None: never."""
         if ms <= 0:
             return start
         for opens, closes in self.spans(start):
@@ -93,12 +97,12 @@ class OpenHours:
         return None
 
     def is_open(self, at: Instant) -> bool:
-        """True inside the open hours."""
+        """Check whether the instant lies inside the open hours."""
         opens, _ = next(self.spans(at), (at + 1, at))
         return opens <= at
 
     def next_edge(self, at: Instant) -> Instant | None:
-        """The next opening or closing after `at`."""
+        """Return the next opening or closing after `at`."""
         for opens, closes in self.spans(at):
             return opens if opens > at else closes
         return None
@@ -106,7 +110,7 @@ class OpenHours:
 
 @lru_cache(maxsize=4096)
 def _open_spans(hours: OpenHours, first: int) -> tuple[tuple[Instant, Instant], ...]:
-    """The open intervals of the seven days from `first` on."""
+    """Return the open intervals of the seven days that begin with `first`."""
     return tuple(
         (local_instant(day, hours.open_min), local_instant(day, hours.close_min))
         for day in range(first, first + _WEEK)
@@ -117,7 +121,7 @@ def _open_spans(hours: OpenHours, first: int) -> tuple[tuple[Instant, Instant], 
 def open_hours(
     calendar: Calendar, holidays: tuple[str, ...], school_holidays: tuple[tuple[str, str], ...]
 ) -> OpenHours | None:
-    """The open hours of a calendar of the reference data; None if it never closes."""
+    """Return the open hours of a calendar of the reference data; None if it never closes."""
     days = (
         frozenset(date.fromisoformat(d).toordinal() for d in holidays)
         if calendar.closed_on_holidays
@@ -145,15 +149,18 @@ def open_hours(
 
 @dataclass(frozen=True, slots=True)
 class DayWindow:
-    """Days on which a shorter limit holds: days of the month, or a span of working days before the end of the month."""
+    """Days on which a shorter limit holds.
+
+    Either days of the month, or a span of working days before the end of the month.
+    """
 
     days_of_month: frozenset[int] = frozenset()
     working_days_left: tuple[int, int] | None = None
-    """(most, least): the working days after this one, to the end of the month; (12, 3) is « J-12 à J-3 »."""
+    """(most, least) working days left in the month; (12, 3) is « J-12 à J-3 »."""
     holidays: frozenset[int] = frozenset()
 
     def holds_on(self, day: int) -> bool:
-        """True if the window holds on this local day."""
+        """Check whether the window holds on this local day."""
         if date.fromordinal(day).day in self.days_of_month:
             return True
         if self.working_days_left is None:
@@ -168,7 +175,10 @@ class DayWindow:
         return count
 
     def next_edge(self, at: Instant) -> Instant:
-        """The next local midnight after `at` at which the window opens or closes (62 days on at the latest)."""
+        """Return the next local midnight after `at` at which the window opens or closes.
+
+        It is 62 days ahead at the latest.
+        """
         today = local_day(at)
         now = self.holds_on(today)
         day = next((d for d in range(today + 1, today + 62) if self.holds_on(d) != now), today + 62)

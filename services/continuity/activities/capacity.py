@@ -1,4 +1,4 @@
-"""Capacity of an activity (D40): what its sites, kitchens and systems leave of it, since when, and through what (D47)."""
+"""Compute the capacity of an activity from its sites, kitchens and systems. Rules D40, D47."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.continuity.state import CLOSING, Place, State
 from services.runtime.decider.maps import Map
 
 SHOWN: Final = 5
-"""Blows that a row shows; it counts the others."""
+"""Number of losses that a row shows; it counts the others."""
 _NOBODY: Final[Map[str, Place]] = Map()
 _UP: Final = frozenset(("up", "restored"))
 
@@ -24,47 +24,44 @@ class Blow(NamedTuple):
 
     points: int
     kind: str
-    """site, kitchen, system, supplier."""
+    """One of site, kitchen, system, supplier."""
     id: str
     source: Place | DependencyHeard
 
 
 class Assessment(NamedTuple):
-    """What is left of an activity."""
+    """Capacity that is left of an activity."""
 
     points: int
     points_of_sites: int
     """Before systems and suppliers bound it."""
     ceiling: int
-    """What systems, suppliers and kitchens allow at most."""
+    """Most points that systems, suppliers and kitchens allow."""
     worst: tuple[Blow, ...]
     """Gravest first, at most `SHOWN`."""
     hits: int
-    """How many there are."""
+    """Number of all losses."""
     reports: tuple[str | None, ...]
-    """Of the gravest: the report behind each."""
+    """Report behind each of the gravest."""
     distinct: tuple[str, ...]
     """Those reports, each once."""
     incident: str | None
-    """Of the gravest that belongs to one."""
+    """Incident of the gravest loss that belongs to one."""
 
 
 class Onset(NamedTuple):
-    """From `since` to `end` the unit (a site) loses these points, or (`cap`) the activity has at most so many."""
+    """Loss from `since` to `end`: a site (`unit`) loses `points`, or `cap` limits the activity."""
 
     since: Instant
     unit: str
     points: int
     cap: int | None
     end: Instant | None
-    """Expected; None: unknown."""
-
-
-# ── dependencies ───────────────────────────────────────────────────────────────────────────────────────────────────
+    """Expected end; None: unknown."""
 
 
 def starts_at(dependency: DependencyHeard) -> Instant:
-    """From when its value counts (D9)."""
+    """Return the instant from which the value of a dependency counts. Rule D9."""
     return (
         dependency.since
         if dependency.effective_from is None
@@ -73,9 +70,10 @@ def starts_at(dependency: DependencyHeard) -> Instant:
 
 
 def served(dependency: DependencyHeard | None, now: Instant) -> int | None:
-    """What a kitchen, system or supplier still gives, in hundredths of a percent; None: all, or nothing known.
+    """Return the share that a kitchen, system or supplier still gives, in hundredths of a percent.
 
-    `down` gives nothing, a number is the share served, `degraded` says that it is hit without saying how much (still everything).
+    `down` gives nothing; a number is the share served; `degraded` gives everything, because the
+    loss is not stated. None: unhurt, or nothing is known.
     """
     if dependency is None or (
         dependency.effective_from is not None and dependency.effective_from > now
@@ -91,7 +89,11 @@ def served(dependency: DependencyHeard | None, now: Instant) -> int | None:
 
 
 def _system(state: State, system: str, now: Instant) -> tuple[int, DependencyHeard] | None:
-    """What a system gives and who says so; under total isolation nothing, unless it is spared or was restored since (D40)."""
+    """Return the share that a system gives and the dependency that says so.
+
+    Total isolation leaves nothing unless the system is spared or was restored since (D40). None:
+    unhurt, or nothing is known.
+    """
     own, isolation = state.dependencies.get(f"system:{system}"), state.dependencies.get(ISOLATION)
     if isolation is not None and isolation.value is True and starts_at(isolation) <= now:
         assert state.bia is not None
@@ -104,7 +106,7 @@ def _system(state: State, system: str, now: Instant) -> tuple[int, DependencyHea
 
 
 def _kitchens(state: State, need: Need, now: Instant) -> dict[str, tuple[int, DependencyHeard]]:
-    """Kitchens that do not serve everybody: kitchen → (loss, who says so). Empty for all activities but the meals."""
+    """Map each failing kitchen to its loss and its source; only meals depend on kitchens."""
     if need.id != MEALS or not state.dependencies:
         return {}
     assert state.bia is not None
@@ -125,11 +127,8 @@ def _kitchens(state: State, need: Need, now: Instant) -> dict[str, tuple[int, De
     return failing
 
 
-# ── capacity now ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _places(state: State, need: Need, kind: str) -> Mapping[str, Place]:
-    """Sites of a kind that are not well, as this activity sees them."""
+    """Return the sites of a kind that are not well, as this activity sees them."""
     places = state.unwell.get(kind, _NOBODY)
     return (
         {site: place.kitchen or place for site, place in places.items()}
@@ -144,12 +143,16 @@ def _place(state: State, need: Need, kind: str, site: str) -> Place | None:
 
 
 def site_loss(place: Place, need: Need) -> int:
-    """What a site loses for this activity, in hundredths of a percent."""
+    """Return the loss of a site for this activity, in hundredths of a percent."""
     return place.loss_when_closing_is_work if need.closing_is_work else place.loss
 
 
 def assess(state: State, need: Need, now: Instant) -> Assessment:
-    """Mean over its kinds of site of their capacity weighted by staff, less kitchens, at most what its systems allow."""
+    """Compute the capacity of an activity.
+
+    It is the mean, over the kinds of site, of their capacity weighted by staff, less the kitchens,
+    bounded by systems and suppliers. Rule D40.
+    """
     lost, found = 0, []
     for group, scale in zip(need.groups, need.scales, strict=True):
         weights = group.weights
@@ -184,7 +187,10 @@ def assess(state: State, need: Need, now: Instant) -> Assessment:
 def _assessment(
     of_sites: int, ceiling: int, found: Sequence[tuple[int, str, str, Place | DependencyHeard]]
 ) -> Assessment:
-    """The gravest by cost, ties by kind and id, which are unique: the order of a map never shows."""
+    """Build the assessment with the gravest losses.
+
+    Ties are ordered by kind and id, which are unique, so the order of a map never shows.
+    """
     gravest = sorted(found) if len(found) <= SHOWN else nsmallest(SHOWN, found)
     worst = tuple(Blow(-cost, kind, id, source) for cost, kind, id, source in gravest)
     behind = [source.worst if isinstance(source, Place) else source for _, _, _, source in gravest]
@@ -213,7 +219,7 @@ def _fed(state: State, need: Need, kitchen: str) -> Iterator[tuple[Group, int, s
 
 
 def _extra(state: State, need: Need, group: Group, scale: int, site: str, loss: int) -> int:
-    """What a kitchen costs a college beyond what the college loses by itself: losses are not added (D14)."""
+    """Return the loss of a college through a kitchen beyond its own: losses do not add up (D14)."""
     place = _place(state, need, group.kind, site)
     own = site_loss(place, need) if place else 0
     return max(loss - own, 0) * group.weights[site] * scale
@@ -222,7 +228,7 @@ def _extra(state: State, need: Need, group: Group, scale: int, site: str, loss: 
 def _ceilings(
     state: State, need: Need, now: Instant
 ) -> Iterator[tuple[str, str, int, DependencyHeard]]:
-    """(kind, id, what it allows, who says so) of systems and suppliers that are hit."""
+    """Yield (kind, id, share left, source) of each system and supplier that is hit."""
     assert state.bia is not None
     for system in need.activity.systems:
         if (found := _system(state, system, now)) is not None:
@@ -231,16 +237,17 @@ def _ceilings(
         own = state.dependencies.get(f"supplier:{supplier}")
         if supplier in state.bia.kitchens or own is None or (given := served(own, now)) is None:
             continue
-        # A supplier that is down threatens; only a stated share says how much of the activity is left.
+        # A supplier that is down only threatens: a stated share is needed to say how much is left.
         yield "supplier", supplier, HUNDRED if isinstance(own.value, str) else given, own
 
 
 def local_loss(
     state: State, need: Need, site: str, now: Instant
 ) -> tuple[int, tuple[CauseHeard, ...], DependencyHeard | None]:
-    """What a site loses for this activity: (loss, its causes, the kitchen that failed it).
+    """Return the loss of a site for this activity: (loss, its causes, the kitchen that failed it).
 
-    A kitchen that serves a share does not say whom: it starts no local clock *(decided)*. Systems are the territory clock's matter.
+    A kitchen that serves a share starts no local clock, because it is unknown which sites it fails
+    *(decided)*. Systems count for the clock of the territory only.
     """
     assert need.local is not None
     place = _place(state, need, need.local.kind, site)
@@ -257,16 +264,13 @@ def local_loss(
     return loss, causes, None
 
 
-# ── capacity over time ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def cause_end(state: State, cause: CauseHeard, now: Instant) -> Instant | None:
-    """When a cause is expected to end: its own word, else its incident's. An end that has passed says nothing (D17)."""
+    """Return the expected end of a cause, its own or else of its incident; None if passed (D17)."""
     return _future(state, cause.expected_end, cause.incident, now)
 
 
 def dependency_end(state: State, dependency: DependencyHeard, now: Instant) -> Instant | None:
-    """When a system or kitchen is expected back: its incident's word."""
+    """Return the expected end of a dependency's outage, taken from its incident."""
     return _future(state, None, dependency.incident, now)
 
 
@@ -283,7 +287,7 @@ def _future(
 
 
 def onsets(state: State, need: Need, now: Instant) -> list[Onset]:
-    """Everything that takes capacity now, from when and until when, by start."""
+    """List everything that takes capacity now with its start and expected end, ordered by start."""
     found: list[Onset] = []
     for group, scale in zip(need.groups, need.scales, strict=True):
         for site, place in _places(state, need, group.kind).items():
@@ -319,7 +323,10 @@ def onsets(state: State, need: Need, now: Instant) -> list[Onset]:
 
 
 def left_with(need: Need, acting: list[Onset]) -> int:
-    """Points left when exactly these act: per site the largest loss, then the lowest ceiling."""
+    """Return the points left when exactly these act.
+
+    Each site loses its largest loss; the lowest ceiling bounds the rest.
+    """
     worst: dict[str, int] = {}
     ceiling = need.whole
     for onset in acting:
@@ -331,7 +338,11 @@ def left_with(need: Need, acting: list[Onset]) -> int:
 
 
 def fell_at(need: Need, acting: list[Onset]) -> Instant | None:
-    """When what acts now took the activity under its MBCO, in the order in which it happened, not in which it was learnt (D7, D42)."""
+    """Return the instant at which the activity fell under its MBCO; None if it did not.
+
+    The order in which losses happened counts, not the order in which they were reported. Rules D7,
+    D42.
+    """
     worst: dict[str, int] = {}
     left = ceiling = need.whole
     for onset in acting:
@@ -346,9 +357,10 @@ def fell_at(need: Need, acting: list[Onset]) -> Instant | None:
 
 
 def came_back(state: State, need: Need, now: Instant) -> Instant:
-    """When the last of what it counts came back, as far as is known; 0: nothing did. It may be of no weight: then it only is a later bound.
+    """Return the latest known restoration of anything that the activity needs; 0: none.
 
-    What is told last need not have been the last to come back: an activity is back when all that it needs is (D7, D42).
+    The last report need not be about the last restoration: an activity is back when everything that
+    it needs is back (D7, D42). A restoration of no weight only makes the bound later.
     """
     assert state.bia is not None
     heard = (state.sites.get(site) for group in need.groups for site in group.weights)
@@ -368,7 +380,7 @@ def came_back(state: State, need: Need, now: Instant) -> Instant:
 def flags_true(
     dependencies: Mapping[str, DependencyHeard], need: Need, now: Instant
 ) -> tuple[str, ...]:
-    """Flags that shorten limits of this activity and hold now."""
+    """Return the flags that hold now and shorten limits of this activity."""
     return tuple(
         id
         for s in need.by_flag

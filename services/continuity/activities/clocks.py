@@ -1,7 +1,8 @@
-"""RTO and DMIA (MTPD) clocks: when they start, pause, stop, how much they have consumed, and when that next matters (D42, D43).
+"""RTO and DMIA (MTPD) clocks: start, pauses, stop, consumed time, next change. Rules D42, D43.
 
-A clock measures an interruption: from the `occurred_at` of the cause that took the activity under its MBCO until it is back. Back and
-interrupted again within 60 min is the same clock; the time in between is a pause and does not count *(decided)*.
+A clock measures an interruption from the `occurred_at` of the cause that took the activity under
+its MBCO until the activity is back. An activity that is interrupted again within 60 min keeps its
+clock; the time in between is a pause and does not count *(decided)*.
 """
 
 from __future__ import annotations
@@ -19,35 +20,38 @@ from services.continuity.activities.calendars import OpenHours
 from services.continuity.activities.impact_analysis import Need
 
 SAME_CLOCK_MS: Final = 60 * MINUTE_MS
-"""D42: interrupted again within this time, the same clock goes on."""
+"""An interruption that begins again within this time keeps its clock. Rule D42."""
 MOST_PAUSES: Final = 24
-"""What comes and goes for days must not grow the rows without end: beyond, the oldest two become one that counts the same."""
+"""Most pauses that a clock keeps; beyond it, the oldest two become one that counts the same.
+
+Trouble that comes and goes for days must not make the rows grow without end.
+"""
 _OPEN_HOURS_BELOW_MS: Final = DAY_MS
-"""D43: both limits of an activity whose RTO is under 24 h count its open hours; those of any other all hours."""
+"""An RTO below this makes both limits count open hours; otherwise all hours count. Rule D43."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How long an activity may stop."""
+    """Longest time for which an activity may stop."""
 
     base: ClockBase
     hours: float
     ms: int
     calendar: OpenHours | None
-    """None: all hours count."""
+    """Open hours that count, or None if all hours count."""
 
     def elapsed(self, start: Instant, end: Instant) -> int:
-        """Counted ms between two instants."""
+        """Return the counted ms between two instants."""
         return max(end - start, 0) if self.calendar is None else self.calendar.elapsed(start, end)
 
     def advance(self, start: Instant, ms: int) -> Instant | None:
-        """When `ms` counted ms have passed; None: never."""
+        """Return the instant at which `ms` counted ms have passed; None: never."""
         return start + max(ms, 0) if self.calendar is None else self.calendar.advance(start, ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits in force for one clock pair."""
+    """Limits in force for one pair of clocks."""
 
     rto: Limit
     dmia: Limit
@@ -56,9 +60,10 @@ class Limits:
 def limits_of(
     need: Need, day: int, flags: Container[str] = (), causes: Collection[str | None] = ()
 ) -> Limits:
-    """Limits on a local day: the shortest of the BIA's own and of the surcharges that hold (D43).
+    """Return the limits on a local day: the shortest of the BIA's own and of the valid surcharges.
 
-    `flags`: ids (`flag:…`) that are true; `causes`: types of causes open on the site (local clocks only). The RTO is never longer than the DMIA.
+    `flags` are ids (`flag:…`) that are true. `causes` are types of causes open on the site (local
+    clocks only). The RTO is never longer than the DMIA. Rule D43.
     """
     rto, dmia = need.activity.rto_h, need.activity.dmia_h
     if need.windows or need.by_flag or (need.by_cause and causes):
@@ -78,7 +83,10 @@ def _limits(rto_h: float, dmia_h: float, hours: OpenHours | None) -> Limits:
 
 
 def _calendar_of(rto_h: float, hours: OpenHours | None) -> OpenHours | None:
-    """Return the one calendar by which both limits run: else an RTO of 8 open hours could end after a DMIA of 24 h (D43)."""
+    """Return the one calendar that both limits use; None counts all hours.
+
+    With two calendars, an RTO of 8 open hours could end after a DMIA of 24 h. Rule D43.
+    """
     return hours if round(rto_h * HOUR_MS) < _OPEN_HOURS_BELOW_MS else None
 
 
@@ -88,29 +96,29 @@ def _limit(base: ClockBase, hours: float, calendar: OpenHours | None) -> Limit:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """What a clock measures. RTO and DMIA of one activity (or site) measure the same one."""
+    """Interruption that a clock measures; the RTO and DMIA of an activity or site share it."""
 
     started_at: Instant
     pauses: tuple[tuple[Instant, Instant], ...] = ()
     stopped_at: Instant | None = None
-    """None: it lasts."""
+    """Time of the end, or None while the interruption lasts."""
 
     @property
     def resumed_at(self) -> Instant:
-        """Since when it lasts without a break."""
+        """Start of the last stretch without a break."""
         return self.pauses[-1][1] if self.pauses else self.started_at
 
     def stop(self, at: Instant) -> Interruption:
-        """Back at `at`, or at the last resumption if that is later (a correction)."""
+        """Stop at `at`, or at the last resumption if that is later (a correction)."""
         return replace(self, stopped_at=max(at, self.resumed_at))
 
     def earlier(self, start: Instant) -> Interruption:
-        """A late report: it began before what was known. Only the first stretch can move (D7)."""
+        """Move the start back for a late report; only the first stretch can move (D7)."""
         return replace(self, started_at=start) if start < self.started_at else self
 
 
 def begin(before: Interruption | None, start: Instant, limit: Limit) -> Interruption:
-    """An interruption from `start`: the same as `before` if that stopped 60 min before at most, else a new one."""
+    """Resume the interruption that stopped at most 60 min before `start`, else begin one."""
     if before is None or before.stopped_at is None or start - before.stopped_at > SAME_CLOCK_MS:
         return Interruption(start)
     if start <= before.stopped_at:  # learnt late: it never really stopped
@@ -123,7 +131,11 @@ def begin(before: Interruption | None, start: Instant, limit: Limit) -> Interrup
 def _few(
     pauses: tuple[tuple[Instant, Instant], ...], limit: Limit
 ) -> tuple[tuple[Instant, Instant], ...]:
-    """At most MOST_PAUSES. What ran between the oldest two moves before them, in hours that count: the limit has consumed as much as before."""
+    """Merge the oldest pauses until at most MOST_PAUSES are left.
+
+    The running time between two merged pauses moves before them, in counted hours, so the consumed
+    time stays the same.
+    """
     while len(pauses) > MOST_PAUSES:
         (first, until), (since, last), *later = pauses
         joined = limit.advance(first, limit.elapsed(until, since))
@@ -132,30 +144,33 @@ def _few(
 
 
 def consumed_ms(limit: Limit, measured: Interruption, now: Instant) -> int:
-    """Counted ms up to `now` or its end, without the pauses."""
+    """Return the counted ms up to `now` or to the end, without the pauses."""
     end = now if measured.stopped_at is None else measured.stopped_at
     total = limit.elapsed(measured.started_at, end)
     return total - sum(limit.elapsed(a, b) for a, b in measured.pauses)
 
 
 def _pct(ms: int, limit: Limit) -> float:
-    """Floored to a hundredth, so that a whole percentage is reached in the row exactly when it is reached."""
+    """Compute the consumed percentage, rounded down to a hundredth.
+
+    Rounding down makes the row show a whole percentage exactly when it is reached.
+    """
     return (ms * 10_000 // limit.ms) / 100 if limit.ms else 100.0
 
 
 def consumed_pct(need: Need, row: ClockRow, rto_h: float, now: Instant) -> float:
-    """Percentage at `now` of a running row, which may be older; 0 for one that does not run. `rto_h`: the RTO in force beside it."""
+    """Return the consumed percentage at `now` of a running row; 0 for a row that does not run.
+
+    The row may be old. `rto_h` is the RTO in force beside it.
+    """
     if row.state is not ClockState.RUNNING or row.started_at is None:
         return 0.0
     limit = _limit(row.base, row.limit_h, _calendar_of(rto_h, need.hours))
     return _pct(consumed_ms(limit, Interruption(row.started_at, row.pauses), now), limit)
 
 
-# ── rows ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class Clocks(NamedTuple):
-    """Both clocks of one interruption, and what became due: (base, percentage, limit)."""
+    """Both clocks of one interruption, and the alarms that are due: (base, percentage, limit)."""
 
     rto: ClockRow
     dmia: ClockRow
@@ -164,16 +179,20 @@ class Clocks(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a change makes of an interruption: it lasts since `start`, or (None) does not, since `back_at`."""
+    """Effect of a change on an interruption: it lasts since `start`, or ended at `back_at`."""
 
     start: Instant | None
     back_at: Instant
     anew: bool = False
-    """Percentages that matter may be others now (new reference data): a running clock is read, whatever it waits for."""
+    """Reads a running clock before its `next_at`, as new reference data may change its marks."""
 
 
 def _measured_after(before: ClockRow | None, turn: Turn, limit: Limit) -> Interruption | None:
-    """The interruption of a clock after a change. Both clocks of a pair have the same, but each joins its old pauses by the hours that it counts."""
+    """Return the interruption of a clock after a change.
+
+    Both clocks of a pair measure the same one, but each merges its old pauses by the hours that it
+    counts.
+    """
     start, back_at = turn.start, turn.back_at
     if before is None or before.started_at is None:
         return None if start is None else Interruption(start)
@@ -186,7 +205,7 @@ def _measured_after(before: ClockRow | None, turn: Turn, limit: Limit) -> Interr
 def read_clocks(
     need: Need, limits: Limits, before: tuple[ClockRow, ClockRow] | None, turn: Turn, now: Instant
 ) -> Clocks:
-    """Clock rows at `now`. A row that only time would change, before its `next_at`, stays the row that it was."""
+    """Compute the clock rows at `now`; an unchanged row stays as it is until its `next_at`."""
     due: list[tuple[ClockBase, int, Instant]] = []
     rto_was, dmia_was = (None, None) if before is None else before
     rto = _read(need, limits.rto, rto_was, turn, now, due)
@@ -224,7 +243,7 @@ def _read(
 
 
 def _still(was: ClockRow, limit: Limit, measured: Interruption | None, now: Instant) -> bool:
-    """Nothing but the reading would differ."""
+    """Check whether nothing but the reading would differ."""
     if was.limit_h != limit.hours:
         return (
             measured is not None
@@ -243,7 +262,10 @@ def _still(was: ClockRow, limit: Limit, measured: Interruption | None, now: Inst
 
 
 def raised_before(was: ClockRow | None, now: Interruption | ClockRow) -> tuple[int, ...]:
-    """Alarms that the same clock raised before; none for a new interruption. A clock's start moves only by a late report, and then earlier."""
+    """Return the alarms that the same clock raised before; empty for a new interruption.
+
+    A late report may move the start of a clock, but only to an earlier time.
+    """
     if was is None or was.started_at is None or now.started_at is None:
         return ()
     return was.alarms if now.started_at <= was.started_at or now.pauses else ()
@@ -270,7 +292,7 @@ def _stopped(limit: Limit, measured: Interruption, alarms: tuple[int, ...]) -> C
 def _running(
     limit: Limit, measured: Interruption, need: Need, alarms: tuple[int, ...], now: Instant
 ) -> ClockRow:
-    """`alarms` already raised; the row adds every one that is due, each once (D44)."""
+    """Build the row of a running clock; it adds each due alarm once to `alarms` (D44)."""
     used = consumed_ms(limit, measured, now)
     marks = [(mark, ceil(limit.ms * mark / 100)) for mark in need.marks[limit.base]]
     reached = [mark for mark, ms in marks if ms <= used]
@@ -296,6 +318,6 @@ def _running(
 
 
 def _next_at(limit: Limit, mark_at: Instant | None, now: Instant) -> Instant | None:
-    """The next percentage, or before it the next opening or closing."""
+    """Return the next percentage, opening or closing, whichever comes first."""
     edge = limit.calendar.next_edge(now) if limit.calendar is not None else None
     return min((at for at in (mark_at, edge) if at is not None and at > now), default=None)

@@ -1,4 +1,4 @@
-"""When an interrupted activity is expected back, and whether that is after its DMIA: « rupture prévue » (D45)."""
+"""Forecast when an interrupted activity is back, and whether that breaches its DMIA. Rule D45."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from services.continuity.activities.impact_analysis import Need
 
 
 def expected_back(need: Need, acting: list[Onset]) -> Instant | None:
-    """When capacity is expected to reach the MBCO again: the latest end among the causes that must end for it *(decided)*.
+    """Return the instant at which capacity is expected to reach the MBCO again.
 
-    Where some of these have no announced end, the latest announced one: it cannot be back before. None: nothing is announced.
+    It is the latest end among the causes that must end for it. If some of these have no announced
+    end, it is the latest announced one, because the activity cannot be back before *(decided)*.
+    None: no end is announced.
     """
     ends = sorted({onset.end for onset in acting if onset.end is not None})
     if not ends:
@@ -27,12 +29,12 @@ def expected_back(need: Need, acting: list[Onset]) -> Instant | None:
 
 
 def latest(ends: Sequence[Instant | None]) -> Instant | None:
-    """The latest announced end of causes each of which would be enough (one site)."""
+    """Return the latest announced end; each cause alone stops the one site."""
     return max((end for end in ends if end is not None), default=None)
 
 
 def breach(expected: Instant | None, limit_at: Instant | None, now: Instant) -> Instant | None:
-    """The limit, if the expected end is after it and it has not passed yet."""
+    """Return the limit if the expected end lies after it and it has not passed yet."""
     if expected is None or limit_at is None or limit_at <= now or expected <= limit_at:
         return None
     return limit_at

@@ -1,8 +1,9 @@
-"""The business impact analysis of a realm, compiled once per reference version: what each activity needs, holds and watches.
+"""Business impact analysis of a realm, compiled once per reference version.
 
-Everything here is derived from the sections of the reference data and is never stored. Capacity is counted in whole points, so
-that a sum does not depend on the order of its terms: an activity has `whole` points, a site's hundredth of a percent of loss costs
-its weight times the scale of its group.
+Everything here is derived from the sections of the reference data and never stored. Capacity is
+counted in whole points, so that a sum does not depend on the order of its terms: an activity has
+`whole` points, and a hundredth of a percent of loss at a site costs the site's weight times the
+scale of its group.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from services.continuity.activities.calendars import DayWindow, OpenHours, open_
 from services.runtime.decider.maps import Map
 
 MEALS: Final = "EDU-01"
-"""The activity that lives on kitchens (D13, D40): it counts the colleges with one, and a failed kitchen stops it there."""
+"""The activity that depends on kitchens: it counts the colleges that a kitchen serves.
+
+Rules D13, D40.
+"""
 ISOLATION: Final = "flag:total_isolation"
 STRIKE: Final = "flag:strike_notice"
 HUNDRED: Final = 10_000
@@ -35,12 +39,12 @@ _NEEDED: Final = (
 
 
 class ReferenceIncomplete(ValueError):
-    """A version of the reference data was switched on before all its sections had come."""
+    """Error: a reference version was put in force before all its sections had come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One kind of site that counts for an activity (D40)."""
+    """Sites of one kind that count for an activity. Rule D40."""
 
     kind: str
     weights: Mapping[str, int]
@@ -50,7 +54,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One activity with what it needs and how long it may stop."""
+    """One activity with its needs and limits."""
 
     activity: ref.Activity
     groups: tuple[Group, ...]
@@ -60,30 +64,33 @@ class Need:
     minimum: int
     """Points of the MBCO."""
     local: Group | None
-    """Sites with a clock of their own (D42)."""
+    """Sites with a clock of their own. Rule D42."""
     profile: tuple[object, ...]
-    """Activities with the same profile lose the same share of their capacity by the same sites."""
+    """Equal profiles lose the same share of their capacity through the same sites."""
     closing_is_work: bool
     """Closures do not count (`fermeture_sans_perte`)."""
     hours: OpenHours | None
-    """Open hours in which limits under 24 h run; None: always."""
+    """Open hours that limits under 24 h count; None: always."""
     work_hours: OpenHours | None
-    """Open hours in which agents of others are asked to work for it (D80); None: always."""
+    """Open hours in which agents of other activities may work for it (D80); None: always."""
     windows: tuple[tuple[DayWindow, ref.Surcharge], ...]
     by_flag: tuple[ref.Surcharge, ...]
     by_cause: tuple[ref.Surcharge, ...]
-    """Of local clocks: while this cause is open on the site."""
+    """Surcharges of local clocks while their cause is open on the site."""
     alarms: Mapping[ClockBase, tuple[int, ...]]
     """Percentages that raise an alarm (D44), ascending."""
     marks: Mapping[ClockBase, tuple[float, ...]]
-    """Those and the thresholds of predicates, ascending."""
+    """Those percentages and the thresholds of predicates, ascending."""
 
     @property
     def id(self) -> str:
         return self.activity.id
 
     def percent(self, points: int) -> float:
-        """Points as a percentage, to a tenth; never rounded up to the whole or to the MBCO: a degraded activity would show 100 %."""
+        """Convert points into a percentage, to a tenth.
+
+        It is never rounded up to the whole or to the MBCO: a degraded activity would show 100 %.
+        """
         shown = round(points * 100 / self.whole, 1)
         if (points < self.whole and shown >= 100) or (
             points < self.minimum and shown >= self.activity.mbco_pct
@@ -93,12 +100,12 @@ class Need:
 
 
 DAY_H: Final = 24
-"""Work that may stop for so long waits for office hours."""
+"""RTO in hours from which work waits for office hours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric that predicates ask of continuity (DOMAIN §13)."""
+    """Metric of continuity that predicates read."""
 
     key: str
     name: str
@@ -124,16 +131,22 @@ class Bia:
     """`system:…`, `kitchen:…`, `supplier:…`, `flag:…` → activities that it touches, by id."""
 
     def recipients(self, base: ClockBase, pct: int, criticality: int) -> tuple[str, ...]:
-        """Return the roles that hear of this alarm of an activity of this criticality. Rules D44, D73."""
+        """Return the roles that receive this alarm of an activity of this criticality.
+
+        Rules D44, D73.
+        """
         mine = (a for a in self.policy.alarms if a.base == base.value and a.pct == pct)
         return next((a.to for a in mine if not a.criticality or criticality in a.criticality), ())
 
     def pilots(self, level: int) -> tuple[str, ...]:
-        """Roles that pilot a territory level."""
+        """Return the roles that pilot a territory level."""
         return next((rule.pilots for rule in self.policy.levels if rule.level == level), ())
 
     def sitrep_every_ms(self, level: int) -> int | None:
-        """Rhythm of points de situation at a territory level (D54); None: it has none."""
+        """Return the interval of situation reports at a territory level; None: it has none.
+
+        Rule D54.
+        """
         every_min = next(
             (rule.sitrep_every_min for rule in self.policy.levels if rule.level == level), None
         )
@@ -141,7 +154,7 @@ class Bia:
 
 
 def compile_bia(version: str, sections: Map[str, ref.ReferencePublished]) -> Bia:
-    """The analysis of these sections. Raises ReferenceIncomplete."""
+    """Compile these sections. Raise ReferenceIncomplete if one is missing."""
     missing = [s for s in _NEEDED if s not in sections]
     if missing:
         raise ReferenceIncomplete(f"reference {version} lacks {', '.join(missing)}")
@@ -244,7 +257,10 @@ def _need(
 
 
 def _work_calendar(activity: ref.Activity, policy: ref.Escalation) -> str:
-    """Return the calendar of an activity's work; empty: day and night. What may stop for a day waits for office hours."""
+    """Return the id of an activity's work calendar; empty: day and night.
+
+    Work that may stop for a day waits for office hours.
+    """
     usual = policy.reassignment.work_calendar if activity.rto_h >= DAY_H else None
     return policy.calendar_of_activity.get(activity.id) or usual or ""
 
@@ -264,7 +280,7 @@ def _marks(
 def _dependencies(
     need: Need, policy: ref.Escalation, kitchens: Mapping[str, list[str]]
 ) -> Iterator[str]:
-    """Ids of the flags that may change this activity."""
+    """Yield the ids of the dependencies that may change this activity."""
     yield from (f"system:{system}" for system in need.activity.systems)
     yield from (f"supplier:{supplier}" for supplier in need.activity.suppliers)
     yield from (f"flag:{s.flag}" for s in need.by_flag)
@@ -279,7 +295,7 @@ def _dependencies(
 def _metrics(
     policy: ref.Escalation, plans: Mapping[str, ref.Plan], activities: tuple[ref.Activity, ...]
 ) -> tuple[Metric, ...]:
-    """Every metric of continuity that some predicate names, with all its thresholds."""
+    """List each metric of continuity that a predicate names, with all its thresholds."""
     found: dict[str, list[Measured]] = {}
     for m in _predicates(policy, plans):
         if m.metric in CONTINUITY_METRICS:

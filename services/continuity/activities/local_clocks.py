@@ -1,7 +1,8 @@
-"""Local clocks (`horloges_locales`, D42): one pair per site of an activity that is held on the spot, beside the territory's.
+"""Local clocks (`horloges_locales`): one pair per site for activities with clocks of their own.
 
-They look at the site and its kitchen only; a system that is down is the territory clock's matter *(decided)*. They alarm the site's
-manager and the pôle's director; levels and plan triggers do not read them.
+They read the site and its kitchen only; a system that is down counts for the clock of the territory
+*(decided)*. They alarm the manager of the site and the director of the pôle. Levels and plan
+triggers do not read them. Rule D42.
 """
 
 from __future__ import annotations
@@ -38,25 +39,27 @@ from services.continuity.state import NO_LOCAL, State, worst_cause
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What changed in the local clocks of one activity."""
+    """Changes in the local clocks of one activity."""
 
     rows: tuple[LocalClockRow, ...] = ()
     running: int = 0
-    """Clocks that started to run, less those that ceased."""
+    """Number of clocks that started to run, less those that stopped."""
     due: tuple[Due, ...] = ()
-    """Their alarms."""
+    """Alarms that these clocks raise."""
 
     def facts(self) -> list[LocalClockChanged]:
-        """One for each row, by site."""
+        """Return one fact for each row, by site."""
         return [LocalClockChanged(row=row) for row in self.rows]
 
 
 def local_clocks(
     draft: Draft, need: Need, touched: frozenset[str], back_at: Instant, *, anew: bool = False
 ) -> Moved:
-    """Local clocks that a change moves: of the sites touched, of those whose clock is due, and of those that the reference data no longer give one.
+    """Update the local clocks that a change moves.
 
-    A clock that stopped more than 60 min ago goes on only by a late report, of what began within these 60 min (D42, D7).
+    These are the clocks of touched sites, the clocks that are due, and running clocks at sites that
+    the reference data no longer list. A clock that stopped more than 60 min ago resumes only by a
+    late report about the time within these 60 min (D42, D7).
     """
     now, before = draft.now, draft.state.local.get(need.id, NO_LOCAL)
     sites: Collection[str] = () if need.local is None else need.local.weights
@@ -86,7 +89,7 @@ def _runs(one: LocalClockRow) -> bool:
 
 
 def next_local(state: State, activity: str) -> Instant | None:
-    """The next instant at which time alone changes a local clock of this activity."""
+    """Return the next instant at which time alone changes a local clock of this activity."""
     return min(
         [
             one.next_at
@@ -98,7 +101,7 @@ def next_local(state: State, activity: str) -> Instant | None:
 
 
 def _later(made: LocalClockRow, was: LocalClockRow | None, now: Instant) -> LocalClockRow:
-    """The alarms of this site wait for the next step: a Transaction holds only so many."""
+    """Postpone the alarms of a site to the next step, 1 ms later, to bound the Transaction."""
     before = (None, None) if was is None else was.clocks
     clocks = tuple(
         c.model_copy(update={"alarms": raised_before(b, c), "next_at": now + 1})
@@ -110,7 +113,10 @@ def _later(made: LocalClockRow, was: LocalClockRow | None, now: Instant) -> Loca
 def _of_site(
     draft: Draft, need: Need, was: LocalClockRow | None, site: str, turn: Turn
 ) -> tuple[LocalClockRow | None, list[Due]]:
-    """Its row after a change, of which `turn` says when what was lifted was lifted; and the alarms that are due."""
+    """Compute the row and the due alarms of one site after a change.
+
+    `turn.back_at` is the time at which ended causes ended.
+    """
     state, now = draft.state, draft.now
     counts = need.local is not None and site in need.local.weights
     loss, causes, kitchen = local_loss(state, need, site, now) if counts else (0, (), None)
@@ -158,7 +164,10 @@ def _of_site(
 
 
 def _next_at(need: Need, clocks: Clocks, now: Instant) -> Instant | None:
-    """When time alone changes the clocks: the next of their own instants, or before it a midnight that shortens or lengthens their limits (D43)."""
+    """Return the next instant at which time alone changes the clocks.
+
+    That is one of their own instants, or an earlier midnight that changes their limits. Rule D43.
+    """
     own = [at for at in (clocks.rto.next_at, clocks.dmia.next_at) if at is not None]
     return min([*own, *(window.next_edge(now) for window, _ in need.windows)]) if own else None
 

@@ -1,4 +1,7 @@
-"""Metrics that continuity owns, told to alerts whenever a predicate of the reference data would judge them differently (DOMAIN §13)."""
+"""Publish continuity's metrics to alerts whenever a predicate would judge them differently.
+
+The metrics are listed in `docs/reference/rules.md`.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,14 @@ _CLOCK: Final[dict[str, Callable[[ActivityRow], ClockRow]]] = {
 _CAPACITY: Final = "activity_capacity_min"
 _INTERRUPTED: Final = "activities_interrupted"
 _UNHURT_PCT: Final = 100.0
-"""Capacity of activities that nothing was said about."""
+"""Capacity of activities without any trouble."""
 
 
 def note_moves(draft: Draft, before: ActivityRow | None, after: ActivityRow) -> None:
-    """Note which metrics may have moved with this row. Between two thresholds a clock moves none: each is a mark of its row."""
+    """Note which metrics may have moved with this row.
+
+    A clock between two thresholds moves no metric: each threshold is a mark of its row.
+    """
     if before is None:
         names = [*_CLOCK, _CAPACITY, _INTERRUPTED]
     else:
@@ -51,7 +57,7 @@ def _stands(clock: ClockRow) -> float:
 
 
 def tell_metrics(draft: Draft) -> None:
-    """Record each metric that crossed a threshold of its predicates since it was last told; each once at first."""
+    """Record each metric that crossed a threshold since its last record; at first, all metrics."""
     known = draft.state.activities
     for metric in draft.bia.metrics if draft.moved else ():
         moved = draft.moved.get(metric.name)
@@ -74,7 +80,7 @@ def tell_metrics(draft: Draft) -> None:
 
 
 def tell_every_metric(draft: Draft) -> None:
-    """The same whatever moved: the predicates may be others, and what was told may stand on another side of a threshold that is new."""
+    """Check all metrics against the thresholds of a new reference version."""
     for metric in draft.bia.metrics:
         draft.moved.setdefault(metric.name, set()).update(metric.activities)
     tell_metrics(draft)
@@ -87,7 +93,7 @@ def _judged_alike(metric: Metric, told: float, value: float) -> bool:
 def _value(
     draft: Draft, metric: Metric, rows: list[ActivityRow]
 ) -> tuple[float, ActivityRow | None]:
-    """The value, and the row that gives it."""
+    """Return the value, and the row that gives it."""
     if (clock := _CLOCK.get(metric.name)) is not None:
         read = [
             (consumed_pct(draft.bia.needs[row.id], clock(row), row.rto.limit_h, draft.now), row)

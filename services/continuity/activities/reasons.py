@@ -1,4 +1,4 @@
-"""Why an activity is as it is: paths (D47), reasons with values, the incident behind it. Pure; equal steps are one object."""
+"""Explain the state of an activity: paths (D47), reasons with values, incident. Pure."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Path = tuple[Step, ...]
 
 @lru_cache(maxsize=4096)
 def _step(kind: str, id: str) -> Step:
-    """The same object for the same step, while it is used."""
+    """Return the same object for the same step while it stays in the cache."""
     return Step(kind=kind, id=id)
 
 
 @lru_cache(maxsize=4096)
 def path_of(report: str | None, kind: str, id: str, activity: str, pole: str) -> Path:
-    """report → site (or system, kitchen, …) → activity → pôle."""
+    """Build the path report → site (or system, kitchen, …) → activity → pôle."""
     head = () if report is None else (_step("report", report),)
     return (*head, _step(kind, id), _step("activity", activity), _step("pole", pole))
 
 
 def paths(need: Need, found: Assessment, strategies: Sequence[StrategyRow]) -> tuple[Path, ...]:
-    """One path for each of the gravest, then one for each strategy."""
+    """Build one path for each of the gravest losses, then one for each strategy."""
     pole = need.activity.pole
     through = [
         path_of(report, blow.kind, blow.id, need.id, pole)
@@ -40,7 +40,7 @@ def paths(need: Need, found: Assessment, strategies: Sequence[StrategyRow]) -> t
 
 
 def began(found: Assessment, now: Instant) -> Instant:
-    """When the earliest of the gravest began."""
+    """Return the start of the earliest of the gravest losses."""
     return min((_began(blow) for blow in found.worst), default=now)
 
 
@@ -59,7 +59,10 @@ def why(
     said: ActivityDeclared | None,
     since: Instant,
 ) -> tuple[Why, ...]:
-    """Codes D40 (capacity lost), D42 (under the MBCO), system_down, strategy, declared."""
+    """List the reasons of a state, by code.
+
+    Codes: D40 (capacity lost), D42 (under the MBCO), `system_down`, `strategy`, `declared`.
+    """
     reasons: list[Why] = []
     if found.points < need.whole:
         reasons.append(

@@ -1,4 +1,7 @@
-"""Decisions about activities: strategies, declared states, the age of data, arbitration (D41, D44, D46, D51)."""
+"""Decisions about activities: strategies, declared states, age of data, arbitration.
+
+Rules D41, D44, D46, D51.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ from services.continuity.reassignment.orders import review
 from services.continuity.refusal import Refused, Result, must_decide, reasoned
 
 PLACE_LOST: Final = "system:fallback"
-"""Who ends a strategy whose fallback site is lost."""
+"""Author of the end of a strategy that lost its fallback site."""
 _OUT: Final = frozenset((SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING))
 
 
@@ -45,7 +48,11 @@ def _need(draft: Draft, activity: str) -> Need:
 
 
 def activate_strategy(draft: Draft, command: cmd.ActivateStrategy) -> Result:
-    """D51: in the order listed, or with `force` and a reason; a fallback site must be sound and have the places."""
+    """Activate a strategy of an activity.
+
+    Strategies follow the listed order; another order needs `force` and a reason. A fallback site
+    must be sound and have enough desks. Rule D51.
+    """
     need = _need(draft, command.activity)
     must_decide(command, STRATEGIST)
     listed = need.activity.strategies
@@ -79,12 +86,16 @@ def activate_strategy(draft: Draft, command: cmd.ActivateStrategy) -> Result:
         reason=command.reason,
     )
     draft.record(StrategyChanged(row=row))
-    review(draft)  # desks that it holds are nobody else's
+    review(draft)  # the desks that it holds are taken now
     return _settled(draft, need, {"strategy": row.id, "name": name})
 
 
 def _check_fallback(draft: Draft, site: str, desks: int | None) -> None:
-    """D51: never an out or unknown site, in a flood never an exposed one, never above the desks that it counts as a host, those of reassigned agents taken off."""
+    """Refuse a fallback site that is lost, exposed or full.
+
+    It must not be out or of unknown status, not exposed during a flood, and must have free desks as
+    a host, those of reassigned agents deducted. Rule D51.
+    """
     place, state = draft.bia.sites.get(site), draft.state
     if place is None:
         raise Refused(404, "unknown_site", site=site)
@@ -104,7 +115,7 @@ def _check_fallback(draft: Draft, site: str, desks: int | None) -> None:
 
 
 def end_strategy(draft: Draft, command: cmd.EndStrategy) -> Result:
-    """The strategy is over; without it the computed capacity counts again, from now."""
+    """End a strategy; from now on the computed capacity counts again."""
     row = draft.state.strategies.get(command.strategy)
     if row is None:
         raise Refused(404, "unknown_strategy", strategy=command.strategy)
@@ -115,7 +126,7 @@ def end_strategy(draft: Draft, command: cmd.EndStrategy) -> Result:
     review(draft)
     if (
         row.activity not in draft.bia.needs
-    ):  # newer reference data dropped the activity: what the strategy holds is given back all the same
+    ):  # newer reference data dropped the activity: its strategy still frees its desks
         return {"strategy": row.id, "activity": row.activity}
     return _settled(draft, _need(draft, row.activity), {"strategy": row.id})
 
@@ -129,9 +140,11 @@ def _end(draft: Draft, row: StrategyRow, at: Instant, by: str) -> None:
 
 
 def end_lost(draft: Draft) -> set[str]:
-    """End every strategy whose fallback site is out or no longer in the reference data, from when it was lost; the activities that lose it (D51).
+    """End each strategy with a lost fallback site; return the activities that lose it.
 
-    What a person expected of the place cannot be had there: their clocks run from then. A site without news keeps what it has (D40).
+    A site is lost if it is out, from the start of that status, or if the reference data dropped it.
+    The clocks of the activities run from then. A site of unknown status keeps its strategy (D40).
+    Rule D51.
     """
     lost = set()
     for row in sorted(draft.state.strategies.values(), key=lambda row: row.id):
@@ -149,7 +162,11 @@ def end_lost(draft: Draft) -> set[str]:
 
 
 def declare_activity(draft: Draft, command: cmd.DeclareActivity) -> Result:
-    """D41: a named person's word wins over the computed state until it is withdrawn; both stay visible. A clock that it stops stops when it says."""
+    """Set or withdraw the state that a person declares.
+
+    It overrides the computed state until it is withdrawn; both stay visible. A clock that it stops
+    ends at the declared time. Rule D41.
+    """
     need = _need(draft, command.activity)
     must_decide(command, STRATEGIST)
     said = draft.state.declared.get(need.id)
@@ -181,7 +198,7 @@ def _settled(draft: Draft, need: Need, result: Result, change: Change = NOTHING)
 
 
 def declare_data_age(draft: Draft, command: cmd.DeclareDataAge) -> Result:
-    """D46: older data than the PDMA allows raise an alarm and ask for their re-entry."""
+    """Record the age of restored data; age beyond the PDMA raises an alarm and a re-entry (D46)."""
     need = _need(draft, command.activity)
     must_decide(command, STRATEGIST)
     lost = command.age_h > need.activity.pdma_h
@@ -218,7 +235,7 @@ def declare_data_age(draft: Draft, command: cmd.DeclareDataAge) -> Result:
 
 
 def arbitrate_alarm(draft: Draft, command: cmd.ArbitrateAlarm) -> Result:
-    """D44: the line that 100 % of an RTO demands; its text is the reason."""
+    """Answer the arbitration that 100 % of an RTO demands; the reason is its text. Rule D44."""
     row = draft.state.alarms.get(command.alarm)
     if row is None:
         raise Refused(404, "unknown_alarm", alarm=command.alarm)

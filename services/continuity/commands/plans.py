@@ -1,6 +1,7 @@
-"""Decisions of people about plans and cards (D48–D50, D52), and the table of every command that continuity takes.
+"""Decisions about plans and cards, and the table of all commands of continuity.
 
-Each function records what the decision changes and returns the answer, or raises `Refused`. A refused command changes nothing.
+Each function records the changes of a decision and returns its answer, or raises `Refused`. A
+refused command changes nothing. Rules D48 to D50, D52.
 """
 
 from __future__ import annotations
@@ -39,8 +40,6 @@ from services.continuity.plans.plans import (
 from services.continuity.plans.sitreps import issue_sitrep
 from services.continuity.refusal import Refused, Result, must_decide_plan, reasoned
 
-# ── checks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 def _plan(draft: Draft, id: str, expected: int | None = None) -> PlanRow:
     row = draft.state.plans.get(id)
@@ -52,7 +51,7 @@ def _plan(draft: Draft, id: str, expected: int | None = None) -> PlanRow:
 
 
 def _decided(draft: Draft, row: PlanRow, command: Command, **changes: Any) -> PlanRow:
-    """The row after a decision; counts it (If-Match)."""
+    """Return the row after a decision, with its version (If-Match) raised."""
     decided = {
         "decided_at": draft.now,
         "decided_by": command.author,
@@ -66,11 +65,11 @@ def _about(row: PlanRow) -> Result:
     return {"plan": row.id, "state": row.state.value, "level": row.level, "version": row.version}
 
 
-# ── plans ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
-    """D49. Also a plan that nothing proposed, and a higher level of an active one. Cards count from the trigger, not from now (D50)."""
+    """Activate a plan, also without a proposal, or an active plan at a higher level.
+
+    Cards count from the trigger, not from now. Rules D49, D50.
+    """
     row = _plan(draft, command.plan, command.expected)
     plan = draft.bia.plans[row.id]
     must_decide_plan(command, row.decides)
@@ -113,7 +112,10 @@ def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
 
 
 def refuse_plan(draft: Draft, command: cmd.RefusePlan) -> Result:
-    """D49. With a reason. Of an active plan: refuses the higher level that is proposed."""
+    """Refuse a proposed plan, or the higher level that is proposed for an active one.
+
+    It needs a reason. Rule D49.
+    """
     row = _plan(draft, command.plan, command.expected)
     must_decide_plan(command, row.decides)
     reason_given = reasoned(command)
@@ -145,7 +147,10 @@ def refuse_plan(draft: Draft, command: cmd.RefusePlan) -> Result:
 
 
 def postpone_plan(draft: Draft, command: cmd.PostponePlan) -> Result:
-    """D49. With a reason; the proposal returns at `until`, or at a higher level before."""
+    """Postpone a proposal; it returns at `until`, or at a higher level before.
+
+    It needs a reason. Rule D49.
+    """
     row = _plan(draft, command.plan, command.expected)
     must_decide_plan(command, row.decides)
     reasoned(command)
@@ -161,7 +166,11 @@ def postpone_plan(draft: Draft, command: cmd.PostponePlan) -> Result:
 
 
 def stand_down_plan(draft: Draft, command: cmd.StandDownPlan) -> Result:
-    """D52. By a pilot of the level, or whoever may decide the plan; before its condition has held only with `force` and a reason."""
+    """Stand a plan down.
+
+    A pilot of the level or a person with the right to decide the plan may do so. Before the
+    condition has held, it needs `force` and a reason. Rule D52.
+    """
     row = _plan(draft, command.plan, command.expected)
     plan = draft.bia.plans[row.id]
     if command.role not in draft.bia.pilots(draft.state.level):
@@ -186,7 +195,10 @@ def stand_down_plan(draft: Draft, command: cmd.StandDownPlan) -> Result:
 
 
 def close_retex(draft: Draft, command: cmd.CloseRetex) -> Result:
-    """D48: the lessons of a plan that was stood down are learnt. When it was decided stays the time of the stand-down."""
+    """Close the lessons learned of a plan that was stood down.
+
+    `decided_at` stays the time of the stand-down. Rule D48.
+    """
     row = _plan(draft, command.plan, command.expected)
     must_decide_plan(command, row.decides)
     if row.state is not PlanState.LIFTED:
@@ -200,7 +212,7 @@ def close_retex(draft: Draft, command: cmd.CloseRetex) -> Result:
 
 
 def tick_box(draft: Draft, command: cmd.TickBox) -> Result:
-    """D52: a named person's word about a manual condition."""
+    """Tick or untick a manual condition of a stand-down. Rule D52."""
     row = _plan(draft, command.plan)
     must_decide_plan(command, row.decides)
     if command.box >= len(row.boxes):
@@ -213,9 +225,6 @@ def tick_box(draft: Draft, command: cmd.TickBox) -> Result:
     put(draft, row.model_copy(update={"boxes": boxes}), "box")
     review_stand_down(draft, draft.state.plans[row.id])
     return {**_about(draft.state.plans[row.id]), "box": command.box, "ticked": command.ticked}
-
-
-# ── cards ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _card(
@@ -254,17 +263,17 @@ def _card(
 
 
 def start_card(draft: Draft, command: cmd.StartCard) -> Result:
-    """Somebody is on it; it may still become overdue."""
+    """Start a card; it may still become overdue."""
     return _card(draft, command, CardState.DOING)
 
 
 def complete_card(draft: Draft, command: cmd.CompleteCard) -> Result:
-    """Done, early or late."""
+    """Complete a card."""
     return _card(draft, command, CardState.DONE)
 
 
 def skip_card(draft: Draft, command: cmd.SkipCard) -> Result:
-    """Not applicable, with a reason."""
+    """Mark a card as not applicable; it needs a reason."""
     return _card(draft, command, CardState.NOT_APPLICABLE, reasoned(command))
 
 
@@ -293,11 +302,11 @@ HANDLERS: Final[Mapping[type[Command], Callable[[Draft, Any], Result]]] = {
     moves.ArriveReassignment: reassignments.arrive,
     moves.ReleaseReassignment: reassignments.release,
 }
-"""Every command that continuity takes."""
+"""Handler of each command of continuity."""
 
 
 def carry_out(draft: Draft, command: Command, id: str) -> None:
-    """Record the decision and its answer. A refusal leaves only the answer, with the draft as it was."""
+    """Record a decision and its answer; a refusal records the answer only."""
     facts, state = len(draft.facts), draft.state
     name = type(command).__name__
     try:

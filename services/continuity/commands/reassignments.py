@@ -1,4 +1,7 @@
-"""Decisions about reassignments: compute, approve, decline; accept, arrive, release (D49, D58; docs/reference/reassignment-model.md)."""
+"""Decisions about reassignments: compute, approve, decline; accept, arrive, release.
+
+Rules D49, D58. See `docs/reference/reassignment-model.md`.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,17 @@ from services.continuity.state import State, decided_lines, lines_of
 
 _RULE: Final = re.compile(r"R\d+")
 APPROVER_CHECKS: Final = ("R6", "R7", "R8")
-"""Access, on-call window, volunteers first: no table says, so whoever approves answers for them."""
+"""Rules that no table can check, so the approver answers for them.
+
+Access, on-call windows, volunteers first.
+"""
 
 
 def compute(draft: Draft, command: m.ComputeReassignments) -> Result:
-    """A proposal now, by another preference or with a person's word about travel. Refused while nothing is hit."""
+    """Request a proposal now, by another preference or with a declaration about travel.
+
+    It is refused while nothing is hit.
+    """
     must_decide(command, draft.bia.policy.reassignment.decides)
     travel = draft.state.travel
     said = m.TravelDeclared(
@@ -46,12 +55,12 @@ def compute(draft: Draft, command: m.ComputeReassignments) -> Result:
 
 
 def approve(draft: Draft, command: m.ApproveReassignments) -> Result:
-    """The orders go out in the same breath. Lines that nobody decided yet, all of them by default."""
+    """Approve lines and dispatch their orders; by default all undecided lines that hold."""
     return _decide(draft, command, "approve")
 
 
 def decline(draft: Draft, command: m.DeclineReassignments) -> Result:
-    """With a reason. The next proposal may ask again."""
+    """Decline lines; it needs a reason. The next proposal may suggest them again."""
     return _decide(draft, command, "decline")
 
 
@@ -115,7 +124,10 @@ def _decide(
 def _current(
     draft: Draft, command: m.ApproveReassignments | m.DeclineReassignments
 ) -> m.ProposalRow:
-    """The proposal in force. Raises Refused: 412 with what changed since the author read it."""
+    """Return the proposal in force.
+
+    Raise Refused if the author read an older one: 412 with the changes since.
+    """
     row, current = draft.state.proposals.get(command.proposal), in_force(draft.state)
     if row is None and current is None:
         raise Refused(404, "unknown_proposal", proposal=command.proposal)
@@ -145,7 +157,7 @@ def _current(
 
 
 def _changes(state: State, old: str, new: str) -> dict[str, int]:
-    """How two proposals differ, in lines."""
+    """Count the lines that differ between two proposals."""
     before = {_key(line): line.count for line in lines_of(state, old)}
     after = {_key(line): line.count for line in lines_of(state, new)}
     both = before.keys() & after.keys()
@@ -170,7 +182,11 @@ def _key(line: m.LineRow) -> tuple[str, ...]:
 
 
 class _Ground(NamedTuple):
-    """What an approval stands on now: sites that may host nobody, that lack seats, that lack seats or staff, that nobody leaves."""
+    """Sites that restrict an approval now.
+
+    `barred` sites may host nobody; `without_seats` lack seats; `hit` sites lack seats or staff;
+    agents of `confined` sites stay there.
+    """
 
     barred: frozenset[str]
     without_seats: frozenset[str]
@@ -180,7 +196,7 @@ class _Ground(NamedTuple):
 
     @classmethod
     def of(cls, state: State, now: Instant) -> Self:
-        """The sites as they are now, by what they lack."""
+        """Group the sites by their present restrictions."""
         situation = situation_of(state, now)
         sites = situation.sites
         return cls(
@@ -193,10 +209,14 @@ class _Ground(NamedTuple):
 
 
 def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
-    """Why nobody can or must be sent there any more; the next proposal says what instead. None: the line holds.
+    """Return the refusal for a line that no longer holds; None: it holds.
 
-    `confined`: people shelter there or are being counted (D78). `back_soon`: its site is announced back before they would be at work (D80). `site_back`: the agents sit at their own desks again, or nobody is missing where they were needed. A site that newer reference data dropped is lost.
-    `agents_elsewhere`: its agents are where an approved line still needs others, so that no approval calls them back.
+    * `place_lost`: the place may host nobody, or newer reference data dropped a site.
+    * `confined`: people shelter there or are being counted (D78).
+    * `site_back`: the agents sit at their own desks again, or the needy site is no longer hit.
+    * `back_soon`: the site is announced back before the agents would be at work (D80).
+    * `agents_elsewhere`: another approved line still needs the agents, so no approval recalls them.
+    * `telework_off`: telework does not work.
     """
     sites = (
         line.site,
@@ -229,8 +249,10 @@ def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
 
 
 def _takes(draft: Draft, line: m.LineRow, ground: _Ground) -> bool:
-    """False if the place may host nobody now: seats lost, no news, water, desks that a strategy holds; where people are missing and not seats, all seats
-    lost.
+    """Check whether the place of a line may receive its agents now.
+
+    A host is barred by lost seats, unknown status, lack of water, or desks that a strategy holds.
+    The needy site itself is barred only if all its seats are lost.
     """
     if line.place != line.need_site:
         return line.place not in ground.barred
@@ -249,7 +271,11 @@ def _takes(draft: Draft, line: m.LineRow, ground: _Ground) -> bool:
 def _chosen(
     draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool
 ) -> list[m.LineRow]:
-    """Undecided lines, in their order; `sound`: to approve, of all those that hold. Raises Refused for a line that cannot be decided, or when none of them holds."""
+    """Return the chosen undecided lines, in order; by default all, or with `sound` all that hold.
+
+    Raise Refused for a line that cannot be decided, or if no line is left. With `sound`, each line
+    must hold.
+    """
     lines, decided = {line.id: line for line in lines_of(draft.state, row.id)}, decided_lines(row)
     ground = _Ground.of(draft.state, draft.now)
     if asked is None:
@@ -272,8 +298,6 @@ def _chosen(
     return chosen
 
 
-# ── carrying out ───────────────────────────────────────────────────────────────────────────────────────────────────
-
 _NEXT: Final = {
     m.LineState.ACCEPTED: (m.LineState.DISPATCHED,),
     m.LineState.ARRIVED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED),
@@ -289,7 +313,7 @@ _TOLD_AT: Final = {
 
 
 def _step(draft: Draft, state: m.LineState, command: m.Step) -> Result:
-    """Of several lines, those that are there already stay as they are; refused when none of them moves."""
+    """Move lines to a state; lines that are already there stay. Raise Refused if none moves."""
     ids = tuple(dict.fromkeys((command.line, *command.lines)))
     if (unknown := next((id for id in ids if id not in draft.state.moved), None)) is not None:
         raise Refused(404, "unknown_line", line=unknown)
@@ -315,17 +339,17 @@ def _step(draft: Draft, state: m.LineState, command: m.Step) -> Result:
 
 
 def accept(draft: Draft, command: m.AcceptReassignment) -> Result:
-    """The site has taken the order."""
+    """Record that the site accepted the order."""
     return _step(draft, m.LineState.ACCEPTED, command)
 
 
 def arrive(draft: Draft, command: m.ArriveReassignment) -> Result:
-    """They are at work."""
+    """Record that the agents are at work."""
     return _step(draft, m.LineState.ARRIVED, command)
 
 
 def release(draft: Draft, command: m.ReleaseReassignment) -> Result:
-    """They go back. With the last of them a proposal may have outlived its cause."""
+    """Release the agents; after the last line, review the proposal."""
     result = _step(draft, m.LineState.RELEASED, command)
     if not draft.state.moved:
         review(draft)

@@ -1,8 +1,10 @@
-"""The next loss of a crisis: N-1 and N-2 from the present, where sites are closed already and approved lines hold desks and agents.
+"""Rank the next loss of a crisis: N-1 and N-2 from the present situation.
 
-Approved lines stay, as in a proposal. What is unmet already is the measure: a loss matters if it leaves more undone than that. Three proofs that it does
-not spare most solves: the site is lost already; nobody there is needed and the plan of the present does not use it; or the plan of the present
-holds as it is, and a first answer fills what the loss adds. A full solve is for the others. docs/reference/reassignment-model.md, §6.
+Sites are already closed, and approved lines hold desks and agents; these lines stay, as in a
+proposal. A loss matters if it leaves more unmet than is unmet now. Three proofs avoid most solves:
+the site is lost already; nobody there is needed and the plan of the present does not use it; or the
+plan of the present holds, and a first answer fills the added need. See
+`docs/reference/reassignment-model.md`, §6.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ from services.continuity.reassignment.model.situation import Quantities, SiteSta
 from services.continuity.reassignment.model.tables import Ints, Tables
 
 PAIRED: Final = 3
-"""Of so many losses, the gravest, the pairs with every other site are looked at: each costs as much as N-1."""
+"""Number of gravest losses for which pairs are computed; each costs as much as N-1."""
 
 
 class Present:
-    """Losses on top of a crisis. `approved` are the lines that people approved and that are not over."""
+    """Ranking of losses on top of a crisis; `approved` are the approved lines that are not over."""
 
     def __init__(
         self, tables: Tables, lost: Lost, now: Situation, approved: Sequence[PreviousLine] = ()
@@ -46,19 +48,19 @@ class Present:
 
     @property
     def unmet(self) -> Unmet:
-        """What is unmet now, without a further loss."""
+        """Needs that are unmet now, without a further loss."""
         return unmet_of(*self._plan)
 
     def single(self) -> list[Loss]:
-        """Every site, the worst first."""
+        """Return the loss of each site, worst first."""
         return sorted(self.each(), key=Loss.rank)
 
     def each(self) -> Iterator[Loss]:
-        """Every site, in the order of the sites."""
+        """Yield the loss of each site, in the order of the sites."""
         return (self._next(n) for n in range(len(self._tables.sites)))
 
     def pairs(self) -> Iterator[Loss]:
-        """The PAIRED gravest sites, each with every other: N-1 from where the first is lost."""
+        """Yield the pairs of each of the PAIRED gravest sites with every other site."""
         gravest = self._gravest
         for k, first in enumerate(gravest):
             then = self._after(first)
@@ -77,7 +79,7 @@ class Present:
 
     @property
     def paired(self) -> tuple[str, ...]:
-        """The sites of which `pairs` looks at each pair."""
+        """Sites for which `pairs` computes every pair."""
         return tuple(self._tables.sites[n].id for n in self._gravest)
 
     @cached_property
@@ -88,7 +90,7 @@ class Present:
         )[:PAIRED]
 
     def explained(self, loss: Loss) -> Loss:
-        """The same loss with what it leaves undone beyond what is undone now."""
+        """Return the loss with the gaps that it adds to those of the present."""
         left = self.left(loss.sites)
         now = {(g.site, g.activity, g.metier): g.count for g in unmet_gaps(*self._plan)}
         gaps = []
@@ -99,7 +101,7 @@ class Present:
         return Loss(loss.sites, left.unmet, tuple(gaps), before=loss.before)
 
     def left(self, sites: Sequence[str]) -> Loss:
-        """All that the loss of these sites leaves undone, what is undone now with it."""
+        """Return everything that is unmet after the loss of these sites, including present gaps."""
         program, solution = self._solved(self._quantities(sites))
         return Loss(tuple(sites), unmet_of(program, solution), unmet_gaps(program, solution))
 
@@ -135,12 +137,12 @@ class Present:
 
     @cached_property
     def _plan(self) -> tuple[Program, Ints]:
-        """The best answer to the present."""
+        """Best answer to the present."""
         return self._solved(self._quantities(()))
 
     @cached_property
     def _lines(self) -> tuple[PreviousLine, ...]:
-        """The plan of the present as lines to hold on to; own work beyond the minimum only where it was approved."""
+        """Lines of the present plan to keep; own work beyond the minimum only if approved."""
         program, solution = self._plan
         moves, q = program.moves, program.quantities
         used = np.flatnonzero(
@@ -157,7 +159,7 @@ class Present:
 
     @cached_property
     def _used(self) -> frozenset[int]:
-        """Sites that the plan of the present takes agents or desks from, or sends them to."""
+        """Sites between which the present plan moves agents, or at which it uses desks."""
         found: set[int] = set()
         for line in self._lines:
             found.update(
@@ -201,5 +203,5 @@ class Present:
         return here(quantities) == here(self._plan[0].quantities)
 
     def _weight(self, site: int) -> int:
-        """Agents of the minimum there, to rank what leaves equally little undone."""
+        """Return the minimum agents at a site, to rank losses with equal unmet needs."""
         return sum(self._tables.cells[n].minimum for n in self._tables.cells_of_site.get(site, ()))

@@ -1,8 +1,10 @@
-"""Which losses a territory would not survive: N-1 (each site) and N-2 (each pair), ranked by what stays unmet after the best reassignment.
+"""Rank the losses that a territory would not survive: N-1 (each site) and N-2 (each pair).
 
-As power grids do it (contingency ranking and screening): every single loss is solved; of a pair, what the two plans show to be independent needs
-no solve. Two losses are independent if neither plan uses the other's site, both fit every host and every helper together, and neither
-site is a host or a possible helper of the other's deficit. Then their deficits add up. docs/reference/reassignment-model.md, §5 and §6.
+The rank is the need that stays unmet after the best reassignment. As in power grids (contingency
+ranking and screening), every single loss is solved; a pair of independent losses needs no solve.
+Two losses are independent if neither plan uses the other's site, both fit every host and every
+helper together, and neither site is a host or a possible helper of the other's deficit. Then their
+deficits add up. See `docs/reference/reassignment-model.md`, §5 and §6.
 """
 
 from __future__ import annotations
@@ -29,16 +31,16 @@ NEEDS: Final = Choice(needs_only=True)
 
 
 def unmet_of(program: Program, solution: Ints) -> Unmet:
-    """U1, U2, U3 of a solution."""
+    """Return U1, U2, U3 of a solution."""
     values = program.values(solution)
     return values[Level.U1], values[Level.U2], values[Level.U3]
 
 
 class Lost(StrEnum):
-    """What a lost site takes with it."""
+    """Kind of loss of a site."""
 
     BUILDING = "building"
-    """0 % of the seats, the people safe."""
+    """0 % of the seats; the people are safe."""
     PEOPLE = "people"
     """Building and people."""
 
@@ -49,7 +51,10 @@ class Lost(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Sites lost together and what stays unmet, of which `before` is unmet without this loss. `solved`: not by screening."""
+    """Sites lost together and the unmet need; `before` is the need unmet without this loss.
+
+    `solved` is False if screening gave the result.
+    """
 
     sites: tuple[str, ...]
     unmet: Unmet
@@ -59,30 +64,33 @@ class Loss:
 
     @property
     def counts(self) -> bool:
-        """True if it leaves something undone that would not be so without it."""
+        """True if it leaves more unmet than without the loss."""
         return self.unmet > self.before
 
     def rank(self) -> tuple[int, int, int, tuple[str, ...]]:
-        """The gravest first."""
+        """Return a sort key that puts the gravest first."""
         return -self.unmet[0], -self.unmet[1], -self.unmet[2], self.sites
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What the best answer to one loss uses, by site and cell, and what its deficit could use."""
+    """Resources that the best answer to one loss uses, by site and cell."""
 
     unmet: Unmet
     uses: NDArray[np.bool_]
     desks: Ints
     helpers: Ints
     deficit: NDArray[np.bool_]
-    """Hosts and possible helpers of what stays unmet."""
+    """Hosts and possible helpers of the unmet need."""
 
 
 class Contingency:
-    """Losses of one territory on top of a base situation (by default a quiet day with telework and public transport)."""
+    """Ranking of losses on top of a base situation.
 
-    def __init__(self, tables: Tables, lost: Lost, base: Situation = Situation()) -> None:  # noqa: B008  frozen
+    The default is a quiet day with telework and public transport.
+    """
+
+    def __init__(self, tables: Tables, lost: Lost, base: Situation = Situation()) -> None:  # noqa: B008
         self._tables, self._lost, self._base = tables, lost, base
         self._plans: dict[int, _Plan] = {}
         self.solves = 0
@@ -93,16 +101,16 @@ class Contingency:
         return self._tables
 
     def single(self) -> list[Loss]:
-        """Every site, the worst first."""
+        """Return the loss of each site, worst first."""
         return sorted(self.each(), key=Loss.rank)
 
     def each(self) -> Iterator[Loss]:
-        """Every site, in the order of the sites."""
+        """Yield the loss of each site, in the order of the sites."""
         for n, site in enumerate(self._tables.sites):
             yield Loss((site.id,), self._plan(n).unmet)
 
     def pairs(self) -> Iterator[Loss]:
-        """Every pair of sites, in the order of the sites. Independent ones need no solve."""
+        """Yield the loss of each pair of sites in order. Independent pairs need no solve."""
         sites = self._tables.sites
         plans = [self._plan(n) for n in range(len(sites))]
         room = _Room(self._tables, self._base, plans)
@@ -122,7 +130,7 @@ class Contingency:
                     )
 
     def explained(self, loss: Loss) -> Loss:
-        """The same loss with what stays unmet and why."""
+        """Return the loss with its gaps and their reasons."""
         program, unmet, solution = self._solve(loss.sites)
         return Loss(loss.sites, unmet, unmet_gaps(program, solution))
 
@@ -183,7 +191,7 @@ class Contingency:
 
 
 class _Room:
-    """Whether two plans fit together: desks of every host, agents of every helper."""
+    """Desks of every host and agents of every helper, to check that two plans fit together."""
 
     def __init__(self, tables: Tables, base: Situation, plans: Sequence[_Plan]) -> None:
         quiet = Quantities(tables, base)
@@ -196,7 +204,7 @@ class _Room:
         self._deficit = np.array([p.deficit for p in plans])
 
     def independent(self, i: int) -> NDArray[np.bool_]:
-        """True where the loss of `i` and of the other site do not touch each other."""
+        """Return True for each other site with a loss that is independent of the loss of `i`."""
         apart = ~(self._uses[i] | self._uses[:, i] | self._deficit[i] | self._deficit[:, i])
         fits = np.all(self._taken_desks + self._taken_desks[i] <= self._desks, axis=1)
         fits &= np.all(self._taken_helpers + self._taken_helpers[i] <= self._spare, axis=1)
@@ -208,7 +216,10 @@ def _sum(a: Unmet, b: Unmet) -> Unmet:
 
 
 def worst(losses: Iterable[Loss], most: int, tables: Tables | None = None) -> list[Loss]:
-    """The gravest that count, the worst first; of equally grave ones that on which more vulnerable people depend (D82)."""
+    """Return the gravest losses that count, worst first.
+
+    Among equals, the first is the one on which more vulnerable people depend (D82).
+    """
 
     def rank(loss: Loss) -> tuple[int, int, int, int, tuple[str, ...]]:
         u1, u2, u3, sites = loss.rank()
@@ -223,6 +234,6 @@ def worst(losses: Iterable[Loss], most: int, tables: Tables | None = None) -> li
 
 
 def totals(losses: Iterable[Loss]) -> Mapping[str, int]:
-    """How many losses were looked at, and how many of them count."""
+    """Count the losses, and those of them that count."""
     found = [loss.counts for loss in losses]
     return {"losses": len(found), "unmet": sum(found)}

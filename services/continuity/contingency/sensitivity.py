@@ -1,7 +1,9 @@
-"""What one trained agent, one fallback site or one generator more would buy: the gravest losses solved again with it, on a quiet day or from a crisis.
+"""Compute the gain of one more trained agent, fallback site or generator.
 
-Nothing is read off the duals: every figure is the difference of two solves. A new agent or site is put at the place that is nearest to all others; it
-has no duties of its own. A generator is tried where a cut of the power of its commune would close its site.
+The gravest losses are solved again with it, on a quiet day or in a crisis. Every figure is the
+difference of two solves, never read off the duals. A new agent or site is placed at the site
+nearest to all others; it has no duties of its own. A generator is tried at each site that a power
+cut in its commune would close.
 """
 
 from __future__ import annotations
@@ -19,41 +21,44 @@ from services.continuity.reassignment.model.situation import SiteState, Situatio
 from services.continuity.reassignment.model.tables import Tables
 
 NEW: Final = "~new"
-"""Id of what does not exist yet; sorts after every site and activity."""
+"""Id of the added agent or site; it sorts after every site and activity."""
 FALLBACK_DESKS: Final = 20
-"""As many as a gymnasium counts."""
+"""Desks of a new site, as in a gymnasium."""
 WITH_GENERATOR: Final = SiteState(100, 40, False)
 WITHOUT_GENERATOR: Final = SiteState(100, 0, False)
-"""A cut of 100 %: closed without a generator, at most 60 % lost with one (DOMAIN §3)."""
+"""Site in a power cut of 100 %: closed without a generator, at most 60 % lost with one."""
 MOST_LOSSES: Final = 10
-"""The gravest losses that are solved again."""
+"""Gravest losses that are solved again."""
 MOST_METIERS: Final = 20
-"""The métiers of which most agents are missing over them; bounds the solves."""
+"""Métiers with the most missing agents that are tried; bounds the number of solves."""
 
 Kind = Literal["agent", "site", "generator"]
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """`kind`: agent (of a métier), site (of a kind), generator (at a site). Changes, negative is better: urgency-weighted and in agents."""
+    """Gain of one more agent (of a métier), site (of a kind) or generator (at a site).
+
+    Changes are negative if better: `unmet` weighted by urgency, `agents` as a count.
+    """
 
     kind: Kind
     what: str
     unmet: Unmet
     agents: int
     kept: int
-    """Activities that stay above their minimum with it and would not without, summed over the losses."""
+    """Activities that stay above their minimum only with it, summed over the losses."""
     losses: int
-    """Over how many losses."""
+    """Number of losses."""
 
     def rank(self) -> tuple[Unmet, int, int, str, str]:
-        """The best first."""
+        """Return a sort key that puts the best first."""
         return self.unmet, self.agents, -self.kept, self.kind, self.what
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What is to be relaxed: a territory on a quiet day, or in a crisis with its approved lines."""
+    """Starting point: a territory on a quiet day, or in a crisis with its approved lines."""
 
     sites: Sequence[Site]
     staffing: Staffing
@@ -62,22 +67,25 @@ class Start:
     approved: Sequence[PreviousLine] = ()
 
     def ranking(self, tables: Tables) -> Present:
-        """The same start with other tables."""
+        """Build the ranking for this start with other tables."""
         return Present(tables, self.lost, self.now, self.approved)
 
 
 def sensitivity(start: Start, gravest: Sequence[Loss]) -> tuple[Gain, ...]:
-    """Everything that buys something over these losses, the best first."""
+    """Return every gain over these losses, best first."""
     return best(gains(start, gravest))
 
 
 def best(found: Iterable[Gain]) -> tuple[Gain, ...]:
-    """What buys something, the best first."""
+    """Select the gains that reduce the unmet need, best first."""
     return tuple(sorted((g for g in found if g.unmet < NOTHING), key=Gain.rank))
 
 
 def gains(start: Start, gravest: Sequence[Loss]) -> Iterator[Gain]:
-    """Gain after gain, so that whoever computes may stop in between; of `gravest` the first MOST_LOSSES count."""
+    """Yield one gain after another, so that the caller can stop between them.
+
+    The first MOST_LOSSES of `gravest` count.
+    """
     tables = Tables(start.sites, start.staffing)
     plain = start.ranking(tables)
     bad = [plain.left(loss.sites) for loss in gravest[:MOST_LOSSES]]
@@ -140,7 +148,7 @@ def _sites(start: Start, tables: Tables, bad: Sequence[Loss]) -> Iterator[Gain]:
 
 
 def _generators(start: Start, tables: Tables) -> Iterator[Gain]:
-    """Each commune without power; then again with a generator at each of its sites that closed."""
+    """Yield the gain of a generator at each site that closes in a power cut of its commune."""
     for commune in sorted({s.commune for s in start.sites}):
         there = [s for s in tables.sites if s.commune == commune]
         cut = {s.id: WITH_GENERATOR if s.generator else WITHOUT_GENERATOR for s in there}
@@ -176,7 +184,7 @@ def _gain(kind: Kind, what: str, ranking: Present, losses: Sequence[Loss]) -> Ga
 
 
 def _difference(kind: Kind, what: str, pairs: Sequence[tuple[Loss, Loss]]) -> Gain:
-    """Of (after, before) over the losses."""
+    """Sum the differences of (after, before) over the losses."""
     change, agents, kept = [0, 0, 0], 0, 0
     for after, before in pairs:
         change = [c + a - b for c, a, b in zip(change, after.unmet, before.unmet, strict=True)]
@@ -186,6 +194,6 @@ def _difference(kind: Kind, what: str, pairs: Sequence[tuple[Loss, Loss]]) -> Ga
 
 
 def _middle(tables: Tables, without: Collection[str]) -> str:
-    """The site that is nearest to all others; one of `without`, which are hit or lost, only if there is no other."""
+    """Return the site nearest to all others; a site of `without` only if there is no other."""
     away = tables.distances.sum(axis=1).tolist()
     return min(tables.sites, key=lambda s: (s.id in without, away[tables.site_index[s.id]])).id

@@ -1,4 +1,4 @@
-"""Action cards (fiches réflexes) of a plan: due, overdue, done (D50)."""
+"""Action cards (fiches réflexes) of a plan: due, overdue, done. Rule D50."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from services.continuity.decision import Draft
 from services.continuity.state import State
 
 PILOT_AFTER_MS: Final = 10 * MINUTE_MS
-"""D50: an overdue card goes to its owner, after this to the pilot."""
+"""Time after which an overdue card goes from its owner to the pilot. Rule D50."""
 _STRIKE_DAY_STARTS_MIN: Final = 6 * 60
 _OPEN: Final = frozenset((CardState.TO_DO, CardState.DOING))
 
 
 def origin(state: State, plan: Plan, trigger_since: Instant) -> Instant:
-    """From when `t_min` counts: when the trigger held, or the 06:00 of the strike day that the notice names."""
+    """Return the instant from which `t_min` counts.
+
+    This is the start of the trigger, or 06:00 on the strike day that the notice names.
+    """
     if plan.card_origin is None:
         return trigger_since
     notice = state.dependencies.get(STRIKE)
@@ -31,7 +34,7 @@ def origin(state: State, plan: Plan, trigger_since: Instant) -> Instant:
 
 
 def fresh_cards(state: State, plan: Plan, trigger_since: Instant) -> tuple[CardRow, ...]:
-    """All cards of a plan, to do."""
+    """Return all cards of a plan, to do."""
     start = origin(state, plan, trigger_since)
     return tuple(
         CardRow(id=c.id, role=c.role, pole=c.pole or plan.pole, due_at=start + c.t_min * MINUTE_MS)
@@ -42,9 +45,10 @@ def fresh_cards(state: State, plan: Plan, trigger_since: Instant) -> tuple[CardR
 def carried_cards(
     state: State, before: Plan | None, plan: Plan, row: PlanRow, now: Instant
 ) -> tuple[CardRow, ...]:
-    """The cards of a row under a new version of its plan: what was done stays with the task, whatever its place in the list.
+    """Carry the progress of cards over to a new version of their plan, by task.
 
-    Ids are places in the list: without this a task that was put before others would take over what is done of them.
+    Card ids are positions in the list: without this, a task inserted before others would take over
+    their progress.
     """
     if before is None or not row.cards or row.trigger_since is None or before.cards == plan.cards:
         return row.cards
@@ -58,7 +62,7 @@ def carried_cards(
 
 
 def _carried(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:
-    """The card with what became of it; late only if it is late at its own time."""
+    """Copy the progress to a card; it stays overdue only if it is late by its own time."""
     if was is None:
         return card
     late = card.due_at <= now
@@ -75,7 +79,7 @@ def _carried(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:
 
 
 def moved_cards(state: State, plan: Plan, row: PlanRow, now: Instant) -> tuple[CardRow, ...]:
-    """The cards of a row whose day was moved: those that are open have new times; what is done or not applicable stays as it was."""
+    """Give the open cards of a row their new times after its day was moved; others stay."""
     if row.trigger_since is None:
         return row.cards
     fresh = {card.id: card for card in fresh_cards(state, plan, row.trigger_since)}
@@ -86,12 +90,15 @@ def moved_cards(state: State, plan: Plan, row: PlanRow, now: Instant) -> tuple[C
 
 
 def is_open(card: CardRow) -> bool:
-    """To do or doing."""
+    """Check whether a card is to do or doing."""
     return card.state in _OPEN
 
 
 def next_card_at(row: PlanRow) -> Instant | None:
-    """When the next open card becomes overdue or its pilot must be told. Cards count only while the plan is active."""
+    """Return the next instant at which an open card becomes overdue or goes to the pilot.
+
+    Cards count only while the plan is active.
+    """
     return min(
         (at for card in row.cards if is_open(card) and (at := _next_step(row, card)) is not None),
         default=None,
@@ -99,7 +106,10 @@ def next_card_at(row: PlanRow) -> Instant | None:
 
 
 def _next_step(row: PlanRow, card: CardRow) -> Instant | None:
-    """Nobody is told of a delay that lay before the decision: the ten minutes of the pilot count from then on."""
+    """Return the next instant at which a card asks for attention.
+
+    A delay before the decision counts from the decision, and so do the ten minutes of the pilot.
+    """
     asked = max(card.due_at, row.decided_at or card.due_at)
     if not card.overdue:
         return asked
@@ -107,7 +117,7 @@ def _next_step(row: PlanRow, card: CardRow) -> Instant | None:
 
 
 def chase(draft: Draft, row: PlanRow) -> PlanRow:
-    """The row with every card that is overdue by now marked; those who must hear of it are asked for."""
+    """Mark the cards that are overdue by now, and demand attention for them."""
     made = []
     for card in row.cards:
         due = _next_step(row, card) if is_open(card) else None
@@ -137,12 +147,12 @@ def _ask(draft: Draft, row: PlanRow, card: CardRow, roles: tuple[str, ...]) -> N
 
 
 def with_card(row: PlanRow, card: CardRow) -> PlanRow:
-    """The plan with this card in place of the one with the same id."""
+    """Replace the card with the same id."""
     return row.model_copy(
         update={"cards": tuple(card if c.id == card.id else c for c in row.cards)}
     )
 
 
 def find_card(row: PlanRow, card: str) -> CardRow | None:
-    """The card with this id."""
+    """Find the card with this id."""
     return next((c for c in row.cards if c.id == card), None)

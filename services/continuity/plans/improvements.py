@@ -1,4 +1,4 @@
-"""Improvement actions that lessons learned lead to: a role owns each, and it is a task until it is done (D53)."""
+"""Improvement actions from lessons learned: tasks of a role until they are done. Rule D53."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.continuity.refusal import Refused, Result, reasoned
 
 
 def add_improvement(draft: Draft, command: AddImprovement) -> Result:
-    """Owned by a role of the territory's policy, due later than now."""
+    """Add an improvement action of a known role, due in the future."""
     if not may_act(command.role):
         raise Refused(403, "not_allowed", role=command.role)
     if command.owner not in draft.bia.policy.roles:
@@ -31,7 +31,7 @@ def add_improvement(draft: Draft, command: AddImprovement) -> Result:
 
 
 def close_improvement(draft: Draft, command: CloseImprovement) -> Result:
-    """Done, or dropped with a reason."""
+    """Close an improvement action as done, or dropped with a reason."""
     if not may_act(command.role):
         raise Refused(403, "not_allowed", role=command.role)
     row = draft.state.improvements.get(command.improvement)

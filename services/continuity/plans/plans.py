@@ -1,6 +1,7 @@
-"""Plans: proposed when a trigger holds, until a person decides; stand-down proposed when its condition has held (D48, D49, D52).
+"""Propose plans when a trigger holds, and their stand-down when its condition has held.
 
-A proposal is (plan, level, incident) once. Nothing that alerts hears of comes from here, so the loop between the two ends.
+A proposal is (plan, level, incident) once. Alerts reads nothing that is decided here, so the loop
+between the two services ends. Rules D48, D49, D52.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from services.continuity.plans.cards import (
 from services.continuity.state import State
 
 STAND_DOWN: Final = "stand-down"
-"""A trigger `<plan>:stand-down` says whether the measured part of the plan's stand-down condition holds."""
+"""Trigger suffix: `<plan>:stand-down` holds if the measured part of the condition holds."""
 _REFUSED_FOR_MS: Final = DAY_MS
-"""D49: a refused proposal returns after this time, or at a higher level before."""
+"""A refused proposal returns after this time, or at a higher level before. Rule D49."""
 AUTO: Final = "system:plan"
-"""Author of an activation that no person decided."""
+"""Author of an activation without a person."""
 DROPPED: Final = "system:reference"
-"""Author of the end of a plan that new reference data no longer have."""
+"""Author of the end of a plan that new reference data dropped."""
 DECIDABLE: Final = frozenset((PlanState.PROPOSED, PlanState.POSTPONED, PlanState.REFUSED))
-"""Of a life that has begun and is not decided, or was refused."""
+"""States of a proposal without a final decision."""
 NOT_RECOVERING: Final[dict[str, Any]] = {
     "stand_down_proposed": False,
     "stand_down_since": None,
@@ -50,15 +51,19 @@ _RESTING: Final = SHELVED | {PlanState.LIFTED, PlanState.RETEX_CLOSED}
 
 
 def key_of(plan: str) -> str:
-    """Key of the deadline of a plan: a card, the end of a postponement, the hold of a stand-down."""
+    """Return the deadline key of a plan.
+
+    The deadline is that of a card, the end of a postponement, or the hold of a stand-down.
+    """
     return f"plan:{plan}"
 
 
 def list_plans(draft: Draft, before: Mapping[str, Plan]) -> None:
-    """Bring every row in line with the reference data that have just come into force, by id; `before`: the plans until then.
+    """Bring every plan row in line with the new reference data, by id.
 
-    A plan without a row gets one. A running one takes the new pôle, deciding role, boxes and cards; what was ticked or done stays with the words that
-    it was said of. One that the data no longer have is over: nobody could see it, work on its cards or decide about it.
+    `before` are the plans until now. A plan without a row gets one. A running one takes the new
+    pôle, deciding role, boxes and cards; ticks and progress stay with the texts that they belong
+    to. A plan that the data dropped is over, because nobody could see it or act on it.
     """
     for plan in sorted(draft.bia.plans.values(), key=lambda p: p.id):
         row = draft.state.plans.get(plan.id)
@@ -106,7 +111,7 @@ def list_plans(draft: Draft, before: Mapping[str, Plan]) -> None:
 
 
 def follow_day(draft: Draft) -> None:
-    """A notice names its day, or another one: cards of a life that has begun and that count from that day have their times by it (D50)."""
+    """Move the times of cards that count from the day that a strike notice names (D50)."""
     for plan in sorted(draft.bia.plans.values(), key=lambda p: p.id):
         row = draft.state.plans[plan.id]
         if plan.card_origin is None or row.state in _RESTING:
@@ -117,7 +122,7 @@ def follow_day(draft: Draft) -> None:
 
 
 def put(draft: Draft, row: PlanRow, change: str) -> None:
-    """Record a plan's row, chase its cards and arm its next deadline."""
+    """Record a plan's row, mark its overdue cards and set its next deadline."""
     if row.state in ACTIVATED:
         row = chase(draft, row)
     draft.record(PlanChanged(row=row, change=change))
@@ -132,11 +137,8 @@ def _next_due(row: PlanRow) -> Instant | None:
     return min((at for at in instants if at is not None), default=None)
 
 
-# ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def on_trigger(draft: Draft, row: TriggerRow) -> None:
-    """A trigger holds or was released."""
+    """Apply a trigger that holds or was released."""
     heard = TriggerHeard(
         trigger=row.id,
         plan=row.plan,
@@ -163,7 +165,7 @@ def on_trigger(draft: Draft, row: TriggerRow) -> None:
 
 
 def level_held(state: State, plan: str) -> int | None:
-    """The highest level that its triggers ask for now; None: none of them holds."""
+    """Return the highest level that held triggers ask for; None: no trigger holds."""
     held = (
         t.level
         for id, t in state.triggers.items()
@@ -173,7 +175,7 @@ def level_held(state: State, plan: str) -> int | None:
 
 
 def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *, again: bool) -> None:
-    """`again`: it has held all the time, only what is known of it has changed."""
+    """Apply a trigger that holds; `again`: it held before, and only its details changed."""
     if plan.shelf is not PlanState.VALID:  # D48: only valid plans are proposed
         return
     higher = trigger.level > current.level
@@ -211,7 +213,7 @@ def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *, ag
 
 
 def _new_facts(current: PlanRow, trigger: TriggerRow, now: Instant) -> bool:
-    """D49: facts that the refusal did not know, and a day has passed."""
+    """Check for facts unknown at the refusal, at least a day after it. Rule D49."""
     if current.decided_at is None or now < current.decided_at + _REFUSED_FOR_MS:
         return False
     known = {report for why in current.why for report in why.reports}
@@ -221,7 +223,7 @@ def _new_facts(current: PlanRow, trigger: TriggerRow, now: Instant) -> bool:
 
 
 def refused_now(draft: Draft, row: PlanRow) -> dict[str, Any]:
-    """Return what a refusal keeps: the levels above which the plan returns, and when it does anyway (D49)."""
+    """Return the fields of a refusal: its levels, and the time of its return (D49)."""
     return {
         "refused_level": draft.state.level,
         "refused_incident_level": _incident_level(draft, row),
@@ -235,7 +237,10 @@ def _incident_level(draft: Draft, row: PlanRow) -> int:
 
 
 def return_refused(draft: Draft) -> None:
-    """Propose again what was refused at a lower level of the territory or of its incident, if its trigger holds (D49)."""
+    """Propose refused plans again after the level of the territory or incident rose. Rule D49.
+
+    The trigger must hold.
+    """
     if draft.state.bia is None:
         return
     for row in sorted(draft.state.plans.values(), key=lambda row: row.id):
@@ -276,20 +281,23 @@ def _return(draft: Draft, row: PlanRow) -> None:
 
 
 def _of_another(current: PlanRow, trigger: TriggerRow) -> bool:
-    """It began to hold after the refusal and for another incident: that is another proposal (D49)."""
+    """Check whether the trigger began after the refusal, for another incident (D49)."""
     began_since = current.decided_at is not None and trigger.since > current.decided_at
     return began_since and trigger.incident is not None and trigger.incident != current.incident
 
 
 def _propose(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow) -> None:
-    """A new life of the plan begins with this proposal."""
+    """Begin a new life of the plan with a proposal."""
     row = _proposal(draft, plan, current, trigger, first=True)
     put(draft, row, "proposed")
     _decided_by(draft, plan, row)
 
 
 def _decided_by(draft: Draft, plan: Plan, row: PlanRow) -> None:
-    """A person decides; `auto: true` needs nobody, for it has no effect outside the tool (D49)."""
+    """Demand a decision, or activate a plan with `auto: true`, which has no outside effect.
+
+    Rule D49.
+    """
     if not plan.auto:
         _ask(draft, row, "plan_proposed")
         return
@@ -332,7 +340,7 @@ def _proposal(
 
 
 def _reasons(before: tuple[Why, ...], more: tuple[Why, ...]) -> tuple[Why, ...]:
-    """Return the reasons with those of which nothing was said yet; a newer value of the same predicate is no further reason."""
+    """Append reasons with a new predicate; a newer value of a known one is no further reason."""
     known = {_predicate(why) for why in before}
     return (*before, *(why for why in more if _predicate(why) not in known))
 
@@ -354,11 +362,8 @@ def _ask(draft: Draft, row: PlanRow, code: Literal["plan_proposed", "stand_down_
     )
 
 
-# ── deadlines ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def on_deadline(draft: Draft, plan: str) -> None:
-    """A card is overdue, a postponement ends, or a stand-down has held long enough."""
+    """Handle an overdue card, the end of a postponement or refusal, or a held stand-down."""
     row = draft.state.plans[plan]
     if (
         row.state is PlanState.POSTPONED
@@ -381,16 +386,17 @@ def on_deadline(draft: Draft, plan: str) -> None:
         put(draft, row, "card")
 
 
-# ── stand-down ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def boxes_of(plan: Plan) -> tuple[Box, ...]:
-    """The manual conditions of its stand-down, none of them ticked."""
+    """Return the manual conditions of the stand-down, all unticked."""
     return tuple(Box(text=text) for text in manual(plan.stand_down.when)) if plan.stand_down else ()
 
 
 def stand_down_holds(plan: Plan, row: PlanRow, state: State) -> bool:
-    """D52: the measured part as alerts says, the boxes as persons ticked them. A plan without a condition: never by itself."""
+    """Check whether the stand-down condition holds.
+
+    Alerts reports the measured part; people tick the boxes. A plan without a condition never stands
+    down by itself. Rule D52.
+    """
     if plan.stand_down is None or plan.stand_down.when is None:
         return False
     said = state.triggers.get(f"{plan.id}:{STAND_DOWN}")
@@ -399,7 +405,11 @@ def stand_down_holds(plan: Plan, row: PlanRow, state: State) -> bool:
 
 
 def _holds(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool:
-    """`measured_holds`: all that is measured, as one word of alerts, negations included. A territory whose boxes stand between measured parts is refused."""
+    """Evaluate the predicate from the ticks and from `measured_holds`.
+
+    `measured_holds` covers everything that is measured, negations included, as one result of
+    alerts. A territory with boxes between measured parts is refused.
+    """
     if not has_box(predicate):
         return measured_holds
     match predicate:
@@ -416,7 +426,11 @@ def _holds(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool
 
 
 def _held_since(draft: Draft, row: PlanRow) -> Instant:
-    """Since when the condition holds that holds now: with boxes from now on. What held before this life of the plan began is of another crisis."""
+    """Return the instant from which the condition has held.
+
+    With ticked boxes it is now. It is never before this life of the plan, because that belongs to
+    another crisis.
+    """
     said = draft.state.triggers.get(f"{row.id}:{STAND_DOWN}")
     if said is None or any(box.by for box in row.boxes):
         return draft.now
@@ -424,7 +438,10 @@ def _held_since(draft: Draft, row: PlanRow) -> Instant:
 
 
 def review_stand_down(draft: Draft, row: PlanRow) -> None:
-    """The condition may have begun or ceased to hold: recovering while it does, proposed after `hold_min`."""
+    """Start or stop the recovery if the stand-down condition began or ceased to hold.
+
+    The stand-down is proposed after `hold_min`.
+    """
     plan = draft.bia.plans[row.id]
     if row.state not in ACTIVATED or plan.stand_down is None:
         return

@@ -1,7 +1,8 @@
-"""Points de situation: when the next one is due, and the decision that freezes one (D54).
+"""Situation reports: when the next is due, and the decision that freezes one. Rule D54.
 
-The document itself is drafted by the console from the read model and lies encrypted in `texts`: words are no business of a decider.
-The log holds its number, time, hash and counts, so nobody can change it unseen.
+The console drafts the document from the read model and stores it encrypted in `texts`, because
+deciders hold no free text. The log holds its number, time, hash and counts, so that no change goes
+unseen.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from services.continuity.refusal import Refused, Result
 
 DUE: Final = "sitrep:due"
 SKEW_MS: Final = MINUTE_MS
-"""The writer's clock may be ahead of the broker's by this much."""
+"""Largest lead of the writer's clock over the broker's."""
 
 
 def issue_sitrep(draft: Draft, command: IssueSitrep) -> Result:
-    """The next number, about a time that is past and later than the last one's."""
+    """Record the next situation report, about a past time later than the last one's."""
     state = draft.state
     if not may_act(command.role):
         raise Refused(403, "not_allowed", role=command.role)
@@ -53,14 +54,17 @@ def issue_sitrep(draft: Draft, command: IssueSitrep) -> Result:
 
 
 def due_at(draft: Draft) -> Instant | None:
-    """When the next one is due at the level in force: from the last one, or from when the level came to have a rhythm."""
+    """Return when the next report is due at the present level.
+
+    The interval starts at the last report, or when the level got an interval.
+    """
     since = draft.state.sitrep_from
     every_ms = draft.bia.sitrep_every_ms(draft.state.level)
     return None if since is None or every_ms is None else since + every_ms
 
 
 def pace(draft: Draft) -> None:
-    """The rhythm may have changed: arm the deadline. One that a higher level makes overdue is asked for at once."""
+    """Set the deadline again after the interval may have changed; demand an overdue report now."""
     if draft.state.bia is None:
         return
     due = due_at(draft)
@@ -72,5 +76,5 @@ def pace(draft: Draft) -> None:
 
 
 def ask(draft: Draft) -> None:
-    """A task for the writer; once, until one is validated or the level changes."""
+    """Demand a report from its writer, once until a report is issued or the level changes."""
     draft.record(AttentionRequested(code="sitrep_due", roles=(), limit_at=due_at(draft)))

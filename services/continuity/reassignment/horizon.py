@@ -1,4 +1,7 @@
-"""From when and until when agents are sent elsewhere: the announced end of what hits a site, the next opening of the work. Rule D80."""
+"""Compute when agents start work elsewhere and when they are expected back. Rule D80.
+
+The start is the next opening of the work; the end is the announced end of the causes at a site.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,21 @@ TELEWORK: Final = "telework"
 
 
 class Times(NamedTuple):
-    """When a line begins, and when it is expected to end; None: nobody knows."""
+    """Start of a line, and its expected end; None: unknown."""
 
     starts_at: Instant
     ends_at: Instant | None
 
 
 def end_of(state: State, causes: Iterable[CauseHeard], now: Instant) -> Instant | None:
-    """Return when the last of these causes is announced to end; None: at least one has no announced end."""
+    """Return the latest announced end of these causes; None if one of them has no announced end."""
     ends = [cause_end(state, cause, now) for cause in causes if cause.loss_pct]
     known = [end for end in ends if end is not None]
     return max(known) if known and len(known) == len(ends) else None
 
 
 def opening_of(bia: Bia, activity: str, now: Instant) -> Instant:
-    """Return when the work of an activity goes on: now, or at the next opening of its calendar."""
+    """Return when the work of an activity continues: now, or at its next opening."""
     need = bia.needs.get(activity)
     hours = None if need is None else need.work_hours
     if hours is None or hours.is_open(now):
@@ -39,7 +42,7 @@ def opening_of(bia: Bia, activity: str, now: Instant) -> Instant:
 
 
 def openings(bia: Bia, now: Instant) -> dict[str, Instant]:
-    """Return the activities whose work is closed now, each with its next opening."""
+    """Return the next opening of each activity that is closed now."""
     found = {activity: opening_of(bia, activity, now) for activity in sorted(bia.needs)}
     return {activity: opens for activity, opens in found.items() if opens > now}
 
@@ -53,7 +56,7 @@ def times_of(state: State, line: LineRow, now: Instant) -> Times:
 
 
 def is_too_late(situation: Situation, condition: SiteCondition | None, line: LineRow) -> bool:
-    """Return whether the site of the work is back before the agents of a line would be at work."""
+    """Check whether the site of the work is back before the agents of a line would be at work."""
     if condition is None or condition.ends_at is None or situation.at is None:
         return False
     left_min = (condition.ends_at - situation.at) / MINUTE_MS

@@ -1,7 +1,9 @@
-"""Reassignment in a realm: when a proposal is asked for, what is taken of the planner's answer, and the orders of what was approved.
+"""Reassignment in a realm: requests to the planner, its answers, and orders for approved lines.
 
-The planner solves outside (DESIGN §2). A proposal is a recorded fact; a newer one replaces what nobody decided of the older. What was approved
-stays until it is released, or void because its place was lost. Each line goes out once, with the order of the site that it leaves.
+The planner solves outside the decider, and its proposal is a recorded fact. A newer proposal
+replaces the undecided part of the older one. Approved lines stay until they are released, or void
+because their place is lost. Each line is dispatched once, with the order of the site that it
+leaves.
 """
 
 from __future__ import annotations
@@ -41,11 +43,11 @@ from services.continuity.reassignment.site_conditions import (
 from services.continuity.state import State, decided_lines, lines_of
 
 REVIEW: Final = "reassign:"
-"""Key of the deadline at which a changed situation is looked at: one for the realm."""
+"""Deadline key of the review of a changed situation; one for the realm."""
 UNCOUNTED: Final = "uncounted:"
 """Key of the deadline at which an evacuated site that nobody has counted is taken as it was planned."""
 AGE: Final = 4
-"""Requests come at most once in this part of a crisis's age."""
+"""Requests are at least 1/AGE of the age of the crisis apart."""
 MANAGER: Final = "responsable_site"
 TELEWORK: Final = "telework"
 AT_ONCE: Final = 100
@@ -56,7 +58,10 @@ AT_ONCE: Final = 100
 
 
 def review(draft: Draft) -> None:
-    """Something may have changed for the sites: look at it once the burst of reports is over, and not all the time."""
+    """Schedule a review of the sites, after the burst of reports and not too often.
+
+    Lines at sheltering sites are withdrawn at once.
+    """
     state = draft.state
     situation = situation_of(state, draft.now)
     withdraw_confined(draft, situation)
@@ -89,7 +94,10 @@ def _await_counts(draft: Draft) -> None:
 
 
 def withdraw_confined(draft: Draft, situation: Situation) -> None:
-    """Take out of the open proposal, at once, what leaves or would come to a site that shelters or counts its people. Rule D78."""
+    """Withdraw undecided lines from or to a site that shelters or counts its people. Rule D78.
+
+    This happens at once.
+    """
     row = in_force(draft.state)
     confined = {
         condition.site for condition in situation.sites if condition.confinement is not None
@@ -111,7 +119,7 @@ def withdraw_confined(draft: Draft, situation: Situation) -> None:
 
 
 def look(draft: Draft) -> None:
-    """The deadline: ask the planner, or let a proposal lapse when nothing is hit any more."""
+    """Handle the review: ask the planner, or let a proposal lapse if nothing is hit any more."""
     situation = situation_of(draft.state, draft.now)
     if not _calls(draft.state, situation):
         return
@@ -128,7 +136,7 @@ def look(draft: Draft) -> None:
 
 
 def _calls(state: State, situation: Situation) -> bool:
-    """True if the planner has not been asked about this, or if a proposal outlived its cause."""
+    """Check whether the planner has not seen this situation, or a proposal outlived its cause."""
     asked, current = state.asked, in_force(state)
     if not is_hit(situation):
         forgotten = bool(state.moved) and asked is not None and is_hit(asked.situation)
@@ -185,7 +193,7 @@ def ask(
 
 
 def in_force(state: State) -> ProposalRow | None:
-    """The proposal of which something may be decided."""
+    """Return the proposal that is open for decisions."""
     return next((row for row in state.proposals.values() if row.state is ProposalState.OPEN), None)
 
 
@@ -193,7 +201,7 @@ def in_force(state: State) -> ProposalRow | None:
 
 
 def take(draft: Draft, part: ProposalComputed) -> None:
-    """One part of an answer. What answers an older request changes nothing: a newer answer comes."""
+    """Apply one part of the planner's answer; an answer to an older request changes nothing."""
     asked = draft.state.asked
     if asked is None or part.request != asked.request or draft.state.answered:
         return
@@ -247,7 +255,7 @@ def take(draft: Draft, part: ProposalComputed) -> None:
 
 
 def _hold(draft: Draft, kept: Sequence[KeptRow]) -> None:
-    """What became of approved lines in the new situation."""
+    """Update approved lines with their fate in the new situation."""
     lost: list[ReassignmentRow] = []
     for one in kept:
         row = draft.state.moved.get(one.line)
@@ -276,7 +284,7 @@ def _tell(
     agents: int | None = None,
     come: int | None = None,
 ) -> None:
-    """The manager of a site hears of it, by count."""
+    """Demand the attention of the manager of a site, with the number of agents."""
     pole = known.pole if (known := draft.bia.sites.get(site)) is not None else None
     draft.record(
         AttentionRequested(
@@ -294,7 +302,7 @@ def _tell(
 def _void(
     draft: Draft, rows: Iterable[ReassignmentRow], cause: Literal["place_lost", "site_removed"]
 ) -> None:
-    """These agents are not where they were sent any more: their managers hear of it, by count."""
+    """Mark lines as void that lost their place, and inform the managers of their sites."""
     back: dict[tuple[str, str | None], int] = {}
     rows = list(rows)
     for row in rows:
@@ -312,19 +320,22 @@ def _void(
 
 
 def order(draft: Draft, decision: str, sites: Iterable[str]) -> None:
-    """Dispatch a decision: one order per site, as a deadline that is due now, so that nothing can keep it from going out."""
+    """Schedule one order per site as a deadline that is due now, so that nothing can block it."""
     for site in sorted(sites):
         draft.arm(f"order:{decision}:{site}:0", draft.now)
 
 
 def recall(draft: Draft, decision: str, sites: Iterable[str]) -> None:
-    """Call back, before the orders of a decision, those of whose agents it makes use elsewhere: one deadline per site that they had left."""
+    """Schedule the recall of agents that a decision uses elsewhere, by the site that they left.
+
+    Recalls come before the orders of the decision.
+    """
     for site in sorted(sites):
         draft.arm(f"back:{decision}:{site}:0", draft.now)
 
 
 def call_back(draft: Draft, id: str) -> None:
-    """The deadline of `recall`: their lines are over by the word of who approved, the managers there and here hear of it."""
+    """Handle a due recall: release the lines in the approver's name and inform both managers."""
     decision, site, part = id.split(":")
     mine = [
         row for row in draft.state.moved.values() if row.decision == decision and row.site == site
@@ -361,7 +372,7 @@ def call_back(draft: Draft, id: str) -> None:
 
 
 def dispatch(draft: Draft, id: str) -> None:
-    """One order: the lines that leave the site, and how many come to it."""
+    """Handle a due order: dispatch the lines that leave a site, and count the agents that come."""
     decision, site, part = id.split(":")
     mine = [row for row in draft.state.moved.values() if row.decision == decision]
     waiting = sorted(
@@ -423,7 +434,7 @@ def dispatch(draft: Draft, id: str) -> None:
 def _from_until(
     draft: Draft, lines: Iterable[ReassignmentRow]
 ) -> tuple[Instant | None, Instant | None]:
-    """Return when the first of these lines begins and the last is expected to end; None: nobody knows. Rule D80."""
+    """Return the first start and the last end of these lines; None: unknown. Rule D80."""
     times = [times_of(draft.state, line, draft.now) for line in lines]
     ends = [one.ends_at for one in times if one.ends_at is not None]
     begins_at = min((one.starts_at for one in times), default=None)
@@ -434,13 +445,13 @@ def _from_until(
 
 
 def migrate(draft: Draft) -> None:
-    """A new version of the reference data: whoever was sent to or from a site that it dropped is no longer reassigned."""
+    """Schedule the end of lines at sites that a new reference version dropped."""
     if _dropped(draft):
         draft.arm("dropped:0", draft.now)
 
 
 def drop(draft: Draft, step: str) -> None:
-    """The deadline of `migrate`."""
+    """Handle the deadline of `migrate`: void the lines at dropped sites."""
     dropped = _dropped(draft)
     _void(draft, dropped[:AT_ONCE], "site_removed")
     if len(dropped) > AT_ONCE:

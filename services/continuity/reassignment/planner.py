@@ -1,7 +1,8 @@
-"""What the planner knows of each live realm, and what is left to compute: a function of continuity's log.
+"""Choose the next ranking to compute for each live realm, from the log of continuity.
 
-From a quiet day, contingency is ranked once per reference version; from the present of a crisis, again whenever the situation or the approved lines
-change. What the log already holds is never computed again, so a planner that was killed goes on with the next ranking.
+From a quiet day, contingency is ranked once per reference version. In a crisis, it is ranked again
+whenever the situation or the approved lines change. A ranking in the log is never computed again,
+so a planner that was killed continues with the next one.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ MOST_GAINS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One ranking of one reference version of one realm, or (`gains`) what one more would buy over its gravest losses.
+    """One ranking of a realm for one reference version, or (`gains`) its gains.
 
-    `stamp` names the crisis it starts from; empty: a quiet day.
+    `stamp` names the crisis that it starts from; empty: a quiet day.
     """
 
     realm: str
@@ -49,12 +50,12 @@ class Job:
 
     @property
     def id(self) -> str:
-        """Of the row."""
+        """Id of the row."""
         return f"{'now-' if self.stamp else ''}n{self.n}-{self.lost.value}"
 
     @property
     def input_id(self) -> str:
-        """The same for every planner: the second answer to a job is a duplicate."""
+        """Input id, the same for every planner, so that a second answer is a duplicate."""
         return f"contingency:{self.realm}:{self.reference}:{self.id}{f':{self.stamp}' if self.stamp else ''}{':gains' if self.gains else ''}"
 
 
@@ -66,7 +67,10 @@ _RANKINGS: Final[tuple[tuple[Literal[1, 2], Lost, bool], ...]] = (
     (2, Lost.PEOPLE, False),
     (2, Lost.BUILDING, False),
 )
-"""In this order: what is quick and telling first. Pairs are too many to be solved again: they have no gains."""
+"""Rankings in order: the quick and important ones first.
+
+There are too many pairs to solve again, so they have no gains.
+"""
 Ranking = Contingency | Present
 
 
@@ -74,15 +78,15 @@ Ranking = Contingency | Present
 class _Realm:
     published: Published = field(default_factory=Published)
     computed: dict[str, ContingencyRow] = field(default_factory=dict)
-    """By id."""
+    """Rows by id."""
 
     def ranked(self, job: Job) -> bool:
-        """True if the log holds the ranking of a job, with or without gains."""
+        """Check whether the log holds the ranking of a job, with or without gains."""
         row = self.computed.get(job.id)
         return row is not None and (row.reference, _stamp(row)) == (job.reference, job.stamp)
 
     def lacks(self, job: Job) -> bool:
-        """True if the log lacks what a job would give, and holds what the job starts from."""
+        """Check whether the log lacks the result of a job but holds its starting point."""
         if job.gains:
             return self.ranked(job) and self.computed[job.id].gains is None
         return not self.ranked(job)
@@ -93,14 +97,17 @@ def _stamp(row: ContingencyRow) -> str:
 
 
 class Planner:
-    """All live realms. Proposals, which see the same log before it, tell it of their crises. No I/O, not thread-safe."""
+    """Rankings of all live realms. No I/O, not thread-safe.
+
+    `Proposals` must see each record first, because it knows the crises.
+    """
 
     def __init__(self, proposals: Proposals) -> None:
         self._proposals = proposals
         self._realms: dict[str, _Realm] = {}
 
     def observe(self, transaction: Transaction) -> None:
-        """One accepted record of continuity's log, in log order per realm."""
+        """Apply one accepted record of continuity's log, in log order per realm."""
         if not is_live(transaction.realm):
             return
         realm = self._realms.setdefault(transaction.realm, _Realm())
@@ -112,7 +119,10 @@ class Planner:
                 realm.computed[row.id] = row
 
     def next_job(self, without: Collection[Job] = (), *, crises: bool = True) -> Job | None:
-        """The quickest ranking that some realm lacks; those of a crisis first, by realm, or none of them."""
+        """Return the quickest missing ranking, those of a crisis first; realms by name.
+
+        `crises=False` leaves the crises out.
+        """
         for n, lost, more in _RANKINGS if crises else ():
             for name in sorted(self._realms):
                 if (stamp := self._stamp(name)) and (
@@ -141,7 +151,7 @@ class Planner:
         return self._realms[realm].published.reference
 
     def _crisis(self, realm: str) -> Crisis | None:
-        """The present of a realm, as far as it is one: what was over before it was ever ranked needs no word."""
+        """Return the crisis of a realm; None if it was over before it was ever ranked."""
         crisis = self._proposals.crisis(realm)
         if crisis is None or (
             crisis.over and not any(map(_stamp, self._realms[realm].computed.values()))
@@ -154,9 +164,11 @@ class Planner:
         return crisis.stamp if crisis is not None else ""
 
     def wanted(self, job: Job) -> bool:
-        """False once another version is in force, the crisis of the job is over, or the answer is in the log.
+        """Check whether the result of a job is still wanted.
 
-        A ranking of a crisis that moved on meanwhile is finished all the same: otherwise one that never rests would never have any.
+        It is not once another version is in force, the crisis is over, or the answer is in the log.
+        A ranking of a crisis that moved on is finished all the same: otherwise a crisis that never
+        rests would never be ranked.
         """
         realm = self._realms[job.realm]
         if realm.published.reference != job.reference or not realm.lacks(job):
@@ -165,7 +177,7 @@ class Planner:
         return crisis is None or not crisis.over or crisis.stamp == job.stamp
 
     def ranking(self, job: Job) -> Ranking:
-        """The ranking of a job. Raises TablesInvalid."""
+        """Build the ranking of a job. Raise TablesInvalid."""
         data = self._realms[job.realm].published.tables
         assert data is not None, "a job is of a realm whose tables are known"
         tables = Tables(data[0].sites, data[1])
@@ -175,11 +187,11 @@ class Planner:
         return Present(tables, job.lost, crisis.situation(), crisis.approved(tables))
 
     def row(self, job: Job) -> ContingencyRow:
-        """The ranking in the log, for a job that adds gains to it."""
+        """Return the ranking in the log to which a job adds gains."""
         return self._realms[job.realm].computed[job.id]
 
     def start(self, job: Job) -> Start:
-        """Where the ranking of a job starts, to be relaxed. Raises TablesInvalid."""
+        """Return the starting point for the gains of a job. Raise TablesInvalid."""
         data = self._realms[job.realm].published.tables
         assert data is not None, "a job is of a realm whose tables are known"
         sites, staffing = data
@@ -195,7 +207,7 @@ class Planner:
         )
 
     def present(self, job: Job, ranking: Ranking) -> PresentRow | None:
-        """What the row says of the crisis of a job; to be asked with its ranking, before the log moves on."""
+        """Describe the crisis of a job for its row; call it before the log moves on."""
         crisis = self._crisis(job.realm) if job.stamp else None
         if crisis is None or not isinstance(ranking, Present):
             return None
@@ -213,14 +225,14 @@ class Planner:
 
 
 def losses(ranking: Ranking, job: Job, present: PresentRow | None = None) -> Iterator[Loss]:
-    """Loss after loss, so that whoever computes may stop in between. None of a crisis that is over."""
+    """Yield one loss after another, so that the caller can stop; a crisis that is over has none."""
     if present is not None and not present.sites_hit and not present.held:
         return iter(())
     return ranking.each() if job.n == 1 else ranking.pairs()
 
 
 def relaxed(start: Start, row: ContingencyRow) -> Iterator[Gain]:
-    """What one more would buy over the gravest losses of a ranking; nothing once its crisis is over."""
+    """Yield the gains over the gravest losses of a ranking; none once its crisis is over."""
     over = row.present is not None and not row.present.sites_hit and not row.present.held
     return (
         iter(())
@@ -230,7 +242,7 @@ def relaxed(start: Start, row: ContingencyRow) -> Iterator[Gain]:
 
 
 def with_gains(row: ContingencyRow, bought: Iterable[Gain]) -> ContingencyComputed:
-    """The input for continuity: a ranking that it has, and what one more would buy."""
+    """Build the input for continuity: a ranking that it has, with its gains."""
     return ContingencyComputed(
         row=row.model_copy(
             update={"gains": tuple(_gain(gain) for gain in best(bought)[:MOST_GAINS])}
@@ -241,7 +253,7 @@ def with_gains(row: ContingencyRow, bought: Iterable[Gain]) -> ContingencyComput
 def answer(
     ranking: Ranking, job: Job, found: list[Loss], present: PresentRow | None = None
 ) -> ContingencyComputed:
-    """The input for continuity."""
+    """Build the input for continuity with a ranking."""
     if present is not None and found and isinstance(ranking, Present):
         present = present.model_copy(
             update=dict(zip(("u1", "u2", "u3"), ranking.unmet, strict=True))

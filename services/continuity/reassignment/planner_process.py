@@ -1,8 +1,10 @@
-"""`python -m services.continuity.reassignment.planner_process`: the planner as a process. It reads continuity's log, computes, and answers with inputs.
+"""Run the planner: `python -m services.continuity.reassignment.planner_process`.
 
-It keeps nothing: after a kill it reads the log again and goes on with what the log lacks. Proposals of reassignment are computed at once: people wait
-for them. Contingency is computed in short slices, on a thread of the lowest priority, once the system is quiet, with rests between (`leisure`): nobody
-waits for it, and it must slow nobody down. It stands still while a proposal is computed. Live realms only; the conductor answers in simulated ones.
+It reads continuity's log, computes, and answers with inputs. It keeps no state: after a kill it
+reads the log again and continues with the missing results. Proposals are computed at once, because
+people wait for them. Contingency is computed in short slices on a thread of the lowest priority,
+once the system is quiet, with rests in between (`idle_time`), and pauses while a proposal is
+computed. It serves live realms only; the conductor answers in simulated ones.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from services.runtime.process.heap import give_back
 from services.runtime.worker.log_follower import run_background
 
 LIVE: Final = live_partitions(PARTITIONS)
-"""Partitions on which live realms live."""
+"""Partitions of live realms."""
 SLICE_S: Final = 0.2
 REPEAT_S: Final = 1.0
 CLOSE_S: Final = 3.0
@@ -52,7 +54,7 @@ log = structlog.get_logger(__name__)
 
 
 class Planning:
-    """Drives a Planner. Two at once do no harm: the second answer to a job is a duplicate."""
+    """Driver of a `Planner`. Two at once do no harm: the second answer to a job is a duplicate."""
 
     def __init__(self, kafka: str, marks: InputMarks, *, quiet_s: float) -> None:
         """`quiet_s`: how long the system must have been quiet before contingency is computed; 0: compute at once, without rests, as
@@ -61,7 +63,7 @@ class Planning:
         self._kafka, self._marks = kafka, marks
         self._leisure = Leisure(kafka, after_s=quiet_s)
         self._computed_s = 0.0
-        """Seconds of the processor that the job under way has taken."""
+        """Seconds of processor time that the running job has used."""
         self._proposals = Proposals()
         self._planner = Planner(self._proposals)
         self._reader = LogReader(kafka, "continuity", partitions=LIVE, every_ms=UNHURRIED_MS)
@@ -74,11 +76,14 @@ class Planning:
         self._quiet = ThreadPoolExecutor(1, "contingency", initializer=initializer)
         self._given_up: set[Job] = set()
         self._rested_at = 0.0
-        """Monotonic time from which a crisis is ranked again. A quiet day has its turn before: a crisis that moves on for hours leaves it one."""
+        """Monotonic time from which a crisis is ranked again.
+
+        A quiet day is ranked before, so that a crisis that moves on for hours leaves time for it.
+        """
         self.caught_up = False
 
     async def run(self) -> None:
-        """For ever. Raises Stop, HistoryChanged, KafkaError, OSError: the process must begin anew."""
+        """Run for ever. Raise Stop, HistoryChanged, KafkaError, OSError to restart the process."""
         await self._reader.start()
         async for accepted in self._reader.read_to_end():
             self._observe(accepted)
@@ -98,7 +103,10 @@ class Planning:
         self._planner.observe(accepted.transaction)
 
     async def close(self) -> None:
-        """Let go of the broker, within CLOSE_S also when it is away. For the end of the process."""
+        """Close the connections within CLOSE_S, even if the broker is away.
+
+        For the end of the process.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await self._reader.stop()
@@ -106,7 +114,7 @@ class Planning:
         self._quiet.shutdown(wait=False, cancel_futures=True)
 
     async def _propose(self) -> None:
-        """Answer open requests, realm after realm; a request that was replaced meanwhile gets no answer."""
+        """Answer open requests, one realm after another; a replaced request gets no answer."""
         while True:
             self._asked.clear()
             job = next(self._proposals.jobs(), None)
@@ -224,7 +232,7 @@ class Planning:
         )
 
     async def _computed(self, source: Iterator[T], job: Job) -> list[T] | None:
-        """Loss after loss or gain after gain, in slices, and none while a proposal is computed; None if nobody wants it any more."""
+        """Collect losses or gains in slices, paused during proposals; None if no longer wanted."""
         found: list[T] = []
         while self._planner.wanted(job):
             await self._free.wait()
@@ -237,7 +245,7 @@ class Planning:
 
 
 def _slice(source: Iterator[T], found: list[T]) -> bool:
-    """Go on for SLICE_S. True at the end."""
+    """Continue for SLICE_S; return True at the end."""
     until = time.monotonic() + SLICE_S
     for one in source:
         found.append(one)
@@ -247,7 +255,7 @@ def _slice(source: Iterator[T], found: list[T]) -> bool:
 
 
 def _lowest_priority() -> None:
-    """Of this thread: idle scheduling where the system has it, else the highest nice value."""
+    """Give this thread idle scheduling where the system has it, else the highest nice value."""
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except (AttributeError, OSError):

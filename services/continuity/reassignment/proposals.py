@@ -1,7 +1,7 @@
-"""What the planner knows of each realm's reassignment, and its answer to a request: functions of continuity's log.
+"""Compute the answer to a request for a proposal, from the log of continuity.
 
-The same log gives the same answer, byte for byte: the solver's work is counted in its own steps, never in seconds. Used by the planner for live
-realms and by the conductor for simulated ones.
+The same log gives the same answer, byte for byte: the solver's work is counted in its own steps,
+never in seconds. The planner uses it for live realms and the conductor for simulated ones.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from services.runtime.log.transaction import Transaction
 
 WORK: Final = Work(nodes=200)
 AT_ONCE: Final = 120
-"""Lines and kept lines in one input: its Transaction stays under 256 KiB."""
+"""Lines and kept lines in one input, so that its Transaction stays under 256 KiB."""
 SHOWN: Final = 60
-"""Entries of each list of what is not possible."""
+"""Entries in each list of gaps."""
 SITES_SHOWN: Final = 3
 MOST_WORDS: Final = 500
-"""Of the sentence that says why nothing could be computed."""
+"""Characters of the sentence that explains a failed computation."""
 LARGE: Final = 5
-"""A site that so many times over would be more than all is shown by itself."""
+"""A site with at least one in LARGE of all moved agents is shown by itself."""
 _FACTS: Final = frozenset(
     ("ProposalRequested", "ProposalLinesRecorded", "ProposalChanged", "ReassignmentChanged")
 )
@@ -58,7 +58,7 @@ class Job:
     request: m.ProposalRequested
     tables: tuple[ref.Sites, ref.Staffing]
     seen: tuple[m.LineRow, ...]
-    """Lines of the proposal before that nobody decided."""
+    """Undecided lines of the proposal before."""
     moved: tuple[m.ReassignmentRow, ...]
     """Approved lines that are not over."""
 
@@ -69,7 +69,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crisis:
-    """The present of a realm: the situation of its last request, and the approved lines that are not over."""
+    """Present of a realm: the situation of its last request, and its current approved lines."""
 
     request: m.ProposalRequested
     moved: tuple[m.ReassignmentRow, ...]
@@ -77,18 +77,18 @@ class Crisis:
 
     @property
     def stamp(self) -> str:
-        """Changes with the situation and with what is approved; not with the steps of a line."""
+        """Identity of the situation and the approved lines; steps of a line do not change it."""
         if self.over:
             return f"{self.request.request}:over"
         lines = "|".join(f"{row.id}:{row.count}" for row in self.moved)
         return f"{self.request.request}:{blake2b(lines.encode(), digest_size=6).hexdigest()}"
 
     def situation(self) -> Situation:
-        """For the solver."""
+        """Return the situation for the solver."""
         return _situation(self.request.situation)
 
     def approved(self, tables: Tables) -> list[PreviousLine]:
-        """Lines that hold agents and desks."""
+        """Return the lines that hold agents and desks."""
         return _approved(self.moved, tables)
 
 
@@ -97,13 +97,19 @@ class _Realm:
     state: State
     published: Published = field(default_factory=Published)
     parts: int = 0
-    """Of the answer to the open request, in the log."""
+    """Parts of the answer to the open request in the log."""
     failed: str = ""
-    """The request whose answer continuity could not take: it lies in the dead letters, and the same answer would fail again."""
+    """Request with an answer that continuity could not apply.
+
+    The answer is a dead letter, and the same answer would fail again.
+    """
 
 
 class Proposals:
-    """All realms whose log it is shown. No I/O, not thread-safe; `solve` is a function of the job and may run in a thread."""
+    """Proposals of all realms in the log. No I/O, not thread-safe.
+
+    `solve` is a function of the job and may run in a thread.
+    """
 
     service: Final = "continuity"
 
@@ -111,7 +117,7 @@ class Proposals:
         self._realms: dict[str, _Realm] = {}
 
     def observe(self, transaction: Transaction) -> None:
-        """One accepted record of continuity's log, in log order per realm."""
+        """Apply one accepted record of continuity's log, in log order per realm."""
         source = transaction.src
         if (
             source.type == m.ProposalComputed.wire_type()
@@ -133,7 +139,7 @@ class Proposals:
                 self._realm(transaction).published.take(fact.data)
 
     def forget(self, realm: str) -> None:
-        """It is closed: its state and its tables are let go."""
+        """Forget a closed realm with its state and tables."""
         self._realms.pop(realm, None)
 
     def _realm(self, transaction: Transaction) -> _Realm:
@@ -146,15 +152,15 @@ class Proposals:
 
     @property
     def realms(self) -> list[str]:
-        """In their order."""
+        """Realms by name."""
         return sorted(self._realms)
 
     def jobs(self) -> Iterator[Job]:
-        """Open requests, by realm."""
+        """Yield the open requests, by realm."""
         return (job for realm in self.realms if (job := self.job(realm)) is not None)
 
     def job(self, realm: str) -> Job | None:
-        """The open request of a realm."""
+        """Return the open request of a realm."""
         known = self._realms.get(realm)
         if (
             known is None
@@ -178,7 +184,7 @@ class Proposals:
         return Job(realm, asked, tables, tuple(seen), tuple(moved))
 
     def crisis(self, realm: str) -> Crisis | None:
-        """The present of a realm; None if no proposal was ever asked for."""
+        """Return the present of a realm; None if no proposal was ever requested."""
         known = self._realms.get(realm)
         if known is None or known.state.asked is None:
             return None
@@ -190,11 +196,11 @@ class Proposals:
         return Crisis(asked, moved, over=not moved and (lapsed or not is_hit(asked.situation)))
 
     def next_part(self, realm: str) -> int:
-        """The first part of the answer that the log lacks."""
+        """Return the first part of the answer that the log lacks."""
         return self._realms[realm].parts
 
     def solve(self, job: Job) -> Sequence[tuple[str, Message]]:
-        """The parts of the answer in their order, each with its id: a second planner's are duplicates."""
+        """Compute the parts of the answer in order, each with its id."""
         return [(_part_id(job.id, n), part) for n, part in enumerate(_parts(job))]
 
 
@@ -203,7 +209,7 @@ def _part_id(request: str, part: int) -> str:
 
 
 class _Kept:
-    """Tables by version: made once, whatever the realm."""
+    """Cache of tables by version, shared by all realms."""
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[tuple[ref.Sites, ref.Staffing], Tables]] = {}
@@ -219,11 +225,11 @@ class _Kept:
 _KEPT: Final = _Kept()
 
 
-# ── solving ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _parts(job: Job) -> list[m.ProposalComputed]:
-    """Whatever the computation raises is its answer: one realm's tables must not stop the planner of all."""
+    """Compute the answer; an exception becomes a failed proposal.
+
+    Otherwise the tables of one realm would stop the planner for all.
+    """
     try:
         tables = _KEPT.of(job.request.reference, job.tables)
         situation = _situation(job.request.situation)
@@ -292,7 +298,7 @@ def _situation(asked: m.Situation) -> Situation:
 
 
 def key_of(line: m.LineRow) -> LineKey:
-    """What makes two lines the same."""
+    """Return the key that identifies a line."""
     supply = DISPLACED if line.supply == "displaced" else RELEASABLE
     return LineKey(
         line.site,
@@ -311,7 +317,7 @@ def _seen(line: m.LineRow) -> PreviousLine:
 
 
 def _approved(moved: Iterable[m.ReassignmentRow], tables: Tables) -> list[PreviousLine]:
-    """One line per key; what a newer version of the tables no longer knows is void anyhow."""
+    """Merge approved rows into one line per key; rows of a dropped site are void anyway."""
     counts: dict[LineKey, int] = {}
     for row in moved:
         if row.site in tables.site_index:
@@ -320,7 +326,10 @@ def _approved(moved: Iterable[m.ReassignmentRow], tables: Tables) -> list[Previo
 
 
 def _new(proposal: Proposal, tables: Tables) -> list[Line]:
-    """Lines with agents beyond those who were approved before; the most critical work first, among equals that of vulnerable people (D82)."""
+    """Select lines with newly reassigned agents, the most critical work first.
+
+    Among equals, work for more vulnerable people comes first (D82).
+    """
     new = [line for line in proposal.lines if line.count > line.approved]
 
     def order(line: Line) -> tuple[object, ...]:
@@ -338,7 +347,7 @@ def _new(proposal: Proposal, tables: Tables) -> list[Line]:
 
 
 def _worked(key: LineKey, tables: Tables) -> int:
-    """Return the cell whose work a line does."""
+    """Return the cell with the work that a line does."""
     own = (key.site, key.activity, key.metier)
     return tables.cell_index[
         own if key.own_work else (key.need_site, key.need_activity, key.need_metier)
@@ -369,21 +378,21 @@ def _line(id: str, line: Line, called: Called) -> m.LineRow:
 
 
 def _kept(job: Job, proposal: Proposal, situation: Situation) -> Iterator[m.KeptRow]:
-    """Approved lines of which the situation needs another number than before; of lines with the same key the earlier stay first."""
+    """Yield approved lines that now need another number; of equal keys, earlier lines stay."""
     left = {kept.key: kept.count for kept in proposal.kept}
     for row in job.moved:
         key = key_of(row)
         needed = min(row.count, left.get(key, 0))
         left[key] = left.get(key, 0) - needed
         if any(situation.of(site).confined for site in (row.site, row.need_site)):
-            needed = row.needed  # nobody is sent back to a site that shelters or counts its people
+            needed = row.needed  # no agents return to a site that shelters or counts its people
         void = not needed and _lost(row, situation)
         if void or needed != row.needed:
             yield m.KeptRow(line=row.id, needed=needed, void=void)
 
 
 def _lost(row: m.ReassignmentRow, situation: Situation) -> bool:
-    """The agents cannot be where they were sent."""
+    """Check whether the agents can no longer work at the place of their line."""
     if row.place == TELEWORK:
         return not situation.telework
     return situation.of(row.place).seat_pct < 100 and row.place != row.site
@@ -392,7 +401,10 @@ def _lost(row: m.ReassignmentRow, situation: Situation) -> bool:
 def _cut(
     job: Job, lines: list[m.LineRow], kept: list[m.KeptRow], row: m.ProposalRow
 ) -> list[m.ProposalComputed]:
-    """Parts of at most AT_ONCE lines, then of kept lines: every part but the last of a kind is full, and all but the very last have lines or kept."""
+    """Cut the answer into parts of at most AT_ONCE lines, then of kept lines.
+
+    Each part but the last of its kind is full; only an empty answer has an empty part.
+    """
     cuts: list[tuple[tuple[m.LineRow, ...], tuple[m.KeptRow, ...]]] = []
     cuts += [(tuple(lines[n : n + AT_ONCE]), ()) for n in range(0, len(lines), AT_ONCE)]
     cuts += [((), tuple(kept[n : n + AT_ONCE])) for n in range(0, len(kept), AT_ONCE)]
@@ -408,9 +420,6 @@ def _cut(
         )
         for n, (some, held) in enumerate(cuts)
     ]
-
-
-# ── the proposal as a row ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _row(job: Job, state: m.ProposalState) -> m.ProposalRow:
@@ -471,7 +480,7 @@ def _filled(
 
 
 def _flow(proposal: Proposal, tables: Tables) -> tuple[m.FlowRow, ...]:
-    """From where to where, by kind of site; a site with a large part of the displaced stands for itself."""
+    """Sum the movements by kind of site; a site with a large share counts for itself."""
     moves = [
         (line.key.site, line.key.place, "own" if line.key.own_work else "help", line.count)
         for line in proposal.lines
@@ -496,7 +505,7 @@ def _flow(proposal: Proposal, tables: Tables) -> tuple[m.FlowRow, ...]:
 
 
 def _summed(gaps: Iterable[Gap]) -> tuple[m.NotPossible, ...]:
-    """Gaps of the same activity, métier and reasons as one, the largest first."""
+    """Merge gaps with the same activity, métier and reasons, the largest first."""
     found: dict[tuple[str, str, str, tuple[str, ...]], list[Gap]] = {}
     for gap in gaps:
         found.setdefault(

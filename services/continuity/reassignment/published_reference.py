@@ -1,4 +1,4 @@
-"""The reference data that the planner computes with, as continuity's log publishes it."""
+"""Reference data for the planner, as continuity's log publishes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Published:
     _incoming: dict[ref.Section, ref.SectionData] = field(default_factory=dict)
 
     def take(self, data: dict[str, Any]) -> None:
-        """Content of a ReferencePublished."""
+        """Apply the content of a ReferencePublished."""
         published = ref.ReferencePublished.model_validate(data)
         if published.data.section in _NEEDED:
             self._incoming[published.data.section] = shared(published.data)
@@ -30,7 +30,7 @@ class Published:
 
     @property
     def tables(self) -> tuple[ref.Sites, ref.Staffing] | None:
-        """None while one of them is missing."""
+        """Both tables, or None while one of them is missing."""
         sites, staffing = (
             self._sections.get(ref.Section.SITES),
             self._sections.get(ref.Section.STAFFING),

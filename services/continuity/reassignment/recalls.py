@@ -1,7 +1,10 @@
-"""Nobody has two orders: agents whom no work needs any more where an approved line sent them, and new lines that count on them. Pure.
+"""Match idle reassigned agents with the new lines that use them, so that no agent has two orders.
 
-The planner says of each new line how many of its agents are such. Approving it ends the lines of their cell that need nobody (ADR 41). A line that needs others
-of its agents still is not ended by that: what counts on the rest waits until a person has released it.
+The planner marks on each new line the agents that are idle elsewhere. Approving the line ends the
+lines of their cell that no longer need any agent ([ADR
+41](docs/adr/0041-release-idle-staff-when-a-reassignment-is-approved.md)). It does not end a line
+that still needs some of its agents: a new line that counts on the others waits until a person has
+released them. Pure.
 """
 
 from __future__ import annotations
@@ -20,15 +23,16 @@ Cell = tuple[str, str, str]
 
 
 def cell_of(line: LineRow | LineKey) -> Cell:
-    """Whose agents they are."""
+    """Return the cell of a line's agents."""
     return line.site, line.activity, line.metier
 
 
-# ── the planner ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class Called(NamedTuple):
-    """Of the agents of a new line: who are elsewhere for nothing, by whether their line needs nobody or others of its agents."""
+    """Idle agents elsewhere that a new line uses.
+
+    `recalled` agents belong to lines that need none of their agents, `held` agents to lines that
+    need some.
+    """
 
     recalled: int = 0
     held: int = 0
@@ -41,9 +45,10 @@ def called(
     kept: Iterable[KeptRow],
     new: Sequence[tuple[LineKey, int]],
 ) -> list[Called]:
-    """Of each new line, in their order: whoever may go from their own site goes first, then who is elsewhere by a line that needs nobody.
+    """Count for each new line, in order, the idle agents that it uses.
 
-    `kept`: approved lines that are void or of which the situation needs another number than before; `new`: lines with their agents.
+    Agents at their own site go first, then those of a line that needs none. `kept` are the approved
+    lines that are void or need another number than before; `new` are lines with their agents.
     """
     known = {one.line: one for one in kept}
     sent: Counter[Cell] = Counter()
@@ -66,7 +71,7 @@ def called(
 def _called(
     cell: Cell, count: int, at_home: Counter[Cell], whole: Counter[Cell], in_part: Counter[Cell]
 ) -> Called:
-    """Takes the agents of one line."""
+    """Assign the agents of one line, and reduce the remaining ones."""
     count -= _take(at_home, cell, count)
     recalled = _take(whole, cell, count)
     return Called(recalled, _take(in_part, cell, count - recalled))
@@ -79,16 +84,16 @@ def _take(some: Counter[Cell], cell: Cell, most: int) -> int:
 
 
 def _movable(quantities: Quantities, cell: Cell) -> int:
-    """Agents whom the situation displaces or spares."""
+    """Count the agents that the situation displaces or spares."""
     n = quantities.tables.cell_index.get(cell)
     return 0 if n is None else quantities.displaced[n] + quantities.releasable[n]
 
 
-# ── the decision ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def is_held(line: LineRow, moved: Iterable[ReassignmentRow]) -> bool:
-    """True if agents of the line would have two orders: their approved line needs others of its agents, so no approval ends it."""
+    """Check whether agents of the line would have two orders.
+
+    That is so if their approved line still needs some of its agents, so that no approval ends it.
+    """
     if line.held == 0:
         return False
     return any(
@@ -100,7 +105,7 @@ def is_held(line: LineRow, moved: Iterable[ReassignmentRow]) -> bool:
 def called_back(
     moved: Iterable[ReassignmentRow], approved: Collection[LineRow]
 ) -> list[ReassignmentRow]:
-    """Lines that are over when these are approved: of the cells that they count on, all that need nobody, in their order."""
+    """List the lines that end if these are approved: those of the same cells that need no agent."""
     cells = {cell_of(line) for line in approved if line.recalled != 0}
     return sorted(
         (row for row in moved if cell_of(row) in cells and _is_over(row)), key=lambda row: row.id

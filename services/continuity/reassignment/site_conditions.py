@@ -1,4 +1,7 @@
-"""What a crisis does to the sites as the reassignment model sees it: seats, staff, who may host (docs/reference/reassignment-model.md, §1)."""
+"""Describe the effect of a crisis on sites for the reassignment model: seats, staff, hosts.
+
+See `docs/reference/reassignment-model.md`, §1.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,16 @@ from services.continuity.state import State
 FLOOD: Final = "flood"
 NOT_EXPOSED: Final = "non"
 HIT_TOGETHER: Final = 3
-"""A commune with so many sites that lost seats is a hit zone: none of its sites hosts anybody."""
+"""Sites without seats that make a commune a hit zone, in which no site is a host."""
 TRANSIT: Final = "network:transit"
 
 
 def situation_of(state: State, now: Instant) -> Situation:
-    """Every site that is not as on a quiet day, by id. A site without news hosts nobody; in a flood, none that the water may reach; nor one
-    whose desks a strategy holds. Nobody leaves a site that shelters or counts its people, nobody comes to it, and nobody stands in for it (D78).
+    """Return the condition of each site that differs from a quiet day, by id.
+
+    Some sites cannot host: those with lost seats, in a hit zone or of unknown status, exposed sites
+    during a flood, and sites with desks that a strategy holds. Agents neither leave nor join a site
+    that shelters or counts its people, and are not replaced there (D78).
     """
     assert state.bia is not None
     sites = state.bia.sites
@@ -98,7 +104,7 @@ def estimated_from(state: State, site: SiteHeard) -> Instant | None:
 
 
 def _horizon(state: State, now: Instant) -> dict[str, Any]:
-    """Return what says whether agents would be at work before their site is back. Rule D80."""
+    """Return the times that decide whether a reassignment still pays off (D80)."""
     assert state.bia is not None
     policy = state.bia.policy.reassignment
     return {
@@ -117,12 +123,12 @@ def _worst(causes: Iterable[CauseHeard]) -> int:
 
 
 def is_hit(situation: Situation) -> bool:
-    """True if some site lost seats or staff."""
+    """Check whether some site lost seats or staff."""
     return any(c.seat_pct < 100 or c.staff_pct < 100 for c in situation.sites)
 
 
 def telework_works(state: State, now: Instant) -> bool:
-    """A person's word, else: not while the whole information system is isolated."""
+    """Return the declared state of telework, else False while all systems are isolated."""
     if state.travel.telework is not None:
         return state.travel.telework
     isolation = state.dependencies.get(ISOLATION)
@@ -130,7 +136,7 @@ def telework_works(state: State, now: Instant) -> bool:
 
 
 def transit_runs(state: State, now: Instant) -> bool:
-    """A person's word, else what the operators say of the network."""
+    """Return the declared state of public transport, else that of the operators."""
     if state.travel.transit is not None:
         return state.travel.transit
     said = state.dependencies.get(TRANSIT)
@@ -138,7 +144,7 @@ def transit_runs(state: State, now: Instant) -> bool:
 
 
 def incident_of(state: State, situation: Situation) -> str | None:
-    """The incident that hits most of these sites; ties by id."""
+    """Return the incident that hits most of these sites; ties go by id."""
     found = Counter(
         cause.incident
         for c in situation.sites
@@ -150,5 +156,5 @@ def incident_of(state: State, situation: Situation) -> str | None:
 
 
 def _telling(said: SiteHeard) -> tuple[CauseHeard, ...]:
-    """One cause per incident: a site counts once for each."""
+    """Select one cause per incident, so that a site counts once for each."""
     return tuple({c.incident: c for c in said.causes if c.loss_pct}.values())

@@ -1,8 +1,9 @@
-"""Call-outs: what it takes to tell thousands, their progress, and the stop. Pure.
+"""Call-outs: cost and duration estimates, progress, and stop. Pure.
 
-A draft lists people and costs nothing; its arithmetic rests on the declared rates. Once started, people get their notification in
-groups of `CHUNK`, each in its own Transaction, and wait for their turn like everybody else. A stop is in force with its Transaction:
-whoever has not been handed over then, is not.
+A draft lists people and sends nothing; its estimates use the declared rates. Once started, people
+get their notification in groups of `CHUNK`, each in its own Transaction, and wait for a channel's
+pace like everybody else. A stop takes effect with its Transaction: a notification that has not been
+handed over by then is not sent.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from services.delivery.notifications.rate_limits import Pacing
 from services.runtime.decider.maps import Map
 
 PROGRESS_MS: Final = 2000
-"""From one progress row to the next."""
+"""Interval between progress rows."""
 RESTING_MS: Final = 30_000
-"""The same once everybody was told and only answers are waited for."""
+"""The same once everybody has been notified and only answers are missing."""
 MANAGER: Final = "responsable_site"
-"""Who looks for those that do not answer (D37)."""
+"""Role that looks for people without an answer. Rule D37."""
 SETTLED_SHARE: Final = 50
 """Hand-overs from which the observed pace corrects the declared one."""
 _MADE: Final = frozenset(
@@ -56,22 +57,22 @@ class CallOut:
     row: CallOutRow
     people: tuple[Called, ...] = ()
     next: int = 0
-    """How many of the list have their notification."""
+    """Number of people on the list that have their notification."""
     counts: Map[str, int] = field(default_factory=Map)
     """State of its notifications → how many."""
     spent: float = 0.0
 
     def count(self, *states: NotificationState) -> int:
-        """Notifications in these states."""
+        """Count the notifications in these states."""
         return sum(self.counts.get(state.value, 0) for state in states)
 
     @property
     def is_over(self) -> bool:
-        """Everybody has a notification and none is on its way."""
+        """True if everybody has a notification and none is on its way."""
         return self.next >= len(self.people) and self.count(*_OPEN) == 0
 
     def seen(self, before: NotificationRow | None, row: NotificationRow, rules: Rules) -> Self:
-        """One of its notifications moved."""
+        """Update the counts and costs for a changed notification."""
         counts = self.counts.set(row.state.value, self.counts.get(row.state.value, 0) + 1)
         if before is not None:
             counts = counts.set(before.state.value, counts.get(before.state.value, 0) - 1)
@@ -83,10 +84,8 @@ class CallOut:
         )
         return replace(self, counts=counts, spent=self.spent + spent)
 
-    # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────
-
     def dump(self) -> dict[str, object]:
-        """JSON-able."""
+        """Dump into JSON-able values."""
         return {
             "row": self.row.model_dump(mode="json", exclude_defaults=True),
             "next": self.next,
@@ -97,7 +96,7 @@ class CallOut:
 
     @classmethod
     def load(cls, dumped: object) -> Self:
-        """Inverse of dump."""
+        """Restore a call-out from a dump."""
         assert isinstance(dumped, dict)
         people = tuple(
             Called(person=person, channels=tuple(Channel(c) for c in channels))
@@ -116,9 +115,6 @@ def _is_paid(state: str) -> bool:
     return state in ("accepted", "received", "ambiguous")
 
 
-# ── arithmetic ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def estimates(
     people: Iterable[Called],
     wanted: tuple[Channel, ...],
@@ -126,7 +122,11 @@ def estimates(
     pacing: Pacing,
     sms_parts: int = 1,
 ) -> tuple[ChannelEstimate, ...]:
-    """Per channel, in the order of `wanted`: everybody by the first of their channels, behind those who wait already. `sms_parts`: of one SMS."""
+    """Estimate people, seconds and cost per channel, in the order of `wanted`.
+
+    Everybody counts for the first of their channels, behind the messages that wait already.
+    `sms_parts` are the parts of one SMS.
+    """
     by_channel: dict[Channel, int] = {}
     for one in people:
         if mine := candidates(wanted, one.channels):
@@ -147,7 +147,10 @@ def estimates(
 
 
 def eta(one: CallOut, rules: Rules, pacing: Pacing, now: Instant, held_ms: int = 0) -> Instant:
-    """When the last one is handed over: by the declared rates, or by the pace seen so far when that is slower, after the rest of a hold."""
+    """Estimate when the last notification is handed over.
+
+    The pace is the declared one, or the observed one if that is slower, after the rest of a hold.
+    """
     waiting = estimates(one.people[one.next :], one.row.channels, rules, pacing)
     queued = [
         -(-len(queue) * rules.channels[c].interval_us // 1000)
@@ -165,7 +168,7 @@ def eta(one: CallOut, rules: Rules, pacing: Pacing, now: Instant, held_ms: int =
 def progress(
     one: CallOut, rules: Rules, pacing: Pacing, now: Instant, held_ms: int = 0
 ) -> CallOutRow:
-    """The row as it stands."""
+    """Compute the present row with counts, cost and estimated end."""
     running = one.row.state == "running"
     answered = one.count(NotificationState.ANSWERED)
     over = running and (
@@ -187,9 +190,6 @@ def progress(
             "eta_at": eta(one, rules, pacing, now, held_ms) if running and not over else None,
         }
     )
-
-
-# ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _refused(
@@ -215,7 +215,7 @@ def decide_callout(
     rules: Rules,
     pacing: Pacing,
 ) -> list[Fact]:
-    """Listed, started or stopped."""
+    """Decide a command of a call-out: draft, start or stop."""
     match command:
         case DraftCallOut():
             return decide_draft(known, command, command_id, now, rules, pacing)
@@ -226,7 +226,7 @@ def decide_callout(
 
 
 def _may_call(role: str, kind: str) -> bool:
-    """Return whether a role may tell many at once: a headcount of a site is its manager's, too (D79)."""
+    """Check whether a role may call many people; a site manager may count the site (D79)."""
     return may_count(role) if kind == "headcount" else may_decide(role, HOLDER)
 
 
@@ -238,7 +238,7 @@ def decide_draft(
     rules: Rules,
     pacing: Pacing,
 ) -> list[Fact]:
-    """The people are listed; with the last chunk comes the arithmetic."""
+    """List people on a draft; the estimates come with the last chunk."""
     if not _may_call(command.role, command.kind if known is None else known.row.kind):
         return _refused(command, command_id, 403, "role_not_allowed")
     if known is not None and known.row.state != "draft":
@@ -288,7 +288,7 @@ def decide_draft(
 def decide_start(
     known: CallOut | None, command: StartCallOut, command_id: str, now: Instant
 ) -> list[Fact]:
-    """From now on people are told."""
+    """Start sending."""
     if not _may_call(command.role, "callout" if known is None else known.row.kind):
         return _refused(command, command_id, 403, "role_not_allowed")
     if known is None:
@@ -310,7 +310,7 @@ def decide_stop(
     rules: Rules,
     pacing: Pacing,
 ) -> list[Fact]:
-    """Nobody else is told."""
+    """Stop sending to people that have no message yet."""
     if not _may_call(command.role, "callout" if known is None else known.row.kind):
         return _refused(command, command_id, 403, "role_not_allowed")
     if known is None:
@@ -328,7 +328,7 @@ def decide_stop(
 
 
 def next_group(one: CallOut, lineage: str, now: Instant) -> tuple[NotificationRow, ...]:
-    """The next people's notifications, without an attempt."""
+    """Build the notifications of the next people, without an attempt."""
     row = one.row
     return tuple(
         NotificationRow(
@@ -358,31 +358,32 @@ def _values(row: CallOutRow) -> dict[str, str | int | float | bool | None]:
     return {"text": row.text_id} if row.kind == "callout" else {"site": ", ".join(row.sites)}
 
 
-# ── headcount (D37) ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def reminder_at(row: CallOutRow, rules: Rules, at: Instant) -> Instant | None:
-    """When the next reminder is due; None after the last one."""
+    """Return when the next reminder is due; None after the last one."""
     if row.started_at is None or row.reminded >= len(rules.reminders_ms):
         return None
     return max(at + 1, row.started_at + rules.reminders_ms[row.reminded])
 
 
 def managers_at(row: CallOutRow, rules: Rules, at: Instant) -> Instant | None:
-    """When managers are called; None when they were."""
+    """Return when managers are called; None if they have been."""
     if row.started_at is None or row.managers_called_at is not None:
         return None
     return max(at + 1, row.started_at + rules.managers_ms)
 
 
 def pause_ms(one: CallOut) -> int:
-    """Until the next progress row."""
+    """Return the time until the next progress row."""
     busy = one.next < len(one.people) or one.count(*_OPEN) > 0
     return PROGRESS_MS if busy else RESTING_MS
 
 
 def to_remind(rows: Iterable[NotificationRow], one: CallOut, rules: Rules) -> list[NotificationRow]:
-    """People of a headcount who have not answered, for whom nothing is under way, and who were not told again since this reminder was due."""
+    """Select the people of a headcount to remind.
+
+    They have not answered, no attempt is under way, and they have had no message since this
+    reminder was due.
+    """
     assert one.row.started_at is not None
     due = one.row.started_at + rules.reminders_ms[one.row.reminded]
     return [
@@ -406,7 +407,10 @@ def manager_rows(
     lineage: str,
     now: Instant,
 ) -> list[NotificationRow]:
-    """The calls to the managers of these sites, each once, without an attempt. `verified`: channels on which a person can be reached."""
+    """Build one call for each manager of these sites, without an attempt.
+
+    `verified` returns the channels on which a person can be reached.
+    """
     found, row = one.count(NotificationState.ANSWERED), one.row
     told = {managers[site]: site for site in sorted(row.sites, reverse=True) if site in managers}
     return [
@@ -430,14 +434,11 @@ def manager_rows(
     ]
 
 
-# ── evolve ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def changed(known: CallOut | None, row: CallOutRow) -> CallOut:
-    """With this row."""
+    """Return the call-out with this row."""
     return CallOut(row) if known is None else replace(known, row=row)
 
 
 def listed(known: CallOut, fact: CallOutListed) -> CallOut:
-    """With these people."""
+    """Return the call-out with these people added."""
     return replace(known, people=(*known.people, *fact.people))

@@ -1,4 +1,7 @@
-"""Headcounts: single answers lie encrypted in `texts`; what leaves here are counts. After 30 days the answers' keys are destroyed (D37, D58)."""
+"""Tally headcounts: single answers stay encrypted in `texts`, and only counts leave this module.
+
+The keys of the answers are destroyed after 30 days. Rules D37, D58.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from services.runtime.secrets.vault import TextItem
 log = structlog.get_logger(__name__)
 
 EVERY_S: Final = 5.0
-"""From one count to the next: several answers in one, so that no count stands for a person."""
+"""Seconds between counts: each covers several answers, so that no count reveals one person."""
 KEPT_MS: Final = 30 * DAY_MS
 
 
@@ -45,17 +48,17 @@ class Places(Protocol):
 
 @dataclass
 class _Told:
-    """What was last said of one headcount; of several sites also where people work, and how many were found at each."""
+    """Last published counts of a headcount; with several sites also their people and counts."""
 
     quiet: bool
-    """It was over when this process began: whatever was found until then was told long ago."""
+    """True if it was over when this process began, so its counts are already published."""
     counts: Counter[str] = field(default_factory=Counter)
     sites: dict[str, str] = field(default_factory=dict)
     found: dict[str, int] = field(default_factory=dict)
 
 
 class Teller:
-    """Counts the answers of running headcounts, site by site, and destroys those of old ones."""
+    """Tally of running headcounts by site; destroys the answers of old ones."""
 
     def __init__(
         self,
@@ -76,11 +79,11 @@ class Teller:
         self._told: dict[str, _Told] = {}
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         await rounds("teller", self.tell, self._every_s)
 
     async def tell(self) -> None:
-        """One round. Raises BrokerAway: the next round says it."""
+        """Tally once. Raise BrokerAway; the next round sends the counts."""
         now = round(self._wall_clock() * 1000)
         for id, headcount in list(self._outbox.headcounts.items()):
             if headcount.started_at is not None and now - headcount.started_at > KEPT_MS:
@@ -121,7 +124,7 @@ class Teller:
     async def _report_each(
         self, id: str, headcount: Headcount, told: _Told, answered: set[str], now: int
     ) -> None:
-        """Each site whose count is new by itself, first also those where nobody has been found."""
+        """Report each site with a new count; the first time also sites without any person found."""
         await self._place(headcount, told.sites)
         expected, there = (
             Counter(told.sites.values()),
@@ -137,7 +140,11 @@ class Teller:
         told.quiet = False
 
     async def _place(self, headcount: Headcount, sites: dict[str, str]) -> None:
-        """Each person's place of work. One who has none of these any more was asked about one of them: nobody is left out of the count."""
+        """Find the site of each person.
+
+        A person without one of these sites counts for the first, so that the count leaves nobody
+        out.
+        """
         for person in sorted(headcount.persons - set(sites)):
             contact = await self._places.get(person)
             site = contact.site if contact is not None else None
@@ -148,7 +155,10 @@ class Teller:
     async def _report(
         self, name: str, headcount: Headcount, site: str, found: int, expected: int, now: int
     ) -> None:
-        """The count as a report: it is what the headcount's metric and the site's incident read. The same count twice is one report."""
+        """Send the count as a report, for the metric of the headcount and the site's incident.
+
+        The same count has the same id, so a repeat has no effect.
+        """
         report = ReportReceived(
             report_id=f"{name}-{found}",
             source="recensement",

@@ -1,6 +1,7 @@
-"""Ways to reach a person in a live realm: one folder per channel, with its settings, their linter and its driver.
+"""Channels to people in live realms: one folder each, with settings, their linter and a driver.
 
-Which are there is a matter of settings. What each promises (limits, doubt, receipts) is in `services.delivery.notifications.channel_policies`.
+The settings decide which channels exist. Their limits, doubt and receipts are in
+`services.delivery.notifications.channel_policies`.
 """
 
 from services.delivery.channels.base import Driver, Fault, Inbox, Outgoing, Probing, Result

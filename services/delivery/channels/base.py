@@ -1,4 +1,4 @@
-"""What a channel driver gets and gives."""
+"""Inputs and results of channel drivers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from services.messages import Text
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to one address. The address never leaves the driver: not into errors, logs or ids."""
+    """One message to one address.
+
+    The address never leaves the driver: not into errors, logs or ids.
+    """
 
     realm: str
     row: NotificationRow
@@ -22,12 +25,15 @@ class Outgoing:
     address: str
     text: Text
     returns_url: str
-    """Where a gateway posts receipts and keys of this attempt; the address is its own proof."""
+    """Address to which a gateway posts receipts and keys of this attempt; it is its own proof."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one provider call. `error`: a code, never the provider's sentence (it may quote the address)."""
+    """Result of one provider call.
+
+    `error` is a code, never the provider's text, which may quote the address.
+    """
 
     outcome: Literal["accepted", "failed", "ambiguous"]
     provider_id: str | None = None
@@ -35,35 +41,38 @@ class Result:
     retry: bool = False
     """Failed for a passing reason."""
     retry_after_s: int | None = None
-    """The provider asks not to be called again before (≥ 0)."""
+    """Seconds (≥ 0) for which the provider asks not to be called again."""
     parts: int = 1
-    """How many messages the provider counts, ≥ 1: a long SMS is several."""
+    """Number of messages that the provider counts, ≥ 1: a long SMS is several."""
     receipts: bool = True
-    """False: this provider will never say whether the message arrived. Nobody waits for a receipt then."""
+    """False: this provider sends no receipt, so none is awaited."""
 
 
 class Driver(Protocol):
     """One provider. Stateless between calls, so that a kill loses nothing."""
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
-        """Calls the provider once, within `timeout_s`. Never retries, never raises: a doubt is `ambiguous`.
+        """Call the provider once, within `timeout_s`; never retry, never raise.
 
-        `failed` is said only when the message was surely not taken.
+        A doubt is `ambiguous`; `failed` means that the message was certainly not taken.
         """
         ...
 
 
 @runtime_checkable
 class Probing(Protocol):
-    """A driver whose provider can be tried without telling anybody."""
+    """Driver with a provider that can be tested without sending anything to a person."""
 
     async def probe(self, timeout_s: float) -> str | None:
-        """None when the provider answered, else the code of why not. Nothing is sent to a person. Never raises."""
+        """Probe the provider: return None if it answers, else an error code.
+
+        It sends nothing to a person and never raises.
+        """
         ...
 
 
 class Inbox(Protocol):
-    """Where drivers with a line back hand in what arrives on it. Both return after Kafka has it."""
+    """Target for messages that providers send back; its methods return after Kafka has them."""
 
     async def receipt(
         self,
@@ -72,30 +81,34 @@ class Inbox(Protocol):
         state: Literal["received", "failed"],
         error: str | None,
     ) -> bool:
-        """False: no attempt is known under this id yet, the provider must say it again. Raises BrokerAway."""
+        """Receive a receipt; False if its attempt is unknown yet and the provider must repeat it.
+
+        Raise BrokerAway.
+        """
         ...
 
     def awaited(self, channel: Channel) -> frozenset[str]:
-        """Return the provider's ids of messages that it accepted and for which a receipt is waited for."""
+        """Return the provider's ids of accepted messages that wait for a receipt."""
         ...
 
     async def reply(
         self, channel: Channel, address: str, words: str, *, name: str | None = None
     ) -> bool:
-        """False as above: what was asked is not known yet. What nobody asked for is taken and counted. Raises BrokerAway.
+        """Receive a reply; False if it cannot be matched with a call yet.
 
-        `name`: of this message at the provider; told again it is the same answer.
+        A reply without a call is accepted and counted. `name` is the message's id at the provider:
+        a repeat is the same answer. Raise BrokerAway.
         """
         ...
 
     async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
-        """The provider says that this address is nobody's any more: it leaves the directory, and the ladders hear of it. Never raises."""
+        """Remove an address that ended from the directory and the escalations; never raise."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A defect of a channel's settings. `error` False: it works, but not as one might think."""
+    """Defect of a channel's settings. `error` False: it works, but perhaps not as expected."""
 
     variable: str
     what: str

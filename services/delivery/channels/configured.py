@@ -1,4 +1,4 @@
-"""The drivers that the settings name, and what their settings get wrong."""
+"""Create the drivers of the configured channels, and report faults of their settings."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ log = structlog.get_logger(__name__)
 async def configured_drivers(
     settings: DeliverySettings, inbox: Inbox
 ) -> AsyncIterator[Mapping[Channel, Driver]]:
-    """Channel → driver; a channel that is missing has no provider here, and attempts on it fail as `channel_not_configured`.
+    """Yield the drivers by channel, open while the context lasts.
 
-    So do those on a channel whose settings have an error: the others must go on.
+    Attempts on a channel without a driver fail as `channel_not_configured`. A channel with faulty
+    settings gets no driver either, so that the others continue.
     """
     wrong = set()
     for channel, fault in faults(settings):
@@ -40,7 +41,7 @@ async def configured_drivers(
 
 
 def configured(settings: DeliverySettings) -> tuple[Channel, ...]:
-    """Channels that the settings name, rightly or not."""
+    """Return the channels in the settings, even with faults."""
     named = {
         Channel.EMAIL: settings.smtp_url.get_secret_value(),
         Channel.SMS: settings.sms_url.get_secret_value(),
@@ -55,7 +56,7 @@ def configured(settings: DeliverySettings) -> tuple[Channel, ...]:
 def _driver(
     channel: Channel, settings: DeliverySettings, inbox: Inbox
 ) -> AbstractAsyncContextManager[Driver]:
-    """Of settings without errors."""
+    """Create the driver of a channel with correct settings."""
     match channel:
         case Channel.EMAIL:
             return nullcontext(
@@ -78,7 +79,7 @@ def _driver(
 
 
 def faults(settings: DeliverySettings) -> Iterator[tuple[Channel, Fault]]:
-    """Everything that is wrong or surprising in the settings of the channels."""
+    """Report errors and surprises in the settings of all channels."""
     yield from ((Channel.EMAIL, fault) for fault in email.lint(settings))
     yield from ((Channel.SMS, fault) for fault in sms.lint(settings))
     yield from ((Channel.VOICE, fault) for fault in voice.lint(settings))

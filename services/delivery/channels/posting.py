@@ -1,4 +1,4 @@
-"""One POST per message, for gateways that speak JSON: what a status or a silence means, in one place."""
+"""Post one JSON message per call, and interpret status codes and timeouts in one place."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ from services.delivery.channels.base import Result
 
 _PASSING: Final = frozenset({408, 425, 429})
 _GATEWAY_TIMEOUT: Final = 504
-"""Of a proxy that handed the request on and heard nothing more."""
+"""Status of a proxy that forwarded the request and got no answer."""
 _ANSWER_BYTES: Final = 65_536
 UNREADABLE: Final = "answer_unreadable"
-"""Ends the codes of gateways that said yes in a way that is not theirs."""
+"""Ends the error codes of gateways with an unreadable answer to a 2xx."""
 DAY_S: Final = 86_400
-"""No provider is taken to ask for more."""
+"""Longest pause that a provider can ask for."""
 _NOT_SENT: Final = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
 )
-"""Raised before anything of the request went out. Whatever else is raised may have come after it."""
+"""Errors before anything of the request was sent; any other error may come afterwards."""
 
 
 def retry_after_s(headers: Mapping[str, str]) -> int | None:
-    """What `Retry-After` asks for, seconds (RFC 9110 10.2.3): as a number, or as a date by the clock of who named it. None: nothing that can be read."""
+    """Return the seconds that `Retry-After` asks for (RFC 9110 10.2.3); None if unreadable.
+
+    It is a number, or a date by the clock of the server.
+    """
     said = headers.get("Retry-After", "").strip()
     if said.isascii() and said.isdecimal():
         return min(int(said[:9]), DAY_S)
@@ -42,7 +45,7 @@ def retry_after_s(headers: Mapping[str, str]) -> int | None:
 
 
 def http_date(text: str) -> datetime | None:
-    """An aware time, or None."""
+    """Parse an HTTP date into an aware time; None if unreadable."""
     try:
         found = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
@@ -51,7 +54,10 @@ def http_date(text: str) -> datetime | None:
 
 
 class Posting:
-    """A pool of connections while entered; errors are `<name>_<code>`. Subclasses say what to post."""
+    """Connection pool while entered; error codes are `<name>_<code>`.
+
+    Subclasses build the message.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -73,8 +79,11 @@ class Posting:
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float
     ) -> Result:
-        """2xx is accepted if the body is the provider's (see `taken`); 408, 425, 429 and 5xx are passing failures, with what `Retry-After` says; no answer after the
-        request went out is a doubt, also when a proxy before the gateway says so.
+        """Post a message and interpret the answer.
+
+        2xx is accepted if the body is the provider's (see `taken`). 408, 425, 429 and 5xx are
+        passing failures, with the pause of `Retry-After`. No answer after the request was sent is a
+        doubt, also if a proxy before the gateway reports it.
         """
         assert self._session is not None, "entered before it posts"
         given = {"content-type": "application/json", **headers}
@@ -94,7 +103,7 @@ class Posting:
         except (aiohttp.ClientError, TimeoutError):
             if not status:
                 return Result("ambiguous", error=f"{self._name}_no_answer")
-            content = b""  # the status is the answer, whatever became of the rest
+            content = b""  # the status is the answer, even without the rest
         if 200 <= status < 300:
             return self.taken(content)
         if status == _GATEWAY_TIMEOUT:
@@ -108,7 +117,7 @@ class Posting:
         )
 
     async def connects(self, url: str, timeout_s: float) -> str | None:
-        """As `Probing.probe`: the gateway takes a connection, over HTTPS with its certificate. It is asked for nothing."""
+        """Connect to the gateway and send nothing; over HTTPS, check its certificate."""
         parts = urlsplit(url)
         tls = parts.scheme == "https"
         try:
@@ -121,20 +130,21 @@ class Posting:
         writer.close()
         return None
 
-    def taken(self, content: bytes) -> Result:  # noqa: ARG002  the body says nothing where no provider documents one
-        """Return what the body of a 2xx says. Drivers whose provider documents an answer override it."""
+    def taken(self, content: bytes) -> Result:  # noqa: ARG002
+        """Interpret the body of a 2xx; drivers with a documented answer override it."""
         return Result("accepted")
 
     def unreadable(self) -> Result:
-        """Return the result of a 2xx whose body is not the answer that the provider documents.
+        """Return the result of a 2xx without the documented answer.
 
-        A proxy, a captive portal or another service may have answered: nobody knows whether the message was taken.
+        A proxy, a captive portal or another service may have answered, so it is unknown whether the
+        message was taken.
         """
         return Result("ambiguous", error=f"{self._name}_{UNREADABLE}")
 
 
 def value_at(content: bytes, pointer: str) -> str | None:
-    """Return what stands in a JSON text at a JSON Pointer (RFC 6901): a text or whole number. None: nothing of the kind."""
+    """Return the text or whole number at a JSON Pointer (RFC 6901); None if there is none."""
     try:
         found = orjson.loads(content)
         for step in pointer.split("/")[1:]:

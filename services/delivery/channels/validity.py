@@ -1,4 +1,4 @@
-"""For how long a message is worth delivering: providers drop what is older, so that no phone rings for yesterday."""
+"""Validity of a message: providers drop older ones, so that no phone rings for yesterday."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from schemas.delivery import NotificationRow
 
 
 def validity_min(row: NotificationRow) -> int:
-    """Minutes from the plan: a call until an hour after the time to answer it, information for a day."""
+    """Return the minutes of validity from the plan.
+
+    A call is valid until an hour after its time to answer, information for a day.
+    """
     until = row.ack_by + HOUR_MS if row.ack_by is not None else row.planned_at + 24 * HOUR_MS
     return max(5, (until - row.planned_at) // MINUTE_MS)

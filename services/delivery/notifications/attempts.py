@@ -1,8 +1,9 @@
-"""One notification through its attempts: pure steps from row to row.
+"""Steps of one notification through its attempts, from row to row. Pure.
 
-An attempt is `planned` until a sender claims it, `granted` to one run, then `accepted` → `received`, `failed` or `ambiguous`;
-`superseded` when it was never granted and is not needed. Only the newest attempt can be open, so the person hears one channel
-at a time. The state of the notification is a function of the row (`state_of`): it is never set by hand.
+An attempt is `planned` until a sender claims it, `granted` to one run, then `accepted` →
+`received`, `failed` or `ambiguous`. It is `superseded` if it was never granted and is not needed.
+Only the newest attempt can be open, so one channel at a time calls the person. `state_of` derives
+the state of the notification from the row; never set it by hand.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ QUIET_HOURS = "quiet_hours"
 BUNDLED = "bundled"
 SAME_MINUTE = "same_minute"
 WAITS = frozenset({HELD, PACED, QUIET_HOURS, BUNDLED, SAME_MINUTE})
-"""Reasons for which nothing is planned yet: a hold, the provider's pace, the hours of a channel, the next digest, what the
-person was told of the same incident less than a minute ago."""
+"""Reasons to plan no attempt yet.
+
+A hold, the provider's pace, the hours of a channel, the next digest, or a message about the same
+incident less than a minute ago.
+"""
 NO_VERIFIED_CHANNEL = "no_verified_channel"
 PERHAPS_NOT_SENT = "perhaps_not_sent"
 NO_OUTCOME = "no_outcome"
 NO_ANSWER = "_no_answer"
-"""Ends the codes of providers that said nothing within the limit."""
+"""Ends the error codes of providers that did not answer within the limit."""
 NO_RECEIPT = "no_receipt"
 LOSS = "loss"
 
@@ -46,7 +50,7 @@ Policies = Mapping[Channel, ChannelPolicy]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is in force when the next step of a notification is looked for."""
+    """Terms in force for the next step of a notification."""
 
     lineage: str
     now: Instant
@@ -65,29 +69,30 @@ class TryOn:
 
 
 def is_settled(row: NotificationRow) -> bool:
-    """Nothing more is to be sent: a person answered, it is no longer needed, or another message told it."""
+    """Check whether a notification is answered, withdrawn, or covered by another message."""
     return row.answer is not None or row.withdrawn is not None or row.bundled_into is not None
 
 
 def open_attempt(row: NotificationRow) -> AttemptRow | None:
-    """The attempt that waits for a claim or for its outcome."""
+    """Return the attempt that waits for a claim or for its outcome."""
     return next((a for a in reversed(row.attempts) if a.state in ("planned", "granted")), None)
 
 
 def find_attempt(row: NotificationRow, attempt_id: str) -> AttemptRow | None:
-    """The attempt with this id."""
+    """Find the attempt with this id."""
     return next((a for a in row.attempts if a.id == attempt_id), None)
 
 
 def was_made(attempt: AttemptRow) -> bool:
-    """A sender was allowed to call: the person may have heard of it."""
+    """Check whether a sender was allowed to call, so that the person may have been reached."""
     return attempt.granted_at is not None
 
 
 def state_of(row: NotificationRow) -> NotificationState:
-    """The one state of API.md that this row is in.
+    """Derive the state of a notification from its row.
 
-    `withdrawn` = called back before anybody could be told; `superseded` = called back afterwards, or told by another message.
+    `withdrawn`: called off before anybody could be reached. `superseded`: called off afterwards, or
+    covered by another message.
     """
     if row.answer is not None:
         return NotificationState.ANSWERED
@@ -109,13 +114,16 @@ def state_of(row: NotificationRow) -> NotificationState:
 
 
 def with_state(row: NotificationRow) -> NotificationRow:
-    """The row with state and channel made to agree with its attempts."""
+    """Update state and channel of a row to agree with its attempts."""
     newest = row.attempts[-1].channel if row.attempts else None
     return _changed(row, state=state_of(row), channel=newest)
 
 
 def _changed(row: NotificationRow, **changes: Any) -> NotificationRow:
-    """The row with these values, itself when it has them: a call-out makes thousands of rows, and a copy costs more than a look."""
+    """Change values of a row; return the row itself if it has them already.
+
+    A call-out makes thousands of rows, and a copy costs more than the comparison.
+    """
     return (
         row
         if all(getattr(row, name) == value for name, value in changes.items())
@@ -124,7 +132,7 @@ def _changed(row: NotificationRow, **changes: Any) -> NotificationRow:
 
 
 def change_attempt(row: NotificationRow, attempt: AttemptRow, **changes: Any) -> NotificationRow:
-    """The row with this attempt changed."""
+    """Change one attempt of a row."""
     return row.model_copy(
         update={
             "attempts": tuple(
@@ -135,7 +143,10 @@ def change_attempt(row: NotificationRow, attempt: AttemptRow, **changes: Any) ->
 
 
 def supersede_planned(row: NotificationRow) -> NotificationRow:
-    """Attempts that nobody claimed are no longer offered; waits for a next try or a receipt end. A granted one runs on."""
+    """Supersede attempts that are not claimed, and end waits for a next try or a receipt.
+
+    A granted attempt continues.
+    """
     attempts = tuple(
         a.model_copy(update={"state": "superseded"})
         if a.state == "planned"
@@ -148,11 +159,12 @@ def supersede_planned(row: NotificationRow) -> NotificationRow:
 
 
 def next_try(row: NotificationRow, policies: Policies, now: Instant) -> TryOn | None:
-    """Where to go after what happened so far; None = nothing is left to try.
+    """Choose the channel and time of the next attempt; None if none is left.
 
-    Every channel once, in order and without waiting, those whose hours are over for information last; then the channels that failed
-    for a passing reason (or are in doubt and at-least-once), the least tried first, each after its pause and what its provider asked for. A
-    provider that accepted is not asked again.
+    Every channel is tried once, in order and without waiting; a channel closed for information
+    comes last. Then channels are repeated that failed for a passing reason, or are in doubt and
+    at-least-once: the least tried first, each after its pause and the time that its provider asked
+    for. A provider that accepted is not asked again.
     """
     tried = _by_channel(row.attempts[row.replayed_after :])
     closed: list[TryOn] = []
@@ -177,21 +189,25 @@ def next_try(row: NotificationRow, policies: Policies, now: Instant) -> TryOn | 
 
 
 def _pause_ms(row: NotificationRow, made: list[AttemptRow]) -> int:
-    """Return the pause after the attempts on one channel: none for a first page that perhaps nobody was told.
+    """Return the pause after the attempts on one channel; none for a first page in doubt.
 
-    A provider that gave an answer is not asked again at once, whatever the answer was worth.
+    A provider that answered is not asked again at once, whatever its answer.
     """
     unheard = made[-1].state == "ambiguous" and _is_unheard(made[-1].error)
     return 0 if unheard and never_waits(row) else pause_ms(len(made))
 
 
 def _is_unheard(error: str | None) -> bool:
-    """Return whether the doubt is a sender that died or a provider that did not answer in time."""
+    """Check whether the doubt comes from a dead sender or a silent provider."""
     return error == NO_OUTCOME or (error or "").endswith(NO_ANSWER)
 
 
 def _opens(row: NotificationRow, channel: Channel, policy: ChannelPolicy, now: Instant) -> Instant:
-    """When this message may go by the channel: after its quiet hours (D36), and the information of a call-out in the hours of the channel."""
+    """Return when this message may use the channel.
+
+    That is after the quiet hours (D36); information of a call-out also waits for the hours of the
+    channel.
+    """
     if row.quiet_until is not None and now < row.quiet_until and _keeps_quiet(row, channel):
         return row.quiet_until
     if policy.hours is None or row.campaign is None or row.danger or row.answer_expected:
@@ -200,7 +216,10 @@ def _opens(row: NotificationRow, channel: Channel, policy: ChannelPolicy, now: I
 
 
 def _keeps_quiet(row: NotificationRow, channel: Channel) -> bool:
-    """App and SMS; what would only stand in for them; and the telephone, unless it asks for an answer."""
+    """Check whether quiet hours apply to the channel.
+
+    They apply to app, SMS and their substitutes, and to the telephone if it asks for no answer.
+    """
     loud = (
         {Channel.APP, Channel.SMS}
         if row.answer_expected
@@ -226,9 +245,9 @@ def _may_repeat(policy: ChannelPolicy, made: list[AttemptRow]) -> bool:
 
 
 def advance(row: NotificationRow, terms: Terms) -> NotificationRow:
-    """The row with its next attempt planned, what it waits for, or its end.
+    """Plan the next attempt of a row, its wait, or its end.
 
-    No change while an attempt is open or a provider's word stands. Changes nothing when it is called again.
+    It changes nothing while an attempt is open or a provider's outcome stands, and is idempotent.
     """
     row = _changed(row, waits_for=None, not_before=None)
     if (
@@ -268,7 +287,10 @@ def advance(row: NotificationRow, terms: Terms) -> NotificationRow:
 
 
 def replay(row: NotificationRow, channels: tuple[Channel, ...]) -> NotificationRow:
-    """The row begins again on these channels; what was tried before no longer counts, and a repetition says that it is one."""
+    """Restart a row on these channels; earlier attempts no longer count.
+
+    A repetition is marked as a possible duplicate.
+    """
     begun = {"replayed_after": len(row.attempts), "channels": channels, "why": None}
     return supersede_planned(row).model_copy(update=begun)
 
@@ -280,7 +302,7 @@ def _stands(attempt: AttemptRow) -> bool:
 
 
 def _end(row: NotificationRow) -> str | None:
-    """Why nothing is left to try."""
+    """Return the reason for which no attempt is left."""
     made = [a for a in row.attempts[row.replayed_after :] if a.state != "superseded"]
     if not row.channels:
         return NO_VERIFIED_CHANNEL
@@ -296,7 +318,10 @@ def _end(row: NotificationRow) -> str | None:
 def grant(
     row: NotificationRow, attempt: AttemptRow, run: str, now: Instant, policy: ChannelPolicy
 ) -> NotificationRow:
-    """The attempt belongs to this run; without an outcome it is ambiguous at L + G from now (≥ the claim's append time)."""
+    """Grant the attempt to this run; without an outcome it becomes ambiguous at L + G from now.
+
+    This is never before the claim's append time + L + G.
+    """
     due = now + policy.outcome_ms
     return with_state(
         change_attempt(row, attempt, state="granted", run=run, granted_at=now, due=due)
@@ -310,9 +335,9 @@ def accepted(
     provider_id: str | None,
     receipt_ms: int | None,
 ) -> NotificationRow:
-    """The provider took it. A later attempt that nobody claimed yet is not needed.
+    """Mark the attempt as accepted by the provider, and supersede a later unclaimed one.
 
-    `receipt_ms`: after so long without a receipt the next channel is tried; None: no receipt is waited for.
+    The next channel is tried after `receipt_ms` without a receipt; None: no receipt is expected.
     """
     row = supersede_planned(row)
     due = now + receipt_ms if receipt_ms is not None and not is_settled(row) else None
@@ -331,7 +356,10 @@ def failed(
     retry: bool,
     asked_s: int | None = None,
 ) -> NotificationRow:
-    """It surely did not reach the person by this attempt. `asked_s`: the provider's own word on when it may be called again."""
+    """Mark the attempt as failed: it certainly did not reach the person.
+
+    `asked_s` is the pause that the provider asks for.
+    """
     retry_at = None if asked_s is None or not retry else now + min(asked_s * 1000, ASKED_MOST_MS)
     return with_state(
         change_attempt(
@@ -350,21 +378,21 @@ def failed(
 def in_doubt(
     row: NotificationRow, attempt: AttemptRow, now: Instant, error: str | None
 ) -> NotificationRow:
-    """Nobody knows whether the call was made or what it did."""
+    """Mark the attempt as ambiguous: it is unknown whether the call was made or took effect."""
     return with_state(
         change_attempt(row, attempt, state="ambiguous", ended_at=now, error=error, due=None)
     )
 
 
 def without_receipt(row: NotificationRow, attempt: AttemptRow) -> NotificationRow:
-    """Accepted, and no receipt came in time: the next channel is worth trying."""
+    """Mark an accepted attempt as overdue for its receipt, so that the next channel is tried."""
     return change_attempt(row, attempt, error=NO_RECEIPT, due=None).model_copy(
         update={"why": NO_RECEIPT}
     )
 
 
 def received(row: NotificationRow, attempt: AttemptRow, now: Instant) -> NotificationRow:
-    """The provider has a receipt: the message is on the person's device."""
+    """Mark the attempt as received: the provider has a receipt from the person's device."""
     row = supersede_planned(row)
     row = change_attempt(
         row, attempt, state="received", ended_at=attempt.ended_at or now, error=None, due=None

@@ -40,37 +40,40 @@ ALARMS: Final = frozenset(
     }
 )
 MAX_ITEMS: Final = 20
-"""Messages that one digest tells; more are counted."""
+"""Messages listed in one digest; more are counted."""
 _K = TypeVar("_K")
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one person was told lately."""
+    """Recent messages to one person."""
 
     at: tuple[Instant, ...] = ()
     """Messages of the last hour that count for the budget."""
     alarm_at: Instant | None = None
-    """The last continuity alarm, or digest of such."""
+    """Time of the last continuity alarm, or digest with one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundles:
     told: Map[str, Told] = Map()
-    """Person → what they were told."""
+    """Person → recent messages."""
     waiting: Map[str, tuple[str, ...]] = Map()
     """Person → notifications that wait for the next digest, oldest first."""
     quiet: Map[str, tuple[str, ...]] = Map()
     """Person → notifications that wait for the end of the quiet hours, oldest first."""
     minute: Map[str, tuple[str, ...]] = field(default=Map(), compare=False)
-    """Person → notifications that wait for the end of a minute, oldest first. An index of the notifications: no snapshot holds it."""
+    """Person → notifications that wait for the end of a minute, oldest first.
+
+    An index of the notifications: no snapshot holds it.
+    """
     about: Map[tuple[str, str], Instant] = field(default=Map(), compare=False)
-    """(person, incident) → when the person was last told of it. An index, too."""
+    """(person, incident) → time of the last message about it. An index, too."""
     queued: Map[tuple[str, str], tuple[str, ...]] = field(default=Map(), compare=False)
     """(person, incident) → calls that wait for their turn at a provider, oldest first. An index, too."""
 
     def until(self, row: NotificationRow, rules: Rules, now: Instant) -> Instant | None:
-        """When the digest goes out that this message must wait for; None = it goes now."""
+        """Return when the digest goes out that this message waits for; None: it goes now."""
         if not is_bundled(row) or (row.quiet_until is not None and now < row.quiet_until):
             return None
         told = self.told.get(row.person, Told())
@@ -97,7 +100,7 @@ class Bundles:
         return at + MINUTE_MS if at is not None and now < at + MINUTE_MS else None
 
     def handed(self, row: NotificationRow, at: Instant) -> Self:
-        """The first attempt on this message was planned."""
+        """Record that the first attempt of this message was planned."""
         about = self.about.set(_key(row), at) if is_about_incident(row) else self.about
         if not counts(row):
             return self if about is self.about else replace(self, about=about)
@@ -113,7 +116,7 @@ class Bundles:
         )
 
     def placed(self, row: NotificationRow, *, bundled: bool, quiet: bool, minute: bool) -> Self:
-        """With this message among those that wait for a digest, for the end of the quiet hours or of a minute, or for none."""
+        """Add the message to the queue for a digest, quiet hours or a minute, or to none."""
         person = row.person
         waiting, silent = (
             _placed(self.waiting, person, row.id, waits=bundled),
@@ -131,7 +134,7 @@ class Bundles:
         return replace(self, waiting=waiting, quiet=silent, minute=soon, queued=queued)
 
     def dump(self) -> dict[str, list[tuple[str, object]]]:
-        """JSON-able collections."""
+        """Dump into JSON-able collections."""
         return {
             "told": [
                 (person, [list(told.at), told.alarm_at]) for person, told in self.told.items()
@@ -144,7 +147,7 @@ class Bundles:
     def load(
         cls, dumped: dict[str, list[tuple[str, object]]], rows: Iterable[NotificationRow]
     ) -> Self:
-        """Inverse of dump, with the notifications of the same snapshot."""
+        """Restore from a dump and the notifications of the same snapshot."""
         told = {}
         for person, value in dumped.get("told", ()):
             assert isinstance(value, (list, tuple))
@@ -193,13 +196,13 @@ def _key(row: NotificationRow) -> tuple[str, str]:
 
 
 def counts(row: NotificationRow) -> bool:
-    """It counts for the budget: wave 1 and voice are exempt, and danger."""
+    """Check whether a message counts for the budget: not step 1, voice or danger."""
     voice = bool(row.channels) and row.channels[0] is Channel.VOICE
     return not row.danger and row.wave != 1 and not voice
 
 
 def is_about_incident(row: NotificationRow) -> bool:
-    """Return whether a message is one of those of which a person gets one per incident and minute."""
+    """Check whether a message is limited to one per person, incident and minute."""
     return row.incident is not None and row.campaign is None and row.template != UNREAD
 
 
@@ -210,15 +213,17 @@ def is_queued_call(row: NotificationRow) -> bool:
 
 
 def is_bundled(row: NotificationRow) -> bool:
-    """It may wait for a digest."""
+    """Check whether a message may wait for a digest."""
     return counts(row) and not row.answer_expected and row.campaign is None
 
 
 def spoken_for(
     row: NotificationRow, others: tuple[NotificationRow, ...]
 ) -> tuple[NotificationRow, ...]:
-    """Of the quiet hours' messages to one person those that one message tells, this one among them: all that asks for no answer; of the
-    calls, which must be answerable on their own, those of one ladder.
+    """Select the messages of quiet hours that one message to a person covers, this one included.
+
+    Messages without an answer go together; calls must be answerable on their own, so only those of
+    one escalation go together.
     """
     if not row.answer_expected:
         return (row, *(o for o in others if not o.answer_expected))
@@ -233,7 +238,7 @@ def spoken_for(
 
 
 def newest_call(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
-    """Of several calls of one ladder to one person the newest, which stands for the others, then those."""
+    """Return the newest of several calls of one escalation, then those that it replaces."""
     carrier = max(rows, key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0, r.id))
     told = (
         r.model_copy(update={"bundled_into": carrier.id, "why": "bundled", "not_before": None})
@@ -244,7 +249,7 @@ def newest_call(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...
 
 
 def gravest_first(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
-    """Return the messages of one minute in the order in which they matter: calls before information, then by level; the newest first."""
+    """Sort the messages of one minute: calls before information, then by level, newest first."""
     return tuple(
         sorted(
             rows,
@@ -254,9 +259,10 @@ def gravest_first(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, .
 
 
 def one_of_a_minute(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
-    """Return the gravest message of a minute with what it tells, then those that it tells.
+    """Return the gravest message of a minute with its bundle, then the bundled messages.
 
-    A call tells information and the older calls of its own escalation; a call of another one must be answerable on its own and goes after it.
+    A call covers information and the older calls of its own escalation. A call of another
+    escalation must be answerable on its own and goes after it.
     """
     first, *rest = gravest_first(rows)
     calls = [
@@ -275,7 +281,10 @@ def one_of_a_minute(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow,
 def bundle(
     carrier: NotificationRow, others: tuple[NotificationRow, ...]
 ) -> tuple[NotificationRow, ...]:
-    """The carrier with what the others say, then the others, told by it. What a message told already goes with it."""
+    """Return the carrier with the content of the others, then the bundled others.
+
+    Messages bundled earlier go with it.
+    """
     if not others:
         return (carrier.model_copy(update={"why": None, "not_before": None}),)
     own = [

@@ -1,4 +1,4 @@
-"""From a planned notification to its first attempt: which of the person's channels, in which order."""
+"""Choose the channels of a planned notification and their order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from services.delivery.notifications.channel_policies import FALLBACK
 
 
 def candidates(wanted: Sequence[Channel], verified: Iterable[Channel]) -> tuple[Channel, ...]:
-    """The wave's channels that are verified for the person, in the wave's order, then e-mail and webhook when verified.
+    """Return the step's channels that are verified for the person, then e-mail and webhook.
 
-    Other verified channels are not used: a wave that says `app, sms` does not ring a phone at night (D36).
+    The order is that of the step. Other verified channels are not used: a step with `app, sms` does
+    not ring a phone at night (D36).
     """
     mine = set(verified)
     return tuple(dict.fromkeys(c for c in (*wanted, *FALLBACK) if c in mine))
@@ -23,7 +24,10 @@ def candidates(wanted: Sequence[Channel], verified: Iterable[Channel]) -> tuple[
 def planned_row(
     planned: NotificationPlanned, verified: Iterable[Channel], lost_at: Instant | None
 ) -> NotificationRow:
-    """The row as it is first known, without an attempt. The channels stay as they are now, whatever the roster becomes."""
+    """Build the first row of a notification, without an attempt.
+
+    Its channels stay as they are now, even if the roster changes.
+    """
     return NotificationRow(
         id=planned.notification,
         incident=planned.incident,

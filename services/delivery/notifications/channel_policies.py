@@ -1,4 +1,4 @@
-"""What each channel promises, carries and costs: the territory's declaration (`canaux.yaml`), or these values where it makes none.
+"""Limits, doubt and costs of each channel: declared by the territory (`canaux.yaml`), or these.
 
 Part of the logic version: a change here is a change of `DeliveryDecider.logic`.
 """
@@ -21,24 +21,27 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 
 
 class Doubt(StrEnum):
-    """What an attempt means of which nobody knows whether it was made."""
+    """Treatment of an attempt of which it is unknown whether it was made."""
 
     AT_LEAST_ONCE = "at_least_once"
-    """Told perhaps twice rather than perhaps never: a new attempt, marked `possible_duplicate`."""
+    """Rather twice than never: a new attempt, marked `possible_duplicate`."""
     AT_MOST_ONCE = "at_most_once"
-    """This channel is not tried again for this notification: "perhaps not sent"."""
+    """The channel is not tried again for this notification: "perhaps not sent"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When information may go by a channel: local minutes of the day, and whether on Sundays. Calls and danger pass at all hours."""
+    """Hours in which information may use a channel: local minutes of the day, and Sundays.
+
+    Calls and danger pass at all hours.
+    """
 
     from_min: int
     to_min: int
     sundays: bool
 
     def opens(self, now: Instant) -> Instant:
-        """`now` when it is open, else when it opens next."""
+        """Return `now` if it is open, else the next opening."""
         local = datetime.fromtimestamp(now / 1000, PARIS)
         if self._is_open(local):
             return now
@@ -60,22 +63,25 @@ class Hours:
 @dataclass(frozen=True, slots=True)
 class ChannelPolicy:
     limit_ms: int
-    """L: a sender must have ended its provider call within this time from before it sent the claim, on its monotonic clock."""
+    """L: time limit of the provider call, on the sender's monotonic clock from before the claim."""
     grace_ms: int
-    """G: time for the outcome to travel. An attempt without outcome is ambiguous at the claim's append time + L + G."""
+    """G: time for the outcome to arrive.
+
+    An attempt without an outcome is ambiguous at the claim's append time + L + G.
+    """
     doubt: Doubt
     receipt_ms: int | None
-    """Without a receipt within this time the next channel is tried; None = the channel gives no receipts."""
+    """Time to wait for a receipt before the next channel is tried; None: there are no receipts."""
     tries: int
     """Attempts on this channel for one notification, the first one included."""
     per_minute: float = 600.0
-    """Messages that the provider takes."""
+    """Messages that the provider takes per minute."""
     burst: int = 20
-    """Of them at once."""
+    """Messages that the provider takes at once."""
     cost_cents: float = 0.0
-    """Of one message, for the arithmetic of a call-out."""
+    """Cost of one message, for the estimates of a call-out."""
     hours: Hours | None = None
-    """When information may go by it; None = always."""
+    """Hours in which information may use it; None: always."""
 
     @property
     def interval_us(self) -> int:
@@ -105,7 +111,7 @@ POLICIES: Final = MappingProxyType(
         Channel.WEBHOOK: ChannelPolicy(
             15_000, 10_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=3
         ),
-        # a no of apprise may hide a message that was taken
+        # a negative result of apprise may hide a message that was taken
         Channel.CHAT: ChannelPolicy(20_000, 10_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=2),
     }
 )
@@ -113,26 +119,26 @@ POLICIES: Final = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is in force in a realm."""
+    """Rules in force in a realm."""
 
     channels: Mapping[Channel, ChannelPolicy]
     digest_ms: int = 10 * MINUTE_MS
-    """From one bundled message to the next (D36)."""
+    """Interval between bundled messages. Rule D36."""
     budget_per_hour: int = 6
-    """Messages to one person before they are bundled (D36)."""
+    """Messages to one person in an hour before they are bundled. Rule D36."""
     reminders_ms: tuple[int, ...] = (10 * MINUTE_MS, 20 * MINUTE_MS, 40 * MINUTE_MS)
-    """Of a headcount, from its start (D37)."""
+    """Times of headcount reminders from its start. Rule D37."""
     managers_ms: int = 30 * MINUTE_MS
-    """From the start of a headcount until managers are called (D37)."""
+    """Time from the start of a headcount until managers are called. Rule D37."""
     close_pct: float = 98.0
-    """Share of answers at which a headcount closes (D37)."""
+    """Share of answers at which a headcount closes. Rule D37."""
 
 
 DEFAULT: Final = Rules(POLICIES)
 
 
 def declared(rules: ChannelRules) -> Mapping[Channel, ChannelPolicy]:
-    """Policies of the territory; a channel that it does not name keeps its own."""
+    """Return the policies of the territory; a channel that it omits keeps the default."""
     found = dict(POLICIES)
     for rule in rules.channels:
         hours = rule.information_hours
@@ -151,7 +157,7 @@ def declared(rules: ChannelRules) -> Mapping[Channel, ChannelPolicy]:
 
 
 def dump_rules(rules: Rules) -> dict[str, Any]:
-    """JSON-able."""
+    """Dump the rules into JSON-able values."""
     return {
         "channels": {c.value: asdict(p) for c, p in rules.channels.items()},
         "digest_ms": rules.digest_ms,
@@ -161,7 +167,7 @@ def dump_rules(rules: Rules) -> dict[str, Any]:
 
 
 def load_rules(dumped: Mapping[str, Any]) -> Rules:
-    """Inverse of dump_rules."""
+    """Restore rules from a dump."""
     channels = {}
     for channel, values in dumped["channels"].items():
         hours = values["hours"]
@@ -182,12 +188,15 @@ def load_rules(dumped: Mapping[str, Any]) -> Rules:
 
 
 FALLBACK: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT)
-"""Tried after the channels of the wave, when verified for the person."""
+"""Tried after the channels of the step, if verified for the person."""
 _PAUSES_MS: Final = (30_000, 2 * MINUTE_MS)
 ASKED_MOST_MS: Final = 10 * MINUTE_MS
-"""A provider that asks for a longer pause is called again after this one: somebody waits for the message."""
+"""Longest pause that a provider can ask for, because somebody waits for the message."""
 
 
 def pause_ms(tries: int) -> int:
-    """Pause before the next attempt on a channel that failed `tries` times (≥ 1). Other channels do not wait for it."""
+    """Return the pause before the next attempt on a channel that failed `tries` times (≥ 1).
+
+    Other channels do not wait for it.
+    """
     return _PAUSES_MS[min(tries, len(_PAUSES_MS)) - 1]

@@ -1,4 +1,4 @@
-"""The silent test of the channels in the monthly drill (D38): asked of a sender, and what it said. Pure."""
+"""Silent test of the channels in the monthly drill: request and result. Rule D38. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.realms import is_live
 
 
 def probed(realm: str, word: LaddersDrilled | ProbeOutcome, now: Instant) -> list[Fact]:
-    """The probe is asked for, or has its outcome; a simulated realm has no channels."""
+    """Record the request for a probe or its outcome; a simulated realm has no channels."""
     if not is_live(realm):
         return []
     match word:

@@ -1,4 +1,4 @@
-"""Hold: stop all sending until a named time, never what is about danger to people (API.md, `/api/v1/sending/hold`)."""
+"""Hold: stop all sending until a given time, except messages about danger to people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _refused(command: Command, command_id: str, status: int, code: str) -> list[
 
 
 def decide_hold(command: HoldSending, command_id: str, now: Instant) -> list[Fact]:
-    """Holds, or moves the end of a hold in force. Needs a reason and an end in the future."""
+    """Hold sending, or move the end of a hold; needs a reason and a future end."""
     if not may_decide(command.role, HOLDER):
         return _refused(command, command_id, 403, "role_not_allowed")
     if not command.reason:
@@ -44,7 +44,7 @@ def decide_hold(command: HoldSending, command_id: str, now: Instant) -> list[Fac
 def decide_release(
     hold: HoldRow | None, command: ReleaseSending, command_id: str, now: Instant
 ) -> list[Fact]:
-    """Ends a hold before its time."""
+    """End a hold before its time."""
     if not may_decide(command.role, HOLDER):
         return _refused(command, command_id, 403, "role_not_allowed")
     if hold is None or not hold.held:
@@ -57,5 +57,5 @@ def decide_release(
 
 
 def lapsed(now: Instant) -> HoldChanged:
-    """The hold reached its end."""
+    """Record that the hold reached its end."""
     return HoldChanged(row=HoldRow(held=False, reason="until_reached", since=now))

@@ -1,8 +1,9 @@
-"""Pace: how fast each provider may be handed messages, who goes first, and fair shares among those who wait. Pure.
+"""Pace: the rate of each provider, the order of waiting messages, and fair shares. Pure.
 
-A bucket of `burst` messages per channel fills at the declared rate. Danger to people and the first page of an incident never wait;
-they take from the bucket all the same, so the rate holds over time. Whoever waits goes by urgency; within one urgency the groups
-(an escalation, a call-out) take turns, however many messages each has (start-time fair queueing).
+A bucket of `burst` messages per channel fills at the declared rate. Danger to people and the first
+page of an incident never wait, but take from the bucket, so the rate holds over time. Other
+messages go by urgency; within one urgency, the groups (an escalation, a call-out) take turns,
+however many messages each has (start-time fair queueing).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from services.delivery.notifications.channel_policies import ChannelPolicy
 from services.runtime.decider.maps import Map
 
 QUANTUM_MS: Final = 250
-"""Those who wait leave in groups of about so much: a tick costs an input."""
+"""Waiting messages leave in groups of about this duration, because each tick costs an input."""
 
 
 _V = TypeVar("_V")
@@ -28,7 +29,7 @@ _US: Final = 1000
 
 
 class Urgency(IntEnum):
-    """Order among those who wait. The first two never do."""
+    """Order of messages. The first two never wait."""
 
     DANGER = 0
     FIRST_PAGE = 1
@@ -38,7 +39,10 @@ class Urgency(IntEnum):
 
 
 def urgency(row: NotificationRow) -> Urgency:
-    """How urgent a message is, whatever the channel. A call-out about danger goes before others, but not faster than its provider."""
+    """Return the urgency of a message, regardless of the channel.
+
+    A call-out about danger goes before others, but not faster than its provider.
+    """
     if row.campaign is not None:
         return Urgency.CALL if row.danger else Urgency.CAMPAIGN
     if row.danger:
@@ -49,7 +53,7 @@ def urgency(row: NotificationRow) -> Urgency:
 
 
 def never_waits(row: NotificationRow) -> bool:
-    """Danger to people, and the first page of an incident."""
+    """Check whether a message never waits: danger to people, and the first page of an incident."""
     return urgency(row) <= Urgency.FIRST_PAGE
 
 
@@ -65,16 +69,22 @@ class Waiting:
     danger: bool = False
 
     def place(self, id: str) -> tuple[int, float, str]:
-        """Where it stands in its queue."""
+        """Return the sort key of the message in its queue."""
         return (self.urgency, self.tag, id)
 
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """Buckets and queues of all channels. `queues` and `dangers` are made from `waiting` and never stored."""
+    """Buckets and queues of all channels.
+
+    `queues` and `dangers` are derived from `waiting` and never stored.
+    """
 
     full_at: Map[Channel, int] = Map()
-    """When the bucket of a channel will be full again, microseconds since the epoch: whole numbers, so that no message is lost to rounding."""
+    """Channel → time at which its bucket is full again, in microseconds since the epoch.
+
+    Whole numbers, so that no message is lost to rounding.
+    """
     waiting: Map[str, Waiting] = Map()
     virtual: Map[Channel, float] = Map()
     """Tag of the last message that left the queue."""
@@ -82,17 +92,20 @@ class Pacing:
     """`channel/group` → tag of the group's next message."""
     queues: Map[Channel, tuple[tuple[int, float, str], ...]] = Map()
     dangers: Map[Channel, int] = Map()
-    """How many of those who wait are about danger to people: a hold does not stop them."""
+    """Number of waiting messages about danger, which a hold does not stop."""
 
     def room(self, channel: Channel, policy: ChannelPolicy, now: Instant) -> int:
-        """Messages that may be handed over now."""
+        """Return the number of messages that may be handed over now."""
         missing_us = max(0, self.full_at.get(channel, 0) - now * _US)
         return policy.burst - -(-missing_us // policy.interval_us)
 
     def opens_at(
         self, channel: Channel, policy: ChannelPolicy, *, held: bool = False
     ) -> Instant | None:
-        """When the next group may leave the queue; None when nobody waits, or during a hold nobody whom it lets pass."""
+        """Return when the next group may leave the queue; None if no message may.
+
+        During a hold, only danger may leave.
+        """
         queue = self.queues.get(channel)
         if not queue or (held and not self.dangers.get(channel)):
             return None
@@ -104,24 +117,25 @@ class Pacing:
     def is_open(
         self, row: NotificationRow, channel: Channel, policy: ChannelPolicy, now: Instant
     ) -> bool:
-        """True if the message may be handed over now: it never waits, or nobody waits and there is room."""
+        """Check whether a message may be handed over now.
+
+        It may if it never waits, or if the queue is empty and there is room.
+        """
         return never_waits(row) or (
             not self.queues.get(channel) and self.room(channel, policy, now) >= 1
         )
 
     def first(self, channel: Channel, count: int) -> tuple[str, ...]:
-        """The next to leave."""
+        """Return the next messages to leave."""
         return tuple(id for _, _, id in self.queues.get(channel, ())[:count])
 
-    # ── steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def handed(self, channel: Channel, policy: ChannelPolicy, at: Instant) -> Self:
-        """One message was handed over."""
+        """Take one message from the bucket."""
         full = max(self.full_at.get(channel, 0), at * _US) + policy.interval_us
         return replace(self, full_at=self.full_at.set(channel, full))
 
     def joined(self, row: NotificationRow, channel: Channel) -> Self:
-        """With this message in the queue of the channel, behind the others of its group."""
+        """Add a message to the queue of the channel, behind the others of its group."""
         if row.id in self.waiting:
             return self
         group = row.campaign or row.escalation or row.incident or row.role
@@ -130,7 +144,8 @@ class Pacing:
         one = Waiting(channel, int(urgency(row)), tag, group, row.danger)
         queue, place = self.queues.get(channel, ()), one.place(row.id)
         at = bisect_left(queue, place)
-        queue = queue[:at] + (place,) + queue[at:]  # noqa: RUF005  half the time of a list that becomes a tuple: there may be thousands
+        # Half the time of a list that becomes a tuple; there may be thousands.
+        queue = queue[:at] + (place,) + queue[at:]  # noqa: RUF005
         return replace(
             self,
             waiting=self.waiting.set(row.id, one),
@@ -140,7 +155,7 @@ class Pacing:
         )
 
     def left(self, id: str) -> Self:
-        """Without this message, if it waited. An empty queue forgets who had how much."""
+        """Remove a message from its queue; an empty queue forgets the shares of its groups."""
         one = self.waiting.get(id)
         if one is None:
             return self
@@ -167,10 +182,8 @@ class Pacing:
             dangers=_with(self.dangers, one.channel, self.dangers.get(one.channel, 0) - one.danger),
         )
 
-    # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────
-
     def dump(self) -> dict[str, list[tuple[str, object]]]:
-        """JSON-able collections."""
+        """Dump into JSON-able collections."""
         return {
             "full_at": [(c.value, at) for c, at in self.full_at.items()],
             "waiting": [
@@ -183,7 +196,7 @@ class Pacing:
 
     @classmethod
     def load(cls, dumped: dict[str, list[tuple[str, object]]]) -> Self:
-        """Inverse of dump."""
+        """Restore from a dump."""
         waiting = {id: _waiting(value) for id, value in dumped.get("waiting", ())}
         queues: dict[Channel, list[tuple[int, float, str]]] = {}
         dangers: dict[Channel, int] = {}
@@ -202,7 +215,10 @@ class Pacing:
 
 
 def _with(m: Map[Channel, _V], channel: Channel, value: _V) -> Map[Channel, _V]:
-    """`m` with this value, without the channel when there is none: a loaded state equals the one that was dumped."""
+    """Set a value, or remove the channel if it is zero.
+
+    Otherwise a loaded state would not equal the dumped one.
+    """
     if value:
         return m.set(channel, value)
     return m.delete(channel) if channel in m else m

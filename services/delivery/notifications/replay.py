@@ -1,4 +1,4 @@
-"""Replay: a notification that reached nobody is tried again from its first channel, once what failed was mended."""
+"""Replay: send a notification that reached nobody again, from its first channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMMAND: Final = "ReplayNotification"
 def refused_replay(
     row: NotificationRow | None, command: ReplayNotification, command_id: str
 ) -> list[Fact]:
-    """Why it cannot be replayed; empty when it can."""
+    """Return the refusal of a replay; empty if it is possible."""
     if not may_decide(command.role, HOLDER):
         return [
             CommandRefused(

@@ -1,4 +1,4 @@
-"""A person answers a notification (D33): by link, reply, key or page."""
+"""Answers of people to notifications: by link, reply, key or page. Rule D33."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANSWERS: Final = frozenset(Answer)
 
 
 def answered(row: NotificationRow, answer: Answer, now: Instant) -> NotificationRow:
-    """The row with this answer. `acknowledged_at` stays the time of the first one."""
+    """Record an answer on a row; `acknowledged_at` stays the time of the first one."""
     told = supersede_planned(row).model_copy(
         update={"answer": answer.value, "acknowledged_at": row.acknowledged_at or now, "why": None}
     )
@@ -26,7 +26,10 @@ def answered(row: NotificationRow, answer: Answer, now: Instant) -> Notification
 
 
 def _proved(row: NotificationRow, command: AnswerNotification) -> Channel | None:
-    """The channel without which this answer could not be: the one it came by, or behind a link the only one that was not in vain."""
+    """Return the channel that this answer proves to work, if it is certain.
+
+    It is the channel of the answer, or for a link the only channel that did not fail.
+    """
     made = {a.channel for a in row.attempts if was_made(a) and a.state != "failed"}
     if command.channel == "link":
         return next(iter(made)) if len(made) == 1 else None
@@ -36,10 +39,11 @@ def _proved(row: NotificationRow, command: AnswerNotification) -> Channel | None
 def decide_answer(
     row: NotificationRow | None, command: AnswerNotification, command_id: str, now: Instant
 ) -> list[Fact]:
-    """What an answer causes.
+    """Decide an answer of a person.
 
-    It counts in every state: a late one, one to a withdrawn call, one that came before any receipt. The same answer again has no
-    second effect; the other answer replaces the first (who said yes and cannot come must be able to say so).
+    It counts in every state: late, to a withdrawn call, before any receipt. The same answer again
+    has no effect. A different one replaces the first, because a person that said yes may be unable
+    to come.
     """
     if row is None:
         return [

@@ -1,4 +1,7 @@
-"""Replies that came in by the front door (`POST /webhooks/sms`): they lie encrypted in `texts` until they are read here, then they are erased."""
+"""Read replies from the front door (`POST /webhooks/sms`).
+
+They stay encrypted in `texts` until they are read here, then they are erased.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from services.runtime.secrets.vault import TextItem
 
 EVERY_S: Final = 0.5
 REMEMBERED: Final = 10_000
-"""Replies that were read."""
+"""Number of read replies that are remembered."""
 
 
 class Letters(Protocol):
@@ -28,29 +31,30 @@ class Letters(Protocol):
 
 
 class Waiting:
-    """Hands them in, in the order in which they came: who writes `1`, then `2`, has changed their mind.
+    """Reader of waiting replies, in order of arrival: `2` after `1` is a change of mind.
 
-    A gateway that heard no answer posts the same message again, perhaps after a later one was read: that is no second reply. A start forgets
-    which were read; then the id of the answer tells that it is the same.
+    A gateway that got no answer posts the same message again, perhaps after a later one was read;
+    that is no second reply. After a start, which forgets the read ones, the id of the answer shows
+    that it is the same.
     """
 
     def __init__(self, letters: Letters, returns: Returns) -> None:
         self._letters = letters
         self._returns = returns
         self._read: OrderedDict[str, None] = OrderedDict()
-        """Ids of the last ones, erased as they are."""
+        """Ids of the last read replies; a repeat is erased at once."""
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         await rounds("replies", self.read, EVERY_S)
 
     async def read(self) -> None:
-        """One round. Raises BrokerAway: what is left is read in the next one."""
+        """Read once. Raise BrokerAway; the next round reads the rest."""
         found = [(id, await self._letters.get(id)) for id in self._letters.ids(WAITING)]
         for id, item in sorted(found, key=_came):
             if (
                 item is None and id in self._read
-            ):  # erased here, and not gone yet from what this process knows
+            ):  # erased here, and not gone yet from the local view
                 continue
             if item is None or id in self._read or await self._hand_in(id, item):
                 await self._letters.erase(id)

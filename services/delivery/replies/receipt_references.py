@@ -1,7 +1,7 @@
-"""Under which name a provider's receipt means a message that it took.
+"""Match the id in a provider's receipt with the id of the message that it took.
 
-An SMSC may write the id of a message as a hexadecimal number when it takes it and as a decimal one in its receipt, or the other way round, padded
-with zeros or in other letters (what Kannel sets by hand as `msg-id-type`). Pure.
+An SMSC may write the id as a hexadecimal number when it takes a message and as a decimal one in the
+receipt, or the other way round, padded with zeros or in other case (Kannel's `msg-id-type`). Pure.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from schemas.words import Channel
 
 _HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]{1,64}")
 AS_WRITTEN: Final = 0
-"""Place in `readings`."""
+"""Index into the result of `readings`."""
 
 
 def reference_key(channel: Channel, provider_id: str) -> str:
-    """`<channel>:<provider id>`, the same for every way to write a number of that base."""
+    """Return `<channel>:<provider id>`, equal for all spellings of a number of that base."""
     number = _HEXADECIMAL.fullmatch(provider_id) is not None
     return f"{channel.value}:{provider_id.lower().lstrip('0') or '0' if number else provider_id}"
 
 
 def readings(provider_id: str) -> tuple[str, str, str]:
-    """What the id of a receipt may be in the answer to its message: as written; if this is decimal, in hexadecimal; if it is hexadecimal, in decimal.
+    """Return the possible ids of a receipt's message: as written, in hexadecimal, in decimal.
 
-    The id itself where it cannot be read so.
+    The second applies if the id is decimal, the third if it is hexadecimal; otherwise each is the
+    id itself.
     """
     if _HEXADECIMAL.fullmatch(provider_id) is None:
         return provider_id, provider_id, provider_id

@@ -1,7 +1,8 @@
-"""What comes back from providers on a line of their own: receipts under the provider's id, and words that people write.
+"""Hand in receipts and replies that providers send on their own.
 
-A receipt may overtake the outcome of its own attempt: it waits a little for it, then the provider is asked to say it again. One
-whose attempt stays unknown (its sender died before it heard the id) is let go after a while.
+A receipt may arrive before the outcome of its own attempt: it waits a little, then the provider is
+asked to repeat it. A receipt of an unknown attempt (its sender died before it learnt the id) is
+dropped after a while.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from services.runtime.secrets.vault import TextItem
 log = structlog.get_logger(__name__)
 
 WAIT_S: Final = 5.0
-"""For the outcome of the attempt to come back from the log."""
+"""Time to wait for the outcome of an attempt to come back from the log."""
 GIVE_UP_S: Final = 600.0
-"""From the first time that a receipt for an unknown id is heard."""
+"""Time from the first receipt of an unknown id until it is dropped."""
 READ_AGAIN_S: Final = 10.0
-"""For a reply the directory is read again when it was read longer ago: numbers change hands, and people are erased."""
+"""Oldest index of numbers that a reply may use: numbers change hands, and people are erased."""
 _POLL_S: Final = 0.02
 _KEPT: Final = 10_000
 
@@ -47,15 +48,15 @@ class People(Protocol):
     """`services.runtime.secrets.vault.Directory`."""
 
     def ids(self) -> list[str]:
-        """All tokens."""
+        """Return all person tokens."""
         ...
 
     async def get(self, person: str) -> Contact | None:
-        """The person; None when unknown or erased."""
+        """Return the person; None if unknown or erased."""
         ...
 
     async def put(self, contact: Contact) -> None:
-        """Raises BrokerAway."""
+        """Store a contact. Raise BrokerAway."""
         ...
 
 
@@ -63,12 +64,12 @@ class Texts(Protocol):
     """`services.runtime.secrets.vault.Texts`."""
 
     async def put(self, text_id: str, item: TextItem) -> None:
-        """Raises BrokerAway."""
+        """Store a text. Raise BrokerAway."""
         ...
 
 
 class Returns:
-    """`channels.Inbox` of one sender run."""
+    """Inbox of one sender run; implements `channels.Inbox`."""
 
     def __init__(
         self,
@@ -86,12 +87,12 @@ class Returns:
         self._monotonic = monotonic
         self._unknown: dict[str, float] = {}
         self._usual: dict[Channel, int] = {}
-        """How a provider wrote the last id (`readings`)."""
+        """Channel → form in which its provider wrote the last id (`readings`)."""
         self._numbers: dict[str, tuple[str, ...]] = {}
         self._read_at = float("-inf")
         self._indexing = asyncio.Lock()
         self._changing = asyncio.Lock()
-        """A contact is read and written as a whole, and several browsers of a person may be gone at once."""
+        """Serializes changes: contacts are written whole, and several browsers may end at once."""
 
     async def receipt(
         self,
@@ -100,7 +101,7 @@ class Returns:
         state: Literal["received", "failed"],
         error: str | None,
     ) -> bool:
-        """See Inbox."""
+        """Receive a receipt; see `Inbox`."""
         key = reference_key(channel, provider_id)
         reference = await self._known(channel, provider_id)
         if reference is None:
@@ -120,11 +121,14 @@ class Returns:
         return True
 
     def awaited(self, channel: Channel) -> frozenset[str]:
-        """See Inbox."""
+        """Return the ids that wait for a receipt; see `Inbox`."""
         return frozenset(self._outbox.awaited.get(channel, {}).values())
 
     async def _known(self, channel: Channel, provider_id: str) -> Reference | None:
-        """The attempt whose id the provider has written in its usual way; only when none comes, in another: that may be the number of another message."""
+        """Find the attempt of a provider's id, in the usual form of the provider first.
+
+        Another form is tried only if that fails, because it may be the id of another message.
+        """
         loop, keys = (
             asyncio.get_running_loop(),
             [reference_key(channel, id) for id in readings(provider_id)],
@@ -155,9 +159,11 @@ class Returns:
     async def reply(
         self, channel: Channel, address: str, words: str, *, name: str | None = None
     ) -> bool:
-        """See Inbox. It answers the newest call of that person which waits for an answer, else it is another answer to the last one.
+        """Receive a reply; see `Inbox`.
 
-        `name`: of this message, where it has one: told again it is the same answer. Of words that are no answer delivery hears, so that the person learns how to answer. Strangers are told nothing.
+        It answers the newest call of the person that waits for an answer, else it changes the
+        answer to the last one. A repeated `name` is the same answer. Delivery learns of replies
+        that are no answer, so that the person gets help. Strangers get no reply.
         """
         if not self._outbox.caught_up:
             return False
@@ -197,7 +203,10 @@ class Returns:
         return True
 
     async def gone(self, channel: Channel, outgoing: Outgoing) -> None:
-        """See Inbox. While the broker is away it stays; the next message finds out again."""
+        """Remove an address that no longer exists; see `Inbox`.
+
+        While the broker is away it stays; the next message finds it again.
+        """
         async with self._changing:
             await self._drop(channel, outgoing)
 
@@ -251,7 +260,10 @@ class Returns:
         )
 
     async def _people_of(self, address: str) -> tuple[str, ...]:
-        """The tokens behind a number (a telephone of the duty goes from hand to hand), from an index that lives in memory only."""
+        """Return the person tokens of a number, from an index in memory.
+
+        A duty phone changes hands, so there may be several.
+        """
         async with self._indexing:
             if self._monotonic() - self._read_at >= READ_AGAIN_S:
                 self._read_at = self._monotonic()

@@ -1,4 +1,4 @@
-"""A person wrote back what is no answer: they are told once how to answer that call. Pure."""
+"""Help a person that sent a reply that is no answer: once per call. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.replies import UNREAD
 from schemas.words import NotificationState
 
 HELPED_MS: Final = DAY_MS
-"""From the call: whoever writes later writes of something else."""
+"""Time from the call; later replies are about something else."""
 
 ABOUT: Final = (
     "number",
@@ -25,11 +25,14 @@ ABOUT: Final = (
     "since",
     "site",
 )
-"""What the help takes over from the call, so that it says which call it is about."""
+"""Values that the help copies from the call, to show which call it is about."""
 
 
 def noted(row: NotificationRow | None, told: ReplyUnread, now: Instant) -> NotificationRow | None:
-    """The call with these words noted; None when nothing comes of them: no such call of theirs, an old one, or not the first such words."""
+    """Note the reply on the call; None if no help follows.
+
+    That is so if the call is unknown, of another person or old, or had help before.
+    """
     if (
         row is None
         or row.person != told.person
@@ -43,9 +46,10 @@ def noted(row: NotificationRow | None, told: ReplyUnread, now: Instant) -> Notif
 def help_of(
     call: NotificationRow, told: ReplyUnread, lineage: str, now: Instant
 ) -> NotificationRow:
-    """The message that says how to answer, without an attempt.
+    """Build the message that explains how to answer, without an attempt.
 
-    Its id follows from the call, so there is one at most, also to a program that answers everything. It takes its turn as the call did: those of a call-out may be thousands.
+    Its id follows from the call, so there is at most one, even for a program that answers
+    everything. It waits like its call: a call-out may cause thousands.
     """
     about = {name: call.values[name] for name in ABOUT if name in call.values}
     values = about | {

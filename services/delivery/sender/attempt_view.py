@@ -1,12 +1,19 @@
-"""What one sender run knows of the log: attempts on offer, its claims, its grants. No I/O, no clock of its own.
+"""View of the log for one sender run: offered attempts, its claims, its grants. No I/O, no clock.
 
-The order that makes a provider call happen once per attempt, whatever is killed when (DESIGN §2, Effects):
+This order makes a provider call happen once per attempt, whatever is killed when:
 
-1. An attempt `planned` in the log is on offer. The run notes its monotonic time, then sends `ClaimAttempt`.
-2. Only a grant read back from the log, for this run id, may be called (`granted`). A run id is drawn at every start.
-3. The run takes a grant once (`observe` hands it out once), and calls once, within the limit counted from the time noted in 1.
-4. It reports the outcome. Without one, delivery declares the attempt ambiguous at append time + limit + grace.
-5. A run that holds the place of one that has surely ended reports its open grants as ambiguous at once.
+1. An attempt `planned` in the log is on offer. The run notes its monotonic time, then sends
+   `ClaimAttempt`.
+2. Only a grant read back from the log, for this run id, may be called (`granted`). A run id is
+   drawn at every start.
+3. The run takes a grant once (`observe` hands it out once), and calls once, within the limit
+   counted from the time noted in 1.
+4. It reports the outcome. Without one, delivery declares the attempt ambiguous at append time +
+   limit + grace.
+5. A run that replaces one that has certainly ended reports the open grants of that run as ambiguous
+   at once.
+
+See `docs/explanation/architecture.md`, Only the sender has effects.
 """
 
 from __future__ import annotations
@@ -39,9 +46,9 @@ from services.messages.names import TERRITORY
 from services.runtime.log.transaction import Transaction
 
 KEPT_REFERENCES = 20_000
-"""Messages whose receipts are still understood; the oldest are forgotten first."""
+"""Messages with receipts that can be matched; the oldest are forgotten first."""
 KEPT_INCIDENTS = 2_000
-"""Incidents of which it is known who was called first; the oldest are forgotten first."""
+"""Incidents with a known order of calls; the oldest are forgotten first."""
 _READ = frozenset(
     m.__name__
     for m in (
@@ -57,9 +64,9 @@ _READ = frozenset(
 
 
 _SEVERAL = frozenset({ClaimAttempts.wire_type(), AttemptOutcomes.wire_type()})
-"""Types of inputs that speak of several attempts."""
+"""Types of inputs about several attempts."""
 Order = tuple[int, int, int, int]
-"""Urgency, turn among the calls of its incident, level (the gravest first), when it was planned: the smallest goes first."""
+"""Urgency, rank in its incident, level (gravest first), time planned; smallest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +78,10 @@ class Offer:
     correlation_id: str
     traceparent: str | None = None
     order: Order = (0, 0, 0, 0)
-    """Who gets the next place."""
+    """Order in which offers get a call slot."""
     attempt: str = field(init=False)
     room: Room = field(init=False)
-    """Where it needs its place."""
+    """Room in which it needs a call slot."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attempt", self.row.attempts[-1].id)
@@ -120,23 +127,23 @@ class Call:
         return next(a for a in self.row.attempts if a.id == self.granted.attempt)
 
     def left_s(self, now_s: float) -> float:
-        """What is left of the limit; ≤ 0 = must not be called any more."""
+        """Return the seconds left of the limit; ≤ 0: must not be called any more."""
         return self.granted.limit_ms / 1000 - (now_s - self.claimed_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The channels are to be tried, silently."""
+    """Request to test the channels silently."""
 
     realm: str
     row: ProbeRow
     correlation_id: str
     again: str = ""
-    """The run that tries once more, on its own account, what has its answer already."""
+    """Run that repeats a test which has its answer already."""
 
     @property
     def name(self) -> str:
-        """Of this request: a month may have several."""
+        """Name of this request; a month may have several."""
         return ":".join(
             [
                 "probe",
@@ -150,21 +157,21 @@ class Probe:
 
 @dataclass
 class Headcount:
-    """A headcount as far as its single answers need it."""
+    """Part of a headcount that its single answers need."""
 
     realm: str
     sites: tuple[str, ...]
     started_at: int | None
     over: bool
     persons: set[str] = field(default_factory=set)
-    """Who is asked."""
+    """Persons that are asked."""
     notifications: dict[str, str] = field(default_factory=dict)
-    """… by which notification: its id → the person."""
+    """Notification id → person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The attempt behind a provider's id."""
+    """Attempt behind a provider's id."""
 
     realm: str
     notification: str
@@ -180,16 +187,16 @@ class Asked:
     headcount: bool
     """« Are you safe? »: three answers, kept apart."""
     at: int
-    """When it was planned."""
+    """Time at which it was planned."""
     answered: bool
-    """They may still think otherwise: who said yes and cannot come, who was safe and needs help."""
+    """True after an answer; people may change it, for example if they cannot come after all."""
     unread: bool = False
-    """They have written what is no answer, and are told how to answer once."""
+    """True after a reply that is no answer; help is sent once."""
 
 
 @dataclass
 class Outbox:
-    """`observe` every accepted record of the live partitions, in order."""
+    """View of the log; `observe` takes every accepted record of the live partitions in order."""
 
     run: str
     monotonic: Callable[[], float]
@@ -199,34 +206,34 @@ class Outbox:
     references: dict[str, Reference] = field(default_factory=dict)
     """`reference_key` → attempt, in the order in which providers took them."""
     awaited: dict[Channel, dict[str, str]] = field(default_factory=dict)
-    """Channel → attempt → the provider's id, of what was accepted and waits for its receipt."""
+    """Channel → attempt → the provider's id, of accepted messages that wait for a receipt."""
     asked: dict[str, dict[str, Asked]] = field(default_factory=dict)
-    """Person → notification → what they were asked and have not answered, and the last one that they have."""
+    """Person → notification → unanswered calls, and the last answered one."""
     headcounts: dict[str, Headcount] = field(default_factory=dict)
-    """Of which single answers are kept."""
+    """Headcounts with kept single answers."""
     caught_up: bool = False
-    """The log was read to its end: what is not here was never asked."""
+    """True once the log was read to its end: a call that is not here was never made."""
     probes: dict[str, Probe] = field(default_factory=dict)
-    """`<realm>/<drill>` → a silent test of the channels that nobody has reported yet."""
+    """`<realm>/<drill>` → a silent test of the channels without a result."""
     proven: dict[str, Probe] = field(default_factory=dict)
-    """Realm → the silent test that was answered last."""
+    """Realm → the last silent test with a result."""
     claims: set[str] = field(default_factory=set)
-    """Attempts that this run has claimed and that the log has not decided on yet."""
+    """Attempts that this run has claimed and the log has not decided on yet."""
     grants: dict[str, OpenGrant] = field(default_factory=dict)
-    """Notification → its attempt that has no outcome yet, whichever run it was granted to."""
+    """Notification → its attempt without an outcome, granted to any run."""
     _held: set[str] = field(default_factory=set)
     _claimed: dict[str, Claimed] = field(default_factory=dict)
     _claim_inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Id of the input → the attempts that this run claims by it, until the log holds it."""
+    """Input id → the attempts that this run claims by it, until the log holds it."""
     _turns: dict[str, dict[str, int]] = field(default_factory=dict)
     """Incident → its notifications that never wait, in the order in which they were planned."""
     _taken: set[str] = field(default_factory=set)
     _offered: dict[str, str] = field(default_factory=dict)
 
     def observe(self, transaction: Transaction) -> list[Call]:
-        """Take in one record; returns the grants of this run in it, each only once, however often the record is read.
+        """Apply one record; return each grant of this run in it once, however often it is read.
 
-        Realms that are not live do not exist here.
+        Simulated realms are ignored.
         """
         realm = transaction.realm
         if not is_live(realm):
@@ -281,12 +288,15 @@ class Outbox:
         return Call(by.realm, row, granted, claimed.correlation_id, claimed.at_s, traceparent)
 
     def _correlation_of(self, row: NotificationRow, by: Transaction) -> str:
-        """Return the correlation id of what befell this row: a record of several attempts bears that of the first."""
+        """Return the correlation id of this row.
+
+        A record of several attempts has the id of the first.
+        """
         claimed = self._claim_of(row) if by.src.type in _SEVERAL else None
         return by.src.correlation_id if claimed is None else claimed.correlation_id
 
     def _trace_of(self, row: NotificationRow, by: Transaction) -> str | None:
-        """Return the hop that the next one of this row follows, which is always in the row's trace.
+        """Return the trace parent for the next hop of this row, always in the row's own trace.
 
         A record of several attempts is a hop in the trace of the first. Attempts of other traces
         follow their own last hop instead.
@@ -317,10 +327,10 @@ class Outbox:
                 self.claims.add(attempt)
 
     def _order_of(self, row: NotificationRow) -> Order:
-        """Return the place of an offer in the order of claims.
+        """Return the sort key of an offer for claims.
 
-        Danger goes first, then the first person of each incident, then anybody's second. Where nobody is
-        danger or a first page, messages keep the order in which the pace of the provider let them go.
+        Danger goes first, then the first person of each incident, then the second. Other
+        messages keep the order in which the provider's pace released them.
         """
         urgent = int(urgency(row))
         if not never_waits(row):
@@ -383,7 +393,7 @@ class Outbox:
             self.asked.pop(person, None)
 
     def forget_headcount(self, id: str) -> None:
-        """Its single answers are destroyed, and none is taken any more."""
+        """Forget a headcount with its answers; no more are accepted."""
         gone = self.headcounts.pop(id)
         for notification, person in gone.notifications.items():
             mine = self.asked.get(person, {})
@@ -391,9 +401,9 @@ class Outbox:
             self._keep_asked(person, mine)
 
     def to_claim(self, has_place: Callable[[Room], bool] = lambda _: True) -> list[Offer]:
-        """Offers that this run has not claimed and no hold keeps back, in the order in which they get a place.
+        """List the offers that this run has not claimed and no hold blocks, in claiming order.
 
-        `has_place`: of the rooms whose offers are wanted.
+        `has_place` tells for which rooms offers are wanted.
         """
         free = [
             offer
@@ -405,7 +415,7 @@ class Outbox:
         return sorted(free, key=lambda offer: offer.order)
 
     def claiming(self, offers: Sequence[Offer], input_id: str) -> None:
-        """Note the time, before the input that claims these offers is sent for the first time."""
+        """Note the time before the input that claims these offers is first sent."""
         for offer in offers:
             self._claimed.setdefault(
                 offer.attempt, Claimed(self.monotonic(), offer.correlation_id, offer.traceparent)
@@ -414,17 +424,20 @@ class Outbox:
         self._claim_inputs[input_id] = tuple(offer.attempt for offer in offers)
 
     def unclaim(self, attempts: Iterable[str]) -> None:
-        """Forget claims that were refused as a whole, unread: those still on offer may be claimed again."""
+        """Forget claims in a refused input; those still on offer may be claimed again."""
         for attempt in attempts:
             if attempt in self.offers:
                 self._claimed.pop(attempt, None)
 
     def abandoned(self, ended: AbstractSet[str]) -> list[OpenGrant]:
-        """Return the grants without outcome of these runs."""
+        """Return the grants of these runs that have no outcome."""
         return [grant for grant in self.grants.values() if grant.run in ended]
 
     def outdated(self, configured: AbstractSet[Channel]) -> list[Probe]:
-        """Silent tests whose answer names other providers than this run has: they were configured, or taken away, since. To be tried again."""
+        """List silent tests to repeat: their result has other providers than this run.
+
+        Providers were configured or removed since.
+        """
         return [
             replace(one, again=self.run)
             for one in self.proven.values()
@@ -432,12 +445,15 @@ class Outbox:
         ]
 
     def names_of(self, realm: str) -> Names:
-        """Labels of the realm's territory."""
+        """Return the labels of the realm's territory."""
         known = self.names.get(realm)
         return Names(territory=TERRITORY.get(parse_realm(realm)[0], "")) if known is None else known
 
     def forget_offers(self) -> None:
-        """The log has another history: offers and holds come again. What this run claimed and took stays known."""
+        """Forget offers and holds, which come again after a change of history.
+
+        Claims and grants that this run took stay known.
+        """
         self.offers.clear()
         self._offered.clear()
         self.claims.clear()
@@ -451,10 +467,11 @@ class Outbox:
         self.asked.clear()
         self.headcounts.clear()
 
-    # ── kept between runs, so that a start need not read the log from its beginning ────────────────────────────────
-
     def dump(self) -> dict[str, Any]:
-        """Offers, holds, names, and what may come back; never claims or calls: those die with the run."""
+        """Dump the view, so that a start need not read the log from its beginning.
+
+        Claims and calls are left out: they end with the run.
+        """
         return {
             "offers": [
                 [
@@ -501,7 +518,7 @@ class Outbox:
         }
 
     def load(self, dumped: dict[str, Any]) -> None:
-        """Inverse of dump. Raises KeyError, ValueError, TypeError."""
+        """Restore from a dump. Raise KeyError, ValueError, TypeError."""
         for incident, notifications in dumped.get("turns", ()):
             self._turns[incident] = {id: turn for turn, id in enumerate(notifications)}
         for realm, row, correlation_id, traceparent in dumped["offers"]:

@@ -1,4 +1,4 @@
-"""Outcomes of calls on their way to the log: those of calls that end together leave in one input."""
+"""Send outcomes of calls to the log; those of calls that end together share one input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOGETHER: Final = 16
 _UNREAD: Final = frozenset({"InputRefused", "InputFailed"})
 
 Send = Callable[[str, Message, str, str, str | None], Coroutine[None, None, bool]]
-"""Realm, message, id of the input, correlation id, traceparent → whether Kafka has it."""
+"""Realm, message, id of the input, correlation id, traceparent → True once Kafka has it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -39,33 +39,35 @@ class Ended:
 
 
 def is_unread(transaction: Transaction) -> bool:
-    """Return whether the decider could do nothing with an input.
+    """Check whether the decider could not process an input.
 
-    A worker of an earlier version does not know inputs of several attempts; and rows may be too large for one record.
+    A worker of an earlier version does not know inputs of several attempts, and rows may be too
+    large for one record.
     """
     return any(fact.name in _UNREAD for fact in transaction.facts)
 
 
 class Outcomes:
-    """Sends outcomes, as many together as have gathered while the ones before them were sent."""
+    """Sender of outcomes; outcomes that gather during a send leave together in the next one."""
 
     def __init__(self, run: str, send: Send, handed: Callable[[Sequence[str]], None]) -> None:
-        """Wire a run. `handed` is told of the attempts whose outcomes the producer has.
+        """Configure a run. `handed` gets the attempts with outcomes that the producer has.
 
-        What is sent afterwards stands behind them in the log: whoever is killed then leaves no more in doubt.
+        Inputs sent afterwards follow them in the log, so a run that is killed then leaves no more
+        in doubt.
         """
         self._run = run
         self._send = send
         self._handed = handed
         self._waiting: deque[Ended] = deque()
         self._parcel_sent: asyncio.Event | None = None
-        """While somebody sends: set as soon as that parcel is with Kafka."""
+        """Event of the running send, set once Kafka has the input; None if nothing is sent."""
         self._parcels: dict[str, list[Ended]] = {}
         """Id of an input → the outcomes in it, until the log holds it."""
         self._together = TOGETHER
 
     async def report(self, ended: Ended) -> None:
-        """Return when Kafka has the outcome, however long the broker is away."""
+        """Report an outcome; return once Kafka has it, however long the broker is away."""
         self._waiting.append(ended)
         while not ended.sent:
             if self._parcel_sent is not None:
@@ -79,7 +81,7 @@ class Outcomes:
                 sent.set()
 
     def refused(self, transaction: Transaction) -> list[Ended]:
-        """Return the outcomes of a record that says that nobody could read them. They are to be reported again, singly."""
+        """Return the outcomes of an unprocessed input, to be reported again one by one."""
         parcel = self._parcels.pop(transaction.src.id, [])
         if not parcel or not is_unread(transaction):
             return []
@@ -118,7 +120,7 @@ class Outcomes:
 
 
 def _note(parcel: list[Ended]) -> None:
-    """Write one line, however many calls have ended."""
+    """Log one line for all calls that have ended."""
     first = parcel[0]
     if len(parcel) == 1:
         log.info(

@@ -1,7 +1,7 @@
-"""The sender in its surroundings: delivery's log, the directory, the providers, and where it had come to.
+"""Run the sender: connect it to the log, the directory, the providers and its bookmark.
 
-It runs in a thread of its own with its own loop: a worker busy with a long fold delays no call, and a slow provider delays no
-decision. What breaks it ends the process by name.
+It has its own thread and loop: a worker busy with a long fold delays no call, and a slow provider
+delays no decision. A fault ends the process with its name.
 """
 
 from __future__ import annotations
@@ -44,25 +44,26 @@ from services.runtime.secrets.vault import Vault
 log = structlog.get_logger(__name__)
 
 KEEP_S: Final = 5.0
-"""How often the place in the log is kept. An older one only means more to read again."""
+"""Interval at which the bookmark is saved; an older one only means more to read again."""
 RETRY_S: Final = 1.0
 SWITCH_S: Final = 0.0005
-"""How long the worker computes before it lets the sender go on, which has little to do each time and somebody waits for each call."""
+"""Switch interval of threads: the sender has little work at a time, but somebody waits for it."""
 STOP_S: Final = 5.0
-"""Patience for the calls under way at a stop; what is cut becomes ambiguous by its deadline."""
+"""Time for running calls at a stop; calls cut off become ambiguous by their deadline."""
 
 
 class Bookmark:
-    """The file with the place in the log and the offers that lay before it.
+    """File with the position in the log and the offers before it.
 
-    A file that cannot be read means: read the log from its beginning. One of a lost history is found out by the reader.
+    An unreadable file means that the log is read from its beginning. The reader detects a file of a
+    lost history.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def restore(self, outbox: Outbox) -> dict[int, Position]:
-        """Fill `outbox`; returns the positions, empty when there is nothing to go by."""
+        """Fill `outbox` and return the positions; empty without a usable file."""
         try:
             kept = orjson.loads(self._path.read_bytes())
             positions = {int(p): load_position(at) for p, at in kept["positions"].items()}
@@ -76,7 +77,7 @@ class Bookmark:
         return positions
 
     def keep(self, outbox: Outbox, positions: dict[int, Position]) -> None:
-        """Replace the file. A disk that is full costs nothing but reading again."""
+        """Replace the file; if the disk is full, a start only reads more."""
         content = {
             "positions": {str(p): dump_position(at) for p, at in positions.items()},
             "outbox": outbox.dump(),
@@ -90,9 +91,11 @@ class Bookmark:
 async def batches(
     kafka: str, outbox: Outbox, bookmark: Bookmark, vault: Vault, stopping: asyncio.Event
 ) -> AsyncIterator[Batch]:
-    """Accepted records of the live partitions: first those up to the end of the log, then as they come, or none once a second.
+    """Yield accepted records of the live partitions.
 
-    After a declared loss it begins again from the beginning. Raises Stop for a log that lost records.
+    First those up to the end of the log, then new ones as they come, or an empty batch once a
+    second. After a declared loss it starts again from the beginning. Raise Stop for a log that lost
+    records.
     """
     positions = kept = bookmark.restore(outbox)
     kept_at = time.monotonic()
@@ -128,7 +131,7 @@ async def batches(
 
 
 async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> None:
-    """Send until `stopping` is set and the calls under way have ended."""
+    """Send until `stopping` is set and the running calls have ended."""
     settings.data.make()
     name = settings.instance or "delivery"
     bookmark = Bookmark(settings.data.run / f"sender-{name}.json")
@@ -177,7 +180,7 @@ async def _connected(kafka: str, marks: InputMarks) -> RecordProducer:
 
 
 class SenderThread:
-    """`with SenderThread(settings):` sends beside whatever the block does."""
+    """Sender thread: `with SenderThread(settings):` sends while the block runs."""
 
     def __init__(self, settings: DeliverySettings) -> None:
         self._loop = uvloop.new_event_loop()
@@ -213,5 +216,6 @@ class SenderThread:
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
             stop_for(error, "agent.crashed")
-        except Exception as error:  # noqa: BLE001  a sender that ended silently would leave a process that looks healthy
+        except Exception as error:  # noqa: BLE001
+            # A sender that ended silently would leave a process that looks healthy.
             stop_for(error, "agent.crashed")

@@ -1,7 +1,7 @@
-"""Which earlier runs of this sender have surely ended: a file that a run locks for as long as its process lives.
+"""Determine which earlier runs of this sender have certainly ended, through a locked file.
 
-The kernel releases the lock with the process, however it ends, and keeps it for a process that is only
-stopped. So whoever gets the lock knows that no run in the file will call a provider any more.
+The kernel releases the lock when the process ends, in any way, and keeps it for a process that is
+only stopped. So the holder of the lock knows that no run in the file will call a provider any more.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import structlog
 log = structlog.get_logger(__name__)
 
 KEPT: Final = 16
-"""Runs that the file names, the newest last: those that end soon after each other may all have left calls."""
+"""Runs in the file, newest last; runs that end shortly after each other may all have left calls."""
 
 
 @contextmanager
 def ended_runs(path: Path, run: str) -> Iterator[tuple[str, ...]]:
-    """Enter this run into the file for as long as it lasts; give the earlier runs, all of which have ended.
+    """Enter this run into the file while it lasts; yield the earlier runs, which have all ended.
 
-    Gives none when another process holds the file or the disk refuses it: then open calls are left to
+    Yield none if another process holds the file or the disk refuses it: open calls are then left to
     their deadlines, as after the loss of the machine.
     """
     try:

@@ -1,8 +1,9 @@
-"""The sender: reads delivery's log, claims attempts, calls providers, reports (live realms only; the order is in `outbox`).
+"""Sender: reads delivery's log, claims attempts, calls providers, reports. Live realms only.
 
-It can be killed at any point: an attempt without a grant is claimed by the next run, a grant without an outcome becomes ambiguous
-as soon as the next run is sure that this one has ended (`runs`), at the latest by its deadline, and nothing that a run knew outlives it
-but what the log says.
+The order of these steps is in `attempt_view`. The sender can be killed at any point: the next run
+claims an attempt without a grant; a grant without an outcome becomes ambiguous once the next run is
+sure that this one has ended (`runs`), at the latest by its deadline. No knowledge of a run outlives
+it except the log.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ SOURCE: Final = "/delivery/sender"
 REPEAT_S: Final = 1.0
 """Pause before a claim or an outcome is sent again while the broker is away."""
 TEXT_WAIT_S: Final = 2.0
-"""Patience with a text or a person that another process has just written."""
+"""Time to wait for a text or a person that another process has just written."""
 PROBE_S: Final = 10.0
-"""Patience with a provider in a drill."""
+"""Timeout of a provider in a drill."""
 NOT_CONFIGURED: Final = "channel_not_configured"
 _BEST: Final = ("accepted", "ambiguous", "failed")
-"""Of several browsers of one person: what is told of them all."""
+"""Results of several browsers of one person, best first; the best one counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,14 @@ class Batch:
 
     transactions: Sequence[Transaction]
     caught_up: bool
-    """False while older records are read: their offers may be stale, nothing is claimed yet."""
+    """False while older records are read: their offers may be stale, so nothing is claimed yet."""
 
 
 class Directory(Protocol):
     """`services.runtime.secrets.vault.Directory`."""
 
     async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:
-        """The person; None when unknown or erased."""
+        """Return the person; None if unknown or erased."""
         ...
 
 
@@ -84,7 +85,7 @@ class Texts(Protocol):
     """`services.runtime.secrets.vault.Texts`."""
 
     async def get(self, text_id: str, *, wait_s: float = 0.0) -> TextItem | None:
-        """The item; None when unknown or erased."""
+        """Return the item; None if unknown or erased."""
         ...
 
 
@@ -102,17 +103,17 @@ class Inputs(Protocol):
         correlation_id: str | None = None,
         traceparent: str | None = None,
     ) -> tuple[int, int]:
-        """After all replicas have it. Raises BrokerAway."""
+        """Send a message; return once all replicas have it. Raise BrokerAway."""
         ...
 
 
 def new_outbox(monotonic: Callable[[], float] = time.monotonic) -> Outbox:
-    """Of a new run: its id is drawn at random."""
+    """Create the view of a new run, with a random id."""
     return Outbox(run=f"run-{uuid4()}", monotonic=monotonic)
 
 
 class Sender:
-    """One run. Its id is drawn at random: a grant of an earlier run is never this one's."""
+    """One run, with a random id: it never uses a grant of an earlier run."""
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class Sender:
         monotonic: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Wire a run. `ended_runs`: earlier runs whose process has surely ended."""
+        """Configure a run. `ended_runs` are earlier runs that have certainly ended."""
         self.outbox = outbox or new_outbox(monotonic)
         self._ended_runs = frozenset(ended_runs)
         self._doubted: set[str] = set()
@@ -147,19 +148,19 @@ class Sender:
         self._probing: set[str] = set()
         self._places = Places(calls_at_once)
         self._calling: set[str] = set()
-        """Attempts that were granted to this run and whose outcome is not on its way to Kafka yet."""
+        """Attempts granted to this run without an outcome on its way to Kafka."""
         self._outcomes = Outcomes(self.outbox.run, self._sent, self._free)
         self._parcels: dict[str, tuple[str, ...]] = {}
         """Id of an input → the attempts that it claims, until the log holds it."""
         self._together = TOGETHER
         self._claiming_soon = False
         self._work: asyncio.TaskGroup | None = None
-        """Set while records are read: only then is anything claimed."""
+        """Set while records are read; only then are offers claimed."""
 
     async def run(self, batches: AsyncIterator[Batch]) -> None:
-        """Work on accepted records until `batches` ends, then until the calls under way have ended.
+        """Process accepted records until `batches` ends, then until the running calls have ended.
 
-        Raises an exception group when something breaks that is no fault of a provider; then the process must stop.
+        Raise an exception group for a fault that is not a provider's; then the process must stop.
         """
         async with asyncio.TaskGroup() as work:
             try:
@@ -175,7 +176,7 @@ class Sender:
                 self._work = None
 
     def _observe(self, transaction: Transaction, work: asyncio.TaskGroup) -> None:
-        """Take in one record and make the calls that it grants to this run."""
+        """Apply one record and start the calls that it grants to this run."""
         for call in self.outbox.observe(transaction):
             self._calling.add(call.granted.attempt)
             work.create_task(self._carry_out(call))
@@ -188,7 +189,7 @@ class Sender:
             self.outbox.unclaim(offers)
 
     def _begin_tasks(self, work: asyncio.TaskGroup) -> None:
-        """Claim what has a place, and say what became of ended runs and of channels in a drill."""
+        """Claim offers that have a slot, and report ended runs and tested channels."""
         self._claim_offers()
         for grant in self.outbox.abandoned(self._ended_runs) if self._ended_runs else ():
             if grant.attempt not in self._doubted:
@@ -200,23 +201,23 @@ class Sender:
                 work.create_task(self._probe(probe))
 
     def _free(self, attempts: Sequence[str]) -> None:
-        """Give back the places of attempts whose outcomes are on their way."""
+        """Free the slots of attempts with outcomes on their way."""
         for attempt in attempts:
             self._calling.discard(attempt)
             self._places.free(attempt)
         self._claim_soon()
 
     def _claim_soon(self) -> None:
-        """Claim once for all places that become free at this moment."""
+        """Schedule one claim for all slots that become free at this moment."""
         if not self._claiming_soon:
             self._claiming_soon = True
             asyncio.get_running_loop().call_soon(self._claim_offers)
 
     def _claim_offers(self) -> None:
-        """Claim the offers for which there is a place: the others stay on offer to every run.
+        """Claim the offers that have a slot; the others stay on offer to every run.
 
-        The place comes before the claim. So a run that dies leaves no more attempts in doubt than it had
-        calls under way, and the limit of an attempt does not run while it waits for a place.
+        The slot comes before the claim. So a run that dies leaves no more attempts in doubt than it
+        had calls under way, and the limit of an attempt does not run while it waits for a slot.
         """
         self._claiming_soon = False
         if self._work is None or not self.outbox.caught_up:
@@ -230,7 +231,7 @@ class Sender:
                 self._claim(offers[begin : begin + self._together], self._work)
 
     async def _doubt(self, grant: OpenGrant) -> None:
-        """Report that nobody will say what became of a call: the run that was granted it has ended."""
+        """Report a call as ambiguous after its run has ended."""
         told = AttemptOutcome(
             notification=grant.notification,
             attempt=grant.attempt,
@@ -251,11 +252,11 @@ class Sender:
             pass
 
     def _to_probe(self) -> list[Probe]:
-        """Silent tests that nobody has answered, and those that name other providers than are configured now."""
+        """List silent tests that have no result, or other providers than configured now."""
         return [*self.outbox.probes.values(), *self.outbox.outdated(self._drivers.keys())]
 
     async def _probe(self, probe: Probe) -> None:
-        """Try every channel, silently, and say what came of it. Nobody is told anything, whatever the drivers do."""
+        """Test every channel silently and report the results; no person gets a message."""
         tried = await asyncio.gather(*(self._tried(channel) for channel in Channel))
         outcome = ProbeOutcome(
             drill=probe.row.id, asked_at=probe.row.asked_at, channels=tuple(tried)
@@ -277,7 +278,8 @@ class Sender:
             return ProbedChannel(channel=channel, outcome="no_silent_test")
         try:
             error = await driver.probe(PROBE_S)
-        except Exception as fault:  # noqa: BLE001  one driver that breaks its promise must not stop the others
+        except Exception as fault:  # noqa: BLE001
+            # One driver that breaks its contract must not stop the others.
             log.error("driver.raised", channel=channel.value, error=type(fault).__name__)
             error = "driver_error"
         return ProbedChannel(
@@ -355,7 +357,7 @@ class Sender:
             reach("after-outcome")
 
     def _span(self, call: Call) -> Span | None:
-        """The hop of one call of a provider: from the grant that was read to the provider's word."""
+        """Begin the trace span of one provider call, from the grant to its result."""
         if (traces := tracing.current()) is None:
             return None
         channel, row = call.granted.channel.value, call.row
@@ -376,7 +378,8 @@ class Sender:
             return Result("failed", error=NOT_CONFIGURED)
         try:
             prepared = await self._outgoing(call)
-        except Exception as error:  # noqa: BLE001  one message that cannot be made must not stop the others
+        except Exception as error:  # noqa: BLE001
+            # One message that cannot be built must not stop the others.
             log.error("attempt.unprepared", notification=call.row.id, error=type(error).__name__)
             return Result("failed", error="message_not_made", retry=True)
         if isinstance(prepared, Result):
@@ -390,7 +393,8 @@ class Sender:
         started = self._monotonic()
         try:
             results = await asyncio.gather(*(driver.call(one, left_s) for one in messages))
-        except Exception as error:  # noqa: BLE001  a driver that breaks its promise: nobody knows what it did
+        except Exception as error:  # noqa: BLE001
+            # A driver that breaks its contract may have sent the message or not.
             log.error(
                 "driver.raised",
                 channel=channel.value,
@@ -408,7 +412,11 @@ class Sender:
         return replace(best, retry=True) if best.outcome == "failed" and others else best
 
     async def _outgoing(self, call: Call) -> tuple[list[Outgoing], int] | Result:
-        """The message, once for each browser of the person; on other channels for one address, another one at each try. And how many are left."""
+        """Build the messages of a call, and count the addresses that are left.
+
+        App messages go to every browser of the person; on other channels, each try uses another
+        address.
+        """
         row, channel = call.row, call.granted.channel
         contact = await self._directory.get(row.person, wait_s=TEXT_WAIT_S)
         if contact is None:
@@ -478,7 +486,7 @@ class Sender:
         correlation_id: str,
         traceparent: str | None,
     ) -> bool:
-        """True when Kafka has it; False after a pause when the broker is away. Repeats carry the same id."""
+        """Send a message; False after a pause if the broker is away. Repeats carry the same id."""
         try:
             await self._producer.send(
                 inputs("delivery"),

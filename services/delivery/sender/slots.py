@@ -1,4 +1,4 @@
-"""Places for provider calls: how many attempts a run may have claimed and not finished at once."""
+"""Slots for provider calls: attempts that a run may have claimed and not finished at once."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from schemas.words import Channel
 from services.delivery.notifications.rate_limits import never_waits
 
 Room = tuple[Channel, bool]
-"""Each channel has two rooms: one for what never waits, one for the rest.
+"""Each channel has two rooms: one for messages that never wait, one for the rest.
 
-A provider that is slower than it declares then keeps no danger behind a call-out.
+So a provider that is slower than declared keeps no danger behind a call-out.
 """
 
 
 def room_of(row: NotificationRow) -> Room:
-    """Return the room in which the newest attempt of this notification needs a place."""
+    """Return the room in which the newest attempt of this notification needs a slot."""
     return row.attempts[-1].channel, never_waits(row)
 
 
 @dataclass
 class Places:
-    """Attempts that hold a place, at most `calls_at_once` in each room."""
+    """Slots in use, at most `calls_at_once` in each room."""
 
     calls_at_once: int
     _rooms: dict[str, Room] = field(default_factory=dict)
-    """Attempt → the room in which it holds a place."""
+    """Attempt → the room in which it holds a slot."""
     _taken: Counter[Room] = field(default_factory=Counter)
 
     def take(self, attempt: str, room: Room) -> bool:
-        """Give the attempt a place. Returns False when the room is full."""
+        """Take a slot for the attempt; return False if the room is full."""
         if attempt in self._rooms:
             return True
         if not self.has_place(room):
@@ -42,16 +42,16 @@ class Places:
         return True
 
     def has_place(self, room: Room) -> bool:
-        """Return whether one more attempt finds a place."""
+        """Check whether the room has a free slot."""
         return self._taken[room] < self.calls_at_once
 
     def free(self, attempt: str) -> None:
-        """Take the place back; without effect for an attempt that holds none."""
+        """Free the slot of an attempt; without effect if it holds none."""
         room = self._rooms.pop(attempt, None)
         if room is not None:
             self._taken[room] -= 1
 
     def keep(self, needed: Collection[str]) -> None:
-        """Free the places of all other attempts."""
+        """Free the slots of all other attempts."""
         for attempt in [one for one in self._rooms if one not in needed]:
             self.free(attempt)

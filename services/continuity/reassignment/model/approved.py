@@ -1,4 +1,7 @@
-"""What was decided before, as bounds of the next program (§4, Incremental)."""
+"""Turn earlier decisions into bounds of the next program.
+
+See `docs/reference/reassignment-model.md`, §4, Incremental.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ from services.continuity.reassignment.model.tables import Ints
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An approved line after its reduction: `count` of `before` stay, in one or two moves (agents may have turned from spare to displaced)."""
+    """Approved line after its reduction: `count` of `before` agents stay.
+
+    They stay in one or two moves, because spare agents may have become displaced.
+    """
 
     key: LineKey
     before: int
@@ -43,7 +49,7 @@ class _Column:
 
 
 class _Index:
-    """Where a move stands among all. Tens of thousands of moves, of which a few hundred are looked up."""
+    """Index of the moves; a few hundred of tens of thousands are looked up."""
 
     def __init__(self, q: Quantities, moves: Moves) -> None:
         self._demands, self._places = len(q.demands) + 1, len(q.tables.sites) + 1
@@ -56,7 +62,7 @@ class _Index:
         self._codes = codes[self._order]
 
     def of(self, column: _Column) -> int | None:
-        """Its number; None if it is not admissible as a new move."""
+        """Return the number of a move; None if it is not admissible as a new one."""
         code = (
             ((column.cell * 2 + column.released) * self._demands + column.demand + 1) * self._places
             + column.place
@@ -82,7 +88,7 @@ class _Remaining:
         self.desks = list(q.desks_left)
 
     def take(self, column: _Column, most: int, *, desk: bool) -> int:
-        """Uses up to `most` agents of a column; returns how many."""
+        """Use up to `most` agents of a column and return the number used."""
         cell, place = column.cell, column.place
         demand = None if column.demand == OWN_WORK else self.q.demands[column.demand]
         elsewhere = demand is not None and demand.cell != cell
@@ -116,7 +122,10 @@ class _Remaining:
 def bound(
     q: Quantities, moves: Moves, previous: Sequence[PreviousLine], *, stability: bool
 ) -> tuple[Moves, Bounds, tuple[Kept, ...]]:
-    """The moves with those that only approved lines keep, the bounds, and what became of every approved line."""
+    """Return all moves, the bounds, and the fate of every approved line.
+
+    The moves include those that only approved lines keep.
+    """
     _count_those_away(q, previous)
     index = _Index(q, moves)
     needs = {d.cell: n for n, d in enumerate(q.demands)}
@@ -162,7 +171,7 @@ def bound(
 
 
 def _count_those_away(q: Quantities, previous: Sequence[PreviousLine]) -> None:
-    """Count, of a site that nobody leaves, the agents who had left it before: they go on where they are (D78)."""
+    """Count agents that left a site before it became confined; they continue elsewhere (D78)."""
     for line in previous:
         cell = q.tables.cell_index.get((line.key.site, line.key.activity, line.key.metier))
         if line.approved and cell in q.confined:
@@ -177,7 +186,10 @@ def _seen(
     index: _Index,
     floor: Ints,
 ) -> dict[int, int]:
-    """Moves that people have seen and nobody approved, as far as they are admissible as new ones: agents beside those who were approved for the same."""
+    """Return moves that people saw but did not approve, with their agents, if still admissible.
+
+    The count includes the agents approved for the same move.
+    """
     found: dict[int, int] = {}
     for line in sorted((p for p in previous if not p.approved), key=lambda p: p.key.fields()):
         for column in _columns(q, needs, line.key)[:1]:
@@ -187,7 +199,10 @@ def _seen(
 
 
 def _columns(q: Quantities, needs: dict[int, int], key: LineKey) -> list[_Column]:
-    """Where the agents of a line may still go: as they were, then turned from spare to displaced. Empty if the line is void."""
+    """Return the moves open to the agents of a line, or none if the line is void.
+
+    First as they were, then with spare agents that became displaced.
+    """
     tables = q.tables
     cell = tables.cell_index.get((key.site, key.activity, key.metier))
     place = AT_HOME if key.place == TELEWORK else tables.site_index.get(key.place)
@@ -206,7 +221,10 @@ def _columns(q: Quantities, needs: dict[int, int], key: LineKey) -> list[_Column
 
 
 def _still_open(q: Quantities, demand: Demand | None, place: int) -> bool:
-    """A host that lost seats is void; the own site of a need counts as long as the need may be filled there."""
+    """Check whether a place still accepts a line.
+
+    A host that lost seats does not. The own site of a need does while the need may be filled there.
+    """
     if place == AT_HOME:
         return q.situation.telework
     if demand is not None and place == int(q.tables.cell_site[demand.cell]):
@@ -224,7 +242,7 @@ def _takes_desk(q: Quantities, column: _Column) -> bool:
 
 
 def _with(q: Quantities, moves: Moves, extra: Sequence[_Column]) -> Moves:
-    """Moves that are no longer admissible as new ones, with the costs that they have."""
+    """Append moves that are no longer admissible as new ones, with their costs."""
     if not extra:
         return moves
     tables, ways = q.tables, q.tables.ways(q.situation.transit)

@@ -1,4 +1,7 @@
-"""Team cohesion: few groups (site, activity, host). What branch and bound cannot prove in bounded work is searched here, with its gap."""
+"""Minimise the number of groups (site, activity, host) for team cohesion.
+
+This search covers the cases that branch and bound cannot prove in bounded work, and gives its gap.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from services.continuity.reassignment.model.solver import TOLERANCE, Face, Group
 from services.continuity.reassignment.model.tables import Ints
 
 ROUNDS: Final = 12
-"""Linear programs whose weights follow the use of each group in the one before (slope scaling)."""
+"""Linear programs, weighted by the use of each group in the one before (slope scaling)."""
 
 
 def possible_groups(program: Program, columns: NDArray[np.bool_]) -> list[Group]:
-    """Those of the columns that may still be used."""
+    """Return the groups of columns that may still be used."""
     q, moves = program.quantities, program.moves
     supply = np.where(
         moves.released, np.array(q.releasable)[moves.cell], np.array(q.displaced)[moves.cell]
@@ -39,19 +42,22 @@ def possible_groups(program: Program, columns: NDArray[np.bool_]) -> list[Group]
 
 
 def groups_used(program: Program, solution: Ints) -> int:
-    """How many groups (site, activity, host) a solution uses."""
+    """Count the groups (site, activity, host) that a solution uses."""
     groups = program.groups[solution[: len(program.moves)] > 0]
     return len(np.unique(groups[groups >= 0]))
 
 
 def groups_carried(face: Face, groups: Sequence[Group]) -> int:
-    """Groups that the solution at hand uses."""
+    """Count the groups that the solution at hand uses."""
     assert face.values is not None
     return len(_used(face.values, groups))
 
 
 def gather(face: Face, program: Program, groups: Sequence[Group]) -> int:
-    """Close the groups that a good solution does not need. Returns the best bound: no solution of the face uses fewer."""
+    """Close the groups that a good solution does not need, and return the best bound.
+
+    No solution of the face uses fewer groups than the bound.
+    """
     assert face.values is not None
     best, fewest = face.values, _used(face.values, groups)
     weights = [1.0 / max(group.room, 1) for group in groups]
@@ -74,7 +80,7 @@ def gather(face: Face, program: Program, groups: Sequence[Group]) -> int:
 
 
 def keep_only(face: Face, groups: Sequence[Group], values: Reals) -> None:
-    """Go on in the face from `values`, with no group that they do not use."""
+    """Continue in the face from `values`, without the groups that these do not use."""
     used = _used(values, groups)
     unused = [g.columns for n, g in enumerate(groups) if n not in used]
     face.close(np.concatenate(unused) if unused else np.zeros(0, dtype=np.int64), values)
@@ -85,7 +91,7 @@ def _used(values: Reals, groups: Sequence[Group]) -> set[int]:
 
 
 def _room(program: Program, columns: Ints, most: int) -> int:
-    """The agents of a group at most, or the desks of its host where the work needs desks."""
+    """Return the most agents of a group, within the desks of its host if it needs desks."""
     moves, q = program.moves, program.quantities
     n = int(columns[0])
     demand = int(moves.demand[n])

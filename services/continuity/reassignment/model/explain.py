@@ -1,4 +1,4 @@
-"""Why a line is proposed, and why a need or an agent stays without an answer: the hard rule, the missing desk, the missing people."""
+"""Explain lines, unmet needs and idle agents: the hard rule, the missing desk or people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ SEATS: Final = "seats"
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A code of docs/reference/reassignment-model.md (R1 … R9) or a word of this module, with its values."""
+    """Reason code with its values.
+
+    A code is a rule of `docs/reference/reassignment-model.md` (R1 … R9) or a word of this module.
+    """
 
     code: str
     values: Mapping[str, str | int] = field(default_factory=dict)
@@ -27,7 +30,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Agents of a cell for whom there is no answer, what is missing, and why nothing else was possible."""
+    """Agents of a cell without an answer: the missing resource, and the reasons."""
 
     site: str
     activity: str
@@ -43,7 +46,7 @@ class Gap:
 
 
 def reasons_of(program: Program, n: int, *, at_home: bool) -> tuple[Reason, ...]:
-    """Why this line: whose agents, the métier, the place, the way."""
+    """Explain a line: the source of the agents, the métier, the place, the way."""
     return (*_who(program, n), _where(program, n), *(() if at_home else (_way(program, n),)))
 
 
@@ -101,11 +104,8 @@ def _way(program: Program, n: int) -> Reason:
     )
 
 
-# ── what is not possible ───────────────────────────────────────────────────────────────────────────────────────────
-
-
 def unmet_gaps(program: Program, solution: Ints) -> tuple[Gap, ...]:
-    """Every demand that is not filled, by cell."""
+    """Return every unfilled demand, by cell."""
     q, first = program.quantities, len(program.moves)
     left = _Left(program, solution)
     return tuple(
@@ -116,7 +116,7 @@ def unmet_gaps(program: Program, solution: Ints) -> tuple[Gap, ...]:
 
 
 def idle_gaps(program: Program, solution: Ints) -> tuple[Gap, ...]:
-    """Displaced agents of criticality 1 to 3 for whom there is neither a desk nor telework, by cell."""
+    """Return displaced agents of criticality 1 to 3 with neither a desk nor telework, by cell."""
     q, first = program.quantities, len(program.moves) + len(program.quantities.demands)
     return tuple(
         Gap.of(q, cell, int(solution[first + n]), SEATS, tuple(_why_idle(q, cell)))
@@ -126,7 +126,7 @@ def idle_gaps(program: Program, solution: Ints) -> tuple[Gap, ...]:
 
 
 class _Left:
-    """What the lines of a solution leave: free desks by site, agents by cell, telework by demand."""
+    """Resources that a solution leaves: desks by site, agents by cell, telework by demand."""
 
     def __init__(self, program: Program, solution: Ints) -> None:
         q, moves = program.quantities, program.moves
@@ -200,7 +200,7 @@ def _why_unmet(program: Program, index: int, left: _Left) -> tuple[str, tuple[Re
 
 
 def _back_soon(q: Quantities, cell: int) -> Iterator[Reason]:
-    """Yield the announced return of a cell's site, where it keeps somebody from being sent (D80)."""
+    """Yield the announced return of a cell's site if it is too soon to send agents (D80)."""
     site, activity = q.tables.sites[int(q.tables.cell_site[cell])].id, q.tables.rule(cell).activity
     announced, horizon = q.situation.of(site).left_min, q.situation.horizon
     if announced is not None and q.situation.left_min(site, activity) < max(
@@ -210,7 +210,7 @@ def _back_soon(q: Quantities, cell: int) -> Iterator[Reason]:
 
 
 def _barred_by_condition(q: Quantities, metier: str) -> Iterator[Reason]:
-    """Agents whom R2 or R3 keeps from helping."""
+    """Yield the agents that R2 or R3 excludes from helping."""
     tables = q.tables
     allowed = {n for n, _, _ in tables.helpers[metier]}
     for line in tables.substitutions.get(metier, ()):

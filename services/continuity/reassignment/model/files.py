@@ -1,4 +1,4 @@
-"""Situations and proposals as files: CSV and JSON in, JSON out. Every complaint names the file and the place."""
+"""Read and write situations and proposals as CSV and JSON. Each error names file and place."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ from services.continuity.reassignment.model.tables import Tables
 
 COLUMNS = ("situation", "site_id", "staff_pct", "seat_pct", "host_ok")
 LEFT_COLUMN = "left_min"
-"""Optional: minutes until the site is announced back (D80)."""
+"""Optional column: minutes until the announced return of the site. Rule D80."""
 MOST_AGENTS = 1_000_000
-"""Of a line; no territory has as many."""
+"""Most agents of a line; no territory has as many."""
 SUPPLY = {DISPLACED: "displaced", RELEASABLE: "spare"}
 
 
 class FileInvalid(ValueError):
-    """A file that cannot be read as what it should be; the sentence says where."""
+    """Error: a file cannot be read; the message says where."""
 
 
 def read_situation(rows: Path, meta: Path, name: str, tables: Tables) -> Situation:
-    """The situation `name`: its sites from a CSV file, its hours and switches from a JSON file. Raises FileInvalid."""
+    """Read a situation: its sites from a CSV file, its hours and switches from a JSON file.
+
+    Raise FileInvalid.
+    """
     documents = _json(meta)
     found = (
         [d for d in documents if isinstance(d, dict) and d.get("id") == name]
@@ -59,7 +62,7 @@ def read_situation(rows: Path, meta: Path, name: str, tables: Tables) -> Situati
 
 
 def _sites(path: Path, name: str, tables: Tables) -> dict[str, SiteState]:
-    """Spreadsheets write a byte order mark first: it is passed over."""
+    """Read the sites; a byte order mark, which spreadsheets write, is skipped."""
     sites: dict[str, SiteState] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -87,7 +90,8 @@ def _state(
         left_min = int(row[LEFT_COLUMN]) if row.get(LEFT_COLUMN) else None
     except (TypeError, ValueError):
         raise FileInvalid(
-            f"{path}:{line}: staff_pct, seat_pct and host_ok are whole numbers, left_min too where it is given"
+            f"{path}:{line}: staff_pct, seat_pct and host_ok are whole numbers, "
+            "left_min too where it is given"
         ) from None
     if not (0 <= staff <= 100 and 0 <= seats <= 100 and host in (0, 1)):
         raise FileInvalid(f"{path}:{line}: percentages are 0 to 100, host_ok is 0 or 1")
@@ -102,7 +106,10 @@ def _json(path: Path) -> Any:
 
 
 def read_previous(path: Path, tables: Tables) -> tuple[PreviousLine, ...]:
-    """Lines of an earlier proposal: its JSON, or the list of its lines. A line counts as approved unless its `state` is `proposed`."""
+    """Read the lines of an earlier proposal, from its JSON or from a list of lines.
+
+    A line counts as approved unless its `state` is `proposed`.
+    """
     document = _json(path)
     lines = document.get("lines") if isinstance(document, dict) else document
     if not isinstance(lines, list):
@@ -138,17 +145,19 @@ def _previous(path: Path, n: int, line: Any, tables: Tables) -> PreviousLine:
         or line.get("state", "approved") not in ("approved", "proposed")
     ):
         raise FileInvalid(
-            f"{path}: line {n + 1}: count is a whole number up to {MOST_AGENTS}, state is approved or proposed"
+            f"{path}: line {n + 1}: count is a whole number up to {MOST_AGENTS}, "
+            "state is approved or proposed"
         )
     if (key.site, key.activity, key.metier) not in tables.cell_index:
         raise FileInvalid(
-            f"{path}: line {n + 1}: no agents of {key.metier} for {key.activity} at {key.site} in the territory"
+            f"{path}: line {n + 1}: no agents of {key.metier} for {key.activity} "
+            f"at {key.site} in the territory"
         )
     return PreviousLine(key, count, line.get("state", "approved") == "approved")
 
 
 def line_document(line: Line) -> dict[str, Any]:
-    """A line as JSON; `to.site` is null for telework."""
+    """Convert a line to JSON; `to.site` is null for telework."""
     key = line.key
     target = (
         (key.site, key.activity, key.metier)
@@ -186,14 +195,14 @@ def _gap(gap: Gap, strategies: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
 
 
 def outside_help(strategies: tuple[str, ...]) -> list[str]:
-    """What remains when nobody of the département can: suppliers and mutual aid (SR-FOUR, SR-MUT)."""
+    """Select strategies that need outside help: suppliers and mutual aid (SR-FOUR, SR-MUT)."""
     return [s for s in strategies if s.startswith(("SR-FOUR", "SR-MUT"))]
 
 
 def proposal_document(
     proposal: Proposal, strategies: Mapping[str, tuple[str, ...]], seconds: float
 ) -> dict[str, Any]:
-    """A proposal as JSON; `strategies` are those of each activity."""
+    """Convert a proposal to JSON; `strategies` maps each activity to its strategies."""
     return {
         "objective": dict(proposal.objective),
         "solve_s": round(seconds, 3),

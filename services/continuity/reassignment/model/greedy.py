@@ -1,4 +1,7 @@
-"""The answer that needs no solver: the cheapest line for each demand, the gravest first. A floor, and a first answer when work is short."""
+"""Answer without a solver: the cheapest line for each demand, the gravest demand first.
+
+It is a lower bound of quality, and the first answer if the solver's work runs out.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from services.continuity.reassignment.model.tables import Ints
 
 
 def first_answer(program: Program) -> Ints:
-    """A feasible solution. Never better than the optimum, often far from it."""
+    """Compute a feasible solution; it is often far from the optimum."""
     solution = program.lower.copy()
     slack = [
         NO_LIMIT if _is_soft(row) else row.upper - int(solution[row.columns].sum())
@@ -37,12 +40,12 @@ def first_answer(program: Program) -> Ints:
 
 
 def _is_soft(row: Row) -> bool:
-    """Its excess or shortfall is paid for, not forbidden."""
+    """Check whether the excess or shortfall of a row costs something instead of being forbidden."""
     return row.minus is not None or (row.lower > 0 and row.upper >= NO_LIMIT)
 
 
 def _order(program: Program, among: Ints) -> list[int]:
-    """Columns of demands by urgency of the gravest criticality, then own work; the cheapest first."""
+    """Order columns: demands by criticality and urgency, then own work; the cheapest first."""
     moves, q = program.moves, program.quantities
     demand = moves.demand[among]
     grave = np.array(
@@ -55,7 +58,7 @@ def _order(program: Program, among: Ints) -> list[int]:
 
 
 def _settled(program: Program, solution: Ints) -> Ints:
-    """Unmet, idle, excess and shortfall take what the lines leave."""
+    """Set the unmet, idle, excess and shortfall columns to the rest."""
     n = len(program.moves)
     for row in program.rows:
         total = int(solution[row.columns].sum())
@@ -68,5 +71,5 @@ def _settled(program: Program, solution: Ints) -> Ints:
 
 
 def greedy_values(program: Program) -> dict[Level, int]:
-    """What the first answer costs, level by level."""
+    """Return the cost of the first answer, level by level."""
     return program.values(first_answer(program))

@@ -1,4 +1,4 @@
-"""The lexicographic optimum of a program: linear programs first, whole numbers where these do not suffice."""
+"""Find the lexicographic optimum: linear programs first, then branch and bound if needed."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from services.continuity.reassignment.model.solver import (
 from services.continuity.reassignment.model.tables import Ints
 
 COHESION: Final = "G"
-"""Groups (site, activity, host), a level after Q when it is asked for."""
+"""Number of groups (site, activity, host): a level after Q, if requested."""
 TIE_BREAK: Final = "H"
 TRAVEL: Final = "T"
-"""Agents who travel, the level that `fewest` adds."""
+"""Number of agents that travel: the level that `fewest` adds."""
 _NEEDS: Final = (Level.U1, Level.U2, Level.U3)
 _BEFORE: Final = (*_NEEDS, Level.K, Level.I, Level.Q)
 _AFTER: Final = (Level.D, Level.C)
@@ -47,41 +47,47 @@ _PREFERRED: Final[dict[str, tuple[Level, ...]]] = {
     LEAST_CO2: (Level.I, Level.C, Level.Q, Level.D),
     FASTEST: (Level.I, Level.D, Level.Q, Level.C),
 }
-"""What follows the needs and stability when somebody prefers so; `fewest` has the agents who travel before all of these."""
+"""Levels after the needs and stability, by preference; `fewest` minimises travellers first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which levels there are, and how much work may be spent."""
+    """Levels to optimise, and limits of the work."""
 
     cohesion: bool = False
     tie_break: bool = False
     work: Work = Work()
     needs_only: bool = False
-    """Stop after the unmet needs (U1 to U3): what contingency ranking asks."""
+    """Stops after the unmet needs (U1 to U3), for contingency ranking."""
     rounded: bool = False
-    """Where stability leaves no whole optimum, keep the whole part of what was seen and solve on from there, rather than search for long: where
-    level K is then not proved, its bound is known."""
+    """Avoids a long search where stability leaves no whole optimum.
+
+    The whole part of the seen lines is kept, and the rest is solved from there. If level K is then
+    not proved, its bound is known.
+    """
     solidarity: bool = False
-    """Of equal answers that which leaves less undone for vulnerable people, before CO2 (D82): level S."""
+    """Adds level S: among equals, leave less undone for vulnerable people, before CO2. Rule D82."""
     prefer: str | None = None
-    """Another order of the levels after the needs: one of `_PREFERRED`. Not together with cohesion."""
+    """Another order of the levels after the needs: one of `_PREFERRED`. Not with cohesion."""
 
     @property
     def after(self) -> tuple[Level, ...]:
-        """Return the levels that follow Q."""
+        """Levels that follow Q."""
         return _SOLIDARY if self.solidarity else _AFTER
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A feasible solution. `open_level` is the first level that is not proved optimal, with its best bound; None if all are."""
+    """Feasible solution, with the first level that is not proved optimal and its best bound.
+
+    Both are None if all levels are proved.
+    """
 
     solution: Ints
     open_level: str | None = None
     bound: float | None = None
     from_the_top: bool = False
-    """True if no optimum of the linear programs was whole, and branch and bound took every level."""
+    """True if no optimum of the linear programs was whole, so branch and bound took all."""
     iterations: int = 0
 
 
@@ -92,7 +98,10 @@ class _Gap:
 
 
 def solve_program(program: Program, choice: Choice) -> Answer:
-    """Optimum of all levels in their order; the best found, with its bound, where the work runs out. Raises SolverFailed."""
+    """Solve all levels in order. Raise SolverFailed.
+
+    If the work runs out, the answer is the best found, with its bound.
+    """
     face = Face(program, choice.work.iterations)
     try:
         solution, gap = _in_the_face(face, program, choice)
@@ -111,7 +120,7 @@ def solve_program(program: Program, choice: Choice) -> Answer:
 
 
 def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
-    """Raises Infeasible if the face of the linear programs holds no whole solution."""
+    """Solve inside the face. Raise Infeasible if the face holds no whole solution."""
     if choice.prefer is not None:
         return _preferred(face, program, choice, choice.prefer)
     if (
@@ -152,8 +161,9 @@ def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _G
 def _near_what_was_seen(
     program: Program, choice: Choice, best: Reals
 ) -> tuple[Ints, _Gap | None, int]:
-    """Lines that were seen keep the whole part of their share in `best`, the values after level K, as bounds; everything else is solved again. Raises
-    Infeasible.
+    """Solve again with the whole part of the seen lines in `best` as bounds. Raise Infeasible.
+
+    `best` are the values after level K.
     """
     bound = float(best @ program.costs[Level.K])
     lower = program.lower.copy()
@@ -174,7 +184,7 @@ def _near_what_was_seen(
 def _preferred(
     face: Face, program: Program, choice: Choice, prefer: str
 ) -> tuple[Ints, _Gap | None]:
-    """The needs and stability first, whatever is preferred."""
+    """Solve for a preference; the needs and stability come first."""
     for name, cost in _preferred_steps(program, choice, prefer):
         if not face.restrict(name, cost):
             return _whole(face, program, choice, _Gap(name, 0.0))
@@ -193,7 +203,7 @@ def _preferred_steps(program: Program, choice: Choice, prefer: str) -> list[tupl
 
 
 def travellers(program: Program) -> Ints:
-    """Costs that count the agents who work at another site than their usual one; telework does not count."""
+    """Build costs that count the agents at another site than their usual one, without telework."""
     moves, cost = program.moves, np.zeros(program.size, dtype=np.int64)
     home = program.quantities.tables.cell_site[moves.cell]
     cost[: len(moves)] = (moves.place != AT_HOME) & (moves.place != home)
@@ -201,7 +211,10 @@ def travellers(program: Program) -> Ints:
 
 
 def _restrict(face: Face, program: Program, levels: Sequence[Level]) -> _Gap | None:
-    """Where the work ran out, if it did. Costs are never negative: nothing is known below but zero."""
+    """Restrict the face level by level; return the gap where the work ran out.
+
+    Costs are never negative, so the only known bound is zero.
+    """
     for level in levels:
         if not face.restrict(level.value, program.costs[level]):
             return _Gap(level.value, 0.0)
@@ -211,7 +224,7 @@ def _restrict(face: Face, program: Program, levels: Sequence[Level]) -> _Gap | N
 def _whole(
     face: Face, program: Program, choice: Choice, gap: _Gap | None
 ) -> tuple[Ints, _Gap | None]:
-    """A whole solution of the face; the greedy one if not even a first level was solved."""
+    """Return a whole solution of the face, or the greedy one if no level was solved."""
     if face.values is None:
         return first_answer(program), gap
     if np.all(np.abs(face.values - np.round(face.values)) < TOLERANCE):
@@ -223,7 +236,7 @@ def _whole(
 
 
 def _from_the_top(program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
-    """Every level by branch and bound."""
+    """Solve every level by branch and bound."""
     branching = Branching(Matrix(program), Limits.of_program(program), choice.work.nodes)
     everything = np.ones(program.size, dtype=np.bool_)
     if choice.needs_only:
@@ -258,7 +271,10 @@ def _branch(
     steps: Sequence[tuple[str, Ints]],
     solution: Ints | None = None,
 ) -> tuple[Ints, _Gap | None]:
-    """Level after level, from a `solution` if there is one. Raises Infeasible if there is no whole solution at all."""
+    """Solve level after level. Raise Infeasible if there is no whole solution.
+
+    `solution` is the start, if there is one.
+    """
     for name, cost in steps:
         try:
             solution = branching.minimise(cost)
@@ -285,7 +301,10 @@ def _checked(
 
 
 def tie_breaks(program: Program, columns: NDArray[np.bool_]) -> Ints:
-    """Level H of the columns that are still open; the others no longer matter (§4)."""
+    """Build the costs of level H for the open columns; the others no longer matter.
+
+    See `docs/reference/reassignment-model.md`, §4.
+    """
     cost = np.zeros(program.size, dtype=np.int64)
     q = program.quantities
     for n in np.flatnonzero(columns[: len(program.moves)]).tolist():

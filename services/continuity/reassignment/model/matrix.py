@@ -1,4 +1,4 @@
-"""A program as arrays for a solver: its matrix by columns, and the limits of columns and rows."""
+"""Arrays of a program for a solver: its matrix by columns, and the limits of columns and rows."""
 
 from __future__ import annotations
 
@@ -42,14 +42,17 @@ class Matrix:
         self._starts = np.searchsorted(self._columns, np.arange(program.size + 1))
 
     def of(self, columns: Ints) -> tuple[NDArray[np.int32], NDArray[np.int32], Reals]:
-        """Starts (one more than there are columns), row indices and values of some columns, as HiGHS takes them."""
+        """Return starts, row indices and values of some columns, in the form of HiGHS.
+
+        There is one start more than there are columns.
+        """
         begin, end = self._starts[columns], self._starts[columns + 1]
         starts = np.append(0, np.cumsum(end - begin))
         entries = np.repeat(begin - starts[:-1], end - begin) + np.arange(starts[-1])
         return starts.astype(np.int32), self._rows[entries], self._values[entries]
 
     def reduced(self, cost: Reals, duals: Reals) -> Reals:
-        """Reduced costs of all columns, given the duals of the rows."""
+        """Compute the reduced costs of all columns from the duals of the rows."""
         return cost - np.bincount(
             self._columns, weights=self._values * duals[self._rows], minlength=len(cost)
         )
@@ -57,7 +60,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Between which values columns and rows lie; infinite where there is no limit."""
+    """Limits of columns and rows; infinite if there is no limit."""
 
     lower: Reals
     upper: Reals
@@ -78,11 +81,11 @@ class Limits:
         return self.lower < self.upper
 
     def hold(self, columns: NDArray[np.bool_], values: Reals) -> None:
-        """These columns keep their value of `values`."""
+        """Fix these columns at their values."""
         self.lower[columns] = self.upper[columns] = values[columns]
 
     def hold_rows(self, rows: NDArray[np.int32], sums: Reals) -> Reals:
-        """These rows keep the limit that is nearer to their sum; which one is returned."""
+        """Fix these rows at the limit nearer to their sum, and return that limit."""
         lower, upper = self.row_lower[rows], self.row_upper[rows]
         side = np.where(np.abs(sums[rows] - lower) <= np.abs(sums[rows] - upper), lower, upper)
         self.row_lower[rows] = self.row_upper[rows] = side

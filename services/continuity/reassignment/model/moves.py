@@ -1,4 +1,7 @@
-"""Every admissible line of a situation: whose agents, for which need, where, at what cost (§3, before the constraints)."""
+"""Find every admissible line of a situation: agents, need, place and cost.
+
+See `docs/reference/reassignment-model.md`, §3.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,16 @@ from services.continuity.reassignment.model.tables import LONGEST_MIN, Ints, Tab
 AT_HOME: Final = -1
 """Place index of telework."""
 OWN_WORK: Final = -1
-"""Demand index of displaced agents who go on with their own work."""
+"""Demand index of displaced agents that continue their own work."""
 DONOR_TENTHS: Final = {4: 1, 3: 2, 2: 4, 1: 6}
-"""Penalty of an agent who leaves work of this criticality; a displaced one leaves none."""
+"""Penalty by criticality of the work that an agent leaves; displaced agents have none."""
 PLACE_TENTHS: Final = 1
-"""Penalty of a host of an unusual kind, and of telework where only part of the work can be done so."""
+"""Penalty of an unusual kind of host, and of telework for only part of the work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """Parallel columns, one per admissible line."""
+    """Parallel columns, one entry per admissible line."""
 
     cell: Ints
     released: NDArray[np.bool_]
@@ -39,7 +42,7 @@ class Moves:
         return len(self.cell)
 
     def key(self, tables: Tables, quantities: Quantities, n: int) -> LineKey:
-        """Whose agents, for which need, where."""
+        """Return the key of a move: agents, need, place."""
         cell = tables.cells[int(self.cell[n])]
         place = TELEWORK if self.place[n] == AT_HOME else tables.sites[int(self.place[n])].id
         supply = RELEASABLE if self.released[n] else DISPLACED
@@ -62,7 +65,7 @@ _Block = tuple[Ints, NDArray[np.bool_], Ints, Ints, Ints, Ints, Ints]
 
 
 def find_moves(quantities: Quantities) -> Moves:
-    """All of them, by demand, then own work; in key order inside each."""
+    """Find all moves, by demand, then own work; in key order inside each."""
     blocks = [*_for_demands(quantities), *_own_work(quantities)]
     if not blocks:
         none = np.zeros(0, dtype=np.int64)
@@ -128,7 +131,7 @@ def _for_demands(q: Quantities) -> Iterator[_Block]:
 
 
 def _places(q: Quantities, cell: int, *, own_site: bool, tele: bool) -> tuple[list[int], list[int]]:
-    """Where a demand may be filled, with the penalty of each place in tenths; telework last."""
+    """Return the places for a demand with their penalties in tenths; telework last."""
     site, rule = int(q.tables.cell_site[cell]), q.tables.rule(cell)
     places, extra = [], []
     if own_site:

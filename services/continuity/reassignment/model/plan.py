@@ -1,4 +1,4 @@
-"""From a situation to a proposal: lines, what they cost, and what stays without an answer."""
+"""Turn a situation into a proposal: lines, their costs, and the gaps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ from services.continuity.reassignment.model.tables import Ints, Tables
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`tie_break` makes the choice among equals that every solver makes; `stability` weighs lines that people have seen (level K)."""
+    """Options of a solve.
+
+    `tie_break` makes the same choice among equals as every other solver; `stability` weighs lines
+    that people have seen (level K).
+    """
 
     choice: Choice = Choice()
     stability: bool = True
@@ -40,13 +44,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`count` agents go and work at `key.place`. `approved` of them were decided before."""
+    """`count` agents that work at `key.place`; `approved` of them were decided before."""
 
     key: LineKey
     count: int
     approved: int
     criticality: int
-    """Of the work that is done."""
+    """Criticality of the work that they do."""
     tenths: int
     minutes: int
     grams: int
@@ -55,7 +59,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The best that is possible. `open_level` is the first level that is not proved, with the best bound that is known."""
+    """Best possible answer, with the first level that is not proved and its best known bound."""
 
     objective: Mapping[str, int]
     lines: tuple[Line, ...]
@@ -63,7 +67,7 @@ class Proposal:
     idle: tuple[Gap, ...]
     suspended: tuple[Gap, ...]
     kept: tuple[Kept, ...]
-    """What became of every approved line."""
+    """Fate of every approved line."""
     demand: int
     displaced: int
     groups: int
@@ -78,7 +82,7 @@ def solve(
     previous: Sequence[PreviousLine] = (),
     options: Options = Options(),
 ) -> Proposal:
-    """The proposal for a situation, given what was decided before. The same arguments give the same proposal."""
+    """Solve a situation, given earlier decisions. The same arguments give the same proposal."""
     quantities = Quantities(tables, situation)
     moves, bounds, kept = bound(
         quantities, find_moves(quantities), previous, stability=options.stability

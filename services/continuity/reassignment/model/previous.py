@@ -1,4 +1,7 @@
-"""What people have already decided of an earlier proposal, and what they have seen of it (§4, Incremental)."""
+"""Lines of an earlier proposal that people decided or have seen.
+
+See `docs/reference/reassignment-model.md`, §4, Incremental.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ from dataclasses import dataclass
 TELEWORK = "telework"
 """Place of a line without a host."""
 OWN = "own"
-"""Stands for the demand of a line where displaced agents go on with their own work."""
+"""Replaces the demand in the key of displaced agents that continue their own work."""
 DISPLACED, RELEASABLE = "d", "r"
 
 
 @dataclass(frozen=True, slots=True)
 class LineKey:
-    """What makes two lines the same: whose agents, for which need, where. `need_*` are empty for agents who go on with their own work."""
+    """Identity of a line: agents, need, place.
+
+    The `need_*` fields are empty for agents that continue their own work.
+    """
 
     site: str
     activity: str
@@ -31,7 +37,7 @@ class LineKey:
         return not self.need_activity
 
     def fields(self) -> tuple[str, ...]:
-        """The keys in their order."""
+        """Return the fields in order."""
         if self.own_work:
             return (self.site, self.activity, self.metier, OWN, self.place)
         return (
@@ -46,7 +52,7 @@ class LineKey:
         )
 
     def hashed(self) -> tuple[str, ...]:
-        """The keys as level H hashes them: telework is the model's place `tele` there (§2, Places)."""
+        """Return the fields as level H hashes them: telework is `tele` there."""
         return (*self.fields()[:-1], "tele" if self.place == TELEWORK else self.place)
 
 
@@ -55,7 +61,7 @@ class PreviousLine:
     key: LineKey
     count: int
     approved: bool
-    """An approved line is a lower bound; another only weighs on stability (K)."""
+    """An approved line is a lower bound; any other only weighs on stability (K)."""
 
 
 Previous = tuple[PreviousLine, ...]

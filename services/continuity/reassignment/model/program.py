@@ -1,4 +1,7 @@
-"""The linear program of a situation: columns, rows and the cost of each level (docs/reference/reassignment-model.md, §3 and §4)."""
+"""Build the linear program of a situation: columns, rows and the cost of each level.
+
+See `docs/reference/reassignment-model.md`, §3 and §4.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from services.continuity.reassignment.model.situation import OPTIMISED, Quantiti
 from services.continuity.reassignment.model.tables import Ints
 
 FAIR_SHARE: Final = 20
-"""A pôle gives at most one agent in twenty before it weighs (7)."""
+"""A pôle gives one agent in twenty before more agents cost something (constraint 7)."""
 EXCESS_MIN: Final = 60
 """Minutes that an agent beyond the fair share weighs at level D."""
 KEPT: Final = 10
@@ -23,7 +26,7 @@ NO_LIMIT: Final = 1 << 40
 
 
 class Level(StrEnum):
-    """Of the lexicographic objective, first to last."""
+    """Levels of the lexicographic objective, first to last."""
 
     U1 = "U1"
     U2 = "U2"
@@ -38,16 +41,16 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The sum of its columns, less `minus`, lies between two limits."""
+    """Constraint: the sum of the columns, less `minus`, lies between two limits."""
 
     columns: Ints
     lower: int
     upper: int
     minus: int | None = None
-    """A column that is taken off the sum."""
+    """Column that is subtracted."""
 
     def sum(self, solution: Ints) -> int:
-        """The sum for a solution."""
+        """Compute the sum for a solution."""
         return int(solution[self.columns].sum()) - (
             0 if self.minus is None else int(solution[self.minus])
         )
@@ -55,7 +58,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What people decided before: fewest agents per move, moves that may only keep what was approved, and earlier counts that weigh on K."""
+    """Earlier decisions as bounds of the moves.
+
+    `floor` is the least number of agents per move; `barred` moves may only keep approved agents;
+    `kept` counts weigh on level K.
+    """
 
     floor: Ints
     barred: Ints
@@ -64,12 +71,16 @@ class Bounds:
     """Columns of `moves` of an earlier proposal."""
     kept_count: Ints
     desks: Mapping[int, int]
-    """Free desks of hosts where approved lines go, whatever `host_ok` says."""
+    """Free desks of hosts of approved lines, regardless of `host_ok`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Columns are moves, then unmet per demand, idle per displaced cell, excess per pôle, shortfall per kept line. All are integers ≥ 0."""
+    """Integer program; all columns are ≥ 0.
+
+    Columns are moves, then unmet per demand, idle per displaced cell, excess per pôle, shortfall
+    per kept line.
+    """
 
     moves: Moves
     quantities: Quantities
@@ -80,31 +91,31 @@ class Program:
     idle_cells: tuple[int, ...]
     bounds: Bounds
     groups: Ints
-    """Group (site, activity, host) of each move; -1 where the work stays at its site or is done at home."""
+    """Group (site, activity, host) of each move; -1 for work at its own site or at home."""
 
     @property
     def size(self) -> int:
         return len(self.lower)
 
     def holds(self, solution: Ints) -> bool:
-        """True if a solution keeps every row and bound, exactly."""
+        """Check whether a solution keeps every row and bound exactly."""
         if np.any(solution < self.lower) or np.any(solution > self.upper):
             return False
         return all(row.lower <= row.sum(solution) <= row.upper for row in self.rows)
 
     def values(self, solution: Ints) -> dict[Level, int]:
-        """What a solution costs, level by level."""
+        """Return the cost of a solution, level by level."""
         return {level: int(cost @ solution) for level, cost in self.costs.items()}
 
 
 def no_bounds(moves: Moves) -> Bounds:
-    """Nothing was decided before."""
+    """Return the bounds without earlier decisions."""
     none = np.zeros(0, dtype=np.int64)
     return Bounds(np.zeros(len(moves), dtype=np.int64), none, none, none, {})
 
 
 def build(quantities: Quantities, moves: Moves, bounds: Bounds) -> Program:
-    """The program of these moves under these bounds."""
+    """Build the program of these moves under these bounds."""
     q, tables, n = quantities, quantities.tables, len(moves)
     idle_cells = tuple(
         cell for cell, count in enumerate(q.displaced) if count and cell not in q.confined
@@ -149,7 +160,7 @@ def build(quantities: Quantities, moves: Moves, bounds: Bounds) -> Program:
 
 
 def _by(key: Ints, among: Ints) -> list[tuple[int, Ints]]:
-    """Columns `among` grouped by their `key`, both ascending."""
+    """Group the columns `among` by their `key`, both ascending."""
     order = among[np.argsort(key[among], kind="stable")]
     if not len(order):
         return []
@@ -243,7 +254,7 @@ def _fairness(q: Quantities, moves: Moves, first_excess: int) -> list[Row]:
 
 
 def _groups(q: Quantities, moves: Moves) -> Ints:
-    """Numbers of the groups (site, activity, host) whose work is done away from its site; -1 at its site and at home."""
+    """Number the groups (site, activity, host) of the moves; -1 at its own site or at home."""
     tables = q.tables
     need_cell = np.array([d.cell for d in q.demands] + [-1], dtype=np.int64)[moves.demand]
     worked = np.where(moves.demand == OWN_WORK, moves.cell, need_cell)

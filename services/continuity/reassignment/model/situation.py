@@ -1,4 +1,7 @@
-"""What a situation does to sites, and the quantities that follow from it (docs/reference/reassignment-model.md, §2)."""
+"""Derive the quantities of the model from the effect of a situation on sites.
+
+See `docs/reference/reassignment-model.md`, §2.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,27 @@ from schemas.reassignment import HOME_MIN, SETUP_MIN
 from services.continuity.reassignment.model.tables import Tables
 
 HOSTS_PER_NEED = 12
-"""Nearest hosts that are looked at for a site and an activity."""
+"""Nearest hosts considered for a site and an activity."""
 UNKNOWN_LEFT_MIN = 240
-"""An outage without an announced end is taken to last so long."""
+"""Assumed duration of an outage without an announced end."""
 OPTIMISED = (1, 2, 3)
-"""Criticalities whose missing agents are a demand."""
+"""Criticalities for which missing agents are a demand."""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteState:
-    """A site in a situation. `host_ok`: it may receive agents of others. `confined`: nobody leaves it for other work (D78)."""
+    """State of a site in a situation.
+
+    `host_ok`: it may receive agents of other sites. `confined`: its agents do not leave it for
+    other work (D78).
+    """
 
     staff_pct: int = 100
     seat_pct: int = 100
     host_ok: bool = True
     confined: bool = False
     left_min: int | None = None
-    """Minutes until it is announced back (D80); None: nobody knows."""
+    """Minutes until its announced return (D80); None: unknown."""
 
 
 UNTOUCHED = SiteState()
@@ -33,19 +40,22 @@ UNTOUCHED = SiteState()
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """How long it takes until agents work elsewhere. Rule D80."""
+    """Time until agents work elsewhere. Rule D80."""
 
     opens_min: Mapping[str, int] = field(default_factory=dict)
-    """Minutes until the work of an activity opens, where it is closed."""
+    """Minutes until the work of a closed activity opens."""
     setup_min: int = SETUP_MIN
-    """From arrival at another site to work."""
+    """Minutes from arrival at another site to work."""
     home_min: int = HOME_MIN
-    """Until an agent works at home."""
+    """Minutes until an agent works at home."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """`sites` holds the touched ones only. `elapsed_h`: hours since the first fact."""
+    """Situation of a territory.
+
+    `sites` holds the touched ones only; `elapsed_h` are the hours since the first fact.
+    """
 
     sites: Mapping[str, SiteState] = field(default_factory=dict)
     elapsed_h: float = 0
@@ -54,9 +64,9 @@ class Situation:
     horizon: Horizon = Horizon()
 
     def left_min(self, site: str, activity: str) -> int:
-        """Return the minutes in which agents must be at work for an activity of a site; below 0: it opens too late.
+        """Return the minutes within which agents must be at work; negative if it opens too late.
 
-        Without an announced end they are UNKNOWN_LEFT_MIN. Rule D80.
+        Without an announced end it is UNKNOWN_LEFT_MIN. Rule D80.
         """
         announced = self.of(site).left_min
         if announced is None:
@@ -69,19 +79,19 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Agents missing in a cell."""
+    """Missing agents of a cell."""
 
     cell: int
     need: int
     urgency: int
     own_site: bool
-    """May be filled where the cell is: it lacks agents, not seats, or exists only there."""
+    """May be filled at the cell's own site, which has seats or is the only place."""
     tele_cap: int
-    """Of them, how many may be filled by telework."""
+    """Most of the agents that may telework."""
 
 
 def share_out(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` in proportion to `weights`, largest remainder, ties to the first."""
+    """Split `total` in proportion to `weights`: largest remainder, ties to the first."""
     whole = sum(weights)
     if not whole:
         return [0] * len(weights)
@@ -93,12 +103,12 @@ def share_out(total: int, weights: Sequence[int]) -> list[int]:
 
 
 def percent(count: int, pct: int) -> int:
-    """`pct` percent of a count, rounded half up."""
+    """Return `pct` percent of a count, rounded half up."""
     return (count * pct + 50) // 100
 
 
 def urgency(rto_h: float, elapsed_h: float) -> int:
-    """Weight of a demand by the hours that its RTO leaves."""
+    """Compute the weight of a demand from the hours left until its RTO."""
     left = rto_h - elapsed_h
     return 8 if left <= 4 else 4 if left <= 12 else 2 if left <= 24 else 1
 
@@ -106,8 +116,7 @@ def urgency(rto_h: float, elapsed_h: float) -> int:
 class Quantities:
     """Present, seats, displaced, releasable, demands and free desks of one situation.
 
-    `hosts(site, activity)` are the nearest sites that may receive its agents. A table of `tables` untouched by the situation costs nothing
-    beyond a sum: only touched sites are shared out again.
+    Only touched sites are shared out again; the others cost no more than a sum.
     """
 
     def __init__(self, tables: Tables, situation: Situation) -> None:
@@ -149,7 +158,7 @@ class Quantities:
             self.present[n], self.seats[n] = present, seats
 
     def _confined_cells(self) -> Iterator[int]:
-        """Yield the cells of the sites that nobody leaves."""
+        """Yield the cells of confined sites."""
         for site, state in self.situation.sites.items():
             index = self.tables.site_index.get(site)
             if state.confined and index is not None:
@@ -187,7 +196,7 @@ class Quantities:
         return [max(0, self.tables.desks(site) - count) for site, count in enumerate(used)]
 
     def hosts(self, site: int, activity: str) -> tuple[int, ...]:
-        """Nearest hosts of an activity that is not bound to its site, from near to far."""
+        """Return the nearest hosts of an activity that is not bound to its site, near to far."""
         key = (site, activity)
         found = self._hosts.get(key)
         if found is None:

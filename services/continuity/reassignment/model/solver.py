@@ -1,6 +1,7 @@
-"""The two searches that HiGHS does for us: `Face`, one linear program after the other, and `Branching`, whole numbers only.
+"""Search with HiGHS: `Face` solves one linear program after another, `Branching` whole numbers.
 
-Work is counted in simplex iterations and nodes, never in seconds, so that the same program gives the same answer on every machine.
+Work is counted in simplex iterations and nodes, never in seconds, so that the same program gives
+the same answer on every machine.
 """
 
 from __future__ import annotations
@@ -19,20 +20,26 @@ from services.continuity.reassignment.model.program import Program
 from services.continuity.reassignment.model.tables import Ints
 
 TOLERANCE: Final = 1e-6
-"""Reduced costs and duals are whole or simple fractions here; below this they are zero."""
+"""Limit below which reduced costs and duals are zero; here they are whole or simple fractions."""
 AT_FIRST: Final = 5
-"""Moves for each demand, and for the own work of each cell, with which a face begins: those of the least penalty, then of the shortest way."""
+"""Moves per demand, and per own work of a cell, that a face begins with.
+
+Those of the least penalty, then of the shortest way.
+"""
 AT_ONCE: Final = 5
-"""… that join it at once, where they would make the solution cheaper: those that promise most."""
+"""Moves per demand or own work that join at once: the most promising that lower the cost."""
 
 
 class SolverFailed(RuntimeError):
-    """HiGHS ended in a state that the model excludes; the sentence names it."""
+    """Error: HiGHS ended in a state that the model excludes; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Columns that carry the work of one site and activity to one host, the most agents each could take, and all together."""
+    """Columns with the work of one site and activity at one host.
+
+    `limits` are the most agents of each column, `room` of all together.
+    """
 
     columns: Ints
     limits: Ints
@@ -46,20 +53,20 @@ class Work:
     iterations: int = 2_000_000
     nodes: int = 2_000
     groups: int = 300
-    """Up to so many possible groups, cohesion is proved by branch and bound; beyond, the best found is kept with its gap."""
+    """Most groups for which branch and bound proves cohesion; beyond, the best has a gap."""
     group_nodes: int = 100
     """Nodes of that proof."""
 
 
 class _Quiet(highspy.Highs):
-    """Without callbacks, whose set-up prints a banner on standard output."""
+    """HiGHS without callbacks, because their set-up prints a banner on standard output."""
 
     def enableCallbacks(self) -> None:  # noqa: N802  the name of highspy
         pass
 
 
 def _load(matrix: Matrix, limits: Limits, columns: Ints) -> Any:
-    """HiGHS with these columns of the program, and all its rows."""
+    """Load HiGHS with these columns of the program and all its rows."""
     h: Any = _Quiet()  # type: ignore[no-untyped-call]
     h.setOptionValue("output_flag", False)
     h.setOptionValue("threads", 1)
@@ -77,13 +84,16 @@ def _load(matrix: Matrix, limits: Limits, columns: Ints) -> Any:
 
 
 class Face:
-    """The optimal face of the levels solved so far.
+    """Optimal face of the levels solved so far.
 
-    After a level is solved, columns with a reduced cost are fixed and rows with a dual become equations: what remains feasible is exactly
-    the set of optima so far. The next level starts from the basis at hand and needs no row that holds the former objective.
+    After a level is solved, columns with a reduced cost are fixed and rows with a dual become
+    equations: the feasible rest is exactly the set of optima so far. The next level starts from the
+    basis at hand and needs no row that holds the former objective.
 
-    HiGHS is given a few of the columns. Those that are left out are zero; whichever of them has a negative reduced cost joins, until none has: then the solution
-    is optimal with all of them. Of 65,000 columns it begins with 2,000 and ends with 5,000 (docs/adr/0036).
+    HiGHS gets only some of the columns; the others are zero. A column with a negative reduced cost
+    joins, until there is none: then the solution is optimal with all of them. Of 65,000 columns it
+    begins with 2,000 and ends with 5,000
+    (`docs/adr/0036-start-column-generation-from-a-restricted-set.md`).
     """
 
     def __init__(self, program: Program, iterations: int) -> None:
@@ -104,7 +114,10 @@ class Face:
         return self._limits.open
 
     def restrict(self, level: str, cost: Ints) -> bool:
-        """Keep only what is optimal for `cost`. False if the work ran out: `values` are then those of the level before, or None."""
+        """Restrict the face to the optima of `cost`; return False if the work ran out.
+
+        In that case `values` are those of the level before, or None.
+        """
         if self.values is None or not self._free_already(cost):
             found = self._optimum(cost.astype(np.float64))
             if found is None:
@@ -116,23 +129,29 @@ class Face:
         return True
 
     def look(self, cost: Reals) -> Reals | None:
-        """An optimum of `cost` inside the face, which stays as it is. None if the work ran out."""
+        """Return an optimum of `cost` in the face, unchanged; None if the work ran out."""
         found = self._optimum(cost)
         return None if found is None else found[0]
 
     def close(self, columns: Ints, values: Reals) -> None:
-        """Go on from `values`, which lie in the face, without the columns, which are zero there."""
+        """Continue from `values` of the face without the columns, which are zero there."""
         self.values = values
         closed = np.zeros(len(values), dtype=np.bool_)
         closed[columns] = True
         self._fix(closed)
 
     def branching(self, nodes: int, *, presolve: bool = True) -> Branching:
-        """The search in whole numbers inside this face. Without presolve a wide face takes a tenth of the memory and time, a narrow one more time."""
+        """Create the search for whole numbers in this face.
+
+        Without presolve, a wide face takes a tenth of the memory and time, a narrow one more time.
+        """
         return Branching(self._matrix, self._limits, nodes, presolve=presolve)
 
     def _optimum(self, cost: Reals) -> tuple[Reals, Reals, Reals, Reals] | None:
-        """Values and reduced costs of all columns, duals and sums of all rows; None if the work ran out."""
+        """Compute an optimum: values and reduced costs of columns, duals and sums of rows.
+
+        None if the work ran out.
+        """
         h = self._h
         h.changeColsCost(
             len(self._columns), np.arange(len(self._columns), dtype=np.int32), cost[self._columns]
@@ -170,7 +189,10 @@ class Face:
         self._columns = np.concatenate([self._columns, columns])
 
     def _free_already(self, cost: Ints) -> bool:
-        """Costs are never negative: a solution that costs no more than the lower bounds is optimal, and no reader of duals is needed."""
+        """Check whether the solution at hand costs no more than the lower bounds; then fix it.
+
+        Costs are never negative, so it is optimal and needs no duals.
+        """
         assert self.values is not None
         dear = (cost > 0) & self._limits.open
         if np.any(self.values[dear] - self._limits.lower[dear] > TOLERANCE):
@@ -179,7 +201,7 @@ class Face:
         return True
 
     def _fix(self, columns: NDArray[np.bool_]) -> None:
-        """What is still open of these columns keeps the value at hand."""
+        """Fix the open ones of these columns at their present value."""
         assert self.values is not None
         which = columns & self._limits.open
         rounded = np.round(self.values)
@@ -191,7 +213,7 @@ class Face:
         self._h.changeColsBounds(len(at), at, held, held)
 
     def _hold(self, rows: NDArray[np.bool_], activity: Reals) -> None:
-        """What is still open of these rows stays on the side where it is."""
+        """Fix the open ones of these rows at their present side."""
         which = np.flatnonzero(rows & (self._limits.row_lower < self._limits.row_upper)).astype(
             np.int32
         )
@@ -200,7 +222,7 @@ class Face:
 
 
 def _kinds(program: Program) -> Ints:
-    """Of each move, the number of what it serves: a demand, or the own work of a cell."""
+    """Number the purpose of each move: a demand, or the own work of a cell."""
     moves = program.moves
     return np.where(
         moves.demand == OWN_WORK, len(program.quantities.demands) + moves.cell, moves.demand
@@ -208,7 +230,11 @@ def _kinds(program: Program) -> Ints:
 
 
 def _first_columns(program: Program, kinds: Ints) -> NDArray[np.bool_]:
-    """What makes every row feasible, what people decided or saw, and the plainest moves of each kind."""
+    """Select the first columns.
+
+    They make every row feasible, hold decided and seen lines, and add the plainest moves of each
+    kind.
+    """
     moves, size = program.moves, len(program.moves)
     inside = np.ones(program.size, dtype=np.bool_)
     inside[:size] = program.lower[:size] > 0
@@ -218,7 +244,7 @@ def _first_columns(program: Program, kinds: Ints) -> NDArray[np.bool_]:
 
 
 def _least_of_each(kinds: Ints, moves: Ints, by: tuple[NDArray[Any], ...], most: int) -> Ints:
-    """Of the moves of each kind the `most` least by the last of `by`, then the one before, in their order."""
+    """Select the `most` least moves of each kind, by the last key of `by`, then the one before."""
     order = np.lexsort((*by, kinds[moves]))
     sorted_kinds = kinds[moves][order]
     rank = np.arange(len(order)) - np.searchsorted(sorted_kinds, sorted_kinds)
@@ -226,7 +252,10 @@ def _least_of_each(kinds: Ints, moves: Ints, by: tuple[NDArray[Any], ...], most:
 
 
 class OutOfWork(Exception):
-    """The nodes ran out; `bound` is the best bound of the level, `solution` the best found for it, if any."""
+    """Error: the nodes ran out.
+
+    `bound` is the best bound of the level, `solution` the best found for it, if any.
+    """
 
     def __init__(self, bound: float, solution: Ints | None) -> None:
         super().__init__(f"best bound {bound:g}")
@@ -234,7 +263,7 @@ class OutOfWork(Exception):
 
 
 class Infeasible(Exception):
-    """No whole numbers satisfy the rows."""
+    """Error: no whole numbers satisfy the rows."""
 
 
 class Branching:
@@ -270,8 +299,10 @@ class Branching:
         return found
 
     def minimise(self, cost: Ints) -> Ints:
-        """The optimum of this level among those of the levels before, which it joins; `cost` is of the program's columns, and of the switches if there are
-        more. Raises OutOfWork, Infeasible.
+        """Solve a level among the optima of the levels before, and add it to them.
+
+        `cost` covers the program's columns, and the switches if there are any. Raise OutOfWork,
+        Infeasible.
         """
         h = self._h
         seen = np.zeros(self._size)
@@ -298,13 +329,13 @@ class Branching:
         raise SolverFailed(f"HiGHS says {h.modelStatusToString(status)}")
 
     def _spread(self, found: Ints) -> Ints:
-        """Of all columns of the program."""
+        """Expand the result to all columns of the program."""
         solution = np.zeros(self._program_size, dtype=np.int64)
         solution[self._columns] = found[: len(self._columns)]
         return solution
 
     def add_groups(self, groups: Sequence[Group]) -> Ints:
-        """One switch per group of columns, on if any of them is used. Returns the cost that counts the switches."""
+        """Add one switch per group, on if a column of it is used; return the cost of switches."""
         h, first = self._h, self._size
         none = np.zeros(0, dtype=np.int32)
         for n, group in enumerate(groups):

@@ -1,4 +1,4 @@
-"""The reference tables, indexed, with the way between every two sites. A function of one reference version; built once."""
+"""Index the reference tables and the ways between all sites; built once per reference version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 EARTH_M: Final = 6_371_008.8
 LONGEST_MIN: Final = 75
-"""One way: a day of 10 h minus a shift of 7.5 h, halved (R5)."""
+"""Longest way to work: a day of 10 h minus a shift of 7.5 h, halved (R5)."""
 TRANSIT_AT_MOST_MIN: Final = 45
 TRANSIT: Final = (10, 18_000, 10)
 """Public transport or bicycle: minutes before, metres per hour, grams of CO2 per km."""
@@ -25,11 +25,11 @@ CAR: Final = (5, 25_000, 218)
 
 
 class TablesInvalid(ValueError):
-    """The tables contradict one another; the sentence says where."""
+    """Error: the tables contradict one another; the message says where."""
 
 
 def metres(a: Site, b: Site) -> int:
-    """Great circle between two sites, rounded to the metre."""
+    """Compute the great circle between two sites, rounded to the metre."""
     lat1, lat2 = math.radians(a.lat), math.radians(b.lat)
     dlat, dlon = lat2 - lat1, math.radians(b.lon) - math.radians(a.lon)
     h = math.sin(dlat / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin(dlon / 2) ** 2
@@ -38,7 +38,7 @@ def metres(a: Site, b: Site) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """Between all sites, by index: one way in minutes, both ways in grams of CO2, and whether by public transport."""
+    """Ways between all sites: minutes one way, grams of CO2 both ways, mode."""
 
     minutes: Ints
     grams: Ints
@@ -84,18 +84,21 @@ class Tables:
         self.cells_of_site: Mapping[int, tuple[int, ...]] = self._cells_of_site()
 
     def rule(self, cell: int) -> ReassignmentRule:
-        """The rule of a cell's activity."""
+        """Return the rule of a cell's activity."""
         return self.rules[self.cells[cell].activity]
 
     def vulnerable_public(self, cell: int) -> int:
-        """Return how much vulnerable people depend on the work of a cell, by its site or its activity. Rule D82."""
+        """Return how much vulnerable people depend on a cell, by its site or activity. Rule D82."""
         return max(
             self.sites[int(self.cell_site[cell])].vulnerable_public,
             self.rule(cell).vulnerable_public,
         )
 
     def vulnerable_of_site(self, site: str) -> int:
-        """Return how much vulnerable people depend on a site, by itself or by what is done there. Rule D82."""
+        """Return how much vulnerable people depend on a site, by itself or its activities.
+
+        Rule D82.
+        """
         index = self.site_index[site]
         return max(
             (self.vulnerable_public(cell) for cell in self.cells_of_site.get(index, ())),
@@ -103,7 +106,7 @@ class Tables:
         )
 
     def desks(self, site: int) -> int:
-        """Desks that a host counts."""
+        """Return the desks of a host."""
         found = self.sites[site]
         return found.places
 
@@ -119,7 +122,7 @@ class Tables:
 
     @cached_property
     def nearest(self) -> tuple[tuple[int, ...], ...]:
-        """Per site, the others from near to far; ties by id."""
+        """Other sites of each site, near to far; ties by id."""
         n = len(self.sites)
         return tuple(
             tuple(int(j) for j in np.argsort(self.distances[i], kind="stable") if j != i)
@@ -127,7 +130,7 @@ class Tables:
         )
 
     def ways(self, transit: bool) -> Ways:
-        """With or without public transport running."""
+        """Return the ways with or without public transport."""
         return self._with_transit if transit else self._by_car
 
     @cached_property
@@ -159,7 +162,10 @@ class Tables:
 
     @cached_property
     def helpers(self) -> Mapping[str, tuple[tuple[int, int, str | None], ...]]:
-        """Métier → cells whose agents may do it, with the penalty in tenths and the condition: R1 to R4 (§2, Métier)."""
+        """Métier → cells that may do it, with the penalty in tenths and the condition (R1 to R4).
+
+        See `docs/reference/reassignment-model.md`, §2, Métier.
+        """
         by_metier: dict[str, list[int]] = {}
         for n, cell in enumerate(self.cells):
             by_metier.setdefault(cell.metier, []).append(n)
@@ -178,7 +184,7 @@ class Tables:
         return found
 
     def _allowed(self, line: Substitution, cell: int) -> bool:
-        """True if the hard condition of a substitution holds for the agents of a cell."""
+        """Check whether the agents of a cell meet the hard condition of a substitution."""
         match line.condition:
             case "R2":
                 return self.cells[cell].activity in CHECKED_ACTIVITIES
@@ -190,7 +196,7 @@ class Tables:
 
 
 CHECKED_ACTIVITIES: Final = frozenset(("SOL-01", "SOL-02", "SOL-03", "SOL-04", "SOL-06"))
-"""Their agents' honorability is checked (R2)."""
+"""Activities with agents of checked honorability (R2)."""
 COOK: Final = "cuisinier"
 COOKED_HERE: Final = "sur-place"
 

@@ -1,4 +1,4 @@
-"""Matrix, and every other service that apprise speaks: a contact point is an apprise address."""
+"""Matrix and every other service of apprise: a contact point is an apprise address."""
 
 from services.delivery.channels.base import Driver
 from services.delivery.channels.chat.settings import ChatSettings, lint
@@ -7,7 +7,7 @@ __all__ = ["driver", "lint"]
 
 
 def driver(settings: ChatSettings) -> Driver:
-    """The driver of the services that the settings name."""
+    """Create the driver of the services in the settings."""
     from services.delivery.channels.chat.driver import (
         Chat,
     )  # apprise weighs 30 MB: only where it is used

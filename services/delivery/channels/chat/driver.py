@@ -1,6 +1,8 @@
-"""Any service of apprise. It says yes or no and never why: a no may hide a message that was taken, so it is a doubt.
+"""Send through any service of apprise.
 
-An address that apprise cannot read, or of a service that the settings do not name, is surely not sent to.
+Apprise reports success or failure without a reason. A failure may hide a message that was taken, so
+it is a doubt. Nothing is sent to an address that apprise cannot read, or of a service that the
+settings do not allow.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ class Chat:
         self._schemes = schemes
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
-        """See Driver. Danger is marked as a failure there, so that services which colour or ring can."""
+        """Send the message; see `Driver`.
+
+        Danger is marked as a failure, so that services can colour or ring.
+        """
         if urlsplit(outgoing.address).scheme not in self._schemes:
             return Result("failed", error="chat_service_not_allowed")
         target = apprise.Apprise()

@@ -20,7 +20,7 @@ _CLEAR: Final = {
     "json": "jsons",
     "xml": "xmls",
 }
-"""Schemes without TLS, and the one to use."""
+"""Schemes without TLS → the scheme to use instead."""
 FORBIDDEN: Final = frozenset(
     {
         "dbus",
@@ -43,7 +43,7 @@ class ChatSettings(Settings):
     """`VIGIE_CHAT_SCHEMES`."""
 
     chat_schemes: str = ""
-    """Services that contact points may name, by the schemes of apprise: `matrixs,slack`; empty = none."""
+    """Services of contact points, as schemes of apprise (`matrixs,slack`); empty = none."""
 
     @field_validator("chat_schemes")
     @classmethod
@@ -58,7 +58,7 @@ class ChatSettings(Settings):
 
 
 def lint(settings: ChatSettings) -> Iterator[Fault]:
-    """What is wrong or surprising."""
+    """Report errors and surprises in the settings."""
     if not settings.schemes:
         return
     import apprise  # only where it is used: it weighs 30 MB

@@ -1,7 +1,7 @@
-"""Bounces (RFC 3464): a mail that a relay took and could not deliver comes back with the headers that it left with.
+"""Read bounces (RFC 3464): undeliverable mail comes back with the headers that it left with.
 
-One of them, `X-Vigie-Returns`, says whose attempt it was and is its own proof; so a bounce needs no mailbox address per person, and nothing
-that others write is believed.
+The header `X-Vigie-Returns` names the attempt and is its own proof. So a bounce needs no mailbox
+per person, and forged bounces have no effect.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _ACTIONS: Final[dict[str, Literal["delivered", "failed"]]] = {
 
 
 def header_value(token: str) -> str:
-    """The token in words that a mail header can be folded between."""
+    """Split the token into words, so that a mail header can be folded."""
     return " ".join(token[at : at + 60] for at in range(0, len(token), 60))
 
 
 @dataclass(frozen=True, slots=True)
 class Bounce:
-    """What a mail system reports. `state` None: delayed, it goes on trying."""
+    """Report of a mail system. `state` None: delayed, it continues to try."""
 
     token: str
     state: Literal["delivered", "failed"] | None
@@ -41,7 +41,7 @@ class Bounce:
 
 
 def read_bounce(raw: bytes) -> Bounce | None:
-    """The report in a mail; None when it is none, or of a mail that is not ours. Never raises."""
+    """Read the report in a mail; None if it is not a report about our mail. Never raise."""
     found = _TOKEN.search(raw.decode("latin-1"))
     if found is None:
         return None
@@ -62,7 +62,7 @@ def read_bounce(raw: bytes) -> Bounce | None:
 
 
 def _groups(part: Message) -> list[Message]:
-    """Blocks of fields: one about the message, one per recipient."""
+    """Return the blocks of fields: one about the message, one per recipient."""
     payload = part.get_payload()
     return (
         [group for group in payload if isinstance(group, Message)]

@@ -1,7 +1,8 @@
-"""E-mail through an SMTP relay (aiosmtplib): plain text and HTML, one connection per message.
+"""Send e-mail through an SMTP relay (aiosmtplib): plain text and HTML, one connection each.
 
-Until the first byte of the message is sent, a fault is `failed`; from then until the relay's last word, a lost connection or the
-end of the time is `ambiguous`. The Message-ID is made from the notification: mailboxes fold a repetition.
+A fault before the first byte of the message is `failed`. From then until the relay's last reply, a
+lost connection or a timeout is `ambiguous`. The Message-ID follows from the notification, so that
+mailboxes fold a repetition.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ log = structlog.get_logger(__name__)
 _ENHANCED: Final = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
 _URGENT: Final = Level.N3
 _WRITTEN: Final = SMTP.clone(cte_type="7bit")
-"""In seven bits: no relay has to write a part anew, which would break a signature (DKIM) made before."""
+"""Seven bits: no relay has to rewrite a part, which would break an earlier signature (DKIM)."""
 
 
 class Email:
-    """Driver of one relay. `url` as in DeliverySettings."""
+    """Driver of one relay; `url` as in `DeliverySettings`."""
 
     def __init__(self, url: str, sender: str, bounces: str = "") -> None:
         parts = urlsplit(url)
@@ -49,7 +50,7 @@ class Email:
         self._domain = sender.rpartition("@")[2]
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
-        """See Driver."""
+        """Send the mail; see `Driver`."""
         relay = aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,
@@ -79,14 +80,12 @@ class Email:
                 else Result("failed", error=error, retry=True)
             )
         except ValueError:
-            return Result(
-                "failed", error="address_invalid"
-            )  # the address or a header cannot be written as SMTP wants it
+            return Result("failed", error="address_invalid")  # not a valid SMTP address or header
         finally:
             relay.close()
 
     async def probe(self, timeout_s: float) -> str | None:
-        """See Probing: connection, encryption and login, and no message."""
+        """Test connection, encryption and login without a message; see `Probing`."""
         relay = aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,
@@ -109,7 +108,7 @@ class Email:
         return None
 
     def message(self, outgoing: Outgoing) -> EmailMessage:
-        """The mail. Its Message-ID is the same for every attempt on one notification."""
+        """Build the mail. Its Message-ID is the same for every attempt of one notification."""
         row, text = outgoing.row, outgoing.text
         mail = EmailMessage(_WRITTEN)
         mail["Message-ID"] = f"<{row.id}.{outgoing.realm}@{self._domain}>"

@@ -18,11 +18,15 @@ class EmailSettings(Settings):
     """`VIGIE_SMTP_URL`, `VIGIE_MAIL_FROM`, `VIGIE_MAIL_BOUNCES`."""
 
     smtp_url: SecretStr = SecretStr("")
-    """`smtp+starttls://user:password@host:587` (TLS required), `smtps://` (TLS from the start) or `smtp://` (TLS when offered)."""
+    """Address of the SMTP relay.
+
+    `smtp+starttls://user:password@host:587` (TLS required), `smtps://` (TLS from the start) or
+    `smtp://` (TLS when offered).
+    """
     mail_from: str = ""
     """Sender address of all mails; needed with `smtp_url`."""
     mail_bounces: str = ""
-    """Envelope sender: where mails that cannot be delivered come back to; empty = `mail_from`."""
+    """Envelope sender, which undeliverable mail returns to; empty = `mail_from`."""
 
     @field_validator("smtp_url")
     @classmethod
@@ -31,7 +35,7 @@ class EmailSettings(Settings):
 
 
 def lint(settings: EmailSettings) -> Iterator[Fault]:
-    """What is wrong or surprising."""
+    """Report errors and surprises in the settings."""
     url = urlsplit(settings.smtp_url.get_secret_value())
     if not url.scheme:
         return

@@ -1,4 +1,4 @@
-"""Web push: a message that a browser shows, also while no page is open."""
+"""Web push: a message that a browser shows, even while no page is open."""
 
 from services.delivery.channels.push.driver import Push
 from services.delivery.channels.push.settings import lint

@@ -1,7 +1,9 @@
-"""Web push to the service of a person's browser (RFC 8030), readable by that browser alone (RFC 8291), signed by this installation (RFC 8292).
+"""Send web push to the service of a person's browser (RFC 8030).
 
-The browser's worker shows the message and posts the receipt (services/console/static/js/sw.js). A subscription that ended (404, 410) leaves
-the directory. `Topic` is the notification: a repetition takes the place of what was not delivered yet.
+Only that browser can read it (RFC 8291), and this installation signs it (RFC 8292). The browser's
+worker shows the message and posts the receipt (`services/console/static/js/sw.js`). A subscription
+that ended (404, 410) leaves the directory. `Topic` is the notification: a repetition replaces an
+undelivered message.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from services.runtime.http.web_push import PushSettings, Subscription, VapidKey,
 
 _GONE: Final = frozenset({"push_404", "push_410"})
 _BODY: Final = 1_200
-"""Characters that a phone may show; the page behind the link has all."""
+"""Characters that a phone may show; the page behind the link has the full text."""
 
 
 class Push(Posting):
@@ -35,7 +37,7 @@ class Push(Posting):
         self._inbox = inbox
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
-        """See Driver and Posting."""
+        """Send the push message; see `Driver` and `Posting`."""
         try:
             to = Subscription.model_validate_json(outgoing.address)
         except ValidationError:
@@ -59,13 +61,13 @@ class Push(Posting):
             return Result("failed", error="subscription_gone")
         return result
 
-    def taken(self, content: bytes) -> Result:  # noqa: ARG002  a push service says nothing in it
-        """201."""
+    def taken(self, content: bytes) -> Result:  # noqa: ARG002
+        """Accept a 201; a push service sends no body."""
         return Result("accepted")
 
 
 def payload(outgoing: Outgoing) -> bytes:
-    """What the worker shows. Addresses are paths: they lead to where the person subscribed."""
+    """Build the message for the worker; addresses are paths, relative to the subscribed origin."""
     row, text = outgoing.row, outgoing.text
     shown = {
         "title": text.push_title,

@@ -1,4 +1,4 @@
-"""What only the browser can read: one record of `aes128gcm` (RFC 8188) under keys agreed with the subscription (RFC 8291)."""
+"""Encrypt a message for one browser: an `aes128gcm` record (RFC 8188, RFC 8291)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def encrypt(
     salt: bytes | None = None,
     private: ec.EllipticCurvePrivateKey | None = None,
 ) -> bytes:
-    """The body of the request. Salt and key are drawn anew for each message. Raises ValueError when `plain` is longer than MOST."""
+    """Encrypt the body of the request; salt and key are random for each message.
+
+    Raise ValueError if `plain` is longer than MOST.
+    """
     if len(plain) > MOST:
         raise ValueError("longer than a push service takes")
     salt, private = salt or os.urandom(16), private or ec.generate_private_key(CURVE)

@@ -1,4 +1,7 @@
-"""What is wrong or surprising in the settings of web push (services.runtime.http.web_push has them: the page needs them too)."""
+"""Report faults in the settings of web push.
+
+The settings are in `services.runtime.http.web_push`, because the page needs them too.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from services.runtime.http.web_push import PushSettings
 
 
 def lint(settings: PushSettings, public_url: str = "") -> Iterator[Fault]:
-    """`public_url`: where people reach the front."""
+    """Report errors and surprises; `public_url` is the public address of the front."""
     if not settings.push_contact:
         return
     scheme, _, rest = settings.push_contact.partition(":")

@@ -1,4 +1,7 @@
-"""SMS: through an SMSC (SMPP 3.4), OVH's API or another HTTP gateway. The address and the token of the provider decide which."""
+"""SMS through an SMSC (SMPP 3.4), OVH's API or another HTTP gateway.
+
+The address and the token of the provider decide which.
+"""
 
 from services.delivery.channels.base import Inbox
 from services.delivery.channels.sms.gateway import SmsGateway
@@ -11,7 +14,7 @@ __all__ = ["OvhSms", "Smpp", "SmsGateway", "driver", "lint"]
 
 
 def driver(settings: SmsSettings, inbox: Inbox) -> Smpp | OvhSms | SmsGateway:
-    """The driver of this provider, to be entered. Raises OriginInvalid."""
+    """Create the driver of this provider, to be entered. Raise OriginInvalid."""
     sender = origin(settings.sms_sender)
     smsc = settings.smsc()
     if smsc is not None:

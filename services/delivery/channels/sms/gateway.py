@@ -1,7 +1,8 @@
-"""SMS through a provider's HTTP gateway that takes OVH's JSON, with a bearer token, an idempotency key and an address for receipts.
+"""Send SMS through an HTTP gateway that takes OVH's JSON.
 
-OVH itself takes neither of the last two: `ovh` speaks to it. Providers hold commercial messages from 22 h to 8 h and on Sundays;
-ours are alerts and say so (`noStopClause`), whatever the hour.
+It has a bearer token, an idempotency key and an address for receipts. OVH itself takes neither of
+the last two; see `ovh`. Providers hold commercial messages from 22 h to 8 h and on Sundays; ours
+are alerts and say so (`noStopClause`) at any hour.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ class SmsGateway(Posting):
     def __init__(
         self, url: str, token: str, origin: Origin, *, id_at: str = "", receipts: bool = True
     ) -> None:
-        """Wire a gateway.
+        """Configure a gateway.
 
-        `id_at`: where the id of the message stands in its answer, a JSON Pointer; empty: the answer is OVH's. `receipts`: it posts
-        them to `callback`.
+        `id_at` is the JSON Pointer of the message id in its answer; empty: it answers like OVH.
+        `receipts`: it posts them to `callback`.
         """
         super().__init__("sms")
         self._url = url
@@ -38,7 +39,7 @@ class SmsGateway(Posting):
         self._receipts = receipts
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
-        """See Driver."""
+        """Send the SMS; see `Driver`."""
         number = dialled(outgoing.address)
         if number is None:
             return Result("failed", error="address_invalid")
@@ -48,20 +49,20 @@ class SmsGateway(Posting):
         return replace(result, parts=len(encode(job["message"]).segments), receipts=self._receipts)
 
     async def probe(self, timeout_s: float) -> str | None:
-        """See Probing."""
+        """Test the connection; see `Probing`."""
         return await self.connects(self._url, timeout_s)
 
     def job(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
-        """Return what the gateway reads."""
+        """Build the body for the gateway."""
         job = ovh_job(outgoing, number, self._origin) | {"tag": outgoing.attempt}
         return job | {"callback": outgoing.returns_url} if self._receipts else job
 
-    def headers(self, outgoing: Outgoing, body: bytes) -> dict[str, str]:  # noqa: ARG002  OVH signs the body
-        """Return the headers by which the gateway knows us and the attempt."""
+    def headers(self, outgoing: Outgoing, body: bytes) -> dict[str, str]:  # noqa: ARG002
+        """Return the headers that authenticate us and identify the attempt."""
         return {"idempotency-key": outgoing.attempt, "authorization": f"Bearer {self._token}"}
 
     def taken(self, content: bytes) -> Result:
-        """See Posting: taken, or refused for this one number."""
+        """Interpret the answer: taken, or refused for this one number; see `Posting`."""
         if not self._id_at:
             return ovh_answer(content) or self.unreadable()
         id = value_at(content, self._id_at)
@@ -69,7 +70,7 @@ class SmsGateway(Posting):
 
 
 def ovh_job(outgoing: Outgoing, number: str, origin: Origin) -> dict[str, Any]:
-    """Return a job of OVH's API for one number, without its tag."""
+    """Build a job of OVH's API for one number, without its tag."""
     text = wording(outgoing.text, answerable=origin.answerable)
     sender = {"senderForResponse": True} if origin.answerable else {"sender": origin.text}
     return {
@@ -85,7 +86,7 @@ def ovh_job(outgoing: Outgoing, number: str, origin: Origin) -> dict[str, Any]:
 
 
 def ovh_answer(content: bytes) -> Result | None:
-    """Return what OVH's answer to a job of one number says; None when it is not OVH's answer."""
+    """Interpret OVH's answer to a job of one number; None if it is not OVH's answer."""
     try:
         said = orjson.loads(content)
         taken, refused, ids = (said[name] for name in ("validReceivers", "invalidReceivers", "ids"))

@@ -1,4 +1,4 @@
-"""Sender ids and addresses: what French operators carry, and whether an answer finds its way back."""
+"""Sender ids and addresses: formats that French operators carry, and if replies are possible."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 .-]{1,9}[A-Za-z0
 
 
 class OriginInvalid(ValueError):
-    """No operator carries this sender id; the sentence says what one looks like."""
+    """Error: no operator carries this sender id; the message describes valid ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who a message comes from. `ton` and `npi`: type of number and numbering plan of SMPP."""
+    """Sender of a message. `ton` and `npi`: type of number and numbering plan of SMPP."""
 
     text: str
     kind: Literal["name", "short_code", "number"]
 
     @property
     def answerable(self) -> bool:
-        """An SMS to it arrives with us. Nobody can answer a name."""
+        """True if an SMS to it arrives here. People cannot answer a name."""
         return self.kind != "name"
 
     @property
@@ -38,7 +38,7 @@ class Origin:
 
 
 def origin(text: str) -> Origin:
-    """The sender id. Raises OriginInvalid."""
+    """Parse the sender id. Raise OriginInvalid."""
     if _E164.fullmatch(text):
         return Origin(text, "number")
     if _SHORT_CODE.fullmatch(text):
@@ -46,17 +46,21 @@ def origin(text: str) -> Origin:
     if _NAME.fullmatch(text):
         return Origin(text, "name")
     raise OriginInvalid(
-        "must be a number like +33700000000, a short code of 5 digits, or a name of 3 to 11 letters and digits, unaccented"
+        "must be a number like +33700000000, a short code of 5 digits, "
+        "or a name of 3 to 11 letters and digits, unaccented"
     )
 
 
 def is_address(text: str) -> bool:
-    """A number that can be sent to: E.164 with the plus sign."""
+    """Check whether text is a number that can be sent to: E.164 with the plus sign."""
     return _E164.fullmatch(text) is not None
 
 
 def dialled(text: str) -> str | None:
-    """A number as people write it (`06 12 34 56 78`, `+33 (0)6.12…`, `0033…`, `336…` from a spreadsheet) as networks want it; None when it is none."""
+    """Normalize a number as people write it to E.164; None if it is not a number.
+
+    It accepts `06 12 34 56 78`, `+33 (0)6.12…`, `0033…` and `336…` from a spreadsheet.
+    """
     plain = re.sub(r"[\s./()-]", "", text.replace("(0)", ""))
     for prefix, full in (("00", "+"), ("+330", "+33"), ("0", "+33")):
         if plain.startswith(prefix):
@@ -72,5 +76,5 @@ def dialled(text: str) -> str | None:
 
 
 def same_number(text: str) -> str:
-    """A number as providers write it back (`33612…`, `+33612…`, `0033612…`), in one form."""
+    """Normalize a number as providers write it (`33612…`, `+33612…`, `0033612…`)."""
     return dialled(text) or "+" + re.sub(r"\D", "", text).removeprefix("00")

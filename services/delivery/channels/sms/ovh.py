@@ -1,7 +1,8 @@
-"""SMS through OVH's API (`POST /sms/{service}/jobs`), with its own ways to hear of receipts and answers.
+"""Send SMS through OVH's API (`POST /sms/{service}/jobs`), and poll receipts and answers.
 
-The API refuses every parameter that it does not describe, so there is no address for receipts in a job. It is asked instead
-(`outgoing`, `incoming`), where the settings say so and the keys allow it. Otherwise nothing is known of a message but that it was taken.
+The API refuses undocumented parameters, so a job has no address for receipts. If the settings say
+so and the keys allow it, the driver polls `outgoing` and `incoming`. Otherwise it only knows that a
+message was taken.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ JOBS: Final = "/jobs"
 TAG_MOST: Final = 20
 """Characters of a tag that OVH keeps."""
 POLL_S: Final = 10.0
-"""Pause between two questions for receipts and answers."""
+"""Pause between two polls of receipts and answers."""
 LOOK_BACK_S: Final = 900.0
-"""How far back a question reaches: longer than a receipt is waited for, and than a restart takes."""
+"""Period that a poll covers: longer than a receipt is awaited, and than a restart takes."""
 ASK_S: Final = 10.0
-"""Patience with an answer to such a question."""
+"""Timeout of a poll."""
 _ARRIVED: Final = 1
 _NOT_ARRIVED: Final = (2, 16)
-"""Values of `deliveryReceipt` that are final, as Kannel numbers them: undeliverable, refused."""
+"""Final values of `deliveryReceipt` in Kannel's numbering: undeliverable, refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +54,29 @@ class OvhKeys:
 
     @classmethod
     def read(cls, token: str) -> Self | None:
-        """Return the keys; None when the token is a bearer token."""
+        """Parse the keys; None if the token is a bearer token."""
         parts = token.split(":")
         return cls(*parts) if len(parts) == 3 and all(parts) else None
 
     def sign(self, method: str, url: str, body: bytes, stamp: int) -> dict[str, str]:
-        """Return the headers of a call: OVH's `$1$` signature over secret, consumer, method, address, body and time."""
+        """Return the headers with OVH's `$1$` signature.
+
+        It covers secret, consumer, method, address, body and time.
+        """
         signed = "+".join((self.secret, self.consumer, method, url, body.decode(), str(stamp)))
         return {
             "x-ovh-application": self.application,
             "x-ovh-consumer": self.consumer,
             "x-ovh-timestamp": str(stamp),
-            "x-ovh-signature": "$1$" + sha1(signed.encode()).hexdigest(),  # noqa: S324  the provider's own scheme
+            "x-ovh-signature": "$1$" + sha1(signed.encode()).hexdigest(),  # noqa: S324
         }
 
 
 class OvhSms(SmsGateway):
-    """Driver of one SMS service of OVH. With `polls` it asks for receipts, and for answers where people can answer."""
+    """Driver of one SMS service of OVH.
+
+    With `polls` it polls receipts, and answers if people can answer.
+    """
 
     def __init__(
         self,
@@ -90,7 +97,7 @@ class OvhSms(SmsGateway):
         self._heard: set[int] = set()
         """Incoming messages that were handed on."""
         self._refused: int | None = None
-        """The status of the last question that was not answered."""
+        """Status of the last poll that failed."""
         self._asking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -105,20 +112,18 @@ class OvhSms(SmsGateway):
         await super().__aexit__(*exc)
 
     def job(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
-        """See SmsGateway: only parameters that the API describes."""
+        """Build the job with documented parameters only; see `SmsGateway`."""
         return ovh_job(outgoing, number, self._origin) | {
             "tag": outgoing.attempt.replace("-", "")[:TAG_MOST]
         }
 
-    def headers(self, outgoing: Outgoing, body: bytes) -> dict[str, str]:  # noqa: ARG002  the API knows no key of repetition
-        """See SmsGateway."""
+    def headers(self, outgoing: Outgoing, body: bytes) -> dict[str, str]:  # noqa: ARG002
+        """Sign the request; see `SmsGateway`."""
         return self._keys.sign("POST", self._url, body, int(self._clock()))
 
     def taken(self, content: bytes) -> Result:
-        """See Posting."""
+        """Interpret the answer; see `Posting`."""
         return ovh_answer(content) or self.unreadable()
-
-    # ── receipts and answers ───────────────────────────────────────────────────────────────────────────────────────
 
     async def _ask_for_ever(self) -> None:
         while True:
@@ -129,7 +134,7 @@ class OvhSms(SmsGateway):
                 log.warning("sms.broker_away", error=str(error))
 
     async def ask(self) -> None:
-        """Ask once for receipts of what waits for one, and for answers. Raises BrokerAway: ask again."""
+        """Poll once for awaited receipts and for answers. Raise BrokerAway; poll again."""
         awaited = self._inbox.awaited(Channel.SMS)
         if awaited:
             await self._take_receipts(awaited, _ARRIVED, "received", None)
@@ -179,7 +184,7 @@ class OvhSms(SmsGateway):
         return [id for id in found if isinstance(id, int)] if isinstance(found, list) else []
 
     async def _read(self, url: str) -> object:
-        """Return the JSON at an address; None when there is none, which is said once."""
+        """Return the JSON at an address; None if there is none, which is logged once."""
         assert self._session is not None, "entered before it asks"
         headers = self._keys.sign("GET", url, b"", int(self._clock()))
         try:

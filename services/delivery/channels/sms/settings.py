@@ -19,20 +19,30 @@ _SCHEMES: Final = (*SMPP_PORTS, "https", "http")
 
 
 class SmsSettings(Settings):
-    """`VIGIE_SMS_URL`, `VIGIE_SMS_SENDER`, `VIGIE_SMS_TOKEN`, `VIGIE_SMS_RECEIPTS`, `VIGIE_SMS_ANSWER_ID`."""
+    """`VIGIE_SMS_URL`, `…_SENDER`, `…_TOKEN`, `…_RECEIPTS`, `…_ANSWER_ID`."""
 
     sms_url: SecretStr = SecretStr("")
-    """`smpp://system_id:password@host:2775`, `smpps://…` (TLS), or the `https://` address to which a gateway takes messages."""
+    """Address of the SMS provider.
+
+    `smpp://system_id:password@host:2775`, `smpps://…` (TLS), or the `https://` address of a
+    gateway.
+    """
     sms_sender: str = ""
-    """Sender id: a number or short code (people can answer by SMS), or a name of 3 to 11 letters (they cannot)."""
+    """Sender id: a number or short code (people can answer), or a name of 3 to 11 letters."""
     sms_token: SecretStr = SecretStr("")
-    """HTTP gateway: a bearer token, or `application:secret:consumer`, which signs each call as OVH wants it."""
+    """HTTP gateway: bearer token, or `application:secret:consumer` to sign calls to OVH."""
     sms_receipts: Literal["", "callback", "poll", "none"] = ""
-    """HTTP gateway: `callback` (it posts them, the default), `poll` (OVH is asked for them and for answers) or `none` (the default for OVH):
-    an SMS that was taken then counts as sent, and no other channel is tried for want of a receipt."""
+    """Source of receipts from an HTTP gateway.
+
+    `callback`: the gateway posts them (the default). `poll`: OVH is polled for them and for
+    answers. `none` (the default for OVH): a taken SMS counts as sent, and no other channel is tried
+    for lack of a receipt.
+    """
     sms_answer_id: str = Field(default="", pattern="^(/.*)?$")
-    """HTTP gateway with a bearer token: where the id of the message stands in its answer, a JSON Pointer (`/messages/0/id`). Empty: it answers as OVH does.
-    An answer without it is in doubt."""
+    """HTTP gateway with a bearer token: JSON Pointer of the message id in its answer.
+
+    For example `/messages/0/id`; empty: it answers like OVH. An answer without an id is in doubt.
+    """
 
     @field_validator("sms_url")
     @classmethod
@@ -40,7 +50,7 @@ class SmsSettings(Settings):
         return address_of(url, _SCHEMES)
 
     def smsc(self) -> Smsc | None:
-        """The SMSC of the address; None when it names an HTTP gateway or nothing."""
+        """Return the SMSC of the address; None for an HTTP gateway or no address."""
         parts = urlsplit(self.sms_url.get_secret_value())
         if parts.scheme not in SMPP_PORTS or parts.hostname is None:
             return None
@@ -55,7 +65,7 @@ class SmsSettings(Settings):
 
 
 def lint(settings: SmsSettings) -> Iterator[Fault]:
-    """What is wrong or surprising."""
+    """Report errors and surprises in the settings."""
     url = urlsplit(settings.sms_url.get_secret_value())
     if not url.scheme:
         return
@@ -95,7 +105,7 @@ def lint(settings: SmsSettings) -> Iterator[Fault]:
 
 
 def _lint_receipts(settings: SmsSettings, *, ovh: bool) -> Iterator[Fault]:
-    """Return what is wrong or surprising about the receipts of an HTTP gateway."""
+    """Report errors and surprises about the receipts of an HTTP gateway."""
     wanted = settings.sms_receipts
     if ovh and wanted == "callback":
         yield Fault(
@@ -111,6 +121,7 @@ def _lint_receipts(settings: SmsSettings, *, ovh: bool) -> Iterator[Fault]:
     if wanted == "none" or (ovh and not wanted):
         yield Fault(
             "VIGIE_SMS_RECEIPTS",
-            "no receipts: an SMS that the provider took counts as sent, nobody learns whether it arrived",
+            "no receipts: an SMS that the provider took counts as sent, "
+            "nobody learns whether it arrived",
             error=False,
         )

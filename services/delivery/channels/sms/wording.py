@@ -1,4 +1,4 @@
-"""A message in the shape of an SMS."""
+"""Wording of an SMS."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from services.messages import Text
 
 
 def wording(text: Text, *, answerable: bool) -> str:
-    """Return the SMS; how to answer by SMS is said only where an answer can arrive."""
+    """Return the SMS; it explains the answer by SMS only if one can arrive."""
     return text.sms if answerable else text.sms_one_way

@@ -1,4 +1,4 @@
-"""Voice through a gateway that telephones: it speaks the text, and posts what came of the call and the key that was pressed."""
+"""Voice through a telephone gateway, which speaks the text and posts results and pressed keys."""
 
 from services.delivery.channels.voice.driver import Voice
 from services.delivery.channels.voice.settings import lint

@@ -1,4 +1,7 @@
-"""Voice: one HTTP request per call. What the person does comes back at `callback` (docs/how-to/send-messages.md, Receipts and keys)."""
+"""Call by voice: one HTTP request per call.
+
+The person's reaction comes back at `callback` (`docs/how-to/send-messages.md`, Receipts and keys).
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from services.delivery.channels.posting import Posting, value_at
 from services.delivery.channels.sms.origin import dialled
 
 REPEATS: Final = 2
-"""How often the text is spoken before the gateway hangs up."""
+"""Number of times that the text is spoken before the gateway hangs up."""
 
 
 class Voice(Posting):
     """Driver of one gateway."""
 
     def __init__(self, url: str, token: str, caller: str, ring_s: int, id_at: str = "/id") -> None:
-        """Wire a gateway. `id_at`: where the id of the call stands in its answer, a JSON Pointer."""
+        """Configure a gateway. `id_at` is the JSON Pointer of the call's id in its answer."""
         super().__init__("voice")
         self._id_at = id_at
         self._url = url
@@ -27,7 +30,10 @@ class Voice(Posting):
         self._ring_s = ring_s
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
-        """See Driver. `accepted`: the gateway will ring; that it was picked up is a receipt."""
+        """Start the call; see `Driver`.
+
+        `accepted` means that the gateway will ring; a receipt means that it was picked up.
+        """
         number = dialled(outgoing.address)
         if number is None:
             return Result("failed", error="address_invalid")
@@ -37,16 +43,16 @@ class Voice(Posting):
         )
 
     async def probe(self, timeout_s: float) -> str | None:
-        """See Probing."""
+        """Test the connection; see `Probing`."""
         return await self.connects(self._url, timeout_s)
 
     def taken(self, content: bytes) -> Result:
-        """See Posting: an answer with the id of the call."""
+        """Interpret the answer, which holds the id of the call; see `Posting`."""
         id = value_at(content, self._id_at)
         return self.unreadable() if id is None else Result("accepted", provider_id=id)
 
     def order(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
-        """What the gateway reads."""
+        """Build the body for the gateway."""
         text = outgoing.text
         return {
             "to": number,

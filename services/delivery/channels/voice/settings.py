@@ -13,7 +13,7 @@ from services.runtime.process.settings import Settings, address_of
 
 
 class VoiceSettings(Settings):
-    """`VIGIE_VOICE_URL`, `VIGIE_VOICE_TOKEN`, `VIGIE_VOICE_CALLER`, `VIGIE_VOICE_RING_S`, `VIGIE_VOICE_ANSWER_ID`."""
+    """`VIGIE_VOICE_URL`, `…_TOKEN`, `…_CALLER`, `…_RING_S`, `…_ANSWER_ID`."""
 
     voice_url: SecretStr = SecretStr("")
     """`https://` address to which the gateway takes calls."""
@@ -22,9 +22,9 @@ class VoiceSettings(Settings):
     voice_caller: str = ""
     """Number that people see, E.164."""
     voice_ring_s: int = Field(default=40, ge=10, le=90)
-    """How long it rings."""
+    """Seconds for which it rings."""
     voice_answer_id: str = Field(default="/id", pattern="^(/.*)$")
-    """Where the id of the call stands in the gateway's answer, a JSON Pointer. An answer without it is in doubt."""
+    """JSON Pointer of the call's id in the gateway's answer; an answer without it is in doubt."""
 
     @field_validator("voice_url")
     @classmethod
@@ -33,7 +33,7 @@ class VoiceSettings(Settings):
 
 
 def lint(settings: VoiceSettings) -> Iterator[Fault]:
-    """What is wrong or surprising."""
+    """Report errors and surprises in the settings."""
     url = urlsplit(settings.voice_url.get_secret_value())
     if not url.scheme:
         return
@@ -46,5 +46,6 @@ def lint(settings: VoiceSettings) -> Iterator[Fault]:
     if not is_address(settings.voice_caller):
         yield Fault(
             "VIGIE_VOICE_CALLER",
-            "must be a number like +33140000000: people recognise it, and phones let it pass at night",
+            "must be a number like +33140000000: "
+            "people recognise it, and phones let it pass at night",
         )

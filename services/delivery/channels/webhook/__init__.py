@@ -1,4 +1,4 @@
-"""Webhooks, signed as Standard Webhooks says."""
+"""Webhooks, signed by Standard Webhooks."""
 
 from services.delivery.channels.webhook.driver import Webhook, signature
 from services.delivery.channels.webhook.settings import lint

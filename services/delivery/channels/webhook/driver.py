@@ -1,6 +1,8 @@
-"""Webhooks, signed as Standard Webhooks says: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>`.
+"""Post webhooks signed by Standard Webhooks.
 
-`webhook-id` is the notification, the same for every attempt: a receiver folds repetitions by it. Plain HTTP only to loopback.
+Headers: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>`. `webhook-id` is the
+notification, the same for every attempt, so that a receiver folds repetitions. Plain HTTP only to
+loopback.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _PREFIX: Final = "whsec_"
 
 
 def signature(secret: str, webhook_id: str, timestamp_s: int, body: bytes) -> str:
-    """`v1,<base64>` over `id.timestamp.body`."""
+    """Sign a webhook: `v1,<base64>` over `id.timestamp.body`."""
     key = base64.b64decode(secret.removeprefix(_PREFIX))
     signed = f"{webhook_id}.{timestamp_s}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, sha256)).decode()
@@ -40,7 +42,7 @@ class Webhook(Posting):
         self._clock = clock
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
-        """See Driver and Posting."""
+        """Post the webhook; see `Driver` and `Posting`."""
         if not is_allowed(outgoing.address):
             return Result("failed", error="webhook_url_not_https")
         body, stamp = orjson.dumps(payload(outgoing)), int(self._clock())
@@ -56,7 +58,7 @@ class Webhook(Posting):
 
 
 def payload(outgoing: Outgoing) -> dict[str, object]:
-    """What the receiver reads. No name, no address; the person is a token."""
+    """Build the body for the receiver. No name, no address; the person is a token."""
     row, text = outgoing.row, outgoing.text
     return {
         "type": "vigie.notification",

@@ -32,7 +32,7 @@ class WebhookSettings(Settings):
 
 
 def lint(settings: WebhookSettings) -> Iterator[Fault]:
-    """What is wrong or surprising."""
+    """Report errors and surprises in the settings."""
     secret = settings.webhook_secret.get_secret_value()
     if secret and not secret.startswith("whsec_"):
         yield Fault(

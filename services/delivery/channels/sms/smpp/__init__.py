@@ -1,1 +1,1 @@
-"""SMPP 3.4, as much of it as a sender of messages needs: a codec and one transceiver session."""
+"""SMPP 3.4 for a sender of messages: a codec and one transceiver session."""

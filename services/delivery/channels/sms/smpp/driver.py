@@ -1,4 +1,8 @@
-"""SMS through an SMSC. A long text is one message for us (message_payload): one response, one receipt; the SMSC cuts it."""
+"""Send SMS through an SMSC.
+
+A long text is one message here (message_payload), with one response and one receipt; the SMSC cuts
+it.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,7 @@ class Smpp:
         await self._session.__aexit__(*exc)
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
-        """See Driver."""
+        """Send the SMS; see `Driver`."""
         number = dialled(outgoing.address)
         if number is None:
             return Result("failed", error="address_invalid")
@@ -79,12 +83,10 @@ class Smpp:
         try:
             return Result("accepted", provider_id=message_id(body) or None)
         except PduInvalid:
-            return Result(
-                "accepted"
-            )  # taken, under an id that cannot be read: no receipt will be understood
+            return Result("accepted")  # taken, but without an id no receipt can be matched
 
     async def probe(self, timeout_s: float) -> str | None:
-        """See Probing: the session is bound and the SMSC answers an enquire_link."""
+        """Test that the session is bound and the SMSC answers an enquire_link; see `Probing`."""
         try:
             status = await self._session.enquire(timeout_s)
         except NotBound as away:
@@ -112,7 +114,7 @@ class Smpp:
         )
 
     async def _reply(self, message: ShortMessage) -> bool:
-        """Of a long one the first part, which has the word that counts."""
+        """Forward a reply; of a long one, only the first part, which has the answer."""
         if message.part > 1:
             return True
         return await self._inbox.reply(

@@ -1,6 +1,7 @@
-"""PDUs of SMPP 3.4 (section 4 and 5.3 of the specification): bytes ↔ values. No I/O.
+"""PDUs of SMPP 3.4 (sections 4 and 5.3 of the specification): bytes ↔ values. No I/O.
 
-Only the commands that an ESME needs; an unknown command keeps its number and body, an unknown TLV its bytes.
+Only the commands of an ESME are known; an unknown command keeps its number and body, an unknown TLV
+its bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 HEADER: Final = struct.Struct(">IIII")
 MAX_BYTES: Final = 65_536
-"""Of one PDU; the longest that we send is below 2 KiB."""
+"""Limit of one PDU; the longest that we send is below 2 KiB."""
 RESPONSE: Final = 0x8000_0000
 
 
@@ -27,7 +28,7 @@ class Command(IntEnum):
 
 
 class Status(IntEnum):
-    """Those that are told apart; any other number stays one."""
+    """Status codes with a meaning here; any other number stays a number."""
 
     OK = 0x00
     INVALID_COMMAND = 0x03
@@ -47,7 +48,7 @@ class Status(IntEnum):
 PASSING: Final = frozenset(
     {Status.SYSTEM_ERROR, Status.QUEUE_FULL, Status.THROTTLED, Status.TEMPORARY}
 )
-"""The message was surely not taken, and may be later."""
+"""Statuses of a message that was certainly not taken, but may be later."""
 
 
 class Tag(IntEnum):
@@ -65,16 +66,16 @@ RECEIPT: Final = 0x04
 HAS_HEADER: Final = 0x40
 """Bit of `esm_class`: the text begins with a user data header."""
 CONCATENATED: Final = frozenset({0x00, 0x08})
-"""Elements of such a header that number the parts of a long message, in their last octet."""
+"""Header elements that number the parts of a long message, in their last octet."""
 
 
 class PduInvalid(ValueError):
-    """Bytes that are no PDU: the session cannot go on, its place in the stream is lost."""
+    """Error: bytes that are no PDU, so the session has lost its place in the stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pdu:
-    """`command`: with the RESPONSE bit for a response."""
+    """One PDU; `command` has the RESPONSE bit for a response."""
 
     command: int
     sequence: int
@@ -82,7 +83,7 @@ class Pdu:
     body: bytes = b""
 
     def dump(self) -> bytes:
-        """As on the wire."""
+        """Encode for the wire."""
         return (
             HEADER.pack(HEADER.size + len(self.body), self.command, self.status, self.sequence)
             + self.body
@@ -100,7 +101,7 @@ class Head:
 
     @classmethod
     def load(cls, octets: bytes) -> Head:
-        """Raises PduInvalid."""
+        """Decode a head. Raise PduInvalid."""
         head = cls(*HEADER.unpack(octets))
         if not HEADER.size <= head.length <= MAX_BYTES:
             raise PduInvalid(f"a PDU of {head.length} octets")
@@ -125,7 +126,10 @@ class ShortMessage:
     tlvs: Mapping[int, bytes] = field(default_factory=dict)
 
     def dump(self) -> bytes:
-        """A text over 254 octets goes as message_payload. Raises ValueError for an address that cannot be written."""
+        """Encode for the wire; a text over 254 octets becomes message_payload.
+
+        Raise ValueError for an address that cannot be written.
+        """
         long = len(self.text) > 254
         tlvs: dict[int, bytes] = dict(self.tlvs)
         if long:
@@ -149,7 +153,7 @@ class ShortMessage:
 
     @classmethod
     def load(cls, body: bytes) -> ShortMessage:
-        """Raises PduInvalid."""
+        """Decode a body. Raise PduInvalid."""
         read = _Reader(body)
         read.string()
         source_ton, source_npi = read.octets(2)
@@ -182,17 +186,17 @@ class ShortMessage:
 
     @property
     def _header(self) -> bytes:
-        """What stands before the text of each part of a long message: its length, then elements (3GPP TS 23.040 9.2.3.24)."""
+        """User data header: its length, then elements (3GPP TS 23.040 9.2.3.24)."""
         return self.text[: 1 + self.text[0]] if self.esm_class & HAS_HEADER and self.text else b""
 
     @property
     def written(self) -> bytes:
-        """The octets that somebody wrote."""
+        """Octets of the text without the header."""
         return self.text[len(self._header) :]
 
     @property
     def part(self) -> int:
-        """Which part of a long message this is, from 1; 1 for a whole one."""
+        """Number of this part of a long message, from 1; 1 for a whole one."""
         if (number := self.tlvs.get(Tag.SAR_SEGMENT_SEQNUM)) is not None:
             return int.from_bytes(number)
         elements = self._header[1:]
@@ -205,7 +209,10 @@ class ShortMessage:
 
 
 def bind_body(system_id: str, password: str) -> bytes:
-    """Of bind_transceiver, interface version 3.4. Raises ValueError for a name or password that SMPP cannot carry."""
+    """Encode the body of bind_transceiver, interface version 3.4.
+
+    Raise ValueError for a name or password that SMPP cannot carry.
+    """
     return (
         _string(system_id, 16)
         + _string(password, 9)
@@ -216,12 +223,12 @@ def bind_body(system_id: str, password: str) -> bytes:
 
 
 def message_id(body: bytes) -> str:
-    """Of a submit_sm_resp; empty when the SMSC gave none."""
+    """Return the id in a submit_sm_resp; empty if the SMSC gave none."""
     return _Reader(body).string() if body else ""
 
 
 def tlv(tag: int, value: bytes) -> bytes:
-    """One optional parameter."""
+    """Encode one optional parameter."""
     return struct.pack(">HH", tag, len(value)) + value
 
 
@@ -233,7 +240,7 @@ def _string(text: str, size: int) -> bytes:
 
 
 class _Reader:
-    """Takes a body apart from its beginning. Raises PduInvalid at its end."""
+    """Reader of a body from its beginning. Raises PduInvalid at its end."""
 
     def __init__(self, body: bytes) -> None:
         self._body, self._at = body, 0

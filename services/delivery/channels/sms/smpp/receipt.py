@@ -1,4 +1,4 @@
-"""Receipts of an SMSC: from TLVs, or from the text of appendix B (`id:… stat:DELIVRD err:000 …`)."""
+"""Receipts of an SMSC: from TLVs, or from text (`id:… stat:DELIVRD err:000 …`, appendix B)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FINAL: Final[dict[str, Literal["received", "failed"]]] = {
 
 @dataclass(frozen=True, slots=True)
 class SmscReceipt:
-    """`state` None: on its way, nothing to record."""
+    """Receipt of an SMSC. `state` None: on its way, nothing to record."""
 
     message_id: str
     state: Literal["received", "failed"] | None
@@ -38,7 +38,7 @@ class SmscReceipt:
 
 
 def read_receipt(message: ShortMessage) -> SmscReceipt | None:
-    """What the receipt says; None when it names no message."""
+    """Read a receipt; None if it names no message."""
     fields = {name.lower(): value for name, value in _FIELD.findall(message.text.decode("latin-1"))}
     given = message.tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b"").split(b"\0")[0].decode("latin-1")
     id = given or fields.get("id", "")

@@ -1,7 +1,7 @@
-"""One transceiver session with an SMSC: bind, submit within a window, hear receipts and replies, keep alive, bind again.
+"""One transceiver session: bind, submit within a window, receive, keep alive, bind again.
 
-What is in doubt: a submit_sm that was written and whose response did not come (lost connection, end of the time). Everything
-before the first octet is surely not taken.
+A submit_sm that was written without a response (lost connection, timeout) is in doubt. Before its
+first octet is written, it is certainly not taken.
 """
 
 from __future__ import annotations
@@ -33,25 +33,28 @@ log = structlog.get_logger(__name__)
 
 KEEP_ALIVE_S: Final = 30.0
 ANSWER_S: Final = 10.0
-"""Patience with the answer to a bind or an enquire_link."""
+"""Timeout of the answer to a bind or an enquire_link."""
 RETRY_S: Final = (0.2, 1.0, 5.0, 15.0)
 """Pauses between attempts to bind; the last one repeats."""
 
 Deliver = Callable[[ShortMessage], Awaitable[int]]
-"""Takes a receipt or a reply; the status to answer with. TEMPORARY: the SMSC sends it again later."""
+"""Takes a receipt or a reply and returns the status to answer with.
+
+TEMPORARY: the SMSC sends it again later.
+"""
 
 
 class NotBound(Exception):
-    """No session within the time: surely nothing was sent."""
+    """Error: no session within the time; certainly nothing was sent."""
 
 
 class InDoubt(Exception):
-    """Written, and nobody knows what the SMSC did with it."""
+    """Error: written, but the reaction of the SMSC is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Smsc:
-    """Where and as whom. `tls`: SMPP over TLS."""
+    """Address and account of an SMSC. `tls`: SMPP over TLS."""
 
     host: str
     port: int
@@ -59,11 +62,11 @@ class Smsc:
     password: str
     tls: bool = False
     window: int = 10
-    """submit_sm without response at one time."""
+    """Most submit_sm without a response at one time."""
 
 
 class Session:
-    """Keeps one session up while it is entered. `submit` may be called at any time, from many tasks."""
+    """Session that stays up while it is entered; `submit` is safe from many tasks."""
 
     def __init__(self, smsc: Smsc, deliver: Deliver) -> None:
         self._smsc = smsc
@@ -77,7 +80,7 @@ class Session:
         self._deliveries: set[asyncio.Task[None]] = set()
         self._sessions = 0
         self.refusal: str | None = None
-        """Why the SMSC refused the last bind."""
+        """Reason for which the SMSC refused the last bind."""
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keep_bound(), name="smpp.session")
@@ -92,7 +95,10 @@ class Session:
         await end(list(self._deliveries))
 
     async def submit(self, message: ShortMessage, timeout_s: float) -> tuple[int, bytes]:
-        """(status, body) of the response. Raises NotBound, InDoubt, ValueError for what cannot be written."""
+        """Submit a message; return (status, body) of the response.
+
+        Raise NotBound, InDoubt, or ValueError for a message that cannot be written.
+        """
         body = message.dump()
         loop = asyncio.get_running_loop()
         give_up = loop.time() + timeout_s
@@ -112,7 +118,7 @@ class Session:
             self._window.release()
 
     async def enquire(self, timeout_s: float) -> int:
-        """Status of the answer to an enquire_link. Raises NotBound, InDoubt."""
+        """Return the status of the answer to an enquire_link. Raise NotBound, InDoubt."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._bound.wait()
@@ -189,7 +195,7 @@ class Session:
             raise ConnectionRefusedError(self.refusal)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        """Until the SMSC ends the session. Raises what breaks the stream."""
+        """Read until the SMSC ends the session. Raise errors that break the stream."""
         while True:
             try:
                 head = Head.load(await reader.readexactly(HEADER.size))
@@ -223,7 +229,7 @@ class Session:
                     self._say(Pdu(Command.GENERIC_NACK, head.sequence, Status.INVALID_COMMAND))
 
     def _take(self, sequence: int, body: bytes) -> None:
-        """A receipt or reply is answered when it is safe with us, each in its own time: one that waits keeps no other back."""
+        """Answer a receipt or reply once it is stored, without blocking the others."""
         try:
             message = ShortMessage.load(body)
         except PduInvalid:
@@ -237,7 +243,8 @@ class Session:
     async def _delivered(self, sequence: int, message: ShortMessage) -> None:
         try:
             status = await self._deliver(message)
-        except Exception as error:  # noqa: BLE001  one receipt that cannot be read must not end the session
+        except Exception as error:  # noqa: BLE001
+            # One unreadable receipt must not end the session.
             log.error("smpp.delivery_failed", error=type(error).__name__)
             status = Status.TEMPORARY
         self._say(Pdu(Command.DELIVER_SM | RESPONSE, sequence, status, b"\0"))
